@@ -1,0 +1,55 @@
+# Perennial: every daily task is a verb here. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# The index that torch comes from; the smaller CPU build:
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
+KAFKA_HOME ?= $(wildcard ../shared/kafka)
+export KAFKA_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-kafka lint format bench up clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create .venv with the pinned versions (does nothing when it is up to date)
+
+# torch goes first and alone, so that its index decides for torch only and a later step finds it in place.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## watch a simulated shop run through the whole engine (about a minute)
+	@$(BIN)/perennial demo
+
+up: setup ## run broker, worker, retrainer and HTTP door until Ctrl-C
+	@$(BIN)/perennial up
+
+test: setup ## unit, property, contract and embedded-broker tests
+	@$(BIN)/python -m pytest -m "not kafka"
+
+test-kafka: setup ## the same integration and chaos tests against a real Apache Kafka (KAFKA_HOME)
+	@$(BIN)/python -m pytest -m kafka
+
+lint: setup ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## let ruff format and fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## measure one worker beside stock Faust
+	@$(BIN)/python -m tests.benchmarks
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

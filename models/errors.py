@@ -1,0 +1,97 @@
+"""What can go wrong, named by what the caller should do.
+
+::
+
+    PerennialError
+    ├── InvalidEvent         reject this record with its reason, go on with the next one
+    ├── InvalidConfiguration tell the person who wrote the file: what, where, what is allowed
+    ├── StateMismatch        stop: this code cannot read that state
+    └── OutputTooLarge       reject the record that caused it
+"""
+
+from __future__ import annotations
+
+
+class PerennialError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class InvalidEvent(PerennialError, ValueError):
+    """A record from outside cannot become an event: reject it and go on.
+
+    Parameters
+    ----------
+    reason
+        A stable code for machines, such as ``bad_time``; the dead letter topic and the metrics are keyed by it.
+    field
+        Path of the offending field in the wire form, such as ``properties.price``; empty for the whole record.
+    found
+        What stood there, shortened.
+    allowed
+        What is allowed there, in words.
+    """
+
+    def __init__(self, reason: str, field: str, found: object, allowed: str) -> None:
+        shown = found if isinstance(found, str) else repr(found)
+        self.reason = reason
+        self.field = field
+        self.found = shown if len(shown) <= 80 else shown[:77] + "..."
+        self.allowed = allowed
+        where = f"{field}: " if field else ""
+        super().__init__(f"{where}found {self.found}; allowed: {allowed}")
+
+
+class InvalidConfiguration(PerennialError, ValueError):
+    """The configuration cannot be used.
+
+    Parameters
+    ----------
+    path
+        Where, such as ``rules[2].when.crosses``.
+    found
+        What stood there.
+    allowed
+        What is allowed there, in words.
+    """
+
+    def __init__(self, path: str, found: object, allowed: str) -> None:
+        self.path = path
+        self.found = found
+        self.allowed = allowed
+        super().__init__(f"{path}: found {found!r}; allowed: {allowed}")
+
+
+class StateMismatch(PerennialError):
+    """Stored state was written by a schema that this code does not read.
+
+    Parameters
+    ----------
+    what
+        What was read, such as ``profile``.
+    found, supported
+        Schema versions.
+    """
+
+    def __init__(self, what: str, found: int, supported: int) -> None:
+        self.what = what
+        self.found = found
+        self.supported = supported
+        super().__init__(f"{what} has schema version {found}; this code reads version {supported}")
+
+
+class OutputTooLarge(PerennialError, ValueError):
+    """An output would not fit into a Kafka record.
+
+    Parameters
+    ----------
+    topic
+        Logical topic name.
+    size, limit
+        Bytes of key and value together.
+    """
+
+    def __init__(self, topic: str, size: int, limit: int) -> None:
+        self.topic = topic
+        self.size = size
+        self.limit = limit
+        super().__init__(f"an output for {topic} has {size} bytes; at most {limit} fit")

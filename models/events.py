@@ -1,0 +1,163 @@
+"""The vocabulary of the wire: one typed :class:`Event` for everything that happens to a user.
+
+``models/wire.py`` reads the two forms that the doors accept into it; inside, between our own topics, it is JSON
+of this very struct.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+EventType = Literal[
+    "page_view",
+    "product_view",
+    "click",
+    "cart_add",
+    "cart_remove",
+    "purchase",
+    "refund",
+    "rating",
+    "support_message",
+    "identify",
+    "consent",
+    "custom",
+    # what our own messages caused
+    "message_sent",
+    "message_failed",
+    "message_unknown",
+    "message_delivered",
+    "message_opened",
+    "message_clicked",
+    "message_bounced",
+]
+"""What can happen. An unsubscription is ``consent`` with ``granted=False``."""
+
+Origin = Literal["live", "replay", "simulate", "test"]
+"""Where an event comes from; only ``live`` can reach a real provider."""
+
+ORIGINS: tuple[Origin, ...] = ("live", "replay", "simulate", "test")
+"""From the most to the least live."""
+
+Channel = Literal["email", "sms"]
+CHANNELS: tuple[Channel, ...] = ("email", "sms")
+
+MICROS = 1_000_000
+"""Money is integer micros: 10^-6 of the currency's unit."""
+
+
+class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of an order or of a refund.
+
+    Attributes
+    ----------
+    item
+        Item id.
+    quantity
+        Pieces, at least 0.
+    price
+        Micros a piece, at least 0.
+    category
+        Of the item, if known.
+    """
+
+    item: str
+    quantity: int = 1
+    price: int = 0
+    category: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One thing that happened to one user.
+
+    Attributes
+    ----------
+    id
+        ``messageId``; a second event of the user with the same one is ignored.
+    user
+        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``.
+    type
+        What happened.
+    at
+        When, milliseconds since the epoch.
+    origin
+        Where it comes from.
+    name
+        The wire's event name where it says more than ``type`` (custom events, pages).
+    item, category
+        What was viewed, clicked, put into the cart, rated.
+    quantity
+        Pieces put into or taken out of the cart.
+    lines
+        Of a purchase or refund.
+    amount
+        Micros, at least 0: the order's total, or what was paid back; price of ``item`` elsewhere.
+    currency
+        ISO 4217.
+    order
+        Order id.
+    rating
+        1 to 5.
+    text
+        A support message or a comment.
+    traits
+        Of identify: ``email``, ``phone``, ``firstName``, ``timezone`` ...
+    channel, granted
+        Of consent: for which channel (``None``: all), given or withdrawn.
+    message
+        Id of the message of ours that it is about.
+    reason
+        Why a message failed or bounced; where a consent comes from.
+    properties
+        What else the sender said; usable in rules and templates.
+    """
+
+    id: str
+    user: str
+    type: EventType
+    at: int
+    origin: Origin = "live"
+    name: str | None = None
+    item: str | None = None
+    category: str | None = None
+    quantity: int = 1
+    lines: tuple[OrderLine, ...] = ()
+    amount: int = 0
+    currency: str = "USD"
+    order: str | None = None
+    rating: float | None = None
+    text: str | None = None
+    traits: dict[str, Any] | None = None
+    channel: Channel | None = None
+    granted: bool | None = None
+    message: str | None = None
+    reason: str | None = None
+    properties: dict[str, Any] | None = None
+
+    @property
+    def identified(self) -> bool:
+        """Whether the user is known by a ``userId``."""
+        return not self.user.startswith(ANONYMOUS)
+
+
+ANONYMOUS = "anonymous:"
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """JSON of an event, as it stands in ``events``.
+
+    Examples
+    --------
+    >>> encode_event(Event(id="m1", user="u1", type="click", at=1, item="sku1"))
+    b'{"id":"m1","user":"u1","type":"click","at":1,"item":"sku1"}'
+    """
+    return _encoder.encode(event)
+
+
+def decode_event(value: bytes) -> Event:
+    """Read JSON of an event; raises ``msgspec.DecodeError`` (``ValidationError`` among them) where it is none."""
+    return _decoder.decode(value)
