@@ -91,7 +91,7 @@ def encode_control(control: Control) -> tuple[bytes, bytes]:
     Examples
     --------
     >>> encode_control(Tick(at=1_700_000_000_000))
-    (b'\\x00tick', b'{"control":"tick","at":1700000000000}')
+    (b'\x00tick', b'{"control":"tick","at":1700000000000}')
     """
     return _KEYS[type(control)], _encoder.encode(control)
 

@@ -55,6 +55,6 @@ def partition_of(key: bytes, partitions: int) -> int:
     Examples
     --------
     >>> partition_of(b"u1", 12)
-    11
+    4
     """
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,1 @@
+"""When, where and what we message: rules, planner, consent, caps, quiet hours, templates."""

@@ -1,0 +1,1 @@
+"""Online models: they learn from examples in a learner and score as plain numbers in the fold."""

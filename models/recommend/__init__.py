@@ -1,0 +1,1 @@
+"""Interactions, factor models, and the recommender that serves them."""

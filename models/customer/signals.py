@@ -1,0 +1,42 @@
+"""Signals: what changed about a user that somebody may want to react to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SignalKind = Literal["segment_entered", "segment_left", "churn_risk", "first_purchase", "cart_left", "event"]
+
+
+class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something about a user changed.
+
+    Attributes
+    ----------
+    kind
+        ``segment_entered`` and ``segment_left`` (``name``: the segment), ``churn_risk`` (``previous`` and ``value``: the
+        probability before and now), ``first_purchase`` (``value``: units paid), ``cart_left`` (``name``: the rule whose
+        time has passed; ``items``), ``event`` (``name``: a custom event).
+    user, at
+        Whom, and when (``now`` of the partition's clock, milliseconds).
+    cause
+        Id of the event, or ``timer:`` and the timer's name.
+    version
+        Of the model that decided, 0 where none did.
+    items
+        Item ids concerned.
+    reasons
+        For people: which features pushed a score, strongest first.
+    """
+
+    kind: SignalKind
+    user: str
+    at: int
+    cause: str
+    name: str = ""
+    value: float = 0.0
+    previous: float = 0.0
+    version: int = 0
+    items: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
