@@ -86,7 +86,7 @@ def is_control(key: bytes | None) -> bool:
 
 
 def encode_control(control: Control) -> tuple[bytes, bytes]:
-    """Key and value of a control record.
+    r"""Key and value of a control record.
 
     Examples
     --------
@@ -98,4 +98,5 @@ def encode_control(control: Control) -> tuple[bytes, bytes]:
 
 def decode_control(value: bytes) -> Control:
     """Read a control record's value; raises ``msgspec.DecodeError`` where it is none."""
-    return _decoder.decode(value)
+    control: Control = _decoder.decode(value)
+    return control
