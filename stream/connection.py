@@ -1,0 +1,101 @@
+"""How to reach Kafka: the one value that every client of ours is built from."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Address, credentials and naming of one installation on one Kafka cluster.
+
+    Attributes
+    ----------
+    servers
+        ``host:port``, several separated by commas.
+    prefix
+        Stands before every topic, consumer group and transactional id.
+    transactions
+        Whether the cluster has transactions; the embedded broker has none.
+    session_timeout_s
+        After how many seconds of silence a group takes a member for dead.
+    security_protocol, sasl_mechanism, username, password
+        As Kafka names them; ``username`` and ``password`` serve every mechanism.
+    ca_file
+        Certificate authorities in PEM; ``None`` takes the system's.
+    certificate_file, key_file
+        The client's own certificate in PEM, where the cluster asks for one.
+
+    Raises
+    ------
+    ValueError
+        When the options contradict each other.
+
+    Examples
+    --------
+    >>> connection = Connection("localhost:9092")
+    >>> connection.topic("events"), connection.logical("perennial.events"), connection.group("fold")
+    ('perennial.events', 'events', 'perennial.fold')
+    """
+
+    servers: str
+    prefix: str = "perennial."
+    transactions: bool = True
+    session_timeout_s: float = 10
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.servers.strip():
+            raise ValueError("servers is empty; name at least one host:port")
+        if self.security_protocol.startswith("SASL") and not (self.sasl_mechanism and self.username and self.password):
+            raise ValueError(f"{self.security_protocol} needs a SASL mechanism, a username and a password")
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("a key file needs a certificate file")
+
+    @property
+    def heartbeat_interval_s(self) -> float:
+        """Seconds between two heartbeats: six fit into a session."""
+        return self.session_timeout_s / 6
+
+    def topic(self, logical: str) -> str:
+        """Physical name of a topic."""
+        return self.prefix + logical
+
+    def logical(self, physical: str) -> str:
+        """Our own name of a physical topic; raises ``ValueError`` when it is none of ours."""
+        if not physical.startswith(self.prefix):
+            raise ValueError(f"{physical} does not begin with {self.prefix}")
+        return physical[len(self.prefix) :]
+
+    def group(self, name: str) -> str:
+        """Id of a consumer group, and the application part of its transactional ids."""
+        return self.prefix + name
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments that aiokafka's and kafka-python's clients share: address and credentials."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": [server.strip() for server in self.servers.split(",") if server.strip()],
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol in ("SSL", "SASL_SSL"):
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+            if self.certificate_file is not None:
+                context.load_cert_chain(str(self.certificate_file), str(self.key_file) if self.key_file else None)
+            options["ssl_context"] = context
+        if self.sasl_mechanism is not None:
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.username
+            options["sasl_plain_password"] = self.password
+        return options
