@@ -90,12 +90,12 @@ class Facts(msgspec.Struct, array_like=True):
         Count by event type.
     sessions, session_at, gap
         Sessions (30 minutes of silence end one), start of the current one, decayed mean gap between sessions (ms).
-    orders, refunds
-        Counts.
+    orders, refunds, last_order
+        Counts, and the id of the newest order: further lines of one order are not a new order.
     spent, refunded
         Micros by currency.
     activity, views, carts, purchases, spend
-        Decayed counts; spend in units of the currency that most was paid in.
+        Decayed counts; spend in units of whatever currency was paid in.
     categories
         Decayed interest by category, at most 12.
     hours
@@ -115,7 +115,7 @@ class Facts(msgspec.Struct, array_like=True):
     origin
         The least live origin seen.
     seen_ids
-        ``messageId`` digests (8 bytes each, blake2b) by event time, within the horizon.
+        ``messageId`` digests (8 bytes each, blake2b) with ``now`` when they were folded, oldest first, within the horizon.
     """
 
     identified: bool = False
@@ -128,6 +128,7 @@ class Facts(msgspec.Struct, array_like=True):
     gap: float = 0.0
     orders: int = 0
     refunds: int = 0
+    last_order: str | None = None
     spent: dict[str, int] = {}
     refunded: dict[str, int] = {}
     activity: Decay = msgspec.field(default_factory=Decay)

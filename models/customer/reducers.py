@@ -1,0 +1,188 @@
+"""Facts: what one event changes in what we know about its user. Pure, and the same for any order of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from models.customer.decay import DAY, bump
+from models.customer.state import CartLine, Consent, Facts, Touch
+from models.events import CHANNELS, MICROS, ORIGINS, Event
+from models.recommend.interactions import weight_of
+
+SESSION_GAP = 30 * 60_000
+"""Silence that ends a session, milliseconds."""
+
+RECENT = 30
+CATEGORIES = 12
+TRAITS = 100
+
+VISITS = frozenset(
+    {"page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "rating", "support_message"}
+)
+"""What a person does in front of us: counts as activity, opens and prolongs sessions."""
+
+_CATEGORY_HALF_LIFE = 30 * DAY
+_GAP_WEIGHT = 0.3
+
+
+def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None) -> None:
+    """Fold one event into the facts, in place.
+
+    Parameters
+    ----------
+    facts
+        A working copy.
+    event
+        What happened.
+    zone
+        Where hours of the day are counted; UTC by default.
+    """
+    facts.events[event.type] = facts.events.get(event.type, 0) + 1
+    if event.identified:
+        facts.identified = True
+    if ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
+        facts.origin = event.origin
+    if event.type in VISITS:
+        _visit(facts, event, zone)
+    reducer = _REDUCERS.get(event.type)
+    if reducer is not None:
+        reducer(facts, event)
+
+
+def _visit(facts: Facts, event: Event, zone: ZoneInfo | None) -> None:
+    at = event.at
+    if not facts.first_seen or at < facts.first_seen:
+        facts.first_seen = at
+    if at - facts.last_seen > SESSION_GAP:
+        if facts.sessions:
+            gap = float(at - facts.last_seen)
+            facts.gap = gap if facts.sessions == 1 else (1 - _GAP_WEIGHT) * facts.gap + _GAP_WEIGHT * gap
+        facts.sessions += 1
+        facts.session_at = at
+    facts.last_seen = max(facts.last_seen, at)
+    bump(facts.activity, at)
+    if not facts.hours:
+        facts.hours = [0] * 24
+    hour = at // 3_600_000 % 24 if zone is None else datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).hour
+    facts.hours[hour] += 1
+    if event.item is not None:
+        _touch(facts, event.item, weight_of(event), at)
+    if event.category is not None:
+        _interest(facts, event.category, weight_of(event), at)
+
+
+def _touch(facts: Facts, item: str, weight: float, at: int) -> None:
+    facts.recent.append(Touch(item, weight, at))
+    if len(facts.recent) > RECENT:
+        del facts.recent[0]
+
+
+def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
+    # all categories decay together: newer interest weighs more, so only the ratio to the newest matters
+    elapsed = at - facts.categories_at
+    if facts.categories_at and elapsed > 0:
+        factor = 2.0 ** (-elapsed / _CATEGORY_HALF_LIFE)
+        facts.categories = {name: value * factor for name, value in facts.categories.items()}
+    facts.categories_at = max(facts.categories_at, at)
+    facts.categories[category] = facts.categories.get(category, 0.0) + weight
+    if len(facts.categories) > CATEGORIES:
+        weakest = min(facts.categories, key=lambda name: (facts.categories[name], name))
+        del facts.categories[weakest]
+
+
+def _view(facts: Facts, event: Event) -> None:
+    bump(facts.views, event.at)
+
+
+def _cart_add(facts: Facts, event: Event) -> None:
+    bump(facts.carts, event.at)
+    if event.item is not None:
+        line = facts.cart.get(event.item)
+        quantity = event.quantity + (line.quantity if line else 0)
+        if line or len(facts.cart) < RECENT:
+            facts.cart[event.item] = CartLine(quantity, event.amount or (line.price if line else 0))
+    facts.cart_at = event.at
+
+
+def _cart_remove(facts: Facts, event: Event) -> None:
+    if event.item is not None and event.item in facts.cart:
+        line = facts.cart[event.item]
+        if line.quantity > event.quantity:
+            line.quantity -= event.quantity
+        else:
+            del facts.cart[event.item]
+    facts.cart_at = event.at
+
+
+def _purchase(facts: Facts, event: Event) -> None:
+    if event.order is None or event.order != facts.last_order:
+        facts.orders += 1
+        facts.last_order = event.order
+        bump(facts.purchases, event.at)
+    facts.spent[event.currency] = facts.spent.get(event.currency, 0) + event.amount
+    bump(facts.spend, event.at, event.amount / MICROS)
+    facts.cart = {}
+    facts.cart_at = 0
+    for line in event.lines:
+        _touch(facts, line.item, weight_of(event), event.at)
+        if line.category is not None:
+            _interest(facts, line.category, weight_of(event), event.at)
+
+
+def _refund(facts: Facts, event: Event) -> None:
+    facts.refunds += 1
+    facts.refunded[event.currency] = facts.refunded.get(event.currency, 0) + event.amount
+
+
+def _rating(facts: Facts, event: Event) -> None:
+    if event.rating is not None:
+        facts.ratings += 1
+        facts.rating_sum += event.rating
+
+
+def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - one signature for every reducer
+    facts.support += 1
+
+
+def _identify(facts: Facts, event: Event) -> None:
+    for name, value in (event.traits or {}).items():
+        if value is None:
+            facts.traits.pop(name, None)
+        elif name in facts.traits or len(facts.traits) < TRAITS:
+            facts.traits[name] = value
+
+
+def _consent(facts: Facts, event: Event) -> None:
+    if event.granted is None:
+        return
+    for channel in CHANNELS if event.channel is None else (event.channel,):
+        known = facts.consent.get(channel)
+        # a withdrawal that arrives late still counts; an older grant never revives a newer withdrawal
+        if known is None or event.at >= known.at:
+            facts.consent[channel] = Consent(event.granted, event.at, event.reason or "")
+
+
+def _message(facts: Facts, event: Event) -> None:
+    facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
+
+
+_REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
+    "product_view": _view,
+    "cart_add": _cart_add,
+    "cart_remove": _cart_remove,
+    "purchase": _purchase,
+    "refund": _refund,
+    "rating": _rating,
+    "support_message": _support,
+    "identify": _identify,
+    "consent": _consent,
+    "message_sent": _message,
+    "message_failed": _message,
+    "message_unknown": _message,
+    "message_delivered": _message,
+    "message_opened": _message,
+    "message_clicked": _message,
+    "message_bounced": _message,
+}
