@@ -1,0 +1,29 @@
+"""Waiting for processes in tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def await_true(condition: Callable[[], bool], within: float = 10.0) -> None:
+    """Return when ``condition`` holds; fail after ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {within} s"
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def await_gone(pid: int, within: float = 10.0) -> None:
+    """Return when the process has ended; fail after ``within`` seconds."""
+    await_true(lambda: not is_running(pid), within)
