@@ -1,0 +1,181 @@
+"""What to show a user now, from a trained model and the newest things the user did; numpy only, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recommend.catalogue import Catalogue
+from models.recommend.confidence import confidence_of, decay, ridge_of
+from models.recommend.model import FactorModel
+from models.recommend.ranking import top_rows
+
+POPULAR = "popular"
+
+
+class Touch(Protocol):
+    """One of a user's newest interactions; ``models.customer.state.Touch`` is one."""
+
+    @property
+    def item(self) -> str:
+        """Item id."""
+
+    @property
+    def weight(self) -> float:
+        """As of :func:`models.recommend.interactions.weight_of`."""
+
+    @property
+    def at(self) -> int:
+        """When, milliseconds."""
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """One item for one user.
+
+    Attributes
+    ----------
+    item
+        Its id.
+    score
+        Higher is better; comparable within one answer only.
+    why
+        ``popular``, or ``because of ITEM``: the touch that pushed it most.
+    """
+
+    item: str
+    score: float
+    why: str
+
+
+class Recommender:
+    """Serves a :class:`FactorModel`.
+
+    A user's vector is solved from the newest touches with the item factors held fixed, which is exactly the user's half
+    of a training sweep: a click counts at once, and nothing about users is stored.
+
+    Parameters
+    ----------
+    model
+        What was trained.
+    version
+        Its published version.
+
+    Examples
+    --------
+    >>> from models.customer.state import Touch
+    >>> from models.recommend.model import Hyperparameters, model_of
+    >>> factors = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
+    >>> popularity = np.array([1, 2, 3], np.float32)
+    >>> model = model_of(["mug", "pot", "sock"], factors, popularity, Hyperparameters(dimensions=2))
+    >>> recommender = Recommender(model)
+    >>> [(r.item, r.why) for r in recommender.recommend([Touch("mug", 1.0, 0)], now=0, k=1)]
+    [('pot', 'because of mug')]
+    >>> [(r.item, r.why) for r in recommender.recommend([], now=0, k=1)]
+    [('sock', 'popular')]
+    """
+
+    def __init__(self, model: FactorModel, version: int = 0) -> None:
+        self.model = model
+        self.version = version
+        self._index = {item: row for row, item in enumerate(model.items)}
+        self._by_popularity = np.argsort(-model.popularity, kind="stable")
+        self._for_sale: tuple[Catalogue | None, int, NDArray[np.bool_] | None] = (None, -1, None)
+
+    def user_vector(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Solve the user's half of a training sweep.
+
+        Parameters
+        ----------
+        rows
+            Of the items touched, each once.
+        confidence
+            How much each counts, above 0.
+
+        Returns
+        -------
+        NDArray
+            float32 of shape (dimensions,).
+        """
+        return np.linalg.solve(self._normal(rows, confidence), confidence @ self.model.factors[rows])
+
+    def _normal(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+        hyper, factors = self.model.hyperparameters, self.model.factors[rows]
+        ridge = ridge_of(
+            float(confidence.sum()), len(self.model.items), hyper.unobserved, hyper.regularization, hyper.exponent
+        )
+        normal = np.float32(hyper.unobserved) * self.model.gram + (factors.T * confidence) @ factors
+        normal[np.diag_indices_from(normal)] += np.float32(ridge)
+        return normal
+
+    def recommend(
+        self,
+        recent: Sequence[Touch],
+        *,
+        now: int,
+        k: int = 10,
+        exclude: Collection[str] = (),
+        exclude_recent: bool = True,
+        catalogue: Catalogue | None = None,
+    ) -> list[Recommendation]:
+        """Rank the ``k`` best items for a user, best first.
+
+        Parameters
+        ----------
+        recent
+            The user's newest touches, in any order; items that the model does not know are passed over.
+        now
+            Milliseconds; older touches count less.
+        k
+            How many, at least 1; fewer come when fewer are for sale.
+        exclude
+            Items never to show, such as what was bought.
+        exclude_recent
+            Whether what is in ``recent`` is not shown again.
+        catalogue
+            What is for sale; ``None``: everything the model knows.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; at least 1 is allowed")
+        rows, confidence = self._history(recent, now)
+        allowed = self._allowed(catalogue).copy()
+        hidden = {*exclude, *(touch.item for touch in recent)} if exclude_recent else exclude
+        allowed[[self._index[item] for item in hidden if item in self._index]] = False
+        if not len(rows):
+            return self._popular(allowed, k)
+        normal = self._normal(rows, confidence)
+        scores = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows])
+        best = top_rows(np.where(allowed, scores, -np.inf), k)
+        # score = sum over touches of confidence * item' normal^-1 touched: the largest term says why
+        pushes = confidence[:, None] * (self.model.factors[rows] @ np.linalg.solve(normal, self.model.factors[best].T))
+        reasons = rows[pushes.argmax(axis=0)] if len(best) else []
+        return [
+            Recommendation(self.model.items[row], float(scores[row]), f"because of {self.model.items[reason]}")
+            for row, reason in zip(best, reasons, strict=True)
+        ]
+
+    def _history(self, recent: Sequence[Touch], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        weights: dict[int, float] = {}
+        for touch in recent:
+            row = self._index.get(touch.item)
+            if row is not None and touch.weight > 0:
+                faded = touch.weight * decay(now - touch.at, self.model.hyperparameters.half_life)
+                weights[row] = weights.get(row, 0.0) + faded
+        rows = np.fromiter(weights, np.intp, len(weights))
+        return rows, confidence_of(np.fromiter(weights.values(), np.float64, len(weights)))
+
+    def _popular(self, allowed: NDArray[np.bool_], k: int) -> list[Recommendation]:
+        best = self._by_popularity[allowed[self._by_popularity]][:k]
+        return [Recommendation(self.model.items[row], float(self.model.popularity[row]), POPULAR) for row in best]
+
+    def _allowed(self, catalogue: Catalogue | None) -> NDArray[np.bool_]:
+        revision = 0 if catalogue is None else catalogue.revision
+        known, at, mask = self._for_sale
+        if mask is None or known is not catalogue or at != revision:
+            sells = (True if catalogue is None else catalogue.sells(item) for item in self.model.items)
+            mask = np.fromiter(sells, np.bool_, len(self.model.items))
+            self._for_sale = (catalogue, revision, mask)
+        return mask
