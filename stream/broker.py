@@ -21,6 +21,7 @@ from kafka.errors import KafkaError
 
 from models.errors import PerennialError
 from stream.child import Child, exit_reason
+from stream.connection import Connection
 
 HOST = "127.0.0.1"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -93,6 +94,10 @@ class EmbeddedBroker:
         """Process id of the running broker."""
         assert self._child is not None, "the broker is not running"
         return self._child.pid
+
+    def connection(self, prefix: str = "perennial.") -> Connection:
+        """How its clients reach it: no transactions, and short sessions, for it holds a join for half of one."""
+        return Connection(self.address, prefix=prefix, transactions=False, session_timeout_s=6)
 
     def poll(self) -> int | None:
         """Exit code once it has ended by itself; ``None`` while it runs, or where it was not started."""

@@ -1,0 +1,119 @@
+"""The table of topics holds together, and a cluster that differs from it is told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from stream.broker import EmbeddedBroker
+from stream.connection import Connection
+from stream.topics import (
+    TOPICS,
+    BrokerUnreachable,
+    TopicsNotReady,
+    admin,
+    check,
+    create,
+    existing,
+    require_topics,
+    topic,
+)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def connection(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Connection:
+    return broker.connection(prefix=f"{request.node.name}.")
+
+
+def test_names_are_unique() -> None:
+    assert len({line.name for line in TOPICS}) == len(TOPICS)
+
+
+def test_what_a_lane_writes_beside_its_topic_is_partitioned_alike() -> None:
+    for line in TOPICS:
+        if line.alike is not None:
+            assert line.spread == topic(line.alike).spread
+
+
+def test_state_is_compacted_and_the_log_is_kept() -> None:
+    assert topic("profiles").configs()["cleanup.policy"] == "compact"
+    assert topic("profiles").configs()["segment.bytes"] == str(32 * 2**20)
+    assert topic("profiles").configs()["min.cleanable.dirty.ratio"] == "0.1"
+    assert topic("events").configs()["retention.ms"] == "-1"
+    assert topic("events").configs()["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_create_makes_what_the_table_says(connection: Connection) -> None:
+    made = create(connection, partitions=4)
+
+    with admin(connection) as client:
+        there = existing(client, connection)
+    assert set(made) == set(there) == {connection.topic(line.name) for line in TOPICS}
+    assert there[connection.topic("events")] == there[connection.topic("profiles")] == 4
+    assert there[connection.topic("examples.churn")] == 1
+    assert check(connection, partitions=4) == []
+    require_topics(connection, partitions=4)
+
+
+def test_create_leaves_what_is_there(connection: Connection) -> None:
+    create(connection, partitions=4)
+
+    assert create(connection, partitions=4) == []
+
+
+def test_nothing_starts_on_missing_topics_and_the_command_is_named(connection: Connection) -> None:
+    with pytest.raises(
+        TopicsNotReady, match=r"missing topics: .*events\.in.* and 15 more; run: perennial topics create"
+    ):
+        require_topics(connection, partitions=4)
+
+
+def test_nothing_starts_on_other_partitions_and_create_does_not_touch_them(connection: Connection) -> None:
+    with admin(connection) as client:
+        client.create_topics({connection.topic("events"): {"num_partitions": 3, "replication_factor": 1}})
+
+    with pytest.raises(TopicsNotReady, match=r"events has 3 partitions, should have 4"):
+        require_topics(connection, partitions=4)
+    with pytest.raises(TopicsNotReady, match=r"events has 3 partitions, should have 4"):
+        create(connection, partitions=4)
+    with admin(connection) as client:
+        assert list(existing(client, connection)) == [connection.topic("events")]
+
+
+def test_state_that_would_be_deleted_stops_the_start(connection: Connection) -> None:
+    with admin(connection) as client:
+        options = {"num_partitions": 4, "replication_factor": 1, "configs": {"cleanup.policy": "delete"}}
+        client.create_topics({connection.topic("profiles"): options})
+    create(connection, partitions=4)
+
+    with pytest.raises(TopicsNotReady, match=r"profiles has cleanup\.policy=delete, should have compact"):
+        require_topics(connection, partitions=4)
+
+
+def test_a_longer_retention_is_shown_and_does_not_stop_the_start(connection: Connection) -> None:
+    with admin(connection) as client:
+        configs = {"cleanup.policy": "delete", "retention.ms": "1"}
+        client.create_topics(
+            {connection.topic("signals"): {"num_partitions": 4, "replication_factor": 1, "configs": configs}}
+        )
+    create(connection, partitions=4)
+
+    require_topics(connection, partitions=4)
+    assert [(problem.topic, problem.kind) for problem in check(connection, 4)] == [
+        (connection.topic("signals"), "config")
+    ]
+
+
+def test_a_silent_address_is_named_with_the_way_out() -> None:
+    with (
+        pytest.raises(BrokerUnreachable, match=r"no broker answers at 127\.0\.0\.1:1 .*perennial broker"),
+        admin(Connection("127.0.0.1:1"), timeout_s=0.2),
+    ):
+        pass
