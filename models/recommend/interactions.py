@@ -12,7 +12,7 @@ from models.events import Event, EventType, Origin
 WEIGHTS: Mapping[EventType, float] = MappingProxyType(
     {"product_view": 1.0, "click": 1.0, "cart_add": 3.0, "purchase": 5.0},
 )
-"""How much an event says about what its user likes; ratings weigh by their stars, all else says nothing about an item."""
+"""How much an event says about what its user likes; ratings weigh by their stars, all else says nothing."""
 
 NEUTRAL_STARS = 2.0
 """A rating of so many stars, or fewer, says no good of the item."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,15 +26,17 @@ def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
 
 
-def recall_and_ndcg(ranked: NDArray[np.intp], wanted: NDArray[np.intp], k: int) -> tuple[float, float]:
+def recall_and_ndcg(hits: Sequence[bool], wanted: int, k: int) -> tuple[float, float]:
     """Recall@k and NDCG@k of one user's ranking.
 
     Parameters
     ----------
-    ranked
-        Items, best first; the first ``k`` count.
+    hits
+        Whether each item of the ranking, best first, was wanted; the first ``k`` count.
     wanted
-        What the user went on to touch, at least one, each once.
+        How many items the user wanted, at least 1.
+    k
+        Length of the list.
 
     Returns
     -------
@@ -41,10 +45,10 @@ def recall_and_ndcg(ranked: NDArray[np.intp], wanted: NDArray[np.intp], k: int) 
 
     Examples
     --------
-    >>> recall_and_ndcg(np.array([4, 1, 7]), np.array([1, 9]), 3)
+    >>> recall_and_ndcg([False, True, False], 2, 3)
     (0.5, 0.38...)
     """
-    hits = np.isin(ranked[:k], wanted)
+    marks = np.asarray(hits[:k], np.float64)
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    gain = float(discounts[: len(hits)][hits].sum())
-    return float(hits.sum()) / len(wanted), gain / float(discounts[: len(wanted)].sum())
+    gain = float(marks @ discounts[: len(marks)])
+    return float(marks.sum()) / wanted, gain / float(discounts[:wanted].sum())

@@ -107,9 +107,9 @@ class Recommender:
         ridge = ridge_of(
             float(confidence.sum()), len(self.model.items), hyper.unobserved, hyper.regularization, hyper.exponent
         )
-        normal = np.float32(hyper.unobserved) * self.model.gram + (factors.T * confidence) @ factors
+        normal = (factors.T * confidence) @ factors + np.float32(hyper.unobserved) * self.model.gram
         normal[np.diag_indices_from(normal)] += np.float32(ridge)
-        return normal
+        return normal.astype(np.float32, copy=False)
 
     def recommend(
         self,

@@ -1,0 +1,133 @@
+"""iALS: factors of users and items from implicit feedback, by alternating least squares, in torch on GPU or CPU.
+
+The one module of ``models`` that imports torch; nothing that a worker imports may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from models.recommend.model import Hyperparameters
+
+Progress = Callable[[int, int], None]
+"""Called after each sweep with how many are done, and how many there will be."""
+
+BATCH_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 26}
+"""Numbers that one batch of gathered factors may hold: bounded memory, and still large products."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """What training ends with: float32 of shape (users, dimensions) and (items, dimensions)."""
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
+def device_of_choice() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit_factors(
+    confidence: csr_array,
+    hyperparameters: Hyperparameters,
+    *,
+    start: NDArray[np.float32] | None = None,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Factors:
+    """Train from scratch, or go on from known item factors.
+
+    Minimizes, over all observed pairs, ``c (1 - u'v)^2``, plus ``unobserved`` times the sum of ``(u'v)^2`` over all
+    pairs, plus a ridge that grows with what is known of each user and item.
+
+    Parameters
+    ----------
+    confidence
+        float32 of shape (users, items), above 0 where observed.
+    hyperparameters
+        Shape of the model.
+    start
+        Item factors to begin with, of shape (items, dimensions); rows of zeros are drawn anew.
+    device
+        Where to compute; ``None``: :func:`device_of_choice`.
+    progress
+        Told after each sweep.
+
+    References
+    ----------
+    Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008. Rendle et al., arXiv:2110.14037.
+
+    Examples
+    --------
+    >>> likes = csr_array(np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0]], np.float32))
+    >>> factors = fit_factors(likes, Hyperparameters(dimensions=2), device=torch.device("cpu"))
+    >>> (factors.users @ factors.items.T > 0.4).astype(int).tolist()
+    [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    device = device or device_of_choice()
+    by_user, by_item = _Rows(confidence, device), _Rows(csr_array(confidence.T), device)
+    count, d = confidence.shape[1], hyperparameters.dimensions
+    generator = torch.Generator().manual_seed(hyperparameters.seed)
+    items = torch.randn(count, d, generator=generator) * (0.1 / d**0.5)
+    if start is not None:
+        known = torch.from_numpy(start)
+        items = torch.where(known.any(dim=1, keepdim=True), known, items)
+    items = items.to(device)
+    users = by_user.solve(items, hyperparameters)
+    for epoch in range(hyperparameters.epochs):
+        items = by_item.solve(users, hyperparameters)
+        users = by_user.solve(items, hyperparameters)
+        if progress is not None:
+            progress(epoch + 1, hyperparameters.epochs)
+    return Factors(users.cpu().numpy(), items.cpu().numpy())
+
+
+class _Rows:
+    """One side of the matrix, cut into batches of rows of like length."""
+
+    def __init__(self, matrix: csr_array, device: torch.device) -> None:
+        self.count, self.others = matrix.shape
+        self.device = device
+        self.lengths = torch.from_numpy(np.diff(matrix.indptr).astype(np.int64))
+        self.starts = torch.from_numpy(matrix.indptr[:-1].astype(np.int64))
+        self.indices = torch.from_numpy(matrix.indices.astype(np.int64)).to(device)
+        self.confidence = torch.from_numpy(matrix.data.astype(np.float32)).to(device)
+        self.order = torch.argsort(self.lengths, descending=True, stable=True)
+
+    def solve(self, factors: torch.Tensor, hyper: Hyperparameters) -> torch.Tensor:
+        """Best factors of every row, given those of the other side; rows without entries get zeros."""
+        d = factors.shape[1]
+        solved = torch.zeros(self.count, d, device=self.device)
+        shared = hyper.unobserved * (factors.T @ factors)  # (d, d)
+        for rows in self._batches(d):
+            lengths, starts = self.lengths[rows], self.starts[rows]
+            span = torch.arange(int(lengths[0]))
+            inside = span < lengths[:, None]  # (B, L)
+            at = torch.where(inside, starts[:, None] + span, 0).to(self.device)
+            weights = self.confidence[at] * inside.to(self.device)
+            gathered = factors[self.indices[at]]  # (B, L, d)
+            weighted = gathered * weights[:, :, None]
+            normal = weighted.transpose(1, 2) @ gathered + shared  # (B, d, d)
+            ridge = hyper.regularization * (weights.sum(1) + hyper.unobserved * self.others) ** hyper.exponent
+            normal.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
+            target = weighted.sum(1)  # (B, d)
+            triangle = torch.linalg.cholesky(normal)
+            solved[rows.to(self.device)] = torch.cholesky_solve(target[:, :, None], triangle)[:, :, 0]
+        return solved
+
+    def _batches(self, d: int) -> Iterator[torch.Tensor]:
+        budget = BATCH_ENTRIES[self.device.type]
+        start, end = 0, int((self.lengths > 0).sum())
+        while start < end:
+            longest = int(self.lengths[self.order[start]])
+            size = max(1, budget // (d * max(longest, d)))
+            yield self.order[start : min(start + size, end)]
+            start += size
