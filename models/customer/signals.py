@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,7 +17,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind
         ``segment_entered`` and ``segment_left`` (``name``: the segment), ``churn_risk`` (``previous`` and ``value``:
         the probability before and now), ``first_purchase`` (``value``: units paid), ``cart_left`` (``name``: the rule
-        whose time has passed; ``items``), ``event`` (``name``: a custom event).
+        whose time has passed; ``items``), ``event`` (``name``: a custom event's name or an event's type; ``properties``).
     user, at
         Whom, and when (``now`` of the partition's clock, milliseconds).
     cause
@@ -28,6 +28,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Item ids concerned.
     reasons
         For people: which features pushed a score, strongest first.
+    properties
+        Of the event, for rules with ``where`` and for templates.
     """
 
     kind: SignalKind
@@ -40,3 +42,4 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: int = 0
     items: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    properties: dict[str, Any] | None = None

@@ -1,0 +1,43 @@
+"""How many marketing messages a user gets at most, within rolling windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.customer.state import Sent
+from models.engage.configuration import Cap, Configuration
+from models.events import Channel
+
+KEPT = 30
+"""So many sent messages a user are kept, and all within the longest window."""
+
+
+def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: int) -> Cap | None:
+    """Find the first cap that one more marketing message over ``channel`` would exceed.
+
+    Examples
+    --------
+    >>> one = Sent(id="m", rule="r", channel="sms", category="marketing", at=1_000)
+    >>> reached([Cap(1, 500)], [one], "email", now=1_499), reached([Cap(1, 500)], [one], "email", now=1_500)
+    (Cap(messages=1, within=500, channel=None), None)
+    """
+    for cap in caps:
+        if cap.channel is not None and cap.channel != channel:
+            continue
+        within = sum(
+            1
+            for message in sent
+            if message.category == "marketing"
+            and message.at > now - cap.within
+            and (cap.channel is None or message.channel == cap.channel)
+        )
+        if within >= cap.messages:
+            return cap
+    return None
+
+
+def trimmed(configuration: Configuration, sent: Sequence[Sent], now: int) -> list[Sent]:
+    """Keep what is needed of the messages sent, oldest first."""
+    window = max((cap.within for cap in configuration.caps), default=0)
+    first = max(0, len(sent) - KEPT)
+    return [message for i, message in enumerate(sent) if i >= first or message.at > now - window]

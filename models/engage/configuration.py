@@ -1,0 +1,252 @@
+"""The configuration that travels in the log (``use configuration@v``): what the fold reads of ``perennial.yaml``.
+
+Durations are milliseconds here, times of day minutes after midnight, and the templates' sources are carried along: a
+replay of the log needs no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from models.engage import templates as liquid
+from models.engage import zones
+from models.engage.definition import ChurnDefinition, Definition, RuleDefinition, When
+from models.engage.durations import DAY, milliseconds
+from models.engage.shape import read
+from models.engage.templates import Template
+from models.errors import InvalidConfiguration
+from models.events import Channel, EventType
+
+Category = Literal["marketing", "transactional"]
+
+ACTIVITY: tuple[EventType, ...] = (
+    "page_view",
+    "product_view",
+    "click",
+    "cart_add",
+    "cart_remove",
+    "purchase",
+    "rating",
+    "support_message",
+)
+"""What counts as activity unless the file says otherwise."""
+
+
+class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a rule waits for.
+
+    Attributes
+    ----------
+    kind
+        ``churn_risk``, ``entered_segment``, ``first_purchase``, ``cart_left``, ``event``.
+    threshold
+        Of ``churn_risk``: the probability to rise to, 0 to 1.
+    name
+        Of the segment or of the event.
+    delay
+        Of ``cart_left``: milliseconds.
+    where
+        Of ``event``: the values that a property may have.
+    """
+
+    kind: Literal["churn_risk", "entered_segment", "first_purchase", "cart_left", "event"]
+    threshold: float = 0.0
+    name: str = ""
+    delay: int = 0
+    where: dict[str, tuple[str | int | float | bool, ...]] = {}
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """From a trigger to a message.
+
+    Attributes
+    ----------
+    name, category, when, channels, template
+        As in the file.
+    expires_after, cooldown
+        Milliseconds; a cooldown of 0 is none.
+    """
+
+    name: str
+    category: Category
+    when: Trigger
+    channels: tuple[Channel, ...]
+    template: str
+    expires_after: int = DAY
+    cooldown: int = 0
+
+
+class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """At most ``messages`` marketing messages to a user in any ``within`` milliseconds, over one channel or all."""
+
+    messages: int
+    within: int
+    channel: Channel | None = None
+
+
+class QuietHours(msgspec.Struct, frozen=True):
+    """From ``start`` to ``end``, minutes after the user's midnight; ``end`` below ``start`` lies on the next day."""
+
+    start: int
+    end: int
+
+
+class ChurnSettings(msgspec.Struct, frozen=True):
+    """What churn means.
+
+    Attributes
+    ----------
+    activity
+        Event types that count as activity.
+    horizon_days
+        No activity within it is churn.
+    active_within_days
+        Only users who were active within it before are looked at.
+    example_every_days
+        How often an example is taken of each user.
+    """
+
+    activity: tuple[EventType, ...] = ACTIVITY
+    horizon_days: int = 14
+    active_within_days: int = 30
+    example_every_days: int = 7
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """Everything that people decide and the fold obeys. ``Configuration()`` is usable: it has no rules.
+
+    Attributes
+    ----------
+    timezone
+        IANA name; where a user's own zone is not known, and for hours of the day.
+    churn, rules, caps, quiet_hours
+        As in the file.
+    templates
+        By name; each that a rule uses is there.
+    """
+
+    timezone: str = "UTC"
+    churn: ChurnSettings = ChurnSettings()
+    rules: tuple[Rule, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHours | None = None
+    templates: dict[str, Template] = {}
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(Configuration)
+
+
+def encode(configuration: Configuration) -> bytes:
+    """JSON for a ``use`` record; the same configuration gives the same bytes.
+
+    Examples
+    --------
+    >>> decode(encode(Configuration(timezone="Europe/Berlin"))).timezone
+    'Europe/Berlin'
+    """
+    return _encoder.encode(configuration)
+
+
+def decode(content: bytes) -> Configuration:
+    """Read what :func:`encode` wrote; raises ``msgspec.DecodeError`` where it is something else."""
+    return _decoder.decode(content)
+
+
+def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Configuration:
+    """Read the configuration's sections of ``perennial.yaml``.
+
+    Parameters
+    ----------
+    mapping
+        Nothing but the keys of ``definition.SECTIONS``.
+    templates
+        By name; only those that a rule uses are carried along, but all are checked.
+
+    Raises
+    ------
+    InvalidConfiguration
+        With the path in the file, what was found, and what is allowed.
+
+    Examples
+    --------
+    >>> parse({"caps": [{"messages": 3, "within": "7d"}]}, {}).caps
+    (Cap(messages=3, within=604800000, channel=None),)
+    """
+    written = read(mapping, Definition)
+    if written.timezone not in zones.names():
+        raise InvalidConfiguration("timezone", written.timezone, "an IANA zone, such as Europe/Berlin")
+    for name, template in templates.items():
+        liquid.check(name, template)
+    quiet = written.quiet_hours
+    if quiet is not None and quiet.start == quiet.end:
+        raise InvalidConfiguration("quiet_hours.to", quiet.end, "another time than `from`")
+    rules = tuple(_rule(rule, f"rules[{i}]", templates) for i, rule in enumerate(written.rules))
+    seen: set[str] = set()
+    for i, rule in enumerate(rules):
+        if rule.name in seen:
+            raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
+        seen.add(rule.name)
+    return Configuration(
+        timezone=written.timezone,
+        churn=_churn(written.churn),
+        rules=rules,
+        caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
+        quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
+        templates={rule.template: templates[rule.template] for rule in rules},
+    )
+
+
+def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
+    template = written.template or written.name
+    if template not in templates:
+        known = ", ".join(sorted(templates)) or "none: there is no folder of that name with a text.liquid"
+        raise InvalidConfiguration(f"{path}.template", template, f"a template beside the file ({known})")
+    if "email" in written.channels and not templates[template].subject.strip():
+        raise InvalidConfiguration(f"templates.{template}.subject", "", "a subject, for a rule that sends e-mail")
+    return Rule(
+        name=written.name,
+        category=written.category,
+        when=_trigger(written.when, f"{path}.when"),
+        channels=tuple(dict.fromkeys(written.channels)),
+        template=template,
+        expires_after=milliseconds(written.expires_after),
+        cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
+    )
+
+
+_KINDS = ("churn_risk", "entered_segment", "first_purchase", "cart_left", "event")
+
+
+def _trigger(when: When, path: str) -> Trigger:
+    given = [kind for kind in _KINDS if getattr(when, kind) is not None]
+    if len(given) != 1:
+        raise InvalidConfiguration(path, given, f"exactly one of {', '.join(_KINDS)}")
+    if when.where is not None and when.event is None:
+        raise InvalidConfiguration(f"{path}.where", when.where, "nothing: only `event` has properties")
+    if when.churn_risk is not None:
+        return Trigger(kind="churn_risk", threshold=when.churn_risk.crosses)
+    if when.entered_segment is not None:
+        return Trigger(kind="entered_segment", name=when.entered_segment)
+    if when.cart_left is not None:
+        return Trigger(kind="cart_left", delay=milliseconds(when.cart_left.after))
+    if when.event is not None:
+        where = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in (when.where or {}).items()}
+        return Trigger(kind="event", name=when.event, where=where)
+    return Trigger(kind="first_purchase")
+
+
+def _churn(written: ChurnDefinition) -> ChurnSettings:
+    return ChurnSettings(
+        activity=ACTIVITY if written.activity is None else tuple(dict.fromkeys(written.activity)),
+        horizon_days=milliseconds(written.horizon) // DAY,
+        active_within_days=milliseconds(written.active_within) // DAY,
+        example_every_days=milliseconds(written.example_every) // DAY,
+    )
+
+
+def _minutes(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])

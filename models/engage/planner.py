@@ -1,0 +1,349 @@
+"""From a signal to a message, or to the reason why there is none.
+
+The planner is a reducer inside the fold: it decides on a user's state and changes that very state, so a cap is
+reserved in the change that decides, and no two decisions can see the same free place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from models.customer.signals import Signal
+from models.customer.state import Customer, Pending, Sent, Withheld
+from models.engage import caps, consent, quiet_hours, zones
+from models.engage.configuration import Category, Configuration, Rule, Trigger
+from models.engage.messages import Message, compose, context, message_id
+from models.engage.templates import TemplateError
+from models.engage.why import explain
+from models.events import CHANNELS, Channel
+
+Outcome = Literal["sent", "deferred", "dropped"]
+
+Reason = Literal[
+    "",
+    "expired",
+    "duplicate",
+    "already_waiting",
+    "cooldown",
+    "channel_paused",
+    "no_consent",
+    "no_address",
+    "capped",
+    "quiet_hours",
+    "template_error",
+    "rule_gone",
+]
+"""What deferred or dropped a message; empty for one that was sent.
+
+``expired``: the trigger is older than the rule allows, or would be when quiet hours end. ``duplicate``: this very
+message was sent before. ``already_waiting``: one of the rule waits for quiet hours to end. ``rule_gone``: the
+configuration that is in use now has no such rule.
+"""
+
+WITHHELD_KEPT = 20
+
+_signals = msgspec.json.Decoder(Signal)
+_encoder = msgspec.json.Encoder()
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was decided about one rule and one signal; the wire of ``decisions``.
+
+    Attributes
+    ----------
+    id
+        Of the message that it is about, sent or not.
+    user, rule, category
+        Whom and why.
+    outcome, reason
+        See :data:`Reason`.
+    channel
+        The one chosen, or the preferred one where none could be.
+    blocked
+        Reason by channel, for each that could not be used.
+    detail
+        More about the reason, such as the cap.
+    why
+        For people: what triggered it and what decided.
+    signal
+        What triggered it, with the model's version and reasons.
+    configuration
+        Version in use.
+    at
+        ``now`` of the decision, milliseconds.
+    until
+        Of a deferred one: when it is tried again.
+    message
+        Of a sent one; not part of the wire.
+    """
+
+    id: str
+    user: str
+    rule: str
+    category: Category
+    outcome: Outcome
+    reason: Reason = ""
+    channel: Channel
+    blocked: dict[str, Reason] = {}
+    detail: str = ""
+    why: str
+    signal: Signal
+    configuration: int
+    at: int
+    until: int = 0
+    message: Message | None = None
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """JSON for ``decisions``; the message itself stands in ``messages.<channel>``."""
+    return _encoder.encode(msgspec.structs.replace(decision, message=None))
+
+
+def plan(
+    configuration: Configuration,
+    rule: Rule,
+    signal: Signal,
+    user: str,
+    customer: Customer,
+    now: int,
+    config_version: int,
+    *,
+    paused: Collection[str] = (),
+) -> Decision:
+    """Decide about one rule that a signal triggered, and note it in the user's ledger.
+
+    Parameters
+    ----------
+    configuration, config_version
+        In use.
+    rule, signal
+        One of ``rules.matching``.
+    user, customer
+        Whom; ``customer.ledger`` is changed: ``sent``, ``withheld``, ``pending``, ``fired``.
+    now
+        Of the partition's clock, milliseconds.
+    paused
+        Channels that an order paused.
+
+    Returns
+    -------
+    Decision
+        For a deferred one, whoever calls sets a timer at ``until`` and calls :func:`release` then.
+    """
+    attempt = _Attempt(configuration, rule, signal, user, customer, now, config_version)
+    ledger = customer.ledger
+    if any(message.id == attempt.id for message in ledger.sent):
+        return attempt.dropped("duplicate")
+    if any(pending.rule == rule.name for pending in ledger.pending):
+        return attempt.dropped("already_waiting")
+    return _decide(attempt, paused)
+
+
+def retry(
+    configuration: Configuration,
+    pending: Pending,
+    user: str,
+    customer: Customer,
+    now: int,
+    config_version: int,
+    *,
+    paused: Collection[str] = (),
+) -> Decision:
+    """Decide again about a message that waited: everything is checked anew, consent above all.
+
+    Parameters
+    ----------
+    pending
+        One of ``customer.ledger.pending``; it is taken out of there.
+    configuration, user, customer, now, config_version, paused
+        As for :func:`plan`.
+    """
+    customer.ledger.pending = [other for other in customer.ledger.pending if other is not pending]
+    signal = _signals.decode(pending.signal)
+    rule = next((rule for rule in configuration.rules if rule.name == pending.rule), None)
+    if rule is None:
+        # the category of a rule that is gone is not known any more; only marketing ever waits
+        gone = Rule(
+            name=pending.rule,
+            category="marketing",
+            when=Trigger(kind="event"),
+            channels=CHANNELS,
+            template=pending.rule,
+        )
+        return _Attempt(configuration, gone, signal, user, customer, now, config_version).dropped("rule_gone")
+    return _decide(_Attempt(configuration, rule, signal, user, customer, now, config_version), paused)
+
+
+def release(
+    configuration: Configuration,
+    user: str,
+    customer: Customer,
+    now: int,
+    config_version: int,
+    *,
+    paused: Collection[str] = (),
+) -> tuple[Decision, ...]:
+    """Decide again about everything that has waited until ``now``, in the order in which it came."""
+    due = [pending for pending in customer.ledger.pending if pending.until <= now]
+    return tuple(retry(configuration, one, user, customer, now, config_version, paused=paused) for one in due)
+
+
+class _Attempt:
+    """One rule, one signal, one user, now: what every decision about them says."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        rule: Rule,
+        signal: Signal,
+        user: str,
+        customer: Customer,
+        now: int,
+        config_version: int,
+    ) -> None:
+        self.configuration = configuration
+        self.rule = rule
+        self.signal = signal
+        self.user = user
+        self.customer = customer
+        self.now = now
+        self.config_version = config_version
+        self.id = message_id(user, rule.name, signal.cause, signal.at)
+        self.expires = signal.at + rule.expires_after
+        self.why = explain(rule.name, signal, config_version)
+        self.timezone = _timezone(configuration, customer)
+
+    def sent(self, channel: Channel, message: Message) -> Decision:
+        """Reserve the message's place under the caps and say that it goes."""
+        ledger = self.customer.ledger
+        noted = Sent(
+            id=self.id,
+            rule=self.rule.name,
+            channel=channel,
+            category=self.rule.category,
+            at=self.now,
+            subject=message.subject,
+            why=self.why,
+        )
+        ledger.sent = caps.trimmed(self.configuration, [*ledger.sent, noted], self.now)
+        ledger.fired = {**ledger.fired, self.rule.name: self.now}
+        return msgspec.structs.replace(self._decision("sent", channel), message=message)
+
+    def deferred(self, channel: Channel, until: int) -> Decision:
+        """Keep the signal until then."""
+        ledger = self.customer.ledger
+        waits = Pending(rule=self.rule.name, signal=_encoder.encode(self.signal), until=until, expires=self.expires)
+        ledger.pending = [*ledger.pending, waits]
+        return msgspec.structs.replace(self._decision("deferred", channel, "quiet_hours"), until=until)
+
+    def dropped(
+        self,
+        reason: Reason,
+        channel: Channel | None = None,
+        detail: str = "",
+        blocked: dict[str, Reason] | None = None,
+    ) -> Decision:
+        """Note what blocked the message."""
+        channel = channel or self.rule.channels[0]
+        ledger = self.customer.ledger
+        noted = Withheld(rule=self.rule.name, channel=channel, reason=reason, at=self.now)
+        ledger.withheld = [*ledger.withheld, noted][-WITHHELD_KEPT:]
+        decision = self._decision("dropped", channel, reason)
+        return msgspec.structs.replace(decision, detail=detail, blocked=blocked or {})
+
+    def _decision(self, outcome: Outcome, channel: Channel, reason: Reason = "") -> Decision:
+        return Decision(
+            id=self.id,
+            user=self.user,
+            rule=self.rule.name,
+            category=self.rule.category,
+            outcome=outcome,
+            reason=reason,
+            channel=channel,
+            why=self.why,
+            signal=self.signal,
+            configuration=self.config_version,
+            at=self.now,
+        )
+
+
+def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
+    rule, customer, now = attempt.rule, attempt.customer, attempt.now
+    if now >= attempt.expires:
+        return attempt.dropped("expired")
+    fired = customer.ledger.fired.get(rule.name)
+    if rule.cooldown and fired is not None and now < fired + rule.cooldown:
+        return attempt.dropped("cooldown")
+    blocked: dict[str, Reason] = {}
+    details: dict[str, str] = {}
+    for channel in rule.channels:
+        reason, detail = _blocks(attempt, channel, paused)
+        if not reason:
+            break
+        blocked[channel], details[channel] = reason, detail
+    else:
+        preferred = rule.channels[0]
+        return attempt.dropped(blocked[preferred], preferred, details[preferred], blocked)
+    expires = attempt.expires
+    quiet = attempt.configuration.quiet_hours
+    if rule.category == "marketing" and quiet is not None:
+        zone = zones.zone(attempt.timezone)
+        change = quiet_hours.next_change(quiet, zone, now)
+        if quiet_hours.is_quiet(quiet, zone, now):
+            if change >= expires:
+                return attempt.dropped("expired", channel, "quiet hours end after the trigger expires")
+            return attempt.deferred(channel, change)
+        expires = min(expires, change)
+    return _compose(attempt, channel, expires)
+
+
+def _blocks(attempt: _Attempt, channel: Channel, paused: Collection[str]) -> tuple[Reason, str]:
+    """Say why a channel cannot be used, with a detail; two empty texts where it can."""
+    rule, customer = attempt.rule, attempt.customer
+    if not consent.allowed(customer.facts, rule.category, channel):
+        return "no_consent", ""
+    if consent.address(customer.facts, channel) is None:
+        return "no_address", ""
+    if channel in paused:
+        return "channel_paused", ""
+    if rule.category == "marketing":
+        cap = caps.reached(attempt.configuration.caps, customer.ledger.sent, channel, attempt.now)
+        if cap is not None:
+            return "capped", f"{cap.messages} in {cap.within} ms over {cap.channel or 'all channels'}"
+    return "", ""
+
+
+def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
+    rule, signal, customer = attempt.rule, attempt.signal, attempt.customer
+    to = consent.address(customer.facts, channel)
+    assert to is not None, "a channel without an address was chosen"
+    values = context(rule, signal, attempt.user, customer, attempt.timezone, attempt.now)
+    try:
+        content = compose(attempt.configuration.templates[rule.template], channel, rule.category, values)
+    except TemplateError as error:
+        return attempt.dropped("template_error", channel, str(error))
+    message = Message(
+        id=attempt.id,
+        user=attempt.user,
+        rule=rule.name,
+        category=rule.category,
+        channel=channel,
+        to=to,
+        subject=content.subject,
+        text=content.text,
+        html=content.html,
+        why=attempt.why,
+        at=attempt.now,
+        expires=expires,
+        origin=customer.facts.origin,
+    )
+    return attempt.sent(channel, message)
+
+
+def _timezone(configuration: Configuration, customer: Customer) -> str:
+    """Name of the user's own zone where it is known, else the configuration's."""
+    own = customer.facts.traits.get("timezone")
+    return own if isinstance(own, str) and own in zones.names() else configuration.timezone

@@ -1,0 +1,63 @@
+"""Which rules a signal triggers, and what the fold has to watch for their sake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.customer.signals import Signal
+from models.engage.configuration import Configuration, Rule, Trigger
+
+
+def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
+    """Rules that a signal triggers, in the order of the file.
+
+    Examples
+    --------
+    >>> rule = Rule(name="win_back", category="marketing", when=Trigger(kind="churn_risk", threshold=0.7),
+    ...             channels=("email",), template="win_back")
+    >>> risen = Signal(kind="churn_risk", user="u1", at=1, cause="m1", previous=0.6, value=0.75)
+    >>> [rule.name for rule in matching(Configuration(rules=(rule,)), risen)]
+    ['win_back']
+    """
+    return tuple(rule for rule in configuration.rules if _triggers(rule, signal))
+
+
+def cart_timers(configuration: Configuration) -> tuple[tuple[str, int], ...]:
+    """``(rule name, delay in milliseconds)`` of each timer to set when a cart changes."""
+    return tuple((rule.name, rule.when.delay) for rule in configuration.rules if rule.when.kind == "cart_left")
+
+
+def churn_thresholds(configuration: Configuration) -> tuple[float, ...]:
+    """Probabilities whose crossing somebody waits for, ascending."""
+    return tuple(sorted({rule.when.threshold for rule in configuration.rules if rule.when.kind == "churn_risk"}))
+
+
+def event_names(configuration: Configuration) -> frozenset[str]:
+    """Names and types of events that some rule waits for; others need no signal."""
+    return frozenset(rule.when.name for rule in configuration.rules if rule.when.kind == "event")
+
+
+def _triggers(rule: Rule, signal: Signal) -> bool:
+    when = rule.when
+    match signal.kind:
+        case "churn_risk":
+            return when.kind == "churn_risk" and signal.previous < when.threshold <= signal.value
+        case "segment_entered":
+            return when.kind == "entered_segment" and when.name == signal.name
+        case "first_purchase":
+            return when.kind == "first_purchase"
+        case "cart_left":
+            return when.kind == "cart_left" and rule.name == signal.name
+        case "event":
+            return when.kind == "event" and when.name == signal.name and _agrees(when, signal.properties or {})
+        case _:
+            return False
+
+
+def _agrees(when: Trigger, properties: dict[str, Any]) -> bool:
+    return all(any(_same(properties.get(name), value) for value in values) for name, values in when.where.items())
+
+
+def _same(found: Any, allowed: Any) -> bool:
+    # `True == 1` in Python: a flag is not a number here
+    return isinstance(found, bool) == isinstance(allowed, bool) and bool(found == allowed)

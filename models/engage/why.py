@@ -1,0 +1,39 @@
+"""Decisions in words."""
+
+from __future__ import annotations
+
+from models.customer.signals import Signal
+
+
+def explain(rule: str, signal: Signal, configuration: int) -> str:
+    """One sentence: the rule, what triggered it, which model decided and why.
+
+    Examples
+    --------
+    >>> risen = Signal(kind="churn_risk", user="u1", at=1, cause="m9", previous=0.61, value=0.74, version=12,
+    ...                reasons=("12 days since the last visit",))
+    >>> explain("win_back", risen, 3)
+    'win_back (configuration 3): churn risk rose from 0.61 to 0.74 by model version 12: 12 days since the last visit'
+    """
+    text = f"{rule} (configuration {configuration}): {_happened(signal)}"
+    if signal.version:
+        text += f" by model version {signal.version}"
+    if signal.reasons:
+        text += f": {', '.join(signal.reasons)}"
+    return text
+
+
+def _happened(signal: Signal) -> str:
+    match signal.kind:
+        case "churn_risk":
+            return f"churn risk rose from {signal.previous:.2f} to {signal.value:.2f}"
+        case "segment_entered":
+            return f"entered the segment {signal.name!r}"
+        case "segment_left":
+            return f"left the segment {signal.name!r}"
+        case "first_purchase":
+            return f"first purchase ({signal.cause})"
+        case "cart_left":
+            return f"cart left with {len(signal.items)} items"
+        case "event":
+            return f"event {signal.name!r} ({signal.cause})"
