@@ -59,6 +59,9 @@ class Declared(NamedTuple):
         Label names; each has few values (never a user, a message or an item).
     buckets
         Of a histogram.
+    initial
+        Label values that are there from the start, at 0: Prometheus' ``increase`` does not see the first event of a
+        counter that appears with it.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Declared(NamedTuple):
     meaning: str
     labels: tuple[str, ...] = ()
     buckets: Sequence[float] = FAST
+    initial: Sequence[tuple[str, ...]] = ()
 
     @property
     def exposed(self) -> str:
@@ -131,6 +135,7 @@ DECLARED: tuple[Declared, ...] = (
         "counter",
         "Outcomes of delivery: sent, failed, retried, dropped, unknown ...",
         ("channel", "status"),
+        initial=[(channel, status) for channel in ("email", "sms") for status in ("sent", "failed", "unknown")],
     ),
     Declared("deliveries_in_flight", "gauge", "Messages whose outcome is still open.", ("channel", "partition")),
     Declared("provider_seconds", "histogram", "One call to a provider, seconds.", ("channel",), SLOW),
@@ -142,7 +147,13 @@ DECLARED: tuple[Declared, ...] = (
     Declared("learner_auc", "gauge", "AUC of the probabilities issued, over a recent window.", ("model",)),
     Declared("learner_drifts", "counter", "Times a learner's drift detector fired.", ("model",)),
     # Retrainer and recommender.
-    Declared("retrains", "counter", "Training runs: published, kept (no better), failed.", ("outcome",)),
+    Declared(
+        "retrains",
+        "counter",
+        "Training runs: published, kept (no better), failed.",
+        ("outcome",),
+        initial=[("published",), ("kept",), ("failed",)],
+    ),
     Declared("retrain_seconds", "histogram", "One training run, validation included, seconds.", (), SLOW),
     Declared("retrain_rows", "gauge", "Interactions in the newest run's window."),
     Declared("retrain_recall", "gauge", "Recall@10 of the newest run on its held-out tail, 0 to 1."),
@@ -152,7 +163,13 @@ DECLARED: tuple[Declared, ...] = (
     Declared("recommendations", "counter", "Recommendations answered, by what they came from.", ("source",)),
     Declared("recommend_seconds", "histogram", "Recommending to one user, seconds."),
     # The house.
-    Declared("supervisor_restarts", "counter", "Child processes that ended unasked and were started again.", ("role",)),
+    Declared(
+        "supervisor_restarts",
+        "counter",
+        "Child processes that ended unasked and were started again.",
+        ("role",),
+        initial=[("fold",), ("deliver",), ("learn",)],
+    ),
     Declared("build_info", "gauge", "Always 1; says what runs.", ("version", "python")),
 )
 
@@ -180,6 +197,8 @@ def declare(registry: CollectorRegistry) -> dict[str, Metric]:
         else:
             kind = Counter if declared.kind == "counter" else Gauge
             made[declared.name] = kind(name, declared.meaning, declared.labels, registry=registry)
+        for labels in declared.initial:
+            made[declared.name].labels(*labels)
     return made
 
 

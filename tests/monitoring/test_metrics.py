@@ -134,3 +134,12 @@ def test_a_process_says_what_runs_and_how_much_memory_it_takes() -> None:
 
     samples = {sample.name for metric in metrics.REGISTRY.collect() for sample in metric.samples}
     assert {"perennial_build_info", "process_resident_memory_bytes"} <= samples
+
+
+def test_what_is_rare_and_alarming_is_there_at_zero_before_it_happens() -> None:
+    registry = CollectorRegistry()
+    declare(registry)
+
+    assert value(registry, "perennial_deliveries_total", channel="email", status="unknown") == 0
+    assert value(registry, "perennial_retrains_total", outcome="failed") == 0
+    assert value(registry, "perennial_supervisor_restarts_total", role="fold") == 0
