@@ -117,3 +117,21 @@ class Restored:
     position: int = 0
     memo: bytes = b""
     records: dict[bytes, bytes] = field(default_factory=dict)
+
+    def apply(self, outputs: Outputs) -> None:
+        """Make the state changes of committed outputs visible.
+
+        Examples
+        --------
+        >>> restored = Restored(records={b"a": b"1"})
+        >>> restored.apply(Outputs(state={b"a": None, b"b": b"2"}))
+        >>> restored.records
+        {b'b': b'2'}
+        """
+        for key, value in outputs.state.items():
+            if value is None:
+                self.records.pop(key, None)
+            else:
+                self.records[key] = value
+        if outputs.memo is not None:
+            self.memo = outputs.memo

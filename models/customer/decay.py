@@ -40,7 +40,7 @@ def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
 
 
 def level(decay: Decay, now: int, index: int) -> float:
-    """The count at ``HALF_LIVES[index]``, decayed to ``now``."""
+    """Tell the count at ``HALF_LIVES[index]``, decayed to ``now``."""
     if not decay.values:
         return 0.0
     days = (now - decay.at) / DAY

@@ -59,8 +59,8 @@ def row(facts: Facts, now: int) -> list[float]:
     list of float
         One value for each of ``FEATURES``: ``gap_ratio`` is the silence in units of the user's own usual gap,
         ``activity_trend`` the last week's activity as a share of what the last month's would make expect (1: steady),
-        ``rating_mean`` is relative to 3, shares are within 0 and 1; everything else is ``log1p`` of days, counts or units
-        of money.
+        ``rating_mean`` is relative to 3, shares are within 0 and 1; everything else is ``log1p`` of days, counts or
+        units of money.
 
     Examples
     --------

@@ -68,9 +68,11 @@ def _visit(facts: Facts, event: Event, zone: ZoneInfo | None) -> None:
     hour = at // 3_600_000 % 24 if zone is None else datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).hour
     facts.hours[hour] += 1
     if event.item is not None:
-        _touch(facts, event.item, weight_of(event), at)
-    if event.category is not None:
-        _interest(facts, event.category, weight_of(event), at)
+        weight = weight_of(event.type, event.rating)
+        if weight > 0:
+            _touch(facts, event.item, weight, at)
+            if event.category is not None:
+                _interest(facts, event.category, weight, at)
 
 
 def _touch(facts: Facts, item: str, weight: float, at: int) -> None:
@@ -126,9 +128,9 @@ def _purchase(facts: Facts, event: Event) -> None:
     facts.cart = {}
     facts.cart_at = 0
     for line in event.lines:
-        _touch(facts, line.item, weight_of(event), event.at)
+        _touch(facts, line.item, weight_of(event.type, event.rating), event.at)
         if line.category is not None:
-            _interest(facts, line.category, weight_of(event), event.at)
+            _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
 
 
 def _refund(facts: Facts, event: Event) -> None:

@@ -17,7 +17,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind
         ``segment_entered`` and ``segment_left`` (``name``: the segment), ``churn_risk`` (``previous`` and ``value``:
         the probability before and now), ``first_purchase`` (``value``: units paid), ``cart_left`` (``name``: the rule
-        whose time has passed; ``items``), ``event`` (``name``: a custom event's name or an event's type; ``properties``).
+        whose time has passed; ``items``), ``event`` (``name``: a custom event's name or an event's type, and its
+        ``properties``).
     user, at
         Whom, and when (``now`` of the partition's clock, milliseconds).
     cause

@@ -115,7 +115,8 @@ class Facts(msgspec.Struct, array_like=True):
     origin
         The least live origin seen.
     seen_ids
-        ``messageId`` digests (8 bytes each, blake2b) with ``now`` when they were folded, oldest first, within the horizon.
+        ``messageId`` digests (8 bytes each, blake2b) with ``now`` of when they were folded, oldest first, within the
+        horizon.
     """
 
     identified: bool = False

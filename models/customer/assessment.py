@@ -1,0 +1,148 @@
+"""What the models say about a user, and what of that is news: segments, churn risk, examples to learn from."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from models.customer import features, timers
+from models.customer.decay import DAY
+from models.customer.effects import Effects
+from models.customer.signals import Signal
+from models.customer.state import Customer, Example
+from models.customer.versions import CHURN, SEGMENTS, Versions
+from models.events import Event
+from models.learning.examples import ChurnExample, SegmentExample, fingerprint
+
+ASSESS, LABEL = "assess", "label"
+"""Timers: look at a user once a day; release the label of the oldest open example."""
+
+SCHEMA = fingerprint(features.FEATURES)
+
+
+def align(customer: Customer, now: int, versions: Versions) -> None:
+    """Bring the ledger to the versions in use, before anything else happens to the user.
+
+    A move that only a new version caused is thereby no signal: what the event then changes is judged by one and the
+    same version before and after.
+    """
+    facts, ledger = customer.facts, customer.ledger
+    if not facts.sessions:
+        return
+    stale_segment = versions.segments is not None and ledger.segment_version != versions.number(SEGMENTS)
+    stale_risk = versions.churn is not None and facts.identified and ledger.risk_version != versions.number(CHURN)
+    if not (stale_segment or stale_risk):
+        return
+    row = features.row(facts, now)
+    if stale_segment and versions.segments is not None:
+        ledger.segment = versions.segments.segment(row)
+        ledger.segment_version = versions.number(SEGMENTS)
+    if stale_risk and versions.churn is not None:
+        ledger.risk = versions.churn.score(row)
+        ledger.risk_version = versions.number(CHURN)
+        ledger.risk_at = now
+
+
+def assess(customer: Customer, user: str, now: int, versions: Versions, cause: str, effects: Effects) -> list[float]:
+    """Score a user and emit the signals that follow; returns the row that was scored."""
+    facts, ledger = customer.facts, customer.ledger
+    row = features.row(facts, now)
+    if versions.segments is not None:
+        segment = versions.segments.segment(row)
+        if segment != ledger.segment:
+            version = versions.number(SEGMENTS)
+            if ledger.segment is not None:
+                effects.signals.append(
+                    Signal(kind="segment_left", user=user, at=now, cause=cause, name=ledger.segment, version=version)
+                )
+            effects.signals.append(
+                Signal(kind="segment_entered", user=user, at=now, cause=cause, name=segment, version=version)
+            )
+            ledger.segment = segment
+        ledger.segment_version = versions.number(SEGMENTS)
+    if versions.churn is not None and facts.identified:
+        risk = versions.churn.score(row)
+        previous = 0.0 if ledger.risk is None else ledger.risk
+        if any(previous < threshold <= risk for threshold in versions.risk_thresholds):
+            effects.signals.append(
+                Signal(
+                    kind="churn_risk",
+                    user=user,
+                    at=now,
+                    cause=cause,
+                    value=risk,
+                    previous=previous,
+                    version=versions.number(CHURN),
+                    reasons=versions.churn.reasons(row),
+                )
+            )
+        ledger.risk, ledger.risk_version, ledger.risk_at = risk, versions.number(CHURN), now
+    return row
+
+
+def arm(customer: Customer, user: str, now: int) -> None:
+    """Make sure that the daily look at this user will come, at a time of day that follows from the user id."""
+    if not timers.is_set(customer, ASSESS):
+        timers.set_timer(customer, ASSESS, _next_look(user, now))
+
+
+def look(customer: Customer, user: str, now: int, versions: Versions, effects: Effects) -> None:
+    """The daily look: score, take an example on the user's day of the week, and look again tomorrow.
+
+    It ends for users who were silent for longer than ``churn.active_within_days``; their next visit arms it again.
+    """
+    churn = versions.configuration.churn
+    row = assess(customer, user, now, versions, f"timer:{ASSESS}", effects)
+    if now - customer.facts.last_seen > churn.active_within_days * DAY:
+        return
+    if (now // DAY + crc32(user.encode())) % churn.example_every_days == 0:
+        effects.segment_examples.append(SegmentExample(user=user, at=now, schema=SCHEMA, row=row))
+        if customer.facts.identified:
+            _take(customer, now, row, versions)
+    timers.set_timer(customer, ASSESS, _next_look(user, now))
+
+
+def witness(customer: Customer, event: Event, versions: Versions) -> None:
+    """Note for the open examples that the user came back."""
+    churn = versions.configuration.churn
+    if customer.ledger.examples and event.type in churn.activity:
+        for example in customer.ledger.examples:
+            if example.at < event.at <= example.at + churn.horizon_days * DAY:
+                example.returned = True
+
+
+def release(customer: Customer, user: str, now: int, versions: Versions, effects: Effects) -> None:
+    """Release the labels whose horizon has passed, oldest first, whatever they turned out to be.
+
+    Never earlier for the one class than for the other: releasing "returned" at once would show the learner a world
+    in which hardly anybody churns.
+    """
+    horizon = versions.configuration.churn.horizon_days * DAY
+    examples = customer.ledger.examples
+    while examples and examples[0].at + horizon <= now:
+        example = examples.pop(0)
+        effects.churn_examples.append(
+            ChurnExample(
+                user=user,
+                at=example.at,
+                due=example.at + horizon,
+                schema=SCHEMA,
+                row=example.row,
+                risk=example.risk,
+                version=example.version,
+                churned=not example.returned,
+            )
+        )
+    if examples:
+        timers.set_timer(customer, LABEL, examples[0].at + horizon)
+
+
+def _take(customer: Customer, now: int, row: list[float], versions: Versions) -> None:
+    ledger = customer.ledger
+    ledger.examples.append(Example(at=now, row=row, risk=ledger.risk, version=ledger.risk_version))
+    if not timers.is_set(customer, LABEL):
+        timers.set_timer(customer, LABEL, ledger.examples[0].at + versions.configuration.churn.horizon_days * DAY)
+
+
+def _next_look(user: str, now: int) -> int:
+    phase = crc32(user.encode()) % DAY
+    return now + DAY - (now - phase) % DAY

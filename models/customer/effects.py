@@ -1,0 +1,33 @@
+"""What a step gives beside the changed state, still typed; the fold turns it into records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.customer.signals import Signal
+from models.engage.planner import Decision
+from models.learning.examples import ChurnExample, SegmentExample
+from models.recommend.interactions import Interaction
+
+
+@dataclass(slots=True)
+class Effects:
+    """Outputs of one step, in the order in which they came about.
+
+    Attributes
+    ----------
+    interactions
+        For the retrainer.
+    signals
+        What changed about the user.
+    decisions
+        What the planner decided; a sent one carries its message.
+    churn_examples, segment_examples
+        For the learners.
+    """
+
+    interactions: list[Interaction] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    churn_examples: list[ChurnExample] = field(default_factory=list)
+    segment_examples: list[SegmentExample] = field(default_factory=list)

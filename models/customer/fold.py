@@ -1,0 +1,356 @@
+"""The fold over one partition: its users, its clock, its timers, and the versions in use.
+
+Batches are never observable: the state and the outputs of a log are the same bytes however it is cut, because every
+record is applied by itself, in log order, to the clock, then to the timers that have come due, then to its user.
+"""
+
+from __future__ import annotations
+
+import heapq
+from hashlib import blake2b
+
+import msgspec
+
+from models.batch import Batch, Output, Outputs, Record, Restored
+from models.customer import step
+from models.customer.effects import Effects
+from models.customer.outputs import encode_effects
+from models.customer.state import NEVER, Customer, header, pack, unpack
+from models.customer.versions import Versions
+from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
+from models.events import Event, decode_event
+from models.log import CONTROL, Clock, Order, Tick, Use, decode_control
+from models.rejected import reason_of, reject, reject_value
+from models.source import Source
+
+DUPLICATE_HORIZON = 48 * 3_600_000
+"""How long a ``messageId`` is remembered, milliseconds of the partition's clock."""
+
+REMEMBERED_IDS = 20_000
+"""At most so many a user."""
+
+KEPT_LIVE = 512
+"""Users who stay unpacked between batches."""
+
+FAILURES = 100
+"""So many records in a row that cannot be folded are a bad deploy, not bad data."""
+
+_USE = b"\x00use:"
+
+
+class FoldBroken(PerennialError):
+    """A hundred records in a row could not be folded: stop this lane, nothing has been lost."""
+
+
+class _Memo(msgspec.Struct, array_like=True):
+    """What stands beside the position."""
+
+    now: int = 0
+    clock: str = ""
+    numbers: dict[str, int] = {}
+    paused: list[str] = []
+
+
+class _Unfoldable(Exception):
+    """Folding failed at this record, or at this timer of it."""
+
+    def __init__(self, offset: int, timer: tuple[bytes, str] | None, error: Exception) -> None:
+        self.offset = offset
+        self.timer = timer
+        self.error = error
+
+
+class PartitionFold:
+    """One partition's users and clock.
+
+    Parameters
+    ----------
+    state
+        What was committed. It is only read; whoever drives the fold applies ``Outputs.state`` to it before the next
+        batch.
+
+    Raises
+    ------
+    StateMismatch
+        Another schema wrote the state.
+    """
+
+    def __init__(self, state: Restored) -> None:
+        self._state = state
+        self._live: dict[bytes, Customer] = {}
+        self._due: list[tuple[int, bytes]] = []
+        self._failures = 0
+        self._load_memo()
+        for key, packed in state.records.items():
+            if key[:1] == CONTROL:
+                continue
+            due = header(packed)[1]
+            if due != NEVER:
+                self._due.append((due, key))
+        heapq.heapify(self._due)
+
+    @property
+    def now(self) -> int:
+        """The partition's clock, milliseconds."""
+        return self._memo.now
+
+    @property
+    def clock(self) -> str:
+        """``wall`` or ``feeder``; empty before the first record."""
+        return self._memo.clock
+
+    @property
+    def versions(self) -> Versions:
+        """What is in use."""
+        return self._versions
+
+    def fold(self, batch: Batch) -> Outputs:
+        """Fold consecutive records.
+
+        A record that cannot be folded becomes a dead letter: everything since the last commit is then folded once
+        more without it, so what it changed half is gone.
+
+        Raises
+        ------
+        FoldBroken
+            After a hundred failures in a row.
+        """
+        poison: dict[tuple[int, tuple[bytes, str] | None], Exception] = {}
+        while True:
+            attempt = _Attempt(self, batch, poison)
+            try:
+                attempt.run()
+            except _Unfoldable as failed:
+                poison[failed.offset, failed.timer] = failed.error
+                self._failures += 1
+                if self._failures >= FAILURES:
+                    raise FoldBroken(f"{FAILURES} records in a row could not be folded") from failed.error
+                attempt.undo()
+                self._live.clear()
+                self._load_memo()
+            else:
+                if not poison:
+                    self._failures = 0
+                return attempt.finish()
+
+    def _load_memo(self) -> None:
+        memo = self._state.memo
+        self._memo = msgspec.msgpack.decode(memo, type=_Memo) if memo else _Memo()
+        self._versions = Versions(paused=set(self._memo.paused))
+        for name, number in self._memo.numbers.items():
+            self._versions.use(name, number, self._state.records[_USE + name.encode()])
+
+
+class _Attempt:
+    """One try at a batch."""
+
+    def __init__(
+        self, fold: PartitionFold, batch: Batch, poison: dict[tuple[int, tuple[bytes, str] | None], Exception]
+    ) -> None:
+        self.fold = fold
+        self.batch = batch
+        self.poison = poison
+        self.live = fold._live
+        self.due = fold._due
+        self.memo = fold._memo
+        self.versions = fold._versions
+        self.stored = fold._state.records
+        self.touched: dict[bytes, None] = {}
+        self.fired: list[tuple[int, bytes]] = []
+        self.outputs = Outputs()
+        self.counts = self.outputs.counts
+        self.used: dict[bytes, bytes] = {}
+
+    def run(self) -> None:
+        """Fold every record of the batch."""
+        for record in self.batch.records:
+            self.source = Source(self.batch.topic, self.batch.partition, record.offset)
+            key = record.key
+            if key is not None and key[:1] == CONTROL:
+                self._control(record)
+            else:
+                if not self.memo.clock:
+                    self.memo.clock = "wall"
+                if self.memo.clock == "wall":
+                    self._move(record, record.timestamp)
+                else:
+                    self._fire(record)
+                self._event(record)
+
+    def undo(self) -> None:
+        """Forget the try: give back the timers that it took."""
+        for entry in self.fired:
+            heapq.heappush(self.due, entry)
+
+    def finish(self) -> Outputs:
+        """Outputs of the whole batch."""
+        outputs = self.outputs
+        for key in self.touched:
+            outputs.state[key] = pack(self.live[key])
+        for key, content in self.used.items():
+            outputs.state[key] = content
+        self.memo.numbers = self.versions.numbers
+        self.memo.paused = sorted(self.versions.paused)
+        outputs.memo = msgspec.msgpack.encode(self.memo)
+        outputs.next_due = self._next_due()
+        while len(self.live) > KEPT_LIVE:
+            del self.live[next(iter(self.live))]
+        return outputs
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _move(self, record: Record, now: int) -> None:
+        if now > self.memo.now:
+            self.memo.now = now
+        self._fire(record)
+
+    def _fire(self, record: Record) -> None:
+        """Fire what is due, in the order (due, user, name)."""
+        now = self.memo.now
+        while self.due and self.due[0][0] <= now:
+            entry = heapq.heappop(self.due)
+            due, key = entry
+            customer = self._customer(key)
+            if customer.next_due != due:  # moved or cancelled since it was noted here
+                continue
+            self.fired.append(entry)
+            timer = customer.ledger.timers.pop(0)
+            self._touch(key, customer)
+            name = (key, timer.name)
+            broken = self.poison.get((record.offset, name))
+            if broken is not None:
+                self._reject(reject_value(timer.name.encode(), self.source, broken, at=now, key=key), broken)
+            else:
+                try:
+                    effects = Effects()
+                    step.step_timer(customer, key.decode(), timer, now, self.versions, effects)
+                    encode_effects(key, effects, self.outputs)
+                except Exception as error:
+                    raise _Unfoldable(record.offset, name, error) from error
+                self._count("timers_fired", timer.name.partition(":")[0])
+            self._note(key, customer)
+
+    def _next_due(self) -> int | None:
+        while self.due:
+            due, key = self.due[0]
+            live = self.live.get(key)
+            packed = self.stored.get(key) if live is None else None
+            actual = live.next_due if live is not None else header(packed)[1] if packed is not None else NEVER
+            if actual == due:
+                return due
+            heapq.heappop(self.due)
+        return None
+
+    def _note(self, key: bytes, customer: Customer) -> None:
+        due = customer.next_due
+        if due != NEVER:
+            heapq.heappush(self.due, (due, key))
+
+    # --- records ---------------------------------------------------------------------------------------------------
+
+    def _control(self, record: Record) -> None:
+        try:
+            control = decode_control(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._undecodable(record, error, "a control record")
+            return
+        if isinstance(control, Clock):
+            if not self.memo.clock:
+                self.memo.clock = control.clock
+            return
+        if not self.memo.clock:
+            self.memo.clock = "wall"
+        if self.memo.clock == "wall":
+            self._move(record, record.timestamp)
+        elif isinstance(control, Tick):
+            self._move(record, control.at)
+        else:
+            self._fire(record)
+        if isinstance(control, Use):
+            self._use(record, control)
+        elif isinstance(control, Order):
+            self._order(control)
+
+    def _use(self, record: Record, control: Use) -> None:
+        content = bytes(control.content)
+        try:
+            acts = self.versions.use(control.name, control.version, content)
+        except (InvalidConfiguration, StateMismatch, msgspec.DecodeError) as error:
+            self._reject(reject(record, self.source, error), error)
+            return
+        if acts:
+            self.used[_USE + control.name.encode()] = content
+
+    def _order(self, order: Order) -> None:
+        if order.order == "pause":
+            self.versions.paused.add(order.argument)
+        elif order.order == "resume":
+            self.versions.paused.discard(order.argument)
+
+    def _event(self, record: Record) -> None:
+        broken = self.poison.get((record.offset, None))
+        if broken is not None:
+            self._reject(reject(record, self.source, broken), broken)
+            return
+        try:
+            event = decode_event(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._undecodable(record, error, "an event as the router writes it")
+            return
+        key = event.user.encode()
+        customer = self._customer(key)
+        if record.offset <= customer.seen:  # an ordered commit was cut short: this user is ahead of the position
+            return
+        customer.seen = record.offset
+        self._touch(key, customer)
+        if self._is_duplicate(customer, event):
+            self._count("events_duplicate")
+            return
+        try:
+            effects = Effects()
+            step.step_event(customer, event, self.memo.now, self.versions, effects)
+            encode_effects(key, effects, self.outputs)
+        except Exception as error:
+            raise _Unfoldable(record.offset, None, error) from error
+        self._note(key, customer)
+        self._count("events_folded", event.type)
+
+    def _is_duplicate(self, customer: Customer, event: Event) -> bool:
+        now, seen = self.memo.now, customer.facts.seen_ids
+        while seen:
+            oldest = next(iter(seen))
+            if now - seen[oldest] <= DUPLICATE_HORIZON and len(seen) < REMEMBERED_IDS:
+                break
+            del seen[oldest]
+        digest = blake2b(event.id.encode(), digest_size=8).digest()
+        if digest in seen:
+            return True
+        seen[digest] = now
+        return False
+
+    # --- state and outputs -----------------------------------------------------------------------------------------
+
+    def _customer(self, key: bytes) -> Customer:
+        customer = self.live.get(key)
+        if customer is None:
+            packed = self.stored.get(key)
+            customer = Customer() if packed is None else unpack(packed)
+            self.live[key] = customer
+        return customer
+
+    def _touch(self, key: bytes, customer: Customer) -> None:
+        # least recently touched first, so that the busiest stay unpacked
+        del self.live[key]
+        self.live[key] = customer
+        self.touched[key] = None
+
+    def _undecodable(self, record: Record, error: Exception, allowed: str) -> None:
+        invalid = InvalidEvent("undecodable", "", str(error), allowed)
+        self._reject(reject(record, self.source, invalid), invalid)
+
+    def _reject(self, output: Output, error: Exception) -> None:
+        self.outputs.records.append(output)
+        self._count("events_rejected", reason_of(error))
+
+    def _count(self, *name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0.0) + 1.0

@@ -1,0 +1,71 @@
+"""From typed effects to the records that leave the fold."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.batch import Output, Outputs
+from models.customer.effects import Effects
+from models.engage.messages import encode_message
+from models.engage.planner import encode_decision
+from models.errors import OutputTooLarge
+from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
+from models.recommend.interactions import encode_interaction
+
+LARGEST = 900_000
+"""Bytes of a record's key and value together; Kafka's default bound for a batch is 1 MiB."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
+    """Append the records of one step to the batch's outputs, and count them.
+
+    Parameters
+    ----------
+    key
+        The user's.
+    effects
+        Of the step.
+    outputs
+        Grows; unchanged where an error is raised.
+
+    Raises
+    ------
+    OutputTooLarge
+        A record would not fit.
+    """
+    records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
+    records.extend(Output("signals", key, _encoder.encode(signal)) for signal in effects.signals)
+    for decision in effects.decisions:
+        records.append(Output("decisions", key, encode_decision(decision)))
+        if decision.message is not None:
+            records.append(Output(f"messages.{decision.message.channel}", key, encode_message(decision.message)))
+    records.extend(Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples)
+    records.extend(Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples)
+    for record in records:
+        size = len(record.key) + len(record.value or b"")
+        if size > LARGEST:
+            raise OutputTooLarge(record.topic, size, LARGEST)
+    outputs.records.extend(records)
+    _count(effects, outputs.counts)
+
+
+def _count(effects: Effects, counts: dict[tuple[str, ...], float]) -> None:
+    def add(*name: str, by: float = 1.0) -> None:
+        counts[name] = counts.get(name, 0.0) + by
+
+    if effects.interactions:
+        add("interactions", by=float(len(effects.interactions)))
+    for signal in effects.signals:
+        add("signals", signal.kind)
+    for decision in effects.decisions:
+        add("decisions", decision.outcome, decision.reason)
+        if decision.message is not None:
+            add("messages", decision.message.channel, decision.message.rule)
+    for example in effects.churn_examples:
+        add("examples_emitted", "churn")
+        if example.version == 0:
+            add("examples_ungraded", "churn")
+    for _ in effects.segment_examples:
+        add("examples_emitted", "segments")

@@ -1,0 +1,121 @@
+"""The step: state and an event (or a timer) in, changed state and effects out.
+
+Everything that is decided about a user is decided here, in one fixed order: versions, facts, what the models say,
+rules, planner, timers. So an event is visible to its own decision, and a cap is reserved in the very change that
+decides.
+"""
+
+from __future__ import annotations
+
+from models.customer import assessment, timers
+from models.customer.effects import Effects
+from models.customer.reducers import VISITS, reduce_facts
+from models.customer.signals import Signal
+from models.customer.state import Customer, Timer
+from models.customer.versions import CONFIGURATION, Versions
+from models.engage import planner, rules
+from models.events import MICROS, Event
+from models.recommend.interactions import interactions_of
+
+CART, PENDING = "cart", "pending"
+"""Timers of rules: a cart was left for the rule's time; a deferred message may go."""
+
+
+def step_event(customer: Customer, event: Event, now: int, versions: Versions, effects: Effects) -> None:
+    """Fold one event into a user, in place.
+
+    Parameters
+    ----------
+    customer
+        A working copy of the user's state.
+    event
+        Not a duplicate.
+    now
+        Of the partition's clock, milliseconds; the event may be older.
+    versions
+        In use at this place of the log.
+    effects
+        What follows is appended to it.
+    """
+    first_order = customer.facts.orders == 0
+    if event.type in _ASSESSED:
+        assessment.align(customer, now, versions)
+    assessment.witness(customer, event, versions)
+    reduce_facts(customer.facts, event, versions.zone)
+    effects.interactions.extend(interactions_of(event))
+    begin = len(effects.signals)
+    if event.type in _ASSESSED:
+        assessment.assess(customer, event.user, now, versions, event.id, effects)
+    if event.type in VISITS:
+        assessment.arm(customer, event.user, now)
+        if event.type in _CARTS:
+            _watch_cart(customer, event, versions)
+    if event.type == "purchase" and first_order and customer.facts.orders == 1:
+        effects.signals.append(
+            Signal(
+                kind="first_purchase",
+                user=event.user,
+                at=now,
+                cause=event.id,
+                value=event.amount / MICROS,
+                items=tuple(line.item for line in event.lines),
+            )
+        )
+    name = event.name if event.type == "custom" else event.type
+    if name in versions.event_names:
+        effects.signals.append(
+            Signal(kind="event", user=event.user, at=now, cause=event.id, name=name, properties=event.properties)
+        )
+    _react(customer, event.user, now, versions, effects, begin)
+
+
+def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: Versions, effects: Effects) -> None:
+    """Fire one timer of a user, in place; it has been taken out of the ledger already."""
+    kind, _, argument = timer.name.partition(":")
+    begin = len(effects.signals)
+    if kind == assessment.ASSESS:
+        assessment.align(customer, now, versions)
+        assessment.look(customer, user, now, versions, effects)
+    elif kind == assessment.LABEL:
+        assessment.release(customer, user, now, versions, effects)
+    elif kind == CART and customer.facts.cart:
+        items = tuple(customer.facts.cart)
+        cause = f"timer:{timer.name}:{timer.due}"
+        effects.signals.append(Signal(kind="cart_left", user=user, at=now, cause=cause, name=argument, items=items))
+    elif kind == PENDING:
+        number = versions.number(CONFIGURATION)
+        released = planner.release(versions.configuration, user, customer, now, number, paused=versions.paused)
+        effects.decisions.extend(released)
+    _react(customer, user, now, versions, effects, begin)
+
+
+_CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
+_ASSESSED = VISITS | {"refund"}
+
+
+def _watch_cart(customer: Customer, event: Event, versions: Versions) -> None:
+    if not customer.facts.cart:
+        timers.cancel_all(customer, CART)
+        return
+    for rule, delay in versions.cart_timers:
+        timers.set_timer(customer, f"{CART}:{rule}", event.at + delay)
+
+
+def _react(customer: Customer, user: str, now: int, versions: Versions, effects: Effects, begin: int) -> None:
+    """Let the rules look at the signals since ``begin``."""
+    for signal in effects.signals[begin:]:
+        for rule in rules.matching(versions.configuration, signal):
+            number = versions.number(CONFIGURATION)
+            decision = planner.plan(
+                versions.configuration, rule, signal, user, customer, now, number, paused=versions.paused
+            )
+            effects.decisions.append(decision)
+    _wait(customer, now)
+
+
+def _wait(customer: Customer, now: int) -> None:
+    """One timer for whatever waits, at the earliest end of a wait."""
+    if customer.ledger.pending:
+        timers.set_timer(customer, PENDING, max(now + 1, min(p.until for p in customer.ledger.pending)))
+    else:
+        timers.cancel(customer, PENDING)

@@ -1,0 +1,121 @@
+"""A customer for people and other systems: plain values, times as RFC 3339, money in units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from models.customer import features
+from models.customer.state import Customer, Facts
+from models.customer.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
+from models.events import MICROS
+
+
+def moment(at: int) -> str | None:
+    """Write milliseconds since the epoch as RFC 3339 in UTC; ``None`` for never.
+
+    Examples
+    --------
+    >>> moment(1_700_000_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    if not at:
+        return None
+    return (
+        datetime.fromtimestamp(at / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace(".000", "")
+        .replace("+00:00", "Z")
+    )
+
+
+def money(amounts: Mapping[str, int]) -> dict[str, float]:
+    """Units by currency, of micros by currency."""
+    return {currency: micros / MICROS for currency, micros in sorted(amounts.items())}
+
+
+def describe(user: str, customer: Customer, now: int, versions: Versions) -> dict[str, Any]:
+    """Everything that we know and decided about one user.
+
+    Parameters
+    ----------
+    user
+        Their id.
+    customer
+        Their state; only read.
+    now
+        Of the partition's clock, milliseconds.
+    versions
+        In use there.
+
+    Returns
+    -------
+    dict
+        JSON-able; see the keys below.
+    """
+    facts, ledger = customer.facts, customer.ledger
+    row = features.row(facts, now) if facts.sessions else None
+    return {
+        "user": user,
+        "as_of": moment(now),
+        "profile": _profile(facts),
+        "segment": {"name": ledger.segment, "version": ledger.segment_version},
+        "churn": {
+            "risk": None if ledger.risk is None else round(ledger.risk, 4),
+            "as_of": moment(ledger.risk_at),
+            "version": ledger.risk_version,
+            "reasons": list(versions.churn.reasons(row)) if versions.churn is not None and row is not None else [],
+        },
+        "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
+        "messages": [
+            {
+                "id": sent.id,
+                "at": moment(sent.at),
+                "rule": sent.rule,
+                "channel": sent.channel,
+                "category": sent.category,
+                "subject": sent.subject,
+                "why": sent.why,
+            }
+            for sent in ledger.sent
+        ],
+        "not_sent": [
+            {"at": moment(w.at), "rule": w.rule, "channel": w.channel, "reason": w.reason} for w in ledger.withheld
+        ],
+        "waiting": [{"rule": p.rule, "until": moment(p.until), "expires": moment(p.expires)} for p in ledger.pending],
+        "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
+        "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
+    }
+
+
+def _profile(facts: Facts) -> dict[str, Any]:
+    return {
+        "identified": facts.identified,
+        "traits": facts.traits,
+        "origin": facts.origin,
+        "first_seen": moment(facts.first_seen),
+        "last_seen": moment(facts.last_seen),
+        "sessions": facts.sessions,
+        "events": dict(sorted(facts.events.items())),
+        "orders": facts.orders,
+        "refunds": facts.refunds,
+        "spent": money(facts.spent),
+        "refunded": money(facts.refunded),
+        "categories": {
+            name: round(value, 2)
+            for name, value in sorted(facts.categories.items(), key=lambda pair: (-pair[1], pair[0]))
+        },
+        "cart": {item: line.quantity for item, line in facts.cart.items()},
+        "recent": [touch.item for touch in reversed(facts.recent)],
+        "ratings": {
+            "count": facts.ratings,
+            "mean": round(facts.rating_sum / facts.ratings, 2) if facts.ratings else None,
+        },
+        "support_messages": facts.support,
+        "our_messages": dict(sorted(facts.messages.items())),
+        "consent": {
+            channel: {"granted": c.granted, "at": moment(c.at), "source": c.source}
+            for channel, c in sorted(facts.consent.items())
+        },
+    }
