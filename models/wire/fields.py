@@ -1,0 +1,316 @@
+"""The fields of the wire, one check each: a value that we can rely on comes back, or :class:`InvalidEvent` is raised.
+
+Every check takes the value as JSON gave it and the field's path, for the error. ``null`` counts as absent everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from models.errors import InvalidEvent
+from models.events import CHANNELS, MICROS, ORIGINS, Channel, Origin
+
+ID_LENGTH = 200
+"""Characters of a user, item, order, message id; also of names and categories."""
+TEXT_LENGTH = 10_000
+"""Characters of a support message or review."""
+OBJECT_BYTES = 32_768
+"""Bytes of ``properties`` as JSON, and of ``traits``."""
+NESTING = 8
+"""Levels of objects and lists inside ``properties`` and ``traits``."""
+LINES = 500
+"""Lines of an order."""
+QUANTITY = 1_000_000
+"""Pieces of a line."""
+MONEY = 10_000_000_000 * MICROS
+"""Largest amount, micros: ten thousand million units, so that sums of thousands still fit into 64 bits."""
+MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MONEY // MICROS:,}"
+"""What an amount may be, in words."""
+EARLIEST = 946_684_800_000
+"""2000-01-01T00:00:00Z; no event is older."""
+AHEAD = 86_400_000
+"""How far a sender's clock may be ahead of ours: one day."""
+
+ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})
+"""Types that say nothing without an item."""
+
+Json = dict[str, Any]
+
+_plain = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}").fullmatch
+_plain_text = re.compile(r"[^\x00\ud800-\udfff]{1,10000}", re.DOTALL).fullmatch
+_amount = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?").fullmatch
+_time = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+).fullmatch
+_address = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}").fullmatch
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_NESTED = (dict, list)
+_TIME_ALLOWED = "milliseconds since the epoch, or RFC 3339 with an offset such as 2026-05-01T12:00:00Z"
+
+
+def missing(field: str, allowed: str) -> InvalidEvent:
+    """Error of a required field that is absent."""
+    return InvalidEvent("missing_field", field, "nothing", allowed)
+
+
+def wrong_type(field: str, found: object, allowed: str) -> InvalidEvent:
+    """Error of a field that has another JSON type."""
+    return InvalidEvent("wrong_type", field, _shown(found), allowed)
+
+
+def identifier(value: object, field: str) -> str:
+    """Check an id, a name, a category: a string of 1 to 200 characters, none of them a control character."""
+    if value.__class__ is str and _plain(value):
+        return value
+    allowed = f"a string of 1 to {ID_LENGTH} characters, no control characters"
+    if not isinstance(value, str):
+        raise wrong_type(field, value, allowed)
+    if not value:
+        raise InvalidEvent("empty", field, '""', allowed)
+    if len(value) > ID_LENGTH:
+        raise InvalidEvent("too_long", field, f"{len(value)} characters", allowed)
+    raise InvalidEvent("control_character", field, ascii(value), allowed)
+
+
+def label(value: object, field: str) -> str | None:
+    """Check an optional id, name or category; the empty string counts as absent."""
+    return None if value is None or value == "" else identifier(value, field)
+
+
+def text(value: object, field: str) -> str:
+    """Check prose: a string of 1 to 10,000 characters, no NUL; line breaks are welcome."""
+    if isinstance(value, str) and _plain_text(value):
+        return value
+    allowed = f"a string of 1 to {TEXT_LENGTH:,} characters without NUL"
+    if not isinstance(value, str):
+        raise wrong_type(field, value, allowed)
+    if not value:
+        raise InvalidEvent("empty", field, '""', allowed)
+    if len(value) > TEXT_LENGTH:
+        raise InvalidEvent("too_long", field, f"{len(value)} characters", allowed)
+    raise InvalidEvent("control_character", field, ascii(value), allowed)
+
+
+def money(value: object, field: str) -> int:
+    """Read an amount in units of the currency as micros.
+
+    Parameters
+    ----------
+    value
+        A JSON number, or the same as a string (``"2.55"``). Digits behind the sixth are rounded.
+    field
+        Its path.
+
+    Returns
+    -------
+    int
+        0 to ``MONEY``.
+
+    Examples
+    --------
+    >>> money(2.55, "price"), money("19.99", "price"), money(3, "price")
+    (2550000, 19990000, 3000000)
+    """
+    if value.__class__ is int:
+        micros: int = value * MICROS
+    elif isinstance(value, float):
+        # Below 2**31 units the product's error is under half a micro, so rounding gives what was written; NaN takes
+        # the second branch and fails there.
+        micros = round(value * MICROS) if -1e9 < value < 1e9 else _exact(repr(value))
+    elif isinstance(value, str):
+        micros = _exact(value)
+    else:
+        raise wrong_type(field, value, MONEY_ALLOWED)
+    if 0 <= micros <= MONEY:
+        return micros
+    raise InvalidEvent("bad_money", field, _shown(value), MONEY_ALLOWED)
+
+
+def _exact(written: str) -> int:
+    """Micros of a written decimal; -1 where it is none."""
+    return round(Decimal(written) * MICROS) if _amount(written) else -1
+
+
+def units(micros: int) -> float | str:
+    """Write micros as units that :func:`money` reads back exactly.
+
+    Examples
+    --------
+    >>> units(2_550_000), units(3_000_000_000_000_001)
+    (2.55, '3000000000.000001')
+    """
+    whole = 1_000_000_000 * MICROS
+    return micros / MICROS if micros < whole else f"{micros // MICROS}.{micros % MICROS:06d}"
+
+
+def quantity(value: object, field: str) -> int:
+    """Check a number of pieces, 0 to 1,000,000; absent is 1."""
+    if value is None:
+        return 1
+    allowed = f"a whole number from 0 to {QUANTITY:,}"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong_type(field, value, allowed)
+    if not 0 <= value <= QUANTITY:
+        raise InvalidEvent("out_of_range", field, value, allowed)
+    return value
+
+
+def currency(value: object, field: str) -> str:
+    """Check an ISO 4217 code; lower case is read too, absent is ``USD``."""
+    if value is None:
+        return "USD"
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
+        return value.upper()
+    raise InvalidEvent("bad_currency", field, _shown(value), "three letters of ISO 4217 such as EUR")
+
+
+def rating(value: object, field: str) -> float:
+    """Check a rating, 1 to 5."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise wrong_type(field, value, "a number from 1 to 5")
+    if not 1 <= value <= 5:
+        raise InvalidEvent("out_of_range", field, value, "a number from 1 to 5")
+    return float(value)
+
+
+def channel(value: object, field: str, *, granted: bool) -> Channel | None:
+    """Check the channel of a consent; ``None`` means all of them.
+
+    A consent that is given names its channel (or ``all``); one that is withdrawn without a channel counts for all.
+    """
+    if value == "all" or (value is None and not granted):
+        return None
+    if value is None:
+        raise missing(field, f"{', '.join(CHANNELS)} or all")
+    for known in CHANNELS:
+        if value == known:
+            return known
+    raise InvalidEvent("bad_channel", field, _shown(value), f"{', '.join(CHANNELS)} or all")
+
+
+def origin(claimed: object, given: Origin) -> Origin:
+    """Choose the less live of what the sender claims and what the door knows."""
+    if claimed is None:
+        return given
+    for known in ORIGINS:
+        if claimed == known:
+            return known if ORIGINS.index(known) > ORIGINS.index(given) else given
+    raise InvalidEvent("bad_origin", "origin", _shown(claimed), ", ".join(ORIGINS))
+
+
+def instant(value: object, field: str) -> int:
+    """Read a time as milliseconds since the epoch, without judging whether it is plausible.
+
+    Examples
+    --------
+    >>> instant("2026-05-01T14:00:00.250+02:00", "at")
+    1777636800250
+    """
+    if value.__class__ is int:
+        at: int = value
+        if 0 < at < 100_000_000_000:
+            hint = f"milliseconds since the epoch; this looks like seconds: did you mean {at}000?"
+            raise InvalidEvent("bad_time", field, at, hint)
+        return at
+    if isinstance(value, str):
+        return _rfc3339(value, field)
+    if isinstance(value, float) and value.is_integer():
+        return instant(int(value), field)
+    raise wrong_type(field, value, _TIME_ALLOWED)
+
+
+def _rfc3339(value: str, field: str) -> int:
+    match = _time(value)
+    if match is None:
+        raise InvalidEvent("bad_time", field, ascii(value), _TIME_ALLOWED)
+    if match["zone"] is None:
+        hint = f"a time with its offset; which zone is this? In UTC it would end with Z: {value}Z"
+        raise InvalidEvent("bad_time", field, value, hint)
+    try:
+        moment = datetime.fromisoformat(value.upper())
+    except ValueError as error:  # a 30th of February, an hour 25
+        raise InvalidEvent("bad_time", field, value, f"{_TIME_ALLOWED} ({error})") from None
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def plausible(at: int, field: str, found: object, received_at: int) -> int:
+    """Check that a time is not before 2000 and at most a day after it was received."""
+    if at < EARLIEST:
+        raise InvalidEvent("time_too_early", field, _shown(found), "a time since 2000-01-01T00:00:00Z")
+    if at > received_at + AHEAD:
+        raise InvalidEvent("time_in_future", field, _shown(found), "at most a day ahead of the time of arrival")
+    return at
+
+
+def bounded(value: object, field: str, *, small: bool) -> Json:
+    """Check a free object: its size as JSON and its nesting; absent is empty. The object is not copied.
+
+    Parameters
+    ----------
+    value
+        As JSON gave it.
+    field
+        ``properties`` or ``traits``.
+    small
+        Whether the whole record is known to be within ``OBJECT_BYTES``.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise wrong_type(field, value, "an object")
+    for inner in value.values():
+        if inner.__class__ in _NESTED and not _flat(inner, NESTING - 1):
+            raise InvalidEvent("too_deep", field, "deeper nesting", f"at most {NESTING} levels")
+    if not small:
+        size = len(orjson.dumps(value))
+        if size > OBJECT_BYTES:
+            raise InvalidEvent("too_large", field, f"{size} bytes", f"at most {OBJECT_BYTES:,} bytes of JSON")
+    return value
+
+
+def _flat(value: Any, levels: int) -> bool:
+    if levels == 0:
+        return False
+    inside = value.values() if value.__class__ is dict else value
+    return all(inner.__class__ not in _NESTED or _flat(inner, levels - 1) for inner in inside)
+
+
+_SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "createdAt", "time_zone": "timezone"}
+_SPOKEN = ("phone", "firstName", "lastName", "name", "timezone", "locale", "language")
+
+
+def traits(value: object, *, small: bool) -> Json:
+    """Check identify's traits: those that messages are addressed and written with are strings, or ``null`` to forget.
+
+    Consent among them is refused: a site repeats its traits at every login, and a stale ``true`` would undo a
+    withdrawal.
+    """
+    said = bounded(value, "traits", small=small)
+    if "consent" in said:
+        hint = "an event of its own: type consent, or track 'Consent Given' or 'Consent Withdrawn' with a channel"
+        raise InvalidEvent("consent_in_traits", "traits.consent", _shown(said["consent"]), hint)
+    known = {_SPELLINGS.get(name, name): trait for name, trait in said.items()}
+    for name in _SPOKEN:
+        if known.get(name) is not None:
+            identifier(known[name], f"traits.{name}")
+    email = known.get("email")
+    if email is not None and not _address(identifier(email, "traits.email")):
+        raise InvalidEvent("bad_email", "traits.email", email, "an address such as ada@example.org")
+    return known
+
+
+def _shown(value: object) -> str:
+    """Something safe and short to quote: a value may be huge, and may hold lone surrogates."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return ascii(value[:80] if isinstance(value, str) else value)

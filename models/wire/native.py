@@ -1,0 +1,239 @@
+"""The short form: ``{"type": "click", "user": "u1", "item": "sku1", "at": 1777636800250}``."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, cast, get_args
+
+import orjson
+
+from models.errors import InvalidEvent
+from models.events import Event, EventType, OrderLine, Origin
+from models.source import Source
+from models.wire import fields, orders
+from models.wire.fields import Json
+
+TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.startswith("message_"))
+"""What anybody may send."""
+
+_OPEN = frozenset(TYPES)
+_OURS = frozenset(get_args(EventType)) - _OPEN
+_ANY = frozenset({"type", "user", "id", "messageId", "at", "timestamp", "origin", "name", "properties"})
+_PRODUCT = frozenset({"item", "category", "quantity", "price", "currency"})
+_ORDER = _PRODUCT | {"order", "lines", "amount"}
+_FIELDS: dict[str, frozenset[str]] = {
+    "page_view": _ANY | {"category"},
+    "product_view": _ANY | _PRODUCT,
+    "click": _ANY | _PRODUCT,
+    "cart_add": _ANY | _PRODUCT,
+    "cart_remove": _ANY | _PRODUCT,
+    "purchase": _ANY | _ORDER,
+    "refund": _ANY | _ORDER,
+    "rating": _ANY | {"item", "category", "rating", "text"},
+    "support_message": _ANY | {"text"},
+    "identify": _ANY | {"traits"},
+    "consent": _ANY | {"channel", "granted", "reason"},
+    "custom": _ANY | {"item", "category"},
+}
+_LINE_ITEM = ("item",)
+
+
+def read_native(raw: Json, source: Source, received_at: int, origin: Origin, *, small: bool) -> Event:
+    """Read a mapping with ``user``; see :func:`models.wire.decode`."""
+    kind = raw.get("type")
+    if kind.__class__ is not str or kind not in _OPEN:
+        raise _bad_type(kind)
+    if not raw.keys() <= _FIELDS[kind]:
+        raise _unknown(raw, kind)
+    get = raw.get
+    said = _READERS[kind](raw, small)
+    name, message_id, stamp = get("name"), get("id"), get("at")
+    id_field, time_field = "id", "at"
+    if message_id is None:
+        message_id, id_field = get("messageId"), "messageId"
+    if stamp is None:
+        stamp, time_field = get("timestamp"), "timestamp"
+    return Event(
+        id=source.id if message_id is None else fields.identifier(message_id, id_field),
+        user=fields.identifier(get("user"), "user"),
+        type=cast("EventType", kind),
+        at=fields.plausible(
+            received_at if stamp is None else fields.instant(stamp, time_field), time_field, stamp, received_at
+        ),
+        origin=origin if "origin" not in raw else fields.origin(raw["origin"], origin),
+        name=None if name is None else fields.label(name, "name"),
+        properties=fields.bounded(raw["properties"], "properties", small=small) or None
+        if "properties" in raw
+        else None,
+        **said,
+    )
+
+
+def _product(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    item, price = raw.get("item"), raw.get("price")
+    if item is None and raw["type"] in fields.ITEM_NEEDED:
+        raise fields.missing("item", "the item's id")
+    return {
+        "item": None if item is None else fields.identifier(item, "item"),
+        "category": fields.label(raw.get("category"), "category"),
+        "quantity": fields.quantity(raw.get("quantity"), "quantity"),
+        "amount": 0 if price is None else fields.money(price, "price"),
+        "currency": fields.currency(raw.get("currency"), "currency"),
+    }
+
+
+def _order(raw: Json, small: bool) -> Json:
+    """Read a purchase or a refund; ``item``, ``quantity`` and ``price`` are short for an order of one line."""
+    lines, field, total = orders.lines(raw.get("lines"), "lines", _LINE_ITEM), "lines", raw.get("amount")
+    amount = None if total is None else fields.money(total, "amount")
+    order = raw.get("order")
+    if raw.get("item") is not None:
+        if lines:
+            raise InvalidEvent("ambiguous", "item", "item beside lines", "either lines, or one item with its price")
+        one = _product(raw, small)
+        if raw.get("price") is None and amount is not None and one["quantity"]:
+            one["amount"] = amount // one["quantity"]
+        lines = (OrderLine(one["item"], one["quantity"], one["amount"], one["category"]),)
+        field = "price"
+    elif not raw.keys().isdisjoint(_PRODUCT - {"currency"}):
+        stray = next(name for name in raw if name in _PRODUCT and name != "currency")
+        raise InvalidEvent("unknown_field", stray, "no item", "only beside item; in lines, each line has its own")
+    if amount is None and not lines and (raw["type"] == "purchase" or order is None):
+        raise fields.missing("amount", "the order's total in units of the currency, or its lines")
+    return {
+        "lines": lines,
+        "amount": orders.total(lines, field) if amount is None else amount,
+        "currency": fields.currency(raw.get("currency"), "currency"),
+        "order": None if order is None else fields.identifier(order, "order"),
+    }
+
+
+def _rating(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    item, text = raw.get("item"), raw.get("text")
+    if raw.get("rating") is None:
+        raise fields.missing("rating", "a number from 1 to 5")
+    return {
+        "item": None if item is None else fields.identifier(item, "item"),
+        "category": fields.label(raw.get("category"), "category"),
+        "rating": fields.rating(raw["rating"], "rating"),
+        "text": None if text is None or text == "" else fields.text(text, "text"),
+    }
+
+
+def _support(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    if raw.get("text") is None:
+        raise fields.missing("text", "what the customer wrote")
+    return {"text": fields.text(raw["text"], "text")}
+
+
+def _identify(raw: Json, small: bool) -> Json:
+    return {"traits": fields.traits(raw.get("traits"), small=small)}
+
+
+def _consent(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    granted = raw.get("granted")
+    if granted is None:
+        raise fields.missing("granted", "true or false")
+    if not isinstance(granted, bool):
+        raise fields.wrong_type("granted", granted, "true or false")
+    return {
+        "channel": fields.channel(raw.get("channel"), "channel", granted=granted),
+        "granted": granted,
+        "reason": fields.label(raw.get("reason"), "reason"),
+    }
+
+
+def _page(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    return {"category": fields.label(raw.get("category"), "category")}
+
+
+def _custom(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+    if raw.get("name") is None:
+        raise fields.missing("name", "the custom event's name")
+    fields.identifier(raw["name"], "name")
+    item = raw.get("item")
+    return {
+        "item": None if item is None else fields.identifier(item, "item"),
+        "category": fields.label(raw.get("category"), "category"),
+    }
+
+
+_READERS = {
+    "page_view": _page,
+    "product_view": _product,
+    "click": _product,
+    "cart_add": _product,
+    "cart_remove": _product,
+    "purchase": _order,
+    "refund": _order,
+    "rating": _rating,
+    "support_message": _support,
+    "identify": _identify,
+    "consent": _consent,
+    "custom": _custom,
+}
+
+
+def _bad_type(kind: object) -> InvalidEvent:
+    allowed = ", ".join(TYPES)
+    if kind is None:
+        return fields.missing("type", allowed)
+    if not isinstance(kind, str):
+        return fields.wrong_type("type", kind, allowed)
+    if kind in _OURS:
+        return InvalidEvent("reserved_type", "type", kind, f"{allowed}; what became of our messages only we report")
+    return InvalidEvent("bad_type", "type", ascii(kind), f"{allowed}; an event of your own is custom with a name")
+
+
+def _unknown(raw: Json, kind: str) -> InvalidEvent:
+    known = _FIELDS[kind]
+    stray = next(name for name in raw if name not in known)
+    # quoted as ASCII: a name of the sender's may hold anything, lone surrogates included
+    shown = ascii(stray)[1:-1][:60]
+    close = get_close_matches(stray[:60], known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    allowed = f"{hint}a {kind} has {', '.join(sorted(known))}; anything else goes into properties"
+    return InvalidEvent("unknown_field", shown, f"a field {shown}", allowed)
+
+
+def encode(event: Event) -> bytes:
+    r"""Write an event in the short form, which :func:`models.wire.decode` reads back into the same event.
+
+    Raises
+    ------
+    ValueError
+        For what only we report (``message_...``), which has no form on the wire.
+
+    Examples
+    --------
+    >>> encode(Event(id="m1", user="u1", type="product_view", at=1_777_636_800_250, item="sku1", amount=2_550_000))
+    b'{"type":"product_view","user":"u1","id":"m1","at":1777636800250,"item":"sku1","price":2.55}'
+    """
+    if event.type not in _OPEN:
+        raise ValueError(f"{event.type} has no form on the wire: only we report it")
+    allowed = _FIELDS[event.type]
+    said: dict[str, Any] = {"type": event.type, "user": event.user, "id": event.id, "at": event.at}
+    for name in ("name", "item", "category", "order", "rating", "text", "granted", "reason", "traits", "properties"):
+        value = getattr(event, name)
+        if value is not None:
+            said[name] = value
+    if event.origin != "live":
+        said["origin"] = event.origin
+    if event.type == "consent":
+        said["channel"] = event.channel or "all"
+    if event.lines:
+        said["lines"] = [_line(line) for line in event.lines]
+    if "amount" in allowed:
+        said["amount"] = fields.units(event.amount)
+    elif event.amount:
+        said["price"] = fields.units(event.amount)
+    if "quantity" in allowed and event.quantity != 1:
+        said["quantity"] = event.quantity
+    if event.currency != "USD":
+        said["currency"] = event.currency
+    return orjson.dumps(said)
+
+
+def _line(line: OrderLine) -> Json:
+    said: Json = {"item": line.item, "quantity": line.quantity, "price": fields.units(line.price)}
+    return said if line.category is None else said | {"category": line.category}
