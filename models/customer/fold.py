@@ -14,6 +14,7 @@ import msgspec
 from models.batch import Batch, Output, Outputs, Record, Restored
 from models.customer import step
 from models.customer.effects import Effects
+from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
 from models.customer.outputs import encode_effects
 from models.customer.state import NEVER, Customer, header, pack, unpack
 from models.customer.versions import Versions
@@ -35,20 +36,9 @@ KEPT_LIVE = 512
 FAILURES = 100
 """So many records in a row that cannot be folded are a bad deploy, not bad data."""
 
-_USE = b"\x00use:"
-
 
 class FoldBroken(PerennialError):
     """A hundred records in a row could not be folded: stop this lane, nothing has been lost."""
-
-
-class _Memo(msgspec.Struct, array_like=True):
-    """What stands beside the position."""
-
-    now: int = 0
-    clock: str = ""
-    numbers: dict[str, int] = {}
-    paused: list[str] = []
 
 
 class _Unfoldable(Exception):
@@ -134,11 +124,8 @@ class PartitionFold:
                 return attempt.finish()
 
     def _load_memo(self) -> None:
-        memo = self._state.memo
-        self._memo = msgspec.msgpack.decode(memo, type=_Memo) if memo else _Memo()
-        self._versions = Versions(paused=set(self._memo.paused))
-        for name, number in self._memo.numbers.items():
-            self._versions.use(name, number, self._state.records[_USE + name.encode()])
+        self._memo = read_memo(self._state)
+        self._versions = versions_in_use(self._state, self._memo)
 
 
 class _Attempt:
@@ -191,7 +178,7 @@ class _Attempt:
             outputs.state[key] = content
         self.memo.numbers = self.versions.numbers
         self.memo.paused = sorted(self.versions.paused)
-        outputs.memo = msgspec.msgpack.encode(self.memo)
+        outputs.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
         while len(self.live) > KEPT_LIVE:
             del self.live[next(iter(self.live))]
@@ -279,7 +266,7 @@ class _Attempt:
             self._reject(reject(record, self.source, error), error)
             return
         if acts:
-            self.used[_USE + control.name.encode()] = content
+            self.used[content_key(control.name)] = content
 
     def _order(self, order: Order) -> None:
         if order.order == "pause":

@@ -1,0 +1,61 @@
+"""What stands beside a partition's position: its clock, ``now``, and which versions are in use."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.batch import Restored
+from models.customer.versions import Versions
+
+
+class Memo(msgspec.Struct, array_like=True):
+    """The partition's clock and versions.
+
+    Attributes
+    ----------
+    now
+        Milliseconds since the epoch; 0 before any record.
+    clock
+        ``wall`` or ``feeder``; empty before the first record.
+    numbers
+        Version in use, by name.
+    paused
+        What orders have paused, sorted.
+    """
+
+    now: int = 0
+    clock: str = ""
+    numbers: dict[str, int] = {}
+    paused: list[str] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Memo)
+
+
+def read_memo(state: Restored) -> Memo:
+    """The memo of a committed state."""
+    return _decoder.decode(state.memo) if state.memo else Memo()
+
+
+def encode_memo(memo: Memo) -> bytes:
+    """Bytes for ``Outputs.memo``."""
+    return _encoder.encode(memo)
+
+
+def content_key(name: str) -> bytes:
+    """Key in ``profiles`` under which the content of the version in use stands."""
+    return b"\x00use:" + name.encode()
+
+
+def versions_in_use(state: Restored, memo: Memo) -> Versions:
+    """Read the versions that a committed state is under."""
+    versions = Versions(paused=set(memo.paused))
+    for name, number in memo.numbers.items():
+        versions.use(name, number, state.records[content_key(name)])
+    return versions
+
+
+def on_wall_clock(state: Restored) -> bool:
+    """Whether the partition's log goes by the wall clock, so that its owner has to move it when nothing else does."""
+    return read_memo(state).clock == "wall"
