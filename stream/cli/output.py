@@ -1,0 +1,77 @@
+"""What commands print: JSON for programs, plain lines for people, one line for an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings file; else PERENNIAL_CONFIG, else perennial.yaml."),
+]
+"""The option that every command with settings takes."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+"""The option that every command that reports takes."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; msgspec structs, dates and paths are understood."""
+    import msgspec
+
+    content = msgspec.json.encode(value, enc_hook=_plain, order="deterministic")
+    sys.stdout.write(msgspec.json.format(content, indent=2).decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+
+
+def print_line(text: str = "") -> None:
+    """Print one line to standard output, at once: a process that waits for it must see it."""
+    print(text, flush=True)
+
+
+def print_error(message: str) -> None:
+    """Print one line to standard error."""
+    print(f"perennial: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def debugging() -> bool:
+    """Whether ``PERENNIAL_DEBUG=1`` asks for tracebacks."""
+    return os.environ.get("PERENNIAL_DEBUG", "") not in ("", "0")
+
+
+def guarded(act: Callable[[], int]) -> int:
+    """Run a command and turn what it raises into one line and an exit code.
+
+    Returns
+    -------
+    int
+        0; 2 for a mistake of the user's; 1 for what should not have happened.
+    """
+    from models.errors import PerennialError
+
+    try:
+        return act()
+    except PerennialError as error:
+        if debugging():
+            raise
+        print_error(str(error))
+        return 2
+    except BrokenPipeError:
+        # `perennial ... | head` is no error; nothing more can be written, not even at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debugging():
+            raise
+        print_error(f"{type(error).__name__}: {error} (PERENNIAL_DEBUG=1 shows where)")
+        return 1

@@ -1,0 +1,95 @@
+"""``perennial topics``: create, list or check the topics."""
+
+from __future__ import annotations
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True)
+
+
+@app.command()
+def create(config: Config = None, json: Json = False) -> None:
+    """Create the topics that are missing; says which."""
+    from stream import topics
+    from stream.settings import load
+
+    settings = load(config)
+    made = topics.create(settings.connection(), settings.partitions, settings.replication_factor)
+    if json:
+        print_json({"created": made})
+    else:
+        for name in made:
+            print_line(f"created {name}")
+        print_line(f"{len(made)} created, {len(topics.TOPICS) - len(made)} were there")
+
+
+@app.command("list")
+def list_(config: Config = None, json: Json = False) -> None:
+    """Show the table of topics, and how many partitions each has on the cluster."""
+    from stream import topics
+    from stream.settings import load
+
+    settings = load(config)
+    connection = settings.connection()
+    with topics.admin(connection) as client:
+        there = topics.existing(client, connection)
+    rows = [
+        {
+            "topic": connection.topic(topic.name),
+            "partitions": topic.partitions(settings.partitions),
+            "found": there.get(connection.topic(topic.name)),
+            "cleanup": topic.cleanup,
+            "retention_days": topic.retention_days,
+            "key": topic.key,
+            "value": topic.value,
+            "writers": topic.writers,
+            "readers": topic.readers,
+            "guarantee": topic.guarantee,
+        }
+        for topic in topics.TOPICS
+    ]
+    if json:
+        print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("topic", "partitions", "found", "cleanup", "days", "writers", "readers"):
+        table.add_column(heading)
+    for row in rows:
+        days = row["retention_days"]
+        table.add_row(
+            str(row["topic"]),
+            str(row["partitions"]),
+            "missing" if row["found"] is None else str(row["found"]),
+            str(row["cleanup"]),
+            "" if days is None else str(days),
+            str(row["writers"]),
+            str(row["readers"]),
+        )
+    Console().print(table)
+
+
+@app.command()
+def check(config: Config = None, json: Json = False) -> None:
+    """Compare the cluster with the table; exit code 2 where nothing could start on it."""
+    from stream import topics
+    from stream.settings import load
+
+    settings = load(config)
+    problems = topics.check(settings.connection(), settings.partitions)
+    if json:
+        print_json([problem._asdict() for problem in problems])
+    elif problems:
+        for problem in problems:
+            note = " (nothing stops for that)" if problem.kind == "config" else ""
+            print_line(f"{problem.topic}: {problem.kind}: {problem.what}{note}")
+        if any(problem.kind == "missing" for problem in problems):
+            print_line("run: perennial topics create")
+    else:
+        print_line(f"all {len(topics.TOPICS)} topics are as the table says")
+    if any(problem.kind != "config" for problem in problems):
+        raise typer.Exit(2)
