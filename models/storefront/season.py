@@ -1,0 +1,102 @@
+"""When people shop: a weekly rhythm by hour, with a mild slow wave over it, as cumulative intensity."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+_HOURS = (
+    0.25,
+    0.15,
+    0.1,
+    0.1,
+    0.1,
+    0.2,
+    0.4,
+    0.7,
+    0.9,
+    1.0,
+    1.1,
+    1.2,
+    1.4,
+    1.2,
+    1.1,
+    1.1,
+    1.2,
+    1.4,
+    1.7,
+    2.1,
+    2.3,
+    2.1,
+    1.4,
+    0.7,
+)
+_WEEKDAYS = (0.95, 0.9, 0.9, 0.95, 1.0, 1.15, 1.15)
+_WAVE = 0.1
+_WAVE_DAYS = 60.0
+
+
+class Season:
+    """Cumulative visiting intensity of one time zone, in days of average traffic.
+
+    Visits of a shopper with ``rate`` a day are a Poisson process with the intensity ``rate`` times this season, so
+    the probability of no visit between two times is ``exp(-rate * season.between(a, b))``, exactly.
+
+    Parameters
+    ----------
+    start_ms
+        First instant covered, milliseconds since the epoch.
+    days
+        Days covered.
+    offset_hours
+        Local time minus UTC.
+
+    Examples
+    --------
+    The first month rides on the slow wave: it counts for 32 average days:
+
+    >>> season = Season(start_ms=1_767_571_200_000, days=60, offset_hours=0)
+    >>> round(season.between(1_767_571_200_000, 1_767_571_200_000 + 30 * DAY_MS))
+    32
+    """
+
+    def __init__(self, start_ms: int, days: int, offset_hours: int) -> None:
+        self._start = start_ms
+        hours, weekdays = sum(_HOURS) / 24, sum(_WEEKDAYS) / 7
+        cumulative, total = [0.0], 0.0
+        first = start_ms // HOUR_MS + offset_hours
+        for number in range(days * 24):
+            local = first + number
+            wave = 1.0 + _WAVE * math.sin(2 * math.pi * number / 24 / _WAVE_DAYS)
+            # Day 0 of the epoch was a Thursday.
+            weekday = (local // 24 + 3) % 7
+            total += _HOURS[local % 24] / hours * _WEEKDAYS[weekday] / weekdays * wave / 24
+            cumulative.append(total)
+        self._cumulative = cumulative
+
+    def at(self, at_ms: int) -> float:
+        """Cumulative intensity from the start to a time, in days; constant outside of what is covered."""
+        hours = (at_ms - self._start) / HOUR_MS
+        if hours <= 0:
+            return 0.0
+        whole = int(hours)
+        if whole >= len(self._cumulative) - 1:
+            return self._cumulative[-1]
+        low = self._cumulative[whole]
+        return low + (self._cumulative[whole + 1] - low) * (hours - whole)
+
+    def between(self, from_ms: int, to_ms: int) -> float:
+        """Intensity between two times, in days of average traffic."""
+        return self.at(to_ms) - self.at(from_ms)
+
+    def when(self, from_ms: int, intensity: float) -> int | None:
+        """When so much intensity has passed since a time; ``None`` beyond what is covered."""
+        target = self.at(from_ms) + intensity
+        if target >= self._cumulative[-1]:
+            return None
+        hour = bisect_right(self._cumulative, target) - 1
+        low, high = self._cumulative[hour], self._cumulative[hour + 1]
+        return self._start + int((hour + (target - low) / (high - low)) * HOUR_MS)

@@ -1,0 +1,232 @@
+"""The simulated storefront: a seed in, events in time order out, and the truth about everybody."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from models.events import Event
+from models.storefront.catalogue import Catalogue
+from models.storefront.season import DAY_MS, Season
+from models.storefront.shopper import (
+    KINDS,
+    ZONES,
+    Shopper,
+    draw_kind,
+    draw_person,
+    draw_taste,
+    user_id,
+)
+from models.storefront.truth import Story, Truth, Visited, season_days
+from models.storefront.visit import Visit
+
+ANONYMOUS_SHARE = 0.12
+"""Of all shoppers: they never say who they are."""
+
+_THERE_AT_START = 0.7
+_ARRIVALS_UNTIL = 0.85
+_MINUTE = 60_000
+
+
+class Received(NamedTuple):
+    """What a shopper sees of a message of ours.
+
+    Attributes
+    ----------
+    id, user
+        Of the message, and whom it went to.
+    channel
+        ``email`` or ``sms``.
+    at
+        When it was decided, simulated milliseconds.
+    marketing
+        Whether it may be unsubscribed from.
+    """
+
+    id: str
+    user: str
+    channel: Literal["email", "sms"]
+    at: int
+    marketing: bool = True
+
+
+class Storefront:
+    """A shop full of simulated people; the same seed gives the same events, byte for byte.
+
+    Time moves by :meth:`advance`; :meth:`react` tells it of messages between two advances, and what they cause lies
+    later than all that was handed out.
+
+    Parameters
+    ----------
+    seed
+        Any integer.
+    shoppers
+        How many, the anonymous ones among them.
+    days
+        Length of the simulation.
+    start_ms
+        Its begin, milliseconds since the epoch.
+
+    Examples
+    --------
+    >>> storefront = Storefront(seed=1, shoppers=20, days=14, start_ms=1_767_571_200_000)
+    >>> events = list(storefront.events())
+    >>> events[0].type, events == sorted(events, key=lambda event: event.at)
+    ('page_view', True)
+    """
+
+    def __init__(self, seed: int, shoppers: int, days: int, start_ms: int) -> None:
+        self.seed, self.days, self.start, self.now = seed, days, start_ms, start_ms
+        self.end = start_ms + days * DAY_MS
+        self.catalogue = Catalogue(seed)
+        self._visit = Visit(self.catalogue, prefix=f"sim{seed}")
+        self._offsets = dict(ZONES)
+        # Seasons reach beyond the end, so that the truth can be asked there.
+        covered = season_days(days)
+        self._seasons = {zone: Season(start_ms, covered, offset) for zone, offset in ZONES}
+        self.shoppers = self._people(seed, shoppers)
+        self._by_user = {shopper.user: shopper for shopper in self.shoppers}
+        self._stories = {s.user: Story(offset=self._offsets[s.zone], visits=[]) for s in self.shoppers}
+        # (when, tie, shopper, plan): a visit whose plan is not the shopper's newest one was overtaken by a reaction.
+        self._visits: list[tuple[int, int, int, int]] = []
+        self._plans = [0] * len(self.shoppers)
+        self._ready: list[tuple[int, int, Event]] = []
+        self._number = {shopper.user: index for index, shopper in enumerate(self.shoppers)}
+        self._busy_until = [0] * len(self.shoppers)
+        self._sequence = 0
+        for index, shopper in enumerate(self.shoppers):
+            self._plan(index, shopper.arrives)
+
+    def advance(self, until_ms: int) -> list[Event]:
+        """Move time on, and hand out what happened before ``until_ms`` and was not handed out yet, in time order."""
+        until = min(until_ms, self.end)
+        while self._visits and self._visits[0][0] < until:
+            at, _, index, plan = heapq.heappop(self._visits)
+            if plan == self._plans[index]:
+                self._play(index, at)
+        events = []
+        while self._ready and self._ready[0][0] < until:
+            events.append(heapq.heappop(self._ready)[2])
+        self.now = max(self.now, until)
+        return events
+
+    def events(self) -> Iterator[Event]:
+        """Everything to the end, without any messages."""
+        while self.now < self.end:
+            yield from self.advance(self.now + DAY_MS)
+
+    def react(self, message: Received) -> None:
+        """Tell a shopper of a message: they may open it, click, come back, or unsubscribe; later than ``now``.
+
+        Chance here belongs to the message alone, so without a click nobody's visits change.
+        """
+        index = self._number.get(message.user)
+        if index is None:
+            return
+        shopper = self.shoppers[index]
+        draw = random.Random(f"reaction:{self.seed}:{message.id}")
+        opens = draw.random() < (0.12 if shopper.left else 0.35)
+        if not opens:
+            return
+        at = max(self.now, message.at) + int(draw.expovariate(1 / 90.0) * _MINUTE) + _MINUTE
+        self._push(self._reaction(shopper, "message_opened", message, at))
+        ticket = draw.random()
+        if ticket < 0.18:
+            at += draw.randrange(5_000, 60_000)
+            self._push(self._reaction(shopper, "message_clicked", message, at))
+            self._plan(index, max(at + 2_000, self._busy_until[index] + _MINUTE))
+        elif ticket < 0.21 and message.marketing and shopper.consented:
+            shopper.consented = False
+            at += draw.randrange(5_000, 60_000)
+            event = Event(
+                id=f"{message.id}-unsubscribe", user=shopper.user, type="consent", at=at, origin="simulate",
+                granted=False, channel=message.channel, reason="unsubscribe link", message=message.id,
+            )  # fmt: skip
+            self._push(event)
+
+    def truth(self) -> Truth:
+        """What nobody else knows; complete up to ``now``."""
+        return Truth(start=self.start, days=season_days(self.days), stories=self._stories)
+
+    def kind_of(self, user: str) -> str:
+        """Name of a shopper's hidden type."""
+        return self._by_user[user].kind.name
+
+    def _people(self, seed: int, count: int) -> list[Shopper]:
+        draw = random.Random(f"people:{seed}")
+        tastes = np.array([draw_taste(draw) for _ in range(count)], dtype=np.float64).reshape(count, -1)
+        shares = self.catalogue.shares(tastes)
+        people = []
+        # Stratified: the mixture of types is the same for every seed, who is who is not.
+        kinds = [kind for kind in KINDS for _ in range(round(kind.share * count))][:count]
+        kinds += [draw_kind(draw) for _ in range(count - len(kinds))]
+        draw.shuffle(kinds)
+        anonymous = {number for number in range(count) if draw.random() < ANONYMOUS_SHARE}
+        for number in range(count):
+            kind = kinds[number]
+            zone = draw.choices(ZONES, weights=(5, 3, 1, 1))[0][0]
+            first_name, email, phone = draw_person(draw, number)
+            span = self.days * _ARRIVALS_UNTIL
+            rate = draw.lognormvariate(0.0, kind.spread) / kind.gap_days
+            season = self._seasons[zone]
+            # Who is there at the start comes for the first time after one of their own gaps.
+            there = draw.random() < _THERE_AT_START
+            late = self.start + int(draw.random() * span * DAY_MS)
+            first = season.when(self.start, draw.expovariate(1.0) / max(rate, 0.08)) if there else late
+            people.append(
+                Shopper(
+                    user=user_id(number, identified=number not in anonymous),
+                    identified=number not in anonymous,
+                    kind=kind,
+                    rate=rate,
+                    zone=zone,
+                    season=season,
+                    draw=random.Random(f"shopper:{seed}:{number}"),
+                    shares=shares[number],
+                    arrives=late if first is None else first,
+                    first_name=first_name,
+                    email=email,
+                    phone=phone,
+                )
+            )
+        return people
+
+    def _plan(self, index: int, at: int) -> None:
+        self._plans[index] += 1
+        self._sequence += 1
+        heapq.heappush(self._visits, (at, self._sequence, index, self._plans[index]))
+
+    def _play(self, index: int, at: int) -> None:
+        shopper = self.shoppers[index]
+        events = self._visit.play(shopper, at)
+        for event in events:
+            self._push(event)
+        end = events[-1].at
+        self._busy_until[index] = end
+        rate = shopper.rate * shopper.engagement
+        self._stories[shopper.user].visits.append(Visited(at, end, rate=rate, leave=shopper.leave))
+        shopper.left = shopper.draw.random() < shopper.leave
+        gap = shopper.draw.expovariate(1.0) / rate
+        if shopper.left:
+            return
+        following = shopper.season.when(end, gap)
+        if following is not None:
+            # A gap shorter than a minute would run into the visit's own last event.
+            self._plan(index, max(following, end + _MINUTE))
+
+    def _push(self, event: Event) -> None:
+        self._sequence += 1
+        heapq.heappush(self._ready, (event.at, self._sequence, event))
+
+    @staticmethod
+    def _reaction(
+        shopper: Shopper, type_: Literal["message_opened", "message_clicked"], message: Received, at: int
+    ) -> Event:
+        return Event(
+            id=f"{message.id}-{type_}", user=shopper.user, type=type_, at=at, origin="simulate",
+            message=message.id, channel=message.channel,
+        )  # fmt: skip
