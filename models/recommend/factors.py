@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -131,3 +132,16 @@ class _Rows:
             size = max(1, budget // (d * max(longest, d)))
             yield self.order[start : min(start + size, end)]
             start += size
+
+
+def fit_items(
+    confidence: csr_array,
+    hyperparameters: Hyperparameters,
+    *,
+    start: NDArray[np.float32] | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Train, and keep the item factors; where some are known, a third of the sweeps is enough."""
+    if start is not None:
+        hyperparameters = msgspec.structs.replace(hyperparameters, epochs=max(1, hyperparameters.epochs // 3))
+    return fit_factors(confidence, hyperparameters, start=start, progress=progress).items

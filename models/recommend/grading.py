@@ -120,14 +120,14 @@ def grade_model(model: FactorModel, cases: Sequence[Case], now: int) -> Scores:
     )
 
 
-def grade_popularity(model: FactorModel, cases: Sequence[Case]) -> Scores:
-    """Grade the model's popularity on the same candidates: what everybody would get without knowing anybody."""
-    rows = {item: row for row, item in enumerate(model.items)}
+def grade_popularity(items: Sequence[str], popularity: NDArray[np.float32], cases: Sequence[Case]) -> Scores:
+    """Grade a popularity on the same candidates: what everybody would get without knowing anybody."""
+    rows = {item: row for row, item in enumerate(items)}
     ranked = []
     for case in cases:
-        scores = model.popularity.copy()
+        scores = popularity.copy()
         scores[[rows[item] for item in case.met if item in rows]] = -np.inf
-        ranked.append([model.items[row] for row in top_rows(scores, AT)])
+        ranked.append([items[row] for row in top_rows(scores, AT)])
     return _grade(ranked, cases)
 
 

@@ -43,7 +43,7 @@ class Recommendation(msgspec.Struct, frozen=True):
     score
         Higher is better; comparable within one answer only.
     why
-        ``popular``, or ``because of ITEM``: the touch that pushed it most.
+        ``because of ITEM``, the touch that pushed it most, or ``popular`` where its popularity pushed more.
     """
 
     item: str
@@ -83,6 +83,8 @@ class Recommender:
         self.version = version
         self._index = {item: row for row, item in enumerate(model.items)}
         self._by_popularity = np.argsort(-model.popularity, kind="stable")
+        heat = np.log1p(model.popularity)
+        self._trend = np.float32(model.hyperparameters.trend) * heat / max(float(heat.max(initial=0.0)), 1e-9)
         self._for_sale: tuple[Catalogue | None, int, NDArray[np.bool_] | None] = (None, -1, None)
 
     def user_vector(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -147,14 +149,18 @@ class Recommender:
         if not len(rows):
             return self._popular(allowed, k)
         normal = self._normal(rows, confidence)
-        scores = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows])
+        scores = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows]) + self._trend
         best = top_rows(np.where(allowed, scores, -np.inf), k)
-        # score = sum over touches of confidence * item' normal^-1 touched: the largest term says why
+        # score = trend + sum over touches of confidence * item' normal^-1 touched: the largest term says why
         pushes = confidence[:, None] * (self.model.factors[rows] @ np.linalg.solve(normal, self.model.factors[best].T))
-        reasons = rows[pushes.argmax(axis=0)] if len(best) else []
+        strongest = pushes.argmax(axis=0) if len(best) else np.zeros(0, np.intp)
         return [
-            Recommendation(self.model.items[row], float(scores[row]), f"because of {self.model.items[reason]}")
-            for row, reason in zip(best, reasons, strict=True)
+            Recommendation(
+                self.model.items[row],
+                float(scores[row]),
+                f"because of {self.model.items[rows[touch]]}" if pushes[touch, column] > self._trend[row] else POPULAR,
+            )
+            for column, (row, touch) in enumerate(zip(best, strongest, strict=True))
         ]
 
     def _history(self, recent: Sequence[Touch], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
