@@ -1,0 +1,1 @@
+"""Looking users up: answered over HTTP on loopback by the worker that owns them."""

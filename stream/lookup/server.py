@@ -1,0 +1,179 @@
+"""What a worker answers about the users whom it owns, and about its own health.
+
+===================================  ==============================================================================
+``GET /v1/users/USER``               everything about a user (``models/customer/view.py``)
+``GET /v1/users/USER/state``         the packed state, for tools that work on it (``X-Now``: the partition's clock)
+``GET /v1/users/USER/recommendations?k=10``  items for a user, newest clicks counted
+``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit
+===================================  ==============================================================================
+
+404: nobody of that name; 421: another worker owns that partition; 503: the partition is being restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from models.batch import Restored
+from models.customer.memo import Memo, read_memo, versions_in_use
+from models.customer.state import Customer, Touch, unpack
+from models.customer.versions import Versions
+from models.customer.view import describe
+from models.partitioner import partition_of
+
+MOST_RECOMMENDATIONS = 100
+STALLED_S = 30.0
+"""A lane that has records waiting and has not committed for so long is not healthy."""
+
+
+class Recommends(Protocol):
+    """Whoever recommends items."""
+
+    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> Mapping[str, Any]:
+        """Answer ``{"version": ..., "items": [...]}`` for a user's newest touches; none of a stranger."""
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _Refusal as refusal:
+        return _json({"error": str(refusal)}, status=refusal.status)
+
+
+class LookupServer:
+    """Serves the lookups of one worker.
+
+    Parameters
+    ----------
+    restored
+        The committed state of a partition, ``None`` where this worker does not own it.
+    is_open
+        Whether a partition's lane has been restored and moves.
+    lanes
+        Each lane's ``topic``, ``partition``, ``open``, ``position``, ``lag`` and ``idle_s``, seconds since its
+        last commit.
+    partitions
+        Of ``events``.
+    recommends
+        ``None`` until a recommender is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        restored: Callable[[int], Restored | None],
+        is_open: Callable[[int], bool],
+        lanes: Callable[[], Sequence[Mapping[str, Any]]],
+        partitions: int,
+        recommends: Recommends | None = None,
+    ) -> None:
+        self._restored = restored
+        self._is_open = is_open
+        self._lanes = lanes
+        self._partitions = partitions
+        self._recommends = recommends
+        self._versions: dict[int, tuple[dict[str, int], Versions]] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which is chosen by the system where 0 was asked for."""
+        app = web.Application(middlewares=[_refusals])
+        app.router.add_get("/v1/users/{user}", self._user)
+        app.router.add_get("/v1/users/{user}/state", self._state)
+        app.router.add_get("/v1/users/{user}/recommendations", self._recommendations)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # --- users -----------------------------------------------------------------------------------------------------
+
+    def _owned(self, user: str) -> tuple[int, Restored]:
+        partition = partition_of(user.encode(), self._partitions)
+        state = self._restored(partition)
+        if state is None:
+            raise _Refusal(421, f"partition {partition} belongs to another worker")
+        if not self._is_open(partition):
+            raise _refusal(
+                web.HTTPServiceUnavailable, f"partition {partition} is being restored; try again in a moment"
+            )
+        return partition, state
+
+    def _find(self, request: web.Request) -> tuple[str, Customer, Memo, Versions]:
+        user = request.match_info["user"]
+        partition, state = self._owned(user)
+        packed = None if user.startswith("\x00") else state.records.get(user.encode())
+        if packed is None:
+            raise _Refusal(404, f"there is no user {user!r}")
+        memo = read_memo(state)
+        return user, unpack(packed), memo, self._in_use(partition, state, memo)
+
+    def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
+        # decoding templates and weights costs more than all the rest of a lookup
+        known = self._versions.get(partition)
+        if known is None or known[0] != memo.numbers:
+            known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)
+        return known[1]
+
+    async def _user(self, request: web.Request) -> web.Response:
+        user, customer, memo, versions = self._find(request)
+        return _json(describe(user, customer, memo.now, versions))
+
+    async def _state(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+        _, state = self._owned(user)
+        packed = state.records.get(user.encode())
+        if packed is None:
+            raise _Refusal(404, f"there is no user {user!r}")
+        headers = {"X-Now": str(read_memo(state).now)}
+        return web.Response(body=packed, content_type="application/octet-stream", headers=headers)
+
+    async def _recommendations(self, request: web.Request) -> web.Response:
+        asked = request.query.get("k", "10")
+        if not asked.isdigit() or not 1 <= int(asked) <= MOST_RECOMMENDATIONS:
+            raise _Refusal(400, f"k: found {asked!r}; allowed: 1 to {MOST_RECOMMENDATIONS}")
+        if self._recommends is None:
+            raise _Refusal(503, "this worker has no recommender")
+        user = request.match_info["user"]
+        _, state = self._owned(user)
+        packed = state.records.get(user.encode())
+        recent = unpack(packed).facts.recent if packed is not None else []
+        answer = self._recommends.recommend(recent, read_memo(state).now, int(asked))
+        return _json({"user": user, "known": packed is not None, **answer})
+
+    # --- health ----------------------------------------------------------------------------------------------------
+
+    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        lanes = self._lanes()
+        stalled = [lane for lane in lanes if lane["lag"] > 0 and lane["idle_s"] > STALLED_S]
+        return _json({"healthy": not stalled, "lanes": list(lanes)}, status=503 if stalled else 200)
+
+    async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        lanes = self._lanes()
+        ready = bool(lanes) and all(lane["open"] for lane in lanes)
+        return _json({"ready": ready, "lanes": list(lanes)}, status=200 if ready else 503)
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json", status=status)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from models.batch import Batch, Restored
+from models.customer.fold import PartitionFold
+from models.customer.state import Touch, unpack
+from models.events import Event
+from models.partitioner import partition_of
+from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
+from stream.lookup.server import LookupServer
+from tests.models.customer.logs import START, written
+
+PARTITIONS = 4
+
+
+class Popular:
+    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> Mapping[str, Any]:
+        return {"version": 3, "items": [touch.item for touch in recent][:k]}
+
+
+class Worker:
+    """A lookup server over folded state, without Kafka."""
+
+    def __init__(self, owned: set[int]) -> None:
+        self.states = {partition: Restored(partition=partition) for partition in owned}
+        self.open = set(owned)
+        self.lag = 0
+        self.idle_s = 0.0
+        self.server = LookupServer(
+            restored=self.states.get,
+            is_open=self.open.__contains__,
+            lanes=self.lanes,
+            partitions=PARTITIONS,
+            recommends=Popular(),
+        )
+
+    def lanes(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "topic": "events",
+                "partition": p,
+                "open": p in self.open,
+                "position": 1,
+                "lag": self.lag,
+                "idle_s": self.idle_s,
+            }
+            for p in self.states
+        ]
+
+    def fold(self, event: Event) -> None:
+        state = self.states[partition_of(event.user.encode(), PARTITIONS)]
+        state.apply(PartitionFold(state).fold(Batch("events", state.partition, written([event]))))
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[tuple[list[Worker], list[str]]]:
+    pair = [Worker({0, 1}), Worker({2, 3})]
+    addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in pair]
+    yield pair, addresses
+    for worker in pair:
+        await worker.server.stop()
+
+
+def click(user: str) -> Event:
+    return Event(id="m1", user=user, type="click", at=START, item="sku1")
+
+
+async def test_the_worker_that_owns_a_user_answers_whichever_is_asked_first(
+    workers: tuple[list[Worker], list[str]],
+) -> None:
+    pair, addresses = workers
+    for user in ("u1", "u2", "ü/3", "u4", "u5"):
+        owner = next(w for w in pair if partition_of(user.encode(), PARTITIONS) in w.states)
+        owner.fold(click(user))
+        for order in (addresses, addresses[::-1]):
+            answer = await ask_json(order, f"/v1/users/{quote(user, safe='')}")
+
+            assert (answer["user"], answer["profile"]["recent"]) == (user, ["sku1"])
+
+
+async def test_packed_state_travels_unchanged(workers: tuple[list[Worker], list[str]]) -> None:
+    pair, addresses = workers
+    owner = next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states)
+    owner.fold(click("u1"))
+
+    packed = await ask(addresses, "/v1/users/u1/state")
+
+    assert unpack(packed).facts.recent == [Touch("sku1", 1.0, START)]
+
+
+async def test_recommendations_are_for_known_users_and_for_strangers(workers: tuple[list[Worker], list[str]]) -> None:
+    pair, addresses = workers
+    next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states).fold(click("u1"))
+
+    known = await ask_json(addresses, "/v1/users/u1/recommendations?k=5")
+    stranger = await ask_json(addresses, "/v1/users/nobody/recommendations")
+
+    assert known == {"user": "u1", "known": True, "version": 3, "items": ["sku1"]}
+    assert stranger == {"user": "nobody", "known": False, "version": 3, "items": []}
+
+
+async def test_every_refusal_says_why(workers: tuple[list[Worker], list[str]]) -> None:
+    pair, addresses = workers
+    with pytest.raises(UnknownUser, match="no user 'nobody'"):
+        await ask(addresses, "/v1/users/nobody")
+    with pytest.raises(LookupFailed, match="allowed: 1 to 100"):
+        await ask(addresses, "/v1/users/u1/recommendations?k=many")
+    with pytest.raises(LookupFailed, match=r"no worker answers at http://127\.0\.0\.1:9; start one"):
+        await ask(["http://127.0.0.1:9"], "/v1/users/u1")
+
+    stranger = next(a for w, a in zip(pair, addresses, strict=True) if partition_of(b"u1", PARTITIONS) not in w.states)
+    with pytest.raises(LookupFailed, match="belongs to another worker"):
+        await ask([stranger], "/v1/users/u1")
+    for worker in pair:
+        worker.open.clear()
+    with pytest.raises(LookupFailed, match="being restored"):
+        await ask(addresses, "/v1/users/u1")
+
+
+async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list[str]]) -> None:
+    (worker, _), addresses = workers
+    assert (await ask_json(addresses[:1], "/health"))["healthy"]
+    assert (await ask_json(addresses[:1], "/ready"))["ready"]
+
+    worker.lag, worker.idle_s = 10, 60.0
+    with pytest.raises(LookupFailed, match="healthy"):
+        await ask(addresses[:1], "/health")
+    worker.open.clear()
+    with pytest.raises(LookupFailed, match="ready"):
+        await ask(addresses[:1], "/ready")
