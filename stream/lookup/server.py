@@ -115,9 +115,7 @@ class LookupServer:
         if state is None:
             raise _Refusal(421, f"partition {partition} belongs to another worker")
         if not self._is_open(partition):
-            raise _refusal(
-                web.HTTPServiceUnavailable, f"partition {partition} is being restored; try again in a moment"
-            )
+            raise _Refusal(503, f"partition {partition} is being restored; try again in a moment")
         return partition, state
 
     def _find(self, request: web.Request) -> tuple[str, Customer, Memo, Versions]:
