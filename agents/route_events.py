@@ -1,0 +1,72 @@
+"""The router: what anybody wrote to ``events.in``, and what became of our messages, into ``events``.
+
+It has no state, reads any key, and writes each user's events under the user's id, so that they meet in one partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from models.batch import Batch, Output, Outputs, Record
+from models.errors import InvalidEvent
+from models.events import Event, Origin, decode_event, encode_event
+from models.rejected import reason_of, reject
+from models.source import Source
+from models.wire import decode
+
+
+async def route_events(batches: AsyncIterator[Batch], *, origin: Origin = "live") -> AsyncIterator[Outputs]:
+    """Validate and re-key events from outside, and carry our own outcomes over.
+
+    Parameters
+    ----------
+    batches
+        Of ``events.in`` (any key, either form of the wire) and of ``outcomes`` (our own events, written by delivery).
+    origin
+        The most live origin that a record of ``events.in`` can have.
+
+    Yields
+    ------
+    Outputs
+        One for each batch: records for ``events`` (key: the user's id) and, for what was refused, ``events.rejected``.
+        A repeat after a crash has the same ids, and is dropped by them.
+    """
+    async for batch in batches:
+        yield _route(batch, origin)
+
+
+def _route(batch: Batch, origin: Origin) -> Outputs:
+    outputs = Outputs()
+    ours = batch.topic == "outcomes"
+    accepted = 0
+    for record in batch.records:
+        source = Source(batch.topic, batch.partition, record.offset)
+        try:
+            event = _outcome(record) if ours else _from_outside(record, source, origin)
+        except InvalidEvent as error:
+            outputs.records.append(reject(record, source, error))
+            key = ("events_rejected", reason_of(error))
+            outputs.counts[key] = outputs.counts.get(key, 0) + 1
+        else:
+            outputs.records.append(Output("events", event.user.encode(), encode_event(event)))
+            accepted += 1
+    if accepted and not ours:
+        outputs.counts["events_accepted", "kafka"] = accepted
+    return outputs
+
+
+def _from_outside(record: Record, source: Source, origin: Origin) -> Event:
+    return decode(record.value, source=source, received_at=record.timestamp, origin=origin)
+
+
+def _outcome(record: Record) -> Event:
+    try:
+        return decode_event(record.value or b"")
+    except msgspec.DecodeError as error:
+        raise InvalidEvent(
+            "bad_outcome", "", ascii((record.value or b"")[:60]), f"an event of ours ({error})"
+        ) from None
+    except UnicodeDecodeError as error:  # msgspec lets this one through
+        raise InvalidEvent("bad_outcome", "", ascii((record.value or b"")[:60]), f"UTF-8 ({error.reason})") from None

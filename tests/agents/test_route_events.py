@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from agents.route_events import route_events
+from models.batch import Batch, Outputs
+from models.events import Event, Origin, decode_event, encode_event
+from models.rejected import Rejected, decode_rejected
+
+NOW = 1_777_636_800_250
+
+
+@dataclass(frozen=True)
+class Stored:
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"whatever"
+    timestamp: int = NOW
+
+
+async def route(
+    *values: bytes | None, topic: str = "events.in", origin: Origin = "live", cuts: Sequence[int] = ()
+) -> list[Outputs]:
+    records = [Stored(offset, value) for offset, value in enumerate(values, start=100)]
+    edges = [0, *cuts, len(records)]
+
+    async def batches() -> AsyncIterator[Batch]:
+        for begin, end in itertools.pairwise(edges):
+            yield Batch(topic, 2, records[begin:end])
+
+    return [outputs async for outputs in route_events(batches(), origin=origin)]
+
+
+def events_of(outputs: Outputs) -> list[Event]:
+    return [decode_event(record.value or b"") for record in outputs.records if record.topic == "events"]
+
+
+def rejected_of(outputs: Outputs) -> list[Rejected]:
+    return [decode_rejected(record.value) for record in outputs.records if record.topic == "events.rejected"]
+
+
+CLICK = b'{"type":"click","user":"u1","item":"sku1"}'
+TRACK = b'{"type":"track","event":"Product Clicked","userId":"\xc3\xa4","properties":{"product_id":"sku1"}}'
+
+BAD: dict[bytes | None, str] = {
+    b"\x00\xff garbage": "bad_json",
+    b"x" * 5_000_000: "too_large",
+    None: "empty",
+    b'{"type":"click","item":"sku1"}': "missing_user",
+    b'{"type":"click","user":7}': "wrong_type",
+    b'{"type":"click","user":"u1","at":"9999-12-31T23:59:59Z"}': "time_in_future",
+    b'{"type":"click","user":"u1","at":253402300799000}': "time_in_future",
+    b'{"type":"message_delivered","user":"u1","message":"x"}': "reserved_type",
+    b'{"type":"click","user":"\\u0000tick"}': "control_character",
+}
+
+
+async def test_both_forms_are_written_under_their_user() -> None:
+    (outputs,) = await route(CLICK, TRACK)
+
+    assert [record.key for record in outputs.records] == [b"u1", "ä".encode()]
+    assert [event.item for event in events_of(outputs)] == ["sku1", "sku1"]
+
+
+async def test_a_missing_message_id_and_time_come_from_the_records_place_and_stamp() -> None:
+    (outputs,) = await route(CLICK, CLICK)
+
+    assert [(event.id, event.at) for event in events_of(outputs)] == [
+        ("events.in/2/100", NOW),
+        ("events.in/2/101", NOW),
+    ]
+
+
+async def test_each_bad_record_is_rejected_with_its_reason_and_nothing_else_is_disturbed() -> None:
+    values = [value for bad in BAD for value in (CLICK, bad)]
+
+    (outputs,) = await route(*values, CLICK)
+
+    assert [rejected.reason for rejected in rejected_of(outputs)] == list(BAD.values())
+    assert [rejected.offset for rejected in rejected_of(outputs)] == [101 + 2 * i for i in range(len(BAD))]
+    assert len(events_of(outputs)) == len(BAD) + 1
+
+
+async def test_what_was_accepted_and_refused_is_counted_by_reason() -> None:
+    (outputs,) = await route(CLICK, TRACK, *BAD)
+
+    assert outputs.counts["events_accepted", "kafka"] == 2
+    assert outputs.counts["events_rejected", "time_in_future"] == 2
+    assert sum(outputs.counts.values()) == 2 + len(BAD)
+
+
+async def test_how_the_log_is_cut_into_batches_does_not_show() -> None:
+    values = [CLICK, *BAD, TRACK]
+    whole = await route(*values)
+
+    for cuts in ([1, 2, 3], [5], list(range(1, len(values)))):
+        parts = await route(*values, cuts=cuts)
+        assert [record for outputs in parts for record in outputs.records] == whole[0].records
+
+
+async def test_a_record_claims_no_more_than_the_door_gives() -> None:
+    (outputs,) = await route(b'{"type":"click","user":"u1","origin":"live"}', origin="replay")
+
+    assert events_of(outputs)[0].origin == "replay"
+
+
+async def test_outcomes_are_carried_over_under_their_user_as_they_are() -> None:
+    outcome = Event(id="m1:delivered", user="u1", type="message_delivered", at=NOW, message="m1", channel="email")
+
+    (outputs,) = await route(encode_event(outcome), topic="outcomes")
+
+    assert [(record.topic, record.key) for record in outputs.records] == [("events", b"u1")]
+    assert events_of(outputs) == [outcome]
+    assert outputs.counts == {}
+
+
+async def test_a_damaged_outcome_is_rejected_and_not_lost() -> None:
+    (outputs,) = await route(b"\xff", orjson.dumps({"id": 1}), b'"\xed\xa0\x80"', None, topic="outcomes")
+
+    assert [rejected.reason for rejected in rejected_of(outputs)] == ["bad_outcome"] * 4
