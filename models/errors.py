@@ -6,6 +6,7 @@
     ├── InvalidEvent         reject this record with its reason, go on with the next one
     ├── InvalidConfiguration tell the person who wrote the file: what, where, what is allowed
     ├── StateMismatch        stop: this code cannot read that state
+    ├── StateDamaged         stop: the stored bytes are not what was written
     └── OutputTooLarge       reject the record that caused it
 """
 
@@ -77,6 +78,23 @@ class StateMismatch(PerennialError):
         self.found = found
         self.supported = supported
         super().__init__(f"{what} has schema version {found}; this code reads version {supported}")
+
+
+class StateDamaged(PerennialError):
+    """Stored state is not what was written.
+
+    Parameters
+    ----------
+    what
+        What was read, such as ``churn learner``.
+    why
+        What is wrong with it, in words.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        self.why = why
+        super().__init__(f"{what} is damaged: {why}")
 
 
 class OutputTooLarge(PerennialError, ValueError):

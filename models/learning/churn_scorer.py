@@ -16,8 +16,25 @@ TOLD = 3
 """How many reasons are told at most."""
 
 
+class Hinge(msgspec.Struct, array_like=True, frozen=True):
+    """An input ``max(0, feature - knot)``: lets a linear model bend.
+
+    Attributes
+    ----------
+    feature
+        Position in the row.
+    knot
+        In the feature's own scale.
+    """
+
+    feature: int
+    knot: float
+
+
 class ChurnWeights(msgspec.Struct, frozen=True, kw_only=True):
     """Content of the control record ``use churn@VERSION``.
+
+    The model's inputs are the features of a row, then the hinges.
 
     Attributes
     ----------
@@ -25,18 +42,21 @@ class ChurnWeights(msgspec.Struct, frozen=True, kw_only=True):
         Of this struct.
     features
         Names, in the order of a row.
+    hinges
+        Inputs besides the features.
     mean, std
-        The scaler's moments, one of each a feature; a feature that never varied has ``std`` 0 and counts as 0.
+        The scaler's moments, one of each an input; an input that never varied has ``std`` 0 and counts as 0.
     weights, intercept
-        Of the logistic regression on scaled features.
+        Of the logistic regression on scaled inputs.
     examples
         Labelled examples learned so far.
     quality
-        Figures of issued probabilities so far, see ``ChurnLearner.quality``.
+        Figures of the issued probabilities, see :meth:`models.learning.prequential.Prequential.figures`.
     """
 
     schema: int = SCHEMA
     features: tuple[str, ...]
+    hinges: tuple[Hinge, ...] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: tuple[float, ...]
@@ -71,11 +91,12 @@ class ChurnScorer:
     ('no visit for 19 days',)
     """
 
-    __slots__ = ("_coefficients", "_constant", "_scales", "features", "model")
+    __slots__ = ("_coefficients", "_constant", "_hinges", "_scales", "features", "model")
 
     def __init__(self, model: ChurnWeights) -> None:
         self.model = model
         self.features = model.features
+        self._hinges = tuple((hinge.feature, hinge.knot) for hinge in model.hinges)
         self._scales = tuple(1.0 / std if std > 0.0 else 0.0 for std in model.std)
         self._coefficients = tuple(map(mul, model.weights, self._scales))
         self._constant = model.intercept - fsum(map(mul, self._coefficients, model.mean))
@@ -94,8 +115,11 @@ class ChurnScorer:
         model = _decoder.decode(content)
         if model.schema != SCHEMA:
             raise StateMismatch("churn scorer", model.schema, SCHEMA)
-        if not len(model.features) == len(model.mean) == len(model.std) == len(model.weights):
-            raise msgspec.ValidationError("features, mean, std and weights differ in length")
+        inputs = len(model.features) + len(model.hinges)
+        if not inputs == len(model.mean) == len(model.std) == len(model.weights):
+            raise msgspec.ValidationError("inputs, mean, std and weights differ in length")
+        if any(not 0 <= hinge.feature < len(model.features) for hinge in model.hinges):
+            raise msgspec.ValidationError("a hinge stands on no feature")
         return cls(model)
 
     def encode(self) -> bytes:
@@ -108,7 +132,7 @@ class ChurnScorer:
 
     def score(self, row: Sequence[float]) -> float:
         """Probability of churn, within 0 and 1, of one row in the order of ``features``."""
-        logit = fsum(map(mul, self._coefficients, row)) + self._constant
+        logit = fsum(map(mul, self._coefficients, bend(row, self._hinges))) + self._constant
         if logit >= 0.0:
             return 1.0 / (1.0 + exp(-logit))
         odds = exp(logit)
@@ -116,16 +140,33 @@ class ChurnScorer:
 
     def contributions(self, row: Sequence[float]) -> list[float]:
         """How much each feature moved the log-odds, compared with the population's mean value of it."""
-        return [c * (x - m) for c, x, m in zip(self._coefficients, row, self.model.mean, strict=True)]
+        inputs = bend(row, self._hinges)
+        moved = [c * (x - m) for c, x, m in zip(self._coefficients, inputs, self.model.mean, strict=True)]
+        known = len(self.features)
+        for (feature, _), more in zip(self._hinges, moved[known:], strict=True):
+            moved[feature] += more
+        return moved[:known]
 
     def reasons(self, row: Sequence[float], most: int = TOLD) -> tuple[str, ...]:
         """Say what pushed the risk up most, strongest first, for people; empty where nothing did."""
-        pushed = sorted(((c, i) for i, c in enumerate(self.contributions(row)) if c > 0.0), key=lambda p: (-p[0], p[1]))
+        moved = self.contributions(row)
+        pushed = sorted((i for i, c in enumerate(moved) if c > 0.0), key=lambda i: (-moved[i], i))
         told: list[str] = []
-        for _, i in pushed:
+        for i in pushed:
             text = describe(self.features[i], row[i], (row[i] - self.model.mean[i]) * self._scales[i])
             if text not in told:
                 told.append(text)
             if len(told) == most:
                 break
         return tuple(told)
+
+
+def bend(row: Sequence[float], hinges: Sequence[tuple[int, float]]) -> list[float]:
+    """Give the inputs of the model: the row, then its hinges.
+
+    Examples
+    --------
+    >>> bend([3.0, 1.0], [(0, 2.0), (1, 2.0)])
+    [3.0, 1.0, 1.0, 0.0]
+    """
+    return [*row, *(row[i] - knot if row[i] > knot else 0.0 for i, knot in hinges)]
