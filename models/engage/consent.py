@@ -10,7 +10,8 @@ from models.customer.state import Facts
 from models.engage.configuration import Category
 from models.events import Channel
 
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[\w](?:[\w.-]{0,251}[\w])?")
+# Local part: dot-atom of RFC 5321 in ASCII. Domain: any letters; other alphabets become punycode.
+_EMAIL = re.compile(r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)@(\w(?:[\w.-]*\w)?)")
 
 
 def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
@@ -45,11 +46,20 @@ def address(facts: Facts, channel: Channel) -> str | None:
     """
     if channel == "email":
         email = facts.traits.get("email")
-        if isinstance(email, str) and len(email) <= 254 and _EMAIL.fullmatch(email.strip()) and ".." not in email:
-            return email.strip()
-        return None
+        return _mailbox(email.strip()) if isinstance(email, str) and len(email) <= 254 else None
     phone = facts.traits.get("phone")
     return _e164(phone, _country(facts)) if isinstance(phone, str) else None
+
+
+def _mailbox(email: str) -> str | None:
+    match = _EMAIL.fullmatch(email)
+    if match is None or len(match[1]) > 64:
+        return None
+    try:
+        domain = match[2].encode("idna").decode("ascii")
+    except UnicodeError:
+        return None
+    return f"{match[1]}@{domain}"
 
 
 def _country(facts: Facts) -> str | None:

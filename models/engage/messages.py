@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -42,7 +42,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         The least live origin that the user's state has seen; only ``live`` may reach a real provider.
     """
 
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     user: str
     rule: str
     category: Category

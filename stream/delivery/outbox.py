@@ -1,0 +1,74 @@
+"""The outbox: messages as files, for development, for demos, and for everything that must not leave the house."""
+
+from __future__ import annotations
+
+import asyncio
+from email.errors import MessageError
+from pathlib import Path
+
+import msgspec
+
+from models.engage.deliveries import Result
+from models.engage.messages import Message
+from stream.delivery import mime
+
+SENDER = "Perennial outbox <outbox@perennial.invalid>"
+
+
+class Outbox:
+    """A folder with one file a message: ``<id>.eml`` for an e-mail, ``<id>.json`` for an SMS.
+
+    Parameters
+    ----------
+    folder
+        Made where it does not exist.
+    sender
+        Of e-mails.
+    """
+
+    def __init__(self, folder: Path, sender: str = SENDER) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._sender = sender
+
+    async def deliver(self, message: Message, *, unsubscribe: str | None, note: str) -> Result:
+        """Write one message.
+
+        Parameters
+        ----------
+        message, unsubscribe
+            And its signed link.
+        note
+            Why it is here and not with a provider; it stands in the file.
+        """
+        # disks can be slow; the loop also serves the other recipients
+        try:
+            path = await asyncio.to_thread(self._write, message, unsubscribe, note)
+        except (ValueError, IndexError, MessageError) as error:
+            return Result("rejected", f"it cannot be written as an e-mail: {error}")
+        except OSError as error:
+            return Result("failed", f"outbox: {error}")
+        return Result("delivered", f"outbox ({note})", provider_id=path.name)
+
+    def _write(self, message: Message, unsubscribe: str | None, note: str) -> Path:
+        if message.channel == "email":
+            mail = mime.build(message, sender=self._sender, unsubscribe=unsubscribe)
+            # here only: a recipient is told neither a score nor a rule
+            mail["X-Perennial-User"] = _header(message.user)
+            mail["X-Perennial-Rule"] = _header(f"{message.rule} ({message.category})")
+            mail["X-Perennial-Why"] = _header(message.why)
+            mail["X-Perennial-Origin"] = message.origin
+            mail["X-Perennial-Outbox"] = _header(note)
+            path, content = self._folder / f"{message.id}.eml", mail.as_bytes()
+        else:
+            said = {**msgspec.to_builtins(message), "outbox": note}
+            path = self._folder / f"{message.id}.json"
+            content = msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n"
+        draft = path.with_name(f".{path.name}")
+        draft.write_bytes(content)
+        draft.replace(path)  # a reader sees a whole file or none
+        return path
+
+
+def _header(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,165 @@
+"""E-mail over SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.errors import MessageError
+
+import aiosmtplib
+from aiosmtplib import SMTPException, SMTPResponseException
+
+from models.engage.deliveries import Result
+from models.engage.messages import Message
+from stream.delivery import mime
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """How to reach a mail server.
+
+    Attributes
+    ----------
+    host, port
+        Of the server.
+    security
+        ``tls`` from the first byte (465), ``starttls`` (587; refused where the server does not offer it), ``none``.
+    username, password
+        Both or neither.
+    sender, reply_to
+        ``Name <address>``.
+    timeout_s
+        Of each step of the conversation.
+    connections
+        Side by side, at most.
+    """
+
+    host: str
+    port: int = 587
+    security: str = "starttls"
+    username: str | None = None
+    password: str | None = None
+    sender: str = ""
+    reply_to: str | None = None
+    timeout_s: float = 30.0
+    connections: int = 8
+
+
+class Smtp:
+    """Delivers e-mail; connections are kept and used again.
+
+    The conversation is led step by step, because what a failure means depends on where it happens: before the content
+    was sent nothing can have been accepted, while a silence after it leaves the outcome unknown.
+
+    Parameters
+    ----------
+    settings
+        The server.
+    tls
+        Instead of the system's certificate authorities.
+    """
+
+    def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
+        self._settings = settings
+        self._tls = tls
+        self._places = asyncio.Semaphore(settings.connections)
+        self._idle: list[aiosmtplib.SMTP] = []
+
+    async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
+        """Hand one e-mail over."""
+        try:
+            mail = mime.build(
+                message, sender=self._settings.sender, unsubscribe=unsubscribe, reply_to=self._settings.reply_to
+            )
+            content = mail.as_bytes()
+        except (ValueError, IndexError, MessageError) as error:
+            return Result("rejected", f"it cannot be written as an e-mail: {error}")
+        try:
+            async with self._connection() as client:
+                return await _converse(client, self._settings.sender, message.to, content)
+        except (SMTPException, OSError) as error:
+            # no connection, no TLS, no login: nothing was said about this message yet
+            return Result("failed", f"{type(error).__name__}: {error}")
+
+    async def close(self) -> None:
+        """Say goodbye to the server."""
+        while self._idle:
+            await _quit(self._idle.pop())
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        async with self._places:
+            client = await self._alive() or await self._connect()
+            try:
+                yield client
+            except BaseException:
+                client.close()  # amid a command: an answer still to come would be taken for the next one's
+                raise
+            if client.is_connected:
+                self._idle.append(client)
+
+    async def _alive(self) -> aiosmtplib.SMTP | None:
+        """Take an idle connection that still answers; RSET also forgets what an earlier message left behind."""
+        while self._idle:
+            client = self._idle.pop()
+            try:
+                await client.rset()
+            except (SMTPException, OSError):
+                client.close()
+            else:
+                return client
+        return None
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            timeout=settings.timeout_s,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+            tls_context=self._tls,
+            username=settings.username,
+            password=settings.password,
+        )
+        await client.connect()
+        return client
+
+
+async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, content: bytes) -> Result:
+    try:
+        await client.mail(mime.address_of(sender))
+        await client.rcpt(recipient)
+    except SMTPResponseException as error:
+        return _refused(error)
+    except (SMTPException, OSError, UnicodeEncodeError) as error:
+        client.close()
+        return Result("failed", f"{type(error).__name__}: {error}")
+    try:
+        response = await client.data(content)
+    except SMTPResponseException as error:
+        return _refused(error)
+    except (SMTPException, OSError) as error:
+        client.close()
+        return Result("unknown", f"no answer after the content: {type(error).__name__}: {error}")
+    return Result("delivered", _one_line(response.message), provider_id=_one_line(response.message))
+
+
+def _refused(error: SMTPResponseException) -> Result:
+    detail = f"{error.code} {_one_line(error.message)}"
+    # 421 and 4xx: not now; 5xx: never
+    return Result("failed" if 400 <= error.code < 500 else "rejected", detail)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+async def _quit(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.quit()
+    except (SMTPException, OSError):
+        client.close()  # it was leaving anyway

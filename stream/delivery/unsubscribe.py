@@ -1,0 +1,148 @@
+"""Signed one-click unsubscribe links (RFC 8058): made when a message leaves, verified by the HTTP door.
+
+A token says who, which channel and until when, and cannot be altered or made up without the secret. Two secrets can be
+in use, so that one can be replaced: the first signs, all verify.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from models.engage.durations import DAY
+from models.events import Channel
+
+PATH = "/v1/unsubscribe"
+"""Of the HTTP door: ``GET`` shows a page with a button (scanners of mail follow links), ``POST`` withdraws consent."""
+PARAMETER = "token"
+LIFETIME = 180 * DAY
+
+_PURPOSE = b"perennial unsubscribe 1\0"
+_MAC_BYTES = 16
+_SECRET_BYTES = 16
+
+
+class InvalidToken(ValueError):
+    """An unsubscribe link was altered, is older than it may be, or was signed with another secret."""
+
+
+class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
+    """What a token says.
+
+    Attributes
+    ----------
+    user, channel
+        Who wants nothing more, over which channel.
+    expires
+        Milliseconds.
+    """
+
+    user: str
+    channel: Channel
+    expires: int
+
+
+class Signer:
+    """Makes and verifies links.
+
+    Parameters
+    ----------
+    keys
+        Secrets of at least 16 bytes; the first signs, all verify.
+    base_url
+        Where the HTTP door is reached from outside, such as ``https://events.example.com``.
+    lifetime
+        How long a link works, milliseconds.
+
+    Examples
+    --------
+    >>> signer = Signer([b"0123456789abcdef"], "https://events.example.com")
+    >>> token = signer.token("u1", "email", now=0)
+    >>> signer.verify(token, now=1_000).user
+    'u1'
+    """
+
+    def __init__(self, keys: Sequence[bytes], base_url: str, lifetime: int = LIFETIME) -> None:
+        if not keys or any(len(key) < _SECRET_BYTES for key in keys):
+            raise ValueError(f"a secret of at least {_SECRET_BYTES} bytes is needed to sign unsubscribe links")
+        self._keys = tuple(keys)
+        self._base = base_url.rstrip("/")
+        self._lifetime = lifetime
+
+    def link(self, user: str, channel: Channel, now: int) -> str:
+        """Address that withdraws this user's consent; plain ASCII without ``&``, so it is the same in HTML."""
+        return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, now)}"
+
+    def token(self, user: str, channel: Channel, now: int) -> str:
+        """Sign who and which channel, until ``now`` and the lifetime."""
+        content = msgspec.msgpack.encode(Unsubscription(user, channel, now + self._lifetime))
+        return f"{_text(content)}.{_text(_mac(self._keys[0], content))}"
+
+    def verify(self, token: str, now: int) -> Unsubscription:
+        """Read a token.
+
+        Raises
+        ------
+        InvalidToken
+            It is not ours, was altered, or is too old.
+        """
+        content, mac = _parts(token)
+        if not any(hmac.compare_digest(mac, _mac(key, content)) for key in self._keys):
+            raise InvalidToken("this link was not made here, or was altered")
+        try:
+            said = msgspec.msgpack.decode(content, type=Unsubscription)
+        except msgspec.DecodeError as error:
+            raise InvalidToken("this link says nothing that can be read") from error
+        if now >= said.expires:
+            raise InvalidToken("this link is too old; newer messages carry a new one")
+        return said
+
+
+def secret_of(path: Path) -> bytes:
+    """Read the secret in a file; make the file, for its owner only, where there is none.
+
+    Several processes may ask for the same new file at once: all get what the first one wrote.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+        try:
+            os.link(draft, path)  # unlike a rename, it fails where somebody else was first
+        except FileExistsError:
+            pass  # and that one's secret is as good
+        finally:
+            draft.unlink()
+    return path.read_bytes().strip()
+
+
+def _mac(key: bytes, content: bytes) -> bytes:
+    return hmac.new(key, _PURPOSE + content, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _parts(token: str) -> tuple[bytes, bytes]:
+    content, dot, mac = token.partition(".")
+    if not dot or len(token) > 4096:
+        raise InvalidToken("this is no unsubscribe link")
+    try:
+        return _bytes(content), _bytes(mac)
+    except (NotBase64, ValueError) as error:
+        raise InvalidToken("this is no unsubscribe link") from error
+
+
+def _bytes(text: str) -> bytes:
+    return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
