@@ -1,0 +1,264 @@
+"""The form of ``perennial.yaml``: the sections that every process reads for itself.
+
+Those that travel in the log stand in ``models/engage/definition.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from models.engage import durations
+from stream.connection import SaslMechanism
+
+Port = Annotated[int, Meta(ge=0, le=65535, description="a port, 0 to 65535 (0 takes a free one)")]
+Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Secret(_Section, frozen=True, kw_only=True):
+    """Where a secret is: never the secret itself.
+
+    Attributes
+    ----------
+    env
+        Name of an environment variable.
+    file
+        Path of a file; white space at its end does not count.
+    """
+
+    env: Annotated[str, Meta(min_length=1)] | None = None
+    file: Annotated[str, Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse both, and neither."""
+        if (self.env is None) == (self.file is None):
+            raise ValueError("Expected {env: NAME} or {file: PATH}")
+
+
+class Tls(_Section, frozen=True, kw_only=True):
+    """Encrypt the connection to Kafka. ``tls: {}`` trusts the system's authorities.
+
+    Attributes
+    ----------
+    ca_file, certificate_file, key_file
+        PEM files: authorities to trust; the client's own certificate and its key, where the cluster asks for one.
+    """
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Sasl(_Section, frozen=True, kw_only=True):
+    """Say to Kafka who we are.
+
+    Attributes
+    ----------
+    mechanism, username, password
+        As the cluster knows them.
+    """
+
+    mechanism: SaslMechanism
+    username: Annotated[str, Meta(min_length=1)]
+    password: Secret
+
+
+class Kafka(_Section, frozen=True, kw_only=True):
+    """How to reach Kafka, and what our things are called there.
+
+    Attributes
+    ----------
+    servers
+        ``host:port``, several separated by commas; without it: the embedded broker (``perennial broker``) on 9092.
+    embedded
+        Whether that is the embedded broker, which has no transactions; by default, where no servers are named.
+    prefix
+        Stands before every topic, group and transactional id.
+    partitions
+        Of the log; fixed for its life. 12, on the embedded broker 4.
+    replication_factor
+        Copies of each partition, of topics that we create; the cluster's default, on the embedded broker 1.
+    session_timeout
+        After how long a silent worker is taken for dead; 10s, on the embedded broker 6s.
+    tls, sasl
+        See there.
+    """
+
+    servers: Annotated[str, Meta(min_length=1)] | None = None
+    embedded: bool | None = None
+    prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="letters, digits, . _ -")] = (
+        "perennial."
+    )
+    partitions: Annotated[int, Meta(ge=1, le=1000, description="a whole number, 1 to 1000")] | None = None
+    replication_factor: Annotated[int, Meta(ge=1, le=32, description="a whole number, 1 to 32")] | None = None
+    session_timeout: Duration | None = None
+    tls: Tls | None = None
+    sasl: Sasl | None = None
+
+
+class Http(_Section, frozen=True, kw_only=True):
+    """The HTTP door (``perennial collector``).
+
+    Attributes
+    ----------
+    host, port
+        Where it listens.
+    public_url
+        How it is reached from outside; unsubscribe links begin with it. By default, host and port.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] | None = None
+
+
+class Worker(_Section, frozen=True, kw_only=True):
+    """``perennial worker``.
+
+    Attributes
+    ----------
+    host, port
+        Where a fold answers for the users it owns (``perennial user``).
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8391
+
+
+class MetricsPorts(_Section, frozen=True, kw_only=True):
+    """Where each process serves its metrics; ``null`` serves none.
+
+    Attributes
+    ----------
+    host
+        Of all of them.
+    fold, deliver, learn, retrainer, collector
+        Ports.
+    """
+
+    host: str = "127.0.0.1"
+    fold: Port | None = 9101
+    deliver: Port | None = 9102
+    learn: Port | None = 9103
+    retrainer: Port | None = 9104
+    collector: Port | None = 9105
+
+
+class Retrainer(_Section, frozen=True, kw_only=True):
+    """``perennial retrainer``.
+
+    Attributes
+    ----------
+    artifacts
+        Folder of trained models, which recommenders must reach, too; ``artifacts`` in the data folder by default.
+    window
+        Interactions older than this are forgotten.
+    every
+        How often it trains.
+    """
+
+    artifacts: str | None = None
+    window: Duration = "90d"
+    every: Duration = "10m"
+
+
+class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
+    """Where e-mail is handed over.
+
+    Attributes
+    ----------
+    host, port
+        Of the server.
+    sender
+        Address in the From header, ``Shop <hello@shop.example>``.
+    reply_to
+        Where answers go.
+    username, password
+        Where it asks for them.
+    tls
+        ``starttls``, ``tls`` from the first byte, or ``none``.
+    """
+
+    host: Annotated[str, Meta(min_length=1)]
+    port: Port = 587
+    sender: Annotated[str, Meta(min_length=3)]
+    reply_to: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Twilio(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
+    """Where SMS are handed over.
+
+    Attributes
+    ----------
+    account_sid, auth_token
+        As Twilio's console shows them.
+    sender
+        A number in E.164, or the SID of a messaging service.
+    base_url
+        Of the API.
+    """
+
+    account_sid: Annotated[str, Meta(min_length=1)]
+    auth_token: Secret
+    sender: Annotated[str, Meta(min_length=1)]
+    base_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] = (
+        "https://api.twilio.com"
+    )
+
+
+class Delivery(_Section, frozen=True, kw_only=True):
+    """Where messages go.
+
+    Attributes
+    ----------
+    mode
+        ``outbox``: into a folder; ``allowlist``: to the addresses of the allowlist, the rest into the folder;
+        ``live``: to everybody. What is not of origin ``live`` always goes into the folder.
+    outbox
+        That folder; ``outbox`` in the data folder by default.
+    allowlist
+        E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
+    smtp, twilio
+        Providers.
+    unsubscribe_secrets
+        The first signs unsubscribe links, all verify; by default one is made in the data folder.
+    """
+
+    mode: Literal["outbox", "allowlist", "live"] = "outbox"
+    outbox: str | None = None
+    allowlist: list[str] = []
+    smtp: Smtp | None = None
+    twilio: Twilio | None = None
+    unsubscribe_secrets: list[Secret] = []
+
+
+class Sections(_Section, frozen=True, kw_only=True):
+    """The sections of ``perennial.yaml`` that every process reads for itself.
+
+    Attributes
+    ----------
+    version
+        Of the file's form.
+    folder
+        Data folder: logs, outbox, artifacts.
+    kafka, http, worker, metrics, retrainer, delivery
+        See there.
+    """
+
+    version: Literal[1] = 1
+    folder: Annotated[str, Meta(min_length=1)] = ".perennial"
+    kafka: Kafka = Kafka()
+    http: Http = Http()
+    worker: Worker = Worker()
+    metrics: MetricsPorts = MetricsPorts()
+    retrainer: Retrainer = Retrainer()
+    delivery: Delivery = Delivery()

@@ -1,0 +1,285 @@
+"""Every setting: a flag wins over the environment, that over ``perennial.yaml``, that over the default.
+
+The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/configuration.py`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from models.engage import definition, durations, zones
+from models.engage.shape import read
+from models.errors import InvalidConfiguration
+from stream import sources
+from stream.connection import Connection, SecurityProtocol
+from stream.sections import Delivery, Http, Kafka, MetricsPorts, Retrainer, Secret, Sections, Tls, Worker
+from stream.sources import Given, InvalidSettings
+from stream.topics import EMBEDDED_PARTITIONS, PARTITIONS
+
+FILE = "perennial.yaml"
+FORMS: tuple[type[msgspec.Struct], ...] = (Sections, definition.Definition)
+"""What a file may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process; made by :func:`load`.
+
+    Attributes
+    ----------
+    sections
+        Typed, as in the file.
+    definition
+        The sections that travel in the log, as they were written.
+    file
+        Where they were read from, if from a file.
+    home
+        The file's folder, else the current one: what relative paths are relative to.
+    given
+        What was given and where.
+    flags
+        Those that were given, for a child process.
+    """
+
+    sections: Sections
+    definition: Mapping[str, Any]
+    file: Path | None
+    home: Path
+    given: Given
+    flags: Mapping[str, Any]
+
+    @property
+    def kafka(self) -> Kafka:
+        """The section of that name."""
+        return self.sections.kafka
+
+    @property
+    def http(self) -> Http:
+        """The section of that name."""
+        return self.sections.http
+
+    @property
+    def worker(self) -> Worker:
+        """The section of that name."""
+        return self.sections.worker
+
+    @property
+    def metrics(self) -> MetricsPorts:
+        """The section of that name."""
+        return self.sections.metrics
+
+    @property
+    def retrainer(self) -> Retrainer:
+        """The section of that name."""
+        return self.sections.retrainer
+
+    @property
+    def delivery(self) -> Delivery:
+        """The section of that name."""
+        return self.sections.delivery
+
+    @property
+    def timezone(self) -> str:
+        """IANA name of the installation's time zone."""
+        return str(self.definition.get("timezone", "UTC"))
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.path(self.sections.folder)
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of trained models."""
+        return self.path(self.retrainer.artifacts) if self.retrainer.artifacts else self.folder / "artifacts"
+
+    @property
+    def outbox(self) -> Path:
+        """Folder of messages that no provider got."""
+        return self.path(self.delivery.outbox) if self.delivery.outbox else self.folder / "outbox"
+
+    @property
+    def templates(self) -> Path:
+        """Folder of templates, beside the file."""
+        return self.home / "templates"
+
+    @property
+    def public_url(self) -> str:
+        """How the HTTP door is reached from outside, without a slash at the end."""
+        return (self.http.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is the embedded one."""
+        return self.kafka.servers is None if self.kafka.embedded is None else self.kafka.embedded
+
+    @property
+    def partitions(self) -> int:
+        """Of the log."""
+        return self.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
+
+    @property
+    def replication_factor(self) -> int:
+        """Of topics that we create; -1 is the cluster's default."""
+        return self.kafka.replication_factor or (1 if self.embedded else -1)
+
+    def path(self, written: str) -> Path:
+        """Where a path of the settings leads."""
+        return (self.home / Path(written).expanduser()).absolute()
+
+    def connection(self) -> Connection:
+        """How every Kafka client of ours connects.
+
+        Raises
+        ------
+        InvalidSettings
+            A secret is not where it should be, or the options contradict each other.
+        """
+        kafka, sasl = self.kafka, self.kafka.sasl
+        protocols: dict[tuple[bool, bool], SecurityProtocol] = {
+            (False, False): "PLAINTEXT",
+            (True, False): "SSL",
+            (False, True): "SASL_PLAINTEXT",
+            (True, True): "SASL_SSL",
+        }
+        tls = kafka.tls or Tls()
+        session = durations.milliseconds(kafka.session_timeout) / 1000 if kafka.session_timeout else None
+        try:
+            return Connection(
+                servers=kafka.servers or "127.0.0.1:9092",
+                prefix=kafka.prefix,
+                transactions=not self.embedded,
+                session_timeout_s=session or (6 if self.embedded else 10),
+                security_protocol=protocols[kafka.tls is not None, sasl is not None],
+                sasl_mechanism=sasl.mechanism if sasl else None,
+                username=sasl.username if sasl else None,
+                password=self.reveal(sasl.password, "kafka.sasl.password") if sasl else None,
+                ca_file=self.path(tls.ca_file) if tls.ca_file else None,
+                certificate_file=self.path(tls.certificate_file) if tls.certificate_file else None,
+                key_file=self.path(tls.key_file) if tls.key_file else None,
+            )
+        except InvalidSettings:
+            raise
+        except ValueError as error:
+            raise InvalidSettings(self.given.origin("kafka"), "kafka", "that", str(error)) from error
+
+    def reveal(self, secret: Secret, path: str) -> str:
+        """Read a secret.
+
+        Parameters
+        ----------
+        secret
+            Where it is.
+        path
+            Of the setting, for the error.
+
+        Raises
+        ------
+        InvalidSettings
+            It is not there, or is empty.
+        """
+        origin = self.given.origin(path)
+        if secret.env is not None:
+            value = os.environ.get(secret.env)
+            if not value:
+                raise InvalidSettings(origin, path, None, f"the environment variable {secret.env}, not empty")
+            return value
+        assert secret.file is not None
+        try:
+            value = self.path(secret.file).read_text(encoding="utf-8").rstrip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSettings(origin, path, str(error), f"a text file at {self.path(secret.file)}") from error
+        if not value:
+            raise InvalidSettings(origin, path, None, f"something in {self.path(secret.file)}")
+        return value
+
+    def environment(self) -> dict[str, str]:
+        """Variables that give a child process the same settings, together with this process's environment."""
+        passed = {sources.environment_name(path): sources.environment_value(v) for path, v in self.flags.items()}
+        if self.file is not None:
+            passed["PERENNIAL_CONFIG"] = str(self.file.absolute())
+        return passed
+
+
+def load(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read all settings.
+
+    Parameters
+    ----------
+    file
+        The settings file; else ``PERENNIAL_CONFIG``, else ``perennial.yaml`` in the current folder, else none.
+    flags
+        Path to value, such as ``{"http.port": 0}``; ``None`` was not given.
+    environment
+        ``os.environ`` by default.
+
+    Raises
+    ------
+    InvalidSettings
+        With the place, what was found and what is allowed.
+    """
+    variables = os.environ if environment is None else environment
+    if file is None:
+        named = variables.get("PERENNIAL_CONFIG")
+        file = Path(named) if named else Path(FILE) if Path(FILE).exists() else None
+    given = Given() if file is None else sources.read_file(file)
+    # `kafka:` with nothing but comments below it
+    given.values = {name: value for name, value in given.values.items() if value is not None}
+    sources.add_environment(given, variables, FORMS)
+    # a path in a flag is relative to where the person stands, not to the file
+    wanted = {
+        path: str(value.absolute()) if isinstance(value, Path) else value
+        for path, value in (flags or {}).items()
+        if value is not None
+    }
+    for path, value in wanted.items():
+        given.set(path, value, "a flag")
+    carried = {name: value for name, value in given.values.items() if name in definition.SECTIONS}
+    own = {name: value for name, value in given.values.items() if name not in definition.SECTIONS}
+    for name in own:
+        if name not in Sections.__struct_fields__:
+            names = [*Sections.__struct_fields__, *definition.SECTIONS]
+            hint = sources.did_you_mean(name, names)
+            raise InvalidSettings(given.origin(name), name, name, f"one of {', '.join(names)}{hint}")
+    try:
+        sections = read(own, Sections)
+    except InvalidConfiguration as error:
+        raise given.explain(error, secret=_is_secret(error.path)) from None
+    zone = carried.get("timezone", "UTC")
+    if zone not in zones.names():
+        raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
+    home = Path.cwd() if file is None else file.absolute().parent
+    return Settings(sections, carried, file, home, given, wanted)
+
+
+_SECRETS = ("password", "auth_token", "unsubscribe_secrets")
+
+
+def _is_secret(path: str) -> bool:
+    return any(step.partition("[")[0] in _SECRETS for step in path.split("."))
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of ``perennial.yaml``, for editors."""
+    _, components = msgspec.json.schema_components(FORMS, ref_template="#/$defs/{name}")
+    own = components.pop(Sections.__name__)
+    carried = components.pop(definition.Definition.__name__)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "perennial.yaml",
+        "type": "object",
+        "properties": own["properties"] | carried["properties"],
+        "required": ["version"],
+        "additionalProperties": False,
+        "$defs": components,
+    }

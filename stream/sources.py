@@ -1,0 +1,250 @@
+"""Where settings come from: the file (with its lines), the environment, flags; later ones win.
+
+A path such as ``kafka.sasl.username`` or ``rules[0].when`` names a setting everywhere: in errors, in flags, and in the
+environment as ``PERENNIAL_KAFKA__SASL__USERNAME``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import inspect
+
+from models.errors import InvalidConfiguration
+
+ENVIRONMENT = "PERENNIAL_"
+RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG")
+# What Kubernetes tells every container about a service that is called `perennial`.
+_KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
+_UNKNOWN = re.compile(r"^one of (.+)$")
+
+
+class InvalidSettings(InvalidConfiguration):
+    """A setting cannot be used; says where it was given, what was found, and what is allowed.
+
+    Parameters
+    ----------
+    origin
+        ``perennial.yaml:12``, ``PERENNIAL_KAFKA__SERVERS``, ``a flag``.
+    path, found, allowed
+        As in :class:`InvalidConfiguration`.
+    """
+
+    def __init__(self, origin: str, path: str, found: object, allowed: str) -> None:
+        super().__init__(path, found, allowed)
+        self.origin = origin
+        shown = "nothing" if found is None else repr(found)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        where = ": ".join(part for part in (origin, path) if part)
+        self.args = (f"{where}: found {shown}; allowed: {allowed}",)
+
+
+@dataclass(slots=True)
+class Given:
+    """What was given, and where.
+
+    Attributes
+    ----------
+    values
+        Nested mappings, as the file has them.
+    origins
+        Path to where it was given; of what was given inside it, too.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def origin(self, path: str) -> str:
+        """Where ``path``, or else the nearest thing around it, was given; ``default`` where nothing was."""
+        while path:
+            if path in self.origins:
+                return self.origins[path]
+            path = re.sub(r"(\.?[^.\[\]]+|\[\d+\])$", "", path)
+        return "default"
+
+    def set(self, path: str, value: Any, origin: str) -> None:
+        """Put ``value`` in the place of what was there."""
+        *outer, last = path.split(".")
+        inside = self.values
+        for step in outer:
+            held = inside.get(step)
+            if not isinstance(held, dict):
+                inside[step] = held = {}
+            inside = held
+        inside[last] = value
+        for known in [known for known in self.origins if known.startswith((f"{path}.", f"{path}["))]:
+            del self.origins[known]
+        self.origins[path] = origin
+
+    def explain(self, error: InvalidConfiguration, secret: bool) -> InvalidSettings:
+        """Add to an error where the value was given and what may have been meant; a secret is not shown."""
+        allowed = error.allowed
+        names = _UNKNOWN.match(allowed)
+        if names and isinstance(error.found, str):
+            allowed += did_you_mean(error.found, names[1].split(", "))
+        origin = self.origin(error.path)
+        found = "***" if secret and error.found is not None else error.found
+        return InvalidSettings("" if origin == "default" else origin, error.path, found, allowed)
+
+
+def did_you_mean(found: str, names: Iterable[str]) -> str:
+    """Say which name may have been meant, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("sevrers", ["servers", "prefix"])
+    ' (did you mean servers?)'
+    """
+    close = difflib.get_close_matches(found, list(names), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain scalars: ``no`` and ``21:00`` are words, and nothing becomes a date."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _form, _first in (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("null", r"^(?:~|null|)$", ["~", "n", ""]),
+    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), list(_first))
+
+
+def read_file(path: Path) -> Given:
+    """Read a YAML file.
+
+    Raises
+    ------
+    InvalidSettings
+        It is not there, not YAML, or no mapping; or a key stands twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, with other plain scalars
+    except OSError as error:
+        raise InvalidSettings(str(path), "", error.strerror or str(error), "a file that can be read") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise InvalidSettings(f"{path}{line}", "", getattr(error, "problem", None) or str(error), "YAML") from error
+    if not isinstance(values, dict):
+        raise InvalidSettings(str(path), "", values, "a mapping that begins with `version: 1`")
+    given = Given(values)
+    for where, number in _lines(node, "", path):
+        given.origins[where] = f"{path}:{number}"
+    if values.get("version") is None:
+        raise InvalidSettings(str(path), "version", None, "1 (write `version: 1` as the first line)")
+    return given
+
+
+def _lines(node: Any, path: str, file: Path) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            inner = f"{path}.{key.value}".lstrip(".")
+            if key.value in seen:
+                raise InvalidSettings(f"{file}:{key.start_mark.line + 1}", inner, "it a second time", "each key once")
+            seen.add(key.value)
+            yield inner, key.start_mark.line + 1
+            yield from _lines(value, inner, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            yield f"{path}[{i}]", item.start_mark.line + 1
+            yield from _lines(item, f"{path}[{i}]", file)
+
+
+def add_environment(given: Given, environment: Mapping[str, str], forms: Iterable[type]) -> None:
+    """Lay the environment's settings over those of the file.
+
+    Parameters
+    ----------
+    given
+        Changed in place.
+    environment
+        Such as ``os.environ``.
+    forms
+        The structs of the file: their fields say which names there are, and how to read a value.
+
+    Raises
+    ------
+    InvalidSettings
+        A variable names no setting, or its value cannot be read.
+    """
+    kinds = [inspect.type_info(form) for form in forms]
+    known = {_variable(path): (path, kind) for form in kinds for path, kind in _settings(form, "")}
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT) or name in RESERVED:
+            continue
+        if name not in known:
+            if _KUBERNETES.match(name):
+                continue
+            raise InvalidSettings(name, "", environment[name], "a setting's name" + did_you_mean(name, known))
+        path, kind = known[name]
+        given.set(path, _value(environment[name], kind, name, path), name)
+
+
+def environment_name(path: str) -> str:
+    """Name of the variable for a setting.
+
+    Examples
+    --------
+    >>> environment_name("kafka.sasl.username")
+    'PERENNIAL_KAFKA__SASL__USERNAME'
+    """
+    return _variable(path)
+
+
+def environment_value(value: Any) -> str:
+    """Text that is read back as ``value`` from the environment."""
+    if isinstance(value, str | Path):
+        return str(value)
+    return str(yaml.safe_dump(value, default_flow_style=True, width=1 << 20)).removesuffix("\n...\n").strip()
+
+
+def _variable(path: str) -> str:
+    return ENVIRONMENT + path.replace(".", "__").upper()
+
+
+def _settings(kind: inspect.Type, path: str) -> Iterator[tuple[str, inspect.Type]]:
+    kind = _bare(kind)
+    if path:
+        yield path, kind
+    if isinstance(kind, inspect.StructType):
+        for member in kind.fields:
+            yield from _settings(member.type, f"{path}.{member.encode_name}".lstrip("."))
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    while True:
+        if isinstance(kind, inspect.Metadata):
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType):
+            inner = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+            if len(inner) != 1:
+                return kind
+            kind = inner[0]
+        else:
+            return kind
+
+
+def _value(text: str, kind: inspect.Type, name: str, path: str) -> Any:
+    if isinstance(kind, inspect.StrType) or (
+        isinstance(kind, inspect.LiteralType) and all(isinstance(value, str) for value in kind.values)
+    ):
+        return text
+    if isinstance(kind, inspect.ListType) and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above
+    except yaml.YAMLError as error:
+        raise InvalidSettings(name, path, "what is no YAML", "a value as the file would have it") from error
