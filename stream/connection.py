@@ -69,6 +69,11 @@ class Connection:
         """Seconds between two heartbeats: six fit into a session."""
         return self.session_timeout_s / 6
 
+    @property
+    def idempotence(self) -> bool:
+        """Whether a producer may be idempotent: the embedded broker refuses aiokafka's request for a producer id."""
+        return self.transactions
+
     def topic(self, logical: str) -> str:
         """Physical name of a topic."""
         return self.prefix + logical

@@ -1,0 +1,177 @@
+"""A worker: lanes under a Faust app that keeps the group, the assignment and the agents, and commits nothing itself.
+
+Agents are wired from edges, never with ``@app.agent``; there is no app at module level.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Final, NoReturn
+
+import faust
+from faust.types import TP
+
+from models.batch import Outputs
+from stream.connection import Connection
+from stream.edge import Edge
+from stream.lane import Lane, Observer
+from stream.lanes import Lanes
+from stream.logs import set_up_logging
+from stream.transport import BatchThread, BatchTransport
+
+log = logging.getLogger(__name__)
+
+EXIT_NOT_OWNER: Final = 75
+"""Exit code of a worker whose partitions are somebody else's: start another one."""
+EXIT_SLOW_STOP: Final = 76
+"""Exit code of a worker that was asked to stop and did not within :data:`STOP_WITHIN_S`."""
+STOP_WITHIN_S: Final = 9.0
+
+
+class Unobserved:
+    """An observer that does nothing."""
+
+    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
+        """Do nothing."""
+
+    def failed(self, lane: Lane, error: Exception) -> None:
+        """Do nothing."""
+
+
+class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
+    """A Faust app whose agents move batches into lanes.
+
+    Attributes
+    ----------
+    lanes
+        What runs here; ask it for ``snapshot()`` and ``restored()``.
+    """
+
+    lanes: Lanes
+
+    def _create_directories(self) -> None:
+        """Make no folders: nothing of ours is kept on this machine's disk."""
+
+
+def leave(reason: str) -> NoReturn:
+    """End this process at once, without a goodbye to the group: what it held belongs to somebody else."""
+    log.error("leaving: %s", reason)
+    logging.shutdown()
+    os._exit(EXIT_NOT_OWNER)
+
+
+def create_app(
+    name: str,
+    connection: Connection,
+    edges: Sequence[Edge],
+    *,
+    observer: Observer | None = None,
+    on_leave: Callable[[str], None] = leave,
+) -> LaneApp:
+    """Wire a worker.
+
+    Parameters
+    ----------
+    name
+        The role: ``fold``, ``deliver``, ``learn``. With the prefix it is the consumer group, and the first part of
+        every transactional id, so it must never change for an installation.
+    connection
+        The cluster.
+    edges
+        What runs in it; all of their topics must exist.
+    observer
+        Hears of commits and failures.
+    on_leave
+        Ends this process when somebody else owns its partitions.
+    """
+    application = connection.group(name)
+    lanes = Lanes(connection, edges, application, observer or Unobserved(), on_leave)
+    app = LaneApp(
+        application,
+        broker=f"kafka://{connection.servers.replace(',', ';kafka://').replace(' ', '')}",
+        broker_session_timeout=connection.session_timeout_s,
+        broker_heartbeat_interval=connection.heartbeat_interval_s,
+        broker_request_timeout=max(15.0, connection.session_timeout_s + 5),
+        key_serializer="raw",
+        value_serializer="raw",
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        stream_wait_empty=True,  # makes Faust call our consumer's wait_empty, which settles the lanes
+        worker_redirect_stdouts=False,
+    )
+    app.lanes = lanes
+    app.transport = BatchTransport(app, connection, lanes)
+
+    def thread() -> BatchThread:
+        found: BatchThread = app.consumer._thread
+        return found
+
+    lanes.attach(thread)
+    for edge in edges:
+        _wire(app, connection, edge)
+
+    async def on_assigned(_app: Any, assigned: Iterable[TP], **_: Any) -> None:
+        lanes.assigned(assigned)
+
+    app.on_partitions_assigned.connect(on_assigned)
+    return app
+
+
+def _wire(app: LaneApp, connection: Connection, edge: Edge) -> None:
+    lanes = app.lanes
+    # acks=False: Faust neither tracks nor commits what these agents read.
+    topics = app.topic(*map(connection.topic, edge.topics), acks=False, key_serializer="raw", value_serializer="raw")
+
+    async def move(stream: Any) -> AsyncIterator[None]:
+        async for event in stream.noack().events():
+            lanes.deliver(event.message.tp, event.message.value)
+            yield
+
+    app.agent(topics, name=edge.name)(move)
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
+    """Ends in time when it is asked to."""
+
+    def _on_sigterm(self) -> None:
+        self._arm()
+        super()._on_sigterm()
+
+    def _on_sigint(self) -> None:
+        self._arm()
+        self._schedule_shutdown(signal.SIGINT)
+
+    def _arm(self) -> None:
+        timer = threading.Timer(STOP_WITHIN_S, self._give_up)
+        timer.daemon = True
+        timer.start()
+
+    def _give_up(self) -> None:
+        log.error("not stopped within %.0f s", STOP_WITHIN_S)
+        logging.shutdown()
+        os._exit(EXIT_SLOW_STOP)
+
+    def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
+        """Leave the process's title alone: whoever looks for it looks for its command line."""
+
+
+def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
+    """Run a worker in this process until SIGTERM or SIGINT; ends the process.
+
+    Exit codes: 0 after a signal, :data:`EXIT_NOT_OWNER`, :data:`EXIT_SLOW_STOP`.
+    """
+    set_up_logging(level)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = _Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # not even on a terminal
+    worker.execute_from_commandline()
+    raise SystemExit(os.EX_OK)  # for the type: the line before does not return

@@ -1,0 +1,330 @@
+"""One partition: fence, restore, seek, then strictly read, think, commit, one batch after the other.
+
+A lane is one task with one instance of the agent's generator and one committer. Whatever fails in it but fencing ends
+that life of the lane; the next one begins with what is committed. Nothing is patched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiokafka.errors import KafkaError, ProducerFenced
+from faust.types import TP
+
+from models.batch import Batch, Outputs, Restored
+from models.log import Tick, encode_control
+from stream.bursts import Writer
+from stream.edge import Edge
+from stream.inbox import Inbox
+from stream.transaction import Commit, Committer
+from stream.transport import Delivery
+
+log = logging.getLogger(__name__)
+
+EVENTS = "events"
+IDLE_COMMIT_S = 1.0
+TICK_AGAIN_S = 1.0
+BACKOFF_S = (0.2, 10.0)
+
+
+class Source(Protocol):
+    """Where a lane's records come from."""
+
+    async def seek(self, tp: TP, offset: int) -> int:
+        """Deliver from ``offset`` on; returns the epoch of those deliveries."""
+
+    def lane_changed(self, lane: Lane) -> None:
+        """Hear that :attr:`Lane.ready` may have changed."""
+
+
+class Observer(Protocol):
+    """Who hears what lanes did: metrics."""
+
+    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
+        """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
+
+    def failed(self, lane: Lane, error: Exception) -> None:
+        """Hear that a life of the lane ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all lanes of a process share.
+
+    Attributes
+    ----------
+    source
+        The transport.
+    writer
+        The process's idempotent producer.
+    fenced
+        Called when somebody else owns the lane's partition: the process has to end.
+    observer
+        The metrics.
+    clock
+        Seconds since the epoch; only asked whether a timer is due.
+    """
+
+    source: Source
+    writer: Writer
+    fenced: Callable[[Lane], None]
+    observer: Observer
+    clock: Callable[[], float] = time.time
+
+
+class Lane:
+    """See the module.
+
+    Parameters
+    ----------
+    tp
+        Physical topic and partition.
+    topic
+        Logical topic.
+    edge
+        The agent and how it commits.
+    committer
+        Makes a new committer for each life.
+    around
+        What all lanes share.
+
+    Attributes
+    ----------
+    restored
+        The committed state of this life; ``None`` while there is none.
+    failures
+        Lives that ended without a commit since the last one that had one.
+    """
+
+    def __init__(
+        self, tp: TP, topic: str, edge: Edge, committer: Callable[[], Committer], around: Surroundings
+    ) -> None:
+        self.tp = tp
+        self.topic = topic
+        self.edge = edge
+        self.restored: Restored | None = None
+        self.failures = 0
+        self.committed_at = time.monotonic()
+        self._new_committer = committer
+        self._around = around
+        self._inbox = Inbox(limit=2 * edge.max_records)
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+        self._calm = asyncio.Event()
+        self._calm.set()
+        self._astray = True
+        self._seeking = False
+        self._pulled = 0
+        self._records_pulled = 0
+        self._next_due: int | None = None
+        self._next_tick = 0.0
+        self._next_batch = 0.0
+        self._committer: Committer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # --- seen from outside
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has its state, and commits."""
+        return self.restored is not None
+
+    @property
+    def position(self) -> int | None:
+        """Offset behind the last record that is committed; ``None`` while nothing is restored."""
+        return None if self.restored is None else self.restored.position
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can take more records now."""
+        there = self.is_open and not self._astray and not self._seeking
+        return there and self._allowed.is_set() and not self._inbox.full
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._task = asyncio.create_task(self._run(), name=f"lane {self.tp.topic}-{self.tp.partition}")
+
+    def put(self, delivery: Delivery) -> None:
+        """Take what the transport read."""
+        if not self._inbox.put(delivery):
+            log.warning("%s: a delivery was lost on its way; reading again from %d", self._name, self._pulled)
+            self._go_astray()
+        elif self._inbox.full:
+            self._around.source.lane_changed(self)
+
+    def pause(self) -> None:
+        """Begin no commit and take no records until :meth:`resume`: partitions are being assigned anew."""
+        self._allowed.clear()
+        self._around.source.lane_changed(self)
+
+    def resume(self) -> None:
+        """Go on after a pause; the consumer stands somewhere else now, so the lane seeks before it reads."""
+        self._allowed.set()
+        self._go_astray()
+
+    async def settle(self) -> None:
+        """Wait until no commit is on its way."""
+        await self._calm.wait()
+
+    async def close(self) -> None:
+        """End: what is not committed never happened."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # --- its life
+
+    def _go_astray(self) -> None:
+        self._astray = True
+        self._inbox.changed.set()
+        self._around.source.lane_changed(self)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.topic}-{self.tp.partition}"
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._live()
+            except ProducerFenced:
+                # While partitions move, being fenced may only mean that this one is already somebody else's: then the
+                # coming assignment drops the lane, and the process can stay.
+                await self._allowed.wait()
+                self._around.fenced(self)
+                return
+            except Exception as error:
+                self.failures += 1
+                self._around.observer.failed(self, error)
+                pause = min(BACKOFF_S[0] * 2 ** (self.failures - 1), BACKOFF_S[1])
+                expected = isinstance(error, KafkaError | OSError | TimeoutError)
+                log.warning("%s: begins anew in %.1f s after %r", self._name, pause, error, exc_info=not expected)
+                await asyncio.sleep(pause)
+
+    async def _live(self) -> None:
+        committer = self._committer = self._new_committer()
+        try:
+            began = time.monotonic()
+            restored = await committer.take_over()
+            self.restored = restored
+            self._pulled, self._records_pulled = restored.position, 0
+            self._next_due, self._next_tick, self._next_batch = None, 0.0, 0.0
+            self._astray = True
+            self.committed_at = time.monotonic()
+            log.info("%s: open at %d after %.2f s", self._name, self._pulled, time.monotonic() - began)
+            async with contextlib.aclosing(self._batches()) as batches:
+                agent = self.edge.agent(restored)(batches)
+                try:
+                    async for outputs in agent:
+                        await self._commit(outputs)
+                finally:
+                    if isinstance(agent, AsyncGenerator):
+                        await agent.aclose()
+            raise RuntimeError(f"the agent {self.edge.name} ended; an agent reads on for ever")
+        finally:
+            self.restored = None
+            self._astray = True
+            self._around.source.lane_changed(self)
+            await committer.stop()
+
+    async def _batches(self) -> AsyncGenerator[Batch]:
+        while True:
+            await self._allowed.wait()
+            if self._astray:
+                await self._find_back()
+            elif not self._inbox.waiting:
+                await self._await_records()
+            elif not self._inbox.full and (early := self._next_batch - time.monotonic()) > 0:
+                await self._await_change(early)
+            else:
+                was_full = self._inbox.full
+                records = self._inbox.take(self.edge.max_records)
+                if was_full:
+                    self._around.source.lane_changed(self)
+                self._pulled = records[-1].offset + 1
+                self._records_pulled += len(records)
+                self._next_batch = time.monotonic() + self.edge.pace_s
+                yield Batch(self.topic, self.tp.partition, records)
+
+    async def _find_back(self) -> None:
+        self._astray, self._seeking = False, True  # a rebalance in the middle of the seek asks for another one
+        try:
+            epoch = await self._around.source.seek(self.tp, self._pulled)
+        finally:
+            self._seeking = False
+        self._inbox.reset(epoch, self._pulled)
+        self._around.source.lane_changed(self)
+
+    async def _await_records(self) -> None:
+        """Wait for records; meanwhile move the position of batches that yielded nothing, and the clock."""
+        assert self.restored is not None
+        now = self._around.clock()
+        waits: list[float] = []
+        behind = self._pulled > self.restored.position
+        if behind:
+            waits.append(IDLE_COMMIT_S)
+        tick_at = self._tick_at()
+        if tick_at is not None:
+            waits.append(max(tick_at - now, 0.0))
+        if await self._await_change(min(waits, default=None)):
+            return
+        if tick_at is not None and self._around.clock() >= tick_at:
+            await self._tick()
+        elif behind:
+            # Asking for the next batch without having yielded says that nothing of the last ones is to be kept.
+            await self._commit(Outputs(next_due=self._next_due))
+
+    async def _await_change(self, timeout_s: float | None) -> bool:
+        self._inbox.changed.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._inbox.changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _tick_at(self) -> float | None:
+        if self._next_due is None or self.edge.wall_clock is None or self.restored is None:
+            return None
+        if not self.edge.wall_clock(self.restored):
+            return None
+        return max(self._next_due / 1_000, self._next_tick)
+
+    async def _tick(self) -> None:
+        # The broker's stamp is what counts. Where its clock is behind ours the timer is still not due: once more.
+        now = self._around.clock()
+        self._next_tick = now + TICK_AGAIN_S
+        await self._around.writer.send_to(self.topic, self.tp.partition, [encode_control(Tick(at=int(now * 1_000)))])
+
+    async def _commit(self, outputs: Outputs) -> None:
+        restored, committer = self.restored, self._committer
+        assert restored is not None
+        assert committer is not None
+        await self._allowed.wait()
+        memo = restored.memo if outputs.memo is None else outputs.memo
+        began = time.monotonic()
+        self._calm.clear()
+        try:
+            await committer.commit(Commit(self._pulled, memo, outputs.records, outputs.state))
+        finally:
+            self._calm.set()
+        for key, value in outputs.state.items():
+            if value is None:
+                restored.records.pop(key, None)
+            else:
+                restored.records[key] = value
+        restored.memo = memo
+        restored.position = self._pulled
+        self._next_due = outputs.next_due
+        self.failures = 0
+        self.committed_at = time.monotonic()
+        records, self._records_pulled = self._records_pulled, 0
+        self._around.observer.committed(self, records, self.committed_at - began, outputs)
+        if outputs.broadcasts:
+            await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))

@@ -1,0 +1,279 @@
+"""All lanes of one worker process: which partitions are theirs, and what happens when that changes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiokafka.errors import IllegalStateError, KafkaError
+from faust.types import TP
+
+from models.batch import Restored
+from stream.bursts import Writer
+from stream.connection import Connection
+from stream.edge import Edge
+from stream.lane import Lane, Observer, Surroundings
+from stream.transaction import Committer, OrderedCommitter, Ownership, RelayCommitter, TransactionalCommitter
+from stream.transport import BatchThread, Delivery
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 1.0
+CLOSE_S = 6.0
+PUBLISH_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """How one lane stands.
+
+    Attributes
+    ----------
+    topic, partition
+        Logical topic, and the number.
+    is_open
+        Whether it has its state, and commits.
+    position
+        Offset behind the last committed record; ``None`` while nothing is restored.
+    high_watermark
+        End of the partition as the last fetch saw it; ``None`` before the first.
+    lag
+        Records between the two; ``None`` where either is unknown.
+    seconds_since_commit
+        Since the last commit, or since it was opened.
+    failures
+        Lives in a row that ended without a commit.
+    """
+
+    topic: str
+    partition: int
+    is_open: bool
+    position: int | None
+    high_watermark: int | None
+    lag: int | None
+    seconds_since_commit: float
+    failures: int
+
+
+class Lanes:
+    """Opens, pauses and drops lanes as the group decides; the transport's listener and the lanes' source.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    edges
+        What this worker runs.
+    application
+        First part of every transactional id.
+    observer
+        The metrics.
+    leave
+        Ends this process, with the reason; called when somebody else owns what this process held.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        edges: Sequence[Edge],
+        application: str,
+        observer: Observer,
+        leave: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._edges: Mapping[str, tuple[str, Edge]] = {
+            connection.topic(topic): (topic, edge) for edge in edges for topic in edge.topics
+        }
+        self._application = application
+        self._leave = leave
+        self._writer = Writer(connection)
+        self._around = Surroundings(self, self._writer, self._fenced, observer, clock)
+        self._lanes: dict[TP, Lane] = {}
+        self._closing: dict[TP, asyncio.Task[None]] = {}
+        self._wanted: frozenset[TP] = frozenset()
+        self._published: dict[TP, int] = {}
+        self._publishing: asyncio.Task[None] | None = None
+        self._paused = False
+        self._thread: Callable[[], BatchThread] | None = None
+
+    def attach(self, thread: Callable[[], BatchThread]) -> None:
+        """Say where the consumer's thread is found, once there is one."""
+        self._thread = thread
+
+    # --- what others ask
+
+    def snapshot(self) -> list[LaneReport]:
+        """How every lane stands, by topic and partition."""
+        return [self._report(lane) for _, lane in sorted(self._lanes.items())]
+
+    def restored(self, topic: str, partition: int) -> Restored | None:
+        """Return the committed state of a lane of this process, to be read only; ``None`` where it has none (yet)."""
+        lane = self._lanes.get(TP(self._connection.topic(topic), partition))
+        return None if lane is None else lane.restored
+
+    def _report(self, lane: Lane) -> LaneReport:
+        position, watermark = lane.position, self._high_watermark(lane.tp)
+        return LaneReport(
+            topic=lane.topic,
+            partition=lane.tp.partition,
+            is_open=lane.is_open,
+            position=position,
+            high_watermark=watermark,
+            lag=None if position is None or watermark is None else max(watermark - position, 0),
+            seconds_since_commit=time.monotonic() - lane.committed_at,
+            failures=lane.failures,
+        )
+
+    def _high_watermark(self, tp: TP) -> int | None:
+        return None if self._thread is None else self._thread().high_watermarks.get(tp)
+
+    # --- the transport's listener
+
+    def wanted(self) -> frozenset[TP]:
+        """Partitions whose lanes can take records; called in the consumer's thread."""
+        return self._wanted
+
+    def deliver(self, tp: TP, delivery: Delivery) -> None:
+        """Take what a Faust agent received; for a lane that is gone it is nothing."""
+        lane = self._lanes.get(tp)
+        if lane is not None:
+            lane.put(delivery)
+
+    def group_lost(self) -> None:
+        """End the process: the group has given its partitions to others."""
+        self._leave("the group went on without this member")
+
+    async def settle(self) -> None:
+        """Pause all lanes; return when no commit is on its way any more, or after a second."""
+        self._paused = True
+        for lane in self._lanes.values():
+            lane.pause()
+        # What takes longer goes on: the next owner's fencing decides whether it counts.
+        waits = [asyncio.ensure_future(lane.settle()) for lane in self._lanes.values()]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=SETTLE_S)
+            for wait in late:
+                wait.cancel()
+
+    def assigned(self, tps: Iterable[TP]) -> None:
+        """Drop the lanes that are gone, resume those that stay, open those that are new; returns at once."""
+        self._paused = False
+        now = {TP(*tp) for tp in tps if tp[0] in self._edges}
+        for tp in set(self._lanes) - now:
+            self._drop(tp)
+        for tp in now:
+            lane = self._lanes.get(tp)
+            if lane is not None:
+                lane.resume()
+            else:
+                self._open(tp)
+        if self._publishing is None:
+            self._publishing = asyncio.create_task(self._publish_offsets(), name="publish offsets")
+        log.info("lanes: %s", ", ".join(f"{tp.topic}-{tp.partition}" for tp in sorted(now)) or "none")
+
+    async def close(self) -> None:
+        """Settle, end every lane, and the shared producer."""
+        await self.settle()
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.wait([self._publishing])
+            self._publishing = None
+        for tp in list(self._lanes):
+            self._drop(tp)
+        if self._closing:
+            await asyncio.wait(list(self._closing.values()), timeout=CLOSE_S)
+        await self._writer.close()
+
+    def _open(self, tp: TP) -> None:
+        topic, edge = self._edges[tp.topic]
+        lane = self._lanes[tp] = Lane(tp, topic, edge, functools.partial(self._committer, tp), self._around)
+        before = self._closing.get(tp)
+        if before is None:
+            lane.start()
+        else:
+            before.add_done_callback(lambda _: lane.start() if self._lanes.get(tp) is lane else None)
+
+    def _drop(self, tp: TP) -> None:
+        lane = self._lanes.pop(tp)
+        self._published.pop(tp, None)
+        self.lane_changed(lane)
+        closing = self._closing[tp] = asyncio.create_task(lane.close(), name=f"close {tp.topic}-{tp.partition}")
+        closing.add_done_callback(lambda done: self._closing.pop(tp) if self._closing.get(tp) is done else None)
+
+    def _committer(self, tp: TP) -> Committer:
+        topic, edge = self._edges[tp.topic]
+        if edge.kind == "relay":
+            read = functools.partial(self._committed_offset, tp)
+            return RelayCommitter(
+                self._writer, tp.partition, read, functools.partial(self._commit_offset, tp), edge.aligned
+            )
+        assert edge.state is not None
+        own = Ownership(
+            transactional_id=f"{self._application}-{topic}-{tp.partition}",
+            partition=tp.partition,
+            state_topic=edge.state,
+            state_partition=tp.partition if edge.state_partition is None else edge.state_partition,
+            aligned=edge.aligned,
+        )
+        if self._connection.transactions:
+            return TransactionalCommitter(self._connection, own)
+        return OrderedCommitter(self._connection, own, self._writer)
+
+    def _fenced(self, lane: Lane) -> None:
+        self._leave(f"somebody else owns {lane.topic}-{lane.tp.partition}")
+
+    # --- the lanes' source
+
+    async def seek(self, tp: TP, offset: int) -> int:
+        """Deliver from ``offset`` on; returns the epoch of those deliveries."""
+        thread = self._consumer_thread()
+        return await thread.in_thread(thread.seek_to(tp, offset))
+
+    def lane_changed(self, lane: Lane) -> None:
+        """Keep :meth:`wanted`, and wake the fetch where there is more to want."""
+        ready = lane.ready and self._lanes.get(lane.tp) is lane
+        if ready == (lane.tp in self._wanted):
+            return
+        self._wanted = self._wanted | {lane.tp} if ready else self._wanted - {lane.tp}
+        if ready:
+            self._consumer_thread().wake()
+
+    async def _committed_offset(self, tp: TP) -> int | None:
+        thread = self._consumer_thread()
+        return await thread.in_thread(thread.committed_offset(tp))
+
+    async def _commit_offset(self, tp: TP, offset: int) -> None:
+        thread = self._consumer_thread()
+        await thread.in_thread(thread.commit_offsets({tp: offset}))
+
+    async def _publish_offsets(self) -> None:
+        """Write the group's offsets now and then: for whoever measures lag, never for us."""
+        thread = self._consumer_thread()
+        while True:
+            await asyncio.sleep(PUBLISH_EVERY_S)
+            if self._paused:
+                continue
+            moved = {
+                tp: lane.position
+                for tp, lane in self._lanes.items()
+                if lane.edge.kind != "relay" and lane.position and lane.position != self._published.get(tp)
+            }
+            if not moved:
+                continue
+            try:
+                await thread.in_thread(thread.commit_offsets(moved))
+            except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
+                log.info("the group's offsets were not written: %r", error)
+            else:
+                self._published.update(moved)
+
+    def _consumer_thread(self) -> BatchThread:
+        assert self._thread is not None, "lanes begin when the transport is attached"
+        return self._thread()

@@ -1,0 +1,146 @@
+"""Reading a lane's committed state back: one partition of a compacted topic, from its beginning to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaError
+
+from models.batch import Restored
+from models.errors import StateMismatch
+from stream.connection import Connection
+
+POSITION_KEY = b"\x00position"
+"""Under it stands the position record of a state partition; no user can have such a key."""
+
+_SCHEMA = 1
+_HEADER = struct.Struct(">BQ")
+
+
+def encode_position(position: int, memo: bytes) -> bytes:
+    r"""Value of the position record: schema, offset of the next record to read, memo.
+
+    Examples
+    --------
+    >>> encode_position(7, b"memo")
+    b'\x01\x00\x00\x00\x00\x00\x00\x00\x07memo'
+    """
+    return _HEADER.pack(_SCHEMA, position) + memo
+
+
+def decode_position(value: bytes) -> tuple[int, bytes]:
+    """Position and memo of a position record.
+
+    Raises
+    ------
+    StateMismatch
+        When another schema wrote it.
+
+    Examples
+    --------
+    >>> decode_position(encode_position(7, b"memo"))
+    (7, b'memo')
+    """
+    if len(value) < _HEADER.size or value[0] != _SCHEMA:
+        raise StateMismatch("position", value[0] if value else 0, _SCHEMA)
+    _, position = _HEADER.unpack_from(value)
+    return position, value[_HEADER.size :]
+
+
+async def restore(connection: Connection, topic: str, partition: int, *, silence_s: float = 60) -> Restored:
+    """Read a state partition to its end.
+
+    Call it only after the partition's former writer was fenced: what comes after the end that is seen here is missed.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    topic
+        Logical name of the compacted topic.
+    partition
+        Its number; also that of the result, see :attr:`Restored.partition`.
+    silence_s
+        How long the broker may stay silent before it is given up.
+
+    Raises
+    ------
+    StateMismatch
+        When another schema wrote the position record.
+    KafkaError
+        When the broker cannot be read.
+    TimeoutError
+        When nothing was heard of the partition for ``silence_s`` seconds.
+    """
+    records = await read_compacted(connection, topic, partition, silence_s=silence_s)
+    value = records.pop(POSITION_KEY, None)
+    position, memo = (0, b"") if value is None else decode_position(value)
+    return Restored(partition=partition, position=position, memo=memo, records=records)
+
+
+async def read_compacted(
+    connection: Connection, topic: str, partition: int, *, silence_s: float = 60
+) -> dict[bytes, bytes]:
+    """Newest value of every key of one partition, without those that were deleted."""
+    _accept_emptied_control_batches()
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=20,
+        max_partition_fetch_bytes=4 << 20,
+    )
+    tp = TopicPartition(connection.topic(topic), partition)
+    found: dict[bytes, bytes] = {}
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        # Two answers about the end, and the later one holds: the embedded broker's ListOffsets is too low, and the high
+        # watermark of a fetch is too low for a moment where a new leader has just been elected.
+        listed = (await consumer.end_offsets([tp]))[tp]
+        position = -1
+        while True:
+            async with asyncio.timeout(silence_s):
+                while True:
+                    batches = await consumer.getmany(tp, timeout_ms=200)
+                    moved = await consumer.position(tp) != position
+                    watermark = consumer.highwater(tp)
+                    if moved or (watermark is not None and position >= max(watermark, listed)):
+                        break
+            for record in batches.get(tp, ()):
+                if record.key is None:
+                    continue  # nothing of ours: a compacted topic refuses records without a key
+                if record.value is None:
+                    found.pop(record.key, None)
+                else:
+                    found[record.key] = record.value
+            position = await consumer.position(tp)
+            if watermark is not None and position >= max(watermark, listed):
+                return found
+    finally:
+        await consumer.stop()
+
+
+class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """Reads what Kafka's cleaner leaves of a transaction in a compacted topic: a control batch without its record.
+
+    aiokafka raises there; Kafka's own consumer takes it for no abort marker and reads on.
+    """
+
+    def _contains_abort_marker(self, batch: object) -> bool:
+        try:
+            return bool(super()._contains_abort_marker(batch))
+        except KafkaError as error:
+            if "did not contain any records" not in str(error):
+                raise
+            return False
+
+
+def _accept_emptied_control_batches() -> None:
+    # aiokafka's fetcher takes the class from its own module and offers no other way in.
+    fetcher.PartitionRecords = _PartitionRecords

@@ -1,0 +1,283 @@
+"""Record batches through Faust: one fetch of one partition is one Faust event, delivered to lanes that are ready.
+
+A subclass of Faust's aiokafka transport. Faust keeps the group, the assignment and the agents; it reads no offsets,
+commits none and seeks nowhere: lanes do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.structs import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream.connection import Connection
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 25
+"""How long a broker may hold a fetch that finds nothing. A partition that was just read, or just sought, waits that
+long for its next turn where the others are silent."""
+PREFETCH_BACKOFF_S = 0.005
+"""How long aiokafka holds back a fetch for the other partitions while one's records are not taken (default 0.1)."""
+FETCH_RECORDS = 5_000
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What one fetch gave of one partition.
+
+    Attributes
+    ----------
+    records
+        In offset order, at least one.
+    epoch
+        Which seek of the partition it was read after; what was read before the last one does not count.
+    sequence
+        0, 1, 2 ... since that seek, so that whoever receives it sees a gap.
+    """
+
+    records: Sequence[ConsumerRecord]
+    epoch: int
+    sequence: int
+
+
+class Listener(Protocol):
+    """Who receives deliveries and is told of rebalances, in the main thread but for :meth:`wanted`."""
+
+    def wanted(self) -> frozenset[TP]:
+        """Partitions that can take records now; asked in the consumer's thread."""
+
+    def group_lost(self) -> None:
+        """Tell that the group went on without this member."""
+
+    async def settle(self) -> None:
+        """Finish or abort what is being committed, and begin nothing new."""
+
+    async def close(self) -> None:
+        """End everything."""
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's types are skipped
+    """The consumer's own thread and loop; everything here runs in it unless it says otherwise."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.high_watermarks: dict[TP, int] = {}
+        self._epochs: dict[TP, int] = {}
+        self._sequences: dict[TP, int] = {}
+        self._wake: asyncio.Event | None = None
+
+    async def on_start(self) -> None:
+        """Create the consumer; it joins the group when Faust subscribes."""
+        self._wake = asyncio.Event()
+        await super().on_start()
+        self._ensure_consumer()._fetcher._prefetch_backoff = PREFETCH_BACKOFF_S
+
+    def _create_worker_consumer(self, transport: BatchTransport) -> AIOKafkaConsumer:
+        connection = transport.connection
+        self._assignor = StickyPartitionAssignor
+        return AIOKafkaConsumer(
+            **connection.client_options(),
+            group_id=self.app.conf.id,
+            client_id=self.app.conf.broker_client_id,
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            session_timeout_ms=int(connection.session_timeout_s * 1_000),
+            heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
+            rebalance_timeout_ms=10_000,
+            # The main loop asks for records all the time, also when no lane can take any: who does not for a minute
+            # hangs, and its partitions go to somebody else.
+            max_poll_interval_ms=60_000,
+            request_timeout_ms=15_000,
+            retry_backoff_ms=100,
+        )
+
+    # --- called from the main thread
+
+    def wake(self) -> None:
+        """Look again at which partitions are wanted."""
+        if self._wake is not None and not self.thread_loop.is_closed():
+            self.thread_loop.call_soon_threadsafe(self._wake.set)
+
+    async def in_thread(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run it in this thread's loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
+
+    # --- called in this thread
+
+    async def fetch(self, listener: Listener) -> list[tuple[TP, Delivery]]:
+        """Wait for records of partitions that are wanted."""
+        consumer, wake = self._ensure_consumer(), self._wake
+        assert wake is not None
+        # aiokafka's context forgets to count down when an error passes through it.
+        errors: list[BaseException] = []
+        deliveries: list[tuple[TP, Delivery]] = []
+        with consumer._subscription.fetch_context():
+            try:
+                while not deliveries and self.consumer.flow_active:
+                    wake.clear()
+                    deliveries = await self._fetch_or_wake(consumer, listener.wanted(), wake)
+            except BaseException as error:  # noqa: BLE001 - raised again behind the context
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return deliveries
+
+    async def _fetch_or_wake(
+        self, consumer: AIOKafkaConsumer, wanted: frozenset[TP], wake: asyncio.Event
+    ) -> list[tuple[TP, Delivery]]:
+        if consumer._closed or consumer._fetcher._closed:
+            raise driver.ConsumerStoppedError
+        waking = asyncio.ensure_future(wake.wait())
+        fetching = asyncio.ensure_future(self._fetch_wanted(consumer, wanted)) if wanted else None
+        try:
+            tasks: list[asyncio.Future[Any]] = [waking] if fetching is None else [waking, fetching]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+            return fetching.result() if fetching is not None and fetching.done() else []
+        finally:
+            # Not yet resumed after its own wait, a fetch takes nothing out of aiokafka's buffer when it is cancelled.
+            waking.cancel()
+            if fetching is not None:
+                fetching.cancel()
+
+    async def _fetch_wanted(self, consumer: AIOKafkaConsumer, wanted: frozenset[TP]) -> list[tuple[TP, Delivery]]:
+        # aiokafka moves its position and returns without giving the loop away in between, so the epochs that are
+        # read here are those that the records were read in.
+        found = await consumer._fetcher.fetched_records(wanted, timeout=1, max_records=FETCH_RECORDS)
+        self._note_watermarks(consumer, wanted)
+        deliveries = []
+        for tp, records in found.items():
+            tp = TP(*tp)
+            sequence = self._sequences.get(tp, 0)
+            self._sequences[tp] = sequence + 1
+            deliveries.append((tp, Delivery(records, self._epochs.get(tp, 0), sequence)))
+        return deliveries
+
+    def _note_watermarks(self, consumer: AIOKafkaConsumer, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            watermark = consumer.highwater(tp) if consumer._subscription.is_assigned(tp) else None
+            if watermark is not None:
+                self.high_watermarks[tp] = watermark
+
+    async def seek_to(self, tp: TP, offset: int) -> int:
+        """Read on from ``offset``; returns the epoch that begins with it."""
+        self._ensure_consumer().seek(tp, offset)
+        self._sequences[tp] = 0
+        self._epochs[tp] = self._epochs.get(tp, 0) + 1
+        return self._epochs[tp]
+
+    async def committed_offset(self, tp: TP) -> int | None:
+        """Return the group's committed offset of a partition."""
+        offset: int | None = await self._ensure_consumer().committed(tp)
+        return offset
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit the group's offsets; only a member may."""
+        await self._ensure_consumer().commit(dict(offsets))
+
+
+class GroupListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]  # Faust's types are skipped
+    """Sees, before Faust does, that partitions are revoked because the group went on without us."""
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> Any:
+        """Called in the consumer's thread."""
+        thread = self._thread
+        revoked = set(revoked)
+        if revoked and thread._ensure_consumer()._coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
+            # aiokafka forgets its generation when the coordinator does not know this member any more, and only then.
+            consumer = thread.consumer
+            consumer.loop.call_soon_threadsafe(consumer.transport.listener.group_lost)
+        return super().on_partitions_revoked(revoked)
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are skipped
+    """Moves deliveries into Faust's agents; replaces everything in Faust that reads, writes or trusts offsets."""
+
+    RebalanceListener = GroupListener
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Do nothing: lanes seek."""
+
+    async def wait_empty(self) -> None:
+        """Called by Faust when partitions are revoked, and when it stops."""
+        await self.transport.listener.settle()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
+        """Commit nothing: Faust would go past events that nobody has processed."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: Faust looks for acks, which there are none of; the lanes know their own progress."""
+
+    async def on_stop(self) -> None:
+        """End the lanes while there still is a consumer, then let it leave the group."""
+        await self.transport.listener.close()
+        await super().on_stop()
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        listener: Listener = self.transport.listener
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                    continue
+                for tp, delivery in await self._thread.in_thread(self._thread.fetch(listener)):
+                    message = self._to_message(tp, delivery.records[-1])
+                    message.value = delivery
+                    await self.callback(message)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+
+
+class SilentProducer(driver.Producer):  # type: ignore[misc]  # Faust's types are skipped
+    """Faust's producer never connects: nothing is ever sent through Faust."""
+
+    async def on_start(self) -> None:
+        """Do nothing."""
+
+    async def on_stop(self) -> None:
+        """Do nothing."""
+
+    async def flush(self) -> None:
+        """Do nothing."""
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]  # Faust's types are skipped
+    """Set as ``app.transport``.
+
+    Parameters
+    ----------
+    app
+        The Faust app.
+    connection
+        The cluster.
+    listener
+        The lanes.
+    """
+
+    Consumer = BatchConsumer
+    Producer = SilentProducer
+
+    def __init__(self, app: faust.App, connection: Connection, listener: Listener) -> None:
+        self.connection = connection
+        self.listener = listener
+        super().__init__(app.conf.broker, app)

@@ -1,0 +1,55 @@
+"""Fixtures for every test: brokers, started once for all that need them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from stream.broker import EmbeddedBroker
+from stream.connection import Connection
+from tests.brokers import ApacheKafka, Cluster, running_kafka
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole session, where ``KAFKA_HOME`` names a distribution."""
+    if not os.environ.get("KAFKA_HOME"):
+        pytest.skip("KAFKA_HOME names no Kafka distribution")
+    yield from running_kafka(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One embedded broker for the whole session."""
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("embedded")) as broker:
+        yield broker
+
+
+def _prefix() -> str:
+    return f"test{os.getpid()}-{next(_numbers)}."
+
+
+@pytest.fixture
+def kafka(kafka_broker: ApacheKafka) -> Cluster:
+    """A fresh prefix on Apache Kafka; mark the test with ``pytest.mark.kafka``."""
+    connection = Connection(kafka_broker.address, prefix=_prefix(), session_timeout_s=6)
+    return Cluster(connection, kafka_broker)
+
+
+@pytest.fixture
+def embedded(embedded_broker: EmbeddedBroker) -> Cluster:
+    """A fresh prefix on the embedded broker."""
+    connection = Connection(embedded_broker.address, prefix=_prefix(), transactions=False, session_timeout_s=6)
+    return Cluster(connection)
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Both brokers, one after the other."""
+    found: Cluster = request.getfixturevalue(request.param)
+    return found
