@@ -29,7 +29,7 @@ class Moments(msgspec.Struct, array_like=True, frozen=True):
         return tuple(v**0.5 if v else 0.0 for v in self.variance)
 
 
-def take_moments(scaler: StandardScaler, names: Sequence[str]) -> Moments:
+def take_moments(scaler: StandardScaler, names: Sequence[str] | Sequence[int]) -> Moments:
     """Numbers of a scaler; zeros for inputs that it has not seen."""
     return Moments(
         count=max((scaler.counts[name] for name in names), default=0),
@@ -38,7 +38,7 @@ def take_moments(scaler: StandardScaler, names: Sequence[str]) -> Moments:
     )
 
 
-def make_scaler(moments: Moments, names: Sequence[str]) -> StandardScaler:
+def make_scaler(moments: Moments, names: Sequence[str] | Sequence[int]) -> StandardScaler:
     """Make a scaler that goes on where the numbers were taken."""
     scaler = StandardScaler()
     if moments.count:
