@@ -1,0 +1,86 @@
+"""The load of the benchmarks: seeded events of many users, a few of whom do most of it.
+
+200,000 users and 20,000 items whose activity falls off as in a shop (a Zipf law), 300 bytes an event on average, as
+they stand in ``events``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.events import MICROS, Event, EventType, OrderLine, encode_event
+
+START_MS = 1_760_000_000_000
+_WORDS = ("summer", "linen", "garden", "ceramic", "walnut", "travel", "kitchen", "outdoor", "vintage", "everyday")
+
+_MIX: dict[EventType, float] = {
+    "page_view": 0.30,
+    "product_view": 0.38,
+    "click": 0.17,
+    "cart_add": 0.08,
+    "purchase": 0.05,
+    "rating": 0.02,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is generated.
+
+    Attributes
+    ----------
+    events, users, items
+        How many.
+    seed
+        Same seed, same bytes.
+    """
+
+    events: int = 200_000
+    users: int = 200_000
+    items: int = 20_000
+    seed: int = 1
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of each event, in order of time, 5 ms apart."""
+        random = np.random.default_rng(self.seed)
+        users = _heavy_tail(random, self.users, self.events)
+        items = _heavy_tail(random, self.items, self.events)
+        kinds = random.choice(len(_MIX), size=self.events, p=list(_MIX.values()))
+        names = list(_MIX)
+        for number, (user, item, kind) in enumerate(zip(users.tolist(), items.tolist(), kinds.tolist(), strict=True)):
+            event = _event(number, f"user-{user:06d}", f"sku-{item:05d}", item, names[kind])
+            yield event.user.encode(), encode_event(event)
+
+
+def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Numbers below ``size``, the n-th most frequent in proportion to 1 / (n + 20), in shuffled order."""
+    weights = 1.0 / (np.arange(size) + 20.0)
+    ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(draws)).astype(np.int64)
+    return random.permutation(size)[np.minimum(ranks, size - 1)]
+
+
+def _event(number: int, user: str, item: str, rank: int, kind: EventType) -> Event:
+    category = f"{_WORDS[rank % 10]}-{_WORDS[rank // 10 % 10]}"
+    price = (5 + rank % 195) * MICROS
+    bought = kind == "purchase"
+    line = OrderLine(item=item, quantity=1 + number % 3, price=price, category=category)
+    return Event(
+        id=f"bench-{number:012d}",
+        user=user,
+        type=kind,
+        at=START_MS + 5 * number,
+        item=None if bought else item,
+        category=None if bought else category,
+        lines=(line,) if bought else (),
+        amount=line.quantity * price if bought else price,
+        order=f"order-{number}" if bought else None,
+        rating=float(1 + number % 5) if kind == "rating" else None,
+        properties={
+            "url": f"https://shop.example/{category}/{item}?ref=campaign-{number % 97:02d}",
+            "title": f"{category.replace('-', ' ')} {item}",
+            "device": ("phone", "desktop", "tablet")[number % 3],
+        },
+    )
