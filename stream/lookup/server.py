@@ -58,9 +58,9 @@ class LookupServer:
     Parameters
     ----------
     restored
-        The committed state of a partition, ``None`` where this worker does not own it.
-    is_open
-        Whether a partition's lane has been restored and moves.
+        The committed state of a partition; ``None`` while this worker has none (yet).
+    owns
+        Whether a partition was assigned to this worker.
     lanes
         Each lane's ``topic``, ``partition``, ``open``, ``position``, ``lag`` and ``idle_s``, seconds since its
         last commit.
@@ -74,13 +74,13 @@ class LookupServer:
         self,
         *,
         restored: Callable[[int], Restored | None],
-        is_open: Callable[[int], bool],
+        owns: Callable[[int], bool],
         lanes: Callable[[], Sequence[Mapping[str, Any]]],
         partitions: int,
         recommends: Recommends | None = None,
     ) -> None:
         self._restored = restored
-        self._is_open = is_open
+        self._owns = owns
         self._lanes = lanes
         self._partitions = partitions
         self._recommends = recommends
@@ -111,10 +111,10 @@ class LookupServer:
 
     def _owned(self, user: str) -> tuple[int, Restored]:
         partition = partition_of(user.encode(), self._partitions)
+        if not self._owns(partition):
+            raise _Refusal(421, f"partition {partition} belongs to another worker")
         state = self._restored(partition)
         if state is None:
-            raise _Refusal(421, f"partition {partition} belongs to another worker")
-        if not self._is_open(partition):
             raise _Refusal(503, f"partition {partition} is being restored; try again in a moment")
         return partition, state
 

@@ -32,8 +32,8 @@ class Worker:
         self.lag = 0
         self.idle_s = 0.0
         self.server = LookupServer(
-            restored=self.states.get,
-            is_open=self.open.__contains__,
+            restored=lambda partition: self.states.get(partition) if partition in self.open else None,
+            owns=self.states.__contains__,
             lanes=self.lanes,
             partitions=PARTITIONS,
             recommends=Popular(),

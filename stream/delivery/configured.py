@@ -1,0 +1,74 @@
+"""From the settings file to open channels: secrets are read here, when a process that needs them starts."""
+
+from __future__ import annotations
+
+from stream.delivery.channels import DeliverySettings
+from stream.delivery.smtp import SmtpSettings
+from stream.delivery.twilio import TwilioSettings
+from stream.delivery.unsubscribe import Signer, secret_of
+from stream.settings import Settings
+
+SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
+"""In the data folder: made at first use where the settings name no secret."""
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """Settings of delivery, secrets revealed.
+
+    Raises
+    ------
+    InvalidSettings
+        A secret is not where it should be.
+    """
+    delivery = settings.delivery
+    return DeliverySettings(
+        mode=delivery.mode,
+        allowlist=tuple(delivery.allowlist),
+        outbox=settings.outbox,
+        public_url=settings.public_url,
+        secrets=unsubscribe_keys(settings),
+        smtp=_smtp(settings),
+        twilio=_twilio(settings),
+    )
+
+
+def unsubscribe_keys(settings: Settings) -> tuple[bytes, ...]:
+    """Secrets of unsubscribe links: the first signs, all verify."""
+    named = settings.delivery.unsubscribe_secrets
+    if not named:
+        return (secret_of(settings.folder / SECRET_FILE),)
+    return tuple(
+        settings.reveal(secret, f"delivery.unsubscribe_secrets[{i}]").encode() for i, secret in enumerate(named)
+    )
+
+
+def unsubscribe_signer(settings: Settings) -> Signer:
+    """What signs and verifies unsubscribe links."""
+    return Signer(unsubscribe_keys(settings), settings.public_url)
+
+
+def _smtp(settings: Settings) -> SmtpSettings | None:
+    smtp = settings.delivery.smtp
+    if smtp is None:
+        return None
+    return SmtpSettings(
+        host=smtp.host,
+        port=smtp.port,
+        security=smtp.tls,
+        username=smtp.username,
+        password=settings.reveal(smtp.password, "delivery.smtp.password") if smtp.password else None,
+        sender=smtp.sender,
+        reply_to=smtp.reply_to,
+    )
+
+
+def _twilio(settings: Settings) -> TwilioSettings | None:
+    twilio = settings.delivery.twilio
+    if twilio is None:
+        return None
+    return TwilioSettings(
+        account=twilio.account_sid,
+        token=settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
+        sender=twilio.sender,
+        base_url=twilio.base_url,
+    )

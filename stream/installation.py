@@ -1,0 +1,127 @@
+"""All processes of one machine together: for ``perennial up``, the demo, and a replay with ``--embedded``."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.errors import PerennialError
+from stream import configuration, topics
+from stream.broker import EmbeddedBroker
+from stream.settings import Settings, load
+from stream.supervisor import Program, Supervisor, perennial
+
+Part = Literal["worker", "retrainer", "collector"]
+
+
+class NotReady(PerennialError):
+    """A process did not become ready; the message names its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What runs.
+
+    Attributes
+    ----------
+    settings
+        With the embedded broker's address where there is one.
+    supervisor
+        Of the parts.
+    broker
+        ``None`` on a Kafka of your own.
+    logs
+        Folder of the processes' logs.
+    """
+
+    settings: Settings
+    supervisor: Supervisor
+    broker: EmbeddedBroker | None
+    logs: Path
+
+
+@contextmanager
+def running(
+    settings: Settings, parts: Sequence[Part], *, broker_port: int | None = None, logs: Path | None = None
+) -> Iterator[Installation]:
+    """Start broker (where it is the embedded one), topics, configuration and parts; stop all at the end.
+
+    Parameters
+    ----------
+    settings
+        Of the installation.
+    parts
+        Which processes, beside the broker.
+    broker_port
+        Of the embedded broker; ``None`` takes a free one.
+    logs
+        Folder for the processes' logs; the data folder's ``logs`` by default.
+    """
+    logs = logs or settings.folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        broker = None
+        if settings.embedded:
+            broker = stack.enter_context(EmbeddedBroker(broker_port, logs))
+            flags = {**settings.flags, "kafka.servers": broker.address, "kafka.embedded": True}
+            settings = load(settings.file, flags)
+        topics.create(settings.connection(), settings.partitions, settings.replication_factor)
+        configuration.apply(settings)
+        programs = [
+            Program(
+                name=part, argv=perennial(part), env=settings.environment(), log=logs / f"{part}.log", stop_within=15.0
+            )
+            for part in parts
+        ]
+        supervisor = stack.enter_context(Supervisor(programs))
+        yield Installation(settings, supervisor, broker, logs)
+
+
+def own_ports() -> dict[str, int]:
+    """Flags that let a second installation run on this machine: every port is a free one."""
+    flags = {f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector")}
+    with ExitStack() as stack:
+        for name in ("worker.port", "http.port"):
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            flags[name] = listener.getsockname()[1]
+    return flags
+
+
+def await_folding(installation: Installation, within_s: float = 60.0) -> None:
+    """Return when a fold owns all partitions of the log and has restored them.
+
+    Raises
+    ------
+    NotReady
+        A process refused to start, or it takes too long.
+    """
+    settings, deadline = installation.settings, time.monotonic() + within_s
+    while not _folds(settings):
+        refused = installation.supervisor.refused
+        if refused is not None or time.monotonic() > deadline:
+            what = f"{refused} refused to start" if refused else f"the fold was not ready within {within_s:g} s"
+            raise NotReady(f"{what}; logs: {installation.logs}")
+        installation.supervisor.over.wait(0.1)
+
+
+def _folds(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.worker.host, settings.worker.port, timeout=2.0)
+    try:
+        connection.request("GET", "/ready")
+        answer = connection.getresponse()
+        lanes = json.loads(answer.read())["lanes"]
+        owned = sum(1 for lane in lanes if lane["topic"] == "events" and lane["open"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False  # not listening yet
+    else:
+        return answer.status == 200 and owned == settings.partitions
+    finally:
+        connection.close()
