@@ -11,7 +11,7 @@ import msgspec
 from models.customer.signals import Signal
 from models.customer.state import Customer
 from models.engage.configuration import Category, Rule
-from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER, Template, render
+from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER, Template, TemplateError, render
 from models.events import MICROS, Channel, Origin
 
 _CENT = Decimal("0.01")
@@ -147,7 +147,7 @@ def compose(
     if channel == "sms":
         source = template.sms if template.sms is not None else template.text
         return Content(subject="", text=_body(render(source, values, strict=strict)), html=None)
-    subject = " ".join(render(template.subject, values, strict=strict).split())
+    subject = _line(render(template.subject, values, strict=strict))
     text = _body(render(template.text, values, strict=strict))
     html = None if template.html is None else render(template.html, values, html=True, strict=strict)
     if category == "marketing":
@@ -160,7 +160,14 @@ def compose(
 
 def _body(text: str) -> str:
     # a NUL or another control character has no place in any channel
-    return "".join(c for c in text if c in "\n\t" or (c >= " " and c != "\x7f")).strip() + "\n"
+    body = "".join(c for c in text if c in "\n\t" or (c >= " " and c != "\x7f")).strip()
+    if not body:
+        raise TemplateError("nothing comes out of it")
+    return body + "\n"
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _before_end(html: str, footer: str) -> str:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.engage.configuration import Cap, ChurnSettings, Configuration, QuietHours, decode, encode, parse
+from models.engage.definition import Definition
+from models.engage.durations import DAY, HOUR
+from models.engage.templates import Template
+from models.errors import InvalidConfiguration
+
+TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}")}
+RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
+
+
+def test_a_file_with_everything_is_read() -> None:
+    read = parse(
+        {
+            "timezone": "Europe/Berlin",
+            "churn": {"activity": ["purchase"], "horizon": "3w"},
+            "rules": [
+                {**RULE, "channels": ["sms", "email"], "expires_after": "2h", "cooldown": "30d"},
+                {"name": "left", "template": "win_back", "when": {"cart_left": {"for": "1h"}}},
+                {"name": "pro", "template": "win_back", "when": {"event": "Trial Started", "where": {"plan": "pro"}}},
+                {"name": "receipt", "template": "win_back", "category": "transactional", "when": {"event": "refund"}},
+                {"name": "big", "template": "win_back", "when": {"entered_segment": "big spenders"}},
+                {"name": "first", "template": "win_back", "when": {"first_purchase": True}},
+            ],
+            "caps": [{"messages": 3, "within": "7d"}, {"messages": 1, "within": "7d", "channel": "sms"}],
+            "quiet_hours": {"from": "21:00", "to": "08:30"},
+        },
+        TEMPLATES,
+    )
+
+    assert read.timezone == "Europe/Berlin"
+    assert read.churn == ChurnSettings(activity=("purchase",), horizon_days=21)
+    assert read.rules[0].channels == ("sms", "email")
+    assert (read.rules[0].expires_after, read.rules[0].cooldown) == (2 * HOUR, 30 * DAY)
+    assert [one.when.kind for one in read.rules] == [
+        "churn_risk",
+        "cart_left",
+        "event",
+        "event",
+        "entered_segment",
+        "first_purchase",
+    ]
+    assert read.rules[2].when.where == {"plan": ("pro",)}
+    assert read.caps == (Cap(3, 7 * DAY), Cap(1, 7 * DAY, "sms"))
+    assert read.quiet_hours == QuietHours(21 * 60, 8 * 60 + 30)
+    assert read.templates == TEMPLATES
+
+
+def test_nothing_written_is_the_default() -> None:
+    assert parse({}, {}) == Configuration()
+
+
+def test_the_log_gives_back_what_was_applied_byte_for_byte() -> None:
+    applied = parse({"rules": [RULE], "quiet_hours": {"from": "21:00", "to": "08:00"}}, TEMPLATES)
+
+    assert decode(encode(applied)) == applied
+    assert encode(decode(encode(applied))) == encode(applied)
+
+
+def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
+    applied = parse({"rules": [RULE]}, {**TEMPLATES, "other": Template("a", "b")})
+
+    assert set(applied.templates) == {"win_back"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "path", "found", "allowed"),
+    [
+        ({"rule": []}, "rule", "rule", "one of timezone, churn, rules"),
+        ({"timezone": "Mars/Olympus"}, "timezone", "Mars/Olympus", "IANA"),
+        ({"timezone": 1}, "timezone", 1, "str"),
+        ({"rules": [RULE, RULE]}, "rules[1].name", "win_back", "no other rule"),
+        ({"rules": [{**RULE, "name": "Win Back"}]}, "rules[0].name", "Win Back", "lower case"),
+        ({"rules": [{**RULE, "category": "spam"}]}, "rules[0].category", "spam", "marketing, transactional"),
+        ({"rules": [{**RULE, "channels": ["fax"]}]}, "rules[0].channels[0]", "fax", "email, sms"),
+        ({"rules": [{**RULE, "expires_after": "1 day"}]}, "rules[0].expires_after", "1 day", "14d"),
+        ({"rules": [{**RULE, "cooldown": 5}]}, "rules[0].cooldown", 5, "14d"),
+        ({"rules": [{**RULE, "template": "none"}]}, "rules[0].template", "none", "win_back"),
+        ({"rules": [{**RULE, "when": {}}]}, "rules[0].when", [], "exactly one"),
+        (
+            {"rules": [{**RULE, "when": {"event": "x", "first_purchase": True}}]},
+            "rules[0].when",
+            ["first_purchase", "event"],
+            "exactly one",
+        ),
+        ({"rules": [{**RULE, "when": {"churn_risk": {"crosses": 7}}}]}, "rules[0].when.churn_risk.crosses", 7, "< 1"),
+        ({"rules": [{**RULE, "when": {"cart_left": {"fr": "1h"}}}]}, "rules[0].when.cart_left.fr", "fr", "one of for"),
+        ({"rules": [{**RULE, "when": {"cart_left": {}}}]}, "rules[0].when.cart_left", [], "`for`"),
+        (
+            {"rules": [{**RULE, "when": {"first_purchase": True, "where": {"a": 1}}}]},
+            "rules[0].when.where",
+            {"a": 1},
+            "only `event`",
+        ),
+        ({"rules": [{"when": {"event": "x"}}]}, "rules[0]", ["when"], "`name`"),
+        ({"caps": [{"messages": -1, "within": "7d"}]}, "caps[0].messages", -1, ">= 0"),
+        ({"quiet_hours": {"from": "25:00", "to": "08:00"}}, "quiet_hours.from", "25:00", "21:00"),
+        ({"quiet_hours": {"from": "08:00", "to": "08:00"}}, "quiet_hours.to", "08:00", "another time"),
+        ({"churn": {"activity": ["purchse"]}}, "churn.activity[0]", "purchse", "purchase"),
+        ({"churn": {"horizon": "36h"}}, "churn.horizon", "36h", "whole days"),
+    ],
+)
+def test_a_mistake_is_told_with_its_path_what_was_found_and_what_is_allowed(
+    mapping: dict[str, Any], path: str, found: object, allowed: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse(mapping, TEMPLATES)
+
+    assert caught.value.path == path
+    assert caught.value.found == found
+    assert allowed in caught.value.allowed
+
+
+def test_an_e_mail_without_a_subject_is_a_mistake() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"templates\.win_back\.subject"):
+        parse({"rules": [RULE]}, {"win_back": Template("", "text")})
+
+
+def test_the_file_form_has_a_json_schema_for_editors() -> None:
+    schema = msgspec.json.schema(Definition)
+
+    assert "quiet_hours" in schema["$defs"]["Definition"]["properties"]
