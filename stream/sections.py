@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from models.engage import durations
+from models.events import ORIGINS, Origin
 from stream.connection import SaslMechanism
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port, 0 to 65535 (0 takes a free one)")]
@@ -161,11 +162,28 @@ class Retrainer(_Section, frozen=True, kw_only=True):
         Interactions older than this are forgotten.
     every
         How often it trains.
+    fresh
+        Only after so many new interactions.
+    interactions, users, items
+        Most that are held in memory; the newest stay.
+    origins
+        Events of which origins it learns from.
+    dimensions
+        Length of an item's vector: more is better, and slower, where there is much data.
+    keep
+        So many models stay in the folder.
     """
 
     artifacts: str | None = None
     window: Duration = "90d"
     every: Duration = "10m"
+    fresh: Annotated[int, Meta(ge=1)] = 200
+    interactions: Annotated[int, Meta(ge=1000)] = 2_000_000
+    users: Annotated[int, Meta(ge=100)] = 200_000
+    items: Annotated[int, Meta(ge=100)] = 100_000
+    origins: tuple[Origin, ...] = ORIGINS
+    dimensions: Annotated[int, Meta(ge=4, le=1024)] = 64
+    keep: Annotated[int, Meta(ge=1)] = 3
 
 
 class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):

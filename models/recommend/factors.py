@@ -120,7 +120,8 @@ class _Rows:
             ridge = hyper.regularization * (weights.sum(1) + hyper.unobserved * self.others) ** hyper.exponent
             normal.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
             target = weighted.sum(1)  # (B, d)
-            triangle = torch.linalg.cholesky(normal)
+            # unchecked: what is no number becomes a model that is not finite, which is never published
+            triangle = torch.linalg.cholesky_ex(normal).L
             solved[rows.to(self.device)] = torch.cholesky_solve(target[:, :, None], triangle)[:, :, 0]
         return solved
 
@@ -145,3 +146,12 @@ def fit_items(
     if start is not None:
         hyperparameters = msgspec.structs.replace(hyperparameters, epochs=max(1, hyperparameters.epochs // 3))
     return fit_factors(confidence, hyperparameters, start=start, progress=progress).items
+
+
+def use_share_of_cores(share: float) -> str:
+    """Leave the rest of the processor to others; returns on what training computes, for people."""
+    device = device_of_choice()
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    torch.set_num_threads(max(1, int(torch.get_num_threads() * share)))
+    return f"the CPU with {torch.get_num_threads()} threads"

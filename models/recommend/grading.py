@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.recommend.model import FactorModel
 from models.recommend.ranking import recall_and_ndcg, top_rows
 from models.recommend.recommender import Recommender
+from models.recommend.retraining_report import Grade
 from models.recommend.window import Columns
 
 AT = 10
@@ -46,22 +46,6 @@ class Case:
     recent: Sequence[Met]
     met: frozenset[str]
     wanted: frozenset[str]
-
-
-class Grade(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean over the users of a tail.
-
-    Attributes
-    ----------
-    recall_at_10, ndcg_at_10
-        0 to 1.
-    users
-        How many were graded.
-    """
-
-    recall_at_10: float
-    ndcg_at_10: float
-    users: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -163,6 +163,10 @@ class Recommender:
             for column, (row, touch) in enumerate(zip(best, strongest, strict=True))
         ]
 
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Work out what of a changed catalogue is for sale now, and not within the next answer."""
+        self._allowed(catalogue)
+
     def _history(self, recent: Sequence[Touch], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         weights: dict[int, float] = {}
         for touch in recent:

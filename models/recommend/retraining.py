@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from models.recommend.grading import Case, Grade, Scores, cases_of, grade_model, grade_popularity
+from models.recommend.grading import Case, Scores, cases_of, grade_model, grade_popularity
 from models.recommend.model import FactorModel, Hyperparameters, model_of
+from models.recommend.retraining_report import Run
 from models.recommend.window import Columns
 
 
@@ -48,38 +49,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float = 0.1
     graded_most: int = 2000
     graded_least: int = 30
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run found out; all but the model, as numbers for people and metrics.
-
-    Attributes
-    ----------
-    publish
-        Whether to publish.
-    reason
-        Why, or why not.
-    cut
-        Time that divides history and tail, milliseconds.
-    rows, users, items
-        What it was trained on.
-    grade
-        Of the model trained before the cut; ``None`` where too few users met something new.
-    popularity
-        Of the better of recent and of all-time popularity, on the same candidates.
-    published
-        Of the model in use, on the same candidates.
-    """
-
-    publish: bool
-    reason: str
-    cut: int
-    rows: int
-    users: int
-    items: int
-    grade: Grade | None = None
-    popularity: Grade | None = None
-    published: Grade | None = None
 
 
 def retrain(

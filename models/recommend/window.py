@@ -73,6 +73,8 @@ class InteractionWindow:
     rows, users, items
         Most of each that are held; up to a quarter more between two cuts. The users and items whose newest
         interaction is oldest go first.
+    age
+        Milliseconds behind the newest after which interactions are forgotten; 0 keeps all.
 
     Attributes
     ----------
@@ -89,10 +91,11 @@ class InteractionWindow:
     (['pan', 'mug'], [2, 3])
     """
 
-    def __init__(self, rows: int, users: int, items: int) -> None:
+    def __init__(self, rows: int, users: int, items: int, age: int = 0) -> None:
         if min(rows, users, items) < 1:
             raise ValueError("a window holds at least one row, one user and one item")
         self._limits = rows, users, items
+        self._age = age
         self._users: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._count = 0
@@ -137,6 +140,9 @@ class InteractionWindow:
         rows_most, users_most, items_most = self._limits
         rows = self._rows[: self._count]
         keep = np.ones(self._count, np.bool_)
+        if self._age and self._count:
+            # a few senders whose clocks run ahead must not make everybody else old
+            keep = rows["at"] >= np.quantile(rows["at"], 0.999) - self._age
         if len(self._users) > users_most:
             keep &= _newest(rows["user"], rows["at"], len(self._users), users_most)[rows["user"]]
         if len(self._items) > items_most:

@@ -1,0 +1,50 @@
+"""``perennial recommend``: items for a user, as the worker that owns the user recommends them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many.")] = 10,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Recommend items to a user; the newest clicks count at once, a stranger gets what is popular."""
+    import asyncio
+    from urllib.parse import quote
+
+    from stream.lookup.client import ask_json
+    from stream.settings import load
+
+    settings = load(config)
+    address = f"http://{settings.worker.host}:{settings.worker.port}"
+    path = f"/v1/users/{quote(user, safe='')}/recommendations?k={k}"
+    answer = asyncio.run(ask_json([address], path))
+    if json:
+        print_json(answer)
+        return
+    if not answer["version"]:
+        print_line("no model has been trained yet; perennial retrainer (or perennial up) trains one")
+        return
+    if not answer["items"]:
+        print_line("nothing is for sale that this user has not touched already")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("item")
+    table.add_column("score", justify="right")
+    table.add_column("why")
+    table.add_column("title")
+    for each in answer["items"]:
+        # what the log holds is text, not markup
+        table.add_row(Text(each["item"]), f"{each['score']:.3f}", Text(each["why"]), Text(each.get("title", "")))
+    Console().print(table)

@@ -1,0 +1,52 @@
+"""``perennial retrainer``: train the recommender on what was touched, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from stream.cli.output import Config, print_line
+
+NICENESS = 5
+"""The fold answers people, training does not: it yields."""
+
+
+def retrainer(config: Config = None) -> None:
+    """Train the recommender on the interactions of the log, now and then, and publish it.
+
+    Trains with CUDA where there is a device, else on half of the processor's cores.
+    """
+    from models.engage.durations import milliseconds
+    from models.recommend.model import Hyperparameters
+    from monitoring import metrics
+    from stream.artifacts import ArtifactFolder
+    from stream.retrainer.process import Retrainer, RetrainerOptions
+    from stream.settings import load
+    from stream.stop import stop_requested
+    from stream.topics import require_topics
+
+    settings = load(config)
+    connection = settings.connection()
+    require_topics(connection, settings.partitions)
+    own = settings.retrainer
+    options = RetrainerOptions(
+        interval_s=milliseconds(own.every) / 1000,
+        fresh=own.fresh,
+        rows=own.interactions,
+        users=own.users,
+        items=own.items,
+        age_ms=milliseconds(own.window),
+        origins=frozenset(own.origins),
+        hyperparameters=Hyperparameters(dimensions=own.dimensions),
+    )
+    folder = ArtifactFolder(settings.artifacts, own.keep)
+    os.nice(NICENESS)
+    with stop_requested() as stop, contextlib.ExitStack() as stack:
+        if settings.metrics.retrainer is not None:
+            exposition = metrics.serve(settings.metrics.retrainer, settings.metrics.host)
+            stack.callback(exposition.close)
+        from models.recommend import factors  # seconds: after whatever may fail at once
+
+        where = factors.use_share_of_cores(0.5)
+        print_line(f"retrainer: trains on {where}, writes to {folder.path}")
+        Retrainer(connection, settings.partitions, folder, options, factors.fit_items, print_line).run(stop)

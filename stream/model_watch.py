@@ -1,0 +1,203 @@
+"""Follows ``versions`` and ``items`` inside a worker: the newest recommender and the catalogue, always at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from models.errors import PerennialError
+from models.recommend.catalogue import Catalogue
+from models.recommend.recommender import POPULAR, Recommender, Touch
+from monitoring import metrics
+from stream.artifacts import NAME, ArtifactFolder, Published, decode_published
+from stream.connection import Connection
+
+log = logging.getLogger(__name__)
+
+VERSIONS: Final = "versions"
+ITEMS: Final = "items"
+RETRY_S: Final = 5.0
+"""A version whose file could not be read, or a broker that failed, is tried again after so many seconds."""
+
+
+class ModelWatch:
+    """Swaps each newly published recommender in without a pause; one that is damaged never replaces one that works.
+
+    Parameters
+    ----------
+    connection
+        To the cluster with the two topics.
+    folder
+        Where published models stand.
+
+    Attributes
+    ----------
+    catalogue
+        What is for sale.
+    published
+        The version in use; ``None`` before the first.
+    """
+
+    def __init__(self, connection: Connection, folder: ArtifactFolder) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._recommender: Recommender | None = None
+        self._refused: Published | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+        self.catalogue = Catalogue()
+        self.published: Published | None = None
+
+    @property
+    def version(self) -> int:
+        """The version in use; 0 before the first."""
+        return 0 if self.published is None else self.published.version
+
+    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> dict[str, Any]:
+        """Recommend ``k`` items to a user.
+
+        Parameters
+        ----------
+        recent
+            The user's newest touches; none of a stranger, who gets what is popular.
+        now
+            Milliseconds.
+        k
+            At least 1.
+
+        Returns
+        -------
+        dict
+            ``version`` (0: no model yet), ``trained_until`` (milliseconds) and ``items``: each with ``item``,
+            ``score``, ``why``, and from the catalogue ``title`` and ``price`` (micros) where it has them.
+        """
+        recommender, published = self._recommender, self.published
+        if recommender is None or published is None:
+            metrics.increment("recommendations", "none")
+            return {"version": 0, "trained_until": None, "items": []}
+        began = time.perf_counter()
+        found = recommender.recommend(recent, now=now, k=k, catalogue=self.catalogue)
+        metrics.observe("recommend_seconds", time.perf_counter() - began)
+        popular = all(each.why == POPULAR for each in found)
+        metrics.increment("recommendations", "popularity" if popular else "model")
+        return {
+            "version": published.version,
+            "trained_until": published.trained_until,
+            "items": [
+                {"item": each.item, "score": each.score, "why": each.why, **self._details(each.item)} for each in found
+            ],
+        }
+
+    def _details(self, item_id: str) -> dict[str, Any]:
+        item = self.catalogue.get(item_id)
+        if item is None:
+            return {}
+        details = {"title": item.title or None, "price": item.price}
+        return {name: value for name, value in details.items() if value is not None}
+
+    async def start(self) -> None:
+        """Follow from now on, in a task of its own."""
+        self._task = asyncio.create_task(self._follow(), name="model-watch")
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def until(self, version: int) -> None:
+        """Return when a version, or a newer one, is in use."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.version >= version)
+
+    async def refused(self, version: int) -> None:
+        """Return when a version has been refused."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._refused is not None and self._refused.version == version)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._consume()
+            except (KafkaError, OSError) as error:
+                log.warning("recommender: following %s and %s failed, trying again: %r", VERSIONS, ITEMS, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _consume(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **self._connection.client_options(),
+            group_id=None,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed" if self._connection.transactions else "read_uncommitted",
+        )
+        versions, items = (TopicPartition(self._connection.topic(name), 0) for name in (VERSIONS, ITEMS))
+        await consumer.start()
+        try:
+            consumer.assign([versions, items])
+            await consumer.seek_to_beginning(versions, items)
+            while True:
+                batches = await consumer.getmany(timeout_ms=int(RETRY_S * 1000))
+                self._apply_items(batches.get(items, ()))
+                newest = self._newest(batches.get(versions, ()))
+                await self._take(newest or self._refused)
+        finally:
+            await consumer.stop()
+
+    def _apply_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
+        before = self.catalogue.revision
+        for record in records:
+            try:
+                self.catalogue.apply(record.key or b"", record.value)
+            except (msgspec.DecodeError, PerennialError, UnicodeDecodeError) as error:
+                log.warning("catalogue: record %s of %s is passed over: %s", record.offset, ITEMS, error)
+        if self.catalogue.revision != before and self._recommender is not None:
+            self._recommender.prepare(self.catalogue)
+
+    def _newest(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> Published | None:
+        newest: Published | None = None
+        for record in records:
+            if record.key != NAME.encode() or record.value is None:
+                continue
+            try:
+                published = decode_published(record.value)
+            except msgspec.DecodeError as error:
+                log.warning("recommender: record %s of %s is passed over: %s", record.offset, VERSIONS, error)
+                continue
+            if published.version > max(self.version, 0 if newest is None else newest.version):
+                newest = published
+        return newest
+
+    async def _take(self, published: Published | None) -> None:
+        """Swap a version in; one that is refused is tried again, for its file may still be on its way."""
+        if published is None:
+            return
+        try:
+            recommender = await asyncio.to_thread(self._load, published)
+        except PerennialError as error:
+            if self._refused != published:
+                log.warning("recommender: version %s is refused, %s stays: %s", published.version, self.version, error)
+                metrics.increment("artifacts_refused")
+            async with self._changed:
+                self._refused = published
+                self._changed.notify_all()
+            return
+        recommender.prepare(self.catalogue)
+        self._refused = None
+        async with self._changed:
+            self._recommender, self.published = recommender, published
+            self._changed.notify_all()
+        metrics.gauge("version_in_use", published.version, NAME)
+        log.info("recommender: version %s is in use, %s items", published.version, len(recommender.model.items))
+
+    def _load(self, published: Published) -> Recommender:
+        return Recommender(self._folder.read(published), published.version)
