@@ -162,6 +162,7 @@ DECLARED: tuple[Declared, ...] = (
     Declared("retrain_timestamp_seconds", "gauge", "When the newest run ended; Unix time."),
     Declared("recommendations", "counter", "Recommendations answered, by what they came from.", ("source",)),
     Declared("recommend_seconds", "histogram", "Recommending to one user, seconds."),
+    Declared("artifacts_refused", "counter", "Published recommenders that were damaged, missing or unreadable."),
     # The house.
     Declared(
         "supervisor_restarts",
