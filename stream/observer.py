@@ -40,7 +40,9 @@ async def report(lanes: Lanes) -> None:
             owned[labels] = lane
             if lane.lag is not None:
                 metrics.gauge("lane_lag_records", float(lane.lag), *labels)
-            metrics.gauge("last_commit_timestamp_seconds", now - lane.seconds_since_commit, *labels)
+            # A lane that has read everything is as good as one that has just committed: alerts watch this age.
+            age = 0.0 if lane.lag == 0 else lane.seconds_since_commit
+            metrics.gauge("last_commit_timestamp_seconds", now - age, *labels)
         topics = {topic for topic, _ in owned} | {topic for topic, _ in shown}
         for topic in topics:
             metrics.gauge("partitions_assigned", float(sum(1 for other, _ in owned if other == topic)), topic)
