@@ -142,6 +142,13 @@ class EventLog:
         topic = self._connection.topic(EVENTS)
         return await self._write([(topic, partition, key, value) for partition in range(self._partitions)])
 
+    async def write_at(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[Appended]:
+        """Write (partition, key, value) to ``events``, in their order within each partition; see :meth:`append`."""
+        for _, key, value in records:
+            check_size(EVENTS, key, value)
+        topic = self._connection.topic(EVENTS)
+        return await self._write([(topic, partition, key, value) for partition, key, value in records])
+
     async def tick(self, at: int) -> None:
         """Move a feeder's clock: simulated time ``at``, milliseconds, is now."""
         await self.broadcast(*encode_control(Tick(at=at)))

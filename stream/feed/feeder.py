@@ -1,0 +1,181 @@
+"""Feeds a log by hand: events in order, and the clock that goes with them.
+
+The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. A tick goes to every partition
+whenever the events pass a multiple of ``tick_ms``, before the first event that lies behind it: so what happened within
+one interval is folded at the interval's begin, and timers fire between events as they would have in life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from models.batch import Output
+from models.events import Event, encode_event
+from models.log import Tick, encode_control
+from models.partitioner import partition_of
+from stream.event_log import EventLog, LogUnavailable
+from stream.feed.progress import Progress, await_folded
+
+logger = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+CHUNK = 5_000
+"""Records of one write, at most."""
+
+HOUR_MS = 3_600_000
+_WRITES = 12
+"""So many writes, at least, to a stretch of simulated time as long as the lead."""
+_RETRY_S = 0.5
+_partition_of = lru_cache(maxsize=1 << 17)(partition_of)
+
+
+class Mark(NamedTuple):
+    """What one write brought, from ``at`` on, lies before these offsets."""
+
+    at: int
+    offsets: dict[int, int]
+
+
+class Feeder:
+    """Writes events and ticks, never more than a stretch of simulated time ahead of the slowest fold.
+
+    Parameters
+    ----------
+    log
+        Where.
+    partitions
+        Of ``events``.
+    progress
+        How far it is folded.
+    tick_ms
+        Between two ticks.
+    lead_ms
+        How far it may be ahead of the slowest fold, simulated milliseconds.
+    silence_s
+        For how long nothing may be folded before it gives up.
+    on_write
+        Called after every write with the number of events in it and the simulated time it reached.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        partitions: int,
+        progress: Progress,
+        *,
+        tick_ms: int = 600_000,
+        lead_ms: int = DAY_MS,
+        silence_s: float = 120.0,
+        on_write: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._partitions = partitions
+        self._progress = progress
+        self._tick_ms = tick_ms
+        self._lead_ms = lead_ms
+        self._silence_s = silence_s
+        self._on_write = on_write
+        self._pending: list[tuple[int, bytes, bytes]] = []
+        self._pending_events = 0
+        self._pending_since = 0
+        self._marks: deque[Mark] = deque()
+        self._ends: dict[int, int] = {}
+        self.now: int | None = None
+        """The newest tick, milliseconds."""
+
+    async def begin(self) -> None:
+        """Name the log's clock, and wait until a worker has folded that.
+
+        Raises
+        ------
+        WrongClock
+            The log has live events.
+        NobodyFolds
+            No worker showed up.
+        """
+        await self._log.ensure_clock("feeder")
+        await await_folded(self._progress, dict.fromkeys(range(self._partitions), 1), silence_s=self._silence_s)
+
+    async def feed(self, events: Iterable[Event], until: int | None = None) -> None:
+        """Write events, in the order given, with the ticks that they pass; then the ticks up to ``until``.
+
+        Returns when everything is acknowledged.
+        """
+        for event in events:
+            if self.now is None or event.at >= self.now + self._tick_ms:
+                await self._pass(event.at)
+            user = event.user.encode()
+            self._pending.append((_partition_of(user, self._partitions), user, encode_event(event)))
+            self._pending_events += 1
+            if len(self._pending) >= CHUNK:
+                await self.flush()
+        if until is not None and (self.now is None or until >= self.now + self._tick_ms):
+            await self._pass(until)
+        await self.flush()
+
+    async def reject(self, rejected: list[Output]) -> None:
+        """Write dead letters."""
+        while rejected:
+            try:
+                await self._log.write(rejected)
+            except LogUnavailable as error:
+                await self._pause(error)
+            else:
+                return
+
+    async def flush(self) -> None:
+        """Write what is pending, and return when it is acknowledged."""
+        if not self._pending:
+            return
+        while True:
+            try:
+                # Written again, it may be there twice: ticks do not mind, events are dropped by their id.
+                appended = await self._log.write_at(self._pending)
+            except LogUnavailable as error:
+                await self._pause(error)
+            else:
+                break
+        for place in appended:
+            if place.offset >= 0:
+                self._ends[place.partition] = place.offset + 1
+        assert self.now is not None
+        self._marks.append(Mark(self._pending_since, dict(self._ends)))
+        if self._on_write is not None:
+            self._on_write(self._pending_events, self.now)
+        self._pending, self._pending_events = [], 0
+
+    async def settle(self) -> None:
+        """Write what is pending, and return when all of it is folded."""
+        await self.flush()
+        await await_folded(self._progress, self._ends, silence_s=self._silence_s)
+        self._marks.clear()
+
+    async def _pass(self, at: int) -> None:
+        """Let the clock go on to the newest multiple of the tick that is not behind ``at``."""
+        target = at // self._tick_ms * self._tick_ms
+        while self.now is None or self.now < target:
+            # Where nothing happens for long, the clock still goes on hour by hour: timers fire when they are due.
+            reached = target if self.now is None else min(target, self.now + max(self._tick_ms, HOUR_MS))
+            if self._pending and self.now is not None and reached - self._pending_since >= self._lead_ms // _WRITES:
+                await self.flush()
+            await self._stay_near(reached)
+            if not self._pending:
+                self._pending_since = reached
+            key, value = encode_control(Tick(at=reached))
+            self._pending += [(partition, key, value) for partition in range(self._partitions)]
+            self.now = reached
+
+    async def _stay_near(self, at: int) -> None:
+        """Wait until the slowest fold is within the lead of ``at``."""
+        while self._marks and at - self._marks[0].at > self._lead_ms:
+            mark = self._marks.popleft()
+            await await_folded(self._progress, mark.offsets, silence_s=self._silence_s)
+
+    async def _pause(self, error: LogUnavailable) -> None:
+        logger.warning("%s", error)
+        await asyncio.sleep(_RETRY_S)

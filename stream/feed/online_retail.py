@@ -1,0 +1,108 @@
+"""UCI Online Retail as events: one line of an invoice is one purchase, or one refund.
+
+======================================  ==========================================================
+in the file                             here
+======================================  ==========================================================
+a line with quantity and price above 0  a purchase of one line; ``order`` is the invoice
+a negative quantity (invoices with C)   a refund of quantity times price
+a negative price (two bad debts)        a refund of that amount
+no CustomerID                           an anonymous shopper: ``anonymous:invoice-`` and the invoice
+InvoiceDate                             UK wall clock time without a zone, read as UTC
+UnitPrice                               pounds: ``GBP``, exact to the micro
+======================================  ==========================================================
+
+Lines that are the same in every field are still two events: the id is the file's digest and the line's number.
+
+References
+----------
+Daqing Chen, Online Retail, UCI Machine Learning Repository (2015), https://doi.org/10.24432/C5BW33, CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from models import wire
+from models.errors import InvalidEvent
+from models.rejected import reject_value
+from models.source import Source
+from stream.feed.recording import CannotReplay, Read, Recording, opened
+
+COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+CURRENCY = "GBP"
+
+
+def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]:
+    """Events of the file, in its order.
+
+    Parameters
+    ----------
+    recording
+        The file.
+    received_at
+        When the replay began, milliseconds: no line may be from later than a day after.
+
+    Raises
+    ------
+    CannotReplay
+        The columns are not those of Online Retail.
+    """
+    with opened(recording.path) as content:
+        rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8", errors="replace", newline=""))
+        header = tuple(next(rows, ()))
+        if header != COLUMNS:
+            raise CannotReplay(
+                f"{recording.path} is not UCI Online Retail: its columns are {', '.join(header)[:200] or '(none)'}; "
+                f"expected {', '.join(COLUMNS)}"
+            )
+        for row in rows:
+            source = Source.line(recording.digest, rows.line_num)
+            try:
+                event = wire.convert(short_form(row), source=source, received_at=received_at, origin="replay")
+            except InvalidEvent as error:
+                value = ",".join(row).encode()
+                yield Read(rows.line_num, None, reject_value(value, source, error, at=received_at))
+            else:
+                yield Read(rows.line_num, event, None)
+
+
+def short_form(row: Sequence[str]) -> dict[str, Any]:
+    """One line in the wire's short form.
+
+    Raises
+    ------
+    InvalidEvent
+        Too few or too many fields, or no number where one belongs.
+
+    Examples
+    --------
+    >>> line = "C536379,D,Discount,-1,2010-12-01 09:41:00,27.5,14527,United Kingdom".split(",")
+    >>> short_form(line)  # doctest: +NORMALIZE_WHITESPACE
+    {'type': 'refund', 'user': '14527', 'at': '2010-12-01T09:41:00Z', 'order': 'C536379', 'item': 'D', 'quantity': 1,
+     'price': '27.5', 'currency': 'GBP'}
+    """
+    if len(row) != len(COLUMNS):
+        raise InvalidEvent("bad_row", "", f"{len(row)} fields", f"{len(COLUMNS)} fields: {', '.join(COLUMNS)}")
+    invoice, item, _, quantity, date, price, customer, _ = row
+    try:
+        pieces = int(quantity)
+    except ValueError:
+        raise InvalidEvent("wrong_type", "Quantity", quantity, "a whole number") from None
+    try:
+        paid = Decimal(price)
+    except InvalidOperation:
+        raise InvalidEvent("wrong_type", "UnitPrice", price, "an amount such as 2.55") from None
+    return {
+        "type": "refund" if pieces < 0 or paid < 0 else "purchase",
+        "user": customer or f"anonymous:invoice-{invoice}",
+        "at": date.replace(" ", "T", 1) + "Z",
+        "order": invoice,
+        "item": item,
+        "quantity": abs(pieces),
+        "price": price.removeprefix("-"),
+        "currency": CURRENCY,
+    }

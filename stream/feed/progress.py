@@ -1,0 +1,92 @@
+"""How far the workers have folded a log: the offsets that their group publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from models.errors import PerennialError
+from stream.connection import Connection
+from stream.event_log import EVENTS
+
+FOLD_GROUP = "fold"
+_POLL_S = 0.02
+
+
+class NobodyFolds(PerennialError):
+    """No worker folds the log that is being fed: start one."""
+
+
+class Progress(Protocol):
+    """Whoever knows how far a log is folded."""
+
+    async def committed(self) -> dict[int, int]:
+        """Offset behind the last folded record, by partition; 0 before any."""
+
+
+class GroupProgress:
+    """Offsets of a consumer group over ``events``; use it with ``async with``.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    partitions
+        Of ``events``.
+    group
+        Without the installation's prefix.
+    """
+
+    def __init__(self, connection: Connection, partitions: int, group: str = FOLD_GROUP) -> None:
+        self._places = [TopicPartition(connection.topic(EVENTS), partition) for partition in range(partitions)]
+        # It never joins the group: partitions are assigned by hand, nothing is fetched or committed.
+        self._consumer = AIOKafkaConsumer(
+            **connection.client_options(), group_id=connection.group(group), enable_auto_commit=False
+        )
+        self._known = dict.fromkeys(range(partitions), 0)
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        self._consumer.assign(self._places)
+        self._consumer.pause(*self._places)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def committed(self) -> dict[int, int]:
+        """See :class:`Progress`; what was known last where the broker does not answer."""
+        try:
+            offsets = await asyncio.gather(*(self._consumer.committed(place) for place in self._places))
+        except (KafkaError, OSError):
+            return self._known  # a broker that restarts is waited for, not mourned
+        self._known = {place.partition: offset or 0 for place, offset in zip(self._places, offsets, strict=True)}
+        return self._known
+
+
+async def await_folded(progress: Progress, wanted: dict[int, int], *, silence_s: float) -> None:
+    """Return when every partition is folded up to an offset.
+
+    Raises
+    ------
+    NobodyFolds
+        Nothing has moved for ``silence_s`` seconds.
+    """
+    before: dict[int, int] = {}
+    moved_at = time.monotonic()
+    while True:
+        folded = await progress.committed()
+        if all(folded.get(partition, 0) >= offset for partition, offset in wanted.items()):
+            return
+        if folded != before:
+            before, moved_at = dict(folded), time.monotonic()
+        elif time.monotonic() - moved_at > silence_s:
+            raise NobodyFolds(f"nothing was folded for {silence_s:g} s; is `perennial worker` running?")
+        await asyncio.sleep(_POLL_S)  # the group's offsets can only be polled

@@ -1,0 +1,135 @@
+"""Recorded events on disk, read line by line through the doors' own validation."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from models import wire
+from models.batch import Output
+from models.errors import InvalidEvent, PerennialError
+from models.events import Event
+from models.rejected import reject_value
+from models.source import Source
+
+_DIGEST_LENGTH = 16
+
+
+class CannotReplay(PerennialError):
+    """A file is nothing that can be replayed: name another one."""
+
+
+class Read(NamedTuple):
+    """What became of one line: an event, or the dead letter that says why not.
+
+    Attributes
+    ----------
+    number
+        Line of the file, from 1.
+    event, rejected
+        Exactly one of them.
+    """
+
+    number: int
+    event: Event | None
+    rejected: Output | None
+
+
+class Recording(NamedTuple):
+    """A file of recorded events.
+
+    Attributes
+    ----------
+    path
+        Where.
+    digest
+        First 16 hexadecimal digits of the SHA-256 of its bytes; with the line number the id of every event without one.
+    lines
+        How many records it holds.
+    """
+
+    path: Path
+    digest: str
+    lines: int
+
+
+def survey(path: Path) -> Recording:
+    """Read a file once, for its digest and its size.
+
+    Raises
+    ------
+    CannotReplay
+        There is no such file, or it is no gzip although its name says so.
+    """
+    try:
+        digest = hashlib.sha256()
+        with path.open("rb") as raw:
+            while chunk := raw.read(1 << 20):
+                digest.update(chunk)
+        newlines, last = 0, b"\n"
+        with opened(path) as content:
+            while chunk := content.read(1 << 20):
+                newlines += chunk.count(b"\n")
+                last = chunk
+    except (OSError, EOFError) as error:
+        raise CannotReplay(f"{path} cannot be read: {error}") from error
+    lines = newlines + (not last.endswith(b"\n"))
+    # The first line of a table names its columns.
+    return Recording(path, digest.hexdigest()[:_DIGEST_LENGTH], lines - (kind_of(path) == "csv" and lines > 0))
+
+
+def kind_of(path: Path) -> str:
+    """``csv`` or ``jsonl``, by the file's name.
+
+    Raises
+    ------
+    CannotReplay
+        For any other name.
+
+    Examples
+    --------
+    >>> kind_of(Path("events.jsonl.gz"))
+    'jsonl'
+    """
+    name = path.name.removesuffix(".gz")
+    for kind in ("csv", "jsonl"):
+        if name.endswith("." + kind):
+            return kind
+    raise CannotReplay(f"{path}: a replay reads UCI Online Retail (.csv, .csv.gz) and wire events (.jsonl, .jsonl.gz)")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, unpacked where its name ends in ``.gz``."""
+    with path.open("rb") as raw:
+        if path.name.endswith(".gz"):
+            with gzip.open(raw, "rb") as content:
+                yield content  # type: ignore[misc]  # a GzipFile reads like any binary file
+        else:
+            yield raw
+
+
+def read_wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
+    """Events of a JSON Lines file, in either form of the wire; none is live, whatever it claims.
+
+    Parameters
+    ----------
+    recording
+        The file.
+    received_at
+        Milliseconds; the time of a record that has none, and a bound for those that have one.
+    """
+    with opened(recording.path) as content:
+        for number, line in enumerate(content, start=1):
+            source = Source.line(recording.digest, number)
+            value = line.rstrip(b"\r\n")
+            try:
+                event = wire.decode(value, source=source, received_at=received_at, origin="replay")
+            except InvalidEvent as error:
+                yield Read(number, None, reject_value(value, source, error, at=received_at))
+            else:
+                yield Read(number, event, None)

@@ -1,0 +1,69 @@
+"""Recorded wire events, through the doors' own validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.rejected import decode_rejected
+from stream.feed.recording import CannotReplay, Read, read_wire_events, survey
+
+NOW = 1_777_636_800_250
+
+
+def read(tmp_path: Path, *lines: bytes) -> list[Read]:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return list(read_wire_events(survey(path), NOW))
+
+
+def test_both_forms_of_the_wire_are_read(tmp_path: Path) -> None:
+    short, segment = read(
+        tmp_path,
+        b'{"type":"click","user":"u1","item":"sku1","at":1777636800000}',
+        b'{"type":"track","event":"Product Clicked","userId":"u1","properties":{"product_id":"sku1"},'
+        b'"timestamp":"2026-05-01T12:00:00Z","messageId":"m1"}',
+    )
+
+    assert short.event is not None
+    assert segment.event is not None
+    assert (short.event.type, segment.event.type, segment.event.id) == ("click", "click", "m1")
+
+
+def test_a_replayed_event_is_never_live_whatever_it_claims(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, b'{"type":"click","user":"u1","item":"sku1","origin":"live"}')
+
+    assert found.event is not None
+    assert found.event.origin == "replay"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\x00\xff garbage", "bad_json"),
+        (b"", "empty"),
+        (b'{"type":"click","item":"sku1"}', "missing_user"),
+        (b'{"type":"click","user":"u1","item":"sku1","at":"9999-01-01T00:00:00Z"}', "time_in_future"),
+    ],
+)
+def test_a_bad_line_is_rejected_with_its_reason(tmp_path: Path, line: bytes, reason: str) -> None:
+    found, _ = read(tmp_path, line, b'{"type":"click","user":"u1","item":"sku1"}')
+
+    assert found.rejected is not None
+    assert decode_rejected(found.rejected.value).reason == reason
+
+
+def test_every_line_counts_also_a_last_one_without_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"{}\n{}\n{}")
+
+    assert survey(path).lines == 3
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    path.write_bytes(b"")
+
+    with pytest.raises(CannotReplay, match="jsonl"):
+        survey(path)
