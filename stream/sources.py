@@ -242,7 +242,7 @@ def _value(text: str, kind: inspect.Type, name: str, path: str) -> Any:
         isinstance(kind, inspect.LiteralType) and all(isinstance(value, str) for value in kind.values)
     ):
         return text
-    if isinstance(kind, inspect.ListType) and not text.lstrip().startswith("["):
+    if isinstance(kind, inspect.ListType | inspect.VarTupleType) and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above

@@ -1,0 +1,101 @@
+"""``perennial config``: what the settings are, where each comes from, and their JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
+
+
+@app.command()
+def show(config: Config = None, json: Json = False) -> None:
+    """Show each setting with its value and its source; secrets are masked."""
+    from stream.settings import load
+
+    settings = load(config)
+    rows = [
+        {"setting": path, "value": value, "source": _source(settings.given.origin(path))}
+        for path, value in settings_of(settings)
+    ]
+    if json:
+        print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "value", "source"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(Text(str(row["setting"])), Text(_shown(row["value"])), Text(str(row["source"])))
+    Console().print(table)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of perennial.yaml, for editors."""
+    from stream.settings import schema as made
+
+    print_line(_indented(made()))
+
+
+def _indented(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each setting; of a secret only where it is."""
+    import msgspec
+
+    from models.engage.definition import Definition
+    from models.engage.shape import read
+
+    yield from _leaves("", msgspec.to_builtins(settings.sections))
+    # rules and the like are judged by `perennial check`; here they are shown as they are written where that fails
+    try:
+        carried = msgspec.to_builtins(read(settings.definition, Definition))
+    except ValueError:
+        carried = dict(settings.definition)
+    yield from _leaves("", carried)
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value and not _is_secret(value):
+        for name, inner in value.items():
+            yield from _leaves(f"{path}.{name}".lstrip("."), inner)
+    elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+        for i, item in enumerate(value):
+            yield from _leaves(f"{path}[{i}]", item)
+    else:
+        yield path, _masked(value) if isinstance(value, dict) and _is_secret(value) else value
+
+
+def _is_secret(value: dict[str, Any]) -> bool:
+    return set(value) == {"env", "file"}
+
+
+def _masked(value: dict[str, Any]) -> str:
+    where = f"env: {value['env']}" if value["env"] is not None else f"file: {value['file']}"
+    return f"*** ({where})"
+
+
+def _source(origin: str) -> str:
+    return f"environment {origin}" if origin.startswith("PERENNIAL_") else origin
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "-"
+    return str(value)

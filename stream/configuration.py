@@ -1,0 +1,150 @@
+"""From the file to the log: the configuration that the fold obeys is read, checked and put into use here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from models.engage.configuration import Configuration, encode, parse
+from models.engage.templates import Template
+from models.errors import InvalidConfiguration
+from models.learning.publication import TOPIC, Publication
+from models.log import Use, decode_control
+from stream.bursts import Writer
+from stream.connection import Connection
+from stream.restore import read_compacted
+from stream.settings import Settings
+from stream.sources import InvalidSettings, did_you_mean
+
+NAME = "configuration"
+PARTS = ("subject", "text", "html", "sms")
+"""A template is a folder with a Liquid file for each of these; ``text`` must be there."""
+SUFFIX = ".liquid"
+
+
+def configuration(settings: Settings) -> Configuration:
+    """Read the sections that travel in the log, with their templates.
+
+    Raises
+    ------
+    InvalidSettings
+        With the file and line, what was found, and what is allowed.
+    """
+    templates = read_templates(settings.templates)
+    try:
+        return parse(settings.definition, templates)
+    except InvalidConfiguration as error:
+        explained = settings.given.explain(error, secret=False)
+        first, _, rest = error.path.partition(".")
+        if first == "templates":
+            name, _, part = rest.rpartition(".")
+            file = settings.templates / name / f"{part}{SUFFIX}"
+            raise InvalidSettings(str(file), "", error.found, explained.allowed) from error
+        raise explained from error
+
+
+def read_templates(folder: Path) -> dict[str, Template]:
+    """Read every template of a folder: ``<name>/text.liquid`` and its other parts.
+
+    Raises
+    ------
+    InvalidSettings
+        A file is none of the parts, cannot be read, or ``text.liquid`` is missing.
+    """
+    if not folder.is_dir():
+        return {}
+    return {
+        place.name: _template(place)
+        for place in sorted(folder.iterdir())
+        if place.is_dir() and not place.name.startswith(".")
+    }
+
+
+def _template(place: Path) -> Template:
+    parts: dict[str, str] = {}
+    for file in sorted(place.iterdir()):
+        if file.name.startswith("."):
+            continue
+        if file.suffix != SUFFIX or file.stem not in PARTS:
+            names = [part + SUFFIX for part in PARTS]
+            raise InvalidSettings(
+                str(file), "", file.name, f"one of {', '.join(names)}{did_you_mean(file.name, names)}"
+            )
+        try:
+            parts[file.stem] = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSettings(str(file), "", str(error), "a text file in UTF-8") from error
+    if "text" not in parts:
+        raise InvalidSettings(str(place), "", sorted(parts), f"a text{SUFFIX}: every message has a plain text")
+    return Template(
+        subject=" ".join(parts.get("subject", "").split()),
+        text=parts["text"],
+        html=parts.get("html"),
+        sms=parts.get("sms"),
+    )
+
+
+class Applied(NamedTuple):
+    """What became of a configuration.
+
+    Attributes
+    ----------
+    version
+        Under which it is in use.
+    changed
+        Whether that is a new version; the same content is sent again under its old one.
+    """
+
+    version: int
+    changed: bool
+
+
+async def publish(connection: Connection, wanted: Configuration) -> Applied:
+    """Put a configuration into use, for every partition from here on; going back to an old one is a new version.
+
+    First ``versions`` says so, then every partition of ``events``: after a failure in between, the same call again
+    completes it, for the same content keeps its version and the fold passes over a version that it has.
+
+    Raises
+    ------
+    KafkaError
+        It was not acknowledged: call it again.
+    """
+    content = encode(wanted)
+    newest = newest_use(await read_compacted(connection, TOPIC, 0))
+    if newest is not None and _same(newest.content, content):
+        applied = Applied(newest.version, changed=False)
+    else:
+        applied = Applied(1 if newest is None else newest.version + 1, changed=True)
+    publication = Publication(applied.version, content)
+    writer = Writer(connection)
+    try:
+        if applied.changed:
+            await writer.send([publication.output(NAME)])
+        await writer.send_everywhere("events", [publication.broadcast(NAME)])
+    finally:
+        await writer.close()
+    return applied
+
+
+def apply(settings: Settings) -> Applied:
+    """Read the configuration of a settings file and put it into use; see :func:`configuration` and :func:`publish`."""
+    return asyncio.run(publish(settings.connection(), configuration(settings)))
+
+
+def newest_use(versions: Mapping[bytes, bytes]) -> Use | None:
+    """Find the configuration among the records of ``versions``."""
+    value = versions.get(NAME.encode())
+    if value is None:
+        return None
+    control = decode_control(value)
+    assert isinstance(control, Use), f"{TOPIC} holds {type(control).__name__} under {NAME}"
+    return control
+
+
+def _same(one: bytes | msgspec.Raw, other: bytes) -> bool:
+    return bool(msgspec.json.decode(one) == msgspec.json.decode(other))

@@ -1,0 +1,137 @@
+"""The configuration goes from the file with its templates into the log, once for each content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from models.engage.configuration import Configuration, decode
+from models.log import Use, decode_control
+from stream import topics
+from stream.broker import EmbeddedBroker
+from stream.configuration import NAME, Applied, apply, configuration, newest_use, publish, read_templates
+from stream.connection import Connection
+from stream.restore import read_compacted
+from stream.settings import Settings, load
+from stream.sources import InvalidSettings
+
+RULES = "rules:\n  - name: win_back\n    when: {churn_risk: {crosses: 0.7}}\n"
+
+
+def written(folder: Path, text: str, **templates: str) -> Settings:
+    (folder / "perennial.yaml").write_text(f"version: 1\n{text}")
+    for name, content in templates.items():
+        template, _, part = name.partition("__")
+        file = folder / "templates" / template / f"{part}.liquid"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return load(folder / "perennial.yaml", environment={})
+
+
+def test_templates_are_folders_beside_the_file(tmp_path: Path) -> None:
+    settings = written(
+        tmp_path, RULES, win_back__subject="We miss\nyou\n", win_back__text="Hello", win_back__html="<p>"
+    )
+
+    template = configuration(settings).templates["win_back"]
+
+    assert (template.subject, template.text, template.html, template.sms) == ("We miss you", "Hello", "<p>", None)
+
+
+def test_no_folder_means_no_templates(tmp_path: Path) -> None:
+    assert read_templates(tmp_path / "templates") == {}
+
+
+@pytest.mark.parametrize(
+    ("templates", "message"),
+    [
+        ({"win_back__subject": "s"}, r"templates/win_back: found \['subject'\]; allowed: a text\.liquid"),
+        ({"win_back__text": "t", "win_back__sujbect": "s"}, r"sujbect\.liquid: .*did you mean subject\.liquid\?"),
+        ({"win_back__text": "t"}, r"templates/win_back/subject\.liquid: found ''; allowed: a subject"),
+        ({"win_back__text": "{{ first_nam }}", "win_back__subject": "s"}, r"text\.liquid: .*did you mean first_name\?"),
+        (
+            {"win_back__text": "{% if %}", "win_back__subject": "s"},
+            r"win_back/text\.liquid: .*allowed: a Liquid template",
+        ),
+        ({"winback__text": "t"}, r"perennial\.yaml:3: rules\[0\]\.template: found 'win_back'; .*\(winback\)"),
+    ],
+)
+def test_what_is_wrong_with_a_template_names_its_file(tmp_path: Path, templates: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        configuration(written(tmp_path, RULES, **templates))
+
+
+def test_what_is_wrong_with_a_rule_names_its_line(tmp_path: Path) -> None:
+    settings = written(tmp_path, "rules:\n  - name: x\n    when:\n      churn_risk: {crosses: 7}\n")
+
+    with pytest.raises(InvalidSettings, match=r"perennial\.yaml:5: rules\[0\]\.when\.churn_risk\.crosses: found 7"):
+        configuration(settings)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def connection(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Connection:
+    connection = broker.connection(prefix=f"{request.node.name}.")
+    topics.create(connection, partitions=4)
+    return connection
+
+
+async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
+    """Version and time zone of each `use` record, for each partition of events."""
+    found = []
+    for partition in range(4):
+        place = TopicPartition(connection.topic("events"), partition)
+        reader = AIOKafkaConsumer(**connection.client_options(), auto_offset_reset="earliest", fetch_max_wait_ms=20)
+        await reader.start()
+        try:
+            reader.assign([place])
+            records = []
+            while reader.highwater(place) is None or await reader.position(place) < reader.highwater(place):
+                records += (await reader.getmany(place, timeout_ms=200)).get(place, [])
+        finally:
+            await reader.stop()
+        controls = [decode_control(record.value) for record in records]
+        found.append([(use.version, decode(use.content).timezone) for use in controls if isinstance(use, Use)])
+    return found
+
+
+async def test_every_partition_hears_of_it_and_versions_keeps_it(connection: Connection) -> None:
+    applied = await publish(connection, Configuration(timezone="Europe/Berlin"))
+
+    assert applied == Applied(version=1, changed=True)
+    assert await uses(connection) == [[(1, "Europe/Berlin")]] * 4
+    kept = newest_use(await read_compacted(connection, "versions", 0))
+    assert kept is not None
+    assert (kept.name, kept.version, decode(kept.content).timezone) == (NAME, 1, "Europe/Berlin")
+
+
+async def test_going_back_is_a_new_version(connection: Connection) -> None:
+    for zone in ("Europe/Berlin", "Asia/Tokyo", "Europe/Berlin"):
+        applied = await publish(connection, Configuration(timezone=zone))
+
+    assert applied == Applied(version=3, changed=True)
+    assert (await uses(connection))[0] == [(1, "Europe/Berlin"), (2, "Asia/Tokyo"), (3, "Europe/Berlin")]
+
+
+async def test_the_same_again_keeps_its_version_and_completes_what_was_cut_short(connection: Connection) -> None:
+    await publish(connection, Configuration(timezone="Europe/Berlin"))
+
+    assert await publish(connection, Configuration(timezone="Europe/Berlin")) == Applied(version=1, changed=False)
+    assert await uses(connection) == [[(1, "Europe/Berlin")] * 2] * 4
+
+
+def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    written(tmp_path, RULES, win_back__subject="s", win_back__text="t")
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "one_call."}
+    settings = load(tmp_path / "perennial.yaml", flags, {})
+    topics.create(settings.connection(), settings.partitions)
+
+    assert apply(settings) == Applied(version=1, changed=True)
