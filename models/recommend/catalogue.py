@@ -80,6 +80,10 @@ class Catalogue:
         """Look an item up by its id."""
         return self._items.get(item_id)
 
+    def ids(self) -> tuple[str, ...]:
+        """Name every item that is listed, in or out of stock."""
+        return tuple(self._items)
+
     @property
     def imported(self) -> bool:
         """Whether there is a catalogue that decides."""
