@@ -149,6 +149,16 @@ class EventLog:
         topic = self._connection.topic(EVENTS)
         return await self._write([(topic, partition, key, value) for partition, key, value in records])
 
+    async def reachable(self, within_s: float) -> bool:
+        """Whether Kafka answers within ``within_s`` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                producer = await self._started()
+                # the producer's own bookkeeping: no public call asks the cluster anew
+                return bool(await producer.client.force_metadata_update())
+        except (KafkaError, OSError, TimeoutError):
+            return False
+
     async def tick(self, at: int) -> None:
         """Move a feeder's clock: simulated time ``at``, milliseconds, is now."""
         await self.broadcast(*encode_control(Tick(at=at)))

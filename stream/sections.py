@@ -112,11 +112,14 @@ class Http(_Section, frozen=True, kw_only=True):
         Where it listens.
     public_url
         How it is reached from outside; unsubscribe links begin with it. By default, host and port.
+    write_keys
+        One of them must come with every event; by default nobody is asked.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     public_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] | None = None
+    write_keys: list[Secret] = []
 
 
 class Worker(_Section, frozen=True, kw_only=True):

@@ -262,7 +262,7 @@ def load(
     return Settings(sections, carried, file, home, given, wanted)
 
 
-_SECRETS = ("password", "auth_token", "unsubscribe_secrets")
+_SECRETS = ("password", "auth_token", "unsubscribe_secrets", "write_keys")
 
 
 def _is_secret(path: str) -> bool:

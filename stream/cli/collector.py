@@ -1,0 +1,27 @@
+"""``perennial collector``: the HTTP door until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stream.cli.output import Config, print_line
+
+
+def collector(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Where it listens; else http.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one; else http.port.")] = None,
+) -> None:
+    """Run the HTTP door until Ctrl-C and print its address.
+
+    It takes events at /v1/track, identify, page, screen, group, alias and batch, in Segment's form or the short one,
+    and answers 200 once Kafka has acknowledged.
+    """
+    from stream.collector.server import run
+    from stream.logs import set_up_logging
+    from stream.settings import load
+
+    set_up_logging()
+    run(load(config, {"http.host": host, "http.port": port}), print_line)

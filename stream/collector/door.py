@@ -1,0 +1,317 @@
+"""The HTTP door: 200 only after Kafka has acknowledged.
+
+=====================================  ============================================================================
+``POST /v1/track`` ``identify``        one event of the Segment spec (``page`` ``screen`` ``group`` ``alias`` too),
+                                       or one in the short form
+``POST /v1/batch``                     ``{"batch": [...]}``, up to 2,500 events of both forms, answered one by one
+``GET, POST /v1/unsubscribe``          the signed link of a message (RFC 8058): a page with a button; one click
+``GET /health``, ``GET /ready``        this process answers; Kafka answers it
+=====================================  ============================================================================
+
+Answers: 200; 400 what cannot become an event, with reason, field, what was found and what is allowed; 401 the write
+key, where keys are set; 408 too slow; 413 too large, with the limit; 503 with ``Retry-After`` while Kafka is away.
+What is refused also goes to ``events.rejected``. The header ``X-Perennial-Origin: test`` keeps what an event causes
+away from every provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from models.batch import Output
+from models.errors import InvalidEvent
+from models.events import Event, Origin, encode_event
+from models.wire import CALLS, fields
+from monitoring import metrics
+from stream.collector import pages
+from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Intake, Refusal, Verdict
+from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
+from stream.event_log import Appended, EventLog, LogUnavailable
+
+ORIGIN_HEADER = "X-Perennial-Origin"
+RETRY_AFTER_S = 1
+READ_WITHIN_S = 30.0
+"""How long a body may take to arrive."""
+MOST_WAITING = 64 * 1024 * 1024
+"""Bytes of bodies that may wait for Kafka; beyond them the door says 503 before memory runs out."""
+
+
+class _Refused(Exception):
+    """An answer that ends a request."""
+
+    def __init__(self, status: int, error: InvalidEvent, headers: dict[str, str] | None = None) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.error = error
+        self.headers = headers
+
+
+class Door:
+    """Takes events over HTTP into an open log.
+
+    Parameters
+    ----------
+    log
+        Where accepted events go.
+    intake
+        What judges bodies.
+    signer
+        Verifies unsubscribe links.
+    write_keys
+        One of them must come with every event, as the name of HTTP Basic or as ``writeKey``; none: nobody is asked.
+    now
+        The clock, milliseconds.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        intake: Intake,
+        signer: Signer,
+        *,
+        write_keys: Sequence[str] = (),
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._log = log
+        self._intake = intake
+        self._signer = signer
+        self._write_keys = [key.encode() for key in write_keys]
+        self._now = now
+        self._waiting = 0
+
+    def application(self) -> web.Application:
+        """Routes of this door."""
+        app = web.Application(middlewares=[self._measured, self._answered], client_max_size=BATCH_BYTES)
+        for call in CALLS:
+            app.router.add_post(f"/v1/{call}", self._one(call))
+        app.router.add_post("/v1/batch", self._batch)
+        app.router.add_get(PATH, self._ask_to_confirm)
+        app.router.add_post(PATH, self._unsubscribe)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        return app
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def _one(self, call: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            received_at, origin = self._now(), _origin(request)
+            body = await self._body(request, EVENT_BYTES)
+            raw = await self._parsed(request, body, received_at)
+            verdict = self._intake.one(raw, call, received_at, origin)
+            (place,) = await self._write([verdict], len(body))
+            if isinstance(verdict, Refusal):
+                raise _Refused(400, verdict.error)
+            return _json({"success": True, "id": verdict.id, "partition": place.partition, "offset": place.offset})
+
+        return handle
+
+    async def _batch(self, request: web.Request) -> web.Response:
+        received_at, origin = self._now(), _origin(request)
+        body = await self._body(request, BATCH_BYTES)
+        raw = await self._parsed(request, body, received_at)
+        try:
+            verdicts = self._intake.batch(raw, received_at, origin)
+        except InvalidEvent as error:
+            await self._write([self._intake.refuse(body, error, received_at)], len(body))
+            raise _Refused(400, error) from None
+        places = await self._write(verdicts, len(body))
+        results = [_result(verdict, place) for verdict, place in zip(verdicts, places, strict=True)]
+        refused = sum(isinstance(verdict, Refusal) for verdict in verdicts)
+        return _json(
+            {"success": not refused, "accepted": len(verdicts) - refused, "rejected": refused, "results": results}
+        )
+
+    async def _body(self, request: web.Request, most: int) -> bytes:
+        if request.content_length is not None and request.content_length > most:
+            raise _too_large(request.content_length, most)
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large(BATCH_BYTES + 1, most) from None
+        except TimeoutError:
+            error = InvalidEvent("too_slow", "", "an unfinished body", f"a body within {READ_WITHIN_S:g} s")
+            raise _Refused(408, error) from None
+        except web.RequestPayloadError as broken:
+            error = InvalidEvent("bad_body", "", "a damaged body", f"what Content-Encoding says ({broken})")
+            raise _Refused(400, error) from None
+        if len(body) > most:
+            raise _too_large(len(body), most)
+        return body
+
+    async def _parsed(self, request: web.Request, body: bytes, received_at: int) -> dict[str, Any]:
+        try:
+            raw = self._intake.parse(body)
+        except InvalidEvent as error:
+            self._admit(request, None)
+            await self._write([self._intake.refuse(body, error, received_at)], len(body))
+            raise _Refused(400, error) from None
+        self._admit(request, raw.pop("writeKey", None))
+        return raw
+
+    def _admit(self, request: web.Request, in_body: object) -> None:
+        """Check the write key, where keys are set."""
+        if not self._write_keys:
+            return
+        found = _basic_name(request.headers.get("Authorization", ""))
+        if found is None and isinstance(in_body, str):
+            found = in_body.encode("utf-8", "replace")
+        # every key is compared, so that the time it takes tells nothing
+        matches = [hmac.compare_digest(found or b"", key) for key in self._write_keys]
+        if not any(matches):
+            allowed = "a write key as the user name of HTTP Basic, or as writeKey in the body"
+            error = InvalidEvent("bad_write_key", "writeKey", "none" if found is None else "another", allowed)
+            raise _Refused(401, error, {"WWW-Authenticate": 'Basic realm="perennial"'})
+
+    async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
+        if self._waiting and self._waiting + size > MOST_WAITING:
+            raise _unavailable("too much waits for Kafka already")
+        self._waiting += size
+        try:
+            places = await self._log.write([_output(verdict) for verdict in verdicts])
+        except LogUnavailable as error:
+            raise _unavailable(str(error)) from error
+        finally:
+            self._waiting -= size
+        for verdict in verdicts:
+            if isinstance(verdict, Refusal):
+                metrics.increment("events_rejected", verdict.error.reason)
+            else:
+                metrics.increment("events_accepted", "http")
+        return places
+
+    # --- unsubscribe links -----------------------------------------------------------------------------------------
+
+    async def _ask_to_confirm(self, request: web.Request) -> web.Response:
+        token = request.query.get(PARAMETER, "")
+        said, refusal = self._verified(token)
+        if said is None:
+            return refusal
+        return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
+
+    async def _unsubscribe(self, request: web.Request) -> web.Response:
+        said, refusal = self._verified(request.query.get(PARAMETER, ""))
+        if said is None:
+            return refusal
+        event = Event(
+            id=self._intake.source().id,
+            user=said.user,
+            type="consent",
+            at=self._now(),
+            channel=said.channel,
+            granted=False,
+            reason="unsubscribe link",
+        )
+        try:
+            await self._write([event], 1_000)
+        except _Refused as error:
+            return _page(pages.failed("Please try again in a minute."), error.status, error.headers)
+        return _page(pages.done(said.channel))
+
+    def _verified(self, token: str) -> tuple[Unsubscription | None, web.Response]:
+        try:
+            return self._signer.verify(token, self._now()), web.Response()
+        except InvalidToken as error:
+            return None, _page(pages.failed(f"{error}."), 400)
+
+    # --- health ----------------------------------------------------------------------------------------------------
+
+    async def _health(self, request: web.Request) -> web.Response:
+        del request
+        return _json({"healthy": True, "waiting_bytes": self._waiting})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        del request
+        ready = await self._log.reachable(within_s=2.0)
+        return _json({"ready": ready, "kafka": ready}, 200 if ready else 503)
+
+    # --- around every request --------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _measured(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        began, status = time.perf_counter(), 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            # the route's own path: what a stranger typed must not become a label
+            resource = request.match_info.route.resource
+            path = resource.canonical if resource is not None else "other"
+            metrics.increment("http_requests", path, str(status))
+            metrics.observe("http_request_seconds", time.perf_counter() - began, path)
+        return response
+
+    @web.middleware
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except _Refused as refused:
+            return _json({"success": False, "error": _explained(refused.error)}, refused.status, refused.headers)
+
+
+def _origin(request: web.Request) -> Origin:
+    try:
+        return fields.origin(request.headers.get(ORIGIN_HEADER), "live")
+    except InvalidEvent as error:
+        raise _Refused(400, InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed)) from None
+
+
+def _output(verdict: Verdict) -> Output:
+    if isinstance(verdict, Refusal):
+        return verdict.output
+    return Output("events", verdict.user.encode(), encode_event(verdict))
+
+
+def _result(verdict: Verdict, place: Appended) -> dict[str, Any]:
+    if isinstance(verdict, Refusal):
+        return {"status": "rejected", **_explained(verdict.error)}
+    return {"status": "accepted", "id": verdict.id, "partition": place.partition, "offset": place.offset}
+
+
+def _explained(error: InvalidEvent) -> dict[str, str]:
+    return {"reason": error.reason, "field": error.field, "found": error.found, "allowed": error.allowed}
+
+
+def _too_large(size: int, most: int) -> _Refused:
+    what = "an event" if most == EVENT_BYTES else "a batch"
+    return _Refused(413, InvalidEvent("too_large", "", f"{size} bytes or more", f"at most {most:,} bytes {what}"))
+
+
+def _unavailable(why: str) -> _Refused:
+    error = InvalidEvent("unavailable", "", why, "the same request again, in a moment")
+    return _Refused(503, error, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _basic_name(header: str) -> bytes | None:
+    """User name of an ``Authorization: Basic`` header; ``None`` where there is none that can be read."""
+    scheme, _, said = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(said.strip(), validate=True).partition(b":")[0]
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(content), status=status, headers=headers, content_type="application/json", charset="utf-8"
+    )
+
+
+def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(text=html, status=status, headers=pages.HEADERS | (headers or {}), content_type="text/html")

@@ -1,0 +1,54 @@
+"""The pages that somebody sees who follows an unsubscribe link. They load nothing and tell nobody."""
+
+from __future__ import annotations
+
+from html import escape
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+    "Cache-Control": "no-store",
+}
+
+_CHANNELS = {"email": "e-mail", "sms": "text messages"}
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}}
+button{{font:inherit;padding:.6rem 1.2rem}}</style></head>
+<body><main><h1>{title}</h1>{body}</main></body></html>
+"""
+
+
+def confirm(action: str, channel: str) -> str:
+    """Ask before withdrawing: programs that scan mail follow every link, and must not unsubscribe anybody.
+
+    Parameters
+    ----------
+    action
+        Address, with the token, that the button posts to.
+    channel
+        Of the consent.
+    """
+    body = (
+        f"<p>No more marketing by {_name(channel)}?</p>"
+        f'<form method="post" action="{escape(action, quote=True)}"><button>Unsubscribe</button></form>'
+    )
+    return _PAGE.format(title="Unsubscribe", body=body)
+
+
+def done(channel: str) -> str:
+    """Say that the consent is withdrawn."""
+    body = f"<p>You will get no more marketing by {_name(channel)} from us.</p>"
+    return _PAGE.format(title="You are unsubscribed", body=body)
+
+
+def failed(why: str) -> str:
+    """Say why nothing was changed."""
+    return _PAGE.format(title="That did not work", body=f"<p>{escape(why)}</p>")
+
+
+def _name(channel: str) -> str:
+    return escape(_CHANNELS.get(channel, channel))

@@ -1,0 +1,104 @@
+"""``perennial collector``: the HTTP door as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Callable
+
+from aiohttp import web
+
+from models.errors import PerennialError
+from monitoring import metrics
+from stream.collector.door import Door
+from stream.collector.intake import Intake
+from stream.delivery.configured import unsubscribe_signer
+from stream.event_log import EventLog
+from stream.settings import Settings
+from stream.topics import require_topics
+
+log = logging.getLogger(__name__)
+
+FINISH_WITHIN_S = 15.0
+"""How long requests that are being answered may take at the end."""
+
+
+class PortTaken(PerennialError):
+    """The door cannot listen there: choose another ``http.port``, or stop what does."""
+
+
+def run(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings
+        Of the installation.
+    announce
+        Called with the door's address once it takes events.
+
+    Raises
+    ------
+    TopicsNotReady, BrokerUnreachable
+        Before anything is served.
+    WrongClock
+        The log is fed by a replay or a simulation: live events do not belong into it.
+    PortTaken
+        Something listens there.
+    """
+    connection = settings.connection()
+    require_topics(connection, settings.partitions)
+    asyncio.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    exposition = None
+    async with EventLog(settings.connection(), settings.partitions) as event_log:
+        await event_log.ensure_clock("wall")
+        # A name that no other door ever has: ids of events that bring none are made from it.
+        door = Door(
+            event_log,
+            Intake(secrets.token_hex(8)),
+            unsubscribe_signer(settings),
+            write_keys=[
+                settings.reveal(key, f"http.write_keys[{i}]") for i, key in enumerate(settings.http.write_keys)
+            ],
+        )
+        runner = web.AppRunner(door.application(), access_log=None, shutdown_timeout=FINISH_WITHIN_S)
+        await runner.setup()
+        try:
+            await _listen(web.TCPSite(runner, settings.http.host, settings.http.port), settings)
+            if settings.metrics.collector is not None:
+                exposition = _expose(settings.metrics.collector, settings.metrics.host)
+            host, port = runner.addresses[0][:2]
+            announce(f"http://{host}:{port}")
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+            if exposition is not None:
+                exposition.close()
+
+
+async def _listen(site: web.TCPSite, settings: Settings) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise PortTaken(
+            f"the HTTP door cannot listen on {settings.http.host}:{settings.http.port} ({error.strerror or error}); "
+            f"set http.host or http.port, or stop what listens there"
+        ) from error
+
+
+def _expose(port: int, host: str) -> metrics.Exposition:
+    try:
+        return metrics.serve(port, host)
+    except OSError as error:
+        raise PortTaken(
+            f"metrics cannot be served on {host}:{port} ({error.strerror or error}); set metrics.collector"
+        ) from error

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from models.events import Event, decode_event
+from models.rejected import Rejected, decode_rejected
+from monitoring.metrics import REGISTRY
+from stream.collector.door import Door
+from stream.collector.intake import Intake
+from stream.connection import Connection
+from stream.delivery.unsubscribe import PATH, Signer
+from stream.event_log import EventLog
+from tests.brokers import Cluster
+from tests.stream.reading import read_until
+
+NOW = 1_777_636_800_250
+SIGNER = Signer([b"0123456789abcdef"], "http://door.example")
+CLICK = {"type": "click", "user": "u1", "item": "sku1", "id": "m1"}
+PAGE = {"type": "page", "userId": "u1", "messageId": "m2"}
+
+Client = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def door(
+    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0
+) -> AsyncIterator[Client]:
+    async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
+        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW)
+        async with TestClient(TestServer(made.application())) as client:
+            yield client
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
+
+
+async def events(connection: Connection, count: int) -> list[Event]:
+    records = await read_until(connection, "events", lambda found: len(found) >= count)
+    return [decode_event(record.value or b"") for record in records]
+
+
+async def rejected(connection: Connection, count: int) -> list[Rejected]:
+    records = await read_until(connection, "events.rejected", lambda found: len(found) >= count)
+    return [decode_rejected(record.value) for record in records]
+
+
+async def test_200_means_that_kafka_has_it(cluster: Cluster) -> None:
+    cluster.create(events=1, events_rejected=1)
+
+    async with door(cluster.connection) as client:
+        answer = await client.post("/v1/track", json=CLICK)
+        assert answer.status == 200
+        assert await answer.json() == {"success": True, "id": "m1", "partition": 0, "offset": 0}
+
+    (event,) = await events(cluster.connection, 1)
+    assert (event.id, event.item, event.at, event.origin) == ("m1", "sku1", NOW, "live")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("track", {"userId": "u1", "event": "Product Clicked", "properties": {"product_id": "a"}}, "click"),
+        ("identify", {"userId": "u1", "traits": {"email": "a@b.example"}}, "identify"),
+        ("page", {"anonymousId": "x"}, "page_view"),
+        ("screen", {"userId": "u1", "name": "Home"}, "page_view"),
+        ("group", {"userId": "u1", "groupId": "g"}, "custom"),
+        ("alias", {"userId": "u1", "previousId": "x"}, "custom"),
+    ],
+)
+async def test_each_call_has_its_address(embedded: Cluster, path: str, body: dict[str, Any], kind: str) -> None:
+    embedded.create(events=1)
+
+    async with door(embedded.connection) as client:
+        assert (await client.post(f"/v1/{path}", json=body)).status == 200
+
+    assert (await events(embedded.connection, 1))[0].type == kind
+
+
+async def test_a_batch_is_answered_event_by_event(cluster: Cluster) -> None:
+    cluster.create(events=1, events_rejected=1)
+
+    async with door(cluster.connection) as client:
+        answer = await client.post("/v1/batch", json={"batch": [CLICK, {"type": "page"}, PAGE]})
+        said = await answer.json()
+
+    assert answer.status == 200
+    assert (said["success"], said["accepted"], said["rejected"]) == (False, 2, 1)
+    assert [result["status"] for result in said["results"]] == ["accepted", "rejected", "accepted"]
+    assert (said["results"][1]["reason"], said["results"][1]["field"]) == ("missing_user", "userId")
+    assert [event.id for event in await events(cluster.connection, 2)] == ["m1", "m2"]
+    assert [one.reason for one in await rejected(cluster.connection, 1)] == ["missing_user"]
+
+
+BAD: list[tuple[str, bytes, int, str]] = [
+    ("track", b"\x00\xffgarbage", 400, "bad_json"),
+    ("track", b'{"event":"x"}', 400, "missing_user"),
+    ("track", b'{"userId":5,"event":"x"}', 400, "wrong_type"),
+    ("track", b'{"userId":"u1","event":"x","timestamp":"9999-12-31T23:59:59Z"}', 400, "time_in_future"),
+    ("track", b'{"user":"u1","type":"message_opened"}', 400, "reserved_type"),
+    ("page", b'{"userId":"u1","type":"track","event":"x"}', 400, "bad_type"),
+    ("batch", b'{"batch":{}}', 400, "missing_field"),
+    ("batch", b"[]", 400, "not_an_object"),
+]
+
+
+async def test_bad_input_is_refused_kept_and_counted_and_disturbs_nothing(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+    before = {reason: counted("events_rejected", reason=reason) for _, _, _, reason in BAD}
+    accepted = counted("events_accepted", door="http")
+
+    async with door(embedded.connection) as client:
+        for path, body, status, reason in BAD:
+            answer = await client.post(f"/v1/{path}", data=body)
+            said = await answer.json()
+            assert (answer.status, said["error"]["reason"]) == (status, reason)
+            assert said["error"]["allowed"]
+            assert (await client.post("/v1/track", json=CLICK)).status == 200
+
+    found = await rejected(embedded.connection, len(BAD))
+    assert sorted(one.reason for one in found) == sorted(reason for _, _, _, reason in BAD)
+    assert len(await events(embedded.connection, len(BAD))) == len(BAD)
+    assert counted("events_accepted", door="http") - accepted == len(BAD)
+    for reason, count in before.items():
+        assert counted("events_rejected", reason=reason) > count
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "limit"),
+    [("track", 40_000, "32,768"), ("track", 5_000_000, "32,768"), ("batch", 5_000_000, "512,000")],
+)
+async def test_what_is_too_large_is_answered_with_the_limit(
+    embedded: Cluster, path: str, size: int, limit: str
+) -> None:
+    embedded.create(events=1, events_rejected=1)
+
+    async with door(embedded.connection) as client:
+        answer = await client.post(f"/v1/{path}", data=io.BytesIO(b"x" * size))
+        assert answer.status == 413
+        assert limit in (await answer.json())["error"]["allowed"]
+
+
+async def test_a_compressed_body_is_read_and_counts_by_its_true_size(embedded: Cluster) -> None:
+    embedded.create(events=1)
+
+    async with door(embedded.connection) as client:
+        headers = {"Content-Encoding": "gzip"}
+        small = await client.post("/v1/track", data=gzip.compress(orjson.dumps(CLICK)), headers=headers)
+        bomb = await client.post("/v1/batch", data=gzip.compress(b" " * 50_000_000), headers=headers)
+        damaged = await client.post("/v1/track", data=b"no gzip", headers=headers)
+
+    assert (small.status, bomb.status, damaged.status) == (200, 413, 400)
+
+
+async def test_a_broker_that_is_away_is_503_with_when_to_come_back() -> None:
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await client.post("/v1/track", json=CLICK)
+        ready = await client.get("/ready")
+        health = await client.get("/health")
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert (ready.status, health.status) == (503, 200)
+
+
+async def test_the_door_is_ready_when_kafka_answers(embedded: Cluster) -> None:
+    embedded.create(events=1)
+
+    async with door(embedded.connection) as client:
+        assert (await client.get("/ready")).status == 200
+
+
+@pytest.mark.parametrize("in_body", [True, False])
+async def test_a_write_key_is_asked_for_where_keys_are_set(embedded: Cluster, in_body: bool) -> None:
+    embedded.create(events=1)
+
+    async def send(client: Client, key: str | None) -> int:
+        body = PAGE | {"writeKey": key} if in_body and key else PAGE
+        basic = base64.b64encode(f"{key}:".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"} if key and not in_body else {}
+        return int((await client.post("/v1/page", json=body, headers=headers)).status)
+
+    async with door(embedded.connection, write_keys=["old", "new"]) as client:
+        assert [await send(client, key) for key in ("old", "new", "other", None)] == [200, 200, 401, 401]
+
+
+async def test_without_a_key_garbage_does_not_reach_the_dead_letters(embedded: Cluster) -> None:
+    embedded.create(events=1)  # and no topic for dead letters: writing there would fail
+
+    async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
+        assert (await client.post("/v1/track", data=b"{")).status == 401
+
+
+async def test_a_header_makes_an_event_less_live(embedded: Cluster) -> None:
+    embedded.create(events=1)
+
+    async with door(embedded.connection) as client:
+        assert (await client.post("/v1/track", json=CLICK, headers={"X-Perennial-Origin": "test"})).status == 200
+        assert (await client.post("/v1/track", json=CLICK, headers={"X-Perennial-Origin": "moon"})).status == 400
+
+    assert (await events(embedded.connection, 1))[0].origin == "test"
+
+
+async def test_one_click_withdraws_consent_for_the_links_channel(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', NOW)}"
+
+    async with door(embedded.connection) as client:
+        answer = await client.post(link, data={"List-Unsubscribe": "One-Click"})
+        assert answer.status == 200
+
+    (event,) = await events(embedded.connection, 1)
+    assert (event.type, event.user, event.channel, event.granted, event.at) == ("consent", "u1", "email", False, NOW)
+
+
+async def test_following_the_link_only_asks(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', NOW)}"
+
+    async with door(embedded.connection) as client:
+        page = await client.get(link)
+        assert page.status == 200
+        assert 'method="post"' in await page.text()
+        assert (await client.post("/v1/track", json=CLICK)).status == 200
+
+    assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("token", ["", "x.y", '"><script>', SIGNER.token("u1", "email", 0)])
+async def test_a_link_that_is_not_ours_or_too_old_changes_nothing(method: str, token: str) -> None:
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await client.request(method, PATH, params={"token": token})
+
+        assert answer.status == 400
+        assert "<script>" not in await answer.text()
+
+
+async def test_what_strangers_ask_for_does_not_become_a_label() -> None:
+    async with door(Connection("127.0.0.1:1")) as client:
+        assert (await client.get("/wp-admin/42")).status == 404
+
+    assert counted("http_requests", path="other", status="404") >= 1
+    assert counted("http_requests", path="/wp-admin/42", status="404") == 0
