@@ -30,8 +30,6 @@ class Edge:
         then the group's offset moves.
     state
         The compacted topic of its state; partition p of it belongs to partition p of the topic.
-    state_partition
-        The one partition of ``state`` to use instead, where several topics of one partition share it.
     aligned
         Topics that are partitioned like the one read: outputs for them go to the lane's own partition.
     pace_s
@@ -48,7 +46,6 @@ class Edge:
     agent: AgentFactory
     kind: Literal["transactional", "relay"] = "transactional"
     state: str | None = None
-    state_partition: int | None = None
     aligned: frozenset[str] = frozenset()
     pace_s: float = 0.0
     max_records: int = 5_000

@@ -219,7 +219,6 @@ class Lanes:
             transactional_id=f"{self._application}-{topic}-{tp.partition}",
             partition=tp.partition,
             state_topic=edge.state,
-            state_partition=tp.partition if edge.state_partition is None else edge.state_partition,
             aligned=edge.aligned,
         )
         if self._connection.transactions:

@@ -82,9 +82,9 @@ class Ownership:
     transactional_id
         The same for every owner that the partition ever has.
     partition
-        The lane's.
-    state_topic, state_partition
-        Logical name and partition of its compacted state.
+        The lane's, and that of its state.
+    state_topic
+        Logical name of its compacted state.
     aligned
         Logical topics that are partitioned like the lane's own.
     """
@@ -92,7 +92,6 @@ class Ownership:
     transactional_id: str
     partition: int
     state_topic: str
-    state_partition: int
     aligned: frozenset[str] = frozenset()
 
 
@@ -118,9 +117,7 @@ class TransactionalCommitter:
     async def take_over(self) -> Restored:
         """Start the producer, which fences the former owner and ends its open transaction, and only then read."""
         await self._producer.start()
-        restored = await restore(self._connection, self._own.state_topic, self._own.state_partition)
-        restored.partition = self._own.partition
-        return restored
+        return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
@@ -161,9 +158,7 @@ class OrderedCommitter:
 
     async def take_over(self) -> Restored:
         """Read what was written; nothing here can shut a stalled former owner out."""
-        restored = await restore(self._connection, self._own.state_topic, self._own.state_partition)
-        restored.partition = self._own.partition
-        return restored
+        return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
         """Write outputs, then state, then position, each acknowledged before the next."""
@@ -172,8 +167,8 @@ class OrderedCommitter:
         if commit.records:
             await self._writer.send(commit.records, own.aligned, own.partition)
         if state:
-            await self._writer.send_to(own.state_topic, own.state_partition, state)
-        await self._writer.send_to(own.state_topic, own.state_partition, [_position_pair(commit)])
+            await self._writer.send_to(own.state_topic, own.partition, state)
+        await self._writer.send_to(own.state_topic, own.partition, [_position_pair(commit)])
 
     async def stop(self) -> None:
         """Nothing is held."""
@@ -227,7 +222,7 @@ class RelayCommitter:
 
 
 def _state_place(connection: Connection, own: Ownership) -> Place:
-    return Place(connection.topic(own.state_topic), own.state_partition)
+    return Place(connection.topic(own.state_topic), own.partition)
 
 
 def _position_pair(commit: Commit) -> tuple[bytes, bytes]:

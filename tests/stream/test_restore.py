@@ -1,0 +1,73 @@
+"""Reading a state partition back, on both brokers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from models.errors import StateMismatch
+from stream.restore import POSITION_KEY, decode_position, encode_position, read_compacted, restore
+from tests.brokers import Cluster
+from tests.stream.reading import producing, write
+
+
+def test_a_position_of_another_schema_is_a_mismatch() -> None:
+    with pytest.raises(StateMismatch, match="schema version 2"):
+        decode_position(b"\x02" + encode_position(1, b"")[1:])
+
+
+@pytest.mark.parametrize("value", [b"", b"\x01\x00"])
+def test_a_position_that_is_cut_off_is_a_mismatch(value: bytes) -> None:
+    with pytest.raises(StateMismatch):
+        decode_position(value)
+
+
+async def test_an_empty_partition_restores_to_nothing_at_once(cluster: Cluster) -> None:
+    cluster.create(profiles=2)
+    async with asyncio.timeout(5):
+        restored = await restore(cluster.connection, "profiles", 1)
+
+    assert (restored.partition, restored.position, restored.memo, restored.records) == (1, 0, b"", {})
+
+
+async def test_the_newest_record_of_each_key_is_restored_up_to_the_very_last(cluster: Cluster) -> None:
+    cluster.create(profiles=2)
+    await write(cluster.connection, "profiles", [(b"u%d" % (n % 1_000), b"%d" % n) for n in range(20_000)], 1)
+    await write(cluster.connection, "profiles", [(POSITION_KEY, encode_position(42, b"memo"))], 1)
+
+    restored = await restore(cluster.connection, "profiles", 1)
+
+    assert restored.records == {b"u%d" % n: b"%d" % (19_000 + n) for n in range(1_000)}
+    assert (restored.position, restored.memo) == (42, b"memo")
+
+
+async def test_a_deleted_record_is_not_restored(cluster: Cluster) -> None:
+    cluster.create(profiles=1)
+    async with producing(cluster.connection) as producer:
+        topic = cluster.connection.topic("profiles")
+        await producer.send_and_wait(topic, b"1", key=b"u1")
+        await producer.send_and_wait(topic, b"2", key=b"u2")
+        await producer.send_and_wait(topic, None, key=b"u1")
+
+    assert await read_compacted(cluster.connection, "profiles", 0) == {b"u2": b"2"}
+
+
+@pytest.mark.kafka
+async def test_what_an_aborted_transaction_wrote_is_not_restored(kafka: Cluster) -> None:
+    kafka.create(profiles=1)
+    topic = kafka.connection.topic("profiles")
+    producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))
+    await producer.start()
+    try:
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"committed", key=b"u1")
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"aborted", key=b"u1")
+        await producer.abort_transaction()
+    finally:
+        await producer.stop()
+
+    async with asyncio.timeout(5):
+        assert await read_compacted(kafka.connection, "profiles", 0) == {b"u1": b"committed"}
