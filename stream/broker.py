@@ -24,6 +24,8 @@ from stream.child import Child, exit_reason
 from stream.connection import Connection
 
 HOST = "127.0.0.1"
+NAME_PREFIX = "perennial-"
+"""Every embedded broker's cluster name begins so."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -128,7 +130,7 @@ class EmbeddedBroker:
         if self.log.exists():
             self.log.replace(self.log.with_name("broker.log.1"))
         # A name of its own proves that it is this broker that answers, and not another one on that port.
-        cluster = f"perennial-{secrets.token_hex(8)}"
+        cluster = f"{NAME_PREFIX}{secrets.token_hex(8)}"
         url = f"tcp://{self.address}"
         argv = [binary, "broker", "--cluster-id", cluster, "--listener-url", url]
         argv += ["--advertised-listener-url", url, "--storage-engine", "memory://perennial/"]

@@ -24,7 +24,7 @@ def print_json(value: Any) -> None:
     """Print one JSON document; msgspec structs, dates and paths are understood."""
     import msgspec
 
-    content = msgspec.json.encode(value, enc_hook=_plain, order="deterministic")
+    content = msgspec.json.encode(value, enc_hook=_plain)
     sys.stdout.write(msgspec.json.format(content, indent=2).decode() + "\n")
 
 

@@ -1,0 +1,28 @@
+"""``perennial check``: whether everything can be used as the settings say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+
+def check(
+    config: Config = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs a broker.")] = False,
+    json: Json = False,
+) -> None:
+    """Check settings, rules, templates, secrets, delivery, broker and topics; exit code 2 where something failed."""
+    from stream.readiness import findings
+    from stream.settings import load
+
+    found = list(findings(load(config), offline=offline))
+    if json:
+        print_json([finding._asdict() for finding in found])
+    else:
+        for finding in found:
+            print_line(f"{finding.result:6} {finding.what:8} {finding.says}")
+    if any(finding.result == "failed" for finding in found):
+        raise typer.Exit(2)

@@ -1,0 +1,59 @@
+"""What ``perennial init`` writes: a settings file and templates for each kind of company."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from models.errors import PerennialError
+
+
+class FilesInTheWay(PerennialError):
+    """Files that would be overwritten are there: move them away, or ask for it.
+
+    Parameters
+    ----------
+    paths
+        Of the files, at least one.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        super().__init__(f"{paths[0]}{more} already there; --force replaces what is there")
+
+
+def files(preset: str) -> dict[str, str]:
+    """Relative path to content of each file of a preset."""
+    root = resources.files(__name__) / preset
+    found: dict[str, str] = {}
+
+    def walk(place: Traversable, path: str) -> None:
+        for entry in place.iterdir():
+            inner = f"{path}/{entry.name}".lstrip("/")
+            if entry.is_dir():
+                walk(entry, inner)
+            else:
+                found[inner] = entry.read_text(encoding="utf-8")
+
+    walk(root, "")
+    return dict(sorted(found.items()))
+
+
+def write(preset: str, folder: Path, *, replace: bool = False) -> list[Path]:
+    """Write a preset's files into ``folder``; returns their paths.
+
+    Raises
+    ------
+    FilesInTheWay
+        Where one is there and shall not be replaced; then nothing is written.
+    """
+    targets = {folder / name: content for name, content in files(preset).items()}
+    in_the_way = [path for path in targets if path.exists()]
+    if in_the_way and not replace:
+        raise FilesInTheWay(in_the_way)
+    for path, content in targets.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return list(targets)

@@ -1,0 +1,88 @@
+"""``perennial check`` looks at everything and says what stops something from working."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream import topics
+from stream.broker import EmbeddedBroker
+from stream.readiness import Finding, findings
+from stream.settings import load
+
+
+def looked(folder: Path, text: str, flags: dict[str, Any] | None = None, *, offline: bool = True) -> list[Finding]:
+    (folder / "perennial.yaml").write_text(f"version: 1\n{text}")
+    return list(findings(load(folder / "perennial.yaml", flags, {}), offline=offline))
+
+
+def of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.result, finding.says) for finding in found if finding.what == what]
+
+
+def test_a_bad_rule_fails_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
+    found = looked(tmp_path, "rules: [{name: x, when: {}}]")
+
+    assert of("rules", found)[0][0] == "failed"
+    assert [result for result, _ in of("delivery", found)] == ["ok"]
+
+
+def test_a_missing_secret_fails(tmp_path: Path) -> None:
+    found = looked(tmp_path, "delivery: {unsubscribe_secrets: [{env: NO_SUCH_VARIABLE}]}")
+
+    assert [result for result, _ in of("secrets", found)] == ["failed"]
+    assert "NO_SUCH_VARIABLE" in of("secrets", found)[0][1]
+
+
+def test_live_delivery_without_providers_and_address_fails(tmp_path: Path) -> None:
+    place = tmp_path / "templates" / "x"
+    place.mkdir(parents=True)
+    (place / "text.liquid").write_text("t")
+    (place / "subject.liquid").write_text("s")
+
+    found = looked(tmp_path, "delivery: {mode: live}\nrules: [{name: x, when: {first_purchase: true}}]")
+
+    says = [says for result, says in of("delivery", found) if result == "failed"]
+    assert says[0] == "mode live needs delivery.smtp (for email)"
+    assert says[1].startswith("http.public_url is not set")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+def test_a_broker_with_all_topics_is_found(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    topics.create(broker.connection("ready."), 4)
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "ready."}
+
+    found = looked(tmp_path, "", flags, offline=False)
+
+    assert of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
+    assert of("topics", found) == [("ok", "all 18 are there, the log with 4 partitions")]
+
+
+def test_missing_topics_fail_with_the_command_to_run(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "empty."}
+
+    found = looked(tmp_path, "", flags, offline=False)
+
+    assert of("topics", found)[0][0] == "failed"
+    assert "run: perennial topics create" in of("topics", found)[0][1]
+
+
+def test_the_embedded_broker_taken_for_a_cluster_fails(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    found = looked(tmp_path, "", {"kafka.servers": broker.address}, offline=False)
+
+    assert of("broker", found)[0][0] == "failed"
+    assert "set kafka.embedded: true" in of("broker", found)[0][1]
+
+
+def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> None:
+    found = looked(tmp_path, "", {"kafka.servers": "127.0.0.1:1", "kafka.embedded": True}, offline=False)
+
+    assert of("broker", found) == [("note", "the embedded broker does not run; perennial up starts it")]
