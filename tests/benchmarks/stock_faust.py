@@ -29,6 +29,7 @@ def create_app(servers: str, topic: str, partitions: int, expected: int, answer:
         topic_allow_declare=False,  # the topic is there, and auto-creation is off
         topic_disable_leader=True,
         web_enabled=False,
+        datadir=answer.parent,
         broker_session_timeout=6.0,  # the embedded broker holds a join for half of it
         broker_heartbeat_interval=1.0,
     )
