@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from models.batch import Output
 from models.events import Event, encode_event
 from models.log import Tick, encode_control
 from models.partitioner import partition_of
-from stream.event_log import EventLog, LogUnavailable
+from stream.event_log import Appended, EventLog, LogUnavailable
 from stream.feed.progress import Progress, await_folded
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,9 @@ class Feeder:
     lead_ms
         How far it may be ahead of the slowest fold, simulated milliseconds.
     silence_s
-        For how long nothing may be folded before it gives up.
+        For how long nothing may be folded, or acknowledged, before it gives up.
+    speed
+        Simulated time by wall time; ``None``: as fast as it is folded.
     on_write
         Called after every write with the number of events in it and the simulated time it reached.
     """
@@ -71,6 +74,7 @@ class Feeder:
         tick_ms: int = 600_000,
         lead_ms: int = DAY_MS,
         silence_s: float = 120.0,
+        speed: float | None = None,
         on_write: Callable[[int, int], None] | None = None,
     ) -> None:
         self._log = log
@@ -79,6 +83,8 @@ class Feeder:
         self._tick_ms = tick_ms
         self._lead_ms = lead_ms
         self._silence_s = silence_s
+        self._speed = speed
+        self._began: tuple[float, int] | None = None
         self._on_write = on_write
         self._pending: list[tuple[int, bytes, bytes]] = []
         self._pending_events = 0
@@ -101,10 +107,10 @@ class Feeder:
         await self._log.ensure_clock("feeder")
         await await_folded(self._progress, dict.fromkeys(range(self._partitions), 1), silence_s=self._silence_s)
 
-    async def feed(self, events: Iterable[Event], until: int | None = None) -> None:
+    async def feed(self, events: Iterable[Event], until: int | None = None, *, flush: bool = True) -> None:
         """Write events, in the order given, with the ticks that they pass; then the ticks up to ``until``.
 
-        Returns when everything is acknowledged.
+        Returns when everything is acknowledged; without ``flush``, some may wait for the next call.
         """
         for event in events:
             if self.now is None or event.at >= self.now + self._tick_ms:
@@ -116,31 +122,18 @@ class Feeder:
                 await self.flush()
         if until is not None and (self.now is None or until >= self.now + self._tick_ms):
             await self._pass(until)
-        await self.flush()
+        if flush:
+            await self.flush()
 
     async def reject(self, rejected: list[Output]) -> None:
         """Write dead letters."""
-        while rejected:
-            try:
-                await self._log.write(rejected)
-            except LogUnavailable as error:
-                await self._pause(error)
-            else:
-                return
+        await self._retried(lambda: self._log.write(rejected))
 
     async def flush(self) -> None:
         """Write what is pending, and return when it is acknowledged."""
         if not self._pending:
             return
-        while True:
-            try:
-                # Written again, it may be there twice: ticks do not mind, events are dropped by their id.
-                appended = await self._log.write_at(self._pending)
-            except LogUnavailable as error:
-                await self._pause(error)
-            else:
-                break
-        for place in appended:
+        for place in await self._retried(lambda: self._log.write_at(self._pending)):
             if place.offset >= 0:
                 self._ends[place.partition] = place.offset + 1
         assert self.now is not None
@@ -164,11 +157,23 @@ class Feeder:
             if self._pending and self.now is not None and reached - self._pending_since >= self._lead_ms // _WRITES:
                 await self.flush()
             await self._stay_near(reached)
+            await self._keep_pace(reached)
             if not self._pending:
                 self._pending_since = reached
             key, value = encode_control(Tick(at=reached))
             self._pending += [(partition, key, value) for partition in range(self._partitions)]
             self.now = reached
+
+    async def _keep_pace(self, at: int) -> None:
+        """Wait until the wall clock, sped up, has come to ``at``."""
+        if self._speed is None:
+            return
+        if self._began is None:
+            self._began = (time.monotonic(), at)
+        wait = self._began[0] + (at - self._began[1]) / 1000 / self._speed - time.monotonic()
+        if wait > 0:
+            await self.flush()
+            await asyncio.sleep(wait)
 
     async def _stay_near(self, at: int) -> None:
         """Wait until the slowest fold is within the lead of ``at``."""
@@ -176,6 +181,17 @@ class Feeder:
             mark = self._marks.popleft()
             await await_folded(self._progress, mark.offsets, silence_s=self._silence_s)
 
-    async def _pause(self, error: LogUnavailable) -> None:
-        logger.warning("%s", error)
-        await asyncio.sleep(_RETRY_S)
+    async def _retried(self, write: Callable[[], Awaitable[list[Appended]]]) -> list[Appended]:
+        """Write until it is acknowledged; what was written before stays, and its repeat does not matter.
+
+        Ticks may repeat, and events are dropped by their ids.
+        """
+        given_up = time.monotonic() + self._silence_s
+        while True:
+            try:
+                return await write()
+            except LogUnavailable as error:
+                if time.monotonic() > given_up:
+                    raise
+                logger.warning("%s", error)
+                await asyncio.sleep(_RETRY_S)
