@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,10 +71,14 @@ class Twilio:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                auth=aiohttp.BasicAuth(self._settings.account, self._settings.token),
+                headers={"Authorization": _basic(self._settings.account, self._settings.token)},
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             )
         return self._session
+
+
+def _basic(account: str, token: str) -> str:
+    return "Basic " + b64encode(f"{account}:{token}".encode()).decode("ascii")
 
 
 async def _content(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Messages to deliver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from models.engage.messages import Message, message_id
+
+NOW = 1_700_000_000_000
+LINK = "https://events.example.com/v1/unsubscribe?token=" + "x" * 160
+
+
+def letter(number: int = 0, **changed: object) -> Message:
+    """Make a live marketing e-mail."""
+    made = Message(
+        id=message_id("u1", "win_back", f"m{number}", NOW),
+        user="u1",
+        rule="win_back",
+        category="marketing",
+        channel="email",
+        to=f"u{number}@example.com",
+        subject="Grüße, Ada",
+        text="Schöne Grüße\n" + "lang " * 300 + "\n.\nEnde\n",
+        html="<p>Schöne Grüße</p>",
+        why="churn risk rose",
+        at=NOW,
+        expires=NOW + 86_400_000,
+        origin="live",
+    )
+    return msgspec.structs.replace(made, **changed)
+
+
+def text_message(**changed: object) -> Message:
+    """Make a live marketing SMS."""
+    sms = letter(channel="sms", to="+4930901820", subject="", text="Hello Ada\n", html=None)
+    return msgspec.structs.replace(sms, **changed)
+
+
+def files(folder: Path) -> list[str]:
+    """Names of what lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())

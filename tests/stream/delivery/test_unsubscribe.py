@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.delivery.unsubscribe import InvalidToken, Signer, Unsubscription, secret_of
+
+KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
+NOW = 1_700_000_000_000
+SIGNER = Signer([KEY], "https://events.example.com/", lifetime=1000)
+
+
+@given(user=st.text(min_size=1, max_size=200))
+def test_a_token_gives_back_who_and_which_channel(user: str) -> None:
+    assert SIGNER.verify(SIGNER.token(user, "sms", NOW), NOW) == Unsubscription(user, "sms", NOW + 1000)
+
+
+@given(position=st.integers(min_value=0, max_value=59), letter=st.sampled_from("abcXYZ019-_."))
+def test_a_token_that_was_altered_is_refused(position: int, letter: str) -> None:
+    token = SIGNER.token("u1", "email", NOW)
+    at = position % len(token)
+    if token[at] == letter:
+        return
+    altered = token[:at] + letter + token[at + 1 :]
+    try:
+        said = SIGNER.verify(altered, NOW)
+    except InvalidToken:
+        return
+    # base64 leaves the last character of a group some freedom: then it must say the same
+    assert said == SIGNER.verify(token, NOW)
+
+
+@pytest.mark.parametrize("token", ["", ".", "a", "a.b", "ä.ö", "x" * 5000, "AAAA.AAAA\n"])
+def test_what_is_no_token_is_refused(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        SIGNER.verify(token, NOW)
+
+
+def test_a_token_expires() -> None:
+    token = SIGNER.token("u1", "email", NOW)
+
+    assert SIGNER.verify(token, NOW + 999).user == "u1"
+    with pytest.raises(InvalidToken, match="too old"):
+        SIGNER.verify(token, NOW + 1000)
+
+
+def test_a_token_of_another_secret_is_refused() -> None:
+    with pytest.raises(InvalidToken):
+        SIGNER.verify(Signer([OTHER], "https://x").token("u1", "email", NOW), NOW)
+
+
+def test_while_a_secret_is_replaced_links_of_both_work() -> None:
+    rotated = Signer([OTHER, KEY], "https://events.example.com", lifetime=1000)
+
+    assert rotated.verify(SIGNER.token("u1", "email", NOW), NOW).user == "u1"
+    assert Signer([OTHER], "https://x").verify(rotated.token("u1", "email", NOW), NOW).user == "u1"
+
+
+def test_a_link_needs_no_escaping_in_html() -> None:
+    link = SIGNER.link("Ada & <Eve>", "email", NOW)
+
+    assert link.startswith("https://events.example.com/v1/unsubscribe?token=")
+    assert not set(link) & set("&<>\"' ")
+
+
+@pytest.mark.parametrize("keys", [[], [b"short"], [KEY, b"short"]])
+def test_a_weak_secret_is_refused(keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        Signer(keys, "https://x")
+
+
+def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "secret"
+
+    made = secret_of(path)
+
+    assert secret_of(path) == made
+    assert len(made) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["secret"]
