@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from models.events import Event, decode_event
+from models.log import is_control
+from stream import topics
+from stream.broker import EmbeddedBroker
+from stream.cli import run
+from stream.event_log import EventLog
+from tests.stream.reading import read_until
+
+PREFIX = "send."
+
+
+@pytest.fixture(scope="module")
+def installation(embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings of an installation whose topics are there."""
+    topics.create(embedded_broker.connection(PREFIX), 4)
+    file = tmp_path_factory.mktemp("send") / "perennial.yaml"
+    file.write_text(
+        f"version: 1\nkafka: {{servers: '{embedded_broker.address}', embedded: true, prefix: {PREFIX}}}\n"
+        "http: {port: 0}\nmetrics: {collector: 0}\n"
+    )
+    return file
+
+
+def sent(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = run(["send", *arguments, "--json"])
+    return code, orjson.loads(capsys.readouterr().out)
+
+
+def test_an_event_is_acknowledged_with_its_id_and_place(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    event = '{"type":"click","user":"u1","item":"sku1","messageId":"m1"}'
+
+    code, said = sent(capsys, event, "--config", str(installation))
+
+    (one,) = said["sent"]
+    assert code == 0
+    assert (one["id"], one["user"], one["type"]) == ("m1", "u1", "click")
+    assert one["offset"] >= 1  # the log's clock stands before it
+
+
+def test_text_says_where_it_stands(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["send", '{"type":"page","userId":"u1","messageId":"m7"}', "--config", str(installation)]) == 0
+
+    assert "sent m7 (page_view of u1): partition " in capsys.readouterr().out
+
+
+def test_lines_from_standard_input_are_sent_and_bad_ones_named(
+    installation: Path,
+    embedded_broker: EmbeddedBroker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = ['{"type":"click","user":"in","id":"a"}', "", "nonsense", '{"type":"click","user":5}']
+    lines += ['{"userId":"in","messageId":"b","type":"track","event":"Own"}']
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+
+    code = run(["send", "-", "--config", str(installation), "--test"])
+
+    errors = capsys.readouterr().err
+    assert code == 2
+    assert "line 3: found" in errors
+    assert "line 4: user: found 5; allowed: a string" in errors
+    events = [event for event in in_the_log(embedded_broker, 2) if event.user == "in"]
+    assert [(event.id, event.origin) for event in events] == [("a", "test"), ("b", "test")]
+
+
+def in_the_log(broker: EmbeddedBroker, users: int) -> list[Event]:
+    def enough(found: list[ConsumerRecord]) -> bool:
+        return [record.key for record in found].count(b"in") == users
+
+    records = asyncio.run(read_until(broker.connection(PREFIX), "events", enough))
+    return [decode_event(record.value or b"") for record in records if not is_control(record.key)]
+
+
+def test_what_is_no_event_is_one_line_and_needs_no_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    nowhere = tmp_path / "perennial.yaml"
+    nowhere.write_text("version: 1\nkafka: {servers: '127.0.0.1:1'}\n")
+
+    code = run(["send", '{"type":"click","user":"u1","at":1700000000}', "--config", str(nowhere)])
+
+    assert code == 2
+    assert capsys.readouterr().err == (
+        "perennial: at: found 1700000000; allowed: milliseconds since the epoch; this looks like seconds: "
+        "did you mean 1700000000000?\n"
+    )
+
+
+def test_a_broker_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    nowhere = tmp_path / "perennial.yaml"
+    nowhere.write_text("version: 1\nkafka: {servers: '127.0.0.1:1'}\n")
+
+    code = run(["send", '{"type":"click","user":"u1"}', "--config", str(nowhere)])
+
+    assert code == 2
+    assert "127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_a_door_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["send", '{"type":"click","user":"u1"}', "--http", "http://127.0.0.1:1"])
+
+    assert code == 2
+    assert "no HTTP door answers at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+@contextmanager
+def collector(installation: Path) -> Iterator[str]:
+    """The HTTP door as a process of its own; gives its address."""
+    command = [sys.executable, "-m", "stream.cli", "collector", "--config", str(installation)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_the_door_as_a_process_takes_what_send_sends_and_ends_when_told(
+    installation: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f'{{"type":"click","user":"u{i}","id":"http{i}"}}' for i in range(700)]
+    with collector(installation) as address:
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+        code, said = sent(capsys, "-", "--http", address)
+
+    assert code == 0
+    assert [one["id"] for one in said["sent"]] == [f"http{i}" for i in range(700)]
+    assert {one["partition"] for one in said["sent"]} == {0, 1, 2, 3}
+
+
+def test_the_door_refuses_a_log_that_a_replay_feeds(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    connection = embedded_broker.connection("fed.")
+    topics.create(connection, 1)
+
+    async def feed() -> None:
+        async with EventLog(connection, 1) as log:
+            await log.ensure_clock("feeder")
+
+    asyncio.run(feed())
+    file = tmp_path / "perennial.yaml"
+    file.write_text(
+        f"version: 1\nkafka: {{servers: '{embedded_broker.address}', embedded: true, prefix: fed., partitions: 1}}\n"
+    )
+
+    for command in (["collector", "--port", "0"], ["send", '{"type":"click","user":"u1"}']):
+        ended = subprocess.run(
+            [sys.executable, "-m", "stream.cli", *command, "--config", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert "is fed by a replay or a simulation" in ended.stderr
+        assert "Traceback" not in ended.stderr
