@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -15,6 +16,7 @@ from typing import Literal
 from models.errors import PerennialError
 from stream import configuration, topics
 from stream.broker import EmbeddedBroker
+from stream.event_log import ClockName, EventLog
 from stream.settings import Settings, load
 from stream.supervisor import Program, Supervisor, perennial
 
@@ -49,7 +51,12 @@ class Installation:
 
 @contextmanager
 def running(
-    settings: Settings, parts: Sequence[Part], *, broker_port: int | None = None, logs: Path | None = None
+    settings: Settings,
+    parts: Sequence[Part],
+    *,
+    clock: ClockName = "wall",
+    broker_port: int | None = None,
+    logs: Path | None = None,
 ) -> Iterator[Installation]:
     """Start broker (where it is the embedded one), topics, configuration and parts; stop all at the end.
 
@@ -59,6 +66,8 @@ def running(
         Of the installation.
     parts
         Which processes, beside the broker.
+    clock
+        Of the log: ``feeder`` for one that a replay or a simulation feeds.
     broker_port
         Of the embedded broker; ``None`` takes a free one.
     logs
@@ -73,7 +82,7 @@ def running(
             flags = {**settings.flags, "kafka.servers": broker.address, "kafka.embedded": True}
             settings = load(settings.file, flags)
         topics.create(settings.connection(), settings.partitions, settings.replication_factor)
-        configuration.apply(settings)
+        asyncio.run(_open_log(settings, clock))
         programs = [
             Program(
                 name=part, argv=perennial(part), env=settings.environment(), log=logs / f"{part}.log", stop_within=15.0
@@ -82,6 +91,13 @@ def running(
         ]
         supervisor = stack.enter_context(Supervisor(programs))
         yield Installation(settings, supervisor, broker, logs)
+
+
+async def _open_log(settings: Settings, clock: ClockName) -> None:
+    connection = settings.connection()
+    async with EventLog(connection, settings.partitions) as log:
+        await log.ensure_clock(clock)
+    await configuration.publish(connection, configuration.configuration(settings))
 
 
 def own_ports() -> dict[str, int]:
