@@ -78,13 +78,11 @@ def _csv_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, A
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, _Mistake(str(error))
+            yield reader.reader.line_num, _Mistake(str(error))
             continue
         if None in row:
-            yield (
-                reader.line_num,
-                _Mistake(f"{len(reader.fieldnames or ()) + len(row[None])} values, more than columns"),
-            )
+            count = len(reader.fieldnames or ()) + len(row[None])
+            yield reader.line_num, _Mistake(f"found {count} values; allowed: one for each column")
             continue
         given = {name: value.strip() for name, value in row.items() if value is not None and value.strip()}
         if "categories" in given:

@@ -20,12 +20,11 @@ def recommend(
     from urllib.parse import quote
 
     from stream.lookup.client import ask_json
+    from stream.lookup.workers import addresses
     from stream.settings import load
 
-    settings = load(config)
-    address = f"http://{settings.worker.host}:{settings.worker.port}"
     path = f"/v1/users/{quote(user, safe='')}/recommendations?k={k}"
-    answer = asyncio.run(ask_json([address], path))
+    answer = asyncio.run(ask_json(addresses(load(config)), path))
     if json:
         print_json(answer)
         return

@@ -1,0 +1,134 @@
+"""Known answers: a checkerboard falls into two halves; the numpy fold-in is the torch half-sweep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+from models.recommend.factors import fit_factors, fit_items
+from models.recommend.model import FactorModel, Hyperparameters, model_of
+from models.recommend.recommender import Recommender
+
+SIZE = 50
+DEVICES = [
+    torch.device("cpu"),
+    pytest.param(
+        torch.device("cuda"),
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")],
+    ),
+]
+HYPER = Hyperparameters(dimensions=6, regularization=0.02, trend=0.0)
+
+
+def checkerboard() -> csr_array:
+    """Even users like even items, odd users odd ones, but nobody has met the item of the own number yet."""
+    users, items = np.indices((SIZE, SIZE))
+    likes = ((users + items) % 2 == 0).astype(np.float32)
+    np.fill_diagonal(likes, 0)
+    return csr_array(likes)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_held_out_item_of_a_checkerboard_is_found_for_every_user(device: torch.device) -> None:
+    likes = checkerboard()
+    factors = fit_factors(likes, HYPER, device=device)
+    scores = factors.users @ factors.items.T
+    scores[likes.toarray() > 0] = -np.inf
+
+    assert scores.argmax(axis=1).tolist() == list(range(SIZE))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_same_seed_gives_the_same_factors(device: torch.device) -> None:
+    first, second = (fit_factors(checkerboard(), HYPER, device=device) for _ in range(2))
+
+    assert np.array_equal(first.items, second.items)
+
+
+def ragged(seed: int = 3) -> csr_array:
+    """Rows of very different lengths, some empty; different confidences."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((40, 60)) * (rng.random((40, 60)) < rng.random((40, 1)) ** 3)
+    dense[5] = 0
+    dense[:, 7] = 0
+    return csr_array(dense.astype(np.float32))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_folding_a_user_in_gives_the_factors_that_training_gives(device: torch.device) -> None:
+    confidence = ragged()
+    factors = fit_factors(confidence, HYPER, device=device)
+    model = model_of([str(item) for item in range(60)], factors.items, np.ones(60, np.float32), HYPER)
+    recommender = Recommender(model)
+
+    for user in range(confidence.shape[0]):
+        rows = slice(confidence.indptr[user], confidence.indptr[user + 1])
+        items, weights = confidence.indices[rows].astype(np.intp), confidence.data[rows]
+        folded = recommender.user_vector(items, weights)
+        assert folded == pytest.approx(factors.users[user], abs=2e-4)
+
+
+def loss(confidence: csr_array, users: np.ndarray, items: np.ndarray, hyper: Hyperparameters) -> float:
+    """Compute what training minimizes, with dense matrices in double precision."""
+    c, scores = confidence.toarray().astype(np.float64), users.astype(np.float64) @ items.T.astype(np.float64)
+    counts = c.shape
+    ridge = [
+        hyper.regularization * (c.sum(axis=1 - side) + hyper.unobserved * counts[1 - side]) ** hyper.exponent
+        for side in (0, 1)
+    ]
+    return float(
+        (c * (1 - scores) ** 2).sum()
+        + hyper.unobserved * (scores**2).sum()
+        + (ridge[0] * (users**2).sum(axis=1)).sum()
+        + (ridge[1] * (items**2).sum(axis=1)).sum()
+    )
+
+
+def test_every_sweep_lowers_the_loss() -> None:
+    confidence = ragged()
+    losses = []
+    for epochs in (1, 2, 4, 8):
+        hyper = Hyperparameters(dimensions=6, regularization=0.02, epochs=epochs)
+        factors = fit_factors(confidence, hyper, device=torch.device("cpu"))
+        losses.append(loss(confidence, factors.users, factors.items, hyper))
+
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_progress_is_told_after_each_sweep_and_an_exception_ends_training() -> None:
+    told: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit_factors(checkerboard(), HYPER, progress=progress)
+
+    assert told == [(1, HYPER.epochs), (2, HYPER.epochs)]
+
+
+def test_training_goes_on_from_known_factors_and_learns_new_items() -> None:
+    likes = checkerboard()
+    start = fit_items(likes, HYPER)
+    start[3] = 0.0  # a new item
+    model = model_of(
+        [str(item) for item in range(SIZE)], fit_items(likes, HYPER, start=start), np.ones(SIZE, np.float32), HYPER
+    )
+    liked = np.flatnonzero(likes[[3]].toarray()[0])
+    scores = model.factors @ Recommender(model).user_vector(liked, np.ones(len(liked), np.float32))
+    scores[liked] = -np.inf
+
+    assert scores.argmax() == 3
+
+
+def test_what_is_no_number_is_not_hidden() -> None:
+    likes = checkerboard()
+    likes.data[0] = np.nan
+    items = fit_items(likes, HYPER)
+    model: FactorModel = model_of([str(item) for item in range(SIZE)], items, np.ones(SIZE, np.float32), HYPER)
+
+    assert not model.finite
