@@ -16,6 +16,13 @@ from stream.connection import SaslMechanism
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port, 0 to 65535 (0 takes a free one)")]
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
+Servers = Annotated[
+    str,
+    Meta(
+        pattern=r"^\s*[^\s,]+:[0-9]{1,5}(\s*,\s*[^\s,]+:[0-9]{1,5})*\s*$",
+        description="host:port, several separated by commas",
+    ),
+]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +98,7 @@ class Kafka(_Section, frozen=True, kw_only=True):
         See there.
     """
 
-    servers: Annotated[str, Meta(min_length=1)] | None = None
+    servers: Servers | None = None
     embedded: bool | None = None
     prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="letters, digits, . _ -")] = (
         "perennial."

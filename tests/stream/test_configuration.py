@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from models.engage.configuration import Configuration, decode
 from models.log import Use, decode_control
 from stream import topics
-from stream.broker import EmbeddedBroker
 from stream.configuration import NAME, Applied, apply, configuration, newest_use, publish, read_templates
 from stream.connection import Connection
 from stream.restore import read_compacted
 from stream.settings import Settings, load
 from stream.sources import InvalidSettings
+from tests.brokers import Cluster
 
 RULES = "rules:\n  - name: win_back\n    when: {churn_risk: {crosses: 0.7}}\n"
 
@@ -71,17 +70,10 @@ def test_what_is_wrong_with_a_rule_names_its_line(tmp_path: Path) -> None:
         configuration(settings)
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
-
-
 @pytest.fixture
-def connection(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Connection:
-    connection = broker.connection(prefix=f"{request.node.name}.")
-    topics.create(connection, partitions=4)
-    return connection
+def connection(cluster: Cluster) -> Connection:
+    topics.create(cluster.connection, partitions=4)
+    return cluster.connection
 
 
 async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
@@ -128,9 +120,10 @@ async def test_the_same_again_keeps_its_version_and_completes_what_was_cut_short
     assert await uses(connection) == [[(1, "Europe/Berlin")] * 2] * 4
 
 
-def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, broker: EmbeddedBroker) -> None:
+def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:
     written(tmp_path, RULES, win_back__subject="s", win_back__text="t")
-    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "one_call."}
+    reached = embedded.connection
+    flags = {"kafka.servers": reached.servers, "kafka.embedded": True, "kafka.prefix": reached.prefix}
     settings = load(tmp_path / "perennial.yaml", flags, {})
     topics.create(settings.connection(), settings.partitions)
 

@@ -80,6 +80,7 @@ def test_the_file_here_is_found_and_the_environment_can_name_another(folder: Pat
             "kafka:\n  sevrers: x",
             "session_timeout, tls, sasl (did you mean servers?)",
         ),
+        ("kafka: {servers: kafka}", "kafka.servers: found 'kafka'; allowed: host:port, several separated by commas"),
         ("delivry: {}", "perennial.yaml:2: delivry: found 'delivry'; allowed: one of version, folder, kafka, http, "),
         (
             "delivery: {mode: lvie}",

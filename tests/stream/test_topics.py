@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from stream.broker import EmbeddedBroker
 from stream.connection import Connection
 from stream.topics import (
     TOPICS,
@@ -19,17 +16,12 @@ from stream.topics import (
     require_topics,
     topic,
 )
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
+from tests.brokers import Cluster
 
 
 @pytest.fixture
-def connection(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Connection:
-    return broker.connection(prefix=f"{request.node.name}.")
+def connection(cluster: Cluster) -> Connection:
+    return cluster.connection
 
 
 def test_names_are_unique() -> None:
@@ -77,7 +69,8 @@ def test_nothing_starts_on_missing_topics_and_the_command_is_named(connection: C
 
 def test_nothing_starts_on_other_partitions_and_create_does_not_touch_them(connection: Connection) -> None:
     with admin(connection) as client:
-        client.create_topics({connection.topic("events"): {"num_partitions": 3, "replication_factor": 1}})
+        made = {connection.topic("events"): {"num_partitions": 3, "replication_factor": 1}}
+        client.create_topics(made, wait_for_metadata=True)
 
     with pytest.raises(TopicsNotReady, match=r"events has 3 partitions, should have 4"):
         require_topics(connection, partitions=4)
@@ -90,7 +83,7 @@ def test_nothing_starts_on_other_partitions_and_create_does_not_touch_them(conne
 def test_state_that_would_be_deleted_stops_the_start(connection: Connection) -> None:
     with admin(connection) as client:
         options = {"num_partitions": 4, "replication_factor": 1, "configs": {"cleanup.policy": "delete"}}
-        client.create_topics({connection.topic("profiles"): options})
+        client.create_topics({connection.topic("profiles"): options}, wait_for_metadata=True)
     create(connection, partitions=4)
 
     with pytest.raises(TopicsNotReady, match=r"profiles has cleanup\.policy=delete, should have compact"):
@@ -100,9 +93,8 @@ def test_state_that_would_be_deleted_stops_the_start(connection: Connection) -> 
 def test_a_longer_retention_is_shown_and_does_not_stop_the_start(connection: Connection) -> None:
     with admin(connection) as client:
         configs = {"cleanup.policy": "delete", "retention.ms": "1"}
-        client.create_topics(
-            {connection.topic("signals"): {"num_partitions": 4, "replication_factor": 1, "configs": configs}}
-        )
+        made = {connection.topic("signals"): {"num_partitions": 4, "replication_factor": 1, "configs": configs}}
+        client.create_topics(made, wait_for_metadata=True)
     create(connection, partitions=4)
 
     require_topics(connection, partitions=4)
