@@ -39,7 +39,7 @@ class Unobserved:
     def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
         """Do nothing."""
 
-    def failed(self, lane: Lane, error: Exception) -> None:
+    def failed(self, lane: Lane, error: BaseException) -> None:
         """Do nothing."""
 
 

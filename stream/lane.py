@@ -49,7 +49,7 @@ class Observer(Protocol):
     def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
         """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
 
-    def failed(self, lane: Lane, error: Exception) -> None:
+    def failed(self, lane: Lane, error: BaseException) -> None:
         """Hear that a life of the lane ended."""
 
 
@@ -199,13 +199,22 @@ class Lane:
                 await self._allowed.wait()
                 self._around.fenced(self)
                 return
-            except Exception as error:
-                self.failures += 1
-                self._around.observer.failed(self, error)
-                pause = min(BACKOFF_S[0] * 2 ** (self.failures - 1), BACKOFF_S[1])
-                expected = isinstance(error, KafkaError | OSError | TimeoutError)
-                log.warning("%s: begins anew in %.1f s after %r", self._name, pause, error, exc_info=not expected)
-                await asyncio.sleep(pause)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                await self._recover(error)  # aiokafka cancels tasks of its own, and awaits them
+            except Exception as error:  # noqa: BLE001 - any other failure begins a new life with what is committed
+                await self._recover(error)
+
+    async def _recover(self, error: BaseException) -> None:
+        self.failures += 1
+        self._around.observer.failed(self, error)
+        pause = min(BACKOFF_S[0] * 2 ** min(self.failures - 1, 10), BACKOFF_S[1])
+        expected = isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError)
+        trace = None if expected else error
+        log.warning("%s: begins anew in %.1f s after %r", self._name, pause, error, exc_info=trace)
+        await asyncio.sleep(pause)
 
     async def _live(self) -> None:
         committer = self._committer = self._new_committer()

@@ -24,7 +24,7 @@ class MetricsObserver:
         if records:
             metrics.observe("batch_records", float(records), lane.topic)
 
-    def failed(self, lane: Lane, error: Exception) -> None:
+    def failed(self, lane: Lane, error: BaseException) -> None:
         """Count the end of a lane's life."""
         metrics.increment("lane_failures", lane.topic, type(error).__name__)
         metrics.increment("transactions", lane.topic, "aborted")

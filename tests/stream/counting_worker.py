@@ -1,20 +1,42 @@
-"""A worker process that counts: ``python -m tests.stream.counting_worker SERVERS PREFIX TRANSACTIONS SESSION_S``."""
+"""A counting worker: ``python -m tests.stream.counting_worker SERVERS PREFIX TRANSACTIONS SESSION_S [THINK_S]``.
+
+With ``THINK_S`` its agent thinks so long over every batch, and says so.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
+from models.batch import Batch, Outputs, Restored
 from stream.app import create_app, run_worker
 from stream.connection import Connection
-from tests.stream.counting import COUNTING
+from stream.edge import Agent
+from tests.stream.counting import COUNTING, count
+
+log = logging.getLogger("thinker")
 
 
 def main() -> None:
-    servers, prefix, transactions, session_s = sys.argv[1:5]
+    servers, prefix, transactions, session_s, *think = sys.argv[1:]
     connection = Connection(
         servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
     )
-    run_worker(create_app("count", connection, [COUNTING]))
+
+    def thinking(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for outputs in count(restored)(batches):
+                log.info("thinking over %d records", len(outputs.records))
+                await asyncio.sleep(float(think[0]))
+                yield outputs
+
+        return agent
+
+    edge = replace(COUNTING, agent=thinking) if think else COUNTING
+    run_worker(create_app("count", connection, [edge]))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Partition:
     outputs: list[Output] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     owners: int = 0
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     stopped: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -146,7 +146,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.committed_records = 0
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self.counts: dict[tuple[str, ...], float] = {}
         self._changed = asyncio.Condition()
         self.commits = 0
@@ -158,7 +158,7 @@ class Recorder:
         self.counts.update(outputs.counts)
         self.happened.set()
 
-    def failed(self, lane: Lane, error: Exception) -> None:
+    def failed(self, lane: Lane, error: BaseException) -> None:
         self.errors.append(error)
         self.happened.set()
 

@@ -126,8 +126,12 @@ async def test_a_batch_that_yields_nothing_is_passed_by_itself_when_nothing_more
     assert (bench.partition.memo, bench.partition.outputs) == (b"kept", [])
 
 
-@pytest.mark.parametrize("error", [KafkaError("refused"), OSError("gone"), ValueError("a bug")])
-async def test_after_a_failed_commit_a_new_life_begins_with_what_is_committed(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [KafkaError("refused"), OSError("gone"), ValueError("a bug"), asyncio.CancelledError("by aiokafka itself")],
+    ids=repr,
+)
+async def test_after_a_failed_commit_a_new_life_begins_with_what_is_committed(error: BaseException) -> None:
     before = Partition(failures=[error])
     async with Bench(COUNTING, [record(offset) for offset in range(5)], before) as bench:
         await bench.until(lambda: bench.partition.position == 5)
