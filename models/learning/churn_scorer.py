@@ -45,7 +45,7 @@ class ChurnWeights(msgspec.Struct, frozen=True, kw_only=True):
     hinges
         Inputs besides the features.
     mean, std
-        The scaler's moments, one of each an input; an input that never varied has ``std`` 0 and counts as 0.
+        The scaler's moments, one of each an input; where ``std`` is 0 the input counts as 0.
     weights, intercept
         Of the logistic regression on scaled inputs.
     examples
@@ -62,7 +62,7 @@ class ChurnWeights(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[float, ...]
     intercept: float
     examples: int = 0
-    quality: dict[str, float | None] = {}
+    quality: dict[str, int | float | None] = {}
 
 
 _encoder = msgspec.json.Encoder()

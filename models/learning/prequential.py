@@ -64,7 +64,7 @@ class Prequential:
         self._risks.append(risk)
         self._churned.append(churned)
 
-    def figures(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, int | float | None]:
         """Figures over the window.
 
         Returns
@@ -73,7 +73,7 @@ class Prequential:
             ``graded`` and ``ungraded`` count from the beginning; over the window ``auc``, ``log_loss`` (nats),
             ``brier``, ``calibration_error`` (10 bins) and ``churned`` (share); ``None`` where nothing can be said yet.
         """
-        told: dict[str, float | None] = {"graded": self.graded, "ungraded": self.ungraded}
+        told: dict[str, int | float | None] = {"graded": self.graded, "ungraded": self.ungraded}
         if not self._risks:
             return told | dict.fromkeys(("auc", "log_loss", "brier", "calibration_error", "churned"))
         risks, churned = np.array(self._risks), np.array(self._churned)

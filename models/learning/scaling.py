@@ -1,11 +1,18 @@
-"""River's running scaler as plain numbers, and back."""
+"""River's running moments as plain numbers, and the scaling that learners and scorers share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from river.preprocessing import StandardScaler
+
+FLOOR = 0.05
+"""Added to each variance. A feature that hardly varied so far, such as recency beyond what anybody could reach yet,
+would else be blown up by the first user who has it: measured on a young shop, AUC .77 without, .80 with."""
+
+_Name = TypeVar("_Name", str, int)
 
 
 class Moments(msgspec.Struct, array_like=True, frozen=True):
@@ -17,6 +24,12 @@ class Moments(msgspec.Struct, array_like=True, frozen=True):
         Rows.
     mean, variance
         Running, of the population; one of each an input.
+
+    Examples
+    --------
+    >>> scaler = make_scaler(Moments(4, (2.0,), (0.95,)), ("orders",))
+    >>> scale(scaler, {"orders": 3.0})
+    {'orders': 1.0}
     """
 
     count: int
@@ -25,11 +38,17 @@ class Moments(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviations, 0 for what never varied; the very power that river takes."""
-        return tuple(v**0.5 if v else 0.0 for v in self.variance)
+        """What a deviation from the mean is divided by."""
+        return tuple(float((v + FLOOR) ** 0.5) for v in self.variance)
 
 
-def take_moments(scaler: StandardScaler, names: Sequence[str] | Sequence[int]) -> Moments:
+def scale(scaler: StandardScaler, inputs: Mapping[_Name, float]) -> dict[_Name, float]:
+    """Give inputs in (floored) standard deviations from their running means."""
+    means, variances = scaler.means, scaler.vars
+    return {name: (value - means[name]) / (variances[name] + FLOOR) ** 0.5 for name, value in inputs.items()}
+
+
+def take_moments(scaler: StandardScaler, names: Sequence[_Name]) -> Moments:
     """Numbers of a scaler; zeros for inputs that it has not seen."""
     return Moments(
         count=max((scaler.counts[name] for name in names), default=0),
@@ -38,7 +57,7 @@ def take_moments(scaler: StandardScaler, names: Sequence[str] | Sequence[int]) -
     )
 
 
-def make_scaler(moments: Moments, names: Sequence[str] | Sequence[int]) -> StandardScaler:
+def make_scaler(moments: Moments, names: Sequence[_Name]) -> StandardScaler:
     """Make a scaler that goes on where the numbers were taken."""
     scaler = StandardScaler()
     if moments.count:

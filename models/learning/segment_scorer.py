@@ -23,7 +23,7 @@ class SegmentCentres(msgspec.Struct, frozen=True, kw_only=True):
     axes
         Positions in the row that the clusters look at.
     mean, std
-        The scaler's moments, one of each an axis; an axis that never varied has ``std`` 0 and counts as 0.
+        The scaler's moments, one of each an axis; where ``std`` is 0 the axis counts as 0.
     centres
         In scaled space: one list a cluster, one number an axis.
     names

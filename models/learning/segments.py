@@ -19,7 +19,7 @@ from models.errors import InvalidEvent
 from models.learning.examples import SegmentExample, fingerprint
 from models.learning.naming import AXES, name_centres
 from models.learning.publication import Publication
-from models.learning.scaling import Moments, make_scaler, take_moments
+from models.learning.scaling import Moments, make_scaler, scale, take_moments
 from models.learning.sealed import seal, unseal
 from models.learning.segment_scorer import SegmentCentres, SegmentScorer
 
@@ -219,8 +219,7 @@ class SegmentLearner:
         self._far, self._far_weight = state.far, state.far_weight
 
     def _scaled(self, looked_at: Sequence[float]) -> Point:
-        point: Point = self._scaler.transform_one(dict(zip(self._inputs, looked_at, strict=True)))
-        return point
+        return scale(self._scaler, dict(zip(self._inputs, looked_at, strict=True)))
 
     def _centres(self) -> tuple[tuple[float, ...], ...]:
         return tuple(tuple(float(centre[i]) for i in self._inputs) for centre in self._model.centers.values())
