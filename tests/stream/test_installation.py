@@ -18,6 +18,7 @@ from stream.installation import Installation, await_folding, own_ports, running
 from stream.lookup.client import UnknownUser, ask_json
 from stream.lookup.workers import addresses
 from stream.settings import load
+from tests.brokers import ApacheKafka
 
 FILE = """
 version: 1
@@ -30,15 +31,19 @@ rules:
 """
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    flags: dict[str, Any] = dict(own_ports())
+    if request.param == "kafka":
+        broker: ApacheKafka = request.getfixturevalue("kafka_broker")
+        flags |= {"kafka.servers": broker.address, "kafka.prefix": "house.", "kafka.partitions": 4}
     home = tmp_path_factory.mktemp("shop")
     (home / "perennial.yaml").write_text(FILE)
     template = home / "templates" / "first_purchase"
     template.mkdir(parents=True)
     (template / "subject.liquid").write_text("Thank you, {{ first_name }}")
     (template / "text.liquid").write_text("Your first order is on its way.")
-    with running(load(home / "perennial.yaml", own_ports()), ("worker",)) as started:
+    with running(load(home / "perennial.yaml", flags), ("worker",)) as started:
         await_folding(started)
         yield started
 
