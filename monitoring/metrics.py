@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple
 from wsgiref.simple_server import WSGIServer
@@ -86,8 +88,6 @@ DECLARED: tuple[Declared, ...] = (
     # The fold.
     Declared("events_folded", "counter", "Events applied to a user's state.", ("type",)),
     Declared("events_duplicate", "counter", "Events ignored because the user's state has seen their messageId."),
-    Declared("events_late", "counter", "Events whose own time was behind the user's newest event."),
-    Declared("fold_seconds", "histogram", "Folding one batch, without input and output, seconds."),
     Declared("timers_fired", "counter", "Timers that came due, by name.", ("timer",)),
     Declared("signals", "counter", "Signals emitted, by kind (segment_entered, churn_risk ...).", ("kind",)),
     Declared(
@@ -97,14 +97,19 @@ DECLARED: tuple[Declared, ...] = (
     Declared("interactions", "counter", "User-item interactions emitted for the retrainer."),
     Declared("examples_emitted", "counter", "Training examples emitted with their label.", ("model",)),
     Declared("examples_ungraded", "counter", "Of those, examples taken before any version was in use.", ("model",)),
-    Declared("examples_evicted", "counter", "Open examples given up because a user held too many.", ("model",)),
-    Declared("users", "gauge", "Users held in memory.", ("partition",)),
-    Declared("version_in_use", "gauge", "Version that the fold uses, by name (configuration, churn ...).", ("name",)),
+    Declared("users", "gauge", "Users held in memory, and the few records of the lane itself.", ("partition",)),
+    Declared(
+        "version_in_use",
+        "gauge",
+        "Version in use, the lowest of the partitions, by name (configuration, churn ...).",
+        ("name",),
+    ),
     # Lanes: `topic` is the logical name of what the lane reads.
     Declared("transactions", "counter", "Transactions of a lane: committed or aborted.", ("topic", "outcome")),
     Declared(
         "commit_seconds", "histogram", "From the first output to the commit's acknowledgement, seconds.", ("topic",)
     ),
+    Declared("think_seconds", "histogram", "From a batch handed to the agent to what it yielded, seconds.", ("topic",)),
     Declared("batch_records", "histogram", "Records committed in one transaction.", ("topic",), SIZES),
     Declared(
         "event_to_commit_seconds",
@@ -133,19 +138,17 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "deliveries",
         "counter",
-        "Outcomes of delivery: sent, failed, retried, dropped, unknown ...",
+        "Outcomes of delivery: sent, failed, rejected, expired, unknown, duplicate.",
         ("channel", "status"),
         initial=[(channel, status) for channel in ("email", "sms") for status in ("sent", "failed", "unknown")],
     ),
-    Declared("deliveries_in_flight", "gauge", "Messages whose outcome is still open.", ("channel", "partition")),
-    Declared("provider_seconds", "histogram", "One call to a provider, seconds.", ("channel",), SLOW),
+    Declared("provider_seconds", "histogram", "One attempt to hand a message over, seconds.", ("channel",), SLOW),
     # Learners.
     Declared("examples_learned", "counter", "Examples that a learner has learned from.", ("model",)),
     Declared("learner_version", "gauge", "Newest version that the learner published.", ("model",)),
     Declared("learner_publish_timestamp_seconds", "gauge", "When the learner last published; Unix time.", ("model",)),
     Declared("learner_log_loss", "gauge", "Log loss of the probabilities issued, over a recent window.", ("model",)),
     Declared("learner_auc", "gauge", "AUC of the probabilities issued, over a recent window.", ("model",)),
-    Declared("learner_drifts", "counter", "Times a learner's drift detector fired.", ("model",)),
     # Retrainer and recommender.
     Declared(
         "retrains",
@@ -164,13 +167,6 @@ DECLARED: tuple[Declared, ...] = (
     Declared("recommend_seconds", "histogram", "Recommending to one user, seconds."),
     Declared("artifacts_refused", "counter", "Published recommenders that were damaged, missing or unreadable."),
     # The house.
-    Declared(
-        "supervisor_restarts",
-        "counter",
-        "Child processes that ended unasked and were started again.",
-        ("role",),
-        initial=[("fold",), ("deliver",), ("learn",)],
-    ),
     Declared("build_info", "gauge", "Always 1; says what runs.", ("version", "python")),
 )
 
@@ -262,6 +258,16 @@ def observe(name: str, value: float, *labels: str, metrics: Mapping[str, Metric]
     if not isinstance(metric, Histogram):
         raise UnknownMetric(f"metric {name!r} is no histogram")
     metric.observe(value)
+
+
+@contextmanager
+def measured(name: str, *labels: str, metrics: Mapping[str, Metric] = METRICS) -> Iterator[None]:
+    """Observe how long the block took, seconds, however it ends."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        observe(name, time.perf_counter() - began, *labels, metrics=metrics)
 
 
 def gauge(name: str, value: float, *labels: str, metrics: Mapping[str, Metric] = METRICS) -> None:

@@ -36,6 +36,9 @@ STOP_WITHIN_S: Final = 9.0
 class Unobserved:
     """An observer that does nothing."""
 
+    def opened(self, lane: Lane, seconds: float) -> None:
+        """Do nothing."""
+
     def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
         """Do nothing."""
 

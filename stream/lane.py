@@ -46,6 +46,9 @@ class Source(Protocol):
 class Observer(Protocol):
     """Who hears what lanes did: metrics."""
 
+    def opened(self, lane: Lane, seconds: float) -> None:
+        """Hear that the lane took its partition over and restored its state within ``seconds``."""
+
     def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
         """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
 
@@ -100,6 +103,10 @@ class Lane:
         The committed state of this life; ``None`` while there is none.
     failures
         Lives that ended without a commit since the last one that had one.
+    thought_s
+        Seconds from handing the agent its last batch to what it yielded.
+    oldest_stamp
+        Of the records taken since the commit before, milliseconds; ``None`` where none was taken.
     """
 
     def __init__(
@@ -110,7 +117,9 @@ class Lane:
         self.edge = edge
         self.restored: Restored | None = None
         self.failures = 0
-        self.committed_at = time.monotonic()
+        self.thought_s = 0.0
+        self.oldest_stamp: int | None = None
+        self.committed_at = self._handed_at = time.monotonic()
         self._new_committer = committer
         self._around = around
         self._inbox = Inbox(limit=2 * edge.max_records)
@@ -222,11 +231,12 @@ class Lane:
             began = time.monotonic()
             restored = await committer.take_over()
             self.restored = restored
-            self._pulled, self._records_pulled = restored.position, 0
+            self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
             self._next_due, self._next_tick, self._next_batch = None, 0.0, 0.0
             self._astray = True
             self.committed_at = time.monotonic()
-            log.info("%s: open at %d after %.2f s", self._name, self._pulled, time.monotonic() - began)
+            log.info("%s: open at %d after %.2f s", self._name, self._pulled, self.committed_at - began)
+            self._around.observer.opened(self, self.committed_at - began)
             async with contextlib.aclosing(self._batches()) as batches:
                 agent = self.edge.agent(restored)(batches)
                 try:
@@ -258,7 +268,10 @@ class Lane:
                     self._around.source.lane_changed(self)
                 self._pulled = records[-1].offset + 1
                 self._records_pulled += len(records)
-                self._next_batch = time.monotonic() + self.edge.pace_s
+                self._handed_at = time.monotonic()
+                self._next_batch = self._handed_at + self.edge.pace_s
+                if self.oldest_stamp is None:
+                    self.oldest_stamp = records[0].timestamp
                 yield Batch(self.topic, self.tp.partition, records)
 
     async def _find_back(self) -> None:
@@ -313,6 +326,7 @@ class Lane:
 
     async def _commit(self, outputs: Outputs) -> None:
         restored, committer = self.restored, self._committer
+        self.thought_s = time.monotonic() - self._handed_at
         assert restored is not None
         assert committer is not None
         await self._allowed.wait()
@@ -335,5 +349,6 @@ class Lane:
         self.committed_at = time.monotonic()
         records, self._records_pulled = self._records_pulled, 0
         self._around.observer.committed(self, records, self.committed_at - began, outputs)
+        self.oldest_stamp = None
         if outputs.broadcasts:
             await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))

@@ -9,6 +9,7 @@ from pathlib import Path
 from models.engage.deliveries import Result
 from models.engage.messages import Message
 from models.events import Channel
+from monitoring.metrics import measured
 from stream.delivery.gate import Gate, Mode
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
@@ -103,4 +104,9 @@ def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[
         signer=signer,
         allowlist=settings.allowlist,
     )
-    return Sender(Retries(gate.deliver, now=now, budget_s=settings.retry_s).deliver, gate.close)
+
+    async def attempt(message: Message) -> Result:
+        with measured("provider_seconds", channel):
+            return await gate.deliver(message)
+
+    return Sender(Retries(attempt, now=now, budget_s=settings.retry_s).deliver, gate.close)

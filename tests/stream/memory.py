@@ -152,6 +152,9 @@ class Recorder:
         self.commits = 0
         self.happened = asyncio.Event()
 
+    def opened(self, lane: Lane, seconds: float) -> None:
+        pass
+
     def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
         self.commits += 1
         self.committed_records += records
