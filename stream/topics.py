@@ -92,8 +92,11 @@ _STATE = "commits in one transaction with the outputs of the lane that owns the 
 
 TOPICS: tuple[Topic, ...] = (
     Topic(
-        "events.in", "any", "JSON, Segment's form or the short one (models.wire)", "log", "delete", 7,
+        "events.in", "any", "JSON, Segment's form or the short one (models.wire.decode)", "log", "delete", 7,
         "anybody", "router", "as the writer made it; any key, any partitioner",
+        # The broker's stamp is the time of arrival. What is far too large shall end as a dead letter with its reason,
+        # and not as an error in a program that may not look.
+        config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * 1024 * 1024)},
     ),
     Topic(
         "events", "user id; control records begin with NUL", "models.events.Event as JSON; models.log.Control", "log",
@@ -106,56 +109,56 @@ TOPICS: tuple[Topic, ...] = (
         "delivery", "router", _ONCE,
     ),
     Topic(
-        "events.rejected", "key of the record, if any", "models.rejected.Rejected as JSON", "log", "delete", 30,
+        "events.rejected", "place: topic/partition/offset", "models.rejected.Rejected as JSON", "log", "delete", 30,
         "router, HTTP door, fold", "people, dead letter tools",
         "each rejected record with its reason, source position, length, SHA-256 and first 64 KiB",
     ),
     Topic(
-        "profiles", "user id; the lane's own records begin with NUL", "models.customer.state", "log", "compact", None,
-        "fold", "fold", _STATE, alike="events",
+        "profiles", "user id; the lane's own records begin with NUL", "models.customer.state.Customer, packed",
+        "log", "compact", None, "fold", "fold", _STATE, alike="events",
     ),
     Topic(
-        "examples.churn", "user id", "models.learning.examples as JSON", "one", "delete", 30,
+        "examples.churn", "user id", "models.learning.examples.ChurnExample as JSON", "one", "delete", 30,
         "fold", "learner of churn", _ONCE,
     ),
     Topic(
-        "examples.segments", "user id", "models.learning.examples as JSON", "one", "delete", 30,
+        "examples.segments", "user id", "models.learning.examples.SegmentExample as JSON", "one", "delete", 30,
         "fold", "learner of segments", _ONCE,
     ),
     Topic(
-        "learners.churn", "part of the learner's state", "models.learning.churn", "one", "compact", None,
+        "learners.churn", "the learner's own", "models.learning.churn.ChurnLearner, sealed", "one", "compact", None,
         "learner of churn", "learner of churn", _STATE, alike="examples.churn",
     ),
     Topic(
-        "learners.segments", "part of the learner's state", "models.learning.segments", "one", "compact", None,
-        "learner of segments", "learner of segments", _STATE, alike="examples.segments",
+        "learners.segments", "the learner's own", "models.learning.segments.SegmentLearner, sealed",
+        "one", "compact", None, "learner of segments", "learner of segments", _STATE, alike="examples.segments",
     ),
     Topic(
-        "interactions", "user id", "models.recommend.interactions as JSON", "log", "delete", 90,
+        "interactions", "user id", "models.recommend.interactions.Interaction as JSON", "log", "delete", 90,
         "fold", "retrainer", _ONCE,
     ),
     Topic(
-        "signals", "user id", "models.customer.signals as JSON", "log", "delete", 30,
+        "signals", "user id", "models.customer.signals.Signal as JSON", "log", "delete", 30,
         "fold", "people, other systems", _ONCE,
     ),
     Topic(
-        "decisions", "user id", "a decision and its reasons as JSON (models.engage)", "log", "delete", 90,
+        "decisions", "user id", "models.engage.planner.Decision as JSON", "log", "delete", 90,
         "fold", "people, other systems", _ONCE,
     ),
     Topic(
-        "messages.email", "user id", "a message ready to send as JSON (models.engage)", "log", "delete", 7,
+        "messages.email", "user id", "models.engage.messages.Message as JSON", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
-        "messages.sms", "user id", "a message ready to send as JSON (models.engage)", "log", "delete", 7,
+        "messages.sms", "user id", "models.engage.messages.Message as JSON", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
-        "deliveries.email", "message id", "a message in flight as JSON (stream.delivery)", "log", "compact", None,
+        "deliveries.email", "message id", "models.engage.deliveries.Delivery as JSON", "log", "compact", None,
         "delivery", "delivery", _STATE, alike="messages.email",
     ),
     Topic(
-        "deliveries.sms", "message id", "a message in flight as JSON (stream.delivery)", "log", "compact", None,
+        "deliveries.sms", "message id", "models.engage.deliveries.Delivery as JSON", "log", "compact", None,
         "delivery", "delivery", _STATE, alike="messages.sms",
     ),
     Topic(
@@ -164,7 +167,7 @@ TOPICS: tuple[Topic, ...] = (
         "at least once; versions only grow",
     ),
     Topic(
-        "items", "item id", "models.recommend.catalogue as JSON", "one", "compact", None,
+        "items", "item id", "models.recommend.catalogue.Item as JSON", "one", "compact", None,
         "fold, perennial import items", "retrainer, recommenders", "at least once; the newest record of an item wins",
     ),
 )  # fmt: skip

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+
 import pytest
 
 from stream.connection import Connection
 from stream.topics import (
     TOPICS,
     BrokerUnreachable,
+    Topic,
     TopicsNotReady,
     admin,
     check,
@@ -26,6 +30,15 @@ def connection(cluster: Cluster) -> Connection:
 
 def test_names_are_unique() -> None:
     assert len({line.name for line in TOPICS}) == len(TOPICS)
+
+
+@pytest.mark.parametrize("line", TOPICS, ids=lambda line: line.name)
+def test_the_types_that_the_table_names_exist(line: Topic) -> None:
+    named = re.findall(r"\b((?:models|stream)(?:\.\w+)+)\.(\w+)", line.value)
+
+    assert named
+    for module, name in named:
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
 def test_what_a_lane_writes_beside_its_topic_is_partitioned_alike() -> None:
