@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,6 +147,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if hidden is not None:
         print_error(hidden)
         return 2
+    # Before numpy is loaded: our products are small, and on a busy machine waiting for the threads of one cost a
+    # recommendation 100 ms at p99, against 1 ms with one thread. (torch has its own setting.)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # What a client library has to say about a broker that is away, the command says in one line.
     for library in ("kafka", "aiokafka"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

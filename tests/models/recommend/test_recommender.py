@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -108,19 +111,15 @@ def test_a_list_of_nothing_is_refused(model: FactorModel) -> None:
 
 
 def test_recommending_from_forty_thousand_items_is_fast() -> None:
-    rng = np.random.default_rng(1)
-    count = 40_000
-    names = [f"i{number}" for number in range(count)]
-    factors = rng.normal(size=(count, 64)).astype(np.float32)
-    recommender = Recommender(
-        model_of(names, factors, rng.random(count).astype(np.float32), Hyperparameters(dimensions=64))
+    # a process of its own: BLAS reads how many threads it may use when it is loaded, and the command line says one
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.recommend.latency"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        check=True,
+        timeout=60,
     )
-    users = [[Touch(names[item], 1.0, 0) for item in rng.integers(0, count, 30)] for _ in range(200)]
-    taken = []
-    for recent in users:
-        began = time.perf_counter()
-        recommender.recommend(recent, now=0, k=10)
-        taken.append(time.perf_counter() - began)
 
     # the reach is a p99 of 5 ms; the median is what a busy machine leaves steady
-    assert np.median(taken) < 0.005
+    assert json.loads(done.stdout)["p50_ms"] < 5.0
