@@ -54,6 +54,9 @@ def write(preset: str, folder: Path, *, replace: bool = False) -> list[Path]:
     if in_the_way and not replace:
         raise FilesInTheWay(in_the_way)
     for path, content in targets.items():
+        for place in (folder / path.relative_to(folder).parts[0], path):
+            if place.is_symlink():  # the link goes, and not what it leads to
+                place.unlink()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     return list(targets)

@@ -55,6 +55,22 @@ def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path: Path) -> No
     assert (tmp_path / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
 
 
+def test_what_a_link_leads_to_is_not_overwritten(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "templates").mkdir(parents=True)
+    (mine / "perennial.yaml").write_text("mine")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "perennial.yaml").symlink_to(mine / "perennial.yaml")
+    (here / "templates").symlink_to(mine / "templates")
+
+    write("saas", here, replace=True)
+
+    assert (mine / "perennial.yaml").read_text() == "mine"
+    assert list((mine / "templates").iterdir()) == []
+    assert (here / "templates" / "welcome" / "text.liquid").exists()
+
+
 def test_the_example_of_the_repository_is_the_preset_of_a_shop() -> None:
     assert (ROOT / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
     assert (ROOT / "templates").resolve() == ROOT / "stream" / "presets" / "shop" / "templates"
