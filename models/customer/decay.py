@@ -12,6 +12,8 @@ DAY = 86_400_000
 HALF_LIVES = (1.0, 7.0, 30.0)
 """Days."""
 
+_SHORT, _MIDDLE, _LONG = HALF_LIVES
+
 
 def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
     """Count ``amount`` at time ``at``.
@@ -33,15 +35,24 @@ def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
         return
     days = (at - decay.at) / DAY
     if days >= 0:
-        decay.values = [v * exp2(-days / h) + amount for v, h in zip(decay.values, HALF_LIVES, strict=True)]
+        short, middle, long = levels(decay, at)
+        decay.values = [short + amount, middle + amount, long + amount]
         decay.at = at
     else:
-        decay.values = [v + amount * exp2(days / h) for v, h in zip(decay.values, HALF_LIVES, strict=True)]
+        short, middle, long = decay.values
+        decay.values = [
+            short + amount * exp2(days / _SHORT),
+            middle + amount * exp2(days / _MIDDLE),
+            long + amount * exp2(days / _LONG),
+        ]
 
 
-def level(decay: Decay, now: int, index: int) -> float:
-    """Tell the count at ``HALF_LIVES[index]``, decayed to ``now``."""
+def levels(decay: Decay, now: int) -> tuple[float, float, float]:
+    """The counts at each of ``HALF_LIVES``, decayed to ``now``."""
     if not decay.values:
-        return 0.0
+        return 0.0, 0.0, 0.0
+    short, middle, long = decay.values
     days = (now - decay.at) / DAY
-    return decay.values[index] * exp2(-days / HALF_LIVES[index]) if days > 0 else decay.values[index]
+    if days <= 0:
+        return short, middle, long
+    return short * exp2(-days / _SHORT), middle * exp2(-days / _MIDDLE), long * exp2(-days / _LONG)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import log1p
 
-from models.customer.decay import DAY, level
+from models.customer.decay import DAY, levels
 from models.customer.state import Facts
 
 FEATURES: tuple[str, ...] = (
@@ -41,7 +41,7 @@ FEATURES: tuple[str, ...] = (
 )
 """Names, in the order of a row."""
 
-_EVENING = range(18, 24)
+_EVENING = slice(18, 24)
 
 
 def row(facts: Facts, now: int) -> list[float]:
@@ -70,8 +70,10 @@ def row(facts: Facts, now: int) -> list[float]:
     since_last = max(0, now - facts.last_seen) / DAY if facts.last_seen else 0.0
     since_first = max(0, now - facts.first_seen) / DAY if facts.first_seen else 0.0
     gap = facts.gap / DAY
-    activity_7d = level(facts.activity, now, 1)
-    activity_30d = level(facts.activity, now, 2)
+    activity_1d, activity_7d, activity_30d = levels(facts.activity, now)
+    _, views_7d, views_30d = levels(facts.views, now)
+    _, carts_7d, carts_30d = levels(facts.carts, now)
+    _, purchases_7d, purchases_30d = levels(facts.purchases, now)
     spent = sum(facts.spent.values()) / 1_000_000
     hours = facts.hours
     counted = sum(hours)
@@ -81,18 +83,18 @@ def row(facts: Facts, now: int) -> list[float]:
         log1p(facts.sessions),
         log1p(gap),
         log1p(since_last / max(gap, 0.5)),
-        log1p(level(facts.activity, now, 0)),
+        log1p(activity_1d),
         log1p(activity_7d),
         log1p(activity_30d),
         # a steady rate r per day keeps r * h / ln 2 at half-life h
         min(3.0, activity_7d / (activity_30d * 7 / 30)) if activity_30d > 1e-9 else 0.0,
-        log1p(level(facts.views, now, 1)),
-        log1p(level(facts.views, now, 2)),
-        log1p(level(facts.carts, now, 1)),
-        log1p(level(facts.carts, now, 2)),
-        log1p(level(facts.purchases, now, 1)),
-        log1p(level(facts.purchases, now, 2)),
-        log1p(level(facts.spend, now, 2)),
+        log1p(views_7d),
+        log1p(views_30d),
+        log1p(carts_7d),
+        log1p(carts_30d),
+        log1p(purchases_7d),
+        log1p(purchases_30d),
+        log1p(levels(facts.spend, now)[2]),
         log1p(facts.orders),
         log1p(spent / facts.orders) if facts.orders else 0.0,
         facts.rating_sum / facts.ratings - 3.0 if facts.ratings else 0.0,
@@ -101,5 +103,5 @@ def row(facts: Facts, now: int) -> list[float]:
         log1p(len(facts.categories)),
         log1p(len(facts.cart)),
         log1p(facts.messages.get("message_opened", 0)),
-        sum(hours[h] for h in _EVENING) / counted if counted else 0.0,
+        sum(hours[_EVENING]) / counted if counted else 0.0,
     ]
