@@ -214,7 +214,7 @@ class _Attempt:
         self.id = message_id(user, rule.name, signal.cause, signal.at)
         self.expires = signal.at + rule.expires_after
         self.why = explain(rule.name, signal, config_version)
-        self.timezone = _timezone(configuration, customer)
+        self.timezone = timezone_of(configuration, customer)
 
     def sent(self, channel: Channel, message: Message) -> Decision:
         """Reserve the message's place under the caps and say that it goes."""
@@ -343,7 +343,7 @@ def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
     return attempt.sent(channel, message)
 
 
-def _timezone(configuration: Configuration, customer: Customer) -> str:
+def timezone_of(configuration: Configuration, customer: Customer) -> str:
     """Name of the user's own zone where it is known, else the configuration's."""
     own = customer.facts.traits.get("timezone")
     return own if isinstance(own, str) and own in zones.names() else configuration.timezone

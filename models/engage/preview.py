@@ -1,0 +1,129 @@
+"""Show a template as somebody would get it, without a trigger and without a trace."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from models.customer.signals import Signal, SignalKind
+from models.customer.state import CartLine, Consent, Customer, Facts
+from models.engage import planner
+from models.engage.configuration import Configuration, Rule, Trigger
+from models.engage.messages import Content, compose, context
+from models.engage.templates import Template, TemplateError
+from models.events import MICROS, Channel
+
+SAMPLE_USER = "sample"
+
+_SIGNALS: dict[str, SignalKind] = {
+    "churn_risk": "churn_risk",
+    "entered_segment": "segment_entered",
+    "first_purchase": "first_purchase",
+    "cart_left": "cart_left",
+    "event": "event",
+}
+
+
+class Preview(NamedTuple):
+    """What would come out.
+
+    Attributes
+    ----------
+    rule
+        The rule it was rendered for; a made up one where no rule uses the template.
+    channel
+        The one chosen.
+    content
+        What it says.
+    missing
+        What the template names and this user does not have, in Liquid's words; empty where nothing is missing. In
+        production it is left out of the text.
+    decision
+        What the planner would decide now, if the rule were triggered; ``None`` where no rule uses the template.
+    """
+
+    rule: Rule
+    channel: Channel
+    content: Content
+    missing: str
+    decision: planner.Decision | None
+
+
+def preview(
+    configuration: Configuration,
+    name: str,
+    template: Template,
+    user: str,
+    customer: Customer,
+    now: int,
+    channel: Channel | None = None,
+) -> Preview:
+    """Render a template for a user; the customer is changed as by a real decision, so pass a copy.
+
+    Parameters
+    ----------
+    configuration
+        As written in the file.
+    name, template
+        The first rule that uses it says category and channels.
+    user, customer, now
+        For whom, and when.
+    channel
+        Instead of the one that the planner or else the rule prefers.
+
+    Raises
+    ------
+    TemplateError
+        It cannot be rendered even with what is missing left out.
+    """
+    used = next((rule for rule in configuration.rules if rule.template == name), None)
+    rule = used or Rule(
+        name=name, category="marketing", when=Trigger(kind="event", name=name), channels=("email",), template=name
+    )
+    signal = _signal(rule, user, customer, now)
+    own_zone = planner.timezone_of(configuration, customer)
+    values = context(rule, signal, user, customer, own_zone, now)
+    decision = None if used is None else planner.plan(configuration, rule, signal, user, customer, now, 0)
+    chosen = channel or (rule.channels[0] if decision is None else decision.channel)
+    content, missing = compose(template, chosen, rule.category, values), ""
+    try:
+        compose(template, chosen, rule.category, values, strict=True)
+    except TemplateError as error:
+        missing = str(error)
+    return Preview(rule, chosen, content, missing, decision)
+
+
+def sample() -> Customer:
+    """Somebody with everything that a template may name.
+
+    Examples
+    --------
+    >>> sample().facts.traits["firstName"]
+    'Ada'
+    """
+    customer = Customer(
+        facts=Facts(
+            identified=True,
+            traits={"email": "ada@example.com", "phone": "+4930901820", "firstName": "Ada", "lastName": "Lovelace"},
+            orders=3,
+            spent={"EUR": 249_900_000},
+            cart={"sku-1042": CartLine(quantity=2, price=19 * MICROS), "sku-7": CartLine(quantity=1, price=5 * MICROS)},
+            consent={channel: Consent(granted=True, at=1, source="sample") for channel in ("email", "sms")},
+        )
+    )
+    customer.ledger.segment, customer.ledger.risk = "frequent big spenders", 0.74
+    return customer
+
+
+def _signal(rule: Rule, user: str, customer: Customer, now: int) -> Signal:
+    """Make up the signal that the rule waits for."""
+    when, kind = rule.when, _SIGNALS[rule.when.kind]
+    return Signal(
+        kind=kind,
+        user=user,
+        at=now,
+        cause="preview",
+        name=rule.name if kind == "cart_left" else when.name,
+        value=customer.ledger.risk or when.threshold,
+        items=tuple(customer.facts.cart),
+        properties={name: values[0] for name, values in when.where.items() if values} or None,
+    )

@@ -1,0 +1,158 @@
+"""``perennial preview TEMPLATE``: a message as a user would get it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+if TYPE_CHECKING:
+    from models.customer.state import Customer
+    from models.engage.preview import Preview
+    from stream.settings import Settings
+
+
+def preview(
+    template: Annotated[str, typer.Argument(help="Name of a template: a folder beside the settings file.")],
+    user: Annotated[
+        str | None, typer.Option(help="For this user, as the worker knows them; else for a sample.")
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='JSON instead of the worker: {"traits": {...}, "cart": {"sku": 2}, ...}.'),
+    ] = None,
+    channel: Annotated[Literal["email", "sms"] | None, typer.Option(help="Else the one that would be used.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to a file.")] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Show a template as a user would get it, and what the rules would decide for them now.
+
+    What is shown comes from the files, applied or not. The unsubscribe link is a placeholder: it is signed when a
+    message is delivered.
+    """
+    from models.engage.preview import preview as show
+    from stream.configuration import configuration, read_templates
+    from stream.settings import load
+    from stream.sources import did_you_mean
+
+    settings = load(config)
+    templates = read_templates(settings.templates)
+    if template not in templates:
+        raise _mistake(f"there is no template {template!r} in {settings.templates}{did_you_mean(template, templates)}")
+    who, customer = _customer(settings, user, facts)
+    shown = show(configuration(settings), template, templates[template], who, customer, _now(customer), channel)
+    if html is not None:
+        if shown.content.html is None:
+            raise _mistake(f"{template} has no HTML part for {shown.channel}")
+        html.write_text(shown.content.html, encoding="utf-8")
+    if json:
+        print_json(_report(template, who, shown))
+    else:
+        _print(template, who, shown, html)
+
+
+def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[str, Customer]:
+    from models.engage.preview import SAMPLE_USER, sample
+
+    if file is not None:
+        return user or SAMPLE_USER, _described(file)
+    if user is None:
+        return SAMPLE_USER, sample()
+    import asyncio
+    from urllib.parse import quote
+
+    from models.customer.state import unpack
+    from stream.lookup.client import ask
+    from stream.lookup.workers import addresses
+
+    return user, unpack(asyncio.run(ask(addresses(settings), f"/v1/users/{quote(user, safe='')}/state")))
+
+
+def _described(file: Path) -> Customer:
+    """Read a user from a file: the sample, with what the file says instead."""
+    import msgspec
+
+    from models.customer.state import CartLine
+    from models.engage.preview import sample
+    from models.events import MICROS
+
+    class Described(msgspec.Struct, forbid_unknown_fields=True):
+        traits: dict[str, Any] = {}
+        cart: dict[str, int] = {}
+        orders: int = 0
+        spent: dict[str, float] = {}
+        segment: str | None = None
+        risk: float | None = None
+
+    try:
+        said = msgspec.json.decode(file.read_bytes(), type=Described)
+    except (OSError, msgspec.DecodeError) as error:
+        raise _mistake(f"{file}: {error}") from error
+    customer = sample()
+    customer.facts.traits = said.traits
+    customer.facts.cart = {item: CartLine(quantity=quantity, price=0) for item, quantity in said.cart.items()}
+    customer.facts.orders = said.orders
+    customer.facts.spent = {currency: round(amount * MICROS) for currency, amount in said.spent.items()}
+    customer.ledger.segment, customer.ledger.risk = said.segment, said.risk
+    return customer
+
+
+def _now(customer: Customer) -> int:
+    import time
+
+    # a replay's or a simulation's users live in its own time
+    own = customer.facts.last_seen
+    return own if own and customer.facts.origin != "live" else int(time.time() * 1000)
+
+
+def _mistake(message: str) -> Exception:
+    from models.errors import PerennialError
+
+    return PerennialError(message)
+
+
+def _would(shown: Preview) -> str:
+    decision = shown.decision
+    if decision is None:
+        return f"no rule uses it; shown as {shown.rule.category}"
+    if decision.outcome == "sent":
+        return f"rule {shown.rule.name} would send it now by {decision.channel}"
+    return f"rule {shown.rule.name} would not send it now: {decision.reason}"
+
+
+def _report(template: str, user: str, shown: Preview) -> dict[str, Any]:
+    decision = shown.decision
+    return {
+        "template": template,
+        "user": user,
+        "channel": shown.channel,
+        "subject": shown.content.subject,
+        "text": shown.content.text,
+        "html": shown.content.html,
+        "missing": shown.missing,
+        "rule": None if decision is None else shown.rule.name,
+        "category": shown.rule.category,
+        "outcome": None if decision is None else decision.outcome,
+        "reason": None if decision is None else decision.reason,
+    }
+
+
+def _print(template: str, user: str, shown: Preview, html: Path | None) -> None:
+    print_line(f"{template} for {user} by {shown.channel}; {_would(shown)}")
+    if shown.missing:
+        print_line(f"left out: {shown.missing}")
+    print_line()
+    if shown.content.subject:
+        print_line(f"Subject: {shown.content.subject}")
+        print_line()
+    print_line(shown.content.text.rstrip("\n"))
+    if html is not None:
+        print_line()
+        print_line(f"wrote {html}")
+    elif shown.content.html is not None:
+        print_line()
+        print_line("(it has an HTML part, too: --html FILE)")
