@@ -34,7 +34,7 @@ SLOWEST = 0.005
 """The least share of the way to an example that a centre moves."""
 STARVED = 5
 """Versions without any example after which a centre is placed anew."""
-_PASSES = 5
+_STARTS, _PASSES = 8, 3
 
 Point = dict[int, float]
 
@@ -231,36 +231,29 @@ class SegmentLearner:
         return model
 
     def _place(self) -> None:
-        """Place the centres among the examples held back, and let them settle there."""
+        """Place the centres among the examples held back: the best of several k-means++ starts."""
         points = [self._scaled(looked_at) for looked_at in self._held_back]
         random = Random(self.seed)
-        chosen = [points[random.randrange(len(points))]]
-        while len(chosen) < self.clusters:
-            squares = [min(_square(point, centre) for centre in chosen) for point in points]
-            # all points may coincide with a centre already: then any will do, and users will pull them apart
-            weights = squares if sum(squares) > 0.0 else None
-            chosen.append(random.choices(points, weights)[0])
-        self._model = self._make_model([[point[i] for i in self._inputs] for point in chosen])
+        best = float("inf")
+        for _ in range(_STARTS):
+            model, counts = self._make_model(_spread(points, self.clusters, random)), [1] * self.clusters
+            for _ in range(_PASSES):
+                for point in points:
+                    _move(model, counts, point)
+            spread = sum(_square(point, model.centers[model.predict_one(point)]) for point in points)
+            if spread < best:
+                best, self._model, self._counts = spread, model, counts
         self._held_back = []
-        self._counts = [1] * self.clusters
-        for _ in range(_PASSES):
-            for point in points:
-                self._follow(point)
-        self._recent = [0] * self.clusters
         for point in points:
             self._recent[self._model.predict_one(point)] += 1
 
     def _follow(self, point: Point) -> None:
-        cluster = self._model.predict_one(point)
-        self._counts[cluster] += 1
+        cluster, square = _move(self._model, self._counts, point)
         self._recent[cluster] += 1
         # One of the points since the last version, drawn by its distance: a better place for a centre nobody needs.
-        square = _square(point, self._model.centers[cluster])
         self._far_weight += square
         if square > 0.0 and Random(self.seed * 1_000_003 + self.examples).random() * self._far_weight < square:
             self._far = [point[i] for i in self._inputs]
-        self._model.halflife = max(SLOWEST, 1.0 / self._counts[cluster])
-        self._model.learn_one(point)
 
     def _publish(self) -> Publication:
         names = list(self._names)
@@ -277,6 +270,26 @@ class SegmentLearner:
         self._recent = [0] * self.clusters
         self._far, self._far_weight = None, 0.0
         return self.newest
+
+
+def _spread(points: Sequence[Point], count: int, random: Random) -> list[list[float]]:
+    """Choose centres by k-means++ (D. Arthur and S. Vassilvitskii, SODA 2007)."""
+    chosen = [random.choice(points)]
+    while len(chosen) < count:
+        squares = [min(_square(point, centre) for centre in chosen) for point in points]
+        # all points may coincide with a centre already: then any will do, and users will pull them apart
+        chosen.append(random.choices(points, squares if sum(squares) > 0.0 else None)[0])
+    return [list(point.values()) for point in chosen]
+
+
+def _move(model: Any, counts: list[int], point: Point) -> tuple[int, float]:
+    """Move the nearest centre towards a point; returns which one, and its squared distance before."""
+    cluster: int = model.predict_one(point)
+    square = _square(point, model.centers[cluster])
+    counts[cluster] += 1
+    model.halflife = max(SLOWEST, 1.0 / counts[cluster])
+    model.learn_one(point)
+    return cluster, square
 
 
 def _square(point: Point, centre: Point) -> float:
