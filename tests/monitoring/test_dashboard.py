@@ -29,7 +29,7 @@ EXPOSED = {
 }
 # What Prometheus adds to every series, what a histogram adds, and prometheus-client's own metrics of the process.
 EVERYWHERE = {"instance", "job", "le"}
-PROCESS = {"process_resident_memory_bytes"}
+PROCESS = {"process_resident_memory_bytes", "process_start_time_seconds"}
 
 
 def named_metrics(query: str) -> set[str]:

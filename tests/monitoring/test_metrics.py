@@ -1,11 +1,12 @@
 import re
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from monitoring import metrics
-from monitoring.metrics import DECLARED, METRICS, UnknownMetric, count, declare, forget, gauge, observe, serve
+from monitoring.metrics import DECLARED, METRICS, UnknownMetric, count, declare, forget, gauge, measured, observe, serve
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -142,4 +143,27 @@ def test_what_is_rare_and_alarming_is_there_at_zero_before_it_happens() -> None:
 
     assert value(registry, "perennial_deliveries_total", channel="email", status="unknown") == 0
     assert value(registry, "perennial_retrains_total", outcome="failed") == 0
-    assert value(registry, "perennial_supervisor_restarts_total", role="fold") == 0
+
+
+SOURCES = "\n".join(
+    path.read_text()
+    for package in ("models", "agents", "stream", "monitoring")
+    for path in (Path(__file__).parents[2] / package).rglob("*.py")
+    if path.name != "metrics.py"
+)
+
+
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - {"build_info", "learner_auc", "learner_log_loss"}))
+def test_every_metric_is_written_by_somebody(name: str) -> None:
+    # The two of a learner's quality are named by what its version tells of itself (stream/observer.py).
+    assert f'"{name}"' in SOURCES
+
+
+def test_a_block_is_measured_however_it_ends() -> None:
+    registry = CollectorRegistry()
+    made = declare(registry)
+
+    with pytest.raises(RuntimeError), measured("provider_seconds", "email", metrics=made):
+        raise RuntimeError
+
+    assert value(registry, "perennial_provider_seconds_count", channel="email") == 1
