@@ -1,0 +1,66 @@
+"""``perennial preview`` over the files that ``perennial init`` writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stream import cli
+from stream.presets import write
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write("shop", tmp_path)
+    return tmp_path
+
+
+def test_a_template_is_shown_for_a_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["preview", "cart_reminder"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "Subject: You left 3 things in your cart" in shown
+    assert "2 x sku-1042" in shown
+
+
+def test_json_says_the_same_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["preview", "win_back", "--channel", "sms", "--json"]) == 0
+
+    said = json.loads(capsys.readouterr().out)
+    assert (said["template"], said["channel"], said["rule"], said["html"]) == ("win_back", "sms", "win_back", None)
+    assert said["text"].startswith("Ada, ")
+
+
+def test_a_user_can_be_described_in_a_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "eve.json").write_text('{"traits": {"firstName": "<Eve>"}, "orders": 1}')
+
+    assert cli.run(["preview", "win_back", "--facts", "eve.json", "--html", "eve.html"]) == 0
+
+    assert "Subject: <Eve>, it has been a while" in capsys.readouterr().out
+    assert "Hello &lt;Eve&gt;" in (shop / "eve.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["win_bak"], "did you mean win_back?"),
+        (["win_back", "--facts", "nobody.json"], "nobody.json"),
+        (["refund", "--html", "x.html", "--channel", "sms"], "no HTML part"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["preview", *arguments]) == 2
+
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_file_with_something_unknown_is_a_mistake(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "eve.json").write_text('{"trait": {}}')
+
+    assert cli.run(["preview", "win_back", "--facts", "eve.json"]) == 2
+    assert "trait" in capsys.readouterr().err
