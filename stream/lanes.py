@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
 from models.batch import Restored
@@ -268,7 +267,7 @@ class Lanes:
                 continue
             try:
                 await thread.in_thread(thread.commit_offsets(moved))
-            except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - nothing depends on it, so nothing about it may matter
                 log.info("the group's offsets were not written: %r", error)
             else:
                 self._published.update(moved)

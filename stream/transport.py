@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.structs import ConsumerRecord
@@ -176,19 +176,19 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     async def seek_to(self, tp: TP, offset: int) -> int:
         """Read on from ``offset``; returns the epoch that begins with it."""
-        self._ensure_consumer().seek(tp, offset)
+        self._ensure_consumer().seek(TopicPartition(*tp), offset)
         self._sequences[tp] = 0
         self._epochs[tp] = self._epochs.get(tp, 0) + 1
         return self._epochs[tp]
 
     async def committed_offset(self, tp: TP) -> int | None:
         """Return the group's committed offset of a partition."""
-        offset: int | None = await self._ensure_consumer().committed(tp)
+        offset: int | None = await self._ensure_consumer().committed(TopicPartition(*tp))
         return offset
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
         """Commit the group's offsets; only a member may."""
-        await self._ensure_consumer().commit(dict(offsets))
+        await self._ensure_consumer().commit({TopicPartition(*tp): offset for tp, offset in offsets.items()})
 
 
 class GroupListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]  # Faust's types are skipped

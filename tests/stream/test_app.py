@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from stream.app import EXIT_NOT_OWNER
 from stream.restore import restore
+from stream.transaction import Ownership, TransactionalCommitter
 from tests.brokers import Cluster
+from tests.stream.processes import await_true
 from tests.stream.reading import read_until, write
-from tests.stream.workers import running_worker
+from tests.stream.workers import COUNTING, running_worker
 
 PARTITIONS = 4
 
@@ -53,3 +59,57 @@ async def test_a_worker_that_is_asked_to_stop_ends_well_and_its_successor_goes_o
     assert exit_code == 0
     assert Counter(record.value for record in copies) == Counter(value for _, value in first + second)
     assert await _counts(cluster) == Counter(user for user, _ in first + second)
+
+
+async def test_a_worker_that_is_asked_to_stop_in_the_middle_of_a_batch_leaves_that_batch_to_its_successor(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS)
+    events, log = _events(1_000), tmp_path / "worker.log"
+    with running_worker(cluster.connection, log, COUNTING, "1000") as worker:
+        await write(cluster.connection, "events", events)
+        await_true(lambda: log.read_text().count("thinking") == PARTITIONS, 30)
+        began = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        exit_code, took = worker.wait(12), time.monotonic() - began
+    with running_worker(cluster.connection, log):
+        copies = await read_until(cluster.connection, "copies", lambda found: len(found) >= 1_000)
+
+    assert (exit_code, took < 10) == (0, True)
+    assert Counter(record.value for record in copies) == Counter(value for _, value in events)
+    assert await _counts(cluster) == Counter(user for user, _ in events)
+
+
+async def test_a_worker_that_is_killed_leaves_the_group_to_its_successor_and_nothing_is_lost(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS)
+    events, log = _events(1_000), tmp_path / "worker.log"
+    with running_worker(cluster.connection, log, COUNTING, "1000") as worker:
+        await write(cluster.connection, "events", events)
+        await_true(lambda: "thinking" in log.read_text(), 30)
+        worker.kill()
+    with running_worker(cluster.connection, log):
+        copies = await read_until(cluster.connection, "copies", lambda found: len(found) >= 1_000)
+
+    assert Counter(record.value for record in copies) == Counter(value for _, value in events)
+
+
+@pytest.mark.kafka
+async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_own(
+    kafka: Cluster, tmp_path: Path
+) -> None:
+    kafka.create(events=1, copies=1, profiles=1)
+    log = tmp_path / "worker.log"
+    own = Ownership(f"{kafka.connection.group('count')}-events-0", 0, "profiles")
+    with running_worker(kafka.connection, log) as worker:
+        await_true(lambda: "open at 0" in log.read_text(), 30)
+        intruder = TransactionalCommitter(kafka.connection, own)
+        await intruder.take_over()
+        await write(kafka.connection, "events", _events(10))
+        exit_code = worker.wait(10)
+        await intruder.stop()
+
+    assert exit_code == EXIT_NOT_OWNER
+    assert "somebody else owns events-0" in log.read_text()
+    assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
