@@ -1,0 +1,44 @@
+"""The copy of the presets reads well for somebody we know everything of, and for somebody we know nothing of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.customer.state import Customer
+from models.engage.preview import preview, sample
+from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER
+from models.events import CHANNELS, Channel
+from stream.configuration import configuration
+from stream.presets import files, write
+from stream.settings import load
+
+NOW = 1_700_000_000_000
+TEMPLATES = [
+    (preset, name.split("/")[1])
+    for preset in ("shop", "saas")
+    for name in files(preset)
+    if name.startswith("templates/") and name.endswith("/text.liquid")
+]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("named", TEMPLATES, ids="/".join)
+@pytest.mark.parametrize("known", [True, False])
+def test_every_template_reads_well_on_every_channel(
+    named: tuple[str, str], channel: Channel, known: bool, tmp_path: Path
+) -> None:
+    preset, name = named
+    write(preset, tmp_path)
+    rules = configuration(load(tmp_path / "perennial.yaml", environment={}))
+
+    shown = preview(rules, name, rules.templates[name], "u1", sample() if known else Customer(), NOW, channel)
+
+    said = " ".join([shown.content.subject, shown.content.text, shown.content.html or ""])
+    assert not [bad for bad in (", ,", " ,", "None", "{{") if bad in said]
+    assert shown.content.text.startswith("Hello Ada" if known else "Hello there") or channel == "sms"
+    assert shown.missing == ""
+    if channel == "email":
+        assert (UNSUBSCRIBE_PLACEHOLDER in shown.content.text) == (shown.rule.category == "marketing")
+        assert shown.content.text.count(UNSUBSCRIBE_PLACEHOLDER) <= 1
