@@ -51,6 +51,7 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail.set_content(message.text)
     if message.html is not None:
         mail.add_alternative(message.html, subtype="html")
+        mail.set_boundary(f"=_{message.id}")  # the library's own is random; this one gives the same bytes every time
     return mail
 
 

@@ -78,7 +78,7 @@ def test_nobody_can_write_a_header_of_their_own(changed: dict[str, Any]) -> None
         mime.build(letter(**changed), sender=SENDER, unsubscribe=LINK).as_bytes()
 
 
-def test_the_same_message_has_the_same_headers_every_time() -> None:
-    first, second = (mime.build(letter(html=None), sender=SENDER, unsubscribe=LINK).as_bytes() for _ in range(2))
+def test_the_same_message_has_the_same_bytes_every_time() -> None:
+    first, second = (mime.build(letter(), sender=SENDER, unsubscribe=LINK).as_bytes() for _ in range(2))
 
     assert first == second
