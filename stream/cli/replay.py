@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from stream.cli.output import Config, Json, print_json, print_line
+
+
+class Moved(Protocol):
+    """Told how far something is."""
+
+    def __call__(self, done: int, at: int, events: int | None = None) -> None:
+        """So much is done, and the log's time is ``at``, milliseconds."""
+
 
 if TYPE_CHECKING:
     from stream.feed.recording import Recording
@@ -113,13 +121,14 @@ def folder_of_its_own(what: str) -> Iterator[str]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, total: int) -> Iterator[Moved]:
     """Show a bar with rate and remaining time on standard error, where that is a terminal.
 
     Yields
     ------
     callable
-        To be told how much is done, and the time in the log, milliseconds.
+        To be told how much is done, the time in the log (milliseconds), and the events written, where that is another
+        number.
     """
     from datetime import UTC, datetime
 
@@ -130,7 +139,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}/s"),
+        TextColumn("{task.fields[rate]} events/s"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[day]}"),
     )
@@ -138,9 +147,9 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total, rate="-", day="")
 
-        def moved(done: int, at: int) -> None:
+        def moved(done: int, at: int, events: int | None = None) -> None:
             elapsed = progress.tasks[0].elapsed or 0.0
-            rate = f"{done / elapsed:,.0f}" if elapsed > 0 else "-"
+            rate = f"{(done if events is None else events) / elapsed:,.0f}" if elapsed > 0 else "-"
             day = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d")
             progress.update(task, completed=done, rate=rate, day=day)
 

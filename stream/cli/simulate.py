@@ -1,0 +1,68 @@
+"""``perennial simulate``: a shop full of simulated people, into a log whose clock goes with them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+START = "2026-01-05"
+"""A Monday; the default begin, so that a seed alone names a simulation."""
+
+
+def simulate(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
+    shoppers: Annotated[int, typer.Option(min=1, max=100_000, help="How many people, some anonymous.")] = 1700,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long.")] = 98,
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = START,  # type: ignore[assignment]  # typer reads the text
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times real time; as fast as it is folded by default.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Write what nobody else knows (each shopper's true chances) to this file.")
+    ] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Let a simulated shop run into an empty log, never more than a day ahead of the slowest fold.
+
+    Its people browse, buy, complain, give and withdraw consent, leave for good, and react to the messages they get.
+    Nothing of a simulation reaches a real provider. A log with live events is refused.
+    """
+    from datetime import UTC
+
+    import msgspec
+
+    from models.storefront.storefront import Storefront
+    from stream.cli.interruptible import run
+    from stream.cli.replay import progress_bar
+    from stream.feed.simulating import simulate as feed
+    from stream.settings import load
+    from stream.topics import require_topics
+
+    settings = load(config)
+    require_topics(settings.connection(), settings.partitions)
+    begin = int(start.replace(tzinfo=UTC).timestamp() * 1000)
+    storefront = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=begin)
+    with progress_bar("simulate", days) as moved:
+        done = run(
+            feed(
+                settings,
+                storefront,
+                speed=speed,
+                on_progress=lambda events, at: moved((at - begin) // 86_400_000, at, events),
+            )
+        )
+    if truth is not None:
+        truth.write_bytes(msgspec.json.encode(storefront.truth()))
+    if json:
+        print_json(done._asdict())
+        return
+    print_line(
+        f"{done.shoppers:,} shoppers, {done.events:,} events, {done.messages:,} messages read, "
+        f"{done.reactions:,} reactions; {done.seconds:.1f} s, {done.events / done.seconds:,.0f} events/s"
+    )

@@ -1,0 +1,126 @@
+"""A simulated shop from its first visitor to the last event that is folded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from models import wire
+from models.events import Event
+from models.source import Source
+from models.storefront.season import HOUR_MS
+from models.storefront.storefront import Storefront
+from stream.event_log import EventLog
+from stream.feed.feeder import Feeder
+from stream.feed.mailbox import Mailbox
+from stream.feed.progress import GroupProgress
+from stream.settings import Settings
+
+STEP_MS = 2 * HOUR_MS
+"""Between two looks into the mailboxes."""
+
+
+class Simulated(NamedTuple):
+    """What a simulation did.
+
+    Attributes
+    ----------
+    shoppers
+        Who came at least once.
+    events
+        Fed, those that our messages caused among them.
+    messages
+        That the shoppers have read.
+    reactions
+        Openings, clicks and unsubscriptions.
+    seconds
+        It took, until the last event was folded.
+    """
+
+    shoppers: int
+    events: int
+    messages: int
+    reactions: int
+    seconds: float
+
+
+def validated(event: Event) -> Event:
+    """Send an event through the doors' own validation, as a sender of the short form would.
+
+    Raises
+    ------
+    InvalidEvent
+        The doors would not take it: a bug of the simulation.
+    """
+    if event.type.startswith("message_"):
+        return event  # what became of our messages nobody may send; providers' webhooks report it
+    checked = wire.decode(wire.encode(event), source=Source("simulate", 0, 0), received_at=event.at, origin="simulate")
+    # Which of our messages an unsubscription answers is no field of the wire either: the door knows it from the link.
+    return checked if event.message is None else _about(checked, event.message)
+
+
+def _about(event: Event, message: str) -> Event:
+    return replace(event, message=message)
+
+
+async def simulate(
+    settings: Settings,
+    storefront: Storefront,
+    *,
+    tick_ms: int = HOUR_MS // 6,
+    speed: float | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Simulated:
+    """Let the shop run into the log, and return when all of it is folded.
+
+    Parameters
+    ----------
+    settings
+        Of the installation; a worker runs.
+    storefront
+        The shop, at its beginning.
+    tick_ms
+        How finely time goes on, simulated milliseconds.
+    speed
+        Simulated time by wall time; ``None``: as fast as it is folded.
+    on_progress
+        Called with the events written so far, and the simulated time reached (milliseconds).
+
+    Raises
+    ------
+    WrongClock
+        The log has live events.
+    NobodyFolds
+        No worker folds it.
+    """
+    began = time.monotonic()
+    fed = messages = reactions = 0
+    users: set[str] = set()
+    connection, partitions = settings.connection(), settings.partitions
+
+    def written(events: int, now: int) -> None:
+        nonlocal fed
+        fed += events
+        if on_progress is not None:
+            on_progress(fed, now)
+
+    async with (
+        EventLog(connection, partitions) as log,
+        GroupProgress(connection, partitions) as progress,
+        Mailbox(connection, partitions) as mailbox,
+    ):
+        feeder = Feeder(log, partitions, progress, tick_ms=tick_ms, speed=speed, on_write=written)
+        await feeder.begin()
+        while storefront.now < storefront.end:
+            for message in await mailbox.new():
+                messages += 1
+                storefront.react(message)
+            events = [validated(event) for event in storefront.advance(storefront.now + STEP_MS)]
+            users.update(event.user for event in events)
+            reactions += sum(event.message is not None for event in events)
+            await feeder.feed(events, until=storefront.now)
+        await feeder.settle()
+    return Simulated(len(users), fed, messages, reactions, time.monotonic() - began)
