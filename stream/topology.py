@@ -17,8 +17,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Literal
 
-from agents.learn_churn import learn_churn
-from agents.learn_segments import learn_segments
 
 from agents.deliver_messages import deliver_messages
 from agents.fold_customers import fold_customers
@@ -57,6 +55,10 @@ def fold_edges() -> tuple[Edge, ...]:
 
 def learn_edges() -> tuple[Edge, ...]:
     """Edges of the role ``learn``."""
+    # river brings scipy: over a second at start and 100 MB that the other roles do without
+    from agents.learn_churn import learn_churn
+    from agents.learn_segments import learn_segments
+
     return (
         Edge(
             "learn_churn", ("examples.churn",), _with_state(learn_churn), state="learners.churn", pace_s=LEARN_EVERY_S
