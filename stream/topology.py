@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Literal
 
-
 from agents.deliver_messages import deliver_messages
 from agents.fold_customers import fold_customers
 from agents.route_events import route_events
