@@ -42,6 +42,10 @@ class Inbox:
         self._sequence = 0
         self._position = position
 
+    def has_taken(self, epoch: int, sequence: int) -> bool:
+        """Whether all of the first ``sequence`` deliveries of ``epoch`` came and were taken."""
+        return not self.waiting and (self._epoch, self._sequence) == (epoch, sequence)
+
     def put(self, delivery: Delivery) -> bool:
         """Take a delivery; returns whether all is well, ``False`` where one before it was lost on its way.
 

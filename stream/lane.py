@@ -23,7 +23,7 @@ from stream.bursts import Writer
 from stream.edge import Edge
 from stream.inbox import Inbox
 from stream.transaction import Commit, Committer
-from stream.transport import Delivery
+from stream.transport import Delivery, ReadTo
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +148,10 @@ class Lane:
     def position(self) -> int | None:
         """Offset behind the last record that is committed; ``None`` while nothing is restored."""
         return None if self.restored is None else self.restored.position
+
+    def has_committed(self, read: ReadTo) -> bool:
+        """Whether everything that was delivered is committed: nothing waits here or is on its way."""
+        return self._inbox.has_taken(read.epoch, read.sequence) and self._pulled == self.position
 
     @property
     def ready(self) -> bool:

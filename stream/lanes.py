@@ -17,7 +17,7 @@ from stream.connection import Connection
 from stream.edge import Edge
 from stream.lane import Lane, Observer, Surroundings
 from stream.transaction import Committer, OrderedCommitter, Ownership, RelayCommitter, TransactionalCommitter
-from stream.transport import BatchThread, Delivery
+from stream.transport import BatchThread, Delivery, ReadTo
 
 log = logging.getLogger(__name__)
 
@@ -118,20 +118,23 @@ class Lanes:
         return None if lane is None else lane.restored
 
     def _report(self, lane: Lane) -> LaneReport:
-        position, watermark = lane.position, self._high_watermark(lane.tp)
+        position, read = lane.position, self._read_to(lane.tp)
+        # The end of a topic that is written in transactions is a marker, which no lane ever sees: a lane that has
+        # committed all that was delivered is as far as the consumer.
+        behind = read.position if read is not None and lane.has_committed(read) else position
         return LaneReport(
             topic=lane.topic,
             partition=lane.tp.partition,
             is_open=lane.is_open,
             position=position,
-            high_watermark=watermark,
-            lag=None if position is None or watermark is None else max(watermark - position, 0),
+            high_watermark=None if read is None else read.high_watermark,
+            lag=None if behind is None or read is None else max(read.high_watermark - behind, 0),
             seconds_since_commit=time.monotonic() - lane.committed_at,
             failures=lane.failures,
         )
 
-    def _high_watermark(self, tp: TP) -> int | None:
-        return None if self._thread is None else self._thread().high_watermarks.get(tp)
+    def _read_to(self, tp: TP) -> ReadTo | None:
+        return None if self._thread is None else self._thread().read_to.get(tp)
 
     # --- the transport's listener
 

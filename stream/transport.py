@@ -34,6 +34,26 @@ FETCH_RECORDS = 5_000
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class ReadTo:
+    """How far the consumer is in one partition.
+
+    Attributes
+    ----------
+    epoch, sequence
+        Epoch of the last seek, and how many deliveries there were since.
+    position
+        Offset of the next fetch; behind the last delivered record there may be markers of transactions, and gaps.
+    high_watermark
+        End of the partition as the last fetch saw it.
+    """
+
+    epoch: int
+    sequence: int
+    position: int
+    high_watermark: int
+
+
 @dataclass(slots=True)
 class Delivery:
     """What one fetch gave of one partition.
@@ -74,7 +94,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.high_watermarks: dict[TP, int] = {}
+        self.read_to: dict[TP, ReadTo] = {}
         self._epochs: dict[TP, int] = {}
         self._sequences: dict[TP, int] = {}
         self._wake: asyncio.Event | None = None
@@ -154,12 +174,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             waking.cancel()
             if fetching is not None:
                 fetching.cancel()
+            self._note_positions(consumer, wanted)
 
     async def _fetch_wanted(self, consumer: AIOKafkaConsumer, wanted: frozenset[TP]) -> list[tuple[TP, Delivery]]:
         # aiokafka moves its position and returns without giving the loop away in between, so the epochs that are
         # read here are those that the records were read in.
         found = await consumer._fetcher.fetched_records(wanted, timeout=1, max_records=FETCH_RECORDS)
-        self._note_watermarks(consumer, wanted)
         deliveries = []
         for tp, records in found.items():
             tp = TP(*tp)
@@ -168,11 +188,14 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             deliveries.append((tp, Delivery(records, self._epochs.get(tp, 0), sequence)))
         return deliveries
 
-    def _note_watermarks(self, consumer: AIOKafkaConsumer, tps: Iterable[TP]) -> None:
+    def _note_positions(self, consumer: AIOKafkaConsumer, tps: Iterable[TP]) -> None:
         for tp in tps:
-            watermark = consumer.highwater(tp) if consumer._subscription.is_assigned(tp) else None
-            if watermark is not None:
-                self.high_watermarks[tp] = watermark
+            if not consumer._subscription.is_assigned(tp):
+                continue
+            state = consumer._subscription.subscription.assignment.state_value(tp)
+            if state.has_valid_position and state.highwater is not None:
+                epoch, sequence = self._epochs.get(tp, 0), self._sequences.get(tp, 0)
+                self.read_to[tp] = ReadTo(epoch, sequence, state.position, state.highwater)
 
     async def seek_to(self, tp: TP, offset: int) -> int:
         """Read on from ``offset``; returns the epoch that begins with it."""
