@@ -21,6 +21,7 @@ import base64
 import binascii
 import hmac
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -30,16 +31,15 @@ from aiohttp.typedefs import Handler
 
 from models.batch import Output
 from models.errors import InvalidEvent
-from models.events import Event, Origin, encode_event
+from models.events import Origin, encode_event
 from models.wire import CALLS, fields
 from monitoring import metrics
-from stream.collector import pages
 from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Intake, Refusal, Verdict
-from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
+from stream.collector.links import RETRY_AFTER_S, UnsubscribeLinks
+from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
 
 ORIGIN_HEADER = "X-Perennial-Origin"
-RETRY_AFTER_S = 1
 READ_WITHIN_S = 30.0
 """How long a body may take to arrive."""
 MOST_WAITING = 64 * 1024 * 1024
@@ -84,7 +84,7 @@ class Door:
     ) -> None:
         self._log = log
         self._intake = intake
-        self._signer = signer
+        self._links = UnsubscribeLinks(log, intake, signer, now)
         self._write_keys = [key.encode() for key in write_keys]
         self._now = now
         self._waiting = 0
@@ -95,8 +95,8 @@ class Door:
         for call in CALLS:
             app.router.add_post(f"/v1/{call}", self._one(call))
         app.router.add_post("/v1/batch", self._batch)
-        app.router.add_get(PATH, self._ask_to_confirm)
-        app.router.add_post(PATH, self._unsubscribe)
+        app.router.add_get(PATH, self._links.ask)
+        app.router.add_post(PATH, self._links.withdraw)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         return app
@@ -184,46 +184,8 @@ class Door:
             raise _unavailable(str(error)) from error
         finally:
             self._waiting -= size
-        for verdict in verdicts:
-            if isinstance(verdict, Refusal):
-                metrics.increment("events_rejected", verdict.error.reason)
-            else:
-                metrics.increment("events_accepted", "http")
+        metrics.count(Counter(map(_counted, verdicts)))
         return places
-
-    # --- unsubscribe links -----------------------------------------------------------------------------------------
-
-    async def _ask_to_confirm(self, request: web.Request) -> web.Response:
-        token = request.query.get(PARAMETER, "")
-        said, refusal = self._verified(token)
-        if said is None:
-            return refusal
-        return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
-
-    async def _unsubscribe(self, request: web.Request) -> web.Response:
-        said, refusal = self._verified(request.query.get(PARAMETER, ""))
-        if said is None:
-            return refusal
-        event = Event(
-            id=self._intake.source().id,
-            user=said.user,
-            type="consent",
-            at=self._now(),
-            channel=said.channel,
-            granted=False,
-            reason="unsubscribe link",
-        )
-        try:
-            await self._write([event], 1_000)
-        except _Refused as error:
-            return _page(pages.failed("Please try again in a minute."), error.status, error.headers)
-        return _page(pages.done(said.channel))
-
-    def _verified(self, token: str) -> tuple[Unsubscription | None, web.Response]:
-        try:
-            return self._signer.verify(token, self._now()), web.Response()
-        except InvalidToken as error:
-            return None, _page(pages.failed(f"{error}."), 400)
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -270,6 +232,10 @@ def _origin(request: web.Request) -> Origin:
         raise _Refused(400, InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed)) from None
 
 
+def _counted(verdict: Verdict) -> tuple[str, ...]:
+    return ("events_rejected", verdict.error.reason) if isinstance(verdict, Refusal) else ("events_accepted", "http")
+
+
 def _output(verdict: Verdict) -> Output:
     if isinstance(verdict, Refusal):
         return verdict.output
@@ -311,7 +277,3 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return web.Response(
         body=orjson.dumps(content), status=status, headers=headers, content_type="application/json", charset="utf-8"
     )
-
-
-def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(text=html, status=status, headers=pages.HEADERS | (headers or {}), content_type="text/html")

@@ -3,55 +3,14 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from models.events import Event, decode_event
-from models.rejected import Rejected, decode_rejected
-from monitoring.metrics import REGISTRY
-from stream.collector.door import Door
-from stream.collector.intake import Intake
 from stream.connection import Connection
-from stream.delivery.unsubscribe import PATH, Signer
-from stream.event_log import EventLog
 from tests.brokers import Cluster
-from tests.stream.reading import read_until
-
-NOW = 1_777_636_800_250
-SIGNER = Signer([b"0123456789abcdef"], "http://door.example")
-CLICK = {"type": "click", "user": "u1", "item": "sku1", "id": "m1"}
-PAGE = {"type": "page", "userId": "u1", "messageId": "m2"}
-
-Client = TestClient[Any, Any]
-
-
-@asynccontextmanager
-async def door(
-    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0
-) -> AsyncIterator[Client]:
-    async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
-        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW)
-        async with TestClient(TestServer(made.application())) as client:
-            yield client
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
-
-
-async def events(connection: Connection, count: int) -> list[Event]:
-    records = await read_until(connection, "events", lambda found: len(found) >= count)
-    return [decode_event(record.value or b"") for record in records]
-
-
-async def rejected(connection: Connection, count: int) -> list[Rejected]:
-    records = await read_until(connection, "events.rejected", lambda found: len(found) >= count)
-    return [decode_rejected(record.value) for record in records]
+from tests.stream.collector.doors import CLICK, NOW, PAGE, Client, counted, door, events, rejected
 
 
 async def test_200_means_that_kafka_has_it(cluster: Cluster) -> None:
@@ -207,41 +166,6 @@ async def test_a_header_makes_an_event_less_live(embedded: Cluster) -> None:
         assert (await client.post("/v1/track", json=CLICK, headers={"X-Perennial-Origin": "moon"})).status == 400
 
     assert (await events(embedded.connection, 1))[0].origin == "test"
-
-
-async def test_one_click_withdraws_consent_for_the_links_channel(embedded: Cluster) -> None:
-    embedded.create(events=1)
-    link = f"{PATH}?token={SIGNER.token('u1', 'email', NOW)}"
-
-    async with door(embedded.connection) as client:
-        answer = await client.post(link, data={"List-Unsubscribe": "One-Click"})
-        assert answer.status == 200
-
-    (event,) = await events(embedded.connection, 1)
-    assert (event.type, event.user, event.channel, event.granted, event.at) == ("consent", "u1", "email", False, NOW)
-
-
-async def test_following_the_link_only_asks(embedded: Cluster) -> None:
-    embedded.create(events=1)
-    link = f"{PATH}?token={SIGNER.token('u1', 'email', NOW)}"
-
-    async with door(embedded.connection) as client:
-        page = await client.get(link)
-        assert page.status == 200
-        assert 'method="post"' in await page.text()
-        assert (await client.post("/v1/track", json=CLICK)).status == 200
-
-    assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("token", ["", "x.y", '"><script>', SIGNER.token("u1", "email", 0)])
-async def test_a_link_that_is_not_ours_or_too_old_changes_nothing(method: str, token: str) -> None:
-    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
-        answer = await client.request(method, PATH, params={"token": token})
-
-        assert answer.status == 400
-        assert "<script>" not in await answer.text()
 
 
 async def test_what_strangers_ask_for_does_not_become_a_label() -> None:

@@ -1,0 +1,50 @@
+"""An open HTTP door in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from models.events import Event, decode_event
+from models.rejected import Rejected, decode_rejected
+from monitoring.metrics import REGISTRY
+from stream.collector.door import Door
+from stream.collector.intake import Intake
+from stream.connection import Connection
+from stream.delivery.unsubscribe import Signer
+from stream.event_log import EventLog
+from tests.stream.reading import read_until
+
+NOW = 1_777_636_800_250
+SIGNER = Signer([b"0123456789abcdef"], "http://door.example")
+CLICK = {"type": "click", "user": "u1", "item": "sku1", "id": "m1"}
+PAGE = {"type": "page", "userId": "u1", "messageId": "m2"}
+
+Client = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def door(
+    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0
+) -> AsyncIterator[Client]:
+    async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
+        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW)
+        async with TestClient(TestServer(made.application())) as client:
+            yield client
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
+
+
+async def events(connection: Connection, count: int) -> list[Event]:
+    records = await read_until(connection, "events", lambda found: len(found) >= count)
+    return [decode_event(record.value or b"") for record in records]
+
+
+async def rejected(connection: Connection, count: int) -> list[Rejected]:
+    records = await read_until(connection, "events.rejected", lambda found: len(found) >= count)
+    return [decode_rejected(record.value) for record in records]
