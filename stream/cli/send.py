@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import os
 import secrets
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
 
 import typer
 
@@ -18,7 +19,10 @@ from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_error, print_json, print_line
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from models.events import Event, Origin
+    from stream.event_log import EventLog
 
 CHUNK = 500
 """Events that are acknowledged together; also what fits into a batch of the HTTP door."""
@@ -29,18 +33,10 @@ class DoorRefused(PerennialError):
 
 
 class Line(NamedTuple):
-    """One event as it was typed.
-
-    Attributes
-    ----------
-    number
-        From 1.
-    event
-        Validated.
-    """
+    """What was typed, and where: the number from 1."""
 
     number: int
-    event: Event
+    content: bytes
 
 
 class Sent(NamedTuple):
@@ -63,6 +59,16 @@ class Rejected(NamedTuple):
     allowed: str
 
 
+class Target(Protocol):
+    """Where events go."""
+
+    async def send(self, events: Sequence[Event]) -> list[Sent]:
+        """Return when Kafka has them all."""
+
+    async def close(self) -> None:
+        """Give up connections."""
+
+
 def send(
     event: Annotated[str, typer.Argument(metavar="JSON|-", help="One event, or - for one a line from standard input.")],
     config: Config = None,
@@ -80,133 +86,209 @@ def send(
     An event is {"type": "click", "user": "u1", "item": "sku1"}, or a call of the Segment spec such as
     {"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 49.9}}.
     """
-    lines = enumerate(sys.stdin, 1) if event == "-" else iter([(1, event)])
-    origin: Origin = "test" if test else "live"
-    rejected: list[Rejected] = []
-    read = _valid(lines, origin, rejected)
-    sent: list[Sent] = []
-    tell = sent.extend if json else _show
-    run(_through_door(http, write_key, read, tell) if http else _into_log(config, read, tell))
+    lines = _standard_input() if event == "-" else _typed(event)
+    target = ThroughDoor(http, write_key) if http else IntoLog(config)
+    sent, rejected = run(_send(lines, target, "test" if test else "live", quiet=json))
     if json:
         print_json({"sent": [one._asdict() for one in sent], "rejected": [one._asdict() for one in rejected]})
-    else:
-        for refusal in rejected:
-            where = f"line {refusal.line}: " if event == "-" else ""
-            path = f"{refusal.field}: " if refusal.field else ""
-            print_error(f"{where}{path}found {refusal.found}; allowed: {refusal.allowed}")
+    for refusal in rejected:
+        where = f"line {refusal.line}: " if event == "-" else ""
+        path = f"{refusal.field}: " if refusal.field else ""
+        print_error(f"{where}{path}found {refusal.found}; allowed: {refusal.allowed}")
     if rejected:
         raise typer.Exit(2)
 
 
-def _show(sent: Sequence[Sent]) -> None:
-    for one in sent:
-        print_line(f"sent {one.id} ({one.type} of {one.user}): partition {one.partition}, offset {one.offset}")
+async def _send(
+    lines: AsyncIterator[list[Line]], target: Target, origin: Origin, *, quiet: bool
+) -> tuple[list[Sent], list[Rejected]]:
+    sent: list[Sent] = []
+    rejected: list[Rejected] = []
+    # A name for this one run: what is typed twice is two events, unless it says the same messageId twice.
+    instance = secrets.token_hex(8)
+    try:
+        async for chunk in lines:
+            events = _valid(chunk, instance, origin, rejected)
+            if not events:
+                continue  # a mistake in the JSON needs no broker to be told
+            acknowledged = await target.send(events)
+            sent += acknowledged
+            for one in [] if quiet else acknowledged:
+                print_line(f"sent {one.id} ({one.type} of {one.user}): partition {one.partition}, offset {one.offset}")
+    finally:
+        await target.close()
+    return sent, rejected
 
 
-def _valid(lines: Iterable[tuple[int, str]], origin: Origin, rejected: list[Rejected]) -> Iterator[Line]:
+def _valid(chunk: Sequence[Line], instance: str, origin: Origin, rejected: list[Rejected]) -> list[Event]:
     """Validate with the doors' code; what is no event goes to ``rejected`` instead."""
     from models.source import Source
     from models.wire import decode
 
-    # A name for this one run: what is typed twice is two events, unless it says the same messageId twice.
-    topic = f"send:{secrets.token_hex(8)}"
-    for number, line in lines:
-        if not line.strip():
-            continue
-        now = time.time_ns() // 1_000_000
+    events = []
+    for number, content in chunk:
+        source = Source(f"send:{instance}", 0, number)
         try:
-            yield Line(number, decode(_utf8(line), source=Source(topic, 0, number), received_at=now, origin=origin))
+            events.append(decode(content, source=source, received_at=time.time_ns() // 1_000_000, origin=origin))
         except InvalidEvent as error:
             rejected.append(Rejected(number, error.reason, error.field, error.found, error.allowed))
+    return events
 
 
-def _utf8(line: str) -> bytes:
+async def _typed(event: str) -> AsyncIterator[list[Line]]:
     # what a terminal passes on that is no UTF-8 is refused as bad JSON, not raised here
-    return line.encode("utf-8", "surrogateescape")
+    yield [Line(1, event.encode("utf-8", "surrogateescape"))]
 
 
-def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    while chunk := list(itertools.islice(lines, CHUNK)):
+async def _standard_input() -> AsyncIterator[list[Line]]:
+    """Take what waits, up to ``CHUNK`` lines: ``tail -f ... | perennial send -`` sends each line as it comes."""
+    waiting: asyncio.Queue[Line | Exception | None] = asyncio.Queue(CHUNK)
+    loop = asyncio.get_running_loop()
+
+    def put(item: Line | Exception | None) -> None:
+        asyncio.run_coroutine_threadsafe(waiting.put(item), loop).result()
+
+    def read() -> None:
+        try:
+            for number, content in enumerate(_lines(sys.stdin.fileno()), 1):
+                if content.strip():
+                    put(Line(number, content))
+        except (OSError, ValueError) as error:  # it is closed, or is none
+            put(error)
+        put(None)
+
+    # a daemon: nothing can interrupt a read from a terminal, and Ctrl-C must not wait for it
+    threading.Thread(target=read, daemon=True).start()
+    item = await waiting.get()
+    while isinstance(item, Line):
+        chunk = [item]
+        while not waiting.empty() and len(chunk) < CHUNK and isinstance(item := waiting.get_nowait(), Line):
+            chunk.append(item)
         yield chunk
+        if isinstance(item, Line):
+            item = await waiting.get()
+    if isinstance(item, Exception):
+        raise item
 
 
-Tell = Callable[[Sequence[Sent]], None]
-"""Told of each chunk once it is acknowledged."""
+def _lines(descriptor: int) -> Iterator[bytes]:
+    """Lines of a file, a pipe or a terminal, without Python's buffer: its lock must be free when the process ends."""
+    rest = b""
+    while read := os.read(descriptor, 65_536):
+        *lines, rest = (rest + read).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
-async def _into_log(config: Path | None, lines: Iterator[Line], tell: Tell) -> None:
-    from stream.event_log import EventLog
-    from stream.settings import load
-    from stream.topics import require_topics
+class IntoLog:
+    """Straight into ``events``; opened with the first event.
 
-    log: EventLog | None = None
-    try:
-        for chunk in _chunks(lines):
-            if log is None:  # only now: a mistake in the JSON needs no broker to be told
-                settings = load(config)
-                connection = settings.connection()
-                await asyncio.to_thread(require_topics, connection, settings.partitions)
-                log = EventLog(connection, settings.partitions)
-                await log.ensure_clock("wall")
-            places = await log.append([line.event for line in chunk])
-            tell(
-                [
-                    Sent(event.id, event.user, event.type, *place)
-                    for (_, event), place in zip(chunk, places, strict=True)
-                ]
-            )
-    finally:
-        if log is not None:
-            await log.close()
+    Parameters
+    ----------
+    config
+        Settings file.
+    """
+
+    def __init__(self, config: Path | None) -> None:
+        self._config = config
+        self._log: EventLog | None = None
+
+    async def send(self, events: Sequence[Event]) -> list[Sent]:
+        """Return when Kafka has them all."""
+        if self._log is None:
+            self._log = await self._open()
+        places = await self._log.append(events)
+        return [Sent(event.id, event.user, event.type, *place) for event, place in zip(events, places, strict=True)]
+
+    async def _open(self) -> EventLog:
+        from stream.event_log import EventLog
+        from stream.settings import load
+        from stream.topics import require_topics
+
+        settings = load(self._config)
+        await asyncio.to_thread(require_topics, settings.connection(), settings.partitions)
+        log = EventLog(settings.connection(), settings.partitions)
+        await log.ensure_clock("wall")
+        return log
+
+    async def close(self) -> None:
+        """Give up connections."""
+        if self._log is not None:
+            await self._log.close()
 
 
-async def _through_door(url: str, write_key: str | None, lines: Iterator[Line], tell: Tell) -> None:
-    import aiohttp
+class ThroughDoor:
+    """Through ``POST /v1/batch`` of an HTTP door.
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-        for chunk in _chunks(lines):
-            for part in _fitting(chunk):
-                try:
-                    tell(await _post(session, url, write_key, part))
-                except (aiohttp.ClientError, TimeoutError) as error:
-                    raise DoorRefused(f"no HTTP door answers at {url} ({error or type(error).__name__})") from error
+    Parameters
+    ----------
+    url
+        Where it stands.
+    write_key
+        Where it asks for one.
+    """
+
+    def __init__(self, url: str, write_key: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._write_key = write_key
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, events: Sequence[Event]) -> list[Sent]:
+        """Return when Kafka has them all."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        sent: list[Sent] = []
+        for part in _bodies(events):
+            try:
+                sent += await self._post(self._session, part)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # ValueError: what is no URL
+                why = str(error) or type(error).__name__
+                raise DoorRefused(f"no HTTP door answers at {self._url} ({why})") from error
+        return sent
+
+    async def _post(self, session: aiohttp.ClientSession, part: Sequence[tuple[Event, bytes]]) -> list[Sent]:
+        import orjson
+
+        batch = [orjson.Fragment(encoded) for _, encoded in part]
+        body = orjson.dumps({"batch": batch, "writeKey": self._write_key})
+        async with session.post(f"{self._url}/v1/batch", data=body) as answer:
+            content = await answer.read()
+        try:
+            said = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise DoorRefused(f"what stands at {self._url} is no HTTP door: it answered {answer.status}") from None
+        if answer.status != 200:
+            error = said.get("error", {})
+            why = f"found {error.get('found')}; allowed: {error.get('allowed')}"
+            raise DoorRefused(f"the HTTP door at {self._url} answered {answer.status}: {why}")
+        sent = []
+        for (event, _), result in zip(part, said["results"], strict=True):
+            if result["status"] != "accepted":  # it passed the same checks here: another version, or a larger limit
+                raise DoorRefused(f"{self._url} refused {event.id}: {result['field']}: {result['allowed']}")
+            sent.append(Sent(event.id, event.user, event.type, result["partition"], result["offset"]))
+        return sent
+
+    async def close(self) -> None:
+        """Give up connections."""
+        if self._session is not None:
+            await self._session.close()
 
 
-def _fitting(chunk: Sequence[Line]) -> Iterator[list[tuple[Event, bytes]]]:
-    """Cut a chunk into bodies that the door takes."""
+def _bodies(events: Sequence[Event]) -> list[list[tuple[Event, bytes]]]:
+    """Cut events into bodies that the door takes."""
     from models.wire import encode
     from stream.collector.intake import BATCH_BYTES
 
-    part: list[tuple[Event, bytes]] = []
+    bodies: list[list[tuple[Event, bytes]]] = [[]]
     size = 0
-    for line in chunk:
-        encoded = encode(line.event)
-        if part and size + len(encoded) > BATCH_BYTES - 1_000:
-            yield part
-            part, size = [], 0
-        part.append((line.event, encoded))
+    for event in events:
+        encoded = encode(event)
+        if bodies[-1] and size + len(encoded) > BATCH_BYTES - 1_000:
+            bodies.append([])
+            size = 0
+        bodies[-1].append((event, encoded))
         size += len(encoded) + 1
-    yield part
-
-
-async def _post(session: Any, url: str, write_key: str | None, part: list[tuple[Event, bytes]]) -> list[Sent]:
-    import orjson
-
-    content = orjson.dumps({"batch": [orjson.Fragment(encoded) for _, encoded in part], "writeKey": write_key})
-    async with session.post(f"{url.rstrip('/')}/v1/batch", data=content) as answer:
-        body = await answer.read()
-        try:
-            said = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise DoorRefused(f"what stands at {url} is no HTTP door: it answered {answer.status}") from None
-    if answer.status != 200:
-        error = said.get("error", {})
-        raise DoorRefused(
-            f"{url} answered {answer.status}: found {error.get('found')}; allowed: {error.get('allowed')}"
-        )
-    sent = []
-    for (event, _), result in zip(part, said["results"], strict=True):
-        if result["status"] != "accepted":  # the same checks passed here: another version, or a larger limit
-            raise DoorRefused(f"{url} refused {event.id}: {result['field']}: {result['allowed']}")
-        sent.append(Sent(event.id, event.user, event.type, result["partition"], result["offset"]))
-    return sent
+    return bodies

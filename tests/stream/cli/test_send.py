@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,19 @@ def sent(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]
     return code, orjson.loads(capsys.readouterr().out)
 
 
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Put lines on standard input."""
+    with ExitStack() as opened:
+
+        def put(*lines: str) -> None:
+            file = tmp_path / "lines"
+            file.write_text("\n".join(lines))
+            monkeypatch.setattr("sys.stdin", opened.enter_context(file.open()))
+
+        yield put
+
+
 def test_an_event_is_acknowledged_with_its_id_and_place(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     event = '{"type":"click","user":"u1","item":"sku1","messageId":"m1"}'
 
@@ -62,11 +75,11 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_named(
     installation: Path,
     embedded_broker: EmbeddedBroker,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    typed: Callable[..., None],
 ) -> None:
     lines = ['{"type":"click","user":"in","id":"a"}', "", "nonsense", '{"type":"click","user":5}']
     lines += ['{"userId":"in","messageId":"b","type":"track","event":"Own"}']
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    typed(*lines)
 
     code = run(["send", "-", "--config", str(installation), "--test"])
 
@@ -130,16 +143,39 @@ def collector(installation: Path) -> Iterator[str]:
 
 
 def test_the_door_as_a_process_takes_what_send_sends_and_ends_when_told(
-    installation: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:
     lines = [f'{{"type":"click","user":"u{i}","id":"http{i}"}}' for i in range(700)]
     with collector(installation) as address:
-        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+        typed(*lines)
         code, said = sent(capsys, "-", "--http", address)
 
     assert code == 0
     assert [one["id"] for one in said["sent"]] == [f"http{i}" for i in range(700)]
     assert {one["partition"] for one in said["sent"]} == {0, 1, 2, 3}
+
+
+def test_each_line_is_sent_as_it_comes(installation: Path) -> None:
+    command = [sys.executable, "-m", "stream.cli", "send", "-", "--config", str(installation)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for name in ("one", "two"):
+            process.stdin.write(f'{{"type":"click","user":"u1","id":"{name}"}}\n')
+            assert f"sent {name} " in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def test_ctrl_c_ends_it_while_it_waits_for_a_line(installation: Path) -> None:
+    command = [sys.executable, "-m", "stream.cli", "send", "-", "--config", str(installation)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"type":"click","user":"u1","id":"only"}\n')
+        assert "sent only " in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
 
 
 def test_the_door_refuses_a_log_that_a_replay_feeds(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
