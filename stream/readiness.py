@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 from models.engage.configuration import Configuration
 from models.errors import PerennialError
 from stream import topics
+from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
 from stream.configuration import configuration
 from stream.connection import Connection
 from stream.settings import Settings
-from stream.topics import BrokerUnreachable
 
 
 class Finding(NamedTuple):
@@ -107,7 +107,7 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
 def _cluster(settings: Settings) -> Iterator[Finding]:
     try:
         connection = settings.connection()
-        with topics.admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
+        with admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
             name = str(client.describe_cluster()["cluster_id"])
     except BrokerUnreachable as error:
         if settings.embedded:

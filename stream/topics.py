@@ -6,14 +6,12 @@ log's life: a user's partition follows from it, and so does every lane's state.
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from models.errors import PerennialError
+from stream.admin import admin
 from stream.connection import Connection
 
 if TYPE_CHECKING:
@@ -180,10 +178,6 @@ def topic(name: str) -> Topic:
     return _BY_NAME[name]
 
 
-class BrokerUnreachable(PerennialError):
-    """No broker answers: start one, or correct ``kafka.servers``."""
-
-
 class TopicsNotReady(PerennialError):
     """Topics are missing or differ from the table: run the command that the message names.
 
@@ -225,58 +219,6 @@ class Problem(NamedTuple):
     topic: str
     kind: Literal["missing", "partitions", "cleanup", "config"]
     what: str
-
-
-@contextmanager
-def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdminClient]:
-    """Open kafka-python's admin client.
-
-    Raises
-    ------
-    BrokerUnreachable
-        Where nobody answers within ``timeout_s``, or refuses the credentials.
-    """
-    from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
-
-    _await_listener(connection, timeout_s)
-    try:
-        client = KafkaAdminClient(
-            **connection.client_options(), bootstrap_timeout_ms=int(timeout_s * 1000), client_id="perennial-admin"
-        )
-    except (KafkaError, OSError) as error:
-        raise BrokerUnreachable(
-            f"what listens at {connection.servers} does not answer as a Kafka broker within {timeout_s:g} s "
-            f"({type(error).__name__}: {error}); correct kafka.servers, or kafka.security and its credentials"
-        ) from error
-    try:
-        yield client
-    except KafkaError as error:
-        raise BrokerUnreachable(
-            f"the broker at {connection.servers} refused: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        client.close()
-
-
-def _await_listener(connection: Connection, timeout_s: float) -> None:
-    """Wait until one of the servers takes a connection: kafka-python tells no reason, and leaks its socket."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        for server in connection.servers.split(","):
-            host, _, port = server.strip().rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
-            except (OSError, ValueError) as error:
-                reason = error
-            else:
-                return
-        if time.monotonic() > deadline or isinstance(reason, ValueError):
-            raise BrokerUnreachable(
-                f"no broker answers at {connection.servers} ({reason}); "
-                "start one (perennial broker), or correct kafka.servers"
-            ) from reason
-        time.sleep(0.05)
 
 
 def existing(client: KafkaAdminClient, connection: Connection) -> dict[str, int]:

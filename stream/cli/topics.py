@@ -29,11 +29,12 @@ def create(config: Config = None, json: Json = False) -> None:
 def list_(config: Config = None, json: Json = False) -> None:
     """Show the table of topics, and how many partitions each has on the cluster."""
     from stream import topics
+    from stream.admin import admin
     from stream.settings import load
 
     settings = load(config)
     connection = settings.connection()
-    with topics.admin(connection) as client:
+    with admin(connection) as client:
         there = topics.existing(client, connection)
     rows = [
         {

@@ -7,13 +7,12 @@ import re
 
 import pytest
 
+from stream.admin import BrokerUnreachable, admin
 from stream.connection import Connection
 from stream.topics import (
     TOPICS,
-    BrokerUnreachable,
     Topic,
     TopicsNotReady,
-    admin,
     check,
     create,
     existing,

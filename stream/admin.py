@@ -1,0 +1,112 @@
+"""kafka-python's admin client, with errors that say why nobody answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from models.errors import PerennialError
+from stream.connection import Connection
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+_FAILURE = re.compile(r"^Bootstrap connection to \S+ failed: (.*?)(?: \(backoff [0-9.]+ secs\))?$")
+_VAGUE = ("socket disconnected", "RequestTimedOut")
+
+
+class BrokerUnreachable(PerennialError):
+    """No broker answers: start one, or correct ``kafka.servers``."""
+
+
+@contextmanager
+def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdminClient]:
+    """Open kafka-python's admin client.
+
+    Raises
+    ------
+    BrokerUnreachable
+        Where nobody answers within ``timeout_s``, or refuses the credentials.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    _await_listener(connection, timeout_s)
+    with _last_failure() as failure:
+        try:
+            client = KafkaAdminClient(
+                **connection.client_options(), bootstrap_timeout_ms=int(timeout_s * 1000), client_id="perennial-admin"
+            )
+        except (KafkaError, OSError) as error:
+            raise BrokerUnreachable(
+                f"what listens at {connection.servers} does not let us in within {timeout_s:g} s "
+                f"({_told(failure[-1] if failure else str(error), connection)}); correct kafka.servers, kafka.tls or kafka.sasl"
+            ) from error
+    try:
+        yield client
+    except KafkaError as error:
+        raise BrokerUnreachable(
+            f"the broker at {connection.servers} refused: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        client.close()
+
+
+def _told(reason: str, connection: Connection) -> str:
+    if connection.sasl_mechanism is not None and any(word in reason for word in _VAGUE):
+        return f"{reason}; a broker may hang up so on a wrong username, password or mechanism"
+    return reason
+
+
+@contextmanager
+def _last_failure() -> Iterator[list[str]]:
+    """Collect why attempts failed: kafka-python only logs it, and then raises that time is up."""
+    logger = logging.getLogger("kafka")
+    before = logger.level, logger.propagate
+    collector = _Failures(logging.WARNING)
+    logger.addHandler(collector)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield collector.reasons
+    finally:
+        logger.removeHandler(collector)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _Failures(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = _FAILURE.search(record.getMessage())
+        # a broker hangs up for a moment on one that it has just refused: that says less than the refusal
+        if found and (not self.reasons or not any(word in found[1] for word in _VAGUE)):
+            self.reasons.append(found[1])
+
+
+def _await_listener(connection: Connection, timeout_s: float) -> None:
+    """Wait until one of the servers takes a connection: kafka-python tells no reason, and leaks its socket."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        for server in connection.servers.split(","):
+            host, _, port = server.strip().rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+            except (OSError, ValueError) as error:
+                reason = error
+            else:
+                return
+        if time.monotonic() > deadline or isinstance(reason, ValueError):
+            raise BrokerUnreachable(
+                f"no broker answers at {connection.servers} ({reason}); "
+                "start one (perennial broker), or correct kafka.servers"
+            ) from reason
+        time.sleep(0.05)
