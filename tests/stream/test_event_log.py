@@ -155,3 +155,26 @@ async def test_what_fits_into_no_record_is_refused_before_anything_is_written(em
 async def test_nothing_to_append_asks_nobody() -> None:
     async with EventLog(Connection("127.0.0.1:1"), PARTITIONS) as log:
         assert await log.append([]) == []
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_dies_and_comes_back_costs_one_answer_and_loses_nothing(kafka: Cluster) -> None:
+    kafka.create(events=1)
+    assert kafka.kafka is not None
+
+    async with EventLog(kafka.connection, 1, timeout_s=2.0) as log:
+        before = await log.append(clicks(30))
+        kafka.kafka.kill()
+        try:
+            with pytest.raises(LogUnavailable):
+                await log.append(clicks(30))
+            assert not await log.reachable(within_s=0.5)
+        finally:
+            await asyncio.to_thread(kafka.kafka.start)
+        async with asyncio.timeout(30):
+            while not await log.reachable(within_s=1.0):
+                pass
+        after = await log.append(clicks(30))
+
+    assert [place.offset for place in before] == list(range(30))
+    assert [place.offset for place in after] in (list(range(30, 60)), list(range(60, 90)))  # or what came late
