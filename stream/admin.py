@@ -43,9 +43,10 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
                 **connection.client_options(), bootstrap_timeout_ms=int(timeout_s * 1000), client_id="perennial-admin"
             )
         except (KafkaError, OSError) as error:
+            why = _told(failure[-1] if failure else str(error), connection)
             raise BrokerUnreachable(
                 f"what listens at {connection.servers} does not let us in within {timeout_s:g} s "
-                f"({_told(failure[-1] if failure else str(error), connection)}); correct kafka.servers, kafka.tls or kafka.sasl"
+                f"({why}); correct kafka.servers, kafka.tls or kafka.sasl"
             ) from error
     try:
         yield client
