@@ -236,7 +236,8 @@ class Lane:
             restored = await committer.take_over()
             self.restored = restored
             self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
-            self._next_due, self._next_tick, self._next_batch = None, 0.0, 0.0
+            # Which timers are due is not known before the first commit: where nothing arrives, a tick asks.
+            self._next_due, self._next_tick, self._next_batch = 0, self._around.clock() + TICK_AGAIN_S, 0.0
             self._astray = True
             self.committed_at = time.monotonic()
             log.info("%s: open at %d after %.2f s", self._name, self._pulled, self.committed_at - began)
@@ -348,7 +349,8 @@ class Lane:
                 restored.records[key] = value
         restored.memo = memo
         restored.position = self._pulled
-        self._next_due = outputs.next_due
+        if outputs.next_due != self._next_due:
+            self._next_due, self._next_tick = outputs.next_due, 0.0
         self.failures = 0
         self.committed_at = time.monotonic()
         records, self._records_pulled = self._records_pulled, 0

@@ -152,6 +152,10 @@ class Lanes:
         """End the process: the group has given its partitions to others."""
         self._leave("the group went on without this member")
 
+    def reading_failed(self, error: Exception) -> None:
+        """End the process: another one may be able to read."""
+        self._leave(f"nothing can be read any more: {error!r}")
+
     async def settle(self) -> None:
         """Pause all lanes; return when no commit is on its way any more, or after a second."""
         self._paused = True

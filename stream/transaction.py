@@ -22,6 +22,8 @@ from stream.restore import POSITION_KEY, encode_position, restore
 
 log = logging.getLogger(__name__)
 
+ANSWER_WITHIN_S = 60.0
+"""aiokafka repeats what a broker does not answer, for ever; then the lane begins anew, with a new connection."""
 ABORT_WITHIN_S = 1.0
 STOP_WITHIN_S = 2.0
 TRANSACTION_TIMEOUT_MS = 15_000
@@ -116,7 +118,8 @@ class TransactionalCommitter:
 
     async def take_over(self) -> Restored:
         """Start the producer, which fences the former owner and ends its open transaction, and only then read."""
-        await self._producer.start()
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await self._producer.start()
         return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
@@ -126,8 +129,9 @@ class TransactionalCommitter:
         places[_state_place(self._connection, own)] = _state_pairs(own.state_topic, commit, with_position=True)
         await self._producer.begin_transaction()
         try:
-            await send(self._producer, places)
-            await self._producer.commit_transaction()
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await send(self._producer, places)
+                await self._producer.commit_transaction()
         except BaseException:
             await self._abort()
             raise

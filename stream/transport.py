@@ -82,6 +82,9 @@ class Listener(Protocol):
     def group_lost(self) -> None:
         """Tell that the group went on without this member."""
 
+    def reading_failed(self, error: Exception) -> None:
+        """Tell that nothing more can be read."""
+
     async def settle(self) -> None:
         """Finish or abort what is being committed, and begin nothing new."""
 
@@ -163,6 +166,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
     ) -> list[tuple[TP, Delivery]]:
         if consumer._closed or consumer._fetcher._closed:
             raise driver.ConsumerStoppedError
+        # Faust goes past the consumer straight to its fetcher, and would wait for ever on one that is dead.
+        consumer._coordinator.check_errors()
+        if consumer._fetcher.error_future.done():
+            consumer._fetcher.error_future.result()
         waking = asyncio.ensure_future(wake.wait())
         fetching = asyncio.ensure_future(self._fetch_wanted(consumer, wanted)) if wanted else None
         try:
@@ -266,9 +273,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
                     message = self._to_message(tp, delivery.records[-1])
                     message.value = delivery
                     await self.callback(message)
-        except self.consumer_stopped_errors:
+        except self.consumer_stopped_errors as error:
             if not self.app.should_stop:
-                raise
+                listener.reading_failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a worker that reads nothing must not stay
+            listener.reading_failed(error)
 
 
 class SilentProducer(driver.Producer):  # type: ignore[misc]  # Faust's types are skipped

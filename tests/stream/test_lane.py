@@ -378,6 +378,15 @@ class TestTicks:
         assert (topic, partition, key) == ("events", 0, TICK_KEY)
         assert value == b'{"control":"tick","at":1000600}'
 
+    async def test_a_lane_that_opens_on_old_timers_asks_for_them_with_a_tick_where_nothing_arrives(self) -> None:
+        async with Bench(self.edge(due=None), [], Partition(position=7)) as bench:
+            await bench.until(lambda: bench.lane.is_open)
+            bench.now += 1
+            bench.lane.resume()
+            await asyncio.wait_for(bench.writer.wrote.wait(), 5)
+
+        assert [topic for topic, _, _ in bench.writer.ticks] == ["events"]
+
     async def test_it_ticks_again_while_the_brokers_clock_stays_behind(self) -> None:
         async with Bench(self.edge(due=900_000), [record(0)]) as bench:
             await bench.until(lambda: len(bench.writer.ticks) == 1)

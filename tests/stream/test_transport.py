@@ -96,6 +96,20 @@ async def test_a_snapshot_tells_position_and_lag_of_every_lane(cluster: Cluster)
     assert app.lanes.restored("events", 7) is None
 
 
+async def test_a_lane_at_the_end_of_a_topic_that_is_written_in_transactions_has_no_lag(cluster: Cluster) -> None:
+    cluster.create(events=1, copies=1, profiles=1, ends=1, more_profiles=1)
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            yield Outputs([Output("ends", b"u1", entry.value) for entry in batch.records])
+
+    behind = Edge("follow", ("copies",), lambda _: agent, state="more.profiles")
+    async with running_app(cluster.connection, [gated(opened(1)), behind]) as app:
+        await write(cluster.connection, "events", EVENTS)
+        await read_until(cluster.connection, "ends", lambda found: len(found) >= 1_000)
+        await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0, 0])
+
+
 async def test_the_groups_offsets_follow_so_that_lag_can_be_seen_from_outside(cluster: Cluster) -> None:
     cluster.create(events=1, copies=1, profiles=1)
     async with running_app(cluster.connection, [gated(opened(1))]) as app:
