@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,17 +44,19 @@ class ModelWatch:
         What is for sale.
     published
         The version in use; ``None`` before the first.
+    refused
+        A newer version that could not be taken over, and is tried again.
     """
 
     def __init__(self, connection: Connection, folder: ArtifactFolder) -> None:
         self._connection = connection
         self._folder = folder
         self._recommender: Recommender | None = None
-        self._refused: Published | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         self.catalogue = Catalogue()
         self.published: Published | None = None
+        self.refused: Published | None = None
 
     @property
     def version(self) -> int:
@@ -114,15 +116,10 @@ class ModelWatch:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    async def until(self, version: int) -> None:
-        """Return when a version, or a newer one, is in use."""
+    async def until(self, condition: Callable[[ModelWatch], bool]) -> None:
+        """Return when a condition on this watch holds."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self.version >= version)
-
-    async def refused(self, version: int) -> None:
-        """Return when a version has been refused."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._refused is not None and self._refused.version == version)
+            await self._changed.wait_for(lambda: condition(self))
 
     async def _follow(self) -> None:
         while True:
@@ -141,27 +138,31 @@ class ModelWatch:
             isolation_level="read_committed" if self._connection.transactions else "read_uncommitted",
         )
         versions, items = (TopicPartition(self._connection.topic(name), 0) for name in (VERSIONS, ITEMS))
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([versions, items])
             await consumer.seek_to_beginning(versions, items)
             while True:
                 batches = await consumer.getmany(timeout_ms=int(RETRY_S * 1000))
-                self._apply_items(batches.get(items, ()))
+                await self._apply_items(batches.get(items, ()))
                 newest = self._newest(batches.get(versions, ()))
-                await self._take(newest or self._refused)
+                await self._take(newest or self.refused)
         finally:
             await consumer.stop()
 
-    def _apply_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
+    async def _apply_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
         before = self.catalogue.revision
         for record in records:
             try:
                 self.catalogue.apply(record.key or b"", record.value)
             except (msgspec.DecodeError, PerennialError, UnicodeDecodeError) as error:
                 log.warning("catalogue: record %s of %s is passed over: %s", record.offset, ITEMS, error)
-        if self.catalogue.revision != before and self._recommender is not None:
+        if self.catalogue.revision == before:
+            return
+        if self._recommender is not None:
             self._recommender.prepare(self.catalogue)
+        async with self._changed:
+            self._changed.notify_all()
 
     def _newest(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> Published | None:
         newest: Published | None = None
@@ -184,15 +185,15 @@ class ModelWatch:
         try:
             recommender = await asyncio.to_thread(self._load, published)
         except PerennialError as error:
-            if self._refused != published:
+            if self.refused != published:
                 log.warning("recommender: version %s is refused, %s stays: %s", published.version, self.version, error)
                 metrics.increment("artifacts_refused")
             async with self._changed:
-                self._refused = published
+                self.refused = published
                 self._changed.notify_all()
             return
         recommender.prepare(self.catalogue)
-        self._refused = None
+        self.refused = None
         async with self._changed:
             self._recommender, self.published = recommender, published
             self._changed.notify_all()

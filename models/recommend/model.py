@@ -19,6 +19,8 @@ from models.errors import PerennialError, StateMismatch
 SCHEMA = 1
 DAY = 86_400_000
 BARE_RIDGE = 4.0
+PER_DENSITY = 20.0
+LEAST_UNOBSERVED = 0.001
 LARGEST_REGULARIZATION = 0.1
 
 
@@ -66,19 +68,24 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     trend_half_life: int = 7 * DAY
     seed: int = 7
 
-    def for_catalogue(self, items: int) -> Hyperparameters:
-        """Scale the regularization to so many items.
+    def scaled_to(self, users: int, items: int, observed: int) -> Hyperparameters:
+        """Scale to a matrix of so many users and items, of which so many pairs were observed.
 
-        What good values published for 1,400 to 41,000 items have in common is not lambda, but the ridge under a user
-        of whom nothing is known, lambda * alpha_0 * items: about 4.
+        What good values published for matrices of very different size have in common: alpha_0 is about 20 times the
+        density (MovieLens 20M: 0.1 at 0.5 %, Million Songs: 0.02 at 0.14 %; here, Gowalla: 0.01 at 0.07 %), and
+        lambda * alpha_0 * items, the ridge under a user of whom nothing is known, is about 4. What stands in
+        ``unobserved`` is the most it gets, for dense matrices.
 
         Examples
         --------
-        >>> round(Hyperparameters().for_catalogue(20_000).regularization, 6)
-        0.002
+        >>> scaled = Hyperparameters().scaled_to(users=30_000, items=40_000, observed=600_000)
+        >>> scaled.unobserved, scaled.regularization
+        (0.01, 0.01)
         """
-        ridge = BARE_RIDGE / (self.unobserved * max(items, 1))
-        return msgspec.structs.replace(self, regularization=min(ridge, LARGEST_REGULARIZATION))
+        density = observed / max(users * items, 1)
+        unobserved = min(self.unobserved, max(PER_DENSITY * density, LEAST_UNOBSERVED))
+        ridge = BARE_RIDGE / (unobserved * max(items, 1))
+        return msgspec.structs.replace(self, unobserved=unobserved, regularization=min(ridge, LARGEST_REGULARIZATION))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

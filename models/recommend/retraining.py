@@ -70,7 +70,7 @@ def retrain(
     columns
         The window.
     hyperparameters
-        Shape of the model; its regularization is scaled to the number of items.
+        Shape of the model; scaled to the data.
     fit
         Trains item factors.
     published
@@ -88,7 +88,6 @@ def retrain(
     policy = policy or Policy()
     if not len(columns):
         raise ValueError("there is nothing to train on")
-    hyperparameters = hyperparameters.for_catalogue(len(np.unique(columns.items)))
     history, tail, cut = _divide(columns, policy.tail, published)
     cases = cases_of(history, tail, most=policy.graded_most, seed=hyperparameters.seed)
     run = Run(
@@ -138,6 +137,8 @@ def _train(
     used = np.unique(columns.items)
     names = [columns.item_ids[item] for item in used]
     confidence = csr_array(columns.confidence(now, hyperparameters.half_life)[:, used])
+    users = len(np.unique(columns.users))
+    hyperparameters = hyperparameters.scaled_to(users, len(used), confidence.nnz)
     factors = fit(confidence, hyperparameters, start=_start(names, start), progress=progress)
     popularity = columns.popularity(now, hyperparameters.trend_half_life)[used]
     return model_of(names, factors, popularity, hyperparameters, trained_until=now)

@@ -35,10 +35,10 @@ def recommend(
     ],
     dimensions: Annotated[int, typer.Option(min=1, max=4096, help="Length of an item's vector.")] = 64,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Sweeps over users and items.")] = 10,
-    unobserved: Annotated[float, typer.Option(help="Weight of what was not observed (alpha_0).")] = 0.1,
-    regularization: Annotated[
-        float | None, typer.Option(help="Lambda; scaled to the number of items by default.")
+    unobserved: Annotated[
+        float | None, typer.Option(help="Weight of what was not observed (alpha_0); scaled to the data by default.")
     ] = None,
+    regularization: Annotated[float | None, typer.Option(help="Lambda; scaled to the data by default.")] = None,
     json: Json = False,
 ) -> None:
     """Train the recommender on recorded interactions and grade it on what was held out.
@@ -48,8 +48,13 @@ def recommend(
     """
     from models.recommend.model import Hyperparameters
 
-    hyper = Hyperparameters(dimensions=dimensions, epochs=epochs, unobserved=unobserved)
-    report = _split(path, hyper, regularization) if path.is_dir() else _tail(path, hyper)
+    hyper = Hyperparameters(dimensions=dimensions, epochs=epochs)
+    if path.is_dir():
+        report = _split(path, hyper, {"unobserved": unobserved, "regularization": regularization})
+    elif unobserved is not None or regularization is not None:
+        raise typer.BadParameter("a file with times is graded as the retrainer trains: with values scaled to the data")
+    else:
+        report = _tail(path, hyper)
     if json:
         print_json(report)
     else:
@@ -57,24 +62,24 @@ def recommend(
             print_line(f"{name:<24} {value:.4f}" if isinstance(value, float) else f"{name:<24} {value}")
 
 
-def _split(folder: Path, hyper: Hyperparameters, regularization: float | None) -> dict[str, Any]:
+def _split(folder: Path, hyper: Hyperparameters, given: dict[str, float | None]) -> dict[str, Any]:
     import msgspec
 
     from models.recommend import factors
     from models.recommend.full_ranking import recall_and_ndcg_at
 
     train, test = _matrices(folder)
-    hyper = hyper.for_catalogue(train.shape[1])
-    if regularization is not None:
-        hyper = msgspec.structs.replace(hyper, regularization=regularization)
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    users, items = train.shape
+    hyper = msgspec.structs.replace(hyper.scaled_to(users, items, train.nnz), **wanted)
     began = time.monotonic()
     with _sweeps(hyper.epochs) as progress:
         trained = factors.fit_factors(train, hyper, progress=progress)
     seconds = time.monotonic() - began
     recall, ndcg = recall_and_ndcg_at(trained.users, trained.items, train, test, K)
     return {
-        "users": train.shape[0],
-        "items": train.shape[1],
+        "users": users,
+        "items": items,
         "train": train.nnz,
         "test": test.nnz,
         "recall_at_20": recall,

@@ -1,0 +1,124 @@
+"""Whoever watches swaps in what is good, keeps what it has where it is not, and sells only what is for sale."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.customer.state import Touch
+from models.recommend.catalogue import Item, encode_item
+from models.recommend.model import Hyperparameters, model_of
+from models.recommend.retraining_report import Run
+from stream.artifacts import ArtifactFolder, Published, encode_published
+from stream.model_watch import ModelWatch
+from tests.brokers import Cluster
+from tests.stream.reading import write
+
+RUN = Run(publish=True, reason="good enough", cut=1, rows=2, users=3, items=4)
+ITEMS = ("mug", "pot", "pan")
+
+
+@pytest.fixture
+def topics(cluster: Cluster) -> Cluster:
+    cluster.create(versions=1, items=1)
+    return cluster
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ArtifactFolder:
+    return ArtifactFolder(tmp_path)
+
+
+@pytest.fixture
+async def watch(topics: Cluster, folder: ArtifactFolder) -> AsyncIterator[ModelWatch]:
+    watch = ModelWatch(topics.connection, folder)
+    await watch.start()
+    yield watch
+    await watch.stop()
+
+
+def written(folder: ArtifactFolder, version: int) -> Published:
+    factors = np.array([[1.0, 0.0], [0.9, 0.0], [0.0, 1.0]], np.float32)
+    model = model_of(ITEMS, factors, np.array([1, 2, 3], np.float32), Hyperparameters(dimensions=2, trend=0.0))
+    file, sha256 = folder.write(version, model)
+    return Published(version=version, file=file, sha256=sha256, trained_at=5, trained_until=4, run=RUN)
+
+
+async def publish(topics: Cluster, *published: Published) -> None:
+    await write(topics.connection, "versions", [encode_published(each) for each in published])
+
+
+def shown(watch: ModelWatch) -> list[str]:
+    return [each["item"] for each in watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)["items"]]
+
+
+async def test_before_the_first_version_nothing_is_recommended(watch: ModelWatch) -> None:
+    assert watch.recommend([], now=0, k=3) == {"version": 0, "trained_until": None, "items": []}
+
+
+async def test_the_newest_version_is_in_use(topics: Cluster, folder: ArtifactFolder, watch: ModelWatch) -> None:
+    await publish(topics, written(folder, 2), written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 2), 20)
+
+    assert watch.recommend([Touch("mug", 1.0, 0)], now=0, k=1) == {
+        "version": 2,
+        "trained_until": 4,
+        "items": [{"item": "pot", "score": pytest.approx(0.9, abs=0.2), "why": "because of mug"}],
+    }
+
+
+async def test_a_damaged_artifact_is_refused_and_the_one_in_use_stays(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
+) -> None:
+    good = written(folder, 1)
+    await publish(topics, good)
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+    await publish(topics, msgspec.structs.replace(good, version=2, sha256="0" * 64))
+    await asyncio.wait_for(watch.until(lambda it: it.refused is not None), 20)
+    in_use = watch.version
+    await publish(topics, msgspec.structs.replace(good, version=3))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 3), 20)
+
+    assert in_use == 1
+
+
+async def test_a_file_that_arrives_late_is_taken_without_a_new_record(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.model_watch.RETRY_S", 0.1)
+    published = written(folder, 1)
+    data = (folder.path / published.file).read_bytes()
+    (folder.path / published.file).unlink()
+    await publish(topics, published)
+    await asyncio.wait_for(watch.until(lambda it: it.refused is not None), 20)
+    (folder.path / published.file).write_bytes(data)
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+
+    assert shown(watch) == ["pot", "pan"]
+
+
+async def test_garbage_on_the_topics_is_passed_over(topics: Cluster, folder: ArtifactFolder, watch: ModelWatch) -> None:
+    await write(topics.connection, "items", [(b"mug", b"garbage"), (b"\xff", b"{}"), (b"\x00new", b"{}")])
+    await write(topics.connection, "versions", [(b"recommend", b"garbage"), (b"churn", b"{}")])
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+
+    assert shown(watch) == ["pot", "pan"]
+
+
+async def test_what_is_sold_out_disappears_and_titles_are_shown(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
+) -> None:
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+    items = [Item(id="pan", stock=0), Item(id="pot", title="Pot", price=5, stock=2)]
+    await write(topics.connection, "items", [(item.id.encode(), encode_item(item)) for item in items])
+    await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == len(items)), 20)
+    answer = watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)
+
+    assert [(each["item"], each["title"], each["price"]) for each in answer["items"]] == [("pot", "Pot", 5)]
