@@ -1,0 +1,148 @@
+"""What has been counted from the topics so far: one record in, one count up. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+from models.batch import Record
+from models.customer.state import header, unpack
+from models.engage.messages import Message, decode_message
+from models.engage.planner import Decision
+from models.learning.examples import ChurnExample, decode_churn
+from models.log import Tick, decode_control, is_control
+from stream.artifacts import NAME as RECOMMENDER
+from stream.artifacts import Published, decode_published
+
+TOPICS = ("events", "profiles", "examples.churn", "decisions", "messages.email", "messages.sms", "versions")
+"""What is read."""
+
+_decision = msgspec.json.Decoder(Decision)
+_CHURN, _SEGMENTS = b"churn", b"segments"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts.
+
+    Attributes
+    ----------
+    events
+        Records of ``events`` that are no control records.
+    first_stamp, last_stamp
+        The broker's stamps of the first and the newest of them, milliseconds.
+    users
+        Whom they are about.
+    now
+        The newest tick.
+    profiles
+        Newest packed state by user.
+    examples
+        Churn examples whose label is known.
+    triggers
+        Decisions by rule, deferred ones not counted again.
+    withheld
+        Messages that were not sent, by reason.
+    messages
+        Messages by rule and channel.
+    newest
+        The last few.
+    versions
+        Newest version by what is versioned.
+    recommender
+        The newest one published.
+    """
+
+    events: int = 0
+    first_stamp: int = 0
+    last_stamp: int = 0
+    users: set[bytes] = field(default_factory=set)
+    now: int = 0
+    profiles: dict[bytes, bytes] = field(default_factory=dict)
+    examples: list[ChurnExample] = field(default_factory=list)
+    triggers: Counter[str] = field(default_factory=Counter)
+    withheld: Counter[str] = field(default_factory=Counter)
+    messages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    newest: deque[Message] = field(default_factory=lambda: deque(maxlen=5))
+    versions: dict[str, int] = field(default_factory=dict)
+    recommender: Published | None = None
+
+    def add(self, topic: str, record: Record) -> None:
+        """Count one record of a topic in :data:`TOPICS`."""
+        key, value = record.key or b"", record.value
+        match topic:
+            case "events":
+                self._event(key, value, record.timestamp)
+            case "profiles":
+                if not is_control(key):
+                    self._profile(key, value)
+            case "examples.churn":
+                self.examples.append(decode_churn(value))
+            case "decisions":
+                self._decision(value or b"")
+            case "messages.email" | "messages.sms":
+                message = decode_message(value or b"")
+                self.messages[message.rule, message.channel] += 1
+                self.newest.append(message)
+            case "versions":
+                self._version(key, value or b"")
+            case _:
+                raise KeyError(topic)
+
+    @property
+    def sent(self) -> int:
+        """Messages, over all rules and channels."""
+        return sum(self.messages.values())
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from the first to the newest event, by the broker's stamps."""
+        return max(self.last_stamp - self.first_stamp, 1) / 1000
+
+    def segments(self) -> dict[str, int]:
+        """Users by segment, the largest first; those that are in none are left out."""
+        sizes: Counter[str] = Counter()
+        for packed in self.profiles.values():
+            segment = unpack(packed).ledger.segment
+            if segment is not None:
+                sizes[segment] += 1
+        return dict(sizes.most_common())
+
+    def _event(self, key: bytes, value: bytes | None, stamp: int) -> None:
+        if is_control(key):
+            control = decode_control(value or b"")
+            if isinstance(control, Tick):
+                self.now = max(self.now, control.at)
+            return
+        self.events += 1
+        self.users.add(key)
+        self.first_stamp = self.first_stamp or stamp
+        self.last_stamp = max(self.last_stamp, stamp)
+
+    def _profile(self, key: bytes, value: bytes | None) -> None:
+        known = self.profiles.get(key)
+        if value is None:
+            self.profiles.pop(key, None)
+        elif known is None or header(value)[0] >= header(known)[0]:
+            self.profiles[key] = value
+
+    def _decision(self, value: bytes) -> None:
+        decision = _decision.decode(value)
+        if decision.outcome == "deferred":
+            return  # it is decided once more later on
+        self.triggers[decision.rule] += 1
+        if decision.outcome != "sent":
+            self.withheld[decision.reason or decision.outcome] += 1
+
+    def _version(self, key: bytes, value: bytes) -> None:
+        if key == RECOMMENDER.encode():
+            published = decode_published(value)
+            if self.recommender is None or published.version > self.recommender.version:
+                self.recommender = published
+            self.versions[RECOMMENDER] = max(self.versions.get(RECOMMENDER, 0), published.version)
+        else:
+            version = int(msgspec.json.decode(value)["version"])
+            name = key.decode()
+            self.versions[name] = max(self.versions.get(name, 0), version)
