@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stream.app import EXIT_NOT_OWNER
+from stream.app import EXIT_NOT_OWNER, EXIT_SLOW_STOP
+from stream.broker import EmbeddedBroker
+from stream.connection import Connection
 from stream.restore import restore
 from stream.transaction import Ownership, TransactionalCommitter
-from tests.brokers import Cluster
+from tests.brokers import Cluster, free_ports
 from tests.stream.processes import await_true
 from tests.stream.reading import read_until, write
 from tests.stream.workers import COUNTING, running_worker
@@ -113,3 +115,29 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
     assert exit_code == EXIT_NOT_OWNER
     assert "somebody else owns events-0" in log.read_text()
     assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
+
+
+def test_a_worker_without_a_broker_ends_and_says_so(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    log = tmp_path / "worker.log"
+    with running_worker(Connection(f"127.0.0.1:{port}"), log) as worker:
+        exit_code = worker.wait(20)
+
+    assert exit_code not in (0, EXIT_SLOW_STOP)
+    assert "Unable to bootstrap" in log.read_text()
+
+
+def test_a_worker_is_stopped_in_time_although_its_broker_is_gone(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with EmbeddedBroker(None, tmp_path) as broker:
+        connection = Connection(broker.address, prefix="t.", transactions=False, session_timeout_s=6)
+        Cluster(connection).create(events=1, copies=1, profiles=1)
+        with running_worker(connection, log) as worker:
+            await_true(lambda: "open at 0" in log.read_text(), 30)
+            broker.kill()
+            began = time.monotonic()
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(15)
+            took = time.monotonic() - began
+
+    assert took < 10

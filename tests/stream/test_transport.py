@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.batch import Batch, Output, Outputs, Restored
 from stream.edge import Agent, Edge
 from stream.restore import restore
+from stream.transport import BatchThread
 from tests.brokers import Cluster
 from tests.stream.counting import COUNTING
 from tests.stream.inprocess import running_app, until
@@ -170,3 +173,20 @@ async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_n
         restored = await restore(cluster.connection, "profiles", partition)
         counts.update({user: int(count) for user, count in restored.records.items()})
     assert counts == Counter(user for user, _ in events)
+
+
+async def test_a_worker_that_can_read_nothing_any_more_leaves(
+    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.create(events=1, copies=1, profiles=1)
+    left: list[str] = []
+
+    async def broken(*_: object) -> None:
+        raise KafkaError("the coordinator refused")
+
+    async with running_app(embedded.connection, [COUNTING], on_leave=left.append) as app:
+        await until(lambda: len(app.lanes.wanted()) == 1)
+        monkeypatch.setattr(BatchThread, "_fetch_wanted", broken)
+        await until(lambda: bool(left))
+
+    assert left == ["nothing can be read any more: KafkaError('the coordinator refused')"]
