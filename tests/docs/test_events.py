@@ -1,0 +1,46 @@
+"""The page that says what can be sent says it truly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from models.source import Source
+from models.wire import CALLS, TYPES, decode, fields
+from models.wire import RECORD_BYTES as MOST_BYTES
+from stream.collector import intake
+
+PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+EXAMPLES = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_an_event(example: str) -> None:
+    event = decode(example.encode(), source=Source("docs", 0, 0), received_at=1_800_000_000_000)
+
+    assert event.user in {"ada", "anonymous:3f2a"}
+
+
+def test_there_are_examples_of_both_forms() -> None:
+    assert {'"user"' in example for example in EXAMPLES} == {True, False}
+
+
+@pytest.mark.parametrize("name", [*TYPES, *CALLS])
+def test_every_type_and_call_is_on_the_page(name: str) -> None:
+    assert re.search(rf"\b{name}\b", PAGE)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    for limit in (
+        f"{MOST_BYTES // 1024} KiB a record",
+        f"{fields.OBJECT_BYTES // 1024} KiB of `properties`",
+        f"{fields.NESTING} levels deep",
+        f"{fields.LINES} lines an order",
+        f"{fields.TEXT_LENGTH:,}\n  characters of text",
+        f"{intake.EVENT_BYTES // 1000} KB an event",
+        f"{intake.BATCH_EVENTS:,} events a batch",
+        f"0 to {fields.MONEY // 1_000_000:,}",
+    ):
+        assert limit in PAGE
