@@ -223,6 +223,12 @@ class Door:
             return await handler(request)
         except _Refused as refused:
             return _json({"success": False, "error": _explained(refused.error)}, refused.status, refused.headers)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            allowed = f"POST /v1/ and one of {', '.join(CALLS)}, batch"
+            refusal = InvalidEvent("bad_address", "", f"{request.method} {request.path[:60]}", allowed)
+            return _json({"success": False, "error": _explained(refusal)}, error.status)
 
 
 def _origin(request: web.Request) -> Origin:

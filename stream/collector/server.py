@@ -77,7 +77,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             if settings.metrics.collector is not None:
                 exposition = _expose(settings.metrics.collector, settings.metrics.host)
             host, port = runner.addresses[0][:2]
-            announce(f"http://{host}:{port}")
+            announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
             await stop.wait()
         finally:
             await runner.cleanup()

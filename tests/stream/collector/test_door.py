@@ -170,7 +170,10 @@ async def test_a_header_makes_an_event_less_live(embedded: Cluster) -> None:
 
 async def test_what_strangers_ask_for_does_not_become_a_label() -> None:
     async with door(Connection("127.0.0.1:1")) as client:
-        assert (await client.get("/wp-admin/42")).status == 404
+        answer = await client.get("/wp-admin/42")
+        assert answer.status == 404
+        assert (await answer.json())["error"]["found"] == "GET /wp-admin/42"
+        assert (await client.get("/v1/track")).status == 405
 
     assert counted("http_requests", path="other", status="404") >= 1
     assert counted("http_requests", path="/wp-admin/42", status="404") == 0
