@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.output import print_error, print_line
+from stream.cli.output import Config, print_error, print_line
 
 
 def broker(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where it listens; 0 takes a free one.")] = 9092,
-    folder: Annotated[Path, typer.Option(help="Where its log is kept.")] = Path(".perennial"),
+    folder: Annotated[Path | None, typer.Option(help="Where its log is kept; the data folder by default.")] = None,
+    config: Config = None,
 ) -> None:
     """Run the embedded broker until Ctrl-C and print its address.
 
@@ -20,9 +21,11 @@ def broker(
     """
     from stream.broker import EmbeddedBroker
     from stream.child import exit_reason
+    from stream.settings import load
     from stream.stop import stop_requested
 
-    with stop_requested() as stop, EmbeddedBroker(port or None, folder) as running:
+    logs = load(config).folder if folder is None else folder
+    with stop_requested() as stop, EmbeddedBroker(port or None, logs) as running:
         print_line(running.address)
         while not stop.wait(0.2):
             code = running.poll()

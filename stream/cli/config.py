@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.output import Config, Json, print_json, print_line, print_table
 
 app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
 
@@ -25,16 +25,10 @@ def show(config: Config = None, json: Json = False) -> None:
     if json:
         print_json(rows)
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "source"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(Text(str(row["setting"])), Text(_shown(row["value"])), Text(str(row["source"])))
-    Console().print(table)
+    print_table(
+        ("setting", "value", "source"),
+        [(str(row["setting"]), _shown(row["value"]), str(row["source"])) for row in rows],
+    )
 
 
 @app.command()

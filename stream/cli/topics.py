@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.output import Config, Json, print_json, print_line, print_table
 
 app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True)
 
@@ -54,24 +54,21 @@ def list_(config: Config = None, json: Json = False) -> None:
     if json:
         print_json(rows)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("topic", "partitions", "found", "cleanup", "days", "writers", "readers"):
-        table.add_column(heading)
-    for row in rows:
-        days = row["retention_days"]
-        table.add_row(
-            str(row["topic"]),
-            str(row["partitions"]),
-            "missing" if row["found"] is None else str(row["found"]),
-            str(row["cleanup"]),
-            "" if days is None else str(days),
-            str(row["writers"]),
-            str(row["readers"]),
-        )
-    Console().print(table)
+    print_table(
+        ("topic", "partitions", "found", "cleanup", "days", "writers", "readers"),
+        [
+            (
+                str(row["topic"]),
+                str(row["partitions"]),
+                "missing" if row["found"] is None else str(row["found"]),
+                str(row["cleanup"]),
+                "" if row["retention_days"] is None else str(row["retention_days"]),
+                str(row["writers"]),
+                str(row["readers"]),
+            )
+            for row in rows
+        ],
+    )
 
 
 @app.command()
