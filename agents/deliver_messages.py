@@ -9,8 +9,8 @@ from models.batch import Batch, Outputs, Restored
 from models.engage.deliveries import Book, Result
 from models.engage.messages import Message
 
-CHUNK = 64
-"""Messages attempted in one commit: so many are unknown at most after a crash."""
+CHUNK = 16
+"""Messages attempted in one commit: so many of a partition are unknown at most after a crash."""
 
 
 async def deliver_messages(

@@ -1,0 +1,104 @@
+"""A delivering worker that is killed while it hands e-mail to a real server: nothing twice, nothing forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from agents.deliver_messages import CHUNK
+from models.engage.messages import Message, encode_message, message_id
+from models.events import decode_event
+from tests.brokers import Cluster
+from tests.stream.delivery.letters import letter
+from tests.stream.processes import await_true
+from tests.stream.reading import read_until, write
+from tests.stream.workers import running_worker
+
+WORKER = "tests.stream.delivery.delivering_worker"
+PARTITIONS = 2
+MESSAGES = 600
+KILLS = 2
+
+
+class Counting:
+    """A server that takes its time over every e-mail and remembers to whom it came."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+
+    def has(self, count: int) -> bool:
+        """Whether so many e-mails came."""
+        return self.taken.total() >= count
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.taken[envelope.rcpt_tos[0]] += 1
+        await asyncio.sleep(0.02)
+        return "250 taken"
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def port(counting: Counting, unused_tcp_port: int) -> Iterator[int]:
+    controller = Controller(counting, hostname="127.0.0.1", port=unused_tcp_port)
+    controller.start()
+    yield unused_tcp_port
+    controller.stop()
+
+
+def _messages() -> list[Message]:
+    now = time.time_ns() // 1_000_000
+    return [
+        letter(
+            id=message_id(f"u{n}", "win_back", "m", now),
+            user=f"u{n}",
+            to=f"u{n}@example.com",
+            text="Hi\n",
+            at=now,
+            expires=now + 3_600_000,
+        )
+        for n in range(MESSAGES)
+    ]
+
+
+@pytest.mark.slow
+async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
+    cluster: Cluster, counting: Counting, port: int, tmp_path: Path
+) -> None:
+    topics = ("messages.email", "deliveries.email", "outcomes", "events.rejected")
+    cluster.create(**dict.fromkeys(topics, PARTITIONS))
+    messages, log = _messages(), tmp_path / "worker.log"
+    await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
+
+    for _ in range(KILLS):
+        enough = counting.taken.total() + 60
+        with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")) as worker:
+            await asyncio.to_thread(await_true, partial(counting.has, enough), 60)
+            worker.kill()
+    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")):
+        outcomes = await read_until(
+            cluster.connection, "outcomes", lambda found: len({_event(r).message for r in found}) >= MESSAGES, 60
+        )
+
+    told = {event.message: event.type for event in map(_event, outcomes)}
+    unknown = [message for message in messages if told[message.id] == "message_unknown"]
+    assert set(counting.taken.values()) == {1}
+    assert set(told) == {message.id for message in messages}
+    assert set(told.values()) == {"message_sent", "message_unknown"}
+    assert {m.to for m in messages} - {m.to for m in unknown} <= set(counting.taken)
+    assert len(unknown) <= KILLS * PARTITIONS * CHUNK
+
+
+def _event(record: Any) -> Any:
+    return decode_event(record.value)
