@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ from stream.connection import Connection
 from stream.topics import create
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import Load
+from tests.benchmarks.pipeline import fold_all, log_of
 from tests.brokers import running_kafka
 
 PARTITIONS = 8
@@ -43,21 +44,13 @@ class Figure(NamedTuple):
         Whose figure it is.
     work
         What it did with each event.
-    events
-        How many.
-    seconds
-        From the first to the last.
+    rate
+        Events a second.
     """
 
     side: str
     work: str
-    events: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.seconds
+    rate: float
 
 
 @contextmanager
@@ -71,13 +64,13 @@ def a_broker(folder: Path) -> Iterator[tuple[str, Connection]]:
             yield "embedded broker (Tansu, in memory, no transactions)", broker.connection("bench.")
 
 
-def measure_stock_faust(connection: Connection, topic: str, events: int, folder: Path) -> Figure:
+def measure_stock_faust(connection: Connection, records: int, folder: Path) -> Figure:
     """Read the topic with stock Faust."""
     answer = folder / "stock_faust.json"
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.benchmarks.stock_faust"),
-            *(connection.servers, connection.topic(topic), str(PARTITIONS), str(events), str(answer)),
+            *(connection.servers, connection.topic("events"), str(PARTITIONS), str(records), str(answer)),
         ],
         stdout=subprocess.DEVNULL,
     )
@@ -91,53 +84,48 @@ def measure_stock_faust(connection: Connection, topic: str, events: int, folder:
         process.terminate()
         process.wait(timeout=30)
     measured = json.loads(answer.read_text())
-    return Figure("stock Faust", "reads it, and nothing else", measured["events"], measured["seconds"])
+    return Figure("stock Faust", "read, and nothing else", measured["events"] / measured["seconds"])
+
+
+def measure_pipeline(connection: Connection, events: int, folder: Path) -> Figure:
+    """Run a worker of ours over the topic."""
+    work = "decode, fold, score, examples, messages, state" + (", transactions" if connection.transactions else "")
+    return Figure("Perennial", work, fold_all(connection, PARTITIONS, events, folder, PATIENCE_S))
 
 
 def run(
-    events: Annotated[int, typer.Option(min=1000, help="How many events each side reads.")] = 200_000,
+    events: Annotated[int, typer.Option(min=10_000, help="How many events each side reads.")] = 200_000,
     seed: Annotated[int, typer.Option(help="Of the load.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure, and print the figures."""
     console = Console(stderr=as_json)
-    with tempfile.TemporaryDirectory() as folder, a_broker(Path(folder)) as (name, connection):
-        create(connection, PARTITIONS)
-        with console.status(f"feeding {events:,} events into the {name} ..."):
-            asyncio.run(feed(connection, connection.topic("events"), PARTITIONS, Load(events=events, seed=seed)))
-        figures = []
-        with console.status("stock Faust reads ..."):
-            figures.append(measure_stock_faust(connection, "events", events, Path(folder)))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with a_broker(folder) as (broker, connection):
+            create(connection, PARTITIONS)
+            with console.status(f"feeding {events:,} events ..."):
+                load = log_of(Load(events=events, seed=seed), folder)
+                records = asyncio.run(feed(connection, connection.topic("events"), PARTITIONS, load))
+            with console.status("stock Faust reads ..."):
+                yardstick = measure_stock_faust(connection, records, folder)
+            with console.status("a worker folds ..."):
+                ours = measure_pipeline(connection, events, folder)
     if as_json:
-        typer.echo(json.dumps(_as_json(name, figures)))
+        figures = [figure._asdict() | {"rate": round(figure.rate)} for figure in (yardstick, ours)]
+        typer.echo(json.dumps({"broker": broker, "cpus": os.cpu_count(), "events": events, "figures": figures}))
     else:
-        _print(console, name, figures)
+        _print(console, f"{broker}, {os.cpu_count()} CPUs, {events:,} events", yardstick, ours)
 
 
-def _as_json(broker: str, figures: list[Figure]) -> dict[str, Any]:
-    return {
-        "broker": broker,
-        "cpus": os.cpu_count(),
-        "figures": [figure._asdict() | {"events_per_second": round(figure.rate)} for figure in figures],
-    }
-
-
-def _print(console: Console, broker: str, figures: list[Figure]) -> None:
-    table = Table(title=f"{broker}, {os.cpu_count()} CPUs, one worker process a side")
-    table.add_column("side")
-    table.add_column("with each event")
-    for heading in ("events", "seconds", "events/s", "beside stock Faust"):
-        table.add_column(heading, justify="right")
-    yardstick = figures[0].rate
-    for figure in figures:
-        table.add_row(
-            figure.side,
-            figure.work,
-            f"{figure.events:,}",
-            f"{figure.seconds:.1f}",
-            f"{figure.rate:,.0f}",
-            f"{figure.rate / yardstick:.1f} x",
-        )
+def _print(console: Console, title: str, yardstick: Figure, *others: Figure) -> None:
+    table = Table(title=title)
+    table.add_column("one process")
+    table.add_column("does with each event")
+    table.add_column("events/s", justify="right")
+    table.add_column("beside stock Faust", justify="right")
+    for figure in (yardstick, *others):
+        table.add_row(figure.side, figure.work, f"{figure.rate:,.0f}", f"{figure.rate / yardstick.rate:.1f} x")
     console.print(table)
 
 

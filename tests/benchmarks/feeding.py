@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
 
+from models.log import is_control
 from models.partitioner import partition_of
 from stream.connection import Connection
 
@@ -19,9 +20,8 @@ async def feed(
     topic: str,
     partitions: int,
     load: Iterable[tuple[bytes, bytes]],
-    first: tuple[bytes, bytes] | None = None,
 ) -> int:
-    """Write everything, in order, and return how many records of the load there were.
+    """Write everything, in order, control records into every partition; returns how many records there are then.
 
     Parameters
     ----------
@@ -29,28 +29,25 @@ async def feed(
         Where; ``topic`` is physical.
     load
         Key and value of each record.
-    first
-        A record that every partition begins with, such as the log's clock.
     """
     slots: dict[bytes, int] = {}
     waiting: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-    total = 0
-    if first is not None:
-        for every in range(partitions):
-            waiting[every].append(first)
     for key, value in load:
+        if is_control(key):
+            for every in range(partitions):
+                waiting[every].append((key, value))
+            continue
         partition = slots.get(key)
         if partition is None:
             partition = slots[key] = partition_of(key, partitions)
         waiting[partition].append((key, value))
-        total += 1
     producer = AIOKafkaProducer(**connection.client_options(), max_batch_size=_BATCH_BYTES, enable_idempotence=False)
     await producer.start()
     try:
         await asyncio.gather(*(_write(producer, topic, partition, records) for partition, records in waiting.items()))
     finally:
         await producer.stop()
-    return total
+    return sum(map(len, waiting.values()))
 
 
 async def _write(producer: AIOKafkaProducer, topic: str, partition: int, records: list[tuple[bytes, bytes]]) -> None:

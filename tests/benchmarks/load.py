@@ -1,7 +1,8 @@
 """The load of the benchmarks: seeded events of many users, a few of whom do most of it.
 
 200,000 users and 20,000 items whose activity falls off as in a shop (a Zipf law), 300 bytes an event on average, as
-they stand in ``events``.
+they stand in ``events``: a day of a shop, with a tick every thousand events, and now and then somebody who leaves an
+address and a consent.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.customer.decay import DAY
 from models.events import MICROS, Event, EventType, OrderLine, encode_event
+from models.log import Tick, encode_control
 
 START_MS = 1_760_000_000_000
+TICK_EVERY = 1_000
 _WORDS = ("summer", "linen", "garden", "ceramic", "walnut", "travel", "kitchen", "outdoor", "vintage", "everyday")
 
 _MIX: dict[EventType, float] = {
     "page_view": 0.30,
-    "product_view": 0.38,
-    "click": 0.17,
+    "product_view": 0.36,
+    "click": 0.15,
     "cart_add": 0.08,
     "purchase": 0.05,
     "rating": 0.02,
+    "identify": 0.02,
+    "consent": 0.02,
 }
 
 
@@ -44,14 +50,18 @@ class Load:
     seed: int = 1
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of each event, in order of time, 5 ms apart."""
+        """Key and value of each record, in order of time; those with the key of a tick are for every partition."""
+        apart = DAY / self.events
         random = np.random.default_rng(self.seed)
         users = _heavy_tail(random, self.users, self.events)
         items = _heavy_tail(random, self.items, self.events)
         kinds = random.choice(len(_MIX), size=self.events, p=list(_MIX.values()))
         names = list(_MIX)
         for number, (user, item, kind) in enumerate(zip(users.tolist(), items.tolist(), kinds.tolist(), strict=True)):
-            event = _event(number, f"user-{user:06d}", f"sku-{item:05d}", item, names[kind])
+            at = START_MS + int(number * apart)
+            if number % TICK_EVERY == 0:
+                yield encode_control(Tick(at=at))
+            event = _event(number, at, f"user-{user:06d}", f"sku-{item:05d}", item, names[kind])
             yield event.user.encode(), encode_event(event)
 
 
@@ -62,16 +72,20 @@ def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarra
     return random.permutation(size)[np.minimum(ranks, size - 1)]
 
 
-def _event(number: int, user: str, item: str, rank: int, kind: EventType) -> Event:
+def _event(number: int, at: int, user: str, item: str, rank: int, kind: EventType) -> Event:
     category = f"{_WORDS[rank % 10]}-{_WORDS[rank // 10 % 10]}"
     price = (5 + rank % 195) * MICROS
+    if kind == "identify":
+        return Event(id=f"bench-{number:012d}", user=user, type=kind, at=at, traits={"email": f"{user}@shop.example"})
+    if kind == "consent":
+        return Event(id=f"bench-{number:012d}", user=user, type=kind, at=at, channel="email", granted=True)
     bought = kind == "purchase"
     line = OrderLine(item=item, quantity=1 + number % 3, price=price, category=category)
     return Event(
         id=f"bench-{number:012d}",
         user=user,
         type=kind,
-        at=START_MS + 5 * number,
+        at=at,
         item=None if bought else item,
         category=None if bought else category,
         lines=(line,) if bought else (),
