@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stream.demo.summary import Summary
+from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
 _DAY_MS = 86_400_000
@@ -64,46 +64,55 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
 
 def closing(summary: Summary) -> RenderableType:
     """The summary."""
-    churn, recommend, latency = summary.churn, summary.recommend, summary.latency_ms
     figures = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     figures.add_column(style="bold", no_wrap=True)
     figures.add_column()
     figures.add_row(
-        "events", f"{summary.events:,} of {summary.shoppers:,} shoppers over {summary.simulated_days:.0f} simulated days; "
+        "events",
+        f"{summary.events:,} of {summary.shoppers:,} shoppers over {summary.simulated_days:.0f} simulated days; "
         f"{summary.events_per_second:,.0f} a second",
-    )  # fmt: skip
-    figures.add_row("segments", ", ".join(f"{name} {size:,}" for name, size in summary.segments.items()) or "none yet")
-    figures.add_row(
-        "churn", f"AUC {_three(churn.auc)} ({_three(churn.auc_low)} to {_three(churn.auc_high)}); "
-        f"recency alone {_three(churn.recency_auc)}, the true probability {_three(churn.oracle_auc)}\n"
-        f"ahead of recency by {_three(churn.ahead)} ({_three(churn.ahead_low)} to {_three(churn.ahead_high)}); "
-        f"{churn.rows:,} examples after a warm-up of {churn.warm_up_days} days, {churn.churned:.0%} churned",
-    )  # fmt: skip
-    recall, popular = recommend.recall_at_10, recommend.popularity_recall_at_10
-    times = f", {recall / popular:.1f} times as much" if recall is not None and popular else ""
-    figures.add_row(
-        "recommender", f"recall@10 of new items {_three(recall)}, popularity {_three(popular)}{times} "
-        f"({recommend.users:,} shoppers, cut at {_day(recommend.cut)})",
-    )  # fmt: skip
-    sent = ", ".join(
-        f"{rule} {count:,} by {channel}"
-        for rule, channels in summary.messages.items()
-        for channel, count in channels.items()
     )
-    figures.add_row("messages", sent or "none")
-    figures.add_row(
-        "not sent", ", ".join(f"{reason} {count:,}" for reason, count in summary.not_sent.items()) or "none"
-    )
-    if latency is None:
-        figures.add_row("latency", "not measured")
-    else:
-        figures.add_row(
-            "latency", f"event acknowledged to message readable: median {latency.p50:.0f} ms, p99 {latency.p99:.0f} ms, "
-            f"at {latency.rate:.0f} events/s open-loop ({latency.answered} of {latency.sent} answered)",
-        )  # fmt: skip
+    figures.add_row("segments", _listed(summary.segments) or "none yet")
+    figures.add_row("churn", _churn(summary.churn))
+    figures.add_row("recommender", _recommender(summary.recommend))
+    sent = {f"{rule} by {channel}": count for rule, by in summary.messages.items() for channel, count in by.items()}
+    figures.add_row("messages", _listed(sent) or "none")
+    figures.add_row("not sent", _listed(summary.not_sent) or "none")
+    figures.add_row("latency", "not measured" if summary.latency_ms is None else _latency(summary.latency_ms))
     figures.add_row("took", f"{summary.seconds:.0f} s")
     go_on = Text("\n".join(["go on with", *(f"  {command}" for command in summary.commands)]))
     return Panel(Group(figures, go_on), title=f"perennial demo, seed {summary.seed}", border_style="green")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _churn(churn: ChurnFigures) -> str:
+    return (
+        f"AUC {_three(churn.auc)} ({_three(churn.auc_low)} to {_three(churn.auc_high)}); "
+        f"recency alone {_three(churn.recency_auc)}, the true probability {_three(churn.oracle_auc)}\n"
+        f"ahead of recency by {_three(churn.ahead)} ({_three(churn.ahead_low)} to {_three(churn.ahead_high)}); "
+        f"{churn.rows:,} examples after a warm-up of {churn.warm_up_days} days, {churn.churned:.0%} churned"
+    )
+
+
+def _recommender(found: RecommendFigures) -> str:
+    recall, popular = found.recall_at_10, found.popularity_recall_at_10
+    if recall is None or popular is None:
+        return "no model was graded in time"
+    times = f", {recall / popular:.1f} times that" if popular else ", that"
+    return (
+        f"recall@10 of new items {_three(recall)}{times} of popularity, {_three(popular)} "
+        f"({found.users:,} shoppers, cut at {_day(found.cut)})"
+    )
+
+
+def _latency(latency: Latency) -> str:
+    return (
+        f"event acknowledged to message readable: median {latency.p50:.0f} ms, p99 {latency.p99:.0f} ms, "
+        f"at {latency.rate:.0f} events/s open-loop ({latency.answered} of {latency.sent} answered)"
+    )
 
 
 def _three(value: float | None) -> str:
