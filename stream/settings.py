@@ -120,6 +120,18 @@ class Settings:
         return self.kafka.servers is None if self.kafka.embedded is None else self.kafka.embedded
 
     @property
+    def servers(self) -> str:
+        """Of Kafka, ``host:port``, several separated by commas."""
+        return self.kafka.servers or "127.0.0.1:9092"
+
+    @property
+    def session_timeout_s(self) -> float:
+        """After how many seconds a silent worker is taken for dead."""
+        if self.kafka.session_timeout is not None:
+            return durations.milliseconds(self.kafka.session_timeout) / 1000
+        return 6 if self.embedded else 10
+
+    @property
     def partitions(self) -> int:
         """Of the log."""
         return self.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
@@ -149,13 +161,12 @@ class Settings:
             (True, True): "SASL_SSL",
         }
         tls = kafka.tls or Tls()
-        session = durations.milliseconds(kafka.session_timeout) / 1000 if kafka.session_timeout else None
         try:
             return Connection(
-                servers=kafka.servers or "127.0.0.1:9092",
+                servers=self.servers,
                 prefix=kafka.prefix,
                 transactions=not self.embedded,
-                session_timeout_s=session or (6 if self.embedded else 10),
+                session_timeout_s=self.session_timeout_s,
                 security_protocol=protocols[kafka.tls is not None, sasl is not None],
                 sasl_mechanism=sasl.mechanism if sasl else None,
                 username=sasl.username if sasl else None,

@@ -68,6 +68,18 @@ class Given:
             path = re.sub(r"(\.?[^.\[\]]+|\[\d+\])$", "", path)
         return "default"
 
+    def source(self, path: str) -> str:
+        """Where this very setting was given; ``default`` where it was not, whatever was given around it."""
+        held: Any = self.values
+        for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+            if name and isinstance(held, Mapping) and name in held:
+                held = held[name]
+            elif index and isinstance(held, list | tuple) and int(index) < len(held):
+                held = held[int(index)]
+            else:
+                return "default"
+        return self.origin(path)
+
     def set(self, path: str, value: Any, origin: str) -> None:
         """Put ``value`` in the place of what was there."""
         *outer, last = path.split(".")

@@ -19,7 +19,7 @@ def show(config: Config = None, json: Json = False) -> None:
 
     settings = load(config)
     rows = [
-        {"setting": path, "value": value, "source": _source(settings.given.origin(path))}
+        {"setting": path, "value": value, "source": _source(settings.given.source(path))}
         for path, value in settings_of(settings)
     ]
     if json:
@@ -52,13 +52,31 @@ def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
     from models.engage.definition import Definition
     from models.engage.shape import read
 
-    yield from _leaves("", msgspec.to_builtins(settings.sections))
+    effective = _effective(settings)
+    for path, value in _leaves("", msgspec.to_builtins(settings.sections)):
+        yield path, effective.get(path) if value is None else value
     # rules and the like are judged by `perennial check`; here they are shown as they are written where that fails
     try:
         carried = msgspec.to_builtins(read(settings.definition, Definition))
     except ValueError:
         carried = dict(settings.definition)
-    yield from _leaves("", carried)
+    for path, value in _leaves("", carried):
+        if value is not None or "[" not in path:  # what a rule leaves out is not there
+            yield path, value
+
+
+def _effective(settings: Any) -> dict[str, Any]:
+    """What a setting that was not given comes to."""
+    return {
+        "kafka.servers": settings.servers,
+        "kafka.embedded": settings.embedded,
+        "kafka.partitions": settings.partitions,
+        "kafka.replication_factor": "the cluster's" if settings.replication_factor < 0 else settings.replication_factor,
+        "kafka.session_timeout": f"{settings.session_timeout_s:g}s",
+        "http.public_url": settings.public_url,
+        "retrainer.artifacts": str(settings.artifacts),
+        "delivery.outbox": str(settings.outbox),
+    }
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

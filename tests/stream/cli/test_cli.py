@@ -212,9 +212,12 @@ def test_config_shows_each_setting_with_its_source_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", "hunter2")
+    monkeypatch.setenv("PERENNIAL_KAFKA__SASL", "{mechanism: PLAIN, username: u, password: {env: NOT_SET_HERE}}")
     monkeypatch.setenv("PERENNIAL_HTTP__PORT", "8123")
     Path("perennial.yaml").write_text(
         "version: 1\n"
+        "kafka:\n"
+        "  partitions: 6\n"
         "delivery:\n"
         "  twilio: {account_sid: A, from: '+1', auth_token: {env: TOKEN}}\n"
         "rules: [{name: x, when: {first_purchase: true}}]\n"
@@ -225,9 +228,11 @@ def test_config_shows_each_setting_with_its_source_and_no_secret(
     out = capsys.readouterr().out
     rows = {row["setting"]: (row["value"], row["source"]) for row in json.loads(out)}
     assert rows["http.port"] == (8123, "environment PERENNIAL_HTTP__PORT")
-    assert rows["delivery.twilio.auth_token"] == ("*** (env: TOKEN)", "perennial.yaml:3")
-    assert rows["rules[0].name"] == ("x", "perennial.yaml:4")
+    assert rows["delivery.twilio.auth_token"] == ("*** (env: TOKEN)", "perennial.yaml:5")
+    assert rows["rules[0].name"] == ("x", "perennial.yaml:6")
+    assert rows["kafka.partitions"] == (6, "perennial.yaml:3")
     assert rows["kafka.prefix"] == ("perennial.", "default")
+    assert rows["kafka.servers"] == ("127.0.0.1:9092", "default")
     assert "hunter2" not in out
 
 
