@@ -154,4 +154,4 @@ def use_share_of_cores(share: float) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     torch.set_num_threads(max(1, int(torch.get_num_threads() * share)))
-    return f"the CPU with {torch.get_num_threads()} threads"
+    return f"the CPU (threads: {torch.get_num_threads()})"

@@ -43,7 +43,7 @@ class Recommendation(msgspec.Struct, frozen=True):
     score
         Higher is better; comparable within one answer only.
     why
-        ``because of ITEM``, the touch that pushed it most, or ``popular`` where its popularity pushed more.
+        ``because of ITEM``, the touch that speaks most for it, or ``popular`` where popularity says more than taste.
     """
 
     item: str
@@ -149,18 +149,18 @@ class Recommender:
         if not len(rows):
             return self._popular(allowed, k)
         normal = self._normal(rows, confidence)
-        scores = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows]) + self._trend
+        taste = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows])
+        scores = taste + self._trend
         best = top_rows(np.where(allowed, scores, -np.inf), k)
-        # score = trend + sum over touches of confidence * item' normal^-1 touched: the largest term says why
+        # taste is a sum over the touches of confidence * item' normal^-1 touched: the largest term names the reason
         pushes = confidence[:, None] * (self.model.factors[rows] @ np.linalg.solve(normal, self.model.factors[best].T))
-        strongest = pushes.argmax(axis=0) if len(best) else np.zeros(0, np.intp)
         return [
             Recommendation(
                 self.model.items[row],
                 float(scores[row]),
-                f"because of {self.model.items[rows[touch]]}" if pushes[touch, column] > self._trend[row] else POPULAR,
+                POPULAR if taste[row] < self._trend[row] else f"because of {self.model.items[rows[touch]]}",
             )
-            for column, (row, touch) in enumerate(zip(best, strongest, strict=True))
+            for row, touch in zip(best, pushes.argmax(axis=0), strict=True)
         ]
 
     def prepare(self, catalogue: Catalogue) -> None:

@@ -105,6 +105,14 @@ def test_popularity_of_the_moment_lifts_an_item_and_is_named_where_it_decides(mo
     assert [(each.item, each.why) for each in found] == [("b4", "popular")]
 
 
+def test_a_taste_made_of_many_touches_is_not_called_popularity(model: FactorModel) -> None:
+    hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=0.4)
+    recommender = Recommender(model_of(ITEMS, model.factors, model.popularity, hyper))
+    found = recommender.recommend([Touch(f"b{number}", 1.0, 0) for number in range(4)], now=0, k=1)
+
+    assert [(each.item, each.why) for each in found] == [("b4", "because of b0")]
+
+
 def test_a_list_of_nothing_is_refused(model: FactorModel) -> None:
     with pytest.raises(ValueError, match="k is 0"):
         Recommender(model).recommend([], now=0, k=0)
