@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.engage.configuration import Cap, ChurnSettings, Configuration, QuietHours, decode, encode, parse
 from models.engage.definition import Definition
@@ -126,3 +128,24 @@ def test_the_file_form_has_a_json_schema_for_editors() -> None:
     schema = msgspec.json.schema(Definition)
 
     assert "quiet_hours" in schema["$defs"]["Definition"]["properties"]
+
+
+words = st.sampled_from(
+    [*Definition.__struct_fields__, "name", "when", "crosses", "channels", "email", "14d", "21:00", "from", "to", "for"]
+) | st.text(max_size=5)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(mapping=st.dictionaries(words, anything, max_size=4) | st.fixed_dictionaries({"rules": st.lists(anything)}))
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_in_the_file_is_read_or_explained(mapping: dict[str, Any]) -> None:
+    try:
+        read = parse(mapping, TEMPLATES)
+    except InvalidConfiguration as error:
+        assert error.allowed  # noqa: PT017 - most of what is made up is a mistake; the rest is read
+        return
+    assert decode(encode(read)) == read
