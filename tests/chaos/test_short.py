@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.app import EXIT_NOT_OWNER
 from stream.connection import Connection
 from tests.brokers import ApacheKafka, running_kafka
 from tests.chaos.harness import Chaos, Deed
@@ -35,5 +36,5 @@ async def test_nothing_is_lost_and_nothing_twice_when_workers_die_or_stall_and_t
         await chaos.do_all(deeds)
         books = await chaos.settle()
 
-    print(books)
     assert books.balanced, (books, (tmp_path / "workers.log").read_text()[-4_000:])
+    assert books.exits[EXIT_NOT_OWNER] > 0, "no stalled worker ever woke up beside its successor"
