@@ -10,6 +10,9 @@ from aiokafka.structs import ConsumerRecord
 
 from stream.transport import Delivery
 
+DELIVERIES = 64
+"""Most fetches that wait in one inbox; each has at most a mebibyte, or one record, so large records are bounded, too."""
+
 
 class Inbox:
     """Records of one partition, in order and without a gap since the last :meth:`reset`.
@@ -32,7 +35,7 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether no more should come."""
-        return self.waiting >= self._limit
+        return self.waiting >= self._limit or len(self._queue) >= DELIVERIES
 
     def reset(self, epoch: int, position: int) -> None:
         """Forget all that waits; from now on only ``epoch`` counts, beginning at ``position``."""

@@ -243,7 +243,9 @@ class Lanes:
 
     def lane_changed(self, lane: Lane) -> None:
         """Keep :meth:`wanted`, and wake the fetch where there is more to want."""
-        ready = lane.ready and self._lanes.get(lane.tp) is lane
+        if self._lanes.get(lane.tp, lane) is not lane:
+            return  # a successor's partition is not this one's to say
+        ready = lane.ready and lane.tp in self._lanes
         if ready == (lane.tp in self._wanted):
             return
         self._wanted = self._wanted | {lane.tp} if ready else self._wanted - {lane.tp}

@@ -8,6 +8,7 @@ import time
 NOISY = ("aiokafka", "faust", "mode", "asyncio")
 EXPECTED = ("NotEnoughReplicasError",)
 """Kafka answers so to the first produce after a transaction, and aiokafka retries: nothing is wrong."""
+MESSAGES = 1_000
 
 
 class Sparing(logging.Filter):
@@ -30,6 +31,8 @@ class Sparing(logging.Filter):
         if now - last < self._every_s:
             self._seen[place] = (last, held_back + 1)
             return False
+        if len(self._seen) > MESSAGES:
+            self._seen.clear()  # somebody formats before logging: no two messages are the same
         self._seen[place] = (now, 0)
         if held_back:
             record.msg = f"{record.getMessage()} (and {held_back} more like it)"

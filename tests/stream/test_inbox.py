@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from stream.inbox import Inbox
+from stream.inbox import DELIVERIES, Inbox
 from stream.transport import Delivery
 from tests.stream.memory import record
 
@@ -39,6 +39,14 @@ def test_it_is_full_in_records_and_not_in_deliveries() -> None:
     before = waiting.full
     waiting.put(delivery(4, 1, sequence=1))
     assert (before, waiting.full) == (False, True)
+
+
+def test_it_is_full_when_many_deliveries_wait_however_few_their_records() -> None:
+    waiting = inbox(limit=1_000)
+    for number in range(DELIVERIES):
+        assert not waiting.full
+        waiting.put(delivery(number, 1, sequence=number))
+    assert waiting.full
 
 
 def test_a_delivery_of_another_epoch_is_refused_without_a_complaint() -> None:
