@@ -6,7 +6,7 @@ plain linear model cannot. AdaGrad gives every input a step of its own, so rare 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log1p
 from typing import Any
 
@@ -30,8 +30,10 @@ EVERY = 200
 """Examples from one version to the next."""
 FIRST = 200
 """Examples before the first version."""
-RATE, DECAY, INTERCEPT_RATE = 0.1, 0.001, 0.03
+RATE, DECAY, INTERCEPT_RATE = 0.05, 0.02, 0.03
 """AdaGrad's step, weight decay (l2), and the intercept's constant step, which lets it follow a drifting base rate."""
+PRIOR = {"days_since_last": 1.0}
+"""Weights that learning begins with, 0 elsewhere: who knows nothing yet says what recency alone says."""
 KNOTS = {"days_since_last": (3.0, 8.0)}
 """Where features bend: days, of features that enter as ``log1p`` of days."""
 
@@ -78,7 +80,7 @@ class ChurnLearner:
     >>> learner.newest.version
     49
     >>> [round(learner.scorer().score([days, 1.0]), 2) for days in (0.3, 2.9)]
-    [0.05, 0.95]
+    [0.06, 0.94]
     """
 
     def __init__(self, features: Sequence[str], *, every: int = EVERY, first: int = FIRST) -> None:
@@ -96,7 +98,7 @@ class ChurnLearner:
         self._churned = 0
         self._grades = Prequential()
         self._scaler = StandardScaler()
-        self._model = _make_model()
+        self._model = _make_model({name: PRIOR.get(name, 0.0) for name in self._inputs})
 
     def learn(self, example: ChurnExample) -> Publication | None:
         """Grade what was issued, then learn.
@@ -189,7 +191,7 @@ class ChurnLearner:
         self.examples, self._churned = state.examples, state.churned
         self._grades = Prequential.load(state.grades)
         self._scaler = make_scaler(state.moments, self._inputs)
-        self._model = _make_model()
+        self._model = _make_model({name: PRIOR.get(name, 0.0) for name in self._inputs})
         if state.steps:
             # River's own way to set weights is an initializer a name, which leaves the optimizer's memory empty.
             self._model._weights = VectorDict(dict(zip(self._inputs, state.weights, strict=True)))
@@ -201,5 +203,8 @@ class ChurnLearner:
         return dict(zip(self._inputs, bend(row, self._bends), strict=True))
 
 
-def _make_model() -> Any:
-    return LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
+def _make_model(weights: Mapping[str, float]) -> Any:
+    model = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
+    # River's own way to begin with weights, an initializer, does not know the names of what it initializes.
+    model._weights = VectorDict(dict(weights))
+    return model
