@@ -47,7 +47,6 @@ _amount = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?").fullmatch
 _time = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
 ).fullmatch
-_address = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}").fullmatch
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NESTED = (dict, list)
@@ -61,7 +60,7 @@ def missing(field: str, allowed: str) -> InvalidEvent:
 
 def wrong_type(field: str, found: object, allowed: str) -> InvalidEvent:
     """Error of a field that has another JSON type."""
-    return InvalidEvent("wrong_type", field, _shown(found), allowed)
+    return InvalidEvent("wrong_type", field, shown(found), allowed)
 
 
 def identifier(value: object, field: str) -> str:
@@ -129,7 +128,7 @@ def money(value: object, field: str) -> int:
         raise wrong_type(field, value, MONEY_ALLOWED)
     if 0 <= micros <= MONEY:
         return micros
-    raise InvalidEvent("bad_money", field, _shown(value), MONEY_ALLOWED)
+    raise InvalidEvent("bad_money", field, shown(value), MONEY_ALLOWED)
 
 
 def _exact(written: str) -> int:
@@ -169,7 +168,7 @@ def currency(value: object, field: str) -> str:
         return "USD"
     if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
         return value.upper()
-    raise InvalidEvent("bad_currency", field, _shown(value), "three letters of ISO 4217 such as EUR")
+    raise InvalidEvent("bad_currency", field, shown(value), "three letters of ISO 4217 such as EUR")
 
 
 def rating(value: object, field: str) -> float:
@@ -193,7 +192,7 @@ def channel(value: object, field: str, *, granted: bool) -> Channel | None:
     for known in CHANNELS:
         if value == known:
             return known
-    raise InvalidEvent("bad_channel", field, _shown(value), f"{', '.join(CHANNELS)} or all")
+    raise InvalidEvent("bad_channel", field, shown(value), f"{', '.join(CHANNELS)} or all")
 
 
 def origin(claimed: object, given: Origin) -> Origin:
@@ -203,7 +202,7 @@ def origin(claimed: object, given: Origin) -> Origin:
     for known in ORIGINS:
         if claimed == known:
             return known if ORIGINS.index(known) > ORIGINS.index(given) else given
-    raise InvalidEvent("bad_origin", "origin", _shown(claimed), ", ".join(ORIGINS))
+    raise InvalidEvent("bad_origin", "origin", shown(claimed), ", ".join(ORIGINS))
 
 
 def instant(value: object, field: str) -> int:
@@ -244,9 +243,9 @@ def _rfc3339(value: str, field: str) -> int:
 def plausible(at: int, field: str, found: object, received_at: int) -> int:
     """Check that a time is not before 2000 and at most a day after it was received."""
     if at < EARLIEST:
-        raise InvalidEvent("time_too_early", field, _shown(found), "a time since 2000-01-01T00:00:00Z")
+        raise InvalidEvent("time_too_early", field, shown(found), "a time since 2000-01-01T00:00:00Z")
     if at > received_at + AHEAD:
-        raise InvalidEvent("time_in_future", field, _shown(found), "at most a day ahead of the time of arrival")
+        raise InvalidEvent("time_in_future", field, shown(found), "at most a day ahead of the time of arrival")
     return at
 
 
@@ -283,31 +282,7 @@ def _flat(value: Any, levels: int) -> bool:
     return all(inner.__class__ not in _NESTED or _flat(inner, levels - 1) for inner in inside)
 
 
-_SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "createdAt", "time_zone": "timezone"}
-_SPOKEN = ("phone", "firstName", "lastName", "name", "timezone", "locale", "language")
-
-
-def traits(value: object, *, small: bool) -> Json:
-    """Check identify's traits: those that messages are addressed and written with are strings, or ``null`` to forget.
-
-    Consent among them is refused: a site repeats its traits at every login, and a stale ``true`` would undo a
-    withdrawal.
-    """
-    said = bounded(value, "traits", small=small)
-    if "consent" in said:
-        hint = "an event of its own: type consent, or track 'Consent Given' or 'Consent Withdrawn' with a channel"
-        raise InvalidEvent("consent_in_traits", "traits.consent", _shown(said["consent"]), hint)
-    known = {_SPELLINGS.get(name, name): trait for name, trait in said.items()}
-    for name in _SPOKEN:
-        if known.get(name) is not None:
-            identifier(known[name], f"traits.{name}")
-    email = known.get("email")
-    if email is not None and not _address(identifier(email, "traits.email")):
-        raise InvalidEvent("bad_email", "traits.email", email, "an address such as ada@example.org")
-    return known
-
-
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Something safe and short to quote: a value may be huge, and may hold lone surrogates."""
     if isinstance(value, dict):
         return "an object"

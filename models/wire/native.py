@@ -12,6 +12,7 @@ from models.events import Event, EventType, OrderLine, Origin
 from models.source import Source
 from models.wire import fields, orders
 from models.wire.fields import Json
+from models.wire.traits import read_traits
 
 TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.startswith("message_"))
 """What anybody may send."""
@@ -127,7 +128,7 @@ def _support(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature fo
 
 
 def _identify(raw: Json, small: bool) -> Json:
-    return {"traits": fields.traits(raw.get("traits"), small=small)}
+    return {"traits": read_traits(raw.get("traits"), small=small)}
 
 
 def _consent(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type

@@ -15,6 +15,7 @@ from models.events import ANONYMOUS, Event, EventType, Origin
 from models.source import Source
 from models.wire import fields, orders
 from models.wire.fields import Json
+from models.wire.traits import read_traits
 
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 """The spec's calls."""
@@ -174,7 +175,7 @@ def _consent(granted: bool) -> Callable[[Json, Json], Event]:
 
 
 def _identify(raw: Json, common: Json, small: bool) -> Event:
-    return Event(type="identify", traits=fields.traits(raw.get("traits"), small=small), **common)
+    return Event(type="identify", traits=read_traits(raw.get("traits"), small=small), **common)
 
 
 def _page(raw: Json, common: Json, small: bool) -> Event:

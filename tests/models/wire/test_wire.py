@@ -185,6 +185,12 @@ def test_an_event_can_only_claim_to_be_less_live_than_its_door(claimed: Origin, 
     assert read(native("click", origin=claimed), origin=given).origin == origin
 
 
+def test_an_empty_trait_says_nothing_and_null_forgets() -> None:
+    event = read(native("identify", traits={"email": "", "first_name": None, "plan": ""}))
+
+    assert event.traits == {"firstName": None, "plan": ""}
+
+
 def test_group_and_alias_are_custom_events() -> None:
     group = read({"type": "group", "userId": "u1", "groupId": "g", "traits": {"plan": "pro"}})
     alias = read({"type": "alias", "userId": "u1", "previousId": "x-1"})
