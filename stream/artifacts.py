@@ -34,6 +34,9 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
         Time of the newest interaction it has seen, milliseconds.
     run
         What it was trained on, and how it was graded.
+    previous
+        The one before, for a worker that starts and finds this one damaged: the compacted topic has forgotten it.
+        It has none itself.
     """
 
     version: int
@@ -42,6 +45,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     trained_at: int
     trained_until: int
     run: Run
+    previous: Published | None = None
 
 
 def encode_published(published: Published) -> tuple[bytes, bytes]:

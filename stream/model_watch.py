@@ -182,20 +182,33 @@ class ModelWatch:
         """Swap a version in; one that is refused is tried again, for its file may still be on its way."""
         if published is None:
             return
+        recommender = await self._try(published)
+        if recommender is not None:
+            await self._swap(published, recommender, refused=None)
+            return
+        previous = published.previous
+        if self._recommender is None and previous is not None:
+            recommender = await self._try(previous)
+            if recommender is not None:
+                await self._swap(previous, recommender, refused=published)
+                return
+        async with self._changed:
+            self.refused = published
+            self._changed.notify_all()
+
+    async def _try(self, published: Published) -> Recommender | None:
         try:
-            recommender = await asyncio.to_thread(self._load, published)
+            return await asyncio.to_thread(self._load, published)
         except PerennialError as error:
             if self.refused != published:
                 log.warning("recommender: version %s is refused, %s stays: %s", published.version, self.version, error)
                 metrics.increment("artifacts_refused")
-            async with self._changed:
-                self.refused = published
-                self._changed.notify_all()
-            return
+            return None
+
+    async def _swap(self, published: Published, recommender: Recommender, *, refused: Published | None) -> None:
         recommender.prepare(self.catalogue)
-        self.refused = None
         async with self._changed:
-            self._recommender, self.published = recommender, published
+            self._recommender, self.published, self.refused = recommender, published, refused
             self._changed.notify_all()
         metrics.gauge("version_in_use", published.version, NAME)
         log.info("recommender: version %s is in use, %s items", published.version, len(recommender.model.items))

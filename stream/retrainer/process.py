@@ -187,6 +187,7 @@ class Retrainer:
             trained_at=time.time_ns() // 1_000_000,
             trained_until=model.trained_until,
             run=run,
+            previous=None if self._published is None else msgspec.structs.replace(self._published, previous=None),
         )
         key, value = encode_published(published)
         producer = KafkaProducer(**self._connection.client_options(), acks="all")

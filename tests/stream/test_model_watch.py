@@ -87,6 +87,17 @@ async def test_a_damaged_artifact_is_refused_and_the_one_in_use_stays(
     assert in_use == 1
 
 
+async def test_a_worker_that_starts_with_a_damaged_version_takes_the_one_before(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
+) -> None:
+    good = written(folder, 1)
+    await publish(topics, msgspec.structs.replace(good, version=2, sha256="0" * 64, previous=good))
+    await asyncio.wait_for(watch.until(lambda it: it.refused is not None), 20)
+
+    assert watch.version == 1
+    assert shown(watch) == ["pot", "pan"]
+
+
 async def test_a_file_that_arrives_late_is_taken_without_a_new_record(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

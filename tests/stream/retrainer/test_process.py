@@ -87,5 +87,6 @@ async def test_a_restarted_retrainer_goes_on_with_the_next_version(topics: Clust
         second = await published(topics, 2)
 
     assert (first.version, second.version) == (1, 2)
+    assert second.previous == first
     assert second.trained_until > first.trained_until
     assert second.run.published is not None, "it was compared with the one before"
