@@ -274,9 +274,6 @@ def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
     rule, customer, now = attempt.rule, attempt.customer, attempt.now
     if now >= attempt.expires:
         return attempt.dropped("expired")
-    fired = customer.ledger.fired.get(rule.name)
-    if rule.cooldown and fired is not None and now < fired + rule.cooldown:
-        return attempt.dropped("cooldown")
     blocked: dict[str, Reason] = {}
     details: dict[str, str] = {}
     for channel in rule.channels:
@@ -287,6 +284,10 @@ def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
     else:
         preferred = rule.channels[0]
         return attempt.dropped(blocked[preferred], preferred, details[preferred], blocked)
+    # after consent: of somebody who said no, that is what has to be told
+    fired = customer.ledger.fired.get(rule.name)
+    if rule.cooldown and fired is not None and now < fired + rule.cooldown:
+        return attempt.dropped("cooldown", channel)
     expires = attempt.expires
     quiet = attempt.configuration.quiet_hours
     if rule.category == "marketing" and quiet is not None:

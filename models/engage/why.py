@@ -34,6 +34,6 @@ def _happened(signal: Signal) -> str:
         case "first_purchase":
             return f"first purchase ({signal.cause})"
         case "cart_left":
-            return f"cart left with {len(signal.items)} items"
+            return f"cart left with {len(signal.items)} {'item' if len(signal.items) == 1 else 'items'}"
         case "event":
             return f"event {signal.name!r} ({signal.cause})"

@@ -40,7 +40,7 @@ def test_a_message_that_nothing_blocks_is_sent_and_says_why() -> None:
     assert (message.to, message.subject, message.origin) == ("ada@example.com", "You left 2 items", "live")
     assert message.text.startswith("Hello Ada, 10.00 waits.")
     assert (message.at, message.expires) == (NOW, NOW + DAY)
-    assert message.why == "cart_left (configuration 3): cart left with 1 items"
+    assert message.why == "cart_left (configuration 3): cart left with 1 item"
     assert [(sent.id, sent.rule, sent.at) for sent in who.ledger.sent] == [(message.id, "cart_left", NOW)]
     assert who.ledger.fired == {"cart_left": NOW}
 
@@ -123,6 +123,14 @@ def test_a_rule_rests_for_its_cooldown() -> None:
     decisions = [_plan(using, who, NOW + after, cause=f"m{after}") for after in (0, DAY - 1, DAY)]
 
     assert [decision.reason or decision.outcome for decision in decisions] == ["sent", "cooldown", "sent"]
+
+
+def test_of_somebody_who_said_no_that_is_told_and_not_the_cooldown() -> None:
+    using, who = configuration(rule(cooldown=DAY)), customer()
+    _plan(using, who)
+    who.facts.consent = {}
+
+    assert _plan(using, who, NOW + 1, cause="m2").reason == "no_consent"
 
 
 def test_the_same_trigger_twice_is_one_message() -> None:
