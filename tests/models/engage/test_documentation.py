@@ -1,0 +1,49 @@
+"""docs/messages.md names everything that there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import yaml
+
+from models.engage import definition
+from models.engage.configuration import parse
+from models.engage.planner import Reason
+from models.engage.templates import NAMES, Template
+
+PAGE = (Path(__file__).parents[3] / "docs" / "messages.md").read_text()
+
+
+def _first_column(heading: str) -> set[str]:
+    """Code in the first column of the tables of a section."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_name_that_a_template_may_use_is_explained() -> None:
+    assert _first_column("Templates") == {*NAMES, "text.liquid", "subject.liquid", "html.liquid", "sms.liquid"}
+
+
+def test_every_reason_is_explained() -> None:
+    assert _first_column("What became of it") == set(get_args(Reason)) - {""}
+
+
+def test_every_trigger_is_explained_by_one_that_can_be_used() -> None:
+    triggers = [yaml.safe_load(code) for code in _first_column("Rules") - {"when"}]
+    rules = [{"name": f"rule_{i}", "template": "t", "when": when} for i, when in enumerate(triggers)]
+
+    parse({"rules": rules}, {"t": Template("Hi", "text")})
+
+    assert {kind for when in triggers for kind in when} == set(definition.When.__struct_fields__)
+
+
+def test_the_example_shows_every_field_of_a_rule_with_its_default() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example = yaml.safe_load(block)
+
+    parse(example, {"win_back": Template("Hi", "text")})
+
+    assert set(example["rules"][0]) == set(definition.RuleDefinition.__struct_fields__)
