@@ -104,35 +104,62 @@ class _Rows:
         self.order = torch.argsort(self.lengths, descending=True, stable=True)
 
     def solve(self, factors: torch.Tensor, hyper: Hyperparameters) -> torch.Tensor:
-        """Best factors of every row, given those of the other side; rows without entries get zeros."""
+        """Best factors of every row, given those of the other side; rows without entries get zeros.
+
+        All rows share ``unobserved * factors' factors``. In the basis of its eigenvectors that is a diagonal, so a row
+        with fewer entries than dimensions is solved by a matrix of its entries (Woodbury) instead of its dimensions:
+        on Gowalla, where most rows have under 30, a sweep with 256 dimensions costs a tenth.
+        """
         d = factors.shape[1]
+        gram = factors.T @ factors
+        if not bool(torch.isfinite(gram).all()):
+            # what is no number stays none, and the model is never published
+            return torch.full((self.count, d), torch.nan, device=self.device)
+        values, vectors = torch.linalg.eigh(gram.double())
+        basis = vectors.to(factors.dtype)
+        shared = hyper.unobserved * values.clamp(min=0).to(factors.dtype)  # (d,)
+        rotated = factors @ basis
         solved = torch.zeros(self.count, d, device=self.device)
-        shared = hyper.unobserved * (factors.T @ factors)  # (d, d)
         for rows in self._batches(d):
             lengths, starts = self.lengths[rows], self.starts[rows]
             span = torch.arange(int(lengths[0]))
             inside = span < lengths[:, None]  # (B, L)
             at = torch.where(inside, starts[:, None] + span, 0).to(self.device)
             weights = self.confidence[at] * inside.to(self.device)
-            gathered = factors[self.indices[at]]  # (B, L, d)
-            weighted = gathered * weights[:, :, None]
-            normal = weighted.transpose(1, 2) @ gathered + shared  # (B, d, d)
             ridge = hyper.regularization * (weights.sum(1) + hyper.unobserved * self.others) ** hyper.exponent
-            normal.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-            target = weighted.sum(1)  # (B, d)
-            # unchecked: what is no number becomes a model that is not finite, which is never published
-            triangle = torch.linalg.cholesky_ex(normal).L
-            solved[rows.to(self.device)] = torch.cholesky_solve(target[:, :, None], triangle)[:, :, 0]
-        return solved
+            solve = _solve_narrow if len(span) < d else _solve_wide
+            solved[rows.to(self.device)] = solve(rotated[self.indices[at]], weights, shared + ridge[:, None])
+        back: torch.Tensor = solved @ basis.T
+        return back
 
     def _batches(self, d: int) -> Iterator[torch.Tensor]:
         budget = BATCH_ENTRIES[self.device.type]
-        start, end = 0, int((self.lengths > 0).sum())
+        start, wide, end = 0, int((self.lengths >= d).sum()), int((self.lengths > 0).sum())
         while start < end:
             longest = int(self.lengths[self.order[start]])
-            size = max(1, budget // (d * max(longest, d)))
-            yield self.order[start : min(start + size, end)]
-            start += size
+            size = max(1, budget // (longest * d + min(longest, d) ** 2))
+            stop = min(start + size, wide if start < wide else end)  # never wide and narrow rows in one
+            yield self.order[start:stop]
+            start = stop
+
+
+def _solve_wide(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
+    """Solve ``(diagonal + X' W X) u = X' W 1`` for a batch: X (B, L, d), W (B, L), diagonal (B, d)."""
+    weighted = gathered * weights[:, :, None]
+    normal = weighted.transpose(1, 2) @ gathered  # (B, d, d)
+    normal.diagonal(dim1=1, dim2=2).add_(diagonal)
+    triangle = torch.linalg.cholesky_ex(normal).L
+    return torch.cholesky_solve(weighted.sum(1)[:, :, None], triangle)[:, :, 0]
+
+
+def _solve_narrow(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
+    """Solve the same where L is less than d: with ``B = sqrt(W) X diagonal^-1/2``, through ``1 + B B'``."""
+    root, scale = weights.sqrt()[:, :, None], diagonal.rsqrt()[:, None, :]
+    scaled = gathered * root * scale  # (B, L, d); padding is zeros
+    inner = scaled @ scaled.transpose(1, 2)  # (B, L, L)
+    inner.diagonal(dim1=1, dim2=2).add_(1.0)
+    triangle = torch.linalg.cholesky_ex(inner).L
+    return ((scaled.transpose(1, 2) @ torch.cholesky_solve(root, triangle)) * scale.transpose(1, 2))[:, :, 0]
 
 
 def fit_items(

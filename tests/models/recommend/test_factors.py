@@ -70,6 +70,19 @@ def test_folding_a_user_in_gives_the_factors_that_training_gives(device: torch.d
         assert folded == pytest.approx(factors.users[user], abs=2e-4)
 
 
+@pytest.mark.parametrize("dimensions", [2, 16, 64], ids=["all wide", "some narrow", "all narrow"])
+def test_every_user_is_solved_exactly_whether_the_row_is_wide_or_narrow(dimensions: int) -> None:
+    confidence = ragged()
+    hyper = Hyperparameters(dimensions=dimensions, regularization=0.02)
+    factors = fit_factors(confidence, hyper, device=torch.device("cpu"))
+    items = factors.items.astype(np.float64)
+    for user, weights in enumerate(confidence.toarray().astype(np.float64)):
+        ridge = hyper.regularization * (weights.sum() + hyper.unobserved * len(items))
+        normal = items.T @ (items * (weights + hyper.unobserved)[:, None]) + ridge * np.eye(dimensions)
+        expected = np.linalg.solve(normal, weights @ items) if weights.any() else np.zeros(dimensions)
+        assert factors.users[user] == pytest.approx(expected, abs=2e-4)
+
+
 def loss(confidence: csr_array, users: np.ndarray, items: np.ndarray, hyper: Hyperparameters) -> float:
     """Compute what training minimizes, with dense matrices in double precision."""
     c, scores = confidence.toarray().astype(np.float64), users.astype(np.float64) @ items.T.astype(np.float64)
