@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -43,6 +44,8 @@ def run(role: Role, settings: Settings) -> NoReturn:
     """
     connection = settings.connection()
     require_topics(connection, settings.partitions)
+    # A batch makes tens of thousands of small objects that die young: collecting every 700 costs a tenth of the fold.
+    gc.set_threshold(50_000, 20, 50)
     port: int | None = getattr(settings.metrics, role)
     if port is not None:
         expose(port, settings.metrics.host)

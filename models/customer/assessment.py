@@ -62,7 +62,7 @@ def assess(customer: Customer, user: str, now: int, versions: Versions, cause: s
     if versions.churn is not None and facts.identified:
         risk = versions.churn.score(row)
         previous = 0.0 if ledger.risk is None else ledger.risk
-        if any(previous < threshold <= risk for threshold in versions.risk_thresholds):
+        if risk > previous and any(previous < threshold <= risk for threshold in versions.risk_thresholds):
             effects.signals.append(
                 Signal(
                     kind="churn_risk",

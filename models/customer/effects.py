@@ -31,3 +31,10 @@ class Effects:
     decisions: list[Decision] = field(default_factory=list)
     churn_examples: list[ChurnExample] = field(default_factory=list)
     segment_examples: list[SegmentExample] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came about: so it is with most daily looks."""
+        return not (
+            self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
+        )

@@ -35,6 +35,8 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
     OutputTooLarge
         A record would not fit.
     """
+    if effects.is_empty:
+        return
     records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
     records.extend(Output("signals", key, _encoder.encode(signal)) for signal in effects.signals)
     for decision in effects.decisions:
