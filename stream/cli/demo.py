@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from stream.demo.tally import Tally
 
 
+PARTS: Final = ("worker", "retrainer")
+"""Beside the broker and the simulator."""
+
+
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
-    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="How many people.")] = 1700,
-    days: Annotated[int, typer.Option(min=60, max=730, help="How long, simulated.")] = 98,
+    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="How many people.")] = 1560,
+    days: Annotated[int, typer.Option(min=60, max=730, help="How long, simulated.")] = 88,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
@@ -27,6 +31,7 @@ def demo(
     """
     import signal
     import time
+    from contextlib import ExitStack
     from pathlib import Path
 
     from rich.console import Console
@@ -35,46 +40,39 @@ def demo(
     from stream.cli.interruptible import run
     from stream.cli.replay import folder_of_its_own
     from stream.cli.simulate import START
-    from stream.demo import screen
+    from stream.demo.screen import closing, live
     from stream.demo.session import Session, settings_file
-    from stream.installation import await_folding, own_ports, running
+    from stream.installation import own_ports, running
     from stream.settings import load
+    from stream.stop import stop_requested
 
     # SIGTERM ends it like Ctrl-C: everything that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     start = _milliseconds(START)
     console = Console(stderr=json)
-    with folder_of_its_own("demo") as folder:
-        ports = own_ports()
+    with ExitStack() as stack:
+        folder = stack.enter_context(folder_of_its_own("demo"))
         port = _free_port()
-        file = settings_file(Path(folder), port, ports)
-        with console.status("starting broker, workers and retrainer ..."):
-            entered = running(load(file), ("worker", "retrainer"), clock="feeder", broker_port=port)
-            installation = entered.__enter__()
-        try:
-            with console.status("starting broker, workers and retrainer ..."):
-                await_folding(installation)
-            with Live(console=console, auto_refresh=False, transient=True, screen=False) as live:
+        file = settings_file(Path(folder), port, own_ports())
+        installation = stack.enter_context(running(load(file), PARTS, clock="feeder", broker_port=port))
+        with Live(console=console, auto_refresh=False, transient=True) as screen:
 
-                def show(tally: Tally, stage: str) -> None:
-                    if console.is_terminal:
-                        elapsed = time.monotonic() - began
-                        live.update(
-                            screen.live(tally, stage=stage, start=start, days=days, elapsed=elapsed), refresh=True
-                        )
+            def show(tally: Tally, stage: str) -> None:
+                if console.is_terminal:
+                    seconds = time.monotonic() - began
+                    screen.update(live(tally, stage=stage, start=start, days=days, elapsed=seconds), refresh=True)
 
-                session = Session(installation, seed=seed, shoppers=shoppers, days=days, show=show)
-                summary = run(session.run(began, lambda tally: _commands(tally, file, seed, keep=keep)))
-            if json:
-                print_json(summary)
-            else:
-                console.print(screen.closing(summary))
-            if keep:
-                console.print("running until Ctrl-C")
-                _until_interrupted()
-        finally:
-            entered.__exit__(None, None, None)
+            session = Session(installation, seed=seed, shoppers=shoppers, days=days, show=show)
+            summary = run(session.run(began, lambda tally: _commands(tally, file, seed, keep=keep)))
+        if json:
+            print_json(summary)
+        else:
+            console.print(closing(summary))
+        if keep:
+            console.print("running until Ctrl-C")
+            with stop_requested(installation.supervisor.over) as stop:
+                stop.wait()
 
 
 def _commands(tally: Tally, file: Path, seed: int, *, keep: bool) -> list[str]:
@@ -82,7 +80,7 @@ def _commands(tally: Tally, file: Path, seed: int, *, keep: bool) -> list[str]:
     addressed = tally.newest[-1].user if tally.newest else next(iter(sorted(tally.users))).decode()
     config = f" -c {file}" if keep else ""
     again = (
-        [] if keep else [f"perennial demo --seed {seed} --keep     # leaves it running; it shows these with their -c"]
+        [] if keep else [f"perennial demo --seed {seed} --keep   # leaves it running, and shows these with their -c"]
     )
     return [
         *again,
@@ -104,10 +102,3 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
-
-
-def _until_interrupted() -> None:
-    from stream.stop import stop_requested
-
-    with stop_requested() as stop:
-        stop.wait()

@@ -35,7 +35,7 @@ class Session:
     Parameters
     ----------
     installation
-        Its fold is ready; nothing has been fed.
+        Just started; nothing has been fed.
     seed, shoppers, days
         Of the simulation.
     show
@@ -102,7 +102,7 @@ class Session:
         )
 
     async def _simulate(self, watch: Watch) -> None:
-        self._stage = "simulating"
+        # It waits for the fold by itself, so both start at the same time.
         log = self._installation.logs / "simulate.log"
         argv = perennial(
             "simulate", "--seed", str(self._seed), "--shoppers", str(self._shoppers), "--days", str(self._days),
@@ -113,6 +113,11 @@ class Session:
         try:
             while (code := simulator.poll()) is None:
                 await watch.read()
+                if self._installation.supervisor.refused is not None:
+                    refused = self._installation.supervisor.refused
+                    raise DemoFailed(f"{refused} refused to start; logs: {self._installation.logs}")
+                if self.tally.events:
+                    self._stage = "simulating"
         except BaseException:
             simulator.stop(within=5.0)
             raise
@@ -152,7 +157,7 @@ def settings_file(folder: Path, port: int, ports: dict[str, int]) -> Path:
     content = {name: value for name, value in written.items() if value is not None}
     content["folder"] = "data"
     content["kafka"] = {"servers": f"127.0.0.1:{port}", "embedded": True}
-    content["retrainer"] = {"every": "10s", "fresh": 2000, "dimensions": 32}
+    content["retrainer"] = {"every": "30s", "fresh": 2000, "dimensions": 32}
     for path, number in ports.items():
         section, _, name = path.partition(".")
         content.setdefault(section, {})[name] = number

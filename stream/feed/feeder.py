@@ -29,7 +29,7 @@ CHUNK = 5_000
 """Records of one write, at most."""
 
 HOUR_MS = 3_600_000
-_WRITES = 12
+_WRITES = 4
 """So many writes, at least, to a stretch of simulated time as long as the lead."""
 _RETRY_S = 0.5
 _partition_of = lru_cache(maxsize=1 << 17)(partition_of)

@@ -19,7 +19,7 @@ from stream.feed.mailbox import Mailbox
 from stream.feed.progress import GroupProgress
 from stream.settings import Settings
 
-STEP_MS = 2 * HOUR_MS
+STEP_MS = 6 * HOUR_MS
 """Between two looks into the mailboxes."""
 
 
