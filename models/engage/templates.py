@@ -72,6 +72,7 @@ class _Plain(Environment):
     context_depth_limit = 10
     loop_iteration_limit = 10_000
     output_stream_limit = 500_000
+    local_namespace_limit = 1_000_000
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
@@ -136,7 +137,8 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     """
     try:
         return _parsed(source, html, strict).render(**context)
-    except (LiquidError, ArithmeticError, TypeError, ValueError, OverflowError) as error:
+    except Exception as error:
+        # Whatever it is: a template is somebody's program, run over anybody's traits. No event must be lost for it.
         raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.engage.templates import Template, TemplateError, check, render
 from models.errors import InvalidConfiguration
@@ -73,3 +75,54 @@ def test_names_of_the_template_itself_are_no_mistake() -> None:
     check(
         "ok", Template("Hi", "{% assign x = cart.items | first %}{{ x.item }}{% for i in items %}{{ i }}{% endfor %}")
     )
+
+
+def test_a_text_that_doubles_itself_is_an_error() -> None:
+    with pytest.raises(TemplateError, match=r"limit|memory"):
+        render("{% assign s = 'xy' %}{% for i in (1..1000) %}{% assign s = s | append: s %}{% endfor %}", {})
+
+
+FILTERS = (
+    "append: 'x'",
+    "at_least: x",
+    "capitalize",
+    "compact",
+    "concat: x",
+    "date: '%d %Q'",
+    "date: x",
+    "default: x",
+    "divided_by: x",
+    "first",
+    "join: x",
+    "map: 'a'",
+    "minus: x",
+    "modulo: 0",
+    "round: x",
+    "size",
+    "slice: 0, 99999999999",
+    "sort",
+    "split: x",
+    "sum: 'a'",
+    "times: x",
+    "truncate: x",
+    "uniq",
+    "url_decode",
+    "where: 'a', x",
+)
+traits = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("now"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(one=traits, other=traits, filters=st.lists(st.sampled_from(FILTERS), min_size=1, max_size=3), html=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_whatever_a_user_is_like_a_template_renders_or_fails_as_one(
+    one: object, other: object, filters: list[str], html: bool
+) -> None:
+    source = "{{ " + " | ".join(["t", *filters]) + " }}{% for i in t %}{{ i.a[x] }}{% endfor %}"
+    try:
+        assert isinstance(render(source, {**WHEN, "t": one, "x": other}, html=html), str)
+    except TemplateError as error:
+        assert str(error)  # noqa: PT017 - either is well
