@@ -74,18 +74,21 @@ async def place(
     OutputTooLarge
         Before anything is sent.
     """
-    places: dict[Place, Pairs] = {}
-    by_topic: dict[str, tuple[str, int]] = {}
-    for topic, key, value in outputs:
-        check_size(topic, key, value)
-        known = by_topic.get(topic)
-        if known is None:
-            physical = connection.topic(topic)
-            count = 0 if topic in aligned else len(await producer.partitions_for(physical))
-            known = by_topic[topic] = (physical, count)
-        physical, count = known
-        places.setdefault(Place(physical, _partition_of(key, count) if count else own), []).append((key, value))
-    return places
+    by_topic: dict[str, list[Pairs]] = {}
+    for topic, key, value in outputs:  # a microsecond here is a tenth of what an event costs in all
+        if len(key) + (0 if value is None else len(value)) > RECORD_BYTES:
+            check_size(topic, key, value)
+        lists = by_topic.get(topic)
+        if lists is None:
+            count = 1 if topic in aligned else len(await producer.partitions_for(connection.topic(topic)))
+            lists = by_topic[topic] = [[] for _ in range(count)]
+        lists[_partition_of(key, len(lists)) if len(lists) > 1 else 0].append((key, value))
+    return {
+        Place(connection.topic(topic), own if topic in aligned else partition): pairs
+        for topic, lists in by_topic.items()
+        for partition, pairs in enumerate(lists)
+        if pairs
+    }
 
 
 async def send(producer: AIOKafkaProducer, places: Mapping[Place, Sequence[tuple[bytes, bytes | None]]]) -> None:

@@ -11,7 +11,7 @@ from aiokafka.structs import ConsumerRecord
 from stream.transport import Delivery
 
 DELIVERIES = 64
-"""Most fetches that wait in one inbox; each has at most a mebibyte, or one record, so large records are bounded, too."""
+"""Most fetches that wait in one inbox; each is a mebibyte at most, or one record, so large records are bounded, too."""
 
 
 class Inbox:
