@@ -2,9 +2,13 @@
 #   docker build .                                                      # CPU torch
 #   docker build --build-arg TORCH_INDEX=https://pypi.org/simple .      # CUDA torch, for a retrainer on a GPU
 
-FROM python:3.12.11-slim-bookworm AS build
+FROM python:3.11.13-slim-bookworm AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# On ARM faust-streaming comes as source and is compiled.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/perennial
 WORKDIR /source
 # The dependencies stand in a layer of their own: a change of the code does not download torch again.
@@ -22,7 +26,7 @@ COPY monitoring monitoring
 COPY stream stream
 RUN rm -rf build && /opt/perennial/bin/pip install --no-deps -c constraints.txt .
 
-FROM python:3.12.11-slim-bookworm
+FROM python:3.11.13-slim-bookworm
 # The user has a number that nobody else has on the host, and owns nothing but its data.
 RUN useradd --system --uid 10001 --home-dir /var/lib/perennial --create-home perennial \
     && mkdir -p /var/lib/perennial/artifacts /var/lib/perennial/outbox /etc/perennial \
