@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from models.customer.state import Touch
 from models.recommend.factors import fit_items
 from models.recommend.interactions import Interaction, encode_interaction
-from models.recommend.model import Hyperparameters
+from models.recommend.model import FactorModel, Hyperparameters
+from models.recommend.retraining import Fit
 from stream.artifacts import ArtifactFolder, Published, decode_published
 from stream.model_watch import ModelWatch
 from stream.retrainer.process import Retrainer, RetrainerOptions
@@ -27,11 +32,13 @@ OPTIONS = RetrainerOptions(interval_s=0.1, fresh=50, hyperparameters=Hyperparame
 
 
 @contextmanager
-def retraining(cluster: Cluster, folder: ArtifactFolder) -> Iterator[list[str]]:
+def retraining(
+    cluster: Cluster, folder: ArtifactFolder, options: RetrainerOptions = OPTIONS, fit: Fit = fit_items
+) -> Iterator[list[str]]:
     """Run a retrainer in a thread; yields what it reports."""
     said: list[str] = []
     stop = StopRequest()
-    retrainer = Retrainer(cluster.connection, PARTITIONS, folder, OPTIONS, fit_items, said.append)
+    retrainer = Retrainer(cluster.connection, PARTITIONS, folder, options, fit, said.append)
     thread = threading.Thread(target=retrainer.run, args=(stop,))
     thread.start()
     try:
@@ -54,6 +61,10 @@ async def published(cluster: Cluster, version: int) -> Published:
         lambda found: any(decode_published(record.value).version >= version for record in found),
     )
     return decode_published(records[-1].value)
+
+
+def files_in(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
 
 
 @pytest.fixture
@@ -90,3 +101,60 @@ async def test_a_restarted_retrainer_goes_on_with_the_next_version(topics: Clust
     assert second.previous == first
     assert second.trained_until > first.trained_until
     assert second.run.published is not None, "it was compared with the one before"
+
+
+async def test_what_is_no_interaction_or_of_another_origin_is_passed_over(topics: Cluster, tmp_path: Path) -> None:
+    folder = ArtifactFolder(tmp_path)
+    unwanted = [
+        Interaction(user="u0", item="simulated", weight=1.0, at=1, type="click", origin="simulate"),
+        Interaction(user="u0", item="drowning", weight=1e30, at=1, type="click"),
+        Interaction(user="u0", item="negative", weight=-1.0, at=1, type="click"),
+    ]
+    await write(topics.connection, "interactions", [(b"u0", b"garbage"), (b"u1", b"\xff\xfe")])
+    await send(topics, unwanted)
+    await send(topics, interactions_of_two_tastes(users=80, seed=1))
+    live = replace(OPTIONS, origins=frozenset({"live"}))
+    with retraining(topics, folder, live):
+        found = await published(topics, 1)
+
+    assert not {"simulated", "drowning", "negative"} & set(folder.read(found).items)
+
+
+async def test_a_retrainer_that_is_asked_to_stop_does_not_finish_its_training(topics: Cluster, tmp_path: Path) -> None:
+    training = threading.Event()
+
+    def fit_for_ever(
+        confidence: csr_array,
+        hyperparameters: Hyperparameters,
+        *,
+        start: NDArray[np.float32] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.float32]:
+        assert progress is not None
+        while True:
+            training.set()
+            progress(1, 10)
+
+    await send(topics, interactions_of_two_tastes(users=80, seed=1))
+    with retraining(topics, ArtifactFolder(tmp_path), OPTIONS, fit_for_ever):
+        assert await asyncio.to_thread(training.wait, 20)
+
+    assert files_in(tmp_path) == []
+
+
+async def test_a_run_that_fails_is_told_and_tried_again(topics: Cluster, tmp_path: Path) -> None:
+    class FullOnce(ArtifactFolder):
+        full = True
+
+        def write(self, version: int, model: FactorModel) -> tuple[str, str]:
+            if self.full:
+                self.full = False
+                raise OSError(28, "No space left on device")
+            return super().write(version, model)
+
+    await send(topics, interactions_of_two_tastes(users=80, seed=1))
+    with retraining(topics, FullOnce(tmp_path)) as said:
+        found = await published(topics, 1)
+
+    assert found.version == 1
+    assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in said
