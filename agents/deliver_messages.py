@@ -42,25 +42,29 @@ async def deliver_messages(
     Yields
     ------
     Outputs
-        Attempts; then their results and the outcomes, together with the next attempts.
+        Attempts, followed by effects; then their results and outcomes. So a lane that has to stop can stop behind them.
     """
     book = Book(state.records)
     outputs = book.resolve(now())
-    messages = book.attempt(outputs, now(), chunk)
-    if outputs.state:
-        yield outputs
-    while messages:
-        outputs = await _handed_over(book, messages, send, now)
-        messages = book.attempt(outputs, now(), chunk)
+    while messages := book.attempt(outputs, now(), chunk):
+        yield _before_effects(outputs)
+        yield await _handed_over(book, messages, send, now)
+        outputs = Outputs()
+    if outputs != Outputs():
         yield outputs
     async for batch in batches:
         outputs = book.admit(batch, now())
-        messages = book.attempt(outputs, now(), chunk)
-        yield outputs
-        while messages:
-            outputs = await _handed_over(book, messages, send, now)
-            messages = book.attempt(outputs, now(), chunk)
+        while messages := book.attempt(outputs, now(), chunk):
+            yield _before_effects(outputs)
+            yield await _handed_over(book, messages, send, now)
+            outputs = Outputs()
+        if outputs != Outputs():
             yield outputs
+
+
+def _before_effects(outputs: Outputs) -> Outputs:
+    outputs.effects = True
+    return outputs
 
 
 async def _handed_over(

@@ -87,6 +87,9 @@ class Outputs:
         agent moves the clock when nothing else does.
     counts
         Metric name to increment, applied after the commit; keys are ``(metric, label values...)``.
+    effects
+        Whether the agent does something outside once this is committed, such as calling a provider, and says in the
+        next outputs what became of it. Whoever drives it does not end or give it away in between, if it can wait.
     """
 
     records: list[Output] = field(default_factory=list)
@@ -95,6 +98,7 @@ class Outputs:
     broadcasts: list[tuple[bytes, bytes]] = field(default_factory=list)
     next_due: int | None = None
     counts: dict[tuple[str, ...], float] = field(default_factory=dict)
+    effects: bool = False
 
 
 @dataclass(slots=True)

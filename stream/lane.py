@@ -127,6 +127,7 @@ class Lane:
         self._allowed.set()
         self._calm = asyncio.Event()
         self._calm.set()
+        self._effects = False
         self._astray = True
         self._seeking = False
         self._pulled = 0
@@ -182,7 +183,7 @@ class Lane:
         self._go_astray()
 
     async def settle(self) -> None:
-        """Wait until no commit is on its way."""
+        """Wait until no commit is on its way, and no effect whose outcome is still to be committed."""
         await self._calm.wait()
 
     async def close(self) -> None:
@@ -254,6 +255,8 @@ class Lane:
         finally:
             self.restored = None
             self._astray = True
+            self._effects = False
+            self._calm.set()
             self._around.source.lane_changed(self)
             await committer.stop()
 
@@ -334,14 +337,17 @@ class Lane:
         self.thought_s = time.monotonic() - self._handed_at
         assert restored is not None
         assert committer is not None
-        await self._allowed.wait()
+        if not self._effects:  # what became of effects is told even in a pause: nobody else can tell it
+            await self._allowed.wait()
         memo = restored.memo if outputs.memo is None else outputs.memo
         began = time.monotonic()
         self._calm.clear()
         try:
             await committer.commit(Commit(self._pulled, memo, outputs.records, outputs.state))
+            self._effects = outputs.effects
         finally:
-            self._calm.set()
+            if not self._effects:
+                self._calm.set()
         for key, value in outputs.state.items():
             if value is None:
                 restored.records.pop(key, None)

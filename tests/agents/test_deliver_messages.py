@@ -60,10 +60,12 @@ class Lane:
     rejected: list[str] = field(default_factory=list)
     counts: dict[tuple[str, ...], float] = field(default_factory=dict)
     commits: int = 0
+    effects: bool = False
     now: int = NOW
     answers: dict[str, Result | Exception] = field(default_factory=dict)
 
     async def send(self, one: Message) -> Result:
+        assert self.effects, "the lane was not told that effects follow"
         attempted = decode_delivery(self.state.records[one.id.encode()])
         assert attempted.status == "attempted", "the provider was called before the attempt was committed"
         self.sent.append(one.id)
@@ -84,6 +86,7 @@ class Lane:
 
     def _commit(self, outputs: Outputs) -> None:
         self.commits += 1
+        self.effects = outputs.effects
         self.state.apply(outputs)
         for output in outputs.records:
             assert output.value is not None
@@ -161,6 +164,21 @@ async def test_an_attempt_without_a_result_is_unknown_and_is_never_sent_again() 
     assert lane.sent == [message().id]
     assert lane.status(message()) == "unknown"
     assert [event.type for event in lane.events] == ["message_unknown"]
+
+
+async def test_what_became_of_a_chunk_is_committed_before_the_next_is_attempted() -> None:
+    lane = Lane()
+    effects: list[bool] = []
+
+    agent = deliver_messages(
+        _each([batch(*(message(i) for i in range(3)))]), state=lane.state, send=lane.send, now=lambda: NOW, chunk=2
+    )
+    async for outputs in agent:
+        effects.append(outputs.effects)
+        lane._commit(outputs)
+
+    assert effects == [True, False, True, False]
+    assert len(lane.sent) == 3
 
 
 async def test_a_restart_with_nothing_open_commits_nothing() -> None:

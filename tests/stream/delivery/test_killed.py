@@ -1,4 +1,4 @@
-"""A delivering worker that is killed while it hands e-mail to a real server: nothing twice, nothing forgotten."""
+"""A delivering worker that is killed or stopped while it hands e-mail over: nothing twice, nothing forgotten."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from tests.stream.reading import read_until, write
 from tests.stream.workers import running_worker
 
 WORKER = "tests.stream.delivery.delivering_worker"
+TOPICS = ("messages.email", "deliveries.email", "outcomes", "events.rejected")
 PARTITIONS = 2
-MESSAGES = 600
+MESSAGES = 300
 KILLS = 2
 
 
@@ -76,8 +77,7 @@ def _messages() -> list[Message]:
 async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
     cluster: Cluster, counting: Counting, port: int, tmp_path: Path
 ) -> None:
-    topics = ("messages.email", "deliveries.email", "outcomes", "events.rejected")
-    cluster.create(**dict.fromkeys(topics, PARTITIONS))
+    cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))
     messages, log = _messages(), tmp_path / "worker.log"
     await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
 
@@ -98,6 +98,28 @@ async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
     assert set(told.values()) == {"message_sent", "message_unknown"}
     assert {m.to for m in messages} - {m.to for m in unknown} <= set(counting.taken)
     assert len(unknown) <= KILLS * PARTITIONS * CHUNK
+
+
+@pytest.mark.slow
+async def test_a_worker_that_is_asked_to_stop_waits_for_the_answers_that_it_is_owed(
+    cluster: Cluster, counting: Counting, port: int, tmp_path: Path
+) -> None:
+    cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))
+    messages, log = _messages(), tmp_path / "worker.log"
+    await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
+
+    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")) as worker:
+        await asyncio.to_thread(await_true, partial(counting.has, 60), 60)
+        worker.terminate()
+        exit_code = await asyncio.to_thread(worker.wait, 15)
+    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")):
+        outcomes = await read_until(
+            cluster.connection, "outcomes", lambda found: len({_event(r).message for r in found}) >= MESSAGES, 60
+        )
+
+    assert exit_code == 0
+    assert {_event(record).type for record in outcomes} == {"message_sent"}
+    assert counting.taken == Counter({message.to: 1 for message in messages})
 
 
 def _event(record: Any) -> Any:
