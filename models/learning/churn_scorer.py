@@ -14,6 +14,8 @@ from models.learning.phrases import describe
 SCHEMA = 1
 TOLD = 3
 """How many reasons are told at most."""
+LEAST = 0.05
+"""Log-odds that a feature must have pushed to be told."""
 
 
 class Hinge(msgspec.Struct, array_like=True, frozen=True):
@@ -150,7 +152,7 @@ class ChurnScorer:
     def reasons(self, row: Sequence[float], most: int = TOLD) -> tuple[str, ...]:
         """Say what pushed the risk up most, strongest first, for people; empty where nothing did."""
         moved = self.contributions(row)
-        pushed = sorted((i for i, c in enumerate(moved) if c > 0.0), key=lambda i: (-moved[i], i))
+        pushed = sorted((i for i, c in enumerate(moved) if c >= LEAST), key=lambda i: (-moved[i], i))
         told: list[str] = []
         for i in pushed:
             text = describe(self.features[i], row[i], (row[i] - self.model.mean[i]) * self._scales[i])

@@ -37,7 +37,9 @@ _PHRASES: dict[str, Phrase] = {
     "days_since_first": lambda v: f"known for {_days(v)}",
     "sessions": lambda v: f"{_count(v, 'visit', 'visits')} so far",
     "gap_days": lambda v: f"comes about every {_days(v)}",
-    "gap_ratio": lambda v: f"silent {expm1(v):.1f} times as long as usual",
+    "gap_ratio": lambda v: (
+        f"silent {expm1(v):.1f} times as long as usual" if expm1(v) >= 1.0 else "was here sooner than usual"
+    ),
     "activity_1d": _lately("events", "day"),
     "activity_7d": _lately("events", "week"),
     "activity_30d": _lately("events", "month"),
@@ -53,7 +55,7 @@ _PHRASES: dict[str, Phrase] = {
     "spend_7d": lambda v: f"spent about {expm1(v):.0f} in the last week",
     "spend_30d": lambda v: f"spent about {expm1(v):.0f} in the last month",
     "orders": lambda v: f"{_count(v, 'order', 'orders')} so far",
-    "average_order": lambda v: f"average order of {expm1(v):.0f}",
+    "average_order": lambda v: "no paid order yet" if v == 0 else f"average order of {expm1(v):.0f}",
     "rating_mean": lambda v: (
         f"ratings below the middle ({v + 3:.1f})"
         if v < 0

@@ -57,6 +57,8 @@ def test_reasons_are_what_pushed_the_risk_up_strongest_first() -> None:
     )
     assert scorer.reasons([3.0, 0.5, 3.0, 0.1], most=1) == ("no visit for 19 days",)
     assert scorer.reasons([0.0, 0.0, 5.0, -1.0]) == ()
+    # a push that changes nothing anybody would notice is no reason
+    assert scorer.reasons([1.04, 0.1, 1.0, 0.0]) == ()
 
 
 def test_a_score_takes_microseconds() -> None:

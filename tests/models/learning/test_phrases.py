@@ -23,6 +23,9 @@ def test_every_feature_of_a_user_says_something_readable(name: str, value: float
     [
         ("days_since_last", log1p(23), "no visit for 23 days"),
         ("days_since_last", log1p(0.5), "no visit for 12 hours"),
+        ("gap_ratio", log1p(2.5), "silent 2.5 times as long as usual"),
+        ("gap_ratio", log1p(0.3), "was here sooner than usual"),
+        ("average_order", 0.0, "no paid order yet"),
         ("orders", 0.0, "no orders so far"),
         ("orders", log1p(1), "1 order so far"),
         ("activity_trend", 0.4, "activity is falling"),
