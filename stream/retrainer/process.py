@@ -170,6 +170,7 @@ class Retrainer:
         except (KafkaError, OSError, RuntimeError) as error:  # torch says RuntimeError when memory is short
             metrics.increment("retrains", "failed")
             self._trained_at_count = 0
+            log.exception("a run failed")  # the runbook sends people to the traceback
             self._report(f"a run failed, the next one is in {self._options.interval_s:g} s: {error!r}")
             return
         metrics.increment("retrains", "kept" if model is None else "published")

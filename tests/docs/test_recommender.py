@@ -1,0 +1,52 @@
+"""The page on the recommender says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from models.events import EventType
+from models.recommend.catalogue import Catalogue
+from models.recommend.interactions import WEIGHTS
+from models.recommend.item_rows import read_csv
+from stream.sections import Retrainer
+from stream.settings import load
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "recommender.md").read_text()
+
+
+def block_after(heading: str, first_word: str) -> list[str]:
+    """The indented block below a heading that begins with a word, without its indentation."""
+    lines = PAGE[PAGE.index(f"## {heading}") :].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"    {first_word}"))
+    end = next(number for number, line in enumerate(lines) if number > start and not line.startswith("    "))
+    return [line[4:] for line in lines[start:end]]
+
+
+def test_the_table_of_weights_is_the_codes() -> None:
+    rows: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (\d+) \|$", PAGE, re.MULTILINE)
+    documented: dict[EventType, float] = {kind: float(weight) for kind, weight in rows}  # type: ignore[misc]
+
+    assert documented == dict(WEIGHTS)
+
+
+def test_the_example_of_a_catalogue_can_be_imported() -> None:
+    catalogue = Catalogue()
+    for item in read_csv("the page", block_after("What is for sale", "id,")):
+        catalogue.put(item)
+
+    assert [catalogue.sells(item) for item in ("mug", "pot")] == [True, False]
+
+
+def test_the_settings_are_all_there_are_with_their_defaults(tmp_path: Path) -> None:
+    text = "\n".join(block_after("Settings", "retrainer:"))
+    (tmp_path / "perennial.yaml").write_text(f"version: 1\n{text}\n")
+    settings = load(tmp_path / "perennial.yaml", environment={})
+
+    assert set(yaml.safe_load(text)["retrainer"]) == set(Retrainer.__struct_fields__)
+    assert settings.artifacts == tmp_path / ".perennial" / "artifacts"
+    given = {name: getattr(settings.retrainer, name) for name in Retrainer.__struct_fields__ if name != "artifacts"}
+    assert given == {name: getattr(Retrainer(), name) for name in given}
