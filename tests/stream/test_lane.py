@@ -255,6 +255,40 @@ async def test_settling_waits_for_the_commit_that_is_on_its_way() -> None:
     assert bench.partition.position == 1
 
 
+async def test_the_outcome_of_effects_is_committed_even_in_a_pause_and_settling_waits_for_it() -> None:
+    provider = asyncio.Event()
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for _ in batches:
+            yield Outputs(state={b"m1": b"attempted"}, effects=True)
+            await provider.wait()
+            yield Outputs(state={b"m1": b"sent"})
+
+    async with Bench(edge_of(agent), [record(0)]) as bench:
+        await bench.until(lambda: bench.partition.state == {b"m1": b"attempted"})
+        bench.lane.pause()
+        settling = asyncio.create_task(bench.lane.settle())
+        await asyncio.sleep(0.01)
+        settled_too_early = settling.done()
+        provider.set()
+        await asyncio.wait_for(settling, 5)
+
+    assert not settled_too_early
+    assert bench.partition.state == {b"m1": b"sent"}
+
+
+async def test_a_lane_whose_effects_failed_settles_at_once() -> None:
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for _ in batches:
+            yield Outputs(effects=True)
+            raise RuntimeError("the provider's client broke")
+
+    async with Bench(edge_of(agent), [record(0)]) as bench:
+        await bench.until(lambda: bool(bench.observer.errors))
+        bench.lane.pause()
+        await asyncio.wait_for(bench.lane.settle(), 5)
+
+
 async def test_all_that_waits_is_taken_into_the_next_commit() -> None:
     bench = Bench(COUNTING, [record(offset) for offset in range(50)], chunk=10)
     bench.partition.gate.clear()
