@@ -28,6 +28,8 @@ from stream.stop import StopRequest
 log = logging.getLogger(__name__)
 
 PUBLISH_WITHIN_S = 30.0
+LARGE = 50_000
+"""A window of so many interactions is worth training on while a few more arrive."""
 HEAVIEST = 1_000.0
 """No event weighs so much; a weight beyond it is an error, and would drown everything else."""
 
@@ -111,7 +113,7 @@ class Retrainer:
         with reading(self._connection, "interactions", self._partitions) as reader:
             while not stop.wait(0):
                 self._read(reader)
-                if reader.behind == 0 and self._due():
+                if self._caught_up(reader) and self._due():
                     try:
                         self._train(stop)
                     except _Stopped:
@@ -141,6 +143,11 @@ class Retrainer:
                 continue
             if interaction.origin in self._options.origins and 0 < interaction.weight <= HEAVIEST:
                 self._window.add(interaction)
+
+    def _caught_up(self, reader: TopicReader) -> bool:
+        """Whether nearly everything there is has been read; a stream that never pauses is never read to its end."""
+        behind = reader.behind
+        return behind == 0 or (behind is not None and len(self._window) >= LARGE and behind < len(self._window) / 20)
 
     def _due(self) -> bool:
         fresh = self._window.added - self._trained_at_count
