@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,7 +32,26 @@ from stream.connection import Connection
 from tests.brokers import free_ports
 
 _FOLDED = re.compile(r"^perennial_events_folded_total\{.*\} (\S+)$", re.MULTILINE)
+_CPU = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
 LOOK_EVERY_S = 0.05
+
+
+class Look(NamedTuple):
+    """What the worker's metrics say at one moment.
+
+    Attributes
+    ----------
+    at
+        Seconds of this process's clock.
+    folded
+        Events committed so far.
+    cpu
+        Seconds of CPU that the worker has used so far.
+    """
+
+    at: float
+    folded: float
+    cpu: float
 
 
 def log_of(load: Iterable[tuple[bytes, bytes]], folder: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -60,8 +80,10 @@ def log_of(load: Iterable[tuple[bytes, bytes]], folder: Path) -> Iterator[tuple[
     return chain(first, load)
 
 
-def fold_all(connection: Connection, partitions: int, events: int, folder: Path, patience_s: float) -> float:
-    """Start a worker on a filled log and return the events a second that it commits.
+def fold_all(
+    connection: Connection, partitions: int, events: int, folder: Path, patience_s: float
+) -> tuple[float, float]:
+    """Start a worker on a filled log; returns the events that it commits in a second, and in a second of its CPU.
 
     Parameters
     ----------
@@ -99,28 +121,31 @@ def fold_all(connection: Connection, partitions: int, events: int, folder: Path,
             process.wait(timeout=30)
 
 
-def _watch(process: subprocess.Popen[bytes], port: int, events: int, deadline: float, log: Path) -> float:
+def _watch(process: subprocess.Popen[bytes], port: int, events: int, deadline: float, log: Path) -> tuple[float, float]:
     """From the first look that saw something to the one that saw everything."""
-    began: tuple[float, float] | None = None
+    began: Look | None = None
     while True:
-        now, folded = time.perf_counter(), _folded(port)
-        if began is None and folded > 0:
-            began = now, folded
-        if folded >= events:
+        look = _look(port)
+        if began is None and look.folded > 0:
+            began = look
+        if look.folded >= events:
             assert began is not None
-            if began[1] >= events:
+            done = look.folded - began.folded
+            if not done:
                 raise RuntimeError("all was folded before the first look: take more --events")
-            return (events - began[1]) / (now - began[0])
+            return done / (look.at - began.at), done / (look.cpu - began.cpu)
         if process.poll() is not None or time.monotonic() > deadline:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise RuntimeError(f"the worker folded {folded:,.0f} of {events:,} events:\n{tail}")
+            raise RuntimeError(f"the worker folded {look.folded:,.0f} of {events:,} events:\n{tail}")
         time.sleep(LOOK_EVERY_S)
 
 
-def _folded(port: int) -> float:
+def _look(port: int) -> Look:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except urllib.error.URLError:
-        return 0.0  # it does not listen yet
-    return sum(float(number) for number in _FOLDED.findall(text))
+        return Look(0.0, 0.0, 0.0)  # it does not listen yet
+    cpu = _CPU.search(text)
+    folded = sum(float(number) for number in _FOLDED.findall(text))
+    return Look(time.perf_counter(), folded, float(cpu[1]) if cpu else 0.0)

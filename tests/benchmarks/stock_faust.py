@@ -4,8 +4,8 @@
 
 The agent counts raw values and nothing else: no decoding, no state, no output. The settings are Faust's defaults, save
 those without which it does not run here (no topics of its own, no web server). When the expected number has been read
-the answer goes into a file (Faust prints to standard output as it likes), ``{"events": ..., "seconds": ...}``, timed
-from the first event to the last; then it stays until it is stopped.
+the answer goes into a file (Faust prints to standard output as it likes), ``{"events": ..., "seconds": ..., "cpu":
+...}``, timed from the first event to the last; then it stays until it is stopped.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def create_app(servers: str, topic: str, partitions: int, expected: int, answer:
     source = app.topic(topic, value_serializer="raw", key_serializer="raw")
 
     async def count(values: Any) -> None:
-        began, seen = 0.0, 0
+        began, cpu, seen = 0.0, 0.0, 0
         async for _ in values:
             if not seen:
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.process_time()
             seen += 1
             if seen == expected:
                 seconds = time.perf_counter() - began
                 written = answer.with_suffix(".part")
-                written.write_text(json.dumps({"events": seen, "seconds": seconds}))
+                written.write_text(json.dumps({"events": seen, "seconds": seconds, "cpu": time.process_time() - cpu}))
                 written.replace(answer)
 
     app.agent(source, name="count")(count)
