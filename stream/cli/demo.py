@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from stream.demo.tally import Tally
 
 
+SHOPPERS, DAYS = 1540, 86
+"""By default: more than six horizons of churn, and more than 100,000 events with any seed."""
 PARTS: Final = ("worker", "retrainer")
 """Beside the broker and the simulator."""
 
 
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
-    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="How many people.")] = 1560,
-    days: Annotated[int, typer.Option(min=60, max=730, help="How long, simulated.")] = 88,
+    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="How many people.")] = SHOPPERS,
+    days: Annotated[int, typer.Option(min=60, max=730, help="How long, simulated.")] = DAYS,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:

@@ -41,7 +41,7 @@ def newcomer(number: int, now: int) -> list[Event]:
 
 
 async def measure(
-    connection: Connection, partitions: int, now: int, *, rate: float = 50.0, seconds: float = 6.0
+    connection: Connection, partitions: int, now: int, *, rate: float = 50.0, seconds: float = 4.0
 ) -> Latency | None:
     """Send first purchases open-loop, and wait for their messages.
 

@@ -1,0 +1,125 @@
+"""How hard the simulated shop is, and how far the models get on it, without any Kafka.
+
+    python -m tests.benchmarks.storefront 1 2 3 4 5
+
+One line a seed: the fold, the churn learner and the retrainer's policy run in a plain loop over the shop's events, as
+they do in the demo. The oracle's AUC must lie between .80 and .92, the model's not below that of recency, and the
+recommender's recall@10 at 1.5 times that of popularity or more.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from models.batch import Batch, Record, Restored
+from models.customer.features import FEATURES
+from models.customer.fold import PartitionFold
+from models.events import Event, encode_event
+from models.learning.churn import ChurnLearner
+from models.learning.examples import CHURN_TOPIC, ChurnExample, decode_churn
+from models.log import Clock, Tick, encode_control
+from models.recommend.factors import fit_items
+from models.recommend.interactions import decode_interaction
+from models.recommend.model import Hyperparameters
+from models.recommend.retraining import retrain
+from models.recommend.window import InteractionWindow
+from models.storefront.season import HOUR_MS
+from models.storefront.storefront import Storefront
+from stream.cli.demo import DAYS, SHOPPERS
+from stream.demo.summary import churn_figures
+
+START = 1_767_571_200_000
+STEP_MS = 6 * HOUR_MS
+TICK_MS = HOUR_MS // 6
+
+
+class _Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+
+
+class _House:
+    """One partition's fold and the churn learner, joined by a list."""
+
+    def __init__(self) -> None:
+        self.restored = Restored()
+        self.fold = PartitionFold(self.restored)
+        self.learner = ChurnLearner(FEATURES)
+        self.examples: list[ChurnExample] = []
+        self.window = InteractionWindow(rows=2_000_000, users=200_000, items=100_000)
+        self._pending = [encode_control(Clock(clock="feeder"))]
+        self._offset = 0
+
+    def take(self, events: list[Event]) -> None:
+        """Fold a step's events with their ticks, and let the learner hear of the labels."""
+        pairs = [*self._pending, *_with_ticks(events)]
+        self._pending = []
+        records: list[Record] = [
+            _Record(self._offset + number, 0, key, value) for number, (key, value) in enumerate(pairs)
+        ]
+        self._offset += len(records)
+        if not records:
+            return
+        outputs = self.fold.fold(Batch("events", 0, records))
+        for key, value in outputs.state.items():
+            if value is not None:
+                self.restored.records[key] = value
+        for output in outputs.records:
+            if output.topic == CHURN_TOPIC:
+                example = decode_churn(output.value)
+                self.examples.append(example)
+                published = self.learner.learn(example)
+                if published is not None:
+                    self._pending.append(published.broadcast("churn"))
+            elif output.topic == "interactions":
+                self.window.add(decode_interaction(output.value or b""))
+
+
+def _with_ticks(events: list[Event]) -> Iterator[tuple[bytes, bytes]]:
+    now = 0
+    for event in events:
+        tick = event.at // TICK_MS * TICK_MS
+        if tick > now:
+            now = tick
+            yield encode_control(Tick(at=now))
+        yield event.user.encode(), encode_event(event)
+
+
+def measure(seed: int) -> str:
+    """One line about a seed."""
+    began = time.perf_counter()
+    storefront = Storefront(seed=seed, shoppers=SHOPPERS, days=DAYS, start_ms=START)
+    house, count = _House(), 0
+    while storefront.now < storefront.end:
+        events = storefront.advance(storefront.now + STEP_MS)
+        count += len(events)
+        house.take(events)
+    churn = churn_figures(house.examples, storefront.truth())
+    _, run = retrain(house.window.columns(), Hyperparameters(dimensions=32), fit_items)
+    recall = run.grade.recall_at_10 if run.grade else 0.0
+    popular = run.popularity.recall_at_10 if run.popularity else 0.0
+    return (
+        f"{seed:>6} {count:>8,} {churn.rows:>7,} {churn.churned:>8.1%} {churn.oracle_auc or 0:>7.3f} "
+        f"{churn.recency_auc or 0:>8.3f} {churn.auc or 0:>7.3f} {churn.ahead_low or 0:>+7.3f} "
+        f"{recall:>7.3f} {popular:>8.3f} {recall / popular if popular else 0:>6.1f} {time.perf_counter() - began:>6.1f}"
+    )
+
+
+def main() -> None:
+    """Measure the seeds of the command line."""
+    seeds = [int(argument) for argument in sys.argv[1:]] or [1, 2, 3, 4, 5]
+    print(
+        "  seed   events    rows  churned  oracle  recency   model  ahead>  recall  popular  times      s",
+        flush=True,
+    )
+    for seed in seeds:
+        print(measure(seed), flush=True)
+
+
+if __name__ == "__main__":
+    main()
