@@ -7,7 +7,8 @@ alone, on the same rows::
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz --early
 
-``--early`` shows what goes wrong when "returned" is told at once and "churned" only at the end of the horizon.
+``--early`` tells "returned" at once and "churned" at the end of the horizon, to compare: the prior it teaches is wrong
+while a log is young, and again whenever the number of users changes.
 """
 
 from __future__ import annotations
@@ -156,7 +157,8 @@ def report(examples: list[ChurnExample], warm_up_days: int, risks: Iterator[floa
         typer.echo("  one class only: no AUC")
         return
     typer.echo(f"  churn    AUC {interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}] (95 %, users drawn)")
-    typer.echo(f"  recency  AUC {auc(recency, churned):.4f}; ours minus that {gain.value:+.4f} [{gain.low:+.4f}, ...]")
+    typer.echo(f"  recency  AUC {auc(recency, churned):.4f}")
+    typer.echo(f"  gain     {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]")
     typer.echo(f"  Brier {brier(issued, churned):.4f}; calibration error {calibration_error(issued, churned):.4f}")
     if risks is not None:
         known = dict(zip(((e.user, e.at) for e in examples), risks, strict=True))
