@@ -24,6 +24,7 @@ import msgspec
 from models.customer.features import FEATURES
 from models.engage.configuration import encode
 from models.learning.churn_scorer import ChurnWeights
+from models.learning.naming import AXES
 from models.learning.publication import Publication
 from models.learning.segment_scorer import SegmentCentres
 from models.log import Clock, encode_control
@@ -33,6 +34,7 @@ from tests.brokers import free_ports
 
 _FOLDED = re.compile(r"^perennial_events_folded_total\{.*\} (\S+)$", re.MULTILINE)
 _CPU = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
+CLUSTERS = 5
 LOOK_EVERY_S = 0.05
 
 
@@ -62,13 +64,14 @@ def log_of(load: Iterable[tuple[bytes, bytes]], folder: Path) -> Iterator[tuple[
     churn = ChurnWeights(
         features=FEATURES, mean=(0.5,) * several, std=(1.0,) * several, weights=(0.05,) * several, intercept=-2.0
     )
+    axes = tuple(FEATURES.index(axis) for axis in AXES if axis in FEATURES)
     segments = SegmentCentres(
         features=FEATURES,
-        axes=tuple(range(several)),
-        mean=(0.5,) * several,
-        std=(1.0,) * several,
-        centres=tuple(tuple(0.3 * cluster - 0.6 for _ in range(several)) for cluster in range(5)),
-        names=("a", "b", "c", "d", "e"),
+        axes=axes,
+        mean=(0.5,) * len(axes),
+        std=(1.0,) * len(axes),
+        centres=tuple((0.3 * cluster - 0.6,) * len(axes) for cluster in range(CLUSTERS)),
+        names=tuple(f"segment {cluster}" for cluster in range(CLUSTERS)),
     )
     versions = {
         "configuration": rules,
