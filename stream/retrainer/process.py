@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from models.errors import PerennialError
 from models.events import ORIGINS, Origin
-from models.recommend.interactions import decode_interaction
+from models.recommend.interactions import Interaction, decode_interaction
 from models.recommend.model import DAY, FactorModel, Hyperparameters
 from models.recommend.retraining import Fit, Policy, retrain
 from models.recommend.retraining_report import Run
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 PUBLISH_WITHIN_S = 30.0
 LARGE = 50_000
 """A window of so many interactions is worth training on while a few more arrive."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999, milliseconds."""
 HEAVIEST = 1_000.0
 """No event weighs so much; a weight beyond it is an error, and would drown everything else."""
 
@@ -123,10 +125,15 @@ class Retrainer:
         """Find what was published before, so that the next version is higher and is compared with it."""
         with reading(self._connection, "versions", 1) as reader:
             for record in reader.read_to_end():
-                if record.key == NAME.encode() and record.value is not None:
+                if record.key != NAME.encode() or record.value is None:
+                    continue
+                try:
                     found = decode_published(record.value)
-                    if self._published is None or found.version > self._published.version:
-                        self._published = found
+                except msgspec.DecodeError as error:
+                    log.warning("record %s of versions is passed over: %s", record.offset, error)
+                    continue
+                if self._published is None or found.version > self._published.version:
+                    self._published = found
         if self._published is not None:
             try:
                 self._model = self._folder.read(self._published)
@@ -141,7 +148,7 @@ class Retrainer:
                 # the fold wrote it, so the fold's version is another: worth a word, and no reason to stop
                 log.warning("record %s of partition %s is passed over: %s", record.offset, record.partition, error)
                 continue
-            if interaction.origin in self._options.origins and 0 < interaction.weight <= HEAVIEST:
+            if interaction.origin in self._options.origins and _plausible(interaction):
                 self._window.add(interaction)
 
     def _caught_up(self, reader: TopicReader) -> bool:
@@ -204,6 +211,10 @@ class Retrainer:
             producer.send(topic, key=key, value=value, partition=0).get(timeout=PUBLISH_WITHIN_S)
         self._published, self._model = published, model
         metrics.gauge("retrain_version", version)
+
+
+def _plausible(interaction: Interaction) -> bool:
+    return 0 < interaction.weight <= HEAVIEST and 0 <= interaction.at <= LATEST
 
 
 def describe(run: Run, version: int | None, seconds: float) -> str:

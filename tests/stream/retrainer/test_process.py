@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -55,12 +56,13 @@ async def send(cluster: Cluster, interactions: list[Interaction]) -> None:
 
 
 async def published(cluster: Cluster, version: int) -> Published:
+    def decoded(records: list[ConsumerRecord]) -> list[Published]:
+        return [decode_published(record.value) for record in records if record.value != b"garbage"]
+
     records = await read_until(
-        cluster.connection,
-        "versions",
-        lambda found: any(decode_published(record.value).version >= version for record in found),
+        cluster.connection, "versions", lambda found: any(each.version >= version for each in decoded(found))
     )
-    return decode_published(records[-1].value)
+    return decoded(records)[-1]
 
 
 def files_in(folder: Path) -> list[str]:
@@ -109,15 +111,17 @@ async def test_what_is_no_interaction_or_of_another_origin_is_passed_over(topics
         Interaction(user="u0", item="simulated", weight=1.0, at=1, type="click", origin="simulate"),
         Interaction(user="u0", item="drowning", weight=1e30, at=1, type="click"),
         Interaction(user="u0", item="negative", weight=-1.0, at=1, type="click"),
+        Interaction(user="u0", item="far", weight=1.0, at=10**18, type="click"),
     ]
     await write(topics.connection, "interactions", [(b"u0", b"garbage"), (b"u1", b"\xff\xfe")])
+    await write(topics.connection, "versions", [(b"recommend", b"garbage")])
     await send(topics, unwanted)
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
     live = replace(OPTIONS, origins=frozenset({"live"}))
     with retraining(topics, folder, live):
         found = await published(topics, 1)
 
-    assert not {"simulated", "drowning", "negative"} & set(folder.read(found).items)
+    assert not {"simulated", "drowning", "negative", "far"} & set(folder.read(found).items)
 
 
 async def test_a_retrainer_that_is_asked_to_stop_does_not_finish_its_training(topics: Cluster, tmp_path: Path) -> None:
