@@ -1,0 +1,54 @@
+"""Rankings are those of a plain sort, and their grades those of the definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from models.recommend.full_ranking import recall_and_ndcg_at
+from models.recommend.ranking import recall_and_ndcg, top_rows
+
+# few different values, so that ties are common; minus infinity is what may not be shown
+scores = st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 2.0]), min_size=1, max_size=30)
+
+
+@given(scores, st.integers(1, 40))
+@settings(deadline=None)
+def test_the_top_is_that_of_a_stable_sort_without_what_may_not_be_shown(found: list[float], k: int) -> None:
+    expected = sorted((row for row, score in enumerate(found) if score > -math.inf), key=lambda row: (-found[row], row))
+
+    assert top_rows(np.array(found, np.float32), k).tolist() == expected[:k]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(0, 5))
+@settings(deadline=None)
+def test_grades_lie_between_nothing_and_perfect(hits: list[bool], missed: int) -> None:
+    wanted = max(sum(hits) + missed, 1)
+    recall, ndcg = recall_and_ndcg(hits, wanted, len(hits))
+
+    assert 0.0 <= recall <= 1.0
+    assert 0.0 <= ndcg <= 1.0 + 1e-12
+
+
+def test_all_wanted_first_is_a_perfect_ranking() -> None:
+    assert recall_and_ndcg([True, True, False], 2, 3) == (1.0, 1.0)
+
+
+def test_the_full_ranking_is_graded_as_each_user_alone() -> None:
+    rng = np.random.default_rng(4)
+    users = rng.normal(size=(600, 5)).astype(np.float32)
+    items = rng.normal(size=(50, 5)).astype(np.float32)
+    split = rng.choice(3, size=(600, 50), p=[0.8, 0.15, 0.05])
+    train, test = csr_array((split == 1).astype(np.float32)), csr_array((split == 2).astype(np.float32))
+    grades = []
+    for user in range(600):
+        wanted = np.flatnonzero(split[user] == 2)
+        if len(wanted):
+            row = np.where(split[user] == 1, -np.inf, items @ users[user]).astype(np.float32)
+            grades.append(recall_and_ndcg([item in wanted for item in top_rows(row, 10)], len(wanted), 10))
+
+    assert np.allclose(recall_and_ndcg_at(users, items, train, test, k=10), np.mean(grades, axis=0))
