@@ -8,7 +8,7 @@ alone, on the same rows::
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz --early
 
 ``--early`` tells "returned" at once and "churned" at the end of the horizon, to compare: the prior it teaches is wrong
-while a log is young, and again whenever the number of users changes.
+for as long as a log is young.
 """
 
 from __future__ import annotations
