@@ -18,11 +18,11 @@ help: ## show this list
 
 setup: $(STAMP) ## create .venv with the pinned versions (does nothing when it is up to date)
 
-# torch goes first and alone, so that its index decides for torch only and a later step finds it in place.
+# torch goes first and without what it needs: its index has not all of our pins, and shall decide for torch only.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
