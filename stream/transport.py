@@ -24,9 +24,12 @@ from stream.connection import Connection
 
 log = logging.getLogger(__name__)
 
-FETCH_WAIT_MS = 25
-"""How long a broker may hold a fetch that finds nothing. A partition that was just read, or just sought, waits that
-long for its next turn where the others are silent."""
+FETCH_WAIT_MS = 50
+"""How long a broker may hold a fetch that finds nothing. It answers as soon as one of the partitions has something, so
+this is no latency; but what a lane that was full, or has sought, wants next waits for it. An idle worker costs Apache
+Kafka 7 % of a core at 50, 16 % at 25."""
+EMBEDDED_FETCH_WAIT_MS = 20
+"""The embedded broker answers late: a hop's median is a quarter of the wait."""
 PREFETCH_BACKOFF_S = 0.005
 """How long aiokafka holds back a fetch for the other partitions while one's records are not taken (default 0.1)."""
 FETCH_RECORDS = 5_000
@@ -119,7 +122,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS if connection.transactions else EMBEDDED_FETCH_WAIT_MS,
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
             rebalance_timeout_ms=10_000,
