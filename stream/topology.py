@@ -30,7 +30,7 @@ Role = Literal["fold", "deliver", "learn"]
 ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
 """Each is a Faust app, a consumer group and a process of its own, so none stands in another's way."""
 
-LEARN_EVERY_S = 2.0
+LEARN_EVERY_S = 0.5
 """A learner commits its whole state so often, with all that arrived meanwhile."""
 
 _BESIDE_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})

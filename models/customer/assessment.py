@@ -125,7 +125,7 @@ def release(customer: Customer, user: str, now: int, versions: Versions, effects
                 user=user,
                 at=example.at,
                 due=example.at + horizon,
-                schema=SCHEMA,
+                schema=example.schema,
                 row=example.row,
                 risk=example.risk,
                 version=example.version,
@@ -138,7 +138,7 @@ def release(customer: Customer, user: str, now: int, versions: Versions, effects
 
 def _take(customer: Customer, now: int, row: list[float], versions: Versions) -> None:
     ledger = customer.ledger
-    ledger.examples.append(Example(at=now, row=row, risk=ledger.risk, version=ledger.risk_version))
+    ledger.examples.append(Example(at=now, row=row, schema=SCHEMA, risk=ledger.risk, version=ledger.risk_version))
     if not timers.is_set(customer, LABEL):
         timers.set_timer(customer, LABEL, ledger.examples[0].at + versions.configuration.churn.horizon_days * DAY)
 

@@ -159,8 +159,8 @@ class Example(msgspec.Struct, array_like=True):
     ----------
     at
         When it was taken, milliseconds.
-    row
-        Features then, in the order of ``features.FEATURES``.
+    row, schema
+        Features then, and the fingerprint of their names: code with other features may release it.
     risk, version
         The probability issued then and the version that issued it; ``None`` and 0 before any version existed.
     returned
@@ -169,6 +169,7 @@ class Example(msgspec.Struct, array_like=True):
 
     at: int
     row: list[float]
+    schema: str
     risk: float | None
     version: int
     returned: bool = False
