@@ -11,15 +11,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.errors import PerennialError
+from models.log import TICK_KEY, is_control
 from stream.connection import Connection
 from stream.event_log import EVENTS
 
 FOLD_GROUP = "fold"
 _POLL_S = 0.02
+_LOOKED_AT = 100
 
 
 class NobodyFolds(PerennialError):
     """No worker folds the log that is being fed: start one."""
+
+
+class AlreadyFed(PerennialError):
+    """The log has a past of its own, and time in it cannot begin anew: feed another one."""
 
 
 class Progress(Protocol):
@@ -90,3 +96,36 @@ async def await_folded(progress: Progress, wanted: dict[int, int], *, silence_s:
         elif time.monotonic() - moved_at > silence_s:
             raise NobodyFolds(f"nothing was folded for {silence_s:g} s; is `perennial worker` running?")
         await asyncio.sleep(_POLL_S)  # the group's offsets can only be polled
+
+
+async def require_unfed(connection: Connection, partitions: int) -> None:
+    """Return where a log holds nothing yet but its clock and what is in use.
+
+    A second simulation in the same log would find ``now`` at the end of the first.
+
+    Raises
+    ------
+    AlreadyFed
+        It has a tick or an event.
+    """
+    places = [TopicPartition(connection.topic(EVENTS), partition) for partition in range(partitions)]
+    reader = AIOKafkaConsumer(**connection.client_options(), enable_auto_commit=False, auto_offset_reset="earliest")
+    await reader.start()
+    try:
+        reader.assign(places)
+        waiting = set(places)
+        while waiting:
+            batches = await reader.getmany(*waiting, timeout_ms=200, max_records=_LOOKED_AT)
+            for place, records in batches.items():
+                for record in records:
+                    if record.key == TICK_KEY or not is_control(record.key):
+                        raise AlreadyFed(
+                            f"{place.topic} was fed before: use another kafka.prefix, or start with an empty log"
+                        )
+            for place in list(waiting):
+                # From the fetch: the embedded broker's own answer for the end is too low.
+                end = reader.highwater(place)
+                if end is not None and await reader.position(place) >= end:
+                    waiting.discard(place)
+    finally:
+        await reader.stop()

@@ -10,7 +10,7 @@ from models.batch import Output
 from stream.event_log import EventLog
 from stream.feed.feeder import Feeder
 from stream.feed.online_retail import read_online_retail
-from stream.feed.progress import GroupProgress
+from stream.feed.progress import GroupProgress, require_unfed
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
 from stream.settings import Settings
 
@@ -67,6 +67,8 @@ async def replay(
     ------
     WrongClock
         The log has live events.
+    AlreadyFed
+        Something was fed into it before.
     NobodyFolds
         No worker folds it.
     CannotReplay
@@ -84,6 +86,8 @@ async def replay(
 
     async with EventLog(connection, partitions) as log, GroupProgress(connection, partitions) as progress:
         feeder = Feeder(log, partitions, progress, speed=speed, on_write=written)
+        await log.ensure_clock("feeder")
+        await require_unfed(connection, partitions)
         await feeder.begin()
         # A line's time is judged by the clock of the machine that replays it, like any other record's at a door.
         lines = reads(recording, received_at=time.time_ns() // 1_000_000)

@@ -16,7 +16,7 @@ from models.storefront.storefront import Storefront
 from stream.event_log import EventLog
 from stream.feed.feeder import Feeder
 from stream.feed.mailbox import Mailbox
-from stream.feed.progress import GroupProgress
+from stream.feed.progress import GroupProgress, require_unfed
 from stream.settings import Settings
 
 STEP_MS = 6 * HOUR_MS
@@ -93,6 +93,8 @@ async def simulate(
     ------
     WrongClock
         The log has live events.
+    AlreadyFed
+        Something was fed into it before.
     NobodyFolds
         No worker folds it.
     """
@@ -113,6 +115,8 @@ async def simulate(
         Mailbox(connection, partitions) as mailbox,
     ):
         feeder = Feeder(log, partitions, progress, tick_ms=tick_ms, speed=speed, on_write=written)
+        await log.ensure_clock("feeder")
+        await require_unfed(connection, partitions)
         await feeder.begin()
         while storefront.now < storefront.end:
             for message in await mailbox.new():

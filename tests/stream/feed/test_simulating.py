@@ -1,0 +1,61 @@
+"""The simulation feeds what the doors would take, and nothing into a log that something else has fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from models.events import Event
+from models.log import Tick, encode_control
+from models.storefront.storefront import Received, Storefront
+from stream import topics
+from stream.broker import EmbeddedBroker
+from stream.event_log import EventLog
+from stream.feed.progress import AlreadyFed, require_unfed
+from stream.feed.simulating import validated
+
+START = 1_767_571_200_000
+DAY_MS = 86_400_000
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+def test_every_event_of_the_shop_passes_the_doors_unchanged() -> None:
+    storefront = Storefront(seed=3, shoppers=200, days=40, start_ms=START)
+    events = storefront.advance(START + 20 * DAY_MS)
+    for user in sorted({event.user for event in events}):
+        storefront.react(Received(id=f"m-{user}", user=user, channel="email", at=storefront.now))
+    events += storefront.advance(storefront.end)
+
+    assert {"message_opened", "message_clicked"} <= {event.type for event in events}
+    assert [validated(event) for event in events] == events
+
+
+async def test_a_log_with_nothing_but_its_clock_and_a_configuration_is_fit_to_be_fed(broker: EmbeddedBroker) -> None:
+    connection = broker.connection(prefix="fresh.")
+    topics.create(connection, PARTITIONS)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("feeder")
+
+    await require_unfed(connection, PARTITIONS)
+
+
+@pytest.mark.parametrize("what", ["a tick", "an event"])
+async def test_a_log_that_was_fed_before_is_refused(broker: EmbeddedBroker, what: str) -> None:
+    connection = broker.connection(prefix=f"fed.{what[-4:]}.".replace(" ", ""))
+    topics.create(connection, PARTITIONS)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("feeder")
+        if what == "a tick":
+            await log.broadcast(*encode_control(Tick(at=START)))
+        else:
+            await log.append([Event(id="m", user="u", type="page_view", at=START)])
+
+    with pytest.raises(AlreadyFed, match="was fed before"):
+        await require_unfed(connection, PARTITIONS)
