@@ -19,32 +19,54 @@ ASSESS, LABEL = "assess", "label"
 SCHEMA = fingerprint(features.FEATURES)
 
 
-def align(customer: Customer, now: int, versions: Versions) -> None:
+def align(customer: Customer, versions: Versions) -> None:
     """Bring the ledger to the versions in use, before anything else happens to the user.
 
-    A move that only a new version caused is thereby no signal: what the event then changes is judged by one and the
-    same version before and after.
+    The versions in use say what they would have said at the last assessment. So a move that only a new version caused
+    is no signal, while whatever happened since, silence included, is judged by one and the same version.
     """
     facts, ledger = customer.facts, customer.ledger
-    if not facts.sessions:
+    if not ledger.assessed_at:
         return
     stale_segment = versions.segments is not None and ledger.segment_version != versions.number(SEGMENTS)
     stale_risk = versions.churn is not None and facts.identified and ledger.risk_version != versions.number(CHURN)
     if not (stale_segment or stale_risk):
         return
-    row = features.row(facts, now)
+    row = features.row(facts, ledger.assessed_at)
     if stale_segment and versions.segments is not None:
         ledger.segment = versions.segments.segment(row)
         ledger.segment_version = versions.number(SEGMENTS)
     if stale_risk and versions.churn is not None:
         ledger.risk = versions.churn.score(row)
         ledger.risk_version = versions.number(CHURN)
-        ledger.risk_at = now
+        ledger.risk_at = ledger.assessed_at
 
 
-def assess(customer: Customer, user: str, now: int, versions: Versions, cause: str, effects: Effects) -> list[float]:
-    """Score a user and emit the signals that follow; returns the row that was scored."""
+def assess(
+    customer: Customer, user: str, now: int, versions: Versions, cause: str, at: int, effects: Effects
+) -> list[float]:
+    """Score a user and emit the signals that follow.
+
+    Parameters
+    ----------
+    customer, user
+        Whom.
+    now
+        When, of the partition's clock.
+    versions
+        In use.
+    cause, at
+        What gave rise to it, and when that happened: a signal is as old as its cause.
+    effects
+        Grow.
+
+    Returns
+    -------
+    list of float
+        The row that was scored.
+    """
     facts, ledger = customer.facts, customer.ledger
+    ledger.assessed_at = now
     row = features.row(facts, now)
     if versions.segments is not None:
         segment = versions.segments.segment(row)
@@ -52,10 +74,10 @@ def assess(customer: Customer, user: str, now: int, versions: Versions, cause: s
             version = versions.number(SEGMENTS)
             if ledger.segment is not None:
                 effects.signals.append(
-                    Signal(kind="segment_left", user=user, at=now, cause=cause, name=ledger.segment, version=version)
+                    Signal(kind="segment_left", user=user, at=at, cause=cause, name=ledger.segment, version=version)
                 )
             effects.signals.append(
-                Signal(kind="segment_entered", user=user, at=now, cause=cause, name=segment, version=version)
+                Signal(kind="segment_entered", user=user, at=at, cause=cause, name=segment, version=version)
             )
             ledger.segment = segment
         ledger.segment_version = versions.number(SEGMENTS)
@@ -67,7 +89,7 @@ def assess(customer: Customer, user: str, now: int, versions: Versions, cause: s
                 Signal(
                     kind="churn_risk",
                     user=user,
-                    at=now,
+                    at=at,
                     cause=cause,
                     value=risk,
                     previous=previous,
@@ -91,7 +113,7 @@ def look(customer: Customer, user: str, now: int, versions: Versions, effects: E
     It ends for users who were silent for longer than ``churn.active_within_days``; their next visit arms it again.
     """
     churn = versions.configuration.churn
-    row = assess(customer, user, now, versions, f"timer:{ASSESS}", effects)
+    row = assess(customer, user, now, versions, f"timer:{ASSESS}", now, effects)
     if now - customer.facts.last_seen > churn.active_within_days * DAY:
         return
     if (now // DAY + crc32(user.encode())) % churn.example_every_days == 0:

@@ -35,6 +35,4 @@ class Effects:
     @property
     def is_empty(self) -> bool:
         """Whether nothing came about: so it is with most daily looks."""
-        return not (
-            self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
-        )
+        return not (self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples)

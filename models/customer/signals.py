@@ -20,7 +20,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         whose time has passed; ``items``), ``event`` (``name``: a custom event's name or an event's type, and its
         ``properties``).
     user, at
-        Whom, and when (``now`` of the partition's clock, milliseconds).
+        Whom, and when its cause happened, milliseconds: the event's own time, the timer's due time. A rule's
+        ``expires_after`` counts from there.
     cause
         Id of the event, or ``timer:`` and the timer's name.
     version

@@ -226,6 +226,8 @@ class Ledger(msgspec.Struct, array_like=True):
         The segment the user is in (``None`` before any version) and the version that last placed them.
     risk, risk_version, risk_at
         The newest churn probability, the version that issued it, and when.
+    assessed_at
+        When the models last looked at the user, milliseconds; 0 before they ever did.
     examples
         Open churn examples, oldest first.
     sent
@@ -244,6 +246,7 @@ class Ledger(msgspec.Struct, array_like=True):
     risk: float | None = None
     risk_version: int = 0
     risk_at: int = 0
+    assessed_at: int = 0
     examples: list[Example] = []
     sent: list[Sent] = []
     withheld: list[Withheld] = []

@@ -38,14 +38,15 @@ def step_event(customer: Customer, event: Event, now: int, versions: Versions, e
         What follows is appended to it.
     """
     first_order = customer.facts.orders == 0
+    at = min(event.at, now)
     if event.type in _ASSESSED:
-        assessment.align(customer, now, versions)
+        assessment.align(customer, versions)
     assessment.witness(customer, event, versions)
     reduce_facts(customer.facts, event, versions.zone)
     effects.interactions.extend(interactions_of(event))
     begin = len(effects.signals)
     if event.type in _ASSESSED:
-        assessment.assess(customer, event.user, now, versions, event.id, effects)
+        assessment.assess(customer, event.user, now, versions, event.id, at, effects)
     if event.type in VISITS:
         assessment.arm(customer, event.user, now)
         if event.type in _CARTS:
@@ -55,7 +56,7 @@ def step_event(customer: Customer, event: Event, now: int, versions: Versions, e
             Signal(
                 kind="first_purchase",
                 user=event.user,
-                at=now,
+                at=at,
                 cause=event.id,
                 value=event.amount / MICROS,
                 items=tuple(line.item for line in event.lines),
@@ -64,7 +65,7 @@ def step_event(customer: Customer, event: Event, now: int, versions: Versions, e
     name = event.name if event.type == "custom" else event.type
     if name in versions.event_names:
         effects.signals.append(
-            Signal(kind="event", user=event.user, at=now, cause=event.id, name=name, properties=event.properties)
+            Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
         )
     _react(customer, event.user, now, versions, effects, begin)
 
@@ -74,14 +75,16 @@ def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: 
     kind, _, argument = timer.name.partition(":")
     begin = len(effects.signals)
     if kind == assessment.ASSESS:
-        assessment.align(customer, now, versions)
+        assessment.align(customer, versions)
         assessment.look(customer, user, now, versions, effects)
     elif kind == assessment.LABEL:
         assessment.release(customer, user, now, versions, effects)
     elif kind == CART and customer.facts.cart:
         items = tuple(customer.facts.cart)
         cause = f"timer:{timer.name}:{timer.due}"
-        effects.signals.append(Signal(kind="cart_left", user=user, at=now, cause=cause, name=argument, items=items))
+        effects.signals.append(
+            Signal(kind="cart_left", user=user, at=timer.due, cause=cause, name=argument, items=items)
+        )
     elif kind == PENDING:
         number = versions.number(CONFIGURATION)
         released = planner.release(versions.configuration, user, customer, now, number, paused=versions.paused)

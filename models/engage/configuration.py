@@ -239,13 +239,21 @@ def _trigger(when: When, path: str) -> Trigger:
     return Trigger(kind="first_purchase")
 
 
+OPEN_EXAMPLES = 60
+"""So many examples of a user may wait for their labels: each holds a whole row of features in the user's state."""
+
+
 def _churn(written: ChurnDefinition) -> ChurnSettings:
-    return ChurnSettings(
+    settings = ChurnSettings(
         activity=ACTIVITY if written.activity is None else tuple(dict.fromkeys(written.activity)),
         horizon_days=milliseconds(written.horizon) // DAY,
         active_within_days=milliseconds(written.active_within) // DAY,
         example_every_days=milliseconds(written.example_every) // DAY,
     )
+    if settings.horizon_days > OPEN_EXAMPLES * settings.example_every_days:
+        allowed = f"at least a {OPEN_EXAMPLES}th of the horizon ({written.horizon})"
+        raise InvalidConfiguration("churn.example_every", written.example_every, allowed)
+    return settings
 
 
 def _minutes(clock: str) -> int:
