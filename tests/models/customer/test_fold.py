@@ -89,14 +89,6 @@ def test_an_ordered_commit_that_was_cut_short_is_folded_again_without_counting_t
         assert torn.records == complete.records
 
 
-def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_moved_now() -> None:
-    log = written(shoppers(6, users=10, days=20, extra=EXTRA[:2]))
-    _, outputs = fold_log(log, forever(1_000))
-
-    fired = sum(v for output in outputs for name, v in output.counts.items() if name[0] == "timers_fired")
-    assert fired > 50
-
-
 def test_a_wall_clock_is_the_newest_stamp_and_a_feeders_clock_the_newest_tick() -> None:
     event = Event(id="m", user="u", type="click", at=START, item="sku")
     wall = PartitionFold(Restored())
