@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 # Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
-KAFKA_HOME ?= $(wildcard ../shared/kafka)
+KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
 
 .DEFAULT_GOAL := help

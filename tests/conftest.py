@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,24 @@ from stream.connection import Connection
 from tests.brokers import ApacheKafka, Cluster, running_kafka
 
 _numbers = itertools.count()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test of Apache Kafka that skips itself although there is one: it would never run anywhere.
+
+    A ``skipif`` at the test names another thing that it needs, such as a file that is not ours to give away.
+    """
+    report = yield
+    wanted = item.get_closest_marker("kafka") is not None and item.get_closest_marker("skipif") is None
+    if wanted and os.environ.get("KAFKA_HOME") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, although KAFKA_HOME is set: {_reason(report.longrepr)}"
+    return report
+
+
+def _reason(skipped: Any) -> str:
+    return str(skipped[2]) if isinstance(skipped, tuple) else str(skipped)
 
 
 @pytest.fixture(scope="session")
