@@ -162,7 +162,12 @@ class Chaos:
 
     async def _load(self) -> None:
         producer = AIOKafkaProducer(
-            **self.connection.client_options(), enable_idempotence=True, acks="all", linger_ms=5, retry_backoff_ms=50
+            **self.connection.client_options(),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            retry_backoff_ms=50,
+            request_timeout_ms=120_000,  # a broker that is killed twice on a busy machine stays away for a while
         )
         await producer.start()
         topic, began, pending = self.connection.topic("events"), time.monotonic(), []
