@@ -16,6 +16,7 @@ from models.customer import step
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
 from models.customer.outputs import encode_effects
+from models.customer.reducers import check
 from models.customer.state import NEVER, Customer, header, pack, unpack
 from models.customer.versions import Versions
 from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
@@ -27,7 +28,7 @@ from models.source import Source
 DUPLICATE_HORIZON = 48 * 3_600_000
 """How long a ``messageId`` is remembered, milliseconds of the partition's clock."""
 
-REMEMBERED_IDS = 20_000
+REMEMBERED_IDS = 5_000
 """At most so many a user."""
 
 KEPT_LIVE = 512
@@ -42,12 +43,7 @@ class FoldBroken(PerennialError):
 
 
 class _Unfoldable(Exception):
-    """Folding failed at this record, or at this timer of it."""
-
-    def __init__(self, offset: int, timer: tuple[bytes, str] | None, error: Exception) -> None:
-        self.offset = offset
-        self.timer = timer
-        self.error = error
+    """Something could not be folded; the batch is tried again with care."""
 
 
 class PartitionFold:
@@ -97,31 +93,24 @@ class PartitionFold:
     def fold(self, batch: Batch) -> Outputs:
         """Fold consecutive records.
 
-        A record that cannot be folded becomes a dead letter: everything since the last commit is then folded once
-        more without it, so what it changed half is gone.
+        An event or timer that cannot be folded becomes a dead letter, and what it changed half is gone: the batch is
+        then folded once more with a copy of the user's state taken before each step.
 
         Raises
         ------
         FoldBroken
             After a hundred failures in a row.
         """
-        poison: dict[tuple[int, tuple[bytes, str] | None], Exception] = {}
-        while True:
-            attempt = _Attempt(self, batch, poison)
-            try:
-                attempt.run()
-            except _Unfoldable as failed:
-                poison[failed.offset, failed.timer] = failed.error
-                self._failures += 1
-                if self._failures >= FAILURES:
-                    raise FoldBroken(f"{FAILURES} records in a row could not be folded") from failed.error
-                attempt.undo()
-                self._live.clear()
-                self._load_memo()
-            else:
-                if not poison:
-                    self._failures = 0
-                return attempt.finish()
+        attempt = _Attempt(self, batch, careful=False)
+        try:
+            attempt.run()
+        except _Unfoldable:
+            attempt.undo()
+            self._live.clear()
+            self._load_memo()
+            attempt = _Attempt(self, batch, careful=True)
+            attempt.run()
+        return attempt.finish()
 
     def _load_memo(self) -> None:
         self._memo = read_memo(self._state)
@@ -131,19 +120,16 @@ class PartitionFold:
 class _Attempt:
     """One try at a batch."""
 
-    def __init__(
-        self, fold: PartitionFold, batch: Batch, poison: dict[tuple[int, tuple[bytes, str] | None], Exception]
-    ) -> None:
-        self.fold = fold
+    def __init__(self, fold: PartitionFold, batch: Batch, *, careful: bool) -> None:
         self.batch = batch
-        self.poison = poison
+        self.careful = careful
         self.live = fold._live
         self.due = fold._due
         self.memo = fold._memo
         self.versions = fold._versions
         self.stored = fold._state.records
         self.touched: dict[bytes, None] = {}
-        self.fired: list[tuple[int, bytes]] = []
+        self.popped: list[tuple[int, bytes]] = []
         self.outputs = Outputs()
         self.counts = self.outputs.counts
         self.used: dict[bytes, bytes] = {}
@@ -159,14 +145,14 @@ class _Attempt:
                 if not self.memo.clock:
                     self.memo.clock = "wall"
                 if self.memo.clock == "wall":
-                    self._move(record, record.timestamp)
+                    self._move(record.timestamp)
                 else:
-                    self._fire(record)
+                    self._fire()
                 self._event(record)
 
     def undo(self) -> None:
         """Forget the try: give back the timers that it took."""
-        for entry in self.fired:
+        for entry in self.popped:
             heapq.heappush(self.due, entry)
 
     def finish(self) -> Outputs:
@@ -186,34 +172,33 @@ class _Attempt:
 
     # --- time ------------------------------------------------------------------------------------------------------
 
-    def _move(self, record: Record, now: int) -> None:
+    def _move(self, now: int) -> None:
         if now > self.memo.now:
             self.memo.now = now
-        self._fire(record)
+        self._fire()
 
-    def _fire(self, record: Record) -> None:
+    def _fire(self) -> None:
         """Fire what is due, in the order (due, user, name)."""
         now = self.memo.now
         while self.due and self.due[0][0] <= now:
             entry = heapq.heappop(self.due)
+            self.popped.append(entry)
             due, key = entry
             customer = self._customer(key)
             if customer.next_due != due:  # moved or cancelled since it was noted here
                 continue
-            self.fired.append(entry)
             timer = customer.ledger.timers.pop(0)
             self._touch(key, customer)
-            name = (key, timer.name)
-            broken = self.poison.get((record.offset, name))
-            if broken is not None:
-                self._reject(reject_value(timer.name.encode(), self.source, broken, at=now, key=key), broken)
+            before = pack(customer) if self.careful else b""
+            try:
+                effects = Effects()
+                step.step_timer(customer, key.decode(), timer, now, self.versions, effects)
+                encode_effects(key, effects, self.outputs)
+            except Exception as error:  # noqa: BLE001 - whatever a timer raises, it alone is to blame
+                customer = self._failed(key, before, error)
+                self._reject(reject_value(timer.name.encode(), self.source, error, at=now, key=key), error)
             else:
-                try:
-                    effects = Effects()
-                    step.step_timer(customer, key.decode(), timer, now, self.versions, effects)
-                    encode_effects(key, effects, self.outputs)
-                except Exception as error:
-                    raise _Unfoldable(record.offset, name, error) from error
+                self.memo.failing = 0
                 self._count("timers_fired", timer.name.partition(":")[0])
             self._note(key, customer)
 
@@ -248,11 +233,11 @@ class _Attempt:
         if not self.memo.clock:
             self.memo.clock = "wall"
         if self.memo.clock == "wall":
-            self._move(record, record.timestamp)
+            self._move(record.timestamp)
         elif isinstance(control, Tick):
-            self._move(record, control.at)
+            self._move(control.at)
         else:
-            self._fire(record)
+            self._fire()
         if isinstance(control, Use):
             self._use(record, control)
         elif isinstance(control, Order):
@@ -275,10 +260,6 @@ class _Attempt:
             self.versions.paused.discard(order.argument)
 
     def _event(self, record: Record) -> None:
-        broken = self.poison.get((record.offset, None))
-        if broken is not None:
-            self._reject(reject(record, self.source, broken), broken)
-            return
         try:
             event = decode_event(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -288,19 +269,44 @@ class _Attempt:
         customer = self._customer(key)
         if record.offset <= customer.seen:  # an ordered commit was cut short: this user is ahead of the position
             return
+        if event.origin == "live" and self.memo.clock == "feeder":
+            event = msgspec.structs.replace(event, origin="replay")  # nothing is live in a log of another time
+        before = pack(customer) if self.careful else b""
+        next_due = customer.next_due
         customer.seen = record.offset
-        self._touch(key, customer)
         if self._is_duplicate(customer, event):
+            self._touch(key, customer)
             self._count("events_duplicate")
+            return
+        try:
+            check(customer.facts, event)
+        except InvalidEvent as error:
+            self._touch(key, customer)
+            self._reject(reject(record, self.source, error), error)
             return
         try:
             effects = Effects()
             step.step_event(customer, event, self.memo.now, self.versions, effects)
             encode_effects(key, effects, self.outputs)
-        except Exception as error:
-            raise _Unfoldable(record.offset, None, error) from error
-        self._note(key, customer)
+        except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
+            self._failed(key, before, error)
+            self._reject(reject(record, self.source, error), error)
+            return
+        self._touch(key, customer)
+        self.memo.failing = 0
+        if customer.next_due != next_due:
+            self._note(key, customer)
         self._count("events_folded", event.type)
+
+    def _failed(self, key: bytes, before: bytes, error: Exception) -> Customer:
+        """Bring the user back to where the step began."""
+        if not self.careful:
+            raise _Unfoldable from error
+        self.memo.failing += 1
+        if self.memo.failing >= FAILURES:
+            raise FoldBroken(f"{FAILURES} events and timers in a row could not be folded") from error
+        customer = self.live[key] = unpack(before)
+        return customer
 
     def _is_duplicate(self, customer: Customer, event: Event) -> bool:
         now, seen = self.memo.now, customer.facts.seen_ids

@@ -21,12 +21,15 @@ class Memo(msgspec.Struct, array_like=True):
         Version in use, by name.
     paused
         What orders have paused, sorted.
+    failing
+        How many events and timers in a row could not be folded until here.
     """
 
     now: int = 0
     clock: str = ""
     numbers: dict[str, int] = {}
     paused: list[str] = []
+    failing: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

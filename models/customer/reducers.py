@@ -6,8 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from models.customer.decay import DAY, bump
 from models.customer.state import CartLine, Consent, Facts, Touch
+from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Event
 from models.recommend.interactions import weight_of
 
@@ -17,14 +20,41 @@ SESSION_GAP = 30 * 60_000
 RECENT = 30
 CATEGORIES = 12
 TRAITS = 100
+TRAITS_BYTES = 32_768
+"""Of a user's traits in all, as JSON."""
+CURRENCIES = 16
+MOST_MONEY = 2**62
+"""Micros of one currency: beyond any shop, and a sum that still fits into 64 bits."""
 
 VISITS = frozenset(
     {"page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "rating", "support_message"}
 )
 """What a person does in front of us: counts as activity, opens and prolongs sessions."""
 
+_encoder = msgspec.json.Encoder()
 _CATEGORY_HALF_LIFE = 30 * DAY
 _GAP_WEIGHT = 0.3
+
+
+def check(facts: Facts, event: Event) -> None:
+    """Refuse what would let a user's state grow without bound; nothing is changed.
+
+    Raises
+    ------
+    InvalidEvent
+        ``state_full``: traits, currencies or sums of money would be beyond what is kept.
+    """
+    if event.type == "identify":
+        traits = facts.traits | (event.traits or {})
+        size = len(_encoder.encode(traits))
+        if size > TRAITS_BYTES:
+            raise InvalidEvent("state_full", "traits", f"{size} bytes in all", f"{TRAITS_BYTES} bytes a user")
+    elif event.type in ("purchase", "refund"):
+        sums = facts.spent if event.type == "purchase" else facts.refunded
+        if event.currency not in sums and len(sums) >= CURRENCIES:
+            raise InvalidEvent("state_full", "currency", event.currency, f"{CURRENCIES} currencies a user")
+        if sums.get(event.currency, 0) + event.amount > MOST_MONEY:
+            raise InvalidEvent("state_full", "amount", str(event.amount), f"{MOST_MONEY} micros in all")
 
 
 def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None) -> None:
@@ -161,8 +191,8 @@ def _consent(facts: Facts, event: Event) -> None:
         return
     for channel in CHANNELS if event.channel is None else (event.channel,):
         known = facts.consent.get(channel)
-        # a withdrawal that arrives late still counts; an older grant never revives a newer withdrawal
-        if known is None or event.at >= known.at:
+        # A withdrawal counts as soon as it is read, whatever any clock says. A grant must be newer than the withdrawal.
+        if not event.granted or known is None or event.at >= known.at:
             facts.consent[channel] = Consent(event.granted, event.at, event.reason or "")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from models.customer.features import FEATURES
-from models.engage import rules
+from models.engage import rules, zones
 from models.engage.configuration import Configuration, decode
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.segment_scorer import SegmentScorer
@@ -75,7 +75,7 @@ class Versions:
             return False
         if name == CONFIGURATION:
             configuration = decode(content)
-            self.zone = None if configuration.timezone == "UTC" else ZoneInfo(configuration.timezone)
+            self.zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             self.configuration = configuration
             self.cart_timers = rules.cart_timers(configuration)
             self.risk_thresholds = rules.churn_thresholds(configuration)

@@ -9,7 +9,7 @@ from models.engage.configuration import Cap, Configuration
 from models.events import Channel
 
 KEPT = 30
-"""So many sent messages a user are kept, and all within the longest window."""
+"""So many sent messages a user are kept, and all marketing within the longest window."""
 
 
 def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: int) -> Cap | None:
@@ -40,4 +40,8 @@ def trimmed(configuration: Configuration, sent: Sequence[Sent], now: int) -> lis
     """Keep what is needed of the messages sent, oldest first."""
     window = max((cap.within for cap in configuration.caps), default=0)
     first = max(0, len(sent) - KEPT)
-    return [message for i, message in enumerate(sent) if i >= first or message.at > now - window]
+    return [
+        message
+        for i, message in enumerate(sent)
+        if i >= first or (message.category == "marketing" and message.at > now - window)
+    ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from models.batch import Batch, Outputs, Restored
 from models.customer.decay import DAY
 from models.customer.features import FEATURES
 from models.customer.fold import FAILURES, FoldBroken, PartitionFold
-from models.customer.state import unpack
+from models.customer.state import Customer, Facts, Timer, unpack
 from models.events import Event
 from models.log import Clock, Control, Tick, Use
 from models.rejected import decode_rejected
@@ -181,3 +182,116 @@ def test_batches_are_consecutive() -> None:
 
     assert [len(b.records) for b in batches(records, iter([2, 2, 2]))] == [2, 2, 1]
     assert isinstance(records[0], Written)
+
+
+def hostile(seed: int) -> list[Event | Control]:
+    """A log in which support messages and carts left alone raise now and then, once half of the change is done."""
+    rng = random.Random(seed)
+    log = shoppers(seed, users=8, days=15, extra=EXTRA[:3])
+    bad = [
+        Event(
+            id=f"bad{n}", user=f"u{rng.randrange(8)}", type="support_message", at=START, text="break", origin="simulate"
+        )
+        for n in range(12)
+    ]
+    for event in bad:
+        log.insert(rng.randrange(5, len(log)), event)
+    return log
+
+
+@pytest.fixture
+def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.customer import reducers, step
+
+    def broken(facts: Facts, event: Event) -> None:
+        facts.support += 1
+        if event.text == "break":
+            raise ZeroDivisionError("boom")
+
+    fire = step.step_timer
+
+    def unlucky(customer: Customer, user: str, timer: Timer, *rest: Any) -> None:
+        customer.facts.support += 1
+        if timer.name.startswith("cart") and timer.due % 3 == 0:
+            raise ZeroDivisionError("late")
+        fire(customer, user, timer, *rest)
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    monkeypatch.setattr(step, "step_timer", unlucky)
+
+
+@pytest.mark.usefixtures("brittle")
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_failures_change_nothing_of_this_however_the_log_is_cut(seed: int) -> None:
+    log = written(hostile(seed))
+    state, outputs = fold_log(log, forever(1))
+    rejected = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    assert {"boom", "late"} <= {r.found.partition(": ")[2] for r in rejected}
+
+    rng = random.Random(seed)
+    for sizes in (forever(7), forever(5_000), iter(lambda: rng.randrange(1, 300), None)):
+        other, others = fold_log(log, sizes, restart_every=rng.choice([0, 3]))
+
+        assert everything(others) == everything(outputs)
+        assert (other.records, other.memo) == (state.records, state.memo)
+
+
+def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.customer import reducers
+
+    def broken(facts: Facts, event: Event) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    events = [
+        Event(id=f"m{i}", user="u", type="support_message" if i % 2 else "click", at=START + i, item="s")
+        for i in range(6 * FAILURES)
+    ]
+    for size in (1, 10_000):
+        _, outputs = fold_log(written(events), forever(size))
+
+        assert sum(o.counts.get(("events_rejected", "fold_failed"), 0) for o in outputs) == 3 * FAILURES
+
+
+@pytest.mark.parametrize(
+    ("event", "times"),
+    [
+        ({"type": "identify", "traits": {"bio": "x" * 30_000}}, 60),
+        ({"type": "purchase", "amount": 10**16}, 2_000),
+        ({"type": "purchase", "amount": 1}, 30),
+    ],
+)
+def test_nobody_can_grow_a_profile_beyond_what_a_record_holds(event: dict[str, Any], times: int) -> None:
+    log: list[Event] = []
+    for n in range(times):
+        changed = dict(event)
+        if "traits" in changed:
+            changed["traits"] = {f"bio{n}": "x" * 30_000}
+        if changed.get("amount") == 1:
+            changed["currency"] = f"{n:03d}"
+        log.append(Event(id=f"m{n}", user="u", at=START + n, **changed))
+
+    state, outputs = fold_log(written(log), forever(100))
+
+    assert len(state.records[b"u"]) < 100_000 + 30 * times
+    refused = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    assert {r.reason for r in refused} == {"state_full"}
+
+
+def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
+    state = Restored()
+    fold = PartitionFold(state)
+    events = [Event(id=f"m{n}", user=f"u{n % 10}", type="click", at=START + n, item="s") for n in range(5_000)]
+
+    state.apply(fold.fold(Batch("events", 0, written(events))))
+
+    assert len(fold._due) == 10
+
+
+def test_nothing_is_live_in_a_feeders_log() -> None:
+    event = Event(id="m", user="u", type="click", at=START, item="s", origin="live")
+
+    fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), event]), forever(9))
+    live, _ = fold_log(written([Clock("wall"), event]), forever(9))
+
+    assert [unpack(state.records[b"u"]).facts.origin for state in (fed, live)] == ["replay", "live"]

@@ -77,6 +77,15 @@ def test_an_older_grant_never_revives_a_newer_withdrawal_and_one_without_a_chann
         assert consent["email"] == consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
 
 
+def test_a_withdrawal_counts_whatever_the_clock_of_an_earlier_grant_said() -> None:
+    fast = event("consent", START + DAY, channel="email", granted=True)
+    withdrawn = event("consent", START, channel="email", granted=False)
+    again = event("consent", START + 60_000, channel="email", granted=True)
+
+    assert not facts_of(fast, withdrawn).consent["email"].granted
+    assert facts_of(fast, withdrawn, again).consent["email"].granted
+
+
 def test_traits_are_merged_removed_by_null_and_bounded() -> None:
     facts = facts_of(
         event("identify", traits={"email": "a@example.org", "plan": "pro"}), event("identify", traits={"plan": None})
