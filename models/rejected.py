@@ -37,7 +37,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     length
         Bytes of the whole value; -1 where there was none (a tombstone).
     sha256
-        Of the whole value, hexadecimal.
+        Of the whole value, hexadecimal; of a request's body that was too large, of as much as was read.
     key, content
         Base64 of the key's first 1,024 bytes (``None`` without one) and of the value's first 65,536.
     """
@@ -86,8 +86,18 @@ def reject(record: Record, source: Source, error: Exception) -> Output:
     return reject_value(record.value, source, error, at=record.timestamp, key=record.key)
 
 
-def reject_value(value: bytes | None, source: Source, error: Exception, *, at: int, key: bytes | None = None) -> Output:
+def reject_value(
+    value: bytes | None,
+    source: Source,
+    error: Exception,
+    *,
+    at: int,
+    key: bytes | None = None,
+    length: int | None = None,
+) -> Output:
     """Like :func:`reject`, for what was never a Kafka record, such as the body of a request.
+
+    Where only the beginning of it was read, ``length`` says how long it is.
 
     Examples
     --------
@@ -97,6 +107,8 @@ def reject_value(value: bytes | None, source: Source, error: Exception, *, at: i
     """
     reason, field, found, allowed = _explain(error)
     content = value or b""
+    if length is None:
+        length = -1 if value is None else len(content)
     rejected = Rejected(
         reason=reason,
         field=field,
@@ -106,7 +118,7 @@ def reject_value(value: bytes | None, source: Source, error: Exception, *, at: i
         partition=source.partition,
         offset=source.offset,
         at=at,
-        length=-1 if value is None else len(content),
+        length=length,
         sha256=hashlib.sha256(content).hexdigest(),
         key=None if key is None else b64encode(key[:KEY_KEPT]).decode(),
         content=b64encode(content[:KEPT]).decode(),

@@ -82,7 +82,9 @@ class Declared(NamedTuple):
 DECLARED: tuple[Declared, ...] = (
     # Doors: `door` is `http` or `kafka` (the router of events.in).
     Declared("events_accepted", "counter", "Events that a door validated and Kafka acknowledged.", ("door",)),
-    Declared("events_rejected", "counter", "Records that became dead letters, by reason.", ("reason",)),
+    Declared(
+        "events_rejected", "counter", "What was refused, by reason; nearly all of it became a dead letter.", ("reason",)
+    ),
     Declared("http_requests", "counter", "Requests that the HTTP door answered.", ("path", "status")),
     Declared("http_request_seconds", "histogram", "From a request's first byte to its answer, seconds.", ("path",)),
     # The fold.

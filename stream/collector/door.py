@@ -10,8 +10,10 @@
 
 Answers: 200; 400 what cannot become an event, with reason, field, what was found and what is allowed; 401 the write
 key, where keys are set; 408 too slow; 413 too large, with the limit; 503 with ``Retry-After`` while Kafka is away.
-What is refused also goes to ``events.rejected``. The header ``X-Perennial-Origin: test`` keeps what an event causes
-away from every provider.
+Every refusal is counted by its reason (``events_rejected``), and also goes to ``events.rejected``: whole, or its length
+and first 64 KiB. Three are only counted: what came without a write key (strangers fill no topic of ours), too slowly,
+or in a damaged encoding (there is no body). The header ``X-Perennial-Origin: test`` keeps what an event causes away
+from every provider.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from aiohttp.typedefs import Handler
 from models.batch import Output
 from models.errors import InvalidEvent
 from models.events import Origin, encode_event
+from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
 from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Intake, Refusal, Verdict
@@ -44,6 +47,9 @@ READ_WITHIN_S = 30.0
 """How long a body may take to arrive."""
 MOST_WAITING = 64 * 1024 * 1024
 """Bytes of bodies that may wait for Kafka; beyond them the door says 503 before memory runs out."""
+
+CLOSING = {"Connection": "close"}
+"""After half a body nothing else can follow on its connection."""
 
 
 class _Refused(Exception):
@@ -105,9 +111,9 @@ class Door:
 
     def _one(self, call: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            received_at, origin = self._now(), _origin(request)
-            body = await self._body(request, EVENT_BYTES)
-            raw = await self._parsed(request, body, received_at)
+            received_at = self._now()
+            body = await self._body(request, EVENT_BYTES, received_at)
+            raw, origin = await self._parsed(request, body, received_at)
             verdict = self._intake.one(raw, call, received_at, origin)
             (place,) = await self._write([verdict], len(body))
             if isinstance(verdict, Refusal):
@@ -117,9 +123,9 @@ class Door:
         return handle
 
     async def _batch(self, request: web.Request) -> web.Response:
-        received_at, origin = self._now(), _origin(request)
-        body = await self._body(request, BATCH_BYTES)
-        raw = await self._parsed(request, body, received_at)
+        received_at = self._now()
+        body = await self._body(request, BATCH_BYTES, received_at)
+        raw, origin = await self._parsed(request, body, received_at)
         try:
             verdicts = self._intake.batch(raw, received_at, origin)
         except InvalidEvent as error:
@@ -132,47 +138,54 @@ class Door:
             {"success": not refused, "accepted": len(verdicts) - refused, "rejected": refused, "results": results}
         )
 
-    async def _body(self, request: web.Request, most: int) -> bytes:
-        if request.content_length is not None and request.content_length > most:
-            raise _too_large(request.content_length, most)
+    async def _body(self, request: web.Request, most: int, received_at: int) -> bytes:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise _too_large(BATCH_BYTES + 1, most) from None
+                body = await _beginning(request, max(most, KEPT))
         except TimeoutError:
             error = InvalidEvent("too_slow", "", "an unfinished body", f"a body within {READ_WITHIN_S:g} s")
-            raise _Refused(408, error) from None
+            raise _counted_only(408, error, CLOSING) from None
         except web.RequestPayloadError as broken:
             error = InvalidEvent("bad_body", "", "a damaged body", f"what Content-Encoding says ({broken})")
-            raise _Refused(400, error) from None
+            raise _counted_only(400, error, CLOSING) from None
         if len(body) > most:
-            raise _too_large(len(body), most)
+            # how long the rest is, is known only from the header, and there only of what is not compressed
+            length = max(len(body), request.content_length or 0)
+            what = "an event" if most == EVENT_BYTES else "a batch"
+            error = InvalidEvent("too_large", "", f"{length} bytes or more", f"at most {most:,} bytes {what}")
+            if not self._has_key(_basic_name(request.headers.get("Authorization", ""))):
+                raise _counted_only(413, error)  # of a writeKey in such a body nothing is known
+            await self._write([self._intake.refuse(body, error, received_at, length)], len(body))
+            raise _Refused(413, error)
         return body
 
-    async def _parsed(self, request: web.Request, body: bytes, received_at: int) -> dict[str, Any]:
+    async def _parsed(self, request: web.Request, body: bytes, received_at: int) -> tuple[dict[str, Any], Origin]:
+        in_body: object = None
         try:
             raw = self._intake.parse(body)
+            in_body = raw.pop("writeKey", None)
+            origin = _origin(request)
         except InvalidEvent as error:
-            self._admit(request, None)
+            self._admit(request, in_body)
             await self._write([self._intake.refuse(body, error, received_at)], len(body))
             raise _Refused(400, error) from None
-        self._admit(request, raw.pop("writeKey", None))
-        return raw
+        self._admit(request, in_body)
+        return raw, origin
 
     def _admit(self, request: web.Request, in_body: object) -> None:
         """Check the write key, where keys are set."""
-        if not self._write_keys:
-            return
         found = _basic_name(request.headers.get("Authorization", ""))
         if found is None and isinstance(in_body, str):
             found = in_body.encode("utf-8", "replace")
-        # every key is compared, so that the time it takes tells nothing
-        matches = [hmac.compare_digest(found or b"", key) for key in self._write_keys]
-        if not any(matches):
+        if not self._has_key(found):
             allowed = "a write key as the user name of HTTP Basic, or as writeKey in the body"
             error = InvalidEvent("bad_write_key", "writeKey", "none" if found is None else "another", allowed)
-            raise _Refused(401, error, {"WWW-Authenticate": 'Basic realm="perennial"'})
+            raise _counted_only(401, error, {"WWW-Authenticate": 'Basic realm="perennial"'})
+
+    def _has_key(self, found: bytes | None) -> bool:
+        # every key is compared, so that the time it takes tells nothing
+        matches = [hmac.compare_digest(found or b"", key) for key in self._write_keys]
+        return any(matches) or not self._write_keys
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
         if self._waiting and self._waiting + size > MOST_WAITING:
@@ -235,7 +248,17 @@ def _origin(request: web.Request) -> Origin:
     try:
         return fields.origin(request.headers.get(ORIGIN_HEADER), "live")
     except InvalidEvent as error:
-        raise _Refused(400, InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed)) from None
+        raise InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed) from None
+
+
+async def _beginning(request: web.Request, most: int) -> bytes:
+    """Read a body, or a little more than ``most`` bytes of a longer one."""
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > most:
+            break
+    return bytes(body)
 
 
 def _counted(verdict: Verdict) -> tuple[str, ...]:
@@ -258,9 +281,10 @@ def _explained(error: InvalidEvent) -> dict[str, str]:
     return {"reason": error.reason, "field": error.field, "found": error.found, "allowed": error.allowed}
 
 
-def _too_large(size: int, most: int) -> _Refused:
-    what = "an event" if most == EVENT_BYTES else "a batch"
-    return _Refused(413, InvalidEvent("too_large", "", f"{size} bytes or more", f"at most {most:,} bytes {what}"))
+def _counted_only(status: int, error: InvalidEvent, headers: dict[str, str] | None = None) -> _Refused:
+    """Count a refusal that no dead letter tells of."""
+    metrics.increment("events_rejected", error.reason)
+    return _Refused(status, error, headers)
 
 
 def _unavailable(why: str) -> _Refused:

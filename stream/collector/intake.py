@@ -53,9 +53,9 @@ class Intake:
         """Place of the next thing that comes in."""
         return Source(f"door:{self._instance}", 0, next(self._numbers))
 
-    def refuse(self, body: bytes, error: InvalidEvent, received_at: int) -> Refusal:
-        """Refuse a whole body."""
-        return Refusal(error, reject_value(body, self.source(), error, at=received_at))
+    def refuse(self, body: bytes, error: InvalidEvent, received_at: int, length: int | None = None) -> Refusal:
+        """Refuse a whole body; of one that was not read to its end, its beginning and its ``length``."""
+        return Refusal(error, reject_value(body, self.source(), error, at=received_at, length=length))
 
     def parse(self, body: bytes) -> dict[str, Any]:
         """Read a body; raises :class:`InvalidEvent` where it is no JSON object."""

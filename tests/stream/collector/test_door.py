@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -97,19 +99,55 @@ async def test_bad_input_is_refused_kept_and_counted_and_disturbs_nothing(embedd
     ("path", "size", "limit"),
     [("track", 40_000, "32,768"), ("track", 5_000_000, "32,768"), ("batch", 5_000_000, "512,000")],
 )
-async def test_what_is_too_large_is_answered_with_the_limit(
-    embedded: Cluster, path: str, size: int, limit: str
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_what_is_too_large_is_answered_with_the_limit_kept_in_part_and_counted(
+    embedded: Cluster, path: str, size: int, limit: str, chunked: bool
 ) -> None:
     embedded.create(events=1, events_rejected=1)
+    before = counted("events_rejected", reason="too_large")
 
     async with door(embedded.connection) as client:
-        answer = await client.post(f"/v1/{path}", data=io.BytesIO(b"x" * size))
+        body = b"x" * size
+        answer = await client.post(f"/v1/{path}", data=_chunks(body) if chunked else io.BytesIO(body))
         assert answer.status == 413
         assert limit in (await answer.json())["error"]["allowed"]
 
+    (letter,) = await rejected(embedded.connection, 1)
+    assert (letter.reason, letter.value) == ("too_large", b"x" * min(size, 65_536))
+    # in chunks nobody says how much more would have come
+    assert letter.length == size if not chunked else min(size, 65_536) <= letter.length <= size
+    assert counted("events_rejected", reason="too_large") == before + 1
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    for first in range(0, len(body), 10_000):
+        yield body[first : first + 10_000]
+
+
+async def test_what_has_no_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded.create(events=1)  # and no topic for dead letters: writing there would fail
+    monkeypatch.setattr("stream.collector.door.READ_WITHIN_S", 0.05)
+    over = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await over.wait()
+
+    reasons = ("too_slow", "bad_body", "bad_write_key", "too_large")
+    before = [counted("events_rejected", reason=reason) for reason in reasons]
+    async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
+        slow = await client.post("/v1/track", data=endless())
+        over.set()
+        damaged = await client.post("/v1/track", data=b"no gzip", headers={"Content-Encoding": "gzip"})
+        stranger = await client.post("/v1/track", json=CLICK)
+        large = await client.post("/v1/track", data=b"x" * 100_000)
+
+    assert [answer.status for answer in (slow, damaged, stranger, large)] == [408, 400, 401, 413]
+    assert [counted("events_rejected", reason=reason) for reason in reasons] == [count + 1 for count in before]
+
 
 async def test_a_compressed_body_is_read_and_counts_by_its_true_size(embedded: Cluster) -> None:
-    embedded.create(events=1)
+    embedded.create(events=1, events_rejected=1)
 
     async with door(embedded.connection) as client:
         headers = {"Content-Encoding": "gzip"}
@@ -159,13 +197,15 @@ async def test_without_a_key_garbage_does_not_reach_the_dead_letters(embedded: C
 
 
 async def test_a_header_makes_an_event_less_live(embedded: Cluster) -> None:
-    embedded.create(events=1)
+    embedded.create(events=1, events_rejected=1)
 
     async with door(embedded.connection) as client:
         assert (await client.post("/v1/track", json=CLICK, headers={"X-Perennial-Origin": "test"})).status == 200
         assert (await client.post("/v1/track", json=CLICK, headers={"X-Perennial-Origin": "moon"})).status == 400
 
     assert (await events(embedded.connection, 1))[0].origin == "test"
+    (letter,) = await rejected(embedded.connection, 1)
+    assert (letter.reason, letter.field, orjson.loads(letter.value)) == ("bad_origin", "X-Perennial-Origin", CLICK)
 
 
 async def test_what_strangers_ask_for_does_not_become_a_label() -> None:
