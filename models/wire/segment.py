@@ -32,7 +32,7 @@ def read_segment(raw: Json, source: Source, received_at: int, origin: Origin, *,
         allowed = f"{', '.join(CALLS)}; the short form's types go with user in place of userId"
         if call is None:
             raise fields.missing("type", allowed)
-        raise InvalidEvent("bad_type", "type", ascii(call), allowed)
+        raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
     user_id = raw.get("userId")
     if user_id is not None:
         user = fields.identifier(user_id, "userId")

@@ -114,7 +114,7 @@ class Door:
             received_at = self._now()
             body = await self._body(request, EVENT_BYTES, received_at)
             raw, origin = await self._parsed(request, body, received_at)
-            verdict = self._intake.one(raw, call, received_at, origin)
+            verdict = self._intake.one(raw, call, received_at, origin, body=body)
             (place,) = await self._write([verdict], len(body))
             if isinstance(verdict, Refusal):
                 raise _Refused(400, verdict.error)
@@ -127,7 +127,7 @@ class Door:
         body = await self._body(request, BATCH_BYTES, received_at)
         raw, origin = await self._parsed(request, body, received_at)
         try:
-            verdicts = self._intake.batch(raw, received_at, origin)
+            verdicts = self._intake.batch(raw, received_at, origin, body=body)
         except InvalidEvent as error:
             await self._write([self._intake.refuse(body, error, received_at)], len(body))
             raise _Refused(400, error) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any, NamedTuple
 
 import orjson
@@ -12,7 +13,7 @@ from models.errors import InvalidEvent
 from models.events import Event, Origin
 from models.rejected import reject_value
 from models.source import Source
-from models.wire import convert
+from models.wire import convert, fields
 
 EVENT_BYTES = 32_768
 """Of one event, as the Segment spec limits it."""
@@ -20,6 +21,16 @@ BATCH_BYTES = 512_000
 """Of the body of a batch."""
 BATCH_EVENTS = 2_500
 """Events in a batch."""
+LEVELS = 254
+"""Of objects and lists in each other, as far as orjson writes them; it reads deeper ones."""
+TIME_CHARACTERS = 64
+"""No time is longer."""
+
+# Also where the JSON around it is broken, its name is spelled with escapes, or a form's body came by mistake.
+_name = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "writeKey")
+_write_key = re.compile(
+    rf"""({_name}["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,&}}\]]*)""".encode(), re.DOTALL | re.IGNORECASE
+)
 
 
 class Refusal(NamedTuple):
@@ -34,6 +45,9 @@ Verdict = Event | Refusal
 
 class Intake:
     """Turns bodies into events.
+
+    A write key is taken out before anything is judged, and cut out of all that is kept of what was refused: dead
+    letters are read by more people than keys are given to.
 
     An event without a ``messageId`` gets one from where it came in: this door's instance and a number that counts up.
     So it is neither random nor made from the content, and no two are alike. (What cannot be known here is whether a
@@ -55,63 +69,103 @@ class Intake:
 
     def refuse(self, body: bytes, error: InvalidEvent, received_at: int, length: int | None = None) -> Refusal:
         """Refuse a whole body; of one that was not read to its end, its beginning and its ``length``."""
-        return Refusal(error, reject_value(body, self.source(), error, at=received_at, length=length))
+        return _refusal(body, self.source(), error, received_at, length)
 
     def parse(self, body: bytes) -> dict[str, Any]:
         """Read a body; raises :class:`InvalidEvent` where it is no JSON object."""
         try:
             raw = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise InvalidEvent("bad_json", "", ascii(body[:60]), f"a JSON object ({error})") from None
+            begin = ascii(_without_write_key(body)[:60])
+            raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None
         if not isinstance(raw, dict):
             raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")
         return raw
 
-    def one(self, raw: dict[str, Any], call: str, received_at: int, origin: Origin) -> Verdict:
+    def one(self, raw: dict[str, Any], call: str, received_at: int, origin: Origin, *, body: bytes) -> Verdict:
         """Judge one event that was sent to its own address.
 
         Parameters
         ----------
         raw
-            Its body; the short form (with ``user``) is read at any address.
+            Its body, read; the short form (with ``user``) is read at any address.
         call
             The address: a call of the Segment spec, which is the event's type.
         received_at
             Now, milliseconds.
         origin
             What the sender's header leaves of ``live``.
+        body
+            As it came; kept of an event that cannot be written down again.
         """
         if raw.get("user") is None:
             said = raw.get("type")
             if said is not None and said != call:
-                error = InvalidEvent("bad_type", "type", ascii(said)[:80], f"{call}, or nothing, at /v1/{call}")
-                return self.refuse(orjson.dumps(raw), error, received_at)
+                error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or nothing, at /v1/{call}")
+                return self.refuse(body, error, received_at)
             raw = {**raw, "type": call}
-        return self._judge(raw, received_at, origin)
+        return self._judge(raw, received_at, origin, _Body(body))
 
-    def batch(self, raw: dict[str, Any], received_at: int, origin: Origin) -> list[Verdict]:
+    def batch(self, raw: dict[str, Any], received_at: int, origin: Origin, *, body: bytes) -> list[Verdict]:
         """Judge the events of a batch, each by itself; raises :class:`InvalidEvent` where it is no batch at all."""
         items = raw.get("batch")
         if not isinstance(items, list):
             raise InvalidEvent("missing_field", "batch", type(items).__name__, "a list of events")
         if not 0 < len(items) <= BATCH_EVENTS:
             raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"1 to {BATCH_EVENTS:,} events")
-        # Segment's libraries say once, for the whole batch, when it was sent.
+        # Segment's libraries say once, for the whole batch, when it was sent. It goes into every event, so what is no
+        # time must not be long there.
         sent_at = raw.get("sentAt")
-        return [self._judge(_with_sent_at(item, sent_at), received_at, origin) for item in items]
+        if isinstance(sent_at, list | dict) or (isinstance(sent_at, str) and len(sent_at) > TIME_CHARACTERS):
+            sent_at = fields.shown(sent_at)[:TIME_CHARACTERS]
+        whole = _Body(body)
+        return [self._judge(_with_sent_at(item, sent_at), received_at, origin, whole) for item in items]
 
-    def _judge(self, item: Any, received_at: int, origin: Origin) -> Verdict:
+    def _judge(self, item: Any, received_at: int, origin: Origin, body: _Body) -> Verdict:
         source = self.source()
+        if isinstance(item, dict):
+            item.pop("writeKey", None)
+        try:
+            content = orjson.dumps(item)
+        except orjson.JSONEncodeError:  # orjson has read it itself, so nothing else can be wrong with it
+            error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {LEVELS} levels")
+            return _refusal(body.kept_for(source), source, error, received_at)
         try:
             if not isinstance(item, dict):
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
-            size = len(orjson.dumps(item))
-            if size > EVENT_BYTES:
-                raise InvalidEvent("too_large", "", f"{size} bytes", f"at most {EVENT_BYTES:,} bytes an event")
-            item.pop("writeKey", None)
+            if len(content) > EVENT_BYTES:
+                raise InvalidEvent("too_large", "", f"{len(content)} bytes", f"at most {EVENT_BYTES:,} bytes an event")
             return convert(item, source=source, received_at=received_at, origin=origin)
         except InvalidEvent as error:
-            return Refusal(error, reject_value(orjson.dumps(item), source, error, at=received_at))
+            return _refusal(content, source, error, received_at)
+
+
+class _Body:
+    """The body of a request; kept with the first event that needs it, and named by the others.
+
+    A batch holds a thousand events that cannot be written down; a thousand bodies would be a flood of dead letters.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._kept: Source | None = None
+
+    def kept_for(self, source: Source) -> bytes:
+        if self._kept is not None:
+            return f"part of the body that {self._kept.id} shows".encode()
+        self._kept = source
+        return self._content
+
+
+def _refusal(
+    content: bytes, source: Source, error: InvalidEvent, received_at: int, length: int | None = None
+) -> Refusal:
+    kept = _without_write_key(content)
+    return Refusal(error, reject_value(kept, source, error, at=received_at, length=length))
+
+
+def _without_write_key(content: bytes) -> bytes:
+    return _write_key.sub(rb'\1""', content)
 
 
 def _with_sent_at(item: Any, sent_at: Any) -> Any:

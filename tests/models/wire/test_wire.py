@@ -553,3 +553,14 @@ def test_an_event_written_in_the_short_form_reads_back_as_itself(event: Event) -
 def test_what_only_we_report_has_no_form_on_the_wire() -> None:
     with pytest.raises(ValueError, match="message_opened"):
         encode(Event(id="m", user="u", type="message_opened", at=NOW))
+
+
+@pytest.mark.parametrize("field", ["user", "userId", "type", "timestamp", "messageId", "properties", "sentAt"])
+@pytest.mark.parametrize("levels", [300, 1_020])
+def test_what_nests_deeper_than_anything_of_ours_is_refused_wherever_it_stands(field: str, levels: int) -> None:
+    fields = {"userId": b'"u"', "type": b'"page"', "timestamp": b"1777636800250"}
+    fields[field] = b"[" * levels + b"]" * levels
+    value = b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), said) for name, said in fields.items())
+
+    with pytest.raises(InvalidEvent):
+        decode(value, source=SOURCE, received_at=NOW)

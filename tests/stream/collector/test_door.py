@@ -62,6 +62,25 @@ async def test_a_batch_is_answered_event_by_event(cluster: Cluster) -> None:
     assert [one.reason for one in await rejected(cluster.connection, 1)] == ["missing_user"]
 
 
+async def test_an_event_that_nests_too_deep_does_not_hold_up_its_batch(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+    deep = b'{"userId":"u2","properties":' + b"[" * 300 + b"]" * 300 + b"}"
+    body = b'{"writeKey":"s3cret","batch":[%s,%s]}' % (orjson.dumps(CLICK), deep)
+
+    async with door(embedded.connection, write_keys=["s3cret"]) as client:
+        batch = await client.post("/v1/batch", data=body)
+        single = await client.post("/v1/page", data=b'{"writeKey":"s3cret",' + deep[1:])
+        said = (await batch.json())["results"]
+
+    assert (batch.status, single.status) == (200, 400)
+    assert [result.get("reason", "") for result in said] == ["", "too_deep"]
+    assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
+    letters = await rejected(embedded.connection, 2)
+    assert [letter.reason for letter in letters] == ["too_deep"] * 2
+    assert letters[0].value == body.replace(b"s3cret", b"")
+    assert not any(b"s3cret" in letter.value for letter in letters)
+
+
 BAD: list[tuple[str, bytes, int, str]] = [
     ("track", b"\x00\xffgarbage", 400, "bad_json"),
     ("track", b'{"event":"x"}', 400, "missing_user"),

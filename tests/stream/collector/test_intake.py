@@ -14,25 +14,37 @@ PAGE = {"type": "page", "userId": "u1"}
 
 
 def batch(*items: Any, **said: Any) -> list[Verdict]:
-    return Intake("d1").batch({"batch": list(items), **said}, NOW, "live")
+    body = {"batch": list(items), **said}
+    return Intake("d1").batch(body, NOW, "live", body=b"as it came")
+
+
+def sent(body: bytes) -> list[Verdict]:
+    """What becomes of a body of a batch, from its bytes on."""
+    intake = Intake("d1")
+    return intake.batch(intake.parse(body), NOW, "live", body=body)
+
+
+def kept(verdict: Verdict) -> bytes:
+    assert isinstance(verdict, Refusal)
+    return decode_rejected(verdict.output.value).value
 
 
 def test_the_address_says_what_call_it_is() -> None:
-    verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", NOW, "live")
+    verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", NOW, "live", body=b"{}")
 
     assert isinstance(verdict, Event)
     assert (verdict.type, verdict.name) == ("page_view", "Home")
 
 
 def test_a_body_of_another_call_is_refused() -> None:
-    verdict = Intake("d1").one({"userId": "u1", "type": "page"}, "track", NOW, "live")
+    verdict = Intake("d1").one({"userId": "u1", "type": "page"}, "track", NOW, "live", body=b"{}")
 
     assert isinstance(verdict, Refusal)
     assert (verdict.error.reason, verdict.error.field) == ("bad_type", "type")
 
 
 def test_the_short_form_is_read_at_any_address() -> None:
-    verdict = Intake("d1").one({"user": "u1", "type": "click", "item": "a"}, "track", NOW, "live")
+    verdict = Intake("d1").one({"user": "u1", "type": "click", "item": "a"}, "track", NOW, "live", body=b"{}")
 
     assert isinstance(verdict, Event)
     assert (verdict.type, verdict.item) == ("click", "a")
@@ -95,7 +107,7 @@ def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
 @pytest.mark.parametrize("items", [None, {}, [], [PAGE] * (BATCH_EVENTS + 1)])
 def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
     with pytest.raises(InvalidEvent) as caught:
-        Intake("d1").batch({"batch": items}, NOW, "live")
+        Intake("d1").batch({"batch": items}, NOW, "live", body=b"")
 
     assert caught.value.field == "batch"
 
@@ -106,3 +118,92 @@ def test_what_is_no_json_object_is_refused(body: bytes, reason: str) -> None:
         Intake("d1").parse(body)
 
     assert caught.value.reason == reason
+
+
+DEEP = b"[" * 1_000 + b"]" * 1_000
+
+
+@pytest.mark.parametrize("place", ["properties", "context", "type"])
+def test_an_event_that_nests_too_deep_spoils_only_itself_and_the_body_is_kept(place: str) -> None:
+    deep = b'{"userId":"u2","%s":%s}' % (place.encode(), DEEP)
+    body = b'{"batch":[{"type":"page","userId":"u1"},%s,%s,{"type":"page","userId":"u3"}]}' % (deep, DEEP)
+
+    first, second, third, fourth = sent(body)
+
+    assert [verdict.user for verdict in (first, fourth) if isinstance(verdict, Event)] == ["u1", "u3"]
+    assert [verdict.error.reason for verdict in (second, third) if isinstance(verdict, Refusal)] == ["too_deep"] * 2
+    assert kept(second) == body
+    # or a batch of a thousand of them would become a thousand bodies
+    assert kept(third) == b"part of the body that door:d1/0/2 shows"
+
+
+def test_of_a_large_body_its_beginning_is_kept() -> None:
+    body = b'{"batch":[%s,"%s"]}' % (DEEP, b"x" * 100_000)
+
+    assert kept(sent(body)[0]) == body[:65_536]
+
+
+@pytest.mark.parametrize("place", ["properties", "type"])
+def test_an_event_at_its_own_address_that_nests_too_deep_is_refused(place: str) -> None:
+    body = b'{"userId":"u1","%s":%s}' % (place.encode(), DEEP)
+    intake = Intake("d1")
+
+    verdict = intake.one(intake.parse(body), "page", NOW, "live", body=body)
+
+    assert isinstance(verdict, Refusal)
+    assert verdict.error.reason == ("bad_type" if place == "type" else "too_deep")
+    assert kept(verdict) == body
+
+
+def test_a_long_time_of_a_batch_is_not_repeated_in_every_dead_letter() -> None:
+    verdicts = batch(PAGE | {"timestamp": NOW}, PAGE | {"timestamp": NOW}, sentAt="x" * 100_000)
+
+    assert [verdict.error.field for verdict in verdicts if isinstance(verdict, Refusal)] == ["sentAt"] * 2
+    assert all(len(kept(verdict)) < 200 for verdict in verdicts)
+
+
+SECRET = rb"s3cret\"tail"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'{"type":"page","writeKey":"%s"}',
+        b'{"writeKey" : "%s", "type":"page","userId":"u1","properties":{"a":"' + b"x" * EVENT_BYTES + b'"}}',
+        b'{"writeKey":"%s","userId":"u1","properties":' + DEEP + b"}",
+        rb'{"write\u004bey":"%s","userId":"u1","properties":' + DEEP + b"}",
+    ],
+)
+def test_a_write_key_is_not_kept_of_an_event_that_is_refused(item: bytes) -> None:
+    (verdict,) = sent(b'{"batch":[%s]}' % (item % SECRET))
+
+    assert b"s3cret" not in kept(verdict)
+    assert b"tail" not in kept(verdict)
+    assert b"properties" in kept(verdict) or b"page" in kept(verdict)
+
+
+def test_a_write_key_does_not_count_for_the_size_of_an_event() -> None:
+    (verdict,) = batch(PAGE | {"writeKey": "x" * EVENT_BYTES})
+
+    assert isinstance(verdict, Event)
+
+
+@pytest.mark.parametrize(
+    ("body", "rest"),
+    [
+        (b'{"writeKey":"%s","batch":{}}', b'{"writeKey":"","batch":{}}'),
+        (b'{"batch":[{"writeKey":"%s"},{"writeKey": "%s"}', b'{"batch":[{"writeKey":""},{"writeKey": ""}'),
+        (b'{"batch":[],"writeKey":"%s', b'{"batch":[],"writeKey":""'),
+        (b"{'batch': [], 'writeKey': '%s'}", b"{'batch': [], 'writeKey': \"\"}"),
+        (b"writeKey=%s&type=page", b'writeKey=""&type=page'),
+    ],
+)
+def test_a_write_key_is_not_kept_of_a_body_that_is_refused(body: bytes, rest: bytes) -> None:
+    body = body.replace(b"%s", b"s3cret")
+
+    intake = Intake("d1")
+    with pytest.raises(InvalidEvent) as caught:
+        intake.batch(intake.parse(body), NOW, "live", body=body)
+
+    assert kept(intake.refuse(body, caught.value, NOW)) == rest
+    assert "s3cret" not in str(caught.value)
