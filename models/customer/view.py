@@ -56,6 +56,8 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
     """
     facts, ledger = customer.facts, customer.ledger
     row = features.row(facts, now) if facts.sessions else None
+    # reasons of the risk that is shown, which was issued then: with every day of silence they change
+    scored = row if row is None or not ledger.risk_at else features.row(facts, ledger.risk_at)
     return {
         "user": user,
         "as_of": moment(now),
@@ -65,7 +67,9 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
             "risk": None if ledger.risk is None else round(ledger.risk, 4),
             "as_of": moment(ledger.risk_at),
             "version": ledger.risk_version,
-            "reasons": list(versions.churn.reasons(row)) if versions.churn is not None and row is not None else [],
+            "reasons": list(versions.churn.reasons(scored))
+            if versions.churn is not None and scored is not None
+            else [],
         },
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
         "messages": [

@@ -11,6 +11,8 @@ import orjson
 from models.errors import PerennialError
 
 TIMEOUT_S = 5.0
+FEW = 3
+"""Addresses that a message names one by one."""
 
 
 class LookupFailed(PerennialError):
@@ -58,11 +60,13 @@ async def ask(addresses: Sequence[str], path: str) -> bytes:
                     if answer.status != 421:
                         raise LookupFailed(message)
                     said.append(message)
-            except (aiohttp.ClientConnectionError, TimeoutError):
-                continue
+            except (aiohttp.ClientError, TimeoutError):
+                continue  # nobody there, or somebody else, who speaks no HTTP
     if said:
         raise LookupFailed(f"no worker that runs here owns this user ({said[0]})")
     asked = ", ".join(addresses)
+    if len(addresses) > FEW:
+        asked = f"{addresses[0]} to {addresses[-1]} ({len(addresses)} addresses)"
     raise LookupFailed(f"no worker answers at {asked}; start one with: perennial up, or perennial worker")
 
 

@@ -109,6 +109,14 @@ class LookupServer:
 
     # --- users -----------------------------------------------------------------------------------------------------
 
+    def _look_up(self, request: web.Request) -> tuple[str, int, Restored, bytes | None]:
+        """User, their partition, its state, and what is packed there of them."""
+        user = request.match_info["user"]
+        if user.startswith("\x00"):  # the lane's own records stand beside the users
+            raise _Refusal(404, f"there is no user {user!r}")
+        partition, state = self._owned(user)
+        return user, partition, state, state.records.get(user.encode())
+
     def _owned(self, user: str) -> tuple[int, Restored]:
         partition = partition_of(user.encode(), self._partitions)
         if not self._owns(partition):
@@ -119,9 +127,7 @@ class LookupServer:
         return partition, state
 
     def _find(self, request: web.Request) -> tuple[str, Customer, Memo, Versions]:
-        user = request.match_info["user"]
-        partition, state = self._owned(user)
-        packed = None if user.startswith("\x00") else state.records.get(user.encode())
+        user, partition, state, packed = self._look_up(request)
         if packed is None:
             raise _Refusal(404, f"there is no user {user!r}")
         memo = read_memo(state)
@@ -139,9 +145,7 @@ class LookupServer:
         return _json(describe(user, customer, memo.now, versions))
 
     async def _state(self, request: web.Request) -> web.Response:
-        user = request.match_info["user"]
-        _, state = self._owned(user)
-        packed = state.records.get(user.encode())
+        user, _, state, packed = self._look_up(request)
         if packed is None:
             raise _Refusal(404, f"there is no user {user!r}")
         headers = {"X-Now": str(read_memo(state).now)}
@@ -153,9 +157,7 @@ class LookupServer:
             raise _Refusal(400, f"k: found {asked!r}; allowed: 1 to {MOST_RECOMMENDATIONS}")
         if self._recommends is None:
             raise _Refusal(503, "this worker has no recommender")
-        user = request.match_info["user"]
-        _, state = self._owned(user)
-        packed = state.records.get(user.encode())
+        user, _, state, packed = self._look_up(request)
         recent = unpack(packed).facts.recent if packed is not None else []
         answer = self._recommends.recommend(recent, read_memo(state).now, int(asked))
         return _json({"user": user, "known": packed is not None, **answer})

@@ -122,6 +122,24 @@ async def test_every_refusal_says_why(workers: tuple[list[Worker], list[str]]) -
         await ask(addresses, "/v1/users/u1")
 
 
+@pytest.mark.parametrize("rest", ["", "/state", "/recommendations"])
+async def test_the_records_of_the_lane_itself_are_nobody(workers: tuple[list[Worker], list[str]], rest: str) -> None:
+    pair, addresses = workers
+    for worker in pair:
+        for state in worker.states.values():
+            state.records[b"\x00clock"] = b"of the lane"
+
+    with pytest.raises(UnknownUser, match=r"no user '\\x00clock'"):
+        await ask(addresses, f"/v1/users/%00clock{rest}")
+
+
+async def test_of_many_workers_that_are_away_the_message_names_the_first_and_the_last() -> None:
+    with pytest.raises(
+        LookupFailed, match=r"answers at http://127\.0\.0\.1:1 to http://127\.0\.0\.1:9 \(9 addresses\);"
+    ):
+        await ask([f"http://127.0.0.1:{port}" for port in range(1, 10)], "/v1/users/u1")
+
+
 async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list[str]]) -> None:
     (worker, _), addresses = workers
     assert (await ask_json(addresses[:1], "/health"))["healthy"]
