@@ -45,6 +45,14 @@ class InvalidSettings(InvalidConfiguration):
         self.args = (f"{where}: found {shown}; allowed: {allowed}",)
 
 
+class NotYaml(InvalidSettings):
+    """A file, or the value of a variable, cannot be read at all; ``problem`` is the parser's own words."""
+
+    def __init__(self, origin: str, problem: str, path: str = "") -> None:
+        super().__init__(origin, path, problem, "YAML")
+        self.args = (f"{origin} is not YAML: {problem}",)
+
+
 @dataclass(slots=True)
 class Given:
     """What was given, and where.
@@ -137,7 +145,7 @@ def read_file(path: Path) -> Given:
     Raises
     ------
     InvalidSettings
-        It is not there, not YAML, or no mapping; or a key stands twice.
+        It is not there, not YAML (:class:`NotYaml`), or no mapping; or a key stands twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -148,7 +156,7 @@ def read_file(path: Path) -> Given:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
-        raise InvalidSettings(f"{path}{line}", "", getattr(error, "problem", None) or str(error), "YAML") from error
+        raise NotYaml(f"{path}{line}", getattr(error, "problem", None) or str(error)) from error
     if not isinstance(values, dict):
         raise InvalidSettings(str(path), "", values, "a mapping that begins with `version: 1`")
     given = Given(values)
@@ -259,4 +267,4 @@ def _value(text: str, kind: inspect.Type, name: str, path: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above
     except yaml.YAMLError as error:
-        raise InvalidSettings(name, path, "what is no YAML", "a value as the file would have it") from error
+        raise NotYaml(name, str(getattr(error, "problem", None) or error), path) from error

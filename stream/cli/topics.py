@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line, print_table
+from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 
 app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True)
 
@@ -27,15 +27,21 @@ def create(config: Config = None, json: Json = False) -> None:
 
 @app.command("list")
 def list_(config: Config = None, json: Json = False) -> None:
-    """Show the table of topics, and how many partitions each has on the cluster."""
+    """Show the table of topics, and how many partitions each has on the cluster, where that answers."""
     from stream import topics
-    from stream.admin import admin
+    from stream.admin import BrokerUnreachable, admin
     from stream.settings import load
 
     settings = load(config)
     connection = settings.connection()
-    with admin(connection) as client:
-        there = topics.existing(client, connection)
+    there: dict[str, int] = {}
+    absent = "missing"
+    try:
+        with admin(connection, timeout_s=2.0) as client:
+            there = topics.existing(client, connection)
+    except BrokerUnreachable as error:
+        absent = "-"
+        print_error(f"{error}; the table without what is found there:")
     rows = [
         {
             "topic": connection.topic(topic.name),
@@ -60,7 +66,7 @@ def list_(config: Config = None, json: Json = False) -> None:
             (
                 str(row["topic"]),
                 str(row["partitions"]),
-                "missing" if row["found"] is None else str(row["found"]),
+                absent if row["found"] is None else str(row["found"]),
                 str(row["cleanup"]),
                 "" if row["retention_days"] is None else str(row["retention_days"]),
                 str(row["writers"]),

@@ -92,7 +92,7 @@ def test_the_file_here_is_found_and_the_environment_can_name_another(folder: Pat
             "http: {port: 1}\nhttp: {port: 2}",
             "perennial.yaml:3: http: found 'it a second time'; allowed: each key once",
         ),
-        ("http: {port: [}", "perennial.yaml:2: found "),
+        ("http: {port: [}", "perennial.yaml:2 is not YAML: expected the node content, but found '}'"),
         ("retrainer: {every: 10}", "retrainer.every: found 10; allowed: a whole number and a unit"),
         ("kafka: {sasl: {mechanism: PLAIN, username: u, password: hunter2}}", "kafka.sasl.password: found '***'"),
         ("delivery: {unsubscribe_secrets: [hunter2]}", "delivery.unsubscribe_secrets[0]: found '***'"),
@@ -125,6 +125,11 @@ def test_a_file_of_a_later_version_is_refused(folder: Path) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(InvalidSettings, match=r"nowhere\.yaml: found 'No such file or directory'"):
         load(Path("nowhere.yaml"), environment={})
+
+
+def test_a_variable_that_is_no_yaml_is_named(folder: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"^PERENNIAL_HTTP__PORT is not YAML: expected the node content"):
+        load(environment={"PERENNIAL_HTTP__PORT": "["})
 
 
 def test_a_variable_that_names_no_setting_is_refused_with_the_one_that_was_meant(folder: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -172,6 +173,28 @@ def test_topics_are_checked_created_and_listed(capsys: pytest.CaptureFixture[str
     assert cli.run(["topics", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["found"] for row in rows if row["topic"].endswith(".events")] == [4]
+
+
+def test_the_table_of_topics_is_there_without_a_broker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_KAFKA__SERVERS", "127.0.0.1:1")
+
+    assert cli.run(["topics", "list"]) == 0
+
+    shown = capsys.readouterr()
+    rows = [line.split() for line in shown.out.splitlines()[1:]]
+    assert [row[0] for row in rows] == [f"perennial.{topic.name}" for topic in TOPICS]
+    assert {row[2] for row in rows} == {"-"}
+    assert shown.err.startswith("perennial: no broker answers at 127.0.0.1:1 ")
+    assert cli.run(["topics", "list", "--json"]) == 0
+    assert {row["found"] for row in json.loads(capsys.readouterr().out)} == {None}
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+
+    assert capsys.readouterr().out == f"perennial {version('perennial')}\n"
 
 
 @pytest.mark.usefixtures("kafka")
