@@ -19,6 +19,7 @@ import pytest
 
 from stream.feed.online_retail import COLUMNS
 
+REAL = Path(__file__).parents[4] / "shared/data/online_retail/online_retail.csv.gz"
 ORDERS, LINES = 2_000, 10
 CUSTOMERS = 300
 
@@ -144,6 +145,18 @@ def test_a_quiet_replay_reconciles_to_the_last_penny(recording: tuple[Path, Deci
         found = report(process, within_s=150)
 
     assert {name: found[name] for name in totals(revenue)} == totals(revenue)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
+def test_the_real_file_ends_in_its_published_totals() -> None:
+    with replaying(REAL) as process:
+        found = report(process, within_s=550)
+
+    found = {name: found[name] for name in ("lines", "folded", "rejected", "customers", "revenue")}
+    assert found == {
+        "lines": 541_909, "folded": 541_909, "rejected": 0, "customers": 4_372, "revenue": 9_747_747.934,
+    }  # fmt: skip
 
 
 def test_a_file_that_is_not_there_is_one_line_and_code_two(tmp_path: Path) -> None:
