@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from models.errors import PerennialError
+from models.units import DAY
 from stream.admin import admin
 from stream.connection import Connection
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
-DAY_MS = 86_400_000
 PARTITIONS = 12
 """Of topics that follow the log, by default."""
 EMBEDDED_PARTITIONS = 4
@@ -28,8 +28,8 @@ EMBEDDED_PARTITIONS = 4
 _COMPACTED = {
     "segment.bytes": str(32 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
-    "segment.ms": str(DAY_MS),
-    "max.compaction.lag.ms": str(DAY_MS),
+    "segment.ms": str(DAY),
+    "max.compaction.lag.ms": str(DAY),
 }
 
 
@@ -81,7 +81,7 @@ class Topic:
         if self.cleanup == "compact":
             configs |= _COMPACTED
         else:
-            configs["retention.ms"] = "-1" if self.retention_days is None else str(self.retention_days * DAY_MS)
+            configs["retention.ms"] = "-1" if self.retention_days is None else str(self.retention_days * DAY)
         return configs | dict(self.config or {})
 
 

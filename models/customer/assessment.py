@@ -5,13 +5,13 @@ from __future__ import annotations
 from zlib import crc32
 
 from models.customer import features, timers
-from models.customer.decay import DAY
 from models.customer.effects import Effects
 from models.customer.signals import Signal
 from models.customer.state import Customer, Example
 from models.customer.versions import CHURN, SEGMENTS, Versions
 from models.events import Event
 from models.learning.examples import ChurnExample, SegmentExample, fingerprint
+from models.units import DAY
 
 ASSESS, LABEL = "assess", "label"
 """Timers: look at a user once a day; release the label of the oldest open example."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import exp2
 
 from models.customer.state import Decay
-
-DAY = 86_400_000
-"""Milliseconds."""
+from models.units import DAY
 
 HALF_LIVES = (1.0, 7.0, 30.0)
 """Days."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from math import log1p
 
-from models.customer.decay import DAY, levels
+from models.customer.decay import levels
 from models.customer.state import Facts
+from models.units import DAY
 
 FEATURES: tuple[str, ...] = (
     "days_since_last",

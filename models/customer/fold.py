@@ -24,8 +24,9 @@ from models.events import Event, decode_event
 from models.log import CONTROL, Clock, Order, Tick, Use, decode_control
 from models.rejected import reason_of, reject, reject_value
 from models.source import Source
+from models.units import HOUR
 
-DUPLICATE_HORIZON = 48 * 3_600_000
+DUPLICATE_HORIZON = 48 * HOUR
 """How long a ``messageId`` is remembered, milliseconds of the partition's clock."""
 
 REMEMBERED_IDS = 5_000

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from models.customer.decay import DAY, bump
+from models.customer.decay import bump
 from models.customer.state import CartLine, Consent, Facts, Touch
 from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Event
 from models.recommend.interactions import weight_of
+from models.units import DAY, HOUR
 
 SESSION_GAP = 30 * 60_000
 """Silence that ends a session, milliseconds."""
@@ -95,7 +96,7 @@ def _visit(facts: Facts, event: Event, zone: ZoneInfo | None) -> None:
     bump(facts.activity, at)
     if not facts.hours:
         facts.hours = [0] * 24
-    hour = at // 3_600_000 % 24 if zone is None else datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).hour
+    hour = at // HOUR % 24 if zone is None else datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).hour
     facts.hours[hour] += 1
     if event.item is not None:
         weight = weight_of(event.type, event.rating)

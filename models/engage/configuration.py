@@ -14,11 +14,12 @@ import msgspec
 from models.engage import templates as liquid
 from models.engage import zones
 from models.engage.definition import ChurnDefinition, Definition, RuleDefinition, When
-from models.engage.durations import DAY, milliseconds
+from models.engage.durations import milliseconds
 from models.engage.shape import read
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import Channel, EventType
+from models.units import DAY
 
 Category = Literal["marketing", "transactional"]
 

@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from models.batch import Batch, Output, Outputs
-from models.engage.durations import DAY
 from models.engage.messages import Message, decode_message
 from models.errors import InvalidEvent
 from models.events import Event, EventType, encode_event
 from models.rejected import reason_of, reject
 from models.source import Source
+from models.units import DAY
 
 KEPT = 8 * DAY
 """So long a message's id is remembered: longer than ``messages.<channel>`` keeps a record."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-SECOND = 1_000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+from models.units import DAY, HOUR, MINUTE, SECOND
 
 PATTERN = r"^[1-9][0-9]{0,5}(s|m|h|d|w)$"
 """What a duration looks like; also what the JSON Schema of the file says."""

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from models.errors import PerennialError, StateMismatch
+from models.units import DAY
 
 SCHEMA = 1
-DAY = 86_400_000
 BARE_RIDGE = 4.0
 PER_DENSITY = 20.0
 LEAST_UNOBSERVED = 0.001

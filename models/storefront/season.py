@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+from models.units import DAY, HOUR
+
+HOUR_MS = HOUR
+DAY_MS = DAY
 
 _HOURS = (
     0.25,

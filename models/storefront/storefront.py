@@ -23,13 +23,13 @@ from models.storefront.shopper import (
 )
 from models.storefront.truth import Story, Truth, Visited, season_days
 from models.storefront.visit import Visit
+from models.units import MINUTE
 
 ANONYMOUS_SHARE = 0.12
 """Of all shoppers: they never say who they are."""
 
 _THERE_AT_START = 0.7
 _ARRIVALS_UNTIL = 0.85
-_MINUTE = 60_000
 
 
 class Received(NamedTuple):
@@ -132,13 +132,13 @@ class Storefront:
         opens = draw.random() < (0.12 if shopper.left else 0.35)
         if not opens:
             return
-        at = max(self.now, message.at) + int(draw.expovariate(1 / 90.0) * _MINUTE) + _MINUTE
+        at = max(self.now, message.at) + int(draw.expovariate(1 / 90.0) * MINUTE) + MINUTE
         self._push(self._reaction(shopper, "message_opened", message, at))
         ticket = draw.random()
         if ticket < 0.18:
             at += draw.randrange(5_000, 60_000)
             self._push(self._reaction(shopper, "message_clicked", message, at))
-            self._plan(index, max(at + 2_000, self._busy_until[index] + _MINUTE))
+            self._plan(index, max(at + 2_000, self._busy_until[index] + MINUTE))
         elif ticket < 0.21 and message.marketing and shopper.consented:
             shopper.consented = False
             at += draw.randrange(5_000, 60_000)
@@ -216,7 +216,7 @@ class Storefront:
         following = shopper.season.when(end, gap)
         if following is not None:
             # A gap shorter than a minute would run into the visit's own last event.
-            self._plan(index, max(following, end + _MINUTE))
+            self._plan(index, max(following, end + MINUTE))
 
     def _push(self, event: Event) -> None:
         self._sequence += 1

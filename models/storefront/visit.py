@@ -8,8 +8,8 @@ from typing import Any
 from models.events import Event, EventType, OrderLine
 from models.storefront.catalogue import Catalogue, Item
 from models.storefront.shopper import Awaiting, Shopper
+from models.units import SECOND
 
-SECOND = 1000
 CURRENCY = "USD"
 
 _QUESTIONS = (

@@ -14,6 +14,7 @@ import orjson
 
 from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Channel, Origin
+from models.units import DAY
 
 ID_LENGTH = 200
 """Characters of a user, item, order, message id; also of names and categories."""
@@ -33,7 +34,7 @@ MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MO
 """What an amount may be, in words."""
 EARLIEST = 946_684_800_000
 """2000-01-01T00:00:00Z; no event is older."""
-AHEAD = 86_400_000
+AHEAD = DAY
 """How far a sender's clock may be ahead of ours: one day."""
 
 ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})

@@ -38,6 +38,7 @@ def simulate(
     import msgspec
 
     from models.storefront.storefront import Storefront
+    from models.units import DAY
     from stream.cli.interruptible import run
     from stream.cli.replay import progress_bar
     from stream.feed.simulating import simulate as feed
@@ -54,7 +55,7 @@ def simulate(
                 settings,
                 storefront,
                 speed=speed,
-                on_progress=lambda events, at: moved((at - begin) // 86_400_000, at, events),
+                on_progress=lambda events, at: moved((at - begin) // DAY, at, events),
             )
         )
     if truth is not None:

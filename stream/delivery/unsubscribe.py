@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from models.engage.durations import DAY
 from models.events import Channel
+from models.units import DAY
 
 PATH = "/v1/unsubscribe"
 """Of the HTTP door: ``GET`` shows a page with a button (scanners of mail follow links), ``POST`` withdraws consent."""

@@ -15,10 +15,11 @@ from kafka.errors import KafkaError
 from models.errors import PerennialError
 from models.events import ORIGINS, Origin
 from models.recommend.interactions import Interaction, decode_interaction
-from models.recommend.model import DAY, FactorModel, Hyperparameters
+from models.recommend.model import FactorModel, Hyperparameters
 from models.recommend.retraining import Fit, Policy, retrain
 from models.recommend.retraining_report import Run
 from models.recommend.window import InteractionWindow
+from models.units import DAY
 from monitoring import metrics
 from stream.artifacts import NAME, ArtifactFolder, Published, decode_published, encode_published
 from stream.connection import Connection

@@ -25,7 +25,6 @@ from typing import Annotated, NamedTuple
 import typer
 
 from models.batch import Batch, Restored
-from models.customer.decay import DAY
 from models.customer.features import FEATURES
 from models.customer.fold import PartitionFold
 from models.engage.configuration import ACTIVITY
@@ -40,6 +39,7 @@ from models.learning.segments import NAME as SEGMENTS
 from models.learning.segments import SegmentLearner
 from models.log import Clock, Tick, encode_control
 from models.storefront.storefront import Storefront
+from models.units import DAY
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import survey
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.customer.decay import DAY
 from models.events import MICROS, Event, EventType, OrderLine, encode_event
 from models.log import Tick, encode_control
+from models.units import DAY
 
 START_MS = 1_760_000_000_000
 TICK_EVERY = 1_000

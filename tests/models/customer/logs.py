@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.batch import Batch, Outputs, Restored
-from models.customer.decay import DAY
 from models.customer.fold import PartitionFold
 from models.events import Event, OrderLine, encode_event
 from models.log import Clock, Control, Tick, encode_control
+from models.units import DAY
 
 START = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from models.batch import Restored
-from models.customer.decay import DAY
 from models.customer.signals import Signal
 from models.customer.state import Customer, unpack
 from models.engage import configuration
@@ -16,6 +15,7 @@ from models.errors import InvalidConfiguration
 from models.events import Event
 from models.learning.examples import ChurnExample, SegmentExample, decode_churn, decode_segment
 from models.log import Clock, Control, Tick, Use
+from models.units import DAY
 from tests.models.customer.logs import START, fold_log, written
 from tests.models.customer.test_fold import forever
 from tests.models.customer.versions import churn_version, configuration_version, segments_version

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.customer.decay import DAY, HALF_LIVES, bump, levels
+from models.customer.decay import HALF_LIVES, bump, levels
 from models.customer.features import FEATURES, row
 from models.customer.state import Decay, Facts
+from models.units import DAY
 from tests.models.customer.logs import START
 from tests.models.customer.test_reducers import event, facts_of
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from models.batch import Batch, Outputs, Restored
-from models.customer.decay import DAY
 from models.customer.features import FEATURES
 from models.customer.fold import FAILURES, FoldBroken, PartitionFold
 from models.customer.state import Customer, Facts, Timer, unpack
 from models.events import Event
 from models.log import Clock, Control, Tick, Use
 from models.rejected import decode_rejected
+from models.units import DAY
 from tests.models.customer.logs import START, Written, batches, fold_log, shoppers, written
 from tests.models.customer.versions import churn_version, configuration_version, segments_version
 

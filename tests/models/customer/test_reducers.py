@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.customer.decay import DAY
 from models.customer.reducers import CATEGORIES, RECENT, TRAITS, reduce_facts
 from models.customer.state import CartLine, Consent, Facts
 from models.events import Event, OrderLine
+from models.units import DAY
 from tests.models.customer.logs import START
 
 MINUTE = 60_000

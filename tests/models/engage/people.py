@@ -7,9 +7,9 @@ from typing import Any
 from models.customer.signals import Signal
 from models.customer.state import Consent, Customer, Facts
 from models.engage.configuration import Cap, Category, Configuration, QuietHours, Rule, Trigger
-from models.engage.durations import DAY, HOUR
 from models.engage.templates import Template
 from models.events import Channel
+from models.units import DAY, HOUR
 
 NOW = 1_700_000_000_000
 """2023-11-14T22:13:20Z."""

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from models.engage.configuration import Cap, ChurnSettings, Configuration, QuietHours, decode, encode, parse
 from models.engage.definition import Definition
-from models.engage.durations import DAY, HOUR
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
+from models.units import DAY, HOUR
 
 TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}")}
 RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}

@@ -12,12 +12,12 @@ from models.customer.state import CartLine, Consent, Customer, pack, unpack
 from models.engage import zones
 from models.engage.caps import KEPT
 from models.engage.configuration import Cap, Configuration, QuietHours
-from models.engage.durations import DAY, HOUR, MINUTE
 from models.engage.messages import encode_message
 from models.engage.planner import Decision, encode_decision, plan, release
 from models.engage.quiet_hours import is_quiet
 from models.engage.templates import Template
 from models.events import Channel
+from models.units import DAY, HOUR, MINUTE
 from tests.models.engage.people import NOW, configuration, customer, rule, signal
 
 NIGHT = QuietHours(21 * 60, 8 * 60)

@@ -6,8 +6,8 @@ import pytest
 
 from models.customer.signals import Signal
 from models.engage.configuration import Configuration, Rule, Trigger
-from models.engage.durations import HOUR
 from models.engage.rules import cart_timers, churn_thresholds, event_names, matching
+from models.units import HOUR
 
 
 def _rule(name: str, when: Trigger) -> Rule:

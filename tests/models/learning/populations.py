@@ -6,10 +6,10 @@ import random
 from math import exp, log1p
 
 from models.learning.examples import ChurnExample, SegmentExample, fingerprint
+from models.units import DAY
 
 FEATURES = ("days_since_last", "days_since_first", "sessions", "orders", "spend_30d", "views_30d", "never_varies")
 SCHEMA = fingerprint(FEATURES)
-DAY = 86_400_000
 
 
 def _row(chance: random.Random, kind: int) -> list[float]:

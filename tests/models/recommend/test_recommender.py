@@ -12,8 +12,9 @@ import pytest
 
 from models.customer.state import Touch
 from models.recommend.catalogue import Catalogue, Item
-from models.recommend.model import DAY, FactorModel, Hyperparameters, model_of
+from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.recommender import Recommender
+from models.units import DAY
 
 ITEMS = [f"{taste}{number}" for taste in "ab" for number in range(5)]
 
