@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +11,13 @@ import msgspec
 
 from models.engage.configuration import Configuration, encode, parse
 from models.engage.templates import Template
-from models.errors import InvalidConfiguration
+from models.errors import InvalidConfiguration, PerennialError
 from models.learning.publication import TOPIC, Publication
 from models.log import Use, decode_control
 from stream.bursts import Writer
 from stream.connection import Connection
-from stream.restore import read_compacted
+from stream.event_log import EventLog, WrongClock
+from stream.restore import read_key
 from stream.settings import Settings
 from stream.sources import InvalidSettings, did_you_mean
 
@@ -24,6 +25,12 @@ NAME = "configuration"
 PARTS = ("subject", "text", "html", "sms")
 """A template is a folder with a Liquid file for each of these; ``text`` must be there."""
 SUFFIX = ".liquid"
+ATTEMPTS = 20
+"""So many others may be ahead in the same moment."""
+
+
+class Contended(PerennialError):
+    """Others put their configurations into use all the time: decide who does, then call it again."""
 
 
 def configuration(settings: Settings) -> Configuration:
@@ -107,43 +114,70 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
     """Put a configuration into use, for every partition from here on; going back to an old one is a new version.
 
     First ``versions`` says so, then every partition of ``events``: after a failure in between, the same call again
-    completes it, for the same content keeps its version and the fold passes over a version that it has.
+    completes it, for the same content keeps its version and the fold passes over a version that it has. Of two who
+    take one version at once, the first in ``versions`` has it, and the other takes the next.
 
     Raises
     ------
     KafkaError
         It was not acknowledged: call it again.
+    Contended
+        Somebody else was first, again and again.
     """
     content = encode(wanted)
-    newest = newest_use(await read_compacted(connection, TOPIC, 0))
-    if newest is not None and _same(newest.content, content):
-        applied = Applied(newest.version, changed=False)
-    else:
-        applied = Applied(1 if newest is None else newest.version + 1, changed=True)
-    publication = Publication(applied.version, content)
     writer = Writer(connection)
     try:
-        if applied.changed:
-            await writer.send([publication.output(NAME)])
-        await writer.send_everywhere("events", [publication.broadcast(NAME)])
+        applied = await _take_version(connection, writer, content)
+        await writer.send_everywhere("events", [Publication(applied.version, content).broadcast(NAME)])
     finally:
         await writer.close()
     return applied
 
 
+async def _take_version(connection: Connection, writer: Writer, content: bytes) -> Applied:
+    uses = await read_uses(connection)
+    newest = newest_use(uses)
+    if newest is not None and _same(newest.content, content):
+        return Applied(newest.version, changed=False)
+    for _ in range(ATTEMPTS):
+        newest = newest_use(uses)
+        version = 1 if newest is None else newest.version + 1
+        await writer.send([Publication(version, content).output(NAME)])
+        uses = await read_uses(connection)
+        first = next((use for use in uses if use.version == version), None)
+        if first is not None and _same(first.content, content):
+            return Applied(version, changed=True)
+    raise Contended(f"{ATTEMPTS} versions were taken by others meanwhile; nothing was applied")
+
+
 def apply(settings: Settings) -> Applied:
-    """Read the configuration of a settings file and put it into use; see :func:`configuration` and :func:`publish`."""
-    return asyncio.run(publish(settings.connection(), configuration(settings)))
+    """Read the configuration of a settings file and put it into use; see :func:`configuration` and :func:`publish`.
+
+    A log that is empty goes by the wall's clock from here on; one that a replay or a simulation feeds keeps its own.
+    """
+    return asyncio.run(_apply(settings, configuration(settings)))
 
 
-def newest_use(versions: Mapping[bytes, bytes]) -> Use | None:
-    """Find the configuration among the records of ``versions``."""
-    value = versions.get(NAME.encode())
-    if value is None:
-        return None
-    control = decode_control(value)
-    assert isinstance(control, Use), f"{TOPIC} holds {type(control).__name__} under {NAME}"
-    return control
+async def _apply(settings: Settings, wanted: Configuration) -> Applied:
+    connection = settings.connection()
+    async with EventLog(connection, settings.partitions) as log:
+        try:
+            await log.ensure_clock("wall")
+        except WrongClock as error:
+            if error.found != "feeder":
+                raise
+    return await publish(connection, wanted)
+
+
+async def read_uses(connection: Connection) -> list[Use]:
+    """Every configuration that ``versions`` still holds, in its order."""
+    controls = [decode_control(value) for value in await read_key(connection, TOPIC, 0, NAME.encode())]
+    return [control for control in controls if isinstance(control, Use)]
+
+
+def newest_use(uses: Sequence[Use]) -> Use | None:
+    """Find the configuration in use: the first of the highest version."""
+    return max(uses, key=lambda use: use.version, default=None)
 
 
 def _same(one: bytes | msgspec.Raw, other: bytes) -> bool:

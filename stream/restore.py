@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from models.batch import Restored
 from models.errors import StateMismatch
@@ -85,6 +88,34 @@ async def read_compacted(
     connection: Connection, topic: str, partition: int, *, silence_s: float = 60
 ) -> dict[bytes, bytes]:
     """Newest value of every key of one partition, without those that were deleted."""
+    found: dict[bytes, bytes] = {}
+    async with aclosing(_records(connection, topic, partition, silence_s)) as batches:
+        async for records in batches:
+            for record in records:
+                if record.key is None:
+                    continue  # nothing of ours: a compacted topic refuses records without a key
+                if record.value is None:
+                    found.pop(record.key, None)
+                else:
+                    found[record.key] = record.value
+    return found
+
+
+async def read_key(
+    connection: Connection, topic: str, partition: int, key: bytes, *, silence_s: float = 60
+) -> list[bytes]:
+    """Every value of one key that compaction has left so far, in the log's order."""
+    found: list[bytes] = []
+    async with aclosing(_records(connection, topic, partition, silence_s)) as batches:
+        async for records in batches:
+            found += [record.value for record in records if record.key == key and record.value is not None]
+    return found
+
+
+async def _records(
+    connection: Connection, topic: str, partition: int, silence_s: float
+) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]], None]:
+    """Read one partition from its beginning to its end."""
     _accept_emptied_control_batches()
     consumer = AIOKafkaConsumer(
         **connection.client_options(),
@@ -96,7 +127,6 @@ async def read_compacted(
         max_partition_fetch_bytes=4 << 20,
     )
     tp = TopicPartition(connection.topic(topic), partition)
-    found: dict[bytes, bytes] = {}
     await consumer.start()
     try:
         consumer.assign([tp])
@@ -112,16 +142,10 @@ async def read_compacted(
                     watermark = consumer.highwater(tp)
                     if moved or (watermark is not None and position >= max(watermark, listed)):
                         break
-            for record in batches.get(tp, ()):
-                if record.key is None:
-                    continue  # nothing of ours: a compacted topic refuses records without a key
-                if record.value is None:
-                    found.pop(record.key, None)
-                else:
-                    found[record.key] = record.value
+            yield batches.get(tp, ())
             position = await consumer.position(tp)
             if watermark is not None and position >= max(watermark, listed):
-                return found
+                return
     finally:
         await consumer.stop()
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from models.engage.configuration import Configuration, decode
-from models.log import Use, decode_control
+from models.batch import Output
+from models.engage.configuration import Configuration, decode, encode
+from models.learning.publication import Publication
+from models.log import Clock, Control, Use, decode_control
 from stream import topics
-from stream.configuration import NAME, Applied, apply, configuration, newest_use, publish, read_templates
+from stream.bursts import Writer
+from stream.configuration import (
+    NAME,
+    Applied,
+    Contended,
+    apply,
+    configuration,
+    newest_use,
+    publish,
+    read_templates,
+    read_uses,
+)
 from stream.connection import Connection
-from stream.restore import read_compacted
+from stream.event_log import ClockName, EventLog
 from stream.settings import Settings, load
 from stream.sources import InvalidSettings
 from tests.brokers import Cluster
+from tests.stream.reading import write
 
 RULES = "rules:\n  - name: win_back\n    when: {churn_risk: {crosses: 0.7}}\n"
 
@@ -76,8 +92,8 @@ def connection(cluster: Cluster) -> Connection:
     return cluster.connection
 
 
-async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
-    """Version and time zone of each `use` record, for each partition of events."""
+async def controls(connection: Connection) -> list[list[Control]]:
+    """Every record of each partition of events."""
     found = []
     for partition in range(4):
         place = TopicPartition(connection.topic("events"), partition)
@@ -90,9 +106,16 @@ async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
                 records += (await reader.getmany(place, timeout_ms=200)).get(place, [])
         finally:
             await reader.stop()
-        controls = [decode_control(record.value) for record in records]
-        found.append([(use.version, decode(use.content).timezone) for use in controls if isinstance(use, Use)])
+        found.append([decode_control(record.value) for record in records])
     return found
+
+
+async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
+    """Version and time zone of each `use` record, for each partition of events."""
+    return [
+        [(use.version, decode(use.content).timezone) for use in partition if isinstance(use, Use)]
+        for partition in await controls(connection)
+    ]
 
 
 async def test_every_partition_hears_of_it_and_versions_keeps_it(connection: Connection) -> None:
@@ -100,7 +123,7 @@ async def test_every_partition_hears_of_it_and_versions_keeps_it(connection: Con
 
     assert applied == Applied(version=1, changed=True)
     assert await uses(connection) == [[(1, "Europe/Berlin")]] * 4
-    kept = newest_use(await read_compacted(connection, "versions", 0))
+    kept = newest_use(await read_uses(connection))
     assert kept is not None
     assert (kept.name, kept.version, decode(kept.content).timezone) == (NAME, 1, "Europe/Berlin")
 
@@ -120,11 +143,92 @@ async def test_the_same_again_keeps_its_version_and_completes_what_was_cut_short
     assert await uses(connection) == [[(1, "Europe/Berlin")] * 2] * 4
 
 
-def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:
+ZONES = ("Europe/Berlin", "Asia/Tokyo", "America/Lima", "Africa/Cairo")
+
+
+async def test_of_many_at_once_each_has_a_version_of_its_own(connection: Connection) -> None:
+    applied = await asyncio.gather(*(publish(connection, Configuration(timezone=zone)) for zone in ZONES))
+
+    assert sorted(each.version for each in applied) == [1, 2, 3, 4]
+    wanted = {each.version: zone for each, zone in zip(applied, ZONES, strict=True)}
+    for partition in await uses(connection):
+        assert len(partition) == len(ZONES)
+        assert dict(partition) == wanted
+
+
+async def said(connection: Connection, *versions: tuple[int, str]) -> None:
+    """What others have written to `versions`, in this order."""
+    made = [Publication(version, encode(Configuration(timezone=zone))).output(NAME) for version, zone in versions]
+    await write(connection, "versions", [(output.key, output.value or b"") for output in made])
+
+
+async def test_who_came_second_with_a_version_never_had_it(connection: Connection) -> None:
+    await said(connection, (1, "Europe/Berlin"), (1, "Asia/Tokyo"))
+
+    assert await publish(connection, Configuration(timezone="Europe/Berlin")) == Applied(version=1, changed=False)
+    assert await publish(connection, Configuration(timezone="Asia/Tokyo")) == Applied(version=2, changed=True)
+
+
+async def test_a_version_that_comes_late_is_not_the_newest(connection: Connection) -> None:
+    await said(connection, (1, "Europe/Berlin"), (2, "Asia/Tokyo"), (1, "America/Lima"))
+
+    assert await publish(connection, Configuration(timezone="Asia/Tokyo")) == Applied(version=2, changed=False)
+    assert await publish(connection, Configuration(timezone="America/Lima")) == Applied(version=3, changed=True)
+
+
+async def test_it_gives_up_where_others_are_always_first(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(writer: Writer, outputs: Iterable[Output]) -> None:
+        (output,) = outputs
+        use = decode_control(output.value or b"")
+        assert isinstance(use, Use)
+        await said(connection, (use.version, "Asia/Tokyo"))
+        await send(writer, [output])
+
+    send = Writer.send
+    monkeypatch.setattr(Writer, "send", late)
+    monkeypatch.setattr("stream.configuration.ATTEMPTS", 3)
+
+    with pytest.raises(Contended, match="nothing was applied"):
+        await publish(connection, Configuration(timezone="Europe/Berlin"))
+    assert await uses(connection) == [[]] * 4
+
+
+def installed(tmp_path: Path, embedded: Cluster) -> Settings:
     written(tmp_path, RULES, win_back__subject="s", win_back__text="t")
     reached = embedded.connection
     flags = {"kafka.servers": reached.servers, "kafka.embedded": True, "kafka.prefix": reached.prefix}
     settings = load(tmp_path / "perennial.yaml", flags, {})
     topics.create(settings.connection(), settings.partitions)
+    return settings
 
-    assert apply(settings) == Applied(version=1, changed=True)
+
+def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Cluster) -> None:
+    settings = installed(tmp_path, embedded)
+
+    apply(settings)
+
+    for partition in asyncio.run(controls(settings.connection())):
+        assert [type(control) for control in partition] == [Clock, Use]
+        assert partition[0] == Clock(clock="wall")
+
+
+@pytest.mark.parametrize("clock", ["feeder", "wall"])
+def test_a_log_keeps_the_clock_that_it_has(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
+    settings = installed(tmp_path, embedded)
+
+    async def name() -> None:
+        async with EventLog(settings.connection(), settings.partitions) as log:
+            await log.ensure_clock(clock)
+
+    asyncio.run(name())
+    apply(settings)
+
+    for partition in asyncio.run(controls(settings.connection())):
+        assert [type(control) for control in partition] == [Clock, Use]
+        assert partition[0] == Clock(clock=clock)
+
+
+def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:
+    assert apply(installed(tmp_path, embedded)) == Applied(version=1, changed=True)
