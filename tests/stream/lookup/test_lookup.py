@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -138,6 +139,21 @@ async def test_of_many_workers_that_are_away_the_message_names_the_first_and_the
         LookupFailed, match=r"answers at http://127\.0\.0\.1:1 to http://127\.0\.0\.1:9 \(9 addresses\);"
     ):
         await ask([f"http://127.0.0.1:{port}" for port in range(1, 10)], "/v1/users/u1")
+
+
+async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[Worker], list[str]]) -> None:
+    """Ports above the worker's may be anybody's; one that nobody listens on can even answer with the question."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as other:
+        address = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        with pytest.raises(LookupFailed, match="no worker answers"):
+            await ask([address], "/ready")
+        assert (await ask_json([address, workers[1][0]], "/ready"))["ready"]
 
 
 async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list[str]]) -> None:
