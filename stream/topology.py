@@ -33,6 +33,9 @@ ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
 LEARN_EVERY_S = 0.5
 """A learner commits its whole state so often, with all that arrived meanwhile."""
 
+DELIVER_EVERY_S = 0.05
+"""A delivery that is behind takes what arrived meanwhile together: each batch costs two commits."""
+
 _BESIDE_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
 """Keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
 
@@ -88,6 +91,7 @@ def deliver_edges(senders: Mapping[Channel, Sender], now: Callable[[], int]) -> 
             (f"messages.{channel}",),
             _with_state(partial(deliver_messages, send=sender.send, now=now)),
             state=f"deliveries.{channel}",
+            pace_s=DELIVER_EVERY_S,
         )
         for channel, sender in senders.items()
     )
