@@ -47,7 +47,8 @@ def _binary() -> str:
         ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on now; somebody may a moment later."""
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
@@ -115,7 +116,7 @@ class EmbeddedBroker:
             )
         attempts = 1 if self._wanted is not None else 5  # somebody may take a free port before Tansu does
         for attempt in range(1, attempts + 1):
-            self.port = self._wanted or _free_port()
+            self.port = self._wanted or free_port()
             try:
                 self._start(binary)
             except _PortLost as lost:
