@@ -24,6 +24,25 @@ def is_running(pid: int) -> bool:
     return state not in "ZX"
 
 
+def roles_below(worker: int) -> dict[str, int]:
+    """Process id of each role that runs below ``perennial worker``, by name."""
+    found = {}
+    # a child is listed with the thread that forked it
+    for children in Path(f"/proc/{worker}/task").glob("*/children"):
+        try:
+            pids = children.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # the thread has ended
+        for pid in map(int, pids):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"--role" in words and is_running(pid):
+                found[words[words.index(b"--role") + 1].decode()] = pid
+    return found
+
+
 def await_gone(pid: int, within: float = 10.0) -> None:
     """Return when the process has ended; fail after ``within`` seconds."""
     await_true(lambda: not is_running(pid), within)

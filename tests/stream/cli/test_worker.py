@@ -13,22 +13,7 @@ import pytest
 from stream import topics
 from stream.supervisor import perennial
 from tests.brokers import Cluster
-from tests.stream.processes import await_gone, await_true, is_running
-
-
-def roles(pid: int) -> dict[str, int]:
-    """Process id of each role below a worker."""
-    found = {}
-    # a child is listed with the thread that forked it
-    tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    for child in " ".join(tasks).split():
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        except FileNotFoundError:
-            continue
-        if b"--role" in words and is_running(int(child)):
-            found[words[words.index(b"--role") + 1].decode()] = int(child)
-    return found
+from tests.stream.processes import await_gone, await_true, roles_below
 
 
 @pytest.fixture
@@ -48,25 +33,25 @@ def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
         ) as process,
     ):
         try:
-            await_true(lambda: len(roles(process.pid)) == 3, within=30)
+            await_true(lambda: len(roles_below(process.pid)) == 3, within=30)
             yield process
         finally:
             process.kill()
 
 
 def test_a_role_that_is_killed_is_started_again(worker: subprocess.Popen[bytes]) -> None:
-    before = roles(worker.pid)
+    before = roles_below(worker.pid)
 
     os.kill(before["deliver"], signal.SIGKILL)
 
-    await_true(lambda: roles(worker.pid).get("deliver", before["deliver"]) != before["deliver"], within=30)
-    after = roles(worker.pid)
+    await_true(lambda: roles_below(worker.pid).get("deliver", before["deliver"]) != before["deliver"], within=30)
+    after = roles_below(worker.pid)
     assert (after["fold"], after["learn"]) == (before["fold"], before["learn"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_no_role_outlives_its_worker(worker: subprocess.Popen[bytes], number: int) -> None:
-    before = roles(worker.pid)
+    before = roles_below(worker.pid)
 
     worker.send_signal(number)
 
