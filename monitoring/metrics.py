@@ -168,6 +168,12 @@ DECLARED: tuple[Declared, ...] = (
     Declared("recommendations", "counter", "Recommendations answered, by what they came from.", ("source",)),
     Declared("recommend_seconds", "histogram", "Recommending to one user, seconds."),
     Declared("artifacts_refused", "counter", "Published recommenders that were damaged, missing or unreadable."),
+    Declared(
+        "model_watch_failures",
+        "counter",
+        "Times that following recommenders and catalogue failed and began anew, by error class.",
+        ("error",),
+    ),
     # The house.
     Declared("build_info", "gauge", "Always 1; says what runs.", ("version", "python")),
 )

@@ -26,6 +26,8 @@ VERSIONS: Final = "versions"
 ITEMS: Final = "items"
 RETRY_S: Final = 5.0
 """A version whose file could not be read, or a broker that failed, is tried again after so many seconds."""
+LONGEST_S: Final = 60.0
+"""What fails again and again is tried again after up to so many."""
 
 
 class ModelWatch:
@@ -122,12 +124,24 @@ class ModelWatch:
             await self._changed.wait_for(lambda: condition(self))
 
     async def _follow(self) -> None:
+        wait = RETRY_S
         while True:
+            began = time.monotonic()
             try:
                 await self._consume()
-            except (KafkaError, OSError) as error:
-                log.warning("recommender: following %s and %s failed, trying again: %r", VERSIONS, ITEMS, error)
-                await asyncio.sleep(RETRY_S)
+            except Exception as error:  # whatever it is: recommendations must not grow old in silence
+                metrics.increment("model_watch_failures", type(error).__name__)
+                if time.monotonic() - began > LONGEST_S:
+                    wait = RETRY_S
+                # a broker that is away needs no traceback
+                expected = isinstance(error, KafkaError | OSError)
+                log.warning(
+                    "recommender: following %s and %s failed, trying again in %g s: %r",
+                    *(VERSIONS, ITEMS, wait, error),
+                    exc_info=None if expected else error,
+                )
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_S)
 
     async def _consume(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -144,25 +158,31 @@ class ModelWatch:
             await consumer.seek_to_beginning(versions, items)
             while True:
                 batches = await consumer.getmany(timeout_ms=int(RETRY_S * 1000))
-                await self._apply_items(batches.get(items, ()))
+                await self._apply_items(batches.get(items, []))
                 newest = self._newest(batches.get(versions, ()))
                 await self._take(newest or self.refused)
         finally:
             await consumer.stop()
 
-    async def _apply_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
-        before = self.catalogue.revision
+    async def _apply_items(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        if not records:
+            return
+        # In a thread, and beside what answers meanwhile: this loop also folds, and a catalogue may be large.
+        catalogue, recommender = await asyncio.to_thread(self._with_items, records)
+        if catalogue.revision == self.catalogue.revision:
+            return
+        async with self._changed:
+            self.catalogue, self._recommender = catalogue, recommender
+            self._changed.notify_all()
+
+    def _with_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> tuple[Catalogue, Recommender | None]:
+        catalogue = self.catalogue.copy()
         for record in records:
             try:
-                self.catalogue.apply(record.key or b"", record.value)
+                catalogue.apply(record.key or b"", record.value)
             except (msgspec.DecodeError, PerennialError, UnicodeDecodeError) as error:
                 log.warning("catalogue: record %s of %s is passed over: %s", record.offset, ITEMS, error)
-        if self.catalogue.revision == before:
-            return
-        if self._recommender is not None:
-            self._recommender.prepare(self.catalogue)
-        async with self._changed:
-            self._changed.notify_all()
+        return catalogue, None if self._recommender is None else self._recommender.prepared(catalogue)
 
     def _newest(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> Published | None:
         newest: Published | None = None
@@ -199,14 +219,17 @@ class ModelWatch:
     async def _try(self, published: Published) -> Recommender | None:
         try:
             return await asyncio.to_thread(self._load, published)
-        except PerennialError as error:
+        except Exception as error:  # one version that cannot be loaded must not hold up what comes next
             if self.refused != published:
-                log.warning("recommender: version %s is refused, %s stays: %s", published.version, self.version, error)
+                log.warning(
+                    "recommender: version %s is refused, %s stays: %r",
+                    *(published.version, self.version, error),
+                    exc_info=None if isinstance(error, PerennialError) else error,
+                )
                 metrics.increment("artifacts_refused")
             return None
 
     async def _swap(self, published: Published, recommender: Recommender, *, refused: Published | None) -> None:
-        recommender.prepare(self.catalogue)
         async with self._changed:
             self._recommender, self.published, self.refused = recommender, published, refused
             self._changed.notify_all()
@@ -214,4 +237,4 @@ class ModelWatch:
         log.info("recommender: version %s is in use, %s items", published.version, len(recommender.model.items))
 
     def _load(self, published: Published) -> Recommender:
-        return Recommender(self._folder.read(published), published.version)
+        return Recommender(self._folder.read(published), published.version).prepared(self.catalogue)

@@ -76,6 +76,12 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._items)
 
+    def copy(self) -> Catalogue:
+        """Another one with the same items, to be changed beside this one."""
+        other = Catalogue()
+        other._items, other._imported, other.revision = self._items.copy(), self._imported, self.revision
+        return other
+
     def get(self, item_id: str) -> Item | None:
         """Look an item up by its id."""
         return self._items.get(item_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from typing import Protocol
 
 import msgspec
@@ -163,9 +164,17 @@ class Recommender:
             for row, touch in zip(best, pushes.argmax(axis=0), strict=True)
         ]
 
-    def prepare(self, catalogue: Catalogue) -> None:
-        """Work out what of a changed catalogue is for sale now, and not within the next answer."""
-        self._allowed(catalogue)
+    def prepared(self, catalogue: Catalogue) -> Recommender:
+        """Work out what of another catalogue is for sale now, and not within the next answer.
+
+        Returns
+        -------
+        Recommender
+            The same model for that catalogue; this one still answers for its own as fast as before.
+        """
+        other = copy(self)
+        other._allowed(catalogue)
+        return other
 
     def _history(self, recent: Sequence[Touch], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         weights: dict[int, float] = {}

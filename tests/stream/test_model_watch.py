@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from models.customer.state import Touch
-from models.recommend.catalogue import Item, encode_item
-from models.recommend.model import Hyperparameters, model_of
+from models.recommend.catalogue import Catalogue, Item, encode_item
+from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.retraining_report import Run
+from monitoring.metrics import REGISTRY
 from stream.artifacts import ArtifactFolder, Published, encode_published
 from stream.model_watch import ModelWatch
 from tests.brokers import Cluster
@@ -51,6 +53,10 @@ def written(folder: ArtifactFolder, version: int) -> Published:
 
 async def publish(topics: Cluster, *published: Published) -> None:
     await write(topics.connection, "versions", [encode_published(each) for each in published])
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
 
 
 def shown(watch: ModelWatch) -> list[str]:
@@ -133,3 +139,78 @@ async def test_what_is_sold_out_disappears_and_titles_are_shown(
     answer = watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)
 
     assert [(each["item"], each["title"], each["price"]) for each in answer["items"]] == [("pot", "Pot", 5)]
+
+
+async def test_whatever_goes_wrong_it_is_counted_and_followed_again(
+    topics: Cluster,
+    folder: ArtifactFolder,
+    watch: ModelWatch,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    apply, failures = Catalogue.apply, iter([RuntimeError("a bug of ours")])
+
+    def failing(catalogue: Catalogue, key: bytes, value: bytes | None) -> None:
+        for failure in failures:
+            raise failure
+        apply(catalogue, key, value)
+
+    monkeypatch.setattr("stream.model_watch.RETRY_S", 0.1)
+    monkeypatch.setattr(Catalogue, "apply", failing)
+    before = counted("model_watch_failures", error="RuntimeError")
+    await write(topics.connection, "items", [(b"pot", encode_item(Item(id="pot")))])
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1 and len(it.catalogue) == 1), 20)
+
+    assert shown(watch) == ["pot"]
+    assert counted("model_watch_failures", error="RuntimeError") == before + 1
+    assert "in failing" in caplog.text  # the traceback
+
+
+async def test_a_version_that_cannot_be_loaded_holds_up_nothing(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ArtifactFolder.read
+
+    def failing(it: ArtifactFolder, published: Published) -> FactorModel:
+        if published.version == 2:
+            raise RuntimeError("a bug of ours")
+        return read(it, published)
+
+    monkeypatch.setattr(ArtifactFolder, "read", failing)
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+    await publish(topics, written(folder, 2))
+    await asyncio.wait_for(watch.until(lambda it: it.refused is not None), 20)
+    await write(topics.connection, "items", [(b"pot", encode_item(Item(id="pot")))])
+    await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == 1), 20)
+
+    assert (watch.version, shown(watch)) == (1, ["pot"])
+
+
+async def test_while_a_new_catalogue_is_worked_out_the_one_before_answers(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sells, looking, go_on = Catalogue.sells, threading.Event(), threading.Event()
+    here = threading.current_thread()
+    on_the_loop: list[str] = []
+
+    def slow(catalogue: Catalogue, item_id: str) -> bool:
+        if threading.current_thread() is here:
+            on_the_loop.append(item_id)
+        elif catalogue.imported:
+            looking.set()
+            go_on.wait(20)
+        return sells(catalogue, item_id)
+
+    monkeypatch.setattr(Catalogue, "sells", slow)
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+    await write(topics.connection, "items", [(b"pan", encode_item(Item(id="pan")))])
+    assert await asyncio.to_thread(looking.wait, 20)
+    meanwhile = shown(watch)
+    go_on.set()
+    await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == 1), 20)
+
+    assert (meanwhile, shown(watch)) == (["pot", "pan"], ["pan"])
+    assert on_the_loop == []
