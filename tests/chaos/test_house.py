@@ -8,7 +8,6 @@ is its own).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
@@ -40,6 +39,7 @@ from stream.settings import load
 from stream.supervisor import Program, Supervisor, perennial
 from tests.brokers import ApacheKafka, running_kafka
 from tests.chaos.reference import Reference, committed
+from tests.stream.processes import roles_below
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -132,7 +132,7 @@ class House:
     def _pids(self) -> list[int | None]:
         """Process ids of the worker's own fold and of the one beside it."""
         (worker,), (beside,) = self.installation.supervisor.statuses(), self.beside.statuses()
-        return [None if worker.pid is None else _fold_below(worker.pid), beside.pid]
+        return [None if worker.pid is None else roles_below(worker.pid).get("fold"), beside.pid]
 
     def ends(self) -> str:
         """How folds ended, in words."""
@@ -213,10 +213,10 @@ class Shoppers:
             who = [self._event(user, "identify", traits=traits), self._event(user, "consent", granted=user[-1] != "3")]
             await self._append(log, who)
         while not self.stopping:
-            events = [self._happening(self.rng.choice(everybody)) for _ in range(self.rng.randrange(1, 40))]
+            events = [self._happening(self.rng.choice(everybody)) for _ in range(self.rng.randrange(1, 20))]
             # whoever got no answer in time sends once more
             await self._append(log, events + self.rng.sample(events, len(events) // 10))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.01)  # so dense that some lane commits at any moment
 
     async def _append(self, log: EventLog, events: list[Event]) -> None:
         while True:
@@ -256,15 +256,6 @@ async def settled(house: House, reference: Reference) -> None:
             await asyncio.sleep(0.2)  # a log at rest sends no word
 
 
-def _fold_below(worker: int) -> int | None:
-    for children in Path(f"/proc/{worker}/task").glob("*/children"):
-        for child in children.read_text().split():
-            with contextlib.suppress(FileNotFoundError):
-                if b"fold" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
-                    return int(child)
-    return None
-
-
 async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_a_quiet_fold(house: House) -> None:
     settings, rng = house.installation.settings, random.Random(SEED)
     connection, shoppers = settings.connection(), Shoppers(random.Random(SEED + 1))
@@ -272,11 +263,13 @@ async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_a_quiet_f
 
     async with EventLog(connection, PARTITIONS) as log, asyncio.TaskGroup() as tasks:
         tasks.create_task(shoppers.send(log))
-        await asyncio.sleep(rng.uniform(3, 5))
+        await asyncio.sleep(rng.uniform(2, 4))
+        # The second one dies as soon as it has taken over, in the middle of catching up.
         await house.kill_fold()
-        await asyncio.sleep(rng.uniform(1, 3))
+        await asyncio.sleep(1)
+        await house.kill_fold()
+        await asyncio.sleep(1)
         await house.stall_fold(SESSION_S + rng.uniform(2, 3))
-        await asyncio.sleep(rng.uniform(1, 3))
         await house.kill_broker(rng.uniform(0.2, 1))
         await asyncio.sleep(rng.uniform(3, 5))
         shoppers.stopping = True
