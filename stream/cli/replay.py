@@ -37,7 +37,8 @@ def replay(
 ) -> None:
     """Feed recorded events and their clock into an empty log, never more than a day ahead of the slowest fold.
 
-    Nothing of a replay reaches a real provider. A log with live events is refused.
+    Nothing of a replay reaches a real provider. A log with live events is refused, and
+    one that was fed before.
     """
     from stream.feed.recording import survey
     from stream.settings import load

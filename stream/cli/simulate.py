@@ -31,7 +31,8 @@ def simulate(
     """Let a simulated shop run into an empty log, never more than a day ahead of the slowest fold.
 
     Its people browse, buy, complain, give and withdraw consent, leave for good, and react to the messages they get.
-    Nothing of a simulation reaches a real provider. A log with live events is refused.
+    Nothing of a simulation reaches a real provider. A log with live events is refused, and
+    one that was fed before.
     """
     from datetime import UTC
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError
 from models.errors import PerennialError
 from models.log import TICK_KEY, is_control
 from stream.connection import Connection
-from stream.event_log import EVENTS
+from stream.event_log import EVENTS, LogUnavailable
 
 FOLD_GROUP = "fold"
 _POLL_S = 0.02
@@ -98,34 +99,45 @@ async def await_folded(progress: Progress, wanted: dict[int, int], *, silence_s:
         await asyncio.sleep(_POLL_S)  # the group's offsets can only be polled
 
 
-async def require_unfed(connection: Connection, partitions: int) -> None:
+async def require_unfed(connection: Connection, partitions: int, *, within_s: float = 30.0) -> None:
     """Return where a log holds nothing yet but its clock and what is in use.
 
-    A second simulation in the same log would find ``now`` at the end of the first.
+    A second simulation in the same log would find ``now`` at the end of the first, and a replay that died and begins
+    anew would count all but its last two days twice: ids are remembered no longer.
 
     Raises
     ------
     AlreadyFed
         It has a tick or an event.
+    LogUnavailable
+        Kafka did not answer in time.
     """
     places = [TopicPartition(connection.topic(EVENTS), partition) for partition in range(partitions)]
     reader = AIOKafkaConsumer(**connection.client_options(), enable_auto_commit=False, auto_offset_reset="earliest")
-    await reader.start()
     try:
-        reader.assign(places)
-        waiting = set(places)
-        while waiting:
-            batches = await reader.getmany(*waiting, timeout_ms=200, max_records=_LOOKED_AT)
-            for place, records in batches.items():
-                for record in records:
-                    if record.key == TICK_KEY or not is_control(record.key):
-                        raise AlreadyFed(
-                            f"{place.topic} was fed before: use another kafka.prefix, or start with an empty log"
-                        )
-            for place in list(waiting):
-                # From the fetch: the embedded broker's own answer for the end is too low.
-                end = reader.highwater(place)
-                if end is not None and await reader.position(place) >= end:
-                    waiting.discard(place)
+        async with asyncio.timeout(within_s):
+            await reader.start()
+            reader.assign(places)
+            await _see_no_past(reader, places)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka at {connection.servers} did not show the log ({error!r}); try again") from error
     finally:
         await reader.stop()
+
+
+async def _see_no_past(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> None:
+    waiting = set(places)
+    while waiting:
+        batches = await reader.getmany(*waiting, timeout_ms=200, max_records=_LOOKED_AT)
+        for place, records in batches.items():
+            for record in records:
+                if record.key == TICK_KEY or not is_control(record.key):
+                    raise AlreadyFed(
+                        f"{place.topic} was fed before (offset {record.offset} of its partition {place.partition}), "
+                        "and what is fed again would count twice: use another kafka.prefix, or start with an empty log"
+                    )
+        for place in list(waiting):
+            # From the fetch: the embedded broker's own answer for the end is too low.
+            end = reader.highwater(place)
+            if end is not None and await reader.position(place) >= end:
+                waiting.discard(place)
