@@ -23,6 +23,11 @@ BATCH_BYTES = 1_000_000
 RECORD_BYTES = BATCH_BYTES - 1_000
 """Of one record's key and value together; the rest is for headers of the record and of its batch."""
 
+ANSWER_WITHIN_S = 60.0
+"""aiokafka repeats what a broker does not answer, for ever; then whoever wrote begins anew, with a new connection."""
+LEFT_WITHIN_S = 1.0
+"""How long a write that has failed waits for the answers to what it had sent before."""
+
 Pairs = list[tuple[bytes, bytes | None]]
 
 
@@ -95,7 +100,7 @@ async def send(producer: AIOKafkaProducer, places: Mapping[Place, Sequence[tuple
     """Write, and return when the broker has taken every record; raises the first refusal after all were answered.
 
     aiokafka commits a transaction although the broker refused one of its batches, so nobody may commit before this
-    has returned.
+    has returned. Where not all could be handed to the producer, what was is given a second more and then left alone.
     """
     answers: list[asyncio.Future[Any]] = []
     try:
@@ -103,11 +108,21 @@ async def send(producer: AIOKafkaProducer, places: Mapping[Place, Sequence[tuple
             for batch in _packed(producer, pairs):
                 answer = await producer.send_batch(batch, target.topic, partition=target.partition)
                 answers.append(answer)  # one by one, so that those before a failure are awaited, too
-    finally:
-        results = await asyncio.gather(*answers, return_exceptions=True)
+    except BaseException:
+        await _leave(answers)
+        raise
+    results = await asyncio.gather(*answers, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+async def _leave(answers: Sequence[asyncio.Future[Any]]) -> None:
+    # Who is cancelled here is cancelled once: an answer that never comes would hold it for ever.
+    for answer in answers:
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else asks for it
+    if answers:
+        await asyncio.wait(answers, timeout=LEFT_WITHIN_S)
 
 
 def _packed(producer: AIOKafkaProducer, pairs: Iterable[tuple[bytes, bytes | None]]) -> Iterator[Any]:
@@ -127,7 +142,8 @@ class Writer:
     """The process's one idempotent producer, for everything that is written outside of transactions.
 
     A failed write may have been taken by the broker or not: after one the producer is replaced, and whoever wrote
-    writes again; readers drop repeats.
+    writes again; readers drop repeats. A write that is not acknowledged within :data:`ANSWER_WITHIN_S` has failed, with
+    ``TimeoutError``.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -174,7 +190,8 @@ class Writer:
                     request_timeout_ms=10_000,
                 )
                 try:
-                    await producer.start()
+                    async with asyncio.timeout(ANSWER_WITHIN_S):
+                        await producer.start()
                 except BaseException:
                     await stop_producer(producer, 1)
                     raise
@@ -183,7 +200,8 @@ class Writer:
 
     async def _send(self, producer: AIOKafkaProducer, places: Mapping[Place, Pairs]) -> None:
         try:
-            await send(producer, places)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await send(producer, places)
         except Exception:
             if self._producer is producer:
                 self._producer = None

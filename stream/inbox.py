@@ -1,17 +1,77 @@
-"""What waits in front of a lane: a queue bounded in records that refuses what a seek made void."""
+"""What waits in front of a lane: a queue bounded in records and bytes that refuses what a seek made void."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
+from models.errors import PerennialError
 from stream.transport import Delivery
 
 DELIVERIES = 64
-"""Most fetches that wait in one inbox; each is a mebibyte at most, or one record, so large records are bounded, too."""
+"""Most fetches that wait in one inbox, however small."""
+WAITING_BYTES = 16 << 20
+"""It is full when so much waits; a fetch is a mebibyte at most, or one record, and ``events.in`` takes large ones."""
+
+
+class LogEndsBefore(PerennialError):
+    """The record that is to be read next lies behind the end of its log: this is not the log that was read before.
+
+    Reading on would pass everything up to that position in silence, so a lane refuses, until a person has decided.
+
+    Parameters
+    ----------
+    topic, partition
+        The log.
+    position
+        Offset of the record to read next, as it was committed.
+    end
+        Offset behind the last record; ``None`` where it is only known that the position lies behind it.
+    """
+
+    def __init__(self, topic: str, partition: int, position: int, end: int | None) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+        self.end = end
+        where = "before that" if end is None else f"at {end}"
+        super().__init__(
+            f"{topic}[{partition}]: {position} is to be read next, and the log ends {where}; bring that log back, or "
+            f"delete what was kept of it (its state topic, or its group's offsets) and begin anew"
+        )
+
+
+class RecordsGone(PerennialError):
+    """The broker has deleted records before they were read.
+
+    Parameters
+    ----------
+    topic, partition
+        The log.
+    position
+        Offset of the record to read next, as it was committed.
+    start
+        Offset of the first record that is still there.
+    """
+
+    def __init__(self, topic: str, partition: int, position: int, start: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+        self.start = start
+        super().__init__(
+            f"{topic}[{partition}]: {position} is to be read next, and the log begins at {start}; what lies "
+            f"between was deleted by the topic's retention before anybody read it, and is lost"
+        )
+
+
+class _Waiting(NamedTuple):
+    records: Sequence[ConsumerRecord]
+    size: int
 
 
 class Inbox:
@@ -21,26 +81,30 @@ class Inbox:
     ----------
     limit
         It is full when this many records wait. One more fetch may already be on its way.
+    most_bytes
+        It is full when this many bytes wait, too.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most_bytes: int = WAITING_BYTES) -> None:
         self._limit = limit
-        self._queue: deque[Sequence[ConsumerRecord]] = deque()
+        self._most_bytes = most_bytes
+        self._queue: deque[_Waiting] = deque()
         self._epoch = -1
         self._sequence = 0
         self._position = 0
+        self._bytes = 0
         self.waiting = 0
         self.changed = asyncio.Event()
 
     @property
     def full(self) -> bool:
-        """Whether no more should come."""
-        return self.waiting >= self._limit or len(self._queue) >= DELIVERIES
+        """Whether no more should come; never while nothing waits, however large a record is."""
+        return self.waiting >= self._limit or self._bytes >= self._most_bytes or len(self._queue) >= DELIVERIES
 
     def reset(self, epoch: int, position: int) -> None:
         """Forget all that waits; from now on only ``epoch`` counts, beginning at ``position``."""
         self._queue.clear()
-        self.waiting = 0
+        self.waiting = self._bytes = 0
         self._epoch = epoch
         self._sequence = 0
         self._position = position
@@ -53,6 +117,12 @@ class Inbox:
         """Take a delivery; returns whether all is well, ``False`` where one before it was lost on its way.
 
         Faust empties its queues at a rebalance, so the way from the consumer to here is not trusted.
+
+        Raises
+        ------
+        LogEndsBefore
+            When it begins before the position: aiokafka goes to the beginning of a log that ends before what is sought,
+            and nowhere else.
         """
         if delivery.epoch != self._epoch:
             return True
@@ -60,23 +130,34 @@ class Inbox:
             return False
         self._sequence += 1
         records = delivery.records
-        if records[0].offset < self._position:  # aiokafka never does this after a seek; a repeat would be silent
-            records = [record for record in records if record.offset >= self._position]
-        if records:
-            self._queue.append(records)
-            self.waiting += len(records)
-            self.changed.set()
+        first = records[0]
+        if first.offset < self._position:
+            raise LogEndsBefore(first.topic, first.partition, self._position, None)
+        self._position = records[-1].offset + 1
+        size = _size(records)
+        self._queue.append(_Waiting(records, size))
+        self.waiting += len(records)
+        self._bytes += size
+        self.changed.set()
         return True
 
     def take(self, most: int) -> list[ConsumerRecord]:
         """Take all that waits, at most ``most`` records."""
         taken: list[ConsumerRecord] = []
         while self._queue and len(taken) < most:
-            head = self._queue.popleft()
+            records, size = self._queue.popleft()
             room = most - len(taken)
-            if len(head) > room:
-                self._queue.appendleft(head[room:])
-                head = head[:room]
-            taken.extend(head)
+            if len(records) > room:
+                left = records[room:]
+                left_size = _size(left)
+                self._queue.appendleft(_Waiting(left, left_size))
+                records, size = records[:room], size - left_size
+            taken.extend(records)
+            self._bytes -= size
         self.waiting -= len(taken)
         return taken
+
+
+def _size(records: Iterable[ConsumerRecord]) -> int:
+    # a key or value that is missing counts as -1 there
+    return sum(record.serialized_key_size + record.serialized_value_size for record in records)

@@ -21,7 +21,7 @@ from models.batch import Batch, Outputs, Restored
 from models.log import Tick, encode_control
 from stream.bursts import Writer
 from stream.edge import Edge
-from stream.inbox import Inbox
+from stream.inbox import Inbox, LogEndsBefore, RecordsGone
 from stream.transaction import Commit, Committer
 from stream.transport import Delivery, ReadTo
 
@@ -31,6 +31,8 @@ EVENTS = "events"
 IDLE_COMMIT_S = 1.0
 TICK_AGAIN_S = 1.0
 BACKOFF_S = (0.2, 10.0)
+STEADY_S = 90.0
+"""A life of a lane that lasted so long is no failure: longer than any answer of a broker is waited for."""
 
 
 class Source(Protocol):
@@ -38,6 +40,9 @@ class Source(Protocol):
 
     async def seek(self, tp: TP, offset: int) -> int:
         """Deliver from ``offset`` on; returns the epoch of those deliveries."""
+
+    async def bounds(self, tp: TP) -> tuple[int, int | None]:
+        """Offset of the first record that is there, and the one behind the last; ``None`` where the broker is vague."""
 
     def lane_changed(self, lane: Lane) -> None:
         """Hear that :attr:`Lane.ready` may have changed."""
@@ -53,7 +58,7 @@ class Observer(Protocol):
         """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
 
     def failed(self, lane: Lane, error: BaseException) -> None:
-        """Hear that a life of the lane ended."""
+        """Hear that a life of the lane ended, or that records are lost to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,10 @@ class Surroundings:
     clock: Callable[[], float] = time.time
 
 
+class _PausedWhileFencing(Exception):
+    """The partition may be somebody else's by now: nobody may be fenced until the group has said whose it is."""
+
+
 class Lane:
     """See the module.
 
@@ -101,8 +110,9 @@ class Lane:
     ----------
     restored
         The committed state of this life; ``None`` while there is none.
-    failures
-        Lives that ended without a commit since the last one that had one.
+    committed_at
+        When it committed last, or was opened for the first time since then; on the monotonic clock. A lane that fails
+        again and again shows no progress, however often it is opened.
     thought_s
         Seconds from handing the agent its last batch to what it yielded.
     oldest_stamp
@@ -116,7 +126,6 @@ class Lane:
         self.topic = topic
         self.edge = edge
         self.restored: Restored | None = None
-        self.failures = 0
         self.thought_s = 0.0
         self.oldest_stamp: int | None = None
         self.committed_at = self._handed_at = time.monotonic()
@@ -127,6 +136,10 @@ class Lane:
         self._allowed.set()
         self._calm = asyncio.Event()
         self._calm.set()
+        self._failures = 0
+        self._opened_at: float | None = None
+        self._fencing: asyncio.Timeout | None = None
+        self._broken: LogEndsBefore | None = None
         self._effects = False
         self._astray = True
         self._seeking = False
@@ -144,6 +157,15 @@ class Lane:
     def is_open(self) -> bool:
         """Whether it has its state, and commits."""
         return self.restored is not None
+
+    @property
+    def failures(self) -> int:
+        """Lives in a row that ended without a commit and before they had lasted a while."""
+        return 0 if self._is_steady else self._failures
+
+    @property
+    def _is_steady(self) -> bool:
+        return self._opened_at is not None and time.monotonic() - self._opened_at > STEADY_S
 
     @property
     def position(self) -> int | None:
@@ -166,7 +188,13 @@ class Lane:
 
     def put(self, delivery: Delivery) -> None:
         """Take what the transport read."""
-        if not self._inbox.put(delivery):
+        try:
+            complete = self._inbox.put(delivery)
+        except LogEndsBefore as error:
+            self._broken = error
+            self._inbox.changed.set()
+            return
+        if not complete:
             log.warning("%s: a delivery was lost on its way; reading again from %d", self._name, self._pulled)
             self._go_astray()
         elif self._inbox.full:
@@ -175,6 +203,9 @@ class Lane:
     def pause(self) -> None:
         """Begin no commit and take no records until :meth:`resume`: partitions are being assigned anew."""
         self._allowed.clear()
+        fencing, self._fencing = self._fencing, None
+        if fencing is not None:
+            fencing.reschedule(asyncio.get_running_loop().time())
         self._around.source.lane_changed(self)
 
     def resume(self) -> None:
@@ -207,6 +238,8 @@ class Lane:
         while True:
             try:
                 await self._live()
+            except _PausedWhileFencing:
+                log.info("%s: partitions are being assigned anew; it is taken over afterwards", self._name)
             except ProducerFenced:
                 # While partitions move, being fenced may only mean that this one is already somebody else's: then the
                 # coming assignment drops the lane, and the process can stay.
@@ -222,27 +255,32 @@ class Lane:
                 await self._recover(error)
 
     async def _recover(self, error: BaseException) -> None:
-        self.failures += 1
+        self._failures += 1
         self._around.observer.failed(self, error)
-        pause = min(BACKOFF_S[0] * 2 ** min(self.failures - 1, 10), BACKOFF_S[1])
-        expected = isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError)
+        pause = min(BACKOFF_S[0] * 2 ** min(self._failures - 1, 10), BACKOFF_S[1])
+        expected = isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError | LogEndsBefore)
         trace = None if expected else error
         log.warning("%s: begins anew in %.1f s after %r", self._name, pause, error, exc_info=trace)
         await asyncio.sleep(pause)
 
     async def _live(self) -> None:
+        await self._allowed.wait()
         committer = self._committer = self._new_committer()
         try:
             began = time.monotonic()
-            restored = await committer.take_over()
-            self.restored = restored
+            await self._fence(committer)
+            restored = await committer.restore()
+            await self._compare_with_log(restored.position)
+            self.restored, self._broken = restored, None
             self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
             # Which timers are due is not known before the first commit: where nothing arrives, a tick asks.
             self._next_due, self._next_tick, self._next_batch = 0, self._around.clock() + TICK_AGAIN_S, 0.0
             self._astray = True
-            self.committed_at = time.monotonic()
-            log.info("%s: open at %d after %.2f s", self._name, self._pulled, self.committed_at - began)
-            self._around.observer.opened(self, self.committed_at - began)
+            now = self._opened_at = time.monotonic()
+            if self._failures == 0:
+                self.committed_at = now
+            log.info("%s: open at %d after %.2f s", self._name, self._pulled, now - began)
+            self._around.observer.opened(self, now - began)
             async with contextlib.aclosing(self._batches()) as batches:
                 agent = self.edge.agent(restored)(batches)
                 try:
@@ -253,16 +291,46 @@ class Lane:
                         await agent.aclose()
             raise RuntimeError(f"the agent {self.edge.name} ended; an agent reads on for ever")
         finally:
-            self.restored = None
+            if self._is_steady:
+                self._failures = 0
+            self.restored = self._opened_at = None
             self._astray = True
             self._effects = False
             self._calm.set()
             self._around.source.lane_changed(self)
             await committer.stop()
 
+    async def _fence(self, committer: Committer) -> None:
+        # What is restored in a pause does no harm, but whoever is fenced then may be the new owner.
+        self._calm.clear()
+        try:
+            async with asyncio.timeout(None) as fencing:
+                self._fencing = fencing
+                await committer.fence()
+        except TimeoutError as error:
+            if fencing.expired():
+                raise _PausedWhileFencing from error
+            raise
+        finally:
+            self._fencing = None
+            self._calm.set()
+
+    async def _compare_with_log(self, position: int) -> None:
+        if not position:
+            return  # nothing was ever committed: it begins with what is there
+        start, end = await self._around.source.bounds(self.tp)
+        if end is not None and position > end:
+            raise LogEndsBefore(self.tp.topic, self.tp.partition, position, end)
+        if position < start:
+            error = RecordsGone(self.tp.topic, self.tp.partition, position, start)
+            log.error("%s", error)
+            self._around.observer.failed(self, error)
+
     async def _batches(self) -> AsyncGenerator[Batch]:
         while True:
             await self._allowed.wait()
+            if self._broken is not None:
+                raise self._broken
             if self._astray:
                 await self._find_back()
             elif not self._inbox.waiting:
@@ -357,7 +425,7 @@ class Lane:
         restored.position = self._pulled
         if outputs.next_due != self._next_due:
             self._next_due, self._next_tick = outputs.next_due, 0.0
-        self.failures = 0
+        self._failures = 0
         self.committed_at = time.monotonic()
         records, self._records_pulled = self._records_pulled, 0
         self._around.observer.committed(self, records, self.committed_at - began, outputs)

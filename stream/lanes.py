@@ -43,7 +43,7 @@ class LaneReport:
     lag
         Records between the two; ``None`` where either is unknown.
     seconds_since_commit
-        Since the last commit, or since it was opened.
+        Since the last commit, or since it was opened where it has not failed since then.
     failures
         Lives in a row that ended without a commit.
     """
@@ -240,6 +240,13 @@ class Lanes:
         """Deliver from ``offset`` on; returns the epoch of those deliveries."""
         thread = self._consumer_thread()
         return await thread.in_thread(thread.seek_to(tp, offset))
+
+    async def bounds(self, tp: TP) -> tuple[int, int | None]:
+        """Offset of the first record that is there, and the one behind the last; ``None`` where the broker is vague."""
+        if not self._connection.transactions:
+            return 0, None  # the embedded broker tells too low an end, and keeps all for as long as it lives
+        thread = self._consumer_thread()
+        return await thread.in_thread(thread.bounds(tp))
 
     def lane_changed(self, lane: Lane) -> None:
         """Keep :meth:`wanted`, and wake the fetch where there is more to want."""

@@ -16,18 +16,21 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer
 
 from models.batch import Output, Restored
-from stream.bursts import BATCH_BYTES, Pairs, Place, Writer, check_size, place, send, stop_producer
+from stream.bursts import ANSWER_WITHIN_S, BATCH_BYTES, Pairs, Place, Writer, check_size, place, send, stop_producer
 from stream.connection import Connection
 from stream.restore import POSITION_KEY, encode_position, restore
 
 log = logging.getLogger(__name__)
 
-ANSWER_WITHIN_S = 60.0
-"""aiokafka repeats what a broker does not answer, for ever; then the lane begins anew, with a new connection."""
 ABORT_WITHIN_S = 1.0
 STOP_WITHIN_S = 2.0
-TRANSACTION_TIMEOUT_MS = 15_000
-"""After it the broker ends what a dead owner left open, where no successor has fenced it before."""
+TRANSACTION_TIMEOUT_MS = 90_000
+"""After it the broker ends what a dead owner left open, where no successor has fenced it before.
+
+Longer than an answer may take, and the abort behind it: the broker fences whoever it ends a transaction for, and an
+owner that only waited for a slow broker would learn from its next call that it owns nothing any more. Nobody waits for
+it: the successor of a dead owner ends its transaction at once.
+"""
 
 
 @dataclass(slots=True)
@@ -53,10 +56,13 @@ class Commit:
 
 
 class Committer(Protocol):
-    """Takes a partition over and makes commits durable; used once, from :meth:`take_over` to :meth:`stop`."""
+    """Takes a partition over and makes commits durable; used once, from :meth:`fence` to :meth:`stop`."""
 
-    async def take_over(self) -> Restored:
-        """Shut the former owner out, then read what it committed."""
+    async def fence(self) -> None:
+        """Shut the former owner out; only for whoever the group says is the owner now."""
+
+    async def restore(self) -> Restored:
+        """Read what the former owner committed, after :meth:`fence`."""
 
     async def commit(self, commit: Commit) -> None:
         """Return when all of it is durable.
@@ -116,10 +122,13 @@ class TransactionalCommitter:
             retry_backoff_ms=5,
         )
 
-    async def take_over(self) -> Restored:
-        """Start the producer, which fences the former owner and ends its open transaction, and only then read."""
+    async def fence(self) -> None:
+        """Start the producer, which fences the former owner and ends its open transaction."""
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await self._producer.start()
+
+    async def restore(self) -> Restored:
+        """Read the state partition to its end."""
         return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
@@ -160,8 +169,11 @@ class OrderedCommitter:
         self._own = own
         self._writer = writer
 
-    async def take_over(self) -> Restored:
-        """Read what was written; nothing here can shut a stalled former owner out."""
+    async def fence(self) -> None:
+        """Do nothing: nothing here can shut a stalled former owner out."""
+
+    async def restore(self) -> Restored:
+        """Read what was written."""
         return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
@@ -209,7 +221,10 @@ class RelayCommitter:
         self._commit_offset = commit_offset
         self._aligned = aligned
 
-    async def take_over(self) -> Restored:
+    async def fence(self) -> None:
+        """Do nothing: who is no member of the group any more commits no offset."""
+
+    async def restore(self) -> Restored:
         """Read the group's offset."""
         return Restored(partition=self._partition, position=await self._read_offset() or 0)
 

@@ -214,6 +214,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         self._epochs[tp] = self._epochs.get(tp, 0) + 1
         return self._epochs[tp]
 
+    async def bounds(self, tp: TP) -> tuple[int, int]:
+        """Offset of the first record that is there, and the one behind the last that is committed."""
+        consumer, partition = self._ensure_consumer(), TopicPartition(*tp)
+        starts, ends = await asyncio.gather(consumer.beginning_offsets([partition]), consumer.end_offsets([partition]))
+        return starts[partition], ends[partition]
+
     async def committed_offset(self, tp: TP) -> int | None:
         """Return the group's committed offset of a partition."""
         offset: int | None = await self._ensure_consumer().committed(TopicPartition(*tp))

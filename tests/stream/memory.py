@@ -40,9 +40,13 @@ class Partition:
     failures: list[BaseException] = field(default_factory=list)
     stopped: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    fence_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    restore_gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.gate.set()
+        self.fence_gate.set()
+        self.restore_gate.set()
 
 
 class MemoryCommitter:
@@ -52,9 +56,13 @@ class MemoryCommitter:
         self._partition = partition
         self._owner = 0
 
-    async def take_over(self) -> Restored:
+    async def fence(self) -> None:
+        await self._partition.fence_gate.wait()
         self._partition.owners += 1
         self._owner = self._partition.owners
+
+    async def restore(self) -> Restored:
+        await self._partition.restore_gate.wait()
         return Restored(0, self._partition.position, self._partition.memo, dict(self._partition.state))
 
     async def commit(self, commit: Commit) -> None:
@@ -104,6 +112,8 @@ class MemorySource:
         self.fail_seeks: list[Exception] = []
         self.epoch = 0
         self.lose_next = False
+        self.start = 0
+        self.end: int | None = None
         self._sequence = 0
         self._position = 0
         self._changed = asyncio.Event()
@@ -116,6 +126,10 @@ class MemorySource:
         self.epoch += 1
         self._sequence, self._position = 0, offset
         return self.epoch
+
+    async def bounds(self, tp: TP) -> tuple[int, int | None]:
+        await asyncio.sleep(0)
+        return self.start, self.end
 
     def lane_changed(self, lane: Lane) -> None:
         self._changed.set()

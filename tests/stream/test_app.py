@@ -107,7 +107,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
     with running_worker(kafka.connection, log) as worker:
         await_true(lambda: "open at 0" in log.read_text(), 30)
         intruder = TransactionalCommitter(kafka.connection, own)
-        await intruder.take_over()
+        await intruder.fence()
         await write(kafka.connection, "events", _events(10))
         exit_code = worker.wait(10)
         await intruder.stop()

@@ -388,6 +388,149 @@ async def test_a_delivery_from_before_the_last_seek_does_not_count() -> None:
     assert [output.value for output in bench.partition.outputs] == [b"0", b"1"]
 
 
+def always_failing(_: Restored) -> Agent:
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            if batch.records:
+                raise RuntimeError("a bug")
+            yield Outputs()
+
+    return agent
+
+
+async def test_a_lane_that_fails_in_every_life_shows_no_progress_however_often_it_is_opened() -> None:
+    bench = Bench(replace(COUNTING, agent=always_failing), [record(0)])
+    async with bench:
+        await bench.until(lambda: len(bench.observer.errors) == 1)
+        after_the_first = bench.lane.committed_at
+        await bench.until(lambda: len(bench.observer.errors) >= 6)
+        committed_at, failures = bench.lane.committed_at, bench.lane.failures
+
+    assert committed_at == after_the_first
+    assert failures >= 6
+
+
+async def test_a_lane_that_opens_for_the_first_time_counts_from_there() -> None:
+    bench = Bench(COUNTING)
+    bench.partition.fence_gate.clear()
+    async with bench:
+        await asyncio.sleep(0.01)
+        before = bench.lane.committed_at
+        bench.partition.fence_gate.set()
+        await bench.until(lambda: bench.lane.is_open)
+
+        assert bench.lane.committed_at > before
+
+
+async def test_a_life_that_lasted_is_no_failure_although_nothing_was_there_to_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(COUNTING)
+    bench.source.fail_seeks.append(KafkaError("no current assignment"))
+    async with bench:
+        await bench.until(lambda: bench.lane.is_open and len(bench.source.seeks) == 1)
+        young = bench.lane.failures
+        monkeypatch.setattr(lane_module, "STEADY_S", 0.01)
+        await bench.until(lambda: bench.lane.failures == 0)
+
+    assert young == 1
+
+
+async def test_nobody_is_fenced_while_partitions_move() -> None:
+    bench = Bench(COUNTING, [record(0)])
+    bench.partition.failures.append(KafkaError("refused"))
+    async with bench:
+        await bench.until(lambda: bool(bench.observer.errors))  # it waits a moment before its next life
+        bench.lane.pause()
+        await asyncio.sleep(0.05)
+        owners_while_paused = bench.partition.owners
+        bench.lane.resume()
+        await bench.until(lambda: bench.partition.position == 1)
+
+    assert (owners_while_paused, bench.partition.owners) == (1, 2)
+
+
+async def test_fencing_that_is_under_way_when_partitions_begin_to_move_is_given_up_and_is_no_failure() -> None:
+    bench = Bench(COUNTING, [record(0)])
+    bench.partition.fence_gate.clear()
+    async with bench:
+        await asyncio.sleep(0.01)
+        bench.lane.pause()
+        bench.lane.pause()  # Faust pauses when partitions are revoked, and again when it stops
+        await asyncio.wait_for(bench.lane.settle(), 5)
+        bench.partition.fence_gate.set()
+        await asyncio.sleep(0.05)
+        owners_while_paused = bench.partition.owners
+        bench.lane.resume()
+        await bench.until(lambda: bench.partition.position == 1)
+
+    assert (owners_while_paused, bench.partition.owners, bench.partition.stopped) == (0, 1, 2)
+    assert bench.observer.errors == []
+
+
+async def test_what_is_restored_when_partitions_begin_to_move_is_kept() -> None:
+    bench = Bench(COUNTING, [record(0)])
+    bench.partition.restore_gate.clear()
+    async with bench:
+        await bench.until(lambda: bench.partition.owners == 1)
+        bench.lane.pause()
+        bench.partition.restore_gate.set()
+        await bench.until(lambda: bench.lane.is_open)
+        bench.lane.resume()
+        await bench.until(lambda: bench.partition.position == 1)
+
+    assert bench.partition.owners == 1
+
+
+async def test_a_position_beyond_the_end_of_the_log_is_refused_and_told_until_the_log_is_back() -> None:
+    bench = Bench(COUNTING, [record(offset) for offset in range(3)], Partition(position=7))
+    bench.source.end = 3
+    async with bench:
+        await bench.until(lambda: len(bench.observer.errors) >= 5)
+        refused = (bench.lane.is_open, bench.lane.failures >= 5, len(bench.source.seeks))
+        bench.source.end = 8
+        bench.source.append(record(7))
+        await bench.until(lambda: bench.partition.position == 8)
+
+    assert refused == (False, True, 0)
+    assert str(bench.observer.errors[0]).startswith("t.events[0]: 7 is to be read next, and the log ends at 3;")
+
+
+async def test_a_log_that_begins_anew_under_a_lane_ends_its_life_and_nothing_of_it_is_passed() -> None:
+    async with Bench(COUNTING, [record(offset) for offset in range(5)], Partition(position=4)) as bench:
+        await bench.until(lambda: bench.partition.position == 5)
+        bench.source.end = 1
+        bench.lane.put(Delivery([record(0)], bench.source.epoch, 1))
+        await bench.until(lambda: len(bench.observer.errors) >= 2)
+
+    first, second, *_ = map(str, bench.observer.errors)
+    assert first.startswith("t.events[0]: 5 is to be read next, and the log ends before that;")
+    assert second.startswith("t.events[0]: 5 is to be read next, and the log ends at 1;")
+    assert bench.partition.position == 5
+
+
+async def test_records_that_retention_took_are_told_before_it_goes_on_behind_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(COUNTING, [record(offset) for offset in range(9, 12)], Partition(position=4))
+    bench.source.start, bench.source.end = 9, 12
+    async with bench:
+        await bench.until(lambda: bench.partition.position == 12)
+
+    (error,) = bench.observer.errors
+    assert str(error).startswith("t.events[0]: 4 is to be read next, and the log begins at 9;")
+    assert str(error) in caplog.text
+
+
+async def test_a_lane_that_never_committed_begins_with_what_is_there() -> None:
+    bench = Bench(COUNTING, [record(9)])
+    bench.source.start, bench.source.end = 9, 10
+    async with bench:
+        await bench.until(lambda: bench.partition.position == 10)
+
+    assert bench.observer.errors == []
+
+
 class TestTicks:
     @staticmethod
     def edge(due: int | None, *, wall: bool = True) -> Edge:

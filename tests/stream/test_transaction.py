@@ -8,12 +8,21 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 
-from models.batch import Output
+from models.batch import Output, Restored
 from models.errors import OutputTooLarge
-from stream.bursts import RECORD_BYTES, Writer
+from stream.bursts import ANSWER_WITHIN_S, RECORD_BYTES, Writer
 from stream.connection import Connection
 from stream.restore import read_compacted, restore
-from stream.transaction import Commit, Committer, OrderedCommitter, Ownership, RelayCommitter, TransactionalCommitter
+from stream.transaction import (
+    ABORT_WITHIN_S,
+    TRANSACTION_TIMEOUT_MS,
+    Commit,
+    Committer,
+    OrderedCommitter,
+    Ownership,
+    RelayCommitter,
+    TransactionalCommitter,
+)
 from tests.brokers import Cluster, create_topics
 from tests.stream.reading import read_until
 
@@ -39,6 +48,11 @@ async def committing(connection: Connection) -> AsyncIterator[Committer]:
         await writer.close()
 
 
+async def take_over(committer: Committer) -> Restored:
+    await committer.fence()
+    return await committer.restore()
+
+
 @pytest.fixture
 def topics(cluster: Cluster) -> Connection:
     cluster.create(copies=PARTITIONS, profiles=PARTITIONS, signals=4)
@@ -52,11 +66,11 @@ async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
 
 async def test_a_commit_is_what_the_next_owner_restores(topics: Connection) -> None:
     async with committing(topics) as first:
-        await first.take_over()
+        await take_over(first)
         await first.commit(Commit(5, b"memo", [], {b"u1": b"1", b"u2": b"2"}))
         await first.commit(Commit(9, b"memo2", [], {b"u2": None}))
     async with committing(topics) as second:
-        restored = await second.take_over()
+        restored = await take_over(second)
 
     assert (restored.position, restored.memo, restored.records) == (9, b"memo2", {b"u1": b"1"})
 
@@ -66,7 +80,7 @@ async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_wher
 ) -> None:
     keys = [b"u%d" % number for number in range(40)]
     async with committing(topics) as committer:
-        await committer.take_over()
+        await take_over(committer)
         await committer.commit(
             Commit(1, b"", [Output(topic, key, key) for topic in ("copies", "signals") for key in keys])
         )
@@ -83,7 +97,7 @@ async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_wher
 async def test_more_than_fits_into_one_batch_is_written_in_order(topics: Connection) -> None:
     outputs = [Output("copies", b"u1", b"%06d" % number + b"x" * 10_000) for number in range(300)]
     async with committing(topics) as committer:
-        await committer.take_over()
+        await take_over(committer)
         await committer.commit(Commit(1, b"", outputs))
 
     assert await values(topics, "copies", 300) == [output.value for output in outputs]
@@ -91,7 +105,7 @@ async def test_more_than_fits_into_one_batch_is_written_in_order(topics: Connect
 
 async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(topics: Connection) -> None:
     async with committing(topics) as committer:
-        await committer.take_over()
+        await take_over(committer)
         with pytest.raises(OutputTooLarge, match="copies"):
             await committer.commit(
                 Commit(1, b"", [Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (RECORD_BYTES + 1))])
@@ -103,10 +117,18 @@ async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(t
 
 async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection) -> None:
     async with committing(topics) as committer:
-        await committer.take_over()
+        await take_over(committer)
         await committer.commit(Commit(1, b"", [Output("copies", b"a", b"x" * (RECORD_BYTES - 1))]))
 
     assert [len(value) for value in await values(topics, "copies", 1)] == [RECORD_BYTES - 1]
+
+
+async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the_broker() -> None:
+    committer = TransactionalCommitter(Connection("127.0.0.1:9"), Ownership("id", 0, "profiles"))
+    await committer.stop()
+
+    assert TRANSACTION_TIMEOUT_MS / 1_000 >= ANSWER_WITHIN_S + ABORT_WITHIN_S + 10
+    assert committer._producer._txn_manager.transaction_timeout_ms == TRANSACTION_TIMEOUT_MS
 
 
 @pytest.mark.kafka
@@ -122,7 +144,7 @@ class TestOnApacheKafka:
             5, b"", [Output("copies", b"u1", b"1"), Output("signals", b"u1", b"x" * 5_000)], {b"u1": b"changed"}
         )
         async with committing(connection) as committer:
-            await committer.take_over()
+            await take_over(committer)
             with pytest.raises(MessageSizeTooLargeError):
                 await committer.commit(refused)
         uncommitted = await read_until(connection, "copies", bool, within_s=5, isolation="read_uncommitted")
@@ -137,9 +159,9 @@ class TestOnApacheKafka:
         kafka.create(copies=1, profiles=1)
         connection = kafka.connection
         async with committing(connection) as former, committing(connection) as owner:
-            await former.take_over()
+            await take_over(former)
             await former.commit(Commit(1, b"", [Output("copies", b"u1", b"1")]))
-            await owner.take_over()
+            await take_over(owner)
             with pytest.raises(ProducerFenced):
                 await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}))
             await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
@@ -157,8 +179,8 @@ class TestOnApacheKafka:
             connection, Ownership(f"{own.transactional_id}-other", own.partition, own.state_topic, own.aligned)
         )
         try:
-            await former.take_over()
-            await owner.take_over()
+            await take_over(former)
+            await take_over(owner)
             await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
             await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")]))
         finally:
@@ -180,7 +202,7 @@ async def test_a_relay_moves_its_offset_only_behind_acknowledged_outputs(topics:
     writer = Writer(topics)
     relay = RelayCommitter(writer, 0, read, move)
     try:
-        restored = await relay.take_over()
+        restored = await take_over(relay)
         await relay.commit(Commit(4, b"", [Output("signals", b"u1", b"1")]))
     finally:
         await writer.close()
