@@ -18,6 +18,7 @@ from stream.artifacts import ArtifactFolder
 from stream.delivery.channels import open_channel
 from stream.delivery.configured import delivery_settings
 from stream.edge import Edge
+from stream.lanes import LaneReport
 from stream.lookup.server import LookupServer
 from stream.lookup.workers import ports
 from stream.model_watch import ModelWatch
@@ -91,25 +92,12 @@ async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[None]:
     def restored(partition: int) -> Restored | None:
         return app.lanes.restored("events", partition)
 
-    def lanes() -> list[dict[str, Any]]:
-        return [
-            {
-                "topic": lane.topic,
-                "partition": lane.partition,
-                "open": lane.is_open,
-                "position": lane.position,
-                "lag": lane.lag or 0,
-                "idle_s": round(lane.seconds_since_commit, 1),
-            }
-            for lane in app.lanes.snapshot()
-        ]
-
     server = LookupServer(
         restored=restored,
         owns=lambda partition: any(
             lane.topic == "events" and lane.partition == partition for lane in app.lanes.snapshot()
         ),
-        lanes=lanes,
+        lanes=lambda: [as_health(lane) for lane in app.lanes.snapshot()],
         partitions=settings.partitions,
         recommends=watch,
     )
@@ -120,6 +108,19 @@ async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[None]:
     finally:
         await server.stop()
         await watch.stop()
+
+
+def as_health(lane: LaneReport) -> dict[str, Any]:
+    """How a lane stands, as the lookup server tells it; what is unknown stays ``None``."""
+    return {
+        "topic": lane.topic,
+        "partition": lane.partition,
+        "open": lane.is_open,
+        "position": lane.position,
+        "lag": lane.lag,
+        "idle_s": round(lane.seconds_since_commit, 1),
+        "failures": lane.failures,
+    }
 
 
 async def _listen(server: LookupServer, settings: Settings) -> int:

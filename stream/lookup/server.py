@@ -4,7 +4,7 @@
 ``GET /v1/users/USER``               everything about a user (``models/customer/view.py``)
 ``GET /v1/users/USER/state``         the packed state, for tools that work on it (``X-Now``: the partition's clock)
 ``GET /v1/users/USER/recommendations?k=10``  items for a user, newest clicks counted
-``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit
+``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit, failures
 ===================================  ==============================================================================
 
 404: nobody of that name; 421: another worker owns that partition; 503: the partition is being restored.
@@ -28,7 +28,10 @@ from models.partitioner import partition_of
 
 MOST_RECOMMENDATIONS = 100
 STALLED_S = 30.0
-"""A lane that has records waiting and has not committed for so long is not healthy."""
+"""A lane that is not open, or does not know of itself that nothing waits, and has not committed for so long is not
+healthy."""
+MOST_FAILURES = 4
+"""A lane that failed more often than that without a commit in between is not healthy, however often it is opened."""
 
 
 class Recommends(Protocol):
@@ -62,8 +65,8 @@ class LookupServer:
     owns
         Whether a partition was assigned to this worker.
     lanes
-        Each lane's ``topic``, ``partition``, ``open``, ``position``, ``lag`` and ``idle_s``, seconds since its
-        last commit.
+        Each lane's ``topic``, ``partition``, ``open``, ``position``, ``lag`` (``None``: unknown), ``idle_s``, seconds
+        since its last commit, and ``failures`` since then.
     partitions
         Of ``events``.
     recommends
@@ -166,13 +169,21 @@ class LookupServer:
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         lanes = self._lanes()
-        stalled = [lane for lane in lanes if lane["lag"] > 0 and lane["idle_s"] > STALLED_S]
-        return _json({"healthy": not stalled, "lanes": list(lanes)}, status=503 if stalled else 200)
+        healthy = all(_is_healthy(lane) for lane in lanes)
+        return _json({"healthy": healthy, "lanes": list(lanes)}, status=200 if healthy else 503)
 
     async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         lanes = self._lanes()
         ready = bool(lanes) and all(lane["open"] for lane in lanes)
         return _json({"ready": ready, "lanes": list(lanes)}, status=200 if ready else 503)
+
+
+def _is_healthy(lane: Mapping[str, Any]) -> bool:
+    if lane["failures"] > MOST_FAILURES:
+        return False
+    if lane["open"] and lane["lag"] == 0:
+        return True
+    return bool(lane["idle_s"] <= STALLED_S)
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:
