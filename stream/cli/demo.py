@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from stream.cli.output import Json, print_json
+from stream.cli.output import Json, print_error, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ def demo(
     from stream.cli.simulate import START
     from stream.demo.screen import closing, live
     from stream.demo.session import Session, settings_file
+    from stream.demo.summary import unmeasured
     from stream.installation import own_ports, running
     from stream.settings import load
     from stream.stop import stop_requested
@@ -71,10 +72,14 @@ def demo(
             print_json(summary)
         else:
             console.print(closing(summary))
+        for what in unmeasured(summary):
+            print_error(what)
         if keep:
             console.print("running until Ctrl-C")
             with stop_requested(installation.supervisor.over) as stop:
                 stop.wait()
+    if unmeasured(summary):
+        raise typer.Exit(1)
 
 
 def _commands(tally: Tally, file: Path, seed: int, *, keep: bool) -> list[str]:

@@ -93,7 +93,8 @@ def _churn(churn: ChurnFigures) -> str:
         f"AUC {_three(churn.auc)} ({_three(churn.auc_low)} to {_three(churn.auc_high)}); "
         f"recency alone {_three(churn.recency_auc)}, the true probability {_three(churn.oracle_auc)}\n"
         f"ahead of recency by {_three(churn.ahead)} ({_three(churn.ahead_low)} to {_three(churn.ahead_high)}); "
-        f"{churn.rows:,} examples after a warm-up of {churn.warm_up_days} days, {churn.churned:.0%} churned"
+        f"{churn.rows:,} examples after a warm-up of {churn.warm_up_days} days, {churn.churned:.0%} churned; "
+        f"{churn.before_first_version:.0%} of all were taken before any version existed"
     )
 
 

@@ -39,7 +39,9 @@ class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_days
         Examples taken before are not graded.
     ungraded
-        Share of the examples after the warm-up that had no probability yet.
+        Share of the examples after the warm-up that are not graded.
+    before_first_version
+        Share of all examples that were taken before any version existed.
     """
 
     auc: float | None
@@ -54,6 +56,7 @@ class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
     churned: float
     warm_up_days: int
     ungraded: float
+    before_first_version: float
 
 
 class RecommendFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +121,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     commands: list[str] = []
 
 
+def unmeasured(summary: Summary) -> list[str]:
+    """Name what a run should have shown and did not; empty where all is there."""
+    latency = summary.latency_ms
+    found = {
+        "the churn model was never graded": summary.churn.auc is None,
+        "no recommender was graded": summary.recommend.recall_at_10 is None,
+        "nobody is in a segment": not summary.segments,
+        "no message was sent": not summary.messages,
+        "the latency was not measured": latency is None or latency.answered < latency.sent,
+    }
+    return [what for what, missing in found.items() if missing]
+
+
 def churn_figures(examples: list[ChurnExample], truth: Truth) -> ChurnFigures:
     """Grade the probabilities that were issued after the warm-up."""
     begin = truth.start + WARM_UP_DAYS * DAY_MS
@@ -145,6 +161,7 @@ def churn_figures(examples: list[ChurnExample], truth: Truth) -> ChurnFigures:
         churned=float(np.mean(labels)) if graded else 0.0,
         warm_up_days=WARM_UP_DAYS,
         ungraded=1 - len(graded) / len(late) if late else 0.0,
+        before_first_version=sum(example.risk is None for example in examples) / len(examples) if examples else 0.0,
     )
 
 

@@ -29,7 +29,7 @@ from models.recommend.window import InteractionWindow
 from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
 from stream.cli.demo import DAYS, SHOPPERS
-from stream.demo.summary import churn_figures
+from stream.demo.summary import ChurnFigures, churn_figures
 
 START = 1_767_571_200_000
 STEP_MS = 6 * HOUR_MS
@@ -90,8 +90,30 @@ def _with_ticks(events: list[Event]) -> Iterator[tuple[bytes, bytes]]:
         yield event.user.encode(), encode_event(event)
 
 
-def measure(seed: int) -> str:
-    """One line about a seed."""
+class Measured(NamedTuple):
+    """How hard a seed's shop is, and how far the models got.
+
+    Attributes
+    ----------
+    events
+        In all.
+    churn
+        Figures of the probabilities issued.
+    recall, popular
+        Recall@10 of the recommender and of popularity on the same candidates.
+    seconds
+        It took.
+    """
+
+    events: int
+    churn: ChurnFigures
+    recall: float
+    popular: float
+    seconds: float
+
+
+def measure(seed: int) -> Measured:
+    """Run a seed's shop through fold, learner and retrainer."""
     began = time.perf_counter()
     storefront = Storefront(seed=seed, shoppers=SHOPPERS, days=DAYS, start_ms=START)
     house, count = _House(), 0
@@ -103,10 +125,16 @@ def measure(seed: int) -> str:
     _, run = retrain(house.window.columns(), Hyperparameters(dimensions=32), fit_items)
     recall = run.grade.recall_at_10 if run.grade else 0.0
     popular = run.popularity.recall_at_10 if run.popularity else 0.0
+    return Measured(count, churn, recall, popular, time.perf_counter() - began)
+
+
+def line(seed: int, found: Measured) -> str:
+    """One line about a seed."""
+    churn, times = found.churn, found.recall / found.popular if found.popular else 0
     return (
-        f"{seed:>6} {count:>8,} {churn.rows:>7,} {churn.churned:>8.1%} {churn.oracle_auc or 0:>7.3f} "
+        f"{seed:>6} {found.events:>8,} {churn.rows:>7,} {churn.churned:>8.1%} {churn.oracle_auc or 0:>7.3f} "
         f"{churn.recency_auc or 0:>8.3f} {churn.auc or 0:>7.3f} {churn.ahead_low or 0:>+7.3f} "
-        f"{recall:>7.3f} {popular:>8.3f} {recall / popular if popular else 0:>6.1f} {time.perf_counter() - began:>6.1f}"
+        f"{found.recall:>7.3f} {found.popular:>8.3f} {times:>6.1f} {found.seconds:>6.1f}"
     )
 
 
@@ -118,7 +146,7 @@ def main() -> None:
         flush=True,
     )
     for seed in seeds:
-        print(measure(seed), flush=True)
+        print(line(seed, measure(seed)), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def summary(churn: ChurnFigures, recommend: RecommendFigures, latency: Latency |
 
 NO_CHURN = ChurnFigures(
     auc=None, auc_low=None, auc_high=None, recency_auc=None, oracle_auc=None, ahead=None, ahead_low=None,
-    ahead_high=None, rows=0, churned=0.0, warm_up_days=42, ungraded=0.0,
+    ahead_high=None, rows=0, churned=0.0, warm_up_days=42, ungraded=0.0, before_first_version=0.2,
 )  # fmt: skip
 NO_MODEL = RecommendFigures(recall_at_10=None, popularity_recall_at_10=None, users=0, cut=0, version=0)
 
@@ -43,7 +43,7 @@ def test_the_live_screen_can_be_drawn_before_anything_has_happened() -> None:
 def test_the_summary_names_every_figure() -> None:
     churn = ChurnFigures(
         auc=0.771, auc_low=0.752, auc_high=0.789, recency_auc=0.731, oracle_auc=0.881, ahead=0.04, ahead_low=0.031,
-        ahead_high=0.049, rows=3_800, churned=0.37, warm_up_days=42, ungraded=0.0,
+        ahead_high=0.049, rows=3_800, churned=0.37, warm_up_days=42, ungraded=0.0, before_first_version=0.2,
     )  # fmt: skip
     recommend = RecommendFigures(recall_at_10=0.2, popularity_recall_at_10=0.05, users=600, cut=START, version=3)
     latency = Latency(p50=21.0, p99=83.0, worst=99.0, rate=50.0, sent=200, answered=200)
