@@ -16,7 +16,7 @@ from models.learning.publication import TOPIC, Publication
 from models.log import Use, decode_control
 from stream.bursts import Writer
 from stream.connection import Connection
-from stream.event_log import EventLog, WrongClock
+from stream.event_log import ClockName, EventLog, WrongClock
 from stream.restore import read_key
 from stream.settings import Settings
 from stream.sources import InvalidSettings, did_you_mean
@@ -150,21 +150,31 @@ async def _take_version(connection: Connection, writer: Writer, content: bytes) 
     raise Contended(f"{ATTEMPTS} versions were taken by others meanwhile; nothing was applied")
 
 
-def apply(settings: Settings) -> Applied:
+def apply(settings: Settings, clock: ClockName = "wall") -> Applied:
     """Read the configuration of a settings file and put it into use; see :func:`configuration` and :func:`publish`.
 
-    A log that is empty goes by the wall's clock from here on; one that a replay or a simulation feeds keeps its own.
+    Parameters
+    ----------
+    settings
+        The file's.
+    clock
+        What a log that is still empty goes by from here on. ``wall`` leaves one that a feeder feeds as it is.
+
+    Raises
+    ------
+    WrongClock
+        ``feeder`` was asked for, and the log is a live one.
     """
-    return asyncio.run(_apply(settings, configuration(settings)))
+    return asyncio.run(_apply(settings, configuration(settings), clock))
 
 
-async def _apply(settings: Settings, wanted: Configuration) -> Applied:
+async def _apply(settings: Settings, wanted: Configuration, clock: ClockName) -> Applied:
     connection = settings.connection()
     async with EventLog(connection, settings.partitions) as log:
         try:
-            await log.ensure_clock("wall")
+            await log.ensure_clock(clock)
         except WrongClock as error:
-            if error.found != "feeder":
+            if (clock, error.found) != ("wall", "feeder"):
                 raise
     return await publish(connection, wanted)
 

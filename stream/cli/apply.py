@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import typer
+
 from stream.cli.output import Config, Json, print_json, print_line
 
 
-def apply(config: Config = None, json: Json = False) -> None:
+def apply(
+    config: Config = None,
+    clock: Annotated[
+        Literal["wall", "feeder"],
+        typer.Option(help="Of a log that is still empty: wall for live events, feeder for a replay or a simulation."),
+    ] = "wall",
+    json: Json = False,
+) -> None:
     """Put rules, caps, quiet hours, templates and churn's definition of the file into use.
 
     They act from their place in the log on: what was decided before stays, and a replay decides the same.
@@ -18,7 +29,7 @@ def apply(config: Config = None, json: Json = False) -> None:
     settings = load(config)
     wanted = configuration(settings)
     require_topics(settings.connection(), settings.partitions)
-    applied = put_into_use(settings)
+    applied = put_into_use(settings, clock)
     if json:
         print_json({"version": applied.version, "changed": applied.changed, "rules": [r.name for r in wanted.rules]})
         return

@@ -27,7 +27,7 @@ from stream.configuration import (
     read_uses,
 )
 from stream.connection import Connection
-from stream.event_log import ClockName, EventLog
+from stream.event_log import ClockName, EventLog, WrongClock
 from stream.settings import Settings, load
 from stream.sources import InvalidSettings
 from tests.brokers import Cluster
@@ -204,14 +204,23 @@ def installed(tmp_path: Path, embedded: Cluster) -> Settings:
     return settings
 
 
-def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Cluster) -> None:
+@pytest.mark.parametrize("clock", ["wall", "feeder"])
+def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
     settings = installed(tmp_path, embedded)
 
-    apply(settings)
+    apply(settings, clock)
 
     for partition in asyncio.run(controls(settings.connection())):
         assert [type(control) for control in partition] == [Clock, Use]
-        assert partition[0] == Clock(clock="wall")
+        assert partition[0] == Clock(clock=clock)
+
+
+def test_a_live_log_is_not_made_a_feeders(tmp_path: Path, embedded: Cluster) -> None:
+    settings = installed(tmp_path, embedded)
+    apply(settings)
+
+    with pytest.raises(WrongClock):
+        apply(settings, "feeder")
 
 
 @pytest.mark.parametrize("clock", ["feeder", "wall"])
