@@ -15,7 +15,7 @@ from models.batch import Batch, Restored
 from models.engage.configuration import encode, parse
 from models.engage.templates import Template
 from models.events import ORIGINS, Event, Origin
-from models.log import Clock, Tick, Use
+from models.log import Clock, Use
 from models.source import Source
 from models.wire import decode
 from stream.delivery.channels import DeliverySettings, open_channel
@@ -50,7 +50,7 @@ def _messages(events: list[Event]) -> list[bytes]:
     rules = {"rules": [{"name": "welcome", "when": {"event": "Trial Started", "where": {"plan": "pro"}}}]}
     content = encode(parse(rules, {"welcome": Template("Welcome {{ first_name }}", "Hello.")}))
     use = Use(name="configuration", version=1, content=msgspec.Raw(content))
-    log = written([Clock("feeder"), Tick(at=START), use, *events])
+    log = written([Clock("wall"), use, *events])
     _, given = fold_log(log, repeat(100))
     records = [record for outputs in given for record in outputs.records if record.topic == "messages.email"]
     return [record.value for record in records if record.value is not None]
