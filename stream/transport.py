@@ -14,12 +14,12 @@ from typing import Any, Protocol, TypeVar
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.assignor import EvenAssignor
 from stream.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -113,12 +113,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     def _create_worker_consumer(self, transport: BatchTransport) -> AIOKafkaConsumer:
         connection = transport.connection
-        self._assignor = StickyPartitionAssignor
+        self._assignor = EvenAssignor
         return AIOKafkaConsumer(
             **connection.client_options(),
             group_id=self.app.conf.id,
             client_id=self.app.conf.broker_client_id,
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[EvenAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
