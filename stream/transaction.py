@@ -23,6 +23,8 @@ from stream.restore import POSITION_KEY, encode_position, restore
 log = logging.getLogger(__name__)
 
 ABORT_WITHIN_S = 1.0
+ONE_BATCH_BYTES = BATCH_BYTES // 2
+"""So much fits into one produce batch whatever the records' own overhead."""
 STOP_WITHIN_S = 2.0
 TRANSACTION_TIMEOUT_MS = 90_000
 """After it the broker ends what a dead owner left open, where no successor has fenced it before.
@@ -177,14 +179,20 @@ class OrderedCommitter:
         return await restore(self._connection, self._own.state_topic, self._own.partition)
 
     async def commit(self, commit: Commit) -> None:
-        """Write outputs, then state, then position, each acknowledged before the next."""
+        """Write outputs, then state, then position, each acknowledged before the next.
+
+        State that fits into one produce batch takes the position along: the broker keeps a batch whole or not at all.
+        """
         own = self._own
         state = _state_pairs(own.state_topic, commit, with_position=False)
+        position = _position_pair(commit)
         if commit.records:
             await self._writer.send(commit.records, own.aligned, own.partition)
-        if state:
-            await self._writer.send_to(own.state_topic, own.partition, state)
-        await self._writer.send_to(own.state_topic, own.partition, [_position_pair(commit)])
+        if sum(len(key) + len(value or b"") for key, value in [*state, position]) <= ONE_BATCH_BYTES:
+            await self._writer.send_to(own.state_topic, own.partition, [*state, position])
+            return
+        await self._writer.send_to(own.state_topic, own.partition, state)
+        await self._writer.send_to(own.state_topic, own.partition, [position])
 
     async def stop(self) -> None:
         """Nothing is held."""

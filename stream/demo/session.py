@@ -157,7 +157,7 @@ def settings_file(folder: Path, port: int, ports: dict[str, int]) -> Path:
     content = {name: value for name, value in written.items() if value is not None}
     content["folder"] = "data"
     content["kafka"] = {"servers": f"127.0.0.1:{port}", "embedded": True}
-    content["retrainer"] = {"every": "15s", "fresh": 2000, "dimensions": 32}
+    content["retrainer"] = {"every": "20s", "fresh": 2000, "dimensions": 32}
     for path, number in ports.items():
         section, _, name = path.partition(".")
         content.setdefault(section, {})[name] = number

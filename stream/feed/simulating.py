@@ -70,7 +70,7 @@ async def simulate(
     settings: Settings,
     storefront: Storefront,
     *,
-    tick_ms: int = HOUR_MS // 6,
+    tick_ms: int = HOUR_MS // 2,
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Simulated:
