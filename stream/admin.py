@@ -108,6 +108,6 @@ def _await_listener(connection: Connection, timeout_s: float) -> None:
         if time.monotonic() > deadline or isinstance(reason, ValueError):
             raise BrokerUnreachable(
                 f"no broker answers at {connection.servers} ({reason}); "
-                "start one (perennial broker), or correct kafka.servers"
+                "start everything with: perennial up (or a broker alone: perennial broker), or correct kafka.servers"
             ) from reason
         time.sleep(0.05)

@@ -111,9 +111,7 @@ class EmbeddedBroker:
         assert self._child is None, "the broker is running already"
         binary = _binary()
         if self._wanted is not None and _is_taken(self._wanted):
-            raise BrokerNotStarted(
-                f"port {self._wanted} is taken: stop what listens there, or choose another with --port"
-            )
+            raise BrokerNotStarted(f"port {self._wanted} is taken: stop what listens there, or choose another port")
         attempts = 1 if self._wanted is not None else 5  # somebody may take a free port before Tansu does
         for attempt in range(1, attempts + 1):
             self.port = self._wanted or free_port()

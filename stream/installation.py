@@ -27,6 +27,10 @@ class NotReady(PerennialError):
     """A process did not become ready; the message names its log."""
 
 
+class PortTaken(PerennialError):
+    """Somebody else listens where a process of ours should."""
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What runs.
@@ -98,6 +102,15 @@ async def _open_log(settings: Settings, clock: ClockName) -> None:
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock(clock)
     await configuration.publish(connection, configuration.configuration(settings))
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody answers there already."""
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def own_ports() -> dict[str, int]:

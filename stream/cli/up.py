@@ -21,12 +21,14 @@ def up(
     unless delivery.mode says otherwise.
     """
     from stream.child import exit_reason
-    from stream.installation import await_folding, running
+    from stream.installation import PortTaken, await_folding, is_taken, running
     from stream.settings import load
     from stream.stop import stop_requested
     from stream.supervisor import Misconfigured
 
     settings = load(config)
+    if settings.http.port and is_taken(settings.http.host, settings.http.port):
+        raise PortTaken(f"port {settings.http.port} is taken: stop what listens there, or choose another http.port")
     with running(settings, ("worker", "retrainer", "collector"), broker_port=broker_port or None) as installation:
         settings, supervisor, broker = installation.settings, installation.supervisor, installation.broker
         with stop_requested(supervisor.over):

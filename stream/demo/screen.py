@@ -55,10 +55,10 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
     columns = Table.grid(padding=(0, 4))
     columns.add_row(counts, rules)
     newest = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        newest.add_column(no_wrap=True, overflow="ellipsis")
     for message in reversed(tally.newest):
-        newest.add_row(
-            Text(message.user, style="cyan"), message.channel, message.subject or message.text[:60], message.why[:70]
-        )
+        newest.add_row(Text(message.user, style="cyan"), message.channel, message.subject or message.text, message.why)
     return Panel(Group(head, columns, newest), title="perennial", border_style="green")
 
 
