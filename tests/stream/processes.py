@@ -34,13 +34,26 @@ def roles_below(worker: int) -> dict[str, int]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # the thread has ended
         for pid in map(int, pids):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if b"--role" in words and is_running(pid):
-                found[words[words.index(b"--role") + 1].decode()] = pid
+            words = command_line(pid)
+            if "--role" in words:
+                found[words[words.index("--role") + 1]] = pid
     return found
+
+
+def command_line(pid: int) -> list[str]:
+    """Words of a process's command line; none of one that has ended.
+
+    A process that is just becoming another program has none for a moment: whoever looks then must look again.
+    """
+    while is_running(pid):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        if line:
+            return [word.decode(errors="replace") for word in line.split(b"\0")]
+        time.sleep(0.001)
+    return []
 
 
 def await_gone(pid: int, within: float = 10.0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,19 +33,38 @@ def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
         ) as process,
     ):
         try:
-            await_true(lambda: len(roles_below(process.pid)) == 3, within=30)
+            await_roles(process, tmp_path / "log", lambda roles: roles.keys() == {"fold", "deliver", "learn"})
             yield process
         finally:
             process.kill()
 
 
-def test_a_role_that_is_killed_is_started_again(worker: subprocess.Popen[bytes]) -> None:
+def await_roles(worker: subprocess.Popen[bytes], log: Path, holds: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+    """Return the roles below a worker when ``holds`` of them; shows the worker's log where that takes too long."""
+    found: dict[str, int] = {}
+
+    def look() -> bool:
+        found.clear()
+        found.update(roles_below(worker.pid))
+        return holds(found)
+
+    try:
+        await_true(look, within=60)
+    except AssertionError as error:
+        raise AssertionError(f"{found} run; the worker said:\n{log.read_text(errors='replace')}") from error
+    return found
+
+
+def test_a_role_that_is_killed_is_started_again(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     before = roles_below(worker.pid)
 
     os.kill(before["deliver"], signal.SIGKILL)
 
-    await_true(lambda: roles_below(worker.pid).get("deliver", before["deliver"]) != before["deliver"], within=30)
-    after = roles_below(worker.pid)
+    after = await_roles(
+        worker,
+        tmp_path / "log",
+        lambda roles: roles.keys() == before.keys() and roles["deliver"] != before["deliver"],
+    )
     assert (after["fold"], after["learn"]) == (before["fold"], before["learn"])
 
 
