@@ -20,6 +20,8 @@ help: ## show this list
 
 setup: $(STAMP) ## create .venv with the pinned versions (does nothing when it is up to date)
 
+# What setuptools warns of in every editable installation is no news to anybody who runs this.
+$(STAMP): export PYTHONWARNINGS := ignore
 # torch goes first and without what it needs: its index has not all of our pins, and shall decide for torch only.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
