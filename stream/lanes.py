@@ -16,7 +16,14 @@ from stream.bursts import Writer
 from stream.connection import Connection
 from stream.edge import Edge
 from stream.lane import Lane, Observer, Surroundings
-from stream.transaction import Committer, OrderedCommitter, Ownership, RelayCommitter, TransactionalCommitter
+from stream.transaction import (
+    Committer,
+    OrderedCommitter,
+    Ownership,
+    RelayCommitter,
+    TransactionalCommitter,
+    transactional_id,
+)
 from stream.transport import BatchThread, Delivery, ReadTo
 
 log = logging.getLogger(__name__)
@@ -222,7 +229,7 @@ class Lanes:
             )
         assert edge.state is not None
         own = Ownership(
-            transactional_id=f"{self._application}-{topic}-{tp.partition}",
+            transactional_id=transactional_id(self._application, topic, tp.partition),
             partition=tp.partition,
             state_topic=edge.state,
             aligned=edge.aligned,

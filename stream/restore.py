@@ -53,10 +53,12 @@ def decode_position(value: bytes) -> tuple[int, bytes]:
     return position, value[_HEADER.size :]
 
 
-async def restore(connection: Connection, topic: str, partition: int, *, silence_s: float = 60) -> Restored:
+async def restore(
+    connection: Connection, topic: str, partition: int, *, silence_s: float = 60, in_use: bool = False
+) -> Restored:
     """Read a state partition to its end.
 
-    Call it only after the partition's former writer was fenced: what comes after the end that is seen here is missed.
+    To own it, call it only after its former writer was fenced: what comes after the end that is seen here is missed.
 
     Parameters
     ----------
@@ -68,6 +70,9 @@ async def restore(connection: Connection, topic: str, partition: int, *, silence
         Its number; also that of the result, see :attr:`Restored.partition`.
     silence_s
         How long the broker may stay silent before it is given up.
+    in_use
+        Somebody commits to it meanwhile: read what is committed now, and wait for no more. Only with transactions,
+        where that is always the whole of some commit.
 
     Raises
     ------
@@ -78,18 +83,18 @@ async def restore(connection: Connection, topic: str, partition: int, *, silence
     TimeoutError
         When nothing was heard of the partition for ``silence_s`` seconds.
     """
-    records = await read_compacted(connection, topic, partition, silence_s=silence_s)
+    records = await read_compacted(connection, topic, partition, silence_s=silence_s, in_use=in_use)
     value = records.pop(POSITION_KEY, None)
     position, memo = (0, b"") if value is None else decode_position(value)
     return Restored(partition=partition, position=position, memo=memo, records=records)
 
 
 async def read_compacted(
-    connection: Connection, topic: str, partition: int, *, silence_s: float = 60
+    connection: Connection, topic: str, partition: int, *, silence_s: float = 60, in_use: bool = False
 ) -> dict[bytes, bytes]:
-    """Newest value of every key of one partition, without those that were deleted."""
+    """Newest value of every key of one partition, without those that were deleted; see :func:`restore`."""
     found: dict[bytes, bytes] = {}
-    async with aclosing(_records(connection, topic, partition, silence_s)) as batches:
+    async with aclosing(_records(connection, topic, partition, silence_s, in_use=in_use)) as batches:
         async for records in batches:
             for record in records:
                 if record.key is None:
@@ -113,7 +118,7 @@ async def read_key(
 
 
 async def _records(
-    connection: Connection, topic: str, partition: int, silence_s: float
+    connection: Connection, topic: str, partition: int, silence_s: float, *, in_use: bool = False
 ) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]], None]:
     """Read one partition from its beginning to its end."""
     _accept_emptied_control_batches()
@@ -131,7 +136,8 @@ async def _records(
     try:
         consumer.assign([tp])
         # Two answers about the end, and the later one holds: the embedded broker's ListOffsets is too low, and the high
-        # watermark of a fetch is too low for a moment where a new leader has just been elected.
+        # watermark of a fetch is too low for a moment where a new leader has just been elected. In a partition in use
+        # a transaction is always open behind what is listed, so that its watermark is never reached.
         listed = (await consumer.end_offsets([tp]))[tp]
         position = -1
         while True:
@@ -139,10 +145,12 @@ async def _records(
                 while True:
                     batches = await consumer.getmany(tp, timeout_ms=200)
                     moved = await consumer.position(tp) != position
-                    watermark = consumer.highwater(tp)
+                    watermark = listed if in_use else consumer.highwater(tp)
                     if moved or (watermark is not None and position >= max(watermark, listed)):
                         break
-            yield batches.get(tp, ())
+            records = batches.get(tp, ())
+            # a fetch may end within the next commit, of which the first half alone is no state that ever was
+            yield [record for record in records if record.offset < listed] if in_use else records
             position = await consumer.position(tp)
             if watermark is not None and position >= max(watermark, listed):
                 return

@@ -83,6 +83,17 @@ class Committer(Protocol):
         """Let go; what was not committed never happened."""
 
 
+def transactional_id(application: str, topic: str, partition: int) -> str:
+    """Under which whoever owns a partition writes, now and ever: taking it fences the former owner.
+
+    Examples
+    --------
+    >>> transactional_id("perennial.fold", "events", 3)
+    'perennial.fold-events-3'
+    """
+    return f"{application}-{topic}-{partition}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """What a committer owns.

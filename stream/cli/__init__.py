@@ -54,6 +54,7 @@ COMMANDS: dict[str, Entry] = {
     "preview": Entry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
     "simulate": Entry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
     "replay": Entry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
+    "rebuild": Entry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
     "import": Entry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
     "evaluate": Entry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
     "init": Entry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
