@@ -1,8 +1,8 @@
 """Feeds a log by hand: events in order, and the clock that goes with them.
 
-The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. A tick goes to every partition
-whenever the events pass a multiple of ``tick_ms``, before the first event that lies behind it: so what happened within
-one interval is folded at the interval's begin, and timers fire between events as they would have in life.
+The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. An event stands behind a tick of its
+own time in its partition, so nothing that it causes is dated before it. And a tick goes to every partition whenever the
+events pass a multiple of ``tick_ms``: timers fire between events as they would have in life, wherever nothing happens.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ class Feeder:
         self._pending_since = 0
         self._marks: deque[Mark] = deque()
         self._ends: dict[int, int] = {}
+        self._clocks: dict[int, int] = {}
         self.now: int | None = None
-        """The newest tick, milliseconds."""
+        """The newest tick in every partition, milliseconds; each may be further by less than ``tick_ms``."""
 
     async def begin(self) -> None:
         """Name the log's clock, and wait until a worker has folded that.
@@ -116,7 +117,9 @@ class Feeder:
             if self.now is None or event.at >= self.now + self._tick_ms:
                 await self._pass(event.at)
             user = event.user.encode()
-            self._pending.append((_partition_of(user, self._partitions), user, encode_event(event)))
+            partition = _partition_of(user, self._partitions)
+            self._tick(partition, event.at)
+            self._pending.append((partition, user, encode_event(event)))
             self._pending_events += 1
             if len(self._pending) >= CHUNK:
                 await self.flush()
@@ -148,6 +151,18 @@ class Feeder:
         await await_folded(self._progress, self._ends, silence_s=self._silence_s)
         self._marks.clear()
 
+    async def folded_before(self, at: int) -> None:
+        """Return when all that was written is folded whose time lies before ``at``, and maybe more.
+
+        Raises
+        ------
+        NobodyFolds
+            Nothing moves.
+        """
+        while self._marks and self._marks[0].at < at:
+            mark = self._marks.popleft()
+            await await_folded(self._progress, mark.offsets, silence_s=self._silence_s)
+
     async def _pass(self, at: int) -> None:
         """Let the clock go on to the newest multiple of the tick that is not behind ``at``."""
         target = at // self._tick_ms * self._tick_ms
@@ -156,13 +171,19 @@ class Feeder:
             reached = target if self.now is None else min(target, self.now + max(self._tick_ms, HOUR_MS))
             if self._pending and self.now is not None and reached - self._pending_since >= self._lead_ms // _WRITES:
                 await self.flush()
-            await self._stay_near(reached)
+            await self.folded_before(reached - self._lead_ms)
             await self._keep_pace(reached)
             if not self._pending:
                 self._pending_since = reached
-            key, value = encode_control(Tick(at=reached))
-            self._pending += [(partition, key, value) for partition in range(self._partitions)]
+            for partition in range(self._partitions):
+                self._tick(partition, reached)
             self.now = reached
+
+    def _tick(self, partition: int, at: int) -> None:
+        """Let the clock of a partition go on to ``at``, where it is not there yet."""
+        if at > self._clocks.get(partition, -1):
+            self._clocks[partition] = at
+            self._pending.append((partition, *encode_control(Tick(at=at))))
 
     async def _keep_pace(self, at: int) -> None:
         """Wait until the wall clock, sped up, has come to ``at``."""
@@ -174,12 +195,6 @@ class Feeder:
         if wait > 0:
             await self.flush()
             await asyncio.sleep(wait)
-
-    async def _stay_near(self, at: int) -> None:
-        """Wait until the slowest fold is within the lead of ``at``."""
-        while self._marks and at - self._marks[0].at > self._lead_ms:
-            mark = self._marks.popleft()
-            await await_folded(self._progress, mark.offsets, silence_s=self._silence_s)
 
     async def _retried(self, write: Callable[[], Awaitable[list[Appended]]]) -> list[Appended]:
         """Write until it is acknowledged; what was written before stays, and its repeat does not matter.

@@ -74,7 +74,7 @@ async def read(connection: Connection, partition: int) -> list[Event | object]:
     return found
 
 
-async def test_events_follow_the_tick_of_their_interval(connection: Connection, log: EventLog) -> None:
+async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, log: EventLog) -> None:
     feeder = Feeder(log, PARTITIONS, Folded(), tick_ms=10 * MINUTE)
     await feeder.begin()
 
@@ -91,8 +91,19 @@ async def test_events_follow_the_tick_of_their_interval(connection: Connection, 
                 now = found.at
             else:
                 assert isinstance(found, Event)
-                assert now <= found.at < now + 10 * MINUTE
-        assert now == START + 150 * MINUTE
+                assert found.at == now
+
+
+async def test_every_partition_ticks_at_each_interval(connection: Connection, log: EventLog) -> None:
+    feeder = Feeder(log, PARTITIONS, Folded(), tick_ms=10 * MINUTE)
+    await feeder.begin()
+
+    await feeder.feed([event(n, START + n * 4 * MINUTE) for n in range(40)])
+    await feeder.settle()
+
+    intervals = {START + n * 10 * MINUTE for n in range(1, 16)}
+    for partition in range(PARTITIONS):
+        assert intervals <= {found.at for found in await read(connection, partition) if isinstance(found, Tick)}
 
 
 async def test_the_clock_goes_on_by_the_hour_where_nothing_happens(connection: Connection, log: EventLog) -> None:
