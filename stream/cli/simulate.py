@@ -31,8 +31,9 @@ def simulate(
     """Let a simulated shop run into an empty log, never more than a day ahead of the slowest fold.
 
     Its people browse, buy, complain, give and withdraw consent, leave for good, and react to the messages they get.
-    Nothing of a simulation reaches a real provider. A log with live events is refused, and
-    one that was fed before.
+    The same seed gives the same events, but for reactions to messages that a learned score decided: when a learner
+    publishes is a matter of the wall clock. Nothing of a simulation reaches a real provider. A log with live events is
+    refused, and one that was fed before.
     """
     from datetime import UTC
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.engage.messages import decode_message
 from models.events import CHANNELS
 from models.storefront.storefront import Received
 from stream.connection import Connection
+from stream.event_log import LogUnavailable
 
 logger = logging.getLogger(__name__)
+
+_WAIT_MS = 200
+_RETRY_S = 0.5
 
 
 class Mailbox:
@@ -27,9 +35,14 @@ class Mailbox:
         The cluster.
     partitions
         Of each channel's topic.
+    silence_s
+        For how long Kafka may not answer, before it gives up.
     """
 
-    def __init__(self, connection: Connection, partitions: int) -> None:
+    def __init__(self, connection: Connection, partitions: int, *, silence_s: float = 120.0) -> None:
+        self._silence_s = silence_s
+        self._waiting: list[Received] = []
+        self._seen: set[str] = set()
         self._places = [
             TopicPartition(connection.topic(f"messages.{channel}"), partition)
             for channel in CHANNELS
@@ -54,14 +67,42 @@ class Mailbox:
     ) -> None:
         await self._consumer.stop()
 
-    async def new(self) -> list[Received]:
-        """Messages that have come since the last call; does not wait for any."""
-        found = []
-        try:
-            batches = await self._consumer.getmany(timeout_ms=0)
-        except KafkaError as error:
-            logger.warning("the mailbox cannot be read now: %r", error)
-            return []
+    async def before(self, at: int) -> list[Received]:
+        """Messages that were decided before ``at`` and not handed out yet, in the order of their decisions.
+
+        Which these are depends on the log alone, and not on how fast it is folded: call it when everything before
+        ``at`` is folded.
+
+        Raises
+        ------
+        LogUnavailable
+            Kafka did not answer for ``silence_s`` seconds.
+        """
+        await self._read_to_end()
+        # Partitions answer in any order; what a shopper does may not depend on it.
+        self._waiting.sort(key=lambda message: (message.at, message.id))
+        count = bisect_left(self._waiting, at, key=lambda message: message.at)
+        found, self._waiting = self._waiting[:count], self._waiting[count:]
+        return found
+
+    async def _read_to_end(self) -> None:
+        """Take everything that is committed now."""
+        given_up = time.monotonic() + self._silence_s
+        while True:
+            try:
+                # Too low on the embedded broker, but never before its last batch, which is read as a whole.
+                ends = await self._consumer.end_offsets(self._places)
+                while [place for place in self._places if await self._consumer.position(place) < ends[place]]:
+                    self._take(await self._consumer.getmany(timeout_ms=_WAIT_MS))
+            except (KafkaError, OSError) as error:
+                if time.monotonic() > given_up:
+                    raise LogUnavailable(f"the mailbox cannot be read ({error!r}); try again") from error
+                logger.warning("the mailbox cannot be read now: %r", error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    def _take(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
         for records in batches.values():
             for record in records:
                 try:
@@ -69,7 +110,10 @@ class Mailbox:
                 except msgspec.DecodeError as error:
                     logger.warning("record %d of %s is no message: %s", record.offset, record.topic, error)
                     continue
-                found.append(
+                if message.id in self._seen:
+                    continue  # after a crash of the fold the embedded broker has it twice
+                self._seen.add(message.id)
+                self._waiting.append(
                     Received(
                         id=message.id,
                         user=message.user,
@@ -78,5 +122,3 @@ class Mailbox:
                         marketing=message.category == "marketing",
                     )
                 )
-        # Partitions answer in any order; what a shopper does may not depend on it.
-        return sorted(found, key=lambda message: (message.at, message.id))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from models.events import Event
 from models.log import Tick, encode_control
 from models.storefront.storefront import Received, Storefront
-from stream import topics
+from stream import presets, topics
 from stream.broker import EmbeddedBroker
+from stream.configuration import configuration, publish
 from stream.event_log import EventLog
 from stream.feed.progress import AlreadyFed, require_unfed
-from stream.feed.simulating import validated
+from stream.feed.simulating import Simulated, simulate, validated
+from stream.settings import load
+from stream.topology import fold_edges
+from tests.stream.inprocess import running_app
+from tests.stream.reading import read_until
 
 START = 1_767_571_200_000
 DAY_MS = 86_400_000
@@ -59,3 +66,39 @@ async def test_a_log_that_was_fed_before_is_refused(broker: EmbeddedBroker, what
 
     with pytest.raises(AlreadyFed, match="was fed before"):
         await require_unfed(connection, PARTITIONS)
+
+
+async def shop_fed(
+    broker: EmbeddedBroker, folder: Path, prefix: str, pace_s: float
+) -> tuple[Simulated, list[list[bytes | None]]]:
+    """Run a small shop beside a fold of that pace; gives what stands in each partition of its log."""
+    presets.write("shop", folder, replace=True)
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": prefix}
+    settings = load(folder / "perennial.yaml", {**flags, "kafka.partitions": PARTITIONS})
+    connection = settings.connection()
+    topics.create(connection, PARTITIONS)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("feeder")
+    await publish(connection, configuration(settings))
+    edges = [replace(edge, pace_s=pace_s) for edge in fold_edges()]
+    storefront = Storefront(seed=7, shoppers=120, days=5, start_ms=START)
+    async with running_app(connection, edges, name="fold"):
+        done = await simulate(settings, storefront)
+    last = encode_control(Tick(at=storefront.end))
+    records = await read_until(
+        connection, "events", lambda found: sum((one.key, one.value) == last for one in found) == PARTITIONS
+    )
+    written = [[one for one in records if one.partition == partition] for partition in range(PARTITIONS)]
+    return done, [[one.value for one in partition] for partition in written]
+
+
+@pytest.mark.slow
+async def test_the_same_seed_gives_the_same_log_however_fast_it_is_folded(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    first, log = await shop_fed(broker, tmp_path, "quick.", 0.0)
+    second, again = await shop_fed(broker, tmp_path, "slow.", 0.4)
+
+    assert first.reactions > 10
+    assert first._replace(seconds=0.0) == second._replace(seconds=0.0)
+    assert log == again
