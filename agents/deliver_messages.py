@@ -2,83 +2,124 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 from models.batch import Batch, Outputs, Restored
-from models.engage.deliveries import Book, Result
-from models.engage.messages import Message
+from models.engage.book import Book, Call
+from models.engage.deliveries import Result
 
-CHUNK = 16
-"""Messages attempted in one commit: so many of a partition are unknown at most after a crash."""
+ASK_AGAIN = 1_000
+"""When a lane that found no room asks again, milliseconds; it is woken earlier where some gets free."""
+
+
+class Desk(Protocol):
+    """Whoever calls the provider, for all partitions of a channel in this process.
+
+    A call outlives the lane that began it: what became of it is kept until :meth:`forget`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of this process, and of no other that ever was."""
+
+    @property
+    def look_ups(self) -> Sequence[int]:
+        """Waits before each look at an attempt with an unknown end, milliseconds; none where that cannot be done."""
+
+    def take(self, wanted: int, wake: Callable[[], None]) -> int:
+        """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more."""
+
+    def give_back(self, places: int) -> None:
+        """Give places back that no call needs; :meth:`make` gives back its own."""
+
+    def waits_until(self) -> int | None:
+        """Until when nobody is called, milliseconds of the wall clock; ``None`` where that does not wait for a time."""
+
+    def make(self, call: Call) -> Awaitable[None]:
+        """Begin a call, once however often it is asked for; gives its end."""
+
+    def knows(self, call: Call, by: str) -> bool:
+        """Whether a call was begun here, by that name."""
+
+    def result(self, call: Call) -> Result | None:
+        """What became of a call; ``None`` while it is under way."""
+
+    def forget(self, call: Call) -> None:
+        """Drop the result of a call: it is committed."""
+
+    def leave(self, partition: int, calls: Iterable[Call]) -> None:
+        """Hear that nobody here asks for these calls any more; places of those that were not begun are free."""
+
+    def note_waiting(self, partition: int, messages: int) -> None:
+        """Hear how many messages of a partition wait."""
 
 
 async def deliver_messages(
-    batches: AsyncIterator[Batch],
-    *,
-    state: Restored,
-    send: Callable[[Message], Awaitable[Result]],
-    now: Callable[[], int],
-    chunk: int = CHUNK,
+    batches: AsyncIterator[Batch], *, state: Restored, desk: Desk, now: Callable[[], int]
 ) -> AsyncIterator[Outputs]:
     """Deliver each message of ``messages.<channel>``.
 
-    Whoever drives this commits what is yielded before it resumes: an attempt is durable before the provider is called.
-    An attempt without a result, found at the start, becomes unknown and is never sent again.
+    Whoever drives this commits what is yielded before it begins the effects in it: an attempt is durable before the
+    provider is called. A call that takes its time holds up nobody else; what became of it is told at the next batch.
 
     Parameters
     ----------
     batches
-        Of one partition.
+        Of one partition, and beats.
     state
         The partition's deliveries; kept current by whoever drives this.
-    send
-        Hands one message over. It says what became of it and should not raise; where it does, the outcome is unknown.
+    desk
+        Calls the provider.
     now
         The wall clock, milliseconds.
-    chunk
-        Messages handed over side by side.
 
     Yields
     ------
     Outputs
-        Attempts, followed by effects; then their results and outcomes. So a lane that has to stop can stop behind them.
+        New states of deliveries, outcomes of those that ended, and the calls that follow as effects.
     """
-    book = Book(state.records)
-    outputs = book.resolve(now())
-    while messages := book.attempt(outputs, now(), chunk):
-        yield _before_effects(outputs)
-        yield await _handed_over(book, messages, send, now)
-        outputs = Outputs()
-    if outputs != Outputs():
-        yield outputs
-    async for batch in batches:
-        outputs = book.admit(batch, now())
-        while messages := book.attempt(outputs, now(), chunk):
-            yield _before_effects(outputs)
-            yield await _handed_over(book, messages, send, now)
-            outputs = Outputs()
-        if outputs != Outputs():
-            yield outputs
-
-
-def _before_effects(outputs: Outputs) -> Outputs:
-    outputs.effects = True
-    return outputs
-
-
-async def _handed_over(
-    book: Book, messages: list[Message], send: Callable[[Message], Awaitable[Result]], now: Callable[[], int]
-) -> Outputs:
-    results = await asyncio.gather(*(_outcome(send, message) for message in messages))
-    outputs = Outputs()
-    for message, result in zip(messages, results, strict=True):
-        book.settle(message, result, outputs, now())
-    return outputs
-
-
-async def _outcome(send: Callable[[Message], Awaitable[Result]], message: Message) -> Result:
+    book = Book(state.records, state.memo, by=desk.name, look_ups=desk.look_ups)
+    outputs = Outputs(next_due=now())
+    under_way = {call.message.id: call for call in book.resume(now(), desk.knows, outputs)}
+    outputs.effects = [_effect(desk, call) for call in under_way.values()]
     try:
-        return await send(message)
-    except Exception as error:  # noqa: BLE001 - one recipient's failure touches no other; it becomes that one's outcome
-        return Result("unknown", f"{type(error).__name__}: {error}")
+        yield outputs
+        async for batch in batches:
+            moment, outputs = now(), Outputs()
+            ended = [(call, result) for call in under_way.values() if (result := desk.result(call)) is not None]
+            for call, result in ended:
+                book.settle(call.message.id, result, moment, outputs)
+            book.admit(batch, moment, outputs)
+            book.sweep(moment, outputs)
+            begun = [] if batch.closing else _begin(book, desk, state.wake, moment, outputs)
+            under_way.update((call.message.id, call) for call in begun)
+            outputs.next_due, outputs.full = _next_due(book, desk, moment), book.is_full
+            desk.note_waiting(state.partition, book.waiting)
+            yield outputs
+            for call, _ in ended:
+                desk.forget(call)
+                if under_way[call.message.id] is call:
+                    del under_way[call.message.id]
+    finally:
+        desk.leave(state.partition, under_way.values())
+
+
+def _begin(book: Book, desk: Desk, wake: Callable[[], None], now: int, outputs: Outputs) -> list[Call]:
+    places = desk.take(book.wanted, wake)
+    calls = book.begin(places, now, outputs)
+    desk.give_back(places - len(calls))
+    outputs.effects = [_effect(desk, call) for call in calls]
+    return calls
+
+
+def _effect(desk: Desk, call: Call) -> Callable[[], Awaitable[None]]:
+    return lambda: desk.make(call)
+
+
+def _next_due(book: Book, desk: Desk, now: int) -> int | None:
+    due = book.next_due
+    if not book.wanted:
+        return due
+    asks = desk.waits_until() or now + ASK_AGAIN
+    return asks if due is None else min(due, asks)

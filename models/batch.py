@@ -7,7 +7,7 @@ last batch that was pulled, applies the state changes to :attr:`Restored.records
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -42,12 +42,16 @@ class Batch(NamedTuple):
     partition
         Its number.
     records
-        In offset order, at least one.
+        In offset order. Without any it is a beat: time has passed (:attr:`Outputs.next_due`), an effect has ended, or
+        the agent has asked for one (:attr:`Restored.wake`). Only agents that have effects get beats.
+    closing
+        Whether the partition may be about to be given away: then no effect may begin.
     """
 
     topic: str
     partition: int
     records: Sequence[Record]
+    closing: bool = False
 
 
 class Output(NamedTuple):
@@ -82,23 +86,35 @@ class Outputs:
     broadcasts
         ``(key, value)`` control records that every partition of ``events`` shall carry. Written after the commit, by an
         idempotent producer, never inside the transaction; may repeat after a crash, so they must be idempotent.
+    position
+        Offset of the next record to read, where it is not the one behind the last batch: the agent has stopped in the
+        middle, and goes on with what it yields next. After a crash somebody goes on there.
     next_due
         When the earliest timer of this partition is due, milliseconds; ``None`` when there is none. Whoever drives the
-        agent moves the clock when nothing else does.
+        agent moves the clock when nothing else does, or gives a beat to an agent that has effects.
     counts
         Metric name to increment, applied after the commit; keys are ``(metric, label values...)``.
     effects
-        Whether the agent does something outside once this is committed, such as calling a provider, and says in the
-        next outputs what became of it. Whoever drives it does not end or give it away in between, if it can wait.
+        What is done outside once this is committed, such as calling a provider: each is called, which begins it, and
+        the agent gets a beat when what that gave has ended. What the agent says then is committed even where the
+        partition is about to be given away, for nobody else can say it.
+    full
+        Whether the agent wants no more records until it says otherwise; beats go on.
     """
 
     records: list[Output] = field(default_factory=list)
     state: dict[bytes, bytes | None] = field(default_factory=dict)
     memo: bytes | None = None
     broadcasts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    position: int | None = None
     next_due: int | None = None
     counts: dict[tuple[str, ...], float] = field(default_factory=dict)
-    effects: bool = False
+    effects: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    full: bool = False
+
+
+def _nobody() -> None:
+    """Wake nobody."""
 
 
 @dataclass(slots=True)
@@ -115,12 +131,15 @@ class Restored:
         The last committed :attr:`Outputs.memo`, empty at the beginning.
     records
         The compacted state topic's records of this partition.
+    wake
+        Asks whoever drives the agent for a beat.
     """
 
     partition: int = 0
     position: int = 0
     memo: bytes = b""
     records: dict[bytes, bytes] = field(default_factory=dict)
+    wake: Callable[[], None] = field(default=_nobody, compare=False, repr=False)
 
     def apply(self, outputs: Outputs) -> None:
         """Make the state changes of committed outputs visible.

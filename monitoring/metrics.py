@@ -140,11 +140,35 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "deliveries",
         "counter",
-        "Outcomes of delivery: sent, failed, rejected, expired, unknown, duplicate.",
+        "Outcomes of delivery: sent, rejected, expired, withdrawn, unknown, resolved (an unknown one), duplicate.",
         ("channel", "status"),
-        initial=[(channel, status) for channel in ("email", "sms") for status in ("sent", "failed", "unknown")],
+        initial=[
+            (channel, status)
+            for channel in ("email", "sms")
+            for status in ("sent", "rejected", "expired", "unknown", "resolved")
+        ],
     ),
-    Declared("provider_seconds", "histogram", "One attempt to hand a message over, seconds.", ("channel",), SLOW),
+    Declared(
+        "delivery_retries",
+        "counter",
+        "Attempts that the provider clearly did not take, to be made again.",
+        ("channel",),
+    ),
+    Declared("deliveries_waiting", "gauge", "Messages that wait for their turn or their next attempt.", ("channel",)),
+    Declared("provider_seconds", "histogram", "One call of a provider, seconds.", ("channel",), SLOW),
+    Declared(
+        "provider_breaker",
+        "gauge",
+        "Circuit breaker of the provider: 0 closed, 1 half open, 2 open (nobody is called).",
+        ("channel",),
+    ),
+    Declared(
+        "breaker_openings",
+        "counter",
+        "Times that a provider was left alone because it failed.",
+        ("channel",),
+        initial=[("email",), ("sms",)],
+    ),
     # Learners.
     Declared("examples_learned", "counter", "Examples that a learner has learned from.", ("model",)),
     Declared("learner_version", "gauge", "Newest version that the learner published.", ("model",)),

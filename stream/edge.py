@@ -39,6 +39,8 @@ class Edge:
     wall_clock
         Says of a lane's state whether its log goes by the wall clock; then the lane appends a tick to its own partition
         when a timer is due and nothing else arrives. ``None``: never.
+    beats
+        Whether the agent has effects, and timers that go by the wall clock: it gets batches without records.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Edge:
     pace_s: float = 0.0
     max_records: int = 5_000
     wall_clock: Callable[[Restored], bool] | None = None
+    beats: bool = False
 
     def __post_init__(self) -> None:
         if not self.topics:

@@ -21,6 +21,7 @@ from models.batch import Batch, Outputs, Restored
 from models.log import Tick, encode_control
 from stream.bursts import Writer
 from stream.edge import Edge
+from stream.effects import Effects
 from stream.inbox import Inbox, LogEndsBefore, RecordsGone
 from stream.transaction import Commit, Committer
 from stream.transport import Delivery, ReadTo
@@ -140,7 +141,9 @@ class Lane:
         self._opened_at: float | None = None
         self._fencing: asyncio.Timeout | None = None
         self._broken: LogEndsBefore | None = None
-        self._effects = False
+        self._effects = Effects(self._ring)
+        self._rung = False
+        self._full = False
         self._astray = True
         self._seeking = False
         self._pulled = 0
@@ -162,6 +165,20 @@ class Lane:
     def failures(self) -> int:
         """Lives in a row that ended without a commit and before they had lasted a while."""
         return 0 if self._is_steady else self._failures
+
+    @property
+    def excused(self) -> bool:
+        """Whether it stands for a reason that has its own time limit: it fails again and again, waits for a broker's
+        answer or a provider's, or restores its state.
+        """
+        if self._failures or not self._calm.is_set():
+            return True
+        return not self.is_open and self.edge.state is not None
+
+    @property
+    def pulse(self) -> object:
+        """Something that changes whenever the lane moves."""
+        return self.committed_at, self._handed_at, self._pulled, self.position
 
     @property
     def _is_steady(self) -> bool:
@@ -275,7 +292,8 @@ class Lane:
             self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
             # Which timers are due is not known before the first commit: where nothing arrives, a tick asks.
             self._next_due, self._next_tick, self._next_batch = 0, self._around.clock() + TICK_AGAIN_S, 0.0
-            self._astray = True
+            self._astray, self._full, self._rung = True, False, False
+            restored.wake = self._ring
             now = self._opened_at = time.monotonic()
             if self._failures == 0:
                 self.committed_at = now
@@ -295,9 +313,9 @@ class Lane:
                 self._failures = 0
             self.restored = self._opened_at = None
             self._astray = True
-            self._effects = False
-            self._calm.set()
             self._around.source.lane_changed(self)
+            await self._effects.close()
+            self._calm.set()
             await committer.stop()
 
     async def _fence(self, committer: Committer) -> None:
@@ -328,27 +346,73 @@ class Lane:
 
     async def _batches(self) -> AsyncGenerator[Batch]:
         while True:
+            batch = await self._look()
+            if batch is None:
+                continue
+            self._effects.tell()
+            self._handed_at = time.monotonic()
+            yield batch
+            # Asking for the next batch says that everything about the ends told with the last one is committed.
+            self._effects.told()
+            self._settle_if_calm()
+
+    async def _look(self) -> Batch | None:
+        """Do the next thing that is to be done; returns a batch where there is one for the agent."""
+        if not self._allowed.is_set():
+            return await self._look_in_a_pause()
+        if self._broken is not None:
+            raise self._broken
+        if self._astray:
+            await self._find_back()
+        elif self._full or not self._inbox.waiting:
+            if self._is_beat_due():
+                return self._beat()
+            await self._await_records()
+        elif not self._inbox.full and (early := self._next_batch - time.monotonic()) > 0:
+            await self._await_change(early)
+        else:
+            return self._take()
+        return None
+
+    async def _look_in_a_pause(self) -> Batch | None:
+        if self._effects.has_news:
+            return self._beat(closing=True)
+        if self._effects.owed:
+            await self._await_change(None)
+        else:
             await self._allowed.wait()
-            if self._broken is not None:
-                raise self._broken
-            if self._astray:
-                await self._find_back()
-            elif not self._inbox.waiting:
-                await self._await_records()
-            elif not self._inbox.full and (early := self._next_batch - time.monotonic()) > 0:
-                await self._await_change(early)
-            else:
-                was_full = self._inbox.full
-                records = self._inbox.take(self.edge.max_records)
-                if was_full:
-                    self._around.source.lane_changed(self)
-                self._pulled = records[-1].offset + 1
-                self._records_pulled += len(records)
-                self._handed_at = time.monotonic()
-                self._next_batch = self._handed_at + self.edge.pace_s
-                if self.oldest_stamp is None:
-                    self.oldest_stamp = records[0].timestamp
-                yield Batch(self.topic, self.tp.partition, records)
+        return None
+
+    def _take(self) -> Batch:
+        self._rung = False
+        was_full = self._inbox.full
+        records = self._inbox.take(self.edge.max_records)
+        if was_full:
+            self._around.source.lane_changed(self)
+        self._pulled = records[-1].offset + 1
+        self._records_pulled += len(records)
+        self._next_batch = time.monotonic() + self.edge.pace_s
+        if self.oldest_stamp is None:
+            self.oldest_stamp = records[0].timestamp
+        return Batch(self.topic, self.tp.partition, records)
+
+    def _is_beat_due(self) -> bool:
+        if not self.edge.beats:
+            return False
+        return self._rung or (self._next_due is not None and self._around.clock() * 1_000 >= self._next_due)
+
+    def _beat(self, *, closing: bool = False) -> Batch:
+        # Whoever gets a beat says anew when the next is due; one that says nothing is not asked for ever.
+        self._rung, self._next_due = False, None
+        return Batch(self.topic, self.tp.partition, (), closing)
+
+    def _ring(self) -> None:
+        self._rung = True
+        self._inbox.changed.set()
+
+    def _settle_if_calm(self) -> None:
+        if not self._effects.owed:
+            self._calm.set()
 
     async def _find_back(self) -> None:
         self._astray, self._seeking = False, True  # a rebalance in the middle of the seek asks for another one
@@ -370,13 +434,15 @@ class Lane:
         tick_at = self._tick_at()
         if tick_at is not None:
             waits.append(max(tick_at - now, 0.0))
+        if self.edge.beats and self._next_due is not None:
+            waits.append(max(self._next_due / 1_000 - now, 0.0))
         if await self._await_change(min(waits, default=None)):
             return
         if tick_at is not None and self._around.clock() >= tick_at:
             await self._tick()
         elif behind:
             # Asking for the next batch without having yielded says that nothing of the last ones is to be kept.
-            await self._commit(Outputs(next_due=self._next_due))
+            await self._commit(Outputs(next_due=self._next_due, full=self._full))
 
     async def _await_change(self, timeout_s: float | None) -> bool:
         self._inbox.changed.clear()
@@ -405,17 +471,21 @@ class Lane:
         self.thought_s = time.monotonic() - self._handed_at
         assert restored is not None
         assert committer is not None
-        if not self._effects:  # what became of effects is told even in a pause: nobody else can tell it
+        if not self._effects.owed:  # what became of effects is told even in a pause: nobody else can tell it
             await self._allowed.wait()
+        self._full = outputs.full
+        if self.edge.beats and self._says_nothing(outputs):
+            self._next_due = outputs.next_due
+            self._begin(outputs)
+            return
         memo = restored.memo if outputs.memo is None else outputs.memo
         began = time.monotonic()
         self._calm.clear()
         try:
             await committer.commit(Commit(self._pulled, memo, outputs.records, outputs.state))
-            self._effects = outputs.effects
+            self._begin(outputs)
         finally:
-            if not self._effects:
-                self._calm.set()
+            self._settle_if_calm()
         for key, value in outputs.state.items():
             if value is None:
                 restored.records.pop(key, None)
@@ -432,3 +502,13 @@ class Lane:
         self.oldest_stamp = None
         if outputs.broadcasts:
             await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))
+
+    def _begin(self, outputs: Outputs) -> None:
+        if outputs.effects:
+            self._calm.clear()
+            self._effects.begin(outputs.effects)
+
+    def _says_nothing(self, outputs: Outputs) -> bool:
+        assert self.restored is not None
+        said = outputs.records or outputs.state or outputs.counts or outputs.memo is not None
+        return not said and self._pulled == self.restored.position

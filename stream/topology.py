@@ -23,7 +23,7 @@ from agents.route_events import route_events
 from models.batch import Batch, Outputs, Restored
 from models.customer.memo import on_wall_clock
 from models.events import Channel
-from stream.delivery.channels import Sender
+from stream.delivery.desk import Desk
 from stream.edge import Agent, Edge
 
 Role = Literal["fold", "deliver", "learn"]
@@ -35,6 +35,9 @@ LEARN_EVERY_S = 0.5
 
 DELIVER_EVERY_S = 0.05
 """A delivery that is behind takes what arrived meanwhile together: each batch costs two commits."""
+
+DELIVER_MOST = 500
+"""Messages that a delivery takes at once: bodies are large, and so many more wait in front of it."""
 
 _BESIDE_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
 """Keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
@@ -75,12 +78,12 @@ def learn_edges() -> tuple[Edge, ...]:
     )
 
 
-def deliver_edges(senders: Mapping[Channel, Sender], now: Callable[[], int]) -> tuple[Edge, ...]:
+def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tuple[Edge, ...]:
     """Edges of the role ``deliver``: one a channel.
 
     Parameters
     ----------
-    senders
+    desks
         Open channels.
     now
         The wall clock, milliseconds.
@@ -89,11 +92,13 @@ def deliver_edges(senders: Mapping[Channel, Sender], now: Callable[[], int]) -> 
         Edge(
             f"deliver_{channel}",
             (f"messages.{channel}",),
-            _with_state(partial(deliver_messages, send=sender.send, now=now)),
+            _with_state(partial(deliver_messages, desk=desk, now=now)),
             state=f"deliveries.{channel}",
             pace_s=DELIVER_EVERY_S,
+            max_records=DELIVER_MOST,
+            beats=True,
         )
-        for channel, sender in senders.items()
+        for channel, desk in desks.items()
     )
 
 

@@ -1,30 +1,34 @@
-"""Messages in flight: what delivery remembers of each, and the events that its outcomes become.
+"""What delivery remembers of a message, and the events that its outcomes become.
 
-A delivery is ``queued`` (read, nothing tried), then ``attempted`` (committed *before* the provider is called), then has
-a result. One that is found ``attempted`` after a crash may or may not have been sent: it is ``unknown``, never tried
-again.
+A delivery is ``queued`` (it waits for its turn, or for its next attempt), then ``attempted`` (committed *before* the
+provider is called), then has a result, or is ``queued`` again where the provider clearly did not take it. One whose
+attempt ended without an answer is ``unknown``: it may have been sent, so it is never tried again.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Output, Outputs
-from models.engage.messages import Message, decode_message
-from models.errors import InvalidEvent
-from models.events import Event, EventType, encode_event
-from models.rejected import reason_of, reject
-from models.source import Source
-from models.units import DAY
+from models.engage.messages import Message
+from models.events import Event, EventType
+from models.units import DAY, SECOND
 
-KEPT = 8 * DAY
-"""So long a message's id is remembered: longer than ``messages.<channel>`` keeps a record."""
+KEPT = 14 * DAY
+"""So long a finished message's id is remembered: one that comes again meanwhile is not sent again."""
 
-Status = Literal["delivered", "failed", "rejected", "unknown", "expired"]
+FIRST_WAIT = SECOND
+"""Before the second attempt, milliseconds; it doubles with every further one."""
+LONGEST_WAIT = 300 * SECOND
+GIVEN_UP = DAY
+"""So long what is not live is tried: its own time is of another clock."""
+
+LOOK_UPS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
+"""After an attempt with an unknown end, where the provider can be asked: before each look, milliseconds."""
+
+Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
 
 
 class Result(NamedTuple):
@@ -34,20 +38,29 @@ class Result(NamedTuple):
     ----------
     status
         ``delivered``: the provider took it over. ``rejected``: refused for good, such as an address that does not
-        exist. ``failed``: clearly refused before it was accepted, so it may be tried again. ``unknown``: it may or may
-        not have been accepted. ``expired``: its time was over.
+        exist. ``failed``: clearly refused before it was accepted, so it may be tried again; of a look-up: the provider
+        knows nothing of it. ``unknown``: it may or may
+        not have been accepted. Further ones are said by delivery itself: ``expired``, its time was over;
+        ``withdrawn``, its consent was, while it waited.
     detail
         In the provider's words, or where it went.
     provider_id
         The provider's own id of it.
     retry_after
         Of ``failed``: seconds to wait, if the provider said so.
+    trouble
+        Whether it is the provider that fails, and not this one message: no connection, no answer, too many requests.
+    answered
+        Of ``unknown``: whether the provider has answered, if only with an error of its own. Where it does not know the
+        message after the last look, it never will, and another attempt is safe.
     """
 
     status: Status
     detail: str = ""
     provider_id: str = ""
     retry_after: float | None = None
+    trouble: bool = False
+    answered: bool = False
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -59,17 +72,34 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Where it stands.
     changed
         Since when, milliseconds of the wall clock.
+    since
+        When it came.
+    attempts
+        How many began.
+    looks
+        How often the provider was asked about an unknown one.
+    due
+        Not before then it is tried again, or asked about; 0 for at once.
+    by
+        Who made the attempt: a process of ours knows whether it has called the provider.
+    answered
+        Of an unknown one: see :class:`Result`.
     message
-        Until there is a result.
-    detail, provider_id
-        Of the result.
+        As long as it can still be sent, or asked about.
+    detail
+        Of the last attempt.
     """
 
-    status: Literal["queued", "attempted", "delivered", "failed", "rejected", "unknown", "expired"]
+    status: Literal["queued", "attempted", "delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
     changed: int
+    since: int = 0
+    attempts: int = 0
+    looks: int = 0
+    due: int = 0
+    by: str = ""
+    answered: bool = False
     message: Message | None = None
     detail: str = ""
-    provider_id: str = ""
 
 
 _encoder = msgspec.json.Encoder()
@@ -80,8 +110,14 @@ _EVENTS: dict[Status, EventType] = {
     "failed": "message_failed",
     "rejected": "message_failed",
     "expired": "message_failed",
+    "withdrawn": "message_failed",
     "unknown": "message_unknown",
 }
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    """JSON, as it stands in ``deliveries.<channel>``."""
+    return _encoder.encode(delivery)
 
 
 def decode_delivery(value: bytes) -> Delivery:
@@ -112,93 +148,42 @@ def outcome(message: Message, result: Result, now: int) -> Event:
     )
 
 
-def expired(message: Message, now: int) -> bool:
-    """Whether a message's time is over.
-
-    The wall clock says nothing about a log with a clock of its own; what is not live reaches nobody anyway.
-    """
-    return message.origin == "live" and now >= message.expires
-
-
-class Book:
-    """The deliveries of one partition: reads the committed records, and makes the changes to them.
+def deadline(message: Message, since: int) -> int:
+    """When a message's time is over, milliseconds of the wall clock.
 
     Parameters
     ----------
-    records
-        Committed state of the lane, kept current by whoever drives it.
+    message
+        A live one brings its own end; the others' is of a log with a clock of its own, and they reach nobody anyway.
+    since
+        When it came to delivery.
     """
-
-    def __init__(self, records: Mapping[bytes, bytes]) -> None:
-        self._records = records
-        held = {key: _decoder.decode(value) for key, value in records.items() if key[:1] != b"\x00"}
-        self._settled = deque(sorted((one.changed, key) for key, one in held.items() if one.message is None))
-        self._unresolved = [one.message for one in held.values() if one.status == "attempted" and one.message]
-        self._waiting = deque(one.message for one in held.values() if one.status == "queued" and one.message)
-
-    def resolve(self, now: int) -> Outputs:
-        """Settle the attempts without a result that were found at the start: nobody knows whether they were sent."""
-        outputs = Outputs()
-        for message in self._unresolved:
-            self.settle(message, Result("unknown", "the process ended between attempt and result"), outputs, now)
-        self._unresolved = []
-        return outputs
-
-    def admit(self, batch: Batch, now: int) -> Outputs:
-        """Queue what is new in a batch; reject what is no message, forget what was settled long ago."""
-        outputs = Outputs()
-        for record in batch.records:
-            try:
-                message = _read(record.value, batch.topic)
-            except InvalidEvent as error:
-                outputs.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
-                _count(outputs, "events_rejected", reason_of(error))
-                continue
-            key = message.id.encode()
-            if key in self._records or key in outputs.state:
-                _count(outputs, "deliveries", message.channel, "duplicate")
-                continue
-            outputs.state[key] = _encoder.encode(Delivery(status="queued", changed=now, message=message))
-            self._waiting.append(message)
-        while self._settled and self._settled[0][0] + KEPT < now:
-            outputs.state[self._settled.popleft()[1]] = None
-        return outputs
-
-    def attempt(self, outputs: Outputs, now: int, most: int) -> list[Message]:
-        """Take the next messages to hand over, at most ``most``; those whose time is over are settled instead."""
-        taken: list[Message] = []
-        while self._waiting and len(taken) < most:
-            message = self._waiting.popleft()
-            if expired(message, now):
-                self.settle(message, Result("expired", "not sent within its allowed window"), outputs, now)
-                continue
-            attempted = Delivery(status="attempted", changed=now, message=message)
-            outputs.state[message.id.encode()] = _encoder.encode(attempted)
-            taken.append(message)
-        return taken
-
-    def settle(self, message: Message, result: Result, outputs: Outputs, now: int) -> None:
-        """Note a result and tell the user's log."""
-        key = message.id.encode()
-        settled = Delivery(
-            status=result.status, changed=now, detail=result.detail[:300], provider_id=result.provider_id
-        )
-        outputs.state[key] = _encoder.encode(settled)
-        event = outcome(message, result, now)
-        outputs.records.append(Output("outcomes", message.user.encode(), encode_event(event)))
-        _count(outputs, "deliveries", message.channel, "sent" if result.status == "delivered" else result.status)
-        self._settled.append((now, key))
+    return message.expires if message.origin == "live" else since + GIVEN_UP
 
 
-def _read(value: bytes | None, topic: str) -> Message:
-    try:
-        message = decode_message(value or b"")
-    except msgspec.DecodeError as error:
-        raise InvalidEvent("bad_message", "", str(error), "a message as the fold writes it") from None
-    if topic != f"messages.{message.channel}":
-        raise InvalidEvent("bad_channel", "channel", message.channel, f"the channel of {topic}")
-    return message
+def wait_after(message_id: str, attempts: int, retry_after: float | None = None) -> int:
+    """Milliseconds from a failed attempt to the next: it doubles, and is spread over its second half.
 
+    The spread follows from the message's id and the number of the attempt, so that recipients of one outage do not all
+    come back at once, and that the same attempt always waits for as long.
 
-def _count(outputs: Outputs, *key: str) -> None:
-    outputs.counts[key] = outputs.counts.get(key, 0) + 1
+    Parameters
+    ----------
+    message_id
+        Of the message.
+    attempts
+        How many there were, from 1.
+    retry_after
+        Seconds that the provider asked for; it is never asked earlier.
+
+    Examples
+    --------
+    >>> [wait_after("02c75b5d33db8f4cac395fdd5056bf17", n) for n in (1, 2, 3, 20)]
+    [547, 1588, 2762, 197825]
+    >>> wait_after("02c75b5d33db8f4cac395fdd5056bf17", 1, retry_after=20.0)
+    20000
+    """
+    longest = min(FIRST_WAIT << min(attempts - 1, 30), LONGEST_WAIT)
+    drawn = blake2b(f"{message_id}:{attempts}".encode(), digest_size=4).digest()
+    wait = longest // 2 + longest * int.from_bytes(drawn) // 2**33
+    return max(wait, int(min(retry_after or 0.0, KEPT / SECOND) * SECOND))

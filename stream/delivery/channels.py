@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.engage.deliveries import Result
-from models.engage.messages import Message
+from models.engage.breaker import Policy
 from models.events import Channel
-from monitoring.metrics import measured
+from stream.delivery.desk import Desk
 from stream.delivery.gate import Gate, Mode
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
-from stream.delivery.retries import Retries
 from stream.delivery.smtp import Smtp, SmtpSettings
 from stream.delivery.twilio import Twilio, TwilioSettings
 from stream.delivery.unsubscribe import Signer
@@ -35,8 +33,8 @@ class DeliverySettings:
         For unsubscribe links: the first signs, all verify.
     smtp, twilio
         Providers; ``None`` for a channel that is not in use.
-    retry_s
-        So long what a provider refused for now is tried again.
+    breaker
+        When a provider is left alone, and for how long.
     """
 
     mode: Mode = "outbox"
@@ -46,7 +44,7 @@ class DeliverySettings:
     secrets: tuple[bytes, ...] = ()
     smtp: SmtpSettings | None = None
     twilio: TwilioSettings | None = None
-    retry_s: float = 60.0
+    breaker: Policy = field(default_factory=Policy)
 
 
 def _email(settings: DeliverySettings) -> Provider | None:
@@ -63,24 +61,12 @@ PROVIDERS: dict[Channel, Callable[[DeliverySettings], Provider | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """An open channel.
-
-    Attributes
-    ----------
-    send
-        For ``agents.deliver_messages``.
-    close
-        When the process ends.
-    """
-
-    send: Callable[[Message], Awaitable[Result]]
-    close: Callable[[], Awaitable[None]]
+FILES_SIDE_BY_SIDE = 16
+"""Of an outbox; a provider says for itself how many calls it takes."""
 
 
-def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[[], int]) -> Sender:
-    """Put gate, retries and provider of a channel together; connects to nothing yet.
+def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[[], int]) -> Desk:
+    """Put desk, gate and provider of a channel together; connects to nothing yet.
 
     Parameters
     ----------
@@ -96,17 +82,15 @@ def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[
     """
     signer = Signer(settings.secrets, settings.public_url) if settings.secrets else None
     sender = settings.smtp.sender if settings.smtp is not None and settings.smtp.sender else SENDER
+    provider = PROVIDERS[channel](settings)
     gate = Gate(
         settings.mode,
         Outbox(settings.outbox, sender),
         now=now,
-        provider=PROVIDERS[channel](settings),
+        provider=provider,
         signer=signer,
         allowlist=settings.allowlist,
     )
-
-    async def attempt(message: Message) -> Result:
-        with measured("provider_seconds", channel):
-            return await gate.deliver(message)
-
-    return Sender(Retries(attempt, now=now, budget_s=settings.retry_s).deliver, gate.close)
+    leaves = provider is not None and settings.mode != "outbox"
+    side_by_side = provider.side_by_side if provider is not None and leaves else FILES_SIDE_BY_SIDE
+    return Desk(channel, gate, now=now, side_by_side=side_by_side, policy=settings.breaker)

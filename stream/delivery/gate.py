@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -62,10 +62,18 @@ class Gate:
         self._now = now
         self._allowed = frozenset(entry.strip().lower() for entry in allowlist)
 
+    @property
+    def look_ups(self) -> Sequence[int]:
+        """Waits before each look at a message with an unknown outcome; none where nobody can be asked."""
+        return () if self._provider is None else self._provider.look_ups
+
+    def leaves(self, message: Message) -> bool:
+        """Whether the real provider is called for a message."""
+        return self._provider is not None and not self._stays(message)
+
     async def deliver(self, message: Message) -> Result:
         """Complete one message with its unsubscribe link and hand it over."""
-        link = None if self._signer is None else self._signer.link(message.user, message.channel, self._now())
-        complete = message if link is None else _linked(message, link)
+        complete, link = self._completed(message)
         stays = self._stays(message)
         if stays:
             return await self._outbox.deliver(complete, unsubscribe=link, note=stays)
@@ -73,10 +81,26 @@ class Gate:
             return Result("rejected", f"no provider of {message.channel} is configured")
         return await self._provider.deliver(complete, unsubscribe=link)
 
+    async def look_up(self, message: Message) -> Result:
+        """Ask the provider what became of a message."""
+        if self._provider is None:
+            return Result("unknown", "nobody can be asked")
+        return await self._provider.look_up(self._completed(message)[0])
+
     async def close(self) -> None:
         """Close the provider."""
         if self._provider is not None:
             await self._provider.close()
+
+    def _completed(self, message: Message) -> tuple[Message, str | None]:
+        # A link is signed as of the decision and not as of the attempt: every attempt of a message has the same bytes.
+        link = (
+            None if self._signer is None else self._signer.link(message.user, message.channel, self._signed_at(message))
+        )
+        return (message, None) if link is None else (_linked(message, link), link)
+
+    def _signed_at(self, message: Message) -> int:
+        return message.at if message.origin == "live" else self._now()
 
     def _stays(self, message: Message) -> str:
         """Why a message stays in the house; empty where it may leave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from models.engage.deliveries import Result
@@ -11,12 +12,27 @@ from models.engage.messages import Message
 class Provider(Protocol):
     """Hands messages of one channel over to whoever delivers them."""
 
+    @property
+    def side_by_side(self) -> int:
+        """Calls that it takes at a time."""
+
+    @property
+    def look_ups(self) -> Sequence[int]:
+        """Waits before each look at a message with an unknown outcome, milliseconds; none where nobody can be asked."""
+
     async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
         """Hand one message over, once.
 
         The bodies are complete; ``unsubscribe`` is the signed link that stands in them, for channels with headers.
         Does not try again by itself. ``failed`` says that it was refused before it was accepted, so another try
-        cannot become a second message; whatever is not clear is ``unknown``.
+        cannot become a second message; whatever is not clear is ``unknown``. ``trouble`` says that any other message
+        would have met the same.
+        """
+
+    async def look_up(self, message: Message) -> Result:
+        """Ask what became of a message with an unknown outcome: ``delivered``, ``rejected``, or still ``unknown``.
+
+        The bodies are complete, as they were handed over.
         """
 
     async def close(self) -> None:

@@ -16,6 +16,8 @@ from models.engage.deliveries import Result
 from models.engage.messages import Message
 from stream.delivery import mime
 
+_GOES_AWAY = 421
+
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
@@ -68,6 +70,20 @@ class Smtp:
         self._places = asyncio.Semaphore(settings.connections)
         self._idle: list[aiosmtplib.SMTP] = []
 
+    @property
+    def side_by_side(self) -> int:
+        """One conversation on each connection."""
+        return self._settings.connections
+
+    @property
+    def look_ups(self) -> tuple[int, ...]:
+        """None: SMTP has no way to ask."""
+        return ()
+
+    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is nobody to ask about any
+        """Say that nobody can be asked."""
+        return Result("unknown", "SMTP has no way to ask")
+
     async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
         """Hand one e-mail over."""
         try:
@@ -82,7 +98,7 @@ class Smtp:
                 return await _converse(client, self._settings.sender, message.to, content)
         except (SMTPException, OSError) as error:
             # no connection, no TLS, no login: nothing was said about this message yet
-            return Result("failed", f"{type(error).__name__}: {error}")
+            return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
 
     async def close(self) -> None:
         """Say goodbye to the server."""
@@ -137,21 +153,21 @@ async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, conten
         return _refused(error)
     except (SMTPException, OSError, UnicodeEncodeError) as error:
         client.close()
-        return Result("failed", f"{type(error).__name__}: {error}")
+        return Result("failed", f"{type(error).__name__}: {error}", trouble=not isinstance(error, UnicodeEncodeError))
     try:
         response = await client.data(content)
     except SMTPResponseException as error:
         return _refused(error)
     except (SMTPException, OSError) as error:
         client.close()
-        return Result("unknown", f"no answer after the content: {type(error).__name__}: {error}")
+        return Result("unknown", f"no answer after the content: {type(error).__name__}: {error}", trouble=True)
     return Result("delivered", _one_line(response.message), provider_id=_one_line(response.message))
 
 
 def _refused(error: SMTPResponseException) -> Result:
     detail = f"{error.code} {_one_line(error.message)}"
-    # 421 and 4xx: not now; 5xx: never
-    return Result("failed" if 400 <= error.code < 500 else "rejected", detail)
+    # 4xx: not now; 5xx: never. 421 is the server that goes away, whoever the recipient is.
+    return Result("failed" if 400 <= error.code < 500 else "rejected", detail, trouble=error.code == _GOES_AWAY)
 
 
 def _one_line(text: str) -> str:

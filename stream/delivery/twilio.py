@@ -1,15 +1,30 @@
-"""SMS over Twilio's HTTP API, or over anything that speaks it."""
+"""SMS over Twilio's HTTP API, or over anything that speaks it.
+
+Twilio takes no idempotency key. What became of a request without an answer is told by its status callback, or found in
+its list of messages.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
-from models.engage.deliveries import Result
+from models.engage.deliveries import LOOK_UPS, Result, Status
 from models.engage.messages import Message
+from models.units import MINUTE
+from stream.delivery.callbacks import twilio_address
+
+SIDE_BY_SIDE = 16
+"""Requests at a time; Twilio queues what is above the account's rate by itself."""
+LISTED = 100
+"""Newest messages to a number that are looked at."""
+
+_UNDELIVERED = frozenset({"failed", "undelivered", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,8 @@ class TwilioSettings:
         Of the API.
     timeout_s
         Of one request.
+    public_url
+        Where the HTTP door is reached from outside, for status callbacks; ``None`` asks for none.
     """
 
     account: str
@@ -33,6 +50,7 @@ class TwilioSettings:
     sender: str
     base_url: str = "https://api.twilio.com"
     timeout_s: float = 15.0
+    public_url: str | None = None
 
 
 class Twilio:
@@ -49,18 +67,48 @@ class Twilio:
         self._url = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account}/Messages.json"
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def side_by_side(self) -> int:
+        """See :data:`SIDE_BY_SIDE`."""
+        return SIDE_BY_SIDE
+
+    @property
+    def look_ups(self) -> tuple[int, ...]:
+        """Its list shows a message soon after it was taken."""
+        return LOOK_UPS
+
     async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:  # noqa: ARG002 - SMS has no headers
         """Hand one SMS over."""
         sender = "MessagingServiceSid" if self._settings.sender.startswith("MG") else "From"
         form = {"To": message.to, "Body": message.text.strip(), sender: self._settings.sender}
+        if self._settings.public_url is not None:
+            form["StatusCallback"] = twilio_address(self._settings.public_url, message)
         try:
             async with self._open().post(self._url, data=form) as response:
                 return _result(response, await _content(response))
         except aiohttp.ClientConnectorError as error:
-            return Result("failed", f"{type(error).__name__}: {error}")
+            return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
         except (aiohttp.ClientError, TimeoutError) as error:
             # the request may have arrived
-            return Result("unknown", f"no answer: {type(error).__name__}: {error}")
+            return Result("unknown", f"no answer: {type(error).__name__}: {error}", trouble=True)
+
+    async def look_up(self, message: Message) -> Result:
+        """Look for an SMS among the newest to its number: ``failed`` says that it is not there."""
+        asked = {"To": message.to, "PageSize": str(LISTED)}
+        try:
+            async with self._open().get(self._url, params=asked) as response:
+                content = await _content(response)
+                if response.status != 200:
+                    return Result("unknown", f"{response.status} at the look-up", trouble=response.status >= 429)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Result("unknown", f"no answer at the look-up: {type(error).__name__}: {error}", trouble=True)
+        found = content.get("messages")
+        for one in found if isinstance(found, list) else ():
+            if isinstance(one, dict) and _is_of(one, message):
+                status = str(one.get("status", ""))
+                kind: Status = "rejected" if status in _UNDELIVERED else "delivered"
+                return Result(kind, f"found: {status}", provider_id=str(one.get("sid", "")))
+        return Result("failed", "not among the newest to that number")
 
     async def close(self) -> None:
         """Close connections."""
@@ -96,16 +144,36 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
     detail = f"{status} {content.get('code', '')} {content.get('message', response.reason or '')}"
     detail = " ".join(detail.split())
     if status in (429, 503):
-        return Result("failed", detail, retry_after=_seconds(response.headers.get("Retry-After")))
+        return Result("failed", detail, retry_after=_retry_after(response), trouble=True)
     if status in (401, 403):
         # our credentials, not this recipient: whoever repairs them saves the message
-        return Result("failed", detail)
+        return Result("failed", detail, trouble=True)
     if status >= 500:
         # a gateway that gave up waiting answers so, too: Twilio behind it may have accepted
-        return Result("unknown", detail)
+        return Result("unknown", detail, trouble=True, answered=True)
     return Result("rejected", detail)
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds of a ``Retry-After``; its other form, a date, needs a clock and is not what APIs send."""
-    return float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds of a ``Retry-After``; where it is a date, since the one of the answer itself."""
+    said = response.headers.get("Retry-After", "")
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    until, since = _date(said), _date(response.headers.get("Date", ""))
+    return None if until is None or since is None else max((until - since).total_seconds(), 0.0)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else None
+
+
+def _is_of(listed: dict[str, Any], message: Message) -> bool:
+    """Whether a listed SMS is a message of ours: same number, same text (a trial account puts words before it)."""
+    created = _date(str(listed.get("date_created", "")))
+    if created is None or created.timestamp() * 1_000 < message.at - MINUTE:
+        return False
+    return listed.get("to") == message.to and str(listed.get("body", "")).endswith(message.text.strip())

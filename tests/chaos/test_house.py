@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from agents.deliver_messages import CHUNK
 from models.customer.state import unpack
 from models.engage.deliveries import decode_delivery
 from models.engage.messages import decode_message
@@ -30,6 +29,7 @@ from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream import topics
 from stream.app import EXIT_NOT_OWNER
 from stream.child import exit_reason
+from stream.delivery.channels import FILES_SIDE_BY_SIDE
 from stream.event_log import EventLog, LogUnavailable
 from stream.installation import Installation, await_folding, own_ports, running
 from stream.lookup.client import LookupFailed, ask_json
@@ -328,6 +328,6 @@ async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_a_quiet_f
     assert Counter(message for message, status in deliveries if status == "attempted") == Counter(ids)
     assert ends.keys() == set(ids)
     assert {end for end in ends.values() if end != "unknown"} == {"delivered"}
-    assert len(unknown) <= CHUNK * PARTITIONS, "more than were in somebody's hands when the broker died"
+    assert len(unknown) <= FILES_SIDE_BY_SIDE, "more than were in somebody's hands when the broker died"
     assert len(outbox) == len(set(outbox))
     assert set(ids) - unknown <= set(outbox) <= set(ids)

@@ -257,14 +257,20 @@ async def test_settling_waits_for_the_commit_that_is_on_its_way() -> None:
 
 async def test_the_outcome_of_effects_is_committed_even_in_a_pause_and_settling_waits_for_it() -> None:
     provider = asyncio.Event()
+    closing: list[bool] = []
+
+    async def call() -> None:
+        await provider.wait()
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
-        async for _ in batches:
-            yield Outputs(state={b"m1": b"attempted"}, effects=True)
-            await provider.wait()
-            yield Outputs(state={b"m1": b"sent"})
+        async for batch in batches:
+            closing.append(batch.closing)
+            if batch.records:
+                yield Outputs(state={b"m1": b"attempted"}, effects=[call])
+            elif provider.is_set():
+                yield Outputs(state={b"m1": b"sent"})
 
-    async with Bench(edge_of(agent), [record(0)]) as bench:
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bench.partition.state == {b"m1": b"attempted"})
         bench.lane.pause()
         settling = asyncio.create_task(bench.lane.settle())
@@ -275,18 +281,98 @@ async def test_the_outcome_of_effects_is_committed_even_in_a_pause_and_settling_
 
     assert not settled_too_early
     assert bench.partition.state == {b"m1": b"sent"}
+    assert closing[-1]
 
 
-async def test_a_lane_whose_effects_failed_settles_at_once() -> None:
+async def test_a_lane_whose_effects_failed_begins_anew_and_settles_at_once() -> None:
+    async def call() -> None:
+        raise RuntimeError("the provider's client broke")
+
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for _ in batches:
-            yield Outputs(effects=True)
-            raise RuntimeError("the provider's client broke")
+            yield Outputs(effects=[call])
 
-    async with Bench(edge_of(agent), [record(0)]) as bench:
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bool(bench.observer.errors))
         bench.lane.pause()
         await asyncio.wait_for(bench.lane.settle(), 5)
+
+
+async def test_effects_begin_only_once_their_attempt_is_committed_and_end_with_a_beat() -> None:
+    seen: list[dict[bytes, bytes]] = []
+    beats: list[int] = []
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async def call() -> None:
+            seen.append(dict(bench.partition.state))
+
+        async for batch in batches:
+            if batch.records:
+                yield Outputs(state={b"m1": b"attempted"}, effects=[call])
+            elif seen:
+                beats.append(len(batch.records))
+
+    bench = Bench(edge_of(agent, beats=True), [record(0)])
+    bench.partition.failures.append(KafkaError("refused"))
+    async with bench:
+        await bench.until(lambda: bool(beats))
+
+    assert seen == [{b"m1": b"attempted"}]
+
+
+async def test_one_that_hangs_holds_up_neither_other_effects_nor_records() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            for entry in batch.records:
+                yield Outputs(state={b"%d" % entry.offset: b"attempted"}, effects=[hang])
+
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+        await bench.until(lambda: bench.partition.position == 1)
+        bench.source.append(record(1))
+        await bench.until(lambda: bench.partition.position == 2)
+
+
+async def test_a_timer_of_the_wall_clock_that_is_due_gives_a_beat_and_writes_no_tick() -> None:
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            if batch.records:
+                yield Outputs(state={b"a": b"waits"}, next_due=1_000_020)
+            elif bench.now > 1_000:
+                yield Outputs(state={b"a": b"done"})
+
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+        await bench.until(lambda: bench.partition.state == {b"a": b"waits"})
+        bench.now = 1_000.02
+        await bench.until(lambda: bench.partition.state == {b"a": b"done"})
+
+    assert bench.writer.ticks == []
+
+
+async def test_an_agent_that_is_woken_gets_a_beat_and_one_that_is_full_no_records() -> None:
+    beats: list[int] = []
+    room: list[bool] = []
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            beats.append(len(batch.records))
+            yield Outputs(state={b"n": b"%d" % len(beats)}, full=not room)
+
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+        await bench.until(lambda: bench.lane.is_open and bool(beats))
+        bench.source.append(record(1), record(2))
+        await asyncio.sleep(0.02)
+        woken = len(beats)
+        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        await bench.until(lambda: len(beats) > woken)
+        while_full = sum(beats)
+        room.append(True)
+        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        await bench.until(lambda: sum(beats) == 3)
+
+    assert while_full <= 1
 
 
 async def test_all_that_waits_is_taken_into_the_next_commit() -> None:

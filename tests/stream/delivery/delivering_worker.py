@@ -31,8 +31,8 @@ def main() -> None:
         secrets=(b"0123456789abcdef",),
         smtp=SmtpSettings("127.0.0.1", int(port), security="none", sender="Shop <hello@shop.example>"),
     )
-    sender = open_channel("email", settings, now=_now)
-    run_worker(create_app("deliver", connection, deliver_edges({"email": sender}, _now)))
+    desk = open_channel("email", settings, now=_now)
+    run_worker(create_app("deliver", connection, deliver_edges({"email": desk}, _now)))
 
 
 if __name__ == "__main__":

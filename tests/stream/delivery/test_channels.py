@@ -4,12 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from models.engage.book import Call
+from models.engage.deliveries import Result
+from models.engage.messages import Message
 from models.events import CHANNELS, Channel
 from stream.delivery.channels import PROVIDERS, DeliverySettings, open_channel
+from stream.delivery.desk import Desk
 from stream.delivery.smtp import SmtpSettings
 from tests.stream.delivery.letters import NOW, files, letter
 
 every_channel = pytest.mark.parametrize("channel", PROVIDERS)
+
+
+async def delivered(desk: Desk, message: Message) -> Result:
+    """Have a desk call its provider."""
+    call = Call(message, 1)
+    assert desk.take(1, lambda: None) == 1
+    await desk.make(call)
+    result = desk.result(call)
+    assert result is not None
+    return result
 
 
 def test_every_channel_stands_in_the_table() -> None:
@@ -18,10 +32,10 @@ def test_every_channel_stands_in_the_table() -> None:
 
 @every_channel
 async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, tmp_path: Path) -> None:
-    sender = open_channel(channel, DeliverySettings(outbox=tmp_path), now=lambda: NOW)
+    desk = open_channel(channel, DeliverySettings(outbox=tmp_path), now=lambda: NOW)
 
-    result = await sender.send(letter(channel=channel))
-    await sender.close()
+    result = await delivered(desk, letter(channel=channel))
+    await desk.close()
 
     assert result.status == "delivered"
     assert files(tmp_path) == [result.provider_id]
@@ -29,10 +43,10 @@ async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, t
 
 @every_channel
 async def test_a_live_channel_without_a_provider_rejects(channel: Channel, tmp_path: Path) -> None:
-    sender = open_channel(channel, DeliverySettings(mode="live", outbox=tmp_path), now=lambda: NOW)
+    desk = open_channel(channel, DeliverySettings(mode="live", outbox=tmp_path), now=lambda: NOW)
 
-    result = await sender.send(letter(channel=channel))
-    await sender.close()
+    result = await delivered(desk, letter(channel=channel))
+    await desk.close()
 
     assert (result.status, files(tmp_path)) == ("rejected", [])
 

@@ -24,10 +24,17 @@ class Real:
 
     taken: list[tuple[Message, str | None]] = field(default_factory=list)
     closed: bool = False
+    side_by_side: int = 1
+    look_ups: tuple[int, ...] = (1_000,)
+    asked: list[Message] = field(default_factory=list)
 
     async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
         self.taken.append((message, unsubscribe))
         return Result("delivered")
+
+    async def look_up(self, message: Message) -> Result:
+        self.asked.append(message)
+        return Result("delivered", "found")
 
     async def close(self) -> None:
         self.closed = True
@@ -100,3 +107,16 @@ async def test_closing_closes_the_provider(tmp_path: Path) -> None:
     await _gate("live", tmp_path, real).close()
 
     assert real.closed
+
+
+async def test_the_provider_is_asked_about_the_very_bytes_that_it_got(tmp_path: Path) -> None:
+    real = Real()
+    times = iter([NOW, NOW + 600_000])
+    gate = Gate("live", Outbox(tmp_path), now=lambda: next(times), provider=real, signer=SIGNER)
+    message = letter(text=f"Hi. {UNSUBSCRIBE_PLACEHOLDER}\n")
+
+    await gate.deliver(message)
+    result = await gate.look_up(message)
+
+    assert result.status == "delivered"
+    assert real.asked == [real.taken[0][0]]

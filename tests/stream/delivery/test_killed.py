@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from agents.deliver_messages import CHUNK
 from models.engage.messages import Message, encode_message, message_id
 from models.events import decode_event
+from stream.delivery.smtp import SmtpSettings
 from tests.brokers import Cluster
 from tests.stream.delivery.letters import letter
 from tests.stream.processes import await_true
@@ -25,8 +25,8 @@ from tests.stream.workers import running_worker
 WORKER = "tests.stream.delivery.delivering_worker"
 TOPICS = ("messages.email", "deliveries.email", "outcomes", "events.rejected")
 PARTITIONS = 2
-MESSAGES = 300
-KILLS = 2
+MESSAGES = 200
+ENOUGH = 40
 
 
 class Counting:
@@ -80,13 +80,16 @@ async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
     cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))
     messages, log = _messages(), tmp_path / "worker.log"
     await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
+    arguments = (str(port), str(tmp_path / "outbox"))
 
-    for _ in range(KILLS):
-        enough = counting.taken.total() + 60
-        with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")) as worker:
-            await asyncio.to_thread(await_true, partial(counting.has, enough), 60)
-            worker.kill()
-    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")):
+    with running_worker(cluster.connection, log, WORKER, *arguments) as worker:
+        await asyncio.to_thread(await_true, partial(counting.has, ENOUGH), 60)
+        worker.kill()
+    with running_worker(cluster.connection, log, WORKER, *arguments) as worker:
+        await asyncio.to_thread(await_true, partial(counting.has, 2 * ENOUGH), 60)
+        worker.terminate()
+        exit_code = await asyncio.to_thread(worker.wait, 30)
+    with running_worker(cluster.connection, log, WORKER, *arguments):
         outcomes = await read_until(
             cluster.connection, "outcomes", lambda found: len({_event(r).message for r in found}) >= MESSAGES, 60
         )
@@ -95,31 +98,11 @@ async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
     unknown = [message for message in messages if told[message.id] == "message_unknown"]
     assert set(counting.taken.values()) == {1}
     assert set(told) == {message.id for message in messages}
-    assert set(told.values()) == {"message_sent", "message_unknown"}
+    assert set(told.values()) <= {"message_sent", "message_unknown"}
     assert {m.to for m in messages} - {m.to for m in unknown} <= set(counting.taken)
-    assert len(unknown) <= KILLS * PARTITIONS * CHUNK
-
-
-@pytest.mark.slow
-async def test_a_worker_that_is_asked_to_stop_waits_for_the_answers_that_it_is_owed(
-    cluster: Cluster, counting: Counting, port: int, tmp_path: Path
-) -> None:
-    cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))
-    messages, log = _messages(), tmp_path / "worker.log"
-    await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
-
-    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")) as worker:
-        await asyncio.to_thread(await_true, partial(counting.has, 60), 60)
-        worker.terminate()
-        exit_code = await asyncio.to_thread(worker.wait, 15)
-    with running_worker(cluster.connection, log, WORKER, str(port), str(tmp_path / "outbox")):
-        outcomes = await read_until(
-            cluster.connection, "outcomes", lambda found: len({_event(r).message for r in found}) >= MESSAGES, 60
-        )
-
     assert exit_code == 0
-    assert {_event(record).type for record in outcomes} == {"message_sent"}
-    assert counting.taken == Counter({message.to: 1 for message in messages})
+    # who is asked to stop waits for the answers that it is owed: only what the kill interrupted can be unknown
+    assert len(unknown) <= SmtpSettings("").connections
 
 
 def _event(record: Any) -> Any:

@@ -1,0 +1,241 @@
+"""Calls of one provider: so many side by side, none while it is away, and none lost that has begun.
+
+One desk serves all partitions of a channel in a process. A call is a task of the desk, and not of the lane that began
+it: when the lane has to begin anew (a broker was away), the answer that arrives meanwhile still counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from models.engage.book import Call
+from models.engage.breaker import Breaker, Policy
+from models.engage.deliveries import Result
+from models.engage.messages import Message
+from models.events import Channel
+from monitoring import metrics
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+"""Results that no lane has asked for: those of partitions that went to another process."""
+
+_STATES = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+
+
+class Carrier(Protocol):
+    """What takes messages over: the gate."""
+
+    @property
+    def look_ups(self) -> Sequence[int]:
+        """Waits before each look at an attempt with an unknown end; none where that cannot be done."""
+
+    def leaves(self, message: Message) -> bool:
+        """Whether the provider is called for it; else it stays in the house."""
+
+    async def deliver(self, message: Message) -> Result:
+        """Hand one message over, once."""
+
+    async def look_up(self, message: Message) -> Result:
+        """Ask what became of one; ``unknown`` where that is not known either."""
+
+    async def close(self) -> None:
+        """Close connections."""
+
+
+class Desk:
+    """See the module; it is the one of ``agents.deliver_messages``.
+
+    Parameters
+    ----------
+    channel
+        For the metrics.
+    carrier
+        Takes messages over.
+    now
+        The wall clock, milliseconds.
+    side_by_side
+        Calls at a time.
+    policy
+        Of the circuit breaker.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        carrier: Carrier,
+        *,
+        now: Callable[[], int],
+        side_by_side: int = 8,
+        policy: Policy | None = None,
+    ) -> None:
+        self.name = secrets.token_hex(6)
+        self._channel = channel
+        self._carrier = carrier
+        self._now = now
+        self._free = side_by_side
+        self._breaker = Breaker(policy)
+        self._calls: dict[tuple[str, int, bool], asyncio.Task[Result]] = {}
+        self._left: dict[tuple[str, int, bool], None] = {}
+        self._waiting: dict[int, int] = {}
+        self._queue: dict[Callable[[], None], None] = {}
+        self._show_breaker()
+
+    # --- for the agent
+
+    @property
+    def look_ups(self) -> Sequence[int]:
+        """Waits before each look at an attempt with an unknown end."""
+        return self._carrier.look_ups
+
+    def take(self, wanted: int, wake: Callable[[], None]) -> int:
+        """Take places; who gets fewer than wanted stands in the queue, behind those who do already."""
+        self._queue.pop(wake, None)
+        if not wanted:
+            return 0
+        allowed = self._breaker.most(self._now())
+        free = self._free if allowed is None else min(allowed, self._free)
+        taken = min(wanted, max(1, free // (len(self._queue) + 1)) if free else 0)
+        if taken < wanted:
+            self._queue[wake] = None
+        if taken and allowed is not None:
+            self._breaker.begun()
+        self._free -= taken
+        return taken
+
+    def give_back(self, places: int) -> None:
+        """Give places back for which no call is begun."""
+        if places:
+            self._breaker.said_nothing()
+        self._freed(places)
+
+    def waits_until(self) -> int | None:
+        """Until when the breaker is open."""
+        now = self._now()
+        return self._breaker.until if self._breaker.state(now) == "open" else None
+
+    def make(self, call: Call) -> Awaitable[None]:
+        """Begin a call, once however often it is asked for; gives its end."""
+        key = _key(call)
+        task = self._calls.get(key)
+        if task is None:
+            self._prune()
+            task = self._calls[key] = asyncio.create_task(self._call(call), name=f"deliver {call.message.id}")
+        return _end_of(task)
+
+    def knows(self, call: Call, by: str) -> bool:
+        """Whether a call was begun here, by that name; then whoever asks is the one to be told of its end."""
+        key = _key(call)
+        if by != self.name or key not in self._calls:
+            return False
+        self._left.pop(key, None)
+        return True
+
+    def result(self, call: Call) -> Result | None:
+        """What became of a call; ``None`` while it is under way."""
+        task = self._calls.get(_key(call))
+        if task is None or not task.done():
+            return None
+        return Result("unknown", "it was broken off", trouble=True) if task.cancelled() else task.result()
+
+    def forget(self, call: Call) -> None:
+        """Drop the result of a call: it is committed."""
+        self._calls.pop(_key(call), None)
+
+    def leave(self, partition: int, calls: Iterable[Call]) -> None:
+        """Keep the calls that were begun, in case the partition comes back; free the places of the others."""
+        keys = list(map(_key, calls))
+        begun = [key for key in keys if key in self._calls]
+        self._left.update(dict.fromkeys(begun))
+        self.give_back(len(keys) - len(begun))
+        self._waiting.pop(partition, None)
+        self._show_waiting()
+
+    def note_waiting(self, partition: int, messages: int) -> None:
+        """Show how many messages of a partition wait."""
+        if self._waiting.get(partition) != messages:
+            self._waiting[partition] = messages
+            self._show_waiting()
+
+    # --- for the process
+
+    async def close(self) -> None:
+        """Break off what is under way, and close the provider."""
+        running = [task for task in self._calls.values() if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=1.0)
+        await self._carrier.close()
+
+    # --- inside
+
+    async def _call(self, call: Call) -> Result:
+        message = call.message
+        leaves = self._carrier.leaves(message)
+        result = Result("unknown", "it was broken off", trouble=True)
+        try:
+            with metrics.measured("provider_seconds", self._channel):
+                act: Callable[[Message], Awaitable[Result]]
+                act = self._carrier.look_up if call.looks_up else self._carrier.deliver
+                result = await act(message)
+        except Exception as error:
+            # one recipient's failure touches no other; whether it was handed over is not known
+            log.exception("%s: message %s", self._channel, message.id)
+            result = Result("unknown", f"{type(error).__name__}: {error}", trouble=True)
+        finally:
+            self._judge(result, leaves=leaves)
+            self._freed(1)
+        return result
+
+    def _judge(self, result: Result, *, leaves: bool) -> None:
+        before = self._breaker.state(self._now())
+        if not leaves:
+            self._breaker.said_nothing()
+        elif result.trouble:
+            self._breaker.failed(self._now())
+        else:
+            self._breaker.worked()
+        after = self._breaker.state(self._now())
+        if after != before:
+            self._show_breaker()
+            if after == "open":
+                metrics.increment("breaker_openings", self._channel)
+                log.warning("%s: the provider fails, and is left alone for a while: %s", self._channel, result.detail)
+            elif after == "closed":
+                log.warning("%s: the provider works again", self._channel)
+
+    def _show_breaker(self) -> None:
+        metrics.gauge("provider_breaker", _STATES[self._breaker.state(self._now())], self._channel)
+
+    def _show_waiting(self) -> None:
+        metrics.gauge("deliveries_waiting", float(sum(self._waiting.values())), self._channel)
+
+    def _freed(self, places: int) -> None:
+        self._free += places
+        for wake in list(self._queue)[: self._free]:
+            del self._queue[wake]
+            wake()
+
+    def _prune(self) -> None:
+        if len(self._left) < REMEMBERED:
+            return
+        # They belong to partitions that went to other processes, which have settled them by now. Should one be found
+        # unsettled after all, it must not look as if it had never been begun: from here on this is another name.
+        self.name = secrets.token_hex(6)
+        for key in self._left:
+            if self._calls[key].done():
+                del self._calls[key]
+        self._left = {key: None for key in self._left if key in self._calls}
+
+
+def _key(call: Call) -> tuple[str, int, bool]:
+    return call.message.id, call.number, call.looks_up
+
+
+async def _end_of(task: asyncio.Task[Result]) -> None:
+    await asyncio.wait([task])  # whoever waits may be cancelled; the call goes on
