@@ -39,6 +39,7 @@ def demo(
     from rich.console import Console
     from rich.live import Live
 
+    from stream.broker import free_port
     from stream.cli.interruptible import run
     from stream.cli.replay import folder_of_its_own
     from stream.cli.simulate import START
@@ -56,7 +57,7 @@ def demo(
     console = Console(stderr=json)
     with ExitStack() as stack:
         folder = stack.enter_context(folder_of_its_own("demo"))
-        port = _free_port()
+        port = free_port()
         file = settings_file(Path(folder), port, own_ports())
         installation = stack.enter_context(running(load(file), PARTS, clock="feeder", broker_port=port))
         with Live(console=console, auto_refresh=False, transient=True) as screen:
@@ -101,11 +102,3 @@ def _milliseconds(day: str) -> int:
     from datetime import UTC, datetime
 
     return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

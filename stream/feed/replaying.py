@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from models.batch import Output
-from stream.event_log import EventLog
-from stream.feed.feeder import Feeder
+from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
-from stream.feed.progress import GroupProgress, require_unfed
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
 from stream.settings import Settings
 
@@ -65,18 +63,13 @@ async def replay(
 
     Raises
     ------
-    WrongClock
-        The log has live events.
-    AlreadyFed
-        Something was fed into it before.
-    NobodyFolds
-        No worker folds it.
+    WrongClock, AlreadyFed, NobodyFolds
+        As :func:`feeding`.
     CannotReplay
         The file is nothing that can be replayed.
     """
     began = time.monotonic()
     fed = rejected = 0
-    connection, partitions = settings.connection(), settings.partitions
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -84,11 +77,7 @@ async def replay(
         if on_progress is not None:
             on_progress(fed + rejected, now)
 
-    async with EventLog(connection, partitions) as log, GroupProgress(connection, partitions) as progress:
-        feeder = Feeder(log, partitions, progress, speed=speed, on_write=written)
-        await log.ensure_clock("feeder")
-        await require_unfed(connection, partitions)
-        await feeder.begin()
+    async with feeding(settings, on_write=written, speed=speed) as feeder:
         # A line's time is judged by the clock of the machine that replays it, like any other record's at a door.
         lines = reads(recording, received_at=time.time_ns() // 1_000_000)
         for portion in _portions(lines):

@@ -20,10 +20,8 @@ from models.events import Event
 from models.source import Source
 from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
-from stream.event_log import EventLog
-from stream.feed.feeder import Feeder
+from stream.feed.feeding import feeding
 from stream.feed.mailbox import Mailbox
-from stream.feed.progress import GroupProgress, require_unfed
 from stream.settings import Settings
 
 STEP_MS = 6 * HOUR_MS
@@ -101,17 +99,12 @@ async def simulate(
 
     Raises
     ------
-    WrongClock
-        The log has live events.
-    AlreadyFed
-        Something was fed into it before.
-    NobodyFolds
-        No worker folds it.
+    WrongClock, AlreadyFed, NobodyFolds
+        As :func:`feeding`.
     """
     began = time.monotonic()
     fed = messages = reactions = 0
     users: set[str] = set()
-    connection, partitions = settings.connection(), settings.partitions
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -120,14 +113,9 @@ async def simulate(
             on_progress(fed, now)
 
     async with (
-        EventLog(connection, partitions) as log,
-        GroupProgress(connection, partitions) as progress,
-        Mailbox(connection, partitions) as mailbox,
+        feeding(settings, on_write=written, speed=speed, tick_ms=tick_ms) as feeder,
+        Mailbox(settings.connection(), settings.partitions) as mailbox,
     ):
-        feeder = Feeder(log, partitions, progress, tick_ms=tick_ms, speed=speed, on_write=written)
-        await log.ensure_clock("feeder")
-        await require_unfed(connection, partitions)
-        await feeder.begin()
         while storefront.now < storefront.end:
             arrived = storefront.now - POST_MS
             await feeder.folded_before(arrived)
