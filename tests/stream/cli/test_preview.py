@@ -22,7 +22,7 @@ def test_a_template_is_shown_for_a_sample(capsys: pytest.CaptureFixture[str]) ->
     assert cli.run(["preview", "cart_reminder"]) == 0
 
     shown = capsys.readouterr().out
-    assert "Subject: You left 3 things in your cart" in shown
+    assert "Subject: You left 2 items in your cart" in shown
     assert "2 x sku-1042" in shown
 
 

@@ -42,3 +42,14 @@ def test_every_template_reads_well_on_every_channel(
     if channel == "email":
         assert (UNSUBSCRIBE_PLACEHOLDER in shown.content.text) == (shown.rule.category == "marketing")
         assert shown.content.text.count(UNSUBSCRIBE_PLACEHOLDER) <= 1
+
+
+def test_the_subject_and_the_explanation_of_a_left_cart_count_the_same(tmp_path: Path) -> None:
+    write("shop", tmp_path)
+    rules = configuration(load(tmp_path / "perennial.yaml", environment={}))
+
+    shown = preview(rules, "cart_reminder", rules.templates["cart_reminder"], "u1", sample(), NOW, "email")
+
+    assert shown.content.subject == "You left 2 items in your cart"
+    assert shown.decision is not None
+    assert shown.decision.why.endswith("cart left with 2 items")
