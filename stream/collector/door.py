@@ -5,6 +5,7 @@
                                        or one in the short form
 ``POST /v1/batch``                     ``{"batch": [...]}``, up to 2,500 events of both forms, answered one by one
 ``GET, POST /v1/unsubscribe``          the signed link of a message (RFC 8058): a page with a button; one click
+``POST /v1/callbacks/twilio``          what becomes of an SMS, signed by Twilio; where Twilio is set up
 ``GET /health``, ``GET /ready``        this process answers; Kafka answers it
 =====================================  ============================================================================
 
@@ -37,8 +38,10 @@ from models.events import Origin, encode_event
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
+from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Intake, Refusal, Verdict
 from stream.collector.links import RETRY_AFTER_S, UnsubscribeLinks
+from stream.delivery.callbacks import TWILIO_PATH
 from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
 
@@ -73,6 +76,10 @@ class Door:
         What judges bodies.
     signer
         Verifies unsubscribe links.
+    twilio_token
+        Of the account whose callbacks are taken; ``None`` takes none.
+    public_url
+        Where this door is reached from outside.
     write_keys
         One of them must come with every event, as the name of HTTP Basic or as ``writeKey``; none: nobody is asked.
     now
@@ -86,11 +93,14 @@ class Door:
         signer: Signer,
         *,
         write_keys: Sequence[str] = (),
+        twilio_token: str | None = None,
+        public_url: str = "",
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
         self._intake = intake
         self._links = UnsubscribeLinks(log, intake, signer, now)
+        self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url, now)
         self._write_keys = [key.encode() for key in write_keys]
         self._now = now
         self._waiting = 0
@@ -103,6 +113,8 @@ class Door:
         app.router.add_post("/v1/batch", self._batch)
         app.router.add_get(PATH, self._links.ask)
         app.router.add_post(PATH, self._links.withdraw)
+        if self._twilio is not None:
+            app.router.add_post(TWILIO_PATH, self._twilio.take)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         return app

@@ -14,7 +14,7 @@ from models.errors import PerennialError
 from monitoring import metrics
 from stream.collector.door import Door
 from stream.collector.intake import Intake
-from stream.delivery.configured import unsubscribe_signer
+from stream.delivery.configured import twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
 from stream.settings import Settings
 from stream.topics import require_topics
@@ -69,6 +69,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             write_keys=[
                 settings.reveal(key, f"http.write_keys[{i}]") for i, key in enumerate(settings.http.write_keys)
             ],
+            twilio_token=twilio_callback_token(settings),
+            public_url=settings.public_url,
         )
         runner = web.AppRunner(door.application(), access_log=None, shutdown_timeout=FINISH_WITHIN_S)
         await runner.setup()

@@ -47,6 +47,14 @@ def unsubscribe_signer(settings: Settings) -> Signer:
     return Signer(unsubscribe_keys(settings), settings.public_url)
 
 
+def twilio_callback_token(settings: Settings) -> str | None:
+    """What signs Twilio's callbacks; ``None`` where none come: without Twilio, or without ``http.public_url``."""
+    twilio = settings.delivery.twilio
+    if twilio is None or settings.http.public_url is None:
+        return None
+    return settings.reveal(twilio.auth_token, "delivery.twilio.auth_token")
+
+
 def _smtp(settings: Settings) -> SmtpSettings | None:
     smtp = settings.delivery.smtp
     if smtp is None:
@@ -71,4 +79,5 @@ def _twilio(settings: Settings) -> TwilioSettings | None:
         token=settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
         sender=twilio.sender,
         base_url=twilio.base_url,
+        public_url=settings.http.public_url,
     )

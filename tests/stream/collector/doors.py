@@ -28,10 +28,10 @@ Client = TestClient[Any, Any]
 
 @asynccontextmanager
 async def door(
-    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0
+    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0, **more: Any
 ) -> AsyncIterator[Client]:
     async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
-        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW)
+        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW, **more)
         async with TestClient(TestServer(made.application())) as client:
             yield client
 
