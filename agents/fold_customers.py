@@ -21,8 +21,10 @@ async def fold_customers(batches: AsyncIterator[Batch], *, state: Restored) -> A
     Yields
     ------
     Outputs
-        Profiles, signals, decisions, messages, interactions and examples of one batch.
+        Profiles, signals, decisions, messages, interactions and examples of one batch; of its parts, one by one, where
+        many timers have come due at once.
     """
     fold = PartitionFold(state)
     async for batch in batches:
-        yield fold.fold(batch)
+        for outputs in fold.slices(batch):
+            yield outputs

@@ -6,7 +6,7 @@ of this very struct.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -111,6 +111,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Why a message failed or bounced; where a consent comes from.
     properties
         What else the sender said; usable in rules and templates.
+    forced
+        Folded however late it is, because a person decided so; no door takes it from a sender.
     """
 
     id: str
@@ -134,6 +136,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     message: str | None = None
     reason: str | None = None
     properties: dict[str, Any] | None = None
+    forced: bool = False
 
     @property
     def identified(self) -> bool:
@@ -142,6 +145,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 ANONYMOUS = "anonymous:"
+
+REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))
+"""Types of what became of our own messages: only we report them."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

@@ -90,6 +90,12 @@ DECLARED: tuple[Declared, ...] = (
     # The fold.
     Declared("events_folded", "counter", "Events applied to a user's state.", ("type",)),
     Declared("events_duplicate", "counter", "Events ignored because the user's state has seen their messageId."),
+    Declared("events_late", "counter", "Of those folded, events too old to find their place in the user's order."),
+    Declared(
+        "ids_forgotten",
+        "counter",
+        "messageIds forgotten before the horizon was over, because a user sent more than are remembered.",
+    ),
     Declared("timers_fired", "counter", "Timers that came due, by name.", ("timer",)),
     Declared("signals", "counter", "Signals emitted, by kind (segment_entered, churn_risk ...).", ("kind",)),
     Declared(

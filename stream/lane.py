@@ -479,10 +479,11 @@ class Lane:
             self._begin(outputs)
             return
         memo = restored.memo if outputs.memo is None else outputs.memo
+        position = self._pulled if outputs.position is None else outputs.position
         began = time.monotonic()
         self._calm.clear()
         try:
-            await committer.commit(Commit(self._pulled, memo, outputs.records, outputs.state))
+            await committer.commit(Commit(position, memo, outputs.records, outputs.state))
             self._begin(outputs)
         finally:
             self._settle_if_calm()
@@ -492,14 +493,17 @@ class Lane:
             else:
                 restored.records[key] = value
         restored.memo = memo
-        restored.position = self._pulled
+        restored.position = position
         if outputs.next_due != self._next_due:
             self._next_due, self._next_tick = outputs.next_due, 0.0
         self._failures = 0
         self.committed_at = time.monotonic()
-        records, self._records_pulled = self._records_pulled, 0
+        is_whole = position == self._pulled
+        records = self._records_pulled if is_whole else 0
+        self._records_pulled -= records
         self._around.observer.committed(self, records, self.committed_at - began, outputs)
-        self.oldest_stamp = None
+        if is_whole:
+            self.oldest_stamp = None
         if outputs.broadcasts:
             await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))
 

@@ -1,36 +1,36 @@
 """The fold over one partition: its users, its clock, its timers, and the versions in use.
 
 Batches are never observable: the state and the outputs of a log are the same bytes however it is cut, because every
-record is applied by itself, in log order, to the clock, then to the timers that have come due, then to its user.
+record is applied by itself, in log order, to the clock, then to the timers that have come due, then to its user. Where
+a record moves the clock past many timers, they fire in slices that commit one by one, before the record: a slice ends
+with the clock moved and the record not yet folded, so whoever goes on from there fires the rest and then folds it.
 """
 
 from __future__ import annotations
 
 import heapq
-from hashlib import blake2b
+import sys
+from collections.abc import Iterator
 
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.customer import step
+from models.customer import lateness, repeats, step
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
 from models.customer.outputs import encode_effects
-from models.customer.reducers import check
-from models.customer.state import NEVER, Customer, header, pack, unpack
+from models.customer.reducers import Lines, check
+from models.customer.repeats import SeenIds
+from models.customer.state import NEVER, Customer, Facts, header, pack, unpack
 from models.customer.versions import Versions
 from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
-from models.events import Event, decode_event
-from models.log import CONTROL, Clock, Order, Tick, Use, decode_control
+from models.events import REPORTED, Event, decode_event
+from models.log import CONTROL, Clock, Order, Tick, Use, decode_control, is_control
 from models.rejected import reason_of, reject, reject_value
 from models.source import Source
-from models.units import HOUR
 
-DUPLICATE_HORIZON = 48 * HOUR
-"""How long a ``messageId`` is remembered, milliseconds of the partition's clock."""
-
-REMEMBERED_IDS = 5_000
-"""At most so many a user."""
+TIMERS = 2_000
+"""At most so many timers fire in one slice: a sixth of a second, of what one commit holds."""
 
 KEPT_LIVE = 512
 """Users who stay unpacked between batches."""
@@ -41,6 +41,10 @@ FAILURES = 100
 
 class FoldBroken(PerennialError):
     """A hundred records in a row could not be folded: stop this lane, nothing has been lost."""
+
+
+class _SliceFull(Exception):
+    """Timers are due, and no more may fire before a commit."""
 
 
 class _Unfoldable(Exception):
@@ -92,7 +96,14 @@ class PartitionFold:
         return self._versions
 
     def fold(self, batch: Batch) -> Outputs:
-        """Fold consecutive records.
+        """Fold consecutive records at once, however many timers they make due; see :meth:`slices`."""
+        return next(self.slices(batch, most_timers=sys.maxsize))
+
+    def slices(self, batch: Batch, most_timers: int = TIMERS) -> Iterator[Outputs]:
+        """Fold consecutive records, in one slice or, where many timers have come due, in several.
+
+        Each slice but the last says with ``Outputs.position`` which record is to be read next. Before the next one is
+        asked for, it has to be applied to the state.
 
         An event or timer that cannot be folded becomes a dead letter, and what it changed half is gone: the batch is
         then folded once more with a copy of the user's state taken before each step.
@@ -102,16 +113,21 @@ class PartitionFold:
         FoldBroken
             After a hundred failures in a row.
         """
-        attempt = _Attempt(self, batch, careful=False)
-        try:
-            attempt.run()
-        except _Unfoldable:
-            attempt.undo()
-            self._live.clear()
-            self._load_memo()
-            attempt = _Attempt(self, batch, careful=True)
-            attempt.run()
-        return attempt.finish()
+        begin = 0
+        while begin < len(batch.records):
+            attempt = _Attempt(self, batch, most_timers, careful=False)
+            try:
+                begin = attempt.run(begin)
+            except _Unfoldable:
+                attempt.undo()
+                self._live.clear()
+                self._load_memo()
+                attempt = _Attempt(self, batch, most_timers, careful=True)
+                begin = attempt.run(begin)
+            outputs = attempt.finish()
+            if begin < len(batch.records):
+                outputs.position = batch.records[begin].offset
+            yield outputs
 
     def _load_memo(self) -> None:
         self._memo = read_memo(self._state)
@@ -119,10 +135,11 @@ class PartitionFold:
 
 
 class _Attempt:
-    """One try at a batch."""
+    """One try at a slice of a batch."""
 
-    def __init__(self, fold: PartitionFold, batch: Batch, *, careful: bool) -> None:
+    def __init__(self, fold: PartitionFold, batch: Batch, most_timers: int, *, careful: bool) -> None:
         self.batch = batch
+        self.timers_left = most_timers
         self.careful = careful
         self.live = fold._live
         self.due = fold._due
@@ -134,22 +151,29 @@ class _Attempt:
         self.outputs = Outputs()
         self.counts = self.outputs.counts
         self.used: dict[bytes, bytes] = {}
+        self.lines: Lines | None = None
+        self.lines_now = 0
 
-    def run(self) -> None:
-        """Fold every record of the batch."""
-        for record in self.batch.records:
+    def run(self, begin: int) -> int:
+        """Fold the batch's records from the one at ``begin``; returns where it stopped: no more timers may fire."""
+        records = self.batch.records
+        for index in range(begin, len(records)):
+            record = records[index]
             self.source = Source(self.batch.topic, self.batch.partition, record.offset)
-            key = record.key
-            if key is not None and key[:1] == CONTROL:
-                self._control(record)
-            else:
-                if not self.memo.clock:
-                    self.memo.clock = "wall"
-                if self.memo.clock == "wall":
-                    self._move(record.timestamp)
+            try:
+                if is_control(record.key):
+                    self._control(record)
                 else:
-                    self._fire()
-                self._event(record)
+                    if not self.memo.clock:
+                        self.memo.clock = "wall"
+                    if self.memo.clock == "wall":
+                        self._move(record.timestamp)
+                    else:
+                        self._fire()
+                    self._event(record)
+            except _SliceFull:
+                return index
+        return len(records)
 
     def undo(self) -> None:
         """Forget the try: give back the timers that it took."""
@@ -188,10 +212,17 @@ class _Attempt:
             customer = self._customer(key)
             if customer.next_due != due:  # moved or cancelled since it was noted here
                 continue
+            if not self.timers_left:
+                heapq.heappush(self.due, self.popped.pop())
+                raise _SliceFull
+            self.timers_left -= 1
             timer = customer.ledger.timers.pop(0)
             self._touch(key, customer)
             before = pack(customer) if self.careful else b""
             try:
+                lines = self._lines()
+                lateness.settle(customer.facts, *lines)
+                repeats.forget(customer.facts.seen_ids, lines.floor)
                 effects = Effects()
                 step.step_timer(customer, key.decode(), timer, now, self.versions, effects)
                 encode_effects(key, effects, self.outputs)
@@ -252,6 +283,7 @@ class _Attempt:
             self._reject(reject(record, self.source, error), error)
             return
         if acts:
+            self.lines = None
             self.used[content_key(control.name)] = content
 
     def _order(self, order: Order) -> None:
@@ -270,34 +302,45 @@ class _Attempt:
         customer = self._customer(key)
         if record.offset <= customer.seen:  # an ordered commit was cut short: this user is ahead of the position
             return
-        if event.origin == "live" and self.memo.clock == "feeder":
-            event = msgspec.structs.replace(event, origin="replay")  # nothing is live in a log of another time
-        before = pack(customer) if self.careful else b""
-        next_due = customer.next_due
-        customer.seen = record.offset
-        if self._is_duplicate(customer, event):
-            self._touch(key, customer)
+        digest = repeats.digest_of(event.id)
+        if repeats.knows(customer.facts.seen_ids, digest):
             self._count("events_duplicate")
             return
         try:
+            self._in_time(customer.facts, event)
             check(customer.facts, event)
         except InvalidEvent as error:
-            self._touch(key, customer)
             self._reject(reject(record, self.source, error), error)
             return
+        before = pack(customer) if self.careful else b""
+        next_due = customer.next_due
         try:
-            effects = Effects()
-            step.step_event(customer, event, self.memo.now, self.versions, effects)
-            encode_effects(key, effects, self.outputs)
+            self._step(key, customer, event)
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
             self._reject(reject(record, self.source, error), error)
             return
+        self._remember(customer.facts.seen_ids, digest, event)
+        customer.seen = record.offset
         self._touch(key, customer)
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
         self._count("events_folded", event.type)
+
+    def _step(self, key: bytes, customer: Customer, event: Event) -> None:
+        """Fold an event, and append what follows to the outputs."""
+        if self.memo.clock == "wall":
+            if event.at > self.memo.now:  # it cannot have happened after it was read
+                event = msgspec.structs.replace(event, at=self.memo.now)
+        elif event.origin == "live":  # nothing is live in a log of another time
+            event = msgspec.structs.replace(event, origin="replay")
+        lines, effects = self._lines(), Effects()
+        is_late = event.at < lines.edge and event.at < customer.facts.last_seen
+        step.step_event(customer, event, self.memo.now, self.versions, effects, lines)
+        encode_effects(key, effects, self.outputs)
+        if is_late:
+            self._count("events_late")
 
     def _failed(self, key: bytes, before: bytes, error: Exception) -> Customer:
         """Bring the user back to where the step began."""
@@ -309,18 +352,30 @@ class _Attempt:
         customer = self.live[key] = unpack(before)
         return customer
 
-    def _is_duplicate(self, customer: Customer, event: Event) -> bool:
-        now, seen = self.memo.now, customer.facts.seen_ids
-        while seen:
-            oldest = next(iter(seen))
-            if now - seen[oldest] <= DUPLICATE_HORIZON and len(seen) < REMEMBERED_IDS:
-                break
-            del seen[oldest]
-        digest = blake2b(event.id.encode(), digest_size=8).digest()
-        if digest in seen:
-            return True
-        seen[digest] = now
-        return False
+    # --- repeats and lateness --------------------------------------------------------------------------------------
+
+    def _lines(self) -> Lines:
+        """Say what is late now, and what is refused: only ids that such events carry may be forgotten."""
+        now = self.memo.now
+        if self.lines is None or self.lines_now != now:
+            settings = self.versions.configuration.events
+            self.memo.floor = max(self.memo.floor, now - settings.horizon)
+            self.lines, self.lines_now = Lines(now - settings.order_within, self.memo.floor), now
+        return self.lines
+
+    def _in_time(self, facts: Facts, event: Event) -> None:
+        """Refuse what is too late, whose repeat could not be known any more; only a person can decide otherwise."""
+        floor = max(self._lines().floor, facts.seen_ids.floor)
+        if event.at >= floor or event.forced or (self.memo.clock == "feeder" and event.type in REPORTED):
+            return  # a feeder's clock may run ahead of what delivery does and says
+        allowed = f"{floor} or later, which is as far back as repeats can be known; a person may force it"
+        raise InvalidEvent("too_late", "at", event.at, allowed)
+
+    def _remember(self, ids: SeenIds, digest: bytes, event: Event) -> None:
+        repeats.forget(ids, self._lines().floor)
+        forgotten = repeats.remember(ids, digest, self.memo.now, event.at)
+        if forgotten:
+            self._count("ids_forgotten", by=float(forgotten))
 
     # --- state and outputs -----------------------------------------------------------------------------------------
 
@@ -346,5 +401,5 @@ class _Attempt:
         self.outputs.records.append(output)
         self._count("events_rejected", reason_of(error))
 
-    def _count(self, *name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0.0) + 1.0
+    def _count(self, *name: str, by: float = 1.0) -> None:
+        self.counts[name] = self.counts.get(name, 0.0) + by

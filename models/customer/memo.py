@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
+from models.customer import upgrade
 from models.customer.versions import Versions
+from models.errors import StateMismatch
+
+SCHEMA = 2
+"""Stands before the memo; in schema 1 nothing did, and its first byte was that of a msgpack array."""
+
+_ARRAYS = range(0x90, 0xA0)
 
 
 class Memo(msgspec.Struct, array_like=True):
@@ -23,6 +30,9 @@ class Memo(msgspec.Struct, array_like=True):
         What orders have paused, sorted.
     failing
         How many events and timers in a row could not be folded until here.
+    floor
+        Ids that only events from before this time can carry may have been forgotten: those are refused. It only grows,
+        also where the horizon does. Milliseconds.
     """
 
     now: int = 0
@@ -30,6 +40,7 @@ class Memo(msgspec.Struct, array_like=True):
     numbers: dict[str, int] = {}
     paused: list[str] = []
     failing: int = 0
+    floor: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -37,13 +48,28 @@ _decoder = msgspec.msgpack.Decoder(Memo)
 
 
 def read_memo(state: Restored) -> Memo:
-    """The memo of a committed state."""
-    return _decoder.decode(state.memo) if state.memo else Memo()
+    """The memo of a committed state.
+
+    Raises
+    ------
+    StateMismatch
+        Neither this schema version nor the one before wrote it.
+    """
+    if not state.memo:
+        return Memo()
+    schema = state.memo[0]
+    if schema == SCHEMA:
+        return _decoder.decode(memoryview(state.memo)[1:])
+    if schema in _ARRAYS:
+        memo = _decoder.decode(state.memo)
+        memo.floor = max(0, memo.now - upgrade.HORIZON)
+        return memo
+    raise StateMismatch("clock of a partition", schema, SCHEMA)
 
 
 def encode_memo(memo: Memo) -> bytes:
     """Bytes for ``Outputs.memo``."""
-    return _encoder.encode(memo)
+    return bytes((SCHEMA,)) + _encoder.encode(memo)
 
 
 def content_key(name: str) -> bytes:

@@ -1,22 +1,26 @@
-"""Facts: what one event changes in what we know about its user. Pure, and the same for any order of batches."""
+"""Facts: what one event changes in what we know about its user. Pure, and the same for any order of batches.
+
+Also for any order of the events, as far as ``lateness`` says.
+"""
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from models.customer import lateness
 from models.customer.decay import bump
-from models.customer.state import CartLine, Consent, Facts, Touch
+from models.customer.state import CartChange, Consent, Facts, Touch
 from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Event
 from models.recommend.interactions import weight_of
 from models.units import DAY, HOUR
-
-SESSION_GAP = 30 * 60_000
-"""Silence that ends a session, milliseconds."""
 
 RECENT = 30
 CATEGORIES = 12
@@ -33,8 +37,27 @@ VISITS = frozenset(
 """What a person does in front of us: counts as activity, opens and prolongs sessions."""
 
 _encoder = msgspec.json.Encoder()
+_when = attrgetter("at")
 _CATEGORY_HALF_LIFE = 30 * DAY
-_GAP_WEIGHT = 0.3
+
+
+class Lines(NamedTuple):
+    """Lines in time that an event may lie before, milliseconds.
+
+    Attributes
+    ----------
+    edge
+        Older ones are late, see ``lateness``.
+    floor
+        Older ones are refused, unless a person forces them.
+    """
+
+    edge: int = 0
+    floor: int = 0
+
+
+UNBOUNDED = Lines()
+"""Nothing is too old."""
 
 
 def check(facts: Facts, event: Event) -> None:
@@ -58,7 +81,7 @@ def check(facts: Facts, event: Event) -> None:
             raise InvalidEvent("state_full", "amount", str(event.amount), f"{MOST_MONEY} micros in all")
 
 
-def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None) -> None:
+def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines: Lines = UNBOUNDED) -> None:
     """Fold one event into the facts, in place.
 
     Parameters
@@ -69,6 +92,8 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None) -> No
         What happened.
     zone
         Where hours of the day are counted; UTC by default.
+    lines
+        What is too old to find its place in time; by default nothing is.
     """
     facts.events[event.type] = facts.events.get(event.type, 0) + 1
     if event.identified:
@@ -76,23 +101,15 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None) -> No
     if ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
     if event.type in VISITS:
-        _visit(facts, event, zone)
+        _visit(facts, event, zone, lines)
     reducer = _REDUCERS.get(event.type)
     if reducer is not None:
-        reducer(facts, event)
+        reducer(facts, event, lines)
 
 
-def _visit(facts: Facts, event: Event, zone: ZoneInfo | None) -> None:
+def _visit(facts: Facts, event: Event, zone: ZoneInfo | None, lines: Lines) -> None:
     at = event.at
-    if not facts.first_seen or at < facts.first_seen:
-        facts.first_seen = at
-    if at - facts.last_seen > SESSION_GAP:
-        if facts.sessions:
-            gap = float(at - facts.last_seen)
-            facts.gap = gap if facts.sessions == 1 else (1 - _GAP_WEIGHT) * facts.gap + _GAP_WEIGHT * gap
-        facts.sessions += 1
-        facts.session_at = at
-    facts.last_seen = max(facts.last_seen, at)
+    lateness.visit(facts, at, lines.edge)
     bump(facts.activity, at)
     if not facts.hours:
         facts.hours = [0] * 24
@@ -107,17 +124,24 @@ def _visit(facts: Facts, event: Event, zone: ZoneInfo | None) -> None:
 
 
 def _touch(facts: Facts, item: str, weight: float, at: int) -> None:
-    facts.recent.append(Touch(item, weight, at))
-    if len(facts.recent) > RECENT:
-        del facts.recent[0]
+    recent, touch = facts.recent, Touch(item, weight, at)
+    if not recent or at >= recent[-1].at:
+        recent.append(touch)
+    else:
+        insort(recent, touch, key=_when)
+    if len(recent) > RECENT:
+        del recent[0]
 
 
 def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
     # all categories decay together: newer interest weighs more, so only the ratio to the newest matters
     elapsed = at - facts.categories_at
-    if facts.categories_at and elapsed > 0:
-        factor = 2.0 ** (-elapsed / _CATEGORY_HALF_LIFE)
-        facts.categories = {name: value * factor for name, value in facts.categories.items()}
+    if facts.categories_at:
+        factor = 2.0 ** (-abs(elapsed) / _CATEGORY_HALF_LIFE)
+        if elapsed > 0:
+            facts.categories = {name: value * factor for name, value in facts.categories.items()}
+        elif elapsed < 0:
+            weight *= factor
     facts.categories_at = max(facts.categories_at, at)
     facts.categories[category] = facts.categories.get(category, 0.0) + weight
     if len(facts.categories) > CATEGORIES:
@@ -125,69 +149,62 @@ def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
         del facts.categories[weakest]
 
 
-def _view(facts: Facts, event: Event) -> None:
+def _view(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     bump(facts.views, event.at)
 
 
-def _cart_add(facts: Facts, event: Event) -> None:
+def _cart_add(facts: Facts, event: Event, lines: Lines) -> None:
     bump(facts.carts, event.at)
     if event.item is not None:
-        line = facts.cart.get(event.item)
-        quantity = event.quantity + (line.quantity if line else 0)
-        if line or len(facts.cart) < RECENT:
-            facts.cart[event.item] = CartLine(quantity, event.amount or (line.price if line else 0))
-    facts.cart_at = event.at
+        change = CartChange(event.at, event.item, event.quantity, event.amount)
+        lateness.change_cart(facts, change, lines.edge)
 
 
-def _cart_remove(facts: Facts, event: Event) -> None:
-    if event.item is not None and event.item in facts.cart:
-        line = facts.cart[event.item]
-        if line.quantity > event.quantity:
-            line.quantity -= event.quantity
-        else:
-            del facts.cart[event.item]
-    facts.cart_at = event.at
+def _cart_remove(facts: Facts, event: Event, lines: Lines) -> None:
+    if event.item is not None and event.quantity:
+        lateness.change_cart(facts, CartChange(event.at, event.item, -event.quantity), lines.edge)
 
 
-def _purchase(facts: Facts, event: Event) -> None:
-    if event.order is None or event.order != facts.last_order:
+def _purchase(facts: Facts, event: Event, lines: Lines) -> None:
+    if lateness.is_new_order(facts, event.order, event.at, lines.edge):
         facts.orders += 1
-        facts.last_order = event.order
         bump(facts.purchases, event.at)
     facts.spent[event.currency] = facts.spent.get(event.currency, 0) + event.amount
     bump(facts.spend, event.at, event.amount / MICROS)
-    facts.cart = {}
-    facts.cart_at = 0
+    lateness.change_cart(facts, CartChange(event.at), lines.edge)
     for line in event.lines:
         _touch(facts, line.item, weight_of(event.type, event.rating), event.at)
         if line.category is not None:
             _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
 
 
-def _refund(facts: Facts, event: Event) -> None:
+def _refund(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     facts.refunds += 1
     facts.refunded[event.currency] = facts.refunded.get(event.currency, 0) + event.amount
 
 
-def _rating(facts: Facts, event: Event) -> None:
+def _rating(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     if event.rating is not None:
         facts.ratings += 1
         facts.rating_sum += event.rating
 
 
-def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - one signature for every reducer
+def _support(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     facts.support += 1
 
 
-def _identify(facts: Facts, event: Event) -> None:
+def _identify(facts: Facts, event: Event, lines: Lines) -> None:
     for name, value in (event.traits or {}).items():
+        if not lateness.is_newest_of(facts, name, event.at, lines.floor):
+            continue
         if value is None:
             facts.traits.pop(name, None)
         elif name in facts.traits or len(facts.traits) < TRAITS:
             facts.traits[name] = value
+    lateness.bound_traits(facts)
 
 
-def _consent(facts: Facts, event: Event) -> None:
+def _consent(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     if event.granted is None:
         return
     for channel in CHANNELS if event.channel is None else (event.channel,):
@@ -197,11 +214,11 @@ def _consent(facts: Facts, event: Event) -> None:
             facts.consent[channel] = Consent(event.granted, event.at, event.reason or "")
 
 
-def _message(facts: Facts, event: Event) -> None:
+def _message(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
     facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
 
 
-_REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
+_REDUCERS: dict[str, Callable[[Facts, Event, Lines], None]] = {
     "product_view": _view,
     "cart_add": _cart_add,
     "cart_remove": _cart_remove,

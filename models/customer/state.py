@@ -12,10 +12,13 @@ from typing import Any
 
 import msgspec
 
+from models.customer import upgrade
+from models.customer.repeats import SeenIds
 from models.errors import StateMismatch
 from models.events import Origin
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of :class:`Customer`'s bytes; ``upgrade`` reads the one before."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 
@@ -67,6 +70,54 @@ class Touch(msgspec.Struct, array_like=True, frozen=True):
     at: int
 
 
+class CartChange(msgspec.Struct, array_like=True, frozen=True):
+    """What an event did to the cart.
+
+    Attributes
+    ----------
+    at
+        When, milliseconds.
+    item
+        Which item; ``None``: everything was bought.
+    quantity
+        Pieces put in, or taken out where it is below zero.
+    price
+        Micros a piece; 0 where it was not said.
+    """
+
+    at: int
+    item: str | None = None
+    quantity: int = 0
+    price: int = 0
+
+
+class Window(msgspec.Struct, array_like=True):
+    """What it takes to put an event of the last hours into its place in time; nothing of it once they are over.
+
+    Attributes
+    ----------
+    visits
+        Begin and end of each session that an event may still prolong, join or precede, oldest first; flat.
+    ended, gap
+        When the session before them ended (0: there is none, or its distance counts already), and the decayed mean gap
+        between sessions until there.
+    orders
+        Newest time of each order's lines, by order id.
+    cart, changes
+        The cart as it was, and what has been done to it since, in the order of time.
+    traits
+        When each trait was said or taken back, by name.
+    """
+
+    visits: list[int] = []
+    ended: int = 0
+    gap: float = 0.0
+    orders: dict[str, int] = {}
+    cart: dict[str, CartLine] = {}
+    changes: list[CartChange] = []
+    traits: dict[str, int] = {}
+
+
 class Consent(msgspec.Struct, array_like=True, frozen=True):
     """Whether marketing over a channel was agreed to, since when, and by what."""
 
@@ -101,9 +152,9 @@ class Facts(msgspec.Struct, array_like=True):
     hours
         Events by hour of the day (configured zone), 24 counts.
     cart, cart_at
-        What lies in the cart, and when it last changed.
+        What lies in the cart, and when it last changed, also where that emptied it.
     recent
-        Newest items touched, oldest first, at most 30.
+        Newest items touched, in the order of time, at most 30.
     ratings, rating_sum
         Count and sum of ratings given.
     support
@@ -115,8 +166,9 @@ class Facts(msgspec.Struct, array_like=True):
     origin
         The least live origin seen.
     seen_ids
-        ``messageId`` digests (8 bytes each, blake2b) with ``now`` of when they were folded, oldest first, within the
-        horizon.
+        What is remembered of the ``messageId`` of each event, see ``repeats``.
+    window
+        What late events need to find their place, see ``lateness``.
     """
 
     identified: bool = False
@@ -149,7 +201,8 @@ class Facts(msgspec.Struct, array_like=True):
     messages: dict[str, int] = {}
     consent: dict[str, Consent] = {}
     origin: Origin = "live"
-    seen_ids: dict[bytes, int] = {}
+    seen_ids: SeenIds = msgspec.field(default_factory=SeenIds)
+    window: Window | None = None
 
 
 class Example(msgspec.Struct, array_like=True):
@@ -278,6 +331,9 @@ class _Body(msgspec.Struct, array_like=True):
     ledger: Ledger
 
 
+_READABLE = (SCHEMA, upgrade.SCHEMA)
+"""Their headers are alike."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Body)
 
@@ -294,12 +350,13 @@ def unpack(data: bytes) -> Customer:
     Raises
     ------
     StateMismatch
-        Another schema version wrote it.
+        Neither this schema version nor the one before wrote it.
     """
     schema, seen, _ = _HEADER.unpack_from(data)
-    if schema != SCHEMA:
+    if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
-    body = _decoder.decode(memoryview(data)[_HEADER.size :])
+    packed = memoryview(data)[_HEADER.size :]
+    body = _decoder.decode(packed if schema == SCHEMA else upgrade.upgraded(packed))
     return Customer(facts=body.facts, ledger=body.ledger, seen=seen)
 
 
@@ -309,7 +366,7 @@ def header(data: bytes) -> tuple[int, int]:
     Raises
     ------
     StateMismatch
-        Another schema version wrote it.
+        Neither this schema version nor the one before wrote it.
 
     Examples
     --------
@@ -317,6 +374,6 @@ def header(data: bytes) -> tuple[int, int]:
     True
     """
     schema, seen, due = _HEADER.unpack_from(data)
-    if schema != SCHEMA:
+    if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
     return seen, due

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from models.customer import assessment, timers
 from models.customer.effects import Effects
-from models.customer.reducers import VISITS, reduce_facts
+from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
 from models.customer.versions import CONFIGURATION, Versions
@@ -21,7 +21,9 @@ CART, PENDING = "cart", "pending"
 """Timers of rules: a cart was left for the rule's time; a deferred message may go."""
 
 
-def step_event(customer: Customer, event: Event, now: int, versions: Versions, effects: Effects) -> None:
+def step_event(
+    customer: Customer, event: Event, now: int, versions: Versions, effects: Effects, lines: Lines = UNBOUNDED
+) -> None:
     """Fold one event into a user, in place.
 
     Parameters
@@ -36,13 +38,15 @@ def step_event(customer: Customer, event: Event, now: int, versions: Versions, e
         In use at this place of the log.
     effects
         What follows is appended to it.
+    lines
+        What is too old to find its place in time.
     """
     first_order = customer.facts.orders == 0
     at = min(event.at, now)
     if event.type in _ASSESSED:
         assessment.align(customer, versions)
     assessment.witness(customer, event, versions)
-    reduce_facts(customer.facts, event, versions.zone)
+    reduce_facts(customer.facts, event, versions.zone, lines)
     effects.interactions.extend(interactions_of(event))
     begin = len(effects.signals)
     if event.type in _ASSESSED:
@@ -50,7 +54,7 @@ def step_event(customer: Customer, event: Event, now: int, versions: Versions, e
     if event.type in VISITS:
         assessment.arm(customer, event.user, now)
         if event.type in _CARTS:
-            _watch_cart(customer, event, versions)
+            _watch_cart(customer, versions)
     if event.type == "purchase" and first_order and customer.facts.orders == 1:
         effects.signals.append(
             Signal(
@@ -96,12 +100,12 @@ _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 _ASSESSED = VISITS | {"refund"}
 
 
-def _watch_cart(customer: Customer, event: Event, versions: Versions) -> None:
+def _watch_cart(customer: Customer, versions: Versions) -> None:
     if not customer.facts.cart:
         timers.cancel_all(customer, CART)
         return
     for rule, delay in versions.cart_timers:
-        timers.set_timer(customer, f"{CART}:{rule}", event.at + delay)
+        timers.set_timer(customer, f"{CART}:{rule}", customer.facts.cart_at + delay)
 
 
 def _react(customer: Customer, user: str, now: int, versions: Versions, effects: Effects, begin: int) -> None:

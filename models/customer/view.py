@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.customer import features
-from models.customer.state import Customer, Facts
+from models.customer.state import Customer, Facts, Withheld
 from models.customer.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
+from models.engage.planner import again_from
+from models.engage.why import REASONS
 from models.events import MICROS
 
 
@@ -84,13 +86,23 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
             }
             for sent in ledger.sent
         ],
-        "not_sent": [
-            {"at": moment(w.at), "rule": w.rule, "channel": w.channel, "reason": w.reason} for w in ledger.withheld
-        ],
+        "not_sent": [_withheld(one, customer, versions) for one in ledger.withheld],
         "waiting": [{"rule": p.rule, "until": moment(p.until), "expires": moment(p.expires)} for p in ledger.pending],
         "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
         "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
     }
+
+
+def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str, Any]:
+    shown = {"at": moment(one.at), "rule": one.rule, "channel": one.channel, "reason": one.reason}
+    shown["because"] = REASONS.get(one.reason, "")
+    rule = next((rule for rule in versions.configuration.rules if rule.name == one.rule), None)
+    if one.reason == "cooldown" and rule is not None:
+        fired = customer.ledger.fired.get(one.rule, 0)
+        if fired <= one.at:  # else it has written again since
+            shown["last_sent"] = moment(fired)
+            shown["again_from"] = moment(again_from(rule, customer.ledger))
+    return shown
 
 
 def _profile(facts: Facts) -> dict[str, Any]:

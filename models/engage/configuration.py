@@ -13,13 +13,13 @@ import msgspec
 
 from models.engage import templates as liquid
 from models.engage import zones
-from models.engage.definition import ChurnDefinition, Definition, RuleDefinition, When
+from models.engage.definition import ChurnDefinition, Definition, EventsDefinition, RuleDefinition, When
 from models.engage.durations import milliseconds
 from models.engage.shape import read
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import Channel, EventType
-from models.units import DAY
+from models.units import DAY, HOUR
 
 Category = Literal["marketing", "transactional"]
 
@@ -95,6 +95,13 @@ class QuietHours(msgspec.Struct, frozen=True):
     end: int
 
 
+class EventSettings(msgspec.Struct, frozen=True):
+    """How late an event may come: see ``definition.EventsDefinition``; milliseconds."""
+
+    horizon: int = 48 * HOUR
+    order_within: int = HOUR
+
+
 class ChurnSettings(msgspec.Struct, frozen=True):
     """What churn means.
 
@@ -123,13 +130,14 @@ class Configuration(msgspec.Struct, frozen=True):
     ----------
     timezone
         IANA name; where a user's own zone is not known, and for hours of the day.
-    churn, rules, caps, quiet_hours
+    events, churn, rules, caps, quiet_hours
         As in the file.
     templates
         By name; each that a rule uses is there.
     """
 
     timezone: str = "UTC"
+    events: EventSettings = EventSettings()
     churn: ChurnSettings = ChurnSettings()
     rules: tuple[Rule, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -193,6 +201,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         seen.add(rule.name)
     return Configuration(
         timezone=written.timezone,
+        events=_events(written.events),
         churn=_churn(written.churn),
         rules=rules,
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
@@ -238,6 +247,19 @@ def _trigger(when: When, path: str) -> Trigger:
         where = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in (when.where or {}).items()}
         return Trigger(kind="event", name=when.event, where=where)
     return Trigger(kind="first_purchase")
+
+
+LONGEST_HORIZON = 30 * DAY
+"""So long ids may have to be remembered: each takes 8 bytes of memory."""
+
+
+def _events(written: EventsDefinition) -> EventSettings:
+    settings = EventSettings(milliseconds(written.horizon), milliseconds(written.order_within))
+    if not HOUR <= settings.horizon <= LONGEST_HORIZON:
+        raise InvalidConfiguration("events.horizon", written.horizon, "an hour (1h) to 30 days (30d)")
+    if settings.order_within > settings.horizon:
+        raise InvalidConfiguration("events.order_within", written.order_within, f"at most {written.horizon}")
+    return settings
 
 
 OPEN_EXAMPLES = 60

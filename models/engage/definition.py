@@ -130,6 +130,22 @@ class ChurnDefinition(_Section, frozen=True, kw_only=True):
     example_every: Days = "7d"
 
 
+class EventsDefinition(_Section, frozen=True, kw_only=True):
+    """How late an event may come.
+
+    Attributes
+    ----------
+    horizon
+        A repeat within it is known by its ``messageId``; events older than it are refused as ``too_late``. 30 days at
+        most: ids are kept in memory for so long.
+    order_within
+        What is read so soon after it happened is put into its place in time. At most the horizon.
+    """
+
+    horizon: Duration = "48h"
+    order_within: Duration = "1h"
+
+
 class Definition(_Section, frozen=True, kw_only=True):
     """The sections of ``perennial.yaml`` that travel in the log.
 
@@ -137,7 +153,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name; where a user's own zone is not known, and for hours of the day.
-    churn, rules, caps, quiet_hours
+    churn, rules, caps, quiet_hours, events
         See there.
     """
 
@@ -146,6 +162,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     rules: list[RuleDefinition] = []
     caps: list[CapDefinition] = []
     quiet_hours: QuietHoursDefinition | None = None
+    events: EventsDefinition = EventsDefinition()
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.batch import Batch, Outputs, Restored
-from models.customer.fold import PartitionFold
+from models.customer.fold import TIMERS, PartitionFold
 from models.events import Event, OrderLine, encode_event
 from models.log import Clock, Control, Tick, encode_control
 from models.units import DAY
@@ -53,7 +53,7 @@ def batches(records: Sequence[Written], sizes: Iterator[int]) -> Iterator[Batch]
 
 
 def fold_log(
-    records: Sequence[Written], sizes: Iterator[int], restart_every: int = 0
+    records: Sequence[Written], sizes: Iterator[int], restart_every: int = 0, most_timers: int = TIMERS
 ) -> tuple[Restored, list[Outputs]]:
     """Fold a whole partition, driven as a lane drives it; optionally with a new process every few batches."""
     state = Restored()
@@ -62,10 +62,10 @@ def fold_log(
         if restart_every and number % restart_every == 0:
             state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
             fold = PartitionFold(state)
-        outputs = fold.fold(batch)
-        state.apply(outputs)
-        state.position = batch.records[-1].offset + 1
-        given.append(outputs)
+        for outputs in fold.slices(batch, most_timers):
+            state.apply(outputs)
+            state.position = batch.records[-1].offset + 1 if outputs.position is None else outputs.position
+            given.append(outputs)
     return state, given
 
 

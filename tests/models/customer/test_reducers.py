@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.customer.reducers import CATEGORIES, RECENT, TRAITS, reduce_facts
+from models.customer.reducers import CATEGORIES, RECENT, TRAITS, UNBOUNDED, Lines, reduce_facts
 from models.customer.state import CartLine, Consent, Facts
 from models.events import Event, OrderLine
 from models.units import DAY
@@ -14,10 +14,10 @@ from tests.models.customer.logs import START
 MINUTE = 60_000
 
 
-def facts_of(*events: Event, zone: ZoneInfo | None = None) -> Facts:
+def facts_of(*events: Event, zone: ZoneInfo | None = None, lines: Lines = UNBOUNDED) -> Facts:
     facts = Facts()
     for event in events:
-        reduce_facts(facts, event, zone)
+        reduce_facts(facts, event, zone, lines)
     return facts
 
 
@@ -34,7 +34,7 @@ def test_half_an_hour_of_silence_ends_a_session() -> None:
 
 
 def test_a_late_event_moves_the_first_visit_and_never_the_last() -> None:
-    facts = facts_of(event("click", START), event("click", START - DAY))
+    facts = facts_of(event("click", START), event("click", START - DAY), lines=Lines(edge=START))
 
     assert (facts.first_seen, facts.last_seen, facts.sessions) == (START - DAY, START, 1)
 
@@ -57,7 +57,7 @@ def test_a_cart_fills_empties_and_is_gone_with_the_order() -> None:
     assert facts.cart == {"a": CartLine(1, 5)}
 
     ordered = facts_of(*filled, event("purchase", START + 4, lines=(OrderLine("a"),)))
-    assert (ordered.cart, ordered.cart_at) == ({}, 0)
+    assert (ordered.cart, ordered.cart_at) == ({}, START + 4)
 
 
 def test_hours_are_counted_in_the_configured_zone() -> None:

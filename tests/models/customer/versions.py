@@ -35,6 +35,12 @@ def configuration_version(version: int) -> Use:
     return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
 
 
+def settings_version(version: int, **events: str) -> Use:
+    """No rules; how late an event may come."""
+    parsed = configuration.parse({"events": events}, {})
+    return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
+
+
 def churn_version(version: int) -> Use:
     """Risk grows with the days of silence."""
     weights = [0.0] * len(FEATURES)
