@@ -94,7 +94,7 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "ids_forgotten",
         "counter",
-        "messageIds forgotten before the horizon was over, because a user sent more than are remembered.",
+        "Ids forgotten before the horizon was over, because a user sent more than are remembered.",
     ),
     Declared("timers_fired", "counter", "Timers that came due, by name.", ("timer",)),
     Declared("signals", "counter", "Signals emitted, by kind (segment_entered, churn_risk ...).", ("kind",)),
