@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from models.customer.signals import Signal
-from models.customer.state import Customer, Pending, Sent, Withheld
+from models.customer.state import Customer, Ledger, Pending, Sent, Withheld
 from models.engage import caps, consent, quiet_hours, zones
 from models.engage.configuration import Category, Configuration, Rule, Trigger
 from models.engage.messages import Message, compose, context, message_id
@@ -285,8 +285,7 @@ def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
         preferred = rule.channels[0]
         return attempt.dropped(blocked[preferred], preferred, details[preferred], blocked)
     # after consent: of somebody who said no, that is what has to be told
-    fired = customer.ledger.fired.get(rule.name)
-    if rule.cooldown and fired is not None and now < fired + rule.cooldown:
+    if now < again_from(rule, customer.ledger):
         return attempt.dropped("cooldown", channel)
     expires = attempt.expires
     quiet = attempt.configuration.quiet_hours
@@ -342,6 +341,12 @@ def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
         origin=customer.facts.origin,
     )
     return attempt.sent(channel, message)
+
+
+def again_from(rule: Rule, ledger: Ledger) -> int:
+    """When a rule's cooldown lets it write to this user again, milliseconds; 0 where it holds nothing back."""
+    fired = ledger.fired.get(rule.name)
+    return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
 
 
 def timezone_of(configuration: Configuration, customer: Customer) -> str:

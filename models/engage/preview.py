@@ -39,6 +39,11 @@ class Preview(NamedTuple):
         production it is left out of the text.
     decision
         What the planner would decide now, if the rule were triggered; ``None`` where no rule uses the template.
+    untriggered
+        Why the rule cannot be triggered for this user as they are now, such as a first purchase that has been made;
+        empty where it can.
+    again_from
+        See :func:`planner.again_from`.
     """
 
     rule: Rule
@@ -46,6 +51,8 @@ class Preview(NamedTuple):
     content: Content
     missing: str
     decision: planner.Decision | None
+    untriggered: str = ""
+    again_from: int = 0
 
 
 def preview(
@@ -82,6 +89,7 @@ def preview(
     signal = _signal(rule, user, customer, now)
     own_zone = planner.timezone_of(configuration, customer)
     values = context(rule, signal, user, customer, own_zone, now)
+    untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
     decision = None if used is None else planner.plan(configuration, rule, signal, user, customer, now, 0)
     chosen = channel or (rule.channels[0] if decision is None else decision.channel)
     content, missing = compose(template, chosen, rule.category, values), ""
@@ -89,7 +97,7 @@ def preview(
         compose(template, chosen, rule.category, values, strict=True)
     except TemplateError as error:
         missing = str(error)
-    return Preview(rule, chosen, content, missing, decision)
+    return Preview(rule, chosen, content, missing, decision, untriggered, again_from)
 
 
 def sample() -> Customer:
@@ -112,6 +120,27 @@ def sample() -> Customer:
     )
     customer.ledger.segment, customer.ledger.risk = "frequent big spenders", 0.74
     return customer
+
+
+def _untriggered(rule: Rule, customer: Customer) -> str:
+    """Say why what the rule waits for cannot happen to this user as they are; nothing where it can."""
+    when, facts, ledger = rule.when, customer.facts, customer.ledger
+    match when.kind:
+        case "first_purchase" if facts.orders:
+            return f"the first purchase was made already ({_number(facts.orders, 'order')})"
+        case "cart_left" if not facts.cart:
+            return "the cart is empty"
+        case "entered_segment" if ledger.segment == when.name:
+            return f"the user is in {when.name!r} already, and has to leave it first"
+        case "churn_risk" if not facts.identified:
+            return "an anonymous user has no churn risk"
+        case "churn_risk" if ledger.risk is not None and ledger.risk >= when.threshold:
+            return f"the churn risk is {ledger.risk:.2f} already, and has to fall below {when.threshold:g} first"
+    return ""
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _signal(rule: Rule, user: str, customer: Customer, now: int) -> Signal:

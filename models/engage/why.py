@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from models.customer.signals import Signal
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "expired": "the trigger was too old, or would have been after quiet hours",
+        "duplicate": "this very message was sent before",
+        "already_waiting": "one of this rule waited for quiet hours to end",
+        "cooldown": "the rule had written not long before",
+        "channel_paused": "the channel was paused by an order",
+        "no_consent": "no consent on record for the channel",
+        "no_address": "no usable address",
+        "capped": "one more would have exceeded a cap",
+        "quiet_hours": "it was within quiet hours",
+        "template_error": "the template could not be rendered",
+        "rule_gone": "the rule was deleted while the message waited",
+    }
+)
+"""What deferred or dropped a message, for people; by ``planner.Reason``."""
 
 
 def explain(rule: str, signal: Signal, configuration: int) -> str:

@@ -53,6 +53,28 @@ def print_line(text: str = "") -> None:
     print(text, flush=True)
 
 
+def short_time(moment: str | None) -> str:
+    """RFC 3339 in UTC as people read it; ``-`` for never.
+
+    Examples
+    --------
+    >>> short_time("2026-02-03T14:05:12.250Z")
+    '2026-02-03 14:05'
+    """
+    return "-" if moment is None else moment[:16].replace("T", " ")
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, in the plural where it is one.
+
+    Examples
+    --------
+    >>> counted(1, "order"), counted(1200, "order")
+    ('1 order', '1,200 orders')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def print_error(message: str) -> None:
     """Print one line to standard error."""
     print(f"perennial: {' '.join(message.split())}", file=sys.stderr, flush=True)

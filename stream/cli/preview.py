@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.output import Config, Json, print_json, print_line, short_time
 
 if TYPE_CHECKING:
     from models.customer.state import Customer
@@ -45,6 +45,8 @@ def preview(
         raise _mistake(f"there is no template {template!r} in {settings.templates}{did_you_mean(template, templates)}")
     who, customer = _customer(settings, user, facts)
     shown = show(configuration(settings), template, templates[template], who, customer, _now(customer), channel)
+    if user is None and facts is None:
+        shown = shown._replace(untriggered="")  # nobody's past: the sample has everything that a template may name
     if html is not None:
         if shown.content.html is None:
             raise _mistake(f"{template} has no HTML part for {shown.channel}")
@@ -116,15 +118,26 @@ def _mistake(message: str) -> Exception:
 
 
 def _would(shown: Preview) -> str:
+    from models.customer.view import moment
+    from models.engage.why import REASONS
+
     decision = shown.decision
     if decision is None:
         return f"no rule uses it; shown as {shown.rule.category}"
+    if shown.untriggered:
+        return f"rule {shown.rule.name} cannot send it: {shown.untriggered}"
     if decision.outcome == "sent":
-        return f"rule {shown.rule.name} would send it now by {decision.channel}"
-    return f"rule {shown.rule.name} would not send it now: {decision.reason}"
+        return f"rule {shown.rule.name}, triggered now, would send it by {decision.channel}"
+    until = f"; again from {short_time(moment(shown.again_from))}" if decision.reason == "cooldown" else ""
+    return (
+        f"rule {shown.rule.name}, triggered now, would not send it: "
+        f"{decision.reason} ({REASONS[decision.reason]}{until})"
+    )
 
 
 def _report(template: str, user: str, shown: Preview) -> dict[str, Any]:
+    from models.customer.view import moment
+
     decision = shown.decision
     return {
         "template": template,
@@ -138,6 +151,8 @@ def _report(template: str, user: str, shown: Preview) -> dict[str, Any]:
         "category": shown.rule.category,
         "outcome": None if decision is None else decision.outcome,
         "reason": None if decision is None else decision.reason,
+        "again_from": moment(shown.again_from),
+        "untriggered": shown.untriggered or None,
     }
 
 

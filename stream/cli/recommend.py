@@ -29,11 +29,18 @@ def recommend(
         print_json(answer)
         return
     if not answer["version"]:
-        print_line("no model has been trained yet; perennial retrainer (or perennial up) trains one")
+        # what counts as enough stands in the settings; which interactions there are only the retrainer knows
+        print_line(
+            "no recommender has been trained yet; the retrainer trains one once enough items were touched "
+            "(it runs within perennial up, else: perennial retrainer)"
+        )
         return
     if not answer["items"]:
-        print_line("nothing is for sale that this user has not touched already")
+        untouched = f"for sale that {user} has not touched already"
+        print_line(f"nothing is {untouched}" if answer["known"] else "nothing that the recommender knows is for sale")
         return
+    if not answer["known"]:
+        print_line(f"nothing is known of {user!r}; this is what is popular")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli.output import Config, Json, print_json
+from stream.cli.output import Config, Json, counted, print_json, short_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def user(
@@ -32,48 +35,100 @@ def user(
         _show(answer)
 
 
+_INDENT = 14
+"""Columns of a name and the space behind it."""
+_NOT_SENT = 8
+"""Lines of what was not sent, at most."""
+
+
 def _show(answer: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console, profile, churn = Console(highlight=False), answer["profile"], answer["churn"]
-    console.print(f"[bold]{answer['user']}[/]  as of {answer['as_of']}  (origin: {profile['origin']})")
-    facts = Table.grid(padding=(0, 2))
-    for name, value in _lines(answer):
-        facts.add_row(f"[dim]{name}[/]", value)
-    console.print(facts)
-    if churn["risk"] is None:
-        console.print("[dim]churn risk[/]   none yet: no version of the model is in use, or the user is anonymous")
-    else:
-        because = f": {', '.join(churn['reasons'])}" if churn["reasons"] else ""
-        console.print(f"[dim]churn risk[/]   {churn['risk']:.0%} (version {churn['version']}){because}", markup=True)
+    console = Console(highlight=False)
+    head = Text(answer["user"], style="bold")
+    head.append(f"  as of {short_time(answer['as_of'])} UTC", style="not bold")
+    if answer["profile"]["origin"] != "live":
+        head.append(f"  (origin: {answer['profile']['origin']})", style="not bold")
+    console.print(head)
+    for name, value in [*_lines(answer), ("churn risk", _churn(answer))]:
+        _print_named(console, name, value)
     if answer["messages"]:
-        sent = Table("at", "channel", "rule", "subject", "why", title="Messages", title_justify="left", box=None)
-        for message in answer["messages"]:
-            sent.add_row(message["at"], message["channel"], message["rule"], message["subject"], message["why"])
-        console.print(sent)
+        console.print(Text("\nMessages", style="bold"))
+    for message in reversed(answer["messages"]):
+        subject = message["subject"] or message["rule"]
+        console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}"))
+        _print_named(console, "", message["why"])
     if answer["not_sent"]:
-        withheld = Table("at", "channel", "rule", "reason", title="Not sent", title_justify="left", box=None)
-        for one in answer["not_sent"]:
-            withheld.add_row(one["at"], one["channel"], one["rule"], one["reason"])
-        console.print(withheld)
+        console.print(Text("\nNot sent", style="bold"))
+    withheld = _alike(answer["not_sent"])
+    for one, times in withheld[:_NOT_SENT]:
+        again = f" ({counted(times, 'time')})" if times > 1 else ""
+        console.print(Text(f"{short_time(one['at'])}  {one['channel']}  {one['rule']}: {one['reason']}{again}"))
+        _print_named(console, "", _because(one))
+    if len(withheld) > _NOT_SENT:
+        console.print(Text(f"... and {counted(len(withheld) - _NOT_SENT, 'other reason')}: --json has all"))
     for waiting in answer["waiting"]:
-        console.print(f"waiting: {waiting['rule']} until {waiting['until']}")
+        console.print(Text(f"\nWaiting: {waiting['rule']} until {short_time(waiting['until'])}, when quiet hours end"))
+
+
+def _print_named(console: Console, name: str, value: str) -> None:
+    """Print a value behind its name; what does not fit goes on below the value."""
+    from rich.table import Table
+    from rich.text import Text
+
+    line = Table.grid(padding=(0, 0))
+    line.add_column(width=_INDENT)
+    line.add_column()
+    # what the log holds is text, not markup
+    line.add_row(Text(name, style="dim"), Text(value, style="" if name else "dim"))
+    console.print(line)
+
+
+def _alike(withheld: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """Tell what was held back for the same reason once, with how often; the newest first."""
+    found: dict[tuple[str, str, str], tuple[dict[str, Any], int]] = {}
+    for one in reversed(withheld):
+        same = one["rule"], one["channel"], one["reason"]
+        newest, times = found.get(same, (one, 0))
+        found[same] = newest, times + 1
+    return list(found.values())
+
+
+def _because(one: dict[str, Any]) -> str:
+    if "again_from" not in one:
+        return str(one["because"])
+    return f"it wrote on {short_time(one['last_sent'])}, and may again from {short_time(one['again_from'])}"
+
+
+def _churn(answer: dict[str, Any]) -> str:
+    churn = answer["churn"]
+    if churn["risk"] is not None:
+        because = f": {', '.join(churn['reasons'])}" if churn["reasons"] else ""
+        return f"{churn['risk']:.0%} (model version {churn['version']}){because}"
+    if not answer["profile"]["identified"]:
+        return "none: only users with an id have one"
+    if not answer["versions"]["churn"]:
+        return "none yet: no version of the model is in use"
+    return "none yet: comes with the next event, or within a day"
 
 
 def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     profile = answer["profile"]
     name = " ".join(str(profile["traits"][t]) for t in ("firstName", "lastName") if t in profile["traits"])
     spent = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in profile["spent"].items()) or "nothing"
+    refunds = f", {counted(profile['refunds'], 'refund')}" if profile["refunds"] else ""
     consent = ", ".join(f"{channel}: {'yes' if c['granted'] else 'no'}" for channel, c in profile["consent"].items())
+    seen = f"{short_time(profile['first_seen'])} to {short_time(profile['last_seen'])}"
+    recent = list(dict.fromkeys(profile["recent"]))  # viewed, put into the cart, bought: one item
     return [
         ("name", name or "-"),
         ("e-mail", str(profile["traits"].get("email", "-"))),
-        ("seen", f"{profile['first_seen']} to {profile['last_seen']}, {profile['sessions']} sessions"),
-        ("orders", f"{profile['orders']} for {spent}, {profile['refunds']} refunds"),
+        ("seen", f"{seen}, {counted(profile['sessions'], 'session')}"),
+        ("orders", (f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none") + refunds),
         ("segment", str(answer["segment"]["name"] or "none yet")),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
-        ("recent items", ", ".join(profile["recent"][:8]) or "-"),
+        ("recent items", ", ".join(recent[:8]) or "-"),
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),
         ("consent", consent or "none on record: no marketing"),
     ]

@@ -12,6 +12,7 @@ from models.engage import definition
 from models.engage.configuration import parse
 from models.engage.planner import Reason
 from models.engage.templates import NAMES, Template
+from models.engage.why import REASONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "messages.md").read_text()
 
@@ -29,6 +30,10 @@ def test_every_name_that_a_template_may_use_is_explained() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert _first_column("What became of it") == set(get_args(Reason)) - {""}
+
+
+def test_every_reason_has_its_words() -> None:
+    assert REASONS.keys() == set(get_args(Reason)) - {""}
 
 
 def test_every_trigger_is_explained_by_one_that_can_be_used() -> None:

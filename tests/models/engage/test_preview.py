@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from models.customer.state import Customer
+import pytest
+from msgspec.structs import replace
+
+from models.customer.state import CartLine, Customer
+from models.engage.configuration import Trigger
 from models.engage.preview import preview, sample
 from models.engage.templates import Template, TemplateError
 from tests.models.engage.people import CART_LEFT, NOW, configuration, customer, rule
@@ -51,3 +55,31 @@ def test_another_channel_can_be_asked_for() -> None:
 def test_a_template_that_fails_is_an_error() -> None:
     with pytest.raises(TemplateError, match="divi"):
         preview(configuration(), "x", Template("Hi", "{{ 1 | divided_by: 0 }}"), "u1", customer(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("when", "facts", "ledger", "why"),
+    [
+        (Trigger(kind="first_purchase"), {"orders": 1}, {}, "the first purchase was made already (1 order)"),
+        (Trigger(kind="first_purchase"), {}, {}, ""),
+        (Trigger(kind="cart_left", delay=1), {}, {}, "the cart is empty"),
+        (Trigger(kind="cart_left", delay=1), {"cart": {"mug": CartLine(1, 1)}}, {}, ""),
+        (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "vip"}, "in 'vip' already"),
+        (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "new"}, ""),
+        (Trigger(kind="churn_risk", threshold=0.7), {}, {"risk": 0.8}, "0.80 already, and has to fall below 0.7"),
+        (Trigger(kind="churn_risk", threshold=0.7), {}, {"risk": 0.6}, ""),
+        (Trigger(kind="churn_risk", threshold=0.7), {"identified": False}, {}, "anonymous"),
+        (Trigger(kind="event", name="refund"), {"orders": 3}, {}, ""),
+    ],
+)
+def test_a_rule_that_cannot_fire_for_this_user_says_why(
+    when: Trigger, facts: dict[str, Any], ledger: dict[str, Any], why: str
+) -> None:
+    who = customer()
+    for part, values in ((who.facts, facts), (who.ledger, ledger)):
+        for name, value in values.items():
+            setattr(part, name, value)
+
+    shown = preview(configuration(replace(rule(), when=when)), "cart_left", CART_LEFT, "u1", who, NOW)
+
+    assert (why in shown.untriggered) if why else shown.untriggered == ""

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from aiohttp import web
 
 from stream.cli import run
+from tests.stream.cli.answering import worker
 
 ITEMS = [
     {"item": "mug", "score": 0.91234, "why": "because of pot", "title": "[bold]Mug"},
     {"item": "pan", "score": 0.5, "why": "popular"},
 ]
-
-
-@contextmanager
-def worker(answer: Any, asked: list[str]) -> Iterator[int]:
-    """Stand in for a worker's lookups in a thread; yields its port."""
-
-    async def respond(request: web.Request) -> web.Response:
-        asked.append(request.path_qs)
-        return web.json_response(answer)
-
-    loop = asyncio.new_event_loop()
-    app = web.Application()
-    app.router.add_get("/v1/users/{user}/recommendations", respond)
-    runner = web.AppRunner(app)
-    listening = socket.create_server(("127.0.0.1", 0))
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.SockSite(runner, listening).start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture
@@ -80,15 +50,28 @@ def test_json_is_what_the_worker_said(settings: Callable[[int], str], capsys: py
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(0, "no model has been trained yet"), (1, "nothing is for sale that this user")]
+    ("known", "version", "said"),
+    [
+        (True, 0, "no recommender has been trained yet; the retrainer trains one"),
+        (False, 0, "no recommender has been trained yet"),
+        (True, 1, "nothing is for sale that u has not touched already"),
+        (False, 1, "nothing that the recommender knows is for sale"),
+    ],
 )
 def test_an_empty_answer_says_why(
-    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str], version: int, said: str
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str], known: bool, version: int, said: str
 ) -> None:
-    with worker({"user": "u", "known": False, "version": version, "items": []}, []) as port:
+    with worker({"user": "u", "known": known, "version": version, "items": []}, []) as port:
         assert run(["recommend", "u", "--config", settings(port)]) == 0
 
     assert said in capsys.readouterr().out
+
+
+def test_a_stranger_is_told_to_be_one(settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]) -> None:
+    with worker({"user": "u", "known": False, "version": 3, "items": ITEMS}, []) as port:
+        assert run(["recommend", "u", "--config", settings(port)]) == 0
+
+    assert "nothing is known of 'u'; this is what is popular" in capsys.readouterr().out
 
 
 def test_without_a_worker_the_way_to_start_one_is_named(

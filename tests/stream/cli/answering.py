@@ -1,0 +1,38 @@
+"""A worker's lookups, acted: whatever is asked for, the same is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+
+@contextmanager
+def worker(answer: Any, asked: list[str], status: int = 200) -> Iterator[int]:
+    """Stand in for a worker's lookups in a thread; yields its port."""
+
+    async def respond(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.json_response(answer, status=status)
+
+    loop = asyncio.new_event_loop()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", respond)
+    runner = web.AppRunner(app)
+    listening = socket.create_server(("127.0.0.1", 0))
+    loop.run_until_complete(runner.setup())
+    loop.run_until_complete(web.SockSite(runner, listening).start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -1,0 +1,97 @@
+"""``perennial user USER`` shows everything of a user on a narrow terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.customer.state import CartLine, Consent, Customer, Pending, Sent, Touch, Withheld
+from models.customer.versions import Versions
+from models.customer.view import describe
+from models.engage.configuration import encode, parse
+from models.engage.templates import Template
+from models.units import DAY, HOUR
+from stream.cli import run
+from tests.models.customer.logs import START
+from tests.stream.cli.answering import worker
+
+COOL = {"name": "cool", "template": "t", "cooldown": "3d", "when": {"cart_left": {"for": "1h"}}}
+WHY = "cool (configuration 1): cart left with 1 item"
+
+
+def versions() -> Versions:
+    known = Versions()
+    known.use("configuration", 1, encode(parse({"rules": [COOL]}, {"t": Template("Hi", "text")})))
+    return known
+
+
+def ada() -> Customer:
+    customer = Customer()
+    facts, ledger = customer.facts, customer.ledger
+    facts.identified, facts.traits = True, {"firstName": "Ada [bold]", "email": "ada@example.org"}
+    facts.first_seen, facts.last_seen, facts.sessions = START, START + HOUR + 1, 1
+    facts.orders, facts.refunds, facts.spent = 1, 1, {"EUR": 49_900_000}
+    facts.recent = [Touch("mug", 1.0, START), Touch("pan", 1.0, START + 1), Touch("mug", 1.0, START + 2)]
+    facts.cart = {"mug": CartLine(2, 5_000_000)}
+    facts.consent = {"email": Consent(granted=True, at=START, source="box")}
+    ledger.sent = [Sent("m1", "cool", "email", "marketing", START + DAY, "You left 1 item in your cart", WHY)]
+    ledger.fired = {"cool": START + DAY}
+    ledger.withheld = [
+        Withheld("cool", "email", "no_consent", START + HOUR),
+        Withheld("cool", "email", "cooldown", START + 2 * DAY),
+        Withheld("cool", "email", "cooldown", START + 3 * DAY),
+    ]
+    ledger.pending = [Pending("cool", b"{}", START + 4 * DAY, START + 5 * DAY)]
+    return customer
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    file = tmp_path / "perennial.yaml"
+    with worker(describe("ada", ada(), START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_fits_into_80_columns_with_short_times_and_right_plurals(shown: str) -> None:
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert "2026-01-01 00:00 to 2026-01-01 01:00, 1 session" in shown
+    assert "1 order for 49.90 EUR, 1 refund\n" in " \n".join(line.rstrip() for line in shown.splitlines()).replace(
+        " \n", "\n"
+    )
+    assert not [word for word in ("1 sessions", "1 orders", "1 refunds", "+00:00", ":00Z") if word in shown]
+
+
+def test_an_item_that_was_touched_often_is_named_once(shown: str) -> None:
+    (recent,) = [line for line in shown.splitlines() if line.startswith("recent items")]
+    assert recent.split(maxsplit=2)[2].strip() == "mug, pan"
+
+
+def test_what_the_log_holds_is_no_markup(shown: str) -> None:
+    assert "Ada [bold]" in shown
+
+
+def test_a_message_stands_with_its_why_and_what_was_held_back_with_its_reason(shown: str) -> None:
+    assert "2026-01-02 00:00  email  You left 1 item in your cart" in shown
+    assert WHY in shown
+    assert "2026-01-01 01:00  email  cool: no_consent" in shown
+    assert "no consent on record for the channel" in shown
+    assert "Waiting: cool until 2026-01-05 00:00" in shown
+
+
+def test_a_cooldown_says_since_when_and_until_when_and_how_often(shown: str) -> None:
+    assert "2026-01-04 00:00  email  cool: cooldown (2 times)" in shown
+    assert "it wrote on 2026-01-02 00:00, and may again from 2026-01-05 00:00" in " ".join(shown.split())
+
+
+def test_json_has_every_one_of_them() -> None:
+    said = describe("ada", ada(), START + 3 * DAY, versions())
+
+    assert [one["reason"] for one in said["not_sent"]] == ["no_consent", "cooldown", "cooldown"]
+    assert json.dumps(said)
+    assert said["not_sent"][1]["again_from"] == "2026-01-05T00:00:00Z"
+    assert "again_from" not in said["not_sent"][0]
