@@ -54,8 +54,9 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## measure one worker beside stock Faust
-	@$(BIN)/python -m tests.benchmarks
+bench: setup ## measure engine and pipeline beside the peers (perennial bench --help: the other benchmarks)
+	@$(BIN)/perennial bench engine
+	@$(BIN)/perennial bench pipeline
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

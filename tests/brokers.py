@@ -61,6 +61,12 @@ class ApacheKafka:
         """``host:port``."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running node: each of Kafka's scripts becomes the next one, and the last one Java."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
+
     def start(self, within_s: float = 60) -> None:
         """Format the folder where it is new, start, and return when it answers."""
         properties = self._folder / "server.properties"

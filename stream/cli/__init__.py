@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "rebuild": Entry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
     "import": Entry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
     "evaluate": Entry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
+    "bench": Entry("stream.cli.bench", "bench", "Measure on this machine, beside the peers.", ACTIONS),
     "init": Entry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
     "check": Entry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
     "apply": Entry("stream.cli.apply", "apply", "Put rules and caps of the file into use.", SETTING_UP),

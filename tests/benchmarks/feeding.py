@@ -20,6 +20,7 @@ async def feed(
     topic: str,
     partitions: int,
     load: Iterable[tuple[bytes, bytes]],
+    times: int = 1,
 ) -> int:
     """Write everything, in order, control records into every partition; returns how many records there are then.
 
@@ -29,6 +30,8 @@ async def feed(
         Where; ``topic`` is physical.
     load
         Key and value of each record.
+    times
+        Write all of it so many times over: for who only reads.
     """
     slots: dict[bytes, int] = {}
     waiting: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
@@ -44,10 +47,11 @@ async def feed(
     producer = AIOKafkaProducer(**connection.client_options(), max_batch_size=_BATCH_BYTES, enable_idempotence=False)
     await producer.start()
     try:
-        await asyncio.gather(*(_write(producer, topic, partition, records) for partition, records in waiting.items()))
+        for _ in range(times):
+            await asyncio.gather(*(_write(producer, topic, place, records) for place, records in waiting.items()))
     finally:
         await producer.stop()
-    return sum(map(len, waiting.values()))
+    return times * sum(map(len, waiting.values()))
 
 
 async def _write(producer: AIOKafkaProducer, topic: str, partition: int, records: list[tuple[bytes, bytes]]) -> None:

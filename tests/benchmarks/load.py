@@ -1,18 +1,19 @@
 """The load of the benchmarks: seeded events of many users, a few of whom do most of it.
 
 200,000 users and 20,000 items whose activity falls off as in a shop (a Zipf law), 300 bytes an event on average, as
-they stand in ``events``: a day of a shop, with a tick every thousand events, and now and then somebody who leaves an
-address and a consent.
+they stand in ``events``: some days of a shop, with a tick every thousand events, and now and then somebody who leaves
+an address and a consent. From the second day on everybody who was there is looked at once a day, as in production.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from models.events import MICROS, Event, EventType, OrderLine, encode_event
+from models.events import MICROS, Event, EventType, OrderLine, Origin, encode_event
 from models.log import Tick, encode_control
 from models.units import DAY
 
@@ -42,26 +43,36 @@ class Load:
         How many.
     seed
         Same seed, same bytes.
+    days
+        How long the log is.
+    origin
+        Of every event: what is ``live`` in a log that is fed would be taken for a replay, at a microsecond each.
+    start_ms
+        When it begins.
     """
 
     events: int = 200_000
     users: int = 200_000
     items: int = 20_000
     seed: int = 1
+    days: float = 3.0
+    origin: Origin = "replay"
+    start_ms: int = START_MS
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each record, in order of time; those with the key of a tick are for every partition."""
-        apart = DAY / self.events
+        apart = self.days * DAY / self.events
         random = np.random.default_rng(self.seed)
         users = _heavy_tail(random, self.users, self.events)
         items = _heavy_tail(random, self.items, self.events)
         kinds = random.choice(len(_MIX), size=self.events, p=list(_MIX.values()))
         names = list(_MIX)
         for number, (user, item, kind) in enumerate(zip(users.tolist(), items.tolist(), kinds.tolist(), strict=True)):
-            at = START_MS + int(number * apart)
+            at = self.start_ms + int(number * apart)
             if number % TICK_EVERY == 0:
                 yield encode_control(Tick(at=at))
-            event = _event(number, at, f"user-{user:06d}", f"sku-{item:05d}", item, names[kind])
+            head = {"id": f"bench-{number:012d}", "user": f"user-{user:06d}", "at": at, "origin": self.origin}
+            event = _event(number, head, f"sku-{item:05d}", item, names[kind])
             yield event.user.encode(), encode_event(event)
 
 
@@ -72,20 +83,18 @@ def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarra
     return random.permutation(size)[np.minimum(ranks, size - 1)]
 
 
-def _event(number: int, at: int, user: str, item: str, rank: int, kind: EventType) -> Event:
+def _event(number: int, head: dict[str, Any], item: str, rank: int, kind: EventType) -> Event:
     category = f"{_WORDS[rank % 10]}-{_WORDS[rank // 10 % 10]}"
     price = (5 + rank % 195) * MICROS
     if kind == "identify":
-        return Event(id=f"bench-{number:012d}", user=user, type=kind, at=at, traits={"email": f"{user}@shop.example"})
+        return Event(**head, type=kind, traits={"email": f"{head['user']}@shop.example"})
     if kind == "consent":
-        return Event(id=f"bench-{number:012d}", user=user, type=kind, at=at, channel="email", granted=True)
+        return Event(**head, type=kind, channel="email", granted=True)
     bought = kind == "purchase"
     line = OrderLine(item=item, quantity=1 + number % 3, price=price, category=category)
     return Event(
-        id=f"bench-{number:012d}",
-        user=user,
+        **head,
         type=kind,
-        at=at,
         item=None if bought else item,
         category=None if bought else category,
         lines=(line,) if bought else (),

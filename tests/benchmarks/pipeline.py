@@ -1,154 +1,132 @@
-"""One worker on the full pipeline: ``perennial worker --role fold`` as a user starts it.
+"""The full pipeline beside the peers: profiles, models, interactions, triggers, durable; same topic, same run.
 
-It decodes, folds, scores with both models, takes examples, decides on messages by the rules of the shop's preset, and
-commits state, outputs and position in transactions (on Apache Kafka). The figure is read off its metrics, which count
-what is committed.
+Ours is ``perennial worker`` as a user starts it, without delivery: the process that folds, and the one that learns. The
+figure is read off its metrics, which count what is committed; the learners' CPU is counted on our side.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator
-from itertools import chain
+import asyncio
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
-
-from models.customer.features import FEATURES
-from models.engage.configuration import encode
-from models.learning.churn_scorer import ChurnWeights
-from models.learning.naming import AXES
-from models.learning.publication import Publication
-from models.learning.segment_scorer import SegmentCentres
-from models.log import Clock, encode_control
-from stream import configuration, presets, settings
 from stream.connection import Connection
-from tests.brokers import free_ports
+from stream.topics import create
+from tests.benchmarks import worker
+from tests.benchmarks.broker import Broker, Kind, a_broker
+from tests.benchmarks.feeding import feed
+from tests.benchmarks.load import Load
+from tests.benchmarks.log import log_of
+from tests.benchmarks.peers.environments import python_of, version_of
+from tests.benchmarks.peers.running import Figure, NoAnswer, run_program, topics_of
+from tests.benchmarks.report import Report, Spread
+from tests.benchmarks.worker import Folded
+from tests.brokers import create_topics
 
-_FOLDED = re.compile(r"^perennial_events_folded_total\{.*\} (\S+)$", re.MULTILINE)
-_CPU = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
-CLUSTERS = 5
-LOOK_EVERY_S = 0.05
-
-
-class Look(NamedTuple):
-    """What the worker's metrics say at one moment.
-
-    Attributes
-    ----------
-    at
-        Seconds of this process's clock.
-    folded
-        Events committed so far.
-    cpu
-        Seconds of CPU that the worker has used so far.
-    """
-
-    at: float
-    folded: float
-    cpu: float
+PEERS_READ = 60_000
+"""Most events that a peer handles: the beginning of the topic, where profiles are small and cheap."""
+FAUST_READS = 20_000
+PATIENCE_S = 900.0
 
 
-def log_of(load: Iterable[tuple[bytes, bytes]], folder: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Put before the load what a log in use begins with: its clock, rules, and a version of each model."""
-    presets.write("shop", folder)
-    rules = encode(configuration.configuration(settings.load(folder / "perennial.yaml", environment={})))
-    several = len(FEATURES)
-    churn = ChurnWeights(
-        features=FEATURES, mean=(0.5,) * several, std=(1.0,) * several, weights=(0.05,) * several, intercept=-2.0
-    )
-    axes = tuple(FEATURES.index(axis) for axis in AXES if axis in FEATURES)
-    segments = SegmentCentres(
-        features=FEATURES,
-        axes=axes,
-        mean=(0.5,) * len(axes),
-        std=(1.0,) * len(axes),
-        centres=tuple((0.3 * cluster - 0.6,) * len(axes) for cluster in range(CLUSTERS)),
-        names=tuple(f"segment {cluster}" for cluster in range(CLUSTERS)),
-    )
-    versions = {
-        "configuration": rules,
-        "churn": msgspec.json.encode(churn),
-        "segments": msgspec.json.encode(segments),
-    }
-    first = [encode_control(Clock("feeder"))]
-    first += [Publication(1, content).broadcast(name) for name, content in versions.items()]
-    return chain(first, load)
+def measure(
+    kind: Kind, *, events: int, runs: int, sides: Sequence[str], partitions: int, seed: int, output: Path | None
+) -> None:
+    """Run every side ``runs`` times, one after the other on the same topic, and report."""
+    report = Report("pipeline", output, events=events, partitions=partitions, seed=seed)
+    for side in sides:
+        report.say(f"{side}: {python_of(side)}")
+    load = list(log_of(Load(events=events, seed=seed)))
+    ours: list[Folded] = []
+    theirs: dict[str, list[Figure]] = {side: [] for side in sides if side != "perennial"}
+    absent: dict[str, str] = {}
+    with a_broker(kind) as broker:
+        for run in range(runs):
+            connection = broker.connection()
+            topic = connection.topic("events")
+            create(connection, partitions)
+            report.say(f"{broker.name}: feeding {events:,} events, run {run + 1} of {runs}")
+            asyncio.run(feed(connection, topic, partitions, load))
+            names = [f"{side}{run}" for side in theirs]
+            outputs = [connection.logical(name) for name in topics_of(topic, names)]
+            if outputs:
+                create_topics(connection, dict.fromkeys(outputs, partitions))
+            for side in [side for side in theirs if side not in absent]:
+                most = FAUST_READS if side == "faust" else PEERS_READ
+                try:
+                    figure = run_program(
+                        side, "pipeline", connection.servers, topic, f"{side}{run}", partitions, min(events, most)
+                    )
+                except NoAnswer as error:
+                    absent[side] = str(error)
+                    report.say(str(error))
+                    continue
+                theirs[side].append(figure)
+                report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.1f} us CPU an event")
+            if "perennial" in sides:
+                ours.append(_fold(broker, connection, partitions, events))
+                report.say(f"perennial: {ours[-1].rate:,.0f} events/s, {ours[-1].cpu_us:.1f} us CPU an event")
+    _tell(report, broker, ours, theirs, absent)
 
 
-def fold_all(
-    connection: Connection, partitions: int, events: int, folder: Path, patience_s: float
-) -> tuple[float, float]:
-    """Start a worker on a filled log; returns the events that it commits in a second, and in a second of its CPU.
+def _fold(broker: Broker, connection: Connection, partitions: int, events: int) -> Folded:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-worker-") as name,
+        worker.running(("fold", "learn"), connection, partitions, Path(name)) as workers,
+    ):
+        return worker.watch(workers, events, broker.pid, PATIENCE_S)
 
-    Parameters
-    ----------
-    connection, partitions
-        The log.
-    events
-        How many are in it.
-    folder
-        For the worker's files.
-    patience_s
-        Seconds until it must be done.
-    """
-    metrics, lookups = free_ports(2)
-    given = {
-        "KAFKA__SERVERS": connection.servers,
-        "KAFKA__PREFIX": connection.prefix,
-        "KAFKA__EMBEDDED": "false" if connection.transactions else "true",
-        "KAFKA__PARTITIONS": str(partitions),
-        "METRICS__FOLD": str(metrics),
-        "WORKER__PORT": str(lookups),
-        "FOLDER": str(folder / "data"),
-    }
-    with (folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream.cli", "worker", "--role", "fold"],
-            env={**os.environ, **{f"PERENNIAL_{name}": value for name, value in given.items()}},
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+
+def _tell(
+    report: Report, broker: Broker, ours: list[Folded], theirs: dict[str, list[Figure]], absent: dict[str, str]
+) -> None:
+    rows = []
+    if ours:
+        rate, cost, beside, timers, brokers = (
+            Spread.of(values)
+            for values in zip(
+                *((one.rate, one.cpu_us, one.beside_us, one.timers, one.broker_us) for one in ours), strict=True
+            )
         )
-        try:
-            return _watch(process, metrics, events, time.monotonic() + patience_s, folder / "worker.log")
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def _watch(process: subprocess.Popen[bytes], port: int, events: int, deadline: float, log: Path) -> tuple[float, float]:
-    """From the first look that saw something to the one that saw everything."""
-    began: Look | None = None
-    while True:
-        look = _look(port)
-        if began is None and look.folded > 0:
-            began = look
-        if look.folded >= events:
-            assert began is not None
-            done = look.folded - began.folded
-            if not done:
-                raise RuntimeError("all was folded before the first look: take more --events")
-            return done / (look.at - began.at), done / (look.cpu - began.cpu)
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise RuntimeError(f"the worker folded {look.folded:,.0f} of {events:,} events:\n{tail}")
-        time.sleep(LOOK_EVERY_S)
-
-
-def _look(port: int) -> Look:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except urllib.error.URLError:
-        return Look(0.0, 0.0, 0.0)  # it does not listen yet
-    cpu = _CPU.search(text)
-    folded = sum(float(number) for number in _FOLDED.findall(text))
-    return Look(time.perf_counter(), folded, float(cpu[1]) if cpu else 0.0)
+        rows.append(("perennial: fold", rate.show(), cost.show(".1f"), "", ""))
+        rows.append(("perennial: learners", "", beside.show(".1f"), "", ""))
+        report.put(
+            perennial={
+                "events_per_second": rate,
+                "cpu_us": cost,
+                "learners_cpu_us": beside,
+                "broker_cpu_us": brokers,
+                "timers_per_event": timers,
+            }
+        )
+    peers = {}
+    for side, taken in theirs.items():
+        if not taken:
+            continue
+        rate, cost = Spread.of(one.rate for one in taken), Spread.of(one.cpu_us for one in taken)
+        pairs = list(zip(ours, taken, strict=False))
+        faster = Spread.of(a.rate / b.rate for a, b in pairs) if pairs else None
+        cheaper = Spread.of(b.cpu_us / (a.cpu_us + a.beside_us) for a, b in pairs) if pairs else None
+        peers[side] = {
+            "events_per_second": rate,
+            "cpu_us": cost,
+            "perennial_is_times_faster": faster,
+            "perennial_is_times_cheaper": cheaper,
+        }
+        rows.append(
+            (
+                f"{side} {version_of(side)}",
+                rate.show(),
+                cost.show(".1f"),
+                f"{faster.show('.1f')} x" if faster else "",
+                f"{cheaper.show('.1f')} x" if cheaper else "",
+            )
+        )
+    report.table(
+        f"The pipeline, one worker; {broker.name}",
+        ("", "events/s", "us CPU an event", "Perennial is faster", "needs less CPU, learners included"),
+        rows,
+    )
+    report.put(broker=broker.name, peers=peers, absent=absent)
+    report.write()

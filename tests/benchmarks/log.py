@@ -1,0 +1,74 @@
+"""A log as the fold finds one in use: its clock, rules, a version of each model, then the load."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from models.customer.features import FEATURES
+from models.engage.configuration import encode
+from models.learning.churn_scorer import ChurnWeights
+from models.learning.naming import AXES
+from models.learning.publication import Publication
+from models.learning.segment_scorer import SegmentCentres
+from models.log import Clock, encode_control
+from stream import configuration, presets, settings
+
+CLUSTERS = 5
+
+
+def log_of(
+    load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Put before the load what a log in use begins with.
+
+    Parameters
+    ----------
+    load
+        Keys and values.
+    clock
+        Of the log.
+    more_rules
+        Rules beside those of the shop's preset, as they stand in its ``perennial.yaml``.
+    """
+    first = [encode_control(Clock(clock))]
+    first += [Publication(1, content).broadcast(name) for name, content in versions(more_rules).items()]
+    return chain(first, load)
+
+
+def versions(more_rules: str = "") -> dict[str, bytes]:
+    """Content of a first version of everything; of the models, made up, with moments as a shop has them."""
+    several = len(FEATURES)
+    churn = ChurnWeights(
+        features=FEATURES, mean=(0.5,) * several, std=(1.0,) * several, weights=(0.05,) * several, intercept=-2.0
+    )
+    axes = tuple(FEATURES.index(axis) for axis in AXES if axis in FEATURES)
+    segments = SegmentCentres(
+        features=FEATURES,
+        axes=axes,
+        mean=(0.5,) * len(axes),
+        std=(1.0,) * len(axes),
+        centres=tuple((0.3 * cluster - 0.6,) * len(axes) for cluster in range(CLUSTERS)),
+        names=tuple(f"segment {cluster}" for cluster in range(CLUSTERS)),
+    )
+    return {
+        "configuration": rules(more_rules),
+        "churn": msgspec.json.encode(churn),
+        "segments": msgspec.json.encode(segments),
+    }
+
+
+def rules(more: str = "") -> bytes:
+    """The shop's preset, as ``perennial apply`` puts it into the log."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        presets.write("shop", folder)
+        file = folder / "perennial.yaml"
+        if more:
+            file.write_text(file.read_text().replace("\nrules:\n", f"\nrules:\n{more}\n"))
+        return bytes(encode(configuration.configuration(settings.load(file, environment={}))))

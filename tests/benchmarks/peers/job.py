@@ -1,0 +1,100 @@
+"""The pipeline's thinking, for every peer the same: profile, features, river's models, interactions, triggers.
+
+Facts and features are our own pure code. The models are those that we learn, too: a running scaler with a logistic
+regression for churn, and with k-means for segments, learned and scored with every event that is a visit. The label of a
+visit is known at the next one: whoever was silent for longer than the horizon had left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from river.cluster import KMeans
+from river.compose import Pipeline
+from river.linear_model import LogisticRegression
+from river.optim import AdaGrad
+from river.preprocessing import StandardScaler
+
+from models.customer import features
+from models.customer.reducers import VISITS, reduce_facts
+from models.customer.state import Facts
+from models.events import Event
+from models.recommend.interactions import encode_interaction, interactions_of
+from models.units import DAY
+
+HORIZON = DAY
+CLUSTERS = 5
+AXES = ("days_since_last", "activity_30d", "activity_trend", "spend_30d", "orders")
+RISKY = 0.7
+
+
+class Profile(msgspec.Struct, array_like=True):
+    """One user's durable state.
+
+    Attributes
+    ----------
+    facts
+        What happened.
+    row
+        Features at the last visit.
+    segment, risk
+        What the models said then.
+    """
+
+    facts: Facts
+    row: list[float] = []
+    segment: int = -1
+    risk: float = 0.0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Profile).decode
+
+
+def pack(profile: Profile) -> bytes:
+    """Bytes of a profile."""
+    return _encode(profile)
+
+
+def unpack(packed: bytes | None) -> Profile:
+    """Read a profile; a new one where there is none."""
+    return _decode(packed) if packed else Profile(Facts())
+
+
+class Job:
+    """The models of one process, and what it does with an event."""
+
+    def __init__(self) -> None:
+        self._churn: Any = Pipeline(StandardScaler(), LogisticRegression(AdaGrad(0.05), l2=0.02))
+        self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=0.1, seed=1))
+
+    def handle(self, event: Event, profile: Profile) -> tuple[list[bytes], list[bytes]]:
+        """Change a profile, learn and score; returns interactions and triggers, as they shall be written."""
+        facts = profile.facts
+        silence = event.at - facts.last_seen
+        first_order = facts.orders == 0
+        reduce_facts(facts, event)
+        interactions = [encode_interaction(one) for one in interactions_of(event)]
+        triggers: list[dict[str, Any]] = []
+        if event.type in VISITS:
+            if profile.row:
+                self._churn.learn_one(_named(profile.row), silence > HORIZON)
+            profile.row = features.row(facts, event.at)
+            named = _named(profile.row)
+            axes = {name: named[name] for name in AXES}
+            self._segments.learn_one(axes)
+            segment = self._segments.predict_one(axes)
+            if segment != profile.segment:
+                triggers.append({"kind": "segment", "user": event.user, "segment": segment, "was": profile.segment})
+            risk = self._churn.predict_proba_one(named).get(True, 0.0)
+            if profile.risk < RISKY <= risk:
+                triggers.append({"kind": "churn_risk", "user": event.user, "risk": risk})
+            profile.segment, profile.risk = segment, risk
+        if event.type == "purchase" and first_order:
+            triggers.append({"kind": "first_purchase", "user": event.user, "amount": event.amount})
+        return interactions, [msgspec.json.encode({**one, "cause": event.id}) for one in triggers]
+
+
+def _named(row: list[float]) -> dict[str, float]:
+    return dict(zip(features.FEATURES, row, strict=True))

@@ -1,0 +1,35 @@
+"""Perennial's own engine at the engine's job: lanes whose agent decodes every event; group offsets after each batch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+from models.batch import Batch, Outputs, Restored
+from stream.app import create_app, run_worker
+from stream.connection import Connection
+from stream.edge import Agent, Edge
+from tests.benchmarks.peers.answer import Task
+from tests.benchmarks.peers.wire import read_event
+
+
+def main(task: Task) -> None:
+    def factory(_: Restored) -> Agent:
+        async def decode(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for batch in batches:
+                task.begin()
+                for record in batch.records:
+                    read_event(record.key, record.value)
+                task.count(len(batch.records))
+                yield Outputs()
+
+        return decode
+
+    prefix, _, logical = task.topic.rpartition(".")
+    connection = Connection(task.servers, prefix=f"{prefix}.", session_timeout_s=6)
+    edge = Edge("decode", (logical,), factory, kind="relay")
+    run_worker(create_app("engine", connection, [edge]), level=logging.WARNING)
+
+
+if __name__ == "__main__":
+    main(Task.from_arguments())

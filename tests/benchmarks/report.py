@@ -1,0 +1,153 @@
+"""What a benchmark says: medians of several runs with their spread, on which machine, with which versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.broker import ROOT
+
+PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "orjson", "river", "numpy")
+RESULTS = ROOT / "build" / "benchmarks"
+"""Where each benchmark leaves its JSON, unless it is told another place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several measurements of one thing.
+
+    Attributes
+    ----------
+    median, least, most
+        Of them.
+    runs
+        All, in the order in which they were taken.
+    """
+
+    median: float
+    least: float
+    most: float
+    runs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, runs: Iterable[float]) -> Spread:
+        """Sum up at least one measurement.
+
+        Examples
+        --------
+        >>> Spread.of([3.0, 1.0, 2.0])
+        Spread(median=2.0, least=1.0, most=3.0, runs=(3.0, 1.0, 2.0))
+        """
+        taken = tuple(runs)
+        return cls(statistics.median(taken), min(taken), max(taken), taken)
+
+    def show(self, form: str = ",.0f") -> str:
+        """Median, and what lies farthest from it."""
+        if len(self.runs) == 1:
+            return format(self.median, form)
+        return f"{self.median:{form}} ({self.least:{form}} to {self.most:{form}})"
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on, and how busy that was."""
+    model = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    memory = next((int(line.split()[1]) // 2**20 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": memory,
+        "system": f"{platform.system()} {platform.release()}",
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Which code ran."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = {"perennial": version("perennial"), "commit": described.stdout.strip() or "unknown"}
+    return found | {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+class Report:
+    """One benchmark's results: printed as tables, and written as JSON.
+
+    Parameters
+    ----------
+    name
+        Of the benchmark; also of its file.
+    output
+        Where the JSON goes; by default a file below :data:`RESULTS`.
+    **about
+        What was measured, and how: broker, sizes, seed.
+    """
+
+    def __init__(self, name: str, output: Path | None, **about: Any) -> None:
+        self.name = name
+        self.output = output or RESULTS / f"{name}.json"
+        self.console = Console(stderr=False, width=None if os.isatty(1) else 160)
+        self._content: dict[str, Any] = {
+            "benchmark": name,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **about,
+            "machine": machine(),
+            "versions": versions(),
+        }
+
+    def say(self, line: str) -> None:
+        """Tell how far it is, beside the result."""
+        Console(stderr=True).print(f"[dim]{line}[/dim]", highlight=False)
+
+    def put(self, **parts: Any) -> None:
+        """Keep results for the file."""
+        self._content |= {name: plain(part) for name, part in parts.items()}
+
+    def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table: the first column to the left, figures to the right."""
+        table = Table(title=title, title_justify="left")
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    def write(self) -> None:
+        """Write the file, and say where."""
+        self._content["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.output.write_text(json.dumps(self._content, indent=2) + "\n")
+        self.say(f"written to {self.output}")
+
+
+def plain(part: Any) -> Any:
+    """Turn results into what JSON knows; floats keep six digits."""
+    if is_dataclass(part) and not isinstance(part, type):
+        return plain(asdict(part))
+    if isinstance(part, Mapping):
+        return {str(name): plain(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [plain(value) for value in part]
+    return float(f"{part:.6g}") if isinstance(part, float) else part
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
