@@ -144,7 +144,9 @@ class Desk:
 
     def forget(self, call: Call) -> None:
         """Drop the result of a call: it is committed."""
-        self._calls.pop(_key(call), None)
+        key = _key(call)
+        self._calls.pop(key, None)
+        self._left.pop(key, None)
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
         """Keep the calls that were begun, in case the partition comes back; free the places of the others."""

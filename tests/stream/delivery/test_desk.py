@@ -1,0 +1,297 @@
+"""Calls of a provider: so many side by side, none while it is away, and none that is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from models.engage.book import Call
+from models.engage.breaker import Policy
+from models.engage.deliveries import Result
+from models.engage.messages import Message
+from monitoring.metrics import REGISTRY
+from stream.delivery import desk as desk_module
+from stream.delivery.desk import Desk
+from tests.stream.delivery.letters import NOW, letter
+
+DELIVERED = Result("delivered")
+AWAY = Result("failed", "no connection", trouble=True)
+REFUSED = Result("rejected", "550 no such user")
+POLICY = Policy(failures=3, pause=1_000, longest=4_000)
+
+
+@dataclass
+class Gate:
+    """Answers what it is told to, when it is told to."""
+
+    answer: Result = DELIVERED
+    taken: list[str] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    at_once: int = 0
+    most_at_once: int = 0
+    stays: bool = False
+    raises: bool = False
+    look_ups: tuple[int, ...] = ()
+    closed: bool = False
+
+    def leaves(self, message: Message) -> bool:
+        return not self.stays
+
+    async def deliver(self, message: Message) -> Result:
+        self.taken.append(message.id)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.open.wait()
+        finally:
+            self.at_once -= 1
+        if self.raises:
+            raise RuntimeError("a bug")
+        return self.answer
+
+    async def look_up(self, message: Message) -> Result:
+        return self.answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Time:
+    now: int = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def _open(gate: Gate, time: Time | None = None, side_by_side: int = 4) -> Desk:
+    gate.open.set()
+    return Desk("email", gate, now=time or Time(), side_by_side=side_by_side, policy=POLICY)
+
+
+def _call(number: int = 0, attempt: int = 1) -> Call:
+    return Call(letter(number), attempt)
+
+
+def _nobody() -> None:
+    pass
+
+
+async def _made(desk: Desk, number: int) -> Result | None:
+    assert desk.take(1, _nobody) == 1
+    await desk.make(_call(number))
+    return desk.result(_call(number))
+
+
+def _shown(metric: str) -> float | None:
+    return REGISTRY.get_sample_value(f"perennial_{metric}", {"channel": "email"})
+
+
+async def test_a_call_is_made_once_however_often_it_is_asked_for() -> None:
+    gate = Gate()
+    desk = _open(gate)
+    desk.take(1, _nobody)
+
+    await asyncio.gather(*(desk.make(_call()) for _ in range(3)))
+    result = desk.result(_call())
+    await desk.make(_call())
+
+    assert gate.taken == [letter().id]
+    assert result == DELIVERED
+
+
+async def test_a_call_goes_on_when_whoever_waits_for_it_is_cancelled() -> None:
+    gate = Gate()
+    desk = _open(gate)
+    gate.open.clear()
+    desk.take(1, _nobody)
+    waiting = asyncio.ensure_future(desk.make(_call()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    desk.leave(0, [_call()])
+
+    gate.open.set()
+    knows = desk.knows(_call(), desk.name)
+    await desk.make(_call())
+
+    assert knows
+    assert desk.result(_call()) == Result("delivered")
+    assert len(gate.taken) == 1
+
+
+async def test_it_knows_what_it_has_begun_and_nothing_else() -> None:
+    desk = _open(Gate())
+    await _made(desk, 0)
+
+    known = [desk.knows(_call(), desk.name), desk.knows(_call(), "another"), desk.knows(_call(1), desk.name)]
+    desk.forget(_call())
+
+    assert known == [True, False, False]
+    assert not desk.knows(_call(), desk.name)
+
+
+async def test_an_error_in_the_provider_is_the_outcome_of_that_one_message() -> None:
+    gate = Gate(raises=True)
+
+    result = await _made(_open(gate), 0)
+
+    assert result == Result("unknown", "RuntimeError: a bug", trouble=True)
+
+
+class TestPlaces:
+    async def test_no_more_calls_than_places_and_who_waits_is_woken(self) -> None:
+        woken: list[str] = []
+        gate = Gate()
+        desk = _open(gate, side_by_side=3)
+        gate.open.clear()
+
+        first = desk.take(5, lambda: woken.append("a"))
+        calls = [asyncio.ensure_future(desk.make(_call(i))) for i in range(first)]
+        none = desk.take(2, lambda: woken.append("b"))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.wait(calls)
+
+        assert (first, none, gate.most_at_once) == (3, 0, 3)
+        assert sorted(set(woken)) == ["a", "b"]
+
+    async def test_places_are_shared_with_those_who_wait_already(self) -> None:
+        desk = _open(Gate(), side_by_side=4)
+        taken = desk.take(4, _nobody)
+        hungry: list[Callable[[], None]] = [lambda: None for _ in range(3)]
+
+        waiting = [desk.take(4, wake) for wake in hungry]
+        desk._free = taken  # as if all four got free at once, before anybody was woken
+        share = desk.take(4, hungry[0])
+
+        assert waiting == [0, 0, 0]
+        assert share == 1
+
+    async def test_who_wants_nothing_stands_in_nobodys_way(self) -> None:
+        woken: list[str] = []
+        desk = _open(Gate(), side_by_side=1)
+        desk.take(1, _nobody)
+
+        def wake() -> None:
+            woken.append("changed its mind")
+
+        desk.take(1, wake)
+        desk.take(0, wake)
+        desk.give_back(1)
+
+        assert woken == []
+        assert desk.take(1, _nobody) == 1
+
+    async def test_places_of_calls_that_were_never_begun_are_free_again(self) -> None:
+        desk = _open(Gate(), side_by_side=2)
+        taken = desk.take(2, _nobody)
+
+        desk.leave(0, [_call(0), _call(1)])
+
+        assert taken == desk.take(2, _nobody) == 2
+
+
+class TestBreaker:
+    async def test_a_provider_that_fails_again_and_again_is_left_alone_then_tried_by_one(self) -> None:
+        time, gate = Time(), Gate(answer=AWAY)
+        desk = _open(gate, time)
+
+        for number in range(3):
+            await _made(desk, number)
+        while_open = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
+        time.now += 1_000
+        probe = desk.take(4, _nobody), desk.take(4, _nobody)
+        gate.answer = Result("delivered")
+        await desk.make(_call(9))
+        after = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
+
+        assert while_open == (0, NOW + 1_000, 2.0)
+        assert probe == (1, 0)
+        assert after == (4, None, 0.0)
+
+    async def test_each_failure_of_a_probe_doubles_the_time_up_to_a_longest(self) -> None:
+        time = Time()
+        desk = _open(Gate(answer=AWAY), time)
+        waits = []
+        for number in range(7):
+            await _made(desk, number)
+            if (until := desk.waits_until()) is not None:
+                waits.append(until - time.now)
+                time.now = until
+
+        assert waits == [1_000, 2_000, 4_000, 4_000, 4_000]
+
+    async def test_recipients_who_are_refused_do_not_count_against_the_provider(self) -> None:
+        desk = _open(Gate(answer=REFUSED))
+
+        for number in range(20):
+            await _made(desk, number)
+
+        assert desk.take(4, _nobody) == 4
+
+    async def test_what_stays_in_the_house_says_nothing_about_the_provider(self) -> None:
+        gate = Gate(answer=AWAY)
+        desk = _open(gate)
+        for number in range(2):
+            await _made(desk, number)
+        gate.stays, gate.answer = True, Result("delivered", "outbox")
+        await _made(desk, 2)
+        gate.stays, gate.answer = False, AWAY
+        await _made(desk, 3)
+
+        assert desk.take(1, _nobody) == 0
+
+    async def test_openings_are_counted(self) -> None:
+        before = REGISTRY.get_sample_value("perennial_breaker_openings_total", {"channel": "email"}) or 0.0
+        desk = _open(Gate(answer=AWAY))
+        for number in range(3):
+            await _made(desk, number)
+
+        assert REGISTRY.get_sample_value("perennial_breaker_openings_total", {"channel": "email"}) == before + 1
+
+
+async def test_how_many_wait_is_shown_and_forgotten_with_the_partition() -> None:
+    desk = _open(Gate())
+
+    desk.note_waiting(0, 7)
+    desk.note_waiting(1, 3)
+    both = _shown("deliveries_waiting")
+    desk.leave(0, [])
+
+    assert (both, _shown("deliveries_waiting")) == (10.0, 3.0)
+
+
+async def test_results_that_nobody_asks_for_are_bounded_and_never_taken_for_a_call_that_was_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk_module, "REMEMBERED", 5)
+    desk = _open(Gate())
+    name = desk.name
+    for number in range(20):
+        await _made(desk, number)
+        desk.leave(0, [_call(number)])
+
+    assert len(desk._calls) <= 6
+    assert desk.name != name
+    assert not desk.knows(_call(0), desk.name)
+
+
+async def test_what_is_under_way_is_broken_off_when_the_process_ends() -> None:
+    gate = Gate()
+    desk = _open(gate)
+    gate.open.clear()
+    desk.take(1, _nobody)
+    ending = asyncio.ensure_future(desk.make(_call()))
+    await asyncio.sleep(0)
+
+    await desk.close()
+    await asyncio.wait([ending])
+
+    assert gate.closed
+    assert desk.result(_call()) == Result("unknown", "it was broken off", trouble=True)
+    assert Counter(gate.taken) == Counter({letter().id: 1})
