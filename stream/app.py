@@ -17,6 +17,7 @@ import faust
 from faust.types import TP
 
 from models.batch import Outputs
+from stream import exits
 from stream.connection import Connection
 from stream.edge import Edge
 from stream.lane import Lane, Observer
@@ -26,10 +27,8 @@ from stream.transport import BatchThread, BatchTransport
 
 log = logging.getLogger(__name__)
 
-EXIT_NOT_OWNER: Final = 75
-"""Exit code of a worker whose partitions are somebody else's: start another one."""
-EXIT_SLOW_STOP: Final = 76
-"""Exit code of a worker that was asked to stop and did not within :data:`STOP_WITHIN_S`."""
+EXIT_NOT_OWNER: Final = exits.NOT_OWNER
+EXIT_SLOW_STOP: Final = exits.SLOW_STOP
 STOP_WITHIN_S: Final = 9.0
 
 
@@ -61,11 +60,11 @@ class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
         """Make no folders: nothing of ours is kept on this machine's disk."""
 
 
-def leave(reason: str) -> NoReturn:
+def leave(reason: str, code: int = EXIT_NOT_OWNER) -> NoReturn:
     """End this process at once, without a goodbye to the group: what it held belongs to somebody else."""
     log.error("leaving: %s", reason)
     logging.shutdown()
-    os._exit(EXIT_NOT_OWNER)
+    os._exit(code)
 
 
 def create_app(

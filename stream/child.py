@@ -35,6 +35,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 _GUARD = """
 import os, signal, subprocess, sys, threading
 pipe, asked, child = int(sys.argv[1]), [], None
+passed = [int(number) for number in sys.argv[2].split(",") if number]
 def forward(number, _frame):
     asked.append(number)
     if child is not None and child.poll() is None:
@@ -45,7 +46,7 @@ def watch():
     os.read(pipe, 1)
     os.killpg(0, signal.SIGKILL)
 threading.Thread(target=watch, daemon=True).start()
-child = subprocess.Popen(sys.argv[2:])
+child = subprocess.Popen(sys.argv[3:], pass_fds=passed)
 for number in asked:
     child.send_signal(number)
 code = child.wait()
@@ -105,6 +106,8 @@ class Child:
         Added to this process's environment.
     output
         Where its standard output and error go; ``None``: where this process's go.
+    pass_fds
+        Open files that it gets, too.
     guarded
         Use the guard process instead of the kernel's promise (the only way outside Linux).
 
@@ -120,6 +123,7 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         output: IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
         guarded: bool = not KERNEL_KILLS_ORPHANS,
     ) -> None:
         found = shutil.which(argv[0])
@@ -131,7 +135,8 @@ class Child:
         if guarded:
             read_end, self._pipe = os.pipe()
             kept = (read_end,)
-            wrapped = [sys.executable, "-I", "-S", "-c", _GUARD, str(read_end), *self.argv]
+            passed = ",".join(map(str, pass_fds))
+            wrapped = [sys.executable, "-I", "-S", "-c", _GUARD, str(read_end), passed, *self.argv]
         else:
             wrapped = [sys.executable, "-I", "-S", "-c", _EXEC, str(os.getpid()), *self.argv]
 
@@ -142,7 +147,7 @@ class Child:
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
                 env=None if env is None else {**os.environ, **env},
-                pass_fds=kept,
+                pass_fds=(*kept, *pass_fds),
                 process_group=0,
             )
 

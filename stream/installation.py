@@ -115,7 +115,7 @@ def is_taken(host: str, port: int) -> bool:
 
 def own_ports() -> dict[str, int]:
     """Flags that let a second installation run on this machine: every port is a free one."""
-    flags = {f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector")}
+    flags = {f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector", "worker")}
     with ExitStack() as stack:
         for name in ("worker.port", "http.port"):
             listener = stack.enter_context(socket.socket())

@@ -168,9 +168,7 @@ class Lane:
 
     @property
     def excused(self) -> bool:
-        """Whether it stands for a reason that has its own time limit: it fails again and again, waits for a broker's
-        answer or a provider's, or restores its state.
-        """
+        """Whether it stands for what has its own time limit: failures, answers of broker or provider, a restore."""
         if self._failures or not self._calm.is_set():
             return True
         return not self.is_open and self.edge.state is not None

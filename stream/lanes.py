@@ -53,6 +53,12 @@ class LaneReport:
         Since the last commit, or since it was opened where it has not failed since then.
     failures
         Lives in a row that ended without a commit.
+    waiting_s
+        Seconds for which records have waited, or may have, without a commit.
+    excused
+        Whether it moves no further for a reason that has its own time limit, or because there is nothing to do.
+    pulse
+        Changes whenever the lane moves, and whenever the broker has answered a fetch of its partition.
     """
 
     topic: str
@@ -63,6 +69,9 @@ class LaneReport:
     lag: int | None
     seconds_since_commit: float
     failures: int
+    waiting_s: float = 0.0
+    excused: bool = False
+    pulse: object = None
 
 
 class Lanes:
@@ -105,6 +114,7 @@ class Lanes:
         self._closing: dict[TP, asyncio.Task[None]] = {}
         self._wanted: frozenset[TP] = frozenset()
         self._published: dict[TP, int] = {}
+        self._idle_at: dict[TP, float] = {}
         self._publishing: asyncio.Task[None] | None = None
         self._paused = False
         self._thread: Callable[[], BatchThread] | None = None
@@ -119,6 +129,11 @@ class Lanes:
         """How every lane stands, by topic and partition."""
         return [self._report(lane) for _, lane in sorted(self._lanes.items())]
 
+    @property
+    def has_assignment(self) -> bool:
+        """Whether the group has said which partitions are ours, and is not about to say it anew."""
+        return self._publishing is not None and not self._paused
+
     def restored(self, topic: str, partition: int) -> Restored | None:
         """Return the committed state of a lane of this process, to be read only; ``None`` where it has none (yet)."""
         lane = self._lanes.get(TP(self._connection.topic(topic), partition))
@@ -129,15 +144,24 @@ class Lanes:
         # The end of a topic that is written in transactions is a marker, which no lane ever sees: a lane that has
         # committed all that was delivered is as far as the consumer.
         behind = read.position if read is not None and lane.has_committed(read) else position
+        lag = None if behind is None or read is None else max(read.high_watermark - behind, 0)
+        now = time.monotonic()
+        if lag == 0 and lane.is_open:
+            self._idle_at[lane.tp] = now
+        moved_at = max(lane.committed_at, self._idle_at.get(lane.tp, 0.0))
         return LaneReport(
             topic=lane.topic,
             partition=lane.tp.partition,
             is_open=lane.is_open,
             position=position,
             high_watermark=None if read is None else read.high_watermark,
-            lag=None if behind is None or read is None else max(read.high_watermark - behind, 0),
-            seconds_since_commit=time.monotonic() - lane.committed_at,
+            lag=lag,
+            seconds_since_commit=now - lane.committed_at,
             failures=lane.failures,
+            waiting_s=now - moved_at,
+            excused=lane.excused,
+            # Where records wait, answers to fetches are no progress; where none do, they are all there can be.
+            pulse=(lane.pulse, read.fetched_ms if lag == 0 and read is not None else None),
         )
 
     def _read_to(self, tp: TP) -> ReadTo | None:
@@ -216,6 +240,7 @@ class Lanes:
     def _drop(self, tp: TP) -> None:
         lane = self._lanes.pop(tp)
         self._published.pop(tp, None)
+        self._idle_at.pop(tp, None)
         self.lane_changed(lane)
         closing = self._closing[tp] = asyncio.create_task(lane.close(), name=f"close {tp.topic}-{tp.partition}")
         closing.add_done_callback(lambda done: self._closing.pop(tp) if self._closing.get(tp) is done else None)

@@ -79,8 +79,7 @@ async def report(lanes: Lanes) -> None:
                 for name, number in read_memo(held).numbers.items():
                     in_use[name] = min(number, in_use.get(name, number))
             # A lane that has read everything is as good as one that has just committed: alerts watch this age.
-            age = 0.0 if lane.lag == 0 else lane.seconds_since_commit
-            metrics.gauge("last_commit_timestamp_seconds", now - age, *labels)
+            metrics.gauge("last_commit_timestamp_seconds", now - lane.waiting_s, *labels)
         for name, number in in_use.items():
             metrics.gauge("version_in_use", float(number), name)
         topics = {topic for topic, _ in owned} | {topic for topic, _ in shown}

@@ -135,11 +135,19 @@ class Worker(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     host, port
-        Where a fold answers for the users it owns (``perennial user``).
+        Where a fold answers for the users it owns (``perennial user``); further ones of this machine take the ports
+        above it.
+    processes
+        So many folds on this machine.
+    stall_after
+        A process whose input waits for so long without anything being done, although Kafka answers, ends and is started
+        anew.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8391
+    processes: Annotated[int, Meta(ge=0, le=16, description="a whole number, 0 to 16")] = 1
+    stall_after: Duration = "60s"
 
 
 class MetricsPorts(_Section, frozen=True, kw_only=True):
@@ -150,7 +158,9 @@ class MetricsPorts(_Section, frozen=True, kw_only=True):
     host
         Of all of them.
     fold, deliver, learn, retrainer, collector
-        Ports.
+        Ports. A second fold of the same supervisor has the one ten above, a third the one twenty above ...
+    worker
+        Port of ``perennial worker`` itself: ``/metrics``, and ``/health`` and ``/ready`` of all that it runs.
     """
 
     host: str = "127.0.0.1"
@@ -159,6 +169,7 @@ class MetricsPorts(_Section, frozen=True, kw_only=True):
     learn: Port | None = 9103
     retrainer: Port | None = 9104
     collector: Port | None = 9105
+    worker: Port | None = 9106
 
 
 class Retrainer(_Section, frozen=True, kw_only=True):

@@ -132,6 +132,11 @@ class Settings:
         return 6 if self.embedded else 10
 
     @property
+    def stall_after_s(self) -> float:
+        """A process whose input waits for so many seconds without anything being done ends."""
+        return durations.milliseconds(self.worker.stall_after) / 1000
+
+    @property
     def partitions(self) -> int:
         """Of the log."""
         return self.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)

@@ -19,7 +19,7 @@ from msgspec import inspect
 from models.errors import InvalidConfiguration
 
 ENVIRONMENT = "PERENNIAL_"
-RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG")
+RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG", "PERENNIAL_BEATS")
 # What Kubernetes tells every container about a service that is called `perennial`.
 _KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
 _UNKNOWN = re.compile(r"^one of (.+)$")

@@ -13,19 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Any, Literal, Self
 
 from models.errors import PerennialError
-from stream.child import Child, exit_reason
+from stream.beats import VARIABLE, Listener
+from stream.child import Child
+from stream.exits import MISTAKE, STALLED, why_ended
 from stream.stop import StopRequest, stop_requested
 
 logger = logging.getLogger(__name__)
 
-MISTAKE = 2
-"""Exit code of a mistake of the user's, such as a bad setting: starting again would not help."""
 CRASH_LOOP = 5
 """From so many early ends in a row on, each is logged as an error."""
 
@@ -46,6 +46,9 @@ class Program:
         File that its output is appended to; ``None``: this process's output.
     stop_within
         Seconds from SIGTERM to SIGKILL.
+    silent_s
+        It tells how it is every second (``stream/beats.py``), and is killed and started again when it says nothing for
+        so many seconds; ``None``: it tells nothing.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     stop_within: float = 10.0
+    silent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class Status:
         How often it was started again.
     last_end
         Why it ended last, in words.
+    report
+        What it told last in this life, where it tells.
+    silence_s
+        Seconds since then; since its start where it has told nothing.
     """
 
     name: str
@@ -109,6 +117,8 @@ class Status:
     pid: int | None
     restarts: int
     last_end: str | None
+    report: Mapping[str, Any] | None = None
+    silence_s: float | None = None
 
 
 class Misconfigured(PerennialError):
@@ -135,7 +145,8 @@ class Supervisor:
     backoff
         For restarts.
     on_end
-        Called with the program's name and exit code each time one ended by itself, in a thread of its own.
+        Called with the program's name and exit code each time one ended by itself, or was killed because it told
+        nothing any more (:data:`stream.exits.STALLED`), in a thread of its own.
 
     Attributes
     ----------
@@ -225,6 +236,8 @@ class _Keeper:
         self._owner = owner
         self._lock = threading.Lock()
         self._child: Child | None = None
+        self._listener: Listener | None = None
+        self._fell_silent = False
         self._thread = threading.Thread(target=self._keep, name=f"keeper of {program.name}", daemon=True)
         self._restarts = 0
         self._last_end: str | None = None
@@ -254,10 +267,13 @@ class _Keeper:
 
     def status(self) -> Status:
         with self._lock:
-            child = self._child
+            child, listener = self._child, self._listener
         alive = self._thread.is_alive()
         state: Literal["running", "waiting", "ended"] = "ended" if not alive else "running" if child else "waiting"
-        return Status(self._program.name, state, child.pid if child else None, self._restarts, self._last_end)
+        status = Status(self._program.name, state, child.pid if child else None, self._restarts, self._last_end)
+        if child is None or listener is None:
+            return status
+        return replace(status, report=listener.report, silence_s=time.monotonic() - listener.heard_at)
 
     def _spawn(self) -> Child:
         program = self._program
@@ -266,9 +282,31 @@ class _Keeper:
             if program.log is not None:
                 program.log.parent.mkdir(parents=True, exist_ok=True)
                 output = stack.enter_context(program.log.open("ab"))
-            child = Child(program.argv, env=program.env, output=output)
+            if program.silent_s is None:
+                child = Child(program.argv, env=program.env, output=output)
+            else:
+                child = self._spawn_and_listen(program.silent_s, output)
         logger.info("%s started (process %d)", program.name, child.pid)
         return child
+
+    def _spawn_and_listen(self, silent_s: float, output: IO[bytes] | None) -> Child:
+        spawned: list[Child] = []
+        listener = Listener(self._program.name, silent_s, lambda: self._end_silence(spawned[0], silent_s))
+        env = {**self._program.env, VARIABLE: str(listener.child_end)}
+        try:
+            child = Child(self._program.argv, env=env, output=output, pass_fds=[listener.child_end])
+        except BaseException:
+            listener.give_up()
+            raise
+        spawned.append(child)
+        self._fell_silent, self._listener = False, listener
+        listener.hand_over()
+        return child
+
+    def _end_silence(self, child: Child, silent_s: float) -> None:
+        logger.error("%s has shown no sign of life for %g s: killed", self._program.name, silent_s)
+        self._fell_silent = True
+        child.kill()
 
     def _keep(self) -> None:
         early_ends = 0
@@ -279,7 +317,7 @@ class _Keeper:
                 lived, code = self._await_end(child)
                 if self._owner.stopping.is_set():
                     return
-                self._owner.ended(self._program.name, code)
+                self._owner.ended(self._program.name, STALLED if self._fell_silent else code)
             healthy = lived >= self._owner.backoff.healthy_after
             if code == MISTAKE and not healthy and self._restarts == 0:
                 logger.error("%s refused to start", self._program.name)
@@ -298,7 +336,7 @@ class _Keeper:
     def _await_end(self, child: Child) -> tuple[float, int]:
         began = time.monotonic()
         code = child.wait()
-        self._last_end = exit_reason(code)
+        self._last_end = "no sign of life" if self._fell_silent else why_ended(code)
         with self._lock:
             self._child = None
         return time.monotonic() - began, code

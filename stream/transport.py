@@ -49,12 +49,15 @@ class ReadTo:
         Offset of the next fetch; behind the last delivered record there may be markers of transactions, and gaps.
     high_watermark
         End of the partition as the last fetch saw it.
+    fetched_ms
+        When that was answered, by this machine's clock.
     """
 
     epoch: int
     sequence: int
     position: int
     high_watermark: int
+    fetched_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -205,7 +208,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             state = consumer._subscription.subscription.assignment.state_value(tp)
             if state.has_valid_position and state.highwater is not None:
                 epoch, sequence = self._epochs.get(tp, 0), self._sequences.get(tp, 0)
-                self.read_to[tp] = ReadTo(epoch, sequence, state.position, state.highwater)
+                self.read_to[tp] = ReadTo(epoch, sequence, state.position, state.highwater, state.timestamp)
 
     async def seek_to(self, tp: TP, offset: int) -> int:
         """Read on from ``offset``; returns the epoch that begins with it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import functools
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NoReturn
 
 from models.batch import Restored
@@ -15,10 +17,12 @@ from models.events import CHANNELS
 from monitoring import metrics
 from stream.app import LaneApp, create_app, run_worker
 from stream.artifacts import ArtifactFolder
+from stream.beats import Beats
+from stream.connection import Connection
 from stream.delivery.channels import open_channel
 from stream.delivery.configured import delivery_settings
 from stream.edge import Edge
-from stream.lanes import LaneReport
+from stream.health import as_health, standing
 from stream.lookup.server import LookupServer
 from stream.lookup.workers import ports
 from stream.model_watch import ModelWatch
@@ -26,6 +30,7 @@ from stream.observer import MetricsObserver, report
 from stream.settings import Settings
 from stream.topics import require_topics
 from stream.topology import Role, deliver_edges, fold_edges, learn_edges
+from stream.watchdog import LOOK_EVERY_S, Report, Watchdog, records_wait
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +53,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
     # A batch makes tens of thousands of small objects that die young: collecting every 700 costs a tenth of the fold.
     gc.set_threshold(50_000, 20, 50)
     port: int | None = getattr(settings.metrics, role)
-    if port is not None:
-        expose(port, settings.metrics.host)
+    told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
     edges, closing = _edges(role, settings)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
@@ -57,22 +61,25 @@ def run(role: Role, settings: Settings) -> NoReturn:
         async with AsyncExitStack() as stack:
             for close in closing:
                 stack.push_async_callback(close)
+            stack.enter_context(watched(app, connection, settings.stall_after_s, told))
             if role == "fold":
-                await stack.enter_async_context(_lookups(app, settings))
+                told["lookups"] = await stack.enter_async_context(_lookups(app, settings))
             await report(app.lanes)
 
     app.task(beside)
     run_worker(app)
 
 
-def expose(port: int, host: str) -> None:
-    """Serve this process's metrics; a second process of the same role takes a free port and says which."""
+def expose(port: int, host: str) -> int:
+    """Serve this process's metrics; returns the port: a free one where that is taken, which is said."""
     try:
-        metrics.serve(port, host)
+        return metrics.serve(port, host).port
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        log.warning("port %d is taken: metrics are at %d", port, metrics.serve(0, host).port)
+    taken = metrics.serve(0, host).port
+    log.warning("port %d is taken: metrics are at %d", port, taken)
+    return taken
 
 
 def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], list[Any]]:
@@ -84,8 +91,43 @@ def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], list[Any]]:
     return deliver_edges(senders, now_ms), [sender.close for sender in senders.values()]
 
 
+def _standing(app: LaneApp) -> dict[str, Any]:
+    return standing([as_health(lane) for lane in app.lanes.snapshot()], assigned=app.lanes.has_assignment)
+
+
+@contextmanager
+def watched(app: LaneApp, connection: Connection, stall_after_s: float, told: Mapping[str, Any]) -> Iterator[None]:
+    """End this process when it stands still, and tell its supervisor every second how it is.
+
+    Parameters
+    ----------
+    app, connection
+        The worker, and its cluster.
+    stall_after_s
+        Input that waits for so long without anything being done is too long.
+    told
+        What the supervisor shall know, beside how the lanes stand.
+    """
+
+    def look() -> Report:
+        return Report(app.lanes.snapshot(), {**_standing(app), **told})
+
+    watchdog = Watchdog(
+        asyncio.get_running_loop(),
+        look,
+        functools.partial(records_wait, connection),
+        patience=max(1, round(stall_after_s / LOOK_EVERY_S)),
+        beats=Beats.from_environment(),
+    )
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
+
+
 @asynccontextmanager
-async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[None]:
+async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[int]:
     """Answer for the users of this worker's partitions, recommendations included."""
     watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
 
@@ -97,30 +139,18 @@ async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[None]:
         owns=lambda partition: any(
             lane.topic == "events" and lane.partition == partition for lane in app.lanes.snapshot()
         ),
-        lanes=lambda: [as_health(lane) for lane in app.lanes.snapshot()],
+        standing=lambda: _standing(app),
         partitions=settings.partitions,
         recommends=watch,
     )
     await watch.start()
     try:
-        log.info("lookups at http://%s:%d", settings.worker.host, await _listen(server, settings))
-        yield
+        port = await _listen(server, settings)
+        log.info("lookups at http://%s:%d", settings.worker.host, port)
+        yield port
     finally:
         await server.stop()
         await watch.stop()
-
-
-def as_health(lane: LaneReport) -> dict[str, Any]:
-    """How a lane stands, as the lookup server tells it; what is unknown stays ``None``."""
-    return {
-        "topic": lane.topic,
-        "partition": lane.partition,
-        "open": lane.is_open,
-        "position": lane.position,
-        "lag": lane.lag,
-        "idle_s": round(lane.seconds_since_commit, 1),
-        "failures": lane.failures,
-    }
 
 
 async def _listen(server: LookupServer, settings: Settings) -> int:

@@ -212,7 +212,7 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
     }
 
     assert asked == {
-        "worker": settings_of("worker").worker.port,
+        "worker": settings_of("worker").metrics.worker,
         "retrainer": settings_of("retrainer").metrics.retrainer,
         "collector": settings_of("collector").http.port,
     }

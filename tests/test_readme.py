@@ -27,7 +27,7 @@ DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "docs/runbook
 PERENNIAL = f"{sys.executable} -m stream.cli"
 PORTS = [
     *("HTTP__PORT", "WORKER__PORT"),
-    *(f"METRICS__{name}" for name in ("FOLD", "DELIVER", "LEARN", "RETRAINER", "COLLECTOR")),
+    *(f"METRICS__{name}" for name in ("FOLD", "DELIVER", "LEARN", "RETRAINER", "COLLECTOR", "WORKER")),
 ]
 
 

@@ -91,9 +91,11 @@ def guarded(act: Callable[[], int]) -> int:
     Returns
     -------
     int
-        0; 2 for a mistake of the user's; 1 for what should not have happened.
+        0; 2 for a mistake of the user's; 69 where Kafka does not answer; 1 for what should not have happened.
     """
     from models.errors import PerennialError
+    from stream.admin import BrokerUnreachable
+    from stream.exits import MISTAKE, UNAVAILABLE
 
     try:
         return act()
@@ -101,7 +103,7 @@ def guarded(act: Callable[[], int]) -> int:
         if debugging():
             raise
         print_error(str(error))
-        return 2
+        return UNAVAILABLE if isinstance(error, BrokerUnreachable) else MISTAKE
     except BrokenPipeError:
         # `perennial ... | head` is no error; nothing more can be written, not even at the interpreter's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from stream.cli.output import Config
 
-ROLES = ("fold", "deliver", "learn")
+if TYPE_CHECKING:
+    from stream.settings import Settings
+    from stream.supervisor import Program
+
+PORTS_APART = 10
+"""Between the metrics of a fold and those of the next one of the same machine."""
+SILENT_S = 15.0
+"""So much longer than its own watchdog waits, a process may be silent: it shall say why it ends."""
 
 
 def worker(
@@ -16,15 +24,21 @@ def worker(
         Literal["fold", "deliver", "learn"] | None,
         typer.Option(help="Run this one alone, without a supervisor; all three by default."),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=0, max=16, help="So many folds; worker.processes, else 1, by default.")
+    ] = None,
+    deliver: Annotated[int, typer.Option(min=0, max=16, help="So many processes that deliver messages.")] = 1,
+    learn: Annotated[int, typer.Option(min=0, max=16, help="So many processes that learn models.")] = 1,
     config: Config = None,
 ) -> None:
     """Run the workers until Ctrl-C: fold (router and profiles), deliver (messages), learn (models).
 
-    Each is a process of its own that is started again when it dies; none outlives this one.
+    Each is a process of its own that is started again when it dies or stands still; none outlives this one. Several
+    folds share the partitions of the log. GET /ready and /health at metrics.worker tell about all of them.
     """
     from stream.settings import load
 
-    settings = load(config)
+    settings = load(config, {"worker.processes": processes})
     if role is not None:
         from stream.worker import run
 
@@ -32,10 +46,40 @@ def worker(
 
     import logging
 
-    from stream.supervisor import Program, Supervisor, perennial, run_until_stopped
+    from monitoring import metrics
+    from stream.exits import why_ended
+    from stream.overview import Overview
+    from stream.supervisor import Supervisor, run_until_stopped
     from stream.topics import require_topics
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     require_topics(settings.connection(), settings.partitions)
-    programs = [Program(name, perennial("worker", "--role", name), env=settings.environment()) for name in ROLES]
-    run_until_stopped(Supervisor(programs))
+    programs = list(programs_of(settings, deliver=deliver, learn=learn))
+    supervisor = Supervisor(
+        programs, on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code))
+    )
+    if settings.metrics.worker is None:
+        run_until_stopped(supervisor)
+        return
+    with Overview(supervisor.statuses, settings.metrics.host, settings.metrics.worker) as overview:
+        logging.getLogger(__name__).info(
+            "health at http://%s:%d/health, and /ready", settings.metrics.host, overview.port
+        )
+        run_until_stopped(supervisor)
+
+
+def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Program]:
+    """What a supervisor runs: ``fold``, ``fold-2``, ``fold-3`` ..., ``deliver``, ``learn``, each with its own ports."""
+    from stream.supervisor import Program, perennial
+
+    for role, count in (("fold", settings.worker.processes), ("deliver", deliver), ("learn", learn)):
+        metrics_port: int | None = getattr(settings.metrics, role)
+        for index in range(count):
+            env = settings.environment()
+            if index and metrics_port:
+                env[f"PERENNIAL_METRICS__{role.upper()}"] = str(metrics_port + PORTS_APART * index)
+            if index and role == "fold" and settings.worker.port:
+                env["PERENNIAL_WORKER__PORT"] = str(settings.worker.port + index)
+            name = role if index == 0 else f"{role}-{index + 1}"
+            silent_s = settings.stall_after_s + SILENT_S
+            yield Program(name, perennial("worker", "--role", role), env=env, silent_s=silent_s)

@@ -27,11 +27,6 @@ from models.customer.view import describe
 from models.partitioner import partition_of
 
 MOST_RECOMMENDATIONS = 100
-STALLED_S = 30.0
-"""A lane that is not open, or does not know of itself that nothing waits, and has not committed for so long is not
-healthy."""
-MOST_FAILURES = 4
-"""A lane that failed more often than that without a commit in between is not healthy, however often it is opened."""
 
 
 class Recommends(Protocol):
@@ -64,9 +59,8 @@ class LookupServer:
         The committed state of a partition; ``None`` while this worker has none (yet).
     owns
         Whether a partition was assigned to this worker.
-    lanes
-        Each lane's ``topic``, ``partition``, ``open``, ``position``, ``lag`` (``None``: unknown), ``idle_s``, seconds
-        since its last commit, and ``failures`` since then.
+    standing
+        Whether this worker is ready and healthy, and how its lanes stand (``stream/health.py``).
     partitions
         Of ``events``.
     recommends
@@ -78,13 +72,13 @@ class LookupServer:
         *,
         restored: Callable[[int], Restored | None],
         owns: Callable[[int], bool],
-        lanes: Callable[[], Sequence[Mapping[str, Any]]],
+        standing: Callable[[], Mapping[str, Any]],
         partitions: int,
         recommends: Recommends | None = None,
     ) -> None:
         self._restored = restored
         self._owns = owns
-        self._lanes = lanes
+        self._standing = standing
         self._partitions = partitions
         self._recommends = recommends
         self._versions: dict[int, tuple[dict[str, int], Versions]] = {}
@@ -168,22 +162,12 @@ class LookupServer:
     # --- health ----------------------------------------------------------------------------------------------------
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
-        lanes = self._lanes()
-        healthy = all(_is_healthy(lane) for lane in lanes)
-        return _json({"healthy": healthy, "lanes": list(lanes)}, status=200 if healthy else 503)
+        standing = self._standing()
+        return _json(standing, status=200 if standing["healthy"] else 503)
 
     async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
-        lanes = self._lanes()
-        ready = bool(lanes) and all(lane["open"] for lane in lanes)
-        return _json({"ready": ready, "lanes": list(lanes)}, status=200 if ready else 503)
-
-
-def _is_healthy(lane: Mapping[str, Any]) -> bool:
-    if lane["failures"] > MOST_FAILURES:
-        return False
-    if lane["open"] and lane["lag"] == 0:
-        return True
-    return bool(lane["idle_s"] <= STALLED_S)
+        standing = self._standing()
+        return _json(standing, status=200 if standing["ready"] else 503)
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:

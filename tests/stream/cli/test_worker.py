@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stream import topics
+from stream import exits, topics
+from stream.cli.worker import programs_of
+from stream.settings import load
 from stream.supervisor import perennial
-from tests.brokers import Cluster
+from tests.brokers import Cluster, free_ports
 from tests.stream.processes import await_gone, await_true, roles_below
 
+PARTITIONS = 4
 
-@pytest.fixture
-def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    topics.create(embedded.connection, 4)
+
+def start(embedded: Cluster, folder: Path, ports: Mapping[str, int], *arguments: str) -> subprocess.Popen[bytes]:
+    """``perennial worker``, its output in a file; ports are free ones where none is given."""
+    topics.create(embedded.connection, PARTITIONS)
     settings = {
         "PERENNIAL_KAFKA__SERVERS": embedded.connection.servers,
         "PERENNIAL_KAFKA__PREFIX": embedded.connection.prefix,
         "PERENNIAL_KAFKA__EMBEDDED": "true",
         "PERENNIAL_WORKER__PORT": "0",
-        **{f"PERENNIAL_METRICS__{role}": "0" for role in ("FOLD", "DELIVER", "LEARN")},
+        **{f"PERENNIAL_METRICS__{role}": "0" for role in ("FOLD", "DELIVER", "LEARN", "WORKER")},
+        **{f"PERENNIAL_{name}": str(port) for name, port in ports.items()},
     }
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(
-            perennial("worker"), env={**os.environ, **settings}, cwd=tmp_path, stdout=log, stderr=log
-        ) as process,
-    ):
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            perennial("worker", *arguments), env={**os.environ, **settings}, cwd=folder, stdout=log, stderr=log
+        )
+
+
+@pytest.fixture
+def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with start(embedded, tmp_path, {}) as process:
         try:
             await_roles(process, tmp_path / "log", lambda roles: roles.keys() == {"fold", "deliver", "learn"})
             yield process
@@ -77,3 +89,82 @@ def test_no_role_outlives_its_worker(worker: subprocess.Popen[bytes], number: in
     assert worker.wait(30) == (0 if number == signal.SIGTERM else -number)
     for pid in before.values():
         await_gone(pid)
+
+
+def overview(port: int, path: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Status, and what is told of each process."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            status, body = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            status, body = error.code, error.read()
+    except OSError:
+        return 0, {}
+    return status, {process["name"]: process for process in json.loads(body)["processes"]}
+
+
+def test_several_folds_share_the_log_and_the_supervisor_tells_about_all(embedded: Cluster, tmp_path: Path) -> None:
+    own, base = free_ports(2)
+    told: dict[str, dict[str, Any]] = {}
+
+    def owned(name: str) -> set[int]:
+        return {lane["partition"] for lane in told[name]["lanes"] if lane["topic"] == "events"}
+
+    def ready() -> bool:
+        status, found = overview(own, "/ready")
+        told.clear()
+        told.update(found)
+        return status == 200 and owned("fold") | owned("fold-2") == set(range(PARTITIONS)) and len(owned("fold")) == 2
+
+    ports = {"METRICS__WORKER": own, "WORKER__PORT": base}
+    with start(embedded, tmp_path, ports, "--processes", "2", "--learn", "0") as worker:
+        try:
+            await_true(ready, 90)
+            assert told.keys() == {"fold", "fold-2", "deliver"}
+            assert told["fold"]["lookups"] != told["fold-2"]["lookups"]
+            assert overview(own, "/health")[0] == 200
+
+            os.kill(told["fold-2"]["pid"], signal.SIGKILL)
+
+            await_true(lambda: overview(own, "/ready")[0] == 503, 30)
+            await_true(lambda: ready() and told["fold-2"]["restarts"] == 1, 90)
+            assert told["fold-2"]["last_end"] == "killed by SIGKILL"
+            assert (told["fold"]["restarts"], told["deliver"]["restarts"]) == (0, 0)
+        except BaseException:
+            print((tmp_path / "log").read_text(errors="replace"))
+            raise
+        finally:
+            worker.terminate()
+            assert worker.wait(30) == 0
+
+
+def test_every_process_of_a_machine_has_ports_of_its_own() -> None:
+    settings = load(None, {"worker.processes": 3}, {})
+
+    programs = {program.name: program for program in programs_of(settings, deliver=2, learn=1)}
+
+    assert list(programs) == ["fold", "fold-2", "fold-3", "deliver", "deliver-2", "learn"]
+    ports = [
+        (program.env.get("PERENNIAL_METRICS__FOLD"), program.env.get("PERENNIAL_WORKER__PORT"))
+        for name, program in programs.items()
+        if name.startswith("fold")
+    ]
+    assert ports == [(None, None), ("9111", "8392"), ("9121", "8393")]
+    assert programs["deliver-2"].env["PERENNIAL_METRICS__DELIVER"] == "9112"
+    assert {program.silent_s for program in programs.values()} == {75.0}
+
+
+def test_a_role_that_cannot_reach_kafka_says_so_with_a_code_after_which_it_is_tried_again() -> None:
+    (port,) = free_ports(1)
+    ended = subprocess.run(
+        perennial("worker", "--role", "deliver"),
+        env={**os.environ, "PERENNIAL_KAFKA__SERVERS": f"127.0.0.1:{port}", "PERENNIAL_METRICS__DELIVER": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == exits.UNAVAILABLE
+    assert "no broker answers" in ended.stderr

@@ -12,6 +12,7 @@ from models.customer.fold import PartitionFold
 from models.customer.state import Touch, unpack
 from models.events import Event
 from models.partitioner import partition_of
+from stream.health import standing
 from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
 from stream.lookup.server import LookupServer
 from tests.models.customer.logs import START, written
@@ -31,12 +32,11 @@ class Worker:
         self.states = {partition: Restored(partition=partition) for partition in owned}
         self.open = set(owned)
         self.lag: int | None = 0
-        self.idle_s = 0.0
-        self.failures = 0
+        self.waiting_s = 0.0
         self.server = LookupServer(
             restored=lambda partition: self.states.get(partition) if partition in self.open else None,
             owns=self.states.__contains__,
-            lanes=self.lanes,
+            standing=lambda: standing(self.lanes(), assigned=True),
             partitions=PARTITIONS,
             recommends=Popular(),
         )
@@ -49,8 +49,8 @@ class Worker:
                 "open": p in self.open,
                 "position": 1,
                 "lag": self.lag,
-                "idle_s": self.idle_s,
-                "failures": self.failures,
+                "waiting_s": self.waiting_s,
+                "failures": 0,
             }
             for p in self.states
         ]
@@ -163,43 +163,9 @@ async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list
     assert (await ask_json(addresses[:1], "/health"))["healthy"]
     assert (await ask_json(addresses[:1], "/ready"))["ready"]
 
-    worker.lag, worker.idle_s = 10, 60.0
+    worker.lag, worker.waiting_s = 10, 60.0
     with pytest.raises(LookupFailed, match="healthy"):
         await ask(addresses[:1], "/health")
     worker.open.clear()
     with pytest.raises(LookupFailed, match="ready"):
         await ask(addresses[:1], "/ready")
-
-
-async def test_a_lane_that_fails_again_and_again_is_not_healthy_although_it_is_opened_each_time(
-    workers: tuple[list[Worker], list[str]],
-) -> None:
-    (worker, _), addresses = workers
-    worker.failures = 4
-    assert (await ask_json(addresses[:1], "/health"))["lanes"][0]["failures"] == 4
-
-    worker.failures = 5
-    with pytest.raises(LookupFailed, match="healthy"):
-        await ask(addresses[:1], "/health")
-
-
-@pytest.mark.parametrize(("is_open", "lag"), [(True, None), (False, None), (False, 0)])
-async def test_a_lane_that_knows_no_lag_or_is_not_open_is_healthy_only_while_it_is_young(
-    workers: tuple[list[Worker], list[str]], is_open: bool, lag: int | None
-) -> None:
-    (worker, _), addresses = workers
-    worker.open = set(worker.states) if is_open else set()
-    worker.lag, worker.idle_s = lag, 29.0
-    assert (await ask_json(addresses[:1], "/health"))["lanes"][0]["lag"] == lag
-
-    worker.idle_s = 31.0
-    with pytest.raises(LookupFailed, match="healthy"):
-        await ask(addresses[:1], "/health")
-
-
-async def test_a_lane_that_has_read_everything_is_healthy_however_long_ago_it_committed(
-    workers: tuple[list[Worker], list[str]],
-) -> None:
-    (worker, _), addresses = workers
-    worker.idle_s = 3_600.0
-    assert (await ask_json(addresses[:1], "/health"))["healthy"]

@@ -1,0 +1,49 @@
+"""A worker whose agent stands still, below its own watchdog.
+
+``python -m tests.stream.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S awaits|blocks STALL_AFTER_S``: with the
+first batch it waits for what never comes, or keeps the event loop to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from models.batch import Batch, Outputs, Restored
+from stream.app import create_app, run_worker
+from stream.connection import Connection
+from stream.edge import Agent
+from stream.worker import watched
+from tests.stream.counting import COUNTING, count
+
+
+def main() -> None:
+    servers, prefix, transactions, session_s, how, stall_after_s = sys.argv[1:]
+    connection = Connection(
+        servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
+    )
+
+    def stalling(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for outputs in count(restored)(batches):
+                while how == "blocks":
+                    pass
+                await asyncio.Event().wait()
+                yield outputs
+
+        return agent
+
+    app = create_app("count", connection, [replace(COUNTING, agent=stalling)])
+
+    async def watching() -> None:
+        with watched(app, connection, float(stall_after_s), {}):
+            await asyncio.Event().wait()
+
+    app.task(watching)
+    run_worker(app)
+
+
+if __name__ == "__main__":
+    main()
