@@ -20,6 +20,10 @@ _FAILURE = re.compile(r"^Bootstrap connection to \S+ failed: (.*?)(?: \(backoff 
 _VAGUE = ("socket disconnected", "RequestTimedOut")
 
 
+REFUSED_S = 0.5
+"""Where every server refuses a connection nothing listens; one that is just starting is given so many seconds."""
+
+
 class BrokerUnreachable(PerennialError):
     """No broker answers: start one, or correct ``kafka.servers``."""
 
@@ -95,19 +99,22 @@ class _Failures(logging.Handler):
 
 def _await_listener(connection: Connection, timeout_s: float) -> None:
     """Wait until one of the servers takes a connection: kafka-python tells no reason, and leaks its socket."""
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     while True:
+        silent = False
         for server in connection.servers.split(","):
             host, _, port = server.strip().rpartition(":")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
             except (OSError, ValueError) as error:
                 reason = error
+                silent = silent or isinstance(error, TimeoutError)
             else:
                 return
-        if time.monotonic() > deadline or isinstance(reason, ValueError):
+        patience = timeout_s if silent else min(timeout_s, REFUSED_S)
+        if time.monotonic() - began > patience or isinstance(reason, ValueError):
             raise BrokerUnreachable(
-                f"no broker answers at {connection.servers} ({reason}); "
+                f"no broker answers at {connection.servers} ({getattr(reason, 'strerror', None) or reason}); "
                 "start everything with: perennial up (or a broker alone: perennial broker), or correct kafka.servers"
             ) from reason
         time.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 
 import pytest
 
@@ -121,3 +122,11 @@ def test_a_silent_address_is_named_with_the_way_out() -> None:
         admin(Connection("127.0.0.1:1"), timeout_s=0.2),
     ):
         pass
+
+
+def test_where_every_server_refuses_nobody_is_waited_for() -> None:
+    began = time.monotonic()
+    with pytest.raises(BrokerUnreachable, match="perennial up"), admin(Connection("127.0.0.1:1"), timeout_s=60):
+        pass
+
+    assert time.monotonic() - began < 30
