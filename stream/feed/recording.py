@@ -76,7 +76,8 @@ def survey(path: Path) -> Recording:
                 newlines += chunk.count(b"\n")
                 last = chunk
     except (OSError, EOFError) as error:
-        raise CannotReplay(f"{path} cannot be read: {error}") from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CannotReplay(f"{path} cannot be read: {why}") from error
     lines = newlines + (not last.endswith(b"\n"))
     # The first line of a table names its columns.
     return Recording(path, digest.hexdigest()[:_DIGEST_LENGTH], lines - (kind_of(path) == "csv" and lines > 0))
