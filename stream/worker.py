@@ -87,8 +87,8 @@ def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], list[Any]]:
         return fold_edges(), []
     if role == "learn":
         return learn_edges(), []
-    senders = {channel: open_channel(channel, delivery_settings(settings), now=now_ms) for channel in CHANNELS}
-    return deliver_edges(senders, now_ms), [sender.close for sender in senders.values()]
+    desks = {channel: open_channel(channel, delivery_settings(settings), now=now_ms) for channel in CHANNELS}
+    return deliver_edges(desks, now_ms), [desk.close for desk in desks.values()]
 
 
 def _standing(app: LaneApp) -> dict[str, Any]:
