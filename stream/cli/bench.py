@@ -1,4 +1,4 @@
-"""``perennial bench``: measure this machine, and the peers beside us, from a checkout: the wheel holds no benchmarks."""
+"""``perennial bench``: measure this machine and the peers, from a checkout: the wheel holds no benchmarks."""
 
 from __future__ import annotations
 

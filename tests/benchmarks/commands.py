@@ -11,7 +11,11 @@ import typer
 
 from tests.benchmarks import engine as engine_job
 from tests.benchmarks import guard as guard_job
+from tests.benchmarks import latency as latency_job
+from tests.benchmarks import memory as memory_job
 from tests.benchmarks import pipeline as pipeline_job
+from tests.benchmarks import restart as restart_job
+from tests.benchmarks import scaling as scaling_job
 
 app = typer.Typer(help="Measure on this machine, beside the peers.", no_args_is_help=True, add_completion=False)
 
@@ -32,6 +36,7 @@ Output = Annotated[Path | None, typer.Option(help="Where the JSON goes; build/be
 Seed = Annotated[int, typer.Option(help="Of the load.")]
 Partitions = Annotated[int, typer.Option(min=1, help="Of the log.")]
 Sides = Annotated[str, typer.Option(help="Who takes part, separated by commas.")]
+Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
 _SIDES = "perennial,aiokafka,bytewax,quix,faust"
 
 
@@ -87,3 +92,65 @@ def guard(
 ) -> None:
     """Fail when an event of the pipeline costs a fifth more, beside a bare aiokafka loop, than was committed."""
     guard_job.measure(broker.value, commit=commit, output=output)
+
+
+@app.command()
+def latency(
+    rates: Annotated[str, typer.Option(help="Events a second, separated by commas.")] = "1,50,1000,5000,10000",
+    seconds: Annotated[float, typer.Option(min=1, help="How long each, after five seconds to warm up.")] = 30,
+    hanging: Annotated[bool, typer.Option(help="Also 5,000 events/s while a provider hangs.")] = True,
+    broker: Broker = On.KAFKA,
+    partitions: Partitions = 8,
+    seed: Seed = 1,
+    output: Output = None,
+) -> None:
+    """Event to readable message, open loop, as a histogram."""
+    latency_job.measure(
+        broker.value,
+        rates=[int(rate) for rate in rates.split(",")],
+        seconds=seconds,
+        hanging=hanging,
+        partitions=partitions,
+        seed=seed,
+        output=output,
+    )
+
+
+@app.command()
+def memory(
+    users: Sizes = "50000,200000",
+    broker: Broker = On.KAFKA,
+    partitions: Partitions = 8,
+    seed: Seed = 1,
+    output: Output = None,
+) -> None:
+    """Resident bytes of a worker with so many users after a simulated month, everything on."""
+    sizes = [int(size) for size in users.split(",")]
+    memory_job.measure(broker.value, sizes=sizes, partitions=partitions, seed=seed, output=output)
+
+
+@app.command()
+def restart(
+    users: Sizes = "50000,200000",
+    runs: Runs = 3,
+    broker: Broker = On.KAFKA,
+    partitions: Partitions = 8,
+    seed: Seed = 1,
+    output: Output = None,
+) -> None:
+    """Seconds from kill -9 of a fold to its next folded event, the join included."""
+    sizes = [int(size) for size in users.split(",")]
+    restart_job.measure(broker.value, sizes=sizes, runs=runs, partitions=partitions, seed=seed, output=output)
+
+
+@app.command()
+def scaling(
+    curves: Annotated[str, typer.Option(help="Which, separated by commas.")] = ",".join(scaling_job.CURVES),
+    events: Annotated[int, typer.Option(min=50_000, help="How many are folded at each point.")] = 150_000,
+    runs: Runs = 3,
+    broker: Broker = On.KAFKA,
+    seed: Seed = 1,
+    output: Output = None,
+) -> None:
+    """What an event costs with more workers, and with ten times the users, items, partitions and rules."""
+    scaling_job.measure(broker.value, curves=curves.split(","), events=events, runs=runs, seed=seed, output=output)

@@ -152,6 +152,39 @@ def running(
         yield workers
 
 
+@contextmanager
+def supervised(connection: Connection, partitions: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``perennial worker``, all roles under its supervisor, and end it."""
+    *metrics, lookups = free_ports(4)
+    own = {
+        f"PERENNIAL_METRICS__{role}": str(port)
+        for role, port in zip(("FOLD", "DELIVER", "LEARN"), metrics, strict=True)
+    }
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream.cli", "worker"],
+            env={
+                **os.environ,
+                **environment(connection, partitions, folder),
+                **own,
+                "PERENNIAL_WORKER__PORT": str(lookups),
+            },
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 class Folded(NamedTuple):
     """What it took to fold a log.
 
@@ -177,7 +210,7 @@ class Folded(NamedTuple):
 
 
 def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float) -> Folded:
-    """Watch folds from the first look that saw something to the one that saw everything.
+    """Watch folds from the first look at which each had folded something to the one that saw everything.
 
     Parameters
     ----------
@@ -198,7 +231,7 @@ def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float
         looks = [fold.look() for fold in folds]
         seen = sum(look.folded for look in looks)
         now = (looks, sum(worker.cpu_s for worker in beside), cpu_seconds(broker))
-        if began is None and seen > 0:
+        if began is None and all(look.folded for look in looks):
             began = now
         if began is not None and seen >= events:
             done = seen - sum(look.folded for look in began[0])

@@ -1,0 +1,286 @@
+"""From an event to the message that it causes, readable by a ``read_committed`` consumer; open loop, as a histogram.
+
+Events are due at fixed moments, whatever the system does meanwhile, and a message's time counts from the moment at
+which its event was *due*: a stall is felt by everything that was due in it (no coordinated omission). Beside it stands
+the time from the broker's acknowledgement of the event. Broker, worker, sender and reader share this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from models.engage.messages import decode_message, message_id
+from models.events import Event, encode_event
+from models.log import is_control
+from models.partitioner import partition_of
+from stream.connection import Connection
+from stream.topics import create
+from tests.benchmarks import worker
+from tests.benchmarks.broker import Kind, a_broker
+from tests.benchmarks.feeding import feed
+from tests.benchmarks.guard import await_open
+from tests.benchmarks.load import START_MS, Load
+from tests.benchmarks.log import log_of
+from tests.benchmarks.report import Report
+from tests.brokers import free_ports
+
+RATES = (1, 50, 1_000, 5_000, 10_000)
+PROBERS = 2_000
+PROBE_ONE_IN = 20
+"""Of a dense load; of a thin one every event is a probe."""
+ALL_PROBES_BELOW = 200
+RULE = "bench_probe"
+EVENT = "Bench Probe"
+MORE_RULES = f"""  - name: {RULE}
+    category: transactional
+    when: {{event: {EVENT}}}
+    template: first_order
+"""
+WARM_S = 5.0
+DRAIN_S = 60.0
+BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+
+
+@dataclass
+class Probes:
+    """What is known of the probes of one run, by message id; seconds of the monotonic clock."""
+
+    due: dict[str, float] = field(default_factory=dict)
+    accepted: dict[str, float] = field(default_factory=dict)
+    read: dict[str, float] = field(default_factory=dict)
+
+    def since(self, moments: dict[str, float], from_: float) -> list[float]:
+        """Milliseconds until each message could be read, of probes that were due at ``from_`` or later."""
+        return sorted(
+            (self.read[name] - moments[name]) * 1e3
+            for name, due in self.due.items()
+            if due >= from_ and name in self.read and name in moments
+        )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Least value that so many percent do not exceed.
+
+    Examples
+    --------
+    >>> percentile([1.0, 2.0, 3.0, 4.0], 50), percentile([1.0, 2.0, 3.0, 4.0], 99)
+    (2.0, 4.0)
+    """
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def histogram(values: Sequence[float]) -> dict[str, int]:
+    """How many lie at or below each bound and above the one before."""
+    counts = dict.fromkeys([*(f"<= {bound} ms" for bound in BOUNDS_MS), "more"], 0)
+    for value in values:
+        bound = next((f"<= {bound} ms" for bound in BOUNDS_MS if value <= bound), "more")
+        counts[bound] += 1
+    return counts
+
+
+def summary(ordered: Sequence[float]) -> dict[str, Any]:
+    """Percentiles, the largest, and the histogram."""
+    shown = {f"p{percent:g}": percentile(ordered, percent) for percent in PERCENTILES}
+    return {"count": len(ordered), **shown, "max": ordered[-1], "histogram": histogram(ordered)}
+
+
+def measure(
+    kind: Kind, *, rates: Sequence[int], seconds: float, hanging: bool, partitions: int, seed: int, output: Path | None
+) -> None:
+    """Run every rate, and the hanging provider at 5,000 events/s, and report."""
+    report = Report("latency", output, seconds=seconds, partitions=partitions, seed=seed)
+    results: dict[str, Any] = {}
+    with a_broker(kind) as broker:
+        runs = [(rate, False) for rate in rates] + ([(5_000, True)] if hanging else [])
+        for rate, hangs in runs:
+            connection = broker.connection()
+            create(connection, partitions)
+            name = f"{rate:,} events/s" + (", provider hangs" if hangs else "")
+            with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
+                results[name] = asyncio.run(_run(connection, rate, seconds, hangs, partitions, seed, Path(folder)))
+            due = results[name]["due"]
+            report.say(f"{name}: p50 {due['p50']:.1f}, p99 {due['p99']:.1f}, max {due['max']:.0f} ms")
+    report.table(
+        f"Event to readable message, ms, {seconds:.0f} s each; {broker.name}",
+        ("load", "probes", "lost", *(f"p{percent:g}" for percent in PERCENTILES), "max", "since accepted: p50", "p99"),
+        [
+            (
+                name,
+                str(result["due"]["count"]),
+                str(result["missing"]),
+                *(f"{result['due'][f'p{percent:g}']:.1f}" for percent in PERCENTILES),
+                f"{result['due']['max']:.0f}",
+                f"{result['accepted']['p50']:.1f}",
+                f"{result['accepted']['p99']:.1f}",
+            )
+            for name, result in results.items()
+        ],
+    )
+    report.put(broker=broker.name, loads=results)
+    report.write()
+
+
+async def _run(
+    connection: Connection, rate: int, seconds: float, hangs: bool, partitions: int, seed: int, folder: Path
+) -> dict[str, Any]:
+    topic = connection.topic("events")
+    known = [_identify(number) for number in range(PROBERS)]
+    await feed(connection, topic, partitions, log_of(known, clock="wall", more_rules=MORE_RULES))
+    probes = Probes()
+    async with contextlib.AsyncExitStack() as stack:
+        more = await stack.enter_async_context(_provider_that_hangs(folder)) if hangs else {}
+        roles = ("fold", "deliver") if hangs else ("fold",)
+        workers = stack.enter_context(worker.running(roles, connection, partitions, folder, more))
+        await asyncio.to_thread(await_open, workers[0], partitions)
+        reading = asyncio.create_task(_read(connection, partitions, probes))
+        from_ = await _send(connection, topic, partitions, rate, seconds, seed, probes)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while len(probes.read) < len(probes.due):  # noqa: ASYNC110 - the reader has no end to tell of
+                    await asyncio.sleep(0.1)
+        reading.cancel()
+        await asyncio.wait([reading])
+        for each in workers:
+            each.check("measuring")
+    due = probes.since(probes.due, from_)
+    accepted = probes.since(probes.accepted, from_)
+    return {
+        "due": summary(due),
+        "accepted": summary(accepted),
+        "missing": len(probes.due) - len(probes.read),
+        "events_per_second": rate,
+    }
+
+
+def _identify(number: int) -> tuple[bytes, bytes]:
+    user = f"prober-{number}"
+    traits = {"email": f"{user}@shop.example"}
+    event = Event(id=f"identify-{number}", user=user, type="identify", at=int(time.time() * 1e3), traits=traits)
+    return user.encode(), encode_event(event)
+
+
+async def _send(
+    connection: Connection, topic: str, partitions: int, rate: int, seconds: float, seed: int, probes: Probes
+) -> float:
+    """Send at the given rate for the given time after a warm-up; returns from when on probes count."""
+    one_in = 1 if rate < ALL_PROBES_BELOW else PROBE_ONE_IN
+    total = int(rate * (WARM_S + seconds))
+    # prepared before the clock starts: making an event takes longer than sending it
+    others = [
+        (key, partition_of(key, partitions), value)
+        for key, value in Load(events=min(total, 100_000), seed=seed, days=0.0, origin="live")
+        if not is_control(key)
+    ]
+    users = [f"prober-{number}" for number in range(PROBERS)]
+    places = [partition_of(user.encode(), partitions) for user in users]
+    old_at = b'"at":%d' % START_MS
+    producer = AIOKafkaProducer(**connection.client_options(), linger_ms=0, acks="all", max_batch_size=1 << 20)
+    await producer.start()
+    try:
+        # where both clocks stand at the beginning
+        began, began_ms = time.monotonic() + 0.1, time.time() * 1e3 + 100
+        sent = 0
+        while sent < total:
+            await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
+            ready: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+            names: dict[int, list[str]] = defaultdict(list)
+            until = min(total, int((time.monotonic() - began) * rate) + 1)
+            for number in range(sent, until):
+                at = int(began_ms + number / rate * 1e3)
+                if number % one_in == 0:
+                    which = number // one_in % PROBERS
+                    user, place = users[which], places[which]
+                    event = Event(id=f"probe-{number}", user=user, type="custom", name=EVENT, at=at)
+                    name = message_id(user, RULE, event.id, at)
+                    probes.due[name] = began + number / rate
+                    names[place].append(name)
+                    ready[place].append((user.encode(), encode_event(event)))
+                else:
+                    key, place, value = others[number % len(others)]
+                    numbered = value.replace(b'"id":"bench-', b'"id":"bench-%d-' % number, 1)
+                    ready[place].append((key, numbered.replace(old_at, b'"at":%d' % at, 1)))
+            sent = until
+            for place, records in ready.items():
+                await _hand_over(producer, topic, place, records, names[place], probes)
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return began + WARM_S
+
+
+async def _hand_over(
+    producer: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    records: list[tuple[bytes, bytes]],
+    names: list[str],
+    probes: Probes,
+) -> None:
+    batch = producer.create_batch()
+    for key, value in records:
+        batch.append(key=key, value=value, timestamp=None)
+    answer = await producer.send_batch(batch, topic, partition=partition)
+
+    def accepted(done: asyncio.Future[Any]) -> None:
+        if done.exception() is None:
+            now = time.monotonic()
+            probes.accepted.update(dict.fromkeys(names, now))
+
+    answer.add_done_callback(accepted)
+
+
+async def _read(connection: Connection, partitions: int, probes: Probes) -> None:
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed" if connection.transactions else "read_uncommitted",
+        fetch_max_wait_ms=100 if connection.transactions else 20,
+    )
+    await consumer.start()
+    try:
+        topic = connection.topic("messages.email")
+        consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                now = time.monotonic()
+                for record in records:
+                    message = decode_message(record.value)
+                    if message.rule == RULE:
+                        probes.read.setdefault(message.id, now)
+    finally:
+        await consumer.stop()
+
+
+@contextlib.asynccontextmanager
+async def _provider_that_hangs(folder: Path) -> AsyncIterator[dict[str, str]]:
+    """A mail server that takes every connection and says nothing; gives the settings that send everything to it."""
+    (port,) = free_ports(1)
+    silent = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silent.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", port):
+        (folder / "perennial.yaml").write_text(
+            "version: 1\ndelivery:\n  mode: live\n"
+            f"  smtp: {{host: 127.0.0.1, port: {port}, tls: none, from: shop@shop.example}}\n"
+        )
+        try:
+            yield {"PERENNIAL_CONFIG": str(folder / "perennial.yaml")}
+        finally:
+            silent.set()

@@ -1,0 +1,135 @@
+"""Profiles as they are after a month of use, any number of them, in a log that can go on.
+
+The simulated storefront plays some thousand shoppers for 30 days, and the real fold folds it, with everything on:
+features, timers, duplicates' ids, open examples, messages. A larger population is that one again under other user
+ids: its state is as large, as varied and as busy, and a month of a million users needs no hours to make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from models.batch import Batch, Restored
+from models.customer.fold import PartitionFold
+from models.customer.state import pack, unpack
+from models.events import encode_event
+from models.log import CONTROL, Clock, Tick, encode_control
+from models.partitioner import partition_of
+from models.storefront.storefront import Storefront
+from models.units import DAY, HOUR
+from stream.bursts import Writer
+from stream.connection import Connection
+from stream.restore import POSITION_KEY, encode_position
+from stream.topics import create
+from tests.benchmarks.feeding import feed
+from tests.benchmarks.load import START_MS
+from tests.benchmarks.log import log_of
+
+DAYS = 30
+SAMPLE = 2_000
+_BATCH = 5_000
+_CHUNK = 2_000
+
+
+class Record(NamedTuple):
+    """One record of a log in memory."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+
+
+class Month(NamedTuple):
+    """What a month of a sample left.
+
+    Attributes
+    ----------
+    states
+        Packed, as the fold would find them before the first record of a log.
+    memo
+        The partition's clock and versions.
+    control
+        Contents of the versions in use, by their keys.
+    end
+        The clock, milliseconds.
+    events
+        How many were folded.
+    """
+
+    states: list[bytes]
+    memo: bytes
+    control: dict[bytes, bytes]
+    end: int
+    events: int
+
+
+def fold_a_month(shoppers: int = SAMPLE, days: int = DAYS, seed: int = 1) -> Month:
+    """Fold a simulated month of so many shoppers."""
+    state = Restored()
+    fold = PartitionFold(state)
+    waiting: list[Record] = []
+    events = 0
+    for offset, (key, value) in enumerate(log_of(_month(shoppers, days, seed))):
+        events += key[:1] != CONTROL
+        waiting.append(Record(offset, 0, key, value))
+        if len(waiting) == _BATCH:
+            state.apply(fold.fold(Batch("events", 0, waiting)))
+            waiting = []
+    state.apply(fold.fold(Batch("events", 0, waiting)))
+    states = []
+    for key, packed in state.records.items():
+        if key[:1] != CONTROL:
+            customer = unpack(packed)
+            customer.seen = -1  # the log that goes on from here begins at 0
+            states.append(pack(customer))
+    control = {key: value for key, value in state.records.items() if key[:1] == CONTROL}
+    return Month(states, state.memo, control, fold.now, events)
+
+
+def _month(shoppers: int, days: int, seed: int) -> Iterator[tuple[bytes, bytes]]:
+    storefront = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=START_MS)
+    for until in range(START_MS, START_MS + days * DAY + 1, HOUR):
+        for event in storefront.advance(until):
+            yield event.user.encode(), encode_event(event)
+        yield encode_control(Tick(at=until))
+
+
+def user_of(number: int) -> bytes:
+    """Id of a user of a population."""
+    return b"user-%07d" % number
+
+
+def populate(connection: Connection, partitions: int, users: int, month: Month) -> dict[int, list[bytes]]:
+    """Create the topics and write the profiles of so many users; returns each partition's users.
+
+    The log itself holds only the name of its clock: it goes on where the month ended.
+    """
+    create(connection, partitions)
+    homes: dict[int, list[bytes]] = defaultdict(list)
+    for number in range(users):
+        key = user_of(number)
+        homes[partition_of(key, partitions)].append(key)
+    asyncio.run(_write(connection, partitions, homes, month))
+    return homes
+
+
+async def _write(connection: Connection, partitions: int, homes: dict[int, list[bytes]], month: Month) -> None:
+    await feed(connection, connection.topic("events"), partitions, [encode_control(Clock("feeder"))])
+    writer = Writer(connection)
+    try:
+        for partition in range(partitions):
+            keys = homes[partition]
+            for first in range(0, len(keys), _CHUNK):
+                chunk = keys[first : first + _CHUNK]
+                pairs: list[tuple[bytes, bytes | None]] = [
+                    (key, month.states[int(key[5:]) % len(month.states)]) for key in chunk
+                ]
+                await writer.send_to("profiles", partition, pairs)
+            own: list[tuple[bytes, bytes | None]] = [*month.control.items()]
+            await writer.send_to("profiles", partition, [*own, (POSITION_KEY, encode_position(0, month.memo))])
+    finally:
+        await writer.close()
