@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.customer.signals import Signal
+from models.engage.notices import Notice
 from models.engage.planner import Decision
+from models.events import Channel
 from models.learning.examples import ChurnExample, SegmentExample
 from models.recommend.interactions import Interaction
 
@@ -24,6 +26,8 @@ class Effects:
         What the planner decided; a sent one carries its message.
     churn_examples, segment_examples
         For the learners.
+    notices
+        For delivery, by channel: about messages that it has already.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
@@ -31,8 +35,10 @@ class Effects:
     decisions: list[Decision] = field(default_factory=list)
     churn_examples: list[ChurnExample] = field(default_factory=list)
     segment_examples: list[SegmentExample] = field(default_factory=list)
+    notices: list[tuple[Channel, Notice]] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing came about: so it is with most daily looks."""
-        return not (self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples)
+        said = self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
+        return not (said or self.notices)

@@ -23,8 +23,9 @@ from models.customer.reducers import Lines, check
 from models.customer.repeats import SeenIds
 from models.customer.state import NEVER, Customer, Facts, header, pack, unpack
 from models.customer.versions import Versions
+from models.engage.notices import HOLD_KEY, Hold, encode_notice
 from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
-from models.events import REPORTED, Event, decode_event
+from models.events import CHANNELS, REPORTED, Event, decode_event
 from models.log import CONTROL, Clock, Order, Tick, Use, decode_control, is_control
 from models.rejected import reason_of, reject, reject_value
 from models.source import Source
@@ -291,6 +292,11 @@ class _Attempt:
             self.versions.paused.add(order.argument)
         elif order.order == "resume":
             self.versions.paused.discard(order.argument)
+        else:
+            return
+        if order.argument in CHANNELS:  # what was decided before waits where it is
+            hold = encode_notice(Hold(paused=order.order == "pause"))
+            self.outputs.records.append(Output(f"messages.{order.argument}", HOLD_KEY, hold))
 
     def _event(self, record: Record) -> None:
         try:

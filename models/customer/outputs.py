@@ -7,6 +7,7 @@ import msgspec
 from models.batch import Output, Outputs
 from models.customer.effects import Effects
 from models.engage.messages import encode_message
+from models.engage.notices import encode_notice
 from models.engage.planner import encode_decision
 from models.errors import OutputTooLarge
 from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
@@ -39,6 +40,8 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
         return
     records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
     records.extend(Output("signals", key, _encoder.encode(signal)) for signal in effects.signals)
+    # before what is decided now: a withdrawal stops what lies before it
+    records.extend(Output(f"messages.{channel}", key, encode_notice(notice)) for channel, notice in effects.notices)
     for decision in effects.decisions:
         records.append(Output("decisions", key, encode_decision(decision)))
         if decision.message is not None:

@@ -229,7 +229,15 @@ class Example(msgspec.Struct, array_like=True):
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True):
-    """A message that was handed over for delivery."""
+    """A message that was handed over for delivery.
+
+    Attributes
+    ----------
+    id, rule, channel, category, at, subject, why
+        As it was decided.
+    outcome
+        What was told of it (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before.
+    """
 
     id: str
     rule: str
@@ -238,6 +246,7 @@ class Sent(msgspec.Struct, array_like=True, frozen=True):
     at: int
     subject: str = ""
     why: str = ""
+    outcome: str = ""
 
 
 class Withheld(msgspec.Struct, array_like=True, frozen=True):

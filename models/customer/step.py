@@ -13,7 +13,7 @@ from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
 from models.customer.versions import CONFIGURATION, Versions
-from models.engage import planner, rules
+from models.engage import outcomes, planner, rules
 from models.events import MICROS, Event
 from models.recommend.interactions import interactions_of
 
@@ -47,6 +47,7 @@ def step_event(
         assessment.align(customer, versions)
     assessment.witness(customer, event, versions)
     reduce_facts(customer.facts, event, versions.zone, lines)
+    effects.notices.extend(outcomes.note(customer.ledger, event))
     effects.interactions.extend(interactions_of(event))
     begin = len(effects.signals)
     if event.type in _ASSESSED:

@@ -83,6 +83,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
                 "category": sent.category,
                 "subject": sent.subject,
                 "why": sent.why,
+                "outcome": sent.outcome or None,
             }
             for sent in ledger.sent
         ],

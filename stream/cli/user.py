@@ -57,7 +57,8 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(Text("\nMessages", style="bold"))
     for message in reversed(answer["messages"]):
         subject = message["subject"] or message["rule"]
-        console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}"))
+        outcome = f"  [{message['outcome'] or 'on its way'}]"
+        console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}{outcome}"))
         _print_named(console, "", message["why"])
     if answer["not_sent"]:
         console.print(Text("\nNot sent", style="bold"))
