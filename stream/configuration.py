@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.engage.configuration import Configuration, encode, parse
-from models.engage.templates import Template
+from models.engage.templates import InvalidTemplate, Template
 from models.errors import InvalidConfiguration, PerennialError
 from models.learning.publication import TOPIC, Publication
 from models.log import Use, decode_control
@@ -50,7 +50,8 @@ def configuration(settings: Settings) -> Configuration:
         if first == "templates":
             name, _, part = rest.rpartition(".")
             file = settings.templates / name / f"{part}{SUFFIX}"
-            raise InvalidSettings(str(file), "", error.found, explained.allowed) from error
+            line = f":{error.line}" if isinstance(error, InvalidTemplate) else ""
+            raise InvalidSettings(f"{file}{line}", "", error.found, explained.allowed) from error
         raise explained from error
 
 

@@ -31,7 +31,7 @@ def read(mapping: Mapping[str, Any], form: type[T]) -> T:
     >>> read({"rules": [{"name": "x", "when": {"churn_risk": {"crosses": 7}}}]}, Definition)
     Traceback (most recent call last):
     ...
-    models.errors.InvalidConfiguration: rules[0].when.churn_risk.crosses: found 7; allowed: `float` < 1.0
+    models.errors.InvalidConfiguration: rules[0].when.churn_risk.crosses: found 7; allowed: a number above 0 and below 1
     """
     try:
         return msgspec.convert(mapping, form)
@@ -56,8 +56,10 @@ def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidC
     if what.startswith("Object missing required field"):
         missing = what.removeprefix("Object missing required field ")
         return InvalidConfiguration(where, sorted(found) if isinstance(found, Mapping) else found, f"with {missing}")
-    allowed = what.removeprefix("Expected ").split(", got")[0]
-    return InvalidConfiguration(where, found, _described(kind) or allowed)
+    allowed = what.removeprefix("Expected ").split(", got")[0].replace("`", "")
+    # what a section checks itself is told in its own words
+    said = _described(kind) if what.startswith(("Expected `", "Invalid ")) else ""
+    return InvalidConfiguration(where, found, said or allowed)
 
 
 def _step(found: Any, kind: inspect.Type | None, key: str, index: str) -> tuple[Any, inspect.Type | None]:
@@ -83,9 +85,31 @@ def _plain(kind: inspect.Type | None) -> inspect.Type | None:
 
 
 def _described(kind: inspect.Type | None) -> str:
-    """Say what a type allows: its own description, its literal values, or nothing."""
-    if isinstance(kind, inspect.Metadata):
-        return str((kind.extra_json_schema or {}).get("description", "")) or _described(kind.type)
-    if isinstance(kind, inspect.LiteralType):
-        return f"one of {', '.join(str(value) for value in kind.values)}"
+    """Say what a type allows, for people: its own description, its literal values, its bounds; or nothing."""
+    match kind:
+        case inspect.Metadata():
+            return str((kind.extra_json_schema or {}).get("description", "")) or _described(kind.type)
+        case inspect.LiteralType():
+            return f"one of {', '.join(str(value) for value in kind.values)}"
+        case inspect.IntType() | inspect.FloatType():
+            what = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+            return " ".join([what, _bounds(kind)]).strip()
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "a text that is not empty" if kind.min_length else "a text"
+        case inspect.ListType() | inspect.VarTupleType():
+            return f"a list{' with something in it' if kind.min_length else ''}"
+        case inspect.StructType():
+            return f"a mapping with {', '.join(field.encode_name for field in kind.fields)}"
+        case inspect.DictType():
+            return "a mapping"
     return ""
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    bounds = [("above", kind.gt), ("from", kind.ge), ("below", kind.lt), ("to", kind.le)]
+    said = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
+    if len(said) == 1:  # "from 0" alone leaves open where it ends
+        said = [said[0].replace("from", "of at least").replace("to", "of at most")]
+    return " ".join(said) if kind.ge is not None and kind.le is not None else " and ".join(said)

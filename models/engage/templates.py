@@ -64,6 +64,22 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     sms: str | None = None
 
 
+class InvalidTemplate(InvalidConfiguration):
+    """A template cannot be used.
+
+    Parameters
+    ----------
+    path, found, allowed
+        As in :class:`InvalidConfiguration`.
+    line
+        Of the file, from 1.
+    """
+
+    def __init__(self, path: str, found: object, allowed: str, line: int) -> None:
+        super().__init__(path, found, allowed)
+        self.line = line
+
+
 class TemplateError(ValueError):
     """A template cannot be parsed or rendered; the message says why, in Liquid's words."""
 
@@ -147,8 +163,8 @@ def check(name: str, template: Template) -> None:
 
     Raises
     ------
-    InvalidConfiguration
-        Liquid cannot read it, or it uses a name or a filter that does not exist.
+    InvalidTemplate
+        Liquid cannot read it, or it uses a name or a filter that does not exist; with the line.
     """
     for part in ("subject", "text", "html", "sms"):
         source: str | None = getattr(template, part)
@@ -159,10 +175,18 @@ def check(name: str, template: Template) -> None:
             parsed = _parsed(source, part == "html", strict=False)
             used = parsed.analyze(include_partials=False)
         except LiquidError as error:
-            raise InvalidConfiguration(path, str(error).splitlines()[0], "a Liquid template") from error
-        for variable in used.globals:
+            problem, at = str(error).splitlines()[0], -1 if error.token is None else error.token.start_index
+            raise InvalidTemplate(path, problem, "what Liquid can read", _line(source, at)) from error
+        for variable, places in used.globals.items():
             if variable not in NAMES:
-                raise InvalidConfiguration(path, variable, f"one of {', '.join(NAMES)}")
-        for used_filter in used.filters:
+                line = _line(source, places[0].span.index)
+                raise InvalidTemplate(path, variable, f"one of {', '.join(NAMES)}", line)
+        for used_filter, spans in used.filters.items():
             if used_filter not in _TEXT.filters:
-                raise InvalidConfiguration(path, f"| {used_filter}", "a filter of Liquid")
+                line = _line(source, spans[0].index)
+                raise InvalidTemplate(path, f"| {used_filter}", "a filter of Liquid", line)
+
+
+def _line(source: str, index: int) -> int:
+    """Line of a place, from 1; the last one where Liquid came to the end."""
+    return source.rstrip("\n").count("\n") + 1 if index < 0 else source.count("\n", 0, index) + 1

@@ -42,7 +42,7 @@ import orjson
 from models.errors import InvalidEvent
 from models.events import Event, Origin
 from models.source import Source
-from models.wire.fields import OBJECT_BYTES
+from models.wire.fields import OBJECT_BYTES, shown
 from models.wire.native import TYPES, encode, read_native
 from models.wire.segment import CALLS, read_segment
 
@@ -84,7 +84,7 @@ def decode(value: bytes | None, *, source: Source, received_at: int, origin: Ori
     try:
         raw = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise InvalidEvent("bad_json", "", ascii(value[:60]), f"JSON of one event ({error})") from None
+        raise InvalidEvent("bad_json", "", _text(value), f"JSON of one event ({error})") from None
     return _read(raw, source, received_at, origin, small=len(value) <= OBJECT_BYTES)
 
 
@@ -102,9 +102,14 @@ def convert(raw: Mapping[str, Any], *, source: Source, received_at: int, origin:
     return _read(raw, source, received_at, origin, small=size <= OBJECT_BYTES)
 
 
+def _text(value: bytes) -> str:
+    """Begin of a record as text, in ASCII: what is none is shown by its codes."""
+    return ascii(bytes(value[:60]).decode("utf-8", "backslashreplace"))
+
+
 def _read(raw: Any, source: Source, received_at: int, origin: Origin, *, small: bool) -> Event:
     if not isinstance(raw, dict):
-        raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")
+        raise InvalidEvent("not_an_object", "", shown(raw), "a JSON object")
     if raw.get("user") is not None:
         for other in ("userId", "anonymousId"):
             if raw.get(other) is not None:

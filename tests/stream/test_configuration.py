@@ -66,10 +66,13 @@ def test_no_folder_means_no_templates(tmp_path: Path) -> None:
         ({"win_back__subject": "s"}, r"templates/win_back: found \['subject'\]; allowed: a text\.liquid"),
         ({"win_back__text": "t", "win_back__sujbect": "s"}, r"sujbect\.liquid: .*did you mean subject\.liquid\?"),
         ({"win_back__text": "t"}, r"templates/win_back/subject\.liquid: found ''; allowed: a subject"),
-        ({"win_back__text": "{{ first_nam }}", "win_back__subject": "s"}, r"text\.liquid: .*did you mean first_name\?"),
         (
-            {"win_back__text": "{% if %}", "win_back__subject": "s"},
-            r"win_back/text\.liquid: .*allowed: a Liquid template",
+            {"win_back__text": "{{ first_nam }}", "win_back__subject": "s"},
+            r"text\.liquid:1: .*did you mean first_name\?",
+        ),
+        (
+            {"win_back__text": "Hello\n{% if %}", "win_back__subject": "s"},
+            r"win_back/text\.liquid:2: found 'missing expression'; allowed: what Liquid can read",
         ),
         ({"winback__text": "t"}, r"perennial\.yaml:3: rules\[0\]\.template: found 'win_back'; .*\(winback\)"),
     ],

@@ -76,7 +76,7 @@ def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
     [
         ({"rule": []}, "rule", "rule", "one of timezone, churn, rules"),
         ({"timezone": "Mars/Olympus"}, "timezone", "Mars/Olympus", "IANA"),
-        ({"timezone": 1}, "timezone", 1, "str"),
+        ({"timezone": 1}, "timezone", 1, "a text"),
         ({"rules": [RULE, RULE]}, "rules[1].name", "win_back", "no other rule"),
         ({"rules": [{**RULE, "name": "Win Back"}]}, "rules[0].name", "Win Back", "lower case"),
         ({"rules": [{**RULE, "category": "spam"}]}, "rules[0].category", "spam", "marketing, transactional"),
@@ -91,7 +91,12 @@ def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
             ["first_purchase", "event"],
             "exactly one",
         ),
-        ({"rules": [{**RULE, "when": {"churn_risk": {"crosses": 7}}}]}, "rules[0].when.churn_risk.crosses", 7, "< 1"),
+        (
+            {"rules": [{**RULE, "when": {"churn_risk": {"crosses": 7}}}]},
+            "rules[0].when.churn_risk.crosses",
+            7,
+            "a number above 0 and below 1",
+        ),
         ({"rules": [{**RULE, "when": {"cart_left": {"fr": "1h"}}}]}, "rules[0].when.cart_left.fr", "fr", "one of for"),
         ({"rules": [{**RULE, "when": {"cart_left": {}}}]}, "rules[0].when.cart_left", [], "`for`"),
         (
@@ -101,7 +106,7 @@ def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
             "only `event`",
         ),
         ({"rules": [{"when": {"event": "x"}}]}, "rules[0]", ["when"], "`name`"),
-        ({"caps": [{"messages": -1, "within": "7d"}]}, "caps[0].messages", -1, ">= 0"),
+        ({"caps": [{"messages": -1, "within": "7d"}]}, "caps[0].messages", -1, "a whole number of at least 0"),
         ({"quiet_hours": {"from": "25:00", "to": "08:00"}}, "quiet_hours.from", "25:00", "21:00"),
         ({"quiet_hours": {"from": "08:00", "to": "08:00"}}, "quiet_hours.to", "08:00", "another time"),
         ({"churn": {"activity": ["purchse"]}}, "churn.activity[0]", "purchse", "purchase"),
@@ -149,3 +154,12 @@ def test_whatever_stands_in_the_file_is_read_or_explained(mapping: dict[str, Any
         assert error.allowed  # noqa: PT017 - most of what is made up is a mistake; the rest is read
         return
     assert decode(encode(read)) == read
+
+
+@pytest.mark.parametrize("wrong", [7, "x", [], {}, None, True])
+@pytest.mark.parametrize("name", ["timezone", "churn", "rules", "caps", "quiet_hours"])
+def test_no_mistake_is_told_in_the_words_of_python(name: str, wrong: object) -> None:
+    try:
+        parse({name: wrong}, TEMPLATES)
+    except InvalidConfiguration as error:
+        assert not [bad for bad in ("`int", "`float", "`str", "`array", "`object", "Expected") if bad in error.allowed]  # noqa: PT017 - some of these are no mistakes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engage.templates import Template, TemplateError, check, render
+from models.engage.templates import InvalidTemplate, Template, TemplateError, check, render
 from models.errors import InvalidConfiguration
 
 WHEN = {"now": 1_700_000_000_000, "timezone": "Asia/Tokyo"}
@@ -69,6 +69,23 @@ def test_a_mistake_in_a_template_is_found_before_it_is_used(source: str, found: 
         check("welcome", Template("Hi", source))
 
     assert caught.value.path == "templates.welcome.text"
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("a\n\n{{ frist_name }}\n", 3),
+        ("a\n{{ first_name | shout }}\nb", 2),
+        ("{{ user }}\n{% if %}\n{{ user }}", 2),
+        ("a\n{{ user\n", 2),
+        ("a\n{% if user %}\nb\n", 3),
+    ],
+)
+def test_a_mistake_in_a_template_is_found_with_its_line(source: str, line: int) -> None:
+    with pytest.raises(InvalidTemplate) as caught:
+        check("welcome", Template("Hi", source))
+
+    assert caught.value.line == line
 
 
 def test_names_of_the_template_itself_are_no_mistake() -> None:

@@ -132,6 +132,7 @@ def test_garbage_is_refused_with_its_reason(value: bytes | None, reason: str) ->
         decode(value, source=SOURCE, received_at=NOW)
 
     assert caught.value.reason == reason
+    assert not caught.value.found.startswith("b'")
 
 
 def test_seconds_are_refused_with_a_hint() -> None:
