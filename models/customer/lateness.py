@@ -162,6 +162,8 @@ def _visit_before(facts: Facts, at: int, edge: int) -> None:
     """Put a visit before the newest session: it prolongs a session, joins two, or is one of its own."""
     window = _window(facts)
     visits = window.visits
+    if at <= window.ended:
+        return  # among sessions that are closed, because there are too many
     if not visits:
         window.gap, window.ended, visits = facts.gap, 0, [facts.session_at, facts.last_seen]
     closed = facts.sessions - len(visits) // 2

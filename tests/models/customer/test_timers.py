@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from models.batch import Batch, Restored
+from models.batch import Batch, Outputs, Restored
 from models.customer import step
 from models.customer.fold import PartitionFold
+from models.customer.memo import read_memo
 from models.customer.state import NEVER, Customer, Timer, header, pack, unpack
 from models.customer.timers import cancel, cancel_all, is_set, set_timer
 from models.errors import StateMismatch
-from models.events import Event
+from models.events import Event, encode_event
 from models.log import Clock, Tick
-from tests.models.customer.logs import START, written
+from models.units import DAY
+from tests.models.customer.logs import START, Written, batches, fold_log, shoppers, written
+from tests.models.customer.versions import configuration_version
 
 
 def test_timers_stay_sorted_and_one_of_a_name() -> None:
@@ -85,3 +90,102 @@ def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_mo
         (10, "u1", "a"), (10, "u1", "z"), (10, "u2", "a"), (10, "u2", "z"), (10, "u3", "a"), (10, "u3", "z"),
         (20, "u1", "m"), (20, "u2", "m"),
     ]  # fmt: skip
+
+
+def a_crowd(users: int, timers: int = 2) -> Restored:
+    """Users whose timers are due in an order that is not theirs, some at the same moment."""
+    state = Restored()
+    for number in range(users):
+        customer = Customer()
+        for name in range(timers):
+            set_timer(customer, f"note:{name}", START + (number * 7919 + name * 31) % (users // 2))
+        state.records[b"u%d" % number] = pack(customer)
+    return state
+
+
+def waking(users: int) -> list[Written]:
+    """Two events, and between them the record that moves the clock past everything."""
+    before = Event(id="e1", user="u0", type="click", at=START, item="i")
+    after = Event(id="e2", user="u1", type="click", at=START, item="i")
+    return written([Clock("feeder"), Tick(at=START - 1), before, Tick(at=START + users), after, Tick(at=START + DAY)])
+
+
+@pytest.mark.parametrize("most", [1, 7, 50, 10_000])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_timers_fire_in_slices_that_commit_and_nobody_sees_where_one_ended(
+    fired: list[tuple[int, str, str]], most: int, size: int
+) -> None:
+    users, whole = 60, a_crowd(60)
+    for batch in batches(waking(users), itertools.repeat(100)):
+        whole.apply(PartitionFold(whole).fold(batch))
+    in_one = fired[:]
+    fired.clear()
+
+    state = a_crowd(users)
+    fold, slices = PartitionFold(state), 0
+    for batch in batches(waking(users), itertools.repeat(size)):
+        for outputs in fold.slices(batch, most):
+            state.apply(outputs)
+            slices += 1
+
+    assert fired == in_one == sorted(fired)
+    assert (state.records, state.memo) == (whole.records, whole.memo)
+    assert slices >= 2 * users // most
+
+
+@pytest.mark.parametrize("most", [1, 7, 50])
+def test_a_death_between_two_slices_costs_and_repeats_nothing(fired: list[tuple[int, str, str]], most: int) -> None:
+    users = 60
+    log, whole, outputs = waking(users), a_crowd(users), []
+    fold = PartitionFold(whole)
+    for given in fold.slices(Batch("events", 0, log)):
+        whole.apply(given)
+        outputs += given.records
+    in_one = fired[:]
+    fired.clear()
+
+    state, written_out, lives = a_crowd(users), [], 0
+    while state.position < len(log):
+        lives += 1
+        state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
+        given = next(PartitionFold(state).slices(Batch("events", 0, log[state.position :]), most))
+        state.apply(given)
+        written_out += given.records
+        state.position = len(log) if given.position is None else given.position
+
+    assert fired == in_one
+    assert (state.records, state.memo, written_out) == (whole.records, whole.memo, outputs)
+    assert lives > 2 * users // most
+
+
+def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_already() -> None:
+    state = a_crowd(10, timers=1)
+    log = [Written(0, START + 99, b"u0", encode_event(Event(id="e", user="u0", type="click", at=START, item="i")))]
+
+    first, *others = fold_each(state, log, most_timers=4)
+
+    assert first.position == 0
+    assert read_memo(Restored(memo=first.memo or b"")).now == START + 99
+    assert [given.position for given in others] == [0, None]
+    assert unpack(state.records[b"u0"]).facts.events == {"click": 1}
+
+
+def fold_each(state: Restored, log: list[Written], most_timers: int) -> list[Outputs]:
+    given = []
+    for outputs in PartitionFold(state).slices(Batch("events", 0, log), most_timers):
+        state.apply(outputs)
+        given.append(outputs)
+    return given
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_holds(seed: int) -> None:
+    log = written(shoppers(seed, users=12, days=12, extra=[(0.0, configuration_version(1))]))
+    awake = [record for record in log if record.offset % 500 == 0 or record.key != b"\x00tick"]
+    whole, outputs = fold_log(awake, itertools.repeat(1_000), most_timers=10**9)
+
+    for most in (1, 3, 40):
+        state, others = fold_log(awake, itertools.repeat(33), restart_every=2, most_timers=most)
+
+        assert (state.records, state.memo) == (whole.records, whole.memo)
+        assert [r for o in others for r in o.records] == [r for o in outputs for r in o.records]

@@ -1,0 +1,90 @@
+"""What a million pending timers cost: the restore, a tick that finds none due, and a clock that jumps past many.
+
+    python -m tests.benchmarks.timers [USERS]
+
+Pure: one partition's fold, no Kafka. Every user has been here once, and waits for the daily look.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from typing import NamedTuple
+
+from models.batch import Batch, Restored
+from models.customer.fold import TIMERS, PartitionFold
+from models.customer.reducers import reduce_facts
+from models.customer.state import Customer, pack
+from models.customer.timers import set_timer
+from models.events import Event
+from models.log import Clock, Tick, encode_control
+from models.units import DAY, HOUR
+
+START = 1_767_225_600_000
+TICKS = 1_000
+SLICES = 20
+
+
+class _Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+
+
+def crowd(users: int) -> Restored:
+    """Users who have each seen one product, with timers spread over a day, two hours from now and later."""
+    state = Restored()
+    for number in range(users):
+        customer = Customer(seen=number)
+        user = f"user-{number}"
+        reduce_facts(customer.facts, Event(id=user, user=user, type="product_view", at=START, item="sku1"))
+        set_timer(customer, "assess", START + 2 * HOUR + number * 7_919 % DAY)
+        state.records[user.encode()] = pack(customer)
+    return state
+
+
+def _batch(offset: int, *controls: Clock | Tick) -> Batch:
+    pairs = (encode_control(control) for control in controls)
+    return Batch("events", 0, [_Record(offset + n, 0, key, value) for n, (key, value) in enumerate(pairs)])
+
+
+def main() -> None:
+    """Measure, and print a line each."""
+    users = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    state = crowd(users)
+    held = sum(map(len, state.records.values()))
+    print(f"{users:,} users, a pending timer each; {held / users:.0f} bytes a packed state")
+
+    began = time.perf_counter()
+    fold = PartitionFold(state)
+    print(f"restore from the headers: {time.perf_counter() - began:.2f} s")
+    for outputs in fold.slices(_batch(0, Clock("feeder"), Tick(at=START))):
+        state.apply(outputs)
+
+    took = []
+    for number in range(TICKS):
+        began = time.perf_counter()
+        for outputs in fold.slices(_batch(2 + number, Tick(at=START + number))):
+            state.apply(outputs)
+        took.append(time.perf_counter() - began)
+    print(f"a tick that finds none due: {statistics.median(took) * 1e6:.0f} us (median of {TICKS:,})")
+
+    slices, fired = [], 0.0
+    began = time.perf_counter()
+    for outputs in fold.slices(_batch(2 + TICKS, Tick(at=START + 3 * DAY))):
+        state.apply(outputs)
+        slices.append(time.perf_counter() - began)
+        fired += outputs.counts.get(("timers_fired", "assess"), 0.0)
+        if len(slices) == SLICES:
+            break
+        began = time.perf_counter()
+    print(
+        f"a clock that jumps past all of them: slices of {TIMERS:,}, {statistics.median(slices) * 1e3:.0f} ms each "
+        f"(longest {max(slices) * 1e3:.0f} ms), {sum(slices) / fired * 1e6:.0f} us a timer"
+    )
+
+
+if __name__ == "__main__":
+    main()
