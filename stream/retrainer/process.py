@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from models.errors import PerennialError
@@ -24,11 +22,11 @@ from monitoring import metrics
 from stream.artifacts import NAME, ArtifactFolder, Published, decode_published, encode_published
 from stream.connection import Connection
 from stream.retrainer.reading import TopicReader, reading
+from stream.retrainer.turn import Turn, TurnLost
 from stream.stop import StopRequest
 
 log = logging.getLogger(__name__)
 
-PUBLISH_WITHIN_S = 30.0
 LARGE = 50_000
 """A window of so many interactions is worth training on while a few more arrive."""
 LATEST = 253_402_300_799_999
@@ -73,6 +71,8 @@ class RetrainerOptions:
 class Retrainer:
     """Trains on ``interactions`` and publishes to ``versions``, until asked to stop.
 
+    Of several, one trains; the others read along and stand by.
+
     Parameters
     ----------
     connection
@@ -109,21 +109,44 @@ class Retrainer:
         self._model: FactorModel | None = None
         self._trained_at_count = 0
         self._next_run = 0.0
+        self._turn = Turn(connection)
+        self._taken: int | None = None
+        self._stands_by = False
 
     def run(self, stop: StopRequest) -> None:
         """Read and train until ``stop``."""
-        self._resume()
-        with reading(self._connection, "interactions", self._partitions) as reader:
+        with self._turn, reading(self._connection, "interactions", self._partitions) as reader:
             while not stop.wait(0):
                 self._read(reader)
-                if self._caught_up(reader) and self._due():
+                if self._has_turn() and self._caught_up(reader) and self._due():
                     try:
                         self._train(stop)
                     except _Stopped:
                         return
 
+    def _has_turn(self) -> bool:
+        """Whether this one trains; takes the turn over, or says that it stands by."""
+        standing = self._turn.standing()
+        if standing == "standby" and not self._stands_by:
+            self._stands_by, self._taken = True, None
+            self._report("stands by: another retrainer of this installation trains")
+        if standing != "training":
+            return False
+        if self._taken != self._turn.number:
+            try:
+                self._turn.take()
+                self._resume()
+            except (KafkaError, OSError) as error:
+                log.warning("the turn to train was not taken, once more: %r", error)
+                return False
+            if self._stands_by:
+                self._report("trains from now on: the retrainer before is gone")
+            self._taken, self._stands_by = self._turn.number, False
+        return True
+
     def _resume(self) -> None:
         """Find what was published before, so that the next version is higher and is compared with it."""
+        before, self._published = self._published, None
         with reading(self._connection, "versions", 1) as reader:
             for record in reader.read_to_end():
                 if record.key != NAME.encode() or record.value is None:
@@ -135,7 +158,8 @@ class Retrainer:
                     continue
                 if self._published is None or found.version > self._published.version:
                     self._published = found
-        if self._published is not None:
+        if self._published is not None and self._published != before:
+            self._model = None
             try:
                 self._model = self._folder.read(self._published)
             except PerennialError as error:
@@ -170,6 +194,8 @@ class Retrainer:
             del stage, done, total
             if stop.wait(0):
                 raise _Stopped
+            if self._turn.standing() == "standby":
+                raise TurnLost
 
         try:
             model, run = retrain(
@@ -182,9 +208,14 @@ class Retrainer:
             )
             if model is not None:
                 self._publish(model, run)
+        except TurnLost:
+            # nothing of this run counts, and whoever has the turn now does it anew
+            self._taken, self._trained_at_count = None, 0
+            self._report("a run was given up: another retrainer of this installation trains now")
+            return
         except (KafkaError, OSError, RuntimeError) as error:  # torch says RuntimeError when memory is short
             metrics.increment("retrains", "failed")
-            self._trained_at_count = 0
+            self._taken, self._trained_at_count = None, 0
             log.exception("a run failed")  # the runbook sends people to the traceback
             self._report(f"a run failed, the next one is in {self._options.interval_s:g} s: {error!r}")
             return
@@ -206,10 +237,7 @@ class Retrainer:
             previous=None if self._published is None else msgspec.structs.replace(self._published, previous=None),
         )
         key, value = encode_published(published)
-        producer = KafkaProducer(**self._connection.client_options(), acks="all")
-        with contextlib.closing(producer):
-            topic = self._connection.topic("versions")
-            producer.send(topic, key=key, value=value, partition=0).get(timeout=PUBLISH_WITHIN_S)
+        self._turn.publish(key, value)
         self._published, self._model = published, model
         metrics.gauge("retrain_version", version)
 

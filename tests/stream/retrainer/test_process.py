@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -32,20 +33,26 @@ PARTITIONS = 2
 OPTIONS = RetrainerOptions(interval_s=0.1, fresh=50, hyperparameters=Hyperparameters(dimensions=8))
 
 
+class Running(NamedTuple):
+    """What a retrainer has reported, and its end."""
+
+    said: list[str]
+    stop: StopRequest
+
+
 @contextmanager
 def retraining(
     cluster: Cluster, folder: ArtifactFolder, options: RetrainerOptions = OPTIONS, fit: Fit = fit_items
-) -> Iterator[list[str]]:
-    """Run a retrainer in a thread; yields what it reports."""
-    said: list[str] = []
-    stop = StopRequest()
-    retrainer = Retrainer(cluster.connection, PARTITIONS, folder, options, fit, said.append)
-    thread = threading.Thread(target=retrainer.run, args=(stop,))
+) -> Iterator[Running]:
+    """Run a retrainer in a thread."""
+    running = Running([], StopRequest())
+    retrainer = Retrainer(cluster.connection, PARTITIONS, folder, options, fit, running.said.append)
+    thread = threading.Thread(target=retrainer.run, args=(running.stop,))
     thread.start()
     try:
-        yield said
+        yield running
     finally:
-        stop.set()
+        running.stop.set()
         thread.join(20)
         assert not thread.is_alive()
 
@@ -55,6 +62,15 @@ async def send(cluster: Cluster, interactions: list[Interaction]) -> None:
     await write(cluster.connection, "interactions", records)
 
 
+async def said(running: Running, line: str, within_s: float = 60) -> None:
+    """Return when it has reported that."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if line in running.said:
+                return
+            await asyncio.sleep(0.05)  # it is told in another thread
+
+
 async def published(cluster: Cluster, version: int) -> Published:
     def decoded(records: list[ConsumerRecord]) -> list[Published]:
         return [decode_published(record.value) for record in records if record.value != b"garbage"]
@@ -62,7 +78,9 @@ async def published(cluster: Cluster, version: int) -> Published:
     records = await read_until(
         cluster.connection, "versions", lambda found: any(each.version >= version for each in decoded(found))
     )
-    return decoded(records)[-1]
+    newest = decoded(records)[-1]
+    assert newest.version >= version
+    return newest
 
 
 def files_in(folder: Path) -> list[str]:
@@ -103,6 +121,24 @@ async def test_a_restarted_retrainer_goes_on_with_the_next_version(topics: Clust
     assert second.previous == first
     assert second.trained_until > first.trained_until
     assert second.run.published is not None, "it was compared with the one before"
+
+
+async def test_of_two_retrainers_one_trains_and_the_other_takes_over_when_it_is_gone(
+    topics: Cluster, tmp_path: Path
+) -> None:
+    folder, once = ArtifactFolder(tmp_path), replace(OPTIONS, interval_s=3_600.0)
+    await send(topics, interactions_of_two_tastes(users=80, seed=1))
+    with retraining(topics, folder, once) as one:
+        await published(topics, 1)
+        with retraining(topics, folder, once) as other:
+            await said(other, "stands by: another retrainer of this installation trains")
+            await send(topics, interactions_of_two_tastes(users=80, seed=2, start=2 * 10**9))
+            one.stop.set()
+            await said(other, "trains from now on: the retrainer before is gone")
+            await published(topics, 2)
+
+    records = await read_until(topics.connection, "versions", lambda found: len(found) >= 2)
+    assert [decode_published(record.value).version for record in records] == [1, 2]
 
 
 async def test_what_is_no_interaction_or_of_another_origin_is_passed_over(topics: Cluster, tmp_path: Path) -> None:
@@ -157,8 +193,8 @@ async def test_a_run_that_fails_is_told_and_tried_again(topics: Cluster, tmp_pat
             return super().write(version, model)
 
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
-    with retraining(topics, FullOnce(tmp_path)) as said:
+    with retraining(topics, FullOnce(tmp_path)) as running:
         found = await published(topics, 1)
 
     assert found.version == 1
-    assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in said
+    assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in running.said
