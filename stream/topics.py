@@ -112,6 +112,11 @@ TOPICS: tuple[Topic, ...] = (
         "each rejected record with its reason, source position, length, SHA-256 and first 64 KiB",
     ),
     Topic(
+        "events.replayed", "place: topic/partition/offset", "stream.dead_letters.replay.Note as JSON", "log", "delete",
+        60, "dead letter tools", "dead letter tools",
+        "before a dead letter is sent again, that it will be; afterwards, that it was",
+    ),
+    Topic(
         "profiles", "user id; the lane's own records begin with NUL", "models.customer.state.Customer, packed",
         "log", "compact", None, "fold", "fold", _STATE, alike="events",
     ),

@@ -55,6 +55,7 @@ COMMANDS: dict[str, Entry] = {
     "simulate": Entry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
     "replay": Entry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
     "rebuild": Entry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
+    "dlq": Entry("stream.cli.dlq", "app", "List, show and replay what was rejected.", ACTIONS),
     "import": Entry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
     "evaluate": Entry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
     "bench": Entry("stream.cli.bench", "bench", "Measure on this machine, beside the peers.", ACTIONS),

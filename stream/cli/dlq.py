@@ -1,0 +1,204 @@
+"""``perennial dlq``: what was rejected, and sending it again after a fix."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from stream.dead_letters.reading import Letter
+    from stream.dead_letters.selection import Selection
+
+app = typer.Typer(help="List, show and replay what was rejected.", no_args_is_help=True)
+
+Reason = Annotated[str | None, typer.Option(help="Only of this reason, such as bad_time.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only what was rejected since: 2h, 7d, or a time with its zone (2026-05-01T12:00Z).")
+]
+Source = Annotated[
+    str | None, typer.Option(help="Only from this topic, or one that begins so: events.in, door:, file:.")
+]
+
+
+@app.command("list")
+def list_(
+    reason: Reason = None,
+    since: Since = None,
+    source: Source = None,
+    limit: Annotated[int, typer.Option(min=0, help="Show so many of the newest.")] = 20,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Count dead letters by reason, and show the newest."""
+    from heapq import nlargest
+
+    from stream.dead_letters.reading import letters
+    from stream.settings import load
+
+    wanted = _selection((), reason, since, source)
+    counts: dict[str, dict[str, Any]] = {}
+    found = {letter.id: letter for letter in letters(load(config).connection()) if wanted.takes(letter)}
+    for letter in found.values():
+        row = counts.setdefault(letter.rejected.reason, {"reason": letter.rejected.reason, "count": 0, "latest": 0})
+        row["count"] += 1
+        row["latest"] = max(row["latest"], letter.rejected.at)
+    reasons = sorted(counts.values(), key=lambda row: (-row["count"], row["reason"]))
+    newest = nlargest(limit, found.values(), key=lambda letter: (letter.rejected.at, letter.id))
+    if json:
+        print_json({"total": len(found), "reasons": reasons, "letters": [_as_row(letter) for letter in newest]})
+        return
+    if not found:
+        print_line("none")
+        return
+    print_table(
+        ("reason", "count", "latest"), [(row["reason"], str(row["count"]), _time(row["latest"])) for row in reasons]
+    )
+    print_line()
+    print_table(
+        ("id", "at", "reason", "field", "found"),
+        [
+            (one.id, _time(one.rejected.at), one.rejected.reason, one.rejected.field, one.rejected.found)
+            for one in newest
+        ],
+    )
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="As `dlq list` shows it: topic/partition/offset.")],  # noqa: A002 - its name in the help
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Show one dead letter: why it was refused, where it came from, and what it was."""
+    from stream.dead_letters.reading import letters
+    from stream.settings import load
+
+    found = [letter for letter in letters(load(config).connection()) if letter.id == id]
+    if not found:
+        print_error(f"{id}: no such dead letter; `perennial dlq list` shows what there is")
+        raise typer.Exit(2)
+    whole = _in_full(found[-1])
+    if json:
+        print_json(whole)
+        return
+    width = max(map(len, whole))
+    for name, value in whole.items():
+        if name != "content":
+            print_line(f"{name:<{width}}  {value}")
+    print_line()
+    print_line(str(whole["content"]))
+
+
+@app.command()
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `dlq list` shows them.")] = None,
+    reason: Reason = None,
+    since: Since = None,
+    source: Source = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is kept.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also what came too late (too_late).")] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Send dead letters again, after a fix, each with the same messageId and only once.
+
+    Those that still cannot become events are named with the reason, and stay where they are; then the exit code is 1.
+    """
+    import asyncio
+
+    from stream.dead_letters.reading import letters
+    from stream.dead_letters.replay import replay as send_again
+    from stream.settings import load
+    from stream.topics import require_topics
+
+    wanted = _selection(tuple(ids or ()), reason, since, source)
+    if wanted.is_everything and not everything:
+        print_error("say which: IDs, --reason, --since, --source, or --all")
+        raise typer.Exit(2)
+    settings = load(config)
+    connection = settings.connection()
+    require_topics(connection, settings.partitions)
+    chosen = (letter for letter in letters(connection) if wanted.takes(letter))
+    done = asyncio.run(send_again(connection, settings.partitions, chosen, force=force))
+    missing = sorted(wanted.ids - {*done.sent, *done.before, *done.refused})
+    for name in missing:
+        done.refused[name] = "there is no such dead letter"
+    if json:
+        print_json({"sent": done.sent, "sent_before": done.before, "refused": done.refused})
+    else:
+        for name, why in done.refused.items():
+            print_line(f"{name}: {why}")
+        print_line(f"{len(done.sent)} sent, {len(done.before)} were sent before, {len(done.refused)} refused")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+def _selection(ids: tuple[str, ...], reason: str | None, since: str | None, source: str | None) -> Selection:
+    from stream.dead_letters.selection import Selection
+
+    return Selection(frozenset(ids), reason, None if since is None else _milliseconds(since), source)
+
+
+def _milliseconds(written: str) -> int:
+    import time
+
+    from models.engage import durations
+
+    try:
+        return time.time_ns() // 1_000_000 - durations.milliseconds(written)
+    except ValueError:
+        pass  # no duration: a time
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise typer.BadParameter("a duration such as 2h or 7d, or a time with its zone, such as 2026-05-01T12:00Z")
+    return int(at.timestamp() * 1_000)
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _as_row(letter: Letter) -> dict[str, Any]:
+    rejected = letter.rejected
+    return {
+        "id": letter.id,
+        "at": _time(rejected.at),
+        "reason": rejected.reason,
+        "field": rejected.field,
+        "found": rejected.found,
+        "allowed": rejected.allowed,
+        "length": rejected.length,
+    }
+
+
+def _in_full(letter: Letter) -> dict[str, Any]:
+    from base64 import b64decode
+
+    rejected = letter.rejected
+    key = None if rejected.key is None else b64decode(rejected.key)
+    return {
+        **_as_row(letter),
+        "topic": rejected.topic,
+        "partition": rejected.partition,
+        "offset": rejected.offset,
+        "sha256": rejected.sha256,
+        "kept": len(rejected.value),
+        "key": None if key is None else _text(key),
+        "content": _text(rejected.value),
+    }
+
+
+def _text(value: bytes) -> str:
+    """UTF-8 where it is that, with a terminal's control characters made visible; else escaped bytes."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return repr(value)
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
