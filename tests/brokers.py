@@ -47,11 +47,19 @@ class ApacheKafka:
         A Kafka distribution.
     folder
         For its data and logs.
+    properties
+        Further settings, and others than ours.
+
+    Attributes
+    ----------
+    home
+        See there.
     """
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+        self.home = home
         self._folder = folder
+        self._further = dict(properties or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._java = {"JAVA_HOME": java} if (java := java_home()) else {}
         self.port, self._controller_port = free_ports(2)
@@ -67,6 +75,11 @@ class ApacheKafka:
         assert self._process is not None, "it is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, within_s: float = 60) -> None:
         """Format the folder where it is new, start, and return when it answers."""
         properties = self._folder / "server.properties"
@@ -76,7 +89,7 @@ class ApacheKafka:
             self._run("kafka-storage.sh", "format", "-t", uuid, "-c", str(properties))
         with (self._folder / "server.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [str(self._home / "bin" / "kafka-server-start.sh"), str(properties)],
+                [str(self.home / "bin" / "kafka-server-start.sh"), str(properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -127,7 +140,7 @@ class ApacheKafka:
 
     def _run(self, script: str, *arguments: str) -> str:
         done = subprocess.run(
-            [str(self._home / "bin" / script), *arguments],
+            [str(self.home / "bin" / script), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -162,7 +175,7 @@ class ApacheKafka:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
-        }
+        } | self._further
         return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 

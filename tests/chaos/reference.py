@@ -30,6 +30,8 @@ class Reference:
         Keys and values of what is written, by topic.
     outcomes
         What became of our messages, by message id, as the log says.
+    ids
+        How often each event stands in the log, by its id.
     """
 
     def __init__(self, connection: Connection, partitions: int) -> None:
@@ -40,6 +42,7 @@ class Reference:
         self._due: list[int | None] = [None] * partitions
         self.outputs: dict[str, Counter[tuple[bytes, bytes | None]]] = {}
         self.outcomes: dict[str, Counter[str]] = {}
+        self.ids: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
@@ -76,6 +79,7 @@ class Reference:
         for record in records:
             if not is_control(record.key):
                 event = decode_event(record.value)
+                self.ids[event.id] += 1
                 if event.message is not None:
                     self.outcomes.setdefault(event.message, Counter())[event.type] += 1
 

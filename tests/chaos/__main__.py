@@ -1,0 +1,81 @@
+"""``python -m tests.chaos``: rounds of faults on a real Apache Kafka, one after the other, each from its seed.
+
+What is already in the file of results is not played again, so that a run that was cut short goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.chaos import results
+from tests.chaos.arena import an_arena
+from tests.chaos.faults import SABOTAGES
+from tests.chaos.plan import KINDS, plan
+from tests.chaos.playing import play
+
+HERE = Path(__file__).parent
+LINES = "rounds.jsonl"
+ROUND_WITHIN_S = 300
+
+
+def run(
+    rounds: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first; the next ones count up.")] = 1,
+    only: Annotated[str | None, typer.Option(help=f"One kind of round: {', '.join(KINDS)}.")] = None,
+    sabotage: Annotated[
+        str | None, typer.Option(help=f"Break a promise: {', '.join(SABOTAGES)}; ends when found.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page; the lines stand beside it.")] = HERE / "RESULTS.md",
+    keep: Annotated[bool, typer.Option(help="Keep the files of every round.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Play rounds again whose result is there.")] = False,
+) -> None:
+    """Play rounds; exit code 1 where something was found (with --sabotage: where nothing was)."""
+    if only is not None and only not in KINDS:
+        raise typer.BadParameter(f"one of {', '.join(KINDS)}", param_hint="--only")
+    if sabotage is not None and sabotage not in SABOTAGES:
+        raise typer.BadParameter(f"one of {', '.join(SABOTAGES)}", param_hint="--sabotage")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for library in ("aiokafka", "kafka", "mail.log", "faust"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    lines = out.with_name(LINES)
+    kind = only
+    plans = [plan(number, kind) for number in range(seed, seed + rounds)]
+    known = {(line.sabotage, line.kind, line.seed) for line in results.read(lines)}
+    waiting = [one for one in plans if fresh or (sabotage or "", one.kind, one.seed) not in known]
+    found = 0
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    with an_arena(folder) as arena:
+        version = kafka_version(Path(arena.kafka.home))
+        for number, one in enumerate(waiting, 1):
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            playing = play(one, arena, sabotage=sabotage, keep=keep)
+            played = asyncio.run(asyncio.wait_for(playing, ROUND_WITHIN_S))
+            line = results.line_of(one, played, sabotage=sabotage or "", at=at)
+            results.append(lines, line)
+            out.write_text(results.page(results.read(lines), version))
+            found += bool(line.findings)
+            says = "; ".join(line.findings) or "nothing found"
+            what = f"{line.events} events, {line.seconds:.0f} s ({line.rest_s:.0f} to rest)"
+            print(f"{number}/{len(waiting)} seed {line.seed} {line.kind}: {what}: {says}", flush=True)
+            if sabotage and found:
+                break
+    out.write_text(results.page(results.read(lines), version))
+    sys.exit(0 if bool(found) == bool(sabotage) else 1)
+
+
+def kafka_version(home: Path) -> str:
+    """Of a distribution, from the name of its library."""
+    names = sorted((home / "libs").glob("kafka-clients-*.jar"))
+    return f"Apache Kafka {names[0].stem.removeprefix('kafka-clients-')}" if names else "Apache Kafka"
+
+
+if __name__ == "__main__":
+    typer.run(run)

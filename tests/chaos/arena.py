@@ -1,0 +1,52 @@
+"""What rounds are played on: one Apache Kafka for all of them, its log on a small disk that can be filled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.brokers import ApacheKafka
+from tests.chaos.disk import SmallDisk, may_mount, small_disk
+
+KAFKA = {
+    # What a round leaves behind goes at once, and a small disk is not filled by what is only prepared.
+    "file.delete.delay.ms": "1000",
+    "log.index.size.max.bytes": str(1 << 20),
+    "log.segment.delete.delay.ms": "1000",
+}
+
+
+@dataclass
+class Arena:
+    """See the module.
+
+    Attributes
+    ----------
+    kafka
+        The broker; stays over all rounds.
+    disk
+        What its log lies on; ``None`` where none can be mounted.
+    folder
+        For the files of each round.
+    """
+
+    kafka: ApacheKafka
+    disk: SmallDisk | None
+    folder: Path
+
+
+@contextmanager
+def an_arena(folder: Path, *, mount: bool = True) -> Iterator[Arena]:
+    """Start the broker that all rounds are played on, its log on a small disk where one can be mounted."""
+    home = os.environ.get("KAFKA_HOME") or str(Path.cwd().parent / "shared" / "kafka")
+    (folder / "kafka").mkdir(parents=True)
+    with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(folder / "disk")) if mount and may_mount() else None
+        properties = KAFKA if disk is None else {**KAFKA, "log.dirs": str(disk.folder / "data")}
+        kafka = ApacheKafka(Path(home), folder / "kafka", properties)
+        kafka.start()
+        stack.callback(kafka.stop)
+        yield Arena(kafka, disk, folder)

@@ -1,0 +1,205 @@
+"""The processes of a round: started together, started again at once when they end, awake again after a stall."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream.child import Child
+from tests.chaos.faults import Fault
+
+Lives = tuple[tuple[Fault, ...], ...]
+ROOT = Path(__file__).parents[2]
+_STOP_WITHIN_S = 15.0
+
+
+@dataclass
+class Interval:
+    """When somebody was not there, milliseconds of the wall clock.
+
+    Attributes
+    ----------
+    who
+        A process, or ``broker``.
+    begin, end
+        ``end`` is open while it lasts.
+    stalled
+        Whether it was stopped and not ended.
+    """
+
+    who: str
+    begin: int
+    end: int | None = None
+    stalled: bool = False
+
+
+@dataclass
+class Member:
+    """One process and its successors.
+
+    Attributes
+    ----------
+    name
+        ``fold-0``.
+    argv
+        After ``python -m``.
+    lives
+        Faults of each life that is still to come.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    lives: list[tuple[Fault, ...]]
+    child: Child | None = None
+    leaving: bool = False
+    keeper: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Crew:
+    """Keeps the members running; use it with ``async with``.
+
+    Parameters
+    ----------
+    environment
+        Of every process.
+    folder
+        For their logs and the journal of faults.
+    stall_s
+        So long a stopped process stays so.
+    on_awake
+        Called with the name of a process that was woken up.
+
+    Attributes
+    ----------
+    away
+        When members were not there.
+    exits
+        How members ended by themselves, by exit code.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, *, stall_s: float, on_awake: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._stall_s = stall_s
+        self._on_awake = on_awake
+        self._members: dict[str, Member] = {}
+        self._stopping = False
+        self._waker: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="keeper")
+        self._environment = {**environment, "CHAOS_JOURNAL": str(self.journal), "PYTHONPATH": str(ROOT)}
+        self.away: list[Interval] = []
+        self.exits: Counter[int] = Counter()
+
+    @property
+    def journal(self) -> Path:
+        """Where faults note what they do."""
+        return self._folder / "journal"
+
+    async def __aenter__(self) -> Self:
+        self._waker = asyncio.create_task(self._wake())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def start(self, name: str, argv: tuple[str, ...], lives: Lives = ()) -> None:
+        """Start a process and keep it; ``lives`` are its faults, life by life."""
+        member = self._members[name] = Member(name, argv, list(lives))
+        self._spawn(member)
+        member.keeper = asyncio.create_task(self._keep(member), name=f"keeper of {name}")
+
+    def signal(self, name: str, number: signal.Signals, *, leaving: bool = False) -> None:
+        """Send a signal; ``leaving``: nobody shall come in its place."""
+        member = self._members[name]
+        member.leaving |= leaving
+        if member.child is not None:
+            member.child.signal(number)
+
+    def stopped(self) -> list[str]:
+        """Who is stopped (SIGSTOP) now."""
+        return [m.name for m in self._members.values() if m.child is not None and _is_stopped(m.child.pid)]
+
+    async def stop(self) -> None:
+        """End all of them, the stopped ones too."""
+        self._stopping = True
+        members, keepers = list(self._members.values()), [m.keeper for m in self._members.values() if m.keeper]
+        for member in members:
+            if member.child is not None:
+                member.child.signal(signal.SIGTERM)
+                member.child.signal(signal.SIGCONT)
+        if keepers:
+            _, late = await asyncio.wait(keepers, timeout=_STOP_WITHIN_S)
+            for member in members:
+                if member.child is not None:
+                    await asyncio.get_running_loop().run_in_executor(self._threads, member.child.kill)
+            if late:
+                await asyncio.wait(late)
+        if self._waker is not None:
+            self._waker.cancel()
+            await asyncio.wait([self._waker])
+            self._waker = None
+        self._threads.shutdown(wait=False)
+
+    def deeds(self) -> Counter[str]:
+        """How often each fault was acted on."""
+        if not self.journal.exists():
+            return Counter()
+        return Counter(line.split()[1].rpartition(":")[0] for line in self.journal.read_text().splitlines())
+
+    def _spawn(self, member: Member) -> None:
+        faults = member.lives.pop(0) if member.lives else ()
+        environment = {**self._environment, "CHAOS_FAULTS": " ".join(map(str, faults))}
+        with (self._folder / f"{member.name}.log").open("ab") as log:
+            member.child = Child((sys.executable, "-m", *member.argv), env=environment, output=log)
+
+    async def _keep(self, member: Member) -> None:
+        loop = asyncio.get_running_loop()
+        while member.child is not None:
+            code = await loop.run_in_executor(self._threads, member.child.wait)
+            member.child = None
+            if self._stopping:
+                return
+            self.exits[code] += 1
+            away = Interval(member.name, now_ms())
+            self.away.append(away)
+            if not member.leaving:
+                self._spawn(member)
+                away.end = now_ms()
+
+    async def _wake(self) -> None:
+        since: dict[str, tuple[float, Interval]] = {}
+        while True:
+            for name in self.stopped():
+                if name not in since:
+                    interval = Interval(name, now_ms() - 100, stalled=True)
+                    self.away.append(interval)
+                    since[name] = (time.monotonic(), interval)
+                elif time.monotonic() - since[name][0] >= self._stall_s:
+                    self.signal(name, signal.SIGCONT)
+                    since.pop(name)[1].end = now_ms()
+                    self._on_awake(name)
+            await asyncio.sleep(0.05)  # the kernel tells nobody but the parent's waitpid, which the keeper has
+
+
+def now_ms() -> int:
+    """The wall clock, milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

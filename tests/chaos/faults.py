@@ -1,0 +1,242 @@
+"""Named points in a worker's life, and what a worker does to itself when it gets there.
+
+A fault says: the n-th time that this process reaches this point, it kills itself, stops itself (SIGSTOP) or asks itself
+to end (SIGTERM). The points are put around the real classes in a process of the suite's own
+(``tests/chaos/worker.py``); ``stream/`` knows nothing of them. So moments are met that chance would hardly ever hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import itertools
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from models.customer import fold
+from models.events import Event
+from stream import transaction
+from stream.delivery.smtp import Smtp
+from stream.lanes import Lanes
+from stream.transaction import Commit, RelayCommitter, TransactionalCommitter
+
+Action = Literal["kill", "stop", "terminate"]
+Point = Literal[
+    # one transaction of a lane: nothing begun; records on their way; all acknowledged; its end on its way; done
+    "commit.before", "commit.sending", "commit.sent", "commit.ending", "commit.after",
+    # the router: nothing sent; all acknowledged, the group's offset not moved; done
+    "relay.before", "relay.sent", "relay.after",
+    # one message: its attempt is committed; the provider has it; the provider has answered
+    "provider.before", "provider.in", "provider.after",
+    # partitions are taken away; partitions were given
+    "rebalance.revoked", "rebalance.assigned",
+    # a partition is taken over: the former owner is fenced; its state is being read; it is read
+    "restore.fenced", "restore.in", "restore.read",
+]  # fmt: skip
+POINTS: tuple[Point, ...] = get_args(Point)
+Sabotage = Literal["fencing", "apart", "dedup"]
+SABOTAGES: tuple[Sabotage, ...] = get_args(Sabotage)
+
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
+_AMID_S = 0.002
+"""So long after the beginning of something its middle is: a transaction on this machine takes 5 to 20 ms."""
+
+_T = TypeVar("_T")
+
+
+class Fault(NamedTuple):
+    """What a process does to itself.
+
+    Attributes
+    ----------
+    action
+        See the module.
+    point
+        Where.
+    nth
+        Which time, from 1.
+    """
+
+    action: Action
+    point: Point
+    nth: int
+
+    def __str__(self) -> str:
+        """Write it as :func:`parse` reads it."""
+        return f"{self.action}@{self.point}:{self.nth}"
+
+
+def parse(text: str) -> tuple[Fault, ...]:
+    """Read faults separated by spaces.
+
+    Examples
+    --------
+    >>> parse("kill@commit.sent:7")
+    (Fault(action='kill', point='commit.sent', nth=7),)
+    """
+    faults = []
+    for word in text.split():
+        action, _, place = word.partition("@")
+        point, _, nth = place.partition(":")
+        if action not in _SIGNALS or point not in POINTS:
+            raise ValueError(f"{word}: no such fault")
+        faults.append(Fault(action, point, int(nth)))  # type: ignore[arg-type]  # checked above
+    return tuple(faults)
+
+
+class Points:
+    """Counts how often each point is reached, and acts.
+
+    Parameters
+    ----------
+    faults
+        Of this process.
+    journal
+        A line is appended to it before each deed, so that it is known however this process ends.
+    """
+
+    def __init__(self, faults: Iterable[Fault], journal: Path) -> None:
+        self._faults = {(fault.point, fault.nth): fault for fault in faults}
+        self._journal = journal
+        self._reached: Counter[Point] = Counter()
+
+    def reach(self, point: Point) -> None:
+        """Be there: act where a fault says so."""
+        self._reached[point] += 1
+        fault = self._faults.get((point, self._reached[point]))
+        if fault is not None:
+            self._act(fault)
+
+    async def amid(self, point: Point, doing: Coroutine[Any, Any, _T]) -> _T:
+        """Do it; where a fault says so, act in its middle."""
+        self._reached[point] += 1
+        fault = self._faults.get((point, self._reached[point]))
+        if fault is None:
+            return await doing
+        task = asyncio.ensure_future(doing)
+        await asyncio.wait([task], timeout=_AMID_S)
+        self._act(fault)
+        return await task
+
+    def _act(self, fault: Fault) -> None:
+        line = f"{os.getpid()} {fault}\n".encode()
+        descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(descriptor, line)
+        os.close(descriptor)
+        os.kill(os.getpid(), _SIGNALS[fault.action])
+
+
+def install(points: Points) -> None:
+    """Put the points around the real classes of this process."""
+    _around_commits(points)
+    _around_the_router(points)
+    _around_taking_over(points)
+    _wrap(Smtp, "deliver", lambda real: _three(points, real, "provider.before", "provider.in", "provider.after"))
+
+
+def _around_commits(points: Points) -> None:
+    _wrap(TransactionalCommitter, "commit", lambda real: _three(points, real, "commit.before", None, "commit.after"))
+    _wrap(transaction, "send", lambda real: _three(points, real, None, "commit.sending", "commit.sent"))
+    _wrap(AIOKafkaProducer, "commit_transaction", lambda real: _three(points, real, None, "commit.ending", None))
+
+
+def _around_the_router(points: Points) -> None:
+    def making(real: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(real)
+        def init(self: RelayCommitter, writer: Any, partition: int, read: Any, commit_offset: Any, *more: Any) -> None:
+            async def commit(offset: int) -> None:
+                points.reach("relay.sent")
+                await commit_offset(offset)
+
+            real(self, writer, partition, read, commit, *more)
+
+        return init
+
+    _wrap(RelayCommitter, "__init__", making)
+    _wrap(RelayCommitter, "commit", lambda real: _three(points, real, "relay.before", None, "relay.after"))
+
+
+def _around_taking_over(points: Points) -> None:
+    _wrap(TransactionalCommitter, "fence", lambda real: _three(points, real, None, None, "restore.fenced"))
+    _wrap(TransactionalCommitter, "restore", lambda real: _three(points, real, None, "restore.in", "restore.read"))
+    _wrap(Lanes, "settle", lambda real: _three(points, real, "rebalance.revoked", None, None))
+
+    def assigning(real: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(real)
+        def assigned(*arguments: Any) -> None:
+            real(*arguments)
+            points.reach("rebalance.assigned")
+
+        return assigned
+
+    _wrap(Lanes, "assigned", assigning)
+
+
+def _wrap(owner: Any, name: str, around: Callable[[Any], Any]) -> None:
+    setattr(owner, name, around(getattr(owner, name)))
+
+
+def _three(
+    points: Points, real: Callable[..., Coroutine[Any, Any, Any]], before: Point | None, amid: Point | None,
+    after: Point | None,
+) -> Callable[..., Coroutine[Any, Any, Any]]:  # fmt: skip
+    """Put points before, in and after a coroutine function."""
+
+    @functools.wraps(real)
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        if before is not None:
+            points.reach(before)
+        doing = real(*arguments, **named)
+        result = await (doing if amid is None else points.amid(amid, doing))
+        if after is not None:
+            points.reach(after)
+        return result
+
+    return wrapped
+
+
+def break_promise(sabotage: Sabotage) -> None:
+    """Take away what a promise stands on, so that the suite can show that it finds out.
+
+    ``fencing``: every owner of a partition has a transactional id of its own, so none shuts another out. ``apart``: the
+    position commits before outputs and state, in a transaction of its own. ``dedup``: no ``messageId`` is ever known.
+    """
+    if sabotage == "fencing":
+        _wrap(TransactionalCommitter, "__init__", _owning_alone)
+    elif sabotage == "apart":
+        _wrap(TransactionalCommitter, "commit", _committing_apart)
+    else:
+        _wrap(fold, "decode_event", _never_seen)
+
+
+def _owning_alone(real: Callable[..., None]) -> Callable[..., None]:
+    def init(self: TransactionalCommitter, connection: Any, own: Any) -> None:
+        real(self, connection, dataclasses.replace(own, transactional_id=f"{own.transactional_id}-{os.getpid()}"))
+
+    return init
+
+
+def _committing_apart(real: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def commit(self: TransactionalCommitter, whole: Commit) -> None:
+        await real(self, Commit(whole.position, whole.memo))
+        await real(self, whole)
+
+    return commit
+
+
+def _never_seen(real: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
+    numbers = itertools.count()
+
+    def decode(value: bytes) -> Event:
+        event = real(value)
+        return msgspec.structs.replace(event, id=f"{event.id}-{os.getpid()}-{next(numbers)}")
+
+    return decode

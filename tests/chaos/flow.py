@@ -1,0 +1,94 @@
+"""Watches what the folds commit while a round goes on: how far each partition is, and for how long one was silent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream.connection import Connection
+from stream.restore import POSITION_KEY, decode_position
+
+
+class Flow:
+    """Reads ``profiles`` as anybody could, committed records only; use it with ``async with``.
+
+    Parameters
+    ----------
+    connection
+        Of the installation.
+    partitions
+        Of ``profiles``.
+
+    Attributes
+    ----------
+    positions
+        How far each partition is committed.
+    commits
+        When something of each partition was seen, seconds of the monotonic clock.
+    """
+
+    def __init__(self, connection: Connection, partitions: int) -> None:
+        self._places = [TopicPartition(connection.topic("profiles"), number) for number in range(partitions)]
+        self._consumer = AIOKafkaConsumer(
+            **connection.client_options(),
+            group_id=None,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+        )
+        self._watching: asyncio.Task[None] | None = None
+        self.positions = [0] * partitions
+        self.commits: list[list[float]] = [[] for _ in range(partitions)]
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        self._consumer.assign(self._places)
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._watching is not None
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
+        await self._consumer.stop()
+
+    def silent_in(self, begin: float, end: float) -> list[int]:
+        """Partitions of which nothing was committed in between."""
+        return [
+            number
+            for number, commits in enumerate(self.commits)
+            if not any(begin <= moment <= end for moment in commits)
+        ]
+
+    def longest_silence(self, begin: float, end: float) -> float:
+        """Seconds between two commits of a partition, at most."""
+        longest = 0.0
+        for commits in self.commits:
+            moments = [begin, *(moment for moment in commits if begin <= moment <= end), end]
+            longest = max(longest, *(later - earlier for earlier, later in itertools.pairwise(moments)))
+        return longest
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                found = await self._consumer.getmany(timeout_ms=1_000)
+            except KafkaError:
+                await asyncio.sleep(0.2)  # the broker is being killed
+                continue
+            moment = time.monotonic()
+            for place, records in found.items():
+                self.commits[place.partition].append(moment)
+                for record in records:
+                    if record.key == POSITION_KEY:
+                        self.positions[place.partition] = decode_position(record.value)[0]

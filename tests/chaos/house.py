@@ -1,0 +1,70 @@
+"""One installation on the suite's Kafka: its settings, its topics, its rules, its processes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from stream import configuration, topics
+from stream.event_log import EventLog
+from stream.settings import Settings, load
+from tests.brokers import free_ports
+
+PARTITIONS = 8
+SESSION_S = 6
+RULES = ("welcome", "thanks", "carted", "cart_reminder")
+_FILE = """
+version: 1
+folder: data
+http:
+  public_url: http://127.0.0.1:{door}
+delivery:
+  mode: live
+  smtp: {{host: 127.0.0.1, port: {smtp}, from: "Shop <hello@shop.example>", tls: none}}
+rules:
+  - name: welcome
+    category: transactional
+    when: {{first_purchase: true}}
+  - name: thanks
+    category: transactional
+    when: {{event: purchase}}
+  - name: carted
+    category: transactional
+    when: {{event: cart_add}}
+    cooldown: 1s
+  - name: cart_reminder
+    when: {{cart_left: {{for: 2s}}}}
+caps:
+  - {{messages: 3, within: 1d}}
+"""
+
+
+def furnish(folder: Path, servers: str, prefix: str) -> tuple[Settings, int, int]:
+    """Write the settings and templates of a new installation; returns them, the door's port and the mail server's."""
+    door, smtp = free_ports(2)
+    file = folder / "perennial.yaml"
+    file.write_text(_FILE.format(door=door, smtp=smtp))
+    for rule in RULES:
+        template = folder / "templates" / rule
+        template.mkdir(parents=True)
+        (template / "subject.liquid").write_text("Hello {{ first_name }}")
+        (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+    flags = {
+        **{f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector")},
+        "worker.port": 0,
+        "http.port": door,
+        "kafka.servers": servers,
+        "kafka.prefix": prefix,
+        "kafka.partitions": PARTITIONS,
+        "kafka.session_timeout": f"{SESSION_S}s",
+    }
+    return load(file, flags), door, smtp
+
+
+async def open_house(settings: Settings) -> None:
+    """Create the topics, name the clock, put the rules into use."""
+    connection = settings.connection()
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("wall")
+    await configuration.publish(connection, configuration.configuration(settings))

@@ -1,0 +1,159 @@
+"""The simulated shop at both doors: what was acknowledged there, and what was no event at all."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+
+import aiohttp
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from msgspec.structs import replace
+
+from models import wire
+from models.events import Event
+from models.storefront.storefront import Storefront
+from stream.connection import Connection
+from tests.chaos.crew import now_ms
+
+log = logging.getLogger(__name__)
+
+SHOPPERS = 400
+DAYS = 120
+START_MS = 1_767_571_200_000
+EVERY_S = 0.04
+AGAIN_S = 0.2
+ANSWER_WITHIN_MS = 60_000
+"""A broker whose disk is full stays away for a while."""
+REPEATED = 0.08
+MALFORMED = 0.004
+MOST_WAITING = 400
+"""Bursts that wait for an answer; a shop whose visitors all wait gets no new ones."""
+
+
+class Load:
+    """An open-loop load; ends when it is told to, and waits for the answers to everything then.
+
+    Parameters
+    ----------
+    connection
+        Of the installation.
+    partitions
+        Of ``events.in``.
+    door
+        Address of the HTTP door.
+    seed
+        Same seed, same events by the same doors.
+    rate
+        Events a second.
+
+    Attributes
+    ----------
+    acknowledged
+        Every event that was, by its id.
+    malformed
+        Records that were acknowledged at ``events.in`` and are no events.
+    repeated
+        How many events were sent once more, by any door.
+    """
+
+    def __init__(self, connection: Connection, partitions: int, door: str, *, seed: int, rate: int) -> None:
+        self._connection = connection
+        self._partitions = partitions
+        self._door = door
+        self._random = random.Random(f"load {seed}")
+        self._rate = rate
+        self._events = Storefront(seed=seed, shoppers=SHOPPERS, days=DAYS, start_ms=START_MS).events()
+        self._bursts: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
+        self.acknowledged: dict[str, Event] = {}
+        self.malformed: set[bytes] = set()
+        self.repeated = 0
+        self._failed: BaseException | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until ``stop`` is set; returns when everything is acknowledged."""
+        began, sent = time.monotonic(), 0
+        producer = AIOKafkaProducer(
+            **self._connection.client_options(),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            retry_backoff_ms=50,
+            request_timeout_ms=ANSWER_WITHIN_MS,
+        )
+        await producer.start()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+            try:
+                while not stop.is_set() and self._failed is None:
+                    due = int((time.monotonic() - began) * self._rate)
+                    if len(self._bursts) < MOST_WAITING and due > sent:
+                        self._burst(session, producer, due - sent)
+                    sent = due
+                    await asyncio.sleep(EVERY_S)
+                while self._bursts:
+                    await asyncio.wait(set(self._bursts))
+                if self._failed is not None:
+                    raise self._failed
+            finally:
+                for burst in self._bursts:
+                    burst.cancel()
+                await producer.stop()
+
+    def _burst(self, session: aiohttp.ClientSession, producer: AIOKafkaProducer, count: int) -> None:
+        events = [
+            replace(event, at=now_ms(), origin="live") for event in itertools.islice(self._events, min(count, 200))
+        ]
+        again = [event for event in events if self._random.random() < REPEATED]
+        self.repeated += len(again)
+        half = self._random.randrange(len(events) + 1)
+        # What comes twice comes by two doors as often as by one.
+        by_http, by_kafka = events[:half] + again[::2], events[half:] + again[1::2]
+        broken = [b'{"type": "click", "%d' % next(self._numbers) for _ in events if self._random.random() < MALFORMED]
+        for begin in (self._post(session, by_http), self._write(producer, by_kafka, broken)):
+            task = asyncio.create_task(begin)
+            self._bursts.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._bursts.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed = error
+
+    async def _post(self, session: aiohttp.ClientSession, events: list[Event]) -> None:
+        if not events:
+            return
+        body = orjson.dumps({"batch": [orjson.Fragment(wire.encode(event)) for event in events]})
+        while True:
+            try:
+                async with session.post(f"{self._door}/v1/batch", data=body) as answer:
+                    said = await answer.read()
+                    if answer.status == 200:
+                        break
+                    assert answer.status >= 500 or answer.status == 408, (answer.status, said[:500])
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass  # the door is being killed, or nobody is there: whoever sent it sends it again
+            await asyncio.sleep(AGAIN_S)
+        self.acknowledged.update((event.id, event) for event in events)
+
+    async def _write(self, producer: AIOKafkaProducer, events: list[Event], broken: list[bytes]) -> None:
+        """Write to ``events.in`` with any key and to any partition, as somebody's own producer would."""
+        waiting = [*map(wire.encode, events), *broken]
+        topic = self._connection.topic("events.in")
+        while waiting:
+            partition = self._random.randrange(self._partitions)
+            try:
+                answers = [await producer.send(topic, value, b"any", partition=partition) for value in waiting]
+            except KafkaError as error:
+                log.info("events.in-%d: written once more after %r", partition, error)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            results = await asyncio.gather(*answers, return_exceptions=True)
+            pairs = zip(waiting, results, strict=True)
+            waiting = [value for value, result in pairs if isinstance(result, BaseException)]
+        self.acknowledged.update((event.id, event) for event in events)
+        self.malformed.update(broken)

@@ -1,0 +1,296 @@
+"""A round from its first process to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+
+from models.engage.messages import decode_message
+from stream.connection import Connection
+from tests.chaos.arena import Arena
+from tests.chaos.crew import Crew, Interval, now_ms
+from tests.chaos.faults import Sabotage
+from tests.chaos.flow import Flow
+from tests.chaos.house import PARTITIONS, SESSION_S, furnish, open_house
+from tests.chaos.load import Load
+from tests.chaos.plan import DISK_S, Deed, Plan
+from tests.chaos.reference import Reference
+from tests.chaos.sink import Sink, listening
+from tests.chaos.verdict import Verdict, judge
+
+log = logging.getLogger(__name__)
+
+RATE = 250
+READY_WITHIN_S = 60
+SETTLED_WITHIN_S = 120
+LONG_S = 4.0
+"""In so long every partition gets events."""
+CALM_MS = 10_000
+"""A house with no timer due for so long is at rest."""
+
+
+@dataclass
+class Played:
+    """What happened in a round.
+
+    Attributes
+    ----------
+    verdict
+        Of it.
+    events, repeats, malformed
+        Acknowledged; sent once more; no events at all.
+    deeds
+        How often what was done: by ``act`` for deeds, by ``action@point`` for faults.
+    exits
+        How processes ended, by exit code.
+    longest_silence_s
+        Longest time in which nothing was committed in some partition, while events came in.
+    rest_s
+        From the end of the load until nothing moved any more and all processes had ended.
+    seconds
+        It took.
+    """
+
+    verdict: Verdict
+    events: int = 0
+    repeats: int = 0
+    malformed: int = 0
+    deeds: Counter[str] = field(default_factory=Counter)
+    exits: Counter[int] = field(default_factory=Counter)
+    longest_silence_s: float = 0.0
+    rest_s: float = 0.0
+    seconds: float = 0.0
+
+
+class NotAtRest(Exception):
+    """Something is stuck: the house did not come to rest."""
+
+
+class _Round:
+    """A round while it goes on."""
+
+    def __init__(self, plan: Plan, arena: Arena, folder: Path, sabotage: Sabotage | None) -> None:
+        self.plan, self.arena, self.folder = plan, arena, folder
+        prefix = f"{folder.name}."
+        self.settings, self.door, self.smtp = furnish(folder, arena.kafka.address, prefix)
+        self.connection: Connection = self.settings.connection()
+        environment = self.settings.environment()
+        if sabotage is not None:
+            environment["CHAOS_SABOTAGE"] = sabotage
+        self.crew = Crew(environment, folder, stall_s=SESSION_S + plan.stall_s, on_awake=self._awake)
+        self.broker_away: list[Interval] = []
+        self.deeds: Counter[str] = Counter()
+        self.newcomers = 0
+
+    def start_all(self) -> None:
+        for number in range(self.plan.folds):
+            self._start("fold", number)
+        for number in range(self.plan.delivers):
+            self._start("deliver", number)
+        self.crew.start("door", ("stream.cli", "collector"))
+
+    def _start(self, role: str, number: int) -> None:
+        name = f"{role}-{number}"
+        argv = ("tests.chaos.worker", "worker", "--role", role)
+        self.crew.start(name, argv, self.plan.faults.get(name, ()))
+
+    def join(self, role: str = "fold") -> None:
+        """Let another process of a role come in."""
+        self.newcomers += 1
+        self._start(role, 10 + self.newcomers)
+
+    def _awake(self, name: str) -> None:
+        if self.plan.rejoin:
+            self.join(name.partition("-")[0])
+
+    async def do(self, deed: Deed, sink: Sink) -> None:
+        """Do one deed."""
+        log.info("%s %s", deed.act, deed.whom)
+        self.deeds[deed.act if deed.act != "mood" else f"provider {deed.whom}"] += 1
+        if deed.act == "kill":
+            self.crew.signal(deed.whom, signal.SIGKILL)
+        elif deed.act in ("terminate", "leave"):
+            self.crew.signal(deed.whom, signal.SIGTERM, leaving=deed.act == "leave")
+        elif deed.act == "join":
+            self.join()
+        elif deed.act == "mood":
+            sink.mood = deed.whom  # type: ignore[assignment]  # plans name moods only
+        elif deed.act == "broker":
+            await self._restart_broker()
+        else:
+            await self._fill_disk()
+
+    async def _restart_broker(self) -> None:
+        away = Interval("broker", now_ms())
+        self.broker_away.append(away)
+        await asyncio.to_thread(self.arena.kafka.kill)
+        await asyncio.to_thread(self.arena.kafka.start)
+        away.end = now_ms()
+
+    async def _fill_disk(self) -> None:
+        disk, kafka = self.arena.disk, self.arena.kafka
+        assert disk is not None, "no small disk can be mounted here"
+        away = Interval("broker", now_ms())
+        self.broker_away.append(away)
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(DISK_S)
+        disk.free()
+        if not kafka.running:  # Kafka ends itself when its only disk fails
+            self.deeds["broker ended itself"] += 1
+            await asyncio.to_thread(kafka.start)
+        away.end = now_ms()
+
+    @property
+    def away(self) -> list[Interval]:
+        return [*self.crew.away, *self.broker_away]
+
+
+async def play(plan: Plan, arena: Arena, *, sabotage: Sabotage | None = None, keep: bool = False) -> Played:
+    """Play a round; its files stay where something was found, or where told to ``keep`` them.
+
+    Raises
+    ------
+    TimeoutError
+        The house did not even begin.
+    """
+    began = time.monotonic()
+    folder = arena.folder / f"round-{plan.seed}-{int(time.time()) % 1_000_000}"
+    folder.mkdir(parents=True)
+    log.info("%s", plan)
+    round_ = _Round(plan, arena, folder, sabotage)
+    try:
+        played = await _play(round_)
+    finally:
+        await asyncio.to_thread(_forget_topics, round_.connection)
+    played.seconds = time.monotonic() - began
+    if not played.verdict.findings and not keep:
+        shutil.rmtree(folder)
+    return played
+
+
+async def _play(round_: _Round) -> Played:
+    plan = round_.plan
+    await open_house(round_.settings)
+    load = Load(round_.connection, PARTITIONS, f"http://127.0.0.1:{round_.door}", seed=plan.seed, rate=RATE)
+    async with AsyncExitStack() as stack:
+        sink = stack.enter_context(listening(round_.smtp))
+        flow = await stack.enter_async_context(Flow(round_.connection, PARTITIONS))
+        crew = await stack.enter_async_context(round_.crew)
+        round_.start_all()
+        await _everybody_folds(flow)
+        stop = asyncio.Event()
+        loading = asyncio.create_task(load.run(stop))
+        stack.callback(loading.cancel)
+        loaded = time.monotonic()
+        await _do_all(round_, sink, loaded)
+        await asyncio.sleep(max(0.0, loaded + plan.load_s - time.monotonic()))
+        stop.set()
+        sink.mood = "take"
+        ended = time.monotonic()
+        reference = await stack.enter_async_context(Reference(round_.connection, PARTITIONS))
+        stuck = await _settled(loading, reference, flow, crew)
+        await crew.stop()
+        await reference.catch_up()
+        rest_s = time.monotonic() - ended
+        try:
+            verdict = await judge(round_.connection, PARTITIONS, reference, load, sink, round_.away)
+        except TimeoutError as error:
+            verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
+    if stuck:
+        verdict.findings.insert(0, stuck)
+    if plan.kind == "frozen":
+        verdict.findings += _held_back(flow, crew.away, ended)
+    return Played(
+        verdict,
+        events=len(load.acknowledged),
+        repeats=load.repeated,
+        malformed=len(load.malformed),
+        deeds=round_.deeds + crew.deeds(),
+        exits=crew.exits,
+        longest_silence_s=flow.longest_silence(loaded, ended),
+        rest_s=rest_s,
+    )
+
+
+async def _everybody_folds(flow: Flow) -> None:
+    async with asyncio.timeout(READY_WITHIN_S):
+        while not all(flow.positions):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.05)
+
+
+async def _do_all(round_: _Round, sink: Sink, began: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for deed in round_.plan.deeds:
+            await asyncio.sleep(max(0.0, began + deed.at_s - time.monotonic()))
+            tasks.create_task(round_.do(deed, sink))
+
+
+async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow, crew: Crew) -> str:
+    """Return when everything is acknowledged, folded and delivered, and nothing is due; in words what is not."""
+    deadline = time.monotonic() + SETTLED_WITHIN_S
+    what, said = "not everything was acknowledged", ""
+    while time.monotonic() < deadline:
+        if loading.done():
+            loading.result()
+            await reference.catch_up()
+            what = _unsettled(reference, flow, crew)
+            if not what:
+                return ""
+        if what != said:
+            log.debug("waiting: %s", what)
+            said = what
+        await asyncio.sleep(0.2)  # a log at rest sends no word
+    return f"not at rest after {SETTLED_WITHIN_S} s: {what}"
+
+
+def _unsettled(reference: Reference, flow: Flow, crew: Crew) -> str:
+    behind = [
+        f"partition {number} at {position} of {end}"
+        for number, (position, end) in enumerate(zip(flow.positions, reference.positions, strict=True))
+        if position != end
+    ]
+    if behind:
+        return ", ".join(behind)
+    made = {decode_message(value or b"").id for _, value in reference.outputs.get("messages.email", ())}
+    if missing := made - reference.outcomes.keys():
+        return f"{len(missing)} messages without an outcome"
+    if reference.next_due is not None and reference.next_due < now_ms() + CALM_MS:
+        return f"a timer is due at {reference.next_due}"
+    if asleep := crew.stopped():
+        return f"stopped: {', '.join(asleep)}"
+    return ""
+
+
+def _held_back(flow: Flow, away: Sequence[Interval], ended: float) -> list[str]:
+    """Partitions of users that stood still while a delivery was frozen: it must hold up nobody."""
+    wall = time.time() - time.monotonic()
+    found = []
+    for interval in away:
+        if not interval.stalled or not interval.who.startswith("deliver"):
+            continue
+        begin, end = interval.begin / 1000 - wall, min((interval.end or now_ms()) / 1000 - wall, ended)
+        if end - begin >= LONG_S and (silent := flow.silent_in(begin, end)):
+            found.append(
+                f"partitions without a commit while {interval.who} was frozen for {end - begin:.1f} s: {silent}"
+            )
+    return found
+
+
+def _forget_topics(connection: Connection) -> None:
+    """Delete the round's topics: hundreds of partitions that nobody needs would slow the next rounds down."""
+    client = KafkaAdminClient(**connection.client_options())
+    try:
+        mine = [name for name in client.list_topics() if name.startswith(connection.prefix)]
+        client.delete_topics(mine)
+    finally:
+        client.close()

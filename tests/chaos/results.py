@@ -1,0 +1,241 @@
+"""What rounds have shown: a line of JSON for each as soon as it is over, and a page for people made from the lines."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from tests.chaos.faults import SABOTAGES
+from tests.chaos.house import PARTITIONS, SESSION_S
+from tests.chaos.plan import KINDS, Plan
+from tests.chaos.playing import RATE, Played
+
+INTRODUCTION = f"""Written by `python -m tests.chaos`; do not edit. Each round is one installation on a real Apache
+Kafka: 2 or 3 folds, 1 or 2 delivers and the HTTP door, {PARTITIONS} partitions, sessions of {SESSION_S} s, {RATE}
+events a second of the simulated shop through both doors, some of them sent twice. At its end state and outputs are
+compared byte for byte with one quiet fold over the same log, and a real SMTP server has counted every message id.
+"""
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One round, as it is kept.
+
+    Attributes
+    ----------
+    seed, kind, plan
+        Which.
+    sabotage
+        Which promise was broken on purpose; empty in a real round.
+    at, revision
+        When, and of which state of the repository.
+    seconds, events, repeats, malformed
+        Of the round, and what came in.
+    messages, sent, unknown, failed
+        E-mails.
+    lost, twice
+        Of events and effects; both are 0, or somebody is to blame.
+    deeds, exits
+        How often what was done, and how processes ended.
+    longest_silence_s
+        Longest time without a commit in some partition under load.
+    rest_s
+        From the end of the load until nothing moved any more.
+    findings
+        What was found, in words.
+    """
+
+    seed: int
+    kind: str
+    plan: str
+    at: str
+    revision: str
+    seconds: float
+    events: int
+    repeats: int
+    malformed: int
+    messages: int
+    sent: int
+    unknown: int
+    failed: int
+    lost: int
+    twice: int
+    deeds: dict[str, int]
+    exits: dict[str, int]
+    longest_silence_s: float
+    findings: list[str]
+    rest_s: float = 0.0
+    sabotage: str = ""
+
+
+def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
+    """Make the line of a round."""
+    verdict = played.verdict
+    return Line(
+        seed=plan.seed,
+        kind=plan.kind,
+        plan=str(plan),
+        sabotage=sabotage,
+        at=at,
+        revision=revision(),
+        seconds=round(played.seconds, 1),
+        events=played.events,
+        repeats=played.repeats,
+        malformed=played.malformed,
+        messages=verdict.messages,
+        sent=verdict.sent,
+        unknown=verdict.unknown,
+        failed=verdict.failed,
+        lost=verdict.lost,
+        twice=verdict.twice,
+        deeds=dict(sorted(played.deeds.items())),
+        exits={str(code): count for code, count in sorted(played.exits.items())},
+        longest_silence_s=round(played.longest_silence_s, 1),
+        rest_s=round(played.rest_s, 1),
+        findings=verdict.findings,
+    )
+
+
+def append(file: Path, line: Line) -> None:
+    """Keep a line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as out:
+        out.write(msgspec.json.encode(line) + b"\n")
+
+
+def read(file: Path) -> list[Line]:
+    """Lines so far, the newest of each round."""
+    if not file.exists():
+        return []
+    decoder = msgspec.json.Decoder(Line)
+    lines = [decoder.decode(text) for text in file.read_bytes().splitlines() if text]
+    return list({(line.sabotage, line.kind, line.seed): line for line in lines}.values())
+
+
+def page(lines: Sequence[Line], kafka: str) -> str:
+    """Write the page for people."""
+    real = sorted((line for line in lines if not line.sabotage), key=lambda line: line.seed)
+    parts = [
+        "# Chaos: what the suite has found\n",
+        INTRODUCTION,
+        _sums(real),
+        _machine(kafka, real),
+        "## Rounds by what went wrong\n",
+        _by_kind(real),
+        "## What was done\n",
+        _deeds(real),
+        "## The suite can fail\n",
+        "The same rounds with a promise broken on purpose (`--sabotage`); each has to be found.\n",
+        _sabotages([line for line in lines if line.sabotage]),
+        "## Seeds\n",
+        "`python -m tests.chaos --rounds 1 --seed N` plays one again.\n",
+        _seeds(real),
+    ]
+    return "\n".join(parts)
+
+
+def _sums(real: Sequence[Line]) -> str:
+    faulty = [line for line in real if line.findings]
+    deeds = _total(real)
+    kills = sum(n for deed, n in deeds.items() if deed.startswith("kill"))
+    ends = sum(n for deed, n in deeds.items() if deed.startswith(("terminate", "leave")))
+    stalls = sum(n for deed, n in deeds.items() if deed.startswith("stop@"))
+    stuck = sum(any("not at rest" in finding for finding in line.findings) for line in real)
+    double = sum(any("sent twice" in finding for finding in line.findings) for line in real)
+    rows = [
+        ("rounds", len(real)),
+        ("rounds with a finding", len(faulty)),
+        ("events", sum(line.events for line in real)),
+        ("events or effects lost", sum(line.lost for line in real)),
+        ("effects twice", sum(line.twice for line in real)),
+        ("rounds with a message sent twice", double),
+        ("rounds with a partition stuck", stuck),
+        ("e-mails decided", sum(line.messages for line in real)),
+        ("e-mails unknown, each with its crash or lost connection", sum(line.unknown for line in real)),
+        ("`kill -9` of processes", kills),
+        ("SIGTERM", ends),
+        ("stalls beyond the session", stalls),
+        ("`kill -9` of the broker", deeds["broker"]),
+        ("full disks, 30 s each", deeds["disk"]),
+        (
+            "processes that left because somebody else owned their partitions",
+            sum(line.exits.get("75", 0) for line in real),
+        ),
+    ]
+    return "\n".join(["| | |", "|---|---:|", *(f"| {what} | {count:,} |" for what, count in rows), ""])
+
+
+def _machine(kafka: str, real: Sequence[Line]) -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ", ".join(f"{name} {version(name)}" for name in ("aiokafka", "faust-streaming"))
+    revisions = ", ".join(dict.fromkeys(line.revision for line in real)) or "none"
+    minutes = sum(line.seconds for line in real) / 60
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}; {kafka}, Python "
+        f"{platform.python_version()}, {packages}; revisions {revisions}; {minutes:.0f} minutes in all.\n"
+    )
+
+
+def _by_kind(real: Sequence[Line]) -> str:
+    rows = [
+        "| kind | rounds | findings | events | e-mails | unknown | longest silence of a partition, s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for kind in KINDS:
+        some = [line for line in real if line.kind == kind]
+        if some:
+            found = sum(len(line.findings) for line in some)
+            rows.append(
+                f"| {kind} | {len(some)} | {found} | {sum(line.events for line in some):,} | "
+                f"{sum(line.messages for line in some):,} | {sum(line.unknown for line in some):,} | "
+                f"{max(line.longest_silence_s for line in some):.1f} |"
+            )
+    return "\n".join([*rows, ""])
+
+
+def _deeds(real: Sequence[Line]) -> str:
+    total = _total(real)
+    return "\n".join(
+        ["| deed | times |", "|---|---:|", *(f"| {deed} | {count} |" for deed, count in sorted(total.items())), ""]
+    )
+
+
+def _sabotages(broken: Sequence[Line]) -> str:
+    rows = ["| broken | rounds | found by seed | what was found |", "|---|---:|---|---|"]
+    for sabotage in SABOTAGES:
+        some = [line for line in broken if line.sabotage == sabotage]
+        finders = [line for line in some if line.findings]
+        what = finders[0].findings[0].replace("|", "/")[:160] if finders else ""
+        seeds = ", ".join(str(line.seed) for line in finders) or "none"
+        if some:
+            rows.append(f"| {sabotage} | {len(some)} | {seeds} | {what} |")
+    return "\n".join([*rows, ""])
+
+
+def _seeds(real: Sequence[Line]) -> str:
+    rows = ["| seed | kind | s | events | e-mails | unknown | found |", "|---:|---|---:|---:|---:|---:|---|"]
+    rows += [
+        f"| {line.seed} | {line.kind} | {line.seconds:.0f} | {line.events:,} | {line.messages:,} | {line.unknown} | "
+        f"{'; '.join(line.findings).replace('|', '/') or 'nothing'} |"
+        for line in real
+    ]
+    return "\n".join([*rows, ""])
+
+
+def _total(lines: Iterable[Line]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for line in lines:
+        total.update(line.deeds)
+    return total
+
+
+def revision() -> str:
+    """Short name of the repository's state."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

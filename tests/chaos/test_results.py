@@ -1,0 +1,46 @@
+"""The page of results: made from the lines alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.chaos.plan import plan
+from tests.chaos.playing import Played
+from tests.chaos.results import append, line_of, page, read
+from tests.chaos.verdict import Verdict
+
+
+def _played(*findings: str) -> Played:
+    verdict = Verdict(list(findings), messages=12, sent=11, unknown=1)
+    return Played(verdict, events=3_000, deeds=Counter({"kill": 2, "stop@commit.sent": 1}), exits=Counter({75: 1}))
+
+
+def test_the_newest_line_of_a_round_is_the_one_that_counts(tmp_path: Path) -> None:
+    file = tmp_path / "rounds.jsonl"
+    append(file, line_of(plan(3), _played("a partition stands still"), sabotage="", at="then"))
+    append(file, line_of(plan(3), _played(), sabotage="", at="now"))
+
+    (line,) = read(file)
+    assert (line.at, line.findings) == ("now", [])
+
+
+def test_the_page_sums_up_the_rounds_and_names_their_seeds() -> None:
+    lines = [line_of(plan(seed), _played(), sabotage="", at="now") for seed in (1, 2)]
+
+    text = page(lines, "Apache Kafka 4.3.1")
+
+    assert "| rounds | 2 |" in text
+    assert "| events | 6,000 |" in text
+    assert "| `kill -9` of processes | 4 |" in text
+    assert "| stalls beyond the session | 2 |" in text
+    assert "| 2 | commit |" in text
+
+
+def test_a_round_with_a_broken_promise_counts_for_nothing_but_the_proof() -> None:
+    broken = line_of(plan(3), _played("users whose events are not counted once each: 7"), sabotage="fencing", at="now")
+
+    text = page([broken], "Apache Kafka 4.3.1")
+
+    assert "| rounds | 0 |" in text
+    assert "| fencing | 1 | 3 | users whose events are not counted once each: 7 |" in text

@@ -1,0 +1,49 @@
+"""A few rounds of the suite, on every change; ``python -m tests.chaos`` plays fifty."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from stream.app import EXIT_NOT_OWNER
+from tests.chaos.arena import Arena, an_arena
+from tests.chaos.plan import plan
+from tests.chaos.playing import play
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+STALL, DELIVERY, BROKER = 3, 4, 18
+"""Seeds: a fold stopped before a commit, deliveries killed at their points, a broker that dies."""
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """A broker that nobody else uses: it will be killed."""
+    if not os.environ.get("KAFKA_HOME"):
+        pytest.skip("KAFKA_HOME names no Kafka distribution")
+    with an_arena(tmp_path_factory.mktemp("chaos"), mount=False) as found:
+        yield found
+
+
+async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: Arena) -> None:
+    played = await play(plan(STALL), arena)
+
+    assert played.verdict.findings == []
+    assert played.exits[EXIT_NOT_OWNER] > 0, "nobody woke up beside a successor"
+
+
+async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twice(arena: Arena) -> None:
+    played = await play(plan(DELIVERY), arena)
+
+    assert played.verdict.findings == []
+    assert played.verdict.sent > 0
+    assert any(deed.startswith("kill@provider") for deed in played.deeds), "nobody died at the provider's"
+
+
+async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:
+    played = await play(plan(BROKER), arena)
+
+    assert played.verdict.findings == []
+    assert played.deeds["broker"] > 0

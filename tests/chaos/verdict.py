@@ -1,0 +1,192 @@
+"""What came of a round, compared with what had to come of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from models.customer.state import unpack
+from models.engage.deliveries import decode_delivery
+from models.engage.messages import decode_message
+from models.log import is_control
+from models.rejected import decode_rejected
+from stream import topics
+from stream.connection import Connection
+from stream.restore import restore
+from tests.chaos.crew import Interval
+from tests.chaos.load import Load
+from tests.chaos.reference import Reference, committed
+from tests.chaos.sink import Sink
+
+FOLDED = (
+    "interactions", "signals", "decisions", "messages.email", "messages.sms", "examples.churn", "examples.segments",
+)  # fmt: skip
+"""Topics that the fold alone writes."""
+SHOWN = 5
+_CLOCKS_APART_MS = 200
+
+
+@dataclass
+class Verdict:
+    """What was found.
+
+    Attributes
+    ----------
+    findings
+        In words; empty where every promise was kept.
+    messages, sent, unknown, failed
+        How many were decided, and what became of them.
+    lost, twice
+        Events that were acknowledged and not folded; effects that came twice.
+    """
+
+    findings: list[str] = field(default_factory=list)
+    messages: int = 0
+    sent: int = 0
+    unknown: int = 0
+    failed: int = 0
+    lost: int = 0
+    twice: int = 0
+
+    def find(self, what: str, cases: Iterable[object]) -> int:
+        """Note a finding where there are cases of it; returns how many there are."""
+        found = list(cases)
+        if found:
+            shown = ", ".join(str(case) for case in found[:SHOWN])
+            self.findings.append(f"{what}: {len(found)} ({shown}{', ...' if len(found) > SHOWN else ''})")
+        return len(found)
+
+
+async def judge(
+    connection: Connection, partitions: int, reference: Reference, load: Load, sink: Sink, away: Sequence[Interval]
+) -> Verdict:
+    """Compare everything, after all processes have ended and ``reference`` has caught up.
+
+    Parameters
+    ----------
+    connection, partitions
+        Of the installation.
+    reference
+        One quiet fold over the same log.
+    load
+        What was acknowledged.
+    sink
+        What the provider has seen.
+    away
+        When processes and the broker were not there.
+    """
+    verdict = Verdict()
+    await _judge_state(verdict, connection, partitions, reference, load)
+    await _judge_outputs(verdict, connection, partitions, reference, load)
+    await _judge_messages(verdict, connection, partitions, reference, sink, away)
+    return verdict
+
+
+async def _judge_state(
+    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: Load
+) -> None:
+    verdict.lost += verdict.find(
+        "acknowledged events that are not in the log", load.acknowledged.keys() - reference.ids.keys()
+    )
+    states = await asyncio.gather(*(restore(connection, "profiles", number) for number in range(partitions)))
+    expected: dict[str, Counter[str]] = {}
+    for event in load.acknowledged.values():
+        expected.setdefault(event.user, Counter())[event.type] += 1
+    counted = {
+        key.decode(): Counter({kind: n for kind, n in unpack(packed).facts.events.items() if kind[:8] != "message_"})
+        for state in states
+        for key, packed in state.records.items()
+        if not is_control(key)
+    }
+    wrong = [user for user in expected | counted if expected.get(user) != counted.get(user)]
+    verdict.find("users whose events are not counted once each", wrong)
+    for user in wrong:
+        had, got = expected.get(user, Counter()), counted.get(user, Counter())
+        verdict.lost += (had - got).total()
+        verdict.twice += (got - had).total()
+    for state, quiet in zip(states, reference.states, strict=True):
+        place = f"partition {state.partition}"
+        if state.position != quiet.position:
+            verdict.findings.append(f"{place} stands at {state.position}, its log ends at {quiet.position}")
+        if state.memo != quiet.memo:
+            verdict.findings.append(f"{place}: another clock or other versions than a quiet fold's")
+        keys = state.records.keys() | quiet.records.keys()
+        verdict.find(
+            f"{place}: users whose state differs from a quiet fold's",
+            sorted(key for key in keys if state.records.get(key) != quiet.records.get(key)),
+        )
+
+
+async def _judge_outputs(
+    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: Load
+) -> None:
+    names = sorted({*FOLDED, *reference.outputs} - {"events.rejected"})
+    found = await asyncio.gather(
+        *(committed(connection, name, topics.topic(name).partitions(partitions)) for name in names)
+    )
+    for name, records in zip(names, found, strict=True):
+        said = Counter((record.key, record.value) for record in records)
+        wanted = reference.outputs.get(name, Counter())
+        verdict.twice += verdict.find(f"records of {name} too many", (said - wanted).elements())
+        verdict.lost += verdict.find(f"records of {name} too few", (wanted - said).elements())
+    dead = [
+        decode_rejected(record.value).value for record in await committed(connection, "events.rejected", partitions)
+    ]
+    verdict.find("dead letters that are none", [value for value in set(dead) if value not in load.malformed])
+    verdict.find("malformed records without a dead letter", load.malformed - set(dead))
+
+
+async def _judge_messages(
+    verdict: Verdict,
+    connection: Connection,
+    partitions: int,
+    reference: Reference,
+    sink: Sink,
+    away: Sequence[Interval],
+) -> None:
+    ids = [decode_message(value or b"").id for _, value in reference.outputs.get("messages.email", ())]
+    outcomes = {message: reference.outcomes.get(message, Counter()) for message in ids}
+    verdict.messages = len(ids)
+    verdict.sent = sum("message_sent" in kinds for kinds in outcomes.values())
+    verdict.unknown = sum("message_unknown" in kinds for kinds in outcomes.values())
+    verdict.failed = sum("message_failed" in kinds for kinds in outcomes.values())
+    verdict.twice += verdict.find("e-mails sent twice", (message for message, n in sink.taken.items() if n > 1))
+    verdict.find("e-mails of nobody's", sink.taken.keys() - set(ids))
+    verdict.lost += verdict.find("messages without an outcome", (m for m, kinds in outcomes.items() if not kinds))
+    verdict.find("messages with several outcomes", (m for m, kinds in outcomes.items() if len(kinds) > 1))
+    verdict.find("messages said to be sent that were not", _not_taken(outcomes, "message_sent", sink))
+    verdict.find(
+        "messages said to have failed that were sent",
+        (m for m, kinds in outcomes.items() if "message_failed" in kinds and m in sink.taken),
+    )
+    records = await committed(connection, "deliveries.email", partitions)
+    changes: dict[str, list[tuple[str, int]]] = {}
+    for record in records:
+        if not is_control(record.key) and record.value is not None:
+            delivery = decode_delivery(record.value)
+            changes.setdefault(record.key.decode(), []).append((delivery.status, delivery.changed))
+    unknown = {message for message, kinds in outcomes.items() if "message_unknown" in kinds}
+    verdict.find(
+        "messages unknown without a crash or a lost connection",
+        (m for m in unknown - sink.dropped if not _explained(changes.get(m, []), away)),
+    )
+
+
+def _not_taken(outcomes: dict[str, Counter[str]], kind: str, sink: Sink) -> list[str]:
+    return [message for message, kinds in outcomes.items() if kind in kinds and message not in sink.taken]
+
+
+def _explained(changes: Sequence[tuple[str, int]], away: Sequence[Interval]) -> bool:
+    """Whether somebody who matters went away between a message's last attempt and its becoming unknown."""
+    attempted = [changed for status, changed in changes if status == "attempted"]
+    unknown = [changed for status, changed in changes if status == "unknown"]
+    if not attempted or not unknown:
+        return False
+    return any(
+        interval.begin <= unknown[0] + _CLOCKS_APART_MS
+        and (interval.end or unknown[0]) >= attempted[-1] - _CLOCKS_APART_MS
+        for interval in away
+        if interval.who == "broker" or interval.who.startswith("deliver")
+    )
