@@ -149,11 +149,13 @@ TOPICS: tuple[Topic, ...] = (
         "fold", "people, other systems", _ONCE,
     ),
     Topic(
-        "messages.email", "user id", "models.engage.messages.Message as JSON", "log", "delete", 7,
+        "messages.email", "user id; a pause's begins with NUL",
+        "models.engage.messages.Message as JSON; models.engage.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
-        "messages.sms", "user id", "models.engage.messages.Message as JSON", "log", "delete", 7,
+        "messages.sms", "user id; a pause's begins with NUL",
+        "models.engage.messages.Message as JSON; models.engage.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(

@@ -79,6 +79,17 @@ def encode_notice(notice: Notice) -> bytes:
     return _encoder.encode(notice)
 
 
+def is_notice(value: bytes | None) -> bool:
+    """Whether a record of ``messages.<channel>`` is a notice, and no message.
+
+    Examples
+    --------
+    >>> is_notice(encode_notice(Hold(paused=True))), is_notice(b'{"id":"02c7"}')
+    (True, False)
+    """
+    return value is not None and value.startswith(_BEGINNING)
+
+
 def decode_notice(value: bytes) -> Notice | None:
     """Read what :func:`encode_notice` wrote; ``None`` for anything that does not begin like it.
 
@@ -87,5 +98,5 @@ def decode_notice(value: bytes) -> Notice | None:
     msgspec.DecodeError
         It begins like a notice, and is none.
     """
-    notice: Notice | None = _decoder.decode(value) if value.startswith(_BEGINNING) else None
+    notice: Notice | None = _decoder.decode(value) if is_notice(value) else None
     return notice

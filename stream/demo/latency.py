@@ -10,6 +10,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.engage.messages import decode_message
+from models.engage.notices import is_notice
 from models.events import MICROS, Event, OrderLine
 from stream.connection import Connection
 from stream.demo.summary import Latency
@@ -115,6 +116,8 @@ async def _read(reader: AIOKafkaConsumer, readable: dict[str, float], wanted: in
         stamp = time.perf_counter()
         for records in batches.values():
             for record in records:
+                if is_notice(record.value):
+                    continue
                 user = decode_message(record.value or b"").user
                 if user.startswith(NEWCOMER):
                     readable.setdefault(user, stamp)

@@ -10,6 +10,7 @@ import msgspec
 from models.batch import Record
 from models.customer.state import header, unpack
 from models.engage.messages import Message, decode_message
+from models.engage.notices import is_notice
 from models.engage.planner import Decision
 from models.learning.examples import ChurnExample, decode_churn
 from models.log import Tick, decode_control, is_control
@@ -82,6 +83,8 @@ class Tally:
                 self.examples.append(decode_churn(value))
             case "decisions":
                 self._decision(value or b"")
+            case "messages.email" | "messages.sms" if is_notice(value):
+                pass  # it is about messages that were counted before
             case "messages.email" | "messages.sms":
                 message = decode_message(value or b"")
                 self.messages[message.rule, message.channel] += 1

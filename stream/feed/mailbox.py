@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.engage.messages import decode_message
+from models.engage.notices import is_notice
 from models.events import CHANNELS
 from models.storefront.storefront import Received
 from stream.connection import Connection
@@ -105,6 +106,8 @@ class Mailbox:
     def _take(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
         for records in batches.values():
             for record in records:
+                if is_notice(record.value):
+                    continue
                 try:
                     message = decode_message(record.value or b"")
                 except msgspec.DecodeError as error:

@@ -21,6 +21,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.engage.messages import decode_message, message_id
+from models.engage.notices import is_notice
 from models.events import Event, encode_event
 from models.log import is_control
 from models.partitioner import partition_of
@@ -258,6 +259,8 @@ async def _read(connection: Connection, partitions: int, probes: Probes) -> None
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
                 now = time.monotonic()
                 for record in records:
+                    if is_notice(record.value):
+                        continue
                     message = decode_message(record.value)
                     if message.rule == RULE:
                         probes.read.setdefault(message.id, now)
