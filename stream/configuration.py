@@ -180,14 +180,14 @@ async def _apply(settings: Settings, wanted: Configuration, clock: ClockName) ->
     return await publish(connection, wanted)
 
 
-async def read_uses(connection: Connection) -> list[Use]:
-    """Every configuration that ``versions`` still holds, in its order."""
-    controls = [decode_control(value) for value in await read_key(connection, TOPIC, 0, NAME.encode())]
+async def read_uses(connection: Connection, name: str = NAME) -> list[Use]:
+    """Every version of the configuration, or of a model, that ``versions`` still holds, in its order."""
+    controls = [decode_control(value) for value in await read_key(connection, TOPIC, 0, name.encode())]
     return [control for control in controls if isinstance(control, Use)]
 
 
 def newest_use(uses: Sequence[Use]) -> Use | None:
-    """Find the configuration in use: the first of the highest version."""
+    """Find what is in use: the first of the highest version."""
     return max(uses, key=lambda use: use.version, default=None)
 
 

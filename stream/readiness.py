@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal, NamedTuple
 
 from models.engage.configuration import Configuration
@@ -12,6 +13,7 @@ from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
 from stream.configuration import configuration
 from stream.connection import Connection
+from stream.segment_names import names_in_use, notes
 from stream.settings import Settings
 
 
@@ -47,9 +49,12 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     rules: list[Configuration] = []
     yield from _tried("rules", lambda: _rules(settings, rules))
     yield from _tried("secrets", lambda: _secrets(settings))
-    yield from _delivery(settings, rules[0] if rules else Configuration())
-    if not offline:
-        yield from _cluster(settings)
+    found = rules[0] if rules else Configuration()
+    yield from _delivery(settings, found)
+    if offline:
+        yield from _segments(found, None)
+    else:
+        yield from _cluster(settings, found)
 
 
 def _tried(what: str, look: Callable[[], str]) -> Iterator[Finding]:
@@ -104,12 +109,18 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
         yield Finding("delivery", "ok", f"mode {delivery.mode}")
 
 
-def _cluster(settings: Settings) -> Iterator[Finding]:
+def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:
+    for note in notes(rules, known):
+        yield Finding("rules", "note", note)
+
+
+def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     try:
         connection = settings.connection()
         with admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
             name = str(client.describe_cluster()["cluster_id"])
     except BrokerUnreachable as error:
+        yield from _segments(rules, None)
         if settings.embedded:
             yield Finding("broker", "note", "the embedded broker does not run; perennial up starts it")
         else:
@@ -122,8 +133,10 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     problems = topics.check(connection, settings.partitions)
     serious = [problem for problem in problems if problem.kind != "config"]
     if serious:
+        yield from _segments(rules, None)
         yield Finding("topics", "failed", str(topics.TopicsNotReady(serious)))
     else:
+        yield from _segments(rules, asyncio.run(names_in_use(connection)))
         yield Finding(
             "topics", "ok", f"all {len(topics.TOPICS)} are there, the log with {settings.partitions} partitions"
         )

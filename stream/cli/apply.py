@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.output import Config, Json, print_error, print_json, print_line
 
 
 def apply(
@@ -21,8 +21,11 @@ def apply(
 
     They act from their place in the log on: what was decided before stays, and a replay decides the same.
     """
+    import asyncio
+
     from stream.configuration import apply as put_into_use
     from stream.configuration import configuration
+    from stream.segment_names import names_in_use, notes
     from stream.settings import load
     from stream.topics import require_topics
 
@@ -30,9 +33,17 @@ def apply(
     wanted = configuration(settings)
     require_topics(settings.connection(), settings.partitions)
     applied = put_into_use(settings, clock)
+    worth_knowing = list(notes(wanted, asyncio.run(names_in_use(settings.connection()))))
+    names = [rule.name for rule in wanted.rules]
     if json:
-        print_json({"version": applied.version, "changed": applied.changed, "rules": [r.name for r in wanted.rules]})
+        print_json(
+            {"version": applied.version, "changed": applied.changed, "rules": names, "notes": worth_knowing},
+        )
         return
-    rules = ", ".join(rule.name for rule in wanted.rules) or "none"
-    done = "is in use" if applied.changed else "was in use, and was sent again"
-    print_line(f"configuration version {applied.version} {done}; rules: {rules}")
+    rules = ", ".join(names) or "none"
+    if applied.changed:
+        print_line(f"configuration version {applied.version} is in use from now on; rules: {rules}")
+    else:
+        print_line(f"nothing has changed: configuration version {applied.version} stays in use; rules: {rules}")
+    for note in worth_knowing:
+        print_error(f"note: {note}")

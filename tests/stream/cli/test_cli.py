@@ -213,7 +213,7 @@ def test_a_configuration_is_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["apply", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == 1
     assert cli.run(["apply"]) == 0
-    assert "configuration version 1 was in use, and was sent again" in capsys.readouterr().out
+    assert "nothing has changed: configuration version 1 stays in use" in capsys.readouterr().out
 
 
 def test_init_writes_what_check_accepts(capsys: pytest.CaptureFixture[str]) -> None:
