@@ -15,7 +15,6 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
-from models.engage.messages import decode_message
 from stream.connection import Connection
 from tests.chaos.arena import Arena
 from tests.chaos.crew import Crew, Interval, now_ms
@@ -261,8 +260,7 @@ def _unsettled(reference: Reference, flow: Flow, crew: Crew) -> str:
     ]
     if behind:
         return ", ".join(behind)
-    made = {decode_message(value or b"").id for _, value in reference.outputs.get("messages.email", ())}
-    if missing := made - reference.outcomes.keys():
+    if missing := set(reference.messages) - reference.outcomes.keys():
         return f"{len(missing)} messages without an outcome"
     if reference.next_due is not None and reference.next_due < now_ms() + CALM_MS:
         return f"a timer is due at {reference.next_due}"

@@ -12,6 +12,8 @@ from aiokafka.structs import ConsumerRecord
 
 from models.batch import Batch, Restored
 from models.customer.fold import PartitionFold
+from models.engage.messages import decode_message
+from models.engage.notices import is_notice
 from models.events import decode_event
 from models.log import is_control
 from stream.connection import Connection
@@ -61,6 +63,12 @@ class Reference:
     def next_due(self) -> int | None:
         """When the earliest timer of all is due, milliseconds."""
         return min((due for due in self._due if due is not None), default=None)
+
+    @property
+    def messages(self) -> list[str]:
+        """Ids of the e-mails that were decided on, without what follows some of them."""
+        said = [value for _, value in self.outputs.get("messages.email", Counter()).elements()]
+        return [decode_message(value).id for value in said if value is not None and not is_notice(value)]
 
     async def catch_up(self) -> None:
         """Fold on to what is the log's end now."""

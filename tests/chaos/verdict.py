@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from models.customer.state import unpack
 from models.engage.deliveries import decode_delivery
-from models.engage.messages import decode_message
 from models.log import is_control
 from models.rejected import decode_rejected
 from stream import topics
@@ -146,7 +145,8 @@ async def _judge_messages(
     sink: Sink,
     away: Sequence[Interval],
 ) -> None:
-    ids = [decode_message(value or b"").id for _, value in reference.outputs.get("messages.email", ())]
+    ids = reference.messages
+    verdict.find("message ids that were given twice", (message for message, n in Counter(ids).items() if n > 1))
     outcomes = {message: reference.outcomes.get(message, Counter()) for message in ids}
     verdict.messages = len(ids)
     verdict.sent = sum("message_sent" in kinds for kinds in outcomes.values())
