@@ -20,9 +20,10 @@ from models.batch import Outputs
 from stream import exits
 from stream.connection import Connection
 from stream.edge import Edge
-from stream.lane import Lane, Observer
+from stream.lane import Lane
 from stream.lanes import Lanes
 from stream.logs import set_up_logging
+from stream.surroundings import Observer
 from stream.transport import BatchThread, BatchTransport
 
 log = logging.getLogger(__name__)

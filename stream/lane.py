@@ -11,18 +11,17 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 
 from models.batch import Batch, Outputs, Restored
 from models.log import Tick, encode_control
-from stream.bursts import Writer
+from stream.alarm import Alarm
 from stream.edge import Edge
 from stream.effects import Effects
 from stream.inbox import Inbox, LogEndsBefore, RecordsGone
+from stream.surroundings import Surroundings
 from stream.transaction import Commit, Committer
 from stream.transport import Delivery, ReadTo
 
@@ -30,61 +29,9 @@ log = logging.getLogger(__name__)
 
 EVENTS = "events"
 IDLE_COMMIT_S = 1.0
-TICK_AGAIN_S = 1.0
 BACKOFF_S = (0.2, 10.0)
 STEADY_S = 90.0
 """A life of a lane that lasted so long is no failure: longer than any answer of a broker is waited for."""
-
-
-class Source(Protocol):
-    """Where a lane's records come from."""
-
-    async def seek(self, tp: TP, offset: int) -> int:
-        """Deliver from ``offset`` on; returns the epoch of those deliveries."""
-
-    async def bounds(self, tp: TP) -> tuple[int, int | None]:
-        """Offset of the first record that is there, and the one behind the last; ``None`` where the broker is vague."""
-
-    def lane_changed(self, lane: Lane) -> None:
-        """Hear that :attr:`Lane.ready` may have changed."""
-
-
-class Observer(Protocol):
-    """Who hears what lanes did: metrics."""
-
-    def opened(self, lane: Lane, seconds: float) -> None:
-        """Hear that the lane took its partition over and restored its state within ``seconds``."""
-
-    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
-        """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
-
-    def failed(self, lane: Lane, error: BaseException) -> None:
-        """Hear that a life of the lane ended, or that records are lost to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all lanes of a process share.
-
-    Attributes
-    ----------
-    source
-        The transport.
-    writer
-        The process's idempotent producer.
-    fenced
-        Called when somebody else owns the lane's partition: the process has to end.
-    observer
-        The metrics.
-    clock
-        Seconds since the epoch; only asked whether a timer is due.
-    """
-
-    source: Source
-    writer: Writer
-    fenced: Callable[[Lane], None]
-    observer: Observer
-    clock: Callable[[], float] = time.time
 
 
 class _PausedWhileFencing(Exception):
@@ -142,14 +89,12 @@ class Lane:
         self._fencing: asyncio.Timeout | None = None
         self._broken: LogEndsBefore | None = None
         self._effects = Effects(self._ring)
-        self._rung = False
+        self._alarm = Alarm(around.clock, gives_beats=edge.beats)
         self._full = False
         self._astray = True
         self._seeking = False
         self._pulled = 0
         self._records_pulled = 0
-        self._next_due: int | None = None
-        self._next_tick = 0.0
         self._next_batch = 0.0
         self._committer: Committer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -288,9 +233,9 @@ class Lane:
             await self._compare_with_log(restored.position)
             self.restored, self._broken = restored, None
             self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
-            # Which timers are due is not known before the first commit: where nothing arrives, a tick asks.
-            self._next_due, self._next_tick, self._next_batch = 0, self._around.clock() + TICK_AGAIN_S, 0.0
-            self._astray, self._full, self._rung = True, False, False
+            self._alarm.begin()
+            self._next_batch = 0.0
+            self._astray, self._full = True, False
             restored.wake = self._ring
             now = self._opened_at = time.monotonic()
             if self._failures == 0:
@@ -363,7 +308,7 @@ class Lane:
         if self._astray:
             await self._find_back()
         elif self._full or not self._inbox.waiting:
-            if self._is_beat_due():
+            if self._alarm.is_beat_due:
                 return self._beat()
             await self._await_records()
         elif not self._inbox.full and (early := self._next_batch - time.monotonic()) > 0:
@@ -382,7 +327,7 @@ class Lane:
         return None
 
     def _take(self) -> Batch:
-        self._rung = False
+        self._alarm.hush()
         was_full = self._inbox.full
         records = self._inbox.take(self.edge.max_records)
         if was_full:
@@ -394,18 +339,12 @@ class Lane:
             self.oldest_stamp = records[0].timestamp
         return Batch(self.topic, self.tp.partition, records)
 
-    def _is_beat_due(self) -> bool:
-        if not self.edge.beats:
-            return False
-        return self._rung or (self._next_due is not None and self._around.clock() * 1_000 >= self._next_due)
-
     def _beat(self, *, closing: bool = False) -> Batch:
-        # Whoever gets a beat says anew when the next is due; one that says nothing is not asked for ever.
-        self._rung, self._next_due = False, None
+        self._alarm.take_beat()
         return Batch(self.topic, self.tp.partition, (), closing)
 
     def _ring(self) -> None:
-        self._rung = True
+        self._alarm.ring()
         self._inbox.changed.set()
 
     def _settle_if_calm(self) -> None:
@@ -424,23 +363,24 @@ class Lane:
     async def _await_records(self) -> None:
         """Wait for records; meanwhile move the position of batches that yielded nothing, and the clock."""
         assert self.restored is not None
-        now = self._around.clock()
-        waits: list[float] = []
         behind = self._pulled > self.restored.position
-        if behind:
-            waits.append(IDLE_COMMIT_S)
-        tick_at = self._tick_at()
-        if tick_at is not None:
-            waits.append(max(tick_at - now, 0.0))
-        if self.edge.beats and self._next_due is not None:
-            waits.append(max(self._next_due / 1_000 - now, 0.0))
+        tick_at = self._alarm.tick_at
+        if tick_at is not None and not self._goes_by_the_wall(self.restored):
+            tick_at = None
+        moments = [moment for moment in (tick_at, self._alarm.beat_at) if moment is not None]
+        now = self._around.clock()
+        waits = [max(moment - now, 0.0) for moment in moments] + [IDLE_COMMIT_S] * behind
         if await self._await_change(min(waits, default=None)):
             return
         if tick_at is not None and self._around.clock() >= tick_at:
-            await self._tick()
+            tick = Tick(at=self._alarm.tick())
+            await self._around.writer.send_to(self.topic, self.tp.partition, [encode_control(tick)])
         elif behind:
             # Asking for the next batch without having yielded says that nothing of the last ones is to be kept.
-            await self._commit(Outputs(next_due=self._next_due, full=self._full))
+            await self._commit(Outputs(next_due=self._alarm.next_due, full=self._full))
+
+    def _goes_by_the_wall(self, restored: Restored) -> bool:
+        return self.edge.wall_clock is not None and self.edge.wall_clock(restored)
 
     async def _await_change(self, timeout_s: float | None) -> bool:
         self._inbox.changed.clear()
@@ -451,19 +391,6 @@ class Lane:
             return False
         return True
 
-    def _tick_at(self) -> float | None:
-        if self._next_due is None or self.edge.wall_clock is None or self.restored is None:
-            return None
-        if not self.edge.wall_clock(self.restored):
-            return None
-        return max(self._next_due / 1_000, self._next_tick)
-
-    async def _tick(self) -> None:
-        # The broker's stamp is what counts. Where its clock is behind ours the timer is still not due: once more.
-        now = self._around.clock()
-        self._next_tick = now + TICK_AGAIN_S
-        await self._around.writer.send_to(self.topic, self.tp.partition, [encode_control(Tick(at=int(now * 1_000)))])
-
     async def _commit(self, outputs: Outputs) -> None:
         restored, committer = self.restored, self._committer
         self.thought_s = time.monotonic() - self._handed_at
@@ -473,7 +400,7 @@ class Lane:
             await self._allowed.wait()
         self._full = outputs.full
         if self.edge.beats and self._says_nothing(outputs):
-            self._next_due = outputs.next_due
+            self._alarm.next_due = outputs.next_due
             self._begin(outputs)
             return
         memo = restored.memo if outputs.memo is None else outputs.memo
@@ -492,8 +419,7 @@ class Lane:
                 restored.records[key] = value
         restored.memo = memo
         restored.position = position
-        if outputs.next_due != self._next_due:
-            self._next_due, self._next_tick = outputs.next_due, 0.0
+        self._alarm.set(outputs.next_due)
         self._failures = 0
         self.committed_at = time.monotonic()
         is_whole = position == self._pulled

@@ -15,7 +15,8 @@ from models.batch import Restored
 from stream.bursts import Writer
 from stream.connection import Connection
 from stream.edge import Edge
-from stream.lane import Lane, Observer, Surroundings
+from stream.lane import Lane
+from stream.surroundings import Observer, Surroundings
 from stream.transaction import (
     Committer,
     OrderedCommitter,

@@ -14,7 +14,8 @@ from faust.types import TP
 from models.batch import Output, Outputs, Restored
 from stream.bursts import Pairs, Writer
 from stream.edge import Edge
-from stream.lane import Lane, Surroundings
+from stream.lane import Lane
+from stream.surroundings import Surroundings
 from stream.transaction import Commit
 from stream.transport import Delivery
 

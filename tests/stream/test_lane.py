@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from models.batch import Batch, Output, Outputs, Restored
 from models.log import TICK_KEY
+from stream import alarm as alarm_module
 from stream import lane as lane_module
 from stream.edge import Agent, Edge
 from stream.transport import Delivery
@@ -24,7 +25,7 @@ from tests.stream.memory import Bench, Partition, record
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "BACKOFF_S", (0.001, 0.01))
     monkeypatch.setattr(lane_module, "IDLE_COMMIT_S", 0.02)
-    monkeypatch.setattr(lane_module, "TICK_AGAIN_S", 0.02)
+    monkeypatch.setattr(alarm_module, "TICK_AGAIN_S", 0.02)
 
 
 def edge_of(agent: Agent, **changes: object) -> Edge:
