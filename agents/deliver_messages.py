@@ -27,8 +27,11 @@ class Desk(Protocol):
     def look_ups(self) -> Sequence[int]:
         """Waits before each look at an attempt with an unknown end, milliseconds; none where that cannot be done."""
 
-    def take(self, wanted: int, wake: Callable[[], None]) -> int:
-        """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more."""
+    def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
+        """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more.
+
+        The places of calls in ``ended``, whose results are committed together with the new attempts, may be taken over.
+        """
 
     def give_back(self, places: int) -> None:
         """Give places back that no call needs; :meth:`make` gives back its own."""
@@ -92,7 +95,9 @@ async def deliver_messages(
                 book.settle(call.message.id, result, moment, outputs)
             book.admit(batch, moment, outputs)
             book.sweep(moment, outputs)
-            begun = [] if batch.closing else _begin(book, desk, state.wake, moment, outputs)
+            begun = (
+                [] if batch.closing else _begin(book, desk, state.wake, [call for call, _ in ended], moment, outputs)
+            )
             under_way.update((call.message.id, call) for call in begun)
             outputs.next_due, outputs.full = _next_due(book, desk, moment), book.is_full
             desk.note_waiting(state.partition, book.waiting)
@@ -105,8 +110,10 @@ async def deliver_messages(
         desk.leave(state.partition, under_way.values())
 
 
-def _begin(book: Book, desk: Desk, wake: Callable[[], None], now: int, outputs: Outputs) -> list[Call]:
-    places = desk.take(book.wanted, wake)
+def _begin(
+    book: Book, desk: Desk, wake: Callable[[], None], ended: Iterable[Call], now: int, outputs: Outputs
+) -> list[Call]:
+    places = desk.take(book.wanted, wake, ended)
     calls = book.begin(places, now, outputs)
     desk.give_back(places - len(calls))
     outputs.effects = [_effect(desk, call) for call in calls]

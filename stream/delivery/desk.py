@@ -27,6 +27,9 @@ REMEMBERED = 10_000
 _STATES = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
+_Key = tuple[str, int, bool]
+
+
 class Carrier(Protocol):
     """What takes messages over: the gate."""
 
@@ -79,8 +82,9 @@ class Desk:
         self._now = now
         self._free = side_by_side
         self._breaker = Breaker(policy)
-        self._calls: dict[tuple[str, int, bool], asyncio.Task[Result]] = {}
-        self._left: dict[tuple[str, int, bool], None] = {}
+        self._calls: dict[_Key, asyncio.Task[Result]] = {}
+        self._holding: set[_Key] = set()
+        self._left: dict[_Key, None] = {}
         self._waiting: dict[int, int] = {}
         self._queue: dict[Callable[[], None], None] = {}
         self._show_breaker()
@@ -92,20 +96,31 @@ class Desk:
         """Waits before each look at an attempt with an unknown end."""
         return self._carrier.look_ups
 
-    def take(self, wanted: int, wake: Callable[[], None]) -> int:
-        """Take places; who gets fewer than wanted stands in the queue, behind those who do already."""
+    def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
+        """Take places; who gets fewer than wanted stands in the queue, behind those who do already.
+
+        Where nobody does, those of ``ended`` are taken over: what they gave is committed together with the attempts.
+        """
         self._queue.pop(wake, None)
         if not wanted:
             return 0
         allowed = self._breaker.most(self._now())
         free = self._free if allowed is None else min(allowed, self._free)
         taken = min(wanted, max(1, free // (len(self._queue) + 1)) if free else 0)
+        if allowed is None and not self._queue:
+            taken += self._take_over(wanted - taken, ended)
         if taken < wanted:
             self._queue[wake] = None
         if taken and allowed is not None:
             self._breaker.begun()
         self._free -= taken
         return taken
+
+    def _take_over(self, most: int, ended: Iterable[Call]) -> int:
+        held = [key for key in map(_key, ended) if key in self._holding][:most]
+        self._holding.difference_update(held)
+        self._free += len(held)
+        return len(held)
 
     def give_back(self, places: int) -> None:
         """Give places back for which no call is begun."""
@@ -125,6 +140,8 @@ class Desk:
         if task is None:
             self._prune()
             task = self._calls[key] = asyncio.create_task(self._call(call), name=f"deliver {call.message.id}")
+            task.add_done_callback(lambda _: self._let_go(key) if key in self._left else None)
+            self._holding.add(key)
         return _end_of(task)
 
     def knows(self, call: Call, by: str) -> bool:
@@ -143,10 +160,15 @@ class Desk:
         return Result("unknown", "it was broken off", trouble=True) if task.cancelled() else task.result()
 
     def forget(self, call: Call) -> None:
-        """Drop the result of a call: it is committed."""
+        """Drop the result of a call: it is committed. Only now its place is free.
+
+        So there are never more attempts without a committed result than places, and no more that a kill can leave
+        unknown.
+        """
         key = _key(call)
         self._calls.pop(key, None)
         self._left.pop(key, None)
+        self._let_go(key)
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
         """Keep the calls that were begun, in case the partition comes back; free the places of the others."""
@@ -154,6 +176,9 @@ class Desk:
         begun = [key for key in keys if key in self._calls]
         self._left.update(dict.fromkeys(begun))
         self.give_back(len(keys) - len(begun))
+        for key in begun:
+            if self._calls[key].done():
+                self._let_go(key)
         self._waiting.pop(partition, None)
         self._show_waiting()
 
@@ -191,7 +216,6 @@ class Desk:
             result = Result("unknown", f"{type(error).__name__}: {error}", trouble=True)
         finally:
             self._judge(result, leaves=leaves)
-            self._freed(1)
         return result
 
     def _judge(self, result: Result, *, leaves: bool) -> None:
@@ -217,6 +241,11 @@ class Desk:
     def _show_waiting(self) -> None:
         metrics.gauge("deliveries_waiting", float(sum(self._waiting.values())), self._channel)
 
+    def _let_go(self, key: _Key) -> None:
+        if key in self._holding:
+            self._holding.discard(key)
+            self._freed(1)
+
     def _freed(self, places: int) -> None:
         self._free += places
         for wake in list(self._queue)[: self._free]:
@@ -235,7 +264,7 @@ class Desk:
         self._left = {key: None for key in self._left if key in self._calls}
 
 
-def _key(call: Call) -> tuple[str, int, bool]:
+def _key(call: Call) -> _Key:
     return call.message.id, call.number, call.looks_up
 
 

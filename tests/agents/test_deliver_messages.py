@@ -84,7 +84,7 @@ class Counter:
     def sent(self) -> list[str]:
         return [one for one, looks_up in self.called if not looks_up]
 
-    def take(self, wanted: int, wake: Callable[[], None]) -> int:
+    def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
         taken = min(wanted, self.places)
         self.places -= taken
         return taken

@@ -84,7 +84,9 @@ def _nobody() -> None:
 async def _made(desk: Desk, number: int) -> Result | None:
     assert desk.take(1, _nobody) == 1
     await desk.make(_call(number))
-    return desk.result(_call(number))
+    result = desk.result(_call(number))
+    desk.forget(_call(number))
+    return result
 
 
 def _shown(metric: str) -> float | None:
@@ -118,15 +120,21 @@ async def test_a_call_goes_on_when_whoever_waits_for_it_is_cancelled() -> None:
     gate.open.set()
     knows = desk.knows(_call(), desk.name)
     await desk.make(_call())
+    result, taken = desk.result(_call()), desk.take(4, _nobody)
+
+    desk.forget(_call())
 
     assert knows
-    assert desk.result(_call()) == Result("delivered")
+    assert result == Result("delivered")
     assert len(gate.taken) == 1
+    assert taken == 3
+    assert desk.take(4, _nobody) == 1
 
 
 async def test_it_knows_what_it_has_begun_and_nothing_else() -> None:
     desk = _open(Gate())
-    await _made(desk, 0)
+    desk.take(1, _nobody)
+    await desk.make(_call())
 
     known = [desk.knows(_call(), desk.name), desk.knows(_call(), "another"), desk.knows(_call(1), desk.name)]
     desk.forget(_call())
@@ -156,7 +164,11 @@ class TestPlaces:
         await asyncio.sleep(0)
         gate.open.set()
         await asyncio.wait(calls)
+        woken_before_it_was_committed = list(woken)
+        for number in range(first):
+            desk.forget(_call(number))
 
+        assert woken_before_it_was_committed == []
         assert (first, none, gate.most_at_once) == (3, 0, 3)
         assert sorted(set(woken)) == ["a", "b"]
 
@@ -187,6 +199,21 @@ class TestPlaces:
         assert woken == []
         assert desk.take(1, _nobody) == 1
 
+    async def test_places_of_ended_calls_are_taken_over_where_nobody_else_waits(self) -> None:
+        desk = _open(Gate(), side_by_side=2)
+        desk.take(2, _nobody)
+        await asyncio.gather(desk.make(_call(0)), desk.make(_call(1)))
+
+        both = desk.take(1, _nobody, [_call(0)])
+        desk.take(1, lambda: None)  # somebody else waits now
+        none = desk.take(1, _nobody, [_call(1)])
+        desk.forget(_call(0))
+        after_the_first = desk.take(1, _nobody)
+        desk.forget(_call(1))
+        after_the_second = desk.take(1, _nobody)
+
+        assert (both, none, after_the_first, after_the_second) == (1, 0, 0, 1)
+
     async def test_places_of_calls_that_were_never_begun_are_free_again(self) -> None:
         desk = _open(Gate(), side_by_side=2)
         taken = desk.take(2, _nobody)
@@ -208,6 +235,7 @@ class TestBreaker:
         probe = desk.take(4, _nobody), desk.take(4, _nobody)
         gate.answer = Result("delivered")
         await desk.make(_call(9))
+        desk.forget(_call(9))
         after = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
 
         assert while_open == (0, NOW + 1_000, 2.0)
@@ -273,9 +301,11 @@ async def test_results_that_nobody_asks_for_are_bounded_and_never_taken_for_a_ca
     desk = _open(Gate())
     name = desk.name
     for number in range(20):
-        await _made(desk, number)
+        desk.take(1, _nobody)
+        await desk.make(_call(number))
         desk.leave(0, [_call(number)])
 
+    assert desk.take(4, _nobody) == 4
     assert len(desk._calls) <= 6
     assert desk.name != name
     assert not desk.knows(_call(0), desk.name)
