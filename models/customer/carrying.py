@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models.batch import Restored
+from models.customer.memo import encode_memo, read_memo
 from models.customer.state import Customer, Ledger, pack, unpack
 
 
@@ -38,3 +40,23 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
         return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen))
     known = unpack(current)
     return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen))
+
+
+def carry_memo(rebuilt: bytes, current: bytes) -> bytes:
+    """What stands beside the position once rebuilt users are in use: that of the partition as it stands.
+
+    But for what is refused as too late: ids that a rebuilt user has forgotten must not be taken for new ones.
+
+    Parameters
+    ----------
+    rebuilt, current
+        Memos of the two folds.
+
+    Raises
+    ------
+    StateMismatch
+        One of them was written by a schema that this code does not read.
+    """
+    memo = read_memo(Restored(memo=current))
+    memo.floor = max(memo.floor, read_memo(Restored(memo=rebuilt)).floor)
+    return encode_memo(memo)

@@ -110,6 +110,11 @@ class Shadow:
         """Its users, packed, and the fold's own records."""
         return self._state.records
 
+    @property
+    def memo(self) -> bytes:
+        """Of its fold."""
+        return self._state.memo
+
     async def open(self, *, anew: bool = False) -> None:
         """Shut out an earlier rebuild, and go on where it was.
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.batch import Restored
-from models.customer.carrying import carry_over
+from models.customer.carrying import carry_memo, carry_over
 from models.errors import PerennialError
 from models.log import is_control
 from stream.connection import Connection
@@ -133,7 +133,8 @@ async def switch(shadow: Shadow, carrier: Carrier, connection: Connection, fold:
                         f"{shadow.position}; the same command with --anew begins at the beginning"
                     )
                 changed = carrier.carry(shadow.records, current.records)
-                await owner.commit(Commit(current.position, current.memo, [shadow.done()], changed))
+                memo = carry_memo(shadow.memo, current.memo)
+                await owner.commit(Commit(current.position, memo, [shadow.done()], changed))
                 shadow.switched = True
                 return len(changed)
         except (ProducerFenced, KafkaError, OSError, TimeoutError) as failure:
