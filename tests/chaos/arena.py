@@ -18,6 +18,8 @@ KAFKA = {
     "log.segment.delete.delay.ms": "1000",
 }
 
+START_WITHIN_S = 180
+
 
 @dataclass
 class Arena:
@@ -47,6 +49,6 @@ def an_arena(folder: Path, *, mount: bool = True) -> Iterator[Arena]:
         disk = stack.enter_context(small_disk(folder / "disk")) if mount and may_mount() else None
         properties = KAFKA if disk is None else {**KAFKA, "log.dirs": str(disk.folder / "data")}
         kafka = ApacheKafka(Path(home), folder / "kafka", properties)
-        kafka.start()
+        kafka.start(START_WITHIN_S)
         stack.callback(kafka.stop)
         yield Arena(kafka, disk, folder)

@@ -1,0 +1,359 @@
+"""``python -m tests.chaos.soak --minutes 30 --rate 5000``: does anything grow?
+
+The whole ``perennial worker`` (fold, deliver, learn) on a real Apache Kafka, under an open-loop load straight into
+``events``, as the doors write it. Nothing in the load grows: the users are always the same, and two simulated days
+pass in a minute, so that everything that is remembered for days comes and goes many times. Every ten seconds it notes
+the resident memory of each process, how many events wait to be folded, and how long probes took from their write to
+their interaction among committed records. At the end: memory flat within 5% after the warm-up, lag not growing, no
+process started anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from models.events import MICROS, Event, EventType, OrderLine, encode_event
+from models.log import Tick, encode_control
+from models.partitioner import partition_of
+from models.units import DAY
+from stream.connection import Connection
+from stream.event_log import EventLog
+from stream.feed.progress import GroupProgress
+from stream.installation import Installation, await_folding, own_ports, running
+from stream.settings import load
+from tests.brokers import ApacheKafka
+from tests.chaos.plot import Panel, draw
+from tests.stream.processes import roles_below
+
+PARTITIONS = 8
+USERS, ITEMS = 20_000, 2_000
+START_MS = 1_767_571_200_000
+DAYS_A_MINUTE = 2
+BURST_S = 0.02
+PROBES = 64
+LOOK_S = 10.0
+FLAT = 0.05
+MOST_LAG = 2.0
+"""Seconds of load that may wait, as the median after the warm-up."""
+_MIX: dict[EventType, float] = {
+    "page_view": 0.32,
+    "product_view": 0.40,
+    "click": 0.16,
+    "cart_add": 0.08,
+    "purchase": 0.04,
+}
+_FILE = """
+version: 1
+folder: data
+rules:
+  - name: welcome
+    category: transactional
+    when: {first_purchase: true}
+  - name: cart_reminder
+    when: {cart_left: {for: 1h}}
+    cooldown: 90d
+"""
+
+
+@dataclass
+class Look:
+    """What one look has seen.
+
+    Attributes
+    ----------
+    at
+        Seconds since the load began.
+    memory
+        Resident, MiB, by process.
+    waiting
+        Events written and not yet folded.
+    rate
+        Events written in a second since the look before.
+    p50, p99
+        Of the probes that came back since then, milliseconds.
+    """
+
+    at: float
+    memory: dict[str, float]
+    waiting: int
+    rate: float
+    p50: float
+    p99: float
+
+
+@dataclass
+class Soak:
+    """A soak while it goes on."""
+
+    log: EventLog
+    rate: int
+    seed: int
+    written: int = 0
+    records: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
+    probes: dict[str, float] = field(default_factory=dict)
+    took_ms: list[float] = field(default_factory=list)
+
+    async def feed(self, until: float) -> None:
+        """Write at the rate, whoever keeps up or not."""
+        events = self._events()
+        partitions = {user: partition_of(user.encode(), PARTITIONS) for user in _users()}
+        began = time.monotonic()
+        while (moment := time.monotonic()) < until:
+            due = int((moment - began) * self.rate) - self.written
+            now = START_MS + int((moment - began) * DAYS_A_MINUTE * DAY / 60)
+            records = [(partition, *encode_control(Tick(at=now))) for partition in range(PARTITIONS)]
+            for _ in range(due):
+                event = next(events)(now)
+                records.append((partitions[event.user], event.user.encode(), encode_event(event)))
+            probe = self._probe(now)
+            records.append((partition_of(probe.user.encode(), PARTITIONS), probe.user.encode(), encode_event(probe)))
+            for appended in await self.log.write_at(records):
+                self.records[appended.partition] = max(self.records[appended.partition], appended.offset + 1)
+            self.written += due
+            await asyncio.sleep(max(0.0, moment + BURST_S - time.monotonic()))
+
+    def _probe(self, now: int) -> Event:
+        number = len(self.probes)
+        item = f"probe {number}"
+        self.probes[item] = time.monotonic()
+        return Event(id=item, user=f"probe-{number % PROBES}", type="click", at=now, origin="replay", item=item)
+
+    def _events(self) -> Iterator[_Made]:
+        draw_, numbers = np.random.default_rng(self.seed), random.Random(self.seed)
+        kinds = list(_MIX)
+        everybody = _users()
+        number = 0
+        while True:
+            users = np.minimum((draw_.pareto(1.2, 10_000) * USERS / 40).astype(np.int64), USERS - 1).tolist()
+            chosen = draw_.choice(len(kinds), size=10_000, p=list(_MIX.values())).tolist()
+            for user, kind in zip(users, chosen, strict=True):
+                # of those in the long tail everybody is as likely as anybody
+                who = everybody[user if user < USERS - 1 else numbers.randrange(USERS)]
+                yield _Made(number, who, kinds[kind], numbers.randrange(ITEMS))
+                number += 1
+
+    async def listen(self, connection: Connection) -> None:
+        """Take the probes' time where anybody could see what came of them."""
+        places = [TopicPartition(connection.topic("interactions"), number) for number in range(PARTITIONS)]
+        consumer = AIOKafkaConsumer(
+            **connection.client_options(),
+            group_id=None,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+        )
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            while True:
+                for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                    moment = time.monotonic()
+                    for record in records:
+                        if record.key.startswith(b"probe"):
+                            item = record.value.partition(b'"item":"')[2].partition(b'"')[0].decode()
+                            self.took_ms.append((moment - self.probes[item]) * 1_000)
+        finally:
+            await consumer.stop()
+
+
+@dataclass(slots=True)
+class _Made:
+    number: int
+    user: str
+    kind: EventType
+    item: int
+
+    def __call__(self, now: int) -> Event:
+        item, category, price = f"sku-{self.item}", f"c{self.item % 20}", (5 + self.item % 95) * MICROS
+        bought = self.kind == "purchase"
+        return Event(
+            id=f"soak-{self.number}",
+            user=self.user,
+            type=self.kind,
+            at=now,
+            origin="replay",
+            item=None if bought or self.kind == "page_view" else item,
+            category=None if bought else category,
+            lines=(OrderLine(item, 1, price, category),) if bought else (),
+            amount=0 if self.kind == "page_view" else price,
+            order=f"o{self.number}" if bought else None,
+            properties={"url": f"https://shop.example/{category}/{item}", "device": "phone"},
+        )
+
+
+def _users() -> list[str]:
+    return [f"user-{number:05d}" for number in range(USERS)]
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[tuple[Installation, ApacheKafka]]:
+    """Start a broker and a whole worker on it."""
+    home = Path(os.environ.get("KAFKA_HOME") or Path.cwd().parent / "shared" / "kafka")
+    (folder / "kafka").mkdir()
+    kafka = ApacheKafka(home, folder / "kafka")
+    kafka.start()
+    try:
+        (folder / "perennial.yaml").write_text(_FILE)
+        for rule in ("welcome", "cart_reminder"):
+            template = folder / "templates" / rule
+            template.mkdir(parents=True)
+            (template / "subject.liquid").write_text("Hello {{ first_name }}")
+            (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+        flags = {
+            **own_ports(),
+            "kafka.servers": kafka.address,
+            "kafka.prefix": "soak.",
+            "kafka.partitions": PARTITIONS,
+        }
+        with running(load(folder / "perennial.yaml", flags), ("worker",), clock="feeder") as installation:
+            await_folding(installation)
+            yield installation, kafka
+    finally:
+        kafka.stop()
+
+
+async def soak(installation: Installation, minutes: float, rate: int, seed: int) -> list[Look]:
+    """Feed, and look every ten seconds; a process that was started anew ends it."""
+    connection = installation.settings.connection()
+    (status,) = installation.supervisor.statuses()
+    assert status.pid is not None
+    before, looks = roles_below(status.pid), list[Look]()
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(EventLog(connection, PARTITIONS, timeout_s=60))
+        progress = await stack.enter_async_context(GroupProgress(connection, PARTITIONS))
+        state = Soak(log, rate, seed)
+        began = last = time.monotonic()
+        listening = asyncio.create_task(state.listen(connection))
+        feeding = asyncio.create_task(state.feed(began + minutes * 60))
+        stack.callback(listening.cancel)
+        stack.callback(feeding.cancel)
+        written = 0
+        while not feeding.done():
+            await asyncio.wait([feeding, listening], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()
+            folded = await progress.committed()
+            moment, took = time.monotonic(), sorted(state.took_ms)
+            state.took_ms.clear()
+            look = Look(
+                at=moment - began,
+                memory={name: _resident_mib(pid) for name, pid in before.items()},
+                waiting=sum(max(0, end - folded[number]) for number, end in enumerate(state.records)),
+                rate=(state.written - written) / (moment - last),
+                p50=took[len(took) // 2] if took else float("nan"),
+                p99=took[int(len(took) * 0.99)] if took else float("nan"),
+            )
+            looks.append(look)
+            written, last = state.written, moment
+            print(_said(look), flush=True)
+            if roles_below(status.pid) != before:
+                raise RuntimeError(f"a process was started anew: {before}, now {roles_below(status.pid)}")
+        feeding.result()
+    return looks
+
+
+def findings(looks: Sequence[Look], warm_up_s: float, rate: int) -> list[str]:
+    """What does not hold, in words: memory flat after the warm-up, events folded as they come.
+
+    Memory is compared between the first and the last third of what comes after the warm-up, by their medians.
+    """
+    warm = [look for look in looks if look.at >= warm_up_s]
+    if len(warm) < 6:
+        return [f"only {len(warm)} looks after a warm-up of {warm_up_s:.0f} s: let it run longer"]
+    third = len(warm) // 3
+    found = []
+    for process in warm[0].memory:
+        early = statistics.median(look.memory[process] for look in warm[:third])
+        late = statistics.median(look.memory[process] for look in warm[-third:])
+        if late > early * (1 + FLAT):
+            found.append(f"{process} grew from {early:.0f} to {late:.0f} MiB ({late / early - 1:+.1%})")
+    early_lag, late_lag = (statistics.median(look.waiting for look in some) for some in (warm[:third], warm[-third:]))
+    if late_lag > MOST_LAG * rate:
+        found.append(f"{late_lag:,.0f} events wait at the end, {early_lag:,.0f} did after the warm-up")
+    written = statistics.median(look.rate for look in warm)
+    if written < 0.97 * rate:
+        found.append(f"only {written:,.0f} events a second were written")
+    return found
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _said(look: Look) -> str:
+    memory = ", ".join(f"{name} {mib:.0f}" for name, mib in look.memory.items())
+    return (
+        f"{look.at:6.0f} s  {memory} MiB  {look.waiting:,} waiting  {look.rate:,.0f}/s  "
+        f"p50 {look.p50:.0f} ms, p99 {look.p99:.0f} ms"
+    )
+
+
+def write_table(looks: Sequence[Look], file: Path) -> None:
+    """Keep every look as a line."""
+    with file.open("w", newline="") as out:
+        table = csv.writer(out)
+        names = list(looks[0].memory)
+        table.writerow(
+            ["seconds", *(f"{name}_mib" for name in names), "waiting", "events_a_second", "p50_ms", "p99_ms"]
+        )
+        for look in looks:
+            memory = [f"{look.memory[name]:.1f}" for name in names]
+            table.writerow(
+                [f"{look.at:.0f}", *memory, look.waiting, f"{look.rate:.0f}", f"{look.p50:.1f}", f"{look.p99:.1f}"]
+            )
+
+
+def panels(looks: Sequence[Look]) -> list[Panel]:
+    """What the plot shows."""
+    minutes = [look.at / 60 for look in looks]
+    return [
+        Panel("resident memory, MiB", minutes, {n: [look.memory[n] for look in looks] for n in looks[0].memory}),
+        Panel("events that wait to be folded", minutes, {"waiting": [look.waiting for look in looks]}),
+        Panel(
+            "event to committed interaction, ms",
+            minutes,
+            {"p50": [k.p50 for k in looks], "p99": [k.p99 for k in looks]},
+        ),
+        Panel("events written a second", minutes, {"rate": [look.rate for look in looks]}),
+    ]
+
+
+def run(
+    minutes: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    rate: Annotated[int, typer.Option(min=10, help="Events a second.")] = 5_000,
+    warm_up: Annotated[float | None, typer.Option(help="Minutes that do not count; a third by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the load.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of soak.csv and soak.svg.")] = Path(__file__).parent,
+) -> None:
+    """Soak; exit code 1 where something grew."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="soak-") as name, installed(Path(name)) as (installation, _):
+        looks = asyncio.run(soak(installation, minutes, rate, seed))
+    found = findings(looks, (minutes / 3 if warm_up is None else warm_up) * 60, rate)
+    write_table(looks, out / "soak.csv")
+    title = f"{minutes:g} minutes at {rate:,} events/s, {USERS:,} users, {os.cpu_count()} cores"
+    (out / "soak.svg").write_text(draw(title, panels(looks), "minutes"))
+    print("\n".join(found) or "memory is flat, and nothing is left waiting")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    typer.run(run)
