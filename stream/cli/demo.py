@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from stream.cli.output import Json, print_error, print_json
+from stream.cli.output import Json, invoked, print_error, print_json, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,9 @@ def demo(
     began = time.monotonic()
     start = _milliseconds(START)
     console = Console(stderr=json)
+    again = ["--seed", str(seed)]
+    again += [] if shoppers == SHOPPERS else ["--shoppers", str(shoppers)]
+    again += [] if days == DAYS else ["--days", str(days)]
     with ExitStack() as stack:
         folder = stack.enter_context(folder_of_its_own("demo"))
         port = free_port()
@@ -68,34 +72,31 @@ def demo(
                     screen.update(live(tally, stage=stage, start=start, days=days, elapsed=seconds), refresh=True)
 
             session = Session(installation, seed=seed, shoppers=shoppers, days=days, show=show)
-            summary = run(session.run(began, lambda tally: _commands(tally, file, seed, keep=keep)))
+            summary = run(session.run(began, lambda tally: commands(tally, file, keep=keep, again=again)))
         if json:
             print_json(summary)
         else:
             console.print(closing(summary))
+            print_line("go on with:" if keep else "everything is stopped now; leave it running and look around with:")
+            for command in summary.commands:
+                print_line(f"  {command}")
         for what in unmeasured(summary):
             print_error(what)
         if keep:
-            console.print("running until Ctrl-C")
+            print_error("running until Ctrl-C")
             with stop_requested(installation.supervisor.over) as stop:
                 stop.wait()
     if unmeasured(summary):
         raise typer.Exit(1)
 
 
-def _commands(tally: Tally, file: Path, seed: int, *, keep: bool) -> list[str]:
-    """Three commands with ids of this run; they need it to be still there."""
-    addressed = tally.newest[-1].user if tally.newest else next(iter(sorted(tally.users))).decode()
-    config = f" -c {file}" if keep else ""
-    again = (
-        [] if keep else [f"perennial demo --seed {seed} --keep   # leaves it running, and shows these with their -c"]
-    )
-    return [
-        *again,
-        f"perennial user {addressed}{config}",
-        f"perennial recommend {addressed}{config}",
-        f"perennial preview win_back --user {addressed}{config}",
-    ]
+def commands(tally: Tally, file: Path, *, keep: bool, again: list[str]) -> list[str]:
+    """Three commands with ids of this run; they need it to be still there, so else the one that leaves it there."""
+    if not keep:
+        return [f"{invoked()} {shlex.join(['demo', *again, '--keep'])}"]
+    addressed = tally.newest[-1].user if tally.newest else min(tally.users).decode()
+    asked = (("user", addressed), ("recommend", addressed), ("preview", "win_back", "--user", addressed))
+    return [f"{invoked()} {shlex.join([*words, '-c', str(file)])}" for words in asked]
 
 
 def _milliseconds(day: str) -> int:

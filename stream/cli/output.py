@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -73,6 +75,15 @@ def counted(number: int, what: str) -> str:
     ('1 order', '1,200 orders')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def invoked() -> str:
+    """Name of this program as it was called, so that a command which is shown can be copied into the same shell."""
+    called = sys.argv[0]
+    if Path(called).name != "perennial":
+        return shlex.join([sys.executable, "-m", "stream.cli"])
+    found = shutil.which("perennial")
+    return "perennial" if found is not None and Path(found).samefile(called) else shlex.quote(called)
 
 
 def print_error(message: str) -> None:

@@ -15,6 +15,8 @@ from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
 _DAY_MS = 86_400_000
+_USER = 14
+"""Columns of a user's id."""
 
 
 def _table(*columns: str) -> Table:
@@ -54,11 +56,16 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
         rules.add_row(rule, channel, f"{count:,}")
     columns = Table.grid(padding=(0, 4))
     columns.add_row(counts, rules)
-    newest = Table.grid(padding=(0, 2))
-    for _ in range(4):
-        newest.add_column(no_wrap=True, overflow="ellipsis")
+    newest = Table.grid(padding=(0, 2), expand=True)
+    newest.add_column(no_wrap=True, width=_USER, overflow="ellipsis")
+    newest.add_column(no_wrap=True)
+    newest.add_column(no_wrap=True, ratio=2, overflow="ellipsis")
+    newest.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
     for message in reversed(tally.newest):
-        newest.add_row(Text(message.user, style="cyan"), message.channel, message.subject or message.text, message.why)
+        # one line each, whatever is in it; and what a message says is no markup
+        said = " ".join((message.subject or message.text).split())
+        because = message.why.partition("): ")[2] or message.why
+        newest.add_row(Text(message.user, style="cyan"), Text(message.channel), Text(said), Text(because))
     return Panel(Group(head, columns, newest), title="perennial", border_style="green")
 
 
@@ -80,8 +87,7 @@ def closing(summary: Summary) -> RenderableType:
     figures.add_row("not sent", _listed(summary.not_sent) or "none")
     figures.add_row("latency", "not measured" if summary.latency_ms is None else _latency(summary.latency_ms))
     figures.add_row("took", f"{summary.seconds:.0f} s")
-    go_on = Text("\n".join(["go on with", *(f"  {command}" for command in summary.commands)]))
-    return Panel(Group(figures, go_on), title=f"perennial demo, seed {summary.seed}", border_style="green")
+    return Panel(figures, title=f"perennial demo, seed {summary.seed}", border_style="green")
 
 
 def _listed(counts: dict[str, int]) -> str:

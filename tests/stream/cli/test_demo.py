@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from stream.cli.demo import commands
+from stream.cli.output import invoked
+from stream.demo.tally import Tally
 from stream.supervisor import perennial
 from tests.stream.cli.test_replay import await_process, descendants, is_fold
-
-pytestmark = pytest.mark.slow
 
 KEYS = {
     "events": (), "events_per_second": (), "segments": (), "triggers": (), "messages": (), "not_sent": (),
@@ -39,6 +41,7 @@ def all_gone(pids: set[int], within_s: float = 20.0) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_every_figure_is_there_and_nothing_is_left_running() -> None:
     process = started("--json")
     await_process(process.pid, is_fold, not_one_of=set())
@@ -58,6 +61,21 @@ def test_every_figure_is_there_and_nothing_is_left_running() -> None:
     assert all_gone(children)
 
 
+def test_what_to_go_on_with_can_be_copied_and_names_somebody_of_this_run() -> None:
+    tally = Tally(users={b"shopper-0007", b"shopper-0003"})
+    file = Path("/tmp/a folder/perennial.yaml")
+
+    kept = [shlex.split(command) for command in commands(tally, file, keep=True, again=[])]
+    (ended,) = commands(tally, file, keep=False, again=["--seed", "9"])
+
+    begin = shlex.split(invoked())
+    assert [command[len(begin)] for command in kept] == ["user", "recommend", "preview"]
+    assert all(command[-2:] == ["-c", str(file)] for command in kept)
+    assert all("shopper-0003" in command for command in kept)
+    assert ended == f"{invoked()} demo --seed 9 --keep"
+
+
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_stops_everything() -> None:
     process = started()
     await_process(process.pid, is_fold, not_one_of=set())
