@@ -135,6 +135,11 @@ class Lanes:
         """Whether the group has said which partitions are ours, and is not about to say it anew."""
         return self._publishing is not None and not self._paused
 
+    @property
+    def member(self) -> str:
+        """The name that the group has given this process; empty while it is no member."""
+        return "" if self._thread is None else self._thread().member
+
     def restored(self, topic: str, partition: int) -> Restored | None:
         """Return the committed state of a lane of this process, to be read only; ``None`` where it has none (yet)."""
         lane = self._lanes.get(TP(self._connection.topic(topic), partition))

@@ -80,7 +80,7 @@ class Backoff:
     [0.5, 1.0, 2.0, 10.0]
     """
 
-    first: float = 0.5
+    first: float = 0.1
     factor: float = 2.0
     longest: float = 30.0
     healthy_after: float = 10.0
@@ -147,6 +147,8 @@ class Supervisor:
     on_end
         Called with the program's name and exit code each time one ended by itself, or was killed because it told
         nothing any more (:data:`stream.exits.STALLED`), in a thread of its own.
+    on_last_words
+        Called then with the last report of one that tells, in another thread: nobody waits for it.
 
     Attributes
     ----------
@@ -162,11 +164,13 @@ class Supervisor:
         *,
         backoff: Backoff = Backoff(),
         on_end: Callable[[str, int], None] | None = None,
+        on_last_words: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         names = [program.name for program in programs]
         assert len(set(names)) == len(names), f"programs share a name: {names}"
         self._backoff = backoff
         self._on_end = on_end
+        self._on_last_words = on_last_words
         self._stopping = threading.Event()
         self.over = StopRequest()
         self.refused: str | None = None
@@ -203,6 +207,11 @@ class Supervisor:
             self._on_end(name, code)
         except Exception:  # a listener's mistake must not leave a program unkept
             logger.exception("the listener for the end of %s failed", name)
+
+    def remember(self, name: str, report: Mapping[str, Any]) -> None:
+        """Hear of the last report of a program that ended by itself."""
+        if self._on_last_words is not None:
+            threading.Thread(target=self._on_last_words, args=(report,), name=f"heir of {name}", daemon=True).start()
 
     def refuse(self, name: str) -> None:
         """Hear of a program that will never start with these settings."""
@@ -317,6 +326,8 @@ class _Keeper:
                 lived, code = self._await_end(child)
                 if self._owner.stopping.is_set():
                     return
+                if self._listener is not None and self._listener.report is not None:
+                    self._owner.remember(self._program.name, self._listener.report)
                 self._owner.ended(self._program.name, STALLED if self._fell_silent else code)
             healthy = lived >= self._owner.backoff.healthy_after
             if code == MISTAKE and not healthy and self._restarts == 0:

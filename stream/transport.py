@@ -138,6 +138,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     # --- called from the main thread
 
+    @property
+    def member(self) -> str:
+        """The name that the group has given this process; empty while it is no member."""
+        consumer = self._consumer
+        return "" if consumer is None else str(consumer._coordinator.member_id)
+
     def wake(self) -> None:
         """Look again at which partitions are wanted."""
         if self._wake is not None and not self.thread_loop.is_closed():

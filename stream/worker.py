@@ -48,8 +48,9 @@ def run(role: Role, settings: Settings) -> NoReturn:
     TopicsNotReady, BrokerUnreachable
         Before anything starts, with the command to run.
     """
-    connection = settings.connection()
-    require_topics(connection, settings.partitions)
+    connection, beats = settings.connection(), Beats.from_environment()
+    if beats is None:
+        require_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
     # A batch makes tens of thousands of small objects that die young: collecting every 700 costs a tenth of the fold.
     gc.set_threshold(50_000, 20, 50)
     port: int | None = getattr(settings.metrics, role)
@@ -61,7 +62,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
         async with AsyncExitStack() as stack:
             for close in closing:
                 stack.push_async_callback(close)
-            stack.enter_context(watched(app, connection, settings.stall_after_s, told))
+            stack.enter_context(watched(app, connection, settings.stall_after_s, told, beats))
             if role == "fold":
                 told["lookups"] = await stack.enter_async_context(_lookups(app, settings))
             await report(app.lanes)
@@ -96,7 +97,9 @@ def _standing(app: LaneApp) -> dict[str, Any]:
 
 
 @contextmanager
-def watched(app: LaneApp, connection: Connection, stall_after_s: float, told: Mapping[str, Any]) -> Iterator[None]:
+def watched(
+    app: LaneApp, connection: Connection, stall_after_s: float, told: Mapping[str, Any], beats: Beats | None = None
+) -> Iterator[None]:
     """End this process when it stands still, and tell its supervisor every second how it is.
 
     Parameters
@@ -107,17 +110,20 @@ def watched(app: LaneApp, connection: Connection, stall_after_s: float, told: Ma
         Input that waits for so long without anything being done is too long.
     told
         What the supervisor shall know, beside how the lanes stand.
+    beats
+        Where it listens.
     """
 
     def look() -> Report:
-        return Report(app.lanes.snapshot(), {**_standing(app), **told})
+        member = {"group": app.conf.id, "member": app.lanes.member}
+        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told})
 
     watchdog = Watchdog(
         asyncio.get_running_loop(),
         look,
         functools.partial(records_wait, connection),
         patience=max(1, round(stall_after_s / LOOK_EVERY_S)),
-        beats=Beats.from_environment(),
+        beats=beats,
     )
     watchdog.start()
     try:

@@ -48,6 +48,7 @@ def worker(
 
     from monitoring import metrics
     from stream.exits import why_ended
+    from stream.membership import bury
     from stream.overview import Overview
     from stream.supervisor import Supervisor, run_until_stopped
     from stream.topics import require_topics
@@ -55,8 +56,11 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     require_topics(settings.connection(), settings.partitions)
     programs = list(programs_of(settings, deliver=deliver, learn=learn))
+    connection = settings.connection()
     supervisor = Supervisor(
-        programs, on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code))
+        programs,
+        on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code)),
+        on_last_words=lambda report: bury(connection, report),
     )
     if settings.metrics.worker is None:
         run_until_stopped(supervisor)

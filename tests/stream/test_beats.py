@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,13 +45,20 @@ def test_the_newest_report_is_known_as_long_as_the_child_lives(tmp_path: Path) -
 
 def test_a_child_that_falls_silent_is_killed_and_started_again(tmp_path: Path) -> None:
     ends: list[tuple[str, int]] = []
+    words: list[Mapping[str, Any]] = []
     log = tmp_path / "log"
-    supervisor = Supervisor([telling(1, log, 0.2)], backoff=QUICK, on_end=lambda name, code: ends.append((name, code)))
+    supervisor = Supervisor(
+        [telling(1, log, 0.2)],
+        backoff=QUICK,
+        on_end=lambda name, code: ends.append((name, code)),
+        on_last_words=words.append,
+    )
     with supervisor:
-        await_true(lambda: len(ends) >= 1, 60)
+        await_true(lambda: bool(ends and words), 60)
         status = supervisor.statuses()[0]
 
     assert ends[0] == ("fold", exits.STALLED)
+    assert words[0] == {"number": 0}
     assert status.last_end == "no sign of life"
     for pid in log.read_text().split():
         await_gone(int(pid))

@@ -79,7 +79,7 @@ def test_a_crash_loop_is_backed_off_and_reported(tmp_path: Path, caplog: pytest.
 
 
 def test_delays_grow_to_a_limit() -> None:
-    assert [Backoff().delay(ends) for ends in (1, 2, 3, 100)] == [0.5, 1.0, 2.0, 30.0]
+    assert [Backoff().delay(ends) for ends in (1, 2, 3, 100)] == [0.1, 0.2, 0.4, 30.0]
 
 
 def test_a_run_that_lasted_begins_the_count_anew() -> None:
