@@ -26,6 +26,7 @@ from tests.chaos.load import Load
 from tests.chaos.plan import DISK_S, Deed, Plan
 from tests.chaos.reference import Reference
 from tests.chaos.sink import Sink, listening
+from tests.chaos.transactions import open_transactions
 from tests.chaos.verdict import Verdict, judge
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,8 @@ async def _play(round_: _Round) -> Played:
         except TimeoutError as error:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
     if stuck:
-        verdict.findings.insert(0, stuck)
+        open_ = await asyncio.to_thread(open_transactions, round_.connection, PARTITIONS)
+        verdict.findings.insert(0, f"{stuck}; transactions: {open_}")
     if plan.kind == "frozen":
         verdict.findings += _held_back(flow, crew.away, ended)
     return Played(
