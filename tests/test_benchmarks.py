@@ -1,12 +1,21 @@
-"""The load of the benchmarks is what it says: seeded, heavy-tailed, and made of events that the fold takes."""
+"""The benchmarks say what they measure: their load, their stopwatch, what they hold against what, and the formula."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
-from models.events import decode_event
+import pytest
+
+from models.events import Event, OrderLine, decode_event
 from models.log import Tick, decode_control, is_control
+from models.units import HOUR
+from tests.benchmarks import capacity, guard, latency
 from tests.benchmarks.load import Load
+from tests.benchmarks.peers.answer import Task
+from tests.benchmarks.peers.environments import REQUIREMENTS, version_of
+from tests.benchmarks.peers.job import Job, pack, unpack
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
@@ -39,3 +48,104 @@ def test_time_passes_with_ticks_that_are_never_ahead_of_the_next_event() -> None
             now = tick.at
         else:
             assert decode_event(value).at >= now
+
+
+def test_the_guard_holds_a_ratio_between_the_bare_loops_before_and_after_each_turn() -> None:
+    ratio, turns = guard.ratio_of([2.0, 4.0, 2.0, 2.0], [100.0, 100.0, 400.0])
+
+    assert [turn.bare_us for turn in turns] == [3.0, 3.0, 2.0]
+    assert ratio == 0.03  # the median: one turn in which the machine was busy elsewhere changes nothing
+
+
+def test_the_guard_fails_when_more_than_a_fifth_of_the_committed_ratio_is_lost(tmp_path: Path) -> None:
+    committed = tmp_path / "guard.json"
+    committed.write_text('{"kafka": {"ratio": 0.05}, "embedded": {"ratio": 0.01}}')
+
+    assert guard.compare("kafka", 0.041, committed) == pytest.approx(0.82)
+    assert guard.compare("kafka", 0.5, committed) == pytest.approx(10)
+    with pytest.raises(guard.Slower, match="22% slower"):
+        guard.compare("kafka", 0.039, committed)
+
+
+def test_a_ratio_is_committed_for_the_broker_that_ci_measures_on() -> None:
+    assert 0 < json.loads(guard.COMMITTED.read_text())["kafka"]["ratio"] < 1
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    values = [float(value) for value in range(1, 1_001)]
+
+    assert [latency.percentile(values, percent) for percent in (50, 99, 99.9)] == [500.0, 990.0, 999.0]
+    assert latency.percentile([7.0], 99.9) == 7.0
+
+
+def test_a_histogram_counts_every_value_once() -> None:
+    counts = latency.histogram([0.5, 1.0, 1.5, 30_000.0])
+
+    assert counts["<= 1 ms"] == 2
+    assert counts["<= 2 ms"] == 1
+    assert counts["more"] == 1
+    assert sum(counts.values()) == 4
+
+
+def test_a_message_counts_from_when_its_event_was_due_and_not_from_when_it_could_be_sent() -> None:
+    probes = latency.Probes(due={"a": 1.0, "b": 2.0, "early": 0.0}, accepted={"a": 4.0, "b": 2.5})
+    probes.read = {"a": 5.0, "b": 3.0, "early": 9.0}
+
+    assert probes.since(probes.due, from_=0.5) == [1_000.0, 4_000.0]
+    assert probes.since(probes.accepted, from_=0.5) == [500.0, 1_000.0]
+
+
+def test_a_program_answers_once_with_the_last_expected_record(tmp_path: Path) -> None:
+    task = Task("host:1", "events", "own", 8, 10, tmp_path / "answer.json", tmp_path)
+    task.begin()
+    task.count(9)
+    assert not task.answer.exists()
+
+    task.count(3)
+    answered = task.answer.read_bytes()
+    task.count(100)
+
+    assert json.loads(answered)["records"] == 12
+    assert task.answer.read_bytes() == answered
+    assert task.name("profiles") == "own.profiles"
+
+
+def test_the_peers_job_keeps_a_profile_learns_and_writes_interactions_and_triggers() -> None:
+    job, packed, interactions, triggers = Job(), b"", 0, list[str]()
+    for number in range(50):
+        line = OrderLine(item=f"sku-{number}", price=5)
+        event = Event(id=f"m{number}", user="u1", type="purchase", at=1 + number * HOUR, lines=(line,), amount=5)
+        profile = unpack(packed)
+        written, caused = job.handle(event, profile)
+        packed = pack(profile)
+        interactions += len(written)
+        triggers += [json.loads(one)["kind"] for one in caused]
+
+    assert interactions == 50
+    assert triggers.count("first_purchase") == 1
+    assert "segment" in triggers
+    assert unpack(packed).facts.orders == 50
+    assert 0 <= unpack(packed).risk <= 1
+
+
+def test_what_a_user_number_needs_grows_with_it_and_partitions_suffice_for_every_fold() -> None:
+    costs = capacity.Costs(100.0, 10.0, 20.0, 2.0**28, 2048.0, 11.0, 1e-6)
+    few, many = (capacity.needs(users, costs, capacity.Assumptions()) for users in (1_000_000, 100_000_000))
+
+    assert many.fold_cores == pytest.approx(100 * few.fold_cores)
+    assert many.disk_tib == pytest.approx(100 * few.disk_tib)
+    assert many.partitions >= many.folds >= 100_000_000 * costs.user_bytes / (8 * 2**30)
+    assert many.fold_gib <= 8
+    assert few.brokers == capacity.Assumptions().replicas  # never fewer machines than copies
+
+
+def test_capacity_says_which_benchmark_has_to_be_run_first(tmp_path: Path) -> None:
+    with pytest.raises(capacity.NotMeasured, match="perennial bench pipeline"):
+        capacity.Costs.read(tmp_path)
+
+
+def test_every_peer_has_exact_versions_of_everything() -> None:
+    for peer in ("aiokafka", "bytewax", "faust", "quix"):
+        lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
+        assert all(line.count("==") == 1 for line in lines)
+        assert version_of(peer)

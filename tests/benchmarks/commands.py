@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tests.benchmarks import capacity as capacity_job
 from tests.benchmarks import engine as engine_job
 from tests.benchmarks import guard as guard_job
 from tests.benchmarks import latency as latency_job
@@ -37,6 +38,7 @@ Seed = Annotated[int, typer.Option(help="Of the load.")]
 Partitions = Annotated[int, typer.Option(min=1, help="Of the log.")]
 Sides = Annotated[str, typer.Option(help="Who takes part, separated by commas.")]
 Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
+_FIGURES = capacity_job.FIGURES
 _SIDES = "perennial,aiokafka,bytewax,quix,faust"
 
 
@@ -154,3 +156,21 @@ def scaling(
 ) -> None:
     """What an event costs with more workers, and with ten times the users, items, partitions and rules."""
     scaling_job.measure(broker.value, curves=curves.split(","), events=events, runs=runs, seed=seed, output=output)
+
+
+@app.command()
+def capacity(
+    users: Sizes = "10000,1000000,100000000",
+    figures: Annotated[Path, typer.Option(help="Folder with the JSON of pipeline, memory, restart.")] = _FIGURES,
+    events_per_user_day: Annotated[float, typer.Option(min=0.001, help="Mean over all known users.")] = 3.0,
+    peak: Annotated[float, typer.Option(min=1, help="Busiest second beside the mean.")] = 5.0,
+    worker_gib: Annotated[float, typer.Option(min=1, help="Memory that one fold may take.")] = 8.0,
+    kept_days: Annotated[int, typer.Option(min=1, help="How long events are kept.")] = 365,
+) -> None:
+    """Cores, brokers and partitions for a number of users, computed from measured costs, as Markdown."""
+    assumed = capacity_job.Assumptions(
+        events_per_user_day=events_per_user_day, peak=peak, worker_gib=worker_gib, kept_days=kept_days
+    )
+    costs = capacity_job.Costs.read(figures)
+    found = [capacity_job.needs(int(size), costs, assumed) for size in users.split(",")]
+    typer.echo(f"{capacity_job.costs_markdown(costs)}\n\n{capacity_job.markdown(found)}")

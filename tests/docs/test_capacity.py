@@ -1,0 +1,34 @@
+"""The page on capacity says what the command computes from the committed figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.capacity import Assumptions, Costs, costs_markdown, markdown, needs
+
+PAGE = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
+
+
+def test_the_tables_are_what_perennial_bench_capacity_prints() -> None:
+    costs = Costs.read()
+    found = [needs(users, costs, Assumptions()) for users in (10_000, 1_000_000, 100_000_000)]
+
+    assert costs_markdown(costs) in PAGE
+    assert markdown(found) in PAGE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"At {Assumptions().events_per_user_day:g} events a day",
+        f"at {Assumptions().peak:g} times the mean",
+        f"cores busy\nto {Assumptions().busy:.0%} then, {Assumptions().replicas} copies",
+        f"{Assumptions().bytes_per_event:g} bytes x copies",
+        f"{Assumptions().broker_cores} cores each",
+        f"{Assumptions().broker_tib:g} TiB each",
+    ],
+)
+def test_what_is_assumed_is_said(said: str) -> None:
+    assert said in PAGE
