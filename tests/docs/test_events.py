@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from models.customer import lateness, reducers, repeats
+from models.engage.definition import EventsDefinition
 from models.source import Source
 from models.wire import CALLS, TYPES, decode, fields
 from models.wire import RECORD_BYTES as MOST_BYTES
@@ -44,3 +46,17 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"0 to {fields.MONEY // 1_000_000:,}",
     ):
         assert limit in PAGE
+
+
+def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> None:
+    written = EventsDefinition()
+    for said in (
+        f"horizon: {written.horizon} ",
+        f"order_within: {written.order_within} ",
+        f"{repeats.REMEMBERED:,} ids, {repeats.REMEMBERED * repeats.WIDTH // 1024} KiB",
+        f"the oldest {repeats.BUCKET}\n  ids go",
+        f"categories beyond {reducers.CATEGORIES}, cart lines beyond {lateness.CART_LINES}, ",
+        f"traits beyond {reducers.TRAITS} are kept; sessions beyond {lateness.SESSIONS}, cart\n",
+        f"  changes beyond {lateness.CHANGES} and orders beyond {lateness.ORDERS} within",
+    ):
+        assert said in PAGE

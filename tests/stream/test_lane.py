@@ -91,6 +91,29 @@ async def test_several_yields_for_a_batch_are_several_commits_behind_that_batch(
     ]
 
 
+async def test_an_agent_that_stops_in_the_middle_of_a_batch_goes_on_there_after_a_death() -> None:
+    read: list[list[int]] = []
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            offsets = [entry.offset for entry in batch.records]
+            read.append(offsets)
+            if offsets[0] == 0:
+                yield Outputs(state={b"a": b"1"}, position=2)
+                raise RuntimeError("a death between two slices")
+            yield Outputs(state={b"a": b"2"})
+
+    async with Bench(edge_of(agent), [record(offset) for offset in range(4)]) as bench:
+        await bench.until(lambda: bench.partition.position == 4)
+
+    assert read == [[0, 1, 2, 3], [2, 3]]
+    assert [(commit.position, commit.state) for commit in bench.partition.commits] == [
+        (2, {b"a": b"1"}),
+        (4, {b"a": b"2"}),
+    ]
+    assert bench.observer.committed_records == 2, "records are counted by who finishes their batch"
+
+
 async def test_what_is_yielded_before_the_first_batch_is_committed_at_the_restored_position() -> None:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         yield Outputs(state={b"m1": b"unknown"})

@@ -1,0 +1,276 @@
+"""A million records that nobody should send, through the real router and fold: none may be lost, none may stop them.
+
+    python -m tests.chaos.hostile --records 1000000 --seed 1
+
+Pure: the router's agent and four partitions' folds, with rules, scores and messages on, driven as lanes drive them.
+Each record has to come out once: folded, a duplicate, or a dead letter with a reason that says where it stood and what
+it was. ``fold_failed`` is a bug of ours and counts as a failure. What came of it is written to ``HOSTILE.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from agents.fold_customers import fold_customers
+from agents.route_events import route_events
+from models.batch import Batch, Output, Outputs, Restored
+from models.customer.outputs import LARGEST
+from models.customer.state import unpack
+from models.events import decode_event
+from models.log import Clock, Control, encode_control, is_control
+from models.partitioner import partition_of
+from models.rejected import KEPT, TOPIC, decode_rejected
+from tests.chaos.attacks import NOW, Hostile, attack
+from tests.models.customer.versions import churn_version, configuration_version, segments_version
+
+PARTITIONS = 4
+BATCH = 500
+STEP_MS = 100
+"""Between two records, of the broker's clock: a million of them take more than a day, so timers fire, too."""
+RESULTS = Path(__file__).with_name("HOSTILE.md")
+
+
+class NotKept(AssertionError):
+    """A promise about bad input was broken."""
+
+
+class _Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass
+class Books:
+    """What came of a run.
+
+    Attributes
+    ----------
+    sent, accepted
+        Records by kind, and those of them that became events.
+    refused
+        Dead letters, by reason and by who wrote it: the router or the fold.
+    folded, repeats
+        Events.
+    users, largest
+        Profiles at the end, and bytes of the largest.
+    timers
+        That fired.
+    seconds
+        It took.
+    """
+
+    sent: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    folded: int = 0
+    repeats: int = 0
+    users: int = 0
+    largest: int = 0
+    timers: int = 0
+    seconds: float = 0.0
+
+
+class _Partition:
+    """A log of ``events``, and the fold that reads it."""
+
+    def __init__(self, number: int) -> None:
+        self.state = Restored(partition=number)
+        self._written = 0
+        self._inbox: asyncio.Queue[Batch] = asyncio.Queue()
+        self._fold = fold_customers(_each(self._inbox), state=self.state)
+
+    async def take(self, pairs: Iterable[tuple[bytes, bytes | None]], stamp: int) -> tuple[Batch, list[Outputs]]:
+        records = [_Record(offset, stamp, *pair) for offset, pair in enumerate(pairs, self._written)]
+        self._written += len(records)
+        batch = Batch("events", self.state.partition, records)
+        self._inbox.put_nowait(batch)
+        given: list[Outputs] = []
+        while not given or given[-1].position is not None:
+            given.append(await anext(self._fold))
+            self.state.apply(given[-1])
+        return batch, given
+
+
+class House:
+    """Router and folds, joined by lists."""
+
+    def __init__(self) -> None:
+        self.books = Books()
+        self._offset = 0
+        self._partitions = [_Partition(number) for number in range(PARTITIONS)]
+        self._letters: set[bytes] = set()
+
+    async def run(self, records: Iterable[Hostile]) -> Books:
+        """Send all of them, and hold what comes out against what went in.
+
+        Raises
+        ------
+        NotKept
+            Something was lost, doubled, stopped, or let in.
+        """
+        began = time.monotonic()
+        opening: list[Control] = [Clock("wall"), configuration_version(1), churn_version(1), segments_version(1)]
+        for partition in self._partitions:
+            await partition.take(map(encode_control, opening), NOW)
+        inbox: asyncio.Queue[Batch] = asyncio.Queue()
+        router = route_events(_each(inbox))
+        for portion in _portions(iter(records)):
+            batch = self._batch(portion)
+            inbox.put_nowait(batch)
+            accepted = self._routed(portion, await anext(router))
+            for partition, pairs in zip(self._partitions, accepted, strict=True):
+                if pairs:
+                    self._folded(*await partition.take(pairs, batch.records[-1].timestamp))
+        self._close()
+        self.books.seconds = time.monotonic() - began
+        return self.books
+
+    def _batch(self, portion: list[Hostile]) -> Batch:
+        records = [
+            _Record(offset, NOW + offset * STEP_MS, sent.key, sent.value)
+            for offset, sent in enumerate(portion, self._offset)
+        ]
+        self._offset += len(records)
+        return Batch("events.in", 0, records)
+
+    def _routed(self, portion: list[Hostile], outputs: Outputs) -> list[list[tuple[bytes, bytes | None]]]:
+        """Check what the router made of each record; what it accepted, by partition."""
+        accepted: list[list[tuple[bytes, bytes | None]]] = [[] for _ in range(PARTITIONS)]
+        if len(outputs.records) != len(portion):
+            raise NotKept(f"{len(portion)} records became {len(outputs.records)}")
+        for sent, output in zip(portion, outputs.records, strict=True):
+            self.books.sent[sent.kind] += 1
+            if output.topic == TOPIC:
+                self._letter("router", output, sent.value)
+                continue
+            event = decode_event(output.value or b"")
+            if output.topic != "events" or output.key != event.user.encode() or is_control(output.key) or event.forced:
+                raise NotKept(f"{output} must not stand in the log")
+            self.books.accepted[sent.kind] += 1
+            accepted[partition_of(output.key, PARTITIONS)].append((output.key, output.value))
+        return accepted
+
+    def _folded(self, batch: Batch, given: list[Outputs]) -> None:
+        """Check that each event was folded, known or refused."""
+        letters, counts = 0, Counter[str]()
+        for outputs in given:
+            for output in outputs.records:
+                if output.topic == TOPIC:
+                    offset = decode_rejected(output.value).offset
+                    self._letter("fold", output, batch.records[offset - batch.records[0].offset].value)
+                    letters += 1
+            for name, count in outputs.counts.items():
+                counts[name[0]] += int(count)
+        folded, repeats = counts["events_folded"], counts["events_duplicate"]
+        if folded + repeats + letters != len(batch.records):
+            raise NotKept(f"{len(batch.records)} events: {folded} folded, {repeats} repeats, {letters} dead letters")
+        self.books.folded += folded
+        self.books.repeats += repeats
+        self.books.timers += counts["timers_fired"]
+
+    def _letter(self, by: str, output: Output, value: bytes | None) -> None:
+        letter = decode_rejected(output.value)
+        content = value or b""
+        if not letter.reason or not letter.allowed or letter.reason == "fold_failed":
+            raise NotKept(f"rejected as {letter.reason!r}: {letter.found}, {content[:500]!r}")
+        if (letter.sha256, letter.value) != (hashlib.sha256(content).hexdigest(), content[:KEPT]):
+            raise NotKept(f"{output.key!r} is not what was sent")
+        if output.key in self._letters or len(output.value or b"") > LARGEST:
+            raise NotKept(f"{output.key!r} twice, or too large for Kafka")
+        self._letters.add(output.key)
+        self.books.refused[letter.reason, by] += 1
+
+    def _close(self) -> None:
+        books, events = self.books, 0
+        for partition in self._partitions:
+            profiles = [packed for key, packed in partition.state.records.items() if not is_control(key)]
+            books.users += len(profiles)
+            books.largest = max(books.largest, *map(len, profiles), 0)
+            events += sum(sum(unpack(packed).facts.events.values()) for packed in profiles)
+        if events != books.folded:
+            raise NotKept(f"{books.folded} events folded, {events} in the profiles")
+        if books.largest > LARGEST:
+            raise NotKept(f"a profile of {books.largest} bytes")
+
+
+async def _each(inbox: asyncio.Queue[Batch]) -> AsyncIterator[Batch]:
+    while True:
+        yield await inbox.get()
+
+
+def _portions(records: Iterator[Hostile]) -> Iterator[list[Hostile]]:
+    while portion := list(islice(records, BATCH)):
+        yield portion
+
+
+def report(books: Books, records: int, seed: int) -> str:
+    """The section of a run."""
+    summary = (
+        f"{records:,} in: {books.folded:,} folded because they were valid, {books.repeats:,} ignored as repeats, "
+        f"{books.refused.total():,} dead letters with a reason. 0 crashes, 0 lost, 0 twice, 0 `fold_failed`.\n"
+        f"Meanwhile {books.timers:,} timers fired; {books.users:,} profiles at the end, the largest of "
+        f"{books.largest:,} bytes. {books.seconds:,.0f} s."
+    )
+    lines = [
+        f"## {records:,} records, seed {seed}",
+        "",
+        summary,
+        "",
+        "| what was tried | records | valid |",
+        "|---|---:|---:|",
+        *(f"| {kind} | {count:,} | {books.accepted[kind]:,} |" for kind, count in books.sent.most_common()),
+        "",
+        "| reason | dead letters | by |",
+        "|---|---:|---|",
+        *(f"| `{reason}` | {count:,} | {by} |" for (reason, by), count in books.refused.most_common()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+HEAD = """# Hostile records
+
+Written by `python -m tests.chaos.hostile`: records that nobody should send to `events.in`, through the router and the
+fold as a worker runs them. A run that finds a crash, a record that is lost or doubled, or a dead letter that is not
+what was sent, ends with an error and writes nothing.
+"""
+
+
+def write(section: str) -> None:
+    """Put a run's section in the place of the one of the same title, or behind all others."""
+    title = section.partition("\n")[0]
+    _, *sections = RESULTS.read_text().split("\n## ") if RESULTS.exists() else [""]
+    kept = ["## " + one.rstrip("\n") + "\n" for one in sections]
+    titles = [one.partition("\n")[0] for one in kept]
+    if title in titles:
+        kept[titles.index(title)] = section
+    else:
+        kept.append(section)
+    RESULTS.write_text("\n".join([HEAD, *kept]))
+
+
+def main(
+    records: Annotated[int, typer.Option(min=1, help="How many.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same records.")] = 1,
+    as_written: Annotated[bool, typer.Option("--write/--no-write", help="Whether to write HOSTILE.md.")] = True,
+) -> None:
+    """Send them, print what came of them, and write it down."""
+    section = report(asyncio.run(House().run(attack(records, seed))), records, seed)
+    typer.echo(section)
+    if as_written:
+        write(section)
+
+
+if __name__ == "__main__":
+    typer.run(main)

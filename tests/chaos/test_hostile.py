@@ -1,0 +1,125 @@
+"""A few of the hostile records on every change: through router and fold alone, and through a broker and a real lane."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from agents.route_events import route_events
+from models.batch import Batch, Output
+from models.log import is_control
+from models.rejected import TOPIC, decode_rejected
+from stream import topics
+from stream.event_log import EventLog
+from tests.brokers import Cluster
+from tests.chaos import hostile
+from tests.chaos.attacks import KINDS, LARGE, Hostile, attack
+from tests.chaos.hostile import House, NotKept
+from tests.models.customer.logs import Written
+from tests.stream.reading import read_until
+from tests.stream.test_bad_input import PARTITIONS, folding
+
+RECORDS = 2_000
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_every_hostile_record_is_folded_or_a_dead_letter_with_its_reason(seed: int) -> None:
+    books = await House().run(attack(6_000, seed))
+
+    assert books.folded + books.repeats + books.refused.total() == 6_000
+    assert books.sent.keys() == {*KINDS, "hypothesis"}
+    assert books.accepted["good"] == books.sent["good"]
+    assert len({reason for reason, _ in books.refused}) > 20
+
+
+def test_the_same_seed_sends_the_same_records() -> None:
+    assert list(attack(500, 7)) == list(attack(500, 7))
+    assert list(attack(500, 7)) != list(attack(500, 8))
+
+
+async def test_a_record_that_gets_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agents import route_events as router
+
+    monkeypatch.setattr(router, "reject", lambda record, source, error: Output("events", b"u", b"{}"))
+
+    with pytest.raises((NotKept, ValueError)):
+        await House().run(attack(500, 1))
+
+
+async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.customer import reducers
+
+    monkeypatch.setitem(reducers._REDUCERS, "rating", lambda facts, event, lines: 1 / 0)
+
+    with pytest.raises(NotKept, match="fold_failed"):
+        await House().run(attack(2_000, 1))
+
+
+def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostile, "RESULTS", tmp_path / "HOSTILE.md")
+    for text in ("one", "two"):
+        hostile.write(f"## 5 records, seed 1\n\n{text}\n")
+        hostile.write("## 5 records, seed 2\n\nother\n")
+
+    written = hostile.RESULTS.read_text()
+
+    assert written.startswith("# Hostile records")
+    assert [line for line in written.split("\n") if line in ("one", "two", "other")] == ["two", "other"]
+
+
+async def test_through_a_broker_none_is_lost_and_the_same_are_refused(cluster: Cluster) -> None:
+    sent = [record for record in attack(RECORDS, 5) if len(record.value or b"") < LARGE]
+    expected = await _reasons(sent)
+    await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)
+    async with EventLog(cluster.connection, PARTITIONS) as log:
+        await log.ensure_clock("wall")
+
+    async with folding(cluster):
+        await _send(cluster, sent)
+        letters = await read_until(
+            cluster.connection,
+            TOPIC,
+            lambda found: sum(decode_rejected(one.value).topic == "events.in" for one in found) >= expected.total(),
+        )
+        events = await read_until(
+            cluster.connection,
+            "events",
+            lambda found: sum(not is_control(one.key) for one in found) >= len(sent) - expected.total(),
+        )
+
+    refused = [letter for one in letters if (letter := decode_rejected(one.value)).topic == "events.in"]
+    assert Counter(letter.reason for letter in refused) == expected
+    assert sum(not is_control(one.key) for one in events) == len(sent) - expected.total()
+    assert "fold_failed" not in {decode_rejected(one.value).reason for one in letters}
+
+
+async def _reasons(sent: list[Hostile]) -> Counter[str]:
+    """What the router, left alone, refuses."""
+
+    async def batches() -> AsyncIterator[Batch]:
+        records = [Written(n, time.time_ns() // 1_000_000, record.key, record.value) for n, record in enumerate(sent)]
+        yield Batch("events.in", 0, records)
+
+    given = [outputs async for outputs in route_events(batches())]
+    letters = [decode_rejected(one.value) for outputs in given for one in outputs.records if one.topic == TOPIC]
+    return Counter(letter.reason for letter in letters)
+
+
+async def _send(cluster: Cluster, sent: list[Hostile]) -> None:
+    """Write like a stranger: any key, any partition, large records allowed."""
+    producer = AIOKafkaProducer(**cluster.connection.client_options(), max_request_size=8_000_000)
+    await producer.start()
+    try:
+        physical, rest = cluster.connection.topic("events.in"), iter(sent)
+        while portion := list(islice(rest, 200)):
+            futures = [await producer.send(physical, one.value, key=one.key or b"") for one in portion]
+            await asyncio.gather(*futures)
+    finally:
+        await producer.stop()
