@@ -7,9 +7,9 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,10 @@ from stream import configuration, topics
 from stream.broker import EmbeddedBroker
 from stream.event_log import ClockName, EventLog
 from stream.settings import Settings, load
-from stream.supervisor import Program, Supervisor, perennial
+from stream.supervisor import ABOVE, Program, Supervisor, perennial
 
+TOLD = "perennial: "
+"""What a command tells its user begins so."""
 Part = Literal["worker", "retrainer", "collector"]
 
 
@@ -45,12 +47,35 @@ class Installation:
         ``None`` on a Kafka of your own.
     logs
         Folder of the processes' logs.
+    lasting
+        Whether they are still there when everything is over.
+    begins
+        Bytes that each log held before: what is behind them was said in this life.
     """
 
     settings: Settings
     supervisor: Supervisor
     broker: EmbeddedBroker | None
     logs: Path
+    lasting: bool = True
+    begins: Mapping[str, int] = field(default_factory=dict)
+
+    def explain(self, what: str, part: str) -> str:
+        """Say of something that went wrong with a part what it said itself, and where to read on."""
+        words = last_words(self.logs / f"{part}.log", self.begins.get(part, 0))
+        where = f"logs: {self.logs}" if self.lasting else "PERENNIAL_DEBUG=1 keeps the logs"
+        return f"{what}{f': {words}' if words else ''} ({where})"
+
+
+def last_words(log: Path, begin: int = 0) -> str:
+    """Find what a process of ours told its user last, in a log from ``begin`` on; else its last line."""
+    try:
+        said = log.read_bytes()[begin:].decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    lines = [line.strip() for line in said if line.strip()]
+    told = [line.removeprefix(TOLD) for line in lines if line.startswith(TOLD) and not line.endswith(ABOVE)]
+    return (told or lines or [""])[-1]
 
 
 @contextmanager
@@ -61,6 +86,7 @@ def running(
     clock: ClockName = "wall",
     broker_port: int | None = None,
     logs: Path | None = None,
+    lasting: bool = True,
 ) -> Iterator[Installation]:
     """Start broker (where it is the embedded one), topics, configuration and parts; stop all at the end.
 
@@ -76,6 +102,8 @@ def running(
         Of the embedded broker; ``None`` takes a free one.
     logs
         Folder for the processes' logs; the data folder's ``logs`` by default.
+    lasting
+        Whether that folder is still there when everything is over.
     """
     logs = logs or settings.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -93,8 +121,13 @@ def running(
             )
             for part in parts
         ]
+        begins: dict[str, int] = {part: _size(logs / f"{part}.log") for part in parts}
         supervisor = stack.enter_context(Supervisor(programs))
-        yield Installation(settings, supervisor, broker, logs)
+        yield Installation(settings, supervisor, broker, logs, lasting, begins)
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 async def _open_log(settings: Settings, clock: ClockName) -> None:
@@ -125,7 +158,7 @@ def own_ports() -> dict[str, int]:
 
 
 def await_folding(installation: Installation, within_s: float = 60.0) -> None:
-    """Return when a fold owns all partitions of the log and has restored them.
+    """Return when a fold owns all partitions of the log and has restored them, or when it was asked to end.
 
     Raises
     ------
@@ -137,8 +170,9 @@ def await_folding(installation: Installation, within_s: float = 60.0) -> None:
         refused = installation.supervisor.refused
         if refused is not None or time.monotonic() > deadline:
             what = f"{refused} refused to start" if refused else f"the fold was not ready within {within_s:g} s"
-            raise NotReady(f"{what}; logs: {installation.logs}")
-        installation.supervisor.over.wait(0.1)
+            raise NotReady(installation.explain(what, refused or "worker"))
+        if installation.supervisor.over.wait(0.1) and installation.supervisor.refused is None:
+            return
 
 
 def _folds(settings: Settings) -> bool:

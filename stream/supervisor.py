@@ -121,6 +121,10 @@ class Status:
     silence_s: float | None = None
 
 
+ABOVE = "refused to start; what it said stands above"
+"""Who reads on above finds the reason."""
+
+
 class Misconfigured(PerennialError):
     """A program refused to start because of a mistake of the user's; it has said which.
 
@@ -132,7 +136,7 @@ class Misconfigured(PerennialError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"{name} refused to start; what it said stands above")
+        super().__init__(f"{name} {ABOVE}")
 
 
 class Supervisor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from stream.cli.output import Json, invoked, print_error, print_json, print_line
+from stream.cli.output import Json, debugging, invoked, print_error, print_json, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,9 @@ def demo(
         folder = stack.enter_context(folder_of_its_own("demo"))
         port = free_port()
         file = settings_file(Path(folder), port, own_ports())
-        installation = stack.enter_context(running(load(file), PARTS, clock="feeder", broker_port=port))
+        installation = stack.enter_context(
+            running(load(file), PARTS, clock="feeder", broker_port=port, lasting=debugging())
+        )
         with Live(console=console, auto_refresh=False, transient=True) as screen:
 
             def show(tally: Tally, stage: str) -> None:

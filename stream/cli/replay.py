@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.output import Config, Json, debugging, print_error, print_json, print_line
 
 
 class Moved(Protocol):
@@ -21,6 +21,7 @@ class Moved(Protocol):
 
 if TYPE_CHECKING:
     from stream.feed.recording import Recording
+    from stream.feed.replaying import Replayed
     from stream.settings import Settings
 
 
@@ -40,10 +41,12 @@ def replay(
     Nothing of a replay reaches a real provider. A log with live events is refused, and
     one that was fed before.
     """
-    from stream.feed.recording import survey
+    from stream.feed.recording import CannotReplay, survey
     from stream.settings import load
 
     recording = survey(path)
+    if not recording.lines:
+        raise CannotReplay(f"{path} holds no records")
     if embedded:
         _embedded(config, recording, speed, json=json)
     else:
@@ -60,8 +63,17 @@ def _into(settings: Settings, recording: Recording, speed: float | None, *, json
         done = run(feed(settings, recording, speed=speed, on_progress=moved))
     if json:
         print_json(done._asdict())
-        return
-    print_line(f"{done.lines:,} lines: {done.fed:,} events, {done.rejected:,} rejected, in {done.seconds:.1f} s")
+    else:
+        print_line(f"{done.lines:,} lines: {done.fed:,} events, {done.rejected:,} rejected, in {done.seconds:.1f} s")
+    _judge(done)
+
+
+def _judge(done: Replayed) -> None:
+    """Say what was wrong with the first line that was rejected; a file of which nothing was taken is a mistake."""
+    if done.first_rejected:
+        print_error(f"{done.rejected:,} of {done.lines:,} lines were rejected; the first, {done.first_rejected}")
+    if not done.fed:
+        raise typer.Exit(2)
 
 
 def _embedded(config: Path | None, recording: Recording, speed: float | None, *, json: bool) -> None:
@@ -75,7 +87,7 @@ def _embedded(config: Path | None, recording: Recording, speed: float | None, *,
         # Whatever else the settings say: an installation of its own, which ends with this command.
         flags = {**own_ports(), "folder": folder, "kafka.servers": "127.0.0.1:0", "kafka.embedded": True}
         settings = load(config, flags)
-        with running(settings, ("worker",), clock="feeder") as installation:
+        with running(settings, ("worker",), clock="feeder", lasting=debugging()) as installation:
             await_folding(installation)
             settings = installation.settings
             with progress_bar("replay", recording.lines) as moved:
@@ -88,6 +100,7 @@ def _embedded(config: Path | None, recording: Recording, speed: float | None, *,
         "rejected": found.rejected,
         "customers": found.customers,
         "revenue": next(iter(by_currency.values())) if len(by_currency) == 1 else by_currency,
+        "first_rejected": done.first_rejected or None,
         "seconds": round(done.seconds, 3),
         "complete": found.is_complete,
     }
@@ -104,19 +117,21 @@ def _embedded(config: Path | None, recording: Recording, speed: float | None, *,
         print_line(f"{done.seconds:.1f} s, {rate:,.0f} lines/s; " + ("complete" if found.is_complete else "INCOMPLETE"))
     if not found.is_complete:
         raise typer.Exit(1)
+    _judge(done)
 
 
 @contextmanager
 def folder_of_its_own(what: str) -> Iterator[str]:
-    """Make a temporary folder; it is kept where something goes wrong, for the logs in it."""
+    """Make a temporary folder; ``PERENNIAL_DEBUG=1`` keeps it where something goes wrong, for the logs in it."""
     from shutil import rmtree
     from tempfile import mkdtemp
 
     folder = mkdtemp(prefix=f"perennial-{what}-")
     try:
         yield folder
-    except typer.Abort:
-        rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        if not debugging() or isinstance(error, typer.Abort | KeyboardInterrupt):
+            rmtree(folder, ignore_errors=True)
         raise
     rmtree(folder, ignore_errors=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.output import Config, print_error, print_line
+from stream.cli.output import Config, invoked, print_error, print_line
 
 
 def up(
@@ -21,10 +21,9 @@ def up(
     unless delivery.mode says otherwise.
     """
     from stream.child import exit_reason
-    from stream.installation import PortTaken, await_folding, is_taken, running
+    from stream.installation import NotReady, PortTaken, await_folding, is_taken, running
     from stream.settings import load
     from stream.stop import stop_requested
-    from stream.supervisor import Misconfigured
 
     settings = load(config)
     if settings.http.port and is_taken(settings.http.host, settings.http.port):
@@ -38,11 +37,15 @@ def up(
             print_line(f"HTTP door http://{settings.http.host}:{settings.http.port}/v1/track")
             print_line(f"outbox    {settings.outbox}")
             print_line(f"logs      {installation.logs}")
-            print_line('ready; try: perennial send \'{"type":"click","user":"u1","item":"sku1"}\' && perennial user u1')
+            if not supervisor.over.wait(0):
+                click = '{"type":"click","user":"u1","item":"sku1"}'
+                print_line(f"ready; try: {invoked()} send '{click}' && {invoked()} user u1")
             while not supervisor.over.wait(0.5):
                 code = broker.poll() if broker else None
                 if code is not None:
                     print_error(f"the embedded broker ended ({exit_reason(code)}), and with it what it kept in memory")
                     raise typer.Exit(1)
         if supervisor.refused is not None:
-            raise Misconfigured(supervisor.refused)
+            raise NotReady(installation.explain(f"{supervisor.refused} refused to start", supervisor.refused))
+        print_line("stopping ...")
+    print_line("stopped")

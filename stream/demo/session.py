@@ -115,15 +115,14 @@ class Session:
                 await watch.read()
                 if self._installation.supervisor.refused is not None:
                     refused = self._installation.supervisor.refused
-                    raise DemoFailed(f"{refused} refused to start; logs: {self._installation.logs}")
+                    raise DemoFailed(self._installation.explain(f"{refused} refused to start", refused))
                 if self.tally.events:
                     self._stage = "simulating"
         except BaseException:
             simulator.stop(within=5.0)
             raise
         if code != 0:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise DemoFailed(f"the simulator ended ({exit_reason(code)}); {log}: {' '.join(last)}")
+            raise DemoFailed(self._installation.explain(f"the simulator ended ({exit_reason(code)})", "simulate"))
 
     async def _await_recommender(self, watch: Watch) -> None:
         """Wait for a model that was trained up to the last simulated days, for a while."""

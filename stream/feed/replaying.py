@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from models.batch import Output
+from models.rejected import decode_rejected
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
@@ -27,12 +28,15 @@ class Replayed(NamedTuple):
         Those that became events, and those that became dead letters.
     seconds
         It took, until the last one was folded.
+    first_rejected
+        Line, and what was wrong with it; empty where none was rejected.
     """
 
     lines: int
     fed: int
     rejected: int
     seconds: float
+    first_rejected: str = ""
 
 
 def reads(recording: Recording, received_at: int) -> Iterator[Read]:
@@ -70,6 +74,7 @@ async def replay(
     """
     began = time.monotonic()
     fed = rejected = 0
+    first_rejected = ""
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -82,12 +87,23 @@ async def replay(
         lines = reads(recording, received_at=time.time_ns() // 1_000_000)
         for portion in _portions(lines):
             letters: list[Output] = [read.rejected for read in portion if read.rejected is not None]
+            first_rejected = first_rejected or _told(portion)
             await feeder.feed((read.event for read in portion if read.event is not None), flush=False)
             if letters:
                 await feeder.reject(letters)
                 rejected += len(letters)
         await feeder.settle()
-    return Replayed(recording.lines, fed, rejected, time.monotonic() - began)
+    return Replayed(recording.lines, fed, rejected, time.monotonic() - began, first_rejected)
+
+
+def _told(portion: Sequence[Read]) -> str:
+    """What was wrong with the first line that was rejected; nothing where none was."""
+    for read in portion:
+        if read.rejected is not None:
+            letter = decode_rejected(read.rejected.value)
+            field = f"{letter.field}: " if letter.field else ""
+            return f"line {read.number}: {field}found {letter.found}; allowed: {letter.allowed}"
+    return ""
 
 
 def _portions(lines: Iterator[Read]) -> Iterator[list[Read]]:

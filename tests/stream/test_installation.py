@@ -14,10 +14,11 @@ import pytest
 
 from models.events import Event
 from stream.event_log import EventLog
-from stream.installation import Installation, await_folding, own_ports, running
+from stream.installation import Installation, await_folding, last_words, own_ports, running
 from stream.lookup.client import UnknownUser, ask_json
 from stream.lookup.workers import addresses
 from stream.settings import load
+from stream.supervisor import ABOVE
 from tests.brokers import ApacheKafka
 
 FILE = """
@@ -97,3 +98,20 @@ def mail_in(outbox: Path) -> email.message.Message:
     while not (files := list(outbox.rglob("*.eml"))) and time.monotonic() < deadline:
         time.sleep(0.05)  # a folder has nothing to wait for
     return email.message_from_bytes(files[0].read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", ""),
+        ("INFO one\nINFO two\n\n", "INFO two"),
+        ("perennial: port 1 is taken\nERROR fold refused to start\n", "port 1 is taken"),
+        (f"perennial: port 1 is taken\nperennial: fold {ABOVE}\n", "port 1 is taken"),
+    ],
+)
+def test_the_last_words_of_a_process_are_what_it_told_its_user(tmp_path: Path, log: str, words: str) -> None:
+    before = "perennial: of another day\n"
+    (tmp_path / "worker.log").write_text(before + log)
+
+    assert last_words(tmp_path / "worker.log", len(before)) == words
+    assert last_words(tmp_path / "none.log") == ""

@@ -167,6 +167,31 @@ def test_a_file_that_is_not_there_is_one_line_and_code_two(tmp_path: Path) -> No
     assert "cannot be read" in err
 
 
+def test_an_empty_file_is_one_line_and_code_two(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    with replaying(tmp_path / "none.jsonl") as process:
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (2, "")
+    assert err.endswith("none.jsonl holds no records\n")
+
+
+@pytest.mark.slow
+def test_a_file_of_which_nothing_is_taken_says_what_is_wrong_with_it_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    file = tmp_path / "wrong.jsonl"
+    file.write_text('{"type":"click","user":"u1","at":1700000000}\nnonsense\n')
+    with replaying(file) as process:
+        out, err = process.communicate(timeout=120)
+
+    assert process.returncode == 2
+    assert (json.loads(out)["folded"], json.loads(out)["rejected"]) == (0, 2)
+    assert "2 of 2 lines were rejected; the first, line 1: at: found 1700000000" in err
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_ctrl_c_ends_everything_that_it_started(recording: tuple[Path, Decimal]) -> None:
     path, _ = recording
