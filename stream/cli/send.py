@@ -70,7 +70,10 @@ class Target(Protocol):
 
 
 def send(
-    event: Annotated[str, typer.Argument(metavar="JSON|-", help="One event, or - for one a line from standard input.")],
+    event: Annotated[
+        str | None,
+        typer.Argument(metavar="[JSON|-]", help="One event, or - for one a line from standard input, as from a pipe."),
+    ] = None,
     config: Config = None,
     http: Annotated[
         str | None, typer.Option(metavar="URL", help="Send through the HTTP door that stands here.")
@@ -86,9 +89,17 @@ def send(
     An event is {"type": "click", "user": "u1", "item": "sku1"}, or a call of the Segment spec such as
     {"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 49.9}}.
     """
+    if event is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise typer.BadParameter(
+                """an event is missing, such as '{"type": "click", "user": "u1", "item": "sku1"}'"""
+            )
+        event = "-"
     lines = _standard_input() if event == "-" else _typed(event)
     target = ThroughDoor(http, write_key) if http else IntoLog(config)
     sent, rejected = run(_send(lines, target, "test" if test else "live", quiet=json))
+    if not sent and not rejected:
+        print_error("nothing to send: there is no line on standard input")
     if json:
         print_json({"sent": [one._asdict() for one in sent], "rejected": [one._asdict() for one in rejected]})
     for refusal in rejected:

@@ -91,6 +91,24 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_named(
     assert [(event.id, event.origin) for event in events] == [("a", "test"), ("b", "test")]
 
 
+def test_a_pipe_needs_no_dash(
+    installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
+) -> None:
+    typed('{"type":"click","user":"piped","id":"p1"}', '{"type":"click","user":"piped","id":"p2"}')
+
+    code, said = sent(capsys, "--config", str(installation))
+
+    assert code == 0
+    assert [one["id"] for one in said["sent"]] == ["p1", "p2"]
+
+
+def test_an_empty_pipe_is_told(capsys: pytest.CaptureFixture[str], typed: Callable[..., None]) -> None:
+    typed("")
+
+    assert run(["send"]) == 0
+    assert "nothing to send" in capsys.readouterr().err
+
+
 def in_the_log(broker: EmbeddedBroker, users: int) -> list[Event]:
     def enough(found: list[ConsumerRecord]) -> bool:
         return [record.key for record in found].count(b"in") == users
