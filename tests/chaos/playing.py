@@ -36,6 +36,8 @@ READY_WITHIN_S = 60
 BROKER_WITHIN_S = 180
 """On two busy cores it takes its time."""
 SETTLED_WITHIN_S = 120
+BROKEN_WITHIN_S = 30
+"""Whoever breaks a promise on purpose need not wait long for a rest that may never come."""
 LONG_S = 4.0
 """In so long every partition gets events."""
 CALM_MS = 10_000
@@ -91,6 +93,7 @@ class _Round:
         if sabotage is not None:
             environment["CHAOS_SABOTAGE"] = sabotage
         self.crew = Crew(environment, folder, stall_s=SESSION_S + plan.stall_s, on_awake=self._awake)
+        self.patience_s = SETTLED_WITHIN_S if sabotage is None else BROKEN_WITHIN_S
         self.broker_away: list[Interval] = []
         self.deeds: Counter[str] = Counter()
         self.newcomers = 0
@@ -201,7 +204,7 @@ async def _play(round_: _Round) -> Played:
         sink.mood = "take"
         ended = time.monotonic()
         reference = await stack.enter_async_context(Reference(round_.connection, PARTITIONS))
-        stuck = await _settled(loading, reference, flow, crew)
+        stuck = await _settled(loading, reference, flow, crew, round_.patience_s)
         await crew.stop()
         await reference.catch_up()
         rest_s = time.monotonic() - ended
@@ -239,9 +242,9 @@ async def _do_all(round_: _Round, sink: Sink, began: float) -> None:
             tasks.create_task(round_.do(deed, sink))
 
 
-async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow, crew: Crew) -> str:
+async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow, crew: Crew, patience_s: float) -> str:
     """Return when everything is acknowledged, folded and delivered, and nothing is due; in words what is not."""
-    deadline = time.monotonic() + SETTLED_WITHIN_S
+    deadline = time.monotonic() + patience_s
     what, said = "not everything was acknowledged", ""
     while time.monotonic() < deadline:
         if loading.done():
@@ -254,7 +257,7 @@ async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow
             log.debug("waiting: %s", what)
             said = what
         await asyncio.sleep(0.2)  # a log at rest sends no word
-    return f"not at rest after {SETTLED_WITHIN_S} s: {what}"
+    return f"not at rest after {patience_s} s: {what}"
 
 
 def _unsettled(reference: Reference, flow: Flow, crew: Crew) -> str:

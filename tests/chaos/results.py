@@ -211,7 +211,8 @@ def _sabotages(broken: Sequence[Line]) -> str:
     for sabotage in SABOTAGES:
         some = [line for line in broken if line.sabotage == sabotage]
         finders = [line for line in some if line.findings]
-        what = finders[0].findings[0].replace("|", "/")[:160] if finders else ""
+        told = [finding for finding in finders[0].findings if "at rest" not in finding] if finders else []
+        what = "; ".join(told[:3]).replace("|", "/")[:300]
         seeds = ", ".join(str(line.seed) for line in finders) or "none"
         if some:
             rows.append(f"| {sabotage} | {len(some)} | {seeds} | {what} |")
