@@ -102,6 +102,11 @@ def test_the_first_own_event_does_what_the_readme_says(house: dict[str, str], tm
     posted = shell(door.replace(":8080", f":{house['PERENNIAL_HTTP__PORT']}"), tmp_path, house)
     assert json.loads(posted.stdout)["success"] is True
 
+    edited = shell(next(block for block in blocks("sh") if block.startswith("sed")), tmp_path, house)
+    assert edited.returncode == 0, edited.stdout + edited.stderr
+    assert "{for: 20m}" in (tmp_path / "perennial.yaml").read_text()
+    assert "configuration version 2 is in use from now on" in edited.stdout
+
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_that_a_document_names_exists(name: str) -> None:
