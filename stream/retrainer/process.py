@@ -115,7 +115,7 @@ class Retrainer:
 
     def run(self, stop: StopRequest) -> None:
         """Read and train until ``stop``."""
-        with self._turn, reading(self._connection, "interactions", self._partitions) as reader:
+        with self._turn, reading(self._connection, "interactions", self._partitions, self._options.rows) as reader:
             while not stop.wait(0):
                 self._read(reader)
                 if self._has_turn() and self._caught_up(reader) and self._due():
