@@ -72,7 +72,8 @@ def _read(file: Path) -> list[Item]:
         with lines:
             return read(str(file), lines)
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InvalidItems(str(file), [(0, f"cannot be read: {error}")]) from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise InvalidItems(str(file), [(0, f"cannot be read: {why}")]) from error
 
 
 def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:

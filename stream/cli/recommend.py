@@ -49,8 +49,11 @@ def recommend(
     table.add_column("item")
     table.add_column("score", justify="right")
     table.add_column("why")
-    table.add_column("title")
+    titled = any("title" in each for each in answer["items"])  # only what was imported has one
+    if titled:
+        table.add_column("title")
     for each in answer["items"]:
         # what the log holds is text, not markup
-        table.add_row(Text(each["item"]), f"{each['score']:.3f}", Text(each["why"]), Text(each.get("title", "")))
+        title = (Text(each.get("title", "")),) if titled else ()
+        table.add_row(Text(each["item"]), f"{each['score']:.3f}", Text(each["why"]), *title)
     Console().print(table)
