@@ -8,32 +8,11 @@ from models.batch import Batch, Outputs, Restored
 from models.customer.features import FEATURES
 from models.learning.churn import NAME, ChurnLearner
 from models.learning.examples import decode_churn
-from models.learning.lesson import KEY, announce, take_lesson
+from models.learning.lesson import lessons
 
 
-async def learn_churn(
+def learn_churn(
     batches: AsyncIterator[Batch], *, state: Restored, features: Sequence[str] = FEATURES
 ) -> AsyncIterator[Outputs]:
-    """Learn from each example of ``examples.churn``, in order.
-
-    Parameters
-    ----------
-    batches
-        Of its one partition.
-    state
-        The committed learner, under ``KEY``.
-    features
-        Names, in the order of a row.
-
-    Yields
-    ------
-    Outputs
-        First the newest version once more, since its broadcast may have been lost in a crash; then, for each batch, the
-        learner, the newest version that the batch completed, and what was rejected.
-    """
-    learner = ChurnLearner(features)
-    if KEY in state.records:
-        learner.restore(state.records[KEY])
-        yield announce(NAME, learner.newest)
-    async for batch in batches:
-        yield take_lesson(NAME, learner, decode_churn, batch)
+    """Learn from each example of ``examples.churn``, in order; see :func:`lessons`."""
+    return lessons(NAME, ChurnLearner(features), decode_churn, batches, state)

@@ -16,9 +16,8 @@ from river.optim import AdaGrad
 from river.preprocessing import StandardScaler
 from river.utils import VectorDict
 
-from models.errors import InvalidEvent
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights, Hinge, bend
-from models.learning.examples import ChurnExample, fingerprint
+from models.learning.examples import ChurnExample, require_features
 from models.learning.prequential import Grades, Prequential
 from models.learning.publication import Publication
 from models.learning.scaling import Moments, make_scaler, scale, take_moments
@@ -73,6 +72,7 @@ class ChurnLearner:
     Examples
     --------
     >>> learner = ChurnLearner(("days_since_last", "orders"), every=2, first=4)
+    >>> from models.learning.examples import fingerprint
     >>> schema = fingerprint(learner.features)
     >>> for days, churned in [(3.0, True), (0.5, False), (2.8, True), (0.2, False)] * 25:
     ...     example = ChurnExample(user="u", at=0, due=1, schema=schema, row=[days, 1.0], churned=churned)
@@ -89,7 +89,6 @@ class ChurnLearner:
         self.first = first
         self.examples = 0
         self.newest: Publication | None = None
-        self._schema = fingerprint(self.features)
         self._hinges = tuple(
             Hinge(i, log1p(days)) for i, name in enumerate(self.features) for days in KNOTS.get(name, ())
         )
@@ -113,8 +112,7 @@ class ChurnLearner:
         InvalidEvent
             ``other_features``: its row was made with other features; nothing was learned.
         """
-        if example.schema != self._schema or len(example.row) != len(self.features):
-            raise InvalidEvent("other_features", "schema", example.schema, f"{self._schema}, the features of this code")
+        require_features(example, self.features)
         self._grades.grade(example.risk, example.churned)
         inputs = self._named(example.row)
         self._scaler.learn_one(inputs)

@@ -136,6 +136,13 @@ def decode_segment(value: bytes | None) -> SegmentExample:
     return example
 
 
+def require_features(example: ChurnExample | SegmentExample, features: Sequence[str]) -> None:
+    """Return where an example's row was made with these features; raises :class:`InvalidEvent` (``other_features``)."""
+    schema = fingerprint(features)
+    if example.schema != schema or len(example.row) != len(features):
+        raise InvalidEvent("other_features", "schema", example.schema, f"{schema}, the features of this code")
+
+
 def _check(row: Sequence[float]) -> None:
     for number, value in enumerate(row):
         # one such value would stay in the running moments for ever; "1e999" is JSON, and infinity

@@ -1,11 +1,11 @@
-"""One batch of examples through a learner: what shall be committed together with its position."""
+"""What every learner in the stream does: go on from what is committed, learn a batch, tell the newest version."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
-from models.batch import Batch, Outputs
+from models.batch import Batch, Outputs, Restored
 from models.errors import InvalidEvent
 from models.learning.publication import Publication
 from models.rejected import reason_of, reject
@@ -30,6 +30,44 @@ class Learner(Protocol[_Example]):
 
     def state(self) -> bytes:
         """Everything, as bytes."""
+
+    def restore(self, data: bytes) -> None:
+        """Go on where :meth:`state` was taken."""
+
+
+async def lessons(
+    name: str,
+    learner: Learner[_T],
+    decode: Callable[[bytes | None], _T],
+    batches: AsyncIterator[Batch],
+    state: Restored,
+) -> AsyncIterator[Outputs]:
+    """Learn from each example of a topic, in order.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    learner
+        A new one.
+    decode
+        Reads an example; raises :class:`InvalidEvent` where it is none.
+    batches
+        Of the topic's one partition.
+    state
+        The committed learner, under ``KEY``.
+
+    Yields
+    ------
+    Outputs
+        First the newest version once more, since its broadcast may have been lost in a crash; then, for each batch, the
+        learner, the newest version that the batch completed, and what was rejected.
+    """
+    if KEY in state.records:
+        learner.restore(state.records[KEY])
+        yield announce(name, learner.newest)
+    async for batch in batches:
+        yield take_lesson(name, learner, decode, batch)
 
 
 def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None], _T], batch: Batch) -> Outputs:

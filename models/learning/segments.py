@@ -15,8 +15,7 @@ import msgspec
 from river.cluster import KMeans
 from river.preprocessing import StandardScaler
 
-from models.errors import InvalidEvent
-from models.learning.examples import SegmentExample, fingerprint
+from models.learning.examples import SegmentExample, require_features
 from models.learning.naming import AXES, name_centres
 from models.learning.publication import Publication
 from models.learning.scaling import Moments, make_scaler, scale, take_moments
@@ -84,6 +83,7 @@ class SegmentLearner:
     Examples
     --------
     >>> learner = SegmentLearner(("days_since_last", "orders"), clusters=2, first=20)
+    >>> from models.learning.examples import fingerprint
     >>> schema = fingerprint(learner.features)
     >>> for i in range(20):
     ...     row = [0.5 + i / 100, 2.0] if i % 2 else [3.0 + i / 100, 0.0]
@@ -108,7 +108,6 @@ class SegmentLearner:
         self.seed = seed
         self.examples = 0
         self.newest: Publication | None = None
-        self._schema = fingerprint(self.features)
         self._axes = tuple(self.features.index(axis) for axis in AXES if axis in self.features)
         if not self._axes:
             raise ValueError(f"none of the features is one of {', '.join(AXES)}")
@@ -137,8 +136,7 @@ class SegmentLearner:
         InvalidEvent
             ``other_features``: its row was made with other features; nothing was learned.
         """
-        if example.schema != self._schema or len(example.row) != len(self.features):
-            raise InvalidEvent("other_features", "schema", example.schema, f"{self._schema}, the features of this code")
+        require_features(example, self.features)
         looked_at = [example.row[axis] for axis in self._axes]
         self._scaler.learn_one(dict(zip(self._inputs, looked_at, strict=True)))
         self.examples += 1

@@ -15,7 +15,7 @@ from models.errors import InvalidEvent, StateDamaged, StateMismatch
 from models.learning import churn, sealed, segments
 from models.learning.churn import ChurnLearner
 from models.learning.churn_scorer import ChurnScorer
-from models.learning.examples import ChurnExample, SegmentExample
+from models.learning.examples import ChurnExample, SegmentExample, fingerprint
 from models.learning.segment_scorer import SegmentScorer
 from models.learning.segments import SegmentLearner
 from tests.models.learning.populations import FEATURES, churn_examples, segment_examples
@@ -136,7 +136,7 @@ def test_with_other_features_learning_starts_anew_and_versions_count_on(model: M
     new = model.learner(features)
     new.restore(old.state())
     assert new.examples == 0
-    schema = new._schema
+    schema = fingerprint(features)
     examples = model.examples(200, 11)
     for example in examples:
         published = new.learn(msgspec.structs.replace(example, schema=schema, row=example.row[::-1]))
