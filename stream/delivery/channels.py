@@ -61,7 +61,7 @@ PROVIDERS: dict[Channel, Callable[[DeliverySettings], Provider | None]] = {
 }
 
 
-FILES_SIDE_BY_SIDE = 16
+FILES_SIDE_BY_SIDE = 64
 """Of an outbox; a provider says for itself how many calls it takes."""
 
 

@@ -126,7 +126,7 @@ class Desk:
         """Give places back for which no call is begun."""
         if places:
             self._breaker.said_nothing()
-        self._freed(places)
+            self._freed(places)
 
     def waits_until(self) -> int | None:
         """Until when the breaker is open."""
@@ -234,6 +234,7 @@ class Desk:
                 log.warning("%s: the provider fails, and is left alone for a while: %s", self._channel, result.detail)
             elif after == "closed":
                 log.warning("%s: the provider works again", self._channel)
+                self._wake()
 
     def _show_breaker(self) -> None:
         metrics.gauge("provider_breaker", _STATES[self._breaker.state(self._now())], self._channel)
@@ -248,6 +249,11 @@ class Desk:
 
     def _freed(self, places: int) -> None:
         self._free += places
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._breaker.allows(self._now()):
+            return  # who waits asks again when the breaker's time is over
         for wake in list(self._queue)[: self._free]:
             del self._queue[wake]
             wake()

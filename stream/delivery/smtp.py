@@ -47,7 +47,7 @@ class SmtpSettings:
     sender: str = ""
     reply_to: str | None = None
     timeout_s: float = 30.0
-    connections: int = 8
+    connections: int = 16
 
 
 class Smtp:

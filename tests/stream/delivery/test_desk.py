@@ -242,6 +242,24 @@ class TestBreaker:
         assert probe == (1, 0)
         assert after == (4, None, 0.0)
 
+    async def test_nobody_is_woken_before_its_time_is_over_and_everybody_when_the_provider_works_again(self) -> None:
+        woken: list[int] = []
+        time, gate = Time(), Gate(answer=AWAY)
+        desk = _open(gate, time)
+        for number in range(3):
+            await _made(desk, number)
+        for number in range(2):
+            desk.take(1, lambda number=number: woken.append(number))  # type: ignore[misc]
+            desk.give_back(0)
+        while_open = list(woken)
+
+        time.now += 1_000
+        gate.answer = DELIVERED
+        await _made(desk, 9)
+
+        assert while_open == []
+        assert sorted(woken) == [0, 1]
+
     async def test_each_failure_of_a_probe_doubles_the_time_up_to_a_longest(self) -> None:
         time = Time()
         desk = _open(Gate(answer=AWAY), time)
