@@ -45,6 +45,23 @@ class LogEndsBefore(PerennialError):
         )
 
 
+class PlaceLost(PerennialError):
+    """The log has nothing at the position that is to be read next: where it begins and ends has to be looked at anew.
+
+    aiokafka would go to the beginning, and pass over what lay between in silence.
+
+    Parameters
+    ----------
+    topic, partition
+        The log.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        super().__init__(f"{topic}[{partition}] has nothing where it was read last")
+
+
 class RecordsGone(PerennialError):
     """The broker has deleted records before they were read.
 
@@ -95,6 +112,11 @@ class Inbox:
         self._bytes = 0
         self.waiting = 0
         self.changed = asyncio.Event()
+
+    @property
+    def epoch(self) -> int:
+        """The one whose deliveries count."""
+        return self._epoch
 
     @property
     def full(self) -> bool:

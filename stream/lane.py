@@ -20,7 +20,7 @@ from models.log import Tick, encode_control
 from stream.alarm import Alarm
 from stream.edge import Edge
 from stream.effects import Effects
-from stream.inbox import Inbox, LogEndsBefore, RecordsGone
+from stream.inbox import Inbox, LogEndsBefore, PlaceLost, RecordsGone
 from stream.surroundings import Surroundings
 from stream.transaction import Commit, Committer
 from stream.transport import Delivery, ReadTo
@@ -88,6 +88,7 @@ class Lane:
         self._opened_at: float | None = None
         self._fencing: asyncio.Timeout | None = None
         self._broken: LogEndsBefore | None = None
+        self._lost_in: int | None = None
         self._effects = Effects(self._ring)
         self._alarm = Alarm(around.clock, gives_beats=edge.beats)
         self._full = False
@@ -160,6 +161,11 @@ class Lane:
         elif self._inbox.full:
             self._around.source.lane_changed(self)
 
+    def lose_place(self, epoch: int) -> None:
+        """Hear that the log had nothing where it was read, in the deliveries of ``epoch``."""
+        self._lost_in = epoch
+        self._inbox.changed.set()
+
     def pause(self) -> None:
         """Begin no commit and take no records until :meth:`resume`: partitions are being assigned anew."""
         self._allowed.clear()
@@ -218,7 +224,9 @@ class Lane:
         self._failures += 1
         self._around.observer.failed(self, error)
         pause = min(BACKOFF_S[0] * 2 ** min(self._failures - 1, 10), BACKOFF_S[1])
-        expected = isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError | LogEndsBefore)
+        expected = isinstance(
+            error, KafkaError | OSError | TimeoutError | asyncio.CancelledError | LogEndsBefore | PlaceLost
+        )
         trace = None if expected else error
         log.warning("%s: begins anew in %.1f s after %r", self._name, pause, error, exc_info=trace)
         await asyncio.sleep(pause)
@@ -230,9 +238,9 @@ class Lane:
             began = time.monotonic()
             await self._fence(committer)
             restored = await committer.restore()
-            await self._compare_with_log(restored.position)
+            begin = await self._compare_with_log(restored.position)
             self.restored, self._broken = restored, None
-            self._pulled, self._records_pulled, self.oldest_stamp = restored.position, 0, None
+            self._pulled, self._records_pulled, self.oldest_stamp = begin, 0, None
             self._alarm.begin()
             self._next_batch = 0.0
             self._astray, self._full = True, False
@@ -276,16 +284,18 @@ class Lane:
             self._fencing = None
             self._calm.set()
 
-    async def _compare_with_log(self, position: int) -> None:
-        if not position:
-            return  # nothing was ever committed: it begins with what is there
+    async def _compare_with_log(self, position: int) -> int:
+        """Offset of the first record to read: the position, or where the log begins by now."""
         start, end = await self._around.source.bounds(self.tp)
+        if not position:
+            return start  # nothing was ever committed: it begins with what is there
         if end is not None and position > end:
             raise LogEndsBefore(self.tp.topic, self.tp.partition, position, end)
         if position < start:
             error = RecordsGone(self.tp.topic, self.tp.partition, position, start)
             log.error("%s", error)
             self._around.observer.failed(self, error)
+        return max(position, start)
 
     async def _batches(self) -> AsyncGenerator[Batch]:
         while True:
@@ -307,6 +317,8 @@ class Lane:
             raise self._broken
         if self._astray:
             await self._find_back()
+        elif self._lost_in == self._inbox.epoch:
+            raise PlaceLost(self.tp.topic, self.tp.partition)
         elif self._full or not self._inbox.waiting:
             if self._alarm.is_beat_due:
                 return self._beat()

@@ -185,6 +185,12 @@ class Lanes:
         if lane is not None:
             lane.put(delivery)
 
+    def place_lost(self, tp: TP, epoch: int) -> None:
+        """Tell the lane, if it is still there, that its log has nothing where it was read."""
+        lane = self._lanes.get(tp)
+        if lane is not None:
+            lane.lose_place(epoch)
+
     def group_lost(self) -> None:
         """End the process: the group has given its partitions to others."""
         self._leave("the group went on without this member")

@@ -85,6 +85,9 @@ class Listener(Protocol):
     def wanted(self) -> frozenset[TP]:
         """Partitions that can take records now; asked in the consumer's thread."""
 
+    def place_lost(self, tp: TP, epoch: int) -> None:
+        """Tell that a log has nothing where it was read, since the seek that began ``epoch``."""
+
     def group_lost(self) -> None:
         """Tell that the group went on without this member."""
 
@@ -107,6 +110,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         self._epochs: dict[TP, int] = {}
         self._sequences: dict[TP, int] = {}
         self._wake: asyncio.Event | None = None
+        # The embedded broker keeps everything for as long as it lives, and cannot say where a log ends.
+        self._tells_lost_places: bool = self.consumer.transport.connection.transactions
 
     async def on_start(self) -> None:
         """Create the consumer; it joins the group when Faust subscribes."""
@@ -220,8 +225,21 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         """Read on from ``offset``; returns the epoch that begins with it."""
         self._ensure_consumer().seek(TopicPartition(*tp), offset)
         self._sequences[tp] = 0
-        self._epochs[tp] = self._epochs.get(tp, 0) + 1
-        return self._epochs[tp]
+        epoch = self._epochs[tp] = self._epochs.get(tp, 0) + 1
+        if self._tells_lost_places:
+            self._watch_place(tp, epoch)
+        return epoch
+
+    def _watch_place(self, tp: TP, epoch: int) -> None:
+        # aiokafka only logs that an offset is out of range, at INFO, and calls this to go somewhere else.
+        state = self._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
+        main, listener = self.consumer.loop, self.consumer.transport.listener
+
+        def await_reset(strategy: int) -> None:
+            main.call_soon_threadsafe(listener.place_lost, tp, epoch)
+            type(state).await_reset(state, strategy)
+
+        state.await_reset = await_reset
 
     async def bounds(self, tp: TP) -> tuple[int, int]:
         """Offset of the first record that is there, and the one behind the last that is committed."""

@@ -9,15 +9,20 @@ from contextlib import asynccontextmanager
 from stream.app import LaneApp, create_app
 from stream.connection import Connection
 from stream.edge import Edge
+from stream.surroundings import Observer
 
 
 @asynccontextmanager
 async def running_app(
-    connection: Connection, edges: Sequence[Edge], name: str = "app", on_leave: Callable[[str], None] | None = None
+    connection: Connection,
+    edges: Sequence[Edge],
+    name: str = "app",
+    on_leave: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
 ) -> AsyncIterator[LaneApp]:
     """Start a worker and stop it again."""
     left: list[str] = []
-    app = create_app(name, connection, edges, on_leave=on_leave or left.append)
+    app = create_app(name, connection, edges, on_leave=on_leave or left.append, observer=observer)
     await app.start()
     try:
         yield app
