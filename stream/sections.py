@@ -222,6 +222,10 @@ class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
         Where it asks for them.
     tls
         ``starttls``, ``tls`` from the first byte, or ``none``.
+    connections
+        Side by side, at most; so many messages are unknown at most when a worker is killed.
+    timeout
+        Of each step of the conversation.
     """
 
     host: Annotated[str, Meta(min_length=1)]
@@ -231,6 +235,8 @@ class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     username: str | None = None
     password: Secret | None = None
     tls: Literal["starttls", "tls", "none"] = "starttls"
+    connections: Annotated[int, Meta(ge=1, le=200, description="a whole number, 1 to 200")] = 16
+    timeout: Duration = "30s"
 
 
 class Twilio(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
@@ -254,6 +260,24 @@ class Twilio(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     )
 
 
+class Breaker(_Section, frozen=True, kw_only=True):
+    """When a provider that fails is left alone.
+
+    Attributes
+    ----------
+    failures
+        So many in a row; that one recipient is refused is none.
+    pause
+        Until one message tries again; it doubles with each failure of that.
+    longest
+        That it grows to.
+    """
+
+    failures: Annotated[int, Meta(ge=1, le=1000, description="a whole number, 1 to 1000")] = 5
+    pause: Duration = "5s"
+    longest: Duration = "2m"
+
+
 class Delivery(_Section, frozen=True, kw_only=True):
     """Where messages go.
 
@@ -268,6 +292,8 @@ class Delivery(_Section, frozen=True, kw_only=True):
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
     smtp, twilio
         Providers.
+    breaker
+        See there.
     unsubscribe_secrets
         The first signs unsubscribe links, all verify; by default one is made in the data folder.
     """
@@ -277,6 +303,7 @@ class Delivery(_Section, frozen=True, kw_only=True):
     allowlist: list[str] = []
     smtp: Smtp | None = None
     twilio: Twilio | None = None
+    breaker: Breaker = Breaker()
     unsubscribe_secrets: list[Secret] = []
 
 

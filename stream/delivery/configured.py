@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models.engage.breaker import Policy
+from models.engage.durations import milliseconds
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.smtp import SmtpSettings
 from stream.delivery.twilio import TwilioSettings
@@ -29,6 +31,11 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         secrets=unsubscribe_keys(settings),
         smtp=_smtp(settings),
         twilio=_twilio(settings),
+        breaker=Policy(
+            failures=delivery.breaker.failures,
+            pause=milliseconds(delivery.breaker.pause),
+            longest=milliseconds(delivery.breaker.longest),
+        ),
     )
 
 
@@ -67,6 +74,8 @@ def _smtp(settings: Settings) -> SmtpSettings | None:
         password=settings.reveal(smtp.password, "delivery.smtp.password") if smtp.password else None,
         sender=smtp.sender,
         reply_to=smtp.reply_to,
+        connections=smtp.connections,
+        timeout_s=milliseconds(smtp.timeout) / 1000,
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def _live(make: Callable[..., Message], count: int) -> list[Message]:
     now = _now()
     return [
         make(
-            id=deliveries.blake2b(b"%d" % n, digest_size=16).hexdigest(),
+            id=blake2b(b"%d" % n, digest_size=16).hexdigest(),
             user=f"u{n}",
             to=f"u{n}@example.com" if make is letter else f"+493090182{n:02d}",
             at=now,
