@@ -206,11 +206,12 @@ def _three(
 def break_promise(sabotage: Sabotage) -> None:
     """Take away what a promise stands on, so that the suite can show that it finds out.
 
-    ``fencing``: every owner of a partition has a transactional id of its own, so none shuts another out. ``apart``: the
-    position commits before outputs and state, in a transaction of its own. ``dedup``: no ``messageId`` is ever known.
+    XX ``apart``: the
+        position commits before outputs and state, in a transaction of its own. ``dedup``: no ``messageId`` is ever known.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)
+        _wrap(Lanes, "group_lost", lambda _: lambda self: None)
     elif sabotage == "apart":
         _wrap(TransactionalCommitter, "commit", _committing_apart)
     else:
