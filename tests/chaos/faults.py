@@ -206,8 +206,9 @@ def _three(
 def break_promise(sabotage: Sabotage) -> None:
     """Take away what a promise stands on, so that the suite can show that it finds out.
 
-    XX ``apart``: the
-        position commits before outputs and state, in a transaction of its own. ``dedup``: no ``messageId`` is ever known.
+    ``fencing``: every owner of a partition has a transactional id of its own, so none shuts another out, and whoever
+    was away for too long does not leave at once. ``apart``: the position commits before outputs and state, in a
+    transaction of its own. ``dedup``: no ``messageId`` is ever known.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)
