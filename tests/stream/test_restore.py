@@ -71,3 +71,26 @@ async def test_what_an_aborted_transaction_wrote_is_not_restored(kafka: Cluster)
 
     async with asyncio.timeout(5):
         assert await read_compacted(kafka.connection, "profiles", 0) == {b"u1": b"committed"}
+
+
+@pytest.mark.kafka
+async def test_a_partition_in_use_is_read_to_its_last_commit_although_another_is_on_its_way(kafka: Cluster) -> None:
+    kafka.create(profiles=1)
+    topic = kafka.connection.topic("profiles")
+    producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))
+    await producer.start()
+    try:
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"committed", key=b"u1")
+            await producer.send_and_wait(topic, encode_position(7, b"memo"), key=POSITION_KEY)
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"on its way", key=b"u1")
+        async with asyncio.timeout(20):
+            found = await restore(kafka.connection, "profiles", 0, in_use=True)
+        await producer.commit_transaction()
+        later = await restore(kafka.connection, "profiles", 0, in_use=True)
+    finally:
+        await producer.stop()
+
+    assert (found.position, found.memo, found.records) == (7, b"memo", {b"u1": b"committed"})
+    assert later.records == {b"u1": b"on its way"}
