@@ -1,12 +1,14 @@
 """A worker whose agent stands still, below its own watchdog.
 
-``python -m tests.stream.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S awaits|blocks STALL_AFTER_S``: with the
-first batch it waits for what never comes, or keeps the event loop to itself.
+``python -m tests.stream.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S awaits|blocks|calls STALL_AFTER_S``: with
+the first batch it waits for what never comes, or keeps the event loop to itself; or it calls somebody with every batch
+who never answers, and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,6 +20,8 @@ from stream.edge import Agent
 from stream.worker import watched
 from tests.stream.counting import COUNTING, count
 
+log = logging.getLogger("caller")
+
 
 def main() -> None:
     servers, prefix, transactions, session_s, how, stall_after_s = sys.argv[1:]
@@ -25,17 +29,24 @@ def main() -> None:
         servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
     )
 
+    async def call() -> None:
+        log.info("calling")
+        await asyncio.Event().wait()
+
     def stalling(restored: Restored) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for outputs in count(restored)(batches):
                 while how == "blocks":
                     pass
-                await asyncio.Event().wait()
+                if how == "awaits":
+                    await asyncio.Event().wait()
+                if outputs.records:
+                    outputs.effects = [call]
                 yield outputs
 
         return agent
 
-    app = create_app("count", connection, [replace(COUNTING, agent=stalling)])
+    app = create_app("count", connection, [replace(COUNTING, agent=stalling, beats=True)])
 
     async def watching() -> None:
         with watched(app, connection, float(stall_after_s), {}):
