@@ -115,9 +115,14 @@ class Lane:
     @property
     def excused(self) -> bool:
         """Whether it stands for what has its own time limit: failures, answers of broker or provider, a restore."""
-        if self._failures or not self._calm.is_set():
+        if self._failures or self._full or not self._calm.is_set():
             return True
         return not self.is_open and self.edge.state is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its agent wants no records for now: what it has must leave first."""
+        return self.is_open and self._full
 
     @property
     def pulse(self) -> object:

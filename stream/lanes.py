@@ -152,7 +152,7 @@ class Lanes:
         behind = read.position if read is not None and lane.has_committed(read) else position
         lag = None if behind is None or read is None else max(read.high_watermark - behind, 0)
         now = time.monotonic()
-        if lag == 0 and lane.is_open:
+        if (lag == 0 and lane.is_open) or lane.is_full:  # a provider that is away is no fault of this process
             self._idle_at[lane.tp] = now
         moved_at = max(lane.committed_at, self._idle_at.get(lane.tp, 0.0))
         return LaneReport(

@@ -702,3 +702,17 @@ class TestTicks:
             await asyncio.sleep(0.05)
 
         assert bench.writer.ticks == []
+
+
+async def test_a_lane_whose_agent_wants_no_records_stands_for_a_reason() -> None:
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            yield Outputs(state={b"n": b"1"}, full=bool(batch.records))
+
+    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+        await bench.until(lambda: bench.partition.position == 1)
+        full = bench.lane.is_full, bench.lane.excused
+        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        await bench.until(lambda: not bench.lane.is_full)
+
+    assert full == (True, True)
