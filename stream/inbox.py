@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aiokafka.structs import ConsumerRecord
+from faust.types import TP
 
+from models.batch import Record
 from models.errors import PerennialError
 from stream.transport import Delivery
 
@@ -87,7 +88,7 @@ class RecordsGone(PerennialError):
 
 
 class _Waiting(NamedTuple):
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
     size: int
 
 
@@ -96,13 +97,16 @@ class Inbox:
 
     Parameters
     ----------
+    tp
+        The partition.
     limit
         It is full when this many records wait. One more fetch may already be on its way.
     most_bytes
         It is full when this many bytes wait, too.
     """
 
-    def __init__(self, limit: int, most_bytes: int = WAITING_BYTES) -> None:
+    def __init__(self, tp: TP, limit: int, most_bytes: int = WAITING_BYTES) -> None:
+        self._tp = tp
         self._limit = limit
         self._most_bytes = most_bytes
         self._queue: deque[_Waiting] = deque()
@@ -152,9 +156,8 @@ class Inbox:
             return False
         self._sequence += 1
         records = delivery.records
-        first = records[0]
-        if first.offset < self._position:
-            raise LogEndsBefore(first.topic, first.partition, self._position, None)
+        if records[0].offset < self._position:
+            raise LogEndsBefore(self._tp.topic, self._tp.partition, self._position, None)
         self._position = records[-1].offset + 1
         size = _size(records)
         self._queue.append(_Waiting(records, size))
@@ -163,9 +166,9 @@ class Inbox:
         self.changed.set()
         return True
 
-    def take(self, most: int) -> list[ConsumerRecord]:
+    def take(self, most: int) -> list[Record]:
         """Take all that waits, at most ``most`` records."""
-        taken: list[ConsumerRecord] = []
+        taken: list[Record] = []
         while self._queue and len(taken) < most:
             records, size = self._queue.popleft()
             room = most - len(taken)
@@ -180,6 +183,5 @@ class Inbox:
         return taken
 
 
-def _size(records: Iterable[ConsumerRecord]) -> int:
-    # a key or value that is missing counts as -1 there
-    return sum(record.serialized_key_size + record.serialized_value_size for record in records)
+def _size(records: Iterable[Record]) -> int:
+    return sum(len(record.key or b"") + len(record.value or b"") for record in records)

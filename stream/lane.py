@@ -79,7 +79,7 @@ class Lane:
         self.committed_at = self._handed_at = time.monotonic()
         self._new_committer = committer
         self._around = around
-        self._inbox = Inbox(limit=2 * edge.max_records)
+        self._inbox = Inbox(tp, limit=2 * edge.max_records)
         self._allowed = asyncio.Event()
         self._allowed.set()
         self._calm = asyncio.Event()

@@ -8,12 +8,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
-from models.batch import Restored
+from models.batch import Record, Restored
 from models.errors import StateMismatch
+from stream import lean_records
 from stream.connection import Connection
 
 POSITION_KEY = b"\x00position"
@@ -119,9 +117,9 @@ async def read_key(
 
 async def _records(
     connection: Connection, topic: str, partition: int, silence_s: float, *, in_use: bool = False
-) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]], None]:
+) -> AsyncGenerator[Sequence[Record], None]:
     """Read one partition from its beginning to its end."""
-    _accept_emptied_control_batches()
+    lean_records.install()
     consumer = AIOKafkaConsumer(
         **connection.client_options(),
         group_id=None,
@@ -130,6 +128,7 @@ async def _records(
         isolation_level="read_committed",
         fetch_max_wait_ms=20,
         max_partition_fetch_bytes=4 << 20,
+        key_deserializer=lean_records.as_they_are,
     )
     tp = TopicPartition(connection.topic(topic), partition)
     await consumer.start()
@@ -156,23 +155,3 @@ async def _records(
                 return
     finally:
         await consumer.stop()
-
-
-class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """Reads what Kafka's cleaner leaves of a transaction in a compacted topic: a control batch without its record.
-
-    aiokafka raises there; Kafka's own consumer takes it for no abort marker and reads on.
-    """
-
-    def _contains_abort_marker(self, batch: object) -> bool:
-        try:
-            return bool(super()._contains_abort_marker(batch))
-        except KafkaError as error:
-            if "did not contain any records" not in str(error):
-                raise
-            return False
-
-
-def _accept_emptied_control_batches() -> None:
-    # aiokafka's fetcher takes the class from its own module and offers no other way in.
-    fetcher.PartitionRecords = _PartitionRecords

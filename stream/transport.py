@@ -15,10 +15,11 @@ from typing import Any, Protocol, TypeVar
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 
+from models.batch import Record
+from stream import lean_records
 from stream.assignor import EvenAssignor
 from stream.connection import Connection
 
@@ -74,7 +75,7 @@ class Delivery:
         0, 1, 2 ... since that seek, so that whoever receives it sees a gap.
     """
 
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
     epoch: int
     sequence: int
 
@@ -122,6 +123,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
     def _create_worker_consumer(self, transport: BatchTransport) -> AIOKafkaConsumer:
         connection = transport.connection
         self._assignor = EvenAssignor
+        lean_records.install()
         return AIOKafkaConsumer(
             **connection.client_options(),
             group_id=self.app.conf.id,
@@ -130,6 +132,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            key_deserializer=lean_records.as_they_are,
             fetch_max_wait_ms=FETCH_WAIT_MS if connection.transactions else EMBEDDED_FETCH_WAIT_MS,
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
@@ -306,14 +309,30 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
                     await self.wait(self.can_resume_flow)
                     continue
                 for tp, delivery in await self._thread.in_thread(self._thread.fetch(listener)):
-                    message = self._to_message(tp, delivery.records[-1])
-                    message.value = delivery
-                    await self.callback(message)
+                    await self.callback(_message(tp, delivery, self.app.consumer_generation_id))
         except self.consumer_stopped_errors as error:
             if not self.app.should_stop:
                 listener.reading_failed(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, a worker that reads nothing must not stay
             listener.reading_failed(error)
+
+
+def _message(tp: TP, delivery: Delivery, generation: int) -> ConsumerMessage:
+    """One Faust message for a whole delivery; Faust looks at where it belongs and when, and hands its value on."""
+    last = delivery.records[-1]
+    return ConsumerMessage(
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=last.offset,
+        timestamp=last.timestamp / 1_000,
+        timestamp_type=0,
+        headers=(),
+        key=last.key,
+        value=delivery,
+        checksum=None,
+        tp=tp,
+        generation_id=generation,  # Faust drops what was read before the last rebalance
+    )
 
 
 class SilentProducer(driver.Producer):  # type: ignore[misc]  # Faust's types are skipped

@@ -4,7 +4,7 @@ import pytest
 
 from stream.inbox import DELIVERIES, WAITING_BYTES, Inbox, LogEndsBefore
 from stream.transport import Delivery
-from tests.stream.memory import record
+from tests.stream.memory import EVENTS, record
 
 
 def delivery(first: int, count: int, *, epoch: int = 1, sequence: int = 0) -> Delivery:
@@ -12,7 +12,7 @@ def delivery(first: int, count: int, *, epoch: int = 1, sequence: int = 0) -> De
 
 
 def inbox(limit: int = 100, position: int = 0) -> Inbox:
-    made = Inbox(limit)
+    made = Inbox(EVENTS, limit)
     made.reset(epoch=1, position=position)
     return made
 
@@ -93,7 +93,7 @@ def test_it_is_full_when_many_bytes_wait_and_takes_more_once_they_were_taken() -
 
 
 def test_a_delivery_is_always_taken_however_large_it_is() -> None:
-    waiting = Inbox(limit=1_000, most_bytes=10)
+    waiting = Inbox(EVENTS, limit=1_000, most_bytes=10)
     waiting.reset(epoch=1, position=0)
     assert not waiting.full
     waiting.put(large(0, 1_000, sequence=0))
@@ -101,7 +101,7 @@ def test_a_delivery_is_always_taken_however_large_it_is() -> None:
 
 
 def test_bytes_are_counted_through_a_batch_that_takes_a_part_of_a_delivery_and_through_a_reset() -> None:
-    waiting = Inbox(limit=1_000, most_bytes=30)
+    waiting = Inbox(EVENTS, limit=1_000, most_bytes=30)
     waiting.reset(epoch=1, position=0)
     waiting.put(Delivery([record(offset, b"", b"x" * 10) for offset in range(5)], epoch=1, sequence=0))
     seen = []

@@ -15,9 +15,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
 
-from stream import restore
 from stream.connection import Connection
+from stream.lean_records import LeanPartitionRecords, as_they_are, install
 from tests.brokers import Cluster, create_topics
 from tests.stream.reading import read_until, write
 
@@ -172,8 +175,45 @@ def test_a_control_batch_that_the_cleaner_has_emptied_is_no_abort_marker_to_us(m
     def contains(cls: Any) -> Any:
         return cls._contains_abort_marker(SimpleNamespace(), Emptied())
 
-    theirs = next(cls for cls in restore._PartitionRecords.__mro__ if cls is not restore._PartitionRecords)
+    theirs = next(cls for cls in LeanPartitionRecords.__mro__ if cls is not LeanPartitionRecords)
     with pytest.raises(KafkaError, match="did not contain any records"):
         contains(theirs)
-    ours = restore._PartitionRecords.__new__(restore._PartitionRecords)
+    ours = LeanPartitionRecords.__new__(LeanPartitionRecords)
     assert ours._contains_abort_marker(Emptied()) is False
+
+
+def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
+    """What a consumer with such a deserializer gives of a fetch."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 20,
+    )  # fmt: skip
+    for offset, (key, value) in enumerate(records):
+        builder.append(offset, timestamp=1_700_000_000_000 + offset, key=key, value=value, headers=[])
+    fetched = MemoryRecords(bytes(builder.build()))
+    tp = TopicPartition("t.events", 3)
+    return list(LeanPartitionRecords(tp, fetched, [], 0, key_deserializer, None, True, 1))
+
+
+def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
+    lean = parsed(as_they_are, (b"u1", b"one"), (b"u2", None))
+
+    assert [(one.offset, one.timestamp, one.key, one.value) for one in lean] == [
+        (0, 1_700_000_000_000, b"u1", b"one"),
+        (1, 1_700_000_000_001, b"u2", None),
+    ]
+    assert not any(isinstance(one, ConsumerRecord) for one in lean)
+
+
+def test_who_asks_for_nothing_gets_aiokafkas_records() -> None:
+    (one,) = parsed(None, (b"u1", b"one"))
+
+    assert isinstance(one, ConsumerRecord)
+    assert (one.topic, one.partition, one.key, one.serialized_value_size) == ("t.events", 3, b"u1", 3)
+
+
+def test_lean_records_are_what_this_processs_consumers_make_once_they_are_installed() -> None:
+    install()
+
+    assert fetcher.PartitionRecords is LeanPartitionRecords
+    assert as_they_are(b"u1") == b"u1"
