@@ -205,9 +205,7 @@ DECLARED: tuple[Declared, ...] = (
         ("error",),
     ),
     # The house.
-    Declared(
-        "process_ends", "counter", "Ends of supervised processes that nobody had asked for.", ("program", "why")
-    ),
+    Declared("process_ends", "counter", "Ends of supervised processes that nobody had asked for.", ("program", "why")),
     Declared("build_info", "gauge", "Always 1; says what runs.", ("version", "python")),
 )
 
