@@ -36,6 +36,9 @@ TIMERS = 2_000
 KEPT_LIVE = 512
 """Users who stay unpacked between batches."""
 
+KEPT_BETWEEN = 4_096
+"""And between two slices of a batch: the next ones often need the same users."""
+
 FAILURES = 100
 """So many records in a row that cannot be folded are a bad deploy, not bad data."""
 
@@ -125,8 +128,9 @@ class PartitionFold:
                 self._load_memo()
                 attempt = _Attempt(self, batch, most_timers, careful=True)
                 begin = attempt.run(begin)
-            outputs = attempt.finish()
-            if begin < len(batch.records):
+            is_whole = begin == len(batch.records)
+            outputs = attempt.finish(KEPT_LIVE if is_whole else KEPT_BETWEEN)
+            if not is_whole:
                 outputs.position = batch.records[begin].offset
             yield outputs
 
@@ -181,8 +185,8 @@ class _Attempt:
         for entry in self.popped:
             heapq.heappush(self.due, entry)
 
-    def finish(self) -> Outputs:
-        """Outputs of the whole batch."""
+    def finish(self, kept_live: int) -> Outputs:
+        """Outputs of the slice; so many users stay unpacked."""
         outputs = self.outputs
         for key in self.touched:
             outputs.state[key] = pack(self.live[key])
@@ -192,7 +196,7 @@ class _Attempt:
         self.memo.paused = sorted(self.versions.paused)
         outputs.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
-        while len(self.live) > KEPT_LIVE:
+        while len(self.live) > kept_live:
             del self.live[next(iter(self.live))]
         return outputs
 
