@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,11 +12,10 @@ from tests.brokers import Cluster
 from tests.stream.reading import read_until
 
 
-async def stands(turn: Turn, standing: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+async def stands(turn: Turn, standing: str) -> None:
     """Return when a turn is that."""
     async with asyncio.timeout(60):
         while True:
-            meanwhile()
             if turn.standing() == standing:
                 return
             await asyncio.sleep(0.05)  # a group can only be asked
@@ -33,8 +32,8 @@ async def test_one_that_joins_stands_by_and_takes_nobodys_turn_away(topics: Clus
         await stands(first, "training")
         first.take()
         with Turn(topics.connection) as second:
-            await stands(second, "standby", first.standing)
-            await stands(first, "training", second.standing)
+            await stands(second, "standby")
+            await stands(first, "training")
             first.take()
             first.publish(b"recommend", b"1")
             with pytest.raises(TurnLost):
@@ -47,9 +46,12 @@ async def test_one_that_joins_stands_by_and_takes_nobodys_turn_away(topics: Clus
 
 
 async def test_when_the_first_one_leaves_the_second_one_trains(topics: Cluster) -> None:
-    with Turn(topics.connection) as second:
+    second = Turn(topics.connection)
+    with ExitStack() as stack:
         with Turn(topics.connection) as first:
-            await stands(first, "training", second.standing) if second.standing() != "training" else None
+            await stands(first, "training")
+            stack.enter_context(second)
+            await stands(second, "standby")
         await stands(second, "training")
         second.take()
         second.publish(b"recommend", b"2")
