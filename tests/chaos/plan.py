@@ -152,20 +152,20 @@ def _kill(draft: _Draft) -> None:
 def _commit(draft: _Draft) -> None:
     pool, turn = (*_COMMIT, *_RELAY), 3 * (draft.seed // len(KINDS))  # in turn, so that none is left out
     for point in (pool[(turn + further) % len(pool)] for further in range(3)):
-        draft.fault(draft.fold(), draft.rng.choice(("kill", "kill", "terminate")), point, (20, 150))
-    draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (10, 60))
+        draft.fault(draft.fold(), draft.rng.choice(("kill", "kill", "terminate")), point, (10, 80))
+    draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (5, 30))
 
 
 def _stall(draft: _Draft) -> None:
-    draft.fault(draft.fold(), "stop", draft.rng.choice((*_COMMIT, "commit.before")), (30, 120))
+    draft.fault(draft.fold(), "stop", draft.rng.choice((*_COMMIT, "commit.before")), (20, 80))
     if draft.rng.random() < 0.5:
-        draft.fault("deliver-0", "stop", draft.rng.choice((*_PROVIDER, "commit.before")), (10, 60))
+        draft.fault("deliver-0", "stop", draft.rng.choice((*_PROVIDER, "commit.before")), (5, 40))
 
 
 def _delivery(draft: _Draft) -> None:
     for who in ("deliver-0", "deliver-1")[: draft.delivers]:
         for point in draft.rng.sample(_PROVIDER, 2):
-            draft.fault(who, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 60))
+            draft.fault(who, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 40))
     draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (5, 40))
 
 
@@ -205,7 +205,7 @@ def _provider(draft: _Draft) -> None:
     first, second = draft.rng.sample(_UNRULY, 2)
     draft.deeds += [Deed(2, "mood", first), Deed(5, "mood", "take"), Deed(6, "mood", second), Deed(9, "mood", "take")]
     if draft.rng.random() < 0.5:
-        draft.fault("deliver-0", "kill", "provider.in", (20, 120))
+        draft.fault("deliver-0", "kill", "provider.in", (10, 60))
 
 
 def _disk(draft: _Draft) -> None:

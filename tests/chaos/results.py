@@ -211,7 +211,8 @@ def _sabotages(broken: Sequence[Line]) -> str:
     for sabotage in SABOTAGES:
         some = [line for line in broken if line.sabotage == sabotage]
         finders = [line for line in some if line.findings]
-        told = [finding for finding in finders[0].findings if "at rest" not in finding] if finders else []
+        worst = max(finders, key=lambda line: line.lost + line.twice, default=None)
+        told = [finding for finding in worst.findings if "at rest" not in finding] if worst else []
         what = "; ".join(told[:3]).replace("|", "/")[:300]
         seeds = ", ".join(str(line.seed) for line in finders) or "none"
         if some:
