@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from models.batch import Restored
-from models.events import CHANNELS
+from models.events import CHANNELS, Channel
 from monitoring import metrics
 from stream.app import LaneApp, create_app, run_worker
 from stream.artifacts import ArtifactFolder
@@ -21,6 +22,7 @@ from stream.beats import Beats
 from stream.connection import Connection
 from stream.delivery.channels import open_channel
 from stream.delivery.configured import delivery_settings
+from stream.delivery.desk import Desk
 from stream.edge import Edge
 from stream.health import as_health, standing
 from stream.lookup.server import LookupServer
@@ -55,14 +57,14 @@ def run(role: Role, settings: Settings) -> NoReturn:
     gc.set_threshold(50_000, 20, 50)
     port: int | None = getattr(settings.metrics, role)
     told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
-    edges, closing = _edges(role, settings)
+    edges, desks = _edges(role, settings)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
     async def beside() -> None:
         async with AsyncExitStack() as stack:
-            for close in closing:
-                stack.push_async_callback(close)
-            stack.enter_context(watched(app, connection, settings.stall_after_s, told, beats))
+            for desk in desks.values():
+                stack.push_async_callback(desk.close)
+            stack.enter_context(watched(app, connection, settings.stall_after_s, told, beats, desks))
             if role == "fold":
                 told["lookups"] = await stack.enter_async_context(_lookups(app, settings))
             await report(app.lanes)
@@ -83,13 +85,13 @@ def expose(port: int, host: str) -> int:
     return taken
 
 
-def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], list[Any]]:
+def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
     if role == "fold":
-        return fold_edges(), []
+        return fold_edges(), {}
     if role == "learn":
-        return learn_edges(), []
+        return learn_edges(), {}
     desks = {channel: open_channel(channel, delivery_settings(settings), now=now_ms) for channel in CHANNELS}
-    return deliver_edges(desks, now_ms), [desk.close for desk in desks.values()]
+    return deliver_edges(desks, now_ms), desks
 
 
 def _standing(app: LaneApp) -> dict[str, Any]:
@@ -98,7 +100,12 @@ def _standing(app: LaneApp) -> dict[str, Any]:
 
 @contextmanager
 def watched(
-    app: LaneApp, connection: Connection, stall_after_s: float, told: Mapping[str, Any], beats: Beats | None = None
+    app: LaneApp,
+    connection: Connection,
+    stall_after_s: float,
+    told: Mapping[str, Any],
+    beats: Beats | None = None,
+    desks: Mapping[Channel, Desk] = MappingProxyType({}),
 ) -> Iterator[None]:
     """End this process when it stands still, and tell its supervisor every second how it is.
 
@@ -112,11 +119,14 @@ def watched(
         What the supervisor shall know, beside how the lanes stand.
     beats
         Where it listens.
+    desks
+        Whoever calls providers: how those stand is told, too.
     """
 
     def look() -> Report:
         member = {"group": app.conf.id, "member": app.lanes.member}
-        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told})
+        providers = {"providers": {channel: desk.describe() for channel, desk in desks.items()}} if desks else {}
+        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told, **providers})
 
     watchdog = Watchdog(
         asyncio.get_running_loop(),

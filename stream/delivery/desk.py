@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.engage.book import Call
 from models.engage.breaker import Breaker, Policy
@@ -189,6 +189,15 @@ class Desk:
             self._show_waiting()
 
     # --- for the process
+
+    def describe(self) -> dict[str, Any]:
+        """How the provider stands: ``breaker``, ``waits_until`` (milliseconds), messages ``waiting``, ``calls``."""
+        return {
+            "breaker": self._breaker.state(self._now()),
+            "waits_until": self.waits_until(),
+            "waiting": sum(list(self._waiting.values())),
+            "calls": len(self._holding),
+        }
 
     async def close(self) -> None:
         """Break off what is under way, and close the provider."""

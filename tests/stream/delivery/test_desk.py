@@ -231,6 +231,7 @@ class TestBreaker:
         for number in range(3):
             await _made(desk, number)
         while_open = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
+        told = desk.describe()
         time.now += 1_000
         probe = desk.take(4, _nobody), desk.take(4, _nobody)
         gate.answer = Result("delivered")
@@ -239,6 +240,7 @@ class TestBreaker:
         after = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
 
         assert while_open == (0, NOW + 1_000, 2.0)
+        assert told == {"breaker": "open", "waits_until": NOW + 1_000, "waiting": 0, "calls": 0}
         assert probe == (1, 0)
         assert after == (4, None, 0.0)
 
