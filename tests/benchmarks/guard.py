@@ -46,6 +46,10 @@ class Slower(PerennialError):
     """The pipeline's ratio to the bare loop has fallen: find out why, or commit the new figure with its reason."""
 
 
+class NothingCommitted(PerennialError):
+    """There is no figure to hold: commit one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn.
@@ -85,8 +89,15 @@ def compare(kind: Kind, ratio: float, committed: Path = COMMITTED) -> float:
     ------
     Slower
         It is less than :data:`WORST`.
+    NothingCommitted
+        No ratio was committed for that broker.
     """
-    figure = float(json.loads(committed.read_text())[kind]["ratio"])
+    figures = json.loads(committed.read_text())
+    if kind not in figures:
+        raise NothingCommitted(
+            f"{committed.name} has no ratio for {kind}: perennial bench guard --broker {kind} --commit"
+        )
+    figure = float(figures[kind]["ratio"])
     share = ratio / figure
     if share < WORST:
         raise Slower(
