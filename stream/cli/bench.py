@@ -37,6 +37,7 @@ bench = typer.Typer(cls=_InCheckout, help="Measure on this machine, beside the p
 @bench.callback()
 def _bench() -> None:
     """Measure on this machine, beside the peers: each prints a table and writes JSON."""
+    _commands().callback()
 
 
 def checkout(package: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +42,13 @@ Sides = Annotated[str, typer.Option(help="Who takes part, separated by commas.")
 Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
 _FIGURES = capacity_job.FIGURES
 _SIDES = "perennial,aiokafka,bytewax,quix,faust"
+
+
+@app.callback()
+def _bench() -> None:
+    """Measure on this machine, beside the peers: each prints a table and writes JSON."""
+    # Whoever ends a benchmark ends its broker and workers, too: as an exception it passes everything that ends them.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 @app.command()
