@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError
 
+from stream.child import Child
 from stream.connection import Connection
 
 HOST = "127.0.0.1"
@@ -60,7 +60,7 @@ class ApacheKafka:
         self.home = home
         self._folder = folder
         self._further = dict(properties or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._java = {"JAVA_HOME": java} if (java := java_home()) else {}
         self.port, self._controller_port = free_ports(2)
 
@@ -88,14 +88,8 @@ class ApacheKafka:
             uuid = self._run("kafka-storage.sh", "random-uuid").strip()
             self._run("kafka-storage.sh", "format", "-t", uuid, "-c", str(properties))
         with (self._folder / "server.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(self.home / "bin" / "kafka-server-start.sh"), str(properties)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self._environment(),
-                process_group=0,
-            )
+            start = [str(self.home / "bin" / "kafka-server-start.sh"), str(properties)]
+            self._process = Child(start, env=self._environment(), output=output)
         deadline = time.monotonic() + within_s
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -106,24 +100,15 @@ class ApacheKafka:
 
     def kill(self) -> None:
         """``kill -9``."""
-        self._end(signal.SIGKILL)
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
 
     def stop(self) -> None:
         """End it, and wait for that."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        for attempt in (number, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, attempt)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        if process is not None:
+            process.stop(within=20)
 
     def _answers(self) -> bool:
         try:
