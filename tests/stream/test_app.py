@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections import Counter
@@ -53,7 +54,7 @@ async def test_a_worker_that_is_asked_to_stop_ends_well_and_its_successor_goes_o
         await write(cluster.connection, "events", first)
         await read_until(cluster.connection, "copies", lambda found: len(found) >= 1_000)
         worker.send_signal(signal.SIGTERM)
-        exit_code = worker.wait(10)
+        exit_code = worker.wait(30)
     with running_worker(cluster.connection, tmp_path / "worker.log"):
         await write(cluster.connection, "events", second)
         copies = await read_until(cluster.connection, "copies", lambda found: len(found) >= 2_000)
@@ -107,10 +108,12 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
     with running_worker(kafka.connection, log) as worker:
         await_true(lambda: "open at 0" in log.read_text(), 30)
         intruder = TransactionalCommitter(kafka.connection, own)
-        await intruder.fence()
-        await write(kafka.connection, "events", _events(10))
-        exit_code = worker.wait(10)
-        await intruder.stop()
+        try:
+            await intruder.fence()
+            await write(kafka.connection, "events", _events(10))
+            exit_code = await asyncio.to_thread(worker.wait, 30)
+        finally:
+            await intruder.stop()
 
     assert exit_code == EXIT_NOT_OWNER
     assert "somebody else owns events-0" in log.read_text()

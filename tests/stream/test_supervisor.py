@@ -165,7 +165,7 @@ def test_nothing_is_left_of_a_supervisor_that_ends_not_even_grandchildren(tmp_pa
     assert is_running(leaf)
 
     outer.send_signal(number)
-    code = outer.wait(10)
+    code = outer.wait(30)
 
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     await_gone(inner)
@@ -182,7 +182,7 @@ def test_a_killed_supervisor_in_the_middle_takes_its_program_along_and_is_starte
     await_gone(leaf)
     await_true(lambda: pid_in(tmp_path / "leaf")() and int((tmp_path / "leaf").read_text()) != leaf)
     outer.terminate()
-    assert outer.wait(10) == 0
+    assert outer.wait(30) == 0
     await_gone(int((tmp_path / "leaf").read_text()))
 
 

@@ -30,10 +30,13 @@ def start_worker(connection: Connection, log: Path, module: str = COUNTING, *arg
 def running_worker(
     connection: Connection, log: Path, module: str = COUNTING, *arguments: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a worker, and kill it where the test has not ended it."""
+    """Start a worker, and kill it where the test has not ended it; a test that fails shows what it said."""
     worker = start_worker(connection, log, module, *arguments)
     try:
         yield worker
+    except BaseException:
+        print(log.read_text(errors="replace"))
+        raise
     finally:
         if worker.poll() is None:
             worker.kill()

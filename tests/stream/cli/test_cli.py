@@ -282,7 +282,7 @@ def test_the_broker_runs_until_it_is_told_to_stop(number: int, tmp_path: Path) -
 
         process.send_signal(number)
 
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     await_gone(tansu)
 
 
