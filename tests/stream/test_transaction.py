@@ -60,7 +60,7 @@ def topics(cluster: Cluster) -> Connection:
 
 
 async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
-    found = await read_until(connection, topic, lambda records: len(records) >= count, within_s=5)
+    found = await read_until(connection, topic, lambda records: len(records) >= count, within_s=30)
     return [record.value for record in found]
 
 
@@ -84,8 +84,8 @@ async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_wher
         await committer.commit(
             Commit(1, b"", [Output(topic, key, key) for topic in ("copies", "signals") for key in keys])
         )
-    copies = await read_until(topics, "copies", lambda records: len(records) >= 40, within_s=5)
-    signals = await read_until(topics, "signals", lambda records: len(records) >= 40, within_s=5)
+    copies = await read_until(topics, "copies", lambda records: len(records) >= 40, within_s=30)
+    signals = await read_until(topics, "signals", lambda records: len(records) >= 40, within_s=30)
 
     assert {record.partition for record in copies} == {0}
     assert [record.key for record in copies] == keys

@@ -61,7 +61,7 @@ async def test_aiokafka_commits_although_the_broker_refused_a_batch_so_every_ans
         with pytest.raises(MessageSizeTooLargeError):
             await refused
 
-    assert [record.value for record in await read_until(kafka.connection, "copies", bool, within_s=5)] == [b"1"]
+    assert [record.value for record in await read_until(kafka.connection, "copies", bool, within_s=30)] == [b"1"]
 
 
 @pytest.mark.kafka
@@ -75,7 +75,7 @@ async def test_what_is_aborted_is_invisible_to_read_committed_and_only_to_that(k
         async with producer.transaction():
             await (await put(producer, topic, b"committed"))
 
-    committed = await read_until(kafka.connection, "copies", bool, within_s=5)
+    committed = await read_until(kafka.connection, "copies", bool, within_s=30)
     everything = await read_until(
         kafka.connection, "copies", lambda found: len(found) > 1, within_s=5, isolation="read_uncommitted"
     )

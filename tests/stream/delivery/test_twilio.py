@@ -57,10 +57,18 @@ async def twilio(api: Api) -> AsyncIterator[Twilio]:
     application.router.add_route("*", "/2010-04-01/Accounts/{account}/Messages.json", api.handle)
     server = TestServer(application)
     await server.start_server()
-    provider = Twilio(TwilioSettings("AC1", "secret", "+15005550006", str(server.make_url("")), timeout_s=0.5))
+    provider = Twilio(TwilioSettings("AC1", "secret", "+15005550006", str(server.make_url("")), timeout_s=30))
     yield provider
     await provider.close()
     await server.close()
+
+
+@pytest.fixture
+async def impatient(twilio: Twilio) -> AsyncIterator[Twilio]:
+    """One that waits for no answer for long."""
+    provider = Twilio(replace(twilio._settings, timeout_s=0.3))
+    yield provider
+    await provider.close()
 
 
 async def test_a_message_is_posted_as_twilio_wants_it(api: Api, twilio: Twilio) -> None:
@@ -112,10 +120,10 @@ async def test_the_time_to_wait_is_the_one_that_twilio_asks_for(api: Api, twilio
     assert (await twilio.deliver(text_message(), unsubscribe=None)).retry_after == 7.0
 
 
-async def test_no_answer_in_time_is_unknown(api: Api, twilio: Twilio) -> None:
+async def test_no_answer_in_time_is_unknown(api: Api, impatient: Twilio) -> None:
     api.hang = 5.0
 
-    assert (await twilio.deliver(text_message(), unsubscribe=None)).status == "unknown"
+    assert (await impatient.deliver(text_message(), unsubscribe=None)).status == "unknown"
 
 
 async def test_a_connection_lost_after_the_request_is_unknown(api: Api, twilio: Twilio) -> None:
@@ -204,7 +212,7 @@ async def test_a_list_that_is_refused_says_nothing(api: Api, twilio: Twilio, sta
     assert (await twilio.look_up(text_message())).status == "unknown"
 
 
-async def test_a_list_that_does_not_come_says_nothing(api: Api, twilio: Twilio) -> None:
+async def test_a_list_that_does_not_come_says_nothing(api: Api, impatient: Twilio) -> None:
     api.hang = 5.0
 
-    assert (await twilio.look_up(text_message())).status == "unknown"
+    assert (await impatient.look_up(text_message())).status == "unknown"
