@@ -166,7 +166,8 @@ class TestOnApacheKafka:
                 await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}))
             await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
 
-        assert await values(connection, "copies", 3) == [b"1", b"2"]
+        # whatever got through of the former owner would stand before the owner's
+        assert await values(connection, "copies", 2) == [b"1", b"2"]
         assert await read_compacted(connection, "profiles", 0) != {}
 
     async def test_with_an_id_of_its_own_the_former_owner_gets_in(self, kafka: Cluster) -> None:
