@@ -7,6 +7,9 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
+# Its plugin imports it at the end of a run that has not, for its summary: pytest parses it then, in a process full of
+# what tests left, and CPython 3.11's parser does not always survive a collection in between (SystemError).
+import hypothesis  # noqa: F401
 import pytest
 
 from stream.broker import EmbeddedBroker
