@@ -62,6 +62,12 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
         client.close()
 
 
+def require_broker(connection: Connection) -> None:
+    """Return where a broker answers and lets us in; raises :class:`BrokerUnreachable` else, which says why not."""
+    with admin(connection) as client:
+        client.describe_cluster()
+
+
 def _told(reason: str, connection: Connection) -> str:
     if connection.sasl_mechanism is not None and any(word in reason for word in _VAGUE):
         return f"{reason}; a broker may hang up so on a wrong username, password or mechanism"

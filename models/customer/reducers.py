@@ -102,9 +102,10 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
         facts.origin = event.origin
     if event.type in VISITS:
         _visit(facts, event, zone, lines)
-    reducer = _REDUCERS.get(event.type)
-    if reducer is not None:
-        reducer(facts, event, lines)
+    if (reducer := _REDUCERS.get(event.type)) is not None:
+        reducer(facts, event)
+    elif (ordered := _ORDERED.get(event.type)) is not None:
+        ordered(facts, event, lines)
 
 
 def _visit(facts: Facts, event: Event, zone: ZoneInfo | None, lines: Lines) -> None:
@@ -149,7 +150,7 @@ def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
         del facts.categories[weakest]
 
 
-def _view(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _view(facts: Facts, event: Event) -> None:
     bump(facts.views, event.at)
 
 
@@ -178,18 +179,18 @@ def _purchase(facts: Facts, event: Event, lines: Lines) -> None:
             _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
 
 
-def _refund(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _refund(facts: Facts, event: Event) -> None:
     facts.refunds += 1
     facts.refunded[event.currency] = facts.refunded.get(event.currency, 0) + event.amount
 
 
-def _rating(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _rating(facts: Facts, event: Event) -> None:
     if event.rating is not None:
         facts.ratings += 1
         facts.rating_sum += event.rating
 
 
-def _support(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - it only counts
     facts.support += 1
 
 
@@ -204,7 +205,7 @@ def _identify(facts: Facts, event: Event, lines: Lines) -> None:
     lateness.bound_traits(facts)
 
 
-def _consent(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _consent(facts: Facts, event: Event) -> None:
     if event.granted is None:
         return
     for channel in CHANNELS if event.channel is None else (event.channel,):
@@ -214,19 +215,15 @@ def _consent(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 
             facts.consent[channel] = Consent(event.granted, event.at, event.reason or "")
 
 
-def _message(facts: Facts, event: Event, lines: Lines) -> None:  # noqa: ARG001 - one signature for every reducer
+def _message(facts: Facts, event: Event) -> None:
     facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
 
 
-_REDUCERS: dict[str, Callable[[Facts, Event, Lines], None]] = {
+_REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "product_view": _view,
-    "cart_add": _cart_add,
-    "cart_remove": _cart_remove,
-    "purchase": _purchase,
     "refund": _refund,
     "rating": _rating,
     "support_message": _support,
-    "identify": _identify,
     "consent": _consent,
     "message_sent": _message,
     "message_failed": _message,
@@ -236,3 +233,10 @@ _REDUCERS: dict[str, Callable[[Facts, Event, Lines], None]] = {
     "message_clicked": _message,
     "message_bounced": _message,
 }
+_ORDERED: dict[str, Callable[[Facts, Event, Lines], None]] = {
+    "cart_add": _cart_add,
+    "cart_remove": _cart_remove,
+    "purchase": _purchase,
+    "identify": _identify,
+}
+"""Those whose result depends on where the event stands among others in time."""

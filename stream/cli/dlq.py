@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,10 +149,8 @@ def _milliseconds(written: str) -> int:
 
     from models.engage import durations
 
-    try:
+    with suppress(ValueError):  # no duration: a time
         return time.time_ns() // 1_000_000 - durations.milliseconds(written)
-    except ValueError:
-        pass  # no duration: a time
     try:
         at = datetime.fromisoformat(written)
     except ValueError:

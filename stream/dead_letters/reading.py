@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from models.rejected import TOPIC, Rejected, decode_rejected
-from stream.admin import BrokerUnreachable, admin
+from stream.admin import BrokerUnreachable, require_broker
 from stream.connection import Connection
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _consumer(connection: Connection) -> Iterator[KafkaConsumer]:
     from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
-    with admin(connection):
-        pass  # says why nobody answers
+    require_broker(connection)  # kafka-python's consumer does not say why nobody answers
     try:
         consumer = KafkaConsumer(
             **connection.client_options(),

@@ -83,12 +83,11 @@ class Tally:
                 self.examples.append(decode_churn(value))
             case "decisions":
                 self._decision(value or b"")
-            case "messages.email" | "messages.sms" if is_notice(value):
-                pass  # it is about messages that were counted before
             case "messages.email" | "messages.sms":
-                message = decode_message(value or b"")
-                self.messages[message.rule, message.channel] += 1
-                self.newest.append(message)
+                if not is_notice(value):  # those are about messages that were counted before
+                    message = decode_message(value or b"")
+                    self.messages[message.rule, message.channel] += 1
+                    self.newest.append(message)
             case "versions":
                 self._version(key, value or b"")
             case _:

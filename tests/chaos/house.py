@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 from stream import configuration, topics
@@ -39,16 +40,21 @@ caps:
 """
 
 
+def write_templates(folder: Path, rules: Iterable[str]) -> None:
+    """Write the same few words for every rule."""
+    for rule in rules:
+        template = folder / "templates" / rule
+        template.mkdir(parents=True)
+        (template / "subject.liquid").write_text("Hello {{ first_name }}")
+        (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+
+
 def furnish(folder: Path, servers: str, prefix: str) -> tuple[Settings, int, int]:
     """Write the settings and templates of a new installation; returns them, the door's port and the mail server's."""
     door, smtp = free_ports(2)
     file = folder / "perennial.yaml"
     file.write_text(_FILE.format(door=door, smtp=smtp))
-    for rule in RULES:
-        template = folder / "templates" / rule
-        template.mkdir(parents=True)
-        (template / "subject.liquid").write_text("Hello {{ first_name }}")
-        (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+    write_templates(folder, RULES)
     flags = {
         **{f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector")},
         "worker.port": 0,

@@ -38,6 +38,7 @@ from stream.feed.progress import GroupProgress
 from stream.installation import Installation, await_folding, own_ports, running
 from stream.settings import load
 from tests.brokers import ApacheKafka
+from tests.chaos.house import write_templates
 from tests.chaos.plot import Panel, draw
 from tests.stream.processes import roles_below
 
@@ -211,11 +212,7 @@ def installed(folder: Path) -> Iterator[tuple[Installation, ApacheKafka]]:
     kafka.start()
     try:
         (folder / "perennial.yaml").write_text(_FILE)
-        for rule in ("welcome", "cart_reminder"):
-            template = folder / "templates" / rule
-            template.mkdir(parents=True)
-            (template / "subject.liquid").write_text("Hello {{ first_name }}")
-            (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+        write_templates(folder, ("welcome", "cart_reminder"))
         flags = {
             **own_ports(),
             "kafka.servers": kafka.address,

@@ -39,6 +39,7 @@ from stream.restore import restore
 from stream.settings import load
 from stream.supervisor import Program, Supervisor, perennial
 from tests.brokers import ApacheKafka, running_kafka
+from tests.chaos.house import write_templates
 from tests.chaos.reference import Reference, committed
 from tests.stream.processes import roles_below
 
@@ -154,11 +155,7 @@ class House:
 @contextmanager
 def housed(kafka: ApacheKafka, home: Path) -> Iterator[House]:
     (home / "perennial.yaml").write_text(FILE)
-    for rule in ("welcome", "thanks", "cart_reminder"):
-        template = home / "templates" / rule
-        template.mkdir(parents=True)
-        (template / "subject.liquid").write_text("Hello {{ first_name }}")
-        (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+    write_templates(home, ("welcome", "thanks", "cart_reminder"))
     flags = {
         **own_ports(),
         "kafka.servers": kafka.address,

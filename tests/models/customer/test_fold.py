@@ -9,7 +9,6 @@ import pytest
 from models.batch import Batch, Outputs, Restored
 from models.customer.features import FEATURES
 from models.customer.fold import FAILURES, FoldBroken, PartitionFold
-from models.customer.reducers import Lines
 from models.customer.state import Customer, Facts, Timer, unpack
 from models.events import Event
 from models.log import Clock, Control, Tick, Use
@@ -130,7 +129,7 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_
 ) -> None:
     from models.customer import reducers
 
-    def broken(facts: object, event: Event, lines: Lines) -> None:
+    def broken(facts: object, event: Event) -> None:
         if event.text == "break":
             raise ZeroDivisionError("boom")
 
@@ -150,7 +149,7 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_
 def test_a_hundred_failures_in_a_row_stop_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.customer import reducers
 
-    def broken(facts: object, event: Event, lines: Lines) -> None:
+    def broken(facts: object, event: Event) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
@@ -204,7 +203,7 @@ def hostile(seed: int) -> list[Event | Control]:
 def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.customer import reducers, step
 
-    def broken(facts: Facts, event: Event, lines: Lines) -> None:
+    def broken(facts: Facts, event: Event) -> None:
         facts.support += 1
         if event.text == "break":
             raise ZeroDivisionError("boom")
@@ -240,7 +239,7 @@ def test_failures_change_nothing_of_this_however_the_log_is_cut(seed: int) -> No
 def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.customer import reducers
 
-    def broken(facts: Facts, event: Event, lines: Lines) -> None:
+    def broken(facts: Facts, event: Event) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
