@@ -163,7 +163,7 @@ def retry(
     """
     customer.ledger.pending = [other for other in customer.ledger.pending if other is not pending]
     signal = _signals.decode(pending.signal)
-    rule = next((rule for rule in configuration.rules if rule.name == pending.rule), None)
+    rule = configuration.by_name.get(pending.rule)
     if rule is None:
         # the category of a rule that is gone is not known any more; only marketing ever waits
         gone = Rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.customer.signals import Signal
+from models.customer.signals import Signal, SignalKind
 from models.engage.configuration import Configuration, Rule, Trigger
 
 
@@ -19,7 +19,8 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
     >>> [rule.name for rule in matching(Configuration(rules=(rule,)), risen)]
     ['win_back']
     """
-    return tuple(rule for rule in configuration.rules if _triggers(rule, signal))
+    waiting = configuration.by_trigger.get((_TRIGGERS.get(signal.kind, ""), signal.name))
+    return tuple(rule for rule in waiting if _agrees(rule.when, signal)) if waiting else ()
 
 
 def cart_timers(configuration: Configuration) -> tuple[tuple[str, int], ...]:
@@ -37,25 +38,21 @@ def event_names(configuration: Configuration) -> frozenset[str]:
     return frozenset(rule.when.name for rule in configuration.rules if rule.when.kind == "event")
 
 
-def _triggers(rule: Rule, signal: Signal) -> bool:
-    when = rule.when
-    match signal.kind:
-        case "churn_risk":
-            return when.kind == "churn_risk" and signal.previous < when.threshold <= signal.value
-        case "segment_entered":
-            return when.kind == "entered_segment" and when.name == signal.name
-        case "first_purchase":
-            return when.kind == "first_purchase"
-        case "cart_left":
-            return when.kind == "cart_left" and rule.name == signal.name
-        case "event":
-            return when.kind == "event" and when.name == signal.name and _agrees(when, signal.properties or {})
-        case _:
-            return False
+_TRIGGERS: dict[SignalKind, str] = {
+    "churn_risk": "churn_risk",
+    "segment_entered": "entered_segment",
+    "first_purchase": "first_purchase",
+    "cart_left": "cart_left",
+    "event": "event",
+}
+"""Which kind of trigger waits for which kind of signal; for the other kinds, none does."""
 
 
-def _agrees(when: Trigger, properties: dict[str, Any]) -> bool:
-    return all(any(_same(properties.get(name), value) for value in values) for name, values in when.where.items())
+def _agrees(when: Trigger, signal: Signal) -> bool:
+    if when.kind == "churn_risk":
+        return signal.previous < when.threshold <= signal.value
+    found = signal.properties or {}
+    return all(any(_same(found.get(name), value) for value in values) for name, values in when.where.items())
 
 
 def _same(found: Any, allowed: Any) -> bool:

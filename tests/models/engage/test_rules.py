@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.customer.signals import Signal
-from models.engage.configuration import Configuration, Rule, Trigger
+from models.engage.configuration import Configuration, Rule, Trigger, decode, encode
 from models.engage.rules import cart_timers, churn_thresholds, event_names, matching
 from models.units import HOUR
 
@@ -72,6 +72,18 @@ def test_a_first_purchase_triggers() -> None:
 )
 def test_an_event_triggers_where_all_its_properties_agree(properties: dict[str, Any] | None, named: list[str]) -> None:
     assert _named("event", name="Trial Started", properties=properties) == named
+
+
+def test_a_signal_looks_only_at_the_rules_that_wait_for_it_however_many_there_are() -> None:
+    others = tuple(_rule(f"rule_{number}", Trigger(kind="event", name=f"Event {number}")) for number in range(1_000))
+    many = Configuration(rules=(*others, *RULES.rules, _rule("late", Trigger(kind="event", name="Event 7"))))
+
+    assert max(map(len, many.by_trigger.values())) == 2
+    assert [rule.name for rule in matching(many, Signal(kind="event", user="u1", at=1, cause="m", name="Event 7"))] == [
+        "rule_7",
+        "late",
+    ]
+    assert encode(many) == encode(decode(encode(many)))  # what is looked up is not carried in the log
 
 
 def test_the_fold_is_told_what_to_watch() -> None:
