@@ -8,7 +8,7 @@ from models.customer import features, timers
 from models.customer.effects import Effects
 from models.customer.signals import Signal
 from models.customer.state import Customer, Example
-from models.customer.versions import CHURN, SEGMENTS, Versions
+from models.customer.versions import Versions
 from models.events import Event
 from models.learning.examples import ChurnExample, SegmentExample, fingerprint
 from models.units import DAY
@@ -28,17 +28,17 @@ def align(customer: Customer, versions: Versions) -> None:
     facts, ledger = customer.facts, customer.ledger
     if not ledger.assessed_at:
         return
-    stale_segment = versions.segments is not None and ledger.segment_version != versions.number(SEGMENTS)
-    stale_risk = versions.churn is not None and facts.identified and ledger.risk_version != versions.number(CHURN)
+    stale_segment = ledger.segment_version != versions.segments_number and versions.segments is not None
+    stale_risk = ledger.risk_version != versions.churn_number and versions.churn is not None and facts.identified
     if not (stale_segment or stale_risk):
         return
     row = features.row(facts, ledger.assessed_at)
     if stale_segment and versions.segments is not None:
         ledger.segment = versions.segments.segment(row)
-        ledger.segment_version = versions.number(SEGMENTS)
+        ledger.segment_version = versions.segments_number
     if stale_risk and versions.churn is not None:
         ledger.risk = versions.churn.score(row)
-        ledger.risk_version = versions.number(CHURN)
+        ledger.risk_version = versions.churn_number
         ledger.risk_at = ledger.assessed_at
 
 
@@ -71,7 +71,7 @@ def assess(
     if versions.segments is not None:
         segment = versions.segments.segment(row)
         if segment != ledger.segment:
-            version = versions.number(SEGMENTS)
+            version = versions.segments_number
             if ledger.segment is not None:
                 effects.signals.append(
                     Signal(kind="segment_left", user=user, at=at, cause=cause, name=ledger.segment, version=version)
@@ -80,11 +80,11 @@ def assess(
                 Signal(kind="segment_entered", user=user, at=at, cause=cause, name=segment, version=version)
             )
             ledger.segment = segment
-        ledger.segment_version = versions.number(SEGMENTS)
+        ledger.segment_version = versions.segments_number
     if versions.churn is not None and facts.identified:
         risk = versions.churn.score(row)
         previous = 0.0 if ledger.risk is None else ledger.risk
-        if risk > previous and any(previous < threshold <= risk for threshold in versions.risk_thresholds):
+        if risk > previous and _crosses(versions.risk_thresholds, previous, risk):
             effects.signals.append(
                 Signal(
                     kind="churn_risk",
@@ -93,11 +93,11 @@ def assess(
                     cause=cause,
                     value=risk,
                     previous=previous,
-                    version=versions.number(CHURN),
+                    version=versions.churn_number,
                     reasons=versions.churn.reasons(row),
                 )
             )
-        ledger.risk, ledger.risk_version, ledger.risk_at = risk, versions.number(CHURN), now
+        ledger.risk, ledger.risk_version, ledger.risk_at = risk, versions.churn_number, now
     return row
 
 
@@ -163,6 +163,10 @@ def _take(customer: Customer, now: int, row: list[float], versions: Versions) ->
     ledger.examples.append(Example(at=now, row=row, schema=SCHEMA, risk=ledger.risk, version=ledger.risk_version))
     if not timers.is_set(customer, LABEL):
         timers.set_timer(customer, LABEL, ledger.examples[0].at + versions.configuration.churn.horizon_days * DAY)
+
+
+def _crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool:
+    return any(previous < threshold <= risk for threshold in thresholds)
 
 
 def _next_look(user: str, now: int) -> int:

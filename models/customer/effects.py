@@ -42,3 +42,9 @@ class Effects:
         """Whether nothing came about: so it is with most daily looks."""
         said = self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
         return not (said or self.notices)
+
+    def clear(self) -> None:
+        """Forget everything, for the next step."""
+        for some in (self.interactions, self.signals, self.decisions, self.churn_examples, self.segment_examples):
+            some.clear()
+        self.notices.clear()

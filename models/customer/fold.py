@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -155,6 +156,8 @@ class _Attempt:
         self.popped: list[tuple[int, bytes]] = []
         self.outputs = Outputs()
         self.counts = self.outputs.counts
+        self.folded: Counter[str] = Counter()
+        self.effects = Effects()
         self.used: dict[bytes, bytes] = {}
         self.lines: Lines | None = None
         self.lines_now = 0
@@ -162,22 +165,23 @@ class _Attempt:
     def run(self, begin: int) -> int:
         """Fold the batch's records from the one at ``begin``; returns where it stopped: no more timers may fire."""
         records = self.batch.records
-        for index in range(begin, len(records)):
-            record = records[index]
-            self.source = Source(self.batch.topic, self.batch.partition, record.offset)
-            try:
+        memo, due = self.memo, self.due
+        index = begin
+        try:
+            for index in range(begin, len(records)):
+                record = self.record = records[index]
                 if is_control(record.key):
                     self._control(record)
-                else:
-                    if not self.memo.clock:
-                        self.memo.clock = "wall"
-                    if self.memo.clock == "wall":
-                        self._move(record.timestamp)
-                    else:
-                        self._fire()
-                    self._event(record)
-            except _SliceFull:
-                return index
+                    continue
+                if not memo.clock:
+                    memo.clock = "wall"
+                if memo.clock == "wall" and record.timestamp > memo.now:
+                    memo.now = record.timestamp
+                if due and due[0][0] <= memo.now:
+                    self._fire()
+                self._event(record)
+        except _SliceFull:
+            return index
         return len(records)
 
     def undo(self) -> None:
@@ -187,17 +191,21 @@ class _Attempt:
 
     def finish(self, kept_live: int) -> Outputs:
         """Outputs of the slice; so many users stay unpacked."""
-        outputs = self.outputs
+        outputs, live = self.outputs, self.live
         for key in self.touched:
-            outputs.state[key] = pack(self.live[key])
+            # least recently touched first, so that the busiest stay unpacked
+            customer = live[key] = live.pop(key)
+            outputs.state[key] = pack(customer)
+        for kind, count in self.folded.items():
+            self._count("events_folded", kind, by=float(count))
         for key, content in self.used.items():
             outputs.state[key] = content
         self.memo.numbers = self.versions.numbers
         self.memo.paused = sorted(self.versions.paused)
         outputs.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
-        while len(self.live) > kept_live:
-            del self.live[next(iter(self.live))]
+        while len(live) > kept_live:
+            del live[next(iter(live))]
         return outputs
 
     # --- time ------------------------------------------------------------------------------------------------------
@@ -222,18 +230,17 @@ class _Attempt:
                 raise _SliceFull
             self.timers_left -= 1
             timer = customer.ledger.timers.pop(0)
-            self._touch(key, customer)
+            self.touched[key] = None
             before = pack(customer) if self.careful else b""
             try:
                 lines = self._lines()
                 lateness.settle(customer.facts, *lines)
                 repeats.forget(customer.facts.seen_ids, lines.floor)
-                effects = Effects()
-                step.step_timer(customer, key.decode(), timer, now, self.versions, effects)
-                encode_effects(key, effects, self.outputs)
+                step.step_timer(customer, key.decode(), timer, now, self.versions, self.effects)
+                self._emit(key)
             except Exception as error:  # noqa: BLE001 - whatever a timer raises, it alone is to blame
                 customer = self._failed(key, before, error)
-                self._reject(reject_value(timer.name.encode(), self.source, error, at=now, key=key), error)
+                self._reject(reject_value(timer.name.encode(), self._source(), error, at=now, key=key), error)
             else:
                 self.memo.failing = 0
                 self._count("timers_fired", timer.name.partition(":")[0])
@@ -285,7 +292,7 @@ class _Attempt:
         try:
             acts = self.versions.use(control.name, control.version, content)
         except (InvalidConfiguration, StateMismatch, msgspec.DecodeError) as error:
-            self._reject(reject(record, self.source, error), error)
+            self._reject(reject(record, self._source(), error), error)
             return
         if acts:
             self.lines = None
@@ -320,7 +327,7 @@ class _Attempt:
             self._in_time(customer.facts, event)
             check(customer.facts, event)
         except InvalidEvent as error:
-            self._reject(reject(record, self.source, error), error)
+            self._reject(reject(record, self._source(), error), error)
             return
         before = pack(customer) if self.careful else b""
         next_due = customer.next_due
@@ -328,15 +335,15 @@ class _Attempt:
             self._step(key, customer, event)
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
-            self._reject(reject(record, self.source, error), error)
+            self._reject(reject(record, self._source(), error), error)
             return
         self._remember(customer.facts.seen_ids, digest, event)
         customer.seen = record.offset
-        self._touch(key, customer)
+        self.touched[key] = None
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
-        self._count("events_folded", event.type)
+        self.folded[event.type] += 1
 
     def _step(self, key: bytes, customer: Customer, event: Event) -> None:
         """Fold an event, and append what follows to the outputs."""
@@ -345,15 +352,22 @@ class _Attempt:
                 event = msgspec.structs.replace(event, at=self.memo.now)
         elif event.origin == "live":  # nothing is live in a log of another time
             event = msgspec.structs.replace(event, origin="replay")
-        lines, effects = self._lines(), Effects()
+        lines = self._lines()
         is_late = event.at < lines.edge and event.at < customer.facts.last_seen
-        step.step_event(customer, event, self.memo.now, self.versions, effects, lines)
-        encode_effects(key, effects, self.outputs)
+        step.step_event(customer, event, self.memo.now, self.versions, self.effects, lines)
+        self._emit(key)
         if is_late:
             self._count("events_late")
 
+    def _emit(self, key: bytes) -> None:
+        """Turn what a step gave into outputs, and leave nothing of it for the next one."""
+        if not self.effects.is_empty:
+            encode_effects(key, self.effects, self.outputs)
+            self.effects.clear()
+
     def _failed(self, key: bytes, before: bytes, error: Exception) -> Customer:
         """Bring the user back to where the step began."""
+        self.effects.clear()
         if not self.careful:
             raise _Unfoldable from error
         self.memo.failing += 1
@@ -382,7 +396,8 @@ class _Attempt:
         raise InvalidEvent("too_late", "at", event.at, allowed)
 
     def _remember(self, ids: SeenIds, digest: bytes, event: Event) -> None:
-        repeats.forget(ids, self._lines().floor)
+        if ids.marks and ids.marks[1] < self._lines().floor:
+            repeats.forget(ids, self._lines().floor)
         forgotten = repeats.remember(ids, digest, self.memo.now, event.at)
         if forgotten:
             self._count("ids_forgotten", by=float(forgotten))
@@ -397,15 +412,12 @@ class _Attempt:
             self.live[key] = customer
         return customer
 
-    def _touch(self, key: bytes, customer: Customer) -> None:
-        # least recently touched first, so that the busiest stay unpacked
-        del self.live[key]
-        self.live[key] = customer
-        self.touched[key] = None
-
     def _undecodable(self, record: Record, error: Exception, allowed: str) -> None:
         invalid = InvalidEvent("undecodable", "", str(error), allowed)
-        self._reject(reject(record, self.source, invalid), invalid)
+        self._reject(reject(record, self._source(), invalid), invalid)
+
+    def _source(self) -> Source:
+        return Source(self.batch.topic, self.batch.partition, self.record.offset)
 
     def _reject(self, output: Output, error: Exception) -> None:
         self.outputs.records.append(output)

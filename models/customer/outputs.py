@@ -39,19 +39,23 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
     if effects.is_empty:
         return
     records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
-    records.extend(Output("signals", key, _encoder.encode(signal)) for signal in effects.signals)
+    if effects.signals:
+        records += [Output("signals", key, _encoder.encode(signal)) for signal in effects.signals]
     # before what is decided now: a withdrawal stops what lies before it
-    records.extend(Output(f"messages.{channel}", key, encode_notice(notice)) for channel, notice in effects.notices)
+    for channel, notice in effects.notices:
+        records.append(Output(f"messages.{channel}", key, encode_notice(notice)))
     for decision in effects.decisions:
         records.append(Output("decisions", key, encode_decision(decision)))
         if decision.message is not None:
             records.append(Output(f"messages.{decision.message.channel}", key, encode_message(decision.message)))
-    records.extend(Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples)
-    records.extend(Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples)
-    for record in records:
-        size = len(record.key) + len(record.value or b"")
-        if size > LARGEST:
-            raise OutputTooLarge(record.topic, size, LARGEST)
+    if effects.churn_examples:
+        records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
+    if effects.segment_examples:
+        records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
+    room = LARGEST - len(key)
+    for topic, _, value in records:
+        if value is not None and len(value) > room:
+            raise OutputTooLarge(topic, len(key) + len(value), LARGEST)
     outputs.records.extend(records)
     _count(effects, outputs.counts)
 

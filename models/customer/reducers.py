@@ -98,7 +98,7 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
     facts.events[event.type] = facts.events.get(event.type, 0) + 1
     if event.identified:
         facts.identified = True
-    if ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
+    if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
     if event.type in VISITS:
         _visit(facts, event, zone, lines)

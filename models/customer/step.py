@@ -12,7 +12,7 @@ from models.customer.effects import Effects
 from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
-from models.customer.versions import CONFIGURATION, Versions
+from models.customer.versions import Versions
 from models.engage import outcomes, planner, rules
 from models.events import MICROS, Event
 from models.recommend.interactions import interactions_of
@@ -41,22 +41,25 @@ def step_event(
     lines
         What is too old to find its place in time.
     """
+    kind, at = event.type, min(event.at, now)
     first_order = customer.facts.orders == 0
-    at = min(event.at, now)
-    if event.type in _ASSESSED:
+    assessed = kind in _ASSESSED
+    if assessed:
         assessment.align(customer, versions)
-    assessment.witness(customer, event, versions)
+    if customer.ledger.examples:
+        assessment.witness(customer, event, versions)
     reduce_facts(customer.facts, event, versions.zone, lines)
-    effects.notices.extend(outcomes.note(customer.ledger, event))
+    if kind in outcomes.NOTED:
+        effects.notices.extend(outcomes.note(customer.ledger, event))
     effects.interactions.extend(interactions_of(event))
     begin = len(effects.signals)
-    if event.type in _ASSESSED:
+    if assessed:
         assessment.assess(customer, event.user, now, versions, event.id, at, effects)
-    if event.type in VISITS:
+    if kind in VISITS:
         assessment.arm(customer, event.user, now)
-        if event.type in _CARTS:
+        if kind in _CARTS:
             _watch_cart(customer, versions)
-    if event.type == "purchase" and first_order and customer.facts.orders == 1:
+    if kind == "purchase" and first_order and customer.facts.orders == 1:
         effects.signals.append(
             Signal(
                 kind="first_purchase",
@@ -67,12 +70,13 @@ def step_event(
                 items=tuple(line.item for line in event.lines),
             )
         )
-    name = event.name if event.type == "custom" else event.type
+    name = event.name if kind == "custom" else kind
     if name in versions.event_names:
         effects.signals.append(
             Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
         )
-    _react(customer, event.user, now, versions, effects, begin)
+    if len(effects.signals) > begin:
+        _react(customer, event.user, now, versions, effects, begin)
 
 
 def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: Versions, effects: Effects) -> None:
@@ -91,10 +95,12 @@ def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: 
             Signal(kind="cart_left", user=user, at=timer.due, cause=cause, name=argument, items=items)
         )
     elif kind == PENDING:
-        number = versions.number(CONFIGURATION)
+        number = versions.configuration_number
         released = planner.release(versions.configuration, user, customer, now, number, paused=versions.paused)
         effects.decisions.extend(released)
-    _react(customer, user, now, versions, effects, begin)
+        _wait(customer, now)
+    if len(effects.signals) > begin:
+        _react(customer, user, now, versions, effects, begin)
 
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
@@ -111,14 +117,15 @@ def _watch_cart(customer: Customer, versions: Versions) -> None:
 
 def _react(customer: Customer, user: str, now: int, versions: Versions, effects: Effects, begin: int) -> None:
     """Let the rules look at the signals since ``begin``."""
+    number, decided = versions.configuration_number, len(effects.decisions)
     for signal in effects.signals[begin:]:
         for rule in rules.matching(versions.configuration, signal):
-            number = versions.number(CONFIGURATION)
             decision = planner.plan(
                 versions.configuration, rule, signal, user, customer, now, number, paused=versions.paused
             )
             effects.decisions.append(decision)
-    _wait(customer, now)
+    if len(effects.decisions) > decided:
+        _wait(customer, now)
 
 
 def _wait(customer: Customer, now: int) -> None:

@@ -21,7 +21,9 @@ class Versions:
     Attributes
     ----------
     numbers
-        Version by name; 0 where none was ever put into use.
+        Version by name; 0 where none was ever put into use. Changed by :meth:`use` alone.
+    configuration_number, churn_number, segments_number
+        The three that are asked for with every event.
     configuration
         Rules, caps, quiet hours, templates; a default one before any was applied.
     churn, segments
@@ -35,6 +37,9 @@ class Versions:
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
+    configuration_number: int = 0
+    churn_number: int = 0
+    segments_number: int = 0
     configuration: Configuration = field(default_factory=Configuration)
     churn: ChurnScorer | None = None
     segments: SegmentScorer | None = None
@@ -76,15 +81,15 @@ class Versions:
         if name == CONFIGURATION:
             configuration = decode(content)
             self.zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
-            self.configuration = configuration
+            self.configuration, self.configuration_number = configuration, version
             self.cart_timers = rules.cart_timers(configuration)
             self.risk_thresholds = rules.churn_thresholds(configuration)
             self.event_names = rules.event_names(configuration)
         elif name == CHURN:
             churn = ChurnScorer.decode(content)
-            self.churn = churn if churn.fits(FEATURES) else None
+            self.churn, self.churn_number = churn if churn.fits(FEATURES) else None, version
         elif name == SEGMENTS:
             segments = SegmentScorer.decode(content)
-            self.segments = segments if segments.fits(FEATURES) else None
+            self.segments, self.segments_number = segments if segments.fits(FEATURES) else None, version
         self.numbers[name] = version
         return True

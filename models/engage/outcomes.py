@@ -10,6 +10,9 @@ from models.customer.state import Ledger
 from models.engage.notices import Notice, Resolution, Withdrawal
 from models.events import CHANNELS, REPORTED, Channel, Event
 
+NOTED = REPORTED | {"consent"}
+"""Types of events that :func:`note` has anything to say about."""
+
 _PREFIX = "message_"
 _CERTAINTY = {"": 0, "unknown": 1, "failed": 2, "sent": 2, "bounced": 3, "delivered": 3, "opened": 4, "clicked": 5}
 """Of an outcome; a less certain one that comes later says nothing new. A bounce may follow a delivery, and counts."""

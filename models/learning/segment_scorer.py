@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import dist
 
 import msgspec
 
@@ -115,21 +116,14 @@ class SegmentScorer:
         return self.features == tuple(features)
 
     def distances(self, row: Sequence[float]) -> list[float]:
-        """Squared distance to each centre, in scaled space."""
+        """Distance to each centre, in scaled space."""
         point = [(row[axis] - mean) * scale for axis, mean, scale in self._axes]
-        squares = []
-        for centre in self._centres:
-            total = 0.0
-            for c, x in zip(centre, point, strict=True):
-                step = c - x
-                total += step * step
-            squares.append(total)
-        return squares
+        return [dist(centre, point) for centre in self._centres]
 
     def cluster(self, row: Sequence[float]) -> int:
         """Give the number of the nearest centre, the lower one of two equally near."""
-        squares = self.distances(row)
-        return squares.index(min(squares))
+        distances = self.distances(row)
+        return distances.index(min(distances))
 
     def segment(self, row: Sequence[float]) -> str:
         """Name of the segment of one row in the order of ``features``."""

@@ -20,7 +20,7 @@ CENTRES = SegmentCentres(
 def test_a_row_belongs_to_the_nearest_centre_in_scaled_space() -> None:
     scorer = SegmentScorer(CENTRES)
     # c is 1.5: one standard deviation up; a is 4: one up
-    assert scorer.distances([4.0, 99.0, 1.5]) == pytest.approx([2.0, 0.0, 9.25])
+    assert [far**2 for far in scorer.distances([4.0, 99.0, 1.5])] == pytest.approx([2.0, 0.0, 9.25])
     assert scorer.segment([4.0, 99.0, 1.5]) == "y"
     assert scorer.segment([2.0, -99.0, 1.0]) == "x"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import sqrt
 
 import msgspec
 import pytest
@@ -46,7 +47,7 @@ def test_scorer_and_river_agree_on_the_cluster_and_on_distances() -> None:
     for example in segment_examples(500, seed=2):
         assert scorer.cluster(example.row) == learner.predict(example.row)
         scaled = learner._scaled([example.row[axis] for axis in learner._axes])
-        by_river = [sum(abs(c[i] - scaled[i]) ** 2 for i in inputs) for c in learner._model.centers.values()]
+        by_river = [sqrt(sum((c[i] - scaled[i]) ** 2 for i in inputs)) for c in learner._model.centers.values()]
         assert scorer.distances(example.row) == pytest.approx(by_river, abs=1e-9)
 
 
