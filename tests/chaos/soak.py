@@ -1,8 +1,9 @@
 """``python -m tests.chaos.soak --minutes 30 --rate 5000``: does anything grow?
 
 The whole ``perennial worker`` (fold, deliver, learn) on a real Apache Kafka, under an open-loop load straight into
-``events``, as the doors write it. Nothing in the load grows: the users are always the same, and two simulated days
-pass in a minute, so that everything that is remembered for days comes and goes many times. Every ten seconds it notes
+``events``, as the doors write it. Nothing in the load grows: the users are always the same, each has a history that
+fills a profile before the soak begins, and two simulated days pass in a minute, so that everything that is remembered
+for days comes and goes many times. Every ten seconds it notes
 the resident memory of each process, how many events wait to be folded, and how long probes took from their write to
 their interaction among committed records. At the end: memory flat within 5% after the warm-up, lag not growing, no
 process started anew.
@@ -18,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ PARTITIONS = 8
 USERS, ITEMS = 20_000, 2_000
 START_MS = 1_767_571_200_000
 DAYS_A_MINUTE = 2
+HISTORY, HISTORY_DAYS = 50, 20
+"""Events of each user before the soak, and over how many days: what is bounded in a profile is at its bound then."""
 BURST_S = 0.02
 PROBES = 64
 LOOK_S = 10.0
@@ -110,24 +113,48 @@ class Soak:
     probes: dict[str, float] = field(default_factory=dict)
     took_ms: list[float] = field(default_factory=list)
 
+    async def fill(self, progress: GroupProgress) -> None:
+        """Write everybody's history, and wait until it is folded."""
+        numbers, kinds = random.Random(self.seed), list(_MIX)
+        for turn in range(HISTORY):
+            now = START_MS - (HISTORY - turn) * HISTORY_DAYS * DAY // HISTORY
+            chosen = numbers.choices(kinds, list(_MIX.values()), k=USERS)
+            made = (
+                _Made(-1 - turn * USERS - number, user, kind, numbers.randrange(ITEMS))(now)
+                for number, (user, kind) in enumerate(zip(_users(), chosen, strict=True))
+            )
+            await self._write(now, made)
+            print(f"history {turn + 1} of {HISTORY}: {await self.waiting(progress):,} events wait", flush=True)
+            await self._folded(progress, USERS)
+        await self._folded(progress, 0)
+
+    async def _folded(self, progress: GroupProgress, most: int) -> None:
+        while await self.waiting(progress) > most:  # noqa: ASYNC110 - offsets can only be asked for
+            await asyncio.sleep(LOOK_S / 10)
+
+    async def waiting(self, progress: GroupProgress) -> int:
+        """Count the events written and not yet folded."""
+        folded = await progress.committed()
+        return sum(max(0, end - folded[number]) for number, end in enumerate(self.records))
+
     async def feed(self, until: float) -> None:
         """Write at the rate, whoever keeps up or not."""
         events = self._events()
-        partitions = {user: partition_of(user.encode(), PARTITIONS) for user in _users()}
         began = time.monotonic()
         while (moment := time.monotonic()) < until:
             due = int((moment - began) * self.rate) - self.written
             now = START_MS + int((moment - began) * DAYS_A_MINUTE * DAY / 60)
-            records = [(partition, *encode_control(Tick(at=now))) for partition in range(PARTITIONS)]
-            for _ in range(due):
-                event = next(events)(now)
-                records.append((partitions[event.user], event.user.encode(), encode_event(event)))
-            probe = self._probe(now)
-            records.append((partition_of(probe.user.encode(), PARTITIONS), probe.user.encode(), encode_event(probe)))
-            for appended in await self.log.write_at(records):
-                self.records[appended.partition] = max(self.records[appended.partition], appended.offset + 1)
+            await self._write(now, [*(next(events)(now) for _ in range(due)), self._probe(now)])
             self.written += due
             await asyncio.sleep(max(0.0, moment + BURST_S - time.monotonic()))
+
+    async def _write(self, now: int, events: Iterable[Event]) -> None:
+        records = [(partition, *encode_control(Tick(at=now))) for partition in range(PARTITIONS)]
+        for event in events:
+            key = event.user.encode()
+            records.append((partition_of(key, PARTITIONS), key, encode_event(event)))
+        for appended in await self.log.write_at(records):
+            self.records[appended.partition] = max(self.records[appended.partition], appended.offset + 1)
 
     def _probe(self, now: int) -> Event:
         number = len(self.probes)
@@ -236,6 +263,7 @@ async def soak(installation: Installation, minutes: float, rate: int, seed: int)
         log = await stack.enter_async_context(EventLog(connection, PARTITIONS, timeout_s=60))
         progress = await stack.enter_async_context(GroupProgress(connection, PARTITIONS))
         state = Soak(log, rate, seed)
+        await state.fill(progress)
         began = last = time.monotonic()
         listening = asyncio.create_task(state.listen(connection))
         feeding = asyncio.create_task(state.feed(began + minutes * 60))
@@ -246,13 +274,13 @@ async def soak(installation: Installation, minutes: float, rate: int, seed: int)
             await asyncio.wait([feeding, listening], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
                 listening.result()
-            folded = await progress.committed()
+            waiting = await state.waiting(progress)
             moment, took = time.monotonic(), sorted(state.took_ms)
             state.took_ms.clear()
             look = Look(
                 at=moment - began,
                 memory={name: _resident_mib(pid) for name, pid in before.items()},
-                waiting=sum(max(0, end - folded[number]) for number, end in enumerate(state.records)),
+                waiting=waiting,
                 rate=(state.written - written) / (moment - last),
                 p50=took[len(took) // 2] if took else float("nan"),
                 p99=took[int(len(took) * 0.99)] if took else float("nan"),
