@@ -15,7 +15,7 @@ JOBS ?= 2
 CHOICE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka lint format bench up clean
+.PHONY: help setup demo test test-kafka lint format bench guard up clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -56,9 +56,11 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## measure engine and pipeline beside the peers (perennial bench --help: the other benchmarks)
-	@$(BIN)/perennial bench engine
-	@$(BIN)/perennial bench pipeline
+bench: setup ## measure everything, beside the peers (25 minutes; perennial bench --help: each alone)
+	@$(BIN)/perennial bench all
+
+guard: setup ## fail when an event has become a fifth dearer, beside a bare aiokafka loop (under a minute)
+	@$(BIN)/perennial bench guard
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

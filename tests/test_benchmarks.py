@@ -11,11 +11,12 @@ import pytest
 from models.events import Event, OrderLine, decode_event
 from models.log import Tick, decode_control, is_control
 from models.units import HOUR
-from tests.benchmarks import capacity, guard, latency
+from tests.benchmarks import capacity, everything, guard, latency, table
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.environments import REQUIREMENTS, version_of
 from tests.benchmarks.peers.job import Job, pack, unpack
+from tests.benchmarks.report import Spread, plain
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
@@ -69,6 +70,62 @@ def test_the_guard_fails_when_more_than_a_fifth_of_the_committed_ratio_is_lost(t
 
 def test_a_ratio_is_committed_for_the_broker_that_ci_measures_on() -> None:
     assert 0 < json.loads(guard.COMMITTED.read_text())["kafka"]["ratio"] < 1
+
+
+def test_without_a_kafka_the_guard_takes_the_embedded_broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
+    assert guard.available() == "embedded"
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "kafka-server-start.sh").touch()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert guard.available() == "kafka"
+
+
+@pytest.mark.parametrize("page", [table.README, table.DETAILS, table.CAPACITY], ids=lambda page: page.name)
+def test_a_document_shows_what_the_committed_figures_say(page: Path) -> None:
+    assert page.read_text() == table.documents()[page], "perennial bench table --write"
+
+
+def test_what_was_aimed_at_stands_beside_what_was_measured_and_how_busy_the_machine_was() -> None:
+    engine = {
+        "at": "2026-11-22T19:29:58+00:00",
+        "broker": "Apache Kafka 4.3.1",
+        "machine": {"processor": "Z80", "cores": 2, "memory_gib": 4, "load_average": [0.1], "busy_before": 0.37},
+        "versions": {"commit": "abc", "python": "3.11.7"},
+        "peer_versions": {"bytewax": "0.21.1"},
+        "events_per_second": {"perennial": plain(Spread.of([9.0, 300_000.0, 200_000.0]))},
+        "perennial_is_times": {"bytewax": plain(Spread.of([1.5, 1.25]))},
+    }
+
+    shown = table.summary({"engine": engine})
+
+    assert "| 200,000 (9 to 300,000) | |" in shown
+    assert "| beside Bytewax 0.21.1, same run | 1.38 x (1.25 to 1.50) | 2.0 x |" in shown
+    assert "2026-11-22 at abc, 37%" in shown
+
+
+def test_a_table_is_put_in_place_of_the_one_with_its_headings() -> None:
+    page = "text\n| a | b |\n|---|--:|\n| old | 1 |\n| older | 2 |\n\nmore\n"
+
+    assert table.put_instead(page, "| a | b |\n|---|--:|\n| new | 3 |") == (
+        "text\n| a | b |\n|---|--:|\n| new | 3 |\n\nmore\n"
+    )
+    with pytest.raises(table.NoPlace):
+        table.put_instead(page, "| a | c |\n|---|--:|")
+
+
+def test_every_benchmark_of_the_table_is_run_by_make_bench() -> None:
+    assert set(table._ROWS) <= {step.name for step in everything.STEPS}
+    assert sum(step.minutes for step in everything.STEPS) + 2 * everything.GUARD_MINUTES <= 25
+
+
+def test_percentiles_are_of_each_run_and_the_histogram_of_all() -> None:
+    several = latency.summary([[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]])
+
+    assert several["p50"].runs == (2.0, 5.0)
+    assert several["max"].most == 9.0
+    assert several["count"] == sum(several["histogram"].values()) == 6
 
 
 def test_percentiles_are_values_that_were_measured() -> None:

@@ -13,12 +13,15 @@ import typer
 
 from tests.benchmarks import capacity as capacity_job
 from tests.benchmarks import engine as engine_job
+from tests.benchmarks import everything
 from tests.benchmarks import guard as guard_job
 from tests.benchmarks import latency as latency_job
 from tests.benchmarks import memory as memory_job
 from tests.benchmarks import pipeline as pipeline_job
+from tests.benchmarks import profiling as profiling_job
 from tests.benchmarks import restart as restart_job
 from tests.benchmarks import scaling as scaling_job
+from tests.benchmarks import table as tables
 
 app = typer.Typer(help="Measure on this machine, beside the peers.", no_args_is_help=True, add_completion=False)
 
@@ -97,18 +100,19 @@ def pipeline(
 
 @app.command()
 def guard(
-    broker: Broker = On.KAFKA,
+    broker: Annotated[On | None, typer.Option(help="Apache Kafka where one is found, else the embedded one.")] = None,
     commit: Annotated[bool, typer.Option("--commit", help="Take this figure as the one to hold.")] = False,
     output: Output = None,
 ) -> None:
     """Fail when an event of the pipeline costs a fifth more, beside a bare aiokafka loop, than was committed."""
-    guard_job.measure(broker.value, commit=commit, output=output)
+    guard_job.measure(broker.value if broker else guard_job.available(), commit=commit, output=output)
 
 
 @app.command()
 def latency(
     rates: Annotated[str, typer.Option(help="Events a second, separated by commas.")] = "1,50,1000,5000,10000",
-    seconds: Annotated[float, typer.Option(min=1, help="How long each, after five seconds to warm up.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each, after five seconds to warm up.")] = 20,
+    runs: Runs = 3,
     hanging: Annotated[bool, typer.Option(help="Also 5,000 events/s while a provider hangs.")] = True,
     broker: Broker = On.KAFKA,
     partitions: Partitions = 8,
@@ -120,6 +124,7 @@ def latency(
         broker.value,
         rates=[int(rate) for rate in rates.split(",")],
         seconds=seconds,
+        runs=runs,
         hanging=hanging,
         partitions=partitions,
         seed=seed,
@@ -168,6 +173,17 @@ def scaling(
 
 
 @app.command()
+def profile(
+    events: Annotated[int, typer.Option(min=10_000, help="How many are folded.")] = 60_000,
+    runs: Runs = 3,
+    seed: Seed = 1,
+    output: Output = None,
+) -> None:
+    """Where the fold's CPU goes, without a broker."""
+    profiling_job.measure(events=events, runs=runs, seed=seed, output=output)
+
+
+@app.command()
 def capacity(
     users: Sizes = "10000,1000000,100000000",
     figures: Annotated[Path, typer.Option(help="Folder with the JSON of pipeline, memory, restart.")] = _FIGURES,
@@ -183,3 +199,28 @@ def capacity(
     costs = capacity_job.Costs.read(figures)
     found = [capacity_job.needs(int(size), costs, assumed) for size in users.split(",")]
     typer.echo(f"{capacity_job.costs_markdown(costs)}\n\n{capacity_job.markdown(found)}")
+
+
+@app.command("all")
+def every(
+    only: Annotated[str, typer.Option(help="These alone, separated by commas; the guard always.")] = "",
+    broker: Broker = On.KAFKA,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Keep the JSON as committed figures, and write the documents' tables.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the JSON goes; build/benchmarks by default.")] = None,
+) -> None:
+    """Run all of these one after the other, in about 25 minutes, and print the README's table."""
+    everything.measure(broker.value, only=only.split(",") if only else (), folder=folder, commit=commit)
+
+
+@app.command()
+def table(
+    write: Annotated[bool, typer.Option("--write", help="Put the tables into the documents.")] = False,
+    figures: Annotated[Path, typer.Option(help="Folder with the JSON.")] = _FIGURES,
+) -> None:
+    """Print the README's table, made from the committed JSON."""
+    if write:
+        for path in tables.write(figures):
+            typer.echo(f"written anew: {path}", err=True)
+    typer.echo(tables.summary(tables.read(figures)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.feeding import feed
@@ -12,7 +13,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
 from tests.benchmarks.peers.running import Figure, NoAnswer, run_program
-from tests.benchmarks.report import Report, Spread
+from tests.benchmarks.report import Grid, Report, Spread
 from tests.brokers import create_topics
 
 SLOW = {"faust": 100_000, "quix": 500_000}
@@ -58,26 +59,38 @@ def measure(
 
 
 def _tell(report: Report, broker: str, figures: dict[str, list[Figure]], absent: dict[str, str]) -> None:
-    rates = {side: Spread.of(one.rate for one in taken) for side, taken in figures.items() if taken}
-    costs = {side: Spread.of(one.cpu_us for one in taken) for side, taken in figures.items() if taken}
     ours = figures.get("perennial", [])
-    ratios = {
-        side: Spread.of(a.rate / b.rate for a, b in zip(ours, taken, strict=False))
-        for side, taken in figures.items()
-        if ours and taken
-    }
-    report.table(
-        f"Read, decode, acknowledge; one process each; {broker}",
-        ("", "events/s", "us CPU an event", "Perennial is"),
-        [
-            (
-                side if side == "perennial" else f"{side} {version_of(side)}",
-                rates[side].show(),
-                costs[side].show(".2f"),
-                f"{ratios[side].show('.2f')} x" if side in ratios and side != "perennial" else "",
-            )
-            for side in rates
-        ],
+    report.put(
+        broker=broker,
+        peer_versions={side: version_of(side) for side in figures if side != "perennial"},
+        events_per_second={side: Spread.of(one.rate for one in taken) for side, taken in figures.items() if taken},
+        cpu_us={side: Spread.of(one.cpu_us for one in taken) for side, taken in figures.items() if taken},
+        perennial_is_times={
+            side: Spread.of(a.rate / b.rate for a, b in zip(ours, taken, strict=False))
+            for side, taken in figures.items()
+            if ours and taken and side != "perennial"
+        },
+        absent=absent,
     )
-    report.put(broker=broker, events_per_second=rates, cpu_us=costs, perennial_is_times=ratios, absent=absent)
+    report.show(tables(report.content))
     report.write()
+
+
+def tables(content: Mapping[str, Any]) -> list[Grid]:
+    """What was measured, for people."""
+    times = content["perennial_is_times"]
+    return [
+        Grid(
+            f"Read, decode, acknowledge; one process each; {content['broker']}",
+            ("", "events/s", "us CPU an event", "Perennial is"),
+            [
+                (
+                    f"{side} {content['peer_versions'].get(side, '')}".strip(),
+                    Spread.read(rate).show(),
+                    Spread.read(content["cpu_us"][side]).show(".2f"),
+                    Spread.read(times[side]).show(".2f", " x") if side in times else "",
+                )
+                for side, rate in content["events_per_second"].items()
+            ],
+        )
+    ]

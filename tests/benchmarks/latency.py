@@ -13,10 +13,10 @@ import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -33,10 +33,10 @@ from tests.benchmarks.feeding import feed
 from tests.benchmarks.guard import await_open
 from tests.benchmarks.load import START_MS, Load
 from tests.benchmarks.log import log_of
-from tests.benchmarks.report import Report
+from tests.benchmarks.report import Grid, Report, Spread
 from tests.brokers import free_ports
 
-RATES = (1, 50, 1_000, 5_000, 10_000)
+HANGING_RATE = 5_000
 PROBERS = 2_000
 PROBE_ONE_IN = 20
 """Of a dense load; of a thin one every event is a probe."""
@@ -50,7 +50,7 @@ MORE_RULES = f"""  - name: {RULE}
 """
 WARM_S = 5.0
 DRAIN_S = 60.0
-BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+BOUNDS_MS = (1, 2, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1_000, 2_000, 5_000, 10_000)
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 
 
@@ -91,51 +91,113 @@ def histogram(values: Sequence[float]) -> dict[str, int]:
     return counts
 
 
-def summary(ordered: Sequence[float]) -> dict[str, Any]:
-    """Percentiles, the largest, and the histogram."""
-    shown = {f"p{percent:g}": percentile(ordered, percent) for percent in PERCENTILES}
-    return {"count": len(ordered), **shown, "max": ordered[-1], "histogram": histogram(ordered)}
+def summary(runs: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Percentiles and the largest of each run, ordered milliseconds, and the histogram of all of them together."""
+    shown = {f"p{percent:g}": Spread.of(percentile(run, percent) for run in runs) for percent in PERCENTILES}
+    together = [value for run in runs for value in run]
+    return {
+        "count": len(together),
+        **shown,
+        "max": Spread.of(run[-1] for run in runs),
+        "histogram": histogram(together),
+    }
 
 
 def measure(
-    kind: Kind, *, rates: Sequence[int], seconds: float, hanging: bool, partitions: int, seed: int, output: Path | None
+    kind: Kind,
+    *,
+    rates: Sequence[int],
+    seconds: float,
+    runs: int,
+    hanging: bool,
+    partitions: int,
+    seed: int,
+    output: Path | None,
 ) -> None:
     """Run every rate, and the hanging provider at 5,000 events/s, and report."""
     report = Report("latency", output, seconds=seconds, partitions=partitions, seed=seed)
-    results: dict[str, Any] = {}
+    loads = {f"{rate:,} events/s": (rate, False) for rate in rates}
+    if hanging:
+        loads[f"{HANGING_RATE:,} events/s, a provider hangs"] = (HANGING_RATE, True)
+    taken: dict[str, list[_Taken]] = {name: [] for name in loads}
     with a_broker(kind) as broker:
-        runs = [(rate, False) for rate in rates] + ([(5_000, True)] if hanging else [])
-        for rate, hangs in runs:
-            connection = broker.connection()
-            create(connection, partitions)
-            name = f"{rate:,} events/s" + (", provider hangs" if hangs else "")
-            with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
-                results[name] = asyncio.run(_run(connection, rate, seconds, hangs, partitions, seed, Path(folder)))
-            due = results[name]["due"]
-            report.say(f"{name}: p50 {due['p50']:.1f}, p99 {due['p99']:.1f}, max {due['max']:.0f} ms")
-    report.table(
-        f"Event to readable message, ms, {seconds:.0f} s each; {broker.name}",
-        ("load", "probes", "lost", *(f"p{percent:g}" for percent in PERCENTILES), "max", "since accepted: p50", "p99"),
-        [
-            (
-                name,
-                str(result["due"]["count"]),
-                str(result["missing"]),
-                *(f"{result['due'][f'p{percent:g}']:.1f}" for percent in PERCENTILES),
-                f"{result['due']['max']:.0f}",
-                f"{result['accepted']['p50']:.1f}",
-                f"{result['accepted']['p99']:.1f}",
-            )
-            for name, result in results.items()
-        ],
-    )
+        for run in range(runs):
+            for name, (rate, hangs) in loads.items():
+                connection = broker.connection()
+                create(connection, partitions)
+                with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
+                    one = asyncio.run(_run(connection, rate, seconds, hangs, partitions, seed, Path(folder)))
+                if not one.due:
+                    raise RuntimeError(f"at {name} no message could be read within {DRAIN_S:.0f} s")
+                taken[name].append(one)
+                report.say(
+                    f"run {run + 1} of {runs}, {name}: p50 {percentile(one.due, 50):.1f}, "
+                    f"p99 {percentile(one.due, 99):.1f}, max {one.due[-1]:.0f} ms"
+                )
+    results = {
+        name: {
+            "events_per_second": loads[name][0],
+            "due": summary([one.due for one in several]),
+            "accepted": summary([one.accepted for one in several]),
+            "missing": sum(one.missing for one in several),
+        }
+        for name, several in taken.items()
+    }
     report.put(broker=broker.name, loads=results)
+    report.show(tables(report.content))
     report.write()
+
+
+def tables(content: Mapping[str, Any]) -> list[Grid]:
+    """What was measured, for people: percentiles, and the histogram."""
+    loads = content["loads"]
+    rows = [
+        (
+            name,
+            str(result["due"]["count"]),
+            str(result["missing"]),
+            *(Spread.read(result["due"][f"p{percent:g}"]).show(".1f") for percent in PERCENTILES),
+            Spread.read(result["due"]["max"]).show(),
+            Spread.read(result["accepted"]["p50"]).show(".1f"),
+            Spread.read(result["accepted"]["p99"]).show(".1f"),
+        )
+        for name, result in loads.items()
+    ]
+    bounds = [
+        bound
+        for bound in next(iter(loads.values()))["due"]["histogram"]
+        if any(result["due"]["histogram"][bound] for result in loads.values())
+    ]
+    shares = [
+        (
+            bound,
+            *(f"{result['due']['histogram'][bound] / result['due']['count']:.1%}" for result in loads.values()),
+        )
+        for bound in bounds
+    ]
+    percentiles = [f"p{percent:g}" for percent in PERCENTILES]
+    return [
+        Grid(
+            f"From when an event was due to its readable message, ms, {content['seconds']:.0f} s a run; "
+            f"{content['broker']}",
+            ("load", "probes", "missing", *percentiles, "max", "since accepted: p50", "p99"),
+            rows,
+        ),
+        Grid("The same as a histogram: share of the probes", ("", *loads), shares),
+    ]
+
+
+class _Taken(NamedTuple):
+    """One run: milliseconds, ascending, since the events were due and since they were accepted; probes not read."""
+
+    due: list[float]
+    accepted: list[float]
+    missing: int
 
 
 async def _run(
     connection: Connection, rate: int, seconds: float, hangs: bool, partitions: int, seed: int, folder: Path
-) -> dict[str, Any]:
+) -> _Taken:
     topic = connection.topic("events")
     known = [_identify(number) for number in range(PROBERS)]
     await feed(connection, topic, partitions, log_of(known, clock="wall", more_rules=MORE_RULES))
@@ -155,14 +217,8 @@ async def _run(
         await asyncio.wait([reading])
         for each in workers:
             each.check("measuring")
-    due = probes.since(probes.due, from_)
-    accepted = probes.since(probes.accepted, from_)
-    return {
-        "due": summary(due),
-        "accepted": summary(accepted),
-        "missing": len(probes.due) - len(probes.read),
-        "events_per_second": rate,
-    }
+    missing = len(probes.due) - len(probes.read)
+    return _Taken(probes.since(probes.due, from_), probes.since(probes.accepted, from_), missing)
 
 
 def _identify(number: int) -> tuple[bytes, bytes]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stream.connection import Connection
 from stream.topics import create
@@ -20,7 +21,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
 from tests.benchmarks.peers.running import Figure, NoAnswer, run_program, topics_of
-from tests.benchmarks.report import Report, Spread
+from tests.benchmarks.report import Grid, Report, Spread
 from tests.benchmarks.worker import Folded
 from tests.brokers import create_topics
 
@@ -81,52 +82,48 @@ def _fold(broker: Broker, connection: Connection, partitions: int, events: int) 
 def _tell(
     report: Report, broker: Broker, ours: list[Folded], theirs: dict[str, list[Figure]], absent: dict[str, str]
 ) -> None:
-    rows = []
     if ours:
-        rate, cost, beside, timers, brokers = (
-            Spread.of(values)
-            for values in zip(
-                *((one.rate, one.cpu_us, one.beside_us, one.timers, one.broker_us) for one in ours), strict=True
-            )
-        )
-        rows.append(("perennial: fold", rate.show(), cost.show(".1f"), "", ""))
-        rows.append(("perennial: learners", "", beside.show(".1f"), "", ""))
         report.put(
             perennial={
-                "events_per_second": rate,
-                "cpu_us": cost,
-                "learners_cpu_us": beside,
-                "broker_cpu_us": brokers,
-                "timers_per_event": timers,
+                "events_per_second": Spread.of(one.rate for one in ours),
+                "cpu_us": Spread.of(one.cpu_us for one in ours),
+                "learners_cpu_us": Spread.of(one.beside_us for one in ours),
+                "broker_cpu_us": Spread.of(one.broker_us for one in ours),
+                "timers_per_event": Spread.of(one.timers for one in ours),
             }
         )
     peers = {}
     for side, taken in theirs.items():
         if not taken:
             continue
-        rate, cost = Spread.of(one.rate for one in taken), Spread.of(one.cpu_us for one in taken)
         pairs = list(zip(ours, taken, strict=False))
-        faster = Spread.of(a.rate / b.rate for a, b in pairs) if pairs else None
-        cheaper = Spread.of(b.cpu_us / (a.cpu_us + a.beside_us) for a, b in pairs) if pairs else None
         peers[side] = {
-            "events_per_second": rate,
-            "cpu_us": cost,
-            "perennial_is_times_faster": faster,
-            "perennial_is_times_cheaper": cheaper,
+            "version": version_of(side),
+            "events_per_second": Spread.of(one.rate for one in taken),
+            "cpu_us": Spread.of(one.cpu_us for one in taken),
+            "perennial_is_times_faster": Spread.of(a.rate / b.rate for a, b in pairs) if pairs else None,
+            "perennial_is_times_cheaper": Spread.of(b.cpu_us / (a.cpu_us + a.beside_us) for a, b in pairs)
+            if pairs
+            else None,
         }
-        rows.append(
-            (
-                f"{side} {version_of(side)}",
-                rate.show(),
-                cost.show(".1f"),
-                f"{faster.show('.1f')} x" if faster else "",
-                f"{cheaper.show('.1f')} x" if cheaper else "",
-            )
-        )
-    report.table(
-        f"The pipeline, one worker; {broker.name}",
-        ("", "events/s", "us CPU an event", "Perennial is faster", "needs less CPU, learners included"),
-        rows,
-    )
     report.put(broker=broker.name, peers=peers, absent=absent)
+    report.show(tables(report.content))
     report.write()
+
+
+def tables(content: Mapping[str, Any]) -> list[Grid]:
+    """What was measured, for people."""
+    rows = []
+    ours = {name: Spread.read(spread) for name, spread in content.get("perennial", {}).items()}
+    if ours:
+        rows.append(("perennial: fold", ours["events_per_second"].show(), ours["cpu_us"].show(".1f"), "", ""))
+        rows.append(("perennial: learners", "", ours["learners_cpu_us"].show(".1f"), "", ""))
+    for side, peer in content["peers"].items():
+        rate, cost = Spread.read(peer["events_per_second"]), Spread.read(peer["cpu_us"])
+        faster, cheaper = (
+            Spread.read(peer[name]).show(".1f", " x") if peer[name] else ""
+            for name in ("perennial_is_times_faster", "perennial_is_times_cheaper")
+        )
+        rows.append((f"{side} {peer.get('version', '')}".strip(), rate.show(), cost.show(".1f"), faster, cheaper))
+    headings = ("", "events/s", "us CPU an event", "Perennial is faster", "needs less CPU, learners included")
+    return [Grid(f"The pipeline, one worker; {content['broker']}", headings, rows)]

@@ -7,12 +7,13 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -53,11 +54,55 @@ class Spread:
         taken = tuple(runs)
         return cls(statistics.median(taken), min(taken), max(taken), taken)
 
-    def show(self, form: str = ",.0f") -> str:
-        """Median, and what lies farthest from it."""
-        if len(self.runs) == 1:
-            return format(self.median, form)
-        return f"{self.median:{form}} ({self.least:{form}} to {self.most:{form}})"
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> Spread:
+        """Take what was written as JSON."""
+        return cls(written["median"], written["least"], written["most"], tuple(written["runs"]))
+
+    def show(self, form: str = ",.0f", unit: str = "") -> str:
+        """Median, and what lies farthest from it.
+
+        Examples
+        --------
+        >>> Spread.of([3.0, 1.0, 2.0]).show(".1f", " x")
+        '2.0 x (1.0 to 3.0)'
+        """
+        shown = f"{self.median:{form}}{unit}"
+        return shown if len(self.runs) == 1 else f"{shown} ({self.least:{form}} to {self.most:{form}})"
+
+
+class Grid(NamedTuple):
+    """A table: the first column holds names, the others figures.
+
+    Attributes
+    ----------
+    title
+        What it shows.
+    headings, rows
+        As many words in each.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def markdown(self) -> str:
+        """For a document, without the title.
+
+        Examples
+        --------
+        >>> print(Grid("Bytes", ("", "how many"), [("events", "3")]).markdown)
+        | | how many |
+        |---|--:|
+        | events | 3 |
+        """
+        line = "|---|" + "--:|" * (len(self.headings) - 1)
+        return "\n".join([_cells(self.headings), line, *map(_cells, self.rows)])
+
+
+def _cells(words: Sequence[str]) -> str:
+    return "|" + "|".join(f" {word} " if word else " " for word in words) + "|"
 
 
 def machine() -> dict[str, Any]:
@@ -73,7 +118,16 @@ def machine() -> dict[str, Any]:
         "memory_gib": memory,
         "system": f"{platform.system()} {platform.release()}",
         "load_average": [round(load, 2) for load in os.getloadavg()],
+        "busy_before": busy(),
     }
+
+
+def busy(seconds: float = 1.0) -> float | None:
+    """Share of the cores that others use while nothing is measured yet; ``None`` where nobody tells."""
+    idle, every = _ticks()
+    time.sleep(seconds)
+    idle_then, every_then = _ticks()
+    return round(1 - (idle_then - idle) / (every_then - every), 3) if every_then > every else None
 
 
 def versions() -> dict[str, str]:
@@ -96,13 +150,19 @@ class Report:
         Where the JSON goes; by default a file below :data:`RESULTS`.
     **about
         What was measured, and how: broker, sizes, seed.
+
+    Attributes
+    ----------
+    content
+        What the JSON will hold.
     """
 
     def __init__(self, name: str, output: Path | None, **about: Any) -> None:
+        self._began = time.monotonic()
         self.name = name
         self.output = output or RESULTS / f"{name}.json"
         self.console = Console(stderr=False, width=None if os.isatty(1) else 160)
-        self._content: dict[str, Any] = {
+        self.content: dict[str, Any] = {
             "benchmark": name,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             **about,
@@ -116,7 +176,12 @@ class Report:
 
     def put(self, **parts: Any) -> None:
         """Keep results for the file."""
-        self._content |= {name: plain(part) for name, part in parts.items()}
+        self.content |= {name: plain(part) for name, part in parts.items()}
+
+    def show(self, grids: Iterable[Grid]) -> None:
+        """Print tables."""
+        for grid in grids:
+            self.table(*grid)
 
     def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table: the first column to the left, figures to the right."""
@@ -129,9 +194,10 @@ class Report:
 
     def write(self) -> None:
         """Write the file, and say where."""
-        self._content["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
+        self.content["seconds_taken"] = round(time.monotonic() - self._began, 1)
+        self.content["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.output.write_text(json.dumps(self._content, indent=2) + "\n")
+        self.output.write_text(json.dumps(self.content, indent=2) + "\n")
         self.say(f"written to {self.output}")
 
 
@@ -144,6 +210,12 @@ def plain(part: Any) -> Any:
     if isinstance(part, list | tuple):
         return [plain(value) for value in part]
     return float(f"{part:.6g}") if isinstance(part, float) else part
+
+
+def _ticks() -> tuple[int, int]:
+    first = next(iter(_lines("/proc/stat")), "").split()[1:]
+    ticks = [int(tick) for tick in first[:8]]  # user, nice, system, idle, waiting for I/O, interrupts (2), stolen
+    return sum(ticks[3:5]), sum(ticks)
 
 
 def _lines(path: str) -> list[str]:

@@ -1,0 +1,111 @@
+"""All benchmarks one after the other, each a process of its own, in sizes for 25 minutes of two calm cores."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from models.errors import PerennialError
+from tests.benchmarks import table
+from tests.benchmarks.broker import ROOT, Kind
+from tests.benchmarks.report import RESULTS
+
+
+class Incomplete(PerennialError):
+    """Some benchmarks failed; what they said stands above."""
+
+
+class Step(NamedTuple):
+    """One benchmark.
+
+    Attributes
+    ----------
+    name
+        Its command.
+    minutes
+        About so many on two calm cores.
+    words
+        Its options; ``{kind}`` is the broker.
+    """
+
+    name: str
+    minutes: float
+    words: str
+
+
+STEPS = (
+    Step("engine", 3.0, "--broker {kind} --events 1000000 --runs 3"),
+    Step("pipeline", 5.0, "--broker {kind} --events 150000 --runs 3"),
+    Step("latency", 5.0, "--broker {kind} --seconds 10 --runs 2"),
+    Step("memory", 2.0, "--broker {kind} --users 50000,200000"),
+    Step("restart", 3.0, "--broker {kind} --users 50000,200000 --runs 3"),
+    Step("scaling", 5.0, "--broker {kind} --events 60000 --runs 2"),
+    Step("profile", 0.6, ""),
+)
+GUARD_MINUTES = 0.7
+
+
+def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: bool) -> None:
+    """Run the steps, and show the table that follows from them.
+
+    Parameters
+    ----------
+    kind
+        Which broker.
+    only
+        Names of steps; all where there are none.
+    folder
+        For the JSON.
+    commit
+        Keep the JSON as the figures to commit, the guard's ratio with them, and write the documents' tables anew.
+
+    Raises
+    ------
+    Incomplete
+        Some steps failed; the others' JSON is there. Or figures of the embedded broker shall be committed.
+    """
+    if commit and kind != "kafka":
+        raise Incomplete("the documents show figures of Apache Kafka: --commit goes with it alone")
+    console = Console(stderr=True, highlight=False)
+    folder = folder or (table.FIGURES if commit else RESULTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
+    steps = [step for step in STEPS if not only or step.name in only]
+    steps += [Step("guard", GUARD_MINUTES, f"--broker {one}{' --commit' if commit else ''}") for one in guards]
+    failed, began = [], time.monotonic()
+    ahead = sum(step.minutes for step in steps)
+    for number, step in enumerate(steps):
+        passed = (time.monotonic() - began) / 60
+        console.print(
+            f"[bold]{number + 1} of {len(steps)}: {step.name}[/bold], about {step.minutes:g} min; "
+            f"{passed:.0f} min passed, about {ahead:.0f} to go"
+        )
+        ahead -= step.minutes
+        place = RESULTS if step.name == "guard" else folder  # the guard keeps its committed ratio by itself
+        output = ("--output", str(place / f"{step.name}.json"))
+        if _run(step.name, *shlex.split(step.words.format(kind=kind)), *output):
+            failed.append(step.name)
+    console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON lies in {folder}")
+    print(table.summary(table.read(folder)))  # for whoever pipes it
+    if commit and not failed:
+        for path in table.write():
+            console.print(f"{path.relative_to(ROOT)} is written anew")
+    if failed:
+        raise Incomplete(f"failed: {', '.join(failed)}")
+
+
+def _run(*words: str) -> int:
+    command = [sys.executable, "-m", "tests.benchmarks", *words]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()  # it ends its broker and workers
+            raise

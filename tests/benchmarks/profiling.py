@@ -1,0 +1,87 @@
+"""Where the fold's CPU goes: the pure fold alone, in this process, without any broker.
+
+A profiler makes every call dearer, so its shares lean towards what is made of many small functions; what an event costs
+is therefore taken without it. What the pipeline costs beyond this figure is reading, sending and committing.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.batch import Batch, Restored
+from models.customer.fold import PartitionFold
+from tests.benchmarks.broker import ROOT
+from tests.benchmarks.load import Load
+from tests.benchmarks.log import log_of
+from tests.benchmarks.profiles import Record
+from tests.benchmarks.report import Grid, Report, Spread
+
+BATCH = 2_000
+TOLD = 14
+
+
+def measure(*, events: int, runs: int, seed: int, output: Path | None) -> None:
+    """Fold a log several times, once under the profiler, and report."""
+    report = Report("profile", output, events=events, seed=seed, broker="none")
+    log = log_of(Load(events=events, users=events, seed=seed))
+    records = [Record(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
+    costs, timers = [], 0.0
+    for run in range(runs):
+        cost, timers = _fold(records, events)
+        costs.append(cost)
+        report.say(f"run {run + 1} of {runs}: {cost:.1f} us CPU an event")
+    profiler = cProfile.Profile()
+    with profiler:
+        _fold(records, events)
+    report.put(cpu_us=Spread.of(costs), timers_per_event=timers, shares=_shares(pstats.Stats(profiler)))
+    report.show(tables(report.content))
+    report.write()
+
+
+def tables(content: Mapping[str, Any]) -> list[Grid]:
+    """What was measured, for people."""
+    cost = Spread.read(content["cpu_us"])
+    shares = list(content["shares"].items())
+    rest = sum(share for _, share in shares[TOLD:])
+    rows = [(name, f"{share:.1%}", f"{share * cost.median:.1f}") for name, share in shares[:TOLD]]
+    rows += [("everything else", f"{rest:.1%}", f"{rest * cost.median:.1f}"), ("together", "", cost.show(".1f"))]
+    return [Grid("The fold alone, without a broker: where its CPU goes", ("", "share", "us an event"), rows)]
+
+
+def _fold(records: Sequence[Record], events: int) -> tuple[float, float]:
+    state = Restored()
+    fold = PartitionFold(state)
+    timers = 0.0
+    began = time.process_time()
+    for first in range(0, len(records), BATCH):
+        outputs = fold.fold(Batch("events", 0, records[first : first + BATCH]))
+        state.apply(outputs)
+        timers += sum(count for (name, *_), count in outputs.counts.items() if name == "timers_fired")
+    return (time.process_time() - began) / events * 1e6, timers / events
+
+
+def _shares(stats: pstats.Stats) -> dict[str, float]:
+    """Each file's share, largest first; what is not written in Python counts for the file that calls it."""
+    spent: Counter[str] = Counter()
+    every: Mapping[Any, Any] = stats.stats  # type: ignore[attr-defined]  # documented, but not in its stubs
+    for (file, _, _), (_, _, own, _, callers) in every.items():
+        if file == "~":
+            for (caller, _, _), (_, _, part, _) in callers.items():
+                spent[_name(caller)] += part
+        else:
+            spent[_name(file)] += own
+    total = sum(spent.values())
+    return {name: part / total for name, part in spent.most_common()}
+
+
+def _name(file: str) -> str:
+    path = Path(file)
+    if path.is_relative_to(ROOT) and ".venv" not in path.parts:
+        return str(path.relative_to(ROOT))
+    return "libraries" if path.is_absolute() else "Python itself"

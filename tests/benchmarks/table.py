@@ -1,0 +1,257 @@
+"""The tables of the documents, from the JSON that is committed: ``perennial bench table --write``.
+
+No figure is typed by hand. The README shows what was aimed at beside what was measured, ``docs/benchmarks.md`` each
+benchmark's own tables, ``docs/capacity.md`` what follows from them.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models.errors import PerennialError
+from tests.benchmarks import capacity, engine, latency, pipeline, profiling, scaling
+from tests.benchmarks.broker import ROOT
+from tests.benchmarks.report import Grid, Spread
+
+FIGURES = capacity.FIGURES
+BEGIN = "<!-- perennial bench table --write -->"
+END = "<!-- until here -->"
+README, DETAILS, CAPACITY = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "capacity.md"
+CAPACITY_USERS = (10_000, 1_000_000, 100_000_000)
+MILLION = 1_000_000
+
+Content = Mapping[str, Any]
+
+
+class NoPlace(PerennialError):
+    """A document has no place for its table."""
+
+
+class Row(NamedTuple):
+    """One line of the README's table.
+
+    Attributes
+    ----------
+    what, measured, aim
+        For people; an aim is empty where there is none.
+    name
+        Of the benchmark.
+    """
+
+    what: str
+    measured: str
+    aim: str
+    name: str
+
+
+def read(folder: Path = FIGURES) -> dict[str, Content]:
+    """Read everything that was committed, by benchmark, in the tables' order."""
+    files = {name: folder / f"{name}.json" for name in {**_ROWS, **_GRIDS}}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+
+
+def summary(found: Mapping[str, Content]) -> str:
+    """The README's table, and on what it was measured."""
+    rows = [row for name, content in found.items() if name in _ROWS for row in _ROWS[name](content)]
+    grid = Grid(
+        "",
+        ("what", "measured", "aimed at", "by"),
+        [
+            (row.what, row.measured, row.aim, f"[`bench {row.name}`](tests/benchmarks/figures/{row.name}.json)")
+            for row in rows
+        ],
+    )
+    return f"{grid.markdown}\n\n{_taken(found)}"
+
+
+def details(found: Mapping[str, Content]) -> str:
+    """Each benchmark's own tables."""
+    grids = [grid for name, content in found.items() if name in _GRIDS for grid in _GRIDS[name](content)]
+    return "\n\n".join(f"**{grid.title}**\n\n{grid.markdown}" for grid in grids)
+
+
+def put(page: str, text: str) -> str:
+    """Put a text between the two marks of a page.
+
+    Raises
+    ------
+    NoPlace
+        It does not have them.
+
+    Examples
+    --------
+    >>> print(put(f"a\\n{BEGIN}\\nold\\n{END}\\nb", "new"))
+    a
+    <!-- perennial bench table --write -->
+    new
+    <!-- until here -->
+    b
+    """
+    before, begin, rest = page.partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(f"{END}\n")
+    if not begin or not end:
+        raise NoPlace(f"no {BEGIN} with an {END} behind it")
+    return f"{before}{begin}{text}\n{end}{after}"
+
+
+def put_instead(page: str, table: str) -> str:
+    """Replace the table of a page that has the same headings.
+
+    Raises
+    ------
+    NoPlace
+        It has none.
+    """
+    lines, headings = page.splitlines(), table.splitlines()[0]
+    if headings not in lines:
+        raise NoPlace(f"no table with the headings {headings}")
+    first = last = lines.index(headings)
+    while last < len(lines) and lines[last].startswith("|"):
+        last += 1
+    return "\n".join([*lines[:first], table, *lines[last:]]) + "\n"
+
+
+def documents(folder: Path = FIGURES) -> dict[Path, str]:
+    """Each document as it has to be."""
+    found = read(folder)
+    costs = capacity.Costs.read(folder)
+    needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]
+    page = put_instead(CAPACITY.read_text(), capacity.costs_markdown(costs))
+    return {
+        README: put(README.read_text(), summary(found)),
+        DETAILS: put(DETAILS.read_text(), details(found)),
+        CAPACITY: put_instead(page, capacity.markdown(needs)),
+    }
+
+
+def write(folder: Path = FIGURES) -> list[Path]:
+    """Write the documents; returns those that have changed."""
+    changed = [path for path, text in documents(folder).items() if text != path.read_text()]
+    for path, text in documents(folder).items():
+        path.write_text(text)
+    return changed
+
+
+def _engine(content: Content) -> Iterator[Row]:
+    rate = Spread.read(content["events_per_second"]["perennial"]).show()
+    yield Row("read, decode, acknowledge, one process: events/s", rate, "", "engine")
+    aims = {"bytewax": "2.0 x", "aiokafka": "1.0 x", "faust": "30 x", "quix": ""}
+    yield from _beside(content["perennial_is_times"], content["peer_versions"], aims, "engine")
+
+
+def _pipeline(content: Content) -> Iterator[Row]:
+    ours = {name: Spread.read(spread) for name, spread in content["perennial"].items()}
+    what = "the whole pipeline, one worker, durable, transactions on: events/s"
+    yield Row(what, ours["events_per_second"].show(), "50,000", "pipeline")
+    yield Row("its CPU an event, us; of the learners", _each(ours, "cpu_us", "learners_cpu_us"), "", "pipeline")
+    aims = {"quix": "10 x", "faust": "15 x", "bytewax": "", "aiokafka": ""}
+    times = {side: peer["perennial_is_times_faster"] for side, peer in content["peers"].items()}
+    versions = {side: peer.get("version", "") for side, peer in content["peers"].items()}
+    yield from _beside({side: one for side, one in times.items() if one}, versions, aims, "pipeline")
+
+
+def _latency(content: Content) -> Iterator[Row]:
+    aims = {"50 events/s": "10; 30", "5,000 events/s": "40; 120"}
+    for load, result in content["loads"].items():
+        due = {name: Spread.read(result["due"][name]) for name in ("p50", "p99")}
+        what = f"event due to message readable at {load}, ms: p50; p99"
+        yield Row(what, _each(due, "p50", "p99"), aims.get(load, ""), "latency")
+
+
+def _memory(content: Content) -> Iterator[Row]:
+    sizes = {one["users"]: one["folded"] for one in content["sizes"]}
+    how, held = "measured", sizes.get(MILLION)
+    if held is None and "formula" in content:
+        how = f"computed from {' and '.join(f'{users:,}' for users in sizes)}"
+        held = content["formula"]["fixed_bytes"] + MILLION * content["formula"]["bytes_per_user"]
+    if held is not None:
+        what = f"memory of a worker with a million profiles after 30 days, {how}: GiB"
+        yield Row(what, f"{held / 2**30:.2f}", "1", "memory")
+
+
+def _restart(content: Content) -> Iterator[Row]:
+    sizes = {one["users"]: one for one in content["sizes"]}
+    if MILLION in sizes:
+        held = {name: Spread.read(sizes[MILLION][name]) for name in ("first_s", "every_s")}
+        measured = _each(held, "first_s", "every_s")
+    elif "formula" in content:
+        formula = content["formula"]
+        measured = f"{formula['fixed_s'] + formula['seconds_per_million_users']:.1f} in all of them, computed"
+    else:
+        return
+    what = "from `kill -9` with a million profiles to the next folded event; in every partition, s"
+    yield Row(what, measured, "15", "restart")
+
+
+def _scaling(content: Content) -> Iterator[Row]:
+    for curve, points in content["curves"].items():
+        counts = ", ".join(f"{point['count']:,}" for point in points)
+        if curve == "workers":
+            rates = "; ".join(Spread.read(point["events_per_second"]).show() for point in points)
+            yield Row(f"events/s of {counts} workers, on the same cores", rates, "", "scaling")
+            continue
+        first = points[0]["cpu_us"]["median"]
+        costs = "; ".join(f"{point['cpu_us']['median'] / first:.2f} x" for point in points)
+        yield Row(f"CPU an event with {counts} {curve}", costs, "flat", "scaling")
+
+
+_ROWS: dict[str, Callable[[Content], Iterator[Row]]] = {
+    "engine": _engine,
+    "pipeline": _pipeline,
+    "latency": _latency,
+    "memory": _memory,
+    "restart": _restart,
+    "scaling": _scaling,
+}
+_NAMES = {"aiokafka": "a bare loop of aiokafka", "bytewax": "Bytewax", "faust": "stock Faust", "quix": "Quix Streams"}
+_GRIDS: dict[str, Callable[[Content], list[Grid]]] = {
+    "engine": engine.tables,
+    "pipeline": pipeline.tables,
+    "latency": latency.tables,
+    "scaling": scaling.tables,
+    "profile": profiling.tables,
+}
+
+
+def _beside(times: Mapping[str, Any], versions: Mapping[str, str], aims: Mapping[str, str], name: str) -> Iterator[Row]:
+    for side, aim in aims.items():
+        if side in times:
+            who = f"{_NAMES[side]} {versions[side]}".strip()
+            yield Row(f"beside {who}, same run", Spread.read(times[side]).show(".2f", " x"), aim, name)
+
+
+def _each(spreads: Mapping[str, Spread], *names: str) -> str:
+    return "; ".join(spreads[name].show(".1f") for name in names)
+
+
+def _taken(found: Mapping[str, Content]) -> str:
+    """On what, when, and how busy it was: a table that was taken beside other work says so itself."""
+    found = {name: content for name, content in found.items() if name in _ROWS}
+    machines = {_machine(content) for content in found.values()}
+    taken = "; ".join(
+        f"{name} {content['at'][:10]} at {content['versions']['commit']}, {_busy(content['machine'])}"
+        for name, content in found.items()
+    )
+    return textwrap.fill(
+        f"Medians, with the least and the most of several runs. {'; '.join(sorted(machines))}. "
+        f"When, of which commit, and how busy the cores were with other things before: {taken}.",
+        width=120,
+        break_on_hyphens=False,
+    )
+
+
+def _machine(content: Content) -> str:
+    about = content["machine"]
+    return (
+        f"{about['processor']}, {about['cores']} cores that broker, load and worker share, {about['memory_gib']} GiB, "
+        f"Python {content['versions']['python']}, {content['broker']}"
+    )
+
+
+def _busy(machine: Mapping[str, Any]) -> str:
+    share = machine.get("busy_before")
+    return f"load {machine['load_average'][0]:g}" if share is None else f"{share:.0%}"
