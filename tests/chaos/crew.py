@@ -20,6 +20,8 @@ from tests.chaos.faults import Fault
 Lives = tuple[tuple[Fault, ...], ...]
 ROOT = Path(__file__).parents[2]
 _STOP_WITHIN_S = 15.0
+STOP_WITHIN_S = 10.0
+"""A process that is asked to end does, whatever is away; and a loaded machine gets as long again."""
 
 
 @dataclass
@@ -54,6 +56,10 @@ class Member:
         After ``python -m``.
     lives
         Faults of each life that is still to come.
+    leaving
+        Whether nobody comes in its place.
+    asked_at
+        When this life was asked to end, seconds of the monotonic clock.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Member:
     lives: list[tuple[Fault, ...]]
     child: Child | None = None
     leaving: bool = False
+    asked_at: float | None = None
     keeper: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -84,6 +91,8 @@ class Crew:
         When members were not there.
     exits
         How members ended by themselves, by exit code.
+    slow
+        Who did not end in time after it was asked to, in words.
     """
 
     def __init__(
@@ -99,6 +108,7 @@ class Crew:
         self._environment = {**environment, "CHAOS_JOURNAL": str(self.journal), "PYTHONPATH": str(ROOT)}
         self.away: list[Interval] = []
         self.exits: Counter[int] = Counter()
+        self.slow: list[str] = []
 
     @property
     def journal(self) -> Path:
@@ -124,8 +134,11 @@ class Crew:
         """Send a signal; ``leaving``: nobody shall come in its place."""
         member = self._members[name]
         member.leaving |= leaving
-        if member.child is not None:
-            member.child.signal(number)
+        if member.child is None:
+            return
+        member.child.signal(number)
+        if number == signal.SIGTERM and not _is_stopped(member.child.pid):
+            member.asked_at = member.asked_at or time.monotonic()
 
     def stopped(self) -> list[str]:
         """Who is stopped (SIGSTOP) now."""
@@ -172,11 +185,18 @@ class Crew:
             if self._stopping:
                 return
             self.exits[code] += 1
+            self._look_at_its_end(member, code)
             away = Interval(member.name, now_ms())
             self.away.append(away)
             if not member.leaving:
                 self._spawn(member)
                 away.end = now_ms()
+
+    def _look_at_its_end(self, member: Member, code: int) -> None:
+        asked_at, member.asked_at = member.asked_at, None
+        stalled = any(interval.who == member.name and interval.stalled for interval in self.away)
+        if asked_at is not None and not stalled and (took := time.monotonic() - asked_at) > 2 * STOP_WITHIN_S:
+            self.slow.append(f"{member.name} took {took:.0f} s to end after SIGTERM (exit code {code})")
 
     async def _wake(self) -> None:
         since: dict[str, tuple[float, Interval]] = {}

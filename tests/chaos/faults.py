@@ -24,14 +24,18 @@ from aiokafka import AIOKafkaProducer
 from models.customer import fold
 from models.events import Event
 from stream import transaction
+from stream.bursts import Writer
 from stream.delivery.smtp import Smtp
 from stream.lanes import Lanes
-from stream.transaction import Commit, RelayCommitter, TransactionalCommitter
+from stream.transaction import Commit, OrderedCommitter, RelayCommitter, TransactionalCommitter
 
 Action = Literal["kill", "stop", "terminate"]
 Point = Literal[
     # one transaction of a lane: nothing begun; records on their way; all acknowledged; its end on its way; done
+    # (without transactions: nothing begun; outputs on their way; acknowledged; state and position on their way; done)
     "commit.before", "commit.sending", "commit.sent", "commit.ending", "commit.after",
+    # a learner's version: it is committed, and no fold was told; all were told
+    "tell.before", "tell.after",
     # the router: nothing sent; all acknowledged, the group's offset not moved; done
     "relay.before", "relay.sent", "relay.after",
     # one message: its attempt is committed; the provider has it; the provider has answered
@@ -137,6 +141,8 @@ class Points:
 def install(points: Points) -> None:
     """Put the points around the real classes of this process."""
     _around_commits(points)
+    _around_ordered_commits(points)
+    _wrap(Writer, "send_everywhere", lambda real: _three(points, real, "tell.before", None, "tell.after"))
     _around_the_router(points)
     _around_taking_over(points)
     _wrap(Smtp, "deliver", lambda real: _three(points, real, "provider.before", "provider.in", "provider.after"))
@@ -146,6 +152,34 @@ def _around_commits(points: Points) -> None:
     _wrap(TransactionalCommitter, "commit", lambda real: _three(points, real, "commit.before", None, "commit.after"))
     _wrap(transaction, "send", lambda real: _three(points, real, None, "commit.sending", "commit.sent"))
     _wrap(AIOKafkaProducer, "commit_transaction", lambda real: _three(points, real, None, "commit.ending", None))
+
+
+class _Watched:
+    """The writer of one ordered commit: outputs by ``send``, then state and position by ``send_to``."""
+
+    def __init__(self, writer: Any, points: Points) -> None:
+        self._writer = writer
+        self._points = points
+
+    async def send(self, *arguments: Any) -> None:
+        await self._points.amid("commit.sending", self._writer.send(*arguments))
+        self._points.reach("commit.sent")
+
+    async def send_to(self, *arguments: Any) -> None:
+        await self._points.amid("commit.ending", self._writer.send_to(*arguments))
+
+
+def _around_ordered_commits(points: Points) -> None:
+    def making(real: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(real)
+        def init(self: OrderedCommitter, connection: Any, own: Any, writer: Any) -> None:
+            real(self, connection, own, _Watched(writer, points))
+
+        return init
+
+    _wrap(OrderedCommitter, "__init__", making)
+    _wrap(OrderedCommitter, "commit", lambda real: _three(points, real, "commit.before", None, "commit.after"))
+    _wrap(OrderedCommitter, "restore", lambda real: _three(points, real, "restore.in", None, "restore.read"))
 
 
 def _around_the_router(points: Points) -> None:

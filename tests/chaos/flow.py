@@ -1,4 +1,4 @@
-"""Watches what the folds commit while a round goes on: how far each partition is, and for how long one was silent."""
+"""Watches what is committed while a round goes on: how far folds and learners are, and for how long one was silent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.learning import churn, segments
 from stream.connection import Connection
 from stream.restore import POSITION_KEY, decode_position
 
+LEARNERS = (churn.NAME, segments.NAME)
+
 
 class Flow:
-    """Reads ``profiles`` as anybody could, committed records only; use it with ``async with``.
+    """Reads states as anybody could, committed records only; use it with ``async with``.
 
     Parameters
     ----------
@@ -30,12 +33,15 @@ class Flow:
     ----------
     positions
         How far each partition is committed.
+    learned
+        How far each learner is, by its model.
     commits
         When something of each partition was seen, seconds of the monotonic clock.
     """
 
     def __init__(self, connection: Connection, partitions: int) -> None:
         self._places = [TopicPartition(connection.topic("profiles"), number) for number in range(partitions)]
+        self._learners = {TopicPartition(connection.topic(f"learners.{name}"), 0): name for name in LEARNERS}
         self._consumer = AIOKafkaConsumer(
             **connection.client_options(),
             group_id=None,
@@ -46,11 +52,12 @@ class Flow:
         )
         self._watching: asyncio.Task[None] | None = None
         self.positions = [0] * partitions
+        self.learned = dict.fromkeys(LEARNERS, 0)
         self.commits: list[list[float]] = [[] for _ in range(partitions)]
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
-        self._consumer.assign(self._places)
+        self._consumer.assign([*self._places, *self._learners])
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -88,7 +95,14 @@ class Flow:
                 continue
             moment = time.monotonic()
             for place, records in found.items():
-                self.commits[place.partition].append(moment)
+                model = self._learners.get(place)
+                if model is None:
+                    self.commits[place.partition].append(moment)
                 for record in records:
-                    if record.key == POSITION_KEY:
-                        self.positions[place.partition] = decode_position(record.value)[0]
+                    if record.key != POSITION_KEY:
+                        continue
+                    position, _ = decode_position(record.value)
+                    if model is None:
+                        self.positions[place.partition] = position
+                    else:
+                        self.learned[model] = position

@@ -12,6 +12,7 @@ from stream.settings import Settings, load
 from tests.brokers import free_ports
 
 PARTITIONS = 8
+EMBEDDED_PARTITIONS = 4
 SESSION_S = 6
 RULES = ("welcome", "thanks", "carted", "cart_reminder")
 _FILE = """
@@ -49,7 +50,7 @@ def write_templates(folder: Path, rules: Iterable[str]) -> None:
         (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
 
 
-def furnish(folder: Path, servers: str, prefix: str) -> tuple[Settings, int, int]:
+def furnish(folder: Path, servers: str, prefix: str, *, embedded: bool = False) -> tuple[Settings, int, int]:
     """Write the settings and templates of a new installation; returns them, the door's port and the mail server's."""
     door, smtp = free_ports(2)
     file = folder / "perennial.yaml"
@@ -61,7 +62,8 @@ def furnish(folder: Path, servers: str, prefix: str) -> tuple[Settings, int, int
         "http.port": door,
         "kafka.servers": servers,
         "kafka.prefix": prefix,
-        "kafka.partitions": PARTITIONS,
+        "kafka.embedded": embedded,
+        "kafka.partitions": EMBEDDED_PARTITIONS if embedded else PARTITIONS,
         "kafka.session_timeout": f"{SESSION_S}s",
     }
     return load(file, flags), door, smtp
@@ -70,7 +72,7 @@ def furnish(folder: Path, servers: str, prefix: str) -> tuple[Settings, int, int
 async def open_house(settings: Settings) -> None:
     """Create the topics, name the clock, put the rules into use."""
     connection = settings.connection()
-    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
-    async with EventLog(connection, PARTITIONS) as log:
+    await asyncio.to_thread(topics.create, connection, settings.partitions, 1)
+    async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock("wall")
     await configuration.publish(connection, configuration.configuration(settings))

@@ -80,7 +80,7 @@ class Load:
         began, sent = time.monotonic(), 0
         producer = AIOKafkaProducer(
             **self._connection.client_options(),
-            enable_idempotence=True,
+            enable_idempotence=self._connection.idempotence,
             acks="all",
             linger_ms=5,
             retry_backoff_ms=50,

@@ -2,6 +2,9 @@
 
 Nothing but the seed decides, so a round that failed can be played again. (What the machine is doing at that moment is
 its own: a random moment is the same second, and not the same instruction. The named points are.)
+
+What happens to learners is drawn apart from the rest, so that a seed's folds and deliveries fared alike before there
+were any. On the embedded broker nobody is stalled: it has nothing that could shut a former owner out.
 """
 
 from __future__ import annotations
@@ -18,11 +21,16 @@ Kind = Literal[
     "kill", "commit", "stall", "delivery", "rebalance", "restore", "frozen", "broker", "provider", "disk",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Broker = Literal["kafka", "embedded"]
+BROKERS: tuple[Broker, ...] = get_args(Broker)
+EMBEDDED_KINDS: tuple[Kind, ...] = ("kill", "commit", "delivery", "restore", "provider")
+"""What makes sense there: it has neither transactions nor a disk, and forgets everything when it ends."""
 Act = Literal["kill", "terminate", "join", "leave", "broker", "disk", "mood"]
 
 LOAD_S = 13.0
 """So long events come in; a full disk takes longer than that, and they go on until it is over."""
 DISK_S = 30.0
+EMBEDDED_LOAD_S = 10.0
 
 
 class Deed(NamedTuple):
@@ -52,7 +60,7 @@ class Plan:
     ----------
     seed, kind
         Of it.
-    folds, delivers
+    folds, delivers, learns
         Processes of each role at its beginning; beside them stands one HTTP door.
     faults
         By process: what each of its lives does to itself, from the first one on.
@@ -64,6 +72,8 @@ class Plan:
         Whether another fold joins as soon as a stopped process is awake again: a second rebalance beside a zombie.
     load_s
         So long events come in.
+    broker
+        What it is played on.
     """
 
     seed: int
@@ -75,6 +85,8 @@ class Plan:
     stall_s: float = 1.0
     rejoin: bool = False
     load_s: float = LOAD_S
+    learns: int = 1
+    broker: Broker = "kafka"
 
     def __str__(self) -> str:
         """In words, for the log of a round."""
@@ -82,12 +94,12 @@ class Plan:
             f"{who}: {' then '.join(' '.join(map(str, life)) for life in lives)}" for who, lives in self.faults.items()
         ]
         deeds = [f"{deed.act} {deed.whom} at {deed.at_s:.1f} s".replace("  ", " ") for deed in self.deeds]
-        return f"{self.kind} (seed {self.seed}), {self.folds} folds, {self.delivers} delivers; " + "; ".join(
-            faults + deeds
-        )
+        there = f"{self.folds} folds, {self.delivers} delivers, {self.learns} learns"
+        return f"{self.kind} (seed {self.seed}), {there}; {'; '.join(faults + deeds)}"
 
 
 _COMMIT: tuple[Point, ...] = ("commit.before", "commit.sending", "commit.sent", "commit.ending", "commit.after")
+_LESSON: tuple[Point, ...] = (*_COMMIT, "tell.before", "tell.after")
 _RELAY: tuple[Point, ...] = ("relay.before", "relay.sent", "relay.after")
 _PROVIDER: tuple[Point, ...] = ("provider.before", "provider.in", "provider.after")
 _REBALANCE: tuple[Point, ...] = ("rebalance.revoked", "rebalance.assigned")
@@ -98,20 +110,38 @@ _UNRULY: tuple[Mood, ...] = ("refuse", "later", "hang", "drop")
 class _Draft:
     """A plan while it is made."""
 
-    def __init__(self, seed: int, kind: Kind) -> None:
-        self.rng = random.Random(f"round {seed}")
-        self.seed, self.kind = seed, kind
+    def __init__(self, seed: int, kind: Kind, broker: Broker) -> None:
+        self.rng = random.Random(f"round {seed}" if broker == "kafka" else f"{broker} round {seed}")
+        self.of_learners = random.Random(f"learners of round {seed}")
+        self.seed, self.kind, self.broker = seed, kind, broker
         self.folds, self.delivers = self.rng.choice((2, 3)), self.rng.choice((1, 2))
+        self.learns = self.of_learners.choice((1, 2))
         self.lives: dict[str, list[tuple[Fault, ...]]] = {}
         self.deeds: list[Deed] = []
-        self.load_s = LOAD_S
+        self.load_s = LOAD_S if broker == "kafka" else EMBEDDED_LOAD_S
 
     def fault(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
         """Let the next life of a process end at a point."""
-        self.lives.setdefault(who, []).append((Fault(action, point, self.rng.randint(*nth)),))
+        number = self.rng.randint(*nth)
+        self._add(who, action, point, number)
 
-    def deed(self, act: Act, whom: str = "", between: tuple[float, float] = (2, 10)) -> None:
-        self.deeds.append(Deed(round(self.rng.uniform(*between), 2), act, whom))
+    def lesson(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
+        """Let the next life of a learner end at a point."""
+        self._add(who, action, point, self.of_learners.randint(*nth))
+
+    def _add(self, who: str, action: Action, point: Point, nth: int) -> None:
+        if action == "stop" and self.broker == "embedded":
+            action = "kill"
+        self.lives.setdefault(who, []).append((Fault(action, point, nth),))
+
+    def deed(
+        self,
+        act: Act,
+        whom: str = "",
+        between: tuple[float, float] = (2, 10),
+        rng: random.Random | None = None,
+    ) -> None:
+        self.deeds.append(Deed(round((rng or self.rng).uniform(*between), 2), act, whom))
 
     def anybody(self) -> str:
         folds = [f"fold-{number}" for number in range(self.folds)]
@@ -131,17 +161,40 @@ class _Draft:
             stall_s=round(self.rng.uniform(0.5, 2.5), 2),
             rejoin=self.kind in ("stall", "frozen"),
             load_s=self.load_s,
+            learns=self.learns,
+            broker=self.broker,
         )
 
 
-def plan(seed: int, only: Kind | None = None) -> Plan:
-    """Plan the round of a seed; ten seeds in a row have every kind."""
-    draft = _Draft(seed, only or KINDS[(seed - 1) % len(KINDS)])
+def plan(seed: int, only: Kind | None = None, broker: Broker = "kafka") -> Plan:
+    """Plan the round of a seed; so many seeds in a row as there are kinds have every kind."""
+    kinds = kinds_on(broker)
+    draft = _Draft(seed, only or kinds[(seed - 1) % len(kinds)], broker)
     _BY_KIND[draft.kind](draft)
     # whatever a round is about, something else goes wrong, too
     other = "door" if draft.kind == "frozen" else draft.anybody()  # users' events must flow on while somebody is frozen
     draft.deed(draft.rng.choice(("kill", "terminate")), other)
+    _learners(draft)
     return draft.done()
+
+
+def kinds_on(broker: Broker) -> tuple[Kind, ...]:
+    """Kinds of rounds that a broker can be put through."""
+    return KINDS if broker == "kafka" else EMBEDDED_KINDS
+
+
+def _learners(draft: _Draft) -> None:
+    """In every round: one learner at a named point, in turn, and one at a random moment."""
+    rng, turn = draft.of_learners, draft.seed + draft.seed // len(_LESSON)
+    point = _LESSON[turn % len(_LESSON)]
+    actions: tuple[Action, ...] = ("kill", "kill", "terminate")
+    if draft.kind in ("stall", "frozen"):
+        actions = ("stop",)
+    # Each of two learners has one of the two topics, so it commits and tells half as often.
+    nth = (1, 2) if point.startswith("tell") else (4, 8) if draft.learns == 2 else (8, 16)
+    draft.lesson("learn-0", rng.choice(actions), point, nth)
+    act: Act = "kill" if rng.random() < 0.7 else "terminate"
+    draft.deed(act, f"learn-{rng.randrange(draft.learns)}", (5, 9), rng)
 
 
 def _kill(draft: _Draft) -> None:
@@ -197,6 +250,9 @@ def _frozen(draft: _Draft) -> None:
 
 def _broker(draft: _Draft) -> None:
     draft.deed("broker", between=(3, 5))
+    # Who is asked to end while the broker is away, in the middle of a commit that gets no answer, ends all the same.
+    away = draft.deeds[-1].at_s
+    draft.deed("terminate", f"fold-{draft.seed % draft.folds}", (away + 0.05, away + 2), draft.of_learners)
     if draft.rng.random() < 0.5:
         draft.deed("broker", between=(9, 12))
 

@@ -12,26 +12,32 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from stream.connection import Connection
-from tests.chaos.arena import Arena
+from stream.settings import Settings
+from tests.chaos.arena import Arena, a_broker
 from tests.chaos.crew import Crew, Interval, now_ms
 from tests.chaos.faults import Sabotage
 from tests.chaos.flow import Flow
-from tests.chaos.house import PARTITIONS, SESSION_S, furnish, open_house
+from tests.chaos.house import SESSION_S, furnish, open_house
+from tests.chaos.learners import Lessons, QuietLearners
 from tests.chaos.load import Load
 from tests.chaos.plan import DISK_S, Deed, Plan
 from tests.chaos.reference import Reference
 from tests.chaos.sink import Sink, listening
 from tests.chaos.transactions import open_transactions
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, judge, judge_learners
 
 log = logging.getLogger(__name__)
 
 RATE = 250
+EMBEDDED_RATE = 100
+LESSONS_RATE = 80
+"""Of each kind: a version every two or three seconds."""
 READY_WITHIN_S = 60
 BROKER_WITHIN_S = 180
 """On two busy cores it takes its time."""
@@ -58,6 +64,8 @@ class Played:
         How often what was done: by ``act`` for deeds, by ``action@point`` for faults.
     exits
         How processes ended, by exit code.
+    learners_ended
+        How often a learner was not there any more, or was stopped.
     longest_silence_s
         Longest time in which nothing was committed in some partition, while events came in.
     rest_s
@@ -72,6 +80,7 @@ class Played:
     malformed: int = 0
     deeds: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    learners_ended: int = 0
     longest_silence_s: float = 0.0
     rest_s: float = 0.0
     seconds: float = 0.0
@@ -84,10 +93,13 @@ class NotAtRest(Exception):
 class _Round:
     """A round while it goes on."""
 
-    def __init__(self, plan: Plan, arena: Arena, folder: Path, sabotage: Sabotage | None) -> None:
+    def __init__(self, plan: Plan, arena: Arena, address: str, folder: Path, sabotage: Sabotage | None) -> None:
         self.plan, self.arena, self.folder = plan, arena, folder
-        prefix = f"{folder.name}."
-        self.settings, self.door, self.smtp = furnish(folder, arena.kafka.address, prefix)
+        self.settings: Settings
+        self.settings, self.door, self.smtp = furnish(
+            folder, address, f"{folder.name}.", embedded=plan.broker == "embedded"
+        )
+        self.partitions = self.settings.partitions
         self.connection: Connection = self.settings.connection()
         environment = self.settings.environment()
         if sabotage is not None:
@@ -99,10 +111,10 @@ class _Round:
         self.newcomers = 0
 
     def start_all(self) -> None:
-        for number in range(self.plan.folds):
-            self._start("fold", number)
-        for number in range(self.plan.delivers):
-            self._start("deliver", number)
+        roles = {"fold": self.plan.folds, "deliver": self.plan.delivers, "learn": self.plan.learns}
+        for role, count in roles.items():
+            for number in range(count):
+                self._start(role, number)
         self.crew.start("door", ("stream.cli", "collector"))
 
     def _start(self, role: str, number: int) -> None:
@@ -137,15 +149,18 @@ class _Round:
             await self._fill_disk()
 
     async def _restart_broker(self) -> None:
+        kafka = self.arena.kafka
+        assert kafka is not None, "the embedded broker comes back with nothing"
         away = Interval("broker", now_ms())
         self.broker_away.append(away)
-        await asyncio.to_thread(self.arena.kafka.kill)
-        await asyncio.to_thread(self.arena.kafka.start, BROKER_WITHIN_S)
+        await asyncio.to_thread(kafka.kill)
+        await asyncio.to_thread(kafka.start, BROKER_WITHIN_S)
         away.end = now_ms()
 
     async def _fill_disk(self) -> None:
         disk, kafka = self.arena.disk, self.arena.kafka
         assert disk is not None, "no small disk can be mounted here"
+        assert kafka is not None, "the embedded broker has no disk"
         away = Interval("broker", now_ms())
         self.broker_away.append(away)
         await asyncio.to_thread(disk.fill)
@@ -173,11 +188,13 @@ async def play(plan: Plan, arena: Arena, *, sabotage: Sabotage | None = None, ke
     folder = arena.folder / f"round-{plan.seed}-{int(time.time()) % 1_000_000}"
     folder.mkdir(parents=True)
     log.info("%s", plan)
-    round_ = _Round(plan, arena, folder, sabotage)
-    try:
-        played = await _play(round_)
-    finally:
-        await asyncio.to_thread(_forget_topics, round_.connection)
+    with a_broker(arena, folder) as address:
+        round_ = _Round(plan, arena, address, folder, sabotage)
+        try:
+            played = await _play(round_)
+        finally:
+            if arena.kafka is not None:
+                await asyncio.to_thread(_forget_topics, round_.connection)
     played.seconds = time.monotonic() - began
     if not played.verdict.findings and not keep:
         shutil.rmtree(folder)
@@ -185,17 +202,19 @@ async def play(plan: Plan, arena: Arena, *, sabotage: Sabotage | None = None, ke
 
 
 async def _play(round_: _Round) -> Played:
-    plan = round_.plan
+    plan, connection, partitions = round_.plan, round_.connection, round_.partitions
     await open_house(round_.settings)
-    load = Load(round_.connection, PARTITIONS, f"http://127.0.0.1:{round_.door}", seed=plan.seed, rate=RATE)
+    rate = RATE if plan.broker == "kafka" else EMBEDDED_RATE
+    load = Load(connection, partitions, f"http://127.0.0.1:{round_.door}", seed=plan.seed, rate=rate)
+    lessons = Lessons(connection, seed=plan.seed, rate=LESSONS_RATE)
     async with AsyncExitStack() as stack:
-        sink = stack.enter_context(listening(round_.smtp))
-        flow = await stack.enter_async_context(Flow(round_.connection, PARTITIONS))
+        sink = stack.enter_context(listening(round_.smtp, Sink()))
+        flow = await stack.enter_async_context(Flow(connection, partitions))
         crew = await stack.enter_async_context(round_.crew)
         round_.start_all()
         await _everybody_folds(flow)
         stop = asyncio.Event()
-        loading = asyncio.create_task(load.run(stop))
+        loading = asyncio.gather(load.run(stop), lessons.run(stop))
         stack.callback(loading.cancel)
         loaded = time.monotonic()
         await _do_all(round_, sink, loaded)
@@ -203,18 +222,23 @@ async def _play(round_: _Round) -> Played:
         stop.set()
         sink.mood = "take"
         ended = time.monotonic()
-        reference = await stack.enter_async_context(Reference(round_.connection, PARTITIONS))
-        stuck = await _settled(loading, reference, flow, crew, round_.patience_s)
+        reference = await stack.enter_async_context(Reference(connection, partitions))
+        learners = await stack.enter_async_context(QuietLearners(connection))
+        stuck = await _settled(loading, reference, learners, flow, crew, round_.patience_s)
         await crew.stop()
         await reference.catch_up()
+        await learners.catch_up()
         rest_s = time.monotonic() - ended
         try:
-            verdict = await judge(round_.connection, PARTITIONS, reference, load, sink, round_.away)
+            verdict = await judge(connection, partitions, reference, load, sink, round_.away)
+            await judge_learners(verdict, connection, reference, learners)
         except TimeoutError as error:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
+    verdict.findings += crew.slow
+    if stuck and connection.transactions:
+        stuck += f"; transactions: {await asyncio.to_thread(open_transactions, connection, partitions)}"
     if stuck:
-        open_ = await asyncio.to_thread(open_transactions, round_.connection, PARTITIONS)
-        verdict.findings.insert(0, f"{stuck}; transactions: {open_}")
+        verdict.findings.insert(0, stuck)
     if plan.kind == "frozen":
         verdict.findings += _held_back(flow, crew.away, ended)
     return Played(
@@ -224,6 +248,7 @@ async def _play(round_: _Round) -> Played:
         malformed=len(load.malformed),
         deeds=round_.deeds + crew.deeds(),
         exits=crew.exits,
+        learners_ended=sum(interval.who.startswith("learn") for interval in crew.away),
         longest_silence_s=flow.longest_silence(loaded, ended),
         rest_s=rest_s,
     )
@@ -242,7 +267,14 @@ async def _do_all(round_: _Round, sink: Sink, began: float) -> None:
             tasks.create_task(round_.do(deed, sink))
 
 
-async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow, crew: Crew, patience_s: float) -> str:
+async def _settled(
+    loading: asyncio.Future[Any],
+    reference: Reference,
+    learners: QuietLearners,
+    flow: Flow,
+    crew: Crew,
+    patience_s: float,
+) -> str:
     """Return when everything is acknowledged, folded and delivered, and nothing is due; in words what is not."""
     deadline = time.monotonic() + patience_s
     what, said = "not everything was acknowledged", ""
@@ -250,7 +282,8 @@ async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow
         if loading.done():
             loading.result()
             await reference.catch_up()
-            what = _unsettled(reference, flow, crew)
+            await learners.catch_up()
+            what = _unsettled(reference, learners, flow, crew)
             if not what:
                 return ""
         if what != said:
@@ -260,7 +293,7 @@ async def _settled(loading: asyncio.Task[None], reference: Reference, flow: Flow
     return f"not at rest after {patience_s} s: {what}"
 
 
-def _unsettled(reference: Reference, flow: Flow, crew: Crew) -> str:
+def _unsettled(reference: Reference, learners: QuietLearners, flow: Flow, crew: Crew) -> str:
     behind = [
         f"partition {number} at {position} of {end}"
         for number, (position, end) in enumerate(zip(flow.positions, reference.positions, strict=True))
@@ -272,6 +305,11 @@ def _unsettled(reference: Reference, flow: Flow, crew: Crew) -> str:
         return f"{len(missing)} messages without an outcome"
     if reference.next_due is not None and reference.next_due < now_ms() + CALM_MS:
         return f"a timer is due at {reference.next_due}"
+    for name, quiet in learners.models.items():
+        if flow.learned[name] != quiet.position:
+            return f"the learner of {name} at {flow.learned[name]} of {quiet.position}"
+        if any(max(told.get(name, {}), default=0) != quiet.newest for told in reference.told):
+            return f"not every partition was told version {quiet.newest} of {name}"
     if asleep := crew.stopped():
         return f"stopped: {', '.join(asleep)}"
     return ""

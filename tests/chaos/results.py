@@ -13,14 +13,24 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.faults import SABOTAGES
-from tests.chaos.house import PARTITIONS, SESSION_S
-from tests.chaos.plan import KINDS, Plan
-from tests.chaos.playing import RATE, Played
+from tests.chaos.house import EMBEDDED_PARTITIONS, PARTITIONS, SESSION_S
+from tests.chaos.plan import Broker, Plan, kinds_on
+from tests.chaos.playing import EMBEDDED_RATE, LESSONS_RATE, RATE, Played
 
 INTRODUCTION = f"""Written by `python -m tests.chaos`; do not edit. Each round is one installation on a real Apache
-Kafka: 2 or 3 folds, 1 or 2 delivers and the HTTP door, {PARTITIONS} partitions, sessions of {SESSION_S} s, {RATE}
-events a second of the simulated shop through both doors, some of them sent twice. At its end state and outputs are
-compared byte for byte with one quiet fold over the same log, and a real SMTP server has counted every message id.
+Kafka: 2 or 3 folds, 1 or 2 delivers, 1 or 2 learns and the HTTP door, {PARTITIONS} partitions, sessions of {SESSION_S}
+s, {RATE} events a second of the simulated shop through both doors, some of them sent twice. At its end state and
+outputs are compared byte for byte with one quiet fold over the same log, and a real SMTP server has counted every
+message id. Learners get {LESSONS_RATE} examples a second each (a fold takes one of a user a week, which no round sees);
+in every round one ends at a named point and one at a random moment, and parameters and published versions are compared
+byte for byte with learners that nothing ever happened to.
+"""
+
+EMBEDDED = f"""The same house on the embedded broker (`--broker embedded`), {EMBEDDED_PARTITIONS} partitions and
+{EMBEDDED_RATE} events a second: processes are killed and ended, at random and at named points. There outputs, state and
+position are written one after the other, so what a crash cuts in two is written once more, with the same bytes; state,
+learners' parameters and what the mail server has counted must be exact all the same. Nobody is stalled, and the broker
+does not die: it could shut no former owner out, and forgets everything.
 """
 
 
@@ -31,6 +41,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ----------
     seed, kind, plan
         Which.
+    broker
+        What it was played on.
     sabotage
         Which promise was broken on purpose; empty in a real round.
     at, revision
@@ -49,6 +61,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         From the end of the load until nothing moved any more.
     findings
         What was found, in words.
+    examples, versions, learners_ended
+        What learners learned and told, and how often one was not there any more.
+    repeated
+        Records that came once more with the same bytes; only where there are no transactions.
     """
 
     seed: int
@@ -72,6 +88,16 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     findings: list[str]
     rest_s: float = 0.0
     sabotage: str = ""
+    broker: str = "kafka"
+    examples: int = 0
+    versions: int = 0
+    learners_ended: int = 0
+    repeated: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """Which round it is of: the newest line of a key counts."""
+        return self.broker, self.sabotage, self.kind, self.seed
 
 
 def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
@@ -99,6 +125,11 @@ def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
         longest_silence_s=round(played.longest_silence_s, 1),
         rest_s=round(played.rest_s, 1),
         findings=verdict.findings,
+        broker=plan.broker,
+        examples=verdict.examples,
+        versions=verdict.versions,
+        learners_ended=played.learners_ended,
+        repeated=verdict.repeated,
     )
 
 
@@ -115,19 +146,21 @@ def read(file: Path) -> list[Line]:
         return []
     decoder = msgspec.json.Decoder(Line)
     lines = [decoder.decode(text) for text in file.read_bytes().splitlines() if text]
-    return list({(line.sabotage, line.kind, line.seed): line for line in lines}.values())
+    return list({line.key: line for line in lines}.values())
 
 
 def page(lines: Sequence[Line], kafka: str) -> str:
     """Write the page for people."""
-    real = sorted((line for line in lines if not line.sabotage), key=lambda line: line.seed)
+    rounds = sorted((line for line in lines if not line.sabotage), key=lambda line: line.seed)
+    real = [line for line in rounds if line.broker == "kafka"]
+    embedded = [line for line in rounds if line.broker == "embedded"]
     parts = [
         "# Chaos: what the suite has found\n",
         INTRODUCTION,
         _sums(real),
         _machine(kafka, real),
         "## Rounds by what went wrong\n",
-        _by_kind(real),
+        _by_kind(real, "kafka"),
         "## What was done\n",
         _deeds(real),
         "## The suite can fail\n",
@@ -137,6 +170,16 @@ def page(lines: Sequence[Line], kafka: str) -> str:
         "`python -m tests.chaos --rounds 1 --seed N` plays one again.\n",
         _seeds(real),
     ]
+    if embedded:
+        parts += [
+            "## On the embedded broker\n",
+            EMBEDDED,
+            _embedded_sums(embedded),
+            _by_kind(embedded, "embedded"),
+            _deeds(embedded),
+            "`python -m tests.chaos --broker embedded --rounds 1 --seed N` plays one again.\n",
+            _seeds(embedded),
+        ]
     return "\n".join(parts)
 
 
@@ -148,7 +191,7 @@ def _sums(real: Sequence[Line]) -> str:
     stalls = sum(n for deed, n in deeds.items() if deed.startswith("stop@"))
     stuck = sum(any("not at rest" in finding for finding in line.findings) for line in real)
     double = sum(any("sent twice" in finding for finding in line.findings) for line in real)
-    rows = [
+    rows: list[tuple[str, int | str]] = [
         ("rounds", len(real)),
         ("rounds with a finding", len(faulty)),
         ("events", sum(line.events for line in real)),
@@ -161,6 +204,9 @@ def _sums(real: Sequence[Line]) -> str:
         ("`kill -9` of processes", kills),
         ("SIGTERM", ends),
         ("stalls beyond the session", stalls),
+        ("learners that ended or were stalled", sum(line.learners_ended for line in real)),
+        ("examples learned; versions told", _pair(real)),
+        ("rounds in which a learner's parameters differ", _wrong_learners(real)),
         ("`kill -9` of the broker", deeds["broker"]),
         ("full disks, 30 s each", deeds["disk"]),
         (
@@ -168,7 +214,41 @@ def _sums(real: Sequence[Line]) -> str:
             sum(line.exits.get("75", 0) for line in real),
         ),
     ]
-    return "\n".join(["| | |", "|---|---:|", *(f"| {what} | {count:,} |" for what, count in rows), ""])
+    return _table(rows)
+
+
+def _embedded_sums(lines: Sequence[Line]) -> str:
+    deeds = _total(lines)
+    return _table(
+        [
+            ("rounds", len(lines)),
+            ("rounds with a finding", sum(bool(line.findings) for line in lines)),
+            ("events", sum(line.events for line in lines)),
+            ("events or effects lost", sum(line.lost for line in lines)),
+            ("effects twice, other than the same bytes once more", sum(line.twice for line in lines)),
+            ("records written once more with the same bytes", sum(line.repeated for line in lines)),
+            ("e-mails decided", sum(line.messages for line in lines)),
+            ("e-mails unknown, each with its crash", sum(line.unknown for line in lines)),
+            ("`kill -9` of processes", sum(n for deed, n in deeds.items() if deed.startswith("kill"))),
+            ("SIGTERM", sum(n for deed, n in deeds.items() if deed.startswith(("terminate", "leave")))),
+            ("learners that ended", sum(line.learners_ended for line in lines)),
+            ("examples learned; versions told", _pair(lines)),
+            ("rounds in which a learner's parameters differ", _wrong_learners(lines)),
+        ]
+    )
+
+
+def _pair(lines: Sequence[Line]) -> str:
+    return f"{sum(line.examples for line in lines):,}; {sum(line.versions for line in lines):,}"
+
+
+def _wrong_learners(lines: Sequence[Line]) -> int:
+    return sum(any("uninterrupted" in finding for finding in line.findings) for line in lines)
+
+
+def _table(rows: Sequence[tuple[str, int | str]]) -> str:
+    said = (f"| {what} | {count if isinstance(count, str) else format(count, ',')} |" for what, count in rows)
+    return "\n".join(["| | |", "|---|---:|", *said, ""])
 
 
 def _machine(kafka: str, real: Sequence[Line]) -> str:
@@ -182,12 +262,12 @@ def _machine(kafka: str, real: Sequence[Line]) -> str:
     )
 
 
-def _by_kind(real: Sequence[Line]) -> str:
+def _by_kind(real: Sequence[Line], broker: Broker) -> str:
     rows = [
         "| kind | rounds | findings | events | e-mails | unknown | longest silence of a partition, s |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for kind in KINDS:
+    for kind in kinds_on(broker):
         some = [line for line in real if line.kind == kind]
         if some:
             found = sum(len(line.findings) for line in some)

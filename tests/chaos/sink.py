@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from aiosmtpd.controller import Controller
 
@@ -59,10 +59,12 @@ class Sink:
         return "250 taken"
 
 
+_S = TypeVar("_S", bound=Sink)
+
+
 @contextmanager
-def listening(port: int) -> Iterator[Sink]:
+def listening(port: int, sink: _S) -> Iterator[_S]:
     """Serve in a thread of its own."""
-    sink = Sink()
     controller = Controller(sink, hostname="127.0.0.1", port=port)
     controller.start()
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.chaos.faults import POINTS
-from tests.chaos.plan import KINDS, plan
+from tests.chaos.plan import EMBEDDED_KINDS, KINDS, plan
 
 FIFTY = [plan(seed) for seed in range(1, 51)]
+EMBEDDED = [plan(seed, broker="embedded") for seed in range(1, 51)]
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
@@ -36,7 +37,29 @@ def test_fifty_rounds_do_everything_that_can_be_done_from_outside() -> None:
 
 
 def test_whoever_a_plan_names_is_there() -> None:
-    for one in FIFTY:
-        there = {f"fold-{n}" for n in range(one.folds)} | {f"deliver-{n}" for n in range(one.delivers)} | {"door"}
+    for one in FIFTY + EMBEDDED:
+        roles = {"fold": one.folds, "deliver": one.delivers, "learn": one.learns}
+        there = {f"{role}-{n}" for role, count in roles.items() for n in range(count)} | {"door"}
         named = {deed.whom for deed in one.deeds if deed.act in ("kill", "terminate", "leave")}
         assert named | one.faults.keys() <= there, one
+
+
+def test_in_every_round_a_learner_ends_at_a_named_point_and_one_at_a_random_moment() -> None:
+    for one in FIFTY + EMBEDDED:
+        assert "learn-0" in one.faults, one
+        assert any(deed.whom.startswith("learn") for deed in one.deeds), one
+
+
+def test_on_the_embedded_broker_nobody_is_stalled_and_the_broker_stays() -> None:
+    faults = {fault.action for one in EMBEDDED for lives in one.faults.values() for life in lives for fault in life}
+
+    assert {one.kind for one in EMBEDDED} == set(EMBEDDED_KINDS)
+    assert faults == {"kill", "terminate"}
+    assert {deed.act for one in EMBEDDED for deed in one.deeds} == {"kill", "terminate", "mood"}
+
+
+def test_when_the_broker_dies_a_fold_is_asked_to_end_while_it_is_away() -> None:
+    for one in FIFTY:
+        if one.kind == "broker":
+            away = min(deed.at_s for deed in one.deeds if deed.act == "broker")
+            assert any(deed.act == "terminate" and away < deed.at_s < away + 2.1 for deed in one.deeds), one

@@ -12,8 +12,9 @@ from tests.chaos.verdict import Verdict
 
 
 def _played(*findings: str) -> Played:
-    verdict = Verdict(list(findings), messages=12, sent=11, unknown=1)
-    return Played(verdict, events=3_000, deeds=Counter({"kill": 2, "stop@commit.sent": 1}), exits=Counter({75: 1}))
+    verdict = Verdict(list(findings), messages=12, sent=11, unknown=1, repeated=3, examples=900, versions=6)
+    deeds = Counter({"kill": 2, "stop@commit.sent": 1})
+    return Played(verdict, events=3_000, deeds=deeds, exits=Counter({75: 1}), learners_ended=2)
 
 
 def test_the_newest_line_of_a_round_is_the_one_that_counts(tmp_path: Path) -> None:
@@ -34,7 +35,21 @@ def test_the_page_sums_up_the_rounds_and_names_their_seeds() -> None:
     assert "| events | 6,000 |" in text
     assert "| `kill -9` of processes | 4 |" in text
     assert "| stalls beyond the session | 2 |" in text
+    assert "| learners that ended or were stalled | 4 |" in text
+    assert "| examples learned; versions told | 1,800; 12 |" in text
     assert "| 2 | commit |" in text
+    assert "embedded" not in text
+
+
+def test_rounds_on_the_embedded_broker_have_a_part_of_their_own() -> None:
+    plans = [plan(1), plan(1, broker="embedded"), plan(2, broker="embedded")]
+    lines = [line_of(one, _played(), sabotage="", at="now") for one in plans]
+
+    kafka, embedded = page(lines, "Apache Kafka 4.3.1").split("## On the embedded broker")
+
+    assert "| rounds | 1 |" in kafka
+    assert "| rounds | 2 |" in embedded
+    assert "| records written once more with the same bytes | 6 |" in embedded
 
 
 def test_a_round_with_a_broken_promise_counts_for_nothing_but_the_proof() -> None:

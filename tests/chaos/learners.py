@@ -1,0 +1,187 @@
+"""Learners in a round: the examples that they get, and two learners that nothing ever happens to beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from models.customer.features import FEATURES
+from models.learning import churn, segments
+from models.learning.examples import (
+    CHURN_TOPIC,
+    SEGMENTS_TOPIC,
+    ChurnExample,
+    SegmentExample,
+    decode_churn,
+    decode_segment,
+    encode_example,
+    fingerprint,
+)
+from models.learning.lesson import KEY
+from stream.connection import Connection
+from tests.chaos.reference import reader, to_end
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.2
+ANSWER_WITHIN_MS = 60_000
+PUPIL = b"pupil-"
+"""Examples of such users are the suite's own: the fold takes one of a user a week, and a round lasts for seconds."""
+
+
+class Lessons:
+    """Writes examples of both kinds, as the fold would, until it is told to stop.
+
+    Parameters
+    ----------
+    connection
+        Of the installation.
+    seed
+        Same seed, same examples.
+    rate
+        Of each kind, a second.
+    """
+
+    def __init__(self, connection: Connection, *, seed: int, rate: int) -> None:
+        self._connection = connection
+        self._pairs = _examples(random.Random(f"lessons {seed}"))
+        self._count = int(rate * EVERY_S)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until ``stop`` is set; returns when everything is acknowledged."""
+        producer = AIOKafkaProducer(
+            **self._connection.client_options(),
+            enable_idempotence=self._connection.idempotence,
+            acks="all",
+            linger_ms=5,
+            retry_backoff_ms=50,
+            request_timeout_ms=ANSWER_WITHIN_MS,
+        )
+        await producer.start()
+        try:
+            while not stop.is_set():
+                for pairs in zip(*itertools.islice(self._pairs, self._count), strict=True):
+                    await self._write(producer, pairs)
+                await asyncio.sleep(EVERY_S)
+        finally:
+            await producer.stop()
+
+    async def _write(self, producer: AIOKafkaProducer, waiting: tuple[tuple[str, bytes, bytes], ...]) -> None:
+        while True:
+            try:
+                answers = [
+                    await producer.send(self._connection.topic(topic), value, key, partition=0)
+                    for topic, key, value in waiting
+                ]
+                await asyncio.gather(*answers)
+            except KafkaError as error:
+                # What stands in the log twice is learned twice, by everybody: they are compared by what stands there.
+                log.info("examples: written once more after %r", error)
+                await asyncio.sleep(EVERY_S)
+            else:
+                return
+
+
+def _examples(chance: random.Random) -> Iterator[tuple[tuple[str, bytes, bytes], ...]]:
+    """Endless examples, one of each kind at a time: topic, key, value."""
+    schema = fingerprint(FEATURES)
+    for number in itertools.count():
+        user, row = f"{PUPIL.decode()}{number}", [chance.uniform(0, 3) for _ in FEATURES]
+        graded = chance.random() < 0.7
+        labelled = ChurnExample(
+            user=user,
+            at=number,
+            due=number + 1,
+            schema=schema,
+            row=row,
+            risk=chance.random() if graded else None,
+            version=1 if graded else 0,
+            churned=row[0] + chance.gauss(0, 0.5) > 1.5,
+        )
+        looked_at = SegmentExample(user=user, at=number, schema=schema, row=row)
+        yield (
+            (CHURN_TOPIC, user.encode(), encode_example(labelled)),
+            (SEGMENTS_TOPIC, user.encode(), encode_example(looked_at)),
+        )
+
+
+class QuietLearner:
+    """Learns one model from its log, and is never disturbed.
+
+    Attributes
+    ----------
+    position
+        Behind the last example.
+    examples
+        Learned so far.
+    versions
+        What each version holds.
+    """
+
+    def __init__(self, learner: Any, decode: Callable[[bytes | None], Any]) -> None:
+        self._learner = learner
+        self._decode = decode
+        self.position = 0
+        self.versions: dict[int, bytes] = {}
+
+    @property
+    def examples(self) -> int:
+        return int(self._learner.examples)
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest version, 0 before the first."""
+        return max(self.versions, default=0)
+
+    @property
+    def records(self) -> dict[bytes, bytes]:
+        """The committed state of a learner that has come as far."""
+        return {KEY: self._learner.state()} if self.position else {}
+
+    def learn(self, record: ConsumerRecord) -> None:
+        """Learn from the next record."""
+        version = self._learner.learn(self._decode(record.value))
+        if version is not None:
+            self.versions[version.version] = version.content
+        self.position = record.offset + 1
+
+
+class QuietLearners:
+    """One of each model, over the same logs as the real ones; use it with ``async with``.
+
+    Attributes
+    ----------
+    models
+        By name.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._consumer, self._exact = reader(connection), connection.transactions
+        self.models = {
+            churn.NAME: QuietLearner(churn.ChurnLearner(FEATURES), decode_churn),
+            segments.NAME: QuietLearner(segments.SegmentLearner(FEATURES), decode_segment),
+        }
+        self._places = {TopicPartition(connection.topic(f"examples.{name}"), 0): name for name in self.models}
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        self._consumer.assign(list(self._places))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def catch_up(self) -> None:
+        """Learn on to what is the log's end now."""
+        async for batches in to_end(self._consumer, list(self._places), exact=self._exact):
+            for place, records in batches.items():
+                for record in records:
+                    self.models[self._places[place]].learn(record)

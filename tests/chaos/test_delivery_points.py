@@ -1,0 +1,173 @@
+"""A kill exactly behind an attempt's commit, in the middle of its call, and behind the call: one e-mail each.
+
+Only one is in somebody's hands at a time, so what a kill leaves unknown is known to be that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.engage.deliveries import decode_delivery
+from models.engage.messages import Message, encode_message, message_id
+from models.events import decode_event
+from models.log import is_control
+from stream import topics
+from stream.admin import admin
+from stream.child import Child
+from stream.connection import Connection
+from stream.membership import leave_for
+from stream.settings import Settings
+from tests.brokers import Cluster
+from tests.chaos.house import PARTITIONS, furnish
+from tests.chaos.reference import committed
+from tests.chaos.sink import Sink, listening
+from tests.stream.delivery.letters import letter
+from tests.stream.reading import write
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+MESSAGES, NTH, WITHIN_S = 12, 3, 60
+
+
+class Shooting(Sink):
+    """A mail server that can kill whoever is handing an e-mail over, before it answers.
+
+    Attributes
+    ----------
+    victim
+        Process id of who is killed with the next e-mail; ``None``: nobody.
+    order
+        Messages that were accepted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.victim: int | None = None
+        self.order: list[str] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        before = set(self.taken)
+        answer = await super().handle_DATA(server, session, envelope)
+        self.order += self.taken.keys() - before
+        if self.victim is not None:
+            os.kill(self.victim, signal.SIGKILL)
+        return answer
+
+
+@contextmanager
+def delivering(settings: Settings, folder: Path, faults: str = "") -> Iterator[Child]:
+    """One process that delivers, with faults at named points."""
+    environment = {
+        **settings.environment(),
+        "PERENNIAL_DELIVERY__SMTP__CONNECTIONS": "1",
+        "CHAOS_JOURNAL": str(folder / "journal"),
+        "CHAOS_FAULTS": faults,
+    }
+    argv = (sys.executable, "-m", "tests.chaos.worker", "worker", "--role", "deliver")
+    with (folder / "deliver.log").open("ab") as log:
+        child = Child(argv, env=environment, output=log)
+    try:
+        yield child
+    except BaseException:
+        print((folder / "deliver.log").read_text(errors="replace"))
+        raise
+    finally:
+        child.kill()
+        bury_all(settings.connection())
+
+
+def bury_all(connection: Connection) -> None:
+    """Take the dead out of the group, as a supervisor would: else each life waits for a session to end."""
+    group = connection.group("deliver")
+    with admin(connection) as client:
+        members = client.describe_groups([group])[group]["members"]
+    for member in members:
+        leave_for(connection, group, member["member_id"])
+
+
+async def until(there: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not await there():  # noqa: ASYNC110 - a topic can only be asked
+            await asyncio.sleep(0.2)
+
+
+async def outcomes(connection: Connection) -> dict[str, Counter[str]]:
+    """What was said of each message, by its id."""
+    said: dict[str, Counter[str]] = {}
+    for record in await committed(connection, "outcomes", topics.topic("outcomes").partitions(PARTITIONS)):
+        event = decode_event(record.value)
+        said.setdefault(event.message or "", Counter())[event.type] += 1
+    return said
+
+
+async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twice_or_forgotten(
+    kafka: Cluster, tmp_path: Path
+) -> None:
+    settings, _, port = furnish(tmp_path, kafka.connection.servers, kafka.connection.prefix)
+    connection = settings.connection()
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    messages = _messages()
+    await write(connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
+    ids = {message.id for message in messages}
+    ends = []
+
+    with listening(port, sink := Shooting()):
+        with delivering(settings, tmp_path, f"kill@provider.before:{NTH}") as child:
+            ends.append(await asyncio.to_thread(child.wait, WITHIN_S))
+        taken_before, said_before = set(sink.order), await outcomes(connection)
+        with delivering(settings, tmp_path) as child:
+            sink.victim = child.pid
+            ends.append(await asyncio.to_thread(child.wait, WITHIN_S))
+        sink.victim, in_the_call = None, sink.order[-1]
+        with delivering(settings, tmp_path, f"kill@provider.after:{NTH}") as child:
+            ends.append(await asyncio.to_thread(child.wait, WITHIN_S))
+        behind_the_call = sink.order[-1]
+        with delivering(settings, tmp_path):
+
+            async def all_told() -> bool:
+                return (await outcomes(connection)).keys() == ids
+
+            await until(all_told)
+    said = await outcomes(connection)
+    unknown = {message for message, kinds in said.items() if kinds == Counter(message_unknown=1)}
+    (never_begun,) = ids - set(sink.taken)
+    states = {
+        record.key.decode(): decode_delivery(record.value).status
+        for record in await committed(connection, "deliveries.email", PARTITIONS)
+        if not is_control(record.key) and record.value is not None
+    }
+
+    assert ends == [-signal.SIGKILL] * 3
+    # what came before the kill was committed before it: only one was in anybody's hands
+    assert (len(taken_before), set(said_before)) == (NTH - 1, taken_before)
+    assert unknown == {never_begun, in_the_call, behind_the_call}
+    assert {message for message, kinds in said.items() if kinds == Counter(message_sent=1)} == ids - unknown
+    assert set(sink.taken.values()) == {1}
+    assert {message for message, status in states.items() if status == "unknown"} == unknown
+
+
+def _messages() -> list[Message]:
+    now = time.time_ns() // 1_000_000
+    return [
+        letter(
+            id=message_id(f"u{n}", "win_back", "m", now),
+            user=f"u{n}",
+            to=f"u{n}@example.com",
+            text="Hi\n",
+            html=None,
+            at=now,
+            expires=now + 3_600_000,
+        )
+        for n in range(MESSAGES)
+    ]

@@ -1,0 +1,42 @@
+"""A short round on the embedded broker, on every change; ``python -m tests.chaos --broker embedded`` plays more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.arena import Arena
+from tests.chaos.faults import Fault
+from tests.chaos.plan import Plan
+from tests.chaos.playing import play
+
+pytestmark = pytest.mark.slow
+
+CUT = Plan(
+    seed=1,
+    kind="commit",
+    folds=1,
+    delivers=1,
+    # outputs are written and the state is not; the provider has answered and nobody was told; a version is committed
+    # and no fold was told
+    faults={
+        "fold-0": ((Fault("kill", "commit.sent", 20),),),
+        "deliver-0": ((Fault("kill", "provider.after", 5),),),
+        "learn-0": ((Fault("kill", "tell.before", 1),),),
+    },
+    load_s=5,
+    broker="embedded",
+)
+
+
+async def test_everybody_dies_once_between_two_writes_and_state_parameters_and_e_mails_are_exact(
+    tmp_path: Path,
+) -> None:
+    played = await play(CUT, Arena(None, None, tmp_path))
+
+    assert played.verdict.findings == []
+    assert set(played.deeds) == {"kill@commit.sent", "kill@provider.after", "kill@tell.before"}
+    assert played.verdict.repeated > 0, "what was cut in two was not written again"
+    assert played.verdict.examples > 0
+    assert played.verdict.sent > 0
