@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,9 @@ class Edge:
         when a timer is due and nothing else arrives. ``None``: never.
     beats
         Whether the agent has effects, and timers that go by the wall clock: it gets batches without records.
+    gone
+        Called when a partition has become somebody else's, with its number and a function that writes records to it:
+        for what effects that were begun here give from now on. ``None``: nobody wants to know.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Edge:
     max_records: int = 5_000
     wall_clock: Callable[[Restored], bool] | None = None
     beats: bool = False
+    gone: Callable[[int, Callable[[list[tuple[bytes, bytes | None]]], Awaitable[None]]], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.topics:

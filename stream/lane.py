@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
@@ -18,6 +18,7 @@ from faust.types import TP
 from models.batch import Batch, Outputs, Restored
 from models.log import Tick, encode_control
 from stream.alarm import Alarm
+from stream.bursts import ANSWER_WITHIN_S
 from stream.edge import Edge
 from stream.effects import Effects
 from stream.inbox import Inbox, LogEndsBefore, PlaceLost, RecordsGone
@@ -92,6 +93,7 @@ class Lane:
         self._effects = Effects(self._ring)
         self._alarm = Alarm(around.clock, gives_beats=edge.beats)
         self._full = False
+        self._writes = False
         self._astray = True
         self._seeking = False
         self._pulled = 0
@@ -114,8 +116,12 @@ class Lane:
 
     @property
     def excused(self) -> bool:
-        """Whether it stands for what has its own time limit: failures, answers of broker or provider, a restore."""
-        if self._failures or self._full or not self._calm.is_set():
+        """Whether it stands for what has its own time limit: failures, an answer of the broker, a restore.
+
+        Calls under way are no excuse, nor is a failure of long ago: a lane goes on beside the former, and behind the
+        latter.
+        """
+        if self.failures or self._full or self._writes:
             return True
         return not self.is_open and self.edge.state is not None
 
@@ -123,6 +129,11 @@ class Lane:
     def is_full(self) -> bool:
         """Whether its agent wants no records for now: what it has must leave first."""
         return self.is_open and self._full
+
+    @property
+    def owes(self) -> bool:
+        """Whether effects were begun whose outcome is not committed yet."""
+        return self._effects.owed > 0
 
     @property
     def pulse(self) -> object:
@@ -291,7 +302,8 @@ class Lane:
 
     async def _compare_with_log(self, position: int) -> int:
         """Offset of the first record to read: the position, or where the log begins by now."""
-        start, end = await self._around.source.bounds(self.tp)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            start, end = await self._around.source.bounds(self.tp)
         if not position:
             return start  # nothing was ever committed: it begins with what is there
         if end is not None and position > end:
@@ -391,7 +403,8 @@ class Lane:
             return
         if tick_at is not None and self._around.clock() >= tick_at:
             tick = Tick(at=self._alarm.tick())
-            await self._around.writer.send_to(self.topic, self.tp.partition, [encode_control(tick)])
+            with self._writing():
+                await self._around.writer.send_to(self.topic, self.tp.partition, [encode_control(tick)])
         elif behind:
             # Asking for the next batch without having yielded says that nothing of the last ones is to be kept.
             await self._commit(Outputs(next_due=self._alarm.next_due, full=self._full))
@@ -425,7 +438,8 @@ class Lane:
         began = time.monotonic()
         self._calm.clear()
         try:
-            await committer.commit(Commit(position, memo, outputs.records, outputs.state))
+            with self._writing():
+                await committer.commit(Commit(position, memo, outputs.records, outputs.state))
             self._begin(outputs)
         finally:
             self._settle_if_calm()
@@ -446,7 +460,16 @@ class Lane:
         if is_whole:
             self.oldest_stamp = None
         if outputs.broadcasts:
-            await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))
+            with self._writing():
+                await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._writes = True
+        try:
+            yield
+        finally:
+            self._writes = False
 
     def _begin(self, outputs: Outputs) -> None:
         if outputs.effects:

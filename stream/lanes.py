@@ -30,6 +30,7 @@ from stream.transport import BatchThread, Delivery, ReadTo
 log = logging.getLogger(__name__)
 
 SETTLE_S = 1.0
+EFFECTS_S = 4.0
 CLOSE_S = 6.0
 PUBLISH_EVERY_S = 0.1
 
@@ -117,7 +118,7 @@ class Lanes:
         self._published: dict[TP, int] = {}
         self._idle_at: dict[TP, float] = {}
         self._publishing: asyncio.Task[None] | None = None
-        self._paused = False
+        self._paused = self._over = False
         self._thread: Callable[[], BatchThread] | None = None
 
     def attach(self, thread: Callable[[], BatchThread]) -> None:
@@ -228,8 +229,18 @@ class Lanes:
         log.info("lanes: %s", ", ".join(f"{tp.topic}-{tp.partition}" for tp in sorted(now)) or "none")
 
     async def close(self) -> None:
-        """Settle, end every lane, and the shared producer."""
+        """Settle, end every lane, and the shared producer.
+
+        What effects give is waited for longer than in a rebalance: nobody else stands still meanwhile, and nobody will
+        ever hear of what this process does not hear now.
+        """
+        self._over = True
         await self.settle()
+        owing = [asyncio.ensure_future(lane.settle()) for lane in self._lanes.values() if lane.owes]
+        if owing:
+            _, late = await asyncio.wait(owing, timeout=EFFECTS_S)
+            for wait in late:
+                wait.cancel()
         if self._publishing is not None:
             self._publishing.cancel()
             await asyncio.wait([self._publishing])
@@ -256,6 +267,12 @@ class Lanes:
         self.lane_changed(lane)
         closing = self._closing[tp] = asyncio.create_task(lane.close(), name=f"close {tp.topic}-{tp.partition}")
         closing.add_done_callback(lambda done: self._closing.pop(tp) if self._closing.get(tp) is done else None)
+        if lane.edge.gone is not None:
+            closing.add_done_callback(lambda _: self._tell_heir(lane))
+
+    def _tell_heir(self, lane: Lane) -> None:
+        if lane.tp not in self._lanes and lane.edge.gone is not None and not self._over:
+            lane.edge.gone(lane.tp.partition, functools.partial(self._writer.send_to, lane.topic, lane.tp.partition))
 
     def _committer(self, tp: TP) -> Committer:
         topic, edge = self._edges[tp.topic]

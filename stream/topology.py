@@ -97,6 +97,7 @@ def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tupl
             pace_s=DELIVER_EVERY_S,
             max_records=DELIVER_MOST,
             beats=True,
+            gone=desk.gone,
         )
         for channel, desk in desks.items()
     )

@@ -15,6 +15,7 @@ import msgspec
 
 from models.batch import Batch, Output, Outputs, Record
 from models.engage.deliveries import (
+    HEIR_WAITS,
     KEPT,
     LOOK_UPS,
     Delivery,
@@ -26,7 +27,7 @@ from models.engage.deliveries import (
     wait_after,
 )
 from models.engage.messages import Message, decode_message
-from models.engage.notices import Hold, Notice, Resolution, Withdrawal, decode_notice
+from models.engage.notices import Answer, Hold, Notice, Resolution, Withdrawal, decode_notice
 from models.errors import InvalidEvent
 from models.events import Channel, encode_event
 from models.log import is_control
@@ -89,6 +90,7 @@ class Book:
         self._asking: set[bytes] = set()
         self._stopped: dict[bytes, str] = {}
         self._open: dict[bytes, Call] = {}
+        self._elsewhere: dict[bytes, int] = {}
         self._ready: deque[bytes] = deque()
         self._due: list[tuple[int, bytes]] = []
         self._ends: list[tuple[int, bytes]] = []
@@ -132,6 +134,7 @@ class Book:
         times = [heap[0][0] for heap in (self._due, self._ends) if heap]
         if self._finished:
             times.append(self._finished[0][0] + KEPT)
+        times.extend(self._elsewhere.values())
         return min(times, default=None)
 
     # --- the beginning
@@ -152,8 +155,8 @@ class Book:
         Returns
         -------
         list
-            The attempts that go on. One made here that is not known here was never begun, so it is made again. All
-            others are unknown: whoever made them has ended.
+            The attempts that go on. One made here that is not known here was never begun, so it is made again. One
+            of another process is unknown, unless that one tells soon what the provider has answered.
         """
         going_on = []
         for key, call in list(self._open.items()):
@@ -165,7 +168,9 @@ class Book:
             elif self._by and by == self._by:
                 self._settle(key, Result("failed", "not begun"), now, outputs)
             else:
-                self._settle(key, Result("unknown", "the process ended between attempt and result"), now, outputs)
+                self._elsewhere[key] = now + HEIR_WAITS
+                self._calling.add(key)
+                self._grow(key, len(self._records[key]))
         self._open.clear()
         return going_on
 
@@ -206,6 +211,8 @@ class Book:
             _, key = heapq.heappop(self._ends)
             if key in self._waiting:
                 self._expire(key, now, outputs)
+        for key in [key for key, until in self._elsewhere.items() if until <= now]:
+            self._settle(key, Result("unknown", "the process ended between attempt and result"), now, outputs)
         while self._finished and self._finished[0][0] + KEPT <= now:
             _, key = self._finished.popleft()
             outputs.state[key] = None
@@ -274,8 +281,26 @@ class Book:
         elif isinstance(notice, Resolution):
             told = Result(notice.status, "told by the provider")
             self._resolve(notice.message.encode(), notice.channel, told, now, outputs)
+        elif isinstance(notice, Answer):
+            self._inherit(notice, now, outputs)
         else:
             self._withdraw(notice, now, outputs)
+
+    def _inherit(self, answer: Answer, now: int, outputs: Outputs) -> None:
+        key = answer.message.encode()
+        if self._read(key, outputs).attempts not in (0, answer.attempt):
+            return
+        told = Result(
+            answer.status,
+            answer.detail,
+            answer.provider_id,
+            retry_after=answer.retry_after,
+            answered=answer.answered,
+        )
+        if key in self._elsewhere:
+            self._settle(key, told, now, outputs)
+        elif answer.status in ("delivered", "rejected"):
+            self._resolve(key, answer.channel, told, now, outputs)  # it came too late, but nobody knows better
 
     def _withdraw(self, notice: Withdrawal, now: int, outputs: Outputs) -> None:
         why = notice.reason or "consent was withdrawn"
@@ -304,6 +329,7 @@ class Book:
         message = delivery.message
         assert message is not None
         self._calling.discard(key)
+        self._elsewhere.pop(key, None)
         stopped = self._stopped.pop(key, None)
         if result.status == "failed" and stopped is not None:
             self._finish(key, message, Result("withdrawn", stopped), now, outputs)

@@ -28,6 +28,9 @@ GIVEN_UP = DAY
 LOOK_UPS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
 """After an attempt with an unknown end, where the provider can be asked: before each look, milliseconds."""
 
+HEIR_WAITS = 5 * SECOND
+"""So long whoever gets a partition waits for what the one before may still hear of a provider, milliseconds."""
+
 Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
 
 

@@ -58,12 +58,36 @@ class Hold(msgspec.Struct, tag_field="notice", tag="hold", frozen=True):
     paused: bool
 
 
-Notice = Withdrawal | Resolution | Hold
+class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit_defaults=True, kw_only=True):
+    """What the provider answered to an attempt, told by a process that has lost the partition to whoever has it now.
+
+    Attributes
+    ----------
+    message, channel
+        Its id, and how it went.
+    attempt
+        Number of the attempt, from 1: about another one it says nothing.
+    status, detail, provider_id, retry_after, answered
+        As in :class:`models.engage.deliveries.Result`.
+    """
+
+    message: str
+    channel: Channel
+    attempt: int
+    status: Literal["delivered", "failed", "rejected", "unknown"]
+    detail: str = ""
+    provider_id: str = ""
+    retry_after: float | None = None
+    answered: bool = False
+
+
+Notice = Withdrawal | Resolution | Hold | Answer
 
 HOLD_KEY = b"\x00hold"
 """Key of a :class:`Hold`, which is about nobody in particular; the others stand under their user's."""
 
 _BEGINNING = b'{"notice":'
+_ANSWER = _BEGINNING + b'"answer",'
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Notice)
 
@@ -88,6 +112,19 @@ def is_notice(value: bytes | None) -> bool:
     (True, False)
     """
     return value is not None and value.startswith(_BEGINNING)
+
+
+def is_answer(value: bytes | None) -> bool:
+    """Whether a record of ``messages.<channel>`` is an :class:`Answer`, which no fold has said.
+
+    Examples
+    --------
+    >>> is_answer(encode_notice(Answer(message="02c7", channel="email", attempt=1, status="delivered")))
+    True
+    >>> is_answer(encode_notice(Hold(paused=True)))
+    False
+    """
+    return value is not None and value.startswith(_ANSWER)
 
 
 def decode_notice(value: bytes) -> Notice | None:

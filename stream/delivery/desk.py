@@ -10,12 +10,15 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka.errors import KafkaError
 
 from models.engage.book import Call
 from models.engage.breaker import Breaker, Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
+from models.engage.notices import Answer, encode_notice
 from models.events import Channel
 from monitoring import metrics
 
@@ -24,10 +27,20 @@ log = logging.getLogger(__name__)
 REMEMBERED = 10_000
 """Results that no lane has asked for: those of partitions that went to another process."""
 
+CALL_WITHIN_S = 600.0
+"""No call lasts longer. Clients of providers have shorter limits; one that forgot its own would keep its place."""
+
 _STATES = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
 _Key = tuple[str, int, bool]
+Tell = Callable[[list[tuple[bytes, bytes | None]]], Awaitable[None]]
+"""Writes records to a partition of ``messages.<channel>``."""
+
+
+class _Left(NamedTuple):
+    partition: int
+    call: Call
 
 
 class Carrier(Protocol):
@@ -84,7 +97,8 @@ class Desk:
         self._breaker = Breaker(policy)
         self._calls: dict[_Key, asyncio.Task[Result]] = {}
         self._holding: set[_Key] = set()
-        self._left: dict[_Key, None] = {}
+        self._left: dict[_Key, _Left] = {}
+        self._telling: set[asyncio.Task[None]] = set()
         self._waiting: dict[int, int] = {}
         self._queue: dict[Callable[[], None], None] = {}
         self._show_breaker()
@@ -172,15 +186,24 @@ class Desk:
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
         """Keep the calls that were begun, in case the partition comes back; free the places of the others."""
+        calls = list(calls)
         keys = list(map(_key, calls))
         begun = [key for key in keys if key in self._calls]
-        self._left.update(dict.fromkeys(begun))
+        self._left.update((_key(call), _Left(partition, call)) for call in calls if _key(call) in self._calls)
         self.give_back(len(keys) - len(begun))
         for key in begun:
             if self._calls[key].done():
                 self._let_go(key)
         self._waiting.pop(partition, None)
         self._show_waiting()
+
+    def gone(self, partition: int, tell: Tell) -> None:
+        """Hear that a partition is somebody else's: who has it now is told what calls give that were begun here."""
+        for key, left in self._left.items():
+            if left.partition == partition and not left.call.looks_up:
+                telling = asyncio.create_task(self._tell(key, left, tell), name=f"tell of {left.call.message.id}")
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
 
     def note_waiting(self, partition: int, messages: int) -> None:
         """Show how many messages of a partition wait."""
@@ -201,7 +224,8 @@ class Desk:
 
     async def close(self) -> None:
         """Break off what is under way, and close the provider."""
-        running = [task for task in self._calls.values() if not task.done()]
+        running: list[asyncio.Task[Any]] = [*self._telling]
+        running += [task for task in self._calls.values() if not task.done()]
         for task in running:
             task.cancel()
         if running:
@@ -218,7 +242,8 @@ class Desk:
             with metrics.measured("provider_seconds", self._channel):
                 act: Callable[[Message], Awaitable[Result]]
                 act = self._carrier.look_up if call.looks_up else self._carrier.deliver
-                result = await act(message)
+                async with asyncio.timeout(CALL_WITHIN_S):
+                    result = await act(message)
         except Exception as error:
             # one recipient's failure touches no other; whether it was handed over is not known
             log.exception("%s: message %s", self._channel, message.id)
@@ -226,6 +251,27 @@ class Desk:
         finally:
             self._judge(result, leaves=leaves)
         return result
+
+    async def _tell(self, key: _Key, left: _Left, tell: Tell) -> None:
+        task, call = self._calls[key], left.call
+        await asyncio.wait([task])
+        if task.cancelled() or self._left.get(key) is not left:
+            return  # this process ends, or the partition has come back, and its lane asks by itself
+        result = task.result()
+        told = Answer(
+            message=call.message.id,
+            channel=self._channel,
+            attempt=call.number,
+            status=result.status,  # type: ignore[arg-type]  # those that a provider says
+            detail=result.detail,
+            provider_id=result.provider_id,
+            retry_after=result.retry_after,
+            answered=result.answered,
+        )
+        try:
+            await tell([(call.message.user.encode(), encode_notice(told))])
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("%s: nobody was told what became of message %s: %r", self._channel, call.message.id, error)
 
     def _judge(self, result: Result, *, leaves: bool) -> None:
         before = self._breaker.state(self._now())
@@ -276,7 +322,7 @@ class Desk:
         for key in self._left:
             if self._calls[key].done():
                 del self._calls[key]
-        self._left = {key: None for key in self._left if key in self._calls}
+        self._left = {key: left for key, left in self._left.items() if key in self._calls}
 
 
 def _key(call: Call) -> _Key:

@@ -12,9 +12,9 @@ import pytest
 from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Outputs, Restored
 from models.engage.book import MOST_WAITING, Call
-from models.engage.deliveries import GIVEN_UP, KEPT, LOOK_UPS, Result, decode_delivery
+from models.engage.deliveries import GIVEN_UP, HEIR_WAITS, KEPT, LOOK_UPS, Result, Status, decode_delivery
 from models.engage.messages import Message, encode_message, message_id
-from models.engage.notices import Hold, Notice, Resolution, Withdrawal, encode_notice
+from models.engage.notices import Answer, Hold, Notice, Resolution, Withdrawal, encode_notice
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
 from models.units import MINUTE, SECOND
@@ -59,6 +59,8 @@ def batch(*content: Message | Notice | bytes) -> Batch:
     ]
     return Batch("messages.email", 0, [Read(value, offset=i) for i, value in enumerate(values)])
 
+
+Later = Callable[[], Batch]
 
 BEAT = Batch("messages.email", 0, ())
 CLOSING = Batch("messages.email", 0, (), closing=True)
@@ -148,7 +150,9 @@ class Lane:
     def __post_init__(self) -> None:
         self.desk.committed = self.status
 
-    async def run(self, *batches: Batch, dies_before_commit: int = 1_000, dies_before_effects: int = 1_000) -> None:
+    async def run(
+        self, *batches: Batch | Later, dies_before_commit: int = 1_000, dies_before_effects: int = 1_000
+    ) -> None:
         agent = deliver_messages(_each(batches), state=self.state, desk=self.desk, now=lambda: self.now)
         commits = 0
         async for outputs in agent:
@@ -187,9 +191,19 @@ class Lane:
         return [(event.type, event.reason) for event in self.events]
 
 
-async def _each(batches: Iterable[Batch]) -> AsyncIterator[Batch]:
+async def _each(batches: Iterable[Batch | Later]) -> AsyncIterator[Batch]:
     for one in batches:
-        yield one
+        yield one if isinstance(one, Batch) else one()
+
+
+def later(lane: Lane, milliseconds: int) -> Later:
+    """A beat, so much later."""
+
+    def beat() -> Batch:
+        lane.now += milliseconds
+        return BEAT
+
+    return beat
 
 
 async def test_a_message_is_attempted_then_sent_and_its_outcome_is_an_event_of_its_user() -> None:
@@ -245,7 +259,7 @@ async def test_whenever_the_process_dies_nothing_is_sent_twice_and_nothing_is_fo
     await lane.run(batch(*messages), BEAT, BEAT, BEAT, dies_before_commit=dies)
     lane.desk = Counter("desk 2", places=2, committed=lane.status, called=lane.desk.called)
     reread = batch(*messages) if dies == 1 else batch(message(9))  # the position commits with the first outputs
-    await lane.run(reread, BEAT, BEAT, BEAT, BEAT)
+    await lane.run(reread, BEAT, BEAT, BEAT, BEAT, later(lane, HEIR_WAITS), BEAT)
 
     assert len(lane.desk.sent) == len(set(lane.desk.sent))
     told = {event.message: event.type for event in lane.events}
@@ -261,10 +275,85 @@ async def test_an_attempt_of_a_process_that_ended_is_unknown_and_is_never_made_a
     await lane.run(batch(message()))
     lane.desk = Counter("desk 2", called=lane.desk.called)
     await lane.run(BEAT)
+    at_first, due = lane.status(message()), lane.last.next_due
+    await lane.run(BEAT, later(lane, HEIR_WAITS))
 
+    assert (at_first, due) == ("attempted", NOW + HEIR_WAITS)
     assert lane.desk.sent == [message().id]
     assert lane.status(message()) == "unknown"
     assert lane.told() == [("message_unknown", "unknown: the process ended between attempt and result")]
+
+
+class TestHeirs:
+    """A partition that goes to another process while a call is under way."""
+
+    @pytest.fixture
+    async def heir(self) -> Lane:
+        lane = Lane(Counter(ends=False))
+        await lane.run(batch(message()))
+        lane.desk = Counter("desk 2")
+        return lane
+
+    async def test_what_the_one_before_hears_and_tells_is_the_outcome(self, heir: Lane) -> None:
+        said = Answer(message=message().id, channel="email", attempt=1, status="delivered", provider_id="p7")
+
+        await heir.run(BEAT, later(heir, HEIR_WAITS - 1), batch(said), later(heir, HEIR_WAITS))
+
+        assert heir.status(message()) == "delivered"
+        assert [event.type for event in heir.events] == ["message_sent"]
+        assert heir.events[0].properties == {"rule": "win_back", "provider_id": "p7"}
+        assert heir.desk.sent == []
+
+    async def test_what_was_refused_for_now_is_tried_again_by_the_heir(self, heir: Lane) -> None:
+        said = Answer(message=message().id, channel="email", attempt=1, status="failed", retry_after=20.0)
+
+        await heir.run(batch(said), later(heir, 20 * SECOND - 1))
+        too_early = list(heir.desk.sent)
+        await heir.run(batch(said), later(heir, 1), BEAT)
+
+        assert too_early == []
+        assert heir.desk.sent == [message().id]
+        assert heir.told() == [("message_sent", None)]
+
+    async def test_of_another_attempt_it_says_nothing(self, heir: Lane) -> None:
+        said = Answer(message=message().id, channel="email", attempt=2, status="failed")
+
+        await heir.run(batch(said), later(heir, HEIR_WAITS))
+
+        assert heir.status(message()) == "unknown"
+
+    @pytest.mark.parametrize(
+        ("status", "becomes"), [("delivered", "delivered"), ("rejected", "rejected"), ("failed", "unknown")]
+    )
+    async def test_what_is_told_too_late_is_noted_and_never_sent_again(
+        self, heir: Lane, status: Status, becomes: str
+    ) -> None:
+        said = Answer(message=message().id, channel="email", attempt=1, status=status)  # type: ignore[arg-type]
+
+        await heir.run(later(heir, HEIR_WAITS), batch(said), later(heir, 60 * SECOND))
+
+        assert heir.status(message()) == becomes
+        assert heir.desk.sent == []
+        assert [event.type for event in heir.events] == ["message_unknown"]
+
+    async def test_whoever_holds_the_call_itself_needs_nobody_to_tell(self) -> None:
+        lane = Lane(Counter(ends=False))
+        await lane.run(batch(message()))
+        said = Answer(message=message().id, channel="email", attempt=1, status="failed")
+
+        await lane.run(batch(said))
+        held = lane.status(message())
+        lane.desk.end()
+        await lane.run(BEAT)
+
+        assert (held, lane.status(message())) == ("attempted", "delivered")
+
+    async def test_who_has_withdrawn_meanwhile_gets_no_further_attempt(self, heir: Lane) -> None:
+        said = Answer(message=message().id, channel="email", attempt=1, status="failed")
+
+        await heir.run(batch(Withdrawal("u1", NOW)), batch(said))
+
+        assert heir.status(message()) == "withdrawn"
 
 
 async def test_an_answer_that_arrives_while_the_lane_begins_anew_counts() -> None:

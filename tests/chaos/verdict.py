@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from models.customer.state import unpack
 from models.engage.deliveries import decode_delivery
+from models.engage.notices import is_answer
 from models.log import Use, decode_control, is_control
 from models.rejected import decode_rejected
 from stream import topics
@@ -134,7 +135,9 @@ async def _judge_outputs(
         *(committed(connection, name, topics.topic(name).partitions(partitions)) for name in names)
     )
     for name, records in zip(names, found, strict=True):
-        said = Counter((record.key, record.value) for record in records if not record.key.startswith(PUPIL))
+        # what delivery tells its heirs, no fold has said
+        mine = [one for one in records if not (one.key.startswith(PUPIL) or is_answer(one.value))]
+        said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())
         too_many = said - wanted
         if not connection.transactions:

@@ -716,3 +716,44 @@ async def test_a_lane_whose_agent_wants_no_records_stands_for_a_reason() -> None
         await bench.until(lambda: not bench.lane.is_full)
 
     assert full == (True, True)
+
+
+async def test_an_answer_of_the_broker_is_an_excuse_and_calls_under_way_for_ever_are_none() -> None:
+    async def call() -> None:
+        await asyncio.Event().wait()
+
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for batch in batches:
+            yield Outputs(state={b"n": b"1"}, effects=[call] if batch.records else [])
+
+    bench = Bench(edge_of(agent, beats=True), [record(0)])
+    bench.partition.gate.clear()
+    async with bench:
+        await bench.until(lambda: bench.lane.is_open and bench.lane.excused)
+        bench.partition.gate.set()
+        await bench.until(lambda: bench.partition.position == 1 and not bench.lane.excused)
+        settling = asyncio.create_task(bench.lane.settle())
+        await asyncio.sleep(0.01)
+        owes_a_result = not settling.done()
+        settling.cancel()
+
+    assert owes_a_result
+
+
+async def test_a_failure_excuses_no_lane_that_has_been_open_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stands_still(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        lives.append(1)
+        if len(lives) == 1:
+            raise OSError("the broker was away")
+        async for _ in batches:
+            await asyncio.Event().wait()
+            yield Outputs()
+
+    lives: list[int] = []
+    async with Bench(edge_of(stands_still), [record(0)]) as bench:
+        await bench.until(lambda: len(lives) == 2)
+        at_first = bench.lane.excused
+        monkeypatch.setattr(lane_module, "STEADY_S", 0.01)
+        await bench.until(lambda: not bench.lane.excused)
+
+    assert at_first

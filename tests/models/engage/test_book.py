@@ -15,7 +15,7 @@ from models.batch import Batch, Outputs, Restored
 from models.engage.book import Book, Call
 from models.engage.deliveries import KEPT, LONGEST_WAIT, Result, decode_delivery, wait_after
 from models.engage.messages import Message, encode_message, message_id
-from models.engage.notices import Hold, Notice, Withdrawal, encode_notice
+from models.engage.notices import Answer, Hold, Notice, Withdrawal, encode_notice
 from models.events import Event, decode_event
 from models.units import MINUTE, SECOND
 
@@ -52,7 +52,8 @@ def letter(number: int, now: int) -> Message:
 class World:
     """A lane whose every commit may be its last, and a provider who notes what it is asked.
 
-    One process, which knows what it has begun; after a kill another one, which does not.
+    One process, which knows what it has begun; after a kill another one, which does not. Where the partition only went
+    to another one, the calls of the one before go on, and it may tell what they gave, soon or late.
     """
 
     def __init__(self, look_ups: Sequence[int]) -> None:
@@ -63,6 +64,7 @@ class World:
         self.calls: dict[str, Call] = {}
         self.begun: set[tuple[str, int]] = set()
         self.ended: dict[str, Result] = {}
+        self.elsewhere: list[tuple[Call, Result | None]] = []
         self.asked: Counter[str] = Counter()
         self.sure: Counter[str] = Counter()
         self.log: list[Message | Notice] = []
@@ -140,6 +142,36 @@ class World:
         self.lives += 1
         self._live()
 
+    def move(self) -> None:
+        """Give the partition to another process, while calls are under way."""
+        for key, call in self.calls.items():
+            if not call.looks_up and (key, call.number) in self.begun:
+                self.elsewhere.append((call, self.ended.get(key)))
+                self.lost += 1  # unless it is told in time
+                if key not in self.ended:
+                    self.sure[key] += 1  # the worst case, until it is told: it arrives
+        self.calls, self.ended, self.begun = {}, {}, set()
+        self.lives += 1
+        self._live()
+
+    def tell(self, status: str, *, answered: bool) -> None:
+        """Let a process that lost the partition say what a call of its own gave."""
+        if not self.elsewhere:
+            return
+        call, said = self.elsewhere.pop()
+        if said is None:
+            said = Result(status, answered=answered and status == "unknown")  # type: ignore[arg-type]  # one of STATUSES
+            if status != "delivered" and (status != "unknown" or answered):
+                self.sure[call.message.id] -= 1
+        told = Answer(
+            message=call.message.id,
+            channel="email",
+            attempt=call.number,
+            status=said.status,  # type: ignore[arg-type]  # one of STATUSES
+            answered=said.answered,
+        )
+        self.log.append(told)
+
     # --- what must hold
 
     def look(self) -> None:
@@ -212,7 +244,7 @@ def test_in_any_order_nothing_is_sent_twice_and_no_more_is_unknown_than_was_lost
     world, drawn = World((10 * SECOND, 60 * SECOND) if looks else ()), random.Random(seed)
     kinds = ["message"] * 6 + ["again", "withdrawal", "hold", "release", "release"]
     for _ in range(100):
-        happens = drawn.choices(["write", "beat", "step", "end", "kill"], [3, 3, 5, 4, 1])[0]
+        happens = drawn.choices(["write", "beat", "step", "end", "kill", "move", "tell"], [6, 6, 10, 8, 2, 1, 2])[0]
         if happens == "write":
             world.write(drawn.choice(kinds))
         elif happens == "beat":
@@ -221,6 +253,10 @@ def test_in_any_order_nothing_is_sent_twice_and_no_more_is_unknown_than_was_lost
             world.step(drawn.randrange(5), drawn.choice(["all"] * 6 + ["commit", "nothing"]))
         elif happens == "end":
             world.end(drawn.choice(STATUSES), first=drawn.random() < 0.5, answered=drawn.random() < 0.5)
+        elif happens == "move":
+            world.move()
+        elif happens == "tell":
+            world.tell(drawn.choice(STATUSES), answered=drawn.random() < 0.5)
         else:
             world.kill()
         world.look()

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from models.engage.book import Call
 from models.engage.breaker import Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
+from models.engage.notices import Answer, Notice, decode_notice
 from monitoring.metrics import REGISTRY
 from stream.delivery import desk as desk_module
-from stream.delivery.desk import Desk
+from stream.delivery.desk import Desk, Tell
 from tests.stream.delivery.letters import NOW, letter
 
 DELIVERED = Result("delivered")
@@ -89,6 +91,16 @@ async def _made(desk: Desk, number: int) -> Result | None:
     return result
 
 
+async def _left(desk: Desk, call: Call, partition: int = 0) -> None:
+    """Begin a call, as a lane that is then gone."""
+    assert desk.take(1, _nobody) == 1
+    waiting = asyncio.ensure_future(desk.make(call))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    desk.leave(partition, [call])
+
+
 def _shown(metric: str) -> float | None:
     return REGISTRY.get_sample_value(f"perennial_{metric}", {"channel": "email"})
 
@@ -110,12 +122,7 @@ async def test_a_call_goes_on_when_whoever_waits_for_it_is_cancelled() -> None:
     gate = Gate()
     desk = _open(gate)
     gate.open.clear()
-    desk.take(1, _nobody)
-    waiting = asyncio.ensure_future(desk.make(_call()))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    desk.leave(0, [_call()])
+    await _left(desk, _call())
 
     gate.open.set()
     knows = desk.knows(_call(), desk.name)
@@ -345,3 +352,97 @@ async def test_what_is_under_way_is_broken_off_when_the_process_ends() -> None:
     assert gate.closed
     assert desk.result(_call()) == Result("unknown", "it was broken off", trouble=True)
     assert Counter(gate.taken) == Counter({letter().id: 1})
+
+
+async def test_no_call_keeps_its_place_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "CALL_WITHIN_S", 0.01)
+    gate = Gate()
+    desk = _open(gate, side_by_side=1)
+    gate.open.clear()
+
+    result = await _made(desk, 0)
+
+    assert result is not None
+    assert (result.status, result.trouble) == ("unknown", True)
+    assert desk.take(1, _nobody) == 1
+
+
+class TestHeirs:
+    """Partitions that have become somebody else's while calls of theirs were under way."""
+
+    @pytest.fixture
+    def told(self) -> list[tuple[bytes, Notice | None]]:
+        return []
+
+    @pytest.fixture
+    def tell(self, told: list[tuple[bytes, Notice | None]]) -> Tell:
+        async def write(pairs: list[tuple[bytes, bytes | None]]) -> None:
+            told.extend((key, decode_notice(value or b"")) for key, value in pairs)
+
+        return write
+
+    async def test_who_has_the_partition_now_is_told_what_its_calls_give(
+        self, told: list[tuple[bytes, Notice | None]], tell: Tell
+    ) -> None:
+        gate = Gate(answer=Result("failed", "451 later", retry_after=3.0))
+        desk = _open(gate)
+        gate.open.clear()
+        for number in range(2):
+            await _left(desk, _call(number, attempt=2), partition=number)
+
+        desk.gone(1, tell)
+        await asyncio.sleep(0)
+        too_early = list(told)
+        gate.open.set()
+        await asyncio.wait(desk._telling)
+
+        said = Answer(
+            message=letter(1).id, channel="email", attempt=2, status="failed", detail="451 later", retry_after=3.0
+        )
+        assert (too_early, told) == ([], [(letter(1).user.encode(), said)])
+
+    async def test_nobody_is_told_of_a_partition_that_has_come_back(
+        self, told: list[tuple[bytes, Notice | None]], tell: Tell
+    ) -> None:
+        gate = Gate()
+        desk = _open(gate)
+        gate.open.clear()
+        await _left(desk, _call())
+        desk.gone(0, tell)
+        await asyncio.sleep(0)
+
+        back = desk.knows(_call(), desk.name)
+        gate.open.set()
+        await asyncio.wait(desk._telling)
+
+        assert (back, told) == (True, [])
+
+    async def test_a_process_that_ends_tells_of_nothing_that_it_does_not_know(
+        self, told: list[tuple[bytes, Notice | None]], tell: Tell
+    ) -> None:
+        gate = Gate()
+        desk = _open(gate)
+        gate.open.clear()
+        await _left(desk, _call())
+        desk.gone(0, tell)
+        await asyncio.sleep(0)
+
+        await desk.close()
+
+        assert told == []
+
+    async def test_a_broker_that_is_away_leaves_the_message_unknown_and_harms_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def refused(_: object) -> None:
+            raise KafkaError("away")
+
+        desk = _open(Gate())
+        desk.take(1, _nobody)
+        await desk.make(_call())
+        desk.leave(0, [_call()])
+
+        desk.gone(0, refused)
+        await asyncio.wait(desk._telling)
+
+        assert f"nobody was told what became of message {letter(0).id}" in caplog.text
