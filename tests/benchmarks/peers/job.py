@@ -1,12 +1,15 @@
 """The pipeline's thinking, for every peer the same: profile, features, river's models, interactions, triggers.
 
-Facts and features are our own pure code. The models are those that we learn, too: a running scaler with a logistic
-regression for churn, and with k-means for segments, learned and scored with every event that is a visit. The label of a
-visit is known at the next one: whoever was silent for longer than the horizon had left.
+Facts and features are our own pure code. The models are those that we learn, too, on the same inputs and with the same
+settings: a running scaler with a logistic regression for churn, and with k-means for segments, joined as river's own
+documentation joins them, learned and scored with every event that is a visit. The label of a visit is known at the next
+one: whoever was silent for longer than the horizon had left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log1p
 from typing import Any
 
 import msgspec
@@ -20,13 +23,17 @@ from models.customer import features
 from models.customer.reducers import VISITS, reduce_facts
 from models.customer.state import Facts
 from models.events import Event
+from models.learning.churn import DECAY, INTERCEPT_RATE, KNOTS, RATE
+from models.learning.churn_scorer import bend
+from models.learning.naming import AXES
+from models.learning.segments import CLUSTERS, SLOWEST
 from models.recommend.interactions import encode_interaction, interactions_of
 from models.units import DAY
 
 HORIZON = DAY
-CLUSTERS = 5
-AXES = ("days_since_last", "activity_30d", "activity_trend", "spend_30d", "orders")
 RISKY = 0.7
+_BENDS = tuple((features.FEATURES.index(name), log1p(days)) for name, knots in KNOTS.items() for days in knots)
+_INPUTS = (*features.FEATURES, *(f"{features.FEATURES[feature]}>{knot:.6g}" for feature, knot in _BENDS))
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -66,8 +73,9 @@ class Job:
     """The models of one process, and what it does with an event."""
 
     def __init__(self) -> None:
-        self._churn: Any = Pipeline(StandardScaler(), LogisticRegression(AdaGrad(0.05), l2=0.02))
-        self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=0.1, seed=1))
+        churn = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
+        self._churn: Any = Pipeline(StandardScaler(), churn)
+        self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=SLOWEST, seed=1))
 
     def handle(self, event: Event, profile: Profile) -> tuple[list[bytes], list[bytes]]:
         """Change a profile, learn and score; returns interactions and triggers, as they shall be written."""
@@ -96,5 +104,5 @@ class Job:
         return interactions, [msgspec.json.encode({**one, "cause": event.id}) for one in triggers]
 
 
-def _named(row: list[float]) -> dict[str, float]:
-    return dict(zip(features.FEATURES, row, strict=True))
+def _named(row: Sequence[float]) -> dict[str, float]:
+    return dict(zip(_INPUTS, bend(row, _BENDS), strict=True))
