@@ -15,7 +15,7 @@ from rich.console import Console
 from models.errors import PerennialError
 from tests.benchmarks import table
 from tests.benchmarks.broker import ROOT, Kind
-from tests.benchmarks.report import RESULTS
+from tests.benchmarks.report import RESULTS, busy
 
 
 class Incomplete(PerennialError):
@@ -50,6 +50,7 @@ STEPS = (
     Step("profile", 0.6, ""),
 )
 GUARD_MINUTES = 0.7
+CALM = 0.1
 
 
 def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: bool) -> None:
@@ -79,6 +80,8 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
     steps = [step for step in STEPS if not only or step.name in only]
     steps += [Step("guard", GUARD_MINUTES, f"--broker {one}{' --commit' if commit else ''}") for one in guards]
+    if (others := busy()) and others > CALM:
+        console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will say so, and suffer from it")
     failed, began = [], time.monotonic()
     ahead = sum(step.minutes for step in steps)
     for number, step in enumerate(steps):
