@@ -23,6 +23,7 @@ from stream.edge import Edge
 from stream.lane import Lane
 from stream.lanes import Lanes
 from stream.logs import set_up_logging
+from stream.subscription import NoTables
 from stream.surroundings import Observer
 from stream.transport import BatchThread, BatchTransport
 
@@ -109,6 +110,7 @@ def create_app(
         web_enabled=False,
         stream_wait_empty=True,  # makes Faust call our consumer's wait_empty, which settles the lanes
         worker_redirect_stdouts=False,
+        TableManager=NoTables,
     )
     app.lanes = lanes
     app.transport = BatchTransport(app, connection, lanes)
@@ -161,6 +163,9 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
         log.error("not stopped within %.0f s", STOP_WITHIN_S)
         logging.shutdown()
         os._exit(EXIT_SLOW_STOP)
+
+    async def _sentinel_task(self) -> None:
+        """Wait for nothing more: Faust's own lets a second pass when everything has ended."""
 
     def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
         """Leave the process's title alone: whoever looks for it looks for its command line."""

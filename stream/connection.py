@@ -10,6 +10,10 @@ from typing import Any, Literal
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
+HEARTBEAT_S = 0.5
+"""A group's member hears with its next heartbeat that partitions are shared anew, and until the last one has heard it
+all of them stand still."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -66,8 +70,8 @@ class Connection:
 
     @property
     def heartbeat_interval_s(self) -> float:
-        """Seconds between two heartbeats: six fit into a session."""
-        return self.session_timeout_s / 6
+        """Seconds between two heartbeats of a group's member; many fit into a session."""
+        return min(HEARTBEAT_S, self.session_timeout_s / 6)
 
     @property
     def idempotence(self) -> bool:

@@ -33,6 +33,8 @@ SETTLE_S = 1.0
 EFFECTS_S = 4.0
 CLOSE_S = 6.0
 PUBLISH_EVERY_S = 0.1
+RESTORES_AT_ONCE = 2
+"""While one waits for the broker the other one is taken in; so the first users are there long before the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Lanes:
         self._application = application
         self._leave = leave
         self._writer = Writer(connection)
+        self._turns = asyncio.Semaphore(RESTORES_AT_ONCE)
         self._around = Surroundings(self, self._writer, self._fenced, observer, clock)
         self._lanes: dict[TP, Lane] = {}
         self._closing: dict[TP, asyncio.Task[None]] = {}
@@ -175,6 +178,11 @@ class Lanes:
         return None if self._thread is None else self._thread().read_to.get(tp)
 
     # --- the transport's listener
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Physical names of all that is read here."""
+        return frozenset(self._edges)
 
     def wanted(self) -> frozenset[TP]:
         """Partitions whose lanes can take records; called in the consumer's thread."""
@@ -287,6 +295,7 @@ class Lanes:
             partition=tp.partition,
             state_topic=edge.state,
             aligned=edge.aligned,
+            turns=self._turns,
         )
         if self._connection.transactions:
             return TransactionalCommitter(self._connection, own)

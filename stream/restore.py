@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -17,6 +17,10 @@ from stream.connection import Connection
 POSITION_KEY = b"\x00position"
 """Under it stands the position record of a state partition; no user can have such a key."""
 
+FETCH_BYTES = 4 << 20
+FETCH_WAIT_MS = 20
+LOOK_EVERY_MS = 25
+"""An empty partition gives no records: its end is seen when a fetch was answered without any."""
 _SCHEMA = 1
 _HEADER = struct.Struct(">BQ")
 
@@ -52,7 +56,13 @@ def decode_position(value: bytes) -> tuple[int, bytes]:
 
 
 async def restore(
-    connection: Connection, topic: str, partition: int, *, silence_s: float = 60, in_use: bool = False
+    connection: Connection,
+    topic: str,
+    partition: int,
+    *,
+    silence_s: float = 60,
+    in_use: bool = False,
+    turns: asyncio.Semaphore | None = None,
 ) -> Restored:
     """Read a state partition to its end.
 
@@ -71,6 +81,9 @@ async def restore(
     in_use
         Somebody commits to it meanwhile: read what is committed now, and wait for no more. Only with transactions,
         where that is always the whole of some commit.
+    turns
+        Shared by restores of one process: what is more than one fetch waits for its turn. Reading costs CPU, so those
+        that are read side by side all end when the last one does.
 
     Raises
     ------
@@ -81,26 +94,33 @@ async def restore(
     TimeoutError
         When nothing was heard of the partition for ``silence_s`` seconds.
     """
-    records = await read_compacted(connection, topic, partition, silence_s=silence_s, in_use=in_use)
+    records = await read_compacted(connection, topic, partition, silence_s=silence_s, in_use=in_use, turns=turns)
     value = records.pop(POSITION_KEY, None)
     position, memo = (0, b"") if value is None else decode_position(value)
     return Restored(partition=partition, position=position, memo=memo, records=records)
 
 
 async def read_compacted(
-    connection: Connection, topic: str, partition: int, *, silence_s: float = 60, in_use: bool = False
+    connection: Connection,
+    topic: str,
+    partition: int,
+    *,
+    silence_s: float = 60,
+    in_use: bool = False,
+    turns: asyncio.Semaphore | None = None,
 ) -> dict[bytes, bytes]:
     """Newest value of every key of one partition, without those that were deleted; see :func:`restore`."""
     found: dict[bytes, bytes] = {}
-    async with aclosing(_records(connection, topic, partition, silence_s, in_use=in_use)) as batches:
+    async with aclosing(_records(connection, topic, partition, silence_s, in_use=in_use, turns=turns)) as batches:
         async for records in batches:
             for record in records:
-                if record.key is None:
+                key, value = record.key, record.value
+                if key is None:
                     continue  # nothing of ours: a compacted topic refuses records without a key
-                if record.value is None:
-                    found.pop(record.key, None)
+                if value is None:
+                    found.pop(key, None)
                 else:
-                    found[record.key] = record.value
+                    found[key] = value
     return found
 
 
@@ -116,7 +136,13 @@ async def read_key(
 
 
 async def _records(
-    connection: Connection, topic: str, partition: int, silence_s: float, *, in_use: bool = False
+    connection: Connection,
+    topic: str,
+    partition: int,
+    silence_s: float,
+    *,
+    in_use: bool = False,
+    turns: asyncio.Semaphore | None = None,
 ) -> AsyncGenerator[Sequence[Record], None]:
     """Read one partition from its beginning to its end."""
     lean_records.install()
@@ -126,13 +152,14 @@ async def _records(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        fetch_max_wait_ms=20,
-        max_partition_fetch_bytes=4 << 20,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=FETCH_BYTES,
         key_deserializer=lean_records.as_they_are,
     )
     tp = TopicPartition(connection.topic(topic), partition)
-    await consumer.start()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(consumer.stop)
+        await consumer.start()
         consumer.assign([tp])
         # Two answers about the end, and the later one holds: the embedded broker's ListOffsets is too low, and the high
         # watermark of a fetch is too low for a moment where a new leader has just been elected. In a partition in use
@@ -142,7 +169,7 @@ async def _records(
         while True:
             async with asyncio.timeout(silence_s):
                 while True:
-                    batches = await consumer.getmany(tp, timeout_ms=200)
+                    batches = await consumer.getmany(tp, timeout_ms=LOOK_EVERY_MS)
                     moved = await consumer.position(tp) != position
                     watermark = listed if in_use else consumer.highwater(tp)
                     if moved or (watermark is not None and position >= max(watermark, listed)):
@@ -153,5 +180,6 @@ async def _records(
             position = await consumer.position(tp)
             if watermark is not None and position >= max(watermark, listed):
                 return
-    finally:
-        await consumer.stop()
+            if turns is not None and records:
+                await stack.enter_async_context(turns)
+                turns = None

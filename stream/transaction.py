@@ -108,12 +108,15 @@ class Ownership:
         Logical name of its compacted state.
     aligned
         Logical topics that are partitioned like the lane's own.
+    turns
+        Of the process's restores; see :func:`stream.restore.restore`.
     """
 
     transactional_id: str
     partition: int
     state_topic: str
     aligned: frozenset[str] = frozenset()
+    turns: asyncio.Semaphore | None = field(default=None, compare=False, repr=False)
 
 
 class TransactionalCommitter:
@@ -142,7 +145,7 @@ class TransactionalCommitter:
 
     async def restore(self) -> Restored:
         """Read the state partition to its end."""
-        return await restore(self._connection, self._own.state_topic, self._own.partition)
+        return await _restore(self._connection, self._own)
 
     async def commit(self, commit: Commit) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
@@ -187,7 +190,7 @@ class OrderedCommitter:
 
     async def restore(self) -> Restored:
         """Read what was written."""
-        return await restore(self._connection, self._own.state_topic, self._own.partition)
+        return await _restore(self._connection, self._own)
 
     async def commit(self, commit: Commit) -> None:
         """Write outputs, then state, then position, each acknowledged before the next.
@@ -257,6 +260,10 @@ class RelayCommitter:
 
     async def stop(self) -> None:
         """Nothing is held."""
+
+
+async def _restore(connection: Connection, own: Ownership) -> Restored:
+    return await restore(connection, own.state_topic, own.partition, turns=own.turns)
 
 
 def _state_place(connection: Connection, own: Ownership) -> Place:

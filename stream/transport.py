@@ -22,6 +22,7 @@ from models.batch import Record
 from stream import lean_records
 from stream.assignor import EvenAssignor
 from stream.connection import Connection
+from stream.subscription import BatchConductor
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,10 @@ class Delivery:
 
 class Listener(Protocol):
     """Who receives deliveries and is told of rebalances, in the main thread but for :meth:`wanted`."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Physical names of all that it may receive."""
 
     def wanted(self) -> frozenset[TP]:
         """Partitions that can take records now; asked in the consumer's thread."""
@@ -361,6 +366,7 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]  # Faust's types a
         The lanes.
     """
 
+    Conductor = BatchConductor
     Consumer = BatchConsumer
     Producer = SilentProducer
 

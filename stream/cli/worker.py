@@ -40,8 +40,12 @@ def worker(
 
     settings = load(config, {"worker.processes": processes})
     if role is not None:
+        import gc
+
+        gc.disable()  # what a worker imports lives as long as it does: a tenth of the start looks for garbage in it
         from stream.worker import run
 
+        gc.enable()
         run(role, settings)  # ends the process
 
     import logging

@@ -8,6 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from models.errors import StateMismatch
+from stream import restore as module
 from stream.restore import POSITION_KEY, decode_position, encode_position, read_compacted, restore
 from tests.brokers import Cluster
 from tests.stream.reading import producing, write
@@ -41,6 +42,29 @@ async def test_the_newest_record_of_each_key_is_restored_up_to_the_very_last(clu
 
     assert restored.records == {b"u%d" % n: b"%d" % (19_000 + n) for n in range(1_000)}
     assert (restored.position, restored.memo) == (42, b"memo")
+
+
+@pytest.mark.kafka
+async def test_what_is_large_waits_for_its_turn_and_what_is_small_does_not(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FETCH_BYTES", 10_000)
+    kafka.create(profiles=2)
+    await write(kafka.connection, "profiles", [(b"u%d" % n, bytes(100)) for n in range(2_000)], 0)
+    await write(kafka.connection, "profiles", [(b"u", b"1")], 1)
+    turns = asyncio.Semaphore(1)
+    await turns.acquire()
+
+    large = asyncio.create_task(restore(kafka.connection, "profiles", 0, turns=turns))
+    async with asyncio.timeout(60):
+        small = await restore(kafka.connection, "profiles", 1, turns=turns)
+        assert not large.done()
+        turns.release()
+        restored = await large
+
+    assert small.records == {b"u": b"1"}
+    assert len(restored.records) == 2_000
+    assert not turns.locked(), "the next one's turn has come"
 
 
 async def test_a_deleted_record_is_not_restored(cluster: Cluster) -> None:

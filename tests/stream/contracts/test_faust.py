@@ -14,7 +14,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream import app as app_module
-from stream import transport
+from stream import subscription, transport
 from tests.brokers import Cluster
 from tests.stream.processes import await_true
 from tests.stream.reading import write
@@ -44,9 +44,14 @@ def test_this_is_the_version_whose_private_methods_were_read() -> None:
         ),
         (transport.GroupListener, ("on_partitions_revoked",)),
         (transport.SilentProducer, ("on_start", "on_stop", "flush")),
-        (transport.BatchTransport, ("Consumer", "Producer")),
+        (transport.BatchTransport, ("Conductor", "Consumer", "Producer")),
         (app_module.LaneApp, ("_create_directories",)),
-        (app_module._Worker, ("_on_sigterm", "_on_sigint", "_setproctitle", "_schedule_shutdown")),
+        (
+            app_module._Worker,
+            ("_on_sigterm", "_on_sigint", "_sentinel_task", "_setproctitle", "_schedule_shutdown"),
+        ),
+        (subscription.BatchConductor, ("add",)),
+        (subscription.NoTables, ("on_start", "_update_channels", "recovery", "wait_for_stopped")),
     ],
 )
 def test_what_we_override_is_there_and_is_called_as_we_think(ours: type, names: tuple[str, ...]) -> None:
