@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
 import faust
@@ -54,9 +54,18 @@ class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
     ----------
     lanes
         What runs here; ask it for ``snapshot()`` and ``restored()``.
+    at_once
+        Tasks that begin before a broker is asked for anything; Faust's own wait until it has assigned partitions.
     """
 
     lanes: Lanes
+    at_once: list[Callable[[], Coroutine[Any, Any, None]]]
+
+    async def on_start(self) -> None:
+        """Begin, before Faust connects."""
+        await super().on_start()
+        for task in self.at_once:
+            self.add_future(task())
 
     def _create_directories(self) -> None:
         """Make no folders: nothing of ours is kept on this machine's disk."""
@@ -112,7 +121,7 @@ def create_app(
         worker_redirect_stdouts=False,
         TableManager=NoTables,
     )
-    app.lanes = lanes
+    app.lanes, app.at_once = lanes, []
     app.transport = BatchTransport(app, connection, lanes)
 
     def thread() -> BatchThread:

@@ -144,6 +144,12 @@ class Lanes:
         """The name that the group has given this process; empty while it is no member."""
         return "" if self._thread is None else self._thread().member
 
+    def check_group(self) -> None:
+        """End the process where it can be no member of its group any more; ask now and then."""
+        failure = None if self._thread is None else self._thread().failure
+        if failure is not None:
+            self.reading_failed(failure)
+
     def restored(self, topic: str, partition: int) -> Restored | None:
         """Return the committed state of a lane of this process, to be read only; ``None`` where it has none (yet)."""
         lane = self._lanes.get(TP(self._connection.topic(topic), partition))
@@ -204,7 +210,7 @@ class Lanes:
         """End the process: the group has given its partitions to others."""
         self._leave("the group went on without this member")
 
-    def reading_failed(self, error: Exception) -> None:
+    def reading_failed(self, error: BaseException) -> None:
         """End the process: another one may be able to read."""
         self._leave(f"nothing can be read any more: {error!r}")
 

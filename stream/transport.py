@@ -7,6 +7,7 @@ commits none and seeks nowhere: lanes do.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.commit import OffsetCommitRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -35,6 +37,8 @@ EMBEDDED_FETCH_WAIT_MS = 20
 PREFETCH_BACKOFF_S = 0.005
 """How long aiokafka holds back a fetch for the other partitions while one's records are not taken (default 0.1)."""
 FETCH_RECORDS = 5_000
+CONNECT_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Between attempts to reach a broker. A process that ends because none is there yet would only be started again."""
 
 _T = TypeVar("_T")
 
@@ -120,10 +124,20 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         self._tells_lost_places: bool = self.consumer.transport.connection.transactions
 
     async def on_start(self) -> None:
-        """Create the consumer; it joins the group when Faust subscribes."""
+        """Create the consumer, as soon as a broker answers; it joins the group when Faust subscribes."""
         self._wake = asyncio.Event()
-        await super().on_start()
-        self._ensure_consumer()._fetcher._prefetch_backoff = PREFETCH_BACKOFF_S
+        pauses = itertools.chain(CONNECT_AGAIN_S, itertools.repeat(CONNECT_AGAIN_S[-1]))
+        while not self.should_stop:
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                await self._consumer.stop()
+                pause = next(pauses)
+                log.warning("no broker answers; trying again in %g s: %s", pause, error)
+                await self.sleep(pause)
+            else:
+                self._consumer._fetcher._prefetch_backoff = PREFETCH_BACKOFF_S
+                return
 
     def _create_worker_consumer(self, transport: BatchTransport) -> AIOKafkaConsumer:
         connection = transport.connection
@@ -154,8 +168,27 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
     @property
     def member(self) -> str:
         """The name that the group has given this process; empty while it is no member."""
+        coordinator = self._coordinator
+        return "" if coordinator is None else str(coordinator.member_id)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why this process can be no member, and will not try again.
+
+        aiokafka tells that to whoever fetches, which nobody does before the first assignment, nor between two.
+        """
+        coordinator = self._coordinator
+        if coordinator is None:
+            return None
+        routine = coordinator._coordination_task
+        ended = routine.exception() if routine.done() and not routine.cancelled() else None
+        failure: BaseException | None = ended or coordinator._pending_exception
+        return failure
+
+    @property
+    def _coordinator(self) -> Any:
         consumer = self._consumer
-        return "" if consumer is None else str(consumer._coordinator.member_id)
+        return None if consumer is None else consumer._coordinator
 
     def wake(self) -> None:
         """Look again at which partitions are wanted."""

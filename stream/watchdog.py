@@ -6,7 +6,8 @@ it does not. It counts looks and asks no clock: a process that was frozen for a 
 
 Nobody is ended for what others do: a lane that waits for a commit, for its state or for a provider is bounded by their
 own time limits, and whatever else looks like standing still is believed only when a connection of its own to Kafka
-finds records that wait. So a broker that is away or full ends no worker.
+finds records that wait. So a broker that is away or full ends no worker. A process to which nothing is assigned has no
+lanes that could stand still: there the group is asked, and a process ends that the group goes on without.
 """
 
 from __future__ import annotations
@@ -55,6 +56,23 @@ class Watched(Protocol):
         """Changes whenever the lane, or the reading of its partition, has moved."""
 
 
+class Membership(NamedTuple):
+    """Where this process stands in its group.
+
+    Attributes
+    ----------
+    group, member
+        Id of the group, and the name that it gave this process; empty while it has given none.
+    assigned
+        Whether the group has said which partitions are this process's, if only that none is, and is not about to say it
+        anew.
+    """
+
+    group: str
+    member: str
+    assigned: bool
+
+
 class Report(NamedTuple):
     """What the event loop answers to a look.
 
@@ -64,10 +82,13 @@ class Report(NamedTuple):
         All of this process.
     told
         What the supervisor shall know.
+    membership
+        Where it stands in its group; ``None``: it needs none.
     """
 
     lanes: Sequence[Watched]
     told: Mapping[str, Any]
+    membership: Membership | None = None
 
 
 class Stillness:
@@ -124,6 +145,8 @@ class Watchdog:
     records_wait
         Whether records wait in a lane's partition, found over a connection of its own; ``False`` where Kafka does not
         answer. Called in the watchdog's thread.
+    left_out
+        Whether a group goes on without this process, found in the same way.
     patience
         Looks, a second apart, after which standing still is too long.
     beats
@@ -139,6 +162,7 @@ class Watchdog:
         loop: asyncio.AbstractEventLoop,
         ask: Callable[[], Report],
         records_wait: Callable[[Watched], bool],
+        left_out: Callable[[Membership], bool],
         *,
         patience: int,
         beats: Beats | None = None,
@@ -148,12 +172,15 @@ class Watchdog:
         self._loop = loop
         self._ask = ask
         self._records_wait = records_wait
+        self._left_out = left_out
+        self._idle_looks = 0
         self._patience = patience
         self._beats = beats
         self._leave = on_stall or _leave
         self._every_s = every_s
         self._stillness = Stillness(patience)
         self._over = threading.Event()
+        self._soon = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -163,11 +190,16 @@ class Watchdog:
     def stop(self) -> None:
         """End; returns at once, also where a probe is on its way."""
         self._over.set()
+        self._soon.set()
+
+    def hurry(self) -> None:
+        """Look now: there is something that the supervisor should know at once."""
+        self._soon.set()
 
     def _watch(self) -> None:
         asked: concurrent.futures.Future[Report] | None = None
         unanswered = 0
-        while not self._over.wait(self._every_s):
+        while not self._pause_is_last():
             asked = asked or self._put_question()
             try:
                 report = asked.result(timeout=self._every_s)
@@ -183,10 +215,15 @@ class Watchdog:
             asked, unanswered = None, 0
             if self._beats is not None:
                 self._beats.send(report.told)
-            stalled = self._stalled(report.lanes)
+            stalled = self._stalled(report.lanes) or self._outside(report)
             if stalled is not None and not self._over.is_set():
                 self._leave(stalled)
                 return
+
+    def _pause_is_last(self) -> bool:
+        self._soon.wait(self._every_s)
+        self._soon.clear()
+        return self._over.is_set()
 
     def _put_question(self) -> concurrent.futures.Future[Report]:
         answer: concurrent.futures.Future[Report] = concurrent.futures.Future()
@@ -213,6 +250,19 @@ class Watchdog:
             self._stillness.forgive(lane)
         return None
 
+    def _outside(self, report: Report) -> str | None:
+        membership = report.membership
+        if membership is None or (report.lanes and membership.assigned):
+            self._idle_looks = 0
+            return None
+        self._idle_looks += 1
+        if self._idle_looks < self._patience:
+            return None
+        self._idle_looks = 0
+        if not self._left_out(membership):
+            return None
+        return f"{membership.group} has gone on without this process for {self._patience} s"
+
     def _leave_blocked(self) -> None:
         faulthandler.dump_traceback()  # where it hangs
         self._leave(f"the event loop has stood still for {self._patience} s")
@@ -237,3 +287,28 @@ def records_wait(connection: Connection, lane: Watched) -> bool:
         log.info("the watchdog got no answer from Kafka: %r", error)
         return False
     return int(found[place].offset) > (lane.position or 0)
+
+
+_DECIDED = ("Stable", "Empty", "Dead")
+"""States of a group that shares nothing anew; Kafka itself ends the others soon, whoever hangs in them."""
+
+
+def left_out(connection: Connection, membership: Membership) -> bool:
+    """Whether Kafka says that a group has decided who has what, and this process has no part in it, or hears of none.
+
+    One that stands by is a member, and knows that nothing is its own. What the embedded broker says of groups
+    kafka-python cannot read.
+    """
+    from kafka.errors import KafkaError
+
+    if not connection.transactions:
+        return False
+    try:
+        with admin(connection, timeout_s=PROBE_WITHIN_S) as client:
+            found = client.describe_groups([membership.group])[membership.group]
+    except (BrokerUnreachable, KafkaError, OSError) as error:
+        log.info("the watchdog got no answer from Kafka: %r", error)
+        return False
+    if found["group_state"] not in _DECIDED:
+        return False
+    return not membership.assigned or membership.member not in {one["member_id"] for one in found["members"]}

@@ -29,7 +29,7 @@ from stream.observer import MetricsObserver, report
 from stream.settings import Settings
 from stream.topics import require_topics
 from stream.topology import Role, deliver_edges, fold_edges, learn_edges
-from stream.watchdog import LOOK_EVERY_S, Report, Watchdog, records_wait
+from stream.watchdog import LOOK_EVERY_S, Membership, Report, Watchdog, left_out, records_wait
 
 if TYPE_CHECKING:
     from stream.delivery.desk import Desk
@@ -62,15 +62,24 @@ def run(role: Role, settings: Settings) -> NoReturn:
     edges, desks = _edges(role, settings)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
+    news = asyncio.Event()
+
     async def beside() -> None:
         async with AsyncExitStack() as stack:
             for desk in desks.values():
                 stack.push_async_callback(desk.close)
             if role == "fold":
                 told["lookups"] = await stack.enter_async_context(_lookups(app, settings))
-            stack.enter_context(watched(app, connection, settings.stall_after_s, told, beats, desks))
+            news.set()  # who dies now shall have told which member it was
             await report(app.lanes)
 
+    async def watching() -> None:
+        with watched(app, connection, settings.stall_after_s, told, beats, desks) as watchdog:
+            while await news.wait():
+                news.clear()
+                watchdog.hurry()
+
+    app.at_once.append(watching)
     app.task(beside)
     run_worker(app)
 
@@ -112,7 +121,7 @@ def watched(
     told: Mapping[str, Any],
     beats: Beats | None = None,
     desks: Mapping[Channel, Desk] = MappingProxyType({}),
-) -> Iterator[None]:
+) -> Iterator[Watchdog]:
     """End this process when it stands still, and tell its supervisor every second how it is.
 
     Parameters
@@ -130,20 +139,23 @@ def watched(
     """
 
     def look() -> Report:
-        member = {"group": app.conf.id, "member": app.lanes.member}
+        app.lanes.check_group()
+        group = Membership(app.conf.id, app.lanes.member, app.lanes.has_assignment)
+        member = {"group": group.group, "member": group.member}
         providers = {"providers": {channel: desk.describe() for channel, desk in desks.items()}} if desks else {}
-        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told, **providers})
+        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told, **providers}, group)
 
     watchdog = Watchdog(
         asyncio.get_running_loop(),
         look,
         functools.partial(records_wait, connection),
+        functools.partial(left_out, connection),
         patience=max(1, round(stall_after_s / LOOK_EVERY_S)),
         beats=beats,
     )
     watchdog.start()
     try:
-        yield
+        yield watchdog
     finally:
         watchdog.stop()
 

@@ -52,7 +52,7 @@ def main() -> None:
         with watched(app, connection, float(stall_after_s), {}):
             await asyncio.Event().wait()
 
-    app.task(watching)
+    app.at_once.append(watching)
     run_worker(app)
 
 

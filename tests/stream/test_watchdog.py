@@ -6,16 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from stream import exits
+from stream.app import LaneApp, create_app
 from stream.connection import Connection
-from stream.watchdog import Report, Stillness, Watchdog, Watched, records_wait
+from stream.watchdog import Membership, Report, Stillness, Watchdog, Watched, left_out, records_wait
 from tests.brokers import Cluster, free_ports
-from tests.stream.inprocess import until
+from tests.stream.counting import COUNTING
+from tests.stream.forwarding import forwarding
+from tests.stream.inprocess import running_app, until
 from tests.stream.reading import write
 from tests.stream.workers import running_worker
 
@@ -71,11 +76,18 @@ class Kennel:
     records_wait: bool = True
     asked: int = 0
     probed: int = 0
+    membership: Membership | None = None
+    left_out: bool = False
     left: list[str] = field(default_factory=list)
 
     def look(self) -> Report:
         self.asked += 1
-        return Report(self.lanes, {})
+        return Report(self.lanes, {}, self.membership)
+
+    def probe_group(self, membership: Membership) -> bool:
+        assert membership is self.membership
+        self.probed += 1
+        return self.left_out
 
     def probe(self, lane: Watched) -> bool:
         self.probed += 1
@@ -85,7 +97,15 @@ class Kennel:
 @asynccontextmanager
 async def watching(kennel: Kennel, patience: int = 3) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
-    dog = Watchdog(loop, kennel.look, kennel.probe, patience=patience, on_stall=kennel.left.append, every_s=0.01)
+    dog = Watchdog(
+        loop,
+        kennel.look,
+        kennel.probe,
+        kennel.probe_group,
+        patience=patience,
+        on_stall=kennel.left.append,
+        every_s=0.01,
+    )
     dog.start()
     try:
         yield
@@ -109,6 +129,56 @@ async def test_a_lane_without_waiting_records_and_a_broker_that_is_away_end_nobo
     assert kennel.left == []
 
 
+JOINING = Membership("perennial.fold", "", assigned=False)
+STANDS_BY = Membership("perennial.fold", "member 1", assigned=True)
+
+
+@pytest.mark.parametrize("membership", [JOINING, STANDS_BY])
+async def test_a_worker_without_partitions_whose_group_goes_on_without_it_leaves(membership: Membership) -> None:
+    kennel = Kennel([], membership=membership, left_out=True)
+    async with watching(kennel):
+        await until(lambda: bool(kennel.left))
+
+    assert kennel.left == ["perennial.fold has gone on without this process for 3 s"]
+    assert kennel.probed == 1
+
+
+async def test_a_worker_whose_lanes_are_paused_for_long_because_partitions_never_move_leaves() -> None:
+    kennel = Kennel([SomeLane(excused=True)], membership=JOINING, left_out=True)
+    async with watching(kennel):
+        await until(lambda: bool(kennel.left))
+
+    assert kennel.probed == 1
+
+
+@pytest.mark.parametrize("membership", [JOINING, STANDS_BY])
+async def test_one_that_stands_by_or_whose_broker_is_away_ends_never(membership: Membership) -> None:
+    kennel = Kennel([], membership=membership)
+    async with watching(kennel):
+        await until(lambda: kennel.probed >= 3)
+
+    assert kennel.left == []
+
+
+async def test_where_lanes_move_no_group_is_asked() -> None:
+    kennel = Kennel([SomeLane(excused=True)], membership=STANDS_BY, left_out=True)
+    async with watching(kennel):
+        await until(lambda: kennel.asked >= 10)
+
+    assert (kennel.probed, kennel.left) == (0, [])
+
+
+async def test_a_watchdog_in_a_hurry_looks_at_once() -> None:
+    kennel = Kennel()
+    dog = Watchdog(
+        asyncio.get_running_loop(), kennel.look, kennel.probe, kennel.probe_group, patience=99, every_s=3_600
+    )
+    dog.start()
+    dog.hurry()
+    await until(lambda: kennel.asked == 1)
+    dog.stop()
+
+
 async def test_a_worker_whose_loop_is_blocked_leaves_although_it_answers_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -127,17 +197,74 @@ def test_nothing_waits_where_kafka_does_not_answer() -> None:
     (port,) = free_ports(1)
 
     assert not records_wait(Connection(f"127.0.0.1:{port}"), SomeLane())
+    assert not left_out(Connection(f"127.0.0.1:{port}"), JOINING)
 
 
-async def test_records_wait_behind_a_position_and_not_at_the_end(cluster: Cluster) -> None:
-    cluster.create(events=1)
-    await write(cluster.connection, "events", [(b"u%d" % number, b"") for number in range(5)])
+@pytest.mark.kafka
+async def test_a_group_leaves_nobody_out_but_whoever_it_does_not_know(kafka: Cluster) -> None:
+    kafka.create(events=1, copies=1, profiles=1)
 
-    def waits(position: int) -> bool:
-        return records_wait(cluster.connection, SomeLane(position=position))
+    def asked(member: str, *, assigned: bool) -> bool:
+        return left_out(kafka.connection, Membership(app.conf.id, member, assigned))
 
-    assert await asyncio.to_thread(waits, 0)
-    assert not await asyncio.to_thread(waits, 5)
+    async with running_app(kafka.connection, [COUNTING]) as app:
+        await until(lambda: app.lanes.has_assignment and bool(app.lanes.snapshot()), within_s=60)
+        member = app.lanes.member
+        known = await asyncio.to_thread(asked, member, assigned=True)
+        forgotten = await asyncio.to_thread(asked, "another", assigned=True)
+        hears_nothing = await asyncio.to_thread(asked, member, assigned=False)
+
+    assert (known, forgotten, hears_nothing) == (False, True, True)
+    assert await asyncio.to_thread(asked, "", assigned=False), "an empty group has settled, too"
+
+
+async def test_a_worker_that_its_group_refuses_before_it_ever_reads_anything_leaves(
+    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> None:
+        raise GroupAuthorizationFailedError("not for you")
+
+    embedded.create(events=1, copies=1, profiles=1)
+    monkeypatch.setattr(GroupCoordinator, "_do_rejoin_group", refused)
+    left: list[str] = []
+    app = create_app("count", embedded.connection, [COUNTING], on_leave=left.append)
+
+    def looked() -> bool:
+        app.lanes.check_group()
+        return bool(left)
+
+    async with starting(app):
+        await until(looked, within_s=60)
+
+    assert "GroupAuthorizationFailedError" in left[0]
+
+
+@asynccontextmanager
+async def starting(app: LaneApp) -> AsyncIterator[None]:
+    """Start a worker, which may never get to the end of that, and stop it again."""
+    start = asyncio.create_task(app.start())
+    try:
+        yield
+    finally:
+        await app.stop()
+        start.cancel()
+        await asyncio.wait([start])
+
+
+async def test_a_worker_waits_for_its_broker_and_joins_when_there_is_one(
+    embedded: Cluster, unused_tcp_port: int
+) -> None:
+    embedded.create(events=1, copies=1, profiles=1)
+    connection = replace(embedded.connection, servers=f"127.0.0.1:{unused_tcp_port}")
+    app = create_app("count", connection, [COUNTING])
+
+    async with starting(app):
+        await until(lambda: app.consumer._thread._consumer is not None, within_s=60)
+        before = app.lanes.member, app.lanes.has_assignment
+        async with forwarding(embedded.connection.servers, unused_tcp_port):
+            await until(lambda: any(lane.is_open for lane in app.lanes.snapshot()), within_s=60)
+
+    assert before == ("", False)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_this_is_the_version_whose_private_methods_were_read() -> None:
         (transport.GroupListener, ("on_partitions_revoked",)),
         (transport.SilentProducer, ("on_start", "on_stop", "flush")),
         (transport.BatchTransport, ("Conductor", "Consumer", "Producer")),
-        (app_module.LaneApp, ("_create_directories",)),
+        (app_module.LaneApp, ("_create_directories", "on_start")),
         (
             app_module._Worker,
             ("_on_sigterm", "_on_sigint", "_sentinel_task", "_setproctitle", "_schedule_shutdown"),
