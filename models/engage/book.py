@@ -16,18 +16,21 @@ import msgspec
 from models.batch import Batch, Output, Outputs, Record
 from models.engage.deliveries import (
     HEIR_WAITS,
+    HEIR_WAITS_FOR_CALL,
     KEPT,
     LOOK_UPS,
     Delivery,
     Result,
+    closed_of,
     deadline,
     decode_delivery,
     encode_delivery,
     outcome,
+    outcome_of,
     wait_after,
 )
 from models.engage.messages import Message, decode_message
-from models.engage.notices import Answer, Hold, Notice, Resolution, Withdrawal, decode_notice
+from models.engage.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, decode_notice
 from models.errors import InvalidEvent
 from models.events import Channel, encode_event
 from models.log import is_control
@@ -215,7 +218,8 @@ class Book:
             self._settle(key, Result("unknown", "the process ended between attempt and result"), now, outputs)
         while self._finished and self._finished[0][0] + KEPT <= now:
             _, key = self._finished.popleft()
-            outputs.state[key] = None
+            if self._read(key, outputs).changed + KEPT <= now:  # else it was resolved since, and stands here again
+                outputs.state[key] = None
 
     def begin(self, most: int, now: int, outputs: Outputs) -> list[Call]:
         """Take the next calls, at most ``most``; nobody may make them before the outputs are committed."""
@@ -283,13 +287,14 @@ class Book:
             self._resolve(notice.message.encode(), notice.channel, told, now, outputs)
         elif isinstance(notice, Answer):
             self._inherit(notice, now, outputs)
-        else:
+        elif isinstance(notice, UnderWay):
+            if self._is_awaited(notice, outputs):
+                self._elsewhere[notice.message.encode()] = now + HEIR_WAITS_FOR_CALL
+        elif isinstance(notice, Withdrawal):
             self._withdraw(notice, now, outputs)
 
     def _inherit(self, answer: Answer, now: int, outputs: Outputs) -> None:
         key = answer.message.encode()
-        if self._read(key, outputs).attempts not in (0, answer.attempt):
-            return
         told = Result(
             answer.status,
             answer.detail,
@@ -297,10 +302,18 @@ class Book:
             retry_after=answer.retry_after,
             answered=answer.answered,
         )
-        if key in self._elsewhere:
+        if self._is_awaited(answer, outputs):
             self._settle(key, told, now, outputs)
-        elif answer.status in ("delivered", "rejected"):
+        elif answer.status in ("delivered", "rejected") and self._read(key, outputs).attempts == answer.attempt:
             self._resolve(key, answer.channel, told, now, outputs)  # it came too late, but nobody knows better
+
+    def _is_awaited(self, notice: Answer | UnderWay, outputs: Outputs) -> bool:
+        """Whether a notice is about the attempt that is open here, and not about another one of the same number."""
+        key = notice.message.encode()
+        if key not in self._elsewhere:
+            return False
+        delivery = self._read(key, outputs)
+        return (delivery.attempts, delivery.by) == (notice.attempt, notice.by)
 
     def _withdraw(self, notice: Withdrawal, now: int, outputs: Outputs) -> None:
         why = notice.reason or "consent was withdrawn"
@@ -394,9 +407,10 @@ class Book:
         delivery = self._read(key, outputs)
         if delivery.status != "unknown":
             return
-        if delivery.message is not None:
-            event = outcome(delivery.message, result, now)
-            outputs.records.append(Output("outcomes", delivery.message.user.encode(), encode_event(event)))
+        of = delivery.closed if delivery.message is None else closed_of(delivery.message)
+        if of is not None:
+            event = outcome_of(key.decode(), of, result, now)
+            outputs.records.append(Output("outcomes", of.user.encode(), encode_event(event)))
         _count(outputs, "deliveries", channel, "resolved")
         self._close(key, result.status, now, outputs)
 
@@ -406,8 +420,15 @@ class Book:
         self._close(key, result.status, now, outputs)
 
     def _close(self, key: bytes, status: str, now: int, outputs: Outputs) -> None:
-        # nothing of a person is kept but that there was this message
-        outputs.state[key] = encode_delivery(msgspec.convert({"status": status, "changed": now}, Delivery))
+        # nothing of a person is kept but that there was this message; of an unknown one, whose it was
+        delivery = self._read(key, outputs)
+        closed = None
+        if status == "unknown":
+            closed = delivery.closed if delivery.message is None else closed_of(delivery.message)
+        kept = msgspec.convert({"status": status, "changed": now}, Delivery)
+        if closed is not None:
+            kept = msgspec.structs.replace(kept, attempts=delivery.attempts, closed=closed)
+        outputs.state[key] = encode_delivery(kept)
         self._shrink(key)
         self._finished.append((now, key))
 

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from models.engage.messages import Message
-from models.events import Event, EventType
+from models.errors import StateMismatch
+from models.events import Channel, Event, EventType, Origin
 from models.units import DAY, SECOND
 
 KEPT = 14 * DAY
@@ -29,7 +30,13 @@ LOOK_UPS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
 """After an attempt with an unknown end, where the provider can be asked: before each look, milliseconds."""
 
 HEIR_WAITS = 5 * SECOND
-"""So long whoever gets a partition waits for what the one before may still hear of a provider, milliseconds."""
+"""So long whoever gets a partition waits for a word of the one before about its calls, milliseconds."""
+
+HEIR_WAITS_FOR_CALL = 120 * SECOND
+"""And so long for its answer, once it has said that a call is under way. A later one still corrects what is unknown."""
+
+SCHEMA = 1
+"""Of :class:`Delivery`; it stands in every record from 2 on."""
 
 Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
 
@@ -66,6 +73,22 @@ class Result(NamedTuple):
     answered: bool = False
 
 
+class Closed(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a message whose outcome stayed unknown, so that a late answer still finds its user.
+
+    Attributes
+    ----------
+    user, rule, channel, at, origin
+        Of the message.
+    """
+
+    user: str
+    rule: str
+    channel: Channel
+    at: int
+    origin: Origin
+
+
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is remembered of one message, under its id.
 
@@ -89,8 +112,12 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Of an unknown one: see :class:`Result`.
     message
         As long as it can still be sent, or asked about.
+    closed
+        Of one that stayed unknown.
     detail
         Of the last attempt.
+    schema
+        See ``SCHEMA``.
     """
 
     status: Literal["queued", "attempted", "delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
@@ -102,11 +129,20 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     by: str = ""
     answered: bool = False
     message: Message | None = None
+    closed: Closed | None = None
     detail: str = ""
+    schema: int = 1
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Delivery)
+
+
+class _Schema(msgspec.Struct):
+    schema: int = 1
+
+
+_schemas = msgspec.json.Decoder(_Schema)
 
 _EVENTS: dict[Status, EventType] = {
     "delivered": "message_sent",
@@ -124,8 +160,23 @@ def encode_delivery(delivery: Delivery) -> bytes:
 
 
 def decode_delivery(value: bytes) -> Delivery:
-    """Read a record of ``deliveries.<channel>``."""
-    return _decoder.decode(value)
+    """Read a record of ``deliveries.<channel>``.
+
+    Raises
+    ------
+    StateMismatch
+        Newer code wrote it.
+    """
+    try:
+        delivery = _decoder.decode(value)
+        schema = delivery.schema
+    except msgspec.ValidationError:
+        schema = _schemas.decode(value).schema
+        if schema == SCHEMA:
+            raise
+    if schema != SCHEMA:
+        raise StateMismatch("delivery", schema, SCHEMA)
+    return delivery
 
 
 def outcome(message: Message, result: Result, now: int) -> Event:
@@ -134,18 +185,28 @@ def outcome(message: Message, result: Result, now: int) -> Event:
     It is stamped with the wall clock where the message is live, and else with the message's own time: the log of a
     replay has its own clock.
     """
-    said: dict[str, object] = {"rule": message.rule}
+    return outcome_of(message.id, closed_of(message), result, now)
+
+
+def closed_of(message: Message) -> Closed:
+    """What is kept of a message when its outcome stays unknown."""
+    return Closed(message.user, message.rule, message.channel, message.at, message.origin)
+
+
+def outcome_of(message_id: str, of: Closed, result: Result, now: int) -> Event:
+    """Like :func:`outcome`, of a message of which no more is kept."""
+    said: dict[str, object] = {"rule": of.rule}
     if result.provider_id:
         said["provider_id"] = result.provider_id
     kind = _EVENTS[result.status]
     return Event(
-        id=f"{message.id}:{kind}",
-        user=message.user,
+        id=f"{message_id}:{kind}",
+        user=of.user,
         type=kind,
-        at=now if message.origin == "live" else message.at,
-        origin=message.origin,
-        channel=message.channel,
-        message=message.id,
+        at=now if of.origin == "live" else of.at,
+        origin=of.origin,
+        channel=of.channel,
+        message=message_id,
         reason=f"{result.status}: {result.detail}" if kind != "message_sent" else None,
         properties=said,
     )

@@ -65,8 +65,8 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     ----------
     message, channel
         Its id, and how it went.
-    attempt
-        Number of the attempt, from 1: about another one it says nothing.
+    attempt, by
+        Number of the attempt, from 1, and who made it: about another one it says nothing.
     status, detail, provider_id, retry_after, answered
         As in :class:`models.engage.deliveries.Result`.
     """
@@ -74,6 +74,7 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     message: str
     channel: Channel
     attempt: int
+    by: str = ""
     status: Literal["delivered", "failed", "rejected", "unknown"]
     detail: str = ""
     provider_id: str = ""
@@ -81,15 +82,41 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     answered: bool = False
 
 
-Notice = Withdrawal | Resolution | Hold | Answer
+class UnderWay(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True):
+    """A process that has lost the partition still waits for the provider's answer to an attempt; it will tell.
+
+    Attributes
+    ----------
+    message, attempt, by
+        Its id, the number of the attempt, and who made it.
+    """
+
+    message: str
+    attempt: int
+    by: str
+
+
+class Foreign(msgspec.Struct, tag_field="notice", tag="foreign", frozen=True):
+    """A notice of a kind that this code does not know, from a newer one beside it: it is passed over."""
+
+
+Notice = Withdrawal | Resolution | Hold | Answer | UnderWay | Foreign
 
 HOLD_KEY = b"\x00hold"
 """Key of a :class:`Hold`, which is about nobody in particular; the others stand under their user's."""
 
 _BEGINNING = b'{"notice":'
-_ANSWER = _BEGINNING + b'"answer",'
+_FROM_DELIVERY = (_BEGINNING + b'"answer",', _BEGINNING + b'"under_way",')
+
+
+class _Tag(msgspec.Struct):
+    notice: str
+
+
+_KINDS = frozenset({"withdrawal", "resolution", "hold", "answer", "under_way"})
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Notice)
+_tags = msgspec.json.Decoder(_Tag)
 
 
 def encode_notice(notice: Notice) -> bytes:
@@ -114,26 +141,41 @@ def is_notice(value: bytes | None) -> bool:
     return value is not None and value.startswith(_BEGINNING)
 
 
-def is_answer(value: bytes | None) -> bool:
-    """Whether a record of ``messages.<channel>`` is an :class:`Answer`, which no fold has said.
+def is_from_delivery(value: bytes | None) -> bool:
+    """Whether a record of ``messages.<channel>`` is what one delivery tells another, which no fold has said.
 
     Examples
     --------
-    >>> is_answer(encode_notice(Answer(message="02c7", channel="email", attempt=1, status="delivered")))
+    >>> is_from_delivery(encode_notice(Answer(message="02c7", channel="email", attempt=1, status="delivered")))
     True
-    >>> is_answer(encode_notice(Hold(paused=True)))
+    >>> is_from_delivery(encode_notice(Hold(paused=True)))
     False
     """
-    return value is not None and value.startswith(_ANSWER)
+    return value is not None and value.startswith(_FROM_DELIVERY)
 
 
 def decode_notice(value: bytes) -> Notice | None:
     """Read what :func:`encode_notice` wrote; ``None`` for anything that does not begin like it.
 
+    A kind that only newer code knows gives a :class:`Foreign`: while workers are upgraded one by one, old ones read
+    what new ones say.
+
     Raises
     ------
     msgspec.DecodeError
         It begins like a notice, and is none.
+
+    Examples
+    --------
+    >>> decode_notice(b'{"notice":"of tomorrow","message":"02c7"}')
+    Foreign()
     """
-    notice: Notice | None = _decoder.decode(value) if is_notice(value) else None
+    if not is_notice(value):
+        return None
+    try:
+        notice: Notice = _decoder.decode(value)
+    except msgspec.ValidationError:
+        if _tags.decode(value).notice in _KINDS:
+            raise
+        return Foreign()
     return notice

@@ -18,7 +18,7 @@ from models.engage.book import Call
 from models.engage.breaker import Breaker, Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
-from models.engage.notices import Answer, encode_notice
+from models.engage.notices import Answer, UnderWay, encode_notice
 from models.events import Channel
 from monitoring import metrics
 
@@ -41,6 +41,10 @@ Tell = Callable[[list[tuple[bytes, bytes | None]]], Awaitable[None]]
 class _Left(NamedTuple):
     partition: int
     call: Call
+    by: str
+
+
+_NOT_BEGUN = Result("failed", "not begun")
 
 
 class Carrier(Protocol):
@@ -189,7 +193,7 @@ class Desk:
         calls = list(calls)
         keys = list(map(_key, calls))
         begun = [key for key in keys if key in self._calls]
-        self._left.update((_key(call), _Left(partition, call)) for call in calls if _key(call) in self._calls)
+        self._left.update((_key(call), _Left(partition, call, self.name)) for call in calls)
         self.give_back(len(keys) - len(begun))
         for key in begun:
             if self._calls[key].done():
@@ -199,7 +203,7 @@ class Desk:
 
     def gone(self, partition: int, tell: Tell) -> None:
         """Hear that a partition is somebody else's: who has it now is told what calls give that were begun here."""
-        for key, left in self._left.items():
+        for key, left in list(self._left.items()):
             if left.partition == partition and not left.call.looks_up:
                 telling = asyncio.create_task(self._tell(key, left, tell), name=f"tell of {left.call.message.id}")
                 self._telling.add(telling)
@@ -253,23 +257,33 @@ class Desk:
         return result
 
     async def _tell(self, key: _Key, left: _Left, tell: Tell) -> None:
-        task, call = self._calls[key], left.call
-        await asyncio.wait([task])
-        if task.cancelled() or self._left.get(key) is not left:
-            return  # this process ends, or the partition has come back, and its lane asks by itself
-        result = task.result()
+        task, call = self._calls.get(key), left.call
+        if task is None:
+            del self._left[key]
+            result = _NOT_BEGUN
+        else:
+            if not task.done():
+                await self._say(call, UnderWay(call.message.id, call.number, left.by), tell)
+            await asyncio.wait([task])
+            if task.cancelled() or self._left.get(key) is not left:
+                return  # this process ends, or the partition has come back, and its lane asks by itself
+            result = task.result()
         told = Answer(
             message=call.message.id,
             channel=self._channel,
             attempt=call.number,
+            by=left.by,
             status=result.status,  # type: ignore[arg-type]  # those that a provider says
             detail=result.detail,
             provider_id=result.provider_id,
             retry_after=result.retry_after,
             answered=result.answered,
         )
+        await self._say(call, told, tell)
+
+    async def _say(self, call: Call, notice: Answer | UnderWay, tell: Tell) -> None:
         try:
-            await tell([(call.message.user.encode(), encode_notice(told))])
+            await tell([(call.message.user.encode(), encode_notice(notice))])
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("%s: nobody was told what became of message %s: %r", self._channel, call.message.id, error)
 
@@ -320,7 +334,7 @@ class Desk:
         # unsettled after all, it must not look as if it had never been begun: from here on this is another name.
         self.name = secrets.token_hex(6)
         for key in self._left:
-            if self._calls[key].done():
+            if key in self._calls and self._calls[key].done():
                 del self._calls[key]
         self._left = {key: left for key, left in self._left.items() if key in self._calls}
 

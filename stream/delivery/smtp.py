@@ -17,6 +17,8 @@ from models.engage.messages import Message
 from stream.delivery import mime
 
 _GOES_AWAY = 421
+_NO_ANSWER = -1
+"""What aiosmtplib calls a line that is no answer of SMTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, conten
         await client.mail(mime.address_of(sender))
         await client.rcpt(recipient)
     except SMTPResponseException as error:
+        if not 400 <= error.code < 600:  # what came is no answer, so what comes next would not be one either
+            client.close()
         return _refused(error)
     except (SMTPException, OSError, UnicodeEncodeError) as error:
         client.close()
@@ -157,7 +161,10 @@ async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, conten
     try:
         response = await client.data(content)
     except SMTPResponseException as error:
-        return _refused(error)
+        if 400 <= error.code < 600:
+            return _refused(error)
+        client.close()
+        return Result("unknown", f"no clear answer after the content: {_one_line(error.message)}", trouble=True)
     except (SMTPException, OSError) as error:
         client.close()
         return Result("unknown", f"no answer after the content: {type(error).__name__}: {error}", trouble=True)
@@ -166,8 +173,9 @@ async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, conten
 
 def _refused(error: SMTPResponseException) -> Result:
     detail = f"{error.code} {_one_line(error.message)}"
-    # 4xx: not now; 5xx: never. 421 is the server that goes away, whoever the recipient is.
-    return Result("failed" if 400 <= error.code < 500 else "rejected", detail, trouble=error.code == _GOES_AWAY)
+    # 5xx: never; 4xx, and what makes no sense: not now. 421 is the server that goes away, whoever the recipient is.
+    refused = 500 <= error.code < 600
+    return Result("rejected" if refused else "failed", detail, trouble=error.code in (_GOES_AWAY, _NO_ANSWER))
 
 
 def _one_line(text: str) -> str:

@@ -12,9 +12,18 @@ import pytest
 from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Outputs, Restored
 from models.engage.book import MOST_WAITING, Call
-from models.engage.deliveries import GIVEN_UP, HEIR_WAITS, KEPT, LOOK_UPS, Result, Status, decode_delivery
+from models.engage.deliveries import (
+    GIVEN_UP,
+    HEIR_WAITS,
+    HEIR_WAITS_FOR_CALL,
+    KEPT,
+    LOOK_UPS,
+    Result,
+    Status,
+    decode_delivery,
+)
 from models.engage.messages import Message, encode_message, message_id
-from models.engage.notices import Answer, Hold, Notice, Resolution, Withdrawal, encode_notice
+from models.engage.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, encode_notice
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
 from models.units import MINUTE, SECOND
@@ -295,7 +304,9 @@ class TestHeirs:
         return lane
 
     async def test_what_the_one_before_hears_and_tells_is_the_outcome(self, heir: Lane) -> None:
-        said = Answer(message=message().id, channel="email", attempt=1, status="delivered", provider_id="p7")
+        said = Answer(
+            message=message().id, channel="email", attempt=1, by="desk 1", status="delivered", provider_id="p7"
+        )
 
         await heir.run(BEAT, later(heir, HEIR_WAITS - 1), batch(said), later(heir, HEIR_WAITS))
 
@@ -305,7 +316,7 @@ class TestHeirs:
         assert heir.desk.sent == []
 
     async def test_what_was_refused_for_now_is_tried_again_by_the_heir(self, heir: Lane) -> None:
-        said = Answer(message=message().id, channel="email", attempt=1, status="failed", retry_after=20.0)
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="failed", retry_after=20.0)
 
         await heir.run(batch(said), later(heir, 20 * SECOND - 1))
         too_early = list(heir.desk.sent)
@@ -315,31 +326,64 @@ class TestHeirs:
         assert heir.desk.sent == [message().id]
         assert heir.told() == [("message_sent", None)]
 
-    async def test_of_another_attempt_it_says_nothing(self, heir: Lane) -> None:
-        said = Answer(message=message().id, channel="email", attempt=2, status="failed")
+    @pytest.mark.parametrize(("attempt", "by"), [(2, "desk 1"), (1, "desk 0")])
+    async def test_of_another_attempt_it_says_nothing(self, heir: Lane, attempt: int, by: str) -> None:
+        said = Answer(message=message().id, channel="email", attempt=attempt, by=by, status="failed")
 
         await heir.run(batch(said), later(heir, HEIR_WAITS))
 
         assert heir.status(message()) == "unknown"
 
     @pytest.mark.parametrize(
-        ("status", "becomes"), [("delivered", "delivered"), ("rejected", "rejected"), ("failed", "unknown")]
+        ("status", "becomes", "told"),
+        [
+            ("delivered", "delivered", ["message_sent"]),
+            ("rejected", "rejected", ["message_failed"]),
+            ("failed", "unknown", []),
+        ],
     )
-    async def test_what_is_told_too_late_is_noted_and_never_sent_again(
-        self, heir: Lane, status: Status, becomes: str
+    async def test_what_is_told_too_late_is_an_outcome_all_the_same_and_never_sent_again(
+        self, heir: Lane, status: Status, becomes: str, told: list[str]
     ) -> None:
-        said = Answer(message=message().id, channel="email", attempt=1, status=status)  # type: ignore[arg-type]
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status=status)  # type: ignore[arg-type]
 
         await heir.run(later(heir, HEIR_WAITS), batch(said), later(heir, 60 * SECOND))
 
         assert heir.status(message()) == becomes
         assert heir.desk.sent == []
-        assert [event.type for event in heir.events] == ["message_unknown"]
+        assert [event.type for event in heir.events] == ["message_unknown", *told]
+        assert {event.user for event in heir.events} == {message().user}
+
+    async def test_it_waits_for_a_call_that_it_hears_is_under_way(self, heir: Lane) -> None:
+        goes_on = UnderWay(message().id, 1, "desk 1")
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="delivered")
+
+        await heir.run(batch(goes_on), later(heir, HEIR_WAITS), later(heir, HEIR_WAITS_FOR_CALL - 2 * HEIR_WAITS))
+        meanwhile = heir.status(message())
+        await heir.run(batch(goes_on, said))
+
+        assert (meanwhile, heir.status(message())) == ("attempted", "delivered")
+        assert heir.told() == [("message_sent", None)]
+
+    async def test_but_not_for_ever(self, heir: Lane) -> None:
+        await heir.run(batch(UnderWay(message().id, 1, "desk 1")), later(heir, HEIR_WAITS_FOR_CALL))
+
+        assert heir.status(message()) == "unknown"
+
+    async def test_an_unknown_one_is_forgotten_its_time_after_it_was_resolved(self, heir: Lane) -> None:
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="delivered")
+
+        await heir.run(later(heir, HEIR_WAITS), later(heir, KEPT - 1), batch(said), later(heir, SECOND))
+        remembered = heir.status(message())
+        await heir.run(later(heir, KEPT))
+
+        assert remembered == "delivered"
+        assert message().id.encode() not in heir.state.records
 
     async def test_whoever_holds_the_call_itself_needs_nobody_to_tell(self) -> None:
         lane = Lane(Counter(ends=False))
         await lane.run(batch(message()))
-        said = Answer(message=message().id, channel="email", attempt=1, status="failed")
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="failed")
 
         await lane.run(batch(said))
         held = lane.status(message())
@@ -349,7 +393,7 @@ class TestHeirs:
         assert (held, lane.status(message())) == ("attempted", "delivered")
 
     async def test_who_has_withdrawn_meanwhile_gets_no_further_attempt(self, heir: Lane) -> None:
-        said = Answer(message=message().id, channel="email", attempt=1, status="failed")
+        said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="failed")
 
         await heir.run(batch(Withdrawal("u1", NOW)), batch(said))
 
@@ -535,7 +579,7 @@ async def test_time_over_by_the_wall_clock_means_nothing_in_a_replay() -> None:
     [
         b"\xff garbage",
         b"{}",
-        b'{"notice":"nonsense"}',
+        b'{"notice":"hold"}',
         encode_message(message(channel="sms")),
         encode_message(message()).replace(message().id.encode(), b"../../../etc/cron.d/0000000000000"),
     ],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from models.customer.state import unpack
 from models.engage.deliveries import decode_delivery
-from models.engage.notices import is_answer
+from models.engage.notices import is_from_delivery
 from models.log import Use, decode_control, is_control
 from models.rejected import decode_rejected
 from stream import topics
@@ -136,7 +136,7 @@ async def _judge_outputs(
     )
     for name, records in zip(names, found, strict=True):
         # what delivery tells its heirs, no fold has said
-        mine = [one for one in records if not (one.key.startswith(PUPIL) or is_answer(one.value))]
+        mine = [one for one in records if not (one.key.startswith(PUPIL) or is_from_delivery(one.value))]
         said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())
         too_many = said - wanted

@@ -15,7 +15,7 @@ from models.batch import Batch, Outputs, Restored
 from models.engage.book import Book, Call
 from models.engage.deliveries import KEPT, LONGEST_WAIT, Result, decode_delivery, wait_after
 from models.engage.messages import Message, encode_message, message_id
-from models.engage.notices import Answer, Hold, Notice, Withdrawal, encode_notice
+from models.engage.notices import Answer, Hold, Notice, UnderWay, Withdrawal, encode_notice
 from models.events import Event, decode_event
 from models.units import MINUTE, SECOND
 
@@ -64,7 +64,7 @@ class World:
         self.calls: dict[str, Call] = {}
         self.begun: set[tuple[str, int]] = set()
         self.ended: dict[str, Result] = {}
-        self.elsewhere: list[tuple[Call, Result | None]] = []
+        self.elsewhere: list[tuple[Call, str, Result | None]] = []
         self.asked: Counter[str] = Counter()
         self.sure: Counter[str] = Counter()
         self.log: list[Message | Notice] = []
@@ -142,11 +142,16 @@ class World:
         self.lives += 1
         self._live()
 
-    def move(self) -> None:
+    def move(self, *, says_so: bool) -> None:
         """Give the partition to another process, while calls are under way."""
+        by = f"process {self.lives}"
         for key, call in self.calls.items():
-            if not call.looks_up and (key, call.number) in self.begun:
-                self.elsewhere.append((call, self.ended.get(key)))
+            if not call.looks_up and (key, call.number) not in self.begun:
+                self.log.append(Answer(message=key, channel="email", attempt=call.number, by=by, status="failed"))
+            elif not call.looks_up:
+                self.elsewhere.append((call, by, self.ended.get(key)))
+                if says_so and key not in self.ended:
+                    self.log.append(UnderWay(key, call.number, by))
                 self.lost += 1  # unless it is told in time
                 if key not in self.ended:
                     self.sure[key] += 1  # the worst case, until it is told: it arrives
@@ -158,7 +163,7 @@ class World:
         """Let a process that lost the partition say what a call of its own gave."""
         if not self.elsewhere:
             return
-        call, said = self.elsewhere.pop()
+        call, by, said = self.elsewhere.pop()
         if said is None:
             said = Result(status, answered=answered and status == "unknown")  # type: ignore[arg-type]  # one of STATUSES
             if status != "delivered" and (status != "unknown" or answered):
@@ -167,6 +172,7 @@ class World:
             message=call.message.id,
             channel="email",
             attempt=call.number,
+            by=by,
             status=said.status,  # type: ignore[arg-type]  # one of STATUSES
             answered=said.answered,
         )
@@ -254,7 +260,7 @@ def test_in_any_order_nothing_is_sent_twice_and_no_more_is_unknown_than_was_lost
         elif happens == "end":
             world.end(drawn.choice(STATUSES), first=drawn.random() < 0.5, answered=drawn.random() < 0.5)
         elif happens == "move":
-            world.move()
+            world.move(says_so=drawn.random() < 0.5)
         elif happens == "tell":
             world.tell(drawn.choice(STATUSES), answered=drawn.random() < 0.5)
         else:

@@ -14,7 +14,7 @@ from models.engage.book import Call
 from models.engage.breaker import Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
-from models.engage.notices import Answer, Notice, decode_notice
+from models.engage.notices import Answer, Notice, UnderWay, decode_notice
 from monitoring.metrics import REGISTRY
 from stream.delivery import desk as desk_module
 from stream.delivery.desk import Desk, Tell
@@ -397,9 +397,33 @@ class TestHeirs:
         await asyncio.wait(desk._telling)
 
         said = Answer(
-            message=letter(1).id, channel="email", attempt=2, status="failed", detail="451 later", retry_after=3.0
+            message=letter(1).id,
+            channel="email",
+            attempt=2,
+            by=desk.name,
+            status="failed",
+            detail="451 later",
+            retry_after=3.0,
         )
-        assert (too_early, told) == ([], [(letter(1).user.encode(), said)])
+        assert too_early == [(letter(1).user.encode(), UnderWay(letter(1).id, 2, desk.name))]
+        assert told[1:] == [(letter(1).user.encode(), said)]
+
+    async def test_who_has_the_partition_now_is_told_of_attempts_that_were_never_begun(
+        self, told: list[tuple[bytes, Notice | None]], tell: Tell
+    ) -> None:
+        gate = Gate()
+        desk = _open(gate, side_by_side=1)
+        desk.take(1, _nobody)
+
+        desk.leave(0, [_call()])
+        desk.gone(0, tell)
+        await asyncio.wait(desk._telling)
+
+        ((_, said),) = told
+        assert isinstance(said, Answer)
+        assert (said.message, said.attempt, said.by, said.status) == (letter(0).id, 1, desk.name, "failed")
+        assert gate.taken == []
+        assert desk.take(1, _nobody) == 1  # its place is free
 
     async def test_nobody_is_told_of_a_partition_that_has_come_back(
         self, told: list[tuple[bytes, Notice | None]], tell: Tell
@@ -415,7 +439,7 @@ class TestHeirs:
         gate.open.set()
         await asyncio.wait(desk._telling)
 
-        assert (back, told) == (True, [])
+        assert (back, [type(notice) for _, notice in told]) == (True, [UnderWay])
 
     async def test_a_process_that_ends_tells_of_nothing_that_it_does_not_know(
         self, told: list[tuple[bytes, Notice | None]], tell: Tell
@@ -429,7 +453,7 @@ class TestHeirs:
 
         await desk.close()
 
-        assert told == []
+        assert [type(notice) for _, notice in told] == [UnderWay]
 
     async def test_a_broker_that_is_away_leaves_the_message_unknown_and_harms_nobody(
         self, caplog: pytest.LogCaptureFixture

@@ -171,3 +171,23 @@ async def test_what_cannot_be_an_e_mail_is_rejected_without_a_connection(unused_
     result = await _smtp(unused_tcp_port).deliver(letter(subject="a\r\nBcc: b@example.com"), unsubscribe=LINK)
 
     assert result.status == "rejected"
+
+
+@pytest.mark.parametrize(("said_to", "status"), [("RCPT", "failed"), ("DATA", "unknown")])
+async def test_what_is_no_answer_at_all_says_nothing_about_the_content(
+    mailbox: Mailbox, port: int, said_to: str, status: str
+) -> None:
+    nonsense = "nonsense\x00that is no SMTP"
+    if said_to == "RCPT":
+        mailbox.answers["u0@example.com"] = nonsense
+    else:
+        mailbox.data_answers.append(nonsense)
+    smtp = _smtp(port)
+
+    first = await smtp.deliver(letter(), unsubscribe=LINK)
+    mailbox.answers.clear()
+    second = await smtp.deliver(letter(), unsubscribe=LINK)
+    await smtp.close()
+
+    assert (first.status, first.trouble) == (status, True)
+    assert second.status == "delivered"
