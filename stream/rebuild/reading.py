@@ -80,9 +80,9 @@ async def read_log(
                     records = (await consumer.getmany(place, timeout_ms=200, max_records=BATCH)).get(place, [])
             if not records:
                 return
-            if position == begin and records[0].offset > begin:
+            if records[0].offset > position:  # a marker of a transaction, or records that are gone
                 start = (await consumer.beginning_offsets([place]))[place]
-                if start > begin:
+                if start > position:
                     raise BeginningGone(place.topic, {partition: start})
             position = records[-1].offset + 1
             wanted = [record for record in records if record.offset < end]
