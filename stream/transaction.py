@@ -16,8 +16,10 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer
 
 from models.batch import Output, Restored
+from stream.admin import BrokerUnreachable
 from stream.bursts import ANSWER_WITHIN_S, BATCH_BYTES, Pairs, Place, Writer, check_size, place, send, stop_producer
 from stream.connection import Connection
+from stream.forgotten import abort_forgotten
 from stream.restore import POSITION_KEY, encode_position, restore
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ ABORT_WITHIN_S = 1.0
 ONE_BATCH_BYTES = BATCH_BYTES // 2
 """So much fits into one produce batch whatever the records' own overhead."""
 STOP_WITHIN_S = 2.0
+UNREADABLE_S = 20.0
+"""A state that tells nothing for so long, and whose end was not reached, may stand behind a forgotten transaction."""
 TRANSACTION_TIMEOUT_MS = 90_000
 """After it the broker ends what a dead owner left open, where no successor has fenced it before.
 
@@ -144,8 +148,18 @@ class TransactionalCommitter:
             await self._producer.start()
 
     async def restore(self) -> Restored:
-        """Read the state partition to its end."""
-        return await _restore(self._connection, self._own)
+        """Read the state partition to its end; what holds it back though it was fenced is aborted for the next life."""
+        own, topic = self._own, self._connection.topic(self._own.state_topic)
+        try:
+            return await restore(
+                self._connection, own.state_topic, own.partition, silence_s=UNREADABLE_S, turns=own.turns
+            )
+        except TimeoutError:
+            try:
+                await asyncio.to_thread(abort_forgotten, self._connection, own.transactional_id, topic, own.partition)
+            except BrokerUnreachable as error:
+                log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
+            raise
 
     async def commit(self, commit: Commit) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
@@ -190,7 +204,8 @@ class OrderedCommitter:
 
     async def restore(self) -> Restored:
         """Read what was written."""
-        return await _restore(self._connection, self._own)
+        own = self._own
+        return await restore(self._connection, own.state_topic, own.partition, turns=own.turns)
 
     async def commit(self, commit: Commit) -> None:
         """Write outputs, then state, then position, each acknowledged before the next.
@@ -260,10 +275,6 @@ class RelayCommitter:
 
     async def stop(self) -> None:
         """Nothing is held."""
-
-
-async def _restore(connection: Connection, own: Ownership) -> Restored:
-    return await restore(connection, own.state_topic, own.partition, turns=own.turns)
 
 
 def _state_place(connection: Connection, own: Ownership) -> Place:
