@@ -279,7 +279,9 @@ class Lanes:
         self._published.pop(tp, None)
         self._idle_at.pop(tp, None)
         self.lane_changed(lane)
-        closing = self._closing[tp] = asyncio.create_task(lane.close(), name=f"close {tp.topic}-{tp.partition}")
+        closing = self._closing[tp] = asyncio.create_task(
+            _close(lane, self._closing.get(tp)), name=f"close {tp.topic}-{tp.partition}"
+        )
         closing.add_done_callback(lambda done: self._closing.pop(tp) if self._closing.get(tp) is done else None)
         if lane.edge.gone is not None:
             closing.add_done_callback(lambda _: self._tell_heir(lane))
@@ -367,3 +369,10 @@ class Lanes:
     def _consumer_thread(self) -> BatchThread:
         assert self._thread is not None, "lanes begin when the transport is attached"
         return self._thread()
+
+
+async def _close(lane: Lane, before: asyncio.Task[None] | None) -> None:
+    # One that never began, because its predecessor was still ending, ends with that one: its own successor waits, too.
+    if before is not None:
+        await asyncio.wait([before])
+    await lane.close()
