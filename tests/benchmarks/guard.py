@@ -13,7 +13,6 @@ import gc
 import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import statistics
@@ -37,7 +36,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.wire import read_event
 from tests.benchmarks.report import Report
-from tests.benchmarks.worker import Worker
+from tests.benchmarks.worker import OPEN, Worker
 from tests.brokers import create_topics
 
 COMMITTED = Path(__file__).parent / "figures" / "guard.json"
@@ -54,7 +53,6 @@ BARE_READS_TIMES = 16
 PARTITIONS = 8
 PATIENCE_S = 120.0
 LOOK_EVERY_S = 0.2
-_OPEN = re.compile(rb"\bevents-\d+: open at ")
 
 
 class Slower(PerennialError):
@@ -256,7 +254,7 @@ async def _bare(connection: Connection, records: int) -> float:
 def await_open(fold: Worker, partitions: int) -> None:
     """Return when every lane of the log has its state."""
     deadline = time.monotonic() + PATIENCE_S
-    while len(_OPEN.findall(fold.log.read_bytes())) < partitions:
+    while len(OPEN.findall(fold.log.read_bytes())) < partitions:
         fold.check("taking its partitions over")
         if time.monotonic() > deadline:
             raise TimeoutError(f"not open within {PATIENCE_S} s")

@@ -25,6 +25,8 @@ _TIMERS = re.compile(r"^perennial_timers_fired_total\{.*\} (\S+)$", re.MULTILINE
 # these alone: all of its metrics would cost the worker 7 ms each time, a tenth of its CPU at twenty looks a second
 _ASKED = "name[]=perennial_events_folded_total&name[]=perennial_timers_fired_total"
 LOOK_EVERY_S = 0.1
+OPEN = re.compile(rb"\bevents-\d+: open at ")
+"""What a fold says of each partition of the log whose state it has."""
 
 
 class Look(NamedTuple):
@@ -77,13 +79,18 @@ class Worker:
         """Bytes of memory now."""
         return resident_bytes(self.process.pid)
 
+    @property
+    def opened(self) -> bool:
+        """Whether a fold has the state of a partition: it reads the log of that from then on."""
+        return OPEN.search(self.log.read_bytes()) is not None
+
     def look(self) -> Look:
-        """Ask its metrics; zeros while it does not listen yet."""
+        """Ask its metrics; none are there while it does not listen yet."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics?{_ASKED}", timeout=30) as answer:
                 text = answer.read().decode()
         except (urllib.error.URLError, ConnectionError):
-            return Look(time.perf_counter(), 0.0, 0.0, 0.0)
+            return Look(time.perf_counter(), 0.0, 0.0, self.cpu_s)
         folded = sum(float(number) for number in _FOLDED.findall(text))
         timers = sum(float(number) for number in _TIMERS.findall(text))
         return Look(time.perf_counter(), folded, timers, self.cpu_s)
@@ -212,7 +219,10 @@ class Folded(NamedTuple):
 
 
 def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float) -> Folded:
-    """Watch folds from the first look at which each had folded something to the one that saw everything.
+    """Watch folds from when each has a partition until everything is folded.
+
+    So a single fold's work counts from its first record; to begin with the first commit would leave out all that was
+    folded for it and for those that come with it.
 
     Parameters
     ----------
@@ -228,26 +238,32 @@ def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float
     folds = [worker for worker in workers if worker.role == "fold"]
     beside = [worker for worker in workers if worker.role != "fold"]
     deadline = time.monotonic() + patience_s
-    began: tuple[list[Look], float, float] | None = None
+
+    def wait(doing: str, seconds: float) -> None:
+        for worker in workers:
+            worker.check(doing)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not done within {patience_s} s: {doing}")
+        time.sleep(seconds)
+
+    while not all(fold.opened for fold in folds):
+        wait("taking partitions over", LOOK_EVERY_S / 10)
+    at, folded, timers, cpu = (sum(part) for part in zip(*(fold.look() for fold in folds), strict=True))
+    began, before = at / len(folds), (sum(worker.cpu_s for worker in beside), cpu_seconds(broker))
     while True:
         looks = [fold.look() for fold in folds]
         seen = sum(look.folded for look in looks)
-        now = (looks, sum(worker.cpu_s for worker in beside), cpu_seconds(broker))
-        if began is None and all(look.folded for look in looks):
-            began = now
-        if began is not None and seen >= events:
-            done = seen - sum(look.folded for look in began[0])
-            if not done:
-                raise RuntimeError("all was folded before the first look: take more events")
-            seconds = max(look.at for look in looks) - min(look.at for look in began[0])
-            cpu = sum(look.cpu for look in looks) - sum(look.cpu for look in began[0])
-            timers = sum(look.timers for look in looks) - sum(look.timers for look in began[0])
-            micro = 1e6 / done
-            return Folded(
-                done / seconds, cpu * micro, (now[1] - began[1]) * micro, (now[2] - began[2]) * micro, timers / done
-            )
-        for worker in workers:
-            worker.check(f"folding ({seen:,.0f} of {events:,} events)")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{seen:,.0f} of {events:,} events folded within {patience_s} s")
-        time.sleep(LOOK_EVERY_S)
+        if seen >= events:
+            break
+        wait(f"folding ({seen:,.0f} of {events:,} events)", LOOK_EVERY_S)
+    done = seen - folded
+    if not done:
+        raise RuntimeError("all was folded before the first look: take more events")
+    micro = 1e6 / done
+    return Folded(
+        done / (max(look.at for look in looks) - began),
+        (sum(look.cpu for look in looks) - cpu) * micro,
+        (sum(worker.cpu_s for worker in beside) - before[0]) * micro,
+        (cpu_seconds(broker) - before[1]) * micro,
+        (sum(look.timers for look in looks) - timers) / done,
+    )
