@@ -19,7 +19,7 @@ from models.batch import Output, Restored
 from stream.admin import BrokerUnreachable
 from stream.bursts import ANSWER_WITHIN_S, BATCH_BYTES, Pairs, Place, Writer, check_size, place, send, stop_producer
 from stream.connection import Connection
-from stream.forgotten import abort_forgotten
+from stream.forgotten import end_forgotten
 from stream.restore import POSITION_KEY, encode_position, restore
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class TransactionalCommitter:
             await self._producer.start()
 
     async def restore(self) -> Restored:
-        """Read the state partition to its end; what holds it back though it was fenced is aborted for the next life."""
+        """Read the state partition to its end; what holds it back though it was fenced is ended for the next life."""
         own, topic = self._own, self._connection.topic(self._own.state_topic)
         try:
             return await restore(
@@ -156,7 +156,7 @@ class TransactionalCommitter:
             )
         except TimeoutError:
             try:
-                await asyncio.to_thread(abort_forgotten, self._connection, own.transactional_id, topic, own.partition)
+                await asyncio.to_thread(end_forgotten, self._connection, own.transactional_id, topic, own.partition)
             except BrokerUnreachable as error:
                 log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
             raise
