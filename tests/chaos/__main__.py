@@ -1,6 +1,7 @@
 """``python -m tests.chaos``: rounds of faults on a real Apache Kafka or on the embedded broker, each from its seed.
 
-What is already in the file of results is not played again, so that a run that was cut short goes on where it was.
+What is already in the file of results is not played again, so that a run that was cut short goes on where it was; but
+where a seed plans another round by now, it is.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def run(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     lines = out.with_name(LINES)
     plans = [plan(number, kind, on) for number in range(seed, seed + rounds)]
-    known = {line.key for line in results.read(lines)}
-    waiting = [one for one in plans if fresh or (on, sabotage or "", one.kind, one.seed) not in known]
+    known = {line.key: line.plan for line in results.read(lines)}
+    waiting = [one for one in plans if fresh or known.get((on, sabotage or "", one.kind, one.seed)) != str(one)]
     found = broken = 0
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     version = kafka_version(kafka_home())

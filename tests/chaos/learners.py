@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -53,7 +54,7 @@ class Lessons:
     def __init__(self, connection: Connection, *, seed: int, rate: int) -> None:
         self._connection = connection
         self._pairs = _examples(random.Random(f"lessons {seed}"))
-        self._count = int(rate * EVERY_S)
+        self._rate = rate
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop`` is set; returns when everything is acknowledged."""
@@ -66,11 +67,14 @@ class Lessons:
             request_timeout_ms=ANSWER_WITHIN_MS,
         )
         await producer.start()
+        began, sent = time.monotonic(), 0
         try:
             while not stop.is_set():
-                for pairs in zip(*itertools.islice(self._pairs, self._count), strict=True):
-                    await self._write(producer, pairs)
                 await asyncio.sleep(EVERY_S)
+                due = int((time.monotonic() - began) * self._rate)
+                for pairs in zip(*itertools.islice(self._pairs, due - sent), strict=True):
+                    await self._write(producer, pairs)
+                sent = due
         finally:
             await producer.stop()
 

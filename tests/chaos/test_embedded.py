@@ -21,7 +21,7 @@ CUT = Plan(
     # outputs are written and the state is not; the provider has answered and nobody was told; a version is committed
     # and no fold was told
     faults={
-        "fold-0": ((Fault("kill", "commit.sent", 20),),),
+        "fold-0": ((Fault("kill", "commit.sent", 6),),),
         "deliver-0": ((Fault("kill", "provider.after", 5),),),
         "learn-0": ((Fault("kill", "tell.before", 1),),),
     },

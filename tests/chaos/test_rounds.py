@@ -32,6 +32,7 @@ async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: 
 
     assert played.verdict.findings == []
     assert played.exits[EXIT_NOT_OWNER] > 0, "nobody woke up beside a successor"
+    assert played.verdict.versions > 0, "learners told nothing that could be compared"
 
 
 async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twice(arena: Arena) -> None:
@@ -47,3 +48,4 @@ async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:
 
     assert played.verdict.findings == []
     assert played.deeds["broker"] > 0
+    assert played.deeds["terminate"] > 0, "nobody was asked to end while it was away"
