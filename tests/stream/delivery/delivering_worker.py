@@ -1,6 +1,6 @@
-"""A delivering worker: ``python -m ... SERVERS PREFIX TRANSACTIONS SESSION_S PORT OUTBOX``.
+"""A delivering worker: ``python -m ... SERVERS PREFIX TRANSACTIONS SESSION_S PORT OUTBOX [CHANNEL ...]``.
 
-It hands e-mail to the SMTP server at ``PORT`` on loopback.
+It hands e-mail to the SMTP server at ``PORT`` on loopback; other channels have no provider.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from models.events import CHANNELS
 from stream.app import create_app, run_worker
 from stream.connection import Connection
 from stream.delivery.channels import DeliverySettings, open_channel
@@ -21,7 +22,7 @@ def _now() -> int:
 
 
 def main() -> None:
-    servers, prefix, transactions, session_s, port, outbox = sys.argv[1:]
+    servers, prefix, transactions, session_s, port, outbox, *more = sys.argv[1:]
     connection = Connection(
         servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
     )
@@ -31,8 +32,8 @@ def main() -> None:
         secrets=(b"0123456789abcdef",),
         smtp=SmtpSettings("127.0.0.1", int(port), security="none", sender="Shop <hello@shop.example>"),
     )
-    desk = open_channel("email", settings, now=_now)
-    run_worker(create_app("deliver", connection, deliver_edges({"email": desk}, _now)))
+    desks = {channel: open_channel(channel, settings, now=_now) for channel in CHANNELS if channel in ("email", *more)}
+    run_worker(create_app("deliver", connection, deliver_edges(desks, _now)))
 
 
 if __name__ == "__main__":

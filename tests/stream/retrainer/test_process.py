@@ -21,12 +21,14 @@ from models.recommend.factors import fit_items
 from models.recommend.interactions import Interaction, encode_interaction
 from models.recommend.model import FactorModel, Hyperparameters
 from models.recommend.retraining import Fit
+from models.recommend.window import SLACK
 from stream.artifacts import ArtifactFolder, Published, decode_published
 from stream.model_watch import ModelWatch
 from stream.retrainer.process import Retrainer, RetrainerOptions
 from stream.stop import StopRequest
 from tests.brokers import Cluster
 from tests.models.recommend.tastes import interactions_of_two_tastes
+from tests.stream.inprocess import until
 from tests.stream.reading import read_until, write
 
 PARTITIONS = 2
@@ -198,3 +200,44 @@ async def test_a_run_that_fails_is_told_and_tried_again(topics: Cluster, tmp_pat
 
     assert found.version == 1
     assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in running.said
+
+
+async def test_one_that_trains_for_long_reads_nothing_meanwhile_and_holds_no_more_than_its_window_afterwards(
+    embedded: Cluster, tmp_path: Path
+) -> None:
+    trains, may_end = threading.Event(), threading.Event()
+
+    def slowly(
+        confidence: csr_array,
+        hyperparameters: Hyperparameters,
+        *,
+        start: NDArray[np.float32] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.float32]:
+        trains.set()
+        assert may_end.wait(60)
+        return fit_items(confidence, hyperparameters, start=start, progress=progress)
+
+    embedded.create(interactions=PARTITIONS, versions=1, items=1)
+    rows, many = 1_000, interactions_of_two_tastes(users=2_000, seed=1)
+    options = replace(OPTIONS, rows=rows)
+    retrainer = Retrainer(embedded.connection, PARTITIONS, ArtifactFolder(tmp_path), options, slowly, lambda _: None)
+    window, stop = retrainer._window, StopRequest()
+    thread = threading.Thread(target=retrainer.run, args=(stop,))
+    thread.start()
+    try:
+        await send(embedded, many[:500])
+        await asyncio.to_thread(trains.wait, 60)
+        read = window.added
+        await send(embedded, many)  # whoever writes does not wait for it
+        untouched = window.added == read
+        may_end.set()
+        await until(lambda: window.added == 500 + len(many), within_s=60)
+    finally:
+        may_end.set()
+        stop.set()
+        await asyncio.to_thread(thread.join, 60)
+
+    assert untouched
+    assert len(many) > 10 * rows
+    assert len(window) <= rows * SLACK
