@@ -1,9 +1,10 @@
 """What a rebalance costs on Apache Kafka: ``python -m tests.benchmarks.rebalance [--rounds N]`` (needs ``KAFKA_HOME``).
 
 Real ``perennial worker`` processes fold an open-loop load of clicks; a reader sees when what follows from each is
-committed. Printed: how long a partition that stays with its worker is silent when another one joins or leaves, and how
-long it takes from ``kill -9`` of a fold to the first committed record of a click that was sent after it, of the users
-that it owned, alone and with three folds.
+committed. Printed: how long a partition that stays with its worker is silent when another one joins or leaves, beside
+how long it is when nothing happens (a machine that is busy is silent, too), and how long it takes from ``kill -9`` of a
+fold to the first committed record of a click that was sent after it, of the users that it owned, alone and with three
+folds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import os
 import signal
 import statistics
@@ -52,9 +54,9 @@ class Seen:
 
     arrivals: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
-    def silence(self, partition: int, since: float) -> float:
-        """Longest time without a record since then."""
-        times = [since, *(arrival for arrival, _ in self.arrivals[partition] if arrival >= since)]
+    def silence(self, partition: int, since: float, until: float = math.inf) -> float:
+        """Longest time without a record in between."""
+        times = [since, *(arrival for arrival, _ in self.arrivals[partition] if since <= arrival < until)]
         return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def first(self, partition: int, since: float) -> float | None:
@@ -170,7 +172,7 @@ def _now() -> int:
 
 async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, report: Callable[[str], None]) -> None:
     """How long partitions that stay are silent."""
-    pauses: dict[str, list[float]] = {"join": [], "leave": []}
+    pauses: dict[str, list[float]] = {"nothing happens": [], "a third fold joins": [], "a third fold leaves": []}
     first = Supervised(connection, folder, 2)
     try:
         await until_shared([first], 2)
@@ -178,21 +180,23 @@ async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, re
             await asyncio.sleep(SETTLED_S)
             for _ in range(rounds):
                 before, began = await until_shared([first], 2), time.time()
+                calm = [seen.silence(partition, began - SETTLED_S, began) for partition in range(PARTITIONS)]
+                pauses["nothing happens"] += calm
                 second = Supervised(connection, folder, 1)
                 try:
                     joined = await until_shared([first, second], 3)
                     await asyncio.sleep(SETTLED_S)
-                    pauses["join"] += _silences(seen, before, joined, began)
+                    pauses["a third fold joins"] += _silences(seen, before, joined, began)
                     began = time.time()
                 finally:
                     await asyncio.to_thread(second.stop)
                 after = await until_shared([first], 2)
                 await asyncio.sleep(SETTLED_S)
-                pauses["leave"] += _silences(seen, joined, after, began)
+                pauses["a third fold leaves"] += _silences(seen, joined, after, began)
     finally:
         first.stop()
     for what, found in pauses.items():
-        report(f"a third fold {what}s: partitions that stay are silent for {_summary(found)}")
+        report(f"{what}: partitions that stay are silent for {_summary(found)}")
 
 
 def _silences(
