@@ -5,14 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
-from models.customer import upgrade
 from models.customer.versions import Versions
 from models.errors import StateMismatch
 
 SCHEMA = 2
-"""Stands before the memo; in schema 1 nothing did, and its first byte was that of a msgpack array."""
-
-_ARRAYS = range(0x90, 0xA0)
+"""Stands before the memo."""
 
 
 class Memo(msgspec.Struct, array_like=True):
@@ -53,17 +50,13 @@ def read_memo(state: Restored) -> Memo:
     Raises
     ------
     StateMismatch
-        Neither this schema version nor the one before wrote it.
+        Another schema version wrote it.
     """
     if not state.memo:
         return Memo()
     schema = state.memo[0]
     if schema == SCHEMA:
         return _decoder.decode(memoryview(state.memo)[1:])
-    if schema in _ARRAYS:
-        memo = _decoder.decode(state.memo)
-        memo.floor = max(0, memo.now - upgrade.HORIZON)
-        return memo
     raise StateMismatch("clock of a partition", schema, SCHEMA)
 
 

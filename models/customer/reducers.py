@@ -5,10 +5,8 @@ Also for any order of the events, as far as ``lateness`` says.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -16,7 +14,7 @@ import msgspec
 
 from models.customer import lateness
 from models.customer.decay import bump
-from models.customer.state import CartChange, Consent, Facts, Touch
+from models.customer.state import CartChange, Consent, Facts
 from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Event
 from models.recommend.interactions import weight_of
@@ -37,7 +35,6 @@ VISITS = frozenset(
 """What a person does in front of us: counts as activity, opens and prolongs sessions."""
 
 _encoder = msgspec.json.Encoder()
-_when = attrgetter("at")
 _CATEGORY_HALF_LIFE = 30 * DAY
 
 
@@ -125,13 +122,7 @@ def _visit(facts: Facts, event: Event, zone: ZoneInfo | None, lines: Lines) -> N
 
 
 def _touch(facts: Facts, item: str, weight: float, at: int) -> None:
-    recent, touch = facts.recent, Touch(item, weight, at)
-    if not recent or at >= recent[-1].at:
-        recent.append(touch)
-    else:
-        insort(recent, touch, key=_when)
-    if len(recent) > RECENT:
-        del recent[0]
+    facts.recent.add(item, weight, at, RECENT)
 
 
 def _interest(facts: Facts, category: str, weight: float, at: int) -> None:

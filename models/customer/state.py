@@ -1,26 +1,37 @@
 """One user's state: facts (what happened) and ledger (what we decided and sent), packed behind a fixed header.
 
-Facts can be recomputed from the log by new code; the ledger is only ever carried over. A state at rest is bytes:
+Facts can be recomputed from the log by new code; the ledger is only ever carried over. A packed state is bytes:
 a header that answers "which offset has this user seen" and "when is the next timer due" without unpacking, then
-msgpack of the two structs.
+msgpack of the two structs. Of a user who has gone silent it is squeezed (``resting``), but for what the daily look
+changes. Which form it is follows from the state alone, so that it is the same bytes however a log is cut.
 """
 
 from __future__ import annotations
 
 import struct
+from copy import copy
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
 
-from models.customer import upgrade
+from models.customer import resting, upgrade
+from models.customer.lazily import Lazily, defer
+from models.customer.open_examples import Example as Example
+from models.customer.open_examples import OpenExamples
 from models.customer.repeats import SeenIds
+from models.customer.touches import Recent
+from models.customer.touches import Touch as Touch
 from models.errors import StateMismatch
 from models.events import Origin
+from models.units import HOUR
 
-SCHEMA = 2
+SCHEMA = 3
 """Of :class:`Customer`'s bytes; ``upgrade`` reads the one before."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
+SILENCE = HOUR
+"""Whom the models still looked at so long after the last activity rests."""
 
 _HEADER = struct.Struct("<Bqq")
 
@@ -60,14 +71,6 @@ class CartLine(msgspec.Struct, array_like=True):
 
     quantity: int
     price: int
-
-
-class Touch(msgspec.Struct, array_like=True, frozen=True):
-    """A user's interaction with an item, newest last in ``Facts.recent``."""
-
-    item: str
-    weight: float
-    at: int
 
 
 class CartChange(msgspec.Struct, array_like=True, frozen=True):
@@ -126,7 +129,7 @@ class Consent(msgspec.Struct, array_like=True, frozen=True):
     source: str = ""
 
 
-class Facts(msgspec.Struct, array_like=True):
+class Facts(msgspec.Struct, array_like=True, eq=False):
     """What happened.
 
     Attributes
@@ -172,10 +175,10 @@ class Facts(msgspec.Struct, array_like=True):
     """
 
     identified: bool = False
-    traits: dict[str, Any] = {}
+    traits: Lazily[dict[str, Any]] = {}
     first_seen: int = 0
     last_seen: int = 0
-    events: dict[str, int] = {}
+    events: Lazily[dict[str, int]] = {}
     sessions: int = 0
     session_at: int = 0
     gap: float = 0.0
@@ -194,38 +197,15 @@ class Facts(msgspec.Struct, array_like=True):
     hours: list[int] = []
     cart: dict[str, CartLine] = {}
     cart_at: int = 0
-    recent: list[Touch] = []
+    recent: Lazily[Recent] = msgspec.field(default_factory=Recent)
     ratings: int = 0
     rating_sum: float = 0.0
     support: int = 0
     messages: dict[str, int] = {}
-    consent: dict[str, Consent] = {}
+    consent: Lazily[dict[str, Consent]] = {}
     origin: Origin = "live"
     seen_ids: SeenIds = msgspec.field(default_factory=SeenIds)
     window: Window | None = None
-
-
-class Example(msgspec.Struct, array_like=True):
-    """A churn example whose label is not known yet.
-
-    Attributes
-    ----------
-    at
-        When it was taken, milliseconds.
-    row, schema
-        Features then, and the fingerprint of their names: code with other features may release it.
-    risk, version
-        The probability issued then and the version that issued it; ``None`` and 0 before any version existed.
-    returned
-        Whether there was activity since.
-    """
-
-    at: int
-    row: list[float]
-    schema: str
-    risk: float | None
-    version: int
-    returned: bool = False
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True):
@@ -277,7 +257,7 @@ class Pending(msgspec.Struct, array_like=True, frozen=True):
     expires: int
 
 
-class Ledger(msgspec.Struct, array_like=True):
+class Ledger(msgspec.Struct, array_like=True, eq=False):
     """What we decided and sent.
 
     Attributes
@@ -309,30 +289,50 @@ class Ledger(msgspec.Struct, array_like=True):
     risk_version: int = 0
     risk_at: int = 0
     assessed_at: int = 0
-    examples: list[Example] = []
-    sent: list[Sent] = []
-    withheld: list[Withheld] = []
+    examples: OpenExamples = msgspec.field(default_factory=OpenExamples)
+    sent: Lazily[list[Sent]] = []
+    withheld: Lazily[list[Withheld]] = []
     pending: list[Pending] = []
-    fired: dict[str, int] = {}
+    fired: Lazily[dict[str, int]] = {}
 
 
-class Customer(msgspec.Struct, array_like=True):
+defer(Facts)
+defer(Ledger)
+
+
+class Customer(msgspec.Struct, array_like=True, eq=False):
     """Everything about one user.
 
     Attributes
     ----------
     seen
         Offset of the newest record folded into it.
+    squeezed
+        What it was unpacked from, before and after :func:`resting.squeeze`: who still rests when packed again and has
+        the same in it need not be squeezed anew. Not a part of the state.
     """
 
     facts: Facts = msgspec.field(default_factory=Facts)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     seen: int = -1
+    squeezed: tuple[bytes, bytes] | None = None
 
     @property
     def next_due(self) -> int:
         """When the next timer is due; ``NEVER`` without one."""
         return self.ledger.timers[0].due if self.ledger.timers else NEVER
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the models have looked at this user after a silence, and nothing has happened since."""
+        return self.ledger.assessed_at - self.facts.last_seen >= SILENCE and self.facts.last_seen > 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Customer):
+            return NotImplemented
+        return (self.facts, self.ledger, self.seen) == (other.facts, other.ledger, other.seen)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -340,17 +340,50 @@ class _Body(msgspec.Struct, array_like=True):
     ledger: Ledger
 
 
+class _Resting(msgspec.Struct, array_like=True):
+    """A user who rests: what the daily look changes, which stays as it is, and everything else, squeezed.
+
+    Attributes
+    ----------
+    assessed_at, risk
+        Of the ledger.
+    risk_behind
+        How long before ``assessed_at`` the risk was issued.
+    timers
+        Their names; the first one's due time stands in the header.
+    waits
+        From each timer to the next one.
+    seen_ids
+        Of the facts: nothing makes digests smaller, and the look forgets them.
+    """
+
+    assessed_at: int
+    risk: float | None
+    risk_behind: int
+    timers: list[str]
+    waits: list[int]
+    seen_ids: SeenIds
+    squeezed: bytes
+    dictionary: int = resting.DICTIONARY
+
+
 _READABLE = (SCHEMA, upgrade.SCHEMA)
 """Their headers are alike."""
+_AWAKE = 0x92
+"""First byte of a body's msgpack: an array of two. That of one who rests is an array of eight."""
+_NO_IDS = SeenIds()
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Body)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_body = msgspec.msgpack.Decoder(_Body).decode
+_decode_resting = msgspec.msgpack.Decoder(_Resting).decode
 
 
 def pack(customer: Customer) -> bytes:
-    """Bytes of a customer: header (schema, seen, next due) and msgpack."""
+    """Bytes of a customer: header (schema, seen, next due) and body."""
     header = _HEADER.pack(SCHEMA, customer.seen, customer.next_due)
-    return header + _encoder.encode(_Body(customer.facts, customer.ledger))
+    if customer.is_resting:
+        return header + _encode(_rest(customer))
+    return header + _encode(_Body(customer.facts, customer.ledger))
 
 
 def unpack(data: bytes) -> Customer:
@@ -361,12 +394,58 @@ def unpack(data: bytes) -> Customer:
     StateMismatch
         Neither this schema version nor the one before wrote it.
     """
-    schema, seen, _ = _HEADER.unpack_from(data)
+    schema, seen, due = _HEADER.unpack_from(data)
     if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
     packed = memoryview(data)[_HEADER.size :]
-    body = _decoder.decode(packed if schema == SCHEMA else upgrade.upgraded(packed))
-    return Customer(facts=body.facts, ledger=body.ledger, seen=seen)
+    if schema != SCHEMA:
+        packed = memoryview(upgrade.upgraded(packed))
+    if packed[0] != _AWAKE:
+        return _wake(_decode_resting(packed), seen, due)
+    body = _decode_body(packed)
+    return Customer(body.facts, body.ledger, seen)
+
+
+def resting_body(customer: Customer) -> bytes:
+    """What is squeezed of a customer who rests: all but what the daily look changes."""
+    facts, ledger = copy(customer.facts), customer.ledger
+    facts.seen_ids = _NO_IDS
+    still = Ledger(
+        segment=ledger.segment,
+        segment_version=ledger.segment_version,
+        risk_version=ledger.risk_version,
+        examples=ledger.examples,
+        sent=ledger.sent,
+        withheld=ledger.withheld,
+        pending=ledger.pending,
+        fired=ledger.fired,
+    )
+    return _encode(_Body(facts, still))
+
+
+def _rest(customer: Customer) -> _Resting:
+    ledger, body, known = customer.ledger, resting_body(customer), customer.squeezed
+    return _Resting(
+        assessed_at=ledger.assessed_at,
+        risk=ledger.risk,
+        risk_behind=ledger.assessed_at - ledger.risk_at,
+        timers=[timer.name for timer in ledger.timers],
+        waits=[after.due - before.due for before, after in pairwise(ledger.timers)],
+        seen_ids=customer.facts.seen_ids,
+        squeezed=known[1] if known is not None and known[0] == body else resting.squeeze(body),
+    )
+
+
+def _wake(rests: _Resting, seen: int, due: int) -> Customer:
+    packed = resting.unsqueeze(rests.squeezed, rests.dictionary)
+    body = _decode_body(packed)
+    body.facts.seen_ids, ledger = rests.seen_ids, body.ledger
+    ledger.assessed_at, ledger.risk = rests.assessed_at, rests.risk
+    ledger.risk_at = rests.assessed_at - rests.risk_behind
+    ledger.timers = [
+        Timer(at, name) for at, name in zip(accumulate(rests.waits, initial=due), rests.timers, strict=False)
+    ]
+    return Customer(body.facts, ledger, seen, (packed, rests.squeezed))
 
 
 def header(data: bytes) -> tuple[int, int]:

@@ -155,7 +155,7 @@ class LookupServer:
         if self._recommends is None:
             raise _Refusal(503, "this worker has no recommender")
         user, _, state, packed = self._look_up(request)
-        recent = unpack(packed).facts.recent if packed is not None else []
+        recent = list(unpack(packed).facts.recent) if packed is not None else []
         answer = self._recommends.recommend(recent, read_memo(state).now, int(asked))
         return _json({"user": user, "known": packed is not None, **answer})
 

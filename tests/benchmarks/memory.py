@@ -59,12 +59,21 @@ def measure(kind: Kind, *, sizes: Sequence[int], partitions: int, seed: int, out
         ],
     )
     parts = widths(month)
-    report.table("What a profile consists of", ("", "bytes"), [(name, f"{size:,.0f}") for name, size in parts[:WIDEST]])
+    shown = [(name, f"{size:,.0f}") for name, size in parts[:WIDEST]]
+    report.table("What a profile consists of before it is squeezed", ("", "bytes"), shown)
+    forms = by_form(month)
+    report.table(
+        "In which form profiles lie there",
+        ("", "share", "bytes"),
+        [(name, f"{share:.0%}", f"{size:,.0f}") for name, (share, size) in forms.items()],
+    )
     if len(found) > 1:
         fixed, each = line([(one["users"], one["folded"]) for one in found])
         report.put(formula={"fixed_bytes": fixed, "bytes_per_user": each})
         report.say(f"bytes = {fixed / 2**20:,.0f} MiB + {each:,.0f} x users")
-    report.put(broker=broker.name, sizes=found, packed_bytes=packed, parts=dict(parts), events=month.events)
+    report.put(
+        broker=broker.name, sizes=found, packed_bytes=packed, parts=dict(parts), forms=forms, events=month.events
+    )
     report.write()
 
 
@@ -81,8 +90,17 @@ def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return y - slope * x, slope
 
 
+def by_form(month: Month) -> dict[str, tuple[float, float]]:
+    """Share and mean bytes of the profiles that are squeezed, because their users rest, and of the others."""
+    sizes: dict[str, list[int]] = {"at rest": [], "awake": []}
+    for packed in month.states:
+        sizes["at rest" if unpack(packed).is_resting else "awake"].append(len(packed))
+    count = len(month.states)
+    return {name: (len(some) / count, sum(some) / len(some)) for name, some in sizes.items() if some}
+
+
 def widths(month: Month) -> list[tuple[str, float]]:
-    """Mean bytes of each field of a packed profile, widest first, and of what Python adds to it in memory."""
+    """Mean bytes of each field of a profile as msgpack, widest first, and of what Python adds to it in memory."""
     sizes: dict[str, int] = {}
     for packed in month.states:
         customer = unpack(packed)

@@ -4,7 +4,6 @@ import itertools
 import random
 from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +83,7 @@ def assert_same(one: Facts, other: Facts) -> None:
 
 
 def _exact(facts: Facts) -> dict[str, Any]:
-    said = msgspec.structs.asdict(facts)
+    said = {name: getattr(facts, name) for name in facts.__struct_fields__}
     for name in ("seen_ids", "window", "gap", "categories", *DECAYED):
         del said[name]
     said["recent"] = sorted((touch.at, touch.item, touch.weight) for touch in facts.recent)

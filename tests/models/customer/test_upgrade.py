@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,25 @@ from models.batch import Restored
 from models.customer import upgrade
 from models.customer.fold import PartitionFold
 from models.customer.memo import Memo, encode_memo, read_memo
-from models.customer.repeats import digest_of, knows
 from models.customer.state import SCHEMA, Customer, header, pack, unpack
 from models.errors import StateMismatch
 from models.events import Event
 from models.log import Tick
-from models.units import DAY, HOUR
+from models.units import DAY
 from tests.models.customer.logs import batches, shoppers, written
 
-BEFORE = json.loads(Path(__file__).with_name("schema_1.json").read_text())
-"""Written by the code that wrote schema 1: seven shoppers after 24 days, and what that code read in them."""
+BEFORE = json.loads(Path(__file__).with_name("schema_2.json").read_text())
+"""Written by the code that wrote schema 2: seven shoppers after 24 days, with rules, scores and versions."""
+USERS = [user for user in BEFORE["records"] if user[0] != "\x00"]
+HEADER = struct.Struct("<Bqq")
+_FACTS = """identified traits first_seen last_seen events sessions session_at gap orders refunds last_order spent
+refunded activity views carts purchases spend categories categories_at hours cart cart_at recent ratings rating_sum
+support messages consent origin seen_ids window"""
+_LEDGER = (
+    """timers segment segment_version risk risk_version risk_at assessed_at examples sent withheld pending fired"""
+)
+FACTS, LEDGER = _FACTS.split(), _LEDGER.split()
+"""Names of what stood in schema 2, in its order."""
 
 
 def left_behind() -> Restored:
@@ -30,33 +40,28 @@ def left_behind() -> Restored:
     return Restored(position=BEFORE["position"], memo=b64decode(BEFORE["memo"]), records=records)
 
 
-@pytest.mark.parametrize(("user", "told"), BEFORE["told"].items())
-def test_a_state_of_the_schema_before_says_what_it_said(user: str, told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("user", USERS)
+def test_a_state_of_the_schema_before_says_what_it_said(user: str) -> None:
     packed = b64decode(BEFORE["records"][user])
-    assert packed[0] == upgrade.SCHEMA
+    schema, seen, due = HEADER.unpack_from(packed)
+    facts, ledger = msgspec.msgpack.decode(packed[HEADER.size :])
+    told: dict[str, Any] = dict(zip(FACTS + LEDGER, facts + ledger, strict=True))
 
     customer = unpack(packed)
 
-    facts, ledger = customer.facts, customer.ledger
-    assert header(packed) == (told["seen"], told["next_due"]) == (customer.seen, customer.next_due)
-    assert msgspec.to_builtins(ledger.timers) == told["timers"]
-    assert (ledger.segment, ledger.risk) == (told["segment"], told["risk"])
-    assert (len(ledger.sent), len(ledger.examples)) == (told["sent"], told["examples"])
-    for name in ("events", "spent", "sessions", "gap"):
-        assert getattr(facts, name) == told[name]
-    for name in ("cart", "consent"):
-        assert msgspec.to_builtins(getattr(facts, name)) == told[name]
-    assert [touch.item for touch in facts.recent] == told["recent"]
-    assert len(facts.seen_ids) == told["seen_ids"]
-    assert unpack(pack(customer)) == customer
-
-
-def test_the_clock_of_the_schema_before_is_read_and_what_it_may_have_forgotten_stays_refused() -> None:
-    memo = read_memo(left_behind())
-
-    assert (memo.clock, memo.numbers) == ("feeder", {"configuration": 2, "churn": 2, "segments": 2})
-    assert memo.floor == memo.now - 48 * HOUR
-    assert read_memo(Restored(memo=encode_memo(memo))) == memo
+    assert schema == upgrade.SCHEMA
+    assert header(packed) == (seen, due) == (customer.seen, customer.next_due)
+    touches, examples = told.pop("recent"), told.pop("examples")
+    assert [[touch.item, touch.weight, touch.at] for touch in customer.facts.recent] == touches
+    for example, (at, row, *others) in zip(customer.ledger.examples, examples, strict=True):
+        assert [example.at, example.schema, example.risk, example.version, example.returned] == [at, *others]
+        assert example.row == pytest.approx(row, rel=2**-16)
+    for name, value in told.items():
+        now = getattr(customer.facts if name in FACTS else customer.ledger, name)
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(now)) == value, name
+    again = pack(customer)
+    assert unpack(again) == customer
+    assert pack(unpack(again)) == again
 
 
 def events() -> list[Event]:
@@ -80,37 +85,20 @@ def test_a_fold_goes_on_where_the_code_before_stopped_and_knows_every_repeat() -
     assert {packed[0] for packed in profiles.values()} == {SCHEMA}
 
 
-def test_whoever_had_as_many_ids_as_were_kept_is_refused_what_may_have_been_forgotten() -> None:
-    seen = {digest_of(str(n)): n for n in range(5_000)}
-    facts = [None] * 30 + [seen]
-
-    upgraded, _ = msgspec.msgpack.decode(upgrade.upgraded(msgspec.msgpack.encode([facts, []])))
-
-    floor, marks, digests = upgraded[30]
-    assert (floor, sum(marks[::2]), marks[1::2]) == (0, 5_000, [4_999 + DAY])
-    assert len(digests) == 8 * 5_000
-    assert upgraded[31] is None
-
-
-def test_ids_of_the_schema_before_are_known() -> None:
-    state = left_behind()
-    newest = {event.user: event.id for event in events()}
-
-    assert len(newest) == 7
-    for user, message_id in newest.items():
-        assert knows(unpack(state.records[user.encode()]).facts.seen_ids, digest_of(message_id))
-
-
-@pytest.mark.parametrize("schema", [0, SCHEMA + 1, 99])
+@pytest.mark.parametrize("schema", [0, upgrade.SCHEMA - 1, SCHEMA + 1, 99])
 def test_any_other_schema_is_refused_with_both_versions(schema: int) -> None:
     packed = bytes((schema,)) + pack(Customer())[1:]
     for read in (header, unpack):
         with pytest.raises(StateMismatch, match=f"schema version {schema}; this code reads version {SCHEMA}"):
             read(packed)
+
+
+@pytest.mark.parametrize("schema", [0, 1, 3, 0x96])
+def test_a_clock_of_another_schema_is_refused(schema: int) -> None:
     with pytest.raises(StateMismatch, match="clock"):
         read_memo(Restored(memo=bytes((schema,)) + encode_memo(Memo())[1:]))
 
 
-def test_what_is_no_state_of_schema_1_is_not_taken_for_one() -> None:
-    with pytest.raises(ValueError, match="31 entries, not 2"):
+def test_what_is_no_state_of_schema_2_is_not_taken_for_one() -> None:
+    with pytest.raises(ValueError, match="32 and 12 entries, not 2 and 0"):
         upgrade.upgraded(msgspec.msgpack.encode([[1, 2], []]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.customer.state import CartLine, Consent, Customer, Pending, Sent, Touch, Withheld
+from models.customer.touches import Recent
 from models.customer.versions import Versions
 from models.customer.view import describe
 from models.engage.configuration import encode, parse
@@ -33,7 +34,7 @@ def ada() -> Customer:
     facts.identified, facts.traits = True, {"firstName": "Ada [bold]", "email": "ada@example.org"}
     facts.first_seen, facts.last_seen, facts.sessions = START, START + HOUR + 1, 1
     facts.orders, facts.refunds, facts.spent = 1, 1, {"EUR": 49_900_000}
-    facts.recent = [Touch("mug", 1.0, START), Touch("pan", 1.0, START + 1), Touch("mug", 1.0, START + 2)]
+    facts.recent = Recent.of([Touch("mug", 1.0, START), Touch("pan", 1.0, START + 1), Touch("mug", 1.0, START + 2)])
     facts.cart = {"mug": CartLine(2, 5_000_000)}
     facts.consent = {"email": Consent(granted=True, at=START, source="box")}
     ledger.sent = [Sent("m1", "cool", "email", "marketing", START + DAY, "You left 1 item in your cart", WHY)]

@@ -93,7 +93,7 @@ async def test_packed_state_travels_unchanged(workers: tuple[list[Worker], list[
 
     packed = await ask(addresses, "/v1/users/u1/state")
 
-    assert unpack(packed).facts.recent == [Touch("sku1", 1.0, START)]
+    assert list(unpack(packed).facts.recent) == [Touch("sku1", 1.0, START)]
 
 
 async def test_recommendations_are_for_known_users_and_for_strangers(workers: tuple[list[Worker], list[str]]) -> None:

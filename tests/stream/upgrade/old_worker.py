@@ -6,40 +6,30 @@ It folds as today's does, and reads and writes as the code before did: what toda
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import Any
 
 import msgspec
 
-from models.batch import Restored
-from models.customer import fold, memo, upgrade
-from models.customer.memo import Memo
-from models.customer.repeats import WIDTH, SeenIds
-from models.customer.state import _HEADER, Customer, Facts, header, unpack
+from models.customer import fold, upgrade
+from models.customer.state import _HEADER, Customer, Facts, Ledger, header, unpack
 from models.errors import StateMismatch
 from stream.app import create_app, run_worker
 from stream.connection import Connection
 from stream.topology import fold_edges
 
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
-_PLACE = Facts.__struct_fields__.index("seen_ids")
-_FIELDS = 5
-"""Of the memo then."""
+_RECENT = Facts.__struct_fields__.index("recent")
+_EXAMPLES = Ledger.__struct_fields__.index("examples")
 
 
 def old_pack(customer: Customer) -> bytes:
-    """Bytes of a customer in schema 1."""
-    facts = _decode(_encode(customer.facts))[: _PLACE + 1]
-    facts[_PLACE] = _old_ids(customer.facts.seen_ids)
-    packed = _HEADER.pack(upgrade.SCHEMA, customer.seen, customer.next_due)
-    return packed + _encode([facts, customer.ledger])
-
-
-def _old_ids(ids: SeenIds) -> dict[bytes, int]:
-    digests = [ids.digests[place : place + WIDTH] for place in range(0, len(ids.digests), WIDTH)]
-    counts, times = ids.marks[::2], ids.marks[1::2]
-    folded = [time for count, time in zip(counts, times, strict=True) for _ in range(count)]
-    return dict(zip(digests, folded, strict=True))
+    """Bytes of a customer in schema 2."""
+    facts, ledger = _decode(_encode(customer.facts)), _decode(_encode(customer.ledger))
+    facts[_RECENT] = list(customer.facts.recent)
+    ledger[_EXAMPLES] = [
+        [example.at, example.row, example.schema, example.risk, example.version, example.returned]
+        for example in customer.ledger.examples
+    ]
+    return _HEADER.pack(upgrade.SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
 
 
 def old_unpack(data: bytes) -> Customer:
@@ -57,33 +47,17 @@ def _check(data: bytes) -> None:
         raise StateMismatch("profile", data[0], upgrade.SCHEMA)
 
 
-def old_encode_memo(now: Memo) -> bytes:
-    fields: list[Any] = _decode(_encode(now))
-    return _encode(fields[:_FIELDS])
-
-
-def old_read_memo(state: Restored) -> Memo:
-    return msgspec.msgpack.decode(state.memo, type=Memo) if state.memo else Memo()
-
-
-def on_wall_clock(state: Restored) -> bool:
-    return old_read_memo(state).clock == "wall"
-
-
 def become_old() -> None:
     """Let this process's fold read and write as the code before did."""
-    old = {"pack": old_pack, "unpack": old_unpack, "header": old_header, "encode_memo": old_encode_memo}
-    for name, function in {**old, "read_memo": old_read_memo}.items():
+    for name, function in {"pack": old_pack, "unpack": old_unpack, "header": old_header}.items():
         assert hasattr(fold, name)
         setattr(fold, name, function)
-    memo.read_memo = old_read_memo
 
 
 def main() -> None:
     servers, prefix, _, session_s = sys.argv[1:]
     become_old()
-    edges = [replace(edge, wall_clock=edge.wall_clock and on_wall_clock) for edge in fold_edges()]
-    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), edges))
+    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
 
 
 if __name__ == "__main__":
