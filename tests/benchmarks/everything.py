@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from models.errors import PerennialError
-from tests.benchmarks import table
+from tests.benchmarks import guard, table
 from tests.benchmarks.broker import ROOT, Kind
 from tests.benchmarks.report import RESULTS, busy
 
@@ -79,7 +79,10 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     folder.mkdir(parents=True, exist_ok=True)
     guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
     steps = [step for step in STEPS if not only or step.name in only]
-    steps += [Step("guard", GUARD_MINUTES, f"--broker {one}{' --commit' if commit else ''}") for one in guards]
+    steps += [
+        Step("guard", GUARD_MINUTES * (3 if commit else 1), f"--broker {one}{' --commit' if commit else ''}")
+        for one in guards
+    ]
     if (others := busy()) and others > CALM:
         console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will say so, and suffer from it")
     failed, began = [], time.monotonic()
