@@ -79,10 +79,8 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     folder.mkdir(parents=True, exist_ok=True)
     guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
     steps = [step for step in STEPS if not only or step.name in only]
-    steps += [
-        Step("guard", GUARD_MINUTES * (3 if commit else 1), f"--broker {one}{' --commit' if commit else ''}")
-        for one in guards
-    ]
+    words, folds = (" --commit", guard.COMMITTED_OF) if commit else ("", 1)
+    steps += [Step("guard", GUARD_MINUTES * folds, f"--broker {one}{words}") for one in guards]
     if (others := busy()) and others > CALM:
         console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will say so, and suffer from it")
     failed, began = [], time.monotonic()
