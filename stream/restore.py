@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
@@ -19,6 +20,8 @@ POSITION_KEY = b"\x00position"
 
 FETCH_BYTES = 4 << 20
 FETCH_WAIT_MS = 20
+GIVE_WAY_S = 1.0
+"""A turn is for taking records in: who gets none for so long lets the next one go on meanwhile."""
 LOOK_EVERY_MS = 25
 """An empty partition gives no records: its end is seen when a fetch was answered without any."""
 _SCHEMA = 1
@@ -159,6 +162,8 @@ async def _records(
     tp = TopicPartition(connection.topic(topic), partition)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(consumer.stop)
+        turn = _Turn(turns)
+        stack.callback(turn.give_back)
         await consumer.start()
         consumer.assign([tp])
         # Two answers about the end, and the later one holds: the embedded broker's ListOffsets is too low, and the high
@@ -174,12 +179,37 @@ async def _records(
                     watermark = listed if in_use else consumer.highwater(tp)
                     if moved or (watermark is not None and position >= max(watermark, listed)):
                         break
+                    turn.give_way()
             records = batches.get(tp, ())
             # a fetch may end within the next commit, of which the first half alone is no state that ever was
             yield [record for record in records if record.offset < listed] if in_use else records
             position = await consumer.position(tp)
             if watermark is not None and position >= max(watermark, listed):
                 return
-            if turns is not None and records:
-                await stack.enter_async_context(turns)
-                turns = None
+            if records:
+                await turn.take()
+
+
+class _Turn:
+    """A place among those that take records in, of which there are few."""
+
+    def __init__(self, turns: asyncio.Semaphore | None) -> None:
+        self._turns = turns
+        self._taken_at: float | None = None
+
+    async def take(self) -> None:
+        """Wait for one's turn, or go on with it."""
+        if self._turns is not None and self._taken_at is None:
+            await self._turns.acquire()
+        self._taken_at = time.monotonic()
+
+    def give_way(self) -> None:
+        """Say that nothing has come."""
+        if self._taken_at is not None and time.monotonic() - self._taken_at > GIVE_WAY_S:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let the next one begin."""
+        if self._turns is not None and self._taken_at is not None:
+            self._turns.release()
+        self._taken_at = None

@@ -11,6 +11,7 @@ from models.errors import StateMismatch
 from stream import restore as module
 from stream.restore import POSITION_KEY, decode_position, encode_position, read_compacted, restore
 from tests.brokers import Cluster
+from tests.stream.inprocess import until
 from tests.stream.reading import producing, write
 
 
@@ -65,6 +66,35 @@ async def test_what_is_large_waits_for_its_turn_and_what_is_small_does_not(
     assert small.records == {b"u": b"1"}
     assert len(restored.records) == 2_000
     assert not turns.locked(), "the next one's turn has come"
+
+
+@pytest.mark.kafka
+async def test_who_gets_nothing_any_more_lets_the_next_one_go_on(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FETCH_BYTES", 10_000)
+    monkeypatch.setattr(module, "GIVE_WAY_S", 0.1)
+    kafka.create(profiles=2)
+    for partition in range(2):
+        await write(kafka.connection, "profiles", [(b"u%d" % n, bytes(100)) for n in range(2_000)], partition)
+    producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))
+    await producer.start()
+    turns = asyncio.Semaphore(1)
+    try:
+        await producer.begin_transaction()  # whose end is waited for, and it holds up what stands behind
+        await producer.send_and_wait(kafka.connection.topic("profiles"), b"1", key=b"u", partition=0)
+        async with asyncio.timeout(60):
+            waiting = asyncio.create_task(restore(kafka.connection, "profiles", 0, turns=turns))
+            await until(turns.locked, 60)
+            restored = await restore(kafka.connection, "profiles", 1, turns=turns)
+            assert not waiting.done()
+            await producer.abort_transaction()
+            late = await waiting
+    finally:
+        await producer.stop()
+
+    assert len(restored.records) == len(late.records) == 2_000
+    assert not turns.locked()
 
 
 async def test_a_deleted_record_is_not_restored(cluster: Cluster) -> None:
