@@ -151,7 +151,7 @@ class Rebuild:
     async def _compare(self, shadow: Shadow, compare_only: bool) -> Rebuilt:
         carrier = Carrier()
         current = await catch_up(shadow, self._connection)
-        changed, outcome = len(carrier.carry(shadow.records, current.records)), "compared"
+        changed, outcome = len(carrier.carry(shadow.beside(current), current.records)), "compared"
         if not compare_only and not changed:
             outcome = "equal"
         elif not compare_only:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from aiokafka.errors import ProducerFenced
-from aiokafka.structs import ConsumerRecord
 
 import models
-from models.batch import Batch, Output, Restored
+from models.batch import Batch, Output, Record, Restored
 from models.customer.fold import PartitionFold
+from models.customer.memo import read_memo
+from models.customer.state import header
 from models.errors import PerennialError
+from models.log import Tick, encode_control
 from stream.connection import Connection
 from stream.rebuild.reading import read_log
 from stream.restore import POSITION_KEY, encode_position
@@ -26,6 +29,15 @@ APPLICATION = "rebuild"
 COMMIT_EVERY_S = 5.0
 COMMIT_USERS = 50_000
 """A shadow commits after so many seconds, or so many changed users."""
+
+
+class _Beat(NamedTuple):
+    """A record that stands in no log."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
 
 
 class TakenOver(PerennialError):
@@ -96,6 +108,7 @@ class Shadow:
         self._committer = TransactionalCommitter(connection, own)
         self._state = Restored(partition=partition)
         self._changed: dict[bytes, bytes | None] = {}
+        self._before: dict[bytes, bytes] = {}
         self._committed = 0
         self._committed_at = time.monotonic()
         self.switched = False
@@ -139,7 +152,7 @@ class Shadow:
         """Forget everything."""
         self._changed = dict.fromkeys(self._state.records)
         self._state = Restored(partition=self.partition)
-        self._fold = PartitionFold(self._state)
+        self._fold, self._before = PartitionFold(self._state), {}
         self.switched = False
         await self._commit()
 
@@ -162,6 +175,21 @@ class Shadow:
         if self.position != self._committed:
             await self._commit()
 
+    def beside(self, lane: Restored) -> Mapping[bytes, bytes]:
+        """Users as they would stand in a lane at this position.
+
+        Parameters
+        ----------
+        lane
+            It may stand between two slices of the timers that the next record has made due: with the clock moved, the
+            timers of some users fired, those of others still to fire, and the record to be read once more.
+        """
+        now = read_memo(lane).now
+        if now > self._fold.now:
+            self._fire(now)
+        waiting = (key for key in self._before if key in lane.records and header(lane.records[key])[1] <= now)
+        return {**self._state.records, **{key: self._before[key] for key in waiting}}
+
     def done(self) -> Output:
         """Record that says, committed together with the facts, that they are in use."""
         progress = Progress(self._code, self._state.memo, switched=True)
@@ -171,7 +199,14 @@ class Shadow:
         """Let go."""
         await self._committer.stop()
 
-    def _take(self, records: list[ConsumerRecord]) -> None:
+    def _fire(self, now: int) -> None:
+        """Let time pass where the shadow stands; in a log it is the next record that does so."""
+        before, (key, value) = dict(self._state.records), encode_control(Tick(at=now))
+        self._take([_Beat(self.position - 1, now, key, value)])
+        self._before = {key: packed for key, packed in before.items() if self._state.records.get(key) != packed}
+
+    def _take(self, records: Sequence[Record]) -> None:
+        self._before = {}
         outputs = self._fold.fold(Batch("events", self.partition, records))
         # What left the fold when it first read this has left: of all it says only the state is kept.
         self._state.apply(outputs)

@@ -132,7 +132,7 @@ async def switch(shadow: Shadow, carrier: Carrier, connection: Connection, fold:
                         f"partition {partition} of profiles went back to {current.position}, and the rebuild is at "
                         f"{shadow.position}; the same command with --anew begins at the beginning"
                     )
-                changed = carrier.carry(shadow.records, current.records)
+                changed = carrier.carry(shadow.beside(current), current.records)
                 memo = carry_memo(shadow.memo, current.memo)
                 await owner.commit(Commit(current.position, memo, [shadow.done()], changed))
                 shadow.switched = True

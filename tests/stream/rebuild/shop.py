@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 
-from models.batch import Batch, Restored
+from models.batch import Batch, Outputs, Restored
 from models.customer.fold import PartitionFold
 from models.events import Event, EventType, OrderLine
 from stream.connection import Connection
@@ -58,12 +59,22 @@ class Owner:
         """Fold and commit up to an offset."""
         partition = self.state.partition
         async for records in read_log(self._connection, partition, self.state.position, end):
-            outputs = self._fold.fold(Batch("events", partition, records))
-            position = records[-1].offset + 1
-            memo = self.state.memo if outputs.memo is None else outputs.memo
-            await self._committer.commit(Commit(position, memo, outputs.records, outputs.state))
-            self.state.apply(outputs)
-            self.state.position = position
+            await self._commit(self._fold.fold(Batch("events", partition, records)), records[-1].offset + 1)
+
+    async def fold_slices(self, most_timers: int, slices: int) -> None:
+        """Fold and commit so many slices of what is there, each of so many timers at most."""
+        partition, begin = self.state.partition, self.state.position
+        async for records in read_log(self._connection, partition, begin, begin + 1):
+            made = self._fold.slices(Batch("events", partition, records), most_timers)
+            for outputs in itertools.islice(made, slices):
+                assert outputs.position == begin, "there are more slices than were asked for"
+                await self._commit(outputs, begin)
+
+    async def _commit(self, outputs: Outputs, position: int) -> None:
+        memo = self.state.memo if outputs.memo is None else outputs.memo
+        await self._committer.commit(Commit(position, memo, outputs.records, outputs.state))
+        self.state.apply(outputs)
+        self.state.position = position
 
     async def leave(self) -> None:
         """Let go."""

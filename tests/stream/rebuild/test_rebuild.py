@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from models.batch import Restored
 from models.customer import step
 from models.customer.state import unpack
 from models.log import is_control
+from models.units import DAY
 from stream import topics
 from stream.admin import admin
 from stream.app import EXIT_NOT_OWNER
@@ -166,6 +168,45 @@ async def test_an_owner_that_comes_back_in_the_middle_of_the_switch_wins_and_is_
     assert {one.outcome for one in done} == {"switched"}
     async with reference(installation) as quiet:
         assert await profiles(installation) == [state.records for state in quiet.states]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("is_wrong", [True, False], ids=["wrong", "right"])
+async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_there_and_fires_the_rest(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch, is_wrong: bool
+) -> None:
+    connection = kafka.connection
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    await asyncio.to_thread(topic.make, connection, PARTITIONS, 1)
+    owners = [Owner(connection, partition) for partition in range(PARTITIONS)]
+    async with EventLog(connection, PARTITIONS) as log:
+        now = time.time_ns() // 1_000_000
+        await log.ensure_clock("feeder")
+        await log.tick(now)
+        await log.append(Shoppers(1).events(300))
+        async with reference(connection) as quiet:
+            ends = quiet.positions
+        await log.tick(now + 40 * DAY)
+        await log.append(Shoppers(2, "n").events(40))
+    with monkeypatch.context() as patch:
+        if is_wrong:
+            patch.setattr(step, "reduce_facts", wrong)
+        for owner, end in zip(owners, ends, strict=True):
+            await owner.take_over()
+            await owner.fold_to(end)
+            await owner.fold_slices(most_timers=4, slices=2)
+            await owner.leave()
+
+    done = await rebuild(connection).run()
+
+    async with reference(connection) as quiet:
+        for partition, end in enumerate(quiet.positions):
+            heir = Owner(connection, partition)
+            await heir.take_over()
+            await heir.fold_to(end)
+            await heir.leave()
+        assert {one.outcome for one in done} == {"switched" if is_wrong else "equal"}
+        assert await profiles(connection) == [state.records for state in quiet.states]
 
 
 @pytest.mark.kafka
