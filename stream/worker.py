@@ -8,23 +8,18 @@ import functools
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.batch import Restored
 from models.events import CHANNELS, Channel
 from monitoring import metrics
 from stream.app import LaneApp, create_app, run_worker
-from stream.artifacts import ArtifactFolder
 from stream.beats import Beats
 from stream.connection import Connection
 from stream.edge import Edge
 from stream.health import as_health, standing
-from stream.lookup.server import LookupServer
-from stream.lookup.workers import ports
-from stream.model_watch import ModelWatch
 from stream.observer import MetricsObserver, report
 from stream.settings import Settings
 from stream.topics import require_topics
@@ -69,7 +64,9 @@ def run(role: Role, settings: Settings) -> NoReturn:
             for desk in desks.values():
                 stack.push_async_callback(desk.close)
             if role == "fold":
-                told["lookups"] = await stack.enter_async_context(_lookups(app, settings))
+                # a fifth of what is imported, and the first users shall not wait for it
+                lookups = await asyncio.to_thread(_load_lookups)
+                told["lookups"] = await stack.enter_async_context(lookups(app, settings, lambda: _standing(app)))
             news.set()  # who dies now shall have told which member it was
             await report(app.lanes)
 
@@ -160,39 +157,7 @@ def watched(
         watchdog.stop()
 
 
-@asynccontextmanager
-async def _lookups(app: LaneApp, settings: Settings) -> AsyncIterator[int]:
-    """Answer for the users of this worker's partitions, recommendations included."""
-    watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
+def _load_lookups() -> Callable[[LaneApp, Settings, Callable[[], Mapping[str, Any]]], AbstractAsyncContextManager[int]]:
+    from stream.lookup.serving import lookups
 
-    def restored(partition: int) -> Restored | None:
-        return app.lanes.restored("events", partition)
-
-    server = LookupServer(
-        restored=restored,
-        owns=lambda partition: any(
-            lane.topic == "events" and lane.partition == partition for lane in app.lanes.snapshot()
-        ),
-        standing=lambda: _standing(app),
-        partitions=settings.partitions,
-        recommends=watch,
-    )
-    await watch.start()
-    try:
-        port = await _listen(server, settings)
-        log.info("lookups at http://%s:%d", settings.worker.host, port)
-        yield port
-    finally:
-        await server.stop()
-        await watch.stop()
-
-
-async def _listen(server: LookupServer, settings: Settings) -> int:
-    tried = ports(settings)
-    for port in tried:
-        try:
-            return await server.start(settings.worker.host, port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-    raise OSError(errno.EADDRINUSE, f"ports {tried[0]} to {tried[-1]} are all taken")
+    return lookups

@@ -1,0 +1,65 @@
+"""Answers about users, beside a fold: in a module of its own, for a fold needs neither numpy nor a web server."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from models.batch import Restored
+from stream.app import LaneApp
+from stream.artifacts import ArtifactFolder
+from stream.lookup.server import LookupServer
+from stream.lookup.workers import ports
+from stream.model_watch import ModelWatch
+from stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def lookups(app: LaneApp, settings: Settings, standing: Callable[[], Mapping[str, Any]]) -> AsyncIterator[int]:
+    """Answer for the users of this worker's partitions, recommendations included; yields the port.
+
+    Parameters
+    ----------
+    app, settings
+        The fold.
+    standing
+        How it stands, for its ``/health`` and ``/ready``.
+    """
+    watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
+
+    def restored(partition: int) -> Restored | None:
+        return app.lanes.restored("events", partition)
+
+    server = LookupServer(
+        restored=restored,
+        owns=lambda partition: any(
+            lane.topic == "events" and lane.partition == partition for lane in app.lanes.snapshot()
+        ),
+        standing=standing,
+        partitions=settings.partitions,
+        recommends=watch,
+    )
+    await watch.start()
+    try:
+        port = await _listen(server, settings)
+        log.info("lookups at http://%s:%d", settings.worker.host, port)
+        yield port
+    finally:
+        await server.stop()
+        await watch.stop()
+
+
+async def _listen(server: LookupServer, settings: Settings) -> int:
+    tried = ports(settings)
+    for port in tried:
+        try:
+            return await server.start(settings.worker.host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, f"ports {tried[0]} to {tried[-1]} are all taken")
