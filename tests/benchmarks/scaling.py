@@ -99,12 +99,22 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
     for curve, points in content["curves"].items():
         first = points[0]["cpu_us"]["median"]
         for point in points:
-            rate, cost, brokers = (
-                Spread.read(point[name]) for name in ("events_per_second", "cpu_us", "broker_cpu_us")
+            rate, cost, timers, brokers = (
+                Spread.read(point[name])
+                for name in ("events_per_second", "cpu_us", "timers_per_event", "broker_cpu_us")
             )
             beside = f"{cost.median / first:.2f} x"
-            rows.append((curve, f"{point['count']:,}", rate.show(), cost.show(".1f"), beside, brokers.show(".1f")))
-    headings = ("", "how many", "events/s", "us CPU an event", "beside the first", "us of the broker")
+            shown = (rate.show(), cost.show(".1f"), beside, timers.show(".2f"), brokers.show(".1f"))
+            rows.append((curve, f"{point['count']:,}", *shown))
+    headings = (
+        "",
+        "how many",
+        "events/s",
+        "us CPU an event",
+        "beside the first",
+        "timers an event",
+        "us of the broker",
+    )
     return [Grid(f"CPU an event as things grow; {content['broker']}", headings, rows)]
 
 

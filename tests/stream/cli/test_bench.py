@@ -25,5 +25,5 @@ def test_in_a_checkout_every_benchmark_is_a_command(capsys: pytest.CaptureFixtur
     assert not ended.value.code
 
     told = capsys.readouterr().out
-    for name in ("engine", "pipeline", "latency", "memory", "restart", "scaling", "capacity", "guard"):
+    for name in ("engine", "pipeline", "latency", "memory", "restart", "scaling", "guard", "profile", "all", "table"):
         assert f" {name} " in told
