@@ -1,0 +1,45 @@
+"""Stored structs are arrays: whoever changes one has to say so with the schema, or old bytes would be misread."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from types import ModuleType
+
+import msgspec
+import pytest
+
+from models.customer import memo, open_examples, repeats, state, touches
+from models.engage import deliveries
+
+STORED = {
+    "profile": ((state, touches, open_examples, repeats), state.SCHEMA),
+    "clock of a partition": ((memo,), memo.SCHEMA),
+    "delivery": ((deliveries,), deliveries.SCHEMA),
+}
+LAYOUTS = {
+    ("profile", 3): "eea22ad2668613a4",
+    ("clock of a partition", 2): "8ed5afa7553fd6df",
+    ("delivery", 1): "41334c58c6b747df",
+}
+"""Of each stored thing, by its schema. A layout that differs is a new schema: ``upgrade`` has to read the one before."""
+
+
+def _layout(modules: tuple[ModuleType, ...]) -> str:
+    structs = {
+        each.__name__: each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == module.__name__
+    }
+    told = [
+        f"{name}({', '.join(f'{field}: {each.__annotations__[field]}' for field in each.__struct_fields__)})"
+        for name, each in sorted(structs.items())
+    ]
+    return blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_a_stored_struct_changes_only_with_its_schema(what: str) -> None:
+    modules, schema = STORED[what]
+
+    assert LAYOUTS.get((what, schema)) == _layout(modules)
