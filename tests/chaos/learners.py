@@ -178,6 +178,7 @@ class QuietLearners:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(list(self._places))
+        await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises, and would hide why
         return self
 
     async def __aexit__(self, *_: object) -> None:
