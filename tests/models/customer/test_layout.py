@@ -21,7 +21,7 @@ LAYOUTS = {
     ("clock of a partition", 2): "8ed5afa7553fd6df",
     ("delivery", 1): "41334c58c6b747df",
 }
-"""Of each stored thing, by its schema. A layout that differs is a new schema: ``upgrade`` has to read the one before."""
+"""Of each stored thing, by its schema. Another layout is another schema: ``upgrade`` has to read the one before."""
 
 
 def _layout(modules: tuple[ModuleType, ...]) -> str:
