@@ -44,3 +44,8 @@ def test_sasl_without_credentials_is_refused() -> None:
 def test_the_password_is_not_shown() -> None:
     connection = Connection("a:1", security_protocol="SASL_SSL", sasl_mechanism="PLAIN", username="u", password="hush")
     assert "hush" not in repr(connection)
+
+
+def test_a_member_hears_of_a_rebalance_within_half_a_second_and_beats_often_within_a_short_session() -> None:
+    assert Connection("a:1", session_timeout_s=10).heartbeat_interval_s == 0.5
+    assert Connection("a:1", session_timeout_s=1.5).heartbeat_interval_s == 0.25
