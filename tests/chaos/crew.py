@@ -15,33 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from stream.child import Child
-from tests.chaos.faults import Fault
+from tests.chaos.faults import Fault, happened
+from tests.chaos.lives import Interval, Life, Note, now_ms, read_notes
 
 Lives = tuple[tuple[Fault, ...], ...]
 ROOT = Path(__file__).parents[2]
 _STOP_WITHIN_S = 15.0
-STOP_WITHIN_S = 10.0
-"""A process that is asked to end does, whatever is away; and a loaded machine gets as long again."""
-
-
-@dataclass
-class Interval:
-    """When somebody was not there, milliseconds of the wall clock.
-
-    Attributes
-    ----------
-    who
-        A process, or ``broker``.
-    begin, end
-        ``end`` is open while it lasts.
-    stalled
-        Whether it was stopped and not ended.
-    """
-
-    who: str
-    begin: int
-    end: int | None = None
-    stalled: bool = False
 
 
 @dataclass
@@ -58,8 +37,8 @@ class Member:
         Faults of each life that is still to come.
     leaving
         Whether nobody comes in its place.
-    asked_at
-        When this life was asked to end, seconds of the monotonic clock.
+    life
+        The newest one.
     """
 
     name: str
@@ -67,7 +46,7 @@ class Member:
     lives: list[tuple[Fault, ...]]
     child: Child | None = None
     leaving: bool = False
-    asked_at: float | None = None
+    life: Life | None = None
     keeper: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -91,8 +70,8 @@ class Crew:
         When members were not there.
     exits
         How members ended by themselves, by exit code.
-    slow
-        Who did not end in time after it was asked to, in words.
+    lives
+        All of them, in the order of their beginnings.
     """
 
     def __init__(
@@ -108,12 +87,17 @@ class Crew:
         self._environment = {**environment, "CHAOS_JOURNAL": str(self.journal), "PYTHONPATH": str(ROOT)}
         self.away: list[Interval] = []
         self.exits: Counter[int] = Counter()
-        self.slow: list[str] = []
+        self.lives: list[Life] = []
 
     @property
     def journal(self) -> Path:
         """Where faults note what they do."""
         return self._folder / "journal"
+
+    @property
+    def notes(self) -> list[Note]:
+        """What processes have noted so far."""
+        return read_notes(self._folder / "notes")
 
     async def __aenter__(self) -> Self:
         self._waker = asyncio.create_task(self._wake())
@@ -130,15 +114,16 @@ class Crew:
         self._spawn(member)
         member.keeper = asyncio.create_task(self._keep(member), name=f"keeper of {name}")
 
-    def signal(self, name: str, number: signal.Signals, *, leaving: bool = False) -> None:
-        """Send a signal; ``leaving``: nobody shall come in its place."""
+    def signal(self, name: str, number: signal.Signals, *, leaving: bool = False) -> bool:
+        """Send a signal; ``leaving``: nobody shall come in its place. Whether somebody was there to hear it."""
         member = self._members[name]
         member.leaving |= leaving
-        if member.child is None:
-            return
-        member.child.signal(number)
+        if member.child is None or member.life is None:
+            return False
         if number == signal.SIGTERM and not _is_stopped(member.child.pid):
-            member.asked_at = member.asked_at or time.monotonic()
+            member.life.asked = member.life.asked or now_ms()
+        member.child.signal(number)
+        return True
 
     def stopped(self) -> list[str]:
         """Who is stopped (SIGSTOP) now."""
@@ -149,9 +134,8 @@ class Crew:
         self._stopping = True
         members, keepers = list(self._members.values()), [m.keeper for m in self._members.values() if m.keeper]
         for member in members:
-            if member.child is not None:
-                member.child.signal(signal.SIGTERM)
-                member.child.signal(signal.SIGCONT)
+            self.signal(member.name, signal.SIGTERM)
+            self.signal(member.name, signal.SIGCONT)
         if keepers:
             _, late = await asyncio.wait(keepers, timeout=_STOP_WITHIN_S)
             for member in members:
@@ -165,38 +149,56 @@ class Crew:
             self._waker = None
         self._threads.shutdown(wait=False)
 
+    def met(self) -> list[tuple[str, str]]:
+        """Process and fault of each that was acted on."""
+        return [(life.who, str(deed.fault)) for deed in happened(self.journal) for life in self._of(deed.pid)]
+
     def deeds(self) -> Counter[str]:
         """How often each fault was acted on."""
-        if not self.journal.exists():
-            return Counter()
-        return Counter(line.split()[1].rpartition(":")[0] for line in self.journal.read_text().splitlines())
+        return Counter(f"{deed.fault.action}@{deed.fault.point}" for deed in happened(self.journal))
+
+    def _of(self, pid: int) -> list[Life]:
+        return [life for life in self.lives if life.pid == pid][-1:]
 
     def _spawn(self, member: Member) -> None:
         faults = member.lives.pop(0) if member.lives else ()
         environment = {**self._environment, "CHAOS_FAULTS": " ".join(map(str, faults))}
         with (self._folder / f"{member.name}.log").open("ab") as log:
             member.child = Child((sys.executable, "-m", *member.argv), env=environment, output=log)
+        member.life = Life(member.name, member.child.pid, now_ms(), faults)
+        self.lives.append(member.life)
 
     async def _keep(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
         while member.child is not None:
             code = await loop.run_in_executor(self._threads, member.child.wait)
             member.child = None
+            self._bury(member, code)
             if self._stopping:
                 return
             self.exits[code] += 1
-            self._look_at_its_end(member, code)
             away = Interval(member.name, now_ms())
             self.away.append(away)
             if not member.leaving:
                 self._spawn(member)
                 away.end = now_ms()
 
-    def _look_at_its_end(self, member: Member, code: int) -> None:
-        asked_at, member.asked_at = member.asked_at, None
-        stalled = any(interval.who == member.name and interval.stalled for interval in self.away)
-        if asked_at is not None and not stalled and (took := time.monotonic() - asked_at) > 2 * STOP_WITHIN_S:
-            self.slow.append(f"{member.name} took {took:.0f} s to end after SIGTERM (exit code {code})")
+    def _note_stall(self, name: str, interval: Interval) -> None:
+        life = self._members[name].life
+        assert life is not None
+        life.stalls.append(interval)
+
+    def _bury(self, member: Member, code: int) -> None:
+        life = member.life
+        assert life is not None
+        life.end, life.code = now_ms(), code
+        mine = [deed for deed in happened(self.journal) if deed.pid == life.pid]
+        for deed in mine:
+            if deed.fault.action == "terminate":
+                life.asked = min(life.asked or deed.at, deed.at)
+        left = tuple(fault for fault in life.faults if fault not in [deed.fault for deed in mine])
+        if left:
+            member.lives.insert(0, left)  # something else came first: the next life meets what this one has not
 
     async def _wake(self) -> None:
         since: dict[str, tuple[float, Interval]] = {}
@@ -205,17 +207,13 @@ class Crew:
                 if name not in since:
                     interval = Interval(name, now_ms() - 100, stalled=True)
                     self.away.append(interval)
+                    self._note_stall(name, interval)
                     since[name] = (time.monotonic(), interval)
                 elif time.monotonic() - since[name][0] >= self._stall_s:
                     self.signal(name, signal.SIGCONT)
                     since.pop(name)[1].end = now_ms()
                     self._on_awake(name)
             await asyncio.sleep(0.05)  # the kernel tells nobody but the parent's waitpid, which the keeper has
-
-
-def now_ms() -> int:
-    """The wall clock, milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _is_stopped(pid: int) -> bool:

@@ -13,8 +13,11 @@ import functools
 import itertools
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import aclosing
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -23,6 +26,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.customer import fold
 from models.events import Event
+from stream import restore as reading
 from stream import transaction
 from stream.bursts import Writer
 from stream.delivery.smtp import Smtp
@@ -42,7 +46,7 @@ Point = Literal[
     "provider.before", "provider.in", "provider.after",
     # partitions are taken away; partitions were given
     "rebalance.revoked", "rebalance.assigned",
-    # a partition is taken over: the former owner is fenced; its state is being read; it is read
+    # a partition is taken over: the former owner is fenced; some of its state is read; all of it is
     "restore.fenced", "restore.in", "restore.read",
 ]  # fmt: skip
 POINTS: tuple[Point, ...] = get_args(Point)
@@ -52,6 +56,8 @@ SABOTAGES: tuple[Sabotage, ...] = get_args(Sabotage)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
 _AMID_S = 0.002
 """So long after the beginning of something its middle is: a transaction on this machine takes 5 to 20 ms."""
+
+_SMALL_FETCH = 16 << 10
 
 _T = TypeVar("_T")
 
@@ -96,6 +102,30 @@ def parse(text: str) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
+class Happened(NamedTuple):
+    """What a process has done to itself.
+
+    Attributes
+    ----------
+    pid, at
+        Who, and when, milliseconds of the wall clock.
+    fault
+        What.
+    """
+
+    pid: int
+    fault: Fault
+    at: int
+
+
+def happened(journal: Path) -> list[Happened]:
+    """Everything that processes have done to themselves so far."""
+    if not journal.exists():
+        return []
+    lines = [line.split() for line in journal.read_text().splitlines()]
+    return [Happened(int(pid), parse(fault)[0], int(at)) for pid, fault, at in lines]
+
+
 class Points:
     """Counts how often each point is reached, and acts.
 
@@ -111,6 +141,10 @@ class Points:
         self._faults = {(fault.point, fault.nth): fault for fault in faults}
         self._journal = journal
         self._reached: Counter[Point] = Counter()
+
+    def awaits(self, point: Point) -> bool:
+        """Whether something happens there."""
+        return any(place == point for place, _ in self._faults)
 
     def reach(self, point: Point) -> None:
         """Be there: act where a fault says so."""
@@ -131,7 +165,7 @@ class Points:
         return await task
 
     def _act(self, fault: Fault) -> None:
-        line = f"{os.getpid()} {fault}\n".encode()
+        line = f"{os.getpid()} {fault} {time.time_ns() // 1_000_000}\n".encode()
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.write(descriptor, line)
         os.close(descriptor)
@@ -179,7 +213,7 @@ def _around_ordered_commits(points: Points) -> None:
 
     _wrap(OrderedCommitter, "__init__", making)
     _wrap(OrderedCommitter, "commit", lambda real: _three(points, real, "commit.before", None, "commit.after"))
-    _wrap(OrderedCommitter, "restore", lambda real: _three(points, real, "restore.in", None, "restore.read"))
+    _wrap(OrderedCommitter, "restore", lambda real: _reading(_three(points, real, None, None, "restore.read")))
 
 
 def _around_the_router(points: Points) -> None:
@@ -200,7 +234,8 @@ def _around_the_router(points: Points) -> None:
 
 def _around_taking_over(points: Points) -> None:
     _wrap(TransactionalCommitter, "fence", lambda real: _three(points, real, None, None, "restore.fenced"))
-    _wrap(TransactionalCommitter, "restore", lambda real: _three(points, real, None, "restore.in", "restore.read"))
+    _wrap(TransactionalCommitter, "restore", lambda real: _reading(_three(points, real, None, None, "restore.read")))
+    _amid_reading(points)
     _wrap(Lanes, "settle", lambda real: _three(points, real, "rebalance.revoked", None, None))
 
     def assigning(real: Callable[..., None]) -> Callable[..., None]:
@@ -212,6 +247,45 @@ def _around_taking_over(points: Points) -> None:
         return assigned
 
     _wrap(Lanes, "assigned", assigning)
+
+
+_is_restoring: ContextVar[bool] = ContextVar("is_restoring", default=False)
+
+
+def _reading(real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Mark what is read in it as a lane's own state."""
+
+    @functools.wraps(real)
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        token = _is_restoring.set(True)
+        try:
+            return await real(*arguments, **named)
+        finally:
+            _is_restoring.reset(token)
+
+    return wrapped
+
+
+def _amid_reading(points: Points) -> None:
+    """Be at ``restore.in`` when the first records of a state are taken in, and the others are still to come."""
+    if points.awaits("restore.in"):
+        # Profiles of a round fit into one fetch; whoever shall not come out of a restore takes them piece by piece.
+        reading.FETCH_BYTES = _SMALL_FETCH
+
+    def making(real: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncGenerator[Any, None]]:
+        @functools.wraps(real)
+        async def records(*arguments: Any, **named: Any) -> AsyncGenerator[Any, None]:
+            first = _is_restoring.get()
+            async with aclosing(real(*arguments, **named)) as batches:
+                async for batch in batches:
+                    yield batch
+                    if first and batch:
+                        first = False
+                        points.reach("restore.in")
+
+        return records
+
+    _wrap(reading, "_records", making)
 
 
 def _wrap(owner: Any, name: str, around: Callable[[Any], Any]) -> None:

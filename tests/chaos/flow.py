@@ -27,7 +27,7 @@ class Flow:
     connection
         Of the installation.
     partitions
-        Of ``profiles``.
+        Of ``profiles`` and ``events``.
 
     Attributes
     ----------
@@ -36,11 +36,14 @@ class Flow:
     learned
         How far each learner is, by its model.
     commits
-        When something of each partition was seen, seconds of the monotonic clock.
+        When something of each partition of ``profiles`` was seen, seconds of the monotonic clock.
+    arrivals
+        When something of each partition of ``events`` was: a writer frozen in a transaction would hold that up.
     """
 
     def __init__(self, connection: Connection, partitions: int) -> None:
         self._places = [TopicPartition(connection.topic("profiles"), number) for number in range(partitions)]
+        self._events = [TopicPartition(connection.topic("events"), number) for number in range(partitions)]
         self._learners = {TopicPartition(connection.topic(f"learners.{name}"), 0): name for name in LEARNERS}
         self._consumer = AIOKafkaConsumer(
             **connection.client_options(),
@@ -54,10 +57,11 @@ class Flow:
         self.positions = [0] * partitions
         self.learned = dict.fromkeys(LEARNERS, 0)
         self.commits: list[list[float]] = [[] for _ in range(partitions)]
+        self.arrivals: list[list[float]] = [[] for _ in range(partitions)]
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
-        self._consumer.assign([*self._places, *self._learners])
+        self._consumer.assign([*self._places, *self._events, *self._learners])
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -72,11 +76,11 @@ class Flow:
 
     def silent_in(self, begin: float, end: float) -> list[int]:
         """Partitions of which nothing was committed in between."""
-        return [
-            number
-            for number, commits in enumerate(self.commits)
-            if not any(begin <= moment <= end for moment in commits)
-        ]
+        return _without(self.commits, begin, end)
+
+    def unread_in(self, begin: float, end: float) -> list[int]:
+        """Partitions of ``events`` in which nothing new could be read in between."""
+        return _without(self.arrivals, begin, end)
 
     def longest_silence(self, begin: float, end: float) -> float:
         """Seconds between two commits of a partition, at most."""
@@ -95,6 +99,9 @@ class Flow:
                 continue
             moment = time.monotonic()
             for place, records in found.items():
+                if place in self._events:
+                    self.arrivals[place.partition].append(moment)
+                    continue
                 model = self._learners.get(place)
                 if model is None:
                     self.commits[place.partition].append(moment)
@@ -106,3 +113,7 @@ class Flow:
                         self.positions[place.partition] = position
                     else:
                         self.learned[model] = position
+
+
+def _without(moments: list[list[float]], begin: float, end: float) -> list[int]:
+    return [number for number, mine in enumerate(moments) if not any(begin <= moment <= end for moment in mine)]

@@ -25,11 +25,13 @@ Broker = Literal["kafka", "embedded"]
 BROKERS: tuple[Broker, ...] = get_args(Broker)
 EMBEDDED_KINDS: tuple[Kind, ...] = ("kill", "commit", "delivery", "restore", "provider")
 """What makes sense there: it has neither transactions nor a disk, and forgets everything when it ends."""
-Act = Literal["kill", "terminate", "join", "leave", "broker", "disk", "mood"]
+Act = Literal["kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood"]
 
 LOAD_S = 13.0
 """So long events come in; a full disk takes longer than that, and they go on until it is over."""
 DISK_S = 30.0
+SLOW_LOAD_S = 20.0
+"""A broker that is away twice takes longer, too."""
 EMBEDDED_LOAD_S = 10.0
 
 
@@ -41,15 +43,24 @@ class Deed(NamedTuple):
     at_s
         Seconds after the first event.
     act
-        What: ``kill``, ``terminate`` and ``leave`` (SIGTERM, and nobody in its place) a process, let another fold
-        ``join``, ``kill -9`` the ``broker`` and start it again, fill its ``disk``, change the provider's ``mood``.
+        What: ``kill``, ``terminate`` and ``leave`` (SIGTERM, and nobody in its place) a process, let another one
+        ``join``, ``kill -9`` the ``broker`` and start it again, stop it for a while (``slow``), fill its ``disk``,
+        change the provider's ``mood``.
     whom
-        Name of a process (``fold-0``), or a mood.
+        Name of a process (``fold-0``); of ``join`` its role; or a mood.
+    for_s
+        How long, where it lasts.
     """
 
     at_s: float
     act: Act
     whom: str = ""
+    for_s: float = 0.0
+
+    def __str__(self) -> str:
+        """In words."""
+        lasts = f" for {self.for_s:.1f} s" if self.for_s else ""
+        return f"{self.act} {self.whom} at {self.at_s:.1f} s{lasts}".replace("  ", " ")
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class Plan:
     stall_s
         So much longer than its session a stopped process stays so.
     rejoin
-        Whether another fold joins as soon as a stopped process is awake again: a second rebalance beside a zombie.
+        Whether another of its role joins as soon as a stopped process is awake again: a second rebalance beside it.
     load_s
         So long events come in.
     broker
@@ -93,17 +104,18 @@ class Plan:
         faults = [
             f"{who}: {' then '.join(' '.join(map(str, life)) for life in lives)}" for who, lives in self.faults.items()
         ]
-        deeds = [f"{deed.act} {deed.whom} at {deed.at_s:.1f} s".replace("  ", " ") for deed in self.deeds]
         there = f"{self.folds} folds, {self.delivers} delivers, {self.learns} learns"
-        return f"{self.kind} (seed {self.seed}), {there}; {'; '.join(faults + deeds)}"
+        return f"{self.kind} (seed {self.seed}), {there}; {'; '.join([*faults, *map(str, self.deeds)])}"
 
 
 _COMMIT: tuple[Point, ...] = ("commit.before", "commit.sending", "commit.sent", "commit.ending", "commit.after")
 _LESSON: tuple[Point, ...] = (*_COMMIT, "tell.before", "tell.after")
 _RELAY: tuple[Point, ...] = ("relay.before", "relay.sent", "relay.after")
 _PROVIDER: tuple[Point, ...] = ("provider.before", "provider.in", "provider.after")
+_SEND: tuple[Point, ...] = ("provider.in", "provider.after", "provider.before", "provider.in", "provider.after")
 _REBALANCE: tuple[Point, ...] = ("rebalance.revoked", "rebalance.assigned")
 _RESTORE: tuple[Point, ...] = ("restore.fenced", "restore.in", "restore.read")
+_SOON = (1, 5)
 _UNRULY: tuple[Mood, ...] = ("refuse", "later", "hang", "drop")
 
 
@@ -121,9 +133,9 @@ class _Draft:
         self.load_s = LOAD_S if broker == "kafka" else EMBEDDED_LOAD_S
 
     def fault(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
-        """Let the next life of a process end at a point."""
-        number = self.rng.randint(*nth)
-        self._add(who, action, point, number)
+        """Let the next life of a process end at a point; one that follows others has less of the round left."""
+        first, last = nth if who not in self.lives else (min(nth[0], _SOON[0]), min(nth[1], _SOON[1]))
+        self._add(who, action, point, self.rng.randint(first, last))
 
     def lesson(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
         """Let the next life of a learner end at a point."""
@@ -143,9 +155,29 @@ class _Draft:
     ) -> None:
         self.deeds.append(Deed(round((rng or self.rng).uniform(*between), 2), act, whom))
 
+    def slow(self, between: tuple[float, float], for_s: tuple[float, float]) -> None:
+        """Stop the broker for a while."""
+        at_s, lasts_s = self.rng.uniform(*between), self.rng.uniform(*for_s)
+        self.deeds.append(Deed(round(at_s, 2), "slow", "", round(lasts_s, 2)))
+
+    @property
+    def turn(self) -> int:
+        """Which round of its kind it is: what must not be left out goes by turns and not by chance."""
+        return self.seed // len(KINDS)
+
     def anybody(self) -> str:
-        folds = [f"fold-{number}" for number in range(self.folds)]
-        return self.rng.choice([*folds, *(f"deliver-{number}" for number in range(self.delivers)), "door"])
+        return self.rng.choice([*self._named("fold", self.folds), *self._named("deliver", self.delivers), "door"])
+
+    def somebody_else(self) -> str:
+        """Somebody who has no part in the round yet."""
+        folds = self._named("fold", self.folds)
+        # in a rebalance nobody dies who delivers: then no message may stay unknown
+        delivers = [] if self.kind == "rebalance" else self._named("deliver", self.delivers)
+        busy = self.lives.keys() | {deed.whom for deed in self.deeds}
+        return self.rng.choice([*(one for one in [*folds, *delivers] if one not in busy), "door"])
+
+    def _named(self, role: str, count: int) -> list[str]:
+        return [f"{role}-{number}" for number in range(count)]
 
     def fold(self) -> str:
         return f"fold-{self.rng.randrange(self.folds)}"
@@ -172,7 +204,7 @@ def plan(seed: int, only: Kind | None = None, broker: Broker = "kafka") -> Plan:
     draft = _Draft(seed, only or kinds[(seed - 1) % len(kinds)], broker)
     _BY_KIND[draft.kind](draft)
     # whatever a round is about, something else goes wrong, too
-    other = "door" if draft.kind == "frozen" else draft.anybody()  # users' events must flow on while somebody is frozen
+    other = "door" if draft.kind == "frozen" else draft.somebody_else()  # users' events flow on while one is frozen
     draft.deed(draft.rng.choice(("kill", "terminate")), other)
     _learners(draft)
     return draft.done()
@@ -191,7 +223,7 @@ def _learners(draft: _Draft) -> None:
     if draft.kind in ("stall", "frozen"):
         actions = ("stop",)
     # Each of two learners has one of the two topics, so it commits and tells half as often.
-    nth = (1, 2) if point.startswith("tell") else (4, 8) if draft.learns == 2 else (8, 16)
+    nth = (1, 2) if point.startswith("tell") else (2, 4) if draft.learns == 2 else (3, 6)
     draft.lesson("learn-0", rng.choice(actions), point, nth)
     act: Act = "kill" if rng.random() < 0.7 else "terminate"
     draft.deed(act, f"learn-{rng.randrange(draft.learns)}", (5, 9), rng)
@@ -203,65 +235,80 @@ def _kill(draft: _Draft) -> None:
 
 
 def _commit(draft: _Draft) -> None:
-    pool, turn = (*_COMMIT, *_RELAY), 3 * (draft.seed // len(KINDS))  # in turn, so that none is left out
-    for point in (pool[(turn + further) % len(pool)] for further in range(3)):
-        draft.fault(draft.fold(), draft.rng.choice(("kill", "kill", "terminate")), point, (10, 80))
-    draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (5, 30))
+    pool = (*_COMMIT, *_RELAY)  # in turn, so that none is left out
+    for further in range(3):
+        point = pool[(3 * draft.turn + further) % len(pool)]
+        who = f"fold-{(draft.seed + further) % draft.folds}"
+        draft.fault(
+            who, draft.rng.choice(("kill", "kill", "terminate")), point, (5, 15) if point in _RELAY else (12, 25)
+        )
+    draft.fault("deliver-0", "kill", _COMMIT[draft.turn % len(_COMMIT)], (3, 15))
 
 
 def _stall(draft: _Draft) -> None:
-    draft.fault(draft.fold(), "stop", draft.rng.choice((*_COMMIT, "commit.before")), (20, 80))
-    if draft.rng.random() < 0.5:
-        draft.fault("deliver-0", "stop", draft.rng.choice((*_PROVIDER, "commit.before")), (5, 40))
+    draft.delivers = 2  # so that a stopped one has a successor beside which it wakes
+    draft.fault(draft.fold(), "stop", _COMMIT[draft.turn % len(_COMMIT)], (12, 25))
+    draft.fault("deliver-0", "stop", _SEND[draft.turn % len(_SEND)], (3, 15))
 
 
 def _delivery(draft: _Draft) -> None:
     for who in ("deliver-0", "deliver-1")[: draft.delivers]:
         for point in draft.rng.sample(_PROVIDER, 2):
-            draft.fault(who, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 40))
-    draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (5, 40))
+            draft.fault(who, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 20))
+    draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (3, 15))
 
 
 def _rebalance(draft: _Draft) -> None:
     # Who only just came in is asked to settle, too, so that every rebalance has somebody who does not come out of it.
-    draft.deed("join", between=(2, 3))
-    draft.deed("join", between=(5, 7))
+    draft.deed("join", "fold", between=(2, 3))
+    draft.deed("join", "fold", between=(5, 7))
     draft.deed("leave", draft.fold(), between=(7, 10))
     draft.fault("fold-0", "kill", draft.rng.choice(_REBALANCE), (2, 3))
-    draft.fault("fold-1", draft.rng.choice(("kill", "stop", "terminate")), draft.rng.choice(_REBALANCE), (3, 5))
+    draft.fault("fold-1", draft.rng.choice(("kill", "stop", "terminate")), draft.rng.choice(_REBALANCE), (3, 4))
+    # Those who deliver come and go in the middle of their calls, and none of them dies.
+    draft.deed("join", "deliver", between=(2, 4))
+    draft.deed("leave", "deliver-0", between=(5, 7))
+    draft.deed("join", "deliver", between=(7, 9))
 
 
 def _restore(draft: _Draft) -> None:
-    victim = draft.fold()
-    draft.deed("kill", victim, between=(3, 5))
-    other = next(name for name in (f"fold-{n}" for n in range(draft.folds)) if name != victim)
-    # The first life of the other one has restored its share by then: further ones come with what the victim leaves.
-    draft.fault(other, draft.rng.choice(("kill", "stop")), draft.rng.choice(_RESTORE), (9, 11))
-    draft.lives.setdefault(victim, []).append(())
-    draft.fault(victim, "kill", draft.rng.choice(_RESTORE), (1, 3))
+    # A life that follows another one of its process gets its share back, and does not come out of restoring it.
+    victim, other = draft.rng.sample([f"fold-{number}" for number in range(draft.folds)], 2)
+    for who, act, between, further in ((victim, "kill", (3, 5), 0), (other, "terminate", (6, 8), 1)):
+        draft.deed("kill" if act == "kill" else "terminate", who, between=between)
+        draft.lives[who] = [()]
+        point = _RESTORE[(2 * draft.turn + further) % len(_RESTORE)]
+        draft.fault(who, draft.rng.choice(("kill", "stop")) if further else "kill", point, (1, 2))
 
 
 def _frozen(draft: _Draft) -> None:
-    if draft.rng.random() < 0.7:
-        draft.fault("deliver-0", "stop", draft.rng.choice(("commit.sent", "commit.sending")), (10, 40))
+    if draft.turn % 2:
+        draft.fault(draft.fold(), "stop", ("relay.sent", "relay.before")[draft.turn // 2 % 2], (5, 15))
     else:
-        draft.fault(draft.fold(), "stop", draft.rng.choice(("relay.sent", "relay.before")), (10, 60))
+        draft.fault("deliver-0", "stop", ("commit.sent", "commit.sending")[draft.turn // 2 % 2], (5, 15))
 
 
 def _broker(draft: _Draft) -> None:
-    draft.deed("broker", between=(3, 5))
+    # It is killed, or stopped for so long that sessions end meanwhile; and then the other one.
+    if draft.turn % 2:
+        draft.slow((3, 4), (8, 12))
+        away = draft.deeds[-1].at_s
+        if draft.rng.random() < 0.5:
+            draft.deed("broker", between=(16, 17))
+    else:
+        draft.deed("broker", between=(3, 5))
+        away = draft.deeds[-1].at_s
+        draft.slow((12, 14), (5, 8))
+    draft.load_s = SLOW_LOAD_S
     # Who is asked to end while the broker is away, in the middle of a commit that gets no answer, ends all the same.
-    away = draft.deeds[-1].at_s
     draft.deed("terminate", f"fold-{draft.seed % draft.folds}", (away + 0.05, away + 2), draft.of_learners)
-    if draft.rng.random() < 0.5:
-        draft.deed("broker", between=(9, 12))
 
 
 def _provider(draft: _Draft) -> None:
     first, second = draft.rng.sample(_UNRULY, 2)
     draft.deeds += [Deed(2, "mood", first), Deed(5, "mood", "take"), Deed(6, "mood", second), Deed(9, "mood", "take")]
     if draft.rng.random() < 0.5:
-        draft.fault("deliver-0", "kill", "provider.in", (10, 60))
+        draft.fault("deliver-0", "kill", "provider.in", (3, 20))
 
 
 def _disk(draft: _Draft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import time
@@ -17,19 +18,34 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from stream import exits
 from stream.connection import Connection
 from stream.settings import Settings
 from tests.chaos.arena import Arena, a_broker
-from tests.chaos.crew import Crew, Interval, now_ms
+from tests.chaos.crew import Crew
 from tests.chaos.faults import Sabotage
 from tests.chaos.flow import Flow
 from tests.chaos.house import SESSION_S, furnish, open_house
 from tests.chaos.learners import Lessons, QuietLearners
+from tests.chaos.lives import (
+    Interval,
+    Life,
+    Note,
+    awakenings,
+    by_desk,
+    ended_by_limit,
+    has_moved_on,
+    held_by,
+    late_ends,
+    now_ms,
+    unmet,
+)  # fmt: skip
 from tests.chaos.load import Load
 from tests.chaos.plan import DISK_S, Deed, Plan
 from tests.chaos.reference import Reference
 from tests.chaos.sink import Sink, listening
 from tests.chaos.transactions import open_transactions
+from tests.chaos.unknown import Troubles
 from tests.chaos.verdict import Verdict, judge, judge_learners
 
 log = logging.getLogger(__name__)
@@ -64,6 +80,8 @@ class Played:
         How often what was done: by ``act`` for deeds, by ``action@point`` for faults.
     exits
         How processes ended, by exit code.
+    unmet
+        What was planned and did not happen, in words.
     learners_ended
         How often a learner was not there any more, or was stopped.
     longest_silence_s
@@ -80,6 +98,7 @@ class Played:
     malformed: int = 0
     deeds: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    unmet: list[str] = field(default_factory=list)
     learners_ended: int = 0
     longest_silence_s: float = 0.0
     rest_s: float = 0.0
@@ -107,6 +126,9 @@ class _Round:
         self.crew = Crew(environment, folder, stall_s=SESSION_S + plan.stall_s, on_awake=self._awake)
         self.patience_s = SETTLED_WITHIN_S if sabotage is None else BROKEN_WITHIN_S
         self.broker_away: list[Interval] = []
+        self.hanging: list[Interval] = []
+        self.at_broker = asyncio.Lock()
+        self.unheard: list[str] = []
         self.deeds: Counter[str] = Counter()
         self.newcomers = 0
 
@@ -122,7 +144,7 @@ class _Round:
         argv = ("tests.chaos.worker", "worker", "--role", role)
         self.crew.start(name, argv, self.plan.faults.get(name, ()))
 
-    def join(self, role: str = "fold") -> None:
+    def join(self, role: str) -> None:
         """Let another process of a role come in."""
         self.newcomers += 1
         self._start(role, 10 + self.newcomers)
@@ -133,20 +155,45 @@ class _Round:
 
     async def do(self, deed: Deed, sink: Sink) -> None:
         """Do one deed."""
-        log.info("%s %s", deed.act, deed.whom)
-        self.deeds[deed.act if deed.act != "mood" else f"provider {deed.whom}"] += 1
-        if deed.act == "kill":
-            self.crew.signal(deed.whom, signal.SIGKILL)
-        elif deed.act in ("terminate", "leave"):
-            self.crew.signal(deed.whom, signal.SIGTERM, leaving=deed.act == "leave")
-        elif deed.act == "join":
-            self.join()
+        log.info("%s", deed)
+        if deed.act in ("kill", "terminate", "leave"):
+            number = signal.SIGKILL if deed.act == "kill" else signal.SIGTERM
+            if not self.crew.signal(deed.whom, number, leaving=deed.act == "leave"):
+                self.unheard.append(str(deed))
+                return
+        self.deeds[_named(deed)] += 1
+        if deed.act == "join":
+            self.join(deed.whom)
         elif deed.act == "mood":
-            sink.mood = deed.whom  # type: ignore[assignment]  # plans name moods only
-        elif deed.act == "broker":
-            await self._restart_broker()
-        else:
-            await self._fill_disk()
+            self.change_mood(sink, deed.whom)
+        elif deed.act in ("broker", "slow", "disk"):
+            async with self.at_broker:  # one trouble of its at a time
+                if deed.act == "broker":
+                    await self._restart_broker()
+                elif deed.act == "slow":
+                    await self._stop_broker(deed.for_s)
+                else:
+                    await self._fill_disk()
+
+    def change_mood(self, sink: Sink, mood: str) -> None:
+        """Let the provider be as it is told."""
+        if sink.mood == "hang":
+            self.hanging[-1].end = now_ms()
+        if mood == "hang":
+            self.hanging.append(Interval("provider", now_ms()))
+        sink.mood = mood  # type: ignore[assignment]  # plans name moods only
+
+    async def _stop_broker(self, for_s: float) -> None:
+        kafka = self.arena.kafka
+        assert kafka is not None, "the embedded broker has nobody who waits for it"
+        away = Interval("broker", now_ms(), stalled=True)
+        self.broker_away.append(away)
+        os.kill(kafka.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(for_s)
+        finally:
+            os.kill(kafka.pid, signal.SIGCONT)
+        away.end = now_ms()
 
     async def _restart_broker(self) -> None:
         kafka = self.arena.kafka
@@ -171,9 +218,16 @@ class _Round:
             await asyncio.to_thread(kafka.start, BROKER_WITHIN_S)
         away.end = now_ms()
 
+    def newcomers_wait(self) -> list[str]:
+        """Who came in and was not given anything yet."""
+        given = {note.pid for note in self.crew.notes if note.generation}
+        last = {life.who: life for life in self.crew.lives if int(life.who.partition("-")[2] or 0) > 10}
+        return [who for who, life in last.items() if life.end is None and life.pid not in given]
+
     @property
-    def away(self) -> list[Interval]:
-        return [*self.crew.away, *self.broker_away]
+    def troubles(self) -> Troubles:
+        """What can have left a message unknown."""
+        return Troubles(by_desk(self.crew.lives, self.crew.notes), self.broker_away, self.hanging)
 
 
 async def play(plan: Plan, arena: Arena, *, sabotage: Sabotage | None = None, keep: bool = False) -> Played:
@@ -220,34 +274,39 @@ async def _play(round_: _Round) -> Played:
         await _do_all(round_, sink, loaded)
         await asyncio.sleep(max(0.0, loaded + plan.load_s - time.monotonic()))
         stop.set()
-        sink.mood = "take"
+        round_.change_mood(sink, "take")
         ended = time.monotonic()
         reference = await stack.enter_async_context(Reference(connection, partitions))
         learners = await stack.enter_async_context(QuietLearners(connection))
-        stuck = await _settled(loading, reference, learners, flow, crew, round_.patience_s)
+        stuck = await _settled(loading, reference, learners, flow, round_)
         await crew.stop()
         await reference.catch_up()
         await learners.catch_up()
         rest_s = time.monotonic() - ended
         try:
-            verdict = await judge(connection, partitions, reference, load, sink, round_.away)
+            verdict = await judge(connection, partitions, reference, load, sink, round_.troubles)
             await judge_learners(verdict, connection, reference, learners)
         except TimeoutError as error:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
-    verdict.findings += crew.slow
+    verdict.findings += late_ends(crew.lives, crew.notes, round_.broker_away)
     if stuck and connection.transactions:
         stuck += f"; transactions: {await asyncio.to_thread(open_transactions, connection, partitions)}"
     if stuck:
         verdict.findings.insert(0, stuck)
+    deeds = round_.deeds + crew.deeds()
+    if plan.rejoin and not stuck:
+        verdict.findings += _not_moved_on(crew, deeds)
     if plan.kind == "frozen":
-        verdict.findings += _held_back(flow, crew.away, ended)
+        verdict.findings += _held_back(flow, crew.lives, crew.notes, ended, deeds)
+    crew.exits[exits.SLOW_STOP] = ended_by_limit(crew.lives)
     return Played(
         verdict,
         events=len(load.acknowledged),
         repeats=load.repeated,
         malformed=len(load.malformed),
-        deeds=round_.deeds + crew.deeds(),
-        exits=crew.exits,
+        deeds=deeds,
+        exits=+crew.exits,
+        unmet=unmet(plan.faults, crew.met()) + round_.unheard,
         learners_ended=sum(interval.who.startswith("learn") for interval in crew.away),
         longest_silence_s=flow.longest_silence(loaded, ended),
         rest_s=rest_s,
@@ -272,28 +331,27 @@ async def _settled(
     reference: Reference,
     learners: QuietLearners,
     flow: Flow,
-    crew: Crew,
-    patience_s: float,
+    round_: _Round,
 ) -> str:
     """Return when everything is acknowledged, folded and delivered, and nothing is due; in words what is not."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + round_.patience_s
     what, said = "not everything was acknowledged", ""
     while time.monotonic() < deadline:
         if loading.done():
             loading.result()
             await reference.catch_up()
             await learners.catch_up()
-            what = _unsettled(reference, learners, flow, crew)
+            what = _unsettled(reference, learners, flow, round_)
             if not what:
                 return ""
         if what != said:
             log.debug("waiting: %s", what)
             said = what
         await asyncio.sleep(0.2)  # a log at rest sends no word
-    return f"not at rest after {patience_s} s: {what}"
+    return f"not at rest after {round_.patience_s} s: {what}"
 
 
-def _unsettled(reference: Reference, learners: QuietLearners, flow: Flow, crew: Crew) -> str:
+def _unsettled(reference: Reference, learners: QuietLearners, flow: Flow, round_: _Round) -> str:
     behind = [
         f"partition {number} at {position} of {end}"
         for number, (position, end) in enumerate(zip(flow.positions, reference.positions, strict=True))
@@ -310,23 +368,58 @@ def _unsettled(reference: Reference, learners: QuietLearners, flow: Flow, crew: 
             return f"the learner of {name} at {flow.learned[name]} of {quiet.position}"
         if any(max(told.get(name, {}), default=0) != quiet.newest for told in reference.told):
             return f"not every partition was told version {quiet.newest} of {name}"
-    if asleep := crew.stopped():
+    if asleep := round_.crew.stopped():
         return f"stopped: {', '.join(asleep)}"
+    if waiting := round_.newcomers_wait():
+        return f"not in their groups yet: {', '.join(waiting)}"
     return ""
 
 
-def _held_back(flow: Flow, away: Sequence[Interval], ended: float) -> list[str]:
-    """Partitions of users that stood still while a delivery was frozen: it must hold up nobody."""
+def _named(deed: Deed) -> str:
+    """What a deed is counted as."""
+    if deed.act == "mood":
+        return f"provider {deed.whom}"
+    return f"{deed.act} {deed.whom.partition('-')[0]}" if deed.act in ("join", "leave") else deed.act
+
+
+def _not_moved_on(crew: Crew, deeds: Counter[str]) -> list[str]:
+    """Who woke up without another rebalance behind it; counts the others."""
+    found, lives, notes = [], crew.lives, crew.notes
+    for life, woken in awakenings(lives):
+        if life.role == "learn":
+            continue  # of two topics, nobody else need take part
+        if has_moved_on(life, woken, lives, notes):
+            deeds[f"rebalance beside a {life.role} that woke up"] += 1
+        else:
+            found.append(f"no rebalance after {life.who} woke up")
+    return found
+
+
+def _held_back(
+    flow: Flow, lives: Sequence[Life], notes: Sequence[Note], ended: float, deeds: Counter[str]
+) -> list[str]:
+    """What stood still while somebody was frozen and must not have; counts those beside whom everything flowed on.
+
+    A frozen delivery holds up no partition of users. A frozen router is a frozen fold, too: their users wait until the
+    group gives them to somebody else, the other ones do not; and no partition of ``events`` is shut for its readers.
+    """
     wall = time.time() - time.monotonic()
     found = []
-    for interval in away:
-        if not interval.stalled or not interval.who.startswith("deliver"):
-            continue
-        begin, end = interval.begin / 1000 - wall, min((interval.end or now_ms()) / 1000 - wall, ended)
-        if end - begin >= LONG_S and (silent := flow.silent_in(begin, end)):
-            found.append(
-                f"partitions without a commit while {interval.who} was frozen for {end - begin:.1f} s: {silent}"
-            )
+    for life in lives:
+        for stall in life.stalls:
+            begin, end = stall.begin / 1000 - wall, min((stall.end or now_ms()) / 1000 - wall, ended)
+            if life.role == "learn" or end - begin < LONG_S:
+                continue
+            held = held_by(life, stall.begin, lives, notes)
+            silent = [number for number in flow.silent_in(begin, end) if f"events-{number}" not in held]
+            unread = flow.unread_in(begin, end)
+            while_ = f"while {life.who} was frozen for {end - begin:.1f} s"
+            if silent:
+                found.append(f"partitions without a commit {while_}: {silent}")
+            if unread:
+                found.append(f"partitions of events with nothing to read {while_}: {unread}")
+            if not (silent or unread):
+                deeds[f"users' events flowed on beside a frozen {life.role}"] += 1
     return found
 
 

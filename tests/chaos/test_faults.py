@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import Fault, Points, parse
+from tests.chaos.faults import Fault, Points, happened, parse
 
 PROGRAM = """
 import sys
@@ -42,7 +42,7 @@ def test_a_process_dies_at_its_point_the_time_that_was_named_and_leaves_a_note(t
 
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.split() == ["0", "1", "2"]
-    assert journal.read_text().split()[1] == "kill@commit.sent:3"
+    assert [deed.fault for deed in happened(journal)] == [Fault("kill", "commit.sent", 3)]
 
 
 async def test_what_has_a_point_in_its_middle_is_done_like_without_one(tmp_path: Path) -> None:

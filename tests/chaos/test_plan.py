@@ -29,7 +29,7 @@ def test_fifty_rounds_reach_every_named_point() -> None:
 
 def test_fifty_rounds_do_everything_that_can_be_done_from_outside() -> None:
     assert {deed.act for one in FIFTY for deed in one.deeds} == {
-        "kill", "terminate", "join", "leave", "broker", "disk", "mood",
+        "kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood",
     }  # fmt: skip
     assert {deed.whom for one in FIFTY for deed in one.deeds if deed.act == "mood"} == {
         "take", "refuse", "later", "hang", "drop",
@@ -61,5 +61,30 @@ def test_on_the_embedded_broker_nobody_is_stalled_and_the_broker_stays() -> None
 def test_when_the_broker_dies_a_fold_is_asked_to_end_while_it_is_away() -> None:
     for one in FIFTY:
         if one.kind == "broker":
-            away = min(deed.at_s for deed in one.deeds if deed.act == "broker")
+            away = min(deed.at_s for deed in one.deeds if deed.act in ("broker", "slow"))
             assert any(deed.act == "terminate" and away < deed.at_s < away + 2.1 for deed in one.deeds), one
+
+
+def test_in_every_stall_a_send_and_a_commit_are_stopped_and_both_points_of_a_send_come_in_turn() -> None:
+    stalls = [one for one in FIFTY if one.kind == "stall"]
+    stopped = [{fault.point for life in one.faults["deliver-0"] for fault in life} for one in stalls]
+
+    assert all(one.delivers > 1 for one in stalls)
+    assert set().union(*stopped) >= {"provider.in", "provider.after"}
+    assert all(any(who.startswith("fold") for who in one.faults) for one in stalls)
+
+
+def test_in_every_rebalance_delivers_come_and_go_and_none_of_them_dies() -> None:
+    for one in FIFTY:
+        if one.kind == "rebalance":
+            deeds = {(deed.act, deed.whom) for deed in one.deeds}
+            assert {("join", "deliver"), ("leave", "deliver-0")} <= deeds, one
+            assert not any(act == "kill" and whom.startswith("deliver") for act, whom in deeds), one
+            assert not any(who.startswith("deliver") for who in one.faults), one
+
+
+def test_in_every_broker_round_it_is_stopped_for_5_to_12_seconds() -> None:
+    slow = [deed.for_s for one in FIFTY for deed in one.deeds if one.kind == "broker" and deed.act == "slow"]
+
+    assert len(slow) == 5
+    assert all(5 <= for_s <= 12 for for_s in slow)

@@ -14,7 +14,10 @@ from tests.chaos.verdict import Verdict
 def _played(*findings: str) -> Played:
     verdict = Verdict(list(findings), messages=12, sent=11, unknown=1, repeated=3, examples=900, versions=6)
     deeds = Counter({"kill": 2, "stop@commit.sent": 1})
-    return Played(verdict, events=3_000, deeds=deeds, exits=Counter({75: 1}), learners_ended=2)
+    return Played(
+        verdict, events=3_000, deeds=deeds, exits=Counter({75: 1, 76: 1}), unmet=["fold-0: stop@restore.in:1"],
+        learners_ended=2,
+    )  # fmt: skip
 
 
 def test_the_newest_line_of_a_round_is_the_one_that_counts(tmp_path: Path) -> None:
@@ -35,6 +38,9 @@ def test_the_page_sums_up_the_rounds_and_names_their_seeds() -> None:
     assert "| events | 6,000 |" in text
     assert "| `kill -9` of processes | 4 |" in text
     assert "| stalls beyond the session | 2 |" in text
+    assert "| processes that ended by their own limit of 9 s after it | 2 |" in text
+    assert "| planned, and did not happen | 2 |" in text
+    assert "Planned, and did not happen: seed 1, fold-0: stop@restore.in:1; seed 2, fold-0" in text
     assert "| learners that ended or were stalled | 4 |" in text
     assert "| examples learned; versions told | 1,800; 12 |" in text
     assert "| 2 | commit |" in text

@@ -14,8 +14,8 @@ from tests.chaos.playing import play
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-STALL, DELIVERY, BROKER = 3, 4, 18
-"""Seeds: a fold stopped before a commit, deliveries killed at their points, a broker that dies."""
+STALL, DELIVERY, BROKER = 3, 4, 8
+"""Seeds: a fold stopped before a commit, deliveries killed at their points, a broker that dies and is stopped."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: 
 
     assert played.verdict.findings == []
     assert played.exits[EXIT_NOT_OWNER] > 0, "nobody woke up beside a successor"
+    assert played.deeds["rebalance beside a fold that woke up"] > 0
     assert played.verdict.versions > 0, "learners told nothing that could be compared"
 
 
@@ -48,4 +49,5 @@ async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:
 
     assert played.verdict.findings == []
     assert played.deeds["broker"] > 0
+    assert played.deeds["slow"] > 0
     assert played.deeds["terminate"] > 0, "nobody was asked to end while it was away"

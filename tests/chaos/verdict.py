@@ -8,25 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.customer.state import unpack
-from models.engage.deliveries import decode_delivery
+from models.engage.deliveries import Delivery, decode_delivery
 from models.engage.notices import is_from_delivery
 from models.log import Use, decode_control, is_control
 from models.rejected import decode_rejected
 from stream import topics
 from stream.connection import Connection
 from stream.restore import restore
-from tests.chaos.crew import Interval
 from tests.chaos.learners import PUPIL, QuietLearners
 from tests.chaos.load import Load
 from tests.chaos.reference import Reference, committed
 from tests.chaos.sink import Sink
+from tests.chaos.unknown import Troubles, open_attempt, unexplained
 
 FOLDED = (
     "interactions", "signals", "decisions", "messages.email", "messages.sms", "examples.churn", "examples.segments",
 )  # fmt: skip
 """Topics that the fold alone writes."""
 SHOWN = 5
-_CLOCKS_APART_MS = 200
+_ENDS = ("message_sent", "message_failed", "message_unknown")
 
 
 @dataclass
@@ -38,7 +38,9 @@ class Verdict:
     findings
         In words; empty where every promise was kept.
     messages, sent, unknown, failed
-        How many were decided, and what became of them.
+        How many were decided, and what became of them in the end.
+    corrected
+        How many were unknown first: whoever had made the attempt told too late, but told.
     lost, twice
         Events that were acknowledged and not folded; effects that came twice.
     repeated
@@ -52,6 +54,7 @@ class Verdict:
     sent: int = 0
     unknown: int = 0
     failed: int = 0
+    corrected: int = 0
     lost: int = 0
     twice: int = 0
     repeated: int = 0
@@ -68,7 +71,7 @@ class Verdict:
 
 
 async def judge(
-    connection: Connection, partitions: int, reference: Reference, load: Load, sink: Sink, away: Sequence[Interval]
+    connection: Connection, partitions: int, reference: Reference, load: Load, sink: Sink, troubles: Troubles
 ) -> Verdict:
     """Compare everything, after all processes have ended and ``reference`` has caught up.
 
@@ -82,13 +85,13 @@ async def judge(
         What was acknowledged.
     sink
         What the provider has seen.
-    away
-        When processes and the broker were not there.
+    troubles
+        What can have left a message unknown.
     """
     verdict = Verdict()
     await _judge_state(verdict, connection, partitions, reference, load)
     await _judge_outputs(verdict, connection, partitions, reference, load)
-    await _judge_messages(verdict, connection, partitions, reference, sink, away)
+    await _judge_messages(verdict, connection, partitions, reference, sink, troubles)
     return verdict
 
 
@@ -158,22 +161,22 @@ async def _judge_messages(
     partitions: int,
     reference: Reference,
     sink: Sink,
-    away: Sequence[Interval],
+    troubles: Troubles,
 ) -> None:
     ids = reference.messages
     verdict.find("message ids that were given twice", (message for message, n in Counter(ids).items() if n > 1))
-    outcomes = {message: reference.outcomes.get(message, Counter()) for message in ids}
-    verdict.messages = len(ids)
+    outcomes = {message: _ends_of(reference.outcomes.get(message, Counter())) for message in ids}
+    unknown = {message for message, kinds in outcomes.items() if kinds == ("message_unknown",)}
+    verdict.messages, verdict.unknown = len(ids), len(unknown)
     verdict.sent = sum("message_sent" in kinds for kinds in outcomes.values())
-    verdict.unknown = sum("message_unknown" in kinds for kinds in outcomes.values())
     verdict.failed = sum("message_failed" in kinds for kinds in outcomes.values())
+    verdict.corrected = sum(len(kinds) > 1 for kinds in outcomes.values())
     verdict.twice += verdict.find("e-mails sent twice", (message for message, n in sink.taken.items() if n > 1))
     verdict.find("e-mails of nobody's", sink.taken.keys() - set(ids))
     verdict.lost += verdict.find("messages without an outcome", (m for m, kinds in outcomes.items() if not kinds))
-    # Without transactions an outcome may be written, and the state that knows of it not.
-    beside = set() if connection.transactions else {"message_unknown"}
     verdict.find(
-        "messages with several outcomes", (m for m, kinds in outcomes.items() if len(kinds.keys() - beside) > 1)
+        "messages with outcomes that contradict each other",
+        (m for m, kinds in outcomes.items() if not _agree(kinds, ordered=connection.transactions)),
     )
     verdict.find("messages said to be sent that were not", _not_taken(outcomes, "message_sent", sink))
     verdict.find(
@@ -181,15 +184,15 @@ async def _judge_messages(
         (m for m, kinds in outcomes.items() if "message_failed" in kinds and m in sink.taken),
     )
     records = await committed(connection, "deliveries.email", partitions)
-    changes: dict[str, list[tuple[str, int]]] = {}
+    changes: dict[str, list[Delivery]] = {}
     for record in records:
         if not is_control(record.key) and record.value is not None:
-            delivery = decode_delivery(record.value)
-            changes.setdefault(record.key.decode(), []).append((delivery.status, delivery.changed))
-    unknown = {message for message, kinds in outcomes.items() if "message_unknown" in kinds}
+            changes.setdefault(record.key.decode(), []).append(decode_delivery(record.value))
+    attempts = {message: open_attempt(message, changes.get(message, ())) for message in sorted(unknown - sink.dropped)}
+    verdict.find("messages unknown without an attempt", (m for m, attempt in attempts.items() if attempt is None))
     verdict.find(
-        "messages unknown without a crash or a lost connection",
-        (m for m in unknown - sink.dropped if not _explained(changes.get(m, []), away)),
+        "messages unknown without a crash or a lost connection of their own",
+        unexplained([attempt for attempt in attempts.values() if attempt is not None], troubles),
     )
 
 
@@ -228,19 +231,21 @@ def _newest(versions: Mapping[int, bytes]) -> int:
     return max(versions, default=0)
 
 
-def _not_taken(outcomes: dict[str, Counter[str]], kind: str, sink: Sink) -> list[str]:
+def _ends_of(kinds: Mapping[str, int]) -> tuple[str, ...]:
+    """Which outcomes a message had, in the order in which they were first told."""
+    return tuple(kind for kind in kinds if kind in _ENDS)
+
+
+def _agree(kinds: Sequence[str], *, ordered: bool) -> bool:
+    """Whether there is one outcome, or a late answer behind an unknown one.
+
+    Without transactions (not ``ordered``) an outcome may be written, and the state that knows of it not: then it is
+    unknown afterwards.
+    """
+    if len(kinds) <= 1:
+        return True
+    return len(kinds) == 2 and (kinds[0] == "message_unknown" if ordered else "message_unknown" in kinds)
+
+
+def _not_taken(outcomes: Mapping[str, Sequence[str]], kind: str, sink: Sink) -> list[str]:
     return [message for message, kinds in outcomes.items() if kind in kinds and message not in sink.taken]
-
-
-def _explained(changes: Sequence[tuple[str, int]], away: Sequence[Interval]) -> bool:
-    """Whether somebody who matters went away between a message's last attempt and its becoming unknown."""
-    attempted = [changed for status, changed in changes if status == "attempted"]
-    unknown = [changed for status, changed in changes if status == "unknown"]
-    if not attempted or not unknown:
-        return False
-    return any(
-        interval.begin <= unknown[0] + _CLOCKS_APART_MS
-        and (interval.end or unknown[0]) >= attempted[-1] - _CLOCKS_APART_MS
-        for interval in away
-        if interval.who == "broker" or interval.who.startswith("deliver")
-    )

@@ -1,6 +1,7 @@
 """``python -m tests.chaos.worker ...``: the unchanged ``perennial ...``, with faults at named points.
 
-The environment says which: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file), ``CHAOS_SABOTAGE``.
+The environment says which: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file, beside which the process
+keeps its notes, see ``lives``), ``CHAOS_SABOTAGE``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from stream.cli import main
 from tests.chaos.faults import SABOTAGES, Points, break_promise, install, parse
+from tests.chaos.lives import keep_notes
 
 
 def begin() -> None:
@@ -17,7 +19,9 @@ def begin() -> None:
     for sabotage in SABOTAGES:
         if os.environ.get("CHAOS_SABOTAGE") == sabotage:
             break_promise(sabotage)
-    install(Points(parse(os.environ.get("CHAOS_FAULTS", "")), Path(os.environ["CHAOS_JOURNAL"])))
+    journal = Path(os.environ["CHAOS_JOURNAL"])
+    keep_notes(journal.with_name("notes"))
+    install(Points(parse(os.environ.get("CHAOS_FAULTS", "")), journal))
     main()
 
 

@@ -1,0 +1,87 @@
+"""Unknown messages: each has its own crash or lost connection, or the round has a finding."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.engage.deliveries import Delivery
+from tests.chaos.lives import Interval, Life
+from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
+from tests.chaos.verdict import _agree
+
+ATTEMPT = Attempt("m1", "desk-a", at=10_000, unknown=20_000)
+
+
+def _life(code: int | None = None, end: int | None = None, stalls: tuple[Interval, ...] = ()) -> Life:
+    return Life("deliver-0", 7, 1_000, end=end, code=code, stalls=list(stalls))
+
+
+def _found(life: Life, broker: tuple[Interval, ...] = (), hanging: tuple[Interval, ...] = ()) -> list[str]:
+    return unexplained([ATTEMPT], Troubles({"desk-a": life}, broker, hanging))
+
+
+@pytest.mark.parametrize(
+    "life",
+    [_life(-9, 12_000), _life(75, 12_000), _life(76, 12_000), _life(stalls=(Interval("deliver-0", 12_000, 19_000),))],
+)
+def test_a_life_that_ended_or_was_stalled_behind_its_attempt_explains_it(life: Life) -> None:
+    assert _found(life) == []
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        _life(),  # it lives on
+        _life(-9, 25_000),  # it died later
+        _life(0, 12_000),  # it ended in order, and told
+        _life(stalls=(Interval("deliver-0", 2_000, 9_000),)),  # it was stalled before
+    ],
+)
+def test_a_life_that_went_on_between_the_attempt_and_its_becoming_unknown_explains_nothing(life: Life) -> None:
+    assert len(_found(life)) == 1
+
+
+def test_the_death_of_another_process_explains_nothing() -> None:
+    other = Life("deliver-1", 8, 1_000, end=12_000, code=-9)
+
+    assert len(unexplained([ATTEMPT], Troubles({"desk-a": _life(), "desk-b": other}))) == 1
+    assert len(unexplained([ATTEMPT], Troubles({"desk-b": other}))) == 1
+
+
+def test_who_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
+    assert _found(_life(0, 12_000), hanging=(Interval("provider", 9_000, 15_000),)) == []
+    assert len(_found(_life(0, 12_000), hanging=(Interval("provider", 2_000, 9_000),))) == 1
+
+
+def test_a_broker_that_was_away_meanwhile_explains_it_and_one_that_was_away_before_does_not() -> None:
+    assert _found(_life(), (Interval("broker", 12_000, 15_000),)) == []
+    assert len(_found(_life(), (Interval("broker", 2_000, 9_000),))) == 1
+
+
+def test_a_life_leaves_no_more_than_it_makes_calls_side_by_side() -> None:
+    attempts = [ATTEMPT._replace(message=f"m{n}") for n in range(PLACES + 1)]
+    troubles = Troubles({"desk-a": _life(-9, 12_000)})
+
+    assert unexplained(attempts[:PLACES], troubles) == []
+    assert unexplained(attempts, troubles) == [f"deliver-0 (process 7) left {PLACES + 1}, with {PLACES} places"]
+
+
+def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> None:
+    def at(status: str, changed: int, by: str = "") -> Delivery:
+        return Delivery(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # statuses all
+
+    changes = [
+        at("queued", 1), at("attempted", 2, "a"), at("queued", 3), at("attempted", 4, "b"), at("unknown", 9),
+    ]  # fmt: skip
+
+    assert open_attempt("m1", changes) == Attempt("m1", "b", 4, 9)
+    assert open_attempt("m1", changes[:-1]) is None
+
+
+def test_a_late_answer_may_follow_an_unknown_outcome_and_nothing_else_may_follow_anything() -> None:
+    unknown, sent, failed = "message_unknown", "message_sent", "message_failed"
+
+    assert all(_agree(kinds, ordered=True) for kinds in [(sent,), (unknown, sent), (unknown, failed)])
+    assert not any(_agree(kinds, ordered=True) for kinds in [(sent, unknown), (sent, failed), (unknown, sent, failed)])
+    assert _agree((sent, unknown), ordered=False)
+    assert not _agree((sent, failed), ordered=False)
