@@ -8,7 +8,6 @@ with the clock moved and the record not yet folded, so whoever goes on from ther
 
 from __future__ import annotations
 
-import heapq
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
 from models.customer import lateness, repeats, step
+from models.customer.due import DueTimes
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
 from models.customer.outputs import encode_effects
@@ -74,7 +74,7 @@ class PartitionFold:
     def __init__(self, state: Restored) -> None:
         self._state = state
         self._live: dict[bytes, Customer] = {}
-        self._due: list[tuple[int, bytes]] = []
+        self._due = DueTimes(self._dues)
         self._failures = 0
         self._load_memo()
         for key, packed in state.records.items():
@@ -82,8 +82,7 @@ class PartitionFold:
                 continue
             due = header(packed)[1]
             if due != NEVER:
-                self._due.append((due, key))
-        heapq.heapify(self._due)
+                self._due.note(due, key)
 
     @property
     def now(self) -> int:
@@ -135,6 +134,11 @@ class PartitionFold:
                 outputs.position = batch.records[begin].offset
             yield outputs
 
+    def _dues(self, key: bytes) -> list[int]:
+        live, packed = self._live.get(key), self._state.records.get(key)
+        dues = [] if packed is None else [header(packed)[1]]
+        return dues if live is None else [*dues, live.next_due]
+
     def _load_memo(self) -> None:
         self._memo = read_memo(self._state)
         self._versions = versions_in_use(self._state, self._memo)
@@ -177,7 +181,7 @@ class _Attempt:
                     memo.clock = "wall"
                 if memo.clock == "wall" and record.timestamp > memo.now:
                     memo.now = record.timestamp
-                if due and due[0][0] <= memo.now:
+                if due.before(memo.now):
                     self._fire()
                 self._event(record)
         except _SliceFull:
@@ -187,7 +191,7 @@ class _Attempt:
     def undo(self) -> None:
         """Forget the try: give back the timers that it took."""
         for entry in self.popped:
-            heapq.heappush(self.due, entry)
+            self.due.note(*entry)
 
     def finish(self, kept_live: int) -> Outputs:
         """Outputs of the slice; so many users stay unpacked."""
@@ -218,15 +222,14 @@ class _Attempt:
     def _fire(self) -> None:
         """Fire what is due, in the order (due, user, name)."""
         now = self.memo.now
-        while self.due and self.due[0][0] <= now:
-            entry = heapq.heappop(self.due)
-            self.popped.append(entry)
+        while self.due.before(now) and (entry := self.due.first()) is not None and entry[0] <= now:
+            self.popped.append(self.due.take())
             due, key = entry
             customer = self._customer(key)
             if customer.next_due != due:  # moved or cancelled since it was noted here
                 continue
             if not self.timers_left:
-                heapq.heappush(self.due, self.popped.pop())
+                self.due.note(*self.popped.pop())
                 raise _SliceFull
             self.timers_left -= 1
             timer = customer.ledger.timers.pop(0)
@@ -247,20 +250,20 @@ class _Attempt:
             self._note(key, customer)
 
     def _next_due(self) -> int | None:
-        while self.due:
-            due, key = self.due[0]
+        while (entry := self.due.first()) is not None:
+            due, key = entry
             live = self.live.get(key)
             packed = self.stored.get(key) if live is None else None
             actual = live.next_due if live is not None else header(packed)[1] if packed is not None else NEVER
             if actual == due:
                 return due
-            heapq.heappop(self.due)
+            self.due.take()
         return None
 
     def _note(self, key: bytes, customer: Customer) -> None:
         due = customer.next_due
         if due != NEVER:
-            heapq.heappush(self.due, (due, key))
+            self.due.note(due, key)
 
     # --- records ---------------------------------------------------------------------------------------------------
 
