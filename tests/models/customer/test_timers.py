@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from models.batch import Batch, Outputs, Restored
+from models.customer import fold as fold_module
 from models.customer import step
 from models.customer.fold import PartitionFold
 from models.customer.memo import read_memo
@@ -13,7 +14,7 @@ from models.customer.timers import cancel, cancel_all, is_set, set_timer
 from models.errors import StateMismatch
 from models.events import Event, encode_event
 from models.log import Clock, Tick
-from models.units import DAY
+from models.units import DAY, MINUTE
 from tests.models.customer.logs import START, Written, batches, fold_log, shoppers, written
 from tests.models.customer.versions import configuration_version
 
@@ -189,3 +190,27 @@ def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_h
 
         assert (state.records, state.memo) == (whole.records, whole.memo)
         assert [r for o in others for r in o.records] == [r for o in outputs for r in o.records]
+
+
+def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[bytes] = []
+    original = fold_module.header
+
+    def noted(packed: bytes) -> tuple[int, int]:
+        looked_at.append(packed)
+        return original(packed)
+
+    state = Restored()
+    for number in range(20_000):
+        customer = Customer()
+        set_timer(customer, "note", START + DAY + number * MINUTE)
+        state.records[b"u%d" % number] = pack(customer)
+    state.apply((fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))))
+    click = Event(id="e", user="u7", type="click", at=START, item="i")
+    monkeypatch.setattr(fold_module, "header", noted)
+
+    outputs = fold.fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START), click, Tick(at=START + 1)])[1:]))
+
+    assert len(looked_at) < 100
+    assert outputs.next_due is not None
+    assert START < outputs.next_due <= START + DAY
