@@ -348,6 +348,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
                     continue
                 for tp, delivery in await self._thread.in_thread(self._thread.fetch(listener)):
                     await self.callback(_message(tp, delivery, self.app.consumer_generation_id))
+        except asyncio.CancelledError:
+            # Amid a rebalance Faust takes it for a crash: whoever is asked to stop then would end as if it had failed.
+            if not self.app.should_stop:
+                raise
         except self.consumer_stopped_errors as error:
             if not self.app.should_stop:
                 listener.reading_failed(error)

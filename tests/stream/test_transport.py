@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -14,7 +15,7 @@ from faust.types import TP
 from models.batch import Batch, Output, Outputs, Restored
 from stream.edge import Agent, Edge
 from stream.restore import restore
-from stream.transport import BatchThread
+from stream.transport import BatchConsumer, BatchThread
 from tests.brokers import Cluster
 from tests.stream.counting import COUNTING
 from tests.stream.inprocess import running_app, until
@@ -190,3 +191,28 @@ async def test_a_worker_that_can_read_nothing_any_more_leaves(
         await until(lambda: bool(left))
 
     assert left == ["nothing can be read any more: KafkaError('the coordinator refused')"]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_amid_a_rebalance_reading_ends_quietly_only_in_a_worker_that_stops(stops: bool) -> None:
+    """Faust takes a fetcher that is cancelled amid a rebalance for one that has crashed, and so the whole worker."""
+
+    async def wait(_: object) -> None:
+        await asyncio.Event().wait()
+
+    consumer = SimpleNamespace(
+        app=SimpleNamespace(should_stop=stops),
+        transport=SimpleNamespace(listener=None),
+        _stopped=asyncio.Event(),
+        flow_active=False,
+        can_resume_flow=asyncio.Event(),
+        wait=wait,
+        consumer_stopped_errors=BatchConsumer.consumer_stopped_errors,
+    )
+    fetcher = SimpleNamespace(_stopped=asyncio.Event())
+    reading = asyncio.create_task(BatchConsumer._drain_messages(consumer, fetcher))  # type: ignore[arg-type]  # a stand-in
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait([reading])
+
+    assert reading.cancelled() is not stops
