@@ -194,7 +194,7 @@ def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_h
 
 def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[bytes] = []
-    original = fold_module.header
+    original = header
 
     def noted(packed: bytes) -> tuple[int, int]:
         looked_at.append(packed)
