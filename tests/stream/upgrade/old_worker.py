@@ -1,10 +1,12 @@
 """A fold whose states are of the schema before: ``python -m tests.stream.upgrade.old_worker SERVERS PREFIX yes S``.
 
-It folds as today's does, and reads and writes as the code before did: what today's writes it refuses.
+It folds as today's does, and reads and writes as the code before did: what today's writes it refuses. Where
+``PERENNIAL_UPGRADE_FROM`` names a checkout of the release before, it is that one's own worker, all of it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import msgspec
@@ -16,6 +18,7 @@ from stream.app import create_app, run_worker
 from stream.connection import Connection
 from stream.topology import fold_edges
 
+FROM = "PERENNIAL_UPGRADE_FROM"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _RECENT = Facts.__struct_fields__.index("recent")
 _EXAMPLES = Ledger.__struct_fields__.index("examples")
@@ -55,6 +58,10 @@ def become_old() -> None:
 
 
 def main() -> None:
+    if checkout := os.environ.get(FROM):
+        os.chdir(checkout)
+        worker = [sys.executable, "-m", "tests.stream.rebuild.folding_worker", *sys.argv[1:]]
+        os.execve(sys.executable, worker, {**os.environ, "PYTHONPATH": checkout})
     servers, prefix, _, session_s = sys.argv[1:]
     become_old()
     run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
