@@ -47,7 +47,7 @@ MICROS = 1_000_000
 """Money is integer micros: 10^-6 of the currency's unit."""
 
 
-class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of an order or of a refund.
 
     Attributes
@@ -68,7 +68,7 @@ class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True):
     category: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One thing that happened to one user.
 
     Attributes

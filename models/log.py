@@ -17,7 +17,7 @@ USE_KEY = b"\x00use"
 ORDER_KEY = b"\x00order"
 
 
-class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True):
+class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=False):
     """Names the log's one clock; the first record of each partition.
 
     Attributes
@@ -29,7 +29,7 @@ class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True):
     clock: Literal["wall", "feeder"]
 
 
-class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True):
+class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True, gc=False):
     """Moves ``now``.
 
     Attributes
@@ -41,7 +41,7 @@ class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True):
     at: int
 
 
-class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True):
+class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False):
     """From here on use this version; lower and equal versions are ignored.
 
     Attributes
@@ -59,7 +59,7 @@ class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True):
     content: msgspec.Raw
 
 
-class Order(msgspec.Struct, tag_field="control", tag="order", frozen=True):
+class Order(msgspec.Struct, tag_field="control", tag="order", frozen=True, gc=False):
     """An order to everybody.
 
     Attributes

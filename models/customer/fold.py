@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -208,8 +209,9 @@ class _Attempt:
         self.memo.paused = sorted(self.versions.paused)
         outputs.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
-        while len(live) > kept_live:
-            del live[next(iter(live))]
+        # all at once: looking for a dict's first key anew walks over those that were deleted before it
+        for key in list(islice(live, max(0, len(live) - kept_live))):
+            del live[key]
         return outputs
 
     # --- time ------------------------------------------------------------------------------------------------------

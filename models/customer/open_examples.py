@@ -40,7 +40,7 @@ def unpack_row(packed: bytes) -> list[float]:
     return list(struct.unpack(f">{count}f", wide))
 
 
-class Example(msgspec.Struct, frozen=True):
+class Example(msgspec.Struct, frozen=True, gc=False):
     """A churn example as it is taken.
 
     Attributes
@@ -60,7 +60,7 @@ class Example(msgspec.Struct, frozen=True):
     version: int
 
 
-class OpenExample(msgspec.Struct, array_like=True):
+class OpenExample(msgspec.Struct, array_like=True, gc=False):
     """An :class:`Example` that waits.
 
     Attributes
@@ -86,7 +86,7 @@ class OpenExample(msgspec.Struct, array_like=True):
         return unpack_row(self.packed)
 
 
-class OpenExamples(msgspec.Struct, array_like=True):
+class OpenExamples(msgspec.Struct, array_like=True, gc=False):
     """Examples of one user, oldest first.
 
     Examples

@@ -27,7 +27,7 @@ BUCKET = 512
 """So many ids, or an hour's, are forgotten together."""
 
 
-class SeenIds(msgspec.Struct, array_like=True):
+class SeenIds(msgspec.Struct, array_like=True, gc=False):
     """The ids of one user's events, oldest first.
 
     Attributes

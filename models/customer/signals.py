@@ -9,7 +9,7 @@ import msgspec
 SignalKind = Literal["segment_entered", "segment_left", "churn_risk", "first_purchase", "cart_left", "event"]
 
 
-class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Something about a user changed.
 
     Attributes

@@ -36,7 +36,7 @@ SILENCE = HOUR
 _HEADER = struct.Struct("<Bqq")
 
 
-class Timer(msgspec.Struct, array_like=True, frozen=True, order=True):
+class Timer(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """Something to do for this user when ``now`` passes ``due``.
 
     Attributes
@@ -51,7 +51,7 @@ class Timer(msgspec.Struct, array_like=True, frozen=True, order=True):
     name: str
 
 
-class Decay(msgspec.Struct, array_like=True):
+class Decay(msgspec.Struct, array_like=True, gc=False):
     """Exponentially decayed counts of one thing at several half-lives (``features.HALF_LIVES``).
 
     Attributes
@@ -66,14 +66,14 @@ class Decay(msgspec.Struct, array_like=True):
     values: list[float] = []
 
 
-class CartLine(msgspec.Struct, array_like=True):
+class CartLine(msgspec.Struct, array_like=True, gc=False):
     """What lies in the cart: pieces, and the micros a piece."""
 
     quantity: int
     price: int
 
 
-class CartChange(msgspec.Struct, array_like=True, frozen=True):
+class CartChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What an event did to the cart.
 
     Attributes
@@ -94,7 +94,7 @@ class CartChange(msgspec.Struct, array_like=True, frozen=True):
     price: int = 0
 
 
-class Window(msgspec.Struct, array_like=True):
+class Window(msgspec.Struct, array_like=True, gc=False):
     """What it takes to put an event of the last hours into its place in time; nothing of it once they are over.
 
     Attributes
@@ -121,7 +121,7 @@ class Window(msgspec.Struct, array_like=True):
     traits: dict[str, int] = {}
 
 
-class Consent(msgspec.Struct, array_like=True, frozen=True):
+class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Whether marketing over a channel was agreed to, since when, and by what."""
 
     granted: bool
@@ -129,7 +129,7 @@ class Consent(msgspec.Struct, array_like=True, frozen=True):
     source: str = ""
 
 
-class Facts(msgspec.Struct, array_like=True, eq=False):
+class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     """What happened.
 
     Attributes
@@ -208,7 +208,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False):
     window: Window | None = None
 
 
-class Sent(msgspec.Struct, array_like=True, frozen=True):
+class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message that was handed over for delivery.
 
     Attributes
@@ -229,7 +229,7 @@ class Sent(msgspec.Struct, array_like=True, frozen=True):
     outcome: str = ""
 
 
-class Withheld(msgspec.Struct, array_like=True, frozen=True):
+class Withheld(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message that was not sent, and what blocked it."""
 
     rule: str
@@ -238,7 +238,7 @@ class Withheld(msgspec.Struct, array_like=True, frozen=True):
     at: int
 
 
-class Pending(msgspec.Struct, array_like=True, frozen=True):
+class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message that waits, for quiet hours to end.
 
     Attributes
@@ -257,7 +257,7 @@ class Pending(msgspec.Struct, array_like=True, frozen=True):
     expires: int
 
 
-class Ledger(msgspec.Struct, array_like=True, eq=False):
+class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     """What we decided and sent.
 
     Attributes
@@ -300,7 +300,7 @@ defer(Facts)
 defer(Ledger)
 
 
-class Customer(msgspec.Struct, array_like=True, eq=False):
+class Customer(msgspec.Struct, array_like=True, eq=False, gc=False):
     """Everything about one user.
 
     Attributes
@@ -335,12 +335,12 @@ class Customer(msgspec.Struct, array_like=True, eq=False):
     __hash__ = None  # type: ignore[assignment]
 
 
-class _Body(msgspec.Struct, array_like=True):
+class _Body(msgspec.Struct, array_like=True, gc=False):
     facts: Facts
     ledger: Ledger
 
 
-class _Resting(msgspec.Struct, array_like=True):
+class _Resting(msgspec.Struct, array_like=True, gc=False):
     """A user who rests: what the daily look changes, which stays as it is, and everything else, squeezed.
 
     Attributes

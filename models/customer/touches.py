@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 
 
-class Touch(msgspec.Struct, array_like=True, frozen=True):
+class Touch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A user's interaction with an item."""
 
     item: str
@@ -20,7 +20,7 @@ class Touch(msgspec.Struct, array_like=True, frozen=True):
     at: int
 
 
-class Recent(msgspec.Struct, array_like=True):
+class Recent(msgspec.Struct, array_like=True, gc=False):
     """Newest touches of a user in the order of time, oldest first.
 
     Attributes

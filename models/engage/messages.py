@@ -19,7 +19,7 @@ _FOOTER = "\n\n--\nUnsubscribe: " + UNSUBSCRIBE_PLACEHOLDER + "\n"
 _HTML_FOOTER = f'<p style="font-size:12px"><a href="{UNSUBSCRIBE_PLACEHOLDER}">Unsubscribe</a></p>'
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One message to one user over one channel.
 
     Attributes
@@ -124,7 +124,7 @@ def context(rule: Rule, signal: Signal, user: str, customer: Customer, timezone:
     }
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, gc=False):
     """The rendered parts of a message."""
 
     subject: str

@@ -49,7 +49,7 @@ _signals = msgspec.json.Decoder(Signal)
 _encoder = msgspec.json.Encoder()
 
 
-class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What was decided about one rule and one signal; the wire of ``decisions``.
 
     Attributes

@@ -24,7 +24,7 @@ _Row = list[float]
 _Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
-class ChurnExample(msgspec.Struct, frozen=True, kw_only=True):
+class ChurnExample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One user at one moment, and whether they came back within the horizon.
 
     Attributes
@@ -53,7 +53,7 @@ class ChurnExample(msgspec.Struct, frozen=True, kw_only=True):
     churned: bool
 
 
-class SegmentExample(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentExample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One user at one moment.
 
     Attributes

@@ -18,7 +18,7 @@ NEUTRAL_STARS = 2.0
 """A rating of so many stars, or fewer, says no good of the item."""
 
 
-class Interaction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Interaction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One user met one item.
 
     Attributes
