@@ -29,20 +29,20 @@ def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
     """
     if not decay.values:
         decay.at = at
-        decay.values = [amount] * len(HALF_LIVES)
+        decay.values = (amount, amount, amount)
         return
     days = (at - decay.at) / DAY
     if days >= 0:
         short, middle, long = levels(decay, at)
-        decay.values = [short + amount, middle + amount, long + amount]
+        decay.values = (short + amount, middle + amount, long + amount)
         decay.at = at
     else:
         short, middle, long = decay.values
-        decay.values = [
+        decay.values = (
             short + amount * exp2(days / _SHORT),
             middle + amount * exp2(days / _MIDDLE),
             long + amount * exp2(days / _LONG),
-        ]
+        )
 
 
 def levels(decay: Decay, now: int) -> tuple[float, float, float]:

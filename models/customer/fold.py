@@ -328,8 +328,9 @@ class _Attempt:
         if repeats.knows(customer.facts.seen_ids, digest):
             self._count("events_duplicate")
             return
+        lines = self._lines()
         try:
-            self._in_time(customer.facts, event)
+            self._in_time(customer.facts, event, lines)
             check(customer.facts, event)
         except InvalidEvent as error:
             self._reject(reject(record, self._source(), error), error)
@@ -337,12 +338,12 @@ class _Attempt:
         before = pack(customer) if self.careful else b""
         next_due = customer.next_due
         try:
-            self._step(key, customer, event)
+            self._step(key, customer, event, lines)
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
             self._reject(reject(record, self._source(), error), error)
             return
-        self._remember(customer.facts.seen_ids, digest, event)
+        self._remember(customer.facts.seen_ids, digest, event, lines)
         customer.seen = record.offset
         self.touched[key] = None
         self.memo.failing = 0
@@ -350,14 +351,13 @@ class _Attempt:
             self._note(key, customer)
         self.folded[event.type] += 1
 
-    def _step(self, key: bytes, customer: Customer, event: Event) -> None:
+    def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
         """Fold an event, and append what follows to the outputs."""
         if self.memo.clock == "wall":
             if event.at > self.memo.now:  # it cannot have happened after it was read
                 event = msgspec.structs.replace(event, at=self.memo.now)
         elif event.origin == "live":  # nothing is live in a log of another time
             event = msgspec.structs.replace(event, origin="replay")
-        lines = self._lines()
         is_late = event.at < lines.edge and event.at < customer.facts.last_seen
         step.step_event(customer, event, self.memo.now, self.versions, self.effects, lines)
         self._emit(key)
@@ -392,17 +392,17 @@ class _Attempt:
             self.lines, self.lines_now = Lines(now - settings.order_within, self.memo.floor), now
         return self.lines
 
-    def _in_time(self, facts: Facts, event: Event) -> None:
+    def _in_time(self, facts: Facts, event: Event, lines: Lines) -> None:
         """Refuse what is too late, whose repeat could not be known any more; only a person can decide otherwise."""
-        floor = max(self._lines().floor, facts.seen_ids.floor)
+        floor = lines.floor if lines.floor > facts.seen_ids.floor else facts.seen_ids.floor
         if event.at >= floor or event.forced or (self.memo.clock == "feeder" and event.type in REPORTED):
             return  # a feeder's clock may run ahead of what delivery does and says
         allowed = f"{floor} or later, which is as far back as repeats can be known; a person may force it"
         raise InvalidEvent("too_late", "at", event.at, allowed)
 
-    def _remember(self, ids: SeenIds, digest: bytes, event: Event) -> None:
-        if ids.marks and ids.marks[1] < self._lines().floor:
-            repeats.forget(ids, self._lines().floor)
+    def _remember(self, ids: SeenIds, digest: bytes, event: Event, lines: Lines) -> None:
+        if ids.marks and ids.marks[1] < lines.floor:
+            repeats.forget(ids, lines.floor)
         forgotten = repeats.remember(ids, digest, self.memo.now, event.at)
         if forgotten:
             self._count("ids_forgotten", by=float(forgotten))

@@ -92,16 +92,17 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
     lines
         What is too old to find its place in time; by default nothing is.
     """
-    facts.events[event.type] = facts.events.get(event.type, 0) + 1
-    if event.identified:
+    kind, events = event.type, facts.events
+    events[kind] = events.get(kind, 0) + 1
+    if not facts.identified and event.identified:
         facts.identified = True
     if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
-    if event.type in VISITS:
+    if kind in VISITS:
         _visit(facts, event, zone, lines)
-    if (reducer := _REDUCERS.get(event.type)) is not None:
+    if (reducer := _REDUCERS.get(kind)) is not None:
         reducer(facts, event)
-    elif (ordered := _ORDERED.get(event.type)) is not None:
+    elif (ordered := _ORDERED.get(kind)) is not None:
         ordered(facts, event, lines)
 
 
@@ -131,7 +132,8 @@ def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
     if facts.categories_at:
         factor = 2.0 ** (-abs(elapsed) / _CATEGORY_HALF_LIFE)
         if elapsed > 0:
-            facts.categories = {name: value * factor for name, value in facts.categories.items()}
+            for name in facts.categories:
+                facts.categories[name] *= factor
         elif elapsed < 0:
             weight *= factor
     facts.categories_at = max(facts.categories_at, at)

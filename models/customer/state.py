@@ -24,13 +24,13 @@ from models.customer.touches import Recent
 from models.customer.touches import Touch as Touch
 from models.errors import StateMismatch
 from models.events import Origin
-from models.units import HOUR
+from models.units import DAY
 
 SCHEMA = 3
 """Of :class:`Customer`'s bytes; ``upgrade`` reads the one before."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
-SILENCE = HOUR
+SILENCE = DAY
 """Whom the models still looked at so long after the last activity rests."""
 
 _HEADER = struct.Struct("<Bqq")
@@ -59,11 +59,11 @@ class Decay(msgspec.Struct, array_like=True, gc=False):
     at
         When they were last brought up to date, milliseconds.
     values
-        One count a half-life.
+        One count a half-life; none before the first.
     """
 
     at: int = 0
-    values: list[float] = []
+    values: tuple[float, ...] = ()
 
 
 class CartLine(msgspec.Struct, array_like=True, gc=False):

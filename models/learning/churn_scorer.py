@@ -171,4 +171,4 @@ def bend(row: Sequence[float], hinges: Sequence[tuple[int, float]]) -> list[floa
     >>> bend([3.0, 1.0], [(0, 2.0), (1, 2.0)])
     [3.0, 1.0, 1.0, 0.0]
     """
-    return [*row, *(row[i] - knot if row[i] > knot else 0.0 for i, knot in hinges)]
+    return [*row, *[x - knot if (x := row[i]) > knot else 0.0 for i, knot in hinges]]

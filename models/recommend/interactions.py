@@ -87,23 +87,26 @@ def interactions_of(event: Event) -> tuple[Interaction, ...]:
     if weight <= 0.0:
         return ()
     if event.lines:
-        met = [(line.item, line.category, line.price or None) for line in event.lines if line.quantity > 0]
-    elif event.item is not None:
-        met = [(event.item, event.category, event.amount or None)]
-    else:
-        met = []
-    return tuple(
-        Interaction(
-            user=event.user,
-            item=item,
-            weight=weight,
-            at=event.at,
-            type=event.type,
-            origin=event.origin,
-            category=category,
-            price=price,
+        return tuple(
+            _interaction(event, weight, line.item, line.category, line.price)
+            for line in event.lines
+            if line.quantity > 0
         )
-        for item, category, price in met
+    if event.item is None:
+        return ()
+    return (_interaction(event, weight, event.item, event.category, event.amount),)
+
+
+def _interaction(event: Event, weight: float, item: str, category: str | None, price: int) -> Interaction:
+    return Interaction(
+        user=event.user,
+        item=item,
+        weight=weight,
+        at=event.at,
+        type=event.type,
+        origin=event.origin,
+        category=category,
+        price=price or None,
     )
 
 
