@@ -6,6 +6,7 @@ Agents are wired from edges, never with ``@app.agent``; there is no app at modul
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -186,6 +187,10 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     Exit codes: 0 after a signal, :data:`EXIT_NOT_OWNER`, :data:`EXIT_SLOW_STOP`.
     """
     set_up_logging(level)
+    # A batch makes a hundred thousand small objects and drops them without any cycle: looking for cycles while they
+    # live costs a tenth of the fold, and as much of reading. What stands now stands until the end.
+    gc.freeze()
+    gc.set_threshold(400_000, 20, 50)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = _Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)

@@ -7,6 +7,7 @@ third of what it costs to read and decode an event. Who needs no more than :clas
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -20,6 +21,10 @@ def as_they_are(content: bytes | None) -> bytes | None:
 
 class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """What one fetch gave of one partition; lean for the consumers that ask for it, aiokafka's own for all others."""
+
+    def __iter__(self) -> Iterator[Any]:
+        # the parser's own iterator: aiokafka goes through a method of this class for each record
+        return self._records_iterator or iter(())
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
         if self._key_deserializer is as_they_are:

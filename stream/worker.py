@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,10 +47,6 @@ def run(role: Role, settings: Settings) -> NoReturn:
     connection, beats = settings.connection(), Beats.from_environment()
     if beats is None:
         require_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
-    # A batch makes a hundred thousand small objects and drops them without any cycle: looking for cycles while they
-    # live costs a tenth of the fold. What stands now stands until the end.
-    gc.freeze()
-    gc.set_threshold(400_000, 20, 50)
     port: int | None = getattr(settings.metrics, role)
     told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
     edges, desks = _edges(role, settings)

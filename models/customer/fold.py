@@ -394,7 +394,7 @@ class _Attempt:
 
     def _in_time(self, facts: Facts, event: Event, lines: Lines) -> None:
         """Refuse what is too late, whose repeat could not be known any more; only a person can decide otherwise."""
-        floor = lines.floor if lines.floor > facts.seen_ids.floor else facts.seen_ids.floor
+        floor = max(lines.floor, facts.seen_ids.floor)
         if event.at >= floor or event.forced or (self.memo.clock == "feeder" and event.type in REPORTED):
             return  # a feeder's clock may run ahead of what delivery does and says
         allowed = f"{floor} or later, which is as far back as repeats can be known; a person may force it"

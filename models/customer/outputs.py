@@ -38,11 +38,9 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
     """
     if effects.is_empty:
         return
-    records: list[Output] = []
-    for interaction in effects.interactions:
-        records.append(Output("interactions", key, encode_interaction(interaction)))
-    for signal in effects.signals:
-        records.append(Output("signals", key, _encoder.encode(signal)))
+    records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
+    if effects.signals:
+        records += [Output("signals", key, _encoder.encode(signal)) for signal in effects.signals]
     # before what is decided now: a withdrawal stops what lies before it
     for channel, notice in effects.notices:
         records.append(Output(f"messages.{channel}", key, encode_notice(notice)))
@@ -50,10 +48,10 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
         records.append(Output("decisions", key, encode_decision(decision)))
         if decision.message is not None:
             records.append(Output(f"messages.{decision.message.channel}", key, encode_message(decision.message)))
-    for churn_example in effects.churn_examples:
-        records.append(Output(CHURN_TOPIC, key, encode_example(churn_example)))
-    for segment_example in effects.segment_examples:
-        records.append(Output(SEGMENTS_TOPIC, key, encode_example(segment_example)))
+    if effects.churn_examples:
+        records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
+    if effects.segment_examples:
+        records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
     room = LARGEST - len(key)
     for topic, _, value in records:
         if value is not None and len(value) > room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from types import ModuleType
 
@@ -35,7 +36,9 @@ def _layout(modules: tuple[ModuleType, ...]) -> str:
         f"{name}({', '.join(f'{field}: {each.__annotations__[field]}' for field in each.__struct_fields__)})"
         for name, each in sorted(structs.items())
     ]
-    return blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
+    # a list and a tuple of any length are the same bytes
+    said = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list[\1]", "\n".join(told))
+    return blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 @pytest.mark.parametrize("what", STORED)
