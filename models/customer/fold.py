@@ -35,11 +35,9 @@ from models.source import Source
 TIMERS = 2_000
 """At most so many timers fire in one slice: a sixth of a second, of what one commit holds."""
 
-KEPT_LIVE = 512
-"""Users who stay unpacked between batches."""
-
 KEPT_BETWEEN = 4_096
-"""And between two slices of a batch: the next ones often need the same users."""
+"""Users who stay unpacked between two slices of a batch: the next ones often need the same. Behind a batch nobody does:
+to unpack the busiest anew costs no more than to find them somewhere in memory, and takes none."""
 
 FAILURES = 100
 """So many records in a row that cannot be folded are a bad deploy, not bad data."""
@@ -130,7 +128,7 @@ class PartitionFold:
                 attempt = _Attempt(self, batch, most_timers, careful=True)
                 begin = attempt.run(begin)
             is_whole = begin == len(batch.records)
-            outputs = attempt.finish(KEPT_LIVE if is_whole else KEPT_BETWEEN)
+            outputs = attempt.finish(0 if is_whole else KEPT_BETWEEN)
             if not is_whole:
                 outputs.position = batch.records[begin].offset
             yield outputs

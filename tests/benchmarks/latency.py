@@ -2,7 +2,8 @@
 
 Events are due at fixed moments, whatever the system does meanwhile, and a message's time counts from the moment at
 which its event was *due*: a stall is felt by everything that was due in it (no coordinated omission). Beside it stands
-the time from the broker's acknowledgement of the event. Broker, worker, sender and reader share this machine.
+the time from the broker's acknowledgement of the event. Broker, worker, sender and reader share this machine: how much
+of its cores each of them took is told, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import tempfile
 import time
 from collections import defaultdict
@@ -28,7 +30,7 @@ from models.partitioner import partition_of
 from stream.connection import Connection
 from stream.topics import create
 from tests.benchmarks import worker
-from tests.benchmarks.broker import Kind, a_broker
+from tests.benchmarks.broker import Broker, Kind, a_broker, cpu_seconds
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.guard import await_open
 from tests.benchmarks.load import START_MS, Load
@@ -49,6 +51,8 @@ MORE_RULES = f"""  - name: {RULE}
     template: first_order
 """
 WARM_S = 5.0
+LINGER_S = 0.005
+"""The sender waits so long for more events to send together, as Kafka's own producer does since 4.0; it is counted."""
 DRAIN_S = 60.0
 BOUNDS_MS = (1, 2, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1_000, 2_000, 5_000, 10_000)
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
@@ -126,7 +130,7 @@ def measure(
                 connection = broker.connection()
                 create(connection, partitions)
                 with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
-                    one = asyncio.run(_run(connection, rate, seconds, hangs, partitions, seed, Path(folder)))
+                    one = asyncio.run(_run(broker, connection, rate, seconds, hangs, partitions, seed, Path(folder)))
                 if not one.due:
                     raise RuntimeError(f"at {name} no message could be read within {DRAIN_S:.0f} s")
                 taken[name].append(one)
@@ -140,6 +144,7 @@ def measure(
             "due": summary([one.due for one in several]),
             "accepted": summary([one.accepted for one in several]),
             "missing": sum(one.missing for one in several),
+            "cores": {who: Spread.of(one.cores[who] for one in several) for who in several[0].cores},
         }
         for name, several in taken.items()
     }
@@ -176,6 +181,11 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
         for bound in bounds
     ]
     percentiles = [f"p{percent:g}" for percent in PERCENTILES]
+    parties = list(dict.fromkeys(who for result in loads.values() for who in result["cores"]))
+    cores = [
+        (name, *(Spread.read(result["cores"][who]).show(".2f") if who in result["cores"] else "" for who in parties))
+        for name, result in loads.items()
+    ]
     return [
         Grid(
             f"From when an event was due to its readable message, ms, {content['seconds']:.0f} s a run; "
@@ -184,6 +194,7 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
             rows,
         ),
         Grid("The same as a histogram: share of the probes", ("", *loads), shares),
+        Grid("Meanwhile, cores in use", ("", *parties), cores),
     ]
 
 
@@ -193,10 +204,51 @@ class _Taken(NamedTuple):
     due: list[float]
     accepted: list[float]
     missing: int
+    cores: dict[str, float]
+
+
+class _Shares:
+    """How many cores each process takes while the probes count.
+
+    Parameters
+    ----------
+    pids
+        By what they are to people.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = pids
+        self._before: dict[str, float] = {}
+        self._began = 0.0
+        self.cores: dict[str, float] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is being counted."""
+        return bool(self._before)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._before, self._began = self._spent(), time.monotonic()
+
+    def end(self) -> None:
+        """Until now."""
+        seconds = time.monotonic() - self._began
+        self.cores = {name: (spent - self._before[name]) / seconds for name, spent in self._spent().items()}
+
+    def _spent(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
 
 async def _run(
-    connection: Connection, rate: int, seconds: float, hangs: bool, partitions: int, seed: int, folder: Path
+    broker: Broker,
+    connection: Connection,
+    rate: int,
+    seconds: float,
+    hangs: bool,
+    partitions: int,
+    seed: int,
+    folder: Path,
 ) -> _Taken:
     topic = connection.topic("events")
     known = [_identify(number) for number in range(PROBERS)]
@@ -208,7 +260,9 @@ async def _run(
         workers = stack.enter_context(worker.running(roles, connection, partitions, folder, more))
         await asyncio.to_thread(await_open, workers[0], partitions)
         reading = asyncio.create_task(_read(connection, partitions, probes))
-        from_ = await _send(connection, topic, partitions, rate, seconds, seed, probes)
+        processes = {"broker": broker.pid, **{each.role: each.process.pid for each in workers}}
+        shares = _Shares({**processes, "sender and reader": os.getpid()})
+        from_ = await _send(connection, topic, partitions, rate, seconds, seed, probes, shares)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while len(probes.read) < len(probes.due):  # noqa: ASYNC110 - the reader has no end to tell of
@@ -218,7 +272,7 @@ async def _run(
         for each in workers:
             each.check("measuring")
     missing = len(probes.due) - len(probes.read)
-    return _Taken(probes.since(probes.due, from_), probes.since(probes.accepted, from_), missing)
+    return _Taken(probes.since(probes.due, from_), probes.since(probes.accepted, from_), missing, shares.cores)
 
 
 def _identify(number: int) -> tuple[bytes, bytes]:
@@ -229,7 +283,14 @@ def _identify(number: int) -> tuple[bytes, bytes]:
 
 
 async def _send(
-    connection: Connection, topic: str, partitions: int, rate: int, seconds: float, seed: int, probes: Probes
+    connection: Connection,
+    topic: str,
+    partitions: int,
+    rate: int,
+    seconds: float,
+    seed: int,
+    probes: Probes,
+    shares: _Shares,
 ) -> float:
     """Send at the given rate for the given time after a warm-up; returns from when on probes count."""
     one_in = 1 if rate < ALL_PROBES_BELOW else PROBE_ONE_IN
@@ -250,7 +311,9 @@ async def _send(
         began, began_ms = time.monotonic() + 0.1, time.time() * 1e3 + 100
         sent = 0
         while sent < total:
-            await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + sent / rate + LINGER_S - time.monotonic()))
+            if not shares.begun and sent >= WARM_S * rate:
+                shares.begin()
             ready: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
             names: dict[int, list[str]] = defaultdict(list)
             until = min(total, int((time.monotonic() - began) * rate) + 1)
@@ -272,6 +335,7 @@ async def _send(
             for place, records in ready.items():
                 await _hand_over(producer, topic, place, records, names[place], probes)
         await producer.flush()
+        shares.end()
     finally:
         await producer.stop()
     return began + WARM_S
