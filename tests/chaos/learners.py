@@ -28,12 +28,12 @@ from models.learning.examples import (
 )
 from models.learning.lesson import KEY
 from stream.connection import Connection
+from tests.chaos.load import patient
 from tests.chaos.reference import reader, to_end
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
-ANSWER_WITHIN_MS = 60_000
 PUPIL = b"pupil-"
 """Examples of such users are the suite's own: the fold takes one of a user a week, and a round lasts for seconds."""
 
@@ -58,14 +58,7 @@ class Lessons:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop`` is set; returns when everything is acknowledged."""
-        producer = AIOKafkaProducer(
-            **self._connection.client_options(),
-            enable_idempotence=self._connection.idempotence,
-            acks="all",
-            linger_ms=5,
-            retry_backoff_ms=50,
-            request_timeout_ms=ANSWER_WITHIN_MS,
-        )
+        producer = patient(self._connection)
         await producer.start()
         began, sent = time.monotonic(), 0
         try:

@@ -35,6 +35,18 @@ MOST_WAITING = 400
 """Bursts that wait for an answer; a shop whose visitors all wait gets no new ones."""
 
 
+def patient(connection: Connection) -> AIOKafkaProducer:
+    """Give a producer that gives up nothing because a broker stays away for a while."""
+    return AIOKafkaProducer(
+        **connection.client_options(),
+        enable_idempotence=connection.idempotence,
+        acks="all",
+        linger_ms=5,
+        retry_backoff_ms=50,
+        request_timeout_ms=ANSWER_WITHIN_MS,
+    )
+
+
 class Load:
     """An open-loop load; ends when it is told to, and waits for the answers to everything then.
 
@@ -78,14 +90,7 @@ class Load:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop`` is set; returns when everything is acknowledged."""
         began, sent = time.monotonic(), 0
-        producer = AIOKafkaProducer(
-            **self._connection.client_options(),
-            enable_idempotence=self._connection.idempotence,
-            acks="all",
-            linger_ms=5,
-            retry_backoff_ms=50,
-            request_timeout_ms=ANSWER_WITHIN_MS,
-        )
+        producer = patient(self._connection)
         await producer.start()
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
             try:

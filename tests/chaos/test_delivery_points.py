@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from models.engage.deliveries import decode_delivery
-from models.engage.messages import Message, encode_message, message_id
+from models.engage.messages import encode_message
 from models.events import decode_event
 from models.log import is_control
 from stream import topics
@@ -32,7 +31,7 @@ from tests.brokers import Cluster
 from tests.chaos.house import PARTITIONS, furnish
 from tests.chaos.reference import committed
 from tests.chaos.sink import Sink, listening
-from tests.stream.delivery.letters import letter
+from tests.stream.delivery.letters import letters
 from tests.stream.reading import write
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -117,7 +116,7 @@ async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twic
     settings, _, port = furnish(tmp_path, kafka.connection.servers, kafka.connection.prefix)
     connection = settings.connection()
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
-    messages = _messages()
+    messages = letters(MESSAGES)
     await write(connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
     ids = {message.id for message in messages}
     ends = []
@@ -155,19 +154,3 @@ async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twic
     assert {message for message, kinds in said.items() if kinds == Counter(message_sent=1)} == ids - unknown
     assert set(sink.taken.values()) == {1}
     assert {message for message, status in states.items() if status == "unknown"} == unknown
-
-
-def _messages() -> list[Message]:
-    now = time.time_ns() // 1_000_000
-    return [
-        letter(
-            id=message_id(f"u{n}", "win_back", "m", now),
-            user=f"u{n}",
-            to=f"u{n}@example.com",
-            text="Hi\n",
-            html=None,
-            at=now,
-            expires=now + 3_600_000,
-        )
-        for n in range(MESSAGES)
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,23 @@ def letter(number: int = 0, **changed: object) -> Message:
         origin="live",
     )
     return msgspec.structs.replace(made, **changed)
+
+
+def letters(count: int) -> list[Message]:
+    """Make short live e-mails that are decided now, one each to so many users."""
+    now = time.time_ns() // 1_000_000
+    return [
+        letter(
+            id=message_id(f"u{number}", "win_back", "m", now),
+            user=f"u{number}",
+            to=f"u{number}@example.com",
+            text="Hi\n",
+            html=None,
+            at=now,
+            expires=now + 3_600_000,
+        )
+        for number in range(count)
+    ]
 
 
 def text_message(**changed: object) -> Message:

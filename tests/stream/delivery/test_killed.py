@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -13,11 +12,11 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from models.engage.messages import Message, encode_message, message_id
+from models.engage.messages import encode_message
 from models.events import decode_event
 from stream.delivery.smtp import SmtpSettings
 from tests.brokers import Cluster
-from tests.stream.delivery.letters import letter
+from tests.stream.delivery.letters import letters
 from tests.stream.processes import await_true
 from tests.stream.reading import read_until, write
 from tests.stream.workers import running_worker
@@ -58,27 +57,12 @@ def port(counting: Counting, unused_tcp_port: int) -> Iterator[int]:
     controller.stop()
 
 
-def _messages() -> list[Message]:
-    now = time.time_ns() // 1_000_000
-    return [
-        letter(
-            id=message_id(f"u{n}", "win_back", "m", now),
-            user=f"u{n}",
-            to=f"u{n}@example.com",
-            text="Hi\n",
-            at=now,
-            expires=now + 3_600_000,
-        )
-        for n in range(MESSAGES)
-    ]
-
-
 @pytest.mark.slow
 async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
     cluster: Cluster, counting: Counting, port: int, tmp_path: Path
 ) -> None:
     cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))
-    messages, log = _messages(), tmp_path / "worker.log"
+    messages, log = letters(MESSAGES), tmp_path / "worker.log"
     await write(cluster.connection, "messages.email", [(m.user.encode(), encode_message(m)) for m in messages])
     arguments = (str(port), str(tmp_path / "outbox"))
 
