@@ -56,7 +56,7 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## measure everything, beside the peers (25 minutes; perennial bench --help: each alone)
+bench: setup ## measure everything, beside the peers (35 minutes; perennial bench --help: each alone)
 	@$(BIN)/perennial bench all
 
 guard: setup ## fail when an event has become a fifth dearer, beside a bare aiokafka loop (under a minute)

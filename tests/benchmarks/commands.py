@@ -134,7 +134,7 @@ def latency(
 
 @app.command()
 def memory(
-    users: Sizes = "50000,200000",
+    users: Sizes = "100000,1000000",
     broker: Broker = On.KAFKA,
     partitions: Partitions = 8,
     seed: Seed = 1,
@@ -147,7 +147,7 @@ def memory(
 
 @app.command()
 def restart(
-    users: Sizes = "50000,200000",
+    users: Sizes = "100000,1000000",
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
     partitions: Partitions = 8,
@@ -210,7 +210,7 @@ def every(
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Where the JSON goes; build/benchmarks by default.")] = None,
 ) -> None:
-    """Run all of these one after the other, in about 25 minutes, and print the README's table."""
+    """Run all of these one after the other, in about 35 minutes, and print the README's table."""
     everything.measure(broker.value, only=only.split(",") if only else (), folder=folder, commit=commit)
 
 

@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each a process of its own, in sizes for 25 minutes of two calm cores."""
+"""All benchmarks one after the other, each a process of its own, in sizes for 35 minutes of two calm cores."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Step(NamedTuple):
 
 STEPS = (
     Step("engine", 3.0, "--broker {kind} --events 1000000 --runs 3"),
-    Step("pipeline", 5.0, "--broker {kind} --events 150000 --runs 3"),
-    Step("latency", 5.0, "--broker {kind} --seconds 10 --runs 2"),
-    Step("memory", 2.0, "--broker {kind} --users 50000,200000"),
-    Step("restart", 3.0, "--broker {kind} --users 50000,200000 --runs 3"),
+    Step("pipeline", 6.0, "--broker {kind} --events 150000 --runs 3"),
+    Step("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
+    Step("memory", 1.5, "--broker {kind} --users 100000,1000000"),
+    Step("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
     Step("scaling", 5.0, "--broker {kind} --events 60000 --runs 2"),
     Step("profile", 0.6, ""),
 )

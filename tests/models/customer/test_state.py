@@ -29,17 +29,17 @@ def profiles(shop: Restored) -> list[bytes]:
     return [packed for key, packed in shop.records.items() if key[:1] != CONTROL]
 
 
-def silent(hours: float) -> Customer:
-    """Somebody whom the models looked at so many hours after they were here last."""
+def silent(days: float) -> Customer:
+    """Somebody whom the models looked at so many days after they were here last."""
     customer = Customer(Facts(last_seen=START, traits={"firstName": "Ada"}), Ledger(segment="quiet"), seen=7)
-    customer.ledger.assessed_at = customer.ledger.risk_at = START + int(hours * SILENCE)
+    customer.ledger.assessed_at = customer.ledger.risk_at = START + int(days * SILENCE)
     customer.ledger.timers = [Timer(START + 9, "assess"), Timer(START + 9, "cart:x"), Timer(START + 30, "label")]
     return customer
 
 
-@pytest.mark.parametrize(("hours", "rests"), [(0, False), (0.99, False), (1, True), (400, True)])
-def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(hours: float, rests: bool) -> None:
-    customer = silent(hours)
+@pytest.mark.parametrize(("days", "rests"), [(0, False), (0.99, False), (1, True), (400, True)])
+def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(days: float, rests: bool) -> None:
+    customer = silent(days)
 
     packed = pack(customer)
     back = unpack(packed)
