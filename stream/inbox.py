@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from faust.types import TP
@@ -183,6 +183,6 @@ class Inbox:
         return taken
 
 
-def _size(records: Iterable[Record]) -> int:
+def _size(records: Sequence[Record]) -> int:
     # two lists cost a third less than one generator
     return sum([len(record.key or b"") for record in records]) + sum([len(record.value or b"") for record in records])

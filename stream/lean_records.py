@@ -23,7 +23,7 @@ class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # a
     """What one fetch gave of one partition; lean for the consumers that ask for it, aiokafka's own for all others."""
 
     def __iter__(self) -> Iterator[Any]:
-        # the parser's own iterator: aiokafka goes through a method of this class for each record
+        # aiokafka's own generator at once, for every consumer: its `__next__` only passes each record on
         return self._records_iterator or iter(())
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:

@@ -196,9 +196,7 @@ class _Attempt:
         """Outputs of the slice; so many users stay unpacked."""
         outputs, live = self.outputs, self.live
         for key in self.touched:
-            # least recently touched first, so that the busiest stay unpacked
-            customer = live[key] = live.pop(key)
-            outputs.state[key] = pack(customer)
+            outputs.state[key] = pack(live[key])
         for kind, count in self.folded.items():
             self._count("events_folded", kind, by=float(count))
         for key, content in self.used.items():
@@ -207,9 +205,14 @@ class _Attempt:
         self.memo.paused = sorted(self.versions.paused)
         outputs.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
-        # all at once: looking for a dict's first key anew walks over those that were deleted before it
-        for key in list(islice(live, max(0, len(live) - kept_live))):
-            del live[key]
+        if not kept_live:
+            live.clear()
+        elif len(live) > kept_live:
+            for key in self.touched:  # least recently touched first, so that the busiest stay unpacked
+                live[key] = live.pop(key)
+            # all at once: looking for a dict's first key anew walks over those that were deleted before it
+            for key in list(islice(live, len(live) - kept_live)):
+                del live[key]
         return outputs
 
     # --- time ------------------------------------------------------------------------------------------------------

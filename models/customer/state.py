@@ -1,5 +1,8 @@
 """One user's state: facts (what happened) and ledger (what we decided and sent), packed behind a fixed header.
 
+Its structs hold values and what JSON can hold, and nothing that points back: no cycle, so the garbage collector is told
+to leave them alone (``gc=False``).
+
 Facts can be recomputed from the log by new code; the ledger is only ever carried over. A packed state is bytes:
 a header that answers "which offset has this user seen" and "when is the next timer due" without unpacking, then
 msgpack of the two structs. Of a user who has gone silent it is squeezed (``resting``), but for what the daily look
@@ -31,7 +34,8 @@ SCHEMA = 3
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY
-"""Whom the models still looked at so long after the last activity rests."""
+"""Whom the models still looked at so long after the last activity rests. Who was packed under another value keeps that
+form until something is folded into them: compare what is in it, not bytes."""
 
 _HEADER = struct.Struct("<Bqq")
 

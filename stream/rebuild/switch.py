@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.batch import Restored
 from models.customer.carrying import carry_memo, carry_over
+from models.customer.state import pack, unpack
 from models.errors import PerennialError
 from models.log import is_control
 from stream.connection import Connection
@@ -34,7 +35,7 @@ class Carrier:
     """Puts a shadow's facts beside the ledgers in use; whoever has not changed since is not looked at again."""
 
     def __init__(self) -> None:
-        self._made: dict[bytes, tuple[bytes | None, bytes | None, bytes]] = {}
+        self._made: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
 
     def carry(self, shadow: Mapping[bytes, bytes], current: Mapping[bytes, bytes]) -> dict[bytes, bytes | None]:
         """Return the users whose facts differ, as they shall be.
@@ -51,10 +52,18 @@ class Carrier:
             rebuilt, known = shadow.get(key), current.get(key)
             made = self._made.get(key)
             if made is None or made[:2] != (rebuilt, known):
-                made = self._made[key] = rebuilt, known, carry_over(rebuilt, known)
-            if made[2] != known:
+                made = self._made[key] = rebuilt, known, _wanted(rebuilt, known)
+            if made[2] is not None:
                 changed[key] = made[2]
         return changed
+
+
+def _wanted(rebuilt: bytes | None, known: bytes | None) -> bytes | None:
+    """How a user shall be whose facts differ; ``None`` for one who stands as they shall, in whatever form."""
+    carried = carry_over(rebuilt, known)
+    # code before this may have packed the same user in another form: another schema, or awake where today they rest
+    is_same = known is not None and (carried == known or carried == pack(unpack(known)))
+    return None if is_same else carried
 
 
 async def snapshot(connection: Connection, partition: int, least: int = 0) -> Restored:

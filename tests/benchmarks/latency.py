@@ -51,8 +51,9 @@ MORE_RULES = f"""  - name: {RULE}
     template: first_order
 """
 WARM_S = 5.0
-LINGER_S = 0.005
-"""The sender waits so long for more events to send together, as Kafka's own producer does since 4.0; it is counted."""
+EVERY_S = 0.005
+"""The sender sends no more often, and together what has become due by then: Kafka's own producer waits as long since
+4.0. What waits for it is counted."""
 DRAIN_S = 60.0
 BOUNDS_MS = (1, 2, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1_000, 2_000, 5_000, 10_000)
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
@@ -199,7 +200,17 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
 
 
 class _Taken(NamedTuple):
-    """One run: milliseconds, ascending, since the events were due and since they were accepted; probes not read."""
+    """One run.
+
+    Attributes
+    ----------
+    due, accepted
+        Milliseconds, ascending, since the events were due and since they were accepted.
+    missing
+        Probes that could not be read.
+    cores
+        In use by each process while what counts was sent.
+    """
 
     due: list[float]
     accepted: list[float]
@@ -208,7 +219,7 @@ class _Taken(NamedTuple):
 
 
 class _Shares:
-    """How many cores each process takes while the probes count.
+    """How many cores each process takes while what counts is sent.
 
     Parameters
     ----------
@@ -233,6 +244,10 @@ class _Shares:
 
     def end(self) -> None:
         """Until now."""
+        if not self.begun:
+            raise RuntimeError(
+                "the sender stood still while what counts was due; measure for longer, or on a calmer machine"
+            )
         seconds = time.monotonic() - self._began
         self.cores = {name: (spent - self._before[name]) / seconds for name, spent in self._spent().items()}
 
@@ -309,9 +324,10 @@ async def _send(
     try:
         # where both clocks stand at the beginning
         began, began_ms = time.monotonic() + 0.1, time.time() * 1e3 + 100
-        sent = 0
+        sent, sent_at = 0, 0.0
         while sent < total:
-            await asyncio.sleep(max(0.0, began + sent / rate + LINGER_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, max(began + sent / rate, sent_at + EVERY_S) - time.monotonic()))
+            sent_at = time.monotonic()
             if not shares.begun and sent >= WARM_S * rate:
                 shares.begin()
             ready: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)

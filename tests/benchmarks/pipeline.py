@@ -47,13 +47,13 @@ def measure(
             topic = connection.topic("events")
             create(connection, partitions)
             report.say(f"{broker.name}: feeding {events:,} events, run {run + 1} of {runs}")
-            asyncio.run(feed(connection, topic, partitions, load))
+            records = asyncio.run(feed(connection, topic, partitions, load))
             names = [f"{side}{run}" for side in theirs]
             outputs = [connection.logical(name) for name in topics_of(topic, names)]
             if outputs:
                 create_topics(connection, dict.fromkeys(outputs, partitions))
             for side in [side for side in theirs if side not in absent]:
-                expected = min(events, SLOW.get(side, events))
+                expected = min(records, SLOW.get(side, records))
                 try:
                     figure = run_program(
                         side, "pipeline", connection.servers, topic, f"{side}{run}", partitions, expected
@@ -98,6 +98,7 @@ def _tell(
         pairs = list(zip(ours, taken, strict=False))
         peers[side] = {
             "version": version_of(side),
+            "records": taken[0].records,
             "events_per_second": Spread.of(one.rate for one in taken),
             "cpu_us": Spread.of(one.cpu_us for one in taken),
             "perennial_is_times_faster": Spread.of(a.rate / b.rate for a, b in pairs) if pairs else None,

@@ -36,7 +36,7 @@ _BENDS = tuple((features.FEATURES.index(name), log1p(days)) for name, knots in K
 _INPUTS = (*features.FEATURES, *(f"{features.FEATURES[feature]}>{knot:.6g}" for feature, knot in _BENDS))
 
 
-class Profile(msgspec.Struct, array_like=True):
+class Profile(msgspec.Struct, array_like=True, gc=False):
     """One user's durable state.
 
     Attributes

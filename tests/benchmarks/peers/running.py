@@ -26,10 +26,13 @@ class Figure(NamedTuple):
         Records a second.
     cpu_us
         Microseconds of its CPU a record, all threads.
+    records
+        How many it handled.
     """
 
     rate: float
     cpu_us: float
+    records: int
 
 
 OUTPUTS = ("interactions", "triggers", "profiles")
@@ -92,4 +95,5 @@ def run_program(peer: str, job: str, servers: str, topic: str, own: str, partiti
                 process.kill()
                 process.wait()
         measured = json.loads(answer.read_text())
-    return Figure(measured["records"] / measured["seconds"], measured["cpu"] / measured["records"] * 1e6)
+    records = measured["records"]
+    return Figure(records / measured["seconds"], measured["cpu"] / records * 1e6, records)

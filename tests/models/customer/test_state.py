@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from models.batch import Restored
 from models.customer import resting
 from models.customer.open_examples import pack_row, unpack_row
-from models.customer.state import SILENCE, Customer, Facts, Ledger, Sent, Timer, header, pack, unpack
+from models.customer.state import Customer, Facts, Ledger, Sent, Timer, header, pack, unpack
 from models.learning.examples import LIMIT
 from models.log import CONTROL
+from models.units import DAY
 from tests.models.customer.logs import START, fold_log, shoppers, written
 from tests.models.customer.test_fold import EXTRA
 
@@ -32,7 +33,7 @@ def profiles(shop: Restored) -> list[bytes]:
 def silent(days: float) -> Customer:
     """Somebody whom the models looked at so many days after they were here last."""
     customer = Customer(Facts(last_seen=START, traits={"firstName": "Ada"}), Ledger(segment="quiet"), seen=7)
-    customer.ledger.assessed_at = customer.ledger.risk_at = START + int(days * SILENCE)
+    customer.ledger.assessed_at = customer.ledger.risk_at = START + int(days * DAY)
     customer.ledger.timers = [Timer(START + 9, "assess"), Timer(START + 9, "cart:x"), Timer(START + 30, "label")]
     return customer
 
@@ -84,7 +85,7 @@ def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: 
     customer = unpack(pack(silent(5)))
     monkeypatch.setattr(resting, "squeeze", lambda body: b"")
 
-    customer.ledger.assessed_at += SILENCE
+    customer.ledger.assessed_at += DAY
     customer.ledger.timers.pop(0)
     customer.seen += 1
     same = pack(customer)

@@ -182,8 +182,8 @@ def test_a_control_batch_that_the_cleaner_has_emptied_is_no_abort_marker_to_us(m
     assert ours._contains_abort_marker(Emptied()) is False
 
 
-def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
-    """What a consumer with such a deserializer gives of a fetch."""
+def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> LeanPartitionRecords:
+    """A fetch as it lies with a consumer that has such a deserializer."""
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
         batch_size=1 << 20,
@@ -192,7 +192,27 @@ def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -
         builder.append(offset, timestamp=1_700_000_000_000 + offset, key=key, value=value, headers=[])
     fetched = MemoryRecords(bytes(builder.build()))
     tp = TopicPartition("t.events", 3)
-    return list(LeanPartitionRecords(tp, fetched, [], 0, key_deserializer, None, True, 1))
+    return LeanPartitionRecords(tp, fetched, [], 0, key_deserializer, None, True, 1)
+
+
+def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
+    """What such a consumer gives of it."""
+    return list(fetched_of(key_deserializer, *records))
+
+
+def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
+    held, tp = fetched_of(as_they_are, *[(b"u1", b"%d" % number) for number in range(5)]), TopicPartition("t.events", 3)
+    state = SimpleNamespace(paused=False, position=0)
+    state.consumed_to = lambda position: setattr(state, "position", position)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    result = fetcher.FetchResult(tp, assignment=assignment, partition_records=held, backoff=0)
+
+    parts = []
+    while result.has_more():
+        parts.append(([record.value for record in result.getall(max_records=2)], state.position))
+
+    assert parts == [([b"0", b"1"], 2), ([b"2", b"3"], 4), ([b"4"], 5)]
+    assert list(held) == []
 
 
 def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
