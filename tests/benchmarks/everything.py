@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("engine", 3.0, "--broker {kind} --events 1000000 --runs 3"),
+    Step("engine", 4.5, "--broker {kind} --events 3000000 --runs 3"),
     Step("pipeline", 6.0, "--broker {kind} --events 150000 --runs 3"),
     Step("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
     Step("memory", 1.5, "--broker {kind} --users 100000,1000000"),

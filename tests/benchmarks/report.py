@@ -132,11 +132,15 @@ def busy(seconds: float = 1.0) -> float | None:
 
 def versions() -> dict[str, str]:
     """Which code ran."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    found = {"perennial": version("perennial"), "commit": described.stdout.strip() or "unknown"}
+    # the figures that a benchmark of the same call has just written are no other code
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/benchmarks/figures")
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    found = {"perennial": version("perennial"), "commit": f"{commit}-dirty" if changed else commit}
     return found | {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 class Report:
