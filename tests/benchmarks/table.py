@@ -116,14 +116,14 @@ def put_instead(page: str, table: str) -> str:
 
 
 def documents(folder: Path = FIGURES) -> dict[Path, str]:
-    """Each document as it has to be."""
-    found = read(folder)
+    """Each document as it has to be; what was measured on the embedded broker lies in a folder of its own."""
+    found, embedded = read(folder), read(folder / "embedded")
     costs = capacity.Costs.read(folder)
     needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]
     page = put_instead(CAPACITY.read_text(), capacity.costs_markdown(costs))
     return {
         README: put(README.read_text(), summary(found)),
-        DETAILS: put(DETAILS.read_text(), details(found)),
+        DETAILS: put(DETAILS.read_text(), "\n\n".join(filter(None, (details(found), details(embedded))))),
         CAPACITY: put_instead(page, capacity.markdown(needs)),
     }
 
