@@ -45,13 +45,18 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Decimal]:
 @contextmanager
 def replaying(path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-P", "-m", "stream.cli", "replay", str(path), "--embedded", "--json", *more]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # tests that were started in the background may ignore Ctrl-C, and so would whatever they start
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        yield process
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        signal.signal(signal.SIGINT, handler)
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def descendants(pid: int) -> dict[int, str]:
