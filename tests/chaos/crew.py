@@ -37,6 +37,8 @@ class Member:
         Faults of each life that is still to come.
     leaving
         Whether nobody comes in its place.
+    dismissed
+        Whether the round ends it: that counts as no end of its own.
     life
         The newest one.
     """
@@ -46,6 +48,7 @@ class Member:
     lives: list[tuple[Fault, ...]]
     child: Child | None = None
     leaving: bool = False
+    dismissed: bool = False
     life: Life | None = None
     keeper: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -81,7 +84,6 @@ class Crew:
         self._stall_s = stall_s
         self._on_awake = on_awake
         self._members: dict[str, Member] = {}
-        self._stopping = False
         self._waker: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="keeper")
         self._environment = {**environment, "CHAOS_JOURNAL": str(self.journal), "PYTHONPATH": str(ROOT)}
@@ -131,9 +133,19 @@ class Crew:
 
     async def stop(self) -> None:
         """End all of them, the stopped ones too."""
-        self._stopping = True
-        members, keepers = list(self._members.values()), [m.keeper for m in self._members.values() if m.keeper]
+        await self.dismiss()
+        if self._waker is not None:
+            self._waker.cancel()
+            await asyncio.wait([self._waker])
+            self._waker = None
+        self._threads.shutdown(wait=False)
+
+    async def dismiss(self, role: str = "") -> None:
+        """End all of them, or all of a role, the stopped ones too; none comes back."""
+        members = [member for member in self._members.values() if member.name.startswith(role)]
+        keepers = [member.keeper for member in members if member.keeper]
         for member in members:
+            member.dismissed = True
             self.signal(member.name, signal.SIGTERM)
             self.signal(member.name, signal.SIGCONT)
         if keepers:
@@ -143,11 +155,6 @@ class Crew:
                     await asyncio.get_running_loop().run_in_executor(self._threads, member.child.kill)
             if late:
                 await asyncio.wait(late)
-        if self._waker is not None:
-            self._waker.cancel()
-            await asyncio.wait([self._waker])
-            self._waker = None
-        self._threads.shutdown(wait=False)
 
     def met(self) -> list[tuple[str, str]]:
         """Process and fault of each that was acted on."""
@@ -174,7 +181,7 @@ class Crew:
             code = await loop.run_in_executor(self._threads, member.child.wait)
             member.child = None
             self._bury(member, code)
-            if self._stopping:
+            if member.dismissed:
                 return
             self.exits[code] += 1
             away = Interval(member.name, now_ms())

@@ -279,6 +279,9 @@ async def _play(round_: _Round) -> Played:
         reference = await stack.enter_async_context(Reference(connection, partitions))
         learners = await stack.enter_async_context(QuietLearners(connection))
         stuck = await _settled(loading, reference, learners, flow, round_)
+        # who takes over from a learner that ends tells the newest version once more, which the folds have to read
+        await crew.dismiss("learn")
+        stuck = stuck or await _settled(loading, reference, learners, flow, round_)
         await crew.stop()
         await reference.catch_up()
         await learners.catch_up()
