@@ -192,7 +192,7 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     """
     set_up_logging(level)
     # A batch makes a hundred thousand small objects and drops them without any cycle: looking for cycles while they
-    # live costs a tenth of the fold, and as much of reading. What stands now stands until the end.
+    # live costs a tenth of the fold, and more of reading. What stands now stands until the end.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     loop = asyncio.new_event_loop()

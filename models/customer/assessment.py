@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from zlib import crc32
 
 from models.customer import features, timers
@@ -84,7 +85,7 @@ def assess(
     if versions.churn is not None and facts.identified:
         risk = versions.churn.score(row)
         previous = 0.0 if ledger.risk is None else ledger.risk
-        if risk > previous and _crosses(versions.risk_thresholds, previous, risk):
+        if _crosses(versions.risk_thresholds, previous, risk):
             effects.signals.append(
                 Signal(
                     kind="churn_risk",
@@ -166,10 +167,8 @@ def _take(customer: Customer, now: int, row: list[float], versions: Versions) ->
 
 
 def _crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool:
-    for threshold in thresholds:  # a generator would cost more than it looks at  # noqa: SIM110
-        if previous < threshold <= risk:
-            return True
-    return False
+    """Whether a risk has risen to one of the thresholds, which ascend, or beyond."""
+    return bisect_right(thresholds, previous) < bisect_right(thresholds, risk)
 
 
 def _next_look(user: str, now: int) -> int:

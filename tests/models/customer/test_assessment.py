@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.batch import Restored
+from models.customer.assessment import _crosses
 from models.customer.signals import Signal
 from models.customer.state import Customer, unpack
 from models.engage import configuration
@@ -183,3 +186,15 @@ def test_a_trigger_older_than_its_rule_allows_is_dropped_at_once(kind: str, rule
 
     assert stale(event, rule, now=START + 40 * HOUR) == [("dropped", "expired")]
     assert stale(event, rule, now=START + 2 * HOUR) == [("sent", "")]
+
+
+PROBABILITIES = st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]) | st.floats(0.0, 1.0)
+
+
+@given(st.sets(PROBABILITIES), PROBABILITIES, PROBABILITIES)
+def test_a_threshold_is_crossed_by_who_was_below_it_and_reaches_it(
+    thresholds: set[float], previous: float, risk: float
+) -> None:
+    reached = any(previous < threshold <= risk for threshold in thresholds)
+
+    assert _crosses(tuple(sorted(thresholds)), previous, risk) == reached
