@@ -12,9 +12,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from models.events import Event
+
 
 class PerennialError(Exception):
     """Base of every error that the engine raises on purpose."""
+
+
+class EventWarning(NamedTuple):
+    """A detail of an event that cannot be used: it was left out, and the event was accepted without it.
+
+    Attributes
+    ----------
+    reason
+        A stable code for machines, such as ``bad_currency``.
+    field
+        Path of the detail in the wire form.
+    found
+        Its value, shortened.
+    allowed
+        What is allowed there, in words.
+    """
+
+    reason: str
+    field: str
+    found: str
+    allowed: str
 
 
 class InvalidEvent(PerennialError, ValueError):
@@ -30,7 +55,14 @@ class InvalidEvent(PerennialError, ValueError):
         What stood there, shortened.
     allowed
         What is allowed there, in words.
+
+    Attributes
+    ----------
+    withdrawal
+        The withdrawal of consent that could still be read in the record. It counts although the record is refused.
     """
+
+    withdrawal: Event | None = None
 
     def __init__(self, reason: str, field: str, found: object, allowed: str) -> None:
         shown = found if isinstance(found, str) else repr(found)

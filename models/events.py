@@ -31,6 +31,7 @@ EventType = Literal[
     "message_opened",
     "message_clicked",
     "message_bounced",
+    "message_suppressed",
 ]
 """What can happen. An unsubscription is ``consent`` with ``granted=False``."""
 
@@ -39,6 +40,12 @@ Origin = Literal["live", "replay", "simulate", "test"]
 
 ORIGINS: tuple[Origin, ...] = ("live", "replay", "simulate", "test")
 """From the most to the least live."""
+
+Trust = Literal["server", "public"]
+"""Who wrote an event: a holder of a secret key, or anybody who read the key that stands in a page."""
+
+OrderForm = Literal["lines", "whole", "replacement"]
+"""How a purchase states its order: further lines that add up, the whole order, or the whole order anew."""
 
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
@@ -83,6 +90,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         When, milliseconds since the epoch.
     origin
         Where it comes from.
+    trust
+        ``public``: it came with a key that anybody can read; it counts as behaviour, and grants nothing.
     name
         The wire's event name where it says more than ``type`` (custom events, pages).
     item, category
@@ -97,6 +106,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         ISO 4217.
     order
         Order id.
+    order_form
+        Of a purchase with an order id: ``lines`` are added to those that were read before; ``whole`` counts once;
+        ``replacement`` takes the place of what was read before.
     rating
         1 to 5.
     text
@@ -105,6 +117,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         Of identify: ``email``, ``phone``, ``firstName``, ``timezone`` ...
     channel, granted
         Of consent: for which channel (``None``: all), given or withdrawn.
+    complaint
+        Of a withdrawal: the recipient marked a message as spam.
+    confirmed
+        Of a grant: the owner of the address confirmed it, such as by a link in an e-mail.
     message
         Id of the message of ours that it is about.
     reason
@@ -120,6 +136,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     type: EventType
     at: int
     origin: Origin = "live"
+    trust: Trust = "server"
     name: str | None = None
     item: str | None = None
     category: str | None = None
@@ -128,11 +145,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     amount: int = 0
     currency: str = "USD"
     order: str | None = None
+    order_form: OrderForm = "lines"
     rating: float | None = None
     text: str | None = None
     traits: dict[str, Any] | None = None
     channel: Channel | None = None
     granted: bool | None = None
+    complaint: bool = False
+    confirmed: bool = False
     message: str | None = None
     reason: str | None = None
     properties: dict[str, Any] | None = None

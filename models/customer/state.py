@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from models.customer import resting, upgrade
+from models.customer import resting
 from models.customer.lazily import Lazily, defer
 from models.customer.open_examples import Example as Example
 from models.customer.open_examples import OpenExamples
@@ -29,8 +29,11 @@ from models.errors import StateMismatch
 from models.events import Origin
 from models.units import DAY
 
-SCHEMA = 3
-"""Of :class:`Customer`'s bytes; ``upgrade`` reads the one before."""
+SCHEMA = 4
+"""Version of the layout of :class:`Customer`'s bytes."""
+PREVIOUS_SCHEMA = 3
+"""The older layout that is still read. Its structs are today's without their last fields, which get their defaults:
+``Facts.known_orders`` and ``Consent.newest_grant``."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY
@@ -126,11 +129,43 @@ class Window(msgspec.Struct, array_like=True, gc=False):
 
 
 class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Whether marketing over a channel was agreed to, since when, and by what."""
+    """Whether marketing over a channel is agreed to.
+
+    Attributes
+    ----------
+    granted
+        The answer.
+    at
+        Newest time of the statements that led to it, milliseconds. It never moves back.
+    source
+        Where the deciding statement comes from.
+    newest_grant
+        Newest time of a grant that was read, milliseconds, also of one that was too old to count; 0 without any.
+    """
 
     granted: bool
     at: int
     source: str = ""
+    newest_grant: int = 0
+
+
+class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is remembered of an order, so that it counts once and is never refunded beyond its amount.
+
+    Attributes
+    ----------
+    at
+        Newest time of the events that stated it, milliseconds.
+    amount, currency
+        What it counts with, micros.
+    refunded
+        Micros paid back so far.
+    """
+
+    at: int
+    amount: int
+    currency: str
+    refunded: int = 0
 
 
 class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
@@ -176,6 +211,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         What is remembered of the ``messageId`` of each event, see ``repeats``.
     window
         What late events need to find their place, see ``lateness``.
+    known_orders
+        The newest orders by their ids, see ``orders``.
     """
 
     identified: bool = False
@@ -210,6 +247,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     origin: Origin = "live"
     seen_ids: SeenIds = msgspec.field(default_factory=SeenIds)
     window: Window | None = None
+    known_orders: Lazily[dict[str, KnownOrder]] = {}
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -371,7 +409,7 @@ class _Resting(msgspec.Struct, array_like=True, gc=False):
     dictionary: int = resting.DICTIONARY
 
 
-_READABLE = (SCHEMA, upgrade.SCHEMA)
+_READABLE = (SCHEMA, PREVIOUS_SCHEMA)
 """Their headers are alike."""
 _AWAKE = 0x92
 """First byte of a body's msgpack: an array of two. That of one who rests is an array of eight."""
@@ -402,8 +440,6 @@ def unpack(data: bytes) -> Customer:
     if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
     packed = memoryview(data)[_HEADER.size :]
-    if schema != SCHEMA:
-        packed = memoryview(upgrade.upgraded(packed))
     if packed[0] != _AWAKE:
         return _wake(_decode_resting(packed), seen, due)
     body = _decode_body(packed)

@@ -39,11 +39,12 @@ from typing import Any
 
 import orjson
 
-from models.errors import InvalidEvent
-from models.events import Event, Origin
+from models.errors import EventWarning, InvalidEvent
+from models.events import Event, Origin, Trust
 from models.source import Source
 from models.wire.fields import OBJECT_BYTES, shown
 from models.wire.native import TYPES, encode, read_native
+from models.wire.reading import Reading
 from models.wire.segment import CALLS, read_segment
 
 RECORD_BYTES = 131_072
@@ -52,7 +53,15 @@ RECORD_BYTES = 131_072
 __all__ = ["CALLS", "RECORD_BYTES", "TYPES", "Source", "convert", "decode", "encode"]
 
 
-def decode(value: bytes | None, *, source: Source, received_at: int, origin: Origin = "live") -> Event:
+def decode(
+    value: bytes | None,
+    *,
+    source: Source,
+    received_at: int,
+    origin: Origin = "live",
+    trust: Trust = "server",
+    warnings: list[EventWarning] | None = None,
+) -> Event:
     """Read a record from outside.
 
     Parameters
@@ -65,6 +74,10 @@ def decode(value: bytes | None, *, source: Source, received_at: int, origin: Ori
         When it arrived, milliseconds: the time of a record that has none, and the bound of those that have one.
     origin
         What the door knows; a record may only claim to be less live.
+    trust
+        Whose key the record came with.
+    warnings
+        Details that cannot be used are left out of the event and appended here.
 
     Raises
     ------
@@ -85,10 +98,19 @@ def decode(value: bytes | None, *, source: Source, received_at: int, origin: Ori
         raw = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise InvalidEvent("bad_json", "", _text(value), f"JSON of one event ({error})") from None
-    return _read(raw, source, received_at, origin, small=len(value) <= OBJECT_BYTES)
+    small = len(value) <= OBJECT_BYTES
+    return _read(raw, Reading(source, received_at, origin, trust, small, [] if warnings is None else warnings))
 
 
-def convert(raw: Mapping[str, Any], *, source: Source, received_at: int, origin: Origin = "live") -> Event:
+def convert(
+    raw: Mapping[str, Any],
+    *,
+    source: Source,
+    received_at: int,
+    origin: Origin = "live",
+    trust: Trust = "server",
+    warnings: list[EventWarning] | None = None,
+) -> Event:
     """Read a record that is parsed already, such as one of a batch; otherwise like :func:`decode`.
 
     The mapping is not changed; the event may share its nested objects.
@@ -99,7 +121,8 @@ def convert(raw: Mapping[str, Any], *, source: Source, received_at: int, origin:
         raise InvalidEvent("bad_json", "", type(raw).__name__, f"what JSON can say ({error})") from None
     if size > RECORD_BYTES:
         raise InvalidEvent("too_large", "", f"{size} bytes", f"at most {RECORD_BYTES:,} bytes")
-    return _read(raw, source, received_at, origin, small=size <= OBJECT_BYTES)
+    small = size <= OBJECT_BYTES
+    return _read(raw, Reading(source, received_at, origin, trust, small, [] if warnings is None else warnings))
 
 
 def _text(value: bytes) -> str:
@@ -107,15 +130,15 @@ def _text(value: bytes) -> str:
     return ascii(bytes(value[:60]).decode("utf-8", "backslashreplace"))
 
 
-def _read(raw: Any, source: Source, received_at: int, origin: Origin, *, small: bool) -> Event:
+def _read(raw: Any, reading: Reading) -> Event:
     if not isinstance(raw, dict):
         raise InvalidEvent("not_an_object", "", shown(raw), "a JSON object")
     if raw.get("user") is not None:
         for other in ("userId", "anonymousId"):
             if raw.get(other) is not None:
                 raise InvalidEvent("ambiguous", "user", f"user and {other}", "one of user, userId, anonymousId")
-        return read_native(raw, source, received_at, origin, small=small)
+        return read_native(raw, reading)
     if raw.get("userId") is not None or raw.get("anonymousId") is not None:
-        return read_segment(raw, source, received_at, origin, small=small)
+        return read_segment(raw, reading)
     field = "userId" if raw.get("type") in CALLS else "user"
     raise InvalidEvent("missing_user", field, "nothing", "user, or userId or anonymousId of the Segment spec")

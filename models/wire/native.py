@@ -8,10 +8,10 @@ from typing import Any, cast, get_args
 import orjson
 
 from models.errors import InvalidEvent
-from models.events import Event, EventType, OrderLine, Origin
-from models.source import Source
+from models.events import Event, EventType, OrderLine
 from models.wire import fields, orders
 from models.wire.fields import Json
+from models.wire.reading import Reading
 from models.wire.traits import read_traits
 
 TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.startswith("message_"))
@@ -39,7 +39,7 @@ _FIELDS: dict[str, frozenset[str]] = {
 _LINE_ITEM = ("item",)
 
 
-def read_native(raw: Json, source: Source, received_at: int, origin: Origin, *, small: bool) -> Event:
+def read_native(raw: Json, reading: Reading) -> Event:
     """Read a mapping with ``user``; see :func:`models.wire.decode`."""
     kind = raw.get("type")
     if kind.__class__ is not str or kind not in _OPEN:
@@ -47,7 +47,7 @@ def read_native(raw: Json, source: Source, received_at: int, origin: Origin, *, 
     if not raw.keys() <= _FIELDS[kind]:
         raise _unknown(raw, kind)
     get = raw.get
-    said = _READERS[kind](raw, small)
+    said = _READERS[kind](raw, reading.small)
     name, message_id, stamp = get("name"), get("id"), get("at")
     id_field, time_field = "id", "at"
     if message_id is None:
@@ -55,15 +55,19 @@ def read_native(raw: Json, source: Source, received_at: int, origin: Origin, *, 
     if stamp is None:
         stamp, time_field = get("timestamp"), "timestamp"
     return Event(
-        id=source.id if message_id is None else fields.identifier(message_id, id_field),
+        id=reading.source.id if message_id is None else fields.identifier(message_id, id_field),
         user=fields.identifier(get("user"), "user"),
         type=cast("EventType", kind),
         at=fields.plausible(
-            received_at if stamp is None else fields.instant(stamp, time_field), time_field, stamp, received_at
+            reading.received_at if stamp is None else fields.instant(stamp, time_field),
+            time_field,
+            stamp,
+            reading.received_at,
         ),
-        origin=origin if "origin" not in raw else fields.origin(raw["origin"], origin),
+        origin=reading.origin if "origin" not in raw else fields.origin(raw["origin"], reading.origin),
+        trust=reading.trust,
         name=None if name is None else fields.label(name, "name"),
-        properties=fields.bounded(raw["properties"], "properties", small=small) or None
+        properties=fields.bounded(raw["properties"], "properties", small=reading.small) or None
         if "properties" in raw
         else None,
         **said,

@@ -12,9 +12,9 @@ from typing import Any
 
 from models.errors import InvalidEvent
 from models.events import ANONYMOUS, Event, EventType, Origin
-from models.source import Source
 from models.wire import fields, orders
 from models.wire.fields import Json
+from models.wire.reading import Reading
 from models.wire.traits import read_traits
 
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
@@ -24,7 +24,7 @@ _TOTALS = ("total", "revenue", "value")
 _ITEM = ("product_id", "productId", "sku")
 
 
-def read_segment(raw: Json, source: Source, received_at: int, origin: Origin, *, small: bool) -> Event:
+def read_segment(raw: Json, reading: Reading) -> Event:
     """Read a mapping with ``userId`` or ``anonymousId``; see :func:`models.wire.decode`."""
     call = raw.get("type")
     reader = _READERS.get(call) if isinstance(call, str) else None
@@ -40,12 +40,13 @@ def read_segment(raw: Json, source: Source, received_at: int, origin: Origin, *,
         user = fields.identifier(ANONYMOUS + fields.identifier(raw.get("anonymousId"), "anonymousId"), "anonymousId")
     message_id = raw.get("messageId")
     common = {
-        "id": source.id if message_id is None else fields.identifier(message_id, "messageId"),
+        "id": reading.source.id if message_id is None else fields.identifier(message_id, "messageId"),
         "user": user,
-        "at": _when(raw, received_at, origin),
-        "origin": origin,
+        "at": _when(raw, reading.received_at, reading.origin),
+        "origin": reading.origin,
+        "trust": reading.trust,
     }
-    return reader(raw, common, small)
+    return reader(raw, common, reading.small)
 
 
 def _when(raw: Json, received_at: int, origin: Origin) -> int:

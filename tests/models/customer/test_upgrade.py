@@ -11,20 +11,22 @@ import msgspec
 import pytest
 
 from models.batch import Restored
-from models.customer import upgrade
 from models.customer.fold import PartitionFold
 from models.customer.memo import Memo, encode_memo, read_memo
-from models.customer.state import SCHEMA, Customer, header, pack, unpack
+from models.customer.state import PREVIOUS_SCHEMA, SCHEMA, Customer, header, pack, unpack
 from models.errors import StateMismatch
 from models.events import Event
 from models.log import Tick
 from models.units import DAY
 from tests.models.customer.logs import batches, shoppers, written
 
-BEFORE = json.loads(Path(__file__).with_name("schema_2.json").read_text())
-"""Written by the code that wrote schema 2: seven shoppers after 24 days, with rules, scores and versions."""
+BEFORE = json.loads(Path(__file__).with_name("schema_3.json").read_text())
+"""Written by the code that wrote schema 3: seven shoppers after 24 days, with rules, scores and versions. All of
+them are dormant; every second one is stored uncompressed all the same."""
 USERS = [user for user in BEFORE["records"] if user[0] != "\x00"]
 HEADER = struct.Struct("<Bqq")
+UNCOMPRESSED = 0x92
+"""First byte of an uncompressed state: an array of two, facts and ledger."""
 _FACTS = """identified traits first_seen last_seen events sessions session_at gap orders refunds last_order spent
 refunded activity views carts purchases spend categories categories_at hours cart cart_at recent ratings rating_sum
 support messages consent origin seen_ids window"""
@@ -32,7 +34,7 @@ _LEDGER = (
     """timers segment segment_version risk risk_version risk_at assessed_at examples sent withheld pending fired"""
 )
 FACTS, LEDGER = _FACTS.split(), _LEDGER.split()
-"""Names of what stood in schema 2, in its order."""
+"""Names of the fields of schema 3, in its order."""
 
 
 def left_behind() -> Restored:
@@ -41,27 +43,32 @@ def left_behind() -> Restored:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_state_of_the_schema_before_says_what_it_said(user: str) -> None:
+def test_a_state_of_the_schema_before_keeps_every_value_and_gets_defaults_for_what_is_new(user: str) -> None:
     packed = b64decode(BEFORE["records"][user])
     schema, seen, due = HEADER.unpack_from(packed)
-    facts, ledger = msgspec.msgpack.decode(packed[HEADER.size :])
-    told: dict[str, Any] = dict(zip(FACTS + LEDGER, facts + ledger, strict=True))
 
     customer = unpack(packed)
 
-    assert schema == upgrade.SCHEMA
+    assert schema == PREVIOUS_SCHEMA
     assert header(packed) == (seen, due) == (customer.seen, customer.next_due)
-    touches, examples = told.pop("recent"), told.pop("examples")
-    assert [[touch.item, touch.weight, touch.at] for touch in customer.facts.recent] == touches
-    for example, (at, row, *others) in zip(customer.ledger.examples, examples, strict=True):
-        assert [example.at, example.schema, example.risk, example.version, example.returned] == [at, *others]
-        assert example.row == pytest.approx(row, rel=2**-16)
-    for name, value in told.items():
-        now = getattr(customer.facts if name in FACTS else customer.ledger, name)
-        assert msgspec.msgpack.decode(msgspec.msgpack.encode(now)) == value, name
+    if packed[HEADER.size] == UNCOMPRESSED:
+        facts, ledger = msgspec.msgpack.decode(packed[HEADER.size :])
+        before: dict[str, Any] = dict(zip(FACTS + LEDGER, facts + ledger, strict=True))
+        for consents in before["consent"].values():
+            consents.append(0)
+        for name, value in before.items():
+            now = getattr(customer.facts if name in FACTS else customer.ledger, name)
+            assert msgspec.msgpack.decode(msgspec.msgpack.encode(now)) == value, name
+    assert customer.facts.known_orders == {}
     again = pack(customer)
     assert unpack(again) == customer
     assert pack(unpack(again)) == again
+
+
+def test_both_stored_forms_of_the_schema_before_are_covered() -> None:
+    begins = {b64decode(BEFORE["records"][user])[HEADER.size] == UNCOMPRESSED for user in USERS}
+
+    assert begins == {True, False}
 
 
 def events() -> list[Event]:
@@ -85,7 +92,7 @@ def test_a_fold_goes_on_where_the_code_before_stopped_and_knows_every_repeat() -
     assert {packed[0] for packed in profiles.values()} == {SCHEMA}
 
 
-@pytest.mark.parametrize("schema", [0, upgrade.SCHEMA - 1, SCHEMA + 1, 99])
+@pytest.mark.parametrize("schema", [0, PREVIOUS_SCHEMA - 1, SCHEMA + 1, 99])
 def test_any_other_schema_is_refused_with_both_versions(schema: int) -> None:
     packed = bytes((schema,)) + pack(Customer())[1:]
     for read in (header, unpack):
@@ -97,8 +104,3 @@ def test_any_other_schema_is_refused_with_both_versions(schema: int) -> None:
 def test_a_clock_of_another_schema_is_refused(schema: int) -> None:
     with pytest.raises(StateMismatch, match="clock"):
         read_memo(Restored(memo=bytes((schema,)) + encode_memo(Memo())[1:]))
-
-
-def test_what_is_no_state_of_schema_2_is_not_taken_for_one() -> None:
-    with pytest.raises(ValueError, match="32 and 12 entries, not 2 and 0"):
-        upgrade.upgraded(msgspec.msgpack.encode([[1, 2], []]))

@@ -11,8 +11,8 @@ import sys
 
 import msgspec
 
-from models.customer import fold, upgrade
-from models.customer.state import _HEADER, Customer, Facts, Ledger, header, unpack
+from models.customer import fold
+from models.customer.state import _HEADER, PREVIOUS_SCHEMA, Consent, Customer, Facts, header, unpack
 from models.errors import StateMismatch
 from stream.app import create_app, run_worker
 from stream.connection import Connection
@@ -20,19 +20,15 @@ from stream.topology import fold_edges
 
 FROM = "PERENNIAL_UPGRADE_FROM"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
-_RECENT = Facts.__struct_fields__.index("recent")
-_EXAMPLES = Ledger.__struct_fields__.index("examples")
+_CONSENT, _FACTS = Facts.__struct_fields__.index("consent"), Facts.__struct_fields__.index("known_orders")
+_CONSENTS = Consent.__struct_fields__.index("newest_grant")
 
 
 def old_pack(customer: Customer) -> bytes:
-    """Bytes of a customer in schema 2."""
-    facts, ledger = _decode(_encode(customer.facts)), _decode(_encode(customer.ledger))
-    facts[_RECENT] = list(customer.facts.recent)
-    ledger[_EXAMPLES] = [
-        [example.at, example.row, example.schema, example.risk, example.version, example.returned]
-        for example in customer.ledger.examples
-    ]
-    return _HEADER.pack(upgrade.SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
+    """Bytes of a customer in schema 3."""
+    facts, ledger = _decode(_encode(customer.facts))[:_FACTS], _decode(_encode(customer.ledger))
+    facts[_CONSENT] = {channel: consent[:_CONSENTS] for channel, consent in facts[_CONSENT].items()}
+    return _HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
 
 
 def old_unpack(data: bytes) -> Customer:
@@ -46,8 +42,8 @@ def old_header(data: bytes) -> tuple[int, int]:
 
 
 def _check(data: bytes) -> None:
-    if data[0] != upgrade.SCHEMA:
-        raise StateMismatch("profile", data[0], upgrade.SCHEMA)
+    if data[0] != PREVIOUS_SCHEMA:
+        raise StateMismatch("profile", data[0], PREVIOUS_SCHEMA)
 
 
 def become_old() -> None:

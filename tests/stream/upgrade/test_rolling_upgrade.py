@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.customer import upgrade
-from models.customer.state import SCHEMA, Customer, pack, unpack
+from models.customer.state import PREVIOUS_SCHEMA, SCHEMA, Customer, pack, unpack
 from models.errors import StateMismatch
 from models.events import Event
 from models.log import is_control
@@ -89,7 +88,7 @@ async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_on
         with running_worker(connection, old_log, OLD) as old:
             await shop.send()
             await shop.folded(everything)
-            assert await shop.schemas() == [{upgrade.SCHEMA}] * PARTITIONS
+            assert await shop.schemas() == [{PREVIOUS_SCHEMA}] * PARTITIONS
 
             # a new one joins: what it gets it reads, and writes in its own schema
             with running_worker(connection, tmp_path / "new.log", NEW):
@@ -134,7 +133,7 @@ async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_on
 def test_what_the_old_worker_of_the_test_writes_is_read_as_the_schema_before() -> None:
     packed = old_pack(Customer(seen=7))
 
-    assert packed[0] == upgrade.SCHEMA
+    assert packed[0] == PREVIOUS_SCHEMA
     assert unpack(packed) == Customer(seen=7)
 
 
