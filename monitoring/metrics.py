@@ -161,6 +161,12 @@ DECLARED: tuple[Declared, ...] = (
         ("channel",),
     ),
     Declared("deliveries_waiting", "gauge", "Messages that wait for their turn or their next attempt.", ("channel",)),
+    Declared(
+        "delivery_held",
+        "gauge",
+        "Whether a channel sends nothing for this reason, and its messages wait (1), or no longer (0).",
+        ("channel", "reason"),
+    ),
     Declared("provider_seconds", "histogram", "One call of a provider, seconds.", ("channel",), SLOW),
     Declared(
         "provider_breaker",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from stream.lanes import LaneReport
@@ -35,7 +36,9 @@ def as_health(lane: LaneReport) -> dict[str, Any]:
     }
 
 
-def standing(lanes: Sequence[Mapping[str, Any]], *, assigned: bool) -> dict[str, Any]:
+def standing(
+    lanes: Sequence[Mapping[str, Any]], *, assigned: bool, held: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Whether a worker is ready and healthy, and why.
 
     Parameters
@@ -45,11 +48,15 @@ def standing(lanes: Sequence[Mapping[str, Any]], *, assigned: bool) -> dict[str,
     assigned
         Whether the group has told this worker which partitions are its own; there may be none left for it, and a
         worker that stands by is ready.
+    held
+        Reasons for which it holds its messages, name to words: while there is one, it is not ready. It is healthy,
+        because a restart would change nothing.
     """
     return {
-        "ready": assigned and all(lane["open"] for lane in lanes),
+        "ready": assigned and not held and all(lane["open"] for lane in lanes),
         "healthy": all(map(is_healthy, lanes)),
         "assigned": assigned,
+        "held": dict(held),
         "lanes": list(lanes),
     }
 

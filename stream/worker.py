@@ -17,6 +17,7 @@ from monitoring import metrics
 from stream.app import LaneApp, create_app, run_worker
 from stream.beats import Beats
 from stream.connection import Connection
+from stream.delivery.holds import Holds
 from stream.edge import Edge
 from stream.health import as_health, standing
 from stream.observer import MetricsObserver, report
@@ -49,7 +50,8 @@ def run(role: Role, settings: Settings) -> NoReturn:
         require_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
     port: int | None = getattr(settings.metrics, role)
     told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
-    edges, desks = _edges(role, settings)
+    holds = Holds()
+    edges, desks = _edges(role, settings, holds)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
     news = asyncio.Event()
@@ -88,7 +90,7 @@ def expose(port: int, host: str) -> int:
     return taken
 
 
-def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
+def _edges(role: Role, settings: Settings, holds: Holds) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
     if role == "fold":
         return fold_edges(), {}
     if role == "learn":
@@ -97,12 +99,15 @@ def _edges(role: Role, settings: Settings) -> tuple[Sequence[Edge], Mapping[Chan
     from stream.delivery.channels import open_channel
     from stream.delivery.configured import delivery_settings
 
-    desks = {channel: open_channel(channel, delivery_settings(settings), now=now_ms) for channel in CHANNELS}
+    desks = {
+        channel: open_channel(channel, delivery_settings(settings), now=now_ms, holds=holds) for channel in CHANNELS
+    }
     return deliver_edges(desks, now_ms), desks
 
 
-def _standing(app: LaneApp) -> dict[str, Any]:
-    return standing([as_health(lane) for lane in app.lanes.snapshot()], assigned=app.lanes.has_assignment)
+def _standing(app: LaneApp, held: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    lanes = [as_health(lane) for lane in app.lanes.snapshot()]
+    return standing(lanes, assigned=app.lanes.has_assignment, held=held)
 
 
 @contextmanager
@@ -134,8 +139,10 @@ def watched(
         app.lanes.check_group()
         group = Membership(app.conf.id, app.lanes.member, app.lanes.has_assignment)
         member = {"group": group.group, "member": group.member}
-        providers = {"providers": {channel: desk.describe() for channel, desk in desks.items()}} if desks else {}
-        return Report(app.lanes.snapshot(), {**_standing(app), **member, **told, **providers}, group)
+        providers = {channel: desk.describe() for channel, desk in desks.items()}
+        held = {name: words for provider in providers.values() for name, words in provider["held"].items()}
+        delivery = {"providers": providers} if desks else {}
+        return Report(app.lanes.snapshot(), {**_standing(app, held), **member, **told, **delivery}, group)
 
     watchdog = Watchdog(
         asyncio.get_running_loop(),

@@ -10,6 +10,7 @@ from models.engage.breaker import Policy
 from models.events import Channel
 from stream.delivery.desk import Desk
 from stream.delivery.gate import Gate, Mode
+from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
 from stream.delivery.smtp import Smtp, SmtpSettings
@@ -65,7 +66,9 @@ FILES_SIDE_BY_SIDE = 64
 """Of an outbox; a provider says for itself how many calls it takes."""
 
 
-def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[[], int]) -> Desk:
+def open_channel(
+    channel: Channel, settings: DeliverySettings, *, now: Callable[[], int], holds: Holds | None = None
+) -> Desk:
     """Put desk, gate and provider of a channel together; connects to nothing yet.
 
     Parameters
@@ -74,6 +77,8 @@ def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[
         Which, and how.
     now
         The wall clock, milliseconds.
+    holds
+        Reasons for which nothing is sent; shared by the channels of a process.
 
     Raises
     ------
@@ -93,4 +98,4 @@ def open_channel(channel: Channel, settings: DeliverySettings, *, now: Callable[
     )
     leaves = provider is not None and settings.mode != "outbox"
     side_by_side = provider.side_by_side if provider is not None and leaves else FILES_SIDE_BY_SIDE
-    return Desk(channel, gate, now=now, side_by_side=side_by_side, policy=settings.breaker)
+    return Desk(channel, gate, now=now, side_by_side=side_by_side, policy=settings.breaker, holds=holds)

@@ -21,6 +21,7 @@ from models.engage.messages import Message
 from models.engage.notices import Answer, UnderWay, encode_notice
 from models.events import Channel
 from monitoring import metrics
+from stream.delivery.holds import Holds
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Desk:
         Calls at a time.
     policy
         Of the circuit breaker.
+    holds
+        Reasons for which no call is begun; shared with the other channels of this process.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Desk:
         now: Callable[[], int],
         side_by_side: int = 8,
         policy: Policy | None = None,
+        holds: Holds | None = None,
     ) -> None:
         self.name = secrets.token_hex(6)
         self._channel = channel
@@ -105,6 +109,8 @@ class Desk:
         self._telling: set[asyncio.Task[None]] = set()
         self._waiting: dict[int, int] = {}
         self._queue: dict[Callable[[], None], None] = {}
+        self._holds = holds or Holds()
+        self._holds.on_change(self._wake)
         self._show_breaker()
 
     # --- for the agent
@@ -118,9 +124,13 @@ class Desk:
         """Take places; who gets fewer than wanted stands in the queue, behind those who do already.
 
         Where nobody does, those of ``ended`` are taken over: what they gave is committed together with the attempts.
+        While the channel is held, none is given.
         """
         self._queue.pop(wake, None)
         if not wanted:
+            return 0
+        if self._holds.holds(self._channel):
+            self._queue[wake] = None
             return 0
         allowed = self._breaker.most(self._now())
         free = self._free if allowed is None else min(allowed, self._free)
@@ -218,8 +228,16 @@ class Desk:
     # --- for the process
 
     def describe(self) -> dict[str, Any]:
-        """How the provider stands: ``breaker``, ``waits_until`` (milliseconds), messages ``waiting``, ``calls``."""
+        """Return the channel's state.
+
+        Returns
+        -------
+        dict
+            ``breaker``, ``waits_until`` (milliseconds), messages ``waiting``, ``calls``, and ``held``: names of the
+            reasons for which no message is sent, with their words.
+        """
         return {
+            "held": self._holds.reasons(self._channel),
             "breaker": self._breaker.state(self._now()),
             "waits_until": self.waits_until(),
             "waiting": sum(list(self._waiting.values())),
@@ -321,8 +339,8 @@ class Desk:
         self._wake()
 
     def _wake(self) -> None:
-        if not self._breaker.allows(self._now()):
-            return  # who waits asks again when the breaker's time is over
+        if self._holds.holds(self._channel) or not self._breaker.allows(self._now()):
+            return  # a lane that waits asks again: when the reason is gone, or when the breaker's time is over
         for wake in list(self._queue)[: self._free]:
             del self._queue[wake]
             wake()

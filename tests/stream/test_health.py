@@ -73,3 +73,10 @@ def test_a_worker_that_stands_by_is_ready_and_one_that_knows_no_assignment_is_no
     assert standing([], assigned=True)["ready"]
     assert not standing([], assigned=False)["ready"]
     assert not standing([lane()], assigned=False)["ready"]
+
+
+def test_a_worker_that_holds_its_messages_is_healthy_and_not_ready_and_says_why() -> None:
+    reasons = {"delivery.public_url": "http.public_url is not set"}
+    told = standing([lane(is_open=True)], assigned=True, held=reasons)
+
+    assert (told["ready"], told["healthy"], told["held"]) == (False, True, reasons)

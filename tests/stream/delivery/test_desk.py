@@ -247,7 +247,7 @@ class TestBreaker:
         after = desk.take(4, _nobody), desk.waits_until(), _shown("provider_breaker")
 
         assert while_open == (0, NOW + 1_000, 2.0)
-        assert told == {"breaker": "open", "waits_until": NOW + 1_000, "waiting": 0, "calls": 0}
+        assert told == {"held": {}, "breaker": "open", "waits_until": NOW + 1_000, "waiting": 0, "calls": 0}
         assert probe == (1, 0)
         assert after == (4, None, 0.0)
 

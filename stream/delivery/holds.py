@@ -1,0 +1,95 @@
+"""Reasons for which delivery sends nothing: while there is one, messages wait and ``/ready`` says why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from models.events import CHANNELS, Channel
+from monitoring import metrics
+
+log = logging.getLogger(__name__)
+
+
+class Holds:
+    """Named reasons to hold the messages of a process, shared by the desks of all its channels.
+
+    A reason holds all channels, or one. A desk gives no call slot while there is a reason for its channel; a call
+    that has begun already ends as usual. Each change of a reason is logged once.
+
+    Examples
+    --------
+    >>> holds = Holds()
+    >>> holds.set("delivery.public_url", "http.public_url is not set")
+    >>> holds.reasons("email")
+    {'delivery.public_url': 'http.public_url is not set'}
+    >>> holds.clear("delivery.public_url")
+    >>> holds.reasons()
+    {}
+    """
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, tuple[str, Channel | None]] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def reasons(self, channel: Channel | None = None) -> dict[str, str]:
+        """Return name and words of each reason that holds ``channel``; all reasons by default."""
+        return {
+            name: words
+            for name, (words, held) in self._reasons.items()
+            if channel is None or held is None or held == channel
+        }
+
+    def holds(self, channel: Channel) -> bool:
+        """Return whether a channel's messages wait."""
+        return any(held is None or held == channel for _, held in self._reasons.values())
+
+    def set(self, name: str, words: str, channel: Channel | None = None) -> None:
+        """Hold messages for a reason.
+
+        Parameters
+        ----------
+        name
+            Stable name of the reason. Setting it again replaces its words and channel.
+        words
+            For people: says what is wrong and what to do.
+        channel
+            The only channel that is held; ``None`` holds all channels.
+        """
+        before = self._reasons.get(name)
+        if before == (words, channel):
+            return
+        if before is not None:
+            self._show(name, before[1], 0.0)
+        self._reasons[name] = (words, channel)
+        self._show(name, channel, 1.0)
+        log.warning("%s: messages are held: %s (%s)", channel or "all channels", words, name)
+        self._notify()
+
+    def clear(self, name: str) -> None:
+        """Remove a reason; does nothing if there is none of that name."""
+        before = self._reasons.pop(name, None)
+        if before is None:
+            return
+        self._show(name, before[1], 0.0)
+        log.warning("%s: messages are no longer held because of %s", before[1] or "all channels", name)
+        self._notify()
+
+    def replace(self, prefix: str, found: Mapping[str, tuple[str, Channel | None]]) -> None:
+        """Make ``found`` the only reasons whose names begin with ``prefix``: name to words and channel."""
+        for name in [name for name in self._reasons if name.startswith(prefix) and name not in found]:
+            self.clear(name)
+        for name, (words, channel) in found.items():
+            self.set(name, words, channel)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each change of the reasons."""
+        self._listeners.append(listener)
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _show(self, name: str, channel: Channel | None, value: float) -> None:
+        for shown in CHANNELS if channel is None else (channel,):
+            metrics.gauge("delivery_held", value, shown, name)
