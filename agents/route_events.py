@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record
-from models.errors import InvalidEvent
+from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, decode_event, encode_event
-from models.rejected import reason_of, reject
+from models.rejected import reason_of, reject, reject_details
 from models.source import Source
 from models.wire import decode
 
@@ -31,6 +31,7 @@ async def route_events(batches: AsyncIterator[Batch], *, origin: Origin = "live"
     ------
     Outputs
         One for each batch: records for ``events`` (key: the user's id) and, for what was refused, ``events.rejected``.
+        A withdrawal of consent that could still be read in a refused record goes to ``events``, too.
         A repeat after a crash has the same ids, and is dropped by them.
     """
     async for batch in batches:
@@ -41,24 +42,51 @@ def _route(batch: Batch, origin: Origin) -> Outputs:
     outputs = Outputs()
     ours = batch.topic == "outcomes"
     accepted = 0
+    warnings: list[EventWarning] = []
     for record in batch.records:
         source = Source(batch.topic, batch.partition, record.offset)
         try:
-            event = _outcome(record) if ours else _from_outside(record, source, origin)
+            event = _outcome(record) if ours else _from_outside(record, source, origin, warnings)
         except InvalidEvent as error:
-            outputs.records.append(reject(record, source, error))
-            key = ("events_rejected", reason_of(error))
-            outputs.counts[key] = outputs.counts.get(key, 0) + 1
+            _refuse(record, source, error, outputs)
         else:
-            outputs.records.append(Output("events", event.user.encode(), encode_event(event)))
+            outputs.records.append(_into_events(event))
             accepted += 1
+            if warnings:
+                _warn(record, source, warnings, outputs)
+        warnings.clear()
     if accepted and not ours:
         outputs.counts["events_accepted", "kafka"] = accepted
     return outputs
 
 
-def _from_outside(record: Record, source: Source, origin: Origin) -> Event:
-    return decode(record.value, source=source, received_at=record.timestamp, origin=origin)
+def _refuse(record: Record, source: Source, error: InvalidEvent, outputs: Outputs) -> None:
+    """Write the dead letter, and the withdrawal that could still be read in the record."""
+    reason = reason_of(error)
+    outputs.records.append(reject(record, source, error))
+    _count(outputs, "events_rejected", reason)
+    if error.withdrawal is not None:
+        outputs.records.append(_into_events(error.withdrawal))
+        _count(outputs, "withdrawals_salvaged", reason)
+
+
+def _warn(record: Record, source: Source, warnings: list[EventWarning], outputs: Outputs) -> None:
+    """Count what was left out of an accepted event, and write dead letters for what is marked so."""
+    outputs.records += reject_details(record.value, source, warnings, at=record.timestamp, key=record.key)
+    for warning in warnings:
+        _count(outputs, "event_warnings", warning.reason)
+
+
+def _into_events(event: Event) -> Output:
+    return Output("events", event.user.encode(), encode_event(event))
+
+
+def _count(outputs: Outputs, *key: str) -> None:
+    outputs.counts[key] = outputs.counts.get(key, 0) + 1
+
+
+def _from_outside(record: Record, source: Source, origin: Origin, warnings: list[EventWarning]) -> Event:
+    return decode(record.value, source=source, received_at=record.timestamp, origin=origin, warnings=warnings)
 
 
 def _outcome(record: Record) -> Event:

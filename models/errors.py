@@ -22,7 +22,11 @@ class PerennialError(Exception):
 
 
 class EventWarning(NamedTuple):
-    """A detail of an event that cannot be used: it was left out, and the event was accepted without it.
+    """A detail of an accepted event that does not count, or not as its sender may think.
+
+    The reader of a record appends it to ``Reading.warnings``. Each door counts it (``event_warnings``) and shows it to
+    the sender where it can. One that is marked ``rejected`` also becomes a dead letter, beside the accepted event
+    (:func:`models.rejected.reject_details`): so a bad address is kept although its identify counts.
 
     Attributes
     ----------
@@ -34,12 +38,15 @@ class EventWarning(NamedTuple):
         Its value, shortened.
     allowed
         What is allowed there, in words.
+    rejected
+        Whether the detail goes to the dead letters.
     """
 
     reason: str
     field: str
     found: str
     allowed: str
+    rejected: bool = False
 
 
 class InvalidEvent(PerennialError, ValueError):

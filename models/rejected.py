@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 
 import msgspec
 
 from models.batch import Output, Record
-from models.errors import InvalidEvent, OutputTooLarge
+from models.errors import EventWarning, InvalidEvent, OutputTooLarge
 from models.source import Source
 
 TOPIC = "events.rejected"
@@ -40,6 +41,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
         Of the whole value, hexadecimal; of a request's body that was too large, of as much as was read.
     key, content
         Base64 of the key's first 1,024 bytes (``None`` without one) and of the value's first 65,536.
+    accepted
+        Whether the event itself was accepted, and only ``field`` was left out.
     """
 
     reason: str
@@ -54,6 +57,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     key: str | None
     content: str
+    accepted: bool = False
 
     @property
     def value(self) -> bytes:
@@ -105,11 +109,56 @@ def reject_value(
     >>> output.topic, output.key, decode_rejected(output.value).reason
     ('events.rejected', b'events.in/0/7', 'bad_json')
     """
-    reason, field, found, allowed = _explain(error)
+    rejected = _rejected(value, source, _explain(error), at, key, length)
+    return Output(TOPIC, source.id.encode(), _encoder.encode(rejected))
+
+
+def reject_details(
+    value: bytes | None, source: Source, warnings: Sequence[EventWarning], *, at: int, key: bytes | None = None
+) -> list[Output]:
+    """Write a dead letter for each detail of an accepted event that its warning marks as ``rejected``.
+
+    Parameters
+    ----------
+    value, source, at, key
+        Of the whole record, as for :func:`reject_value`.
+    warnings
+        What was said about it.
+
+    Returns
+    -------
+    list
+        Outputs for ``events.rejected``, each keyed by the record's place and the path of the detail.
+
+    Examples
+    --------
+    >>> bad = EventWarning("bad_email", "traits.email", "ada@", "an address such as ada@example.org", rejected=True)
+    >>> [letter.key for letter in reject_details(b"{}", Source("events.in", 0, 7), [bad], at=5)]
+    [b'events.in/0/7#traits.email']
+    """
+    outputs = []
+    for warning in warnings:
+        if warning.rejected:
+            rejected = _rejected(value, source, warning[:4], at, key, None, accepted=True)
+            outputs.append(Output(TOPIC, f"{source.id}#{warning.field}".encode(), _encoder.encode(rejected)))
+    return outputs
+
+
+def _rejected(
+    value: bytes | None,
+    source: Source,
+    explained: tuple[str, str, str, str],
+    at: int,
+    key: bytes | None,
+    length: int | None,
+    *,
+    accepted: bool = False,
+) -> Rejected:
+    reason, field, found, allowed = explained
     content = value or b""
     if length is None:
         length = -1 if value is None else len(content)
-    rejected = Rejected(
+    return Rejected(
         reason=reason,
         field=field,
         found=found,
@@ -122,8 +171,8 @@ def reject_value(
         sha256=hashlib.sha256(content).hexdigest(),
         key=None if key is None else b64encode(key[:KEY_KEPT]).decode(),
         content=b64encode(content[:KEPT]).decode(),
+        accepted=accepted,
     )
-    return Output(TOPIC, source.id.encode(), _encoder.encode(rejected))
 
 
 def decode_rejected(value: bytes | None) -> Rejected:

@@ -85,6 +85,13 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "events_rejected", "counter", "What was refused, by reason; nearly all of it became a dead letter.", ("reason",)
     ),
+    Declared("event_warnings", "counter", "Details of accepted events that did not count, by reason.", ("reason",)),
+    Declared(
+        "withdrawals_salvaged",
+        "counter",
+        "Withdrawals of consent that counted although their record was refused, by the reason of the refusal.",
+        ("reason",),
+    ),
     Declared("http_requests", "counter", "Requests that the HTTP door answered.", ("path", "status")),
     Declared("http_request_seconds", "histogram", "From a request's first byte to its answer, seconds.", ("path",)),
     # The fold.

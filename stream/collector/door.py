@@ -34,12 +34,12 @@ from aiohttp.typedefs import Handler
 
 from models.batch import Output
 from models.errors import InvalidEvent
-from models.events import Origin, encode_event
+from models.events import Event, Origin, encode_event
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
 from stream.collector.callbacks import TwilioCallbacks
-from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Intake, Refusal, Verdict
+from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Acceptance, Intake, Refusal, Verdict
 from stream.collector.links import RETRY_AFTER_S, UnsubscribeLinks
 from stream.delivery.callbacks import TWILIO_PATH
 from stream.delivery.unsubscribe import PATH, Signer
@@ -130,7 +130,7 @@ class Door:
             (place,) = await self._write([verdict], len(body))
             if isinstance(verdict, Refusal):
                 raise _Refused(400, verdict.error)
-            return _json({"success": True, "id": verdict.id, "partition": place.partition, "offset": place.offset})
+            return _json({"success": True, **_placed(verdict, place)})
 
         return handle
 
@@ -204,13 +204,15 @@ class Door:
             raise _unavailable("too much waits for Kafka already")
         self._waiting += size
         try:
-            places = await self._log.write([_output(verdict) for verdict in verdicts])
+            # what belongs to each verdict first, so that the places are those of the verdicts
+            outputs = [_output(verdict) for verdict in verdicts]
+            places = await self._log.write(outputs + [extra for verdict in verdicts for extra in _extras(verdict)])
         except LogUnavailable as error:
             raise _unavailable(str(error)) from error
         finally:
             self._waiting -= size
-        metrics.count(Counter(map(_counted, verdicts)))
-        return places
+        metrics.count(Counter(name for verdict in verdicts for name in _counted(verdict)))
+        return places[: len(verdicts)]
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -273,24 +275,49 @@ async def _beginning(request: web.Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _counted(verdict: Verdict) -> tuple[str, ...]:
-    return ("events_rejected", verdict.error.reason) if isinstance(verdict, Refusal) else ("events_accepted", "http")
+def _counted(verdict: Verdict) -> list[tuple[str, ...]]:
+    if isinstance(verdict, Acceptance):
+        return [("events_accepted", "http"), *(("event_warnings", warning.reason) for warning in verdict.warnings)]
+    reason = verdict.error.reason
+    names: list[tuple[str, ...]] = [("events_rejected", reason)]
+    return names if verdict.error.withdrawal is None else [*names, ("withdrawals_salvaged", reason)]
 
 
 def _output(verdict: Verdict) -> Output:
-    if isinstance(verdict, Refusal):
-        return verdict.output
-    return Output("events", verdict.user.encode(), encode_event(verdict))
+    return verdict.output if isinstance(verdict, Refusal) else _into_events(verdict.event)
+
+
+def _extras(verdict: Verdict) -> list[Output]:
+    """Return what is written beside a verdict: dead letters of details, or the withdrawal of a refused event."""
+    if isinstance(verdict, Acceptance):
+        return verdict.details
+    withdrawal = verdict.error.withdrawal
+    return [] if withdrawal is None else [_into_events(withdrawal)]
+
+
+def _into_events(event: Event) -> Output:
+    return Output("events", event.user.encode(), encode_event(event))
 
 
 def _result(verdict: Verdict, place: Appended) -> dict[str, Any]:
     if isinstance(verdict, Refusal):
         return {"status": "rejected", **_explained(verdict.error)}
-    return {"status": "accepted", "id": verdict.id, "partition": place.partition, "offset": place.offset}
+    return {"status": "accepted", **_placed(verdict, place)}
+
+
+def _placed(accepted: Acceptance, place: Appended) -> dict[str, Any]:
+    said = {"id": accepted.event.id, "partition": place.partition, "offset": place.offset}
+    if accepted.warnings:
+        said["warnings"] = [
+            {"reason": one.reason, "field": one.field, "found": one.found, "allowed": one.allowed}
+            for one in accepted.warnings
+        ]
+    return said
 
 
 def _explained(error: InvalidEvent) -> dict[str, str]:
-    return {"reason": error.reason, "field": error.field, "found": error.found, "allowed": error.allowed}
+    said = {"reason": error.reason, "field": error.field, "found": error.found, "allowed": error.allowed}
+    return said if error.withdrawal is None else said | {"withdrawal": "applied"}
 
 
 def _counted_only(status: int, error: InvalidEvent, headers: dict[str, str] | None = None) -> _Refused:

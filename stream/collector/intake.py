@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from models.batch import Output
-from models.errors import InvalidEvent
+from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin
-from models.rejected import reject_value
+from models.rejected import reject_details, reject_value
 from models.source import Source
 from models.wire import convert, fields
 
@@ -33,14 +33,35 @@ _write_key = re.compile(
 )
 
 
+class Acceptance(NamedTuple):
+    """An event that was taken.
+
+    Attributes
+    ----------
+    event
+        What is written to ``events``.
+    warnings
+        Details that do not count.
+    details
+        Dead letters for those of them that are kept.
+    """
+
+    event: Event
+    warnings: list[EventWarning]
+    details: list[Output]
+
+
 class Refusal(NamedTuple):
-    """An event that was not taken: why, and what the dead letter topic says about it."""
+    """An event that was not taken: why, and what the dead letter topic says about it.
+
+    A withdrawal that could still be read in it is written to ``events`` all the same (``error.withdrawal``).
+    """
 
     error: InvalidEvent
     output: Output
 
 
-Verdict = Event | Refusal
+Verdict = Acceptance | Refusal
 
 
 class Intake:
@@ -135,7 +156,10 @@ class Intake:
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
             if len(content) > EVENT_BYTES:
                 raise InvalidEvent("too_large", "", f"{len(content)} bytes", f"at most {EVENT_BYTES:,} bytes an event")
-            return convert(item, source=source, received_at=received_at, origin=origin)
+            warnings: list[EventWarning] = []
+            event = convert(item, source=source, received_at=received_at, origin=origin, warnings=warnings)
+            kept = _without_write_key(content) if warnings else b""
+            return Acceptance(event, warnings, reject_details(kept, source, warnings, at=received_at))
         except InvalidEvent as error:
             return _refusal(content, source, error, received_at)
 

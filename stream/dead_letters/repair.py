@@ -84,6 +84,8 @@ def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
     StillRefused
         It is still none, or it needs ``force``.
     """
+    if rejected.accepted:
+        raise StillRefused("its event was accepted without this detail; send the detail again")
     if rejected.reason == FORCED and not force:
         raise StillRefused("it came too late for its repeats to be known; replay it with --force if it is none")
     value = whole(rejected, fetch)

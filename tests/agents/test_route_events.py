@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import orjson
+import pytest
 
 from agents.route_events import route_events
 from models.batch import Batch, Outputs
+from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, decode_event, encode_event
 from models.rejected import Rejected, decode_rejected
 
@@ -122,3 +124,48 @@ async def test_a_damaged_outcome_is_rejected_and_not_lost() -> None:
     (outputs,) = await route(b"\xff", orjson.dumps({"id": 1}), b'"\xed\xa0\x80"', None, topic="outcomes")
 
     assert [rejected.reason for rejected in rejected_of(outputs)] == ["bad_outcome"] * 4
+
+
+async def test_a_detail_that_is_marked_so_becomes_a_dead_letter_beside_the_accepted_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = [
+        EventWarning("bad_email", "traits.email", "ada@", "an address", rejected=True),
+        EventWarning("bad_quantity", "properties.quantity", "1.5", "a whole number"),
+    ]
+
+    def decode(*_: object, warnings: list[EventWarning], **__: object) -> Event:
+        warnings += said
+        return Event(id="m1", user="u1", type="identify", at=NOW)
+
+    monkeypatch.setattr("agents.route_events.decode", decode)
+    (outputs,) = await route(b"{}", b"{}")
+
+    assert [event.id for event in events_of(outputs)] == ["m1", "m1"]
+    letters = rejected_of(outputs)
+    assert [(one.reason, one.field, one.offset, one.accepted) for one in letters] == [
+        ("bad_email", "traits.email", 100, True),
+        ("bad_email", "traits.email", 101, True),
+    ]
+    assert [record.key for record in outputs.records if record.topic == "events.rejected"] == [
+        b"events.in/2/100#traits.email",
+        b"events.in/2/101#traits.email",
+    ]
+    assert outputs.counts["event_warnings", "bad_email"] == outputs.counts["event_warnings", "bad_quantity"] == 2
+
+
+async def test_a_withdrawal_in_a_refused_record_goes_to_events_beside_the_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = InvalidEvent("bad_time", "timestamp", "soon", "a time")
+    error.withdrawal = Event(id="m1", user="u1", type="consent", at=NOW, granted=False)
+
+    def decode(*_: object, **__: object) -> Event:
+        raise error
+
+    monkeypatch.setattr("agents.route_events.decode", decode)
+    (outputs,) = await route(b"{}")
+
+    assert events_of(outputs) == [error.withdrawal]
+    assert [one.reason for one in rejected_of(outputs)] == ["bad_time"]
+    assert outputs.counts == {("events_rejected", "bad_time"): 1, ("withdrawals_salvaged", "bad_time"): 1}

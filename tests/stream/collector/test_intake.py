@@ -7,7 +7,7 @@ import pytest
 from models.errors import InvalidEvent
 from models.events import Event
 from models.rejected import decode_rejected
-from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Intake, Refusal, Verdict
+from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Acceptance, Intake, Refusal, Verdict
 
 NOW = 1_777_636_800_250
 PAGE = {"type": "page", "userId": "u1"}
@@ -24,6 +24,11 @@ def sent(body: bytes) -> list[Verdict]:
     return intake.batch(intake.parse(body), NOW, "live", body=body)
 
 
+def taken(verdict: Verdict) -> Event:
+    assert isinstance(verdict, Acceptance)
+    return verdict.event
+
+
 def kept(verdict: Verdict) -> bytes:
     assert isinstance(verdict, Refusal)
     return decode_rejected(verdict.output.value).value
@@ -32,8 +37,7 @@ def kept(verdict: Verdict) -> bytes:
 def test_the_address_says_what_call_it_is() -> None:
     verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", NOW, "live", body=b"{}")
 
-    assert isinstance(verdict, Event)
-    assert (verdict.type, verdict.name) == ("page_view", "Home")
+    assert (taken(verdict).type, taken(verdict).name) == ("page_view", "Home")
 
 
 def test_a_body_of_another_call_is_refused() -> None:
@@ -46,16 +50,13 @@ def test_a_body_of_another_call_is_refused() -> None:
 def test_the_short_form_is_read_at_any_address() -> None:
     verdict = Intake("d1").one({"user": "u1", "type": "click", "item": "a"}, "track", NOW, "live", body=b"{}")
 
-    assert isinstance(verdict, Event)
-    assert (verdict.type, verdict.item) == ("click", "a")
+    assert (taken(verdict).type, taken(verdict).item) == ("click", "a")
 
 
 def test_two_equal_events_without_a_message_id_stay_two() -> None:
     one, other = batch(dict(PAGE), dict(PAGE))
 
-    assert isinstance(one, Event)
-    assert isinstance(other, Event)
-    assert (one.id, other.id) == ("door:d1/0/1", "door:d1/0/2")
+    assert (taken(one).id, taken(other).id) == ("door:d1/0/1", "door:d1/0/2")
 
 
 def test_doors_never_give_the_same_id() -> None:
@@ -67,7 +68,7 @@ def test_doors_never_give_the_same_id() -> None:
 def test_each_event_of_a_batch_is_judged_by_itself() -> None:
     verdicts = batch(PAGE, {"type": "page"}, 5, {"type": "track", "userId": "u1"}, {"user": "u1", "type": "click"})
 
-    assert [verdict.error.reason if isinstance(verdict, Refusal) else verdict.type for verdict in verdicts] == [
+    assert [verdict.error.reason if isinstance(verdict, Refusal) else verdict.event.type for verdict in verdicts] == [
         "page_view",
         "missing_user",
         "not_an_object",
@@ -83,7 +84,7 @@ def test_a_large_event_spoils_only_itself() -> None:
 
     assert isinstance(first, Refusal)
     assert first.error.reason == "too_large"
-    assert isinstance(second, Event)
+    assert isinstance(second, Acceptance)
 
 
 def test_a_refused_event_is_kept_for_the_dead_letter_topic() -> None:
@@ -100,8 +101,7 @@ def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
 
     (verdict,) = batch(late, sentAt="2026-04-01T00:00:05Z")
 
-    assert isinstance(verdict, Event)
-    assert verdict.at == NOW - 5_000
+    assert taken(verdict).at == NOW - 5_000
 
 
 @pytest.mark.parametrize("items", [None, {}, [], [PAGE] * (BATCH_EVENTS + 1)])
@@ -130,7 +130,7 @@ def test_an_event_that_nests_too_deep_spoils_only_itself_and_the_body_is_kept(pl
 
     first, second, third, fourth = sent(body)
 
-    assert [verdict.user for verdict in (first, fourth) if isinstance(verdict, Event)] == ["u1", "u3"]
+    assert [taken(verdict).user for verdict in (first, fourth)] == ["u1", "u3"]
     assert [verdict.error.reason for verdict in (second, third) if isinstance(verdict, Refusal)] == ["too_deep"] * 2
     assert kept(second) == body
     # or a batch of a thousand of them would become a thousand bodies
@@ -185,7 +185,7 @@ def test_a_write_key_is_not_kept_of_an_event_that_is_refused(item: bytes) -> Non
 def test_a_write_key_does_not_count_for_the_size_of_an_event() -> None:
     (verdict,) = batch(PAGE | {"writeKey": "x" * EVENT_BYTES})
 
-    assert isinstance(verdict, Event)
+    assert isinstance(verdict, Acceptance)
 
 
 @pytest.mark.parametrize(
