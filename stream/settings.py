@@ -23,6 +23,8 @@ from stream.sources import Given, InvalidSettings
 from stream.topics import EMBEDDED_PARTITIONS, PARTITIONS
 
 FILE = "perennial.yaml"
+MAX_SECRET = 65_536
+"""Maximum number of characters that are read of a secret's file."""
 FORMS: tuple[type[msgspec.Struct], ...] = (Sections, definition.Definition)
 """What a file may hold."""
 
@@ -208,7 +210,11 @@ class Settings:
             return value
         assert secret.file is not None
         try:
-            value = self.path(secret.file).read_text(encoding="utf-8").rstrip()
+            # a device or a pipe would never end
+            if self.path(secret.file).exists() and not self.path(secret.file).is_file():
+                raise OSError("it is no regular file")
+            with self.path(secret.file).open(encoding="utf-8-sig") as file:
+                value = file.read(MAX_SECRET).rstrip()
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSettings(origin, path, str(error), f"a text file at {self.path(secret.file)}") from error
         if not value:
@@ -272,7 +278,7 @@ def load(
     except InvalidConfiguration as error:
         raise given.explain(error, secret=_is_secret(error.path)) from None
     zone = carried.get("timezone", "UTC")
-    if zone not in zones.names():
+    if not isinstance(zone, str) or zone not in zones.names():
         raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
     home = Path.cwd() if file is None else file.absolute().parent
     return Settings(sections, carried, file, home, given, wanted)

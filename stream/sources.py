@@ -17,6 +17,7 @@ import yaml
 from msgspec import inspect
 
 from models.errors import InvalidConfiguration
+from stream import plain_yaml
 
 ENVIRONMENT = "PERENNIAL_"
 RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG", "PERENNIAL_BEATS")
@@ -70,11 +71,7 @@ class Given:
 
     def origin(self, path: str) -> str:
         """Where ``path``, or else the nearest thing around it, was given; ``default`` where nothing was."""
-        while path:
-            if path in self.origins:
-                return self.origins[path]
-            path = re.sub(r"(\.?[^.\[\]]+|\[\d+\])$", "", path)
-        return "default"
+        return next((self.origins[place] for place in _enclosing(path) if place in self.origins), "default")
 
     def source(self, path: str) -> str:
         """Where this very setting was given; ``default`` where it was not, whatever was given around it."""
@@ -113,6 +110,20 @@ class Given:
         return InvalidSettings("" if origin == "default" else origin, error.path, found, allowed)
 
 
+def _enclosing(path: str) -> Iterator[str]:
+    """Name a place, then each place around it.
+
+    Examples
+    --------
+    >>> list(_enclosing("rules[0].when"))
+    ['rules[0].when', 'rules[0]', 'rules']
+    """
+    yield path
+    for end in range(len(path) - 1, 0, -1):
+        if path[end] in ".[":
+            yield path[:end]
+
+
 def did_you_mean(found: str, names: Iterable[str]) -> str:
     """Say which name may have been meant, or nothing.
 
@@ -125,20 +136,6 @@ def did_you_mean(found: str, names: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: ``no`` and ``21:00`` are words, and nothing becomes a date."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _form, _first in (
-    ("bool", r"^(?:true|false)$", "tf"),
-    ("null", r"^(?:~|null|)$", ["~", "n", ""]),
-    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), list(_first))
-
-
 def read_file(path: Path) -> Given:
     """Read a YAML file.
 
@@ -148,39 +145,25 @@ def read_file(path: Path) -> Given:
         It is not there, not YAML (:class:`NotYaml`), or no mapping; or a key stands twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, with other plain scalars
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(plain_yaml.MAX_CHARACTERS + 1)
     except OSError as error:
         raise InvalidSettings(str(path), "", error.strerror or str(error), "a file that can be read") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise NotYaml(f"{path}{line}", getattr(error, "problem", None) or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise NotYaml(str(path), str(error)) from error
+    try:
+        values, lines = plain_yaml.read(text)
+    except plain_yaml.Unreadable as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        if error.allowed:
+            raise InvalidSettings(where, error.path, error.problem, error.allowed) from error
+        raise NotYaml(where, error.problem) from error
     if not isinstance(values, dict):
         raise InvalidSettings(str(path), "", values, "a mapping that begins with `version: 1`")
-    given = Given(values)
-    for where, number in _lines(node, "", path):
-        given.origins[where] = f"{path}:{number}"
+    given = Given(values, {where: f"{path}:{line}" for where, line in lines.items()})
     if values.get("version") is None:
         raise InvalidSettings(str(path), "version", None, "1 (write `version: 1` as the first line)")
     return given
-
-
-def _lines(node: Any, path: str, file: Path) -> Iterator[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            inner = f"{path}.{key.value}".lstrip(".")
-            if key.value in seen:
-                raise InvalidSettings(f"{file}:{key.start_mark.line + 1}", inner, "it a second time", "each key once")
-            seen.add(key.value)
-            yield inner, key.start_mark.line + 1
-            yield from _lines(value, inner, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            yield f"{path}[{i}]", item.start_mark.line + 1
-            yield from _lines(item, f"{path}[{i}]", file)
 
 
 def add_environment(given: Given, environment: Mapping[str, str], forms: Iterable[type]) -> None:
@@ -265,6 +248,8 @@ def _value(text: str, kind: inspect.Type, name: str, path: str) -> Any:
     if isinstance(kind, inspect.ListType | inspect.VarTupleType) and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above
-    except yaml.YAMLError as error:
-        raise NotYaml(name, str(getattr(error, "problem", None) or error), path) from error
+        return plain_yaml.read(text)[0]
+    except plain_yaml.Unreadable as error:
+        if error.allowed:
+            raise InvalidSettings(name, path, error.problem, error.allowed) from error
+        raise NotYaml(name, error.problem, path) from error

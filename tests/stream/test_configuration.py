@@ -89,6 +89,31 @@ def test_what_is_wrong_with_a_rule_names_its_line(tmp_path: Path) -> None:
         configuration(settings)
 
 
+@pytest.mark.parametrize(
+    ("where", "place", "found"),
+    [
+        ("{plan: {gt: 3}}", "where.plan", r"\{'gt': 3\}"),
+        ("{plan: null}", "where.plan", "nothing"),
+        ("{plan: }", "where.plan", "nothing"),
+        ("{plan: [null]}", r"where.plan\[0\]", "nothing"),
+        ("{plan: [[a]]}", r"where.plan\[0\]", r"\['a'\]"),
+        ("{ok: 1, plan: [pro, {a: b}]}", r"where.plan\[1\]", r"\{'a': 'b'\}"),
+        ("{a.b: {c: 1}}", "where.a.b", r"\{'c': 1\}"),
+        ("{'[0]': {c: 1}}", r"where.\[0\]", r"\{'c': 1\}"),
+        ("[1]", "where", r"\[1\]"),
+    ],
+)
+def test_what_is_wrong_in_a_mapping_with_free_keys_names_its_place(
+    tmp_path: Path, where: str, place: str, found: str
+) -> None:
+    settings = written(tmp_path, f"rules:\n  - name: x\n    when:\n      event: A\n      where: {where}\n")
+
+    with pytest.raises(
+        InvalidSettings, match=rf"perennial\.yaml:6: rules\[0\]\.when\.{place}: found {found}; allowed: "
+    ):
+        configuration(settings)
+
+
 @pytest.fixture
 def connection(cluster: Cluster) -> Connection:
     topics.create(cluster.connection, partitions=4)

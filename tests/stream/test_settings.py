@@ -239,6 +239,7 @@ def test_a_secret_may_stand_in_a_file(folder: Path) -> None:
     ("secret", "message"),
     [
         ("{env: NO_SUCH_VARIABLE}", r"kafka\.sasl\.password: .*the environment variable NO_SUCH_VARIABLE, not empty"),
+        ("{file: /dev/zero}", r"kafka\.sasl\.password: found 'it is no regular file'; allowed: a text file"),
         ("{file: nothing}", r"kafka\.sasl\.password: .*a text file at .*/nothing"),
     ],
 )
