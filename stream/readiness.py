@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import Literal, NamedTuple
 
@@ -23,7 +25,7 @@ class Finding(NamedTuple):
     Attributes
     ----------
     what
-        ``settings``, ``rules``, ``secrets``, ``delivery``, ``broker``, ``topics``.
+        ``settings``, ``rules``, ``secrets``, ``delivery``, ``write keys``, ``broker``, ``topics``.
     result
         ``failed`` stops something from working; ``note`` is worth knowing.
     says
@@ -51,6 +53,7 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield from _tried("secrets", lambda: _secrets(settings))
     found = rules[0] if rules else Configuration()
     yield from _delivery(settings, found)
+    yield from _write_keys(settings)
     if offline:
         yield from _segments(found, None)
     else:
@@ -84,6 +87,7 @@ def _secrets(settings: Settings) -> str:
         named.append((delivery.smtp.password, "delivery.smtp.password"))
     if delivery.twilio is not None:
         named.append((delivery.twilio.auth_token, "delivery.twilio.auth_token"))
+    named += [(k, f"http.write_keys[{i}]") for i, k in enumerate(settings.http.write_keys) if k.value is None]
     for secret, path in named:
         settings.reveal(secret, path)
     count += len(named)
@@ -107,6 +111,26 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
         yield Finding("delivery", "failed", says)
     if not missing:
         yield Finding("delivery", "ok", f"mode {delivery.mode}")
+
+
+def _write_keys(settings: Settings) -> Iterator[Finding]:
+    """Say whether anybody in the network could send events that cause real messages."""
+    keys, host = settings.http.write_keys, settings.http.host
+    if keys:
+        kinds = Counter(key.kind for key in keys)
+        yield Finding("write keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    elif not _is_loopback(host):
+        says = f"http.write_keys is empty, and the HTTP door listens on {host}: anybody who reaches it can send events"
+        yield Finding("write keys", "failed" if settings.delivery.mode == "live" else "note", says)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:

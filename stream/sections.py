@@ -25,6 +25,15 @@ Servers = Annotated[
 ]
 
 
+HttpOrigin = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|https?://[A-Za-z0-9.\-\[\]:]+)$",
+        description="* for any, or the scheme, host and port of a page, such as https://shop.example",
+    ),
+]
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -47,6 +56,28 @@ class Secret(_Section, frozen=True, kw_only=True):
         """Refuse both, and neither."""
         if (self.env is None) == (self.file is None):
             raise ValueError("Expected {env: NAME} or {file: PATH}")
+
+
+class WriteKey(Secret, frozen=True, kw_only=True):
+    """A key that events are sent with.
+
+    Attributes
+    ----------
+    value
+        A browser key itself: it stands in a page, so it is no secret.
+    kind
+        ``server``: only the shop's servers know it. ``browser``: anybody can read it, so its events grant nothing.
+    """
+
+    value: Annotated[str, Meta(min_length=1)] | None = None
+    kind: Literal["server", "browser"] = "server"
+
+    def __post_init__(self) -> None:
+        """Refuse none or several places, and a server key that stands in the file."""
+        if [self.env, self.file, self.value].count(None) != 2:
+            raise ValueError("Expected {env: NAME}, {file: PATH}, or {value: KEY, kind: browser}")
+        if self.value is not None and self.kind == "server":
+            raise ValueError("Expected {env: NAME} or {file: PATH} for a server key, which is a secret")
 
 
 class Tls(_Section, frozen=True, kw_only=True):
@@ -121,12 +152,19 @@ class Http(_Section, frozen=True, kw_only=True):
         How it is reached from outside; unsubscribe links begin with it. By default, host and port.
     write_keys
         One of them must come with every event; by default nobody is asked.
+    trust_browser_orders
+        Purchases and refunds from browser keys count like those from the shop's server: they trigger transactional
+        messages.
+    allowed_origins
+        Pages that may call the door from a browser, such as ``https://shop.example``; by default, any.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     public_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] | None = None
-    write_keys: list[Secret] = []
+    write_keys: list[WriteKey] = []
+    trust_browser_orders: bool = False
+    allowed_origins: tuple[HttpOrigin, ...] = ("*",)
 
 
 class Worker(_Section, frozen=True, kw_only=True):

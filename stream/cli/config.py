@@ -91,12 +91,15 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_secret(value: dict[str, Any]) -> bool:
-    return set(value) == {"env", "file"}
+    return set(value) >= {"env", "file"}
 
 
 def _masked(value: dict[str, Any]) -> str:
+    kind = f", {value['kind']}" if "kind" in value else ""
+    if value.get("value") is not None:
+        return f"{value['value']} (value{kind})"
     where = f"env: {value['env']}" if value["env"] is not None else f"file: {value['file']}"
-    return f"*** ({where})"
+    return f"*** ({where}{kind})"
 
 
 def _source(origin: str) -> str:

@@ -1,46 +1,75 @@
 """The HTTP door: 200 only after Kafka has acknowledged.
 
-=====================================  ============================================================================
-``POST /v1/track`` ``identify``        one event of the Segment spec (``page`` ``screen`` ``group`` ``alias`` too),
-                                       or one in the short form
-``POST /v1/batch``                     ``{"batch": [...]}``, up to 2,500 events of both forms, answered one by one
-``GET, POST /v1/unsubscribe``          the signed link of a message (RFC 8058): a page with a button; one click
-``POST /v1/callbacks/twilio``          what becomes of an SMS, signed by Twilio; where Twilio is set up
-``GET /health``, ``GET /ready``        this process answers; Kafka answers it
-=====================================  ============================================================================
+=========================================  ========================================================================
+``POST /v1/track`` ``identify``            one event of the Segment spec (``page`` ``screen`` ``group`` ``alias``
+                                           too), or one in the short form; also at ``/v1/t``, ``/v1/i`` ...
+``POST /v1/batch``                         ``{"batch": [...]}``, up to 2,500 events of both forms, answered one by
+                                           one; also at ``/v1/b``, ``/v1/import``, ``/beacon/v1/batch``
+``POST /v1/m``                             analytics-next's own metrics: accepted and dropped
+``GET /v1/projects/KEY/settings``,         settings of the browser SDKs
+``GET /sourceConfig/``                     (``stream/collector/sdk_settings.py``)
+``GET, POST /v1/unsubscribe``              the signed link of a message (RFC 8058): a page with a button; one click
+``POST /v1/callbacks/twilio``              what becomes of an SMS, signed by Twilio; where Twilio is set up
+``GET /health``, ``GET /ready``            this process answers; Kafka answers it
+=========================================  ========================================================================
 
-Answers: 200; 400 what cannot become an event, with reason, field, what was found and what is allowed; 401 the write
-key, where keys are set; 408 too slow; 413 too large, with the limit; 503 with ``Retry-After`` while Kafka is away.
+Each address of events and of settings is also served with a slash at its end, and open to pages of other origins
+(``stream/collector/cors.py``). Write keys come as the user name of HTTP Basic, as ``writeKey`` in the query, in the
+body, or in an event of a batch (``stream/collector/write_keys.py``).
+
+Answers: 200; 400 what cannot become an event; 401 the write key, where keys are set; 404 and 405 no such address; 408
+too slow; 413 too large, with the limit; 503 with ``Retry-After`` while Kafka is away. Every error is JSON with
+``code`` and ``message``, and with ``error``: reason, field, what was found and what is allowed. An event that was
+accepted without some of its details has ``warnings``.
 Every refusal is counted by its reason (``events_rejected``), and also goes to ``events.rejected``: whole, or its length
 and first 64 KiB. Three are only counted: what came without a write key (strangers fill no topic of ours), too slowly,
 or in a damaged encoding (there is no body). The header ``X-Perennial-Origin: test`` keeps what an event causes away
-from every provider.
+from every provider; a browser key may not send it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Output
 from models.errors import InvalidEvent
-from models.events import Event, Origin, encode_event
+from models.events import Event, Origin, Trust, encode_event
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
+from stream.collector import addresses
+from stream.collector.answers import (
+    CLOSING,
+    HttpRefusal,
+    counted_only,
+    explained,
+    json_answer,
+    refused,
+    unavailable,
+)
 from stream.collector.callbacks import TwilioCallbacks
-from stream.collector.intake import BATCH_BYTES, EVENT_BYTES, Acceptance, Intake, Refusal, Verdict
-from stream.collector.links import RETRY_AFTER_S, UnsubscribeLinks
+from stream.collector.cors import Cors
+from stream.collector.credentials import request_keys
+from stream.collector.intake import (
+    BATCH_BYTES,
+    EVENT_BYTES,
+    ORIGIN_ALLOWED,
+    Acceptance,
+    Arrival,
+    Intake,
+    Refusal,
+    Verdict,
+)
+from stream.collector.links import UnsubscribeLinks
+from stream.collector.sdk_settings import SdkSettings
+from stream.collector.write_keys import Admission, WriteKeys
 from stream.delivery.callbacks import TWILIO_PATH
 from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
@@ -51,18 +80,7 @@ READ_WITHIN_S = 30.0
 MOST_WAITING = 64 * 1024 * 1024
 """Bytes of bodies that may wait for Kafka; beyond them the door says 503 before memory runs out."""
 
-CLOSING = {"Connection": "close"}
-"""After half a body nothing else can follow on its connection."""
-
-
-class _Refused(Exception):
-    """An answer that ends a request."""
-
-    def __init__(self, status: int, error: InvalidEvent, headers: dict[str, str] | None = None) -> None:
-        super().__init__(str(error))
-        self.status = status
-        self.error = error
-        self.headers = headers
+_KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
 
 
 class Door:
@@ -76,12 +94,14 @@ class Door:
         What judges bodies.
     signer
         Verifies unsubscribe links.
+    write_keys
+        One of them must come with every request that has events; without any, nobody is asked.
+    cors
+        Which pages may call the door.
     twilio_token
         Of the account whose callbacks are taken; ``None`` takes none.
     public_url
-        Where this door is reached from outside.
-    write_keys
-        One of them must come with every event, as the name of HTTP Basic or as ``writeKey``; none: nobody is asked.
+        How this door is reached from outside; ``None`` where that was not configured.
     now
         The clock, milliseconds.
     """
@@ -92,25 +112,34 @@ class Door:
         intake: Intake,
         signer: Signer,
         *,
-        write_keys: Sequence[str] = (),
+        write_keys: WriteKeys | None = None,
+        cors: Cors | None = None,
         twilio_token: str | None = None,
-        public_url: str = "",
+        public_url: str | None = None,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
         self._intake = intake
         self._links = UnsubscribeLinks(log, intake, signer, now)
-        self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url, now)
-        self._write_keys = [key.encode() for key in write_keys]
+        self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url or "", now)
+        self._write_keys = write_keys or WriteKeys()
+        self._cors = cors or Cors()
+        self._sdk_settings = SdkSettings(self._write_keys, public_url)
         self._now = now
         self._waiting = 0
 
     def application(self) -> web.Application:
         """Routes of this door."""
-        app = web.Application(middlewares=[self._measured, self._answered], client_max_size=BATCH_BYTES)
-        for call in CALLS:
-            app.router.add_post(f"/v1/{call}", self._one(call))
-        app.router.add_post("/v1/batch", self._batch)
+        app = web.Application(
+            middlewares=[self._measured, self._cors.preflight, self._answered], client_max_size=BATCH_BYTES
+        )
+        app.on_response_prepare.append(self._cors.add_headers)
+        for path, call in addresses.single():
+            _add_post(app, path, self._one(call))
+        for path in addresses.batches():
+            _add_post(app, path, self._batch)
+        _add_post(app, addresses.METRICS, self._sdk_metrics)
+        self._sdk_settings.add_routes(app.router)
         app.router.add_get(PATH, self._links.ask)
         app.router.add_post(PATH, self._links.withdraw)
         if self._twilio is not None:
@@ -123,32 +152,51 @@ class Door:
 
     def _one(self, call: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            received_at = self._now()
-            body = await self._body(request, EVENT_BYTES, received_at)
-            raw, origin = await self._parsed(request, body, received_at)
-            verdict = self._intake.one(raw, call, received_at, origin, body=body)
-            (place,) = await self._write([verdict], len(body))
+            raw, arrival = await self._arrived(request, EVENT_BYTES)
+            verdict = self._intake.one(raw, call, arrival)
+            (place,) = await self._write([verdict], len(arrival.body))
             if isinstance(verdict, Refusal):
-                raise _Refused(400, verdict.error)
-            return _json({"success": True, **_placed(verdict, place)})
+                raise HttpRefusal(400, verdict.error)
+            return json_answer({"success": True, **_placed(verdict, place)})
 
         return handle
 
     async def _batch(self, request: web.Request) -> web.Response:
-        received_at = self._now()
-        body = await self._body(request, BATCH_BYTES, received_at)
-        raw, origin = await self._parsed(request, body, received_at)
+        raw, arrival = await self._arrived(request, BATCH_BYTES)
         try:
-            verdicts = self._intake.batch(raw, received_at, origin, body=body)
+            verdicts = self._intake.batch(raw, arrival)
         except InvalidEvent as error:
-            await self._write([self._intake.refuse(body, error, received_at)], len(body))
-            raise _Refused(400, error) from None
-        places = await self._write(verdicts, len(body))
+            await self._refuse(arrival.body, error, arrival.received_at)
+            raise HttpRefusal(400, error) from None
+        places = await self._write(verdicts, len(arrival.body))
         results = [_result(verdict, place) for verdict, place in zip(verdicts, places, strict=True)]
-        refused = sum(isinstance(verdict, Refusal) for verdict in verdicts)
-        return _json(
-            {"success": not refused, "accepted": len(verdicts) - refused, "rejected": refused, "results": results}
-        )
+        rejected = sum(isinstance(verdict, Refusal) for verdict in verdicts)
+        accepted = len(verdicts) - rejected
+        return json_answer({"success": not rejected, "accepted": accepted, "rejected": rejected, "results": results})
+
+    async def _sdk_metrics(self, request: web.Request) -> web.Response:
+        del request
+        return json_answer({"success": True})
+
+    async def _arrived(self, request: web.Request, most: int) -> tuple[dict[str, Any], Arrival]:
+        """Read a request and decide whether it may send events."""
+        received_at = self._now()
+        body = await self._body(request, most, received_at)
+        raw: dict[str, Any] = {}
+        problem: InvalidEvent | None = None
+        try:
+            raw = self._intake.parse(body)
+        except InvalidEvent as error:
+            problem = error
+        admission = self._admit(request, raw)
+        try:
+            if problem is not None:
+                raise problem
+            origin = _origin(request, admission.trust)
+        except InvalidEvent as error:
+            await self._refuse(body, error, received_at)
+            raise HttpRefusal(400, error) from None
+        return raw, Arrival(body, received_at, origin, admission)
 
     async def _body(self, request: web.Request, most: int, received_at: int) -> bytes:
         try:
@@ -156,59 +204,47 @@ class Door:
                 body = await _beginning(request, max(most, KEPT))
         except TimeoutError:
             error = InvalidEvent("too_slow", "", "an unfinished body", f"a body within {READ_WITHIN_S:g} s")
-            raise _counted_only(408, error, CLOSING) from None
+            raise counted_only(408, error, CLOSING) from None
         except web.RequestPayloadError as broken:
             error = InvalidEvent("bad_body", "", "a damaged body", f"what Content-Encoding says ({broken})")
-            raise _counted_only(400, error, CLOSING) from None
+            raise counted_only(400, error, CLOSING) from None
         if len(body) > most:
             # how long the rest is, is known only from the header, and there only of what is not compressed
             length = max(len(body), request.content_length or 0)
             what = "an event" if most == EVENT_BYTES else "a batch"
             error = InvalidEvent("too_large", "", f"{length} bytes or more", f"at most {most:,} bytes {what}")
-            if not self._has_key(_basic_name(request.headers.get("Authorization", ""))):
-                raise _counted_only(413, error)  # of a writeKey in such a body nothing is known
+            if self._write_keys.admit(request_keys(request)) is None:
+                raise counted_only(413, error)  # of a writeKey in such a body nothing is known
             await self._write([self._intake.refuse(body, error, received_at, length)], len(body))
-            raise _Refused(413, error)
+            raise HttpRefusal(413, error)
         return body
 
-    async def _parsed(self, request: web.Request, body: bytes, received_at: int) -> tuple[dict[str, Any], Origin]:
-        in_body: object = None
-        try:
-            raw = self._intake.parse(body)
-            in_body = raw.pop("writeKey", None)
-            origin = _origin(request)
-        except InvalidEvent as error:
-            self._admit(request, in_body)
-            await self._write([self._intake.refuse(body, error, received_at)], len(body))
-            raise _Refused(400, error) from None
-        self._admit(request, in_body)
-        return raw, origin
+    def _admit(self, request: web.Request, raw: dict[str, Any]) -> Admission:
+        """Check the write keys, where keys are set; the body's own is taken out of it."""
+        said: list[object] = [*request_keys(request), raw.pop("writeKey", None)]
+        items = raw.get("batch")
+        inside = [item.get("writeKey") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        admission = self._write_keys.admit(said, inside)
+        if admission is None:
+            found = "none" if all(key is None for key in said + inside) else "another"
+            # a browser would ask the visitor of a page for a password
+            challenge = {} if "Origin" in request.headers else {"WWW-Authenticate": 'Basic realm="perennial"'}
+            raise counted_only(401, InvalidEvent("bad_write_key", "writeKey", found, _KEY_ALLOWED), challenge)
+        return admission
 
-    def _admit(self, request: web.Request, in_body: object) -> None:
-        """Check the write key, where keys are set."""
-        found = _basic_name(request.headers.get("Authorization", ""))
-        if found is None and isinstance(in_body, str):
-            found = in_body.encode("utf-8", "replace")
-        if not self._has_key(found):
-            allowed = "a write key as the user name of HTTP Basic, or as writeKey in the body"
-            error = InvalidEvent("bad_write_key", "writeKey", "none" if found is None else "another", allowed)
-            raise _counted_only(401, error, {"WWW-Authenticate": 'Basic realm="perennial"'})
-
-    def _has_key(self, found: bytes | None) -> bool:
-        # every key is compared, so that the time it takes tells nothing
-        matches = [hmac.compare_digest(found or b"", key) for key in self._write_keys]
-        return any(matches) or not self._write_keys
+    async def _refuse(self, body: bytes, error: InvalidEvent, received_at: int) -> None:
+        await self._write([self._intake.refuse(body, error, received_at)], len(body))
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
         if self._waiting and self._waiting + size > MOST_WAITING:
-            raise _unavailable("too much waits for Kafka already")
+            raise unavailable("too much waits for Kafka already")
         self._waiting += size
         try:
             # what belongs to each verdict first, so that the places are those of the verdicts
             outputs = [_output(verdict) for verdict in verdicts]
             places = await self._log.write(outputs + [extra for verdict in verdicts for extra in _extras(verdict)])
         except LogUnavailable as error:
-            raise _unavailable(str(error)) from error
+            raise unavailable(str(error)) from error
         finally:
             self._waiting -= size
         metrics.count(Counter(name for verdict in verdicts for name in _counted(verdict)))
@@ -218,18 +254,18 @@ class Door:
 
     async def _health(self, request: web.Request) -> web.Response:
         del request
-        return _json({"healthy": True, "waiting_bytes": self._waiting})
+        return json_answer({"healthy": True, "waiting_bytes": self._waiting})
 
     async def _ready(self, request: web.Request) -> web.Response:
         del request
         ready = await self._log.reachable(within_s=2.0)
-        return _json({"ready": ready, "kafka": ready}, 200 if ready else 503)
+        return json_answer({"ready": ready, "kafka": ready}, 200 if ready else 503)
 
     # --- around every request --------------------------------------------------------------------------------------
 
     @web.middleware
     async def _measured(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, status = time.perf_counter(), 500
+        began, status, path = time.perf_counter(), 500, _label(request)
         try:
             response = await handler(request)
             status = response.status
@@ -237,9 +273,6 @@ class Door:
             status = error.status
             raise
         finally:
-            # the route's own path: what a stranger typed must not become a label
-            resource = request.match_info.route.resource
-            path = resource.canonical if resource is not None else "other"
             metrics.increment("http_requests", path, str(status))
             metrics.observe("http_request_seconds", time.perf_counter() - began, path)
         return response
@@ -248,19 +281,33 @@ class Door:
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except _Refused as refused:
-            return _json({"success": False, "error": _explained(refused.error)}, refused.status, refused.headers)
+        except HttpRefusal as refusal:
+            return refused(refusal.error, refusal.status, refusal.headers)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
             allowed = f"POST /v1/ and one of {', '.join(CALLS)}, batch"
-            refusal = InvalidEvent("bad_address", "", f"{request.method} {request.path[:60]}", allowed)
-            return _json({"success": False, "error": _explained(refusal)}, error.status)
+            unserved = InvalidEvent("bad_address", "", f"{request.method} {request.path[:60]}", allowed)
+            return refused(unserved, error.status, {"Allow": error.headers["Allow"]} if error.status == 405 else None)
 
 
-def _origin(request: web.Request) -> Origin:
+def _add_post(app: web.Application, path: str, handler: Handler) -> None:
+    for spelling in addresses.spellings(path):
+        app.router.add_post(spelling, handler)
+
+
+def _label(request: web.Request) -> str:
+    """Address of a request as a label of metrics; what a stranger typed must not become one."""
+    resource = request.match_info.route.resource
+    return addresses.LABELS.get(request.path) or (resource.canonical if resource is not None else "other")
+
+
+def _origin(request: web.Request, trust: Trust) -> Origin:
+    said = request.headers.get(ORIGIN_HEADER)
+    if said is not None and trust == "public":
+        raise InvalidEvent("bad_origin", ORIGIN_HEADER, fields.shown(said), ORIGIN_ALLOWED)
     try:
-        return fields.origin(request.headers.get(ORIGIN_HEADER), "live")
+        return fields.origin(said, "live")
     except InvalidEvent as error:
         raise InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed) from None
 
@@ -301,7 +348,7 @@ def _into_events(event: Event) -> Output:
 
 def _result(verdict: Verdict, place: Appended) -> dict[str, Any]:
     if isinstance(verdict, Refusal):
-        return {"status": "rejected", **_explained(verdict.error)}
+        return {"status": "rejected", **explained(verdict.error)}
     return {"status": "accepted", **_placed(verdict, place)}
 
 
@@ -313,36 +360,3 @@ def _placed(accepted: Acceptance, place: Appended) -> dict[str, Any]:
             for one in accepted.warnings
         ]
     return said
-
-
-def _explained(error: InvalidEvent) -> dict[str, str]:
-    said = {"reason": error.reason, "field": error.field, "found": error.found, "allowed": error.allowed}
-    return said if error.withdrawal is None else said | {"withdrawal": "applied"}
-
-
-def _counted_only(status: int, error: InvalidEvent, headers: dict[str, str] | None = None) -> _Refused:
-    """Count a refusal that no dead letter tells of."""
-    metrics.increment("events_rejected", error.reason)
-    return _Refused(status, error, headers)
-
-
-def _unavailable(why: str) -> _Refused:
-    error = InvalidEvent("unavailable", "", why, "the same request again, in a moment")
-    return _Refused(503, error, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def _basic_name(header: str) -> bytes | None:
-    """User name of an ``Authorization: Basic`` header; ``None`` where there is none that can be read."""
-    scheme, _, said = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        return base64.b64decode(said.strip(), validate=True).partition(b":")[0]
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(content), status=status, headers=headers, content_type="application/json", charset="utf-8"
-    )

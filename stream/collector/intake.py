@@ -6,6 +6,7 @@ import itertools
 import re
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from models.batch import Output
@@ -14,6 +15,7 @@ from models.events import Event, Origin
 from models.rejected import reject_details, reject_value
 from models.source import Source
 from models.wire import convert, fields
+from stream.collector.write_keys import Admission, WriteKeys
 
 EVENT_BYTES = 32_768
 """Of one event, as the Segment spec limits it."""
@@ -25,6 +27,10 @@ LEVELS = 254
 """Of objects and lists in each other, as far as orjson writes them; it reads deeper ones."""
 TIME_CHARACTERS = 64
 """No time is longer."""
+ORIGIN_ALLOWED = "an origin only from a server key: everybody can read a browser key"
+"""Why an event with a browser key may not name its origin, in words."""
+
+_ORDERS = frozenset({"purchase", "refund"})
 
 # Also where the JSON around it is broken, its name is spelled with escapes, or a form's body came by mistake.
 _name = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "writeKey")
@@ -64,6 +70,27 @@ class Refusal(NamedTuple):
 Verdict = Acceptance | Refusal
 
 
+class Arrival(NamedTuple):
+    """A request with events, as far as it is known before they are read.
+
+    Attributes
+    ----------
+    body
+        As it came; kept of an event that cannot be written down again.
+    received_at
+        When it came, milliseconds.
+    origin
+        The most live origin that its events can have.
+    admission
+        How far its events are trusted.
+    """
+
+    body: bytes
+    received_at: int
+    origin: Origin = "live"
+    admission: Admission = Admission(WriteKeys(), "server")
+
+
 class Intake:
     """Turns bodies into events.
 
@@ -78,10 +105,13 @@ class Intake:
     ----------
     instance
         A name that no other door has, and this one not after a restart.
+    trust_browser_orders
+        Whether purchases and refunds from browser keys are trusted like those from the shop's server.
     """
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, *, trust_browser_orders: bool = False) -> None:
         self._instance = instance
+        self._trust_browser_orders = trust_browser_orders
         self._numbers = itertools.count(1)
 
     def source(self) -> Source:
@@ -103,7 +133,7 @@ class Intake:
             raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")
         return raw
 
-    def one(self, raw: dict[str, Any], call: str, received_at: int, origin: Origin, *, body: bytes) -> Verdict:
+    def one(self, raw: dict[str, Any], call: str, arrival: Arrival) -> Verdict:
         """Judge one event that was sent to its own address.
 
         Parameters
@@ -112,56 +142,67 @@ class Intake:
             Its body, read; the short form (with ``user``) is read at any address.
         call
             The address: a call of the Segment spec, which is the event's type.
-        received_at
-            Now, milliseconds.
-        origin
-            What the sender's header leaves of ``live``.
-        body
-            As it came; kept of an event that cannot be written down again.
+        arrival
+            The request.
         """
         if raw.get("user") is None:
             said = raw.get("type")
             if said is not None and said != call:
                 error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or nothing, at /v1/{call}")
-                return self.refuse(body, error, received_at)
+                return self.refuse(arrival.body, error, arrival.received_at)
             raw = {**raw, "type": call}
-        return self._judge(raw, received_at, origin, _Body(body))
+        return self._judge(raw, arrival, _Body(arrival.body))
 
-    def batch(self, raw: dict[str, Any], received_at: int, origin: Origin, *, body: bytes) -> list[Verdict]:
+    def batch(self, raw: dict[str, Any], arrival: Arrival) -> list[Verdict]:
         """Judge the events of a batch, each by itself; raises :class:`InvalidEvent` where it is no batch at all."""
         items = raw.get("batch")
         if not isinstance(items, list):
             raise InvalidEvent("missing_field", "batch", type(items).__name__, "a list of events")
-        if not 0 < len(items) <= BATCH_EVENTS:
-            raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"1 to {BATCH_EVENTS:,} events")
+        if len(items) > BATCH_EVENTS:
+            raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"at most {BATCH_EVENTS:,} events")
         # Segment's libraries say once, for the whole batch, when it was sent. It goes into every event, so what is no
         # time must not be long there.
         sent_at = raw.get("sentAt")
         if isinstance(sent_at, list | dict) or (isinstance(sent_at, str) and len(sent_at) > TIME_CHARACTERS):
             sent_at = fields.shown(sent_at)[:TIME_CHARACTERS]
-        whole = _Body(body)
-        return [self._judge(_with_sent_at(item, sent_at), received_at, origin, whole) for item in items]
+        whole = _Body(arrival.body)
+        return [self._judge(_with_sent_at(item, sent_at), arrival, whole) for item in items]
 
-    def _judge(self, item: Any, received_at: int, origin: Origin, body: _Body) -> Verdict:
-        source = self.source()
+    def _judge(self, item: Any, arrival: Arrival, body: _Body) -> Verdict:
+        source, trust = self.source(), arrival.admission.trust
         if isinstance(item, dict):
-            item.pop("writeKey", None)
+            trust = arrival.admission.of(item.pop("writeKey", None))
         try:
             content = orjson.dumps(item)
         except orjson.JSONEncodeError:  # orjson has read it itself, so nothing else can be wrong with it
             error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {LEVELS} levels")
-            return _refusal(body.kept_for(source), source, error, received_at)
+            return _refusal(body.kept_for(source), source, error, arrival.received_at)
+        warnings: list[EventWarning] = []
         try:
             if not isinstance(item, dict):
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
             if len(content) > EVENT_BYTES:
                 raise InvalidEvent("too_large", "", f"{len(content)} bytes", f"at most {EVENT_BYTES:,} bytes an event")
-            warnings: list[EventWarning] = []
-            event = convert(item, source=source, received_at=received_at, origin=origin, warnings=warnings)
-            kept = _without_write_key(content) if warnings else b""
-            return Acceptance(event, warnings, reject_details(kept, source, warnings, at=received_at))
+            if trust == "public" and item.get("user") is not None and item.get("origin") is not None:
+                raise InvalidEvent("bad_origin", "origin", fields.shown(item["origin"]), ORIGIN_ALLOWED)
+            event = convert(
+                item,
+                source=source,
+                received_at=arrival.received_at,
+                origin=arrival.origin,
+                trust=trust,
+                warnings=warnings,
+            )
         except InvalidEvent as error:
-            return _refusal(content, source, error, received_at)
+            return _refusal(content, source, error, arrival.received_at)
+        kept = _without_write_key(content) if warnings else b""
+        details = reject_details(kept, source, warnings, at=arrival.received_at)
+        return Acceptance(self._trusted(event), warnings, details)
+
+    def _trusted(self, event: Event) -> Event:
+        if self._trust_browser_orders and event.trust == "public" and event.type in _ORDERS:
+            return msgspec.structs.replace(event, trust="server")
+        return event
 
 
 class _Body:

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from models.errors import PerennialError
 from monitoring import metrics
+from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.intake import Intake
+from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.delivery.configured import twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
 from stream.settings import Settings
@@ -62,15 +64,15 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     async with EventLog(settings.connection(), settings.partitions) as event_log:
         await event_log.ensure_clock("wall")
         # A name that no other door ever has: ids of events that bring none are made from it.
+        intake = Intake(secrets.token_hex(8), trust_browser_orders=settings.http.trust_browser_orders)
         door = Door(
             event_log,
-            Intake(secrets.token_hex(8)),
+            intake,
             unsubscribe_signer(settings),
-            write_keys=[
-                settings.reveal(key, f"http.write_keys[{i}]") for i, key in enumerate(settings.http.write_keys)
-            ],
+            write_keys=write_keys(settings),
+            cors=Cors(settings.http.allowed_origins),
             twilio_token=twilio_callback_token(settings),
-            public_url=settings.public_url,
+            public_url=settings.http.public_url,
         )
         runner = web.AppRunner(door.application(), access_log=None, shutdown_timeout=FINISH_WITHIN_S)
         await runner.setup()
@@ -85,6 +87,23 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await runner.cleanup()
             if exposition is not None:
                 exposition.close()
+
+
+def write_keys(settings: Settings) -> WriteKeys:
+    """Read the write keys of an installation.
+
+    Raises
+    ------
+    InvalidSettings
+        A key is not where it should be.
+    """
+    return WriteKeys(
+        WriteKey(
+            (key.value or settings.reveal(key, f"http.write_keys[{i}]")).encode(),
+            "public" if key.kind == "browser" else "server",
+        )
+        for i, key in enumerate(settings.http.write_keys)
+    )
 
 
 async def _listen(site: web.TCPSite, settings: Settings) -> None:

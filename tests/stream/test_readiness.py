@@ -86,3 +86,32 @@ def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> N
     found = looked(tmp_path, "", {"kafka.servers": "127.0.0.1:1", "kafka.embedded": True}, offline=False)
 
     assert of("broker", found) == [("note", "the embedded broker does not run; perennial up starts it")]
+
+
+@pytest.mark.parametrize(
+    ("http", "result"),
+    [
+        ("{host: 0.0.0.0}", ["failed"]),
+        ("{host: '::'}", ["failed"]),
+        ("{host: door.internal}", ["failed"]),
+        ("{host: 127.0.0.5}", []),
+        ("{host: '::1'}", []),
+        ("{host: localhost}", []),
+        ("{host: 0.0.0.0, write_keys: [{value: wk, kind: browser}]}", ["ok"]),
+    ],
+)
+def test_live_delivery_fails_where_strangers_can_send_events(tmp_path: Path, http: str, result: list[str]) -> None:
+    found = looked(tmp_path, f"delivery: {{mode: live}}\nhttp: {http}")
+
+    assert [each for each, _ in of("write keys", found)] == result
+
+
+def test_a_door_without_keys_is_only_noted_where_nothing_is_sent(tmp_path: Path) -> None:
+    assert [each for each, _ in of("write keys", looked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
+
+
+def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
+    found = looked(tmp_path, "http: {write_keys: [{value: wk, kind: browser}, {env: NO_SUCH_VARIABLE}]}")
+
+    assert [result for result, _ in of("secrets", found)] == ["failed"]
+    assert "http.write_keys[1]" in of("secrets", found)[0][1]

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from models.engage.definition import SECTIONS
+from stream.cli.config import settings_of
 from stream.sections import Sections
 from stream.settings import Settings, load, schema
 from stream.sources import InvalidSettings
@@ -282,3 +283,38 @@ def test_the_schema_names_every_section_and_closes_the_file() -> None:
     assert made["additionalProperties"] is False
     assert made["$defs"]["Kafka"]["additionalProperties"] is False
     assert msgspec.json.encode(made)
+
+
+def test_a_browser_key_may_stand_in_the_file_and_a_server_key_may_not(folder: Path) -> None:
+    keys = "[{env: KEY}, {file: key.txt, kind: browser}, {value: wk_web, kind: browser}]"
+    settings = written(folder, f"http: {{write_keys: {keys}}}")
+    shown = dict(settings_of(settings))
+
+    assert [key.kind for key in settings.http.write_keys] == ["server", "browser", "browser"]
+    assert [shown[f"http.write_keys[{i}]"] for i in range(3)] == [
+        "*** (env: KEY, server)",
+        "*** (file: key.txt, browser)",
+        "wk_web (value, browser)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("{value: s3cret}", "for a server key, which is a secret"),
+        ("{env: KEY, value: s3cret, kind: browser}", "{value: KEY, kind: browser}"),
+        ("{kind: browser}", "{value: KEY, kind: browser}"),
+        ("{env: KEY, kind: mobile}", ""),
+    ],
+)
+def test_a_write_key_that_says_two_things_is_refused_and_not_shown(folder: Path, key: str, allowed: str) -> None:
+    said = refused(folder, f"http: {{write_keys: [{key}]}}")
+
+    assert "http.write_keys[0]" in said
+    assert allowed in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://faß.de", "https://*", "null"])
+def test_what_no_browser_says_is_no_allowed_origin(folder: Path, origin: str) -> None:
+    assert "http.allowed_origins[0]" in refused(folder, f"http: {{allowed_origins: ['{origin}']}}")

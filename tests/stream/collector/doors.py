@@ -13,6 +13,7 @@ from models.rejected import Rejected, decode_rejected
 from monitoring.metrics import REGISTRY
 from stream.collector.door import Door
 from stream.collector.intake import Intake
+from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.connection import Connection
 from stream.delivery.unsubscribe import Signer
 from stream.event_log import EventLog
@@ -28,10 +29,19 @@ Client = TestClient[Any, Any]
 
 @asynccontextmanager
 async def door(
-    connection: Connection, *, partitions: int = 1, write_keys: Sequence[str] = (), timeout_s: float = 10.0, **more: Any
+    connection: Connection,
+    *,
+    partitions: int = 1,
+    write_keys: Sequence[str] = (),
+    browser_keys: Sequence[str] = (),
+    timeout_s: float = 10.0,
+    intake: Intake | None = None,
+    **more: Any,
 ) -> AsyncIterator[Client]:
+    keys = [WriteKey(key.encode()) for key in write_keys]
+    keys += [WriteKey(key.encode(), "public") for key in browser_keys]
     async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
-        made = Door(log, Intake("d1"), SIGNER, write_keys=write_keys, now=lambda: NOW, **more)
+        made = Door(log, intake or Intake("d1"), SIGNER, write_keys=WriteKeys(keys), now=lambda: NOW, **more)
         async with TestClient(TestServer(made.application())) as client:
             yield client
 

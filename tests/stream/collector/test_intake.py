@@ -7,7 +7,7 @@ import pytest
 from models.errors import InvalidEvent
 from models.events import Event
 from models.rejected import decode_rejected
-from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Acceptance, Intake, Refusal, Verdict
+from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Acceptance, Arrival, Intake, Refusal, Verdict
 
 NOW = 1_777_636_800_250
 PAGE = {"type": "page", "userId": "u1"}
@@ -15,13 +15,13 @@ PAGE = {"type": "page", "userId": "u1"}
 
 def batch(*items: Any, **said: Any) -> list[Verdict]:
     body = {"batch": list(items), **said}
-    return Intake("d1").batch(body, NOW, "live", body=b"as it came")
+    return Intake("d1").batch(body, Arrival(b"as it came", NOW))
 
 
 def sent(body: bytes) -> list[Verdict]:
     """What becomes of a body of a batch, from its bytes on."""
     intake = Intake("d1")
-    return intake.batch(intake.parse(body), NOW, "live", body=body)
+    return intake.batch(intake.parse(body), Arrival(body, NOW))
 
 
 def taken(verdict: Verdict) -> Event:
@@ -35,20 +35,20 @@ def kept(verdict: Verdict) -> bytes:
 
 
 def test_the_address_says_what_call_it_is() -> None:
-    verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", NOW, "live", body=b"{}")
+    verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", Arrival(b"{}", NOW))
 
     assert (taken(verdict).type, taken(verdict).name) == ("page_view", "Home")
 
 
 def test_a_body_of_another_call_is_refused() -> None:
-    verdict = Intake("d1").one({"userId": "u1", "type": "page"}, "track", NOW, "live", body=b"{}")
+    verdict = Intake("d1").one({"userId": "u1", "type": "page"}, "track", Arrival(b"{}", NOW))
 
     assert isinstance(verdict, Refusal)
     assert (verdict.error.reason, verdict.error.field) == ("bad_type", "type")
 
 
 def test_the_short_form_is_read_at_any_address() -> None:
-    verdict = Intake("d1").one({"user": "u1", "type": "click", "item": "a"}, "track", NOW, "live", body=b"{}")
+    verdict = Intake("d1").one({"user": "u1", "type": "click", "item": "a"}, "track", Arrival(b"{}", NOW))
 
     assert (taken(verdict).type, taken(verdict).item) == ("click", "a")
 
@@ -104,10 +104,10 @@ def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
     assert taken(verdict).at == NOW - 5_000
 
 
-@pytest.mark.parametrize("items", [None, {}, [], [PAGE] * (BATCH_EVENTS + 1)])
+@pytest.mark.parametrize("items", [None, {}, [PAGE] * (BATCH_EVENTS + 1)])
 def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
     with pytest.raises(InvalidEvent) as caught:
-        Intake("d1").batch({"batch": items}, NOW, "live", body=b"")
+        Intake("d1").batch({"batch": items}, Arrival(b"", NOW))
 
     assert caught.value.field == "batch"
 
@@ -148,7 +148,7 @@ def test_an_event_at_its_own_address_that_nests_too_deep_is_refused(place: str) 
     body = b'{"userId":"u1","%s":%s}' % (place.encode(), DEEP)
     intake = Intake("d1")
 
-    verdict = intake.one(intake.parse(body), "page", NOW, "live", body=body)
+    verdict = intake.one(intake.parse(body), "page", Arrival(body, NOW))
 
     assert isinstance(verdict, Refusal)
     assert verdict.error.reason == ("bad_type" if place == "type" else "too_deep")
@@ -203,7 +203,7 @@ def test_a_write_key_is_not_kept_of_a_body_that_is_refused(body: bytes, rest: by
 
     intake = Intake("d1")
     with pytest.raises(InvalidEvent) as caught:
-        intake.batch(intake.parse(body), NOW, "live", body=body)
+        intake.batch(intake.parse(body), Arrival(body, NOW))
 
     assert kept(intake.refuse(body, caught.value, NOW)) == rest
     assert "s3cret" not in str(caught.value)
