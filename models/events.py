@@ -108,7 +108,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         Order id.
     order_form
         Of a purchase with an order id: ``lines`` are added to those that were read before; ``whole`` counts once;
-        ``replacement`` takes the place of what was read before.
+        ``replacement`` takes the place of what was read before. Of a refund: ``whole`` pays back all that is left of
+        the order.
     rating
         1 to 5.
     text

@@ -16,18 +16,18 @@ from itertools import islice
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.customer import lateness, repeats, step
+from models.customer import lateness, orders, repeats, step
 from models.customer.due import DueTimes
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
 from models.customer.outputs import encode_effects
 from models.customer.reducers import Lines, check
 from models.customer.repeats import SeenIds
-from models.customer.state import NEVER, Customer, Facts, header, pack, unpack
+from models.customer.state import NEVER, Customer, Facts, KnownOrder, header, pack, unpack
 from models.customer.versions import Versions
 from models.engage.notices import HOLD_KEY, Hold, encode_notice
 from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
-from models.events import CHANNELS, REPORTED, Event, decode_event
+from models.events import CHANNELS, MICROS, REPORTED, Event, decode_event
 from models.log import CONTROL, Clock, Order, Tick, Use, decode_control, is_control
 from models.rejected import reason_of, reject, reject_value
 from models.source import Source
@@ -240,7 +240,7 @@ class _Attempt:
             before = pack(customer) if self.careful else b""
             try:
                 lines = self._lines()
-                lateness.settle(customer.facts, *lines)
+                lateness.settle(customer.facts, lines.edge, lines.floor)
                 repeats.forget(customer.facts.seen_ids, lines.floor)
                 step.step_timer(customer, key.decode(), timer, now, self.versions, self.effects)
                 self._emit(key)
@@ -332,10 +332,18 @@ class _Attempt:
         lines = self._lines()
         try:
             self._in_time(customer.facts, event, lines)
-            check(customer.facts, event)
+            check(customer.facts, event, lines)
         except InvalidEvent as error:
             self._reject(reject(record, self._source(), error), error)
             return
+        excess = None
+        if event.type == "purchase":
+            if repeat := orders.repeat_of(customer.facts, event, lines.orders):
+                self._count("orders_repeated", repeat)
+                self._folded(key, customer, digest, event, lines)
+                return
+        elif event.type == "refund":
+            excess = orders.excess_of(customer.facts, event, lines.orders)
         before = pack(customer) if self.careful else b""
         next_due = customer.next_due
         try:
@@ -344,13 +352,26 @@ class _Attempt:
             self._failed(key, before, error)
             self._reject(reject(record, self._source(), error), error)
             return
-        self._remember(customer.facts.seen_ids, digest, event, lines)
-        customer.seen = record.offset
-        self.touched[key] = None
+        self._folded(key, customer, digest, event, lines)
+        if excess is not None:
+            self._reject_excess(record, *excess)
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
         self.folded[event.type] += 1
+
+    def _folded(self, key: bytes, customer: Customer, digest: bytes, event: Event, lines: Lines) -> None:
+        """Note that the record is in the user's state."""
+        self._remember(customer.facts.seen_ids, digest, event, lines)
+        customer.seen = self.record.offset
+        self.touched[key] = None
+
+    def _reject_excess(self, record: Record, excess: int, order: KnownOrder) -> None:
+        """Say that only a part of a refund has counted."""
+        left = order.amount - orders.refunded(order)
+        found, allowed = f"{excess / MICROS:.2f} {order.currency} more than is left", f"{left / MICROS:.2f}"
+        error = InvalidEvent(orders.EXCESS, "amount", found, f"{allowed} {order.currency}; that much has counted")
+        self._reject(reject(record, self._source(), error), error)
 
     def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
         """Fold an event, and append what follows to the outputs."""
@@ -390,7 +411,9 @@ class _Attempt:
         if self.lines is None or self.lines_now != now:
             settings = self.versions.configuration.events
             self.memo.floor = max(self.memo.floor, now - settings.horizon)
-            self.lines, self.lines_now = Lines(now - settings.order_within, self.memo.floor), now
+            remembered = now - settings.remember_orders
+            self.lines = Lines(now - settings.order_within, self.memo.floor, remembered)
+            self.lines_now = now
         return self.lines
 
     def _in_time(self, facts: Facts, event: Event, lines: Lines) -> None:

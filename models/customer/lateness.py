@@ -1,7 +1,7 @@
 """Events of one user that come out of order, put into their place in time.
 
 Most facts do not depend on the order: counts, sums, decayed counts, firsts and lasts. Those that do (sessions and the
-gaps between them, the cart, which lines are one order, the newest of each trait) keep, for the last hours, what it
+gaps between them, the cart, the newest of each trait) keep, for the last hours, what it
 takes to say what they would be had all come in order: that is :class:`~models.customer.state.Window`. An event is in
 time for its place when it is not older than ``edge``, the partition's clock less ``events.order_within``, or newer than
 all that is known of its kind, however old it is. Any other is late: what counts, counts; what is newest stays.
@@ -19,9 +19,8 @@ SESSION_GAP = 30 * 60_000
 
 CART_LINES = 30
 CHANGES = 100
-"""Of a cart, at most so many are kept in order; so are sessions and orders of the last hours."""
+"""Of a cart, at most so many are kept in order; so are sessions of the last hours."""
 SESSIONS = 64
-ORDERS = 32
 NAMES = 8_192
 """Characters of the names of traits whose times are kept, in all."""
 
@@ -94,26 +93,6 @@ def change_cart(facts: Facts, change: CartChange, edge: int) -> None:
         facts.cart = cart
     if facts.window is not None:
         _let_changes_pass(facts.window, edge)
-
-
-def is_new_order(facts: Facts, order: str | None, at: int, edge: int) -> bool:
-    """Note an order's line; whether it is the first one that is read of its order."""
-    if order is None:
-        return True
-    window = facts.window
-    known = {} if window is None else window.orders
-    is_new = order != facts.last_order and order not in known
-    if at >= edge:
-        known = _window(facts).orders
-        last = known.get(facts.last_order or "", 0)
-        known[order] = max(at, known.get(order, 0))
-        if len(known) > ORDERS:
-            del known[min(known, key=lambda name: (known[name], name))]
-        if at >= last:
-            facts.last_order = order
-    elif at >= facts.last_seen:
-        facts.last_order = order
-    return is_new
 
 
 def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:

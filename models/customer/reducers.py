@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from models.customer import lateness
+from models.customer import lateness, orders
 from models.customer.decay import bump
 from models.customer.state import CartChange, Consent, Facts
 from models.errors import InvalidEvent
-from models.events import CHANNELS, MICROS, ORIGINS, Event
+from models.events import CHANNELS, ORIGINS, Event
 from models.recommend.interactions import weight_of
 from models.units import DAY, HOUR
 
@@ -25,9 +25,6 @@ CATEGORIES = 12
 TRAITS = 100
 TRAITS_BYTES = 32_768
 """Of a user's traits in all, as JSON."""
-CURRENCIES = 16
-MOST_MONEY = 2**62
-"""Micros of one currency: beyond any shop, and a sum that still fits into 64 bits."""
 
 VISITS = frozenset(
     {"page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "rating", "support_message"}
@@ -47,23 +44,27 @@ class Lines(NamedTuple):
         Older ones are late, see ``lateness``.
     floor
         Older ones are refused, unless a person forces them.
+    orders
+        Orders of the time before it are not remembered any more.
     """
 
     edge: int = 0
     floor: int = 0
+    orders: int = 0
 
 
 UNBOUNDED = Lines()
 """Nothing is too old."""
 
 
-def check(facts: Facts, event: Event) -> None:
-    """Refuse what would let a user's state grow without bound; nothing is changed.
+def check(facts: Facts, event: Event, lines: Lines = UNBOUNDED) -> None:
+    """Refuse what would let a user's state grow without bound, and money that cannot be counted; nothing is changed.
 
     Raises
     ------
     InvalidEvent
-        ``state_full``: traits, currencies or sums of money would be beyond what is kept.
+        ``state_full``: traits, currencies or sums of money would be beyond what is kept. ``other_currency``: than that
+        of the order.
     """
     if event.type == "identify":
         traits = facts.traits | (event.traits or {})
@@ -71,11 +72,7 @@ def check(facts: Facts, event: Event) -> None:
         if size > TRAITS_BYTES:
             raise InvalidEvent("state_full", "traits", f"{size} bytes in all", f"{TRAITS_BYTES} bytes a user")
     elif event.type in ("purchase", "refund"):
-        sums = facts.spent if event.type == "purchase" else facts.refunded
-        if event.currency not in sums and len(sums) >= CURRENCIES:
-            raise InvalidEvent("state_full", "currency", event.currency, f"{CURRENCIES} currencies a user")
-        if sums.get(event.currency, 0) + event.amount > MOST_MONEY:
-            raise InvalidEvent("state_full", "amount", str(event.amount), f"{MOST_MONEY} micros in all")
+        orders.check(facts, event, lines.orders)
 
 
 def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines: Lines = UNBOUNDED) -> None:
@@ -98,8 +95,10 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
         facts.identified = True
     if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
-    if kind in VISITS:
+    if kind in VISITS and (kind != "purchase" or orders.news_of(facts, event, lines.orders).is_visit):
         _visit(facts, event, zone, lines)
+        if kind == "purchase":
+            _bought(facts, event, lines)
     if (reducer := _REDUCERS.get(kind)) is not None:
         reducer(facts, event)
     elif (ordered := _ORDERED.get(kind)) is not None:
@@ -160,11 +159,10 @@ def _cart_remove(facts: Facts, event: Event, lines: Lines) -> None:
 
 
 def _purchase(facts: Facts, event: Event, lines: Lines) -> None:
-    if lateness.is_new_order(facts, event.order, event.at, lines.edge):
-        facts.orders += 1
-        bump(facts.purchases, event.at)
-    facts.spent[event.currency] = facts.spent.get(event.currency, 0) + event.amount
-    bump(facts.spend, event.at, event.amount / MICROS)
+    orders.purchase(facts, event, lines.orders)
+
+
+def _bought(facts: Facts, event: Event, lines: Lines) -> None:
     lateness.change_cart(facts, CartChange(event.at), lines.edge)
     for line in event.lines:
         _touch(facts, line.item, weight_of(event.type, event.rating), event.at)
@@ -172,9 +170,8 @@ def _purchase(facts: Facts, event: Event, lines: Lines) -> None:
             _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
 
 
-def _refund(facts: Facts, event: Event) -> None:
-    facts.refunds += 1
-    facts.refunded[event.currency] = facts.refunded.get(event.currency, 0) + event.amount
+def _refund(facts: Facts, event: Event, lines: Lines) -> None:
+    orders.refund(facts, event, lines.orders)
 
 
 def _rating(facts: Facts, event: Event) -> None:
@@ -214,7 +211,6 @@ def _message(facts: Facts, event: Event) -> None:
 
 _REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "product_view": _view,
-    "refund": _refund,
     "rating": _rating,
     "support_message": _support,
     "consent": _consent,
@@ -230,6 +226,7 @@ _ORDERED: dict[str, Callable[[Facts, Event, Lines], None]] = {
     "cart_add": _cart_add,
     "cart_remove": _cart_remove,
     "purchase": _purchase,
+    "refund": _refund,
     "identify": _identify,
 }
 """Those whose result depends on where the event stands among others in time."""

@@ -112,7 +112,7 @@ class Window(msgspec.Struct, array_like=True, gc=False):
         When the session before them ended (0: there is none, or its distance counts already), and the decayed mean gap
         between sessions until there.
     orders
-        Newest time of each order's lines, by order id.
+        Orders of the last hours in states of schema 3, by their ids; not written since.
     cart, changes
         The cart as it was, and what has been done to it since, in the order of time.
     traits
@@ -155,17 +155,24 @@ class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
     Attributes
     ----------
     at
-        Newest time of the events that stated it, milliseconds.
+        When it was placed: the earliest time of the purchases that stated it, milliseconds. Of an order that only
+        refunds named so far: the earliest time of those.
     amount, currency
-        What it counts with, micros.
-    refunded
-        Micros paid back so far.
+        What it counts with, micros. Before any purchase stated it: 0, and the currency of its refunds.
+    claimed
+        Sum of the amounts that refunds of it stated, micros; it may be above the amount.
+    known
+        What stated it, a sum of ``orders.LINES``, ``WHOLE``, ``UPDATED``, ``TRUSTED`` and ``REFUNDED``.
+    updated
+        Time of the newest update, milliseconds; 0 without any.
     """
 
     at: int
-    amount: int
-    currency: str
-    refunded: int = 0
+    amount: int = 0
+    currency: str = "USD"
+    claimed: int = 0
+    known: int = 0
+    updated: int = 0
 
 
 class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
@@ -183,8 +190,10 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         Count by event type.
     sessions, session_at, gap
         Sessions (30 minutes of silence end one), start of the current one, decayed mean gap between sessions (ms).
-    orders, refunds, last_order
-        Counts, and the id of the newest order: further lines of one order are not a new order.
+    orders, refunds
+        Counts.
+    last_order
+        Id of the newest order in states of schema 3, which did not remember more; not written since.
     spent, refunded
         Micros by currency.
     activity, views, carts, purchases, spend

@@ -7,7 +7,7 @@ decides.
 
 from __future__ import annotations
 
-from models.customer import assessment, timers
+from models.customer import assessment, orders, timers
 from models.customer.effects import Effects
 from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
@@ -43,23 +43,25 @@ def step_event(
     """
     kind, at = event.type, min(event.at, now)
     first_order = customer.facts.orders == 0
+    news = orders.ALL_NEW if kind != "purchase" else orders.news_of(customer.facts, event, lines.orders)
     assessed = kind in _ASSESSED
     if assessed:
         assessment.align(customer, versions)
-    if customer.ledger.examples:
+    if customer.ledger.examples and news.is_visit:
         assessment.witness(customer, event, versions)
     reduce_facts(customer.facts, event, versions.zone, lines)
     if kind in outcomes.NOTED:
         effects.notices.extend(outcomes.note(customer.ledger, event))
-    effects.interactions.extend(interactions_of(event))
+    if (learned := news.learned_items) is not None:
+        effects.interactions.extend(one for one in interactions_of(event) if one.item not in learned)
     begin = len(effects.signals)
     if assessed:
         assessment.assess(customer, event.user, now, versions, event.id, at, effects)
-    if kind in VISITS:
+    if kind in VISITS and news.is_visit:
         assessment.arm(customer, event.user, now)
         if kind in _CARTS:
             _watch_cart(customer, versions)
-    if kind == "purchase" and first_order and customer.facts.orders == 1:
+    if news.triggers and kind == "purchase" and first_order and customer.facts.orders == 1:
         effects.signals.append(
             Signal(
                 kind="first_purchase",
@@ -71,7 +73,7 @@ def step_event(
             )
         )
     name = event.name if kind == "custom" else kind
-    if name in versions.event_names:
+    if name in versions.event_names and news.triggers:
         effects.signals.append(
             Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
         )

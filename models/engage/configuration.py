@@ -101,6 +101,7 @@ class EventSettings(msgspec.Struct, frozen=True):
 
     horizon: int = 48 * HOUR
     order_within: int = HOUR
+    remember_orders: int = 90 * DAY
 
 
 class ChurnSettings(msgspec.Struct, frozen=True):
@@ -271,13 +272,21 @@ def _trigger(when: When, path: str) -> Trigger:
 LONGEST_HORIZON = 30 * DAY
 """So long ids may have to be remembered: each takes 8 bytes of memory."""
 
+MAX_REMEMBERED_ORDERS = 366 * DAY
+"""Maximum of ``events.remember_orders``; it costs about 40 bytes of memory for each order of a user."""
+
 
 def _events(written: EventsDefinition) -> EventSettings:
-    settings = EventSettings(milliseconds(written.horizon), milliseconds(written.order_within))
+    settings = EventSettings(
+        milliseconds(written.horizon), milliseconds(written.order_within), milliseconds(written.remember_orders)
+    )
     if not HOUR <= settings.horizon <= LONGEST_HORIZON:
         raise InvalidConfiguration("events.horizon", written.horizon, "an hour (1h) to 30 days (30d)")
     if settings.order_within > settings.horizon:
         raise InvalidConfiguration("events.order_within", written.order_within, f"at most {written.horizon}")
+    if not settings.horizon <= settings.remember_orders <= MAX_REMEMBERED_ORDERS:
+        allowed = f"{written.horizon}, as the horizon is, to 366 days (366d)"
+        raise InvalidConfiguration("events.remember_orders", written.remember_orders, allowed)
     return settings
 
 

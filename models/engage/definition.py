@@ -140,10 +140,14 @@ class EventsDefinition(_Section, frozen=True, kw_only=True):
         most: ids are kept in memory for so long.
     order_within
         What is read so soon after it happened is put into its place in time. At most the horizon.
+    remember_orders
+        An order is known by its id for so long after it was placed or updated, as one of the user's 64 newest. At
+        least the horizon, at most 366 days.
     """
 
     horizon: Duration = "48h"
     order_within: Duration = "1h"
+    remember_orders: Duration = "90d"
 
 
 class Definition(_Section, frozen=True, kw_only=True):
