@@ -47,6 +47,9 @@ Trust = Literal["server", "public"]
 OrderForm = Literal["lines", "whole", "replacement"]
 """How a purchase states its order: further lines that add up, the whole order, or the whole order anew."""
 
+UPDATE = "Order Updated"
+"""Name of a purchase that is a replacement; rules can wait for it."""
+
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
 

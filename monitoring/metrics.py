@@ -97,6 +97,12 @@ DECLARED: tuple[Declared, ...] = (
     # The fold.
     Declared("events_folded", "counter", "Events applied to a user's state.", ("type",)),
     Declared("events_duplicate", "counter", "Events ignored because the user's state has seen their messageId."),
+    Declared(
+        "orders_repeated",
+        "counter",
+        "Whole orders ignored because the user's state has counted them, by content: same, different, updated since.",
+        ("content",),
+    ),
     Declared("events_late", "counter", "Of those folded, events too old to find their place in the user's order."),
     Declared(
         "ids_forgotten",

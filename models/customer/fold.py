@@ -26,10 +26,10 @@ from models.customer.repeats import SeenIds
 from models.customer.state import NEVER, Customer, Facts, KnownOrder, header, pack, unpack
 from models.customer.versions import Versions
 from models.engage.notices import HOLD_KEY, Hold, encode_notice
-from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
+from models.errors import EventWarning, InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
 from models.events import CHANNELS, MICROS, REPORTED, Event, decode_event
 from models.log import CONTROL, Clock, Order, Tick, Use, decode_control, is_control
-from models.rejected import reason_of, reject, reject_value
+from models.rejected import reason_of, reject, reject_details, reject_value
 from models.source import Source
 
 TIMERS = 2_000
@@ -369,9 +369,12 @@ class _Attempt:
     def _reject_excess(self, record: Record, excess: int, order: KnownOrder) -> None:
         """Say that only a part of a refund has counted."""
         left = order.amount - orders.refunded(order)
-        found, allowed = f"{excess / MICROS:.2f} {order.currency} more than is left", f"{left / MICROS:.2f}"
-        error = InvalidEvent(orders.EXCESS, "amount", found, f"{allowed} {order.currency}; that much has counted")
-        self._reject(reject(record, self._source(), error), error)
+        found = f"{excess / MICROS:.2f} {order.currency} more than is left of the order"
+        allowed = f"{left / MICROS:.2f} {order.currency}, which has counted"
+        detail = EventWarning(orders.EXCESS, "amount", found, allowed, rejected=True)
+        letters = reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key)
+        self.outputs.records.extend(letters)
+        self._count("event_warnings", orders.EXCESS)
 
     def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
         """Fold an event, and append what follows to the outputs."""

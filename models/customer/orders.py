@@ -245,21 +245,20 @@ def _after(before: KnownOrder, event: Event) -> KnownOrder:
 
 def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
     """What is known of an order after a refund; the very same where there is nothing to remember."""
+    at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
     if event.order_form == "whole":
-        if before is _UNKNOWN:
-            return KnownOrder(event.at, currency=event.currency, known=REFUNDED)
-        return msgspec.structs.replace(before, known=before.known | REFUNDED)
-    if not event.amount:
+        known |= REFUNDED
+    elif not event.amount:
         return before
-    if before is _UNKNOWN:
-        return KnownOrder(event.at, currency=event.currency, claimed=event.amount)
-    if not before.known & _STATED:
-        if not before.claimed:
-            before = msgspec.structs.replace(before, currency=event.currency)
-        elif before.currency != event.currency:
-            return before
-        before = msgspec.structs.replace(before, at=min(before.at, event.at))
-    return msgspec.structs.replace(before, claimed=min(before.claimed + event.amount, MAX_MONEY))
+    elif not known & _STATED and not claimed:
+        currency, claimed = event.currency, event.amount
+    elif not known & _STATED and currency != event.currency:
+        return before
+    else:
+        claimed = min(claimed + event.amount, MAX_MONEY)
+    if not known & _STATED:
+        at = event.at if before is _UNKNOWN else min(at, event.at)
+    return KnownOrder(at, before.amount, currency, claimed, known, before.updated)
 
 
 def _remember(facts: Facts, order: str, known: KnownOrder, forgotten: int) -> None:

@@ -72,8 +72,8 @@ def step_event(
                 items=tuple(line.item for line in event.lines),
             )
         )
-    name = event.name if kind == "custom" else kind
-    if name in versions.event_names and news.triggers:
+    name = event.name if kind == "custom" or not news.triggers else kind
+    if name in versions.event_names:
         effects.signals.append(
             Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.customer import features
+from models.customer import features, orders
 from models.customer.state import Customer, Facts, Withheld
 from models.customer.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.engage.planner import again_from
@@ -119,6 +119,17 @@ def _profile(facts: Facts) -> dict[str, Any]:
         "refunds": facts.refunds,
         "spent": money(facts.spent),
         "refunded": money(facts.refunded),
+        "refunds_beyond_orders": money(orders.beyond(facts)),
+        "known_orders": [
+            {
+                "order": order,
+                "at": moment(one.at),
+                "amount": one.amount / MICROS,
+                "currency": one.currency,
+                "refunded": orders.refunded(one) / MICROS,
+            }
+            for order, one in sorted(facts.known_orders.items(), key=lambda pair: (-pair[1].at, pair[0]))
+        ],
         "categories": {
             name: round(value, 2)
             for name, value in sorted(facts.categories.items(), key=lambda pair: (-pair[1], pair[0]))

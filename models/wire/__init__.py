@@ -14,8 +14,10 @@ track Product Viewed           product_view       product_id (or sku), category,
 track Product Clicked          click              the same
 track Product Added            cart_add           the same
 track Product Removed          cart_remove        the same
-track Order Completed          purchase           order_id, products, total (or revenue, value), currency
-track Order Refunded           refund             the same
+track Order Completed          purchase           order_id, products, total (or revenue, value), currency; the whole
+                                                  order, which counts once
+track Order Updated            purchase           the same; takes the place of what was said of the order before
+track Order Refunded           refund             the same; order_id alone is all that is left of the order
 track Product Reviewed         rating             product_id, rating, review_body
 track Support Message Sent     support_message    text (or message_body); also Live Chat Message Sent
 track Consent Given            consent, granted   channel (email, sms, all), source

@@ -28,7 +28,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "click": _ANY | _PRODUCT,
     "cart_add": _ANY | _PRODUCT,
     "cart_remove": _ANY | _PRODUCT,
-    "purchase": _ANY | _ORDER,
+    "purchase": _ANY | _ORDER | {"order_form"},
     "refund": _ANY | _ORDER,
     "rating": _ANY | {"item", "category", "rating", "text"},
     "support_message": _ANY | {"text"},
@@ -110,6 +110,8 @@ def _order(raw: Json, small: bool) -> Json:
         "amount": orders.total(lines, field) if amount is None else amount,
         "currency": fields.currency(raw.get("currency"), "currency"),
         "order": None if order is None else fields.identifier(order, "order"),
+        # a refund of an order alone pays back all that is left of it
+        "order_form": orders.form(raw) if amount is not None or lines else "whole",
     }
 
 
@@ -226,9 +228,11 @@ def encode(event: Event) -> bytes:
         said["origin"] = event.origin
     if event.type == "consent":
         said["channel"] = event.channel or "all"
+    if event.type == "purchase" and event.order_form != "lines":
+        said["order_form"] = event.order_form
     if event.lines:
         said["lines"] = [_line(line) for line in event.lines]
-    if "amount" in allowed:
+    if "amount" in allowed and not (event.type == "refund" and event.order_form == "whole"):
         said["amount"] = fields.units(event.amount)
     elif event.amount:
         said["price"] = fields.units(event.amount)

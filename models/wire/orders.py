@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 from models.errors import InvalidEvent
-from models.events import OrderLine
+from models.events import OrderForm, OrderLine
 from models.wire import fields
+
+_FORMS = get_args(OrderForm)
 
 
 def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[OrderLine, ...]:
@@ -27,6 +31,18 @@ def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[Order
     if len(value) > fields.LINES:
         raise InvalidEvent("too_long", field, f"{len(value)} lines", f"at most {fields.LINES} lines")
     return tuple(_line(line, f"{field}[{i}]", item_names) for i, line in enumerate(value))
+
+
+def form(raw: fields.Json) -> OrderForm:
+    """Check how a purchase of the short form states its order; lines of it, unless it says otherwise."""
+    said = raw.get("order_form")
+    if said is None:
+        return "lines"
+    if said not in _FORMS:
+        raise InvalidEvent("bad_order_form", "order_form", fields.shown(said), ", ".join(_FORMS))
+    if said != "lines" and raw.get("order") is None:
+        raise fields.missing("order", f"the id of the order, of which this is the {said}")
+    return cast("OrderForm", said)
 
 
 def _line(line: object, path: str, item_names: tuple[str, ...]) -> OrderLine:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.errors import InvalidEvent
-from models.events import ANONYMOUS, Event, EventType, Origin
+from models.events import ANONYMOUS, UPDATE, Event, EventType, OrderForm, Origin
 from models.wire import fields, orders
 from models.wire.fields import Json
 from models.wire.reading import Reading
@@ -115,16 +115,23 @@ def _product(kind: EventType) -> Callable[[Json, Json], Event]:
     return read
 
 
-def _order(kind: EventType) -> Callable[[Json, Json], Event]:
+def _order(kind: EventType, form: OrderForm = "lines") -> Callable[[Json, Json], Event]:
+    """Read a purchase whose order is stated in this form, or a refund."""
+
     def read(rest: Json, common: Json) -> Event:
         products = rest.pop("products", None)
         lines = orders.lines(products, "properties.products", _ITEM)
         total, path = _first(rest, _TOTALS)
         order, order_path = _first(rest, ("order_id", "orderId"))
-        if total is None and not lines and (kind == "purchase" or order is None):
+        stated = total is not None or bool(lines)
+        if not stated and (kind == "purchase" or order is None):
             raise fields.missing(path, "the order's total, or its products")
+        if order is None and form == "replacement":
+            raise fields.missing(order_path, "the id of the order that is updated")
         return Event(
             type=kind,
+            name=UPDATE if form == "replacement" else None,
+            order_form="whole" if not stated else "lines" if order is None else form,
             lines=lines,
             amount=orders.total(lines, "properties.products") if total is None else fields.money(total, path),
             currency=fields.currency(rest.pop("currency", None), "properties.currency"),
@@ -237,7 +244,8 @@ _EVENTS: dict[str, Callable[[Json, Json], Event]] = {
     "product clicked": _product("click"),
     "product added": _product("cart_add"),
     "product removed": _product("cart_remove"),
-    "order completed": _order("purchase"),
+    "order completed": _order("purchase", "whole"),
+    "order updated": _order("purchase", "replacement"),
     "order refunded": _order("refund"),
     "product reviewed": _rating,
     "product rated": _rating,

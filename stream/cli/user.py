@@ -114,11 +114,23 @@ def _churn(answer: dict[str, Any]) -> str:
     return "none yet: comes with the next event, or within a day"
 
 
+def _refunds(profile: dict[str, Any]) -> str:
+    if not profile["refunds"]:
+        return ""
+    paid_back, beyond = _amounts(profile["refunded"]), _amounts(profile["refunds_beyond_orders"])
+    shown = f", {counted(profile['refunds'], 'refund')}" + (f" of {paid_back}" if paid_back else "")
+    return shown + (f" (refunds of {beyond} more than their orders did not count)" if beyond else "")
+
+
+def _amounts(amounts: dict[str, float]) -> str:
+    return ", ".join(f"{amount:,.2f} {currency}" for currency, amount in amounts.items())
+
+
 def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     profile = answer["profile"]
     name = " ".join(str(profile["traits"][t]) for t in ("firstName", "lastName") if t in profile["traits"])
-    spent = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in profile["spent"].items()) or "nothing"
-    refunds = f", {counted(profile['refunds'], 'refund')}" if profile["refunds"] else ""
+    spent = _amounts(profile["spent"]) or "nothing"
+    bought = f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none"
     consent = ", ".join(f"{channel}: {'yes' if c['granted'] else 'no'}" for channel, c in profile["consent"].items())
     seen = f"{short_time(profile['first_seen'])} to {short_time(profile['last_seen'])}"
     recent = list(dict.fromkeys(profile["recent"]))  # viewed, put into the cart, bought: one item
@@ -126,7 +138,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("name", name or "-"),
         ("e-mail", str(profile["traits"].get("email", "-"))),
         ("seen", f"{seen}, {counted(profile['sessions'], 'session')}"),
-        ("orders", (f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none") + refunds),
+        ("orders", bought + _refunds(profile)),
         ("segment", str(answer["segment"]["name"] or "none yet")),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.customer import lateness, reducers, repeats
+from models.customer import lateness, orders, reducers, repeats
 from models.engage.definition import EventsDefinition
 from models.source import Source
 from models.wire import CALLS, TYPES, decode, fields
@@ -57,6 +57,9 @@ def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> Non
         f"the oldest {repeats.BUCKET}\n  ids go",
         f"categories beyond {reducers.CATEGORIES}, cart lines beyond {lateness.CART_LINES}, ",
         f"traits beyond {reducers.TRAITS} are kept; sessions beyond {lateness.SESSIONS}, cart\n",
-        f"  changes beyond {lateness.CHANGES} and orders beyond {lateness.ORDERS} within",
+        f"changes beyond {lateness.CHANGES} within",
+        f"remember_orders: {written.remember_orders} ",
+        f"of the user's {orders.MAX_ORDERS} newest orders",
+        f"`{orders.EXCESS}`",
     ):
         assert said in PAGE

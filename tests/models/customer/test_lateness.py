@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.customer.decay import levels
 from models.customer.lateness import CHANGES, NAMES, SESSION_GAP, SESSIONS
+from models.customer.orders import MAX_ORDERS
 from models.customer.reducers import Lines, reduce_facts
 from models.customer.state import CartLine, Facts, unpack
 from models.errors import InvalidConfiguration
@@ -18,6 +20,8 @@ from models.units import DAY, HOUR, MINUTE
 from tests.models.customer.logs import START, Written, fold_log, shoppers, written
 from tests.models.customer.versions import settings_version
 
+END = START + 30 * DAY
+"""After everything: decayed counts are compared at this time."""
 WITHIN = HOUR
 """The default of ``events.order_within``."""
 
@@ -94,7 +98,7 @@ def _floats(facts: Facts) -> dict[str, float]:
     said = {f"category {name}": value for name, value in facts.categories.items()}
     for name in DECAYED:
         decay = getattr(facts, name)
-        said |= {f"{name} {number}": value for number, value in enumerate([decay.at, *decay.values])}
+        said |= {f"{name} {number}": value for number, value in enumerate(levels(decay, END))}
     return said | {"gap": facts.gap}
 
 
@@ -168,7 +172,6 @@ def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
     assert facts.hours == [5, *([0] * 23)]
     assert (facts.first_seen, facts.last_seen, facts.sessions) == (START - DAY, START + 9, 1)
     assert facts.cart == {"mug": CartLine(2, 0)}
-    assert facts.last_order == "o2"
     assert [touch.item for touch in facts.recent] == ["rug", "lamp", "lamp", "mug"]
 
 
@@ -178,7 +181,7 @@ def test_what_is_old_and_yet_the_newest_is_in_order() -> None:
     facts = facts_of(*phone, event("purchase", START - DAY + 9 * MINUTE, order="o1"), lines=LATE)
 
     assert (facts.sessions, facts.session_at, facts.last_seen) == (1, START - DAY, START - DAY + 9 * MINUTE)
-    assert (facts.cart, facts.last_order) == ({}, "o1")
+    assert (facts.cart, facts.orders) == ({}, 1)
     assert facts.window is None, "nothing that is in time can come before them any more"
 
 
@@ -220,7 +223,7 @@ def test_what_is_kept_to_put_events_in_order_is_bounded() -> None:
     assert window is not None
     assert len(window.visits) <= 2 * SESSIONS
     assert len(window.changes) <= CHANGES
-    assert len(window.orders) <= 32
+    assert len(facts.known_orders) == MAX_ORDERS
     assert sum(map(len, window.traits)) <= NAMES
     assert facts.sessions == 3 * SESSIONS
     assert facts.orders == 200

@@ -18,7 +18,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 4): "86fb91a3f25dc6fd",
+    ("profile", 4): "d2838c99112049e4",
     ("clock of a partition", 2): "8ed5afa7553fd6df",
     ("delivery", 1): "41334c58c6b747df",
 }

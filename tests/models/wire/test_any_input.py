@@ -196,6 +196,10 @@ def events(draw: st.DrawFn) -> Event:
         common |= {"item": draw(NAMES), "quantity": draw(st.integers(0, 9)), "amount": draw(st.integers(0, MONEY))}
     elif kind in ("purchase", "refund"):
         common |= {"lines": tuple(draw(ORDER_LINES)), "amount": draw(st.integers(0, MONEY)), "currency": "GBP"}
+        if kind == "purchase":
+            common |= {"order": "o1", "order_form": draw(st.sampled_from(["lines", "whole", "replacement"]))}
+        elif draw(st.booleans()):
+            common |= {"order": "o1", "order_form": "whole", "lines": (), "amount": 0}
     elif kind == "rating":
         common |= {"rating": draw(st.floats(1, 5)), "text": draw(st.none() | NAMES)}
     elif kind == "consent":

@@ -21,7 +21,13 @@ BOTH_FORMS = [
     ),
     (native("cart_remove", item="sku1"), track("Product Removed", productId="sku1")),
     (
-        native("purchase", order="o1", lines=[{"item": "a", "quantity": 2, "price": 2.55}], currency="GBP"),
+        native(
+            "purchase",
+            order="o1",
+            order_form="whole",
+            lines=[{"item": "a", "quantity": 2, "price": 2.55}],
+            currency="GBP",
+        ),
         track(
             "Order Completed",
             order_id="o1",
@@ -29,8 +35,17 @@ BOTH_FORMS = [
             currency="gbp",
         ),
     ),
-    (native("purchase", order="o1", amount=7), track("Order Completed", order_id="o1", revenue=7)),
+    (
+        native("purchase", order="o1", order_form="whole", amount=7),
+        track("Order Completed", order_id="o1", revenue=7),
+    ),
+    (
+        native("purchase", name="Order Updated", order="o1", order_form="replacement", amount=8),
+        track("Order Updated", order_id="o1", total=8),
+    ),
+    (native("purchase", amount=7), track("Order Completed", total=7)),
     (native("refund", order="o1", amount=3.39), track("Order Refunded", order_id="o1", total=3.39)),
+    (native("refund", order="o1"), track("Order Refunded", order_id="o1")),
     (
         native("rating", item="a", rating=4, text="good\nshoes"),
         track("Product Reviewed", product_id="a", rating=4, review_body="good\nshoes"),
@@ -102,6 +117,15 @@ def test_the_stated_total_of_an_order_wins_over_its_lines() -> None:
 
     assert event.amount == 9 * MICROS
     assert event.properties == {"revenue": 8}
+
+
+def test_a_refund_of_an_order_alone_is_not_one_of_nothing() -> None:
+    forms = [
+        read(track("Order Refunded", order_id="o1", **said)).order_form
+        for said in ({}, {"total": 0}, {"products": [{"product_id": "a"}]})
+    ]
+
+    assert forms == ["whole", "lines", "lines"]
 
 
 def test_an_anonymous_user_is_told_from_an_identified_one() -> None:
