@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
-import phonenumbers
-
+from models.addresses import country_of, e164, mailbox
 from models.customer.state import Facts
 from models.engage.configuration import Category
 from models.events import Channel
-
-# Local part: dot-atom of RFC 5321 in ASCII. Domain: any letters; other alphabets become punycode.
-_EMAIL = re.compile(r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)@(\w(?:[\w.-]*\w)?)")
 
 
 def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
@@ -46,34 +40,6 @@ def address(facts: Facts, channel: Channel) -> str | None:
     """
     if channel == "email":
         email = facts.traits.get("email")
-        return _mailbox(email.strip()) if isinstance(email, str) and len(email) <= 254 else None
+        return mailbox(email) if isinstance(email, str) else None
     phone = facts.traits.get("phone")
-    return _e164(phone, _country(facts)) if isinstance(phone, str) else None
-
-
-def _mailbox(email: str) -> str | None:
-    match = _EMAIL.fullmatch(email)
-    if match is None or len(match[1]) > 64:
-        return None
-    try:
-        domain = match[2].encode("idna").decode("ascii")
-    except UnicodeError:
-        return None
-    return f"{match[1]}@{domain}"
-
-
-def _country(facts: Facts) -> str | None:
-    home = facts.traits.get("address")
-    country = facts.traits.get("country") or (home.get("country") if isinstance(home, dict) else None)
-    return country.upper() if isinstance(country, str) and len(country) == 2 else None
-
-
-def _e164(phone: str, country: str | None) -> str | None:
-    try:
-        number = phonenumbers.parse(phone, country)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    written: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return written
+    return e164(phone, country_of(facts.traits)) if isinstance(phone, str) else None

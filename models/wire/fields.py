@@ -15,6 +15,7 @@ import orjson
 from models.errors import InvalidEvent
 from models.events import CHANNELS, MICROS, ORIGINS, Channel, Origin
 from models.units import DAY
+from models.wire.currencies import CURRENCIES
 
 ID_LENGTH = 200
 """Characters of a user, item, order, message id; also of names and categories."""
@@ -167,9 +168,12 @@ def currency(value: object, field: str) -> str:
     """Check an ISO 4217 code; lower case is read too, absent is ``USD``."""
     if value is None:
         return "USD"
-    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
-        return value.upper()
-    raise InvalidEvent("bad_currency", field, shown(value), "three letters of ISO 4217 such as EUR")
+    if isinstance(value, str):
+        if value in CURRENCIES:
+            return value
+        if value.isascii() and (upper := value.upper()) in CURRENCIES:
+            return upper
+    raise InvalidEvent("bad_currency", field, shown(value), "a code of ISO 4217 such as EUR")
 
 
 def rating(value: object, field: str) -> float:
@@ -281,6 +285,11 @@ def _flat(value: Any, levels: int) -> bool:
         return False
     inside = value.values() if value.__class__ is dict else value
     return all(inner.__class__ not in _NESTED or _flat(inner, levels - 1) for inner in inside)
+
+
+def quoted(name: str) -> str:
+    """Quote a name that a sender chose, as a part of a path: ASCII, at most 60 characters."""
+    return ascii(name)[1:-1][:60]
 
 
 def shown(value: object) -> str:

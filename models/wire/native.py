@@ -195,8 +195,7 @@ def _bad_type(kind: object) -> InvalidEvent:
 def _unknown(raw: Json, kind: str) -> InvalidEvent:
     known = _FIELDS[kind]
     stray = next(name for name in raw if name not in known)
-    # quoted as ASCII: a name of the sender's may hold anything, lone surrogates included
-    shown = ascii(stray)[1:-1][:60]
+    shown = fields.quoted(stray)
     close = get_close_matches(stray[:60], known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     allowed = f"{hint}a {kind} has {', '.join(sorted(known))}; anything else goes into properties"

@@ -1,0 +1,148 @@
+"""E-mail addresses and phone numbers: the address exactly as it was given, or no address.
+
+A message to a changed address reaches somebody else. So a domain is written for the DNS by IDNA 2008, which keeps
+letters such as the German sharp s and the Greek final sigma: ``faß.de`` and ``fass.de`` have two owners. What IDNA 2008
+refuses, such as an emoji, is no address.
+"""
+
+from __future__ import annotations
+
+import re
+
+import idna
+import phonenumbers
+
+MAX_EMAIL = 254
+"""Maximum length of an e-mail address, characters of its written form (RFC 5321)."""
+MAX_LOCAL_PART = 64
+MAX_DOMAIN = 253
+
+# Local part: dot-atom of RFC 5321 in ASCII.
+_local_part = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*",
+).fullmatch
+# A domain name of letters, digits and inner hyphens. The last label is no number: that would be an IP address.
+_host_name = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+).fullmatch
+# Invisible characters that copying brings along: joiners, marks of direction, the byte order mark, the soft hyphen.
+_INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+_JOINERS = "\u200c\u200d"
+_hidden = re.compile(f"[{''.join(set(_INVISIBLE) - set(_JOINERS))}\\s]").search
+
+
+def trimmed(written: str) -> str:
+    """Remove blanks and invisible characters from both ends.
+
+    Examples
+    --------
+    >>> trimmed("\\u200b ada@example.org\\u00a0")
+    'ada@example.org'
+    """
+    bare = written.strip()
+    while bare and (bare[0] in _INVISIBLE or bare[-1] in _INVISIBLE):
+        bare = bare.strip(_INVISIBLE).strip()
+    return bare
+
+
+def mailbox(written: str) -> str | None:
+    """Write an e-mail address as SMTP needs it.
+
+    Parameters
+    ----------
+    written
+        The address as a person or a program gave it; blanks around it do not count.
+
+    Returns
+    -------
+    str or None
+        The local part as given, and the domain in lower case, other alphabets as IDNA 2008 writes them. ``None`` if
+        this is not exactly one address that can be written so.
+
+    Examples
+    --------
+    >>> mailbox("Ada@faß.de"), mailbox(" ada@EXAMPLE.org "), mailbox("ada@example.org, eve@example.org")
+    ('Ada@xn--fa-hia.de', 'ada@example.org', None)
+    """
+    local, at, domain = trimmed(written).rpartition("@")
+    if not at or len(local) > MAX_LOCAL_PART or not _local_part(local):
+        return None
+    host = _host(domain)
+    if host is None or len(local) + 1 + len(host) > MAX_EMAIL:
+        return None
+    return f"{local}@{host}"
+
+
+def _host(domain: str) -> str | None:
+    if domain.isascii():
+        host = domain.lower()
+    elif len(domain) > MAX_DOMAIN or _hidden(domain):
+        return None
+    else:
+        try:
+            host = idna.encode(domain, uts46=True, transitional=False).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return None
+    return host if len(host) <= MAX_DOMAIN and _host_name(host) else None
+
+
+def e164(written: str, country: str | None) -> str | None:
+    """Write a phone number in E.164.
+
+    Parameters
+    ----------
+    written
+        With a country code (``+49 ...``), or national.
+    country
+        ISO 3166 code of the country in which a national number is read.
+
+    Returns
+    -------
+    str or None
+        ``None`` if this is no possible number, or a national one of an unknown country.
+
+    Examples
+    --------
+    >>> e164("030 901820", "DE"), e164("030 901820", None)
+    ('+4930901820', None)
+    """
+    try:
+        number = phonenumbers.parse(written, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    formatted: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return formatted
+
+
+def is_bad_phone(written: str, country: str | None) -> bool:
+    """Return whether a phone number is certainly none, in its own country code or in the country given.
+
+    A national number without a country may be one: the country may be known from elsewhere.
+
+    Examples
+    --------
+    >>> is_bad_phone("+49", None), is_bad_phone("call me", "DE"), is_bad_phone("030 901820", None)
+    (True, True, False)
+    """
+    international = trimmed(written).startswith(("+", "\uff0b"))
+    if not international and (country is None or country not in phonenumbers.SUPPORTED_REGIONS):
+        return False
+    return e164(written, country) is None
+
+
+def country_of(traits: dict[str, object]) -> str | None:
+    """Return the country of a user's traits, ``country`` or ``address.country``, as two upper-case letters.
+
+    Examples
+    --------
+    >>> country_of({"address": {"country": "de"}})
+    'DE'
+    """
+    home = traits.get("address")
+    country = traits.get("country") or (home.get("country") if isinstance(home, dict) else None)
+    if not isinstance(country, str):
+        return None
+    code = country.strip().upper()
+    return code if len(code) == 2 and code.isascii() and code.isalpha() else None

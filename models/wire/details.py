@@ -1,0 +1,201 @@
+"""Details of the Segment form: one that cannot be used is left out of the event, and reported as a warning.
+
+A sender's library writes ids as numbers and numbers as text, and answers to nobody who could change that. So here whole
+numbers are ids, texts of digits are numbers, and blanks are absent. Other values stay in the properties, where rules
+and templates still see them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from models.errors import EventWarning, InvalidEvent
+from models.wire import fields
+from models.wire.fields import Json
+
+T = TypeVar("T")
+
+MAX_EXACT = 2**53
+"""Whole floats below this have the digits that were written."""
+
+_number = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
+
+
+def is_absent(value: object) -> bool:
+    """Return whether a value says nothing: ``null``, or text of blanks only."""
+    return value is None or (value.__class__ is str and not value.strip())  # type: ignore[attr-defined]
+
+
+def as_text(value: object) -> object:
+    """Write a whole number with the digits that it was given with; any other value comes back unchanged.
+
+    Examples
+    --------
+    >>> as_text(632910392), as_text(12345.0), as_text(1.5), as_text(True)
+    ('632910392', '12345', 1.5, True)
+    """
+    if value.__class__ is int:
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
+        return str(int(value))
+    return value
+
+
+def as_number(value: object) -> object:
+    """Read text of digits as a number; any other value comes back unchanged.
+
+    Examples
+    --------
+    >>> as_number(" 5"), as_number("4.50"), as_number("$5"), as_number(5)
+    (5, 4.5, '$5', 5)
+    """
+    if isinstance(value, str) and _number(digits := value.strip()):
+        return float(digits) if "." in digits else int(digits)
+    return value
+
+
+def identifier(value: object, field: str) -> str:
+    """Check an id, a name or a category; whole numbers are written as text."""
+    return fields.identifier(value if value.__class__ is str else as_text(value), field)
+
+
+def money(value: object, field: str) -> int:
+    """Read an amount as micros; see :func:`models.wire.fields.money`."""
+    return fields.money(value.strip() if isinstance(value, str) else value, field)
+
+
+def quantity(value: object, field: str) -> int:
+    """Check a number of pieces, which may be text."""
+    return fields.quantity(value if value.__class__ is int else as_number(value), field)
+
+
+def rating(value: object, field: str) -> float:
+    """Check a rating, which may be text."""
+    return fields.rating(as_number(value), field)
+
+
+def currency(value: object, field: str) -> str:
+    """Check an ISO 4217 code; blanks around it do not count."""
+    return fields.currency(value.strip() if isinstance(value, str) else value, field)
+
+
+def required_id(raw: Json, name: str, allowed: str) -> str:
+    """Read an id that the event cannot be without.
+
+    Raises
+    ------
+    InvalidEvent
+        The id is absent, blank, or no id.
+    """
+    value = raw.get(name)
+    if is_absent(value):
+        raise fields.missing(name, allowed)
+    return identifier(value, name)
+
+
+def take(
+    rest: Json,
+    name: str,
+    read: Callable[[object, str], T],
+    warnings: list[EventWarning],
+    path: str = "properties.",
+) -> T | None:
+    """Take a detail out of the properties.
+
+    Parameters
+    ----------
+    rest
+        The properties; a detail that can be used, or is blank, is removed.
+    name
+        Name of the detail.
+    read
+        Checks its value; raises :class:`InvalidEvent` if it cannot be used.
+    warnings
+        Then a warning is appended here, and the detail stays in ``rest``.
+    path
+        Path of ``rest`` in the event, with the dot.
+
+    Returns
+    -------
+    T or None
+        ``None`` if it is absent or cannot be used.
+    """
+    value = rest.pop(name, None)
+    if value is None:
+        return None
+    try:
+        return read(value, name)
+    except InvalidEvent as error:
+        if not is_absent(value):
+            rest[name] = value
+            warnings.append(warning_of(error, path))
+        return None
+
+
+def take_first(
+    rest: Json,
+    names: tuple[str, ...],
+    read: Callable[[object, str], T],
+    warnings: list[EventWarning],
+    path: str = "properties.",
+) -> T | None:
+    """Take the first of these details that can be used out of the properties; later ones stay there."""
+    for name in names:
+        found = take(rest, name, read, warnings, path)
+        if found is not None:
+            return found
+    return None
+
+
+def warning_of(error: InvalidEvent, path: str = "") -> EventWarning:
+    """Turn the refusal of a detail into a warning; ``path`` is that of the object in which it was found."""
+    return EventWarning(error.reason, path + error.field, error.found, error.allowed)
+
+
+def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bool, path: str = "") -> Json:
+    """Read ``properties`` or ``traits``; a value that is no object, or too deep inside, is left out with a warning.
+
+    Parameters
+    ----------
+    raw
+        The event, or its context.
+    name
+        Name of the field.
+    warnings
+        Warnings are appended here.
+    small
+        Whether the whole record is known to be within ``fields.OBJECT_BYTES``.
+    path
+        Path of ``raw`` in the event, with the dot.
+
+    Returns
+    -------
+    dict
+        The object itself, to be copied before it is changed; empty if absent.
+
+    Raises
+    ------
+    InvalidEvent
+        ``too_large``: the object exceeds ``fields.OBJECT_BYTES`` as JSON.
+    """
+    value = raw.get(name)
+    if value is None:
+        return {}
+    if value.__class__ is not dict:
+        if not is_absent(value):
+            warnings.append(warning_of(fields.wrong_type(path + name, value, "an object")))
+        return {}
+    try:
+        return fields.bounded(value, path + name, small=small)
+    except InvalidEvent as error:
+        if error.reason != "too_deep":
+            raise
+    kept: Json = {}
+    for inner_name, inner in value.items():
+        try:
+            kept |= fields.bounded({inner_name: inner}, f"{path}{name}.{fields.quoted(inner_name)}", small=True)
+        except InvalidEvent as error:
+            warnings.append(warning_of(error))
+    return fields.bounded(kept, path + name, small=small)

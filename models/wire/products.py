@@ -1,0 +1,109 @@
+"""The products of an order in the Segment form."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from models.errors import EventWarning, InvalidEvent
+from models.events import OrderLine
+from models.wire import details, fields
+
+ITEM_NAMES = ("product_id", "productId", "id", "sku")
+"""Names of an item's id, the first that can be used counts; ``id`` is that of the spec's first version."""
+MAX_WARNINGS = 20
+"""Maximum number of warnings about the products of one order: it may have hundreds of them, all alike."""
+
+_PATH = "properties.products"
+_ITEM_ALLOWED = f"an item's id: {', '.join(ITEM_NAMES[:-1])} or {ITEM_NAMES[-1]}"
+
+
+class Products(NamedTuple):
+    """The products of an order.
+
+    Attributes
+    ----------
+    lines
+        Products that name an item.
+    worth
+        Sum over all products, micros, those without an item included; ``None`` if one of them cannot be read.
+    unusable
+        Products with a detail that cannot be used, to be kept in the properties.
+    """
+
+    lines: tuple[OrderLine, ...]
+    worth: int | None
+    unusable: Any
+
+
+NONE = Products((), None, None)
+"""No products: what the order is worth cannot be read from them."""
+
+
+def read_products(value: object, warnings: list[EventWarning]) -> Products:
+    """Read the products of an order; one product may stand alone, without a list.
+
+    Parameters
+    ----------
+    value
+        As JSON gave it.
+    warnings
+        Details that cannot be used are appended here. A product without an item, or with a negative quantity (it came
+        back), is no line. Any other detail is left out of its line.
+    """
+    if not value or details.is_absent(value):
+        return NONE
+    products = [value] if isinstance(value, dict) else value
+    if not isinstance(products, list):
+        warnings.append(details.warning_of(fields.wrong_type(_PATH, value, "a list of products")))
+        return Products((), None, value)
+    if len(products) > fields.LINES:
+        error = InvalidEvent("too_long", _PATH, f"{len(products)} products", f"at most {fields.LINES} products")
+        warnings.append(details.warning_of(error))
+    lines: list[OrderLine] = []
+    worth: int | None = 0
+    unusable: list[object] = []
+    for number, product in enumerate(products):
+        found: list[EventWarning] = []
+        line, cost = _read(product, f"{_PATH}[{number}]", found)
+        worth = None if worth is None or cost is None else worth + cost
+        if found:
+            unusable.append(product)
+            warnings += found[: max(MAX_WARNINGS - len(warnings), 0)]
+        if line is not None and len(lines) < fields.LINES:
+            lines.append(line)
+    if worth is not None and worth > fields.MONEY:
+        worth = None
+    return Products(tuple(lines), worth, unusable or None)
+
+
+def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[OrderLine | None, int | None]:
+    """Read a product as a line, and its cost in micros; ``None`` for the one that cannot be read."""
+    if not isinstance(product, dict):
+        warnings.append(details.warning_of(fields.wrong_type(path, product, "an object")))
+        return None, None
+    rest, path = dict(product), path + "."
+    item = details.take_first(rest, ITEM_NAMES, details.identifier, warnings, path)
+    if item is None and not warnings:
+        warnings.append(details.warning_of(fields.missing(ITEM_NAMES[0], _ITEM_ALLOWED), path))
+    price = details.take(rest, "price", details.money, warnings, path)
+    quantity = details.take(rest, "quantity", details.quantity, warnings, path)
+    category = details.take(rest, "category", details.identifier, warnings, path)
+    # what cannot be used is still there
+    unusable = details.as_number(rest.get("quantity"))
+    is_priced = "price" not in rest and (price is not None or item is not None)
+    price, pieces = price or 0, 1 if quantity is None else quantity
+    if unusable is None:
+        cost = price * pieces if is_priced else None
+    else:
+        cost = _cost_of_part(price, unusable) if is_priced else None
+    if item is None or (isinstance(unusable, int | float) and unusable < 0):
+        return None, cost
+    return OrderLine(item, pieces, price, category), cost
+
+
+def _cost_of_part(price: int, quantity: object) -> int | None:
+    """Return the cost of a quantity that is no whole number, such as 1.5 kg: no line can say it, but its money is known."""
+    if isinstance(quantity, float) and 0 < quantity <= fields.QUANTITY:
+        return round(price * Decimal(repr(quantity)))
+    return None
