@@ -26,17 +26,19 @@ _host_name = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
 ).fullmatch
 # Invisible characters that copying brings along: joiners, marks of direction, the byte order mark, the soft hyphen.
-_INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+_INVISIBLE = (
+    "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 _JOINERS = "\u200c\u200d"
 _hidden = re.compile(f"[{''.join(set(_INVISIBLE) - set(_JOINERS))}\\s]").search
 
 
 def trimmed(written: str) -> str:
-    """Remove blanks and invisible characters from both ends.
+    r"""Remove blanks and invisible characters from both ends.
 
     Examples
     --------
-    >>> trimmed("\\u200b ada@example.org\\u00a0")
+    >>> trimmed("\u200b ada@example.org\u00a0")
     'ada@example.org'
     """
     bare = written.strip()

@@ -10,7 +10,7 @@ A record with ``user`` is in the short form, one with ``userId`` or ``anonymousI
 Segment                        short form's type  what becomes of the fields
 =============================  =================  ==============================================================
 page, screen                   page_view          name, category
-track Product Viewed           product_view       product_id (or sku), category, price, quantity, currency
+track Product Viewed           product_view       product_id (or id, sku), category, price, quantity, currency
 track Product Clicked          click              the same
 track Product Added            cart_add           the same
 track Product Removed          cart_remove        the same
@@ -22,16 +22,22 @@ track Product Reviewed         rating             product_id, rating, review_bod
 track Support Message Sent     support_message    text (or message_body); also Live Chat Message Sent
 track Consent Given            consent, granted   channel (email, sms, all), source
 track Consent Withdrawn        consent, withdrawn channel, without one all; also Unsubscribed
-identify                       identify           traits
+identify                       identify           traits; if there are none, context.traits
 track, any other name          custom             name, properties as they are
 group, alias                   custom             name Group, Alias; groupId, previousId
 =============================  =================  ==============================================================
+
+The names of the spec's first version are read as well: Viewed Product, Added Product, Removed Product, Completed Order.
 
 Anonymous users are ``anonymous:`` and the ``anonymousId``. Times are milliseconds or RFC 3339 with an offset; amounts
 are in units of the currency (2.55) and become micros; what is not named above stays in ``properties``; ``context`` and
 ``integrations`` are not kept. Consent is always an event of its own, never a trait: a site repeats its traits at every
 login, and a stale ``true`` would undo a withdrawal. What became of our own messages nobody else may report. Every
 refusal is an :class:`~models.errors.InvalidEvent` with a stable reason and the field's path.
+
+The short form is strict: it is written by hand, and whoever writes it reads the answer. The Segment form is lenient:
+whole numbers are ids, texts of digits are numbers, and one bad detail does not lose an event (``segment.py`` says which
+details do). Such a detail is an :class:`~models.errors.EventWarning`.
 """
 
 from __future__ import annotations
@@ -41,6 +47,7 @@ from typing import Any
 
 import orjson
 
+from models.encoding import is_blank, without_mark
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, Trust
 from models.source import Source
@@ -98,8 +105,8 @@ def decode(
         raise InvalidEvent("too_large", "", f"{len(value)} bytes", f"at most {RECORD_BYTES:,} bytes")
     try:
         raw = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise InvalidEvent("bad_json", "", _text(value), f"JSON of one event ({error})") from None
+    except orjson.JSONDecodeError:
+        raw = _without_mark(value)
     small = len(value) <= OBJECT_BYTES
     return _read(raw, Reading(source, received_at, origin, trust, small, [] if warnings is None else warnings))
 
@@ -125,6 +132,16 @@ def convert(
         raise InvalidEvent("too_large", "", f"{size} bytes", f"at most {RECORD_BYTES:,} bytes")
     small = size <= OBJECT_BYTES
     return _read(raw, Reading(source, received_at, origin, trust, small, [] if warnings is None else warnings))
+
+
+def _without_mark(value: bytes) -> Any:
+    """Read what is no JSON at once: it may begin with a byte order mark."""
+    if is_blank(value):
+        raise InvalidEvent("empty", "", "nothing", "JSON of one event")
+    try:
+        return orjson.loads(without_mark(value))
+    except orjson.JSONDecodeError as error:
+        raise InvalidEvent("bad_json", "", _text(value), f"JSON of one event ({error})") from None
 
 
 def _text(value: bytes) -> str:

@@ -25,7 +25,7 @@ _number = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
 
 def is_absent(value: object) -> bool:
     """Return whether a value says nothing: ``null``, or text of blanks only."""
-    return value is None or (value.__class__ is str and not value.strip())  # type: ignore[attr-defined]
+    return value is None or (isinstance(value, str) and (not value or value.isspace()))
 
 
 def as_text(value: object) -> object:
@@ -57,8 +57,17 @@ def as_number(value: object) -> object:
 
 
 def identifier(value: object, field: str) -> str:
-    """Check an id, a name or a category; whole numbers are written as text."""
-    return fields.identifier(value if value.__class__ is str else as_text(value), field)
+    """Check an id, a name or a category: text that is not blank, or a whole number."""
+    if value.__class__ is str and fields.plain(value) and not value.isspace():
+        return value
+    if is_absent(value):
+        raise InvalidEvent("empty", field, fields.shown(value), "text that is not blank")
+    return fields.identifier(as_text(value), field)
+
+
+def text(value: object, field: str) -> str:
+    """Check prose that is not blank; see :func:`models.wire.fields.text`."""
+    return fields.text("" if is_absent(value) else value, field)
 
 
 def money(value: object, field: str) -> int:
@@ -128,9 +137,7 @@ def take(
     try:
         return read(value, name)
     except InvalidEvent as error:
-        if not is_absent(value):
-            rest[name] = value
-            warnings.append(warning_of(error, path))
+        _leave(rest, name, value, warning_of(error, path), warnings)
         return None
 
 
@@ -143,10 +150,21 @@ def take_first(
 ) -> T | None:
     """Take the first of these details that can be used out of the properties; later ones stay there."""
     for name in names:
-        found = take(rest, name, read, warnings, path)
-        if found is not None:
-            return found
+        value = rest.pop(name, None)
+        if value is None:
+            continue
+        try:
+            return read(value, name)
+        except InvalidEvent as error:
+            _leave(rest, name, value, warning_of(error, path), warnings)
     return None
+
+
+def _leave(rest: Json, name: str, value: object, warning: EventWarning, warnings: list[EventWarning]) -> None:
+    """Leave a detail that cannot be used where it was, unless it says nothing."""
+    if not is_absent(value):
+        rest[name] = value
+        warnings.append(warning)
 
 
 def warning_of(error: InvalidEvent, path: str = "") -> EventWarning:

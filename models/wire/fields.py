@@ -43,7 +43,8 @@ ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})
 
 Json = dict[str, Any]
 
-_plain = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}").fullmatch
+plain = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}").fullmatch
+"""Matches an id, a name, a category."""
 _plain_text = re.compile(r"[^\x00\ud800-\udfff]{1,10000}", re.DOTALL).fullmatch
 _amount = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?").fullmatch
 _time = re.compile(
@@ -67,7 +68,7 @@ def wrong_type(field: str, found: object, allowed: str) -> InvalidEvent:
 
 def identifier(value: object, field: str) -> str:
     """Check an id, a name, a category: a string of 1 to 200 characters, none of them a control character."""
-    if value.__class__ is str and _plain(value):
+    if value.__class__ is str and plain(value):
         return value
     allowed = f"a string of 1 to {ID_LENGTH} characters, no control characters"
     if not isinstance(value, str):
@@ -278,6 +279,11 @@ def bounded(value: object, field: str, *, small: bool) -> Json:
         if size > OBJECT_BYTES:
             raise InvalidEvent("too_large", field, f"{size} bytes", f"at most {OBJECT_BYTES:,} bytes of JSON")
     return value
+
+
+def is_small(value: object) -> bool:
+    """Return whether a value is within the limit of ``properties``, as JSON."""
+    return len(orjson.dumps(value)) <= OBJECT_BYTES
 
 
 def _flat(value: Any, levels: int) -> bool:

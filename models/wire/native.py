@@ -47,7 +47,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
     if not raw.keys() <= _FIELDS[kind]:
         raise _unknown(raw, kind)
     get = raw.get
-    said = _READERS[kind](raw, reading.small)
+    said = _READERS[kind](raw, reading)
     name, message_id, stamp = get("name"), get("id"), get("at")
     id_field, time_field = "id", "at"
     if message_id is None:
@@ -74,7 +74,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
     )
 
 
-def _product(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _product(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     item, price = raw.get("item"), raw.get("price")
     if item is None and raw["type"] in fields.ITEM_NEEDED:
         raise fields.missing("item", "the item's id")
@@ -87,7 +87,7 @@ def _product(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature fo
     }
 
 
-def _order(raw: Json, small: bool) -> Json:
+def _order(raw: Json, reading: Reading) -> Json:
     """Read a purchase or a refund; ``item``, ``quantity`` and ``price`` are short for an order of one line."""
     lines, field, total = orders.lines(raw.get("lines"), "lines", _LINE_ITEM), "lines", raw.get("amount")
     amount = None if total is None else fields.money(total, "amount")
@@ -95,7 +95,7 @@ def _order(raw: Json, small: bool) -> Json:
     if raw.get("item") is not None:
         if lines:
             raise InvalidEvent("ambiguous", "item", "item beside lines", "either lines, or one item with its price")
-        one = _product(raw, small)
+        one = _product(raw, reading)
         if raw.get("price") is None and amount is not None and one["quantity"]:
             one["amount"] = amount // one["quantity"]
         lines = (OrderLine(one["item"], one["quantity"], one["amount"], one["category"]),)
@@ -115,7 +115,7 @@ def _order(raw: Json, small: bool) -> Json:
     }
 
 
-def _rating(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _rating(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     item, text = raw.get("item"), raw.get("text")
     if raw.get("rating") is None:
         raise fields.missing("rating", "a number from 1 to 5")
@@ -127,17 +127,18 @@ def _rating(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for
     }
 
 
-def _support(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _support(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     if raw.get("text") is None:
         raise fields.missing("text", "what the customer wrote")
     return {"text": fields.text(raw["text"], "text")}
 
 
-def _identify(raw: Json, small: bool) -> Json:
-    return {"traits": read_traits(raw.get("traits"), small=small)}
+def _identify(raw: Json, reading: Reading) -> Json:
+    traits = fields.bounded(raw.get("traits"), "traits", small=reading.small)
+    return {"traits": read_traits(traits, "traits", reading.warnings, lenient=False)}
 
 
-def _consent(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _consent(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     granted = raw.get("granted")
     if granted is None:
         raise fields.missing("granted", "true or false")
@@ -150,11 +151,11 @@ def _consent(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature fo
     }
 
 
-def _page(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _page(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     return {"category": fields.label(raw.get("category"), "category")}
 
 
-def _custom(raw: Json, small: bool) -> Json:  # noqa: ARG001 - one signature for every type
+def _custom(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     if raw.get("name") is None:
         raise fields.missing("name", "the custom event's name")
     fields.identifier(raw["name"], "name")

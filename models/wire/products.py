@@ -103,7 +103,7 @@ def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[Ord
 
 
 def _cost_of_part(price: int, quantity: object) -> int | None:
-    """Return the cost of a quantity that is no whole number, such as 1.5 kg: no line can say it, but its money is known."""
+    """Return the cost of a quantity such as 1.5 kg: no line can state it, but its money is known."""
     if isinstance(quantity, float) and 0 < quantity <= fields.QUANTITY:
         return round(price * Decimal(repr(quantity)))
     return None

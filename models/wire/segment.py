@@ -1,5 +1,32 @@
 """The Segment spec's form: ``type`` is one of its calls, the user is ``userId`` or ``anonymousId``.
 
+Libraries of this form send what they were given, and their callers never see an answer. So one bad detail does not lose
+an event, unless the event would then say something that is not true:
+
+===============================  ======================================================================================
+what cannot be used              what becomes of the event
+===============================  ======================================================================================
+user, time, messageId, the       refused: nobody knows whose or when it was, whether it is a repeat, or what happened
+event's name, groupId,
+previousId
+an order's money: no total can   refused: sums would be wrong. ``total``, ``revenue``, ``value`` count in this order,
+be read, and not all products    then the products; a product counts with its money even if it names no item
+the item of Product Viewed,      kept as a custom event of its name
+Added or Removed; the rating of
+Product Reviewed; the text of a
+support message; the order id
+of Order Updated
+currency                         kept; amounts count in ``XXX``, ISO's code for no currency, and not in dollars
+quantity                         kept with quantity 1; in an order a negative one came back, and is no line
+a product without an item        kept without that line
+an order id                      kept without it: the order cannot be recognised in another event
+price, category, review text     kept without it
+a trait                          kept without it; a bad address becomes a dead letter besides
+properties, traits               kept without them if they are no object, or without the one that nests too deep
+===============================  ======================================================================================
+
+Each of these is a warning, and what cannot be used stays in ``properties``.
+
 References
 ----------
 https://segment.com/docs/connections/spec/ and, for the events of a shop, .../spec/ecommerce/v2/
@@ -8,12 +35,15 @@ https://segment.com/docs/connections/spec/ and, for the events of a shop, .../sp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import NoReturn
 
-from models.errors import InvalidEvent
+from models.errors import EventWarning, InvalidEvent
 from models.events import ANONYMOUS, UPDATE, Event, EventType, OrderForm, Origin
-from models.wire import fields, orders
+from models.wire import details, fields
+from models.wire.currencies import NO_CURRENCY
+from models.wire.details import is_absent, take, take_first
 from models.wire.fields import Json
+from models.wire.products import ITEM_NAMES, NONE, read_products
 from models.wire.reading import Reading
 from models.wire.traits import read_traits
 
@@ -21,7 +51,14 @@ CALLS = ("track", "identify", "page", "screen", "group", "alias")
 """The spec's calls."""
 
 _TOTALS = ("total", "revenue", "value")
-_ITEM = ("product_id", "productId", "sku")
+_MONEY_PATHS = frozenset(f"properties.{name}" for name in (*_TOTALS, "products"))
+_ORDER_ID = ("order_id", "orderId")
+_REVIEWED_ITEM = ("product_id", "productId", "sku")
+_USER_ALLOWED = "userId or anonymousId, not blank"
+_MONEY_ALLOWED = "the order's total, or its products with their prices"
+
+_Reader = Callable[[Json, Json, Reading], Event]
+_EventReader = Callable[[str, Json, Json, Reading], Event]
 
 
 def read_segment(raw: Json, reading: Reading) -> Event:
@@ -33,58 +70,71 @@ def read_segment(raw: Json, reading: Reading) -> Event:
         if call is None:
             raise fields.missing("type", allowed)
         raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
-    user_id = raw.get("userId")
-    if user_id is not None:
-        user = fields.identifier(user_id, "userId")
-    else:
-        user = fields.identifier(ANONYMOUS + fields.identifier(raw.get("anonymousId"), "anonymousId"), "anonymousId")
     message_id = raw.get("messageId")
     common = {
-        "id": reading.source.id if message_id is None else fields.identifier(message_id, "messageId"),
-        "user": user,
+        "id": reading.source.id if is_absent(message_id) else details.identifier(message_id, "messageId"),
+        "user": _user(raw),
         "at": _when(raw, reading.received_at, reading.origin),
         "origin": reading.origin,
         "trust": reading.trust,
     }
-    return reader(raw, common, reading.small)
+    return reader(raw, common, reading)
+
+
+def _user(raw: Json) -> str:
+    user = raw.get("userId")
+    if not is_absent(user):
+        return details.identifier(user, "userId")
+    anonymous = raw.get("anonymousId")
+    if is_absent(anonymous):
+        raise InvalidEvent("missing_user", "userId", "nothing", _USER_ALLOWED)
+    return fields.identifier(ANONYMOUS + details.identifier(anonymous, "anonymousId"), "anonymousId")
 
 
 def _when(raw: Json, received_at: int, origin: Origin) -> int:
     """``receivedAt - (sentAt - timestamp)``, the spec's cure for wrong clocks, where the sender says when it sent.
 
+    Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make one.
+
     Only live events are corrected: of a replay we received nothing, and what Segment itself exported (it says
     ``receivedAt``) is corrected already.
     """
-    stamp = raw.get("timestamp")
-    if stamp is None:
-        return fields.plausible(received_at, "timestamp", received_at, received_at)
-    at = fields.instant(stamp, "timestamp")
+    field = "timestamp"
+    stamp = raw.get(field)
+    if is_absent(stamp):
+        field = "originalTimestamp"
+        stamp = raw.get(field)
+        if is_absent(stamp):
+            return fields.plausible(received_at, "timestamp", received_at, received_at)
+    at = fields.instant(stamp, field)
     sent = raw.get("sentAt")
-    if sent is not None and origin == "live" and raw.get("receivedAt") is None:
+    if sent is not None and origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
         at = received_at - max(fields.instant(sent, "sentAt") - at, 0)
-    return fields.plausible(at, "timestamp", stamp, received_at)
+    return fields.plausible(at, field, stamp, received_at)
 
 
-def _track(raw: Json, common: Json, small: bool) -> Event:
+def _track(raw: Json, common: Json, reading: Reading) -> Event:
     name = raw.get("event")
-    if name is None:
+    if is_absent(name):
         raise fields.missing("event", "the event's name, such as Product Viewed")
     name = fields.identifier(name, "event")
-    rest = dict(fields.bounded(raw.get("properties"), "properties", small=small))
     reader = _EVENTS.get(name.lower())
-    return reader(rest, common) if reader else _custom(name, rest, common)
+    # the properties of an order are bounded without its products, which have a limit of their own
+    small = reading.small or reader in _ORDERS
+    properties = details.free_object(raw, "properties", reading.warnings, small=small)
+    return reader(name, properties, common, reading) if reader else _custom(name, properties, common)
 
 
-def _custom(name: str, rest: Json, common: Json) -> Event:
+def _custom(name: str, properties: Json, common: Json) -> Event:
     # What a custom event's properties mean is the sender's business: an item and a category are taken out only where
     # they can be, and nothing there is a reason to reject it.
-    item, category = rest.get("product_id"), rest.get("category")
+    item, category = properties.get("product_id"), properties.get("category")
     return Event(
         type="custom",
         name=name,
         item=item if _readable(item) else None,
         category=category if _readable(category) else None,
-        properties=rest or None,
+        properties=properties or None,
         **common,
     )
 
@@ -93,21 +143,29 @@ def _readable(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= fields.ID_LENGTH and value.isprintable()
 
 
-def _product(kind: EventType) -> Callable[[Json, Json], Event]:
+def _untyped(name: str, properties: Json, common: Json, warnings: list[EventWarning], error: InvalidEvent) -> Event:
+    """Keep an event that lacks what its type is about as a custom event of its name."""
+    warnings.append(details.warning_of(error))
+    return _custom(name, properties, common)
+
+
+def _product(kind: EventType) -> _EventReader:
     needs_item = kind in fields.ITEM_NEEDED
 
-    def read(rest: Json, common: Json) -> Event:
-        item, path = _first(rest, _ITEM)
+    def read(name: str, properties: Json, common: Json, reading: Reading) -> Event:
+        rest, warnings = dict(properties), reading.warnings
+        item = take_first(rest, ITEM_NAMES, details.identifier, warnings)
         if item is None and needs_item:
-            raise fields.missing(path, "the item's id")
-        price = rest.pop("price", None)
+            error = fields.missing(f"properties.{ITEM_NAMES[0]}", "the item's id; without one the event stays custom")
+            return _untyped(name, properties, common, warnings, error)
+        quantity = take(rest, "quantity", details.quantity, warnings)
         return Event(
             type=kind,
-            item=None if item is None else fields.identifier(item, path),
-            category=fields.label(rest.pop("category", None), "properties.category"),
-            quantity=fields.quantity(rest.pop("quantity", None), "properties.quantity"),
-            amount=0 if price is None else fields.money(price, "properties.price"),
-            currency=fields.currency(rest.pop("currency", None), "properties.currency"),
+            item=item,
+            category=take(rest, "category", details.identifier, warnings),
+            quantity=1 if quantity is None else quantity,
+            amount=take(rest, "price", details.money, warnings) or 0,
+            currency=_currency(rest, warnings),
             properties=rest or None,
             **common,
         )
@@ -115,27 +173,39 @@ def _product(kind: EventType) -> Callable[[Json, Json], Event]:
     return read
 
 
-def _order(kind: EventType, form: OrderForm = "lines") -> Callable[[Json, Json], Event]:
-    """Read a purchase whose order is stated in this form, or a refund."""
+def _currency(rest: Json, warnings: list[EventWarning]) -> str:
+    # A currency that cannot be read is not the default one: its amounts would be added to dollars.
+    return take(rest, "currency", details.currency, warnings) or (NO_CURRENCY if "currency" in rest else "USD")
 
-    def read(rest: Json, common: Json) -> Event:
-        products = rest.pop("products", None)
-        lines = orders.lines(products, "properties.products", _ITEM)
-        total, path = _first(rest, _TOTALS)
-        order, order_path = _first(rest, ("order_id", "orderId"))
-        stated = total is not None or bool(lines)
-        if not stated and (kind == "purchase" or order is None):
-            raise fields.missing(path, "the order's total, or its products")
+
+def _order(kind: EventType, form: OrderForm) -> _EventReader:
+    def read(name: str, properties: Json, common: Json, reading: Reading) -> Event:
+        rest, warnings = dict(properties), reading.warnings
+        order = take_first(rest, _ORDER_ID, details.identifier, warnings)
         if order is None and form == "replacement":
-            raise fields.missing(order_path, "the id of the order that is updated")
+            error = fields.missing(f"properties.{_ORDER_ID[0]}", "the order's id; without one the event stays custom")
+            return _untyped(name, properties, common, warnings, error)
+        stated: OrderForm = "lines" if order is None else form
+        products = read_products(rest.pop("products", None), warnings)
+        rest = fields.bounded(rest, "properties", small=reading.small)
+        if products.unusable is not None and (reading.small or fields.is_small([rest, products.unusable])):
+            rest["products"] = products.unusable
+        amount = take_first(rest, _TOTALS, details.money, warnings)
+        if amount is None:
+            amount = products.worth
+        if amount is None:
+            is_alone = products is NONE and rest.keys().isdisjoint(_TOTALS)
+            if kind == "purchase" or order is None or not is_alone:
+                _refuse_money(warnings)
+            amount, stated = 0, "whole"  # a refund of an order alone pays back all that is left of it
         return Event(
             type=kind,
             name=UPDATE if form == "replacement" else None,
-            order_form="whole" if not stated else "lines" if order is None else form,
-            lines=lines,
-            amount=orders.total(lines, "properties.products") if total is None else fields.money(total, path),
-            currency=fields.currency(rest.pop("currency", None), "properties.currency"),
-            order=None if order is None else fields.identifier(order, order_path),
+            order_form=stated,
+            lines=products.lines,
+            amount=amount,
+            currency=_currency(rest, warnings),
+            order=order,
             properties=rest or None,
             **common,
         )
@@ -143,38 +213,49 @@ def _order(kind: EventType, form: OrderForm = "lines") -> Callable[[Json, Json],
     return read
 
 
-def _rating(rest: Json, common: Json) -> Event:
-    item, path = _first(rest, _ITEM)
-    stars = rest.pop("rating", None)
+def _refuse_money(warnings: list[EventWarning]) -> NoReturn:
+    """Refuse an order whose money cannot be read, with the detail that is to blame."""
+    of_total = [one for one in warnings if one.field in _MONEY_PATHS]
+    of_products = [one for one in warnings if one.field.endswith((".price", ".quantity"))]
+    for one in (*of_total, *of_products):
+        raise InvalidEvent(one.reason, one.field, one.found, one.allowed)
+    raise fields.missing(f"properties.{_TOTALS[0]}", _MONEY_ALLOWED)
+
+
+def _rating(name: str, properties: Json, common: Json, reading: Reading) -> Event:
+    rest, warnings = dict(properties), reading.warnings
+    stars = take(rest, "rating", details.rating, warnings)
     if stars is None:
-        raise fields.missing("properties.rating", "a number from 1 to 5")
-    body, body_path = _first(rest, ("review_body", "text"))
+        error = fields.missing("properties.rating", "a number from 1 to 5; without one the event stays custom")
+        return _untyped(name, properties, common, warnings, error)
     return Event(
         type="rating",
-        item=None if item is None else fields.identifier(item, path),
-        category=fields.label(rest.pop("category", None), "properties.category"),
-        rating=fields.rating(stars, "properties.rating"),
-        text=None if body is None or body == "" else fields.text(body, body_path),
+        item=take_first(rest, _REVIEWED_ITEM, details.identifier, warnings),
+        category=take(rest, "category", details.identifier, warnings),
+        rating=stars,
+        text=take_first(rest, ("review_body", "text"), details.text, warnings),
         properties=rest or None,
         **common,
     )
 
 
-def _support(rest: Json, common: Json) -> Event:
-    body, path = _first(rest, ("text", "message_body", "message"))
-    if body is None:
-        raise fields.missing(path, "what the customer wrote")
-    return Event(type="support_message", text=fields.text(body, path), properties=rest or None, **common)
+def _support(name: str, properties: Json, common: Json, reading: Reading) -> Event:
+    rest, warnings = dict(properties), reading.warnings
+    text = take_first(rest, ("text", "message_body", "message"), details.text, warnings)
+    if text is None:
+        error = fields.missing("properties.text", "what the customer wrote; without it the event stays custom")
+        return _untyped(name, properties, common, warnings, error)
+    return Event(type="support_message", text=text, properties=rest or None, **common)
 
 
-def _consent(granted: bool) -> Callable[[Json, Json], Event]:
-    def read(rest: Json, common: Json) -> Event:
-        reason, path = _first(rest, ("reason", "source"))
+def _consent(granted: bool) -> _EventReader:
+    def read(name: str, properties: Json, common: Json, reading: Reading) -> Event:  # noqa: ARG001 - one signature for every event
+        rest, warnings = dict(properties), reading.warnings
         return Event(
             type="consent",
             channel=fields.channel(rest.pop("channel", None), "properties.channel", granted=granted),
             granted=granted,
-            reason=fields.label(reason, path),
+            reason=take_first(rest, ("reason", "source"), details.identifier, warnings),
             properties=rest or None,
             **common,
         )
@@ -182,55 +263,54 @@ def _consent(granted: bool) -> Callable[[Json, Json], Event]:
     return read
 
 
-def _identify(raw: Json, common: Json, small: bool) -> Event:
-    return Event(type="identify", traits=read_traits(raw.get("traits"), small=small), **common)
+def _identify(raw: Json, common: Json, reading: Reading) -> Event:
+    path, warnings, small = "traits", reading.warnings, reading.small
+    traits = details.free_object(raw, path, warnings, small=small)
+    context = raw.get("context")
+    if not traits and isinstance(context, dict):
+        path = "context.traits"
+        traits = details.free_object(context, "traits", warnings, small=small, path="context.")
+    return Event(type="identify", traits=read_traits(traits, path, warnings, lenient=True), **common)
 
 
-def _page(raw: Json, common: Json, small: bool) -> Event:
-    rest = dict(fields.bounded(raw.get("properties"), "properties", small=small))
+def _page(raw: Json, common: Json, reading: Reading) -> Event:
+    warnings = reading.warnings
+    rest = dict(details.free_object(raw, "properties", warnings, small=reading.small))
     # the browser's library says name and category twice: beside the properties and in them
     return Event(
         type="page_view",
-        name=_beside(raw, rest, "name"),
-        category=_beside(raw, rest, "category"),
+        name=_beside(raw, rest, "name", warnings),
+        category=_beside(raw, rest, "category", warnings),
         properties=rest or None,
         **common,
     )
 
 
-def _beside(raw: Json, rest: Json, field: str) -> str | None:
-    inside, outside = rest.pop(field, None), raw.get(field)
-    if outside is None:
-        return fields.label(inside, f"properties.{field}")
-    return fields.label(outside, field)
+def _beside(raw: Json, rest: Json, field: str, warnings: list[EventWarning]) -> str | None:
+    outside = raw.get(field)
+    if is_absent(outside):
+        return take(rest, field, details.identifier, warnings)
+    inside = rest.pop(field, None)
+    holder = {field: outside}
+    found = take(holder, field, details.identifier, warnings, "")
+    if found is None:
+        rest[field] = outside if is_absent(inside) else inside
+    return found
 
 
-def _group(raw: Json, common: Json, small: bool) -> Event:
-    if raw.get("groupId") is None:
-        raise fields.missing("groupId", "the group's id")
-    about: Json = {"groupId": fields.identifier(raw["groupId"], "groupId")}
-    if raw.get("traits") is not None:
-        about["traits"] = fields.bounded(raw["traits"], "traits", small=small)
+def _group(raw: Json, common: Json, reading: Reading) -> Event:
+    about: Json = {"groupId": details.required_id(raw, "groupId", "the group's id")}
+    if traits := details.free_object(raw, "traits", reading.warnings, small=reading.small):
+        about["traits"] = traits
     return Event(type="custom", name="Group", properties=about, **common)
 
 
-def _alias(raw: Json, common: Json, small: bool) -> Event:  # noqa: ARG001 - one signature for every call
-    if raw.get("previousId") is None:
-        raise fields.missing("previousId", "the id that the user had before")
-    about = {"previousId": fields.identifier(raw["previousId"], "previousId")}
+def _alias(raw: Json, common: Json, reading: Reading) -> Event:  # noqa: ARG001 - one signature for every call
+    about = {"previousId": details.required_id(raw, "previousId", "the id that the user had before")}
     return Event(type="custom", name="Alias", properties=about, **common)
 
 
-def _first(rest: Json, names: tuple[str, ...]) -> tuple[Any, str]:
-    """Take the first of ``names`` that is there out of the properties, with its path."""
-    for name in names:
-        value = rest.pop(name, None)
-        if value is not None:
-            return value, f"properties.{name}"
-    return None, f"properties.{names[0]}"
-
-
-_READERS: dict[str, Callable[[Json, Json, bool], Event]] = {
+_READERS: dict[str, _Reader] = {
     "track": _track,
     "identify": _identify,
     "page": _page,
@@ -239,16 +319,28 @@ _READERS: dict[str, Callable[[Json, Json, bool], Event]] = {
     "alias": _alias,
 }
 
-_EVENTS: dict[str, Callable[[Json, Json], Event]] = {
+_complete, _update, _refund = _order("purchase", "whole"), _order("purchase", "replacement"), _order("refund", "lines")
+_ORDERS = frozenset({_complete, _update, _refund})
+
+_EVENTS: dict[str, _EventReader] = {
     "product viewed": _product("product_view"),
     "product clicked": _product("click"),
     "product added": _product("cart_add"),
     "product removed": _product("cart_remove"),
-    "order completed": _order("purchase", "whole"),
-    "order updated": _order("purchase", "replacement"),
-    "order refunded": _order("refund"),
+    "order completed": _complete,
+    "order updated": _update,
+    "order refunded": _refund,
     "product reviewed": _rating,
     "product rated": _rating,
+    # the first version of the spec put the verb first
+    "viewed product": _product("product_view"),
+    "clicked product": _product("click"),
+    "added product": _product("cart_add"),
+    "removed product": _product("cart_remove"),
+    "completed order": _complete,
+    "updated order": _update,
+    "refunded order": _refund,
+    "reviewed product": _rating,
     "support message sent": _support,
     "live chat message sent": _support,
     "consent given": _consent(granted=True),

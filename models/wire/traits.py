@@ -1,38 +1,85 @@
-"""What identify says about a user; messages are addressed and written with it."""
+"""Traits of identify: what is said about a user; messages are addressed and written with it."""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
-from models.errors import InvalidEvent
-from models.wire import fields
+from models.addresses import country_of, is_bad_phone, mailbox, trimmed
+from models.errors import EventWarning, InvalidEvent
+from models.wire import details, fields
 from models.wire.fields import Json
 
-_address = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}").fullmatch
-_SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "createdAt", "time_zone": "timezone"}
-_SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale", "language")
+SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "createdAt", "time_zone": "timezone"}
+"""Other spellings of traits, and the one that is kept."""
+SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale", "language")
+"""Traits that messages are addressed and written with."""
+
+_KEPT = "; the user keeps the one that is known"
+_EMAIL_ALLOWED = f"one address such as ada@example.org, its domain as IDNA 2008 allows it{_KEPT}"
+_PHONE_ALLOWED = f"a number that exists, with its country code such as +49 30 901820 or in the user's country{_KEPT}"
 
 
-def read_traits(value: object, *, small: bool) -> Json:
+def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenient: bool) -> Json:
     """Check identify's traits.
 
     Those that messages are addressed and written with are strings, or ``null`` to forget; an empty one, as forms send
-    it, says nothing.
+    it, says nothing. A bad address is left out in either form, because it must not cost the rest of the traits. The
+    warning about it also becomes a dead letter.
 
     Consent among them is refused: a site repeats its traits at every login, and a stale ``true`` would undo a
     withdrawal.
+
+    Parameters
+    ----------
+    traits
+        As the sender wrote them; they are not changed.
+    path
+        Path of the traits, for errors and warnings.
+    warnings
+        Traits that are left out are appended here.
+    lenient
+        Whether whole numbers are text, and a trait of another type is left out. Otherwise such a trait is refused.
     """
-    said = fields.bounded(value, "traits", small=small)
-    if "consent" in said:
+    if "consent" in traits:
         hint = "an event of its own: type consent, or track 'Consent Given' or 'Consent Withdrawn' with a channel"
-        raise InvalidEvent("consent_in_traits", "traits.consent", fields.shown(said["consent"]), hint)
-    known = {_SPELLINGS.get(name, name): trait for name, trait in said.items()}
-    for name in _SPOKEN:
-        if known.get(name) == "":
+        raise InvalidEvent("consent_in_traits", f"{path}.consent", fields.shown(traits["consent"]), hint)
+    known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
+    for name in SPOKEN:
+        if known.get(name) is None:
+            continue
+        value = _plain(name, known[name], lenient=lenient)
+        if value == "":
             del known[name]
-        elif known.get(name) is not None:
-            fields.identifier(known[name], f"traits.{name}")
-    email = known.get("email")
-    if email is not None and not _address(email):
-        raise InvalidEvent("bad_email", "traits.email", email, "an address such as ada@example.org")
+            continue
+        try:
+            known[name] = _checked(name, value, path, known)
+        except InvalidEvent as error:
+            is_address = name in ("email", "phone")
+            if not lenient and not (is_address and isinstance(value, str)):
+                raise
+            del known[name]
+            warnings.append(details.warning_of(error)._replace(rejected=is_address))
     return known
+
+
+def _plain(name: str, value: Any, *, lenient: bool) -> Any:
+    """Write a trait as text without blanks around it, where this may be done."""
+    if lenient and name != "email":
+        value = details.as_text(value)
+    if isinstance(value, str) and (lenient or name in ("email", "phone")):
+        return trimmed(value) if name in ("email", "phone") else "" if details.is_absent(value) else value
+    return value
+
+
+def _checked(name: str, value: Any, path: str, traits: Json) -> str:
+    field = f"{path}.{name}"
+    if name == "email":
+        if not isinstance(value, str):
+            raise fields.wrong_type(field, value, _EMAIL_ALLOWED)
+        if mailbox(value) is None:
+            raise InvalidEvent("bad_email", field, fields.shown(value), _EMAIL_ALLOWED)
+        return value
+    written = fields.identifier(value, field)
+    if name == "phone" and is_bad_phone(written, country_of(traits)):
+        raise InvalidEvent("bad_phone", field, fields.shown(value), _PHONE_ALLOWED)
+    return written

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from models.errors import InvalidEvent
+from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin
 from models.source import Source
 from models.wire import decode
@@ -19,6 +19,13 @@ SOURCE = Source("events.in", 3, 41)
 
 def read(raw: Any, origin: Origin = "live") -> Event:
     return decode(orjson.dumps(raw), source=SOURCE, received_at=NOW, origin=origin)
+
+
+def warned(raw: Any) -> tuple[Event, list[EventWarning]]:
+    """Read a record that is accepted, and what was left out of it."""
+    warnings: list[EventWarning] = []
+    event = decode(orjson.dumps(raw), source=SOURCE, received_at=NOW, warnings=warnings)
+    return event, warnings
 
 
 def refused(raw: Any) -> InvalidEvent:
