@@ -6,9 +6,9 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from models.errors import PerennialError
 from stream.connection import Connection
@@ -20,6 +20,13 @@ _FAILURE = re.compile(r"^Bootstrap connection to \S+ failed: (.*?)(?: \(backoff 
 _VAGUE = ("socket disconnected", "RequestTimedOut")
 
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 0.5
+"""How long a process waits before it asks a broker again that did not answer."""
+SAY_EVERY_S = 60.0
+"""How often it says that it waits."""
 REFUSED_S = 0.5
 """Where every server refuses a connection nothing listens; one that is just starting is given so many seconds."""
 
@@ -66,6 +73,26 @@ def require_broker(connection: Connection) -> None:
     """Return where a broker answers and lets us in; raises :class:`BrokerUnreachable` else, which says why not."""
     with admin(connection) as client:
         client.describe_cluster()
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask until a broker answers, and return what ``ask`` returned: a process may start before its broker.
+
+    Why it waits is logged at once, and then once a minute.
+    """
+    said_at: float | None = None
+    while True:
+        try:
+            answer = ask()
+        except BrokerUnreachable as error:
+            if said_at is None or time.monotonic() - said_at >= SAY_EVERY_S:
+                said_at = time.monotonic()
+                log.warning("waiting for the broker: %s", error)
+        else:
+            if said_at is not None:
+                log.warning("the broker answers")
+            return answer
+        time.sleep(ASK_EVERY_S)  # a broker that is away can only be asked again
 
 
 def _told(reason: str, connection: Connection) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from models.errors import PerennialError
 from stream import configuration, topics
+from stream.admin import patiently
 from stream.broker import EmbeddedBroker
 from stream.event_log import ClockName, EventLog
 from stream.settings import Settings, load
@@ -87,6 +88,7 @@ def running(
     broker_port: int | None = None,
     logs: Path | None = None,
     lasting: bool = True,
+    applies: bool = True,
 ) -> Iterator[Installation]:
     """Start broker (where it is the embedded one), topics, configuration and parts; stop all at the end.
 
@@ -104,6 +106,8 @@ def running(
         Folder for the processes' logs; the data folder's ``logs`` by default.
     lasting
         Whether that folder is still there when everything is over.
+    applies
+        Whether the file's rules are put into use; without, those of the log stay.
     """
     logs = logs or settings.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -113,8 +117,9 @@ def running(
             broker = stack.enter_context(EmbeddedBroker(broker_port, logs))
             flags = {**settings.flags, "kafka.servers": broker.address, "kafka.embedded": True}
             settings = load(settings.file, flags)
-        topics.create(settings.connection(), settings.partitions, settings.replication_factor)
-        asyncio.run(_open_log(settings, clock))
+        connection = settings.connection()
+        patiently(lambda: topics.create(connection, settings.partitions, settings.replication_factor))
+        asyncio.run(_open_log(settings, clock, applies=applies))
         programs = [
             Program(
                 name=part, argv=perennial(part), env=settings.environment(), log=logs / f"{part}.log", stop_within=15.0
@@ -130,11 +135,12 @@ def _size(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
 
 
-async def _open_log(settings: Settings, clock: ClockName) -> None:
+async def _open_log(settings: Settings, clock: ClockName, *, applies: bool) -> None:
     connection = settings.connection()
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock(clock)
-    await configuration.publish(connection, configuration.configuration(settings))
+    if applies:
+        await configuration.publish(connection, configuration.configuration(settings))
 
 
 def is_taken(host: str, port: int) -> bool:

@@ -1,12 +1,12 @@
-"""Whether an installation can be used as its settings describe it: what ``perennial check`` says."""
+"""Findings about an installation as its settings describe it: what ``perennial check`` says."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from typing import Literal, NamedTuple
+from functools import partial
+from urllib.parse import urlsplit
 
 from models.engage.configuration import Configuration
 from models.errors import PerennialError
@@ -15,26 +15,10 @@ from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
 from stream.configuration import configuration
 from stream.connection import Connection
+from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
+from stream.findings import Finding
 from stream.segment_names import names_in_use, notes
 from stream.settings import Settings
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    what
-        ``settings``, ``rules``, ``secrets``, ``delivery``, ``write keys``, ``broker``, ``topics``.
-    result
-        ``failed`` stops something from working; ``note`` is worth knowing.
-    says
-        In words.
-    """
-
-    what: str
-    result: Literal["ok", "note", "failed"]
-    says: str
 
 
 def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
@@ -50,7 +34,7 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
     rules: list[Configuration] = []
     yield from _tried("rules", lambda: _rules(settings, rules))
-    yield from _tried("secrets", lambda: _secrets(settings))
+    yield from _secrets(settings)
     found = rules[0] if rules else Configuration()
     yield from _delivery(settings, found)
     yield from _write_keys(settings)
@@ -60,13 +44,13 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _cluster(settings, found)
 
 
-def _tried(what: str, look: Callable[[], str]) -> Iterator[Finding]:
+def _tried(name: str, look: Callable[[], str]) -> Iterator[Finding]:
     try:
         says = look()
     except PerennialError as error:
-        yield Finding(what, "failed", str(error))
+        yield Finding(name, "failed", str(error))
     else:
-        yield Finding(what, "ok", says)
+        yield Finding(name, "ok", says)
 
 
 def _rules(settings: Settings, read: list[Configuration]) -> str:
@@ -76,22 +60,27 @@ def _rules(settings: Settings, read: list[Configuration]) -> str:
     return f"{len(found.rules)} rules ({names}), {len(found.templates)} templates in {settings.templates}"
 
 
-def _secrets(settings: Settings) -> str:
-    count = 0
-    delivery = settings.delivery
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    """Look at each secret that the settings name."""
+    failed = [Finding(name, "failed", says) for name, says, _ in unmet_secrets(settings)]
     if settings.kafka.sasl is not None:
-        settings.connection()
-        count += 1
-    named = [(secret, f"delivery.unsubscribe_secrets[{i}]") for i, secret in enumerate(delivery.unsubscribe_secrets)]
-    if delivery.smtp is not None and delivery.smtp.password is not None:
-        named.append((delivery.smtp.password, "delivery.smtp.password"))
-    if delivery.twilio is not None:
-        named.append((delivery.twilio.auth_token, "delivery.twilio.auth_token"))
-    named += [(k, f"http.write_keys[{i}]") for i, k in enumerate(settings.http.write_keys) if k.value is None]
-    for secret, path in named:
-        settings.reveal(secret, path)
-    count += len(named)
-    return f"{count} found" if count else "none needed"
+        failed += _failed("secrets.kafka", settings.connection)
+    for i, key in enumerate(settings.http.write_keys):
+        path = f"http.write_keys[{i}]"
+        if key.value is not None:
+            continue
+        failed += _failed("secrets.write_keys", partial(settings.reveal, key, path))
+    yield from failed
+    if not failed:
+        yield Finding("secrets", "ok", "all that the settings name are there")
+
+
+def _failed(name: str, look: Callable[[], object]) -> list[Finding]:
+    try:
+        look()
+    except PerennialError as error:
+        return [Finding(name, "failed", str(error))]
+    return []
 
 
 def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
@@ -99,17 +88,15 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     if delivery.mode == "outbox":
         yield Finding("delivery", "ok", f"messages become files in {settings.outbox}")
         return
-    providers = {"email": ("smtp", delivery.smtp), "sms": ("twilio", delivery.twilio)}
-    used = {channel for rule in rules.rules for channel in rule.channels}
-    missing = [f"delivery.{providers[c][0]} (for {c})" for c in sorted(used) if providers[c][1] is None]
-    if missing:
-        yield Finding("delivery", "failed", f"mode {delivery.mode} needs {', '.join(missing)}")
-    if delivery.mode == "allowlist" and not delivery.allowlist:
-        yield Finding("delivery", "failed", "mode allowlist needs addresses in delivery.allowlist")
-    if settings.http.public_url is None:
-        says = f"http.public_url is not set: unsubscribe links would begin with {settings.public_url}"
-        yield Finding("delivery", "failed", says)
-    if not missing:
+    failed = [Finding(name, "failed", says) for name, says, _ in unmet(settings, rules)]
+    yield from failed
+    url = settings.http.public_url
+    if url is not None and is_loopback(urlsplit(url).hostname or ""):
+        says = (
+            f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, and work on this one only"
+        )
+        yield Finding("delivery.public_url", "note", says)
+    if not failed:
         yield Finding("delivery", "ok", f"mode {delivery.mode}")
 
 
@@ -118,19 +105,10 @@ def _write_keys(settings: Settings) -> Iterator[Finding]:
     keys, host = settings.http.write_keys, settings.http.host
     if keys:
         kinds = Counter(key.kind for key in keys)
-        yield Finding("write keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-    elif not _is_loopback(host):
+        yield Finding("write_keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    elif not is_loopback(host):
         says = f"http.write_keys is empty, and the HTTP door listens on {host}: anybody who reaches it can send events"
-        yield Finding("write keys", "failed" if settings.delivery.mode == "live" else "note", says)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        yield Finding("write_keys", "failed" if settings.delivery.mode == "live" else "note", says)
 
 
 def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:
@@ -180,3 +158,41 @@ def _kind(settings: Settings, connection: Connection, name: str) -> Finding:
         else f"{connection.servers} is a Kafka cluster; name it in kafka.servers, and do not set kafka.embedded"
     )
     return Finding("broker", "failed", says)
+
+
+class Refused(PerennialError):
+    """Findings that failed stop ``perennial up``: correct them, or override each by its name."""
+
+
+class NotFailed(PerennialError):
+    """A finding was to be overridden that has not failed."""
+
+
+def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Finding]:
+    """Return what failed and was overridden, where nothing else failed; needs no broker.
+
+    Parameters
+    ----------
+    settings
+        Of the installation.
+    force
+        Names of findings that may fail.
+
+    Raises
+    ------
+    NotFailed
+        ``force`` names something else.
+    Refused
+        With all that failed and was not overridden.
+    """
+    failed = [finding for finding in findings(settings, offline=True) if finding.result == "failed"]
+    names = sorted({finding.name for finding in failed})
+    unknown = [name for name in force if name not in names]
+    if unknown:
+        found = f"failed: {', '.join(names)}" if names else "nothing failed"
+        raise NotFailed(f"--force {unknown[0]}: there is no failed finding of that name; {found}")
+    serious = [finding for finding in failed if finding.name not in force]
+    if serious:
+        said = "; ".join(f"{finding.name}: {finding.says}" for finding in serious)
+        raise Refused(f"{said} (perennial check shows everything; --force NAME starts in spite of one)")
+    return failed

@@ -21,8 +21,10 @@ from stream import plain_yaml
 
 ENVIRONMENT = "PERENNIAL_"
 RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG", "PERENNIAL_BEATS")
-# What Kubernetes tells every container about a service that is called `perennial`.
-_KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
+# Kubernetes sets these in every container for a service whose name begins with `perennial`.
+_KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+_KUBERNETES_PORT = re.compile(r"^PERENNIAL_(\w+_)?PORT$")
+_KUBERNETES_ADDRESS = re.compile(r"^(tcp|udp|sctp)://")
 _UNKNOWN = re.compile(r"^one of (.+)$")
 
 
@@ -189,11 +191,19 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
         if not name.startswith(ENVIRONMENT) or name in RESERVED:
             continue
         if name not in known:
-            if _KUBERNETES.match(name):
+            if _is_of_kubernetes(name, environment[name]):
                 continue
-            raise InvalidSettings(name, "", environment[name], "a setting's name" + did_you_mean(name, known))
+            hint = did_you_mean(name, [*known, *RESERVED])
+            raise InvalidSettings("the environment", "", name, "a setting's name" + hint)  # its value may be a secret
         path, kind = known[name]
         given.set(path, _value(environment[name], kind, name, path), name)
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    """Return whether Kubernetes set a variable: a misspelt port is a number, one of Kubernetes' is an address."""
+    if _KUBERNETES_PORT.match(name):
+        return bool(_KUBERNETES_ADDRESS.match(value))
+    return bool(_KUBERNETES.match(name))
 
 
 def environment_name(path: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from models.errors import PerennialError
 from models.units import DAY
-from stream.admin import admin
+from stream.admin import admin, patiently
 from stream.connection import Connection
 
 if TYPE_CHECKING:
@@ -312,6 +312,19 @@ def require_topics(connection: Connection, partitions: int) -> None:
     problems = [problem for problem in check(connection, partitions) if problem.kind != "config"]
     if problems:
         raise TopicsNotReady(problems)
+
+
+def await_topics(connection: Connection, partitions: int) -> None:
+    """Wait for a broker that answers, then require the topics: a process may start before its broker.
+
+    What it waits for is logged at once, and then once a minute.
+
+    Raises
+    ------
+    TopicsNotReady
+        With the command to run.
+    """
+    patiently(lambda: require_topics(connection, partitions))
 
 
 def _compare(there: Mapping[str, int], connection: Connection, partitions: int) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ from stream.edge import Edge
 from stream.health import as_health, standing
 from stream.observer import MetricsObserver, report
 from stream.settings import Settings
-from stream.topics import require_topics
+from stream.topics import await_topics
 from stream.topology import Role, deliver_edges, fold_edges, learn_edges
 from stream.watchdog import LOOK_EVERY_S, Membership, Report, Watchdog, left_out, records_wait
 
@@ -42,12 +42,12 @@ def run(role: Role, settings: Settings) -> NoReturn:
 
     Raises
     ------
-    TopicsNotReady, BrokerUnreachable
+    TopicsNotReady
         Before anything starts, with the command to run.
     """
     connection, beats = settings.connection(), Beats.from_environment()
     if beats is None:
-        require_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
+        await_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
     port: int | None = getattr(settings.metrics, role)
     told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
     holds = Holds()
@@ -64,6 +64,10 @@ def run(role: Role, settings: Settings) -> NoReturn:
                 # a fifth of what is imported, and the first users shall not wait for it
                 lookups = await asyncio.to_thread(_load_lookups)
                 told["lookups"] = await stack.enter_async_context(lookups(app, settings, lambda: _standing(app)))
+            if role == "deliver":
+                from stream.delivery.self_check import checking
+
+                await stack.enter_async_context(checking(connection, settings, holds))
             news.set()  # who dies now shall have told which member it was
             await report(app.lanes)
 

@@ -1,4 +1,4 @@
-"""``perennial check``: whether everything can be used as the settings say."""
+"""``perennial check``: look at everything that the settings name, and say what does not work."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def check(
 
     found = list(findings(load(config), offline=offline))
     if json:
-        print_json([finding._asdict() for finding in found])
+        print_json([finding.as_json() for finding in found])
     else:
+        width = max(len(finding.name) for finding in found)
         for finding in found:
-            print_line(f"{finding.result:6} {finding.what:8} {finding.says}")
+            print_line(f"{finding.result:6} {finding.name:<{width}} {finding.says}")
     if any(finding.result == "failed" for finding in found):
         raise typer.Exit(2)

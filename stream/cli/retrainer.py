@@ -23,11 +23,11 @@ def retrainer(config: Config = None) -> None:
     from stream.retrainer.process import Retrainer, RetrainerOptions
     from stream.settings import load
     from stream.stop import stop_requested
-    from stream.topics import require_topics
+    from stream.topics import await_topics
 
     settings = load(config)
     connection = settings.connection()
-    require_topics(connection, settings.partitions)
+    await_topics(connection, settings.partitions)
     own = settings.retrainer
     options = RetrainerOptions(
         interval_s=milliseconds(own.every) / 1000,

@@ -55,10 +55,10 @@ def worker(
     from stream.membership import bury
     from stream.overview import Overview
     from stream.supervisor import Supervisor, run_until_stopped
-    from stream.topics import require_topics
+    from stream.topics import await_topics
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    require_topics(settings.connection(), settings.partitions)
+    await_topics(settings.connection(), settings.partitions)
     programs = list(programs_of(settings, deliver=deliver, learn=learn))
     connection = settings.connection()
     supervisor = Supervisor(

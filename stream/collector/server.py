@@ -19,7 +19,7 @@ from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.delivery.configured import twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
 from stream.settings import Settings
-from stream.topics import require_topics
+from stream.topics import await_topics
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def run(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
 
     Raises
     ------
-    TopicsNotReady, BrokerUnreachable
+    TopicsNotReady
         Before anything is served.
     WrongClock
         The log is fed by a replay or a simulation: live events do not belong into it.
@@ -51,7 +51,7 @@ def run(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
         Something listens there.
     """
     connection = settings.connection()
-    require_topics(connection, settings.partitions)
+    await_topics(connection, settings.partitions)
     asyncio.run(_serve(settings, announce))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from models.engage.breaker import Policy
 from models.engage.durations import milliseconds
 from stream.delivery.channels import DeliverySettings
+from stream.delivery.requirements import unmet_secrets
 from stream.delivery.smtp import SmtpSettings
 from stream.delivery.twilio import TwilioSettings
 from stream.delivery.unsubscribe import Signer, secret_of
 from stream.settings import Settings
+from stream.sources import InvalidSettings
+
+log = logging.getLogger(__name__)
 
 SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
 """In the data folder: made at first use where the settings name no secret."""
@@ -17,20 +23,20 @@ SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """Settings of delivery, secrets revealed.
 
-    Raises
-    ------
-    InvalidSettings
-        A secret is not where it should be.
+    A provider whose secret cannot be read is left out, and all of them without the secret of unsubscribe links:
+    ``unmet_secrets`` names these, and delivery holds its messages meanwhile.
     """
     delivery = settings.delivery
+    missing = {requirement.name for requirement in unmet_secrets(settings)}
+    cannot_sign = "secrets.unsubscribe" in missing
     return DeliverySettings(
         mode=delivery.mode,
         allowlist=tuple(delivery.allowlist),
         outbox=settings.outbox,
         public_url=settings.public_url,
-        secrets=unsubscribe_keys(settings),
-        smtp=_smtp(settings),
-        twilio=_twilio(settings),
+        secrets=() if cannot_sign else unsubscribe_keys(settings),
+        smtp=None if cannot_sign or "secrets.smtp" in missing else _smtp(settings),
+        twilio=None if cannot_sign or "secrets.twilio" in missing else _twilio(settings),
         breaker=Policy(
             failures=delivery.breaker.failures,
             pause=milliseconds(delivery.breaker.pause),
@@ -55,11 +61,18 @@ def unsubscribe_signer(settings: Settings) -> Signer:
 
 
 def twilio_callback_token(settings: Settings) -> str | None:
-    """What signs Twilio's callbacks; ``None`` where none come: without Twilio, or without ``http.public_url``."""
+    """Return what signs Twilio's callbacks; ``None`` where none come: without Twilio, or without ``http.public_url``.
+
+    Without its secret no callback is accepted either, which is logged: the HTTP door takes events all the same.
+    """
     twilio = settings.delivery.twilio
     if twilio is None or settings.http.public_url is None:
         return None
-    return settings.reveal(twilio.auth_token, "delivery.twilio.auth_token")
+    try:
+        return settings.reveal(twilio.auth_token, "delivery.twilio.auth_token")
+    except InvalidSettings as error:
+        log.warning("callbacks of Twilio are refused: %s", error)
+        return None
 
 
 def _smtp(settings: Settings) -> SmtpSettings | None:

@@ -10,7 +10,8 @@ import pytest
 
 from stream import topics
 from stream.broker import EmbeddedBroker
-from stream.readiness import Finding, findings
+from stream.findings import Finding
+from stream.readiness import NotFailed, Refused, findings, require_ready
 from stream.settings import load
 
 
@@ -103,11 +104,11 @@ def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> N
 def test_live_delivery_fails_where_strangers_can_send_events(tmp_path: Path, http: str, result: list[str]) -> None:
     found = looked(tmp_path, f"delivery: {{mode: live}}\nhttp: {http}")
 
-    assert [each for each, _ in of("write keys", found)] == result
+    assert [each for each, _ in of("write_keys", found)] == result
 
 
 def test_a_door_without_keys_is_only_noted_where_nothing_is_sent(tmp_path: Path) -> None:
-    assert [each for each, _ in of("write keys", looked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
+    assert [each for each, _ in of("write_keys", looked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
 
 
 def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
@@ -115,3 +116,96 @@ def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
 
     assert [result for result, _ in of("secrets", found)] == ["failed"]
     assert "http.write_keys[1]" in of("secrets", found)[0][1]
+
+
+LIVE = "delivery: {mode: live, smtp: {host: 127.0.0.1, port: 2525, from: shop@shop.example}}\n"
+MARKETING = "rules: [{name: x, category: marketing, when: {cart_left: {for: 1h}}, channels: [email]}]\n"
+
+
+def with_template(folder: Path) -> Path:
+    place = folder / "templates" / "x"
+    place.mkdir(parents=True)
+    (place / "text.liquid").write_text("t {{ unsubscribe_url }}")
+    (place / "subject.liquid").write_text("s")
+    return folder
+
+
+def failed(found: list[Finding]) -> set[str]:
+    return {finding.name for finding in found if finding.result == "failed"}
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("https://shop.example", set()),
+        ("http://shop.example", {"delivery.public_url"}),
+        ("http://127.0.0.1:8080", set()),
+        ("http://[::1]:8080", set()),
+        (None, {"delivery.public_url"}),
+    ],
+)
+def test_links_of_live_marketing_mail_need_https_unless_they_stay_on_this_machine(
+    tmp_path: Path, url: str | None, names: set[str]
+) -> None:
+    http = f"http: {{public_url: '{url}'}}\n" if url else ""
+
+    assert failed(looked(with_template(tmp_path), LIVE + MARKETING + http)) == names
+
+
+def test_an_allowlist_may_try_links_without_https(tmp_path: Path) -> None:
+    text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
+    found = looked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
+
+    assert failed(found) == set()
+
+
+def test_each_secret_that_is_not_there_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    found = looked(
+        tmp_path,
+        """
+http: {write_keys: [{env: NO_KEY}]}
+kafka: {servers: "k:9092", sasl: {mechanism: PLAIN, username: u, password: {env: NO_SASL}}}
+delivery:
+  unsubscribe_secrets: [{env: NO_LINKS}]
+  smtp: {host: h, from: shop@shop.example, password: {file: no-file}}
+  twilio: {account_sid: a, auth_token: {env: NO_TWILIO}, from: "+491"}
+""",
+    )
+
+    assert failed(found) == {
+        "secrets.kafka", "secrets.smtp", "secrets.twilio", "secrets.unsubscribe", "secrets.write_keys",
+    }  # fmt: skip
+
+
+class TestStart:
+    def test_it_is_refused_with_all_that_failed(self, tmp_path: Path) -> None:
+        (tmp_path / "perennial.yaml").write_text(
+            "version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\nrules: [{name: x, when: {}}]\n"
+        )
+
+        with pytest.raises(Refused, match="--force NAME") as caught:
+            require_ready(load(tmp_path / "perennial.yaml", {}, {}))
+
+        assert all(f"{name}: " in str(caught.value) for name in ("delivery.public_url", "secrets.write_keys", "rules"))
+
+    def test_each_finding_is_overridden_by_its_own_name_only(self, tmp_path: Path) -> None:
+        (tmp_path / "perennial.yaml").write_text("version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\n")
+        settings = load(tmp_path / "perennial.yaml", {}, {})
+
+        with pytest.raises(Refused) as caught:
+            require_ready(settings, ["delivery.public_url"])
+        overridden = require_ready(settings, ["delivery.public_url", "secrets.write_keys"])
+
+        assert "delivery.public_url" not in str(caught.value)
+        assert {finding.name for finding in overridden} == {"delivery.public_url", "secrets.write_keys"}
+
+    @pytest.mark.parametrize(
+        ("text", "says"), [("", "nothing failed"), (LIVE, "failed: delivery.public_url")], ids=["well", "failing"]
+    )
+    def test_a_name_that_did_not_fail_is_a_mistake_that_lists_those_that_did(
+        self, tmp_path: Path, text: str, says: str
+    ) -> None:
+        (tmp_path / "perennial.yaml").write_text("version: 1\n" + text)
+
+        with pytest.raises(NotFailed, match=f"--force delivery.publik_url.*{says}"):
+            require_ready(load(tmp_path / "perennial.yaml", {}, {}), ["delivery.publik_url"])

@@ -134,8 +134,27 @@ def test_a_variable_that_is_no_yaml_is_named(folder: Path) -> None:
 
 
 def test_a_variable_that_names_no_setting_is_refused_with_the_one_that_was_meant(folder: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"PERENNIAL_KAFKA__SERVER: .*did you mean PERENNIAL_KAFKA__SERVERS\?"):
+    with pytest.raises(InvalidSettings, match=r"'PERENNIAL_KAFKA__SERVER'; .*did you mean PERENNIAL_KAFKA__SERVERS\?"):
         load(environment={"PERENNIAL_KAFKA__SERVER": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("PERENNIAL_HTPP__PORT", "8081", "PERENNIAL_HTTP__PORT"),
+        ("PERENNIAL_HTTP_PORT", "8081", "PERENNIAL_HTTP__PORT"),
+        ("PERENNIAL_HTTP__PORT_", "8081", "PERENNIAL_HTTP__PORT"),
+        ("PERENNIAL_WROKER__PORT", "8391", "PERENNIAL_WORKER__PORT"),
+        ("PERENNIAL_DELIVERY__MDOE", "live", "PERENNIAL_DELIVERY__MODE"),
+        ("PERENNIAL_CONFG", "other.yaml", "PERENNIAL_CONFIG"),
+        ("PERENNIAL_DEBUGG", "1", "PERENNIAL_DEBUG"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, value: str, meant: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        load(environment={name: value})
+
+    assert str(caught.value) == f"the environment: found '{name}'; allowed: a setting's name (did you mean {meant}?)"
 
 
 def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""Requirements of delivery: what must be in order before a message may leave the house.
+
+``perennial check`` and ``perennial up`` look at them with the rules of the file, a process that delivers with the rules
+in the log.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from models.engage.configuration import Configuration
+from models.events import CHANNELS, Channel
+from stream.sections import Secret
+from stream.settings import Settings
+from stream.sources import InvalidSettings
+
+SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
+"""The section of ``delivery`` that names a channel's provider."""
+
+
+class Unmet(NamedTuple):
+    """A requirement that is not met.
+
+    Attributes
+    ----------
+    name
+        Stable: that of the finding, and of the reason for which delivery holds its messages.
+    says
+        In words.
+    channel
+        The only channel that it stops; ``None``: all of them.
+    """
+
+    name: str
+    says: str
+    channel: Channel | None = None
+
+
+def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
+    """Find what stops messages of these rules from leaving; in mode ``outbox`` nothing does."""
+    delivery = settings.delivery
+    if delivery.mode == "outbox":
+        return
+    used = {channel for rule in rules.rules for channel in rule.channels}
+    for channel in CHANNELS:
+        if channel in used and getattr(delivery, SECTIONS[channel]) is None:
+            says = f"mode {delivery.mode} needs delivery.{SECTIONS[channel]} (for {channel})"
+            yield Unmet(f"delivery.provider.{channel}", says, channel)
+    if delivery.mode == "allowlist" and not delivery.allowlist:
+        yield Unmet("delivery.allowlist", "mode allowlist needs addresses in delivery.allowlist")
+    url = settings.http.public_url
+    if url is None:
+        says = f"http.public_url is not set: unsubscribe links would begin with {settings.public_url}"
+        yield Unmet("delivery.public_url", says)
+    elif delivery.mode == "live" and _is_open(url) and _markets_by_email(rules):
+        says = f"http.public_url is {url}: unsubscribe links of marketing e-mail need https://"
+        yield Unmet("delivery.public_url", says, "email")
+
+
+def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
+    """Find the secrets of delivery that cannot be read."""
+    delivery = settings.delivery
+    wanted: list[tuple[Secret, str, Unmet]] = [
+        (secret, f"delivery.unsubscribe_secrets[{i}]", Unmet("secrets.unsubscribe", ""))
+        for i, secret in enumerate(delivery.unsubscribe_secrets)
+    ]
+    if delivery.smtp is not None and delivery.smtp.password is not None:
+        wanted.append((delivery.smtp.password, "delivery.smtp.password", Unmet("secrets.smtp", "", "email")))
+    if delivery.twilio is not None:
+        wanted.append((delivery.twilio.auth_token, "delivery.twilio.auth_token", Unmet("secrets.twilio", "", "sms")))
+    for secret, path, requirement in wanted:
+        try:
+            settings.reveal(secret, path)
+        except InvalidSettings as error:
+            yield requirement._replace(says=str(error))
+
+
+def _markets_by_email(rules: Configuration) -> bool:
+    return any(rule.category == "marketing" and "email" in rule.channels for rule in rules.rules)
+
+
+def _is_open(url: str) -> bool:
+    """Return whether an address is reached without TLS by others than this machine."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and not is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host's name or address means the machine itself.
+
+    Examples
+    --------
+    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("::1"), is_loopback("shop.example")
+    (True, True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

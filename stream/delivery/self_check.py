@@ -1,0 +1,126 @@
+"""Check of a process that delivers, against the rules in the log: what it finds holds the messages.
+
+The rules in the log are those that made the messages; the draft in the file is not asked. They are read from
+``versions``, from its beginning, and followed from then on: a new ``perennial apply`` is checked within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from models.engage.configuration import Configuration, decode
+from models.learning.publication import TOPIC
+from models.log import Use, decode_control
+from stream.configuration import NAME, newest_use, read_uses
+from stream.connection import Connection
+from stream.delivery.holds import Holds
+from stream.delivery.requirements import unmet, unmet_secrets
+from stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OWN = "delivery."
+"""Reasons whose names begin so are kept by this check."""
+UNREAD = "delivery.configuration"
+"""Reason to hold until the rules in the log have been read once."""
+RETRY_S = 1.0
+MAX_RETRY_S = 30.0
+POLL_MS = 500
+
+
+def hold_until_checked(settings: Settings, holds: Holds) -> None:
+    """Hold all messages until :func:`checking` has read the rules; and those whose secrets cannot be read, for good."""
+    holds.set(UNREAD, "the rules in the log have not been read yet")
+    for name, says, channel in unmet_secrets(settings):
+        holds.set(name, says, channel)
+
+
+@asynccontextmanager
+async def checking(connection: Connection, settings: Settings, holds: Holds) -> AsyncIterator[None]:
+    """Check each version of the rules that is put into use, until the context ends.
+
+    Parameters
+    ----------
+    connection
+        To the cluster of the log.
+    settings
+        Of this process.
+    holds
+        Gets a reason for each requirement that is not met, and loses those that are met by a later version.
+    """
+    task = asyncio.create_task(_follow(connection, settings, holds), name="delivery-check")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def check(settings: Settings, rules: Configuration, holds: Holds) -> None:
+    """Hold messages for what these rules need and the settings lack, and for nothing else of this check."""
+    holds.replace(OWN, {name: (says, channel) for name, says, channel in unmet(settings, rules)})
+
+
+async def _follow(connection: Connection, settings: Settings, holds: Holds) -> None:
+    wait_s = RETRY_S
+    while True:
+        try:
+            async for content in _versions(connection):
+                check(settings, Configuration() if content is None else decode(content), holds)
+                wait_s = RETRY_S
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("the rules in the log cannot be read, trying again in %g s: %r", wait_s, error)
+        except msgspec.DecodeError as error:
+            holds.set(UNREAD, f"the rules in the log cannot be read by this release: {error}")
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, MAX_RETRY_S)
+
+
+async def _versions(connection: Connection) -> AsyncIterator[bytes | None]:
+    """Yield the rules in use, and again each newer version; ``None`` if nothing was ever put into use."""
+    newest = newest_use(await read_uses(connection))
+    yield None if newest is None else bytes(newest.content)
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed" if connection.transactions else "read_uncommitted",
+    )
+    place = TopicPartition(connection.topic(TOPIC), 0)
+    try:
+        await consumer.start()
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        while True:
+            batches = await consumer.getmany(place, timeout_ms=POLL_MS)
+            found = newest_use([*([newest] if newest else []), *_uses(batches.get(place, []))])
+            if found is not None and found is not newest:
+                newest = found
+                yield bytes(found.content)
+    finally:
+        await consumer.stop()
+
+
+def _uses(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Use]:
+    uses: list[Use] = []
+    for record in records:
+        if record.key != NAME.encode() or record.value is None:
+            continue
+        try:
+            control = decode_control(record.value)
+        except msgspec.DecodeError as error:
+            log.warning("record %s of %s is passed over: %s", record.offset, TOPIC, error)
+            continue
+        if isinstance(control, Use):
+            uses.append(control)
+    return uses
