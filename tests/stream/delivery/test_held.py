@@ -165,7 +165,11 @@ def test_a_channel_without_provider_waits_alone_until_the_rules_in_the_log_need_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [("worker", "--processes", "0", "--learn", "0"), ("collector", "--port", "0")])
+@pytest.mark.parametrize(
+    "command",
+    [("worker", "--processes", "0", "--learn", "0"), ("worker", "--role", "deliver"), ("collector", "--port", "0")],
+    ids=["worker", "role", "collector"],
+)
 def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_says_so(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -187,7 +191,9 @@ def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_says_so(
             await_true(said(f"waiting for the broker: no broker answers at 127.0.0.1:{port}"), 60)
             with EmbeddedBroker(port, tmp_path / "broker") as broker:
                 topics.create(broker.connection(), 4)
-                await_true(said("health at http" if command[0] == "worker" else "http://127.0.0.1:"), 60)
+                await_true(said("the broker answers"), 60)
+                if command[0] == "collector":
+                    await_true(said("http://127.0.0.1:"), 60)
                 assert process.poll() is None
         finally:
             process.kill()
