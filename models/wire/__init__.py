@@ -56,8 +56,8 @@ from models.wire.native import TYPES, encode, read_native
 from models.wire.reading import Reading
 from models.wire.segment import CALLS, read_segment
 
-RECORD_BYTES = 131_072
-"""The largest record that is looked into."""
+RECORD_BYTES = 262_144
+"""Maximum bytes of a record: an order of 500 ordinary lines in Segment's form fits."""
 
 __all__ = ["CALLS", "RECORD_BYTES", "TYPES", "Source", "convert", "decode", "encode"]
 

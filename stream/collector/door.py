@@ -22,14 +22,13 @@ too slow; 413 too large, with the limit; 503 with ``Retry-After`` while Kafka is
 ``code`` and ``message``, and with ``error``: reason, field, what was found and what is allowed. An event that was
 accepted without some of its details has ``warnings``.
 Every refusal is counted by its reason (``events_rejected``), and also goes to ``events.rejected``: whole, or its length
-and first 64 KiB. Three are only counted: what came without a write key (strangers fill no topic of ours), too slowly,
-or in a damaged encoding (there is no body). The header ``X-Perennial-Origin: test`` keeps what an event causes away
-from every provider; a browser key may not send it.
+and first 64 KiB. Four are only counted: what came without a write key (strangers fill no topic of ours), too slowly,
+in a damaged encoding, or as no HTTP at all (there is no body). No mistake of a client is logged. The header
+``X-Perennial-Origin: test`` keeps what an event causes away from every provider; a browser key may not send it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,9 +43,8 @@ from models.events import Event, Origin, Trust, encode_event
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
-from stream.collector import addresses
+from stream.collector import addresses, bodies
 from stream.collector.answers import (
-    CLOSING,
     HttpRefusal,
     counted_only,
     explained,
@@ -54,12 +52,14 @@ from stream.collector.answers import (
     refused,
     unavailable,
 )
+from stream.collector.bodies import Memory
 from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.cors import Cors
 from stream.collector.credentials import request_keys
 from stream.collector.intake import (
     BATCH_BYTES,
-    EVENT_BYTES,
+    EVENT_SIZE_ALLOWED,
+    ORDER_BYTES,
     ORIGIN_ALLOWED,
     Acceptance,
     Arrival,
@@ -68,6 +68,7 @@ from stream.collector.intake import (
     Verdict,
 )
 from stream.collector.links import UnsubscribeLinks
+from stream.collector.protocol import DoorRunner
 from stream.collector.sdk_settings import SdkSettings
 from stream.collector.write_keys import Admission, WriteKeys
 from stream.delivery.callbacks import TWILIO_PATH
@@ -75,10 +76,6 @@ from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
 
 ORIGIN_HEADER = "X-Perennial-Origin"
-READ_WITHIN_S = 30.0
-"""How long a body may take to arrive."""
-MOST_WAITING = 64 * 1024 * 1024
-"""Bytes of bodies that may wait for Kafka; beyond them the door says 503 before memory runs out."""
 
 _KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
 
@@ -126,10 +123,10 @@ class Door:
         self._cors = cors or Cors()
         self._sdk_settings = SdkSettings(self._write_keys, public_url)
         self._now = now
-        self._waiting = 0
+        self._memory = Memory()
 
     def application(self) -> web.Application:
-        """Routes of this door."""
+        """Routes of this door; :meth:`runner` serves them."""
         app = web.Application(
             middlewares=[self._measured, self._cors.preflight, self._answered], client_max_size=BATCH_BYTES
         )
@@ -148,15 +145,20 @@ class Door:
         app.router.add_get("/ready", self._ready)
         return app
 
+    def runner(self, **options: Any) -> DoorRunner:
+        """Return what serves this door; ``options`` are those of ``aiohttp.web.AppRunner``."""
+        return DoorRunner(self.application(), self._cors.headers_of_unread, **options)
+
     # --- events ----------------------------------------------------------------------------------------------------
 
     def _one(self, call: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            raw, arrival = await self._arrived(request, EVENT_BYTES)
+            raw, arrival = await self._arrived(request, ORDER_BYTES)
             verdict = self._intake.one(raw, call, arrival)
             (place,) = await self._write([verdict], len(arrival.body))
             if isinstance(verdict, Refusal):
-                raise HttpRefusal(400, verdict.error)
+                is_large = (verdict.error.reason, verdict.error.field) == ("too_large", "")
+                raise HttpRefusal(413 if is_large else 400, verdict.error)
             return json_answer({"success": True, **_placed(verdict, place)})
 
         return handle
@@ -199,25 +201,15 @@ class Door:
         return raw, Arrival(body, received_at, origin, admission)
 
     async def _body(self, request: web.Request, most: int, received_at: int) -> bytes:
-        try:
-            async with asyncio.timeout(READ_WITHIN_S):
-                body = await _beginning(request, max(most, KEPT))
-        except TimeoutError:
-            error = InvalidEvent("too_slow", "", "an unfinished body", f"a body within {READ_WITHIN_S:g} s")
-            raise counted_only(408, error, CLOSING) from None
-        except web.RequestPayloadError as broken:
-            error = InvalidEvent("bad_body", "", "a damaged body", f"what Content-Encoding says ({broken})")
-            raise counted_only(400, error, CLOSING) from None
-        if len(body) > most:
-            # how long the rest is, is known only from the header, and there only of what is not compressed
-            length = max(len(body), request.content_length or 0)
-            what = "an event" if most == EVENT_BYTES else "a batch"
-            error = InvalidEvent("too_large", "", f"{length} bytes or more", f"at most {most:,} bytes {what}")
-            if self._write_keys.admit(request_keys(request)) is None:
-                raise counted_only(413, error)  # of a writeKey in such a body nothing is known
-            await self._write([self._intake.refuse(body, error, received_at, length)], len(body))
-            raise HttpRefusal(413, error)
-        return body
+        body = await bodies.read(request, most, self._memory)
+        if len(body.content) <= most and body.length <= most:
+            return body.content
+        allowed = f"at most {BATCH_BYTES:,} bytes a batch" if most == BATCH_BYTES else EVENT_SIZE_ALLOWED
+        error = InvalidEvent("too_large", "", f"{body.length} bytes or more", allowed)
+        if self._write_keys.admit(request_keys(request)) is None:
+            raise counted_only(413, error)  # of a writeKey in such a body nothing is known
+        await self._write([self._intake.refuse(body.content, error, received_at, body.length)], KEPT)
+        raise HttpRefusal(413, error)
 
     def _admit(self, request: web.Request, raw: dict[str, Any]) -> Admission:
         """Check the write keys, where keys are set; the body's own is taken out of it."""
@@ -236,17 +228,14 @@ class Door:
         await self._write([self._intake.refuse(body, error, received_at)], len(body))
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
-        if self._waiting and self._waiting + size > MOST_WAITING:
-            raise unavailable("too much waits for Kafka already")
-        self._waiting += size
-        try:
-            # what belongs to each verdict first, so that the places are those of the verdicts
-            outputs = [_output(verdict) for verdict in verdicts]
-            places = await self._log.write(outputs + [extra for verdict in verdicts for extra in _extras(verdict)])
-        except LogUnavailable as error:
-            raise unavailable(str(error)) from error
-        finally:
-            self._waiting -= size
+        # what belongs to each verdict first, so that the places are those of the verdicts
+        outputs = [_output(verdict) for verdict in verdicts]
+        outputs += [extra for verdict in verdicts for extra in _extras(verdict)]
+        with self._memory.holding(size):
+            try:
+                places = await self._log.write(outputs)
+            except LogUnavailable as error:
+                raise unavailable(str(error)) from error
         metrics.count(Counter(name for verdict in verdicts for name in _counted(verdict)))
         return places[: len(verdicts)]
 
@@ -254,7 +243,7 @@ class Door:
 
     async def _health(self, request: web.Request) -> web.Response:
         del request
-        return json_answer({"healthy": True, "waiting_bytes": self._waiting})
+        return json_answer({"healthy": True, "waiting_bytes": self._memory.held})
 
     async def _ready(self, request: web.Request) -> web.Response:
         del request
@@ -310,16 +299,6 @@ def _origin(request: web.Request, trust: Trust) -> Origin:
         return fields.origin(said, "live")
     except InvalidEvent as error:
         raise InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed) from None
-
-
-async def _beginning(request: web.Request, most: int) -> bytes:
-    """Read a body, or a little more than ``most`` bytes of a longer one."""
-    body = bytearray()
-    async for part in request.content.iter_any():
-        body += part
-        if len(body) > most:
-            break
-    return bytes(body)
 
 
 def _counted(verdict: Verdict) -> list[tuple[str, ...]]:

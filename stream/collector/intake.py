@@ -14,13 +14,17 @@ from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin
 from models.rejected import reject_details, reject_value
 from models.source import Source
-from models.wire import convert, fields
+from models.wire import RECORD_BYTES, convert, fields
 from stream.collector.write_keys import Admission, WriteKeys
 
 EVENT_BYTES = 32_768
-"""Of one event, as the Segment spec limits it."""
-BATCH_BYTES = 512_000
-"""Of the body of a batch."""
+"""Maximum bytes of one event, as the Segment spec limits it."""
+ORDER_BYTES = RECORD_BYTES
+"""Maximum bytes of an event that has the lines of an order."""
+EVENT_SIZE_ALLOWED = f"at most {EVENT_BYTES:,} bytes an event, {ORDER_BYTES:,} bytes an order"
+"""The limits of one event, in words."""
+BATCH_BYTES = 4 * 1024 * 1024
+"""Maximum bytes of the body of a batch."""
 BATCH_EVENTS = 2_500
 """Events in a batch."""
 LEVELS = 254
@@ -182,7 +186,7 @@ class Intake:
             if not isinstance(item, dict):
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
             if len(content) > EVENT_BYTES:
-                raise InvalidEvent("too_large", "", f"{len(content)} bytes", f"at most {EVENT_BYTES:,} bytes an event")
+                _check_size(item, len(content))
             if trust == "public" and item.get("user") is not None and item.get("origin") is not None:
                 raise InvalidEvent("bad_origin", "origin", fields.shown(item["origin"]), ORIGIN_ALLOWED)
             event = convert(
@@ -220,6 +224,16 @@ class _Body:
             return f"part of the body that {self._kept.id} shows".encode()
         self._kept = source
         return self._content
+
+
+def _check_size(item: dict[str, Any], size: int) -> None:
+    """Refuse an event that is too large. An order may be larger, because it may have many lines."""
+    lines, properties = item.get("lines"), item.get("properties")
+    if lines is None and isinstance(properties, dict):
+        lines = properties.get("products")
+    most = ORDER_BYTES if isinstance(lines, list) else EVENT_BYTES
+    if size > most:
+        raise InvalidEvent("too_large", "", f"{size} bytes", EVENT_SIZE_ALLOWED)
 
 
 def _refusal(

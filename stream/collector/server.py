@@ -74,7 +74,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             twilio_token=twilio_callback_token(settings),
             public_url=settings.http.public_url,
         )
-        runner = web.AppRunner(door.application(), access_log=None, shutdown_timeout=FINISH_WITHIN_S)
+        runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
         await runner.setup()
         try:
             await _listen(web.TCPSite(runner, settings.http.host, settings.http.port), settings)

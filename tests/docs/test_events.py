@@ -13,6 +13,7 @@ from models.source import Source
 from models.wire import CALLS, TYPES, decode, fields
 from models.wire import RECORD_BYTES as MOST_BYTES
 from stream.collector import intake
+from stream.collector.addresses import LABELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
@@ -42,10 +43,17 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"{fields.LINES} lines an order",
         f"{fields.TEXT_LENGTH:,}\n  characters of text",
         f"{intake.EVENT_BYTES // 1000} KB an event",
-        f"{intake.BATCH_EVENTS:,} events a batch",
+        f"{intake.ORDER_BYTES // 1024} KB an order",
+        f"{intake.BATCH_BYTES // 1024 // 1024} MB and {intake.BATCH_EVENTS:,} events a batch",
         f"0 to {fields.MONEY // 1_000_000:,}",
     ):
         assert limit in PAGE
+
+
+@pytest.mark.parametrize("path", [*(f"/v1/{call}" for call in ("t", "b", "import", "m")), "/beacon/v1/batch"])
+def test_every_short_address_of_events_is_on_the_page(path: str) -> None:
+    assert path in LABELS
+    assert f"{path}`" in PAGE
 
 
 def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from models.events import Event, decode_event
@@ -42,8 +43,19 @@ async def door(
     keys += [WriteKey(key.encode(), "public") for key in browser_keys]
     async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
         made = Door(log, intake or Intake("d1"), SIGNER, write_keys=WriteKeys(keys), now=lambda: NOW, **more)
-        async with TestClient(TestServer(made.application())) as client:
+        async with TestClient(_Served(made)) as client:
             yield client
+
+
+class _Served(TestServer):
+    """The server that the process ``perennial collector`` runs."""
+
+    def __init__(self, made: Door) -> None:
+        super().__init__(made.application())
+        self._door = made
+
+    async def _make_runner(self, **options: Any) -> web.AppRunner:
+        return self._door.runner(**options)
 
 
 def counted(name: str, **labels: str) -> float:

@@ -96,7 +96,7 @@ async def test_every_answer_of_an_open_address_can_be_read_by_a_page(embedded: C
 
 
 async def test_a_body_that_comes_too_slowly_is_answered_to_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.collector.door.READ_WITHIN_S", 0.05)
+    monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     async with door(NOWHERE) as client:
         reader, writer = await raw(client)
         writer.write(b"POST /v1/track HTTP/1.1\r\nHost: d\r\nOrigin: https://a.example\r\nContent-Length: 9\r\n\r\n{")

@@ -116,7 +116,7 @@ async def test_bad_input_is_refused_kept_and_counted_and_disturbs_nothing(embedd
 
 @pytest.mark.parametrize(
     ("path", "size", "limit"),
-    [("track", 40_000, "32,768"), ("track", 5_000_000, "32,768"), ("batch", 5_000_000, "512,000")],
+    [("track", 5_000_000, "at most 32,768 bytes an event"), ("batch", 5_000_000, "4,194,304")],
 )
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_what_is_too_large_is_answered_with_the_limit_kept_in_part_and_counted(
@@ -138,6 +138,130 @@ async def test_what_is_too_large_is_answered_with_the_limit_kept_in_part_and_cou
     assert counted("events_rejected", reason="too_large") == before + 1
 
 
+async def test_an_event_of_more_than_32_kb_is_413_and_its_batch_goes_on(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+    large = {**PAGE, "context": {"x": "y" * 33_000}}
+
+    async with door(embedded.connection) as client:
+        single = await client.post("/v1/page", json=large)
+        batch = await client.post("/v1/batch", json={"batch": [large, CLICK]})
+        said, results = await single.json(), (await batch.json())["results"]
+
+    assert (single.status, said["code"], batch.status) == (413, "too_large", 200)
+    assert "32,768" in said["message"]
+    assert [result.get("code") for result in results] == ["too_large", None]
+
+
+def _order(lines: int, kind: str) -> dict[str, Any]:
+    """An order as a shop sends it: each line with all that Segment's spec names."""
+    line = {
+        "sku": "45790-32-blue",
+        "name": "Monopoly: 3rd Edition, the collector's box",
+        "category": "Games > Board games > Family",
+        "brand": "Hasbro",
+        "variant": "200 pieces",
+        "price": 19.5,
+        "quantity": 2,
+        "url": "https://www.shop.example/product/path/monopoly-3rd-edition",
+        "image_url": "https://www.shop.example/product/path/monopoly-3rd-edition.jpg",
+    }
+    if kind == "short":
+        short = {"price": 19.5, "quantity": 2, "category": line["category"]}
+        made = [{"item": f"507f1f77bcf86cd79943{i:04}", **short} for i in range(lines)]
+        return {"type": "purchase", "user": "u1", "order": "o1", "lines": made}
+    products = [{"product_id": f"507f1f77bcf86cd79943{i:04}", "position": i, **line} for i in range(lines)]
+    properties = {"order_id": "o1", "currency": "EUR", "products": products}
+    return {"type": "track", "userId": "u1", "event": "Order Completed", "properties": properties}
+
+
+@pytest.mark.parametrize("kind", ["short", "segment"])
+@pytest.mark.parametrize("path", ["track", "batch"])
+async def test_an_order_of_500_usual_lines_is_taken(embedded: Cluster, kind: str, path: str) -> None:
+    embedded.create(events=1, events_rejected=1)
+    order = _order(500, kind)
+    assert len(orjson.dumps(order)) > 32_768
+
+    async with door(embedded.connection) as client:
+        answer = await client.post(f"/v1/{path}", json={"batch": [order]} if path == "batch" else order)
+        assert (answer.status, (await answer.json())["success"]) == (200, True)
+
+    (event,) = await events(embedded.connection, 1)
+    assert (len(event.lines), event.amount) == (500, 500 * 39_000_000)
+
+
+async def test_only_the_lines_of_an_order_may_be_large(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+    crowded, listed, huge = _order(500, "segment"), _order(500, "segment"), _order(500, "segment")
+    crowded["properties"]["note"] = "x" * 33_000
+    listed["event"] = "Product List Viewed"
+    huge["properties"]["products"][0]["name"] = "x" * 262_144
+
+    async with door(embedded.connection) as client:
+        answer = await client.post("/v1/batch", json={"batch": [crowded, listed, huge]})
+        results = (await answer.json())["results"]
+
+    assert [(one["code"], one["field"]) for one in results] == [
+        ("too_large", "properties"),
+        ("too_large", "properties"),
+        ("too_large", ""),
+    ]
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+async def test_a_batch_of_4_mb_is_taken(embedded: Cluster, encoding: str | None) -> None:
+    embedded.create(events=4, events_rejected=4)
+    item = {"type": "track", "event": "Saved", "properties": {"note": "x" * 30_000}}
+    batch = [{**item, "userId": f"u{i}", "messageId": f"m{i}"} for i in range(138)]
+    body = orjson.dumps({"batch": batch})
+    assert 4_100_000 < len(body) < 4_194_304
+
+    async with door(embedded.connection, partitions=4) as client:
+        sent = io.BytesIO(gzip.compress(body) if encoding else body)
+        answer = await client.post("/v1/batch", data=sent, headers={"Content-Encoding": encoding} if encoding else {})
+        said = await answer.json()
+        assert (answer.status, said["accepted"], said["rejected"]) == (200, 138, 0)
+
+        over = io.BytesIO(orjson.dumps({"batch": batch, "context": "x" * 100_000}))
+        refused = await client.post("/v1/batch", data=over)
+        assert (refused.status, (await refused.json())["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("path", ["batch", "b", "import"])
+async def test_an_empty_batch_is_accepted(path: str) -> None:
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.2) as client:
+        answer = await client.post(f"/v1/{path}", json={"batch": []})
+
+        assert answer.status == 200
+        assert await answer.json() == {"success": True, "accepted": 0, "rejected": 0, "results": []}
+
+
+async def test_every_error_has_a_code_and_a_message_at_the_top(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+
+    async with door(embedded.connection, write_keys=["k"], timeout_s=2) as client:
+        key = {"writeKey": "k"}
+        answers = {
+            "bad_write_key": (401, await client.post("/v1/track", json=CLICK)),
+            "missing_user": (400, await client.post("/v1/track", json={"event": "x"} | key)),
+            "bad_json": (400, await client.post("/v1/batch?writeKey=k", data=b"{")),
+            "missing_field": (400, await client.post("/v1/batch", json=key)),
+            "too_large": (413, await client.post("/v1/track?writeKey=k", data=b"x" * 300_000)),
+            "bad_address": (404, await client.post("/v1/merge", json={})),
+            "bad_body": (400, await client.post("/v1/track", data=b"x", headers={"Content-Encoding": "gzip"})),
+        }
+        for code, (status, answer) in answers.items():
+            said = await answer.json()
+            assert (answer.status, said["code"], said["success"]) == (status, code, False)
+            assert said["message"]
+            assert said["error"]["reason"] == code
+        wrong_method = await client.delete("/v1/track")
+        assert (await wrong_method.json())["code"] == "bad_address"
+        mixed = await (await client.post("/v1/batch", json={"batch": [5]} | key)).json()
+
+    assert (wrong_method.status, wrong_method.headers["Allow"]) == (405, "POST")
+    assert (mixed["results"][0]["code"], bool(mixed["results"][0]["message"])) == ("not_an_object", True)
+
+
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:
     for first in range(0, len(body), 10_000):
         yield body[first : first + 10_000]
@@ -145,7 +269,7 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
 
 async def test_what_has_no_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded.create(events=1)  # and no topic for dead letters: writing there would fail
-    monkeypatch.setattr("stream.collector.door.READ_WITHIN_S", 0.05)
+    monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     over = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -159,7 +283,7 @@ async def test_what_has_no_body_to_keep_is_counted(embedded: Cluster, monkeypatc
         over.set()
         damaged = await client.post("/v1/track", data=b"no gzip", headers={"Content-Encoding": "gzip"})
         stranger = await client.post("/v1/track", json=CLICK)
-        large = await client.post("/v1/track", data=b"x" * 100_000)
+        large = await client.post("/v1/track", data=b"x" * 300_000)
 
     assert [answer.status for answer in (slow, damaged, stranger, large)] == [408, 400, 401, 413]
     assert [counted("events_rejected", reason=reason) for reason in reasons] == [count + 1 for count in before]
