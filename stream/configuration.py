@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from models.encoding import TEXT
 from models.engage.configuration import Configuration, encode, parse
 from models.engage.templates import InvalidTemplate, Template
 from models.errors import InvalidConfiguration, PerennialError
@@ -83,7 +84,7 @@ def _template(place: Path) -> Template:
                 str(file), "", file.name, f"one of {', '.join(names)}{did_you_mean(file.name, names)}"
             )
         try:
-            parts[file.stem] = file.read_text(encoding="utf-8")
+            parts[file.stem] = file.read_text(encoding=TEXT)
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSettings(str(file), "", str(error), "a text file in UTF-8") from error
     if "text" not in parts:

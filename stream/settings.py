@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from models.encoding import TEXT
 from models.engage import definition, durations, zones
 from models.engage.shape import read
 from models.errors import InvalidConfiguration
@@ -213,7 +214,7 @@ class Settings:
             # a device or a pipe would never end
             if self.path(secret.file).exists() and not self.path(secret.file).is_file():
                 raise OSError("it is no regular file")
-            with self.path(secret.file).open(encoding="utf-8-sig") as file:
+            with self.path(secret.file).open(encoding=TEXT) as file:
                 value = file.read(MAX_SECRET).rstrip()
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSettings(origin, path, str(error), f"a text file at {self.path(secret.file)}") from error

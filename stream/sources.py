@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from msgspec import inspect
 
+from models.encoding import TEXT
 from models.errors import InvalidConfiguration
 from stream import plain_yaml
 
@@ -147,7 +148,7 @@ def read_file(path: Path) -> Given:
         It is not there, not YAML (:class:`NotYaml`), or no mapping; or a key stands twice.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding=TEXT) as file:
             text = file.read(plain_yaml.MAX_CHARACTERS + 1)
     except OSError as error:
         raise InvalidSettings(str(path), "", error.strerror or str(error), "a file that can be read") from error

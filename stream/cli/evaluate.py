@@ -145,11 +145,12 @@ def _matrices(folder: Path) -> tuple[csr_array, csr_array]:
 
 @contextmanager
 def _lines(file: Path) -> Iterator[IO[str]]:
+    from models.encoding import TEXT
     from models.recommend.interaction_rows import InvalidInteractions
 
     compressed = file.suffix == ".gz"
     try:
-        with (gzip.open if compressed else open)(file, "rt", encoding="utf-8") as lines:
+        with (gzip.open if compressed else open)(file, "rt", encoding=TEXT) as lines:
             yield lines
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InvalidInteractions(str(file), 0, f"cannot be read: {error}") from error

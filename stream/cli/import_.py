@@ -59,6 +59,7 @@ def items(
 
 
 def _read(file: Path) -> list[Item]:
+    from models.encoding import TEXT
     from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
 
     endings = [ending.lower() for ending in file.suffixes]
@@ -68,7 +69,7 @@ def _read(file: Path) -> list[Item]:
         raise InvalidItems(str(file), [(0, f"found {file.name}; allowed: a name that ends in .csv, .jsonl or .ndjson")])
     read = read_csv if kind == [".csv"] else read_json_lines
     try:
-        lines: IO[str] = (gzip.open if compressed else open)(file, "rt", encoding="utf-8-sig", newline="")
+        lines: IO[str] = (gzip.open if compressed else open)(file, "rt", encoding=TEXT, newline="")
         with lines:
             return read(str(file), lines)
     except (OSError, EOFError, UnicodeDecodeError) as error:

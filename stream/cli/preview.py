@@ -79,6 +79,7 @@ def _described(file: Path) -> Customer:
     import msgspec
 
     from models.customer.state import CartLine
+    from models.encoding import without_mark
     from models.engage.preview import sample
     from models.events import MICROS
 
@@ -91,7 +92,7 @@ def _described(file: Path) -> Customer:
         risk: float | None = None
 
     try:
-        said = msgspec.json.decode(file.read_bytes(), type=Described)
+        said = msgspec.json.decode(without_mark(file.read_bytes()), type=Described)
     except (OSError, msgspec.DecodeError) as error:
         raise _mistake(f"{file}: {error}") from error
     customer = sample()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
 
 import typer
 
-from models.errors import InvalidEvent, PerennialError
+from models.encoding import is_blank
+from models.errors import EventWarning, InvalidEvent, PerennialError
 from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_error, print_json, print_line
 
@@ -49,14 +50,32 @@ class Sent(NamedTuple):
     offset: int
 
 
-class Rejected(NamedTuple):
-    """One line that is no event, and why."""
+class Remark(NamedTuple):
+    """What is wrong with one line: it is no event, or a detail of it was left out."""
 
     line: int
     reason: str
     field: str
     found: str
     allowed: str
+
+
+class Result(NamedTuple):
+    """What became of the lines.
+
+    Attributes
+    ----------
+    sent
+        Events that Kafka has acknowledged.
+    rejected
+        Lines that are no events.
+    warnings
+        Details that were left out of events.
+    """
+
+    sent: list[Sent]
+    rejected: list[Remark]
+    warnings: list[Remark]
 
 
 class Target(Protocol):
@@ -97,52 +116,59 @@ def send(
         event = "-"
     lines = _standard_input() if event == "-" else _typed(event)
     target = ThroughDoor(http, write_key) if http else IntoLog(config)
-    sent, rejected = run(_send(lines, target, "test" if test else "live", quiet=json))
-    if not sent and not rejected:
+    result = run(_send(lines, target, "test" if test else "live", quiet=json))
+    if not result.sent and not result.rejected:
         print_error("nothing to send: there is no line on standard input")
     if json:
-        print_json({"sent": [one._asdict() for one in sent], "rejected": [one._asdict() for one in rejected]})
-    for refusal in rejected:
-        where = f"line {refusal.line}: " if event == "-" else ""
-        path = f"{refusal.field}: " if refusal.field else ""
-        print_error(f"{where}{path}found {refusal.found}; allowed: {refusal.allowed}")
-    if rejected:
+        print_json({name: [one._asdict() for one in found] for name, found in result._asdict().items()})
+    for warning in result.warnings:
+        print_error(_shown(warning, "warning: left out ", numbered=event == "-"))
+    for refusal in result.rejected:
+        print_error(_shown(refusal, "", numbered=event == "-"))
+    if result.rejected:
         raise typer.Exit(2)
 
 
-async def _send(
-    lines: AsyncIterator[list[Line]], target: Target, origin: Origin, *, quiet: bool
-) -> tuple[list[Sent], list[Rejected]]:
-    sent: list[Sent] = []
-    rejected: list[Rejected] = []
+def _shown(remark: Remark, kind: str, *, numbered: bool) -> str:
+    where = f"line {remark.line}: " if numbered else ""
+    path = f"{remark.field}: " if remark.field else ""
+    return f"{where}{kind}{path}found {remark.found}; allowed: {remark.allowed}"
+
+
+async def _send(lines: AsyncIterator[list[Line]], target: Target, origin: Origin, *, quiet: bool) -> Result:
+    result = Result([], [], [])
     # A name for this one run: what is typed twice is two events, unless it says the same messageId twice.
     instance = secrets.token_hex(8)
     try:
         async for chunk in lines:
-            events = _valid(chunk, instance, origin, rejected)
+            events = _valid(chunk, instance, origin, result)
             if not events:
                 continue  # a mistake in the JSON needs no broker to be told
             acknowledged = await target.send(events)
-            sent += acknowledged
+            result.sent.extend(acknowledged)
             for one in [] if quiet else acknowledged:
                 print_line(f"sent {one.id} ({one.type} of {one.user}): partition {one.partition}, offset {one.offset}")
     finally:
         await target.close()
-    return sent, rejected
+    return result
 
 
-def _valid(chunk: Sequence[Line], instance: str, origin: Origin, rejected: list[Rejected]) -> list[Event]:
-    """Validate with the doors' code; what is no event goes to ``rejected`` instead."""
+def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result) -> list[Event]:
+    """Validate with the doors' code; note in ``result`` which lines are no events, and what was left out of others."""
     from models.source import Source
     from models.wire import decode
 
     events = []
     for number, content in chunk:
         source = Source(f"send:{instance}", 0, number)
+        now = time.time_ns() // 1_000_000
+        warnings: list[EventWarning] = []
         try:
-            events.append(decode(content, source=source, received_at=time.time_ns() // 1_000_000, origin=origin))
+            events.append(decode(content, source=source, received_at=now, origin=origin, warnings=warnings))
         except InvalidEvent as error:
-            rejected.append(Rejected(number, error.reason, error.field, error.found, error.allowed))
+            result.rejected.append(Remark(number, error.reason, error.field, error.found, error.allowed))
+        else:
+            result.warnings.extend(Remark(number, one.reason, one.field, one.found, one.allowed) for one in warnings)
     return events
 
 
@@ -162,7 +188,7 @@ async def _standard_input() -> AsyncIterator[list[Line]]:
     def read() -> None:
         try:
             for number, content in enumerate(_lines(sys.stdin.fileno()), 1):
-                if content.strip():
+                if not is_blank(content):
                     put(Line(number, content))
         except (OSError, ValueError) as error:  # it is closed, or is none
             put(error)

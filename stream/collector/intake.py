@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from models.batch import Output
+from models.encoding import without_mark
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin
 from models.rejected import reject_details, reject_value
@@ -129,7 +130,7 @@ class Intake:
     def parse(self, body: bytes) -> dict[str, Any]:
         """Read a body; raises :class:`InvalidEvent` where it is no JSON object."""
         try:
-            raw = orjson.loads(body)
+            raw = orjson.loads(without_mark(body))
         except orjson.JSONDecodeError as error:
             begin = ascii(_without_write_key(body)[:60])
             raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None

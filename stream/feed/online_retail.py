@@ -27,6 +27,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from models import wire
+from models.encoding import TEXT
 from models.errors import InvalidEvent
 from models.rejected import reject_value
 from models.source import Source
@@ -52,14 +53,16 @@ def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]
         The columns are not those of Online Retail.
     """
     with opened(recording.path) as content:
-        rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8", errors="replace", newline=""))
-        header = tuple(next(rows, ()))
+        rows = csv.reader(io.TextIOWrapper(content, encoding=TEXT, errors="replace", newline=""))
+        header = tuple(next((row for row in rows if not _is_blank(row)), ()))
         if header != COLUMNS:
             raise CannotReplay(
                 f"{recording.path} is not UCI Online Retail: its columns are {', '.join(header)[:200] or '(none)'}; "
                 f"expected {', '.join(COLUMNS)}"
             )
         for row in rows:
+            if _is_blank(row):
+                continue
             source = Source.line(recording.digest, rows.line_num)
             try:
                 event = wire.convert(short_form(row), source=source, received_at=received_at, origin="replay")
@@ -68,6 +71,11 @@ def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]
                 yield Read(rows.line_num, None, reject_value(value, source, error, at=received_at))
             else:
                 yield Read(rows.line_num, event, None)
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    """Return whether a row is a blank line; one of empty fields is not."""
+    return len(row) < 2 and not "".join(row).strip()
 
 
 def short_form(row: Sequence[str]) -> dict[str, Any]:

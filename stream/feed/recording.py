@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from models import wire
 from models.batch import Output
+from models.encoding import is_blank
 from models.errors import InvalidEvent, PerennialError
 from models.events import Event
 from models.rejected import reject_value
@@ -49,7 +50,7 @@ class Recording(NamedTuple):
     digest
         First 16 hexadecimal digits of the SHA-256 of its bytes; with the line number the id of every event without one.
     lines
-        How many records it holds.
+        Number of records; blank lines are none.
     """
 
     path: Path
@@ -70,15 +71,11 @@ def survey(path: Path) -> Recording:
         with path.open("rb") as raw:
             while chunk := raw.read(1 << 20):
                 digest.update(chunk)
-        newlines, last = 0, b"\n"
         with opened(path) as content:
-            while chunk := content.read(1 << 20):
-                newlines += chunk.count(b"\n")
-                last = chunk
+            lines = sum(not is_blank(line) for line in content)
     except (OSError, EOFError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise CannotReplay(f"{path} cannot be read: {why}") from error
-    lines = newlines + (not last.endswith(b"\n"))
     # The first line of a table names its columns.
     return Recording(path, digest.hexdigest()[:_DIGEST_LENGTH], lines - (kind_of(path) == "csv" and lines > 0))
 
@@ -126,6 +123,8 @@ def read_wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
     """
     with opened(recording.path) as content:
         for number, line in enumerate(content, start=1):
+            if is_blank(line):
+                continue
             source = Source.line(recording.digest, number)
             value = line.rstrip(b"\r\n")
             try:

@@ -56,6 +56,16 @@ def test_templates_are_folders_beside_the_file(tmp_path: Path) -> None:
     assert (template.subject, template.text, template.html, template.sms) == ("We miss you", "Hello", "<p>", None)
 
 
+def test_a_template_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    settings = written(
+        tmp_path, RULES, win_back__subject="\ufeffWe miss you", win_back__text="\ufeffHello", win_back__html="\ufeff<p>"
+    )
+
+    template = configuration(settings).templates["win_back"]
+
+    assert (template.subject, template.text, template.html) == ("We miss you", "Hello", "<p>")
+
+
 def test_no_folder_means_no_templates(tmp_path: Path) -> None:
     assert read_templates(tmp_path / "templates") == {}
 

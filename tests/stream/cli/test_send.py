@@ -91,6 +91,19 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_named(
     assert [(event.id, event.origin) for event in events] == [("a", "test"), ("b", "test")]
 
 
+def test_what_was_left_out_of_an_event_is_named(
+    installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
+) -> None:
+    typed('\ufeff{"type":"identify","user":"w","id":"w1","traits":{"email":"nobody","plan":"pro"}}', "\ufeff", " ")
+
+    code = run(["send", "-", "--config", str(installation)])
+
+    printed = capsys.readouterr()
+    assert code == 0
+    assert "sent w1 (identify of w)" in printed.out
+    assert "line 1: warning: left out traits.email: found 'nobody'; allowed: one address" in printed.err
+
+
 def test_a_pipe_needs_no_dash(
     installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:

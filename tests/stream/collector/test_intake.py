@@ -53,6 +53,10 @@ def test_the_short_form_is_read_at_any_address() -> None:
     assert (taken(verdict).type, taken(verdict).item) == ("click", "a")
 
 
+def test_a_body_may_begin_with_a_byte_order_mark() -> None:
+    assert Intake("d1").parse(b'\xef\xbb\xbf{"userId":"u1"}') == {"userId": "u1"}
+
+
 def test_two_equal_events_without_a_message_id_stay_two() -> None:
     one, other = batch(dict(PAGE), dict(PAGE))
 

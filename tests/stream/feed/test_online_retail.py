@@ -35,6 +35,19 @@ def test_a_line_is_a_purchase_of_one_line(tmp_path: Path) -> None:
     assert (event.at, event.origin) == (1_291_191_960_000, "replay")
 
 
+@pytest.mark.parametrize("beginning", ["\ufeff", "\ufeff\n", "\n\r\n"])
+def test_a_byte_order_mark_and_blank_lines_are_passed_over(tmp_path: Path, beginning: str) -> None:
+    path = tmp_path / "retail.csv"
+    line = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+    path.write_text(f"{beginning}{HEADER}\n\n{line}\r\n  \n{line}\n\n", encoding="utf-8")
+    recording = survey(path)
+
+    found = list(read_online_retail(recording, NOW))
+
+    assert recording.lines == len(found) == 2
+    assert all(one.event is not None for one in found)
+
+
 def test_a_negative_quantity_is_a_refund(tmp_path: Path) -> None:
     (found,) = read(tmp_path, "C536379,D,Discount,-1,2010-12-01 09:41:00,27.5,14527,United Kingdom")
 

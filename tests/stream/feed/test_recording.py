@@ -42,7 +42,6 @@ def test_a_replayed_event_is_never_live_whatever_it_claims(tmp_path: Path) -> No
     ("line", "reason"),
     [
         (b"\x00\xff garbage", "bad_json"),
-        (b"", "empty"),
         (b'{"type":"click","item":"sku1"}', "missing_user"),
         (b'{"type":"click","user":"u1","item":"sku1","at":"9999-01-01T00:00:00Z"}', "time_in_future"),
     ],
@@ -52,6 +51,25 @@ def test_a_bad_line_is_rejected_with_its_reason(tmp_path: Path, line: bytes, rea
 
     assert found.rejected is not None
     assert decode_rejected(found.rejected.value).reason == reason
+
+
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    click = b'{"type":"click","user":"u1"}'
+    path.write_bytes(b"\xef\xbb\xbf\n" + click + b"\r\n\r\n \t\n" + click + b"\n\n")
+    recording = survey(path)
+
+    found = list(read_wire_events(recording, NOW))
+
+    assert recording.lines == 2
+    assert [one.number for one in found] == [2, 5]
+    assert all(one.event is not None for one in found)
+
+
+def test_a_first_event_after_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, b'\xef\xbb\xbf{"type":"click","user":"u1"}')
+
+    assert found.event is not None
 
 
 def test_every_line_counts_also_a_last_one_without_its_end(tmp_path: Path) -> None:
