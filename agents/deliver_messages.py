@@ -8,6 +8,7 @@ from typing import Protocol
 from models.batch import Batch, Outputs, Restored
 from models.engage.book import Book, Call
 from models.engage.deliveries import Result
+from models.engage.suppressor import Suppressor
 
 ASK_AGAIN = 1_000
 """When a lane that found no room asks again, milliseconds; it is woken earlier where some gets free."""
@@ -26,6 +27,10 @@ class Desk(Protocol):
     @property
     def look_ups(self) -> Sequence[int]:
         """Waits before each look at an attempt with an unknown end, milliseconds; none where that cannot be done."""
+
+    @property
+    def suppressor(self) -> Suppressor | None:
+        """What writes to the suppression list; ``None`` where there is none."""
 
     def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
         """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more.
@@ -82,7 +87,7 @@ async def deliver_messages(
     Outputs
         New states of deliveries, outcomes of those that ended, and the calls that follow as effects.
     """
-    book = Book(state.records, state.memo, by=desk.name, look_ups=desk.look_ups)
+    book = Book(state.records, state.memo, by=desk.name, look_ups=desk.look_ups, suppressor=desk.suppressor)
     outputs = Outputs(next_due=now())
     under_way = {call.message.id: call for call in book.resume(now(), desk.knows, outputs)}
     outputs.effects = [_effect(desk, call) for call in under_way.values()]

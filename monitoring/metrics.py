@@ -159,14 +159,34 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "deliveries",
         "counter",
-        "Outcomes of delivery: sent, rejected, expired, withdrawn, unknown, resolved (an unknown one), duplicate.",
+        "Outcomes of delivery: sent, rejected, expired, withdrawn, suppressed, unknown, resolved (an unknown one), "
+        "duplicate.",
         ("channel", "status"),
         initial=[
             (channel, status)
             for channel in ("email", "sms")
-            for status in ("sent", "rejected", "expired", "unknown", "resolved")
+            for status in ("sent", "rejected", "expired", "suppressed", "unknown", "resolved")
         ],
     ),
+    Declared(
+        "bounces",
+        "counter",
+        "Refusals by what they say of the address: hard, second (hard when said again), stop, soft, or our own fault "
+        "(sender).",
+        ("channel", "class"),
+        initial=[(channel, kind) for channel in ("email", "sms") for kind in ("hard", "soft", "sender")],
+    ),
+    Declared(
+        "bounce_storms",
+        "gauge",
+        "Domains, and the whole channel, with so many hard bounces that messages wait and no entry is written.",
+        ("channel",),
+    ),
+    # The suppression list.
+    Declared("suppressions", "gauge", "Entries of the suppression list that this process holds in memory."),
+    Declared("suppressions_written", "counter", "Entries that delivery or the HTTP door wrote.", ("channel", "reason")),
+    Declared("suppressions_unreadable", "counter", "Records of the list that are no entry and were passed over."),
+    Declared("suppression_watch_failures", "counter", "Times that the list could not be followed.", ("error",)),
     Declared(
         "delivery_retries",
         "counter",

@@ -20,6 +20,7 @@ from models.errors import PerennialError
 from models.events import Event, encode_event
 from models.log import CLOCK_KEY, Clock, Tick, decode_control, encode_control
 from models.partitioner import partition_of
+from stream import topics
 from stream.bursts import BATCH_BYTES, check_size, stop_producer
 from stream.connection import Connection
 
@@ -121,7 +122,7 @@ class EventLog:
         return await self.write(outputs)
 
     async def write(self, outputs: Sequence[Output]) -> list[Appended]:
-        """Write records of ``events`` and ``events.rejected`` by their keys; see :meth:`append`.
+        """Write records of any topic by their keys; see :meth:`append`.
 
         Raises
         ------
@@ -131,7 +132,11 @@ class EventLog:
         for output in outputs:
             check_size(output.topic, output.key, output.value)
         places = [
-            (self._connection.topic(output.topic), _partition_of(output.key, self._partitions)) for output in outputs
+            (
+                self._connection.topic(output.topic),
+                _partition_of(output.key, topics.topic(output.topic).partitions(self._partitions)),
+            )
+            for output in outputs
         ]
         return await self._write(
             [(*place, output.key, output.value) for place, output in zip(places, outputs, strict=True)]

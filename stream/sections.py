@@ -334,6 +334,9 @@ class Delivery(_Section, frozen=True, kw_only=True):
         See there.
     unsubscribe_secrets
         The first signs unsubscribe links, all verify; by default one is made in the data folder.
+    suppression_secrets
+        The first hashes addresses for new entries of the suppression list, all of them find entries; by default one is
+        made in the data folder. Keep old ones: without its secret an entry cannot be found, and nothing is sent.
     """
 
     mode: Literal["outbox", "allowlist", "live"] = "outbox"
@@ -343,6 +346,7 @@ class Delivery(_Section, frozen=True, kw_only=True):
     twilio: Twilio | None = None
     breaker: Breaker = Breaker()
     unsubscribe_secrets: list[Secret] = []
+    suppression_secrets: list[Secret] = []
 
 
 class Sections(_Section, frozen=True, kw_only=True):

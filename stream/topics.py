@@ -167,6 +167,11 @@ TOPICS: tuple[Topic, ...] = (
         "delivery", "delivery", _STATE, alike="messages.sms",
     ),
     Topic(
+        "suppressions", "secret's id:hash of channel and address:reason", "models.engage.suppression.Entry as JSON",
+        "one", "compact", None, "delivery, HTTP door, perennial suppressions", "delivery, HTTP door, tools",
+        "at least once; the newest record of an address and reason wins; acknowledged by all replicas",
+    ),
+    Topic(
         "versions", "name of what is versioned", "models.log.Use as JSON; an artifact is an address and a checksum",
         "one", "compact", None, "learners, retrainer, perennial apply", "recommenders, tools",
         "at least once; versions only grow",

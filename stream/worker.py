@@ -28,6 +28,7 @@ from stream.watchdog import LOOK_EVERY_S, Membership, Report, Watchdog, left_out
 
 if TYPE_CHECKING:
     from stream.delivery.desk import Desk
+    from stream.suppressions.watch import SuppressionWatch
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def run(role: Role, settings: Settings) -> NoReturn:
     port: int | None = getattr(settings.metrics, role)
     told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
     holds = Holds()
-    edges, desks = _edges(role, settings, holds)
+    watch = _suppressions(connection, settings, holds) if role == "deliver" else None
+    edges, desks = _edges(role, settings, holds, watch)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
     news = asyncio.Event()
@@ -78,6 +80,8 @@ def run(role: Role, settings: Settings) -> NoReturn:
                 watchdog.hurry()
 
     app.at_once.append(watching)
+    if watch is not None:
+        app.at_once.append(watch.follow)
     app.task(beside)
     run_worker(app)
 
@@ -94,17 +98,36 @@ def expose(port: int, host: str) -> int:
     return taken
 
 
-def _edges(role: Role, settings: Settings, holds: Holds) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
+def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> SuppressionWatch:
+    from models.engage.suppression import SuppressionList
+    from stream.delivery.configured import suppression_hashes
+    from stream.suppressions.watch import SuppressionWatch
+
+    return SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)
+
+
+def _edges(
+    role: Role, settings: Settings, holds: Holds, watch: SuppressionWatch | None
+) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
     if role == "fold":
         return fold_edges(), {}
     if role == "learn":
         return learn_edges(), {}
     # only who delivers needs an SMTP client
+    from models.engage.suppressor import Suppressor
     from stream.delivery.channels import open_channel
     from stream.delivery.configured import delivery_settings
 
+    assert watch is not None, "nothing is sent without the suppression list"
     desks = {
-        channel: open_channel(channel, delivery_settings(settings), now=now_ms, holds=holds) for channel in CHANNELS
+        channel: open_channel(
+            channel,
+            delivery_settings(settings),
+            now=now_ms,
+            holds=holds,
+            suppressor=Suppressor(channel, watch.listed, watch.behind),
+        )
+        for channel in CHANNELS
     }
     return deliver_edges(desks, now_ms), desks
 

@@ -221,6 +221,7 @@ _REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "message_opened": _message,
     "message_clicked": _message,
     "message_bounced": _message,
+    "message_suppressed": _message,
 }
 _ORDERED: dict[str, Callable[[Facts, Event, Lines], None]] = {
     "cart_add": _cart_add,

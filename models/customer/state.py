@@ -268,6 +268,8 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         As it was decided.
     outcome
         What was told of it (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before.
+    because
+        Of a suppressed one: the reason on the suppression list.
     """
 
     id: str
@@ -278,6 +280,7 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     subject: str = ""
     why: str = ""
     outcome: str = ""
+    because: str = ""
 
 
 class Withheld(msgspec.Struct, array_like=True, frozen=True, gc=False):

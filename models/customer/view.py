@@ -84,6 +84,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
                 "subject": sent.subject,
                 "why": sent.why,
                 "outcome": sent.outcome or None,
+                **({"because": sent.because} if sent.because else {}),
             }
             for sent in ledger.sent
         ],

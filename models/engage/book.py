@@ -30,7 +30,18 @@ from models.engage.deliveries import (
     wait_after,
 )
 from models.engage.messages import Message, decode_message
-from models.engage.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, decode_notice
+from models.engage.notices import (
+    AddressReport,
+    Answer,
+    Hold,
+    Notice,
+    Resolution,
+    UnderWay,
+    Withdrawal,
+    decode_notice,
+)
+from models.engage.suppression import place_of
+from models.engage.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Channel, encode_event
 from models.log import is_control
@@ -74,6 +85,8 @@ class Book:
         Name of whoever makes attempts here, no one else's ever.
     look_ups
         Before each look at an unknown one, milliseconds; none where the provider cannot be asked.
+    suppressor
+        Writes to the suppression list what follows from answers and reports; ``None`` writes nothing.
     """
 
     def __init__(
@@ -83,8 +96,10 @@ class Book:
         *,
         by: str = "",
         look_ups: Sequence[int] = LOOK_UPS,
+        suppressor: Suppressor | None = None,
     ) -> None:
         self._records = records
+        self._suppressor = suppressor
         self._by = by
         self._look_ups = look_ups
         self._paused = memo == _PAUSED
@@ -292,6 +307,8 @@ class Book:
                 self._elsewhere[notice.message.encode()] = now + HEIR_WAITS_FOR_CALL
         elif isinstance(notice, Withdrawal):
             self._withdraw(notice, now, outputs)
+        elif isinstance(notice, AddressReport) and self._suppressor is not None:
+            _list(outputs, self._suppressor.heard(notice, now), self._suppressor.channel)
 
     def _inherit(self, answer: Answer, now: int, outputs: Outputs) -> None:
         key = answer.message.encode()
@@ -301,6 +318,8 @@ class Book:
             answer.provider_id,
             retry_after=answer.retry_after,
             answered=answer.answered,
+            bounce=answer.bounce,
+            code=answer.code,
         )
         if self._is_awaited(answer, outputs):
             self._settle(key, told, now, outputs)
@@ -344,6 +363,7 @@ class Book:
         self._calling.discard(key)
         self._elsewhere.pop(key, None)
         stopped = self._stopped.pop(key, None)
+        self._judge(message, result, now, outputs)
         if result.status == "failed" and stopped is not None:
             self._finish(key, message, Result("withdrawn", stopped), now, outputs)
         elif result.status == "failed":
@@ -354,6 +374,13 @@ class Book:
             self._look_later(key, unknown, now, outputs)
         else:
             self._finish(key, message, result, now, outputs)
+
+    def _judge(self, message: Message, result: Result, now: int, outputs: Outputs) -> None:
+        """Write to the suppression list what an answer says about the address."""
+        if result.bounce:
+            _count(outputs, "bounces", message.channel, result.bounce)
+        if self._suppressor is not None:
+            _list(outputs, self._suppressor.ended(message, result, now), message.channel)
 
     def _try_again(self, key: bytes, delivery: Delivery, result: Result, now: int, outputs: Outputs) -> None:
         message = delivery.message
@@ -395,6 +422,7 @@ class Book:
         if delivery.status != "unknown" or delivery.message is None:
             return  # the provider has told by itself in the meantime
         if result.status in ("delivered", "rejected"):
+            self._judge(delivery.message, result, now, outputs)
             self._resolve(key, delivery.message.channel, result, now, outputs)
         elif delivery.looks + 1 < len(self._look_ups):
             self._look_later(key, msgspec.structs.replace(delivery, looks=delivery.looks + 1), now, outputs)
@@ -425,7 +453,7 @@ class Book:
         closed = None
         if status == "unknown":
             closed = delivery.closed if delivery.message is None else closed_of(delivery.message)
-        kept = msgspec.convert({"status": status, "changed": now}, Delivery)
+        kept = msgspec.convert({"status": _STORED.get(status, status), "changed": now}, Delivery)
         if closed is not None:
             kept = msgspec.structs.replace(kept, attempts=delivery.attempts, closed=closed)
         outputs.state[key] = encode_delivery(kept)
@@ -449,6 +477,8 @@ class Book:
 
 
 _PAUSED = b"paused"
+_STORED = {"suppressed": "withdrawn"}
+"""What is stored of an end that a worker of the release before cannot read; which of both it was, its event says."""
 _NOTHING = Delivery(status="expired", changed=0)
 
 
@@ -468,6 +498,13 @@ def _content(record: Record, topic: str) -> Message | Notice:
     if topic != f"messages.{message.channel}":
         raise InvalidEvent("bad_channel", "channel", message.channel, f"the channel of {topic}")
     return message
+
+
+def _list(outputs: Outputs, entries: Sequence[Output], channel: Channel) -> None:
+    outputs.records += entries
+    for entry in entries:
+        if entry.value is not None:
+            _count(outputs, "suppressions_written", channel, place_of(entry.key).reason)
 
 
 def _count(outputs: Outputs, *key: str) -> None:

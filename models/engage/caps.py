@@ -8,12 +8,16 @@ from models.customer.state import Sent
 from models.engage.configuration import Cap, Configuration
 from models.events import Channel
 
+SUPPRESSED = "suppressed"
+"""Outcome of a message that the suppression list stopped: nobody got it, so it uses no place under a cap."""
 KEPT = 30
 """So many sent messages a user are kept, and all marketing within the longest window."""
 
 
 def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: int) -> Cap | None:
     """Find the first cap that one more marketing message over ``channel`` would exceed.
+
+    A message that the suppression list stopped does not count.
 
     Examples
     --------
@@ -28,6 +32,7 @@ def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: in
             1
             for message in sent
             if message.category == "marketing"
+            and message.outcome != SUPPRESSED
             and message.at > now - cap.within
             and (cap.channel is None or message.channel == cap.channel)
         )

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from models.engage.bounces import Bounce
 from models.engage.messages import Message
 from models.errors import StateMismatch
 from models.events import Channel, Event, EventType, Origin
@@ -38,7 +39,7 @@ HEIR_WAITS_FOR_CALL = 120 * SECOND
 SCHEMA = 1
 """Of :class:`Delivery`; it stands in every record from 2 on."""
 
-Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
+Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn", "suppressed"]
 
 
 class Result(NamedTuple):
@@ -51,7 +52,8 @@ class Result(NamedTuple):
         exist. ``failed``: clearly refused before it was accepted, so it may be tried again; of a look-up: the provider
         knows nothing of it. ``unknown``: it may or may
         not have been accepted. Further ones are said by delivery itself: ``expired``, its time was over;
-        ``withdrawn``, its consent was, while it waited.
+        ``withdrawn``, its consent was, while it waited;
+        ``suppressed``, its address is on the suppression list.
     detail
         In the provider's words, or where it went.
     provider_id
@@ -63,6 +65,12 @@ class Result(NamedTuple):
     answered
         Of ``unknown``: whether the provider has answered, if only with an error of its own. Where it does not know the
         message after the last look, it never will, and another attempt is safe.
+    bounce
+        Of a refusal: what it says about the address.
+    code
+        Of a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address in them.
+    called
+        Whether the provider was called at all.
     """
 
     status: Status
@@ -71,6 +79,9 @@ class Result(NamedTuple):
     retry_after: float | None = None
     trouble: bool = False
     answered: bool = False
+    bounce: Bounce = ""
+    code: str = ""
+    called: bool = True
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True):
@@ -151,6 +162,7 @@ _EVENTS: dict[Status, EventType] = {
     "expired": "message_failed",
     "withdrawn": "message_failed",
     "unknown": "message_unknown",
+    "suppressed": "message_suppressed",
 }
 
 

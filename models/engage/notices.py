@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from models.engage.bounces import Bounce
 from models.events import Channel
 
 
@@ -67,7 +68,7 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
         Its id, and how it went.
     attempt, by
         Number of the attempt, from 1, and who made it: about another one it says nothing.
-    status, detail, provider_id, retry_after, answered
+    status, detail, provider_id, retry_after, answered, bounce, code
         As in :class:`models.engage.deliveries.Result`.
     """
 
@@ -75,11 +76,13 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     channel: Channel
     attempt: int
     by: str = ""
-    status: Literal["delivered", "failed", "rejected", "unknown"]
+    status: Literal["delivered", "failed", "rejected", "unknown", "suppressed"]
     detail: str = ""
     provider_id: str = ""
     retry_after: float | None = None
     answered: bool = False
+    bounce: Bounce = ""
+    code: str = ""
 
 
 class UnderWay(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True):
@@ -96,11 +99,38 @@ class UnderWay(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True)
     by: str
 
 
+class AddressReport(
+    msgspec.Struct, tag_field="notice", tag="address_report", frozen=True, omit_defaults=True, kw_only=True
+):
+    """A trusted source reported something about an address, which concerns every user who has it.
+
+    Attributes
+    ----------
+    kind
+        ``complaint``: the recipient marked a message as spam. ``hard_bounce``: there is no such recipient.
+        ``confirmed_grant``: the owner of the address confirmed a grant of marketing.
+    address
+        E-mail address in its delivery form, or phone number in E.164.
+    user
+        In whose events it was reported.
+    at
+        When it happened, milliseconds.
+    source
+        Who reported it.
+    """
+
+    kind: Literal["complaint", "hard_bounce", "confirmed_grant"]
+    address: str
+    user: str
+    at: int
+    source: str = ""
+
+
 class Foreign(msgspec.Struct, tag_field="notice", tag="foreign", frozen=True):
     """A notice of a kind that this code does not know, from a newer one beside it: it is passed over."""
 
 
-Notice = Withdrawal | Resolution | Hold | Answer | UnderWay | Foreign
+Notice = Withdrawal | Resolution | Hold | Answer | UnderWay | AddressReport | Foreign
 
 HOLD_KEY = b"\x00hold"
 """Key of a :class:`Hold`, which is about nobody in particular; the others stand under their user's."""
@@ -113,7 +143,7 @@ class _Tag(msgspec.Struct):
     notice: str
 
 
-_KINDS = frozenset({"withdrawal", "resolution", "hold", "answer", "under_way"})
+_KINDS = frozenset({"withdrawal", "resolution", "hold", "answer", "under_way", "address_report"})
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Notice)
 _tags = msgspec.json.Decoder(_Tag)

@@ -6,7 +6,8 @@ from typing import cast
 
 import msgspec
 
-from models.customer.state import Ledger
+from models.customer.state import Ledger, Sent
+from models.engage.caps import SUPPRESSED
 from models.engage.notices import Notice, Resolution, Withdrawal
 from models.events import CHANNELS, REPORTED, Channel, Event
 
@@ -14,7 +15,17 @@ NOTED = REPORTED | {"consent"}
 """Types of events that :func:`note` has anything to say about."""
 
 _PREFIX = "message_"
-_CERTAINTY = {"": 0, "unknown": 1, "failed": 2, "sent": 2, "bounced": 3, "delivered": 3, "opened": 4, "clicked": 5}
+_CERTAINTY = {
+    "": 0,
+    "unknown": 1,
+    "failed": 2,
+    "suppressed": 2,
+    "sent": 2,
+    "bounced": 3,
+    "delivered": 3,
+    "opened": 4,
+    "clicked": 5,
+}
 """Of an outcome; a less certain one that comes later says nothing new. A bounce may follow a delivery, and counts."""
 
 
@@ -45,11 +56,23 @@ def _reported(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
         told, known = event.type.removeprefix(_PREFIX), sent.outcome
         if _CERTAINTY.get(told, 0) < _CERTAINTY.get(known, 0):
             told, known = known, told
-        ledger.sent[index] = msgspec.structs.replace(sent, outcome=told)
+        because = (event.reason or "").removeprefix(f"{SUPPRESSED}: ") if told == SUPPRESSED else ""
+        ledger.sent[index] = msgspec.structs.replace(sent, outcome=told, because=because)
+        if told == SUPPRESSED != sent.outcome:
+            _give_back(ledger, sent)
         if known == "unknown" and told not in ("unknown", "failed"):
             channel = cast("Channel", sent.channel)
             return [(channel, Resolution(sent.id, channel, "rejected" if told == "bounced" else "delivered"))]
     return []
+
+
+def _give_back(ledger: Ledger, stopped: Sent) -> None:
+    """Let the rule's cooldown count from the message before the one that nobody got."""
+    if ledger.fired.get(stopped.rule) != stopped.at:
+        return
+    before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome != SUPPRESSED]
+    fired = {rule: at for rule, at in ledger.fired.items() if rule != stopped.rule}
+    ledger.fired = fired | ({stopped.rule: max(before)} if before else {})
 
 
 def _withdrawn(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:

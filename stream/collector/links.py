@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from models.events import Event
+from models.batch import Output
+from models.engage.suppression import SCOPE_OF, TOPIC, Entry, encode_entry, key_of
+from models.events import Event, encode_event
 from monitoring import metrics
 from stream.collector import pages
 from stream.collector.intake import Intake
-from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer
-from stream.event_log import EventLog, LogUnavailable
+from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
+from stream.event_log import EVENTS, EventLog, LogUnavailable
 
 RETRY_AFTER_S = 1
 """When to come back while Kafka is away."""
@@ -42,16 +44,16 @@ class UnsubscribeLinks:
         """Show a page with a button; following a link changes nothing, for programs that scan mail follow them all."""
         token = request.query.get(PARAMETER, "")
         try:
-            said = self._signer.verify(token, self._now())
+            said = self._signer.verify(token)
         except InvalidToken as error:
             return _page(pages.failed(f"{error}."), 400)
         return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
 
     async def withdraw(self, request: web.Request) -> web.Response:
-        """Withdraw the consent, and say so once Kafka has it. A second click does no harm."""
+        """Withdraw for the user and for the address, and say so once Kafka has both. A second click does no harm."""
         now = self._now()
         try:
-            said = self._signer.verify(request.query.get(PARAMETER, ""), now)
+            said = self._signer.verify(request.query.get(PARAMETER, ""))
         except InvalidToken as error:
             return _page(pages.failed(f"{error}."), 400)
         withdrawal = Event(
@@ -63,12 +65,25 @@ class UnsubscribeLinks:
             granted=False,
             reason="unsubscribe link",
         )
+        written = [Output(EVENTS, withdrawal.user.encode(), encode_event(withdrawal))]
+        if said.address:
+            # Whoever else has this address gets no marketing over this channel either.
+            written.insert(0, _entry(said, now))
         try:
-            await self._log.append([withdrawal])
+            await self._log.write(written)
         except LogUnavailable:
             return _page(pages.failed("Please try again in a minute."), 503, {"Retry-After": str(RETRY_AFTER_S)})
         metrics.increment("events_accepted", "http")
+        if said.address:
+            metrics.increment("suppressions_written", said.channel, "unsubscribe")
         return _page(pages.done(said.channel))
+
+
+def _entry(said: Unsubscription, now: int) -> Output:
+    entry = Entry(
+        scope=SCOPE_OF["unsubscribe"], reason="unsubscribe", channel=said.channel, source="unsubscribe link", at=now
+    )
+    return Output(TOPIC, key_of(said.address, "unsubscribe"), encode_entry(entry))
 
 
 def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

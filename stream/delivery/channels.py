@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.engage.breaker import Policy
+from models.engage.suppressor import Suppressor
 from models.events import Channel
 from stream.delivery.desk import Desk
 from stream.delivery.gate import Gate, Mode
@@ -67,7 +68,12 @@ FILES_SIDE_BY_SIDE = 64
 
 
 def open_channel(
-    channel: Channel, settings: DeliverySettings, *, now: Callable[[], int], holds: Holds | None = None
+    channel: Channel,
+    settings: DeliverySettings,
+    *,
+    now: Callable[[], int],
+    holds: Holds | None = None,
+    suppressor: Suppressor | None = None,
 ) -> Desk:
     """Put desk, gate and provider of a channel together; connects to nothing yet.
 
@@ -79,6 +85,8 @@ def open_channel(
         The wall clock, milliseconds.
     holds
         Reasons for which nothing is sent; shared by the channels of a process.
+    suppressor
+        The suppression list at work in this channel; ``None`` stops nothing.
 
     Raises
     ------
@@ -95,6 +103,7 @@ def open_channel(
         provider=provider,
         signer=signer,
         allowlist=settings.allowlist,
+        suppressor=suppressor,
     )
     leaves = provider is not None and settings.mode != "outbox"
     side_by_side = provider.side_by_side if provider is not None and leaves else FILES_SIDE_BY_SIDE

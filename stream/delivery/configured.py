@@ -6,8 +6,9 @@ import logging
 
 from models.engage.breaker import Policy
 from models.engage.durations import milliseconds
+from models.engage.suppression import AddressHashes
 from stream.delivery.channels import DeliverySettings
-from stream.delivery.requirements import unmet_secrets
+from stream.delivery.requirements import suppression_secrets, unmet_secrets
 from stream.delivery.smtp import SmtpSettings
 from stream.delivery.twilio import TwilioSettings
 from stream.delivery.unsubscribe import Signer, secret_of
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
 """In the data folder: made at first use where the settings name no secret."""
+SUPPRESSION_SECRET_FILE = "suppression.secret"  # noqa: S105 - a file's name
+"""The same, for the suppression list."""
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -53,6 +56,19 @@ def unsubscribe_keys(settings: Settings) -> tuple[bytes, ...]:
     return tuple(
         settings.reveal(secret, f"delivery.unsubscribe_secrets[{i}]").encode() for i, secret in enumerate(named)
     )
+
+
+def suppression_hashes(settings: Settings) -> AddressHashes:
+    """What hashes addresses for the suppression list.
+
+    Where a secret cannot be read, it can hash nothing: ``unmet_secrets`` names it, and delivery holds its messages.
+    """
+    if not settings.delivery.suppression_secrets:
+        return AddressHashes([secret_of(settings.folder / SUPPRESSION_SECRET_FILE)])
+    try:
+        return AddressHashes(suppression_secrets(settings))
+    except InvalidSettings as error:
+        return AddressHashes([], missing=str(error))
 
 
 def unsubscribe_signer(settings: Settings) -> Signer:

@@ -19,6 +19,7 @@ from models.engage.breaker import Breaker, Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
 from models.engage.notices import Answer, UnderWay, encode_notice
+from models.engage.suppressor import Suppressor
 from models.events import Channel
 from monitoring import metrics
 from stream.delivery.holds import Holds
@@ -54,6 +55,10 @@ class Carrier(Protocol):
     @property
     def look_ups(self) -> Sequence[int]:
         """Waits before each look at an attempt with an unknown end; none where that cannot be done."""
+
+    @property
+    def suppressor(self) -> Suppressor | None:
+        """The suppression list at work; ``None`` where there is none."""
 
     def leaves(self, message: Message) -> bool:
         """Whether the provider is called for it; else it stays in the house."""
@@ -119,6 +124,11 @@ class Desk:
     def look_ups(self) -> Sequence[int]:
         """Waits before each look at an attempt with an unknown end."""
         return self._carrier.look_ups
+
+    @property
+    def suppressor(self) -> Suppressor | None:
+        """What writes to the suppression list."""
+        return self._carrier.suppressor
 
     def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
         """Take places; who gets fewer than wanted stands in the queue, behind those who do already.
@@ -296,6 +306,8 @@ class Desk:
             provider_id=result.provider_id,
             retry_after=result.retry_after,
             answered=result.answered,
+            bounce=result.bounce,
+            code=result.code,
         )
         await self._say(call, told, tell)
 
@@ -306,8 +318,9 @@ class Desk:
             log.warning("%s: nobody was told what became of message %s: %r", self._channel, call.message.id, error)
 
     def _judge(self, result: Result, *, leaves: bool) -> None:
+        self._show_storms()
         before = self._breaker.state(self._now())
-        if not leaves:
+        if not leaves or not result.called:
             self._breaker.said_nothing()
         elif result.trouble:
             self._breaker.failed(self._now())
@@ -325,6 +338,11 @@ class Desk:
 
     def _show_breaker(self) -> None:
         metrics.gauge("provider_breaker", _STATES[self._breaker.state(self._now())], self._channel)
+
+    def _show_storms(self) -> None:
+        suppressor = self._carrier.suppressor
+        if suppressor is not None:
+            metrics.gauge("bounce_storms", float(len(suppressor.storms(self._now()))), self._channel)
 
     def _show_waiting(self) -> None:
         metrics.gauge("deliveries_waiting", float(sum(self._waiting.values())), self._channel)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
 
 from models.engage.deliveries import Result
 from models.engage.messages import Message
+from models.engage.suppressor import Suppressor
 from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER
 from stream.delivery.outbox import Outbox
 from stream.delivery.provider import Provider
@@ -36,6 +38,8 @@ class Gate:
         The wall clock, milliseconds.
     allowlist
         Addresses, phone numbers in E.164, or ``@example.com`` for a whole domain.
+    suppressor
+        Stops messages to addresses on the suppression list, also those for the outbox.
 
     Raises
     ------
@@ -52,6 +56,7 @@ class Gate:
         provider: Provider | None = None,
         signer: Signer | None = None,
         allowlist: Collection[str] = (),
+        suppressor: Suppressor | None = None,
     ) -> None:
         if mode != "outbox" and provider is not None and signer is None:
             raise ValueError(f"delivery mode {mode} needs a secret that signs unsubscribe links")
@@ -60,6 +65,7 @@ class Gate:
         self._provider = provider
         self._signer = signer
         self._now = now
+        self.suppressor = suppressor
         self._allowed = frozenset(entry.strip().lower() for entry in allowlist)
 
     @property
@@ -72,14 +78,21 @@ class Gate:
         return self._provider is not None and not self._stays(message)
 
     async def deliver(self, message: Message) -> Result:
-        """Complete one message with its unsubscribe link and hand it over."""
-        complete, link = self._completed(message)
+        """Complete one message with its unsubscribe link and hand it over, unless its address is suppressed."""
         stays = self._stays(message)
-        if stays:
-            return await self._outbox.deliver(complete, unsubscribe=link, note=stays)
-        if self._provider is None:
+        if not stays and self._provider is None:
             return Result("rejected", f"no provider of {message.channel} is configured")
-        return await self._provider.deliver(complete, unsubscribe=link)
+        stopped = self._stopped(message)
+        if stopped is not None:
+            return stopped
+        complete, link = self._completed(message)
+        if stays or self._provider is None:
+            return await self._outbox.deliver(complete, unsubscribe=link, note=stays)
+        look = partial(self._stopped, message)
+        result = await self._provider.deliver(complete, unsubscribe=link, last_look=look)
+        if self.suppressor is not None and result.called:
+            self.suppressor.attempted(message, result, self._now())
+        return result
 
     async def look_up(self, message: Message) -> Result:
         """Ask the provider what became of a message."""
@@ -92,15 +105,16 @@ class Gate:
         if self._provider is not None:
             await self._provider.close()
 
-    def _completed(self, message: Message) -> tuple[Message, str | None]:
-        # A link is signed as of the decision and not as of the attempt: every attempt of a message has the same bytes.
-        link = (
-            None if self._signer is None else self._signer.link(message.user, message.channel, self._signed_at(message))
-        )
-        return (message, None) if link is None else (_linked(message, link), link)
+    def _stopped(self, message: Message) -> Result | None:
+        return None if self.suppressor is None else self.suppressor.stops(message, self._now())
 
-    def _signed_at(self, message: Message) -> int:
-        return message.at if message.origin == "live" else self._now()
+    def _completed(self, message: Message) -> tuple[Message, str | None]:
+        # Nothing in a link depends on the time: every attempt of a message has the same bytes.
+        if self._signer is None:
+            return message, None
+        address = "" if self.suppressor is None else self.suppressor.hash_of(message)
+        link = self._signer.link(message.user, message.channel, address)
+        return _linked(message, link), link
 
     def _stays(self, message: Message) -> str:
         """Why a message stays in the house; empty where it may leave."""

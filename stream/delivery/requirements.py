@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from models.engage.configuration import Configuration
+from models.engage.suppression import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
 from stream.sections import Secret
 from stream.settings import Settings
@@ -76,6 +77,28 @@ def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
             settings.reveal(secret, path)
         except InvalidSettings as error:
             yield requirement._replace(says=str(error))
+    try:
+        suppression_secrets(settings)
+    except InvalidSettings as error:
+        yield Unmet("secrets.suppression", str(error))
+
+
+def suppression_secrets(settings: Settings) -> list[bytes]:
+    """Read the secrets of the suppression list that the settings name; there may be none.
+
+    Raises
+    ------
+    InvalidSettings
+        One is not where it should be, or is too short.
+    """
+    secrets = []
+    for i, secret in enumerate(settings.delivery.suppression_secrets):
+        path = f"delivery.suppression_secrets[{i}]"
+        secrets.append(settings.reveal(secret, path).encode())
+        if len(secrets[-1]) < MIN_SECRET_BYTES:
+            allowed = f"a secret of at least {MIN_SECRET_BYTES} characters"
+            raise InvalidSettings(settings.given.origin(path), path, "a shorter one", allowed)
+    return secrets
 
 
 def _markets_by_email(rules: Configuration) -> bool:

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.errors import MessageError
+from typing import NamedTuple
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponseException
 
+from models.engage.bounces import Stage, enhanced_code, of_smtp
 from models.engage.deliveries import Result
 from models.engage.messages import Message
 from stream.delivery import mime
+from stream.delivery.provider import LastLook, unstopped
 
 _GOES_AWAY = 421
 _NO_ANSWER = -1
@@ -86,7 +89,7 @@ class Smtp:
         """Say that nobody can be asked."""
         return Result("unknown", "SMTP has no way to ask")
 
-    async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
+    async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:
         """Hand one e-mail over."""
         try:
             mail = mime.build(
@@ -97,7 +100,8 @@ class Smtp:
             return Result("rejected", f"it cannot be written as an e-mail: {error}")
         try:
             async with self._connection() as client:
-                return await _converse(client, self._settings.sender, message.to, content)
+                envelope = _Envelope(mime.address_of(self._settings.sender), message.to, content)
+                return await _converse(client, envelope, last_look)
         except (SMTPException, OSError) as error:
             # no connection, no TLS, no login: nothing was said about this message yet
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
@@ -147,22 +151,36 @@ class Smtp:
         return client
 
 
-async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, content: bytes) -> Result:
+class _Envelope(NamedTuple):
+    """From whom, to whom, and what."""
+
+    sender: str
+    recipient: str
+    content: bytes
+
+
+async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_look: LastLook) -> Result:
+    stage: Stage = "sender"
     try:
-        await client.mail(mime.address_of(sender))
-        await client.rcpt(recipient)
+        await client.mail(envelope.sender)
+        stage = "recipient"
+        await client.rcpt(envelope.recipient)
     except SMTPResponseException as error:
         if not 400 <= error.code < 600:  # what came is no answer, so what comes next would not be one either
             client.close()
-        return _refused(error)
+        return _refused(error, stage)
     except (SMTPException, OSError, UnicodeEncodeError) as error:
         client.close()
         return Result("failed", f"{type(error).__name__}: {error}", trouble=not isinstance(error, UnicodeEncodeError))
+    # Connecting and the first answers may have taken a while. Nothing is handed over before the content.
+    stopped = last_look()
+    if stopped is not None:
+        return stopped
     try:
-        response = await client.data(content)
+        response = await client.data(envelope.content)
     except SMTPResponseException as error:
         if 400 <= error.code < 600:
-            return _refused(error)
+            return _refused(error, "content")
         client.close()
         return Result("unknown", f"no clear answer after the content: {_one_line(error.message)}", trouble=True)
     except (SMTPException, OSError) as error:
@@ -171,11 +189,16 @@ async def _converse(client: aiosmtplib.SMTP, sender: str, recipient: str, conten
     return Result("delivered", _one_line(response.message), provider_id=_one_line(response.message))
 
 
-def _refused(error: SMTPResponseException) -> Result:
-    detail = f"{error.code} {_one_line(error.message)}"
+def _refused(error: SMTPResponseException, stage: Stage) -> Result:
     # 5xx: never; 4xx, and what makes no sense: not now. 421 is the server that goes away, whoever the recipient is.
     refused = 500 <= error.code < 600
-    return Result("rejected" if refused else "failed", detail, trouble=error.code in (_GOES_AWAY, _NO_ANSWER))
+    return Result(
+        "rejected" if refused else "failed",
+        f"{error.code} {_one_line(error.message)}",
+        trouble=error.code in (_GOES_AWAY, _NO_ANSWER),
+        bounce=of_smtp(error.code, error.message, stage),
+        code=f"{error.code} {enhanced_code(error.message)}".strip(),
+    )
 
 
 def _one_line(text: str) -> str:

@@ -14,10 +14,12 @@ from typing import Any
 
 import aiohttp
 
+from models.engage.bounces import Bounce, of_twilio
 from models.engage.deliveries import LOOK_UPS, Result, Status
 from models.engage.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
+from stream.delivery.provider import LastLook, unstopped
 
 SIDE_BY_SIDE = 16
 """Requests at a time; Twilio queues what is above the account's rate by itself."""
@@ -77,14 +79,24 @@ class Twilio:
         """Its list shows a message soon after it was taken."""
         return LOOK_UPS
 
-    async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:  # noqa: ARG002 - SMS has no headers
+    async def deliver(
+        self,
+        message: Message,
+        *,
+        unsubscribe: str | None,  # noqa: ARG002 - SMS has no headers
+        last_look: LastLook = unstopped,
+    ) -> Result:
         """Hand one SMS over."""
         sender = "MessagingServiceSid" if self._settings.sender.startswith("MG") else "From"
         form = {"To": message.to, "Body": message.text.strip(), sender: self._settings.sender}
         if self._settings.public_url is not None:
             form["StatusCallback"] = twilio_address(self._settings.public_url, message)
+        session = self._open()
+        stopped = last_look()
+        if stopped is not None:
+            return stopped
         try:
-            async with self._open().post(self._url, data=form) as response:
+            async with session.post(self._url, data=form) as response:
                 return _result(response, await _content(response))
         except aiohttp.ClientConnectorError as error:
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
@@ -107,7 +119,10 @@ class Twilio:
             if isinstance(one, dict) and _is_of(one, message):
                 status = str(one.get("status", ""))
                 kind: Status = "rejected" if status in _UNDELIVERED else "delivered"
-                return Result(kind, f"found: {status}", provider_id=str(one.get("sid", "")))
+                code = str(one.get("error_code") or "")
+                bounce: Bounce = of_twilio(code) if kind == "rejected" else ""
+                sid = str(one.get("sid", ""))
+                return Result(kind, f"found: {status} {code}".strip(), provider_id=sid, bounce=bounce, code=code)
         return Result("failed", "not among the newest to that number")
 
     async def close(self) -> None:
@@ -151,7 +166,8 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
     if status >= 500:
         # a gateway that gave up waiting answers so, too: Twilio behind it may have accepted
         return Result("unknown", detail, trouble=True, answered=True)
-    return Result("rejected", detail)
+    code = str(content.get("code", ""))
+    return Result("rejected", detail, bounce=of_twilio(code), code=f"{status} {code}".strip())
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

@@ -1,7 +1,7 @@
 """Signed one-click unsubscribe links (RFC 8058): made when a message leaves, verified by the HTTP door.
 
-A token says who, which channel and until when, and cannot be altered or made up without the secret. Two secrets can be
-in use, so that one can be replaced: the first signs, all verify.
+A token says who, which channel and which address (as a keyed hash), and cannot be altered or made up without the
+secret. It can only withdraw, so it never expires. Several secrets can be in use: the first signs, all verify.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pathlib import Path
 import msgspec
 
 from models.events import Channel
-from models.units import DAY
 
 PATH = "/v1/unsubscribe"
 """Of the HTTP door: ``GET`` shows a page with a button (scanners of mail follow links), ``POST`` withdraws consent."""
 PARAMETER = "token"
-LIFETIME = 180 * DAY
 
+_NEVER = 253_402_300_799_000
+"""The end of the year 9999: a door of an earlier release asks whether a token is too old."""
 _PURPOSE = b"perennial unsubscribe 1\0"
 _MAC_BYTES = 16
 _SECRET_BYTES = 16
 
 
 class InvalidToken(ValueError):
-    """An unsubscribe link was altered, is older than it may be, or was signed with another secret."""
+    """An unsubscribe link was altered, or was signed with another secret."""
 
 
 class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
@@ -42,12 +42,16 @@ class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
     user, channel
         Who wants nothing more, over which channel.
     expires
-        Milliseconds.
+        Read by doors of earlier releases only.
+    address
+        The address that got the message, as :meth:`models.engage.suppression.AddressHashes.newest` gives it; nothing in
+        a token of an earlier release, or of a message that was not live. Such a token withdraws for the user alone.
     """
 
     user: str
     channel: Channel
-    expires: int
+    expires: int = _NEVER
+    address: str = ""
 
 
 class Signer:
@@ -59,51 +63,44 @@ class Signer:
         Secrets of at least 16 bytes; the first signs, all verify.
     base_url
         Where the HTTP door is reached from outside, such as ``https://events.example.com``.
-    lifetime
-        How long a link works, milliseconds.
 
     Examples
     --------
     >>> signer = Signer([b"0123456789abcdef"], "https://events.example.com")
-    >>> token = signer.token("u1", "email", now=0)
-    >>> signer.verify(token, now=1_000).user
+    >>> signer.verify(signer.token("u1", "email")).user
     'u1'
     """
 
-    def __init__(self, keys: Sequence[bytes], base_url: str, lifetime: int = LIFETIME) -> None:
+    def __init__(self, keys: Sequence[bytes], base_url: str) -> None:
         if not keys or any(len(key) < _SECRET_BYTES for key in keys):
             raise ValueError(f"a secret of at least {_SECRET_BYTES} bytes is needed to sign unsubscribe links")
         self._keys = tuple(keys)
         self._base = base_url.rstrip("/")
-        self._lifetime = lifetime
 
-    def link(self, user: str, channel: Channel, now: int) -> str:
+    def link(self, user: str, channel: Channel, address: str = "") -> str:
         """Address that withdraws this user's consent; plain ASCII without ``&``, so it is the same in HTML."""
-        return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, now)}"
+        return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, address)}"
 
-    def token(self, user: str, channel: Channel, now: int) -> str:
-        """Sign who and which channel, until ``now`` and the lifetime."""
-        content = msgspec.msgpack.encode(Unsubscription(user, channel, now + self._lifetime))
+    def token(self, user: str, channel: Channel, address: str = "") -> str:
+        """Sign who, which channel and which hashed address."""
+        content = msgspec.msgpack.encode(Unsubscription(user, channel, address=address))
         return f"{_text(content)}.{_text(_mac(self._keys[0], content))}"
 
-    def verify(self, token: str, now: int) -> Unsubscription:
-        """Read a token.
+    def verify(self, token: str) -> Unsubscription:
+        """Read a token, however old it is.
 
         Raises
         ------
         InvalidToken
-            It is not ours, was altered, or is too old.
+            It is not ours, or was altered.
         """
         content, mac = _parts(token)
         if not any(hmac.compare_digest(mac, _mac(key, content)) for key in self._keys):
             raise InvalidToken("this link was not made here, or was altered")
         try:
-            said = msgspec.msgpack.decode(content, type=Unsubscription)
+            return msgspec.msgpack.decode(content, type=Unsubscription)
         except msgspec.DecodeError as error:
             raise InvalidToken("this link says nothing that can be read") from error
-        if now >= said.expires:
-            raise InvalidToken("this link is too old; newer messages carry a new one")
-        return said
 
 
 def secret_of(path: Path) -> bytes:

@@ -24,6 +24,7 @@ from models.engage.deliveries import (
 )
 from models.engage.messages import Message, encode_message, message_id
 from models.engage.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, encode_notice
+from models.engage.suppressor import Suppressor
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
 from models.units import MINUTE, SECOND
@@ -85,6 +86,7 @@ class Counter:
     answers: dict[str, list[Result]] = field(default_factory=dict)
     ends: bool = True
     opens_at: int | None = None
+    suppressor: Suppressor | None = None
     called: list[tuple[str, bool]] = field(default_factory=list)
     results: dict[Call, Result | None] = field(default_factory=dict)
     left: list[Call] = field(default_factory=list)

@@ -15,6 +15,7 @@ from models.engage.breaker import Policy
 from models.engage.deliveries import Result
 from models.engage.messages import Message
 from models.engage.notices import Answer, Notice, UnderWay, decode_notice
+from models.engage.suppressor import Suppressor
 from monitoring.metrics import REGISTRY
 from stream.delivery import desk as desk_module
 from stream.delivery.desk import Desk, Tell
@@ -38,6 +39,7 @@ class Gate:
     stays: bool = False
     raises: bool = False
     look_ups: tuple[int, ...] = ()
+    suppressor: Suppressor | None = None
     closed: bool = False
 
     def leaves(self, message: Message) -> bool:

@@ -12,6 +12,7 @@ from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER
 from models.events import Origin
 from stream.delivery.gate import Gate, Mode
 from stream.delivery.outbox import Outbox
+from stream.delivery.provider import LastLook, unstopped
 from stream.delivery.unsubscribe import Signer
 from tests.stream.delivery.letters import NOW, files, letter
 
@@ -28,7 +29,7 @@ class Real:
     look_ups: tuple[int, ...] = (1_000,)
     asked: list[Message] = field(default_factory=list)
 
-    async def deliver(self, message: Message, *, unsubscribe: str | None) -> Result:
+    async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:
         self.taken.append((message, unsubscribe))
         return Result("delivered")
 
@@ -78,7 +79,7 @@ async def test_the_link_in_bodies_and_headers_is_signed_for_this_user(tmp_path: 
     ((message, link),) = real.taken
     assert link is not None
     assert link.startswith("https://events.example.com/v1/unsubscribe?token=")
-    assert SIGNER.verify(link.partition("token=")[2], NOW).user == "u1"
+    assert SIGNER.verify(link.partition("token=")[2]).user == "u1"
     assert message.text == f"bye {link}\n"
     assert message.html == f'<a href="{link}">bye</a>'
 

@@ -10,6 +10,7 @@ import pytest
 from models.engage.book import Call
 from models.engage.deliveries import Result
 from models.engage.messages import Message
+from models.engage.suppressor import Suppressor
 from models.events import CHANNELS, Channel
 from monitoring.metrics import REGISTRY
 from stream.delivery.desk import Desk
@@ -25,6 +26,7 @@ class Carrier:
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.look_ups: tuple[int, ...] = ()
+        self.suppressor: Suppressor | None = None
 
     def leaves(self, message: Message) -> bool:
         return True

@@ -1,0 +1,134 @@
+"""The guard against bounce storms: large providers have answered 550 5.1.1 for valid addresses for hours.
+
+It counts attempts and hard bounces of a sliding window, by domain and in all. Above the limit no entry is written, and
+messages wait: to that domain, or all marketing. After the hold a few messages are tried; where those bounce as well,
+the hold begins again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from models.units import DAY, MINUTE
+
+WINDOW_MS = 10 * MINUTE
+MIN_ATTEMPTS = 100
+"""Fewer attempts show no storm."""
+MIN_TRIED = 20
+"""Attempts after a hold from which on its end is believed, or a new one begins."""
+MAX_SHARE = 0.05
+"""More hard bounces than this share of the attempts are a storm."""
+HOLD_MS = 30 * MINUTE
+REMEMBERED_MS = DAY
+"""A storm is forgotten so long after its hold, even where nobody was written to since."""
+MAX_DOMAINS = 20_000
+"""Domains that are counted at a time; the least recently used one is forgotten first."""
+
+ALL = ""
+"""In the place of a domain: all attempts."""
+
+_BUCKET_MS = MINUTE
+
+
+class _Window:
+    """Counts of a sliding window, in buckets of a minute."""
+
+    def __init__(self) -> None:
+        self._buckets: deque[list[int]] = deque()
+
+    def add(self, now: int, hard: bool) -> None:
+        bucket = now // _BUCKET_MS
+        if not self._buckets or self._buckets[-1][0] < bucket:
+            self._buckets.append([bucket, 0, 0])
+        self._buckets[-1][1] += 1
+        self._buckets[-1][2] += hard
+        while self._buckets[0][0] <= bucket - WINDOW_MS // _BUCKET_MS:
+            self._buckets.popleft()
+
+    def clear(self) -> None:
+        self._buckets.clear()
+
+    @property
+    def attempts(self) -> int:
+        return sum(bucket[1] for bucket in self._buckets)
+
+    @property
+    def hard(self) -> int:
+        return sum(bucket[2] for bucket in self._buckets)
+
+
+class BounceGuard:
+    """Counts for one channel of one process.
+
+    Examples
+    --------
+    >>> guard = BounceGuard()
+    >>> for number in range(100):
+    ...     guard.note("example.com", hard=number < 6, now=0)
+    >>> guard.may_write("example.com", 1), guard.held_until("example.com", "transactional", 1)
+    (False, 1800000)
+    >>> guard.storms(1)
+    ['', 'example.com']
+    """
+
+    def __init__(self) -> None:
+        self._windows: dict[str, _Window] = {}
+        self._until: dict[str, int] = {}
+
+    def note(self, domain: str, *, hard: bool, now: int) -> None:
+        """Count an attempt that the provider answered.
+
+        Parameters
+        ----------
+        domain
+            Of the recipient; :data:`ALL` for channels without domains.
+        hard
+            Whether the answer was a hard bounce.
+        now
+            Milliseconds.
+        """
+        for place in {domain, ALL}:
+            self._note(place, hard, now)
+
+    def may_write(self, domain: str, now: int) -> bool:
+        """Whether hard bounces of a domain become entries: not in a storm, and not while its end is tried."""
+        self._forget(now)
+        return domain not in self._until and ALL not in self._until
+
+    def held_until(self, domain: str, category: str, now: int) -> int | None:
+        """Until when a message waits, milliseconds; ``None`` where it may go.
+
+        A storm in all holds marketing only: a receipt does not wait for the addresses of others.
+        """
+        held = [self._until.get(domain, 0) if domain != ALL else 0]
+        if category == "marketing":
+            held.append(self._until.get(ALL, 0))
+        until = max(held)
+        return until if until > now else None
+
+    def storms(self, now: int) -> list[str]:
+        """Domains that are held, or are tried after a hold; :data:`ALL` among them where it is about all."""
+        self._forget(now)
+        return sorted(self._until)
+
+    def _note(self, place: str, hard: bool, now: int) -> None:
+        window = self._windows.pop(place, None) or _Window()
+        self._windows[place] = window
+        if len(self._windows) > MAX_DOMAINS:
+            del self._windows[next(iter(self._windows))]
+        until = self._until.get(place)
+        if until is not None and now < until:
+            return  # an attempt from before the hold
+        window.add(now, hard)
+        attempts = window.attempts
+        if attempts < (MIN_ATTEMPTS if until is None else MIN_TRIED):
+            return
+        if window.hard > MAX_SHARE * attempts:
+            self._until[place] = now + HOLD_MS
+            window.clear()
+        elif until is not None:
+            del self._until[place]
+
+    def _forget(self, now: int) -> None:
+        for place in [place for place, until in self._until.items() if until + REMEMBERED_MS <= now]:
+            del self._until[place]

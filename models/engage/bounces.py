@@ -1,0 +1,111 @@
+"""What a provider's refusal says about the address: it is dead, it may be dead, we are to blame, or nothing.
+
+Only an answer that names the recipient's address as the reason counts against the address. A refusal that we caused
+(a blocked sender, a policy) would otherwise empty the audience.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from models.units import DAY
+
+Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
+"""``hard``: no such recipient. ``second``: hard where it is said again at least :data:`MIN_APART_MS` later.
+``sender``: our own fault. ``stop``: the recipient has told the provider to stop. ``soft``: says nothing about the
+address. Empty: no refusal."""
+
+Stage = Literal["sender", "recipient", "content"]
+"""Which step of an SMTP conversation was refused: MAIL FROM, RCPT TO, or what was sent after DATA."""
+
+MIN_APART_MS = DAY
+"""Two answers of class ``second`` count as a hard bounce where so much time lies between them."""
+
+HARD = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10"})
+SECOND = frozenset({"5.1.2", "5.2.1"})
+SENDER = frozenset({"5.1.7", "5.1.8"})
+SENDER_PREFIX = "5.7."
+
+# RFC 2034: at the beginning of the text; some servers write a number sign before it.
+_ENHANCED = re.compile(r"\s*#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
+_NO_MAILBOX = frozenset({550, 551, 553})
+
+# https://www.twilio.com/docs/api/errors
+TWILIO: dict[str, Bounce] = {
+    "21610": "stop",  # the recipient sent STOP to this sender
+    "21211": "hard",  # no valid phone number
+    "21614": "hard",  # no mobile number
+    "30005": "hard",  # the number is unknown, inactive or out of service
+    "30006": "second",  # a landline, or a carrier that cannot be reached: the code does not say which
+    "21212": "sender",  # 'From' is no valid number
+    "21408": "sender",  # the account may not send to this region
+    "21606": "sender",  # 'From' cannot send SMS
+    "30007": "sender",  # filtered as spam
+    "30034": "sender",  # not registered with the carriers
+}
+"""Twilio's error codes that say something about the recipient or about us; all others say nothing about the address.
+30003 (unreachable) and 30004 (blocked) are among those: a phone may be switched off."""
+
+
+def enhanced_code(text: str) -> str:
+    """Return the enhanced status code (RFC 3463) at the beginning of an SMTP answer; nothing where there is none.
+
+    Examples
+    --------
+    >>> enhanced_code("5.1.10 RESOLVER.ADR.RecipientNotFound"), enhanced_code("no such user"), enhanced_code("5.1.1.9")
+    ('5.1.10', '', '')
+    """
+    found = _ENHANCED.match(text)
+    return found[1] if found else ""
+
+
+def of_smtp(code: int, text: str, stage: Stage) -> Bounce:
+    """Return the class of an SMTP refusal.
+
+    A bare 550, 551 or 553 to RCPT TO usually means that there is no such mailbox, but servers use it for policies, too:
+    without an enhanced code it counts only at the second time.
+
+    Parameters
+    ----------
+    code
+        Of three digits; only 5xx can be a bounce.
+    text
+        Behind it.
+    stage
+        Which step was refused.
+
+    Examples
+    --------
+    >>> of_smtp(550, "5.1.1 no such user", "recipient"), of_smtp(550, "5.7.1 blocked", "content")
+    ('hard', 'sender')
+    >>> of_smtp(550, "no such user", "recipient"), of_smtp(550, "no such user", "content")
+    ('second', 'soft')
+    >>> of_smtp(450, "4.2.1 try later", "recipient")
+    'soft'
+    """
+    if not 500 <= code < 600:
+        return "soft"
+    if stage == "sender":
+        return "sender"
+    enhanced = enhanced_code(text)
+    if enhanced in HARD:
+        return "hard"
+    if enhanced in SECOND:
+        return "second"
+    if enhanced in SENDER or enhanced.startswith(SENDER_PREFIX):
+        return "sender"
+    if not enhanced and stage == "recipient" and code in _NO_MAILBOX:
+        return "second"
+    return "soft"
+
+
+def of_twilio(code: str) -> Bounce:
+    """Return the class of an error code of Twilio's.
+
+    Examples
+    --------
+    >>> of_twilio("21610"), of_twilio("30003"), of_twilio("")
+    ('stop', 'soft', '')
+    """
+    return TWILIO.get(code, "soft") if code else ""

@@ -1,0 +1,169 @@
+"""The suppression list at work in one channel of a delivering process: what it stops, and what is written to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from models.batch import Output
+from models.engage.bounce_guard import ALL, BounceGuard
+from models.engage.bounces import MIN_APART_MS
+from models.engage.deliveries import Result
+from models.engage.messages import Message
+from models.engage.notices import AddressReport
+from models.engage.suppression import (
+    ENDED_BY,
+    SCOPE_OF,
+    TOPIC,
+    Entry,
+    Reason,
+    SuppressionList,
+    domain_of,
+    encode_entry,
+    in_force,
+    key_of,
+)
+from models.events import Channel
+from models.units import SECOND
+
+MAX_SOURCE = 200
+"""Characters of a provider's words that an entry keeps."""
+MAX_WAIT_S = 60.0
+"""A message to a held domain asks again after so many seconds at most."""
+
+
+_ADDRESS = re.compile(r"\S+@\S+|\+?\d[\d ()/-]{5,}\d")
+
+
+def _nothing() -> str:
+    return ""
+
+
+def without_addresses(text: str) -> str:
+    """Take e-mail addresses and phone numbers out of a text that somebody else wrote.
+
+    Examples
+    --------
+    >>> without_addresses("550 5.1.1 <ada@example.com>: unknown; call +49 30 901820")
+    '550 5.1.1 ... unknown; call ...'
+    """
+    return _ADDRESS.sub("...", text)[:MAX_SOURCE]
+
+
+class Suppressor:
+    """Stops messages, and turns answers and reports into entries.
+
+    An entry that is written here counts here at once; the other processes read it from the topic.
+
+    Parameters
+    ----------
+    channel
+        Whose messages these are.
+    listed
+        The list, kept current by whoever reads the topic.
+    behind
+        Says why the list cannot be trusted now; nothing where it can.
+
+    Attributes
+    ----------
+    channel
+        See there.
+    """
+
+    def __init__(self, channel: Channel, listed: SuppressionList, behind: Callable[[], str] = _nothing) -> None:
+        self.channel = channel
+        self._list = listed
+        self._behind = behind
+        self._guard = BounceGuard()
+
+    def hash_of(self, message: Message) -> str:
+        """Hash the address of a message for its unsubscribe link; nothing for a message that is not live."""
+        return self._list.hashes.newest(message.channel, message.to) if message.origin == "live" else ""
+
+    def stops(self, message: Message, now: int) -> Result | None:
+        """Return the result of a message that may not leave now; ``None`` where it may.
+
+        ``suppressed``: its address is on the list. ``failed``: it waits, because the list cannot be trusted, or because
+        too many messages to its domain bounce.
+        """
+        behind = self._behind()
+        if behind:
+            return Result("failed", f"held: {behind}", retry_after=1.0, called=False)
+        stop = self._list.stops(message.channel, message.to, message.category)
+        if stop is not None:
+            return Result("suppressed", f"{stop.reason} ({stop.scope})", called=False)
+        domain = domain_of(message.channel, message.to)
+        until = self._guard.held_until(domain, message.category, now) if message.origin == "live" else None
+        if until is not None:
+            wait_s = min((until - now) / SECOND, MAX_WAIT_S)
+            return Result("failed", f"held: too many bounces of {domain or 'all'}", retry_after=wait_s, called=False)
+        return None
+
+    def attempted(self, message: Message, result: Result, now: int) -> None:
+        """Count what the provider answered to an attempt."""
+        if result.status in ("delivered", "rejected"):
+            domain = domain_of(message.channel, message.to) or ALL
+            self._guard.note(domain, hard=result.bounce == "hard", now=now)
+
+    def storms(self, now: int) -> list[str]:
+        """Return the domains with too many bounces; see :meth:`BounceGuard.storms`."""
+        return self._guard.storms(now)
+
+    def ended(self, message: Message, result: Result, now: int) -> list[Output]:
+        """Return the entries that follow from the end of an attempt."""
+        if message.origin != "live":
+            return []
+        source = f"answer {result.code}"
+        if result.status == "delivered":
+            return self._taken(message)
+        if result.bounce == "stop":
+            return [self._entry(message.to, "stop", now, source)]
+        if result.bounce in ("hard", "second"):
+            return self._bounced(message.to, result.bounce == "hard", now, source)
+        return []
+
+    def heard(self, report: AddressReport, now: int) -> list[Output]:
+        """Return the entries that follow from what was reported about an address."""
+        at = min(report.at, now)
+        if report.kind == "complaint":
+            return [self._entry(report.address, "complaint", at, report.source)]
+        if report.kind == "hard_bounce":
+            return self._bounced(report.address, True, at, report.source, now)
+        # a grant ends an entry that is there; of all others the list shall not grow
+        there = not self._behind() and "unsubscribe" not in self._list.marks(self.channel, report.address)
+        return [] if there else [self._entry(report.address, "confirmed", at, report.source)]
+
+    # --- inside
+
+    def _taken(self, message: Message) -> list[Output]:
+        """Forget a suspicion: the server has taken a message for that address."""
+        if "bounce_suspected" not in self._list.marks(message.channel, message.to):
+            return []
+        every = self._list.hashes.every(message.channel, message.to)
+        return [self._write(Output(TOPIC, key_of(address, "bounce_suspected"), None)) for address in every]
+
+    def _bounced(self, address: str, hard: bool, at: int, source: str, now: int | None = None) -> list[Output]:
+        if not self._guard.may_write(domain_of(self.channel, address) or ALL, at if now is None else now):
+            return []
+        suspected = in_force(self._list.marks(self.channel, address)).get("bounce_suspected")
+        if hard or (suspected is not None and at - suspected.at >= MIN_APART_MS):
+            return [self._entry(address, "bounce", at, source)]
+        return [] if suspected is not None else [self._entry(address, "bounce_suspected", at, source)]
+
+    def _entry(self, address: str, reason: Reason, at: int, source: str) -> Output:
+        known = self._list.marks(self.channel, address).get(reason)
+        bounced = ENDED_BY.get(reason) == "delivered"
+        entry = Entry(
+            scope=SCOPE_OF[reason],
+            reason=reason,
+            channel=self.channel,
+            source=without_addresses(source),
+            at=at if known is None else max(at, known.at),  # the time of a reason never moves back
+            domain=domain_of(self.channel, address) if bounced else "",
+        )
+        key = key_of(self._list.hashes.newest(self.channel, address), reason)
+        return self._write(Output(TOPIC, key, encode_entry(entry)))
+
+    def _write(self, output: Output) -> Output:
+        self._list.apply(output.key, output.value)
+        return output
