@@ -33,7 +33,7 @@ SCHEMA = 4
 """Version of the layout of :class:`Customer`'s bytes."""
 PREVIOUS_SCHEMA = 3
 """The older layout that is still read. Its structs are today's without their last fields, which get their defaults:
-``Facts.known_orders`` and ``Consent.newest_grant``."""
+``Facts.known_orders``, ``Consent.newest_grant`` and ``Sent.because``."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY

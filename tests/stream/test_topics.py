@@ -75,7 +75,7 @@ def test_create_leaves_what_is_there(connection: Connection) -> None:
 
 def test_nothing_starts_on_missing_topics_and_the_command_is_named(connection: Connection) -> None:
     with pytest.raises(
-        TopicsNotReady, match=r"missing topics: .*events\.in.* and 16 more; run: perennial topics create"
+        TopicsNotReady, match=r"missing topics: .*events\.in.* and 17 more; run: perennial topics create"
     ):
         require_topics(connection, partitions=4)
 
