@@ -321,6 +321,7 @@ class SuppressionList:
         self.unknown: Counter[str] = Counter()
         self._marks: dict[bytes, int] = {}
         self._of_unknown: set[bytes] = set()
+        self._reasons: dict[str, None] = dict.fromkeys(REASONS)  # and those that only a newer release knows
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -342,13 +343,14 @@ class SuppressionList:
             self._marks.pop(kept, None)
         else:
             entry = decode_entry(value)
+            self._reasons[place.reason] = None
             self._marks[kept] = entry.at << 2 | SCOPES.index(entry.scope)
 
     def marks(self, channel: Channel, address: str) -> dict[str, Mark]:
         """Return what is known of an address, by reason; of several secrets' entries the later one."""
         found: dict[str, Mark] = {}
         for digest in self.hashes.digests(channel, address):
-            for reason in REASONS:
+            for reason in self._reasons:
                 packed = self._marks.get(digest[:_KEPT_BYTES] + reason.encode())
                 if packed is not None and (reason not in found or packed >> 2 > found[reason].at):
                     found[reason] = Mark(SCOPES[packed & 3], packed >> 2)
