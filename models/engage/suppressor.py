@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from models.batch import Output
 from models.engage.bounce_guard import ALL, BounceGuard
-from models.engage.bounces import MIN_APART_MS
+from models.engage.bounces import MIN_APART_MS, Bounce
 from models.engage.deliveries import Result
 from models.engage.messages import Message
 from models.engage.notices import AddressReport
@@ -129,11 +129,45 @@ class Suppressor:
             return [self._entry(report.address, "complaint", at, report.source)]
         if report.kind == "hard_bounce":
             return self._bounced(report.address, True, at, report.source, now)
-        # a grant ends an entry that is there; of all others the list shall not grow
-        there = not self._behind() and "unsubscribe" not in self._list.marks(self.channel, report.address)
-        return [] if there else [self._entry(report.address, "confirmed", at, report.source)]
+        return self._ending(report.address, "confirmed", at, report.source)
+
+    def refused(self, address: str, bounce: Bounce, now: int, source: str) -> list[Output]:
+        """Return the entries that follow from a refusal that the provider told later.
+
+        Parameters
+        ----------
+        address
+            Of the recipient.
+        bounce
+            Class of the refusal.
+        now
+            Milliseconds.
+        source
+            Who told it.
+        """
+        if bounce == "stop":
+            return [self._entry(address, "stop", now, source)]
+        if bounce not in ("hard", "second"):
+            return []
+        self._guard.note(domain_of(self.channel, address) or ALL, hard=bounce == "hard", now=now)
+        return self._bounced(address, bounce == "hard", now, source)
+
+    def delivered(self, address: str, now: int, source: str) -> list[Output]:
+        """Return the entry that ends the bounces of an address: the provider told later that it has delivered."""
+        self._guard.note(domain_of(self.channel, address) or ALL, hard=False, now=now)
+        return self._ending(address, "delivered", now, source)
+
+    def started(self, address: str, now: int, source: str) -> list[Output]:
+        """Return the entry that ends a STOP: the owner of the number has sent START."""
+        return self._ending(address, "start", now, source)
 
     # --- inside
+
+    def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
+        """Return the entry that ends others, where there are such: of all other addresses the list shall not grow."""
+        marks = self._list.marks(self.channel, address)
+        ends = any(ENDED_BY.get(one) == reason for one in marks)
+        return [self._entry(address, reason, at, source)] if ends or self._behind() else []
 
     def _taken(self, message: Message) -> list[Output]:
         """Forget a suspicion: the server has taken a message for that address."""

@@ -1,21 +1,31 @@
-"""Providers' callbacks at the HTTP door: what they tell of our messages becomes events of the users."""
+"""Providers' callbacks at the HTTP door: what they tell of our messages becomes events of the users.
+
+What they tell of an address (no such number, STOP, START) also goes to the suppression list.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
+from models.batch import Output
+from models.engage.bounces import of_twilio
+from models.engage.suppression import TOPIC, SecretMissing, place_of
+from models.engage.suppressor import Suppressor
 from models.errors import InvalidEvent
-from models.events import Event, EventType
+from models.events import Event, EventType, encode_event
 from models.wire import fields
 from monitoring import metrics
 from stream.collector.links import RETRY_AFTER_S
 from stream.delivery.callbacks import SIGNATURE, twilio_signature
-from stream.event_log import EventLog, LogUnavailable
+from stream.event_log import EVENTS, EventLog, LogUnavailable
+
+log = logging.getLogger(__name__)
 
 READ_WITHIN_S = 10.0
 """How long a body may take to arrive."""
@@ -35,8 +45,16 @@ _KINDS: dict[str, EventType] = {
 }
 
 
+STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
+START_WORDS = frozenset({"start", "unstop"})
+"""Twilio also takes YES for START. An answer to another question must not grant anything, so it counts only where
+Twilio itself says so (``OptOutType``)."""
+_NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
 class TwilioCallbacks:
-    """Takes Twilio's status callbacks, of those whose signature is right.
+    """Takes Twilio's status callbacks and incoming messages, of those whose signature is right.
 
     Parameters
     ----------
@@ -48,9 +66,19 @@ class TwilioCallbacks:
         Where this door is reached from outside: the address is signed, too.
     now
         The clock, milliseconds.
+    suppressor
+        Writes to the suppression list; ``None`` writes nothing.
     """
 
-    def __init__(self, log: EventLog, token: str, public_url: str, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        token: str,
+        public_url: str,
+        now: Callable[[], int],
+        suppressor: Suppressor | None = None,
+    ) -> None:
+        self._suppressor = suppressor
         self._log = log
         self._token = token
         self._public_url = public_url.rstrip("/")
@@ -63,16 +91,51 @@ class TwilioCallbacks:
         if not hmac.compare_digest(request.headers.get(SIGNATURE, "").encode(), expected.encode()):
             metrics.increment("events_rejected", "bad_signature")
             return web.Response(status=403, text="This was not signed with this account's token.\n")
-        event = self._event(request, dict(form))
-        if event is None:
-            metrics.increment("events_rejected", "bad_callback")
-            return web.Response(status=400, text="This names no user, message and status that are known here.\n")
+        said = dict(form)
         try:
-            await self._log.append([event])
-        except LogUnavailable:
+            if "MessageStatus" not in said and "Body" in said:
+                await self._write(self._of_incoming(said))
+                return web.Response(text=_NO_ANSWER, content_type="text/xml")
+            event = self._event(request, said)
+            if event is None:
+                metrics.increment("events_rejected", "bad_callback")
+                return web.Response(status=400, text="This names no user, message and status that are known here.\n")
+            await self._write([*self._of_status(event, said), Output(EVENTS, event.user.encode(), encode_event(event))])
+        except (LogUnavailable, SecretMissing) as error:
+            log.warning("a callback of Twilio cannot be taken now: %s", error)
             return web.Response(status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         metrics.increment("events_accepted", "http")
         return web.Response(status=204)
+
+    async def _write(self, outputs: Sequence[Output]) -> None:
+        await self._log.write(outputs)
+        for output in outputs:
+            if output.topic == TOPIC:
+                metrics.increment("suppressions_written", "sms", place_of(output.key).reason)
+
+    def _of_status(self, event: Event, form: dict[str, str]) -> list[Output]:
+        """Entries that follow from what became of a message."""
+        number, now = form.get("To", ""), self._now()
+        if self._suppressor is None or not _NUMBER.fullmatch(number):
+            return []
+        if event.type == "message_delivered":
+            return self._suppressor.delivered(number, now, "twilio")
+        if event.type == "message_bounced":
+            code = form.get("ErrorCode", "")[:16]
+            return self._suppressor.refused(number, of_twilio(code), now, f"twilio {code}")
+        return []
+
+    def _of_incoming(self, form: dict[str, str]) -> list[Output]:
+        """Entries that follow from what somebody has sent to us: STOP, START, or nothing of the kind."""
+        number, now = form.get("From", ""), self._now()
+        if self._suppressor is None or not _NUMBER.fullmatch(number):
+            return []
+        meant, word = form.get("OptOutType", "").upper(), form["Body"].strip().lower()
+        if meant == "STOP" or word in STOP_WORDS:
+            return self._suppressor.refused(number, "stop", now, "STOP by SMS")
+        if meant == "START" or (not meant and word in START_WORDS):
+            return self._suppressor.started(number, now, "START by SMS")
+        return []
 
     def _event(self, request: web.Request, form: dict[str, str]) -> Event | None:
         user, message = request.query.get("user", ""), request.query.get("message", "")

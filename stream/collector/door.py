@@ -9,7 +9,8 @@
 ``GET /v1/projects/KEY/settings``,         settings of the browser SDKs
 ``GET /sourceConfig/``                     (``stream/collector/sdk_settings.py``)
 ``GET, POST /v1/unsubscribe``              the signed link of a message (RFC 8058): a page with a button; one click
-``POST /v1/callbacks/twilio``              what becomes of an SMS, signed by Twilio; where Twilio is set up
+``POST /v1/callbacks/twilio``              what becomes of an SMS, and incoming SMS (STOP, START), signed by Twilio;
+                                           where Twilio is set up
 ``GET /health``, ``GET /ready``            this process answers; Kafka answers it
 =========================================  ========================================================================
 
@@ -38,6 +39,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Output
+from models.engage.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Event, Origin, Trust, encode_event
 from models.rejected import KEPT
@@ -97,6 +99,8 @@ class Door:
         Which pages may call the door.
     twilio_token
         Of the account whose callbacks are taken; ``None`` takes none.
+    sms
+        Writes to the suppression list what those callbacks tell of phone numbers; ``None`` writes nothing.
     public_url
         How this door is reached from outside; ``None`` where that was not configured.
     now
@@ -112,13 +116,14 @@ class Door:
         write_keys: WriteKeys | None = None,
         cors: Cors | None = None,
         twilio_token: str | None = None,
+        sms: Suppressor | None = None,
         public_url: str | None = None,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
         self._intake = intake
         self._links = UnsubscribeLinks(log, intake, signer, now)
-        self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url or "", now)
+        self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url or "", now, sms)
         self._write_keys = write_keys or WriteKeys()
         self._cors = cors or Cors()
         self._sdk_settings = SdkSettings(self._write_keys, public_url)

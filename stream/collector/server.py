@@ -6,19 +6,23 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from models.engage.suppression import SuppressionList
+from models.engage.suppressor import Suppressor
 from models.errors import PerennialError
 from monitoring import metrics
 from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.intake import Intake
 from stream.collector.write_keys import WriteKey, WriteKeys
-from stream.delivery.configured import twilio_callback_token, unsubscribe_signer
+from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
 from stream.settings import Settings
+from stream.suppressions.watch import SuppressionWatch
 from stream.topics import await_topics
 
 log = logging.getLogger(__name__)
@@ -61,7 +65,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     exposition = None
-    async with EventLog(settings.connection(), settings.partitions) as event_log:
+    twilio = twilio_callback_token(settings)
+    async with (
+        EventLog(settings.connection(), settings.partitions) as event_log,
+        _following(settings, twilio) as suppressions,
+    ):
         await event_log.ensure_clock("wall")
         # A name that no other door ever has: ids of events that bring none are made from it.
         intake = Intake(secrets.token_hex(8), trust_browser_orders=settings.http.trust_browser_orders)
@@ -71,7 +79,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             unsubscribe_signer(settings),
             write_keys=write_keys(settings),
             cors=Cors(settings.http.allowed_origins),
-            twilio_token=twilio_callback_token(settings),
+            twilio_token=twilio,
+            sms=suppressions,
             public_url=settings.http.public_url,
         )
         runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
@@ -87,6 +96,21 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await runner.cleanup()
             if exposition is not None:
                 exposition.close()
+
+
+@asynccontextmanager
+async def _following(settings: Settings, twilio: str | None) -> AsyncIterator[Suppressor | None]:
+    """Follow the suppression list where callbacks of Twilio tell something of phone numbers."""
+    if twilio is None:
+        yield None
+        return
+    watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
+    task = asyncio.create_task(watch.follow(), name="suppressions")
+    try:
+        yield Suppressor("sms", watch.listed, watch.behind)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def write_keys(settings: Settings) -> WriteKeys:

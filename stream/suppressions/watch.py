@@ -107,6 +107,11 @@ class SuppressionWatch:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("the suppression list cannot be read, trying again: %r", error)
                 metrics.increment("suppression_watch_failures", type(error).__name__)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                log.warning("the suppression list cannot be read, trying again: %r", error)  # a task of aiokafka's own
             self._show()
             await asyncio.sleep(RETRY_S)
 
@@ -127,6 +132,7 @@ class SuppressionWatch:
         place = self._place
         try:
             await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises
             consumer.assign([place])
             consumer.seek(place, self._position)
             # The embedded broker lists too low an end; the high watermark of its answers is right.

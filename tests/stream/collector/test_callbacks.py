@@ -7,12 +7,25 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from models.engage.suppression import (
+    SCOPE_OF,
+    TOPIC,
+    AddressHashes,
+    Entry,
+    Reason,
+    SuppressionList,
+    decode_entry,
+    encode_entry,
+    key_of,
+)
+from models.engage.suppressor import Suppressor
 from models.events import Event
 from stream.connection import Connection
 from stream.delivery.callbacks import SIGNATURE, TWILIO_PATH, twilio_address, twilio_signature
 from tests.brokers import Cluster
 from tests.stream.collector.doors import CLICK, NOW, Client, door, events
 from tests.stream.delivery.letters import text_message
+from tests.stream.reading import read_until
 
 TOKEN = "12345"
 PUBLIC = "https://events.shop.example"
@@ -28,8 +41,9 @@ async def _call(client: Client, form: dict[str, str], *, address: str = ADDRESS,
     return await client.session.post(there, data=form, headers=headers)
 
 
-def _door(connection: Connection, timeout_s: float = 10.0) -> Any:
-    return door(connection, twilio_token=TOKEN, public_url=PUBLIC + "/", timeout_s=timeout_s)
+def _door(connection: Connection, timeout_s: float = 10.0, listed: SuppressionList | None = None) -> Any:
+    sms = None if listed is None else Suppressor("sms", listed)
+    return door(connection, twilio_token=TOKEN, public_url=PUBLIC + "/", timeout_s=timeout_s, sms=sms)
 
 
 async def test_what_twilio_tells_is_an_event_of_the_user_and_told_twice_the_same_one(embedded: Cluster) -> None:
@@ -97,3 +111,117 @@ async def test_without_twilio_there_is_no_such_address() -> None:
         answer = await client.post(TWILIO_PATH, data=FORM)
 
     assert answer.status == 404
+
+
+HASHES = AddressHashes([b"0123456789abcdef"])
+NUMBER = FORM["To"]
+INCOMING = f"{PUBLIC}{TWILIO_PATH}"
+
+
+def _listed(*reasons: Reason) -> SuppressionList:
+    made = SuppressionList(HASHES)
+    for reason in reasons:
+        entry = Entry(scope=SCOPE_OF[reason], reason=reason, channel="sms", at=NOW - 1)
+        made.apply(key_of(HASHES.newest("sms", NUMBER), reason), encode_entry(entry))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "written"),
+    [
+        ("21610", [], ["stop"]),
+        ("30005", [], ["bounce"]),
+        ("30006", [], ["bounce_suspected"]),
+        ("30003", [], []),
+        ("30007", [], []),
+        ("", [], []),
+    ],
+)
+async def test_what_a_status_tells_of_a_number_goes_to_the_suppression_list(
+    embedded: Cluster, code: str, before: list[Reason], written: list[str]
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    listed = _listed(*before)
+
+    async with _door(embedded.connection, listed=listed) as client:
+        for _ in range(2):
+            form = {**FORM, "MessageStatus": "undelivered", "ErrorCode": code}
+            assert (await _call(client, form)).status == 204
+
+    assert len(await events(embedded.connection, 2)) == 2
+    assert sorted(listed.marks("sms", NUMBER)) == written
+    if written:
+        found = await read_until(embedded.connection, TOPIC, bool)
+        assert {decode_entry(record.value).reason for record in found} == {*written}
+    assert (listed.stops("sms", NUMBER, "transactional") is not None) == bool({"stop", "bounce"} & set(written))
+
+
+async def test_a_delivery_that_is_told_later_ends_a_bounce_and_writes_nothing_of_other_numbers(
+    embedded: Cluster,
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    listed, empty = _listed("bounce"), _listed()
+
+    for each in (empty, listed):
+        async with _door(embedded.connection, listed=each) as client:
+            assert (await _call(client, FORM)).status == 204
+
+    (entry,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(entry.value).reason == "delivered"
+    assert listed.stops("sms", NUMBER, "marketing") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "stopped"),
+    [
+        ({"Body": "STOP"}, True),
+        ({"Body": " stopAll \n"}, True),
+        ({"Body": "Arret", "OptOutType": "STOP"}, True),
+        ({"Body": "please stop the war"}, False),
+        ({"Body": "HELP", "OptOutType": "HELP"}, False),
+        ({"Body": ""}, False),
+        ({"Body": "STOP", "From": "not a number"}, False),
+    ],
+)
+async def test_stop_by_sms_stops_everything_to_that_number(
+    embedded: Cluster, form: dict[str, str], stopped: bool
+) -> None:
+    embedded.create(suppressions=1)
+    listed = _listed()
+
+    async with _door(embedded.connection, listed=listed) as client:
+        answer = await _call(client, {"From": NUMBER, "To": "+15005550006", **form}, address=INCOMING)
+        assert (answer.status, answer.content_type) == (200, "text/xml")
+        assert "<Response/>" in await answer.text()
+
+    assert (listed.stops("sms", NUMBER, "transactional") is not None) == stopped
+
+
+@pytest.mark.parametrize(
+    ("form", "ends"),
+    [
+        ({"Body": "START"}, True),
+        ({"Body": "unstop"}, True),
+        ({"Body": "YES", "OptOutType": "START"}, True),
+        ({"Body": "YES"}, False),
+        ({"Body": "start", "OptOutType": "HELP"}, False),
+    ],
+)
+async def test_start_by_sms_ends_a_stop_and_nothing_else(embedded: Cluster, form: dict[str, str], ends: bool) -> None:
+    embedded.create(suppressions=1)
+    listed, complained = _listed("stop"), _listed("stop", "complaint")
+
+    for each in (listed, complained):
+        async with _door(embedded.connection, listed=each) as client:
+            assert (await _call(client, {"From": NUMBER, **form}, address=INCOMING)).status == 200
+
+    assert (listed.stops("sms", NUMBER, "marketing") is None) == ends
+    assert complained.stops("sms", NUMBER, "marketing") is not None
+
+
+async def test_a_stop_that_cannot_be_written_now_is_not_answered_as_taken() -> None:
+    missing = SuppressionList(AddressHashes([], missing="delivery.suppression_secrets[0] is not there"))
+
+    for listed in (missing, _listed()):
+        async with _door(Connection("127.0.0.1:1"), timeout_s=0.5, listed=listed) as client:
+            assert (await _call(client, {"From": NUMBER, "Body": "STOP"}, address=INCOMING)).status == 503

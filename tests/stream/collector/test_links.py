@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from models.engage.suppression import TOPIC, AddressHashes, Entry, decode_entry
 from stream.connection import Connection
 from stream.delivery.unsubscribe import PATH, Signer
 from tests.brokers import Cluster
 from tests.stream.collector.doors import CLICK, NOW, SIGNER, door, events
+from tests.stream.reading import read_until
 
 
 async def test_one_click_withdraws_consent_for_the_links_channel(embedded: Cluster) -> None:
@@ -52,3 +54,48 @@ async def test_a_click_while_kafka_is_away_asks_to_come_back() -> None:
         answer = await client.post(link)
 
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+HASH = AddressHashes([b"0123456789abcdef"]).newest("email", "ada@example.com")
+
+
+async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_withdrawal_are_acknowledged(
+    embedded: Cluster,
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}"
+
+    async with door(embedded.connection) as client:
+        for _ in range(2):
+            assert (await client.post(link)).status == 200
+
+    entries = await read_until(embedded.connection, TOPIC, lambda found: len(found) >= 2)
+    assert {record.key for record in entries} == {f"{HASH}:unsubscribe".encode()}
+    assert decode_entry(entries[0].value) == Entry(
+        scope="marketing", reason="unsubscribe", channel="email", source="unsubscribe link", at=NOW
+    )
+    assert {event.granted for event in await events(embedded.connection, 2)} == {False}
+
+
+async def test_a_link_of_an_earlier_release_withdraws_for_its_user_alone(embedded: Cluster) -> None:
+    embedded.create(events=1, suppressions=1)
+
+    async with door(embedded.connection) as client:
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u1', 'email')}")).status == 200
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u2', 'email', HASH)}")).status == 200
+
+    assert [event.user for event in await events(embedded.connection, 2)] == ["u1", "u2"]
+    assert len(await read_until(embedded.connection, TOPIC, bool)) == 1
+
+
+async def test_following_a_link_writes_no_entry(embedded: Cluster) -> None:
+    embedded.create(events=1, suppressions=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}"
+
+    async with door(embedded.connection) as client:
+        assert (await client.get(link)).status == 200
+        assert (await client.head(link)).status in (200, 405)
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u2', 'sms', HASH)}")).status == 200
+
+    (entry,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(entry.value).channel == "sms"
