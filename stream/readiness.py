@@ -13,6 +13,7 @@ from models.errors import PerennialError
 from stream import topics
 from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
+from stream.collector.configured import server_tokens, user_tokens
 from stream.configuration import configuration
 from stream.connection import Connection
 from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
@@ -70,6 +71,9 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         if key.value is not None:
             continue
         failed += _failed("secrets.write_keys", partial(settings.reveal, key, path))
+    if settings.http.user_token_secrets:
+        failed += _failed("secrets.user_tokens", partial(user_tokens, settings))
+    failed += _failed("secrets.server_tokens", partial(server_tokens, settings))
     yield from failed
     if not failed:
         yield Finding("secrets", "ok", "all that the settings name are there")

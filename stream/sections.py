@@ -34,6 +34,9 @@ HttpOrigin = Annotated[
 ]
 
 
+HostPort = Annotated[str, Meta(pattern=r"^[^\s,/]+:[0-9]{1,5}$", description="host:port")]
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -78,6 +81,18 @@ class WriteKey(Secret, frozen=True, kw_only=True):
             raise ValueError("Expected {env: NAME}, {file: PATH}, or {value: KEY, kind: browser}")
         if self.value is not None and self.kind == "server":
             raise ValueError("Expected {env: NAME} or {file: PATH} for a server key, which is a secret")
+
+
+class ServerToken(Secret, frozen=True, kw_only=True):
+    """A token with which a server reads users over HTTP.
+
+    Attributes
+    ----------
+    role
+        What its holder may do. A viewer reads.
+    """
+
+    role: Literal["viewer"] = "viewer"
 
 
 class Tls(_Section, frozen=True, kw_only=True):
@@ -157,6 +172,13 @@ class Http(_Section, frozen=True, kw_only=True):
         messages.
     allowed_origins
         Pages that may call the door from a browser, such as ``https://shop.example``; by default, any.
+    user_token_secrets
+        The shop's server signs user tokens with the first one, all verify; at least 32 bytes. By default one is made
+        in the data folder.
+    server_tokens
+        Each may read any user; at least 16 bytes.
+    workers
+        ``host:port`` at which the folds answer for their users (``worker.port``); by default, those of this machine.
     """
 
     host: str = "127.0.0.1"
@@ -165,6 +187,9 @@ class Http(_Section, frozen=True, kw_only=True):
     write_keys: list[WriteKey] = []
     trust_browser_orders: bool = False
     allowed_origins: tuple[HttpOrigin, ...] = ("*",)
+    user_token_secrets: list[Secret] = []
+    server_tokens: list[ServerToken] = []
+    workers: list[HostPort] = []
 
 
 class Worker(_Section, frozen=True, kw_only=True):

@@ -285,7 +285,10 @@ def load(
     return Settings(sections, carried, file, home, given, wanted)
 
 
-_SECRETS = ("password", "auth_token", "unsubscribe_secrets", "suppression_secrets", "write_keys")
+_SECRETS = (
+    *("password", "auth_token", "unsubscribe_secrets", "suppression_secrets"),
+    *("write_keys", "user_token_secrets", "server_tokens"),
+)
 
 
 def _is_secret(path: str) -> bool:

@@ -64,6 +64,7 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
     "check": Entry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
     "apply": Entry("stream.cli.apply", "apply", "Put rules and caps of the file into use.", SETTING_UP),
+    "token": Entry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
     "config": Entry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
     "topics": Entry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
 }

@@ -95,7 +95,7 @@ def _is_secret(value: dict[str, Any]) -> bool:
 
 
 def _masked(value: dict[str, Any]) -> str:
-    kind = f", {value['kind']}" if "kind" in value else ""
+    kind = "".join(f", {value[name]}" for name in ("kind", "role") if name in value)
     if value.get("value") is not None:
         return f"{value['value']} (value{kind})"
     where = f"env: {value['env']}" if value["env"] is not None else f"file: {value['file']}"

@@ -8,6 +8,8 @@
 ``POST /v1/m``                             analytics-next's own metrics: accepted and dropped
 ``GET /v1/projects/KEY/settings``,         settings of the browser SDKs
 ``GET /sourceConfig/``                     (``stream/collector/sdk_settings.py``)
+``GET /v1/users/USER/recommendations``     items for a user (``?k=10``), as the worker answers that owns the user;
+                                           with a server token, or with a token of that very user
 ``GET, POST /v1/unsubscribe``              the signed link of a message (RFC 8058): a page with a button; one click
 ``POST /v1/callbacks/twilio``              what becomes of an SMS, and incoming SMS (STOP, START), signed by Twilio;
                                            where Twilio is set up
@@ -45,7 +47,7 @@ from models.events import Event, Origin, Trust, encode_event
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
-from stream.collector import addresses, bodies
+from stream.collector import addresses, bodies, recommendations
 from stream.collector.answers import (
     HttpRefusal,
     counted_only,
@@ -71,6 +73,7 @@ from stream.collector.intake import (
 )
 from stream.collector.links import UnsubscribeLinks
 from stream.collector.protocol import DoorRunner
+from stream.collector.recommendations import Recommendations
 from stream.collector.sdk_settings import SdkSettings
 from stream.collector.write_keys import Admission, WriteKeys
 from stream.delivery.callbacks import TWILIO_PATH
@@ -80,6 +83,11 @@ from stream.event_log import Appended, EventLog, LogUnavailable
 ORIGIN_HEADER = "X-Perennial-Origin"
 
 _KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
+
+
+def now_ms() -> int:
+    """Return the time of this machine's clock, milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class Door:
@@ -97,6 +105,8 @@ class Door:
         One of them must come with every request that has events; without any, nobody is asked.
     cors
         Which pages may call the door.
+    recommender
+        Answers for the workers; without it there is no such address.
     twilio_token
         Of the account whose callbacks are taken; ``None`` takes none.
     sms
@@ -115,10 +125,11 @@ class Door:
         *,
         write_keys: WriteKeys | None = None,
         cors: Cors | None = None,
+        recommender: Recommendations | None = None,
         twilio_token: str | None = None,
         sms: Suppressor | None = None,
         public_url: str | None = None,
-        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now: Callable[[], int] = now_ms,
     ) -> None:
         self._log = log
         self._intake = intake
@@ -127,6 +138,7 @@ class Door:
         self._write_keys = write_keys or WriteKeys()
         self._cors = cors or Cors()
         self._sdk_settings = SdkSettings(self._write_keys, public_url)
+        self._recommender = recommender
         self._now = now
         self._memory = Memory()
 
@@ -144,6 +156,8 @@ class Door:
         self._sdk_settings.add_routes(app.router)
         app.router.add_get(PATH, self._links.ask)
         app.router.add_post(PATH, self._links.withdraw)
+        if self._recommender is not None:
+            app.router.add_get(recommendations.ADDRESS, self._recommender.answer)
         if self._twilio is not None:
             app.router.add_post(TWILIO_PATH, self._twilio.take)
         app.router.add_get("/health", self._health)

@@ -15,12 +15,16 @@ from models.engage.suppression import SuppressionList
 from models.engage.suppressor import Suppressor
 from models.errors import PerennialError
 from monitoring import metrics
+from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
-from stream.collector.door import Door
+from stream.collector.door import Door, now_ms
 from stream.collector.intake import Intake
-from stream.collector.write_keys import WriteKey, WriteKeys
+from stream.collector.readers import Readers
+from stream.collector.recommendations import Recommendations
 from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
+from stream.lookup.owners import Owners
+from stream.lookup.workers import places
 from stream.settings import Settings
 from stream.suppressions.watch import SuppressionWatch
 from stream.topics import await_topics
@@ -73,12 +77,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         await event_log.ensure_clock("wall")
         # A name that no other door ever has: ids of events that bring none are made from it.
         intake = Intake(secrets.token_hex(8), trust_browser_orders=settings.http.trust_browser_orders)
+        owners = Owners(places(settings), settings.partitions)
         door = Door(
             event_log,
             intake,
             unsubscribe_signer(settings),
             write_keys=write_keys(settings),
             cors=Cors(settings.http.allowed_origins),
+            recommender=Recommendations(Readers(user_tokens(settings), server_tokens(settings), now_ms), owners),
             twilio_token=twilio,
             sms=suppressions,
             public_url=settings.http.public_url,
@@ -94,6 +100,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await stop.wait()
         finally:
             await runner.cleanup()
+            await owners.close()
             if exposition is not None:
                 exposition.close()
 
@@ -111,23 +118,6 @@ async def _following(settings: Settings, twilio: str | None) -> AsyncIterator[Su
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-def write_keys(settings: Settings) -> WriteKeys:
-    """Read the write keys of an installation.
-
-    Raises
-    ------
-    InvalidSettings
-        A key is not where it should be.
-    """
-    return WriteKeys(
-        WriteKey(
-            (key.value or settings.reveal(key, f"http.write_keys[{i}]")).encode(),
-            "public" if key.kind == "browser" else "server",
-        )
-        for i, key in enumerate(settings.http.write_keys)
-    )
 
 
 async def _listen(site: web.TCPSite, settings: Settings) -> None:

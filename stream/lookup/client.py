@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from models.errors import PerennialError
 
@@ -45,23 +46,29 @@ async def ask(addresses: Sequence[str], path: str) -> bytes:
     LookupFailed
         No worker runs, none owns the partition, or the owner is not ready.
     """
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+        _, body = await find(session, addresses, path)
+        return body
+
+
+async def find(session: aiohttp.ClientSession, addresses: Sequence[str], path: str) -> tuple[str, bytes]:
+    """Ask for ``path`` over an open session; returns who answered, and the body. Raises as :func:`ask`."""
     said: list[str] = []
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        for address in addresses:
-            try:
-                async with session.get(address + path) as answer:
-                    body = await answer.read()
-                    if answer.status == 200:
-                        return body
-                    message = _message(body)
-                    if answer.status == 404:
-                        raise UnknownUser(message)
-                    if answer.status != 421:
-                        raise LookupFailed(message)
-                    said.append(message)
-            except (aiohttp.ClientError, TimeoutError):
-                continue  # nobody there, or somebody else, who speaks no HTTP
+    for address in addresses:
+        try:
+            # encoded already: an id may be `..`, which is no step of a path here
+            async with session.get(URL(address + path, encoded=True)) as answer:
+                body = await answer.read()
+                if answer.status == 200:
+                    return address, body
+                message = _message(body)
+                if answer.status == 404:
+                    raise UnknownUser(message)
+                if answer.status != 421:
+                    raise LookupFailed(message)
+                said.append(message)
+        except (aiohttp.ClientError, TimeoutError):
+            continue  # nobody there, or somebody else, who speaks no HTTP
     if said:
         raise LookupFailed(f"no worker that runs here owns this user ({said[0]})")
     asked = ", ".join(addresses)

@@ -25,8 +25,7 @@ from models.customer.state import Customer, Touch, unpack
 from models.customer.versions import Versions
 from models.customer.view import describe
 from models.partitioner import partition_of
-
-MOST_RECOMMENDATIONS = 100
+from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 
 class Recommends(Protocol):
@@ -87,9 +86,10 @@ class LookupServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is chosen by the system where 0 was asked for."""
         app = web.Application(middlewares=[_refusals])
-        app.router.add_get("/v1/users/{user}", self._user)
-        app.router.add_get("/v1/users/{user}/state", self._state)
-        app.router.add_get("/v1/users/{user}/recommendations", self._recommendations)
+        user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern takes no braces
+        app.router.add_get(user, self._user)
+        app.router.add_get(f"{user}/state", self._state)
+        app.router.add_get(f"{user}/recommendations", self._recommendations)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
@@ -149,14 +149,15 @@ class LookupServer:
         return web.Response(body=packed, content_type="application/octet-stream", headers=headers)
 
     async def _recommendations(self, request: web.Request) -> web.Response:
-        asked = request.query.get("k", "10")
-        if not asked.isdigit() or not 1 <= int(asked) <= MOST_RECOMMENDATIONS:
-            raise _Refusal(400, f"k: found {asked!r}; allowed: 1 to {MOST_RECOMMENDATIONS}")
+        asked = request.query.get("k", DEFAULT)
+        wanted = recommendations_wanted(asked)
+        if wanted is None:
+            raise _Refusal(400, f"k: found {asked!r}; allowed: {ALLOWED}")
         if self._recommends is None:
             raise _Refusal(503, "this worker has no recommender")
         user, _, state, packed = self._look_up(request)
         recent = list(unpack(packed).facts.recent) if packed is not None else []
-        answer = self._recommends.recommend(recent, read_memo(state).now, int(asked))
+        answer = self._recommends.recommend(recent, read_memo(state).now, wanted)
         return _json({"user": user, "known": packed is not None, **answer})
 
     # --- health ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""``perennial token``: tokens with which pages and servers read users over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stream.cli.output import Config, Json, print_json, print_line
+
+app = typer.Typer(help="Make tokens for reading users over HTTP.", no_args_is_help=True)
+
+SERVER_TOKEN_BYTES = 32
+
+
+@app.command()
+def user(
+    user: Annotated[str, typer.Argument(help="User id, as in events.")],
+    expires: Annotated[str, typer.Option(help="How long it lives, such as 30m; at most 24h.")] = "1h",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Print a user token, for tests: the page that has it reads this one user.
+
+    In production, your own server signs them: a JWT with HS256 and the first secret of http.user_token_secrets, with
+    the claims sub (the user id), aud "perennial", iat and exp (at most 24 hours later).
+    """
+    from models.errors import InvalidEvent
+    from models.wire import fields
+    from stream.collector.configured import user_tokens
+    from stream.collector.door import now_ms
+    from stream.settings import load
+
+    try:
+        fields.identifier(user, "user")
+    except InvalidEvent as error:
+        raise typer.BadParameter(str(error)) from None
+    life_s = _seconds(expires)
+    now = now_ms()
+    token = user_tokens(load(config)).sign(user, now, life_s)
+    if json:
+        print_json({"token": token, "user": user, "expires": now // 1000 + life_s})
+    else:
+        print_line(token)
+
+
+@app.command()
+def server(
+    role: Annotated[str, typer.Option(help="What its holder may do: viewer.")] = "viewer",
+    json: Json = False,
+) -> None:
+    """Print a new server token: its holder reads any user.
+
+    It counts once it stands in http.server_tokens of perennial.yaml, such as [{env: SERVER_TOKEN}], and the collector
+    was started with it.
+    """
+    import secrets
+
+    if role != "viewer":
+        raise typer.BadParameter(f"found {role!r}; allowed: viewer")
+    token = secrets.token_urlsafe(SERVER_TOKEN_BYTES)
+    if json:
+        print_json({"token": token, "role": role})
+    else:
+        print_line(token)
+
+
+def _seconds(expires: str) -> int:
+    from models.engage.durations import milliseconds
+    from stream.collector.user_tokens import MAX_LIFE_S
+
+    try:
+        life_s = milliseconds(expires) // 1000
+    except ValueError as error:
+        raise typer.BadParameter(f"--expires: found {expires!r}; allowed: {error}, at most 24h") from None
+    if life_s > MAX_LIFE_S:
+        raise typer.BadParameter(f"--expires: found {expires}; allowed: at most 24h")
+    return life_s

@@ -1,0 +1,118 @@
+"""User tokens: the shop's server says which user a page belongs to.
+
+A token is a JWT, signed with HS256 by the shop's server, with these claims:
+
+=======  ==============================================================
+``sub``  the user's id, as in events
+``aud``  ``perennial``: a token for another service is none for us
+``iat``  when it was made, seconds
+``exp``  when it ends, seconds: at most 24 hours ahead
+=======  ==============================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+
+AUDIENCE = "perennial"
+ALGORITHM = "HS256"
+MAX_LIFE_S = 24 * 3600
+"""How long a token may live."""
+LEEWAY_S = 60
+"""How far the clock of the shop's server may be off."""
+MIN_SECRET_BYTES = 32
+"""Anybody who has a token can try secrets, so a short one would be found."""
+
+_OPTIONS: dict[str, Any] = {
+    "require": ["sub", "aud", "iat", "exp"],
+    # times are compared with the door's clock below
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+
+
+class InvalidToken(ValueError):
+    """A token that grants nothing; the message says why."""
+
+
+class UserTokens:
+    """Makes and verifies user tokens.
+
+    Parameters
+    ----------
+    secrets
+        Of at least 32 bytes each. The first one signs, all verify; without any, no token is valid.
+
+    Examples
+    --------
+    >>> tokens = UserTokens([b"0123456789abcdef0123456789abcdef"])
+    >>> tokens.user(tokens.sign("ada", now=1_777_636_800_250, life_s=60), now=1_777_636_801_000)
+    'ada'
+    """
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        if any(len(secret) < MIN_SECRET_BYTES for secret in secrets):
+            raise ValueError(f"a secret of user tokens has at least {MIN_SECRET_BYTES} bytes")
+        self._secrets = tuple(secrets)
+
+    def sign(self, user: str, now: int, life_s: int) -> str:
+        """Make a token.
+
+        Parameters
+        ----------
+        user
+            Whose page it is for.
+        now
+            Milliseconds.
+        life_s
+            Seconds until it ends, at most 24 hours.
+        """
+        issued = now // 1000
+        claims = {"sub": user, "aud": AUDIENCE, "iat": issued, "exp": issued + life_s}
+        return jwt.encode(claims, self._secrets[0], ALGORITHM)
+
+    def user(self, token: str, now: int) -> str:
+        """Return the user that a token names.
+
+        Raises
+        ------
+        InvalidToken
+            It is no token of ours, is too old, or lives too long.
+        """
+        claims = self._claims(token)
+        issued, ends, begins = (_seconds(claims, name) for name in ("iat", "exp", "nbf"))
+        at = now / 1000
+        assert issued is not None
+        assert ends is not None
+        if at >= ends + LEEWAY_S:
+            raise InvalidToken("the token is too old")
+        if max(issued, begins or 0) > at + LEEWAY_S:
+            raise InvalidToken("the token begins in the future")
+        if ends - min(issued, at) > MAX_LIFE_S + LEEWAY_S:
+            raise InvalidToken("the token lives longer than 24 hours")
+        user: str = claims["sub"]
+        return user
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        why = "no secret is set that could verify it"
+        for secret in self._secrets:
+            try:
+                return jwt.decode(token, secret, [ALGORITHM], audience=AUDIENCE, options=_OPTIONS)  # type: ignore[arg-type]
+            except jwt.InvalidSignatureError:
+                why = "the token is not signed with a secret of http.user_token_secrets"
+            except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
+                raise InvalidToken(f"no user token: {error}") from error
+        raise InvalidToken(why)
+
+
+def _seconds(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None and name == "nbf":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise InvalidToken(f"{name} is no number of seconds")
+    return float(value)
