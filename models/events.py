@@ -86,7 +86,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     id
         ``messageId``; a second event of the user with the same one is ignored.
     user
-        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``.
+        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``; of a test event after ``test:``.
     type
         What happened.
     at
@@ -118,7 +118,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     text
         A support message or a comment.
     traits
-        Of identify: ``email``, ``phone``, ``firstName``, ``timezone`` ...
+        Of identify: ``email``, ``phone``, ``firstName``, ``timezone`` ... Of any other event: nothing but traits that
+        state something about consent.
     channel, granted
         Of consent: for which channel (``None``: all), given or withdrawn.
     complaint
@@ -165,10 +166,13 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     @property
     def identified(self) -> bool:
         """Whether the user is known by a ``userId``."""
-        return not self.user.startswith(ANONYMOUS)
+        return not self.user.startswith(_NAMELESS)
 
 
 ANONYMOUS = "anonymous:"
+TEST = "test:"
+"""Begins the key of the separate user that test events are folded into."""
+_NAMELESS = (ANONYMOUS, TEST + ANONYMOUS)
 
 REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))
 """Types of what became of our own messages: only we report them."""

@@ -43,6 +43,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
         Base64 of the key's first 1,024 bytes (``None`` without one) and of the value's first 65,536.
     accepted
         Whether the event itself was accepted, and only ``field`` was left out.
+    withdrawal
+        Whether the withdrawal of consent in it counts all the same.
     """
 
     reason: str
@@ -58,6 +60,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
     content: str
     accepted: bool = False
+    withdrawal: bool = False
 
     @property
     def value(self) -> bytes:
@@ -110,6 +113,8 @@ def reject_value(
     ('events.rejected', b'events.in/0/7', 'bad_json')
     """
     rejected = _rejected(value, source, _explain(error), at, key, length)
+    if isinstance(error, InvalidEvent) and error.withdrawal is not None:
+        rejected = msgspec.structs.replace(rejected, withdrawal=True)
     return Output(TOPIC, source.id.encode(), _encoder.encode(rejected))
 
 

@@ -12,11 +12,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.customer import lateness, orders, repeats, step
+from models.customer import lateness, orders, repeats, statements, step
 from models.customer.due import DueTimes
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
@@ -24,6 +25,7 @@ from models.customer.outputs import encode_effects
 from models.customer.reducers import Lines, check
 from models.customer.repeats import SeenIds
 from models.customer.state import NEVER, Customer, Facts, KnownOrder, header, pack, unpack
+from models.customer.statements import Statement, statement_of
 from models.customer.versions import Versions
 from models.engage.notices import HOLD_KEY, Hold, encode_notice
 from models.errors import EventWarning, InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
@@ -141,6 +143,15 @@ class PartitionFold:
     def _load_memo(self) -> None:
         self._memo = read_memo(self._state)
         self._versions = versions_in_use(self._state, self._memo)
+
+
+class _Arrived(NamedTuple):
+    """An event, the record that it came in, and its user."""
+
+    record: Record
+    key: bytes
+    customer: Customer
+    event: Event
 
 
 class _Attempt:
@@ -325,23 +336,84 @@ class _Attempt:
         customer = self._customer(key)
         if record.offset <= customer.seen:  # an ordered commit was cut short: this user is ahead of the position
             return
+        arrived = _Arrived(record, key, customer, event)
+        statement = statement_of(customer.facts, event, self.versions.configuration.consent)
+        if statement is not None:
+            self._stating(arrived, statement)
+            return
         digest = repeats.digest_of(event.id)
         if repeats.knows(customer.facts.seen_ids, digest):
             self._count("events_duplicate")
             return
-        lines = self._lines()
         try:
-            self._in_time(customer.facts, event, lines)
-            check(customer.facts, event, lines)
+            self._admit(arrived)
         except InvalidEvent as error:
             self._reject(reject(record, self._source(), error), error)
             return
-        excess = None
+        self._fold(arrived, digest)
+
+    def _admit(self, arrived: _Arrived) -> None:
+        """Refuse what is too late, and what the state has no room for; raises :class:`InvalidEvent`."""
+        _, _, customer, event = arrived
+        lines = self._lines()
+        self._in_time(customer.facts, event, lines)
+        check(customer.facts, event, lines)
+
+    def _stating(self, arrived: _Arrived, statement: Statement) -> None:
+        """Fold an event with a statement that counts in any case: if the event is refused, the statement is not."""
+        record, _, customer, event = arrived
+        facts, is_consent = customer.facts, event.type == "consent"
+        digest, said = repeats.digest_of(event.id), statements.digest_of(event)
+        is_repeat = repeats.knows(facts.seen_ids, digest)
+        is_said = statements.knows(facts, said) or repeats.knows(facts.seen_ids, said)
+        if is_repeat or (is_said and is_consent):
+            self._count("events_duplicate")
+            if not is_said:
+                self._salvage(arrived, statement, said, "duplicate")
+            return
+        try:
+            self._admit(arrived)
+        except InvalidEvent as error:
+            if not is_said:
+                self._salvage(arrived, statement, said, error.reason)
+            if not is_consent:
+                error.withdrawal = event if statement.is_new else None
+                self._reject(reject(record, self._source(), error), error)
+            return
+        # A corrected record may come with the id of one whose withdrawal was all that could be read, so a withdrawal
+        # is known by its digest alone.
+        if self._fold(arrived, *((said,) if is_consent else (digest, said))):
+            if statement.is_new:
+                statements.remember(facts, said)
+        elif not is_said:  # a repeat of an order, or it could not be folded, which has changed nothing of its user
+            self._salvage(arrived._replace(customer=self._customer(arrived.key)), statement, said, "not_folded")
+
+    def _salvage(self, arrived: _Arrived, statement: Statement, said: bytes, why: str) -> None:
+        """Let the statement of a refused event count, and nothing else of it."""
+        if not statement.is_new:
+            return
+        customer, event = arrived.customer, self._in_this_log(arrived.event)
+        before = pack(customer) if self.careful else b""
+        try:
+            step.step_statement(customer, event, statement, self.effects)
+            self._emit(arrived.key)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, it alone is to blame
+            self._failed(arrived.key, before, error)
+            self._reject(reject(arrived.record, self._source(), error), error)
+            return
+        self._folded(arrived)
+        statements.remember(customer.facts, said)
+        self._count("withdrawals_salvaged", why)
+
+    def _fold(self, arrived: _Arrived, *digests: bytes) -> bool:
+        """Fold an event; return whether it was folded: it could be, and is no repeat of an order."""
+        record, key, customer, event = arrived
+        lines, excess = self._lines(), None
         if event.type == "purchase":
             if repeat := orders.repeat_of(customer.facts, event, lines.orders):
                 self._count("orders_repeated", repeat)
-                self._folded(key, customer, digest, event, lines)
-                return
+                self._folded(arrived, *digests)
+                return False
         elif event.type == "refund":
             excess = orders.excess_of(customer.facts, event, lines.orders)
         before = pack(customer) if self.careful else b""
@@ -351,20 +423,23 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
             self._reject(reject(record, self._source(), error), error)
-            return
-        self._folded(key, customer, digest, event, lines)
+            return False
+        self._folded(arrived, *digests)
         if excess is not None:
             self._reject_excess(record, *excess)
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
         self.folded[event.type] += 1
+        return True
 
-    def _folded(self, key: bytes, customer: Customer, digest: bytes, event: Event, lines: Lines) -> None:
-        """Note that the record is in the user's state."""
-        self._remember(customer.facts.seen_ids, digest, event, lines)
-        customer.seen = self.record.offset
-        self.touched[key] = None
+    def _folded(self, arrived: _Arrived, *digests: bytes) -> None:
+        """Remember what was folded, and that the user has seen the record."""
+        customer = arrived.customer
+        for digest in digests:
+            self._remember(customer.facts.seen_ids, digest, arrived.event, self._lines())
+        customer.seen = arrived.record.offset
+        self.touched[arrived.key] = None
 
     def _reject_excess(self, record: Record, excess: int, order: KnownOrder) -> None:
         """Say that only a part of a refund has counted."""
@@ -378,16 +453,20 @@ class _Attempt:
 
     def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
         """Fold an event, and append what follows to the outputs."""
-        if self.memo.clock == "wall":
-            if event.at > self.memo.now:  # it cannot have happened after it was read
-                event = msgspec.structs.replace(event, at=self.memo.now)
-        elif event.origin == "live":  # nothing is live in a log of another time
-            event = msgspec.structs.replace(event, origin="replay")
+        event = self._in_this_log(event)
         is_late = event.at < lines.edge and event.at < customer.facts.last_seen
         step.step_event(customer, event, self.memo.now, self.versions, self.effects, lines)
         self._emit(key)
         if is_late:
             self._count("events_late")
+
+    def _in_this_log(self, event: Event) -> Event:
+        if self.memo.clock == "wall":
+            if event.at > self.memo.now:  # it cannot have happened after it was read
+                return msgspec.structs.replace(event, at=self.memo.now)
+        elif event.origin == "live":  # nothing is live in a log of another time
+            return msgspec.structs.replace(event, origin="replay")
+        return event
 
     def _emit(self, key: bytes) -> None:
         """Turn what a step gave into outputs, and leave nothing of it for the next one."""

@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from models.customer import lateness, orders
+from models.customer import lateness, orders, statements
 from models.customer.decay import bump
-from models.customer.state import CartChange, Consent, Facts
+from models.customer.state import CartChange, Facts
 from models.errors import InvalidEvent
-from models.events import CHANNELS, ORIGINS, Event
+from models.events import ORIGINS, Event
 from models.recommend.interactions import weight_of
 from models.units import DAY, HOUR
+from models.wire import withdrawals
 
 RECENT = 30
 CATEGORIES = 12
@@ -31,6 +32,7 @@ VISITS = frozenset(
 )
 """What a person does in front of us: counts as activity, opens and prolongs sessions."""
 
+_ADDRESSES = frozenset({"email", "phone"})
 _encoder = msgspec.json.Encoder()
 _CATEGORY_HALF_LIFE = 30 * DAY
 
@@ -66,12 +68,12 @@ def check(facts: Facts, event: Event, lines: Lines = UNBOUNDED) -> None:
         ``state_full``: traits, currencies or sums of money would be beyond what is kept. ``other_currency``: than that
         of the order.
     """
-    if event.type == "identify":
-        traits = facts.traits | (event.traits or {})
+    if event.traits:
+        traits = facts.traits | event.traits
         size = len(_encoder.encode(traits))
         if size > TRAITS_BYTES:
             raise InvalidEvent("state_full", "traits", f"{size} bytes in all", f"{TRAITS_BYTES} bytes a user")
-    elif event.type in ("purchase", "refund"):
+    if event.type in ("purchase", "refund"):
         orders.check(facts, event, lines.orders)
 
 
@@ -103,6 +105,8 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
         reducer(facts, event)
     elif (ordered := _ORDERED.get(kind)) is not None:
         ordered(facts, event, lines)
+    if event.traits is not None:
+        _traits(facts, event, lines)
 
 
 def _visit(facts: Facts, event: Event, zone: ZoneInfo | None, lines: Lines) -> None:
@@ -184,8 +188,11 @@ def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - it only coun
     facts.support += 1
 
 
-def _identify(facts: Facts, event: Event, lines: Lines) -> None:
+def _traits(facts: Facts, event: Event, lines: Lines) -> None:
+    known = facts.traits
     for name, value in (event.traits or {}).items():
+        if event.trust == "public" and name in _ADDRESSES and name in known:
+            continue  # who read a public key must not send another person's messages elsewhere
         if not lateness.is_newest_of(facts, name, event.at, lines.floor):
             continue
         if value is None:
@@ -196,13 +203,10 @@ def _identify(facts: Facts, event: Event, lines: Lines) -> None:
 
 
 def _consent(facts: Facts, event: Event) -> None:
-    if event.granted is None:
-        return
-    for channel in CHANNELS if event.channel is None else (event.channel,):
-        known = facts.consent.get(channel)
-        # A withdrawal counts as soon as it is read, whatever any clock says. A grant must be newer than the withdrawal.
-        if not event.granted or known is None or event.at >= known.at:
-            facts.consent[channel] = Consent(event.granted, event.at, event.reason or "")
+    if event.granted:
+        statements.grant(facts, event)
+    elif event.granted is False:
+        statements.withdraw(facts, withdrawals.channels_of(event.channel), event.at, event.reason or "")
 
 
 def _message(facts: Facts, event: Event) -> None:
@@ -228,6 +232,5 @@ _ORDERED: dict[str, Callable[[Facts, Event, Lines], None]] = {
     "cart_remove": _cart_remove,
     "purchase": _purchase,
     "refund": _refund,
-    "identify": _identify,
 }
 """Those whose result depends on where the event stands among others in time."""

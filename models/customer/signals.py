@@ -32,6 +32,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         For people: which features pushed a score, strongest first.
     properties
         Of the event, for rules with ``where`` and for templates.
+    public
+        Whether its cause came with a public key: then no transactional message follows from it.
     """
 
     kind: SignalKind
@@ -45,3 +47,4 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     items: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     properties: dict[str, Any] | None = None
+    public: bool = False

@@ -33,7 +33,7 @@ SCHEMA = 4
 """Version of the layout of :class:`Customer`'s bytes."""
 PREVIOUS_SCHEMA = 3
 """The older layout that is still read. Its structs are today's without their last fields, which get their defaults:
-``Facts.known_orders``, ``Consent.newest_grant`` and ``Sent.because``."""
+``Facts.known_orders``, ``Facts.stated``, ``Consent.newest_grant`` and ``Sent.because``."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY
@@ -222,6 +222,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         What late events need to find their place, see ``lateness``.
     known_orders
         The newest orders by their ids, see ``orders``.
+    stated
+        Digests of the newest withdrawals, complaints and bounces that counted, see ``statements``.
     """
 
     identified: bool = False
@@ -257,6 +259,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     seen_ids: SeenIds = msgspec.field(default_factory=SeenIds)
     window: Window | None = None
     known_orders: Lazily[dict[str, KnownOrder]] = {}
+    stated: bytes = b""
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):

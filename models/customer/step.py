@@ -7,15 +7,20 @@ decides.
 
 from __future__ import annotations
 
+import msgspec
+
 from models.customer import assessment, orders, timers
 from models.customer.effects import Effects
 from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
+from models.customer.statements import Statement, statement_of, withdraw
 from models.customer.versions import Versions
 from models.engage import outcomes, planner, rules
-from models.events import MICROS, Event
+from models.engage.reports import reports_of
+from models.events import MICROS, REPORTED, Event
 from models.recommend.interactions import interactions_of
+from models.wire.withdrawals import channels_of
 
 CART, PENDING = "cart", "pending"
 """Timers of rules: a cart was left for the rule's time; a deferred message may go."""
@@ -49,9 +54,15 @@ def step_event(
         assessment.align(customer, versions)
     if customer.ledger.examples and news.is_visit:
         assessment.witness(customer, event, versions)
+    statement = statement_of(customer.facts, event, versions.configuration.consent)
+    if statement is not None:
+        step_statement(customer, event, statement, effects)
     reduce_facts(customer.facts, event, versions.zone, lines)
-    if kind in outcomes.NOTED:
+    if kind in REPORTED:
         effects.notices.extend(outcomes.note(customer.ledger, event))
+    elif event.confirmed and event.granted and event.trust == "server":
+        channels = channels_of(event.channel)
+        effects.notices.extend(reports_of(customer.facts, event, "confirmed_grant", channels))
     if (learned := news.learned_items) is not None:
         effects.interactions.extend(one for one in interactions_of(event) if one.item not in learned)
     begin = len(effects.signals)
@@ -78,7 +89,32 @@ def step_event(
             Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
         )
     if len(effects.signals) > begin:
+        if event.trust == "public":
+            effects.signals[begin:] = [msgspec.structs.replace(one, public=True) for one in effects.signals[begin:]]
         _react(customer, event.user, now, versions, effects, begin)
+
+
+def step_statement(customer: Customer, event: Event, statement: Statement, effects: Effects) -> None:
+    """Let a statement count, and nothing else of its event: consent is withdrawn, and delivery is notified.
+
+    Parameters
+    ----------
+    customer
+        A working copy of the user's state.
+    event
+        Which may be refused for whatever else it says.
+    statement
+        Of ``event``, before it was folded.
+    effects
+        Notices are appended to it.
+    """
+    facts, channels = customer.facts, statement.channels
+    granted = withdraw(facts, channels, event.at, statement.source)
+    effects.notices.extend(outcomes.withdrawn(customer.ledger, event, channels, granted))
+    if statement.complaint:
+        effects.notices.extend(reports_of(facts, event, "complaint", channels))
+    if statement.bounce:
+        effects.notices.extend(reports_of(facts, event, "hard_bounce", ("email",)))
 
 
 def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: Versions, effects: Effects) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.customer import features, orders
-from models.customer.state import Customer, Facts, Withheld
+from models.customer import consents, features, orders
+from models.customer.state import Consent, Customer, Facts, Withheld
 from models.customer.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.engage.planner import again_from
 from models.engage.why import REASONS
@@ -143,8 +143,12 @@ def _profile(facts: Facts) -> dict[str, Any]:
         },
         "support_messages": facts.support,
         "our_messages": dict(sorted(facts.messages.items())),
-        "consent": {
-            channel: {"granted": c.granted, "at": moment(c.at), "source": c.source}
-            for channel, c in sorted(facts.consent.items())
-        },
+        "consent": {channel: _consent(state) for channel, state in sorted(facts.consent.items())},
     }
+
+
+def _consent(state: Consent) -> dict[str, Any]:
+    shown = {"granted": state.granted, "at": moment(state.at), "source": state.source}
+    if consents.needs_new_grant(state):
+        shown |= {"newest_grant": moment(state.newest_grant), "because": "a new grant is needed"}
+    return shown

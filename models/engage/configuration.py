@@ -14,13 +14,23 @@ import msgspec
 
 from models.engage import templates as liquid
 from models.engage import zones
-from models.engage.definition import ChurnDefinition, Definition, EventsDefinition, RuleDefinition, When
+from models.engage.definition import (
+    ChurnDefinition,
+    ConsentDefinition,
+    Definition,
+    EventsDefinition,
+    RuleDefinition,
+    TraitDefinition,
+    When,
+)
 from models.engage.durations import milliseconds
 from models.engage.shape import read
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import Channel, EventType
 from models.units import DAY, HOUR
+from models.wire import withdrawals
+from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 
 Category = Literal["marketing", "transactional"]
 
@@ -104,6 +114,36 @@ class EventSettings(msgspec.Struct, frozen=True):
     remember_orders: int = 90 * DAY
 
 
+class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What states a withdrawal here, besides the built-in tables of :mod:`models.wire.withdrawals`.
+
+    Attributes
+    ----------
+    events
+        By normalised name of an event: the channel that it withdraws; ``None``: the one that the event names, or all.
+    traits
+        By normalised name of a trait: how it is read.
+    ignored
+        Normalised names of traits that state nothing here.
+    """
+
+    events: dict[str, Channel | None] = {}
+    traits: dict[str, StatingTrait] = {}
+    ignored: tuple[str, ...] = ()
+
+    def trait(self, name: str) -> StatingTrait | None:
+        """Return how a trait is read; ``None`` for one that states nothing."""
+        plain = withdrawals.normalized(name)
+        if plain in self.ignored:
+            return None
+        return self.traits.get(plain) or withdrawals.stating(name)
+
+    def event(self, name: str) -> NamedWithdrawal | None:
+        """Return what the name of a custom event withdraws here; ``None`` for any other name."""
+        plain = withdrawals.normalized(name)
+        return NamedWithdrawal(self.events[plain]) if plain in self.events else None
+
+
 class ChurnSettings(msgspec.Struct, frozen=True):
     """What churn means.
 
@@ -132,7 +172,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name; where a user's own zone is not known, and for hours of the day.
-    events, churn, rules, caps, quiet_hours
+    events, consent, churn, rules, caps, quiet_hours
         As in the file.
     templates
         By name; each that a rule uses is there.
@@ -140,6 +180,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
 
     timezone: str = "UTC"
     events: EventSettings = EventSettings()
+    consent: ConsentSettings = ConsentSettings()
     churn: ChurnSettings = ChurnSettings()
     rules: tuple[Rule, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -222,6 +263,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     return Configuration(
         timezone=written.timezone,
         events=_events(written.events),
+        consent=_consent(written.consent),
         churn=_churn(written.churn),
         rules=rules,
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
@@ -288,6 +330,32 @@ def _events(written: EventsDefinition) -> EventSettings:
         allowed = f"{written.horizon}, as the horizon is, to 366 days (366d)"
         raise InvalidConfiguration("events.remember_orders", written.remember_orders, allowed)
     return settings
+
+
+def _consent(written: ConsentDefinition) -> ConsentSettings:
+    events: dict[str, Channel | None] = {}
+    for name, channel in written.withdrawal_events.items():
+        events[_named("consent.withdrawal_events", name, events)] = None if channel == "all" else channel
+    traits: dict[str, StatingTrait] = {}
+    for name, said in written.withdrawal_traits.items():
+        plain = _named("consent.withdrawal_traits", name, traits)
+        if isinstance(said, TraitDefinition):
+            traits[plain] = StatingTrait(said.value, None if said.channel == "all" else said.channel)
+        else:
+            traits[plain] = StatingTrait(said)
+    for i, name in enumerate(written.ignore_traits):
+        if withdrawals.stating(name) is None:
+            allowed = f"one of {', '.join(withdrawals.TRAITS)}"
+            raise InvalidConfiguration(f"consent.ignore_traits[{i}]", name, allowed)
+    ignored = dict.fromkeys(withdrawals.normalized(name) for name in written.ignore_traits)
+    return ConsentSettings(events, traits, tuple(ignored))
+
+
+def _named(path: str, name: str, known: Mapping[str, object]) -> str:
+    plain = withdrawals.normalized(name)
+    if not plain or plain in known:
+        raise InvalidConfiguration(path, name, "names that differ in more than case, blanks and separators")
+    return plain
 
 
 OPEN_EXAMPLES = 60

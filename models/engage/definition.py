@@ -150,6 +150,39 @@ class EventsDefinition(_Section, frozen=True, kw_only=True):
     remember_orders: Duration = "90d"
 
 
+class TraitDefinition(_Section, frozen=True, kw_only=True):
+    """A trait that withdraws consent for one channel.
+
+    Attributes
+    ----------
+    value
+        The value that is a withdrawal: ``true``, ``false``, or a word.
+    channel
+        Of which channel.
+    """
+
+    value: bool | str
+    channel: Literal["email", "sms", "all"] = "all"
+
+
+class ConsentDefinition(_Section, frozen=True, kw_only=True):
+    """What withdraws consent, besides the names that are built in (``docs/events.md``). Nothing here ever grants it.
+
+    Attributes
+    ----------
+    withdrawal_events
+        Names of events of your own, each with the channel that it withdraws.
+    withdrawal_traits
+        Names of traits, each with the value that withdraws consent for all channels, or with ``value`` and ``channel``.
+    ignore_traits
+        Built-in traits that mean something else here, such as ``subscribed`` to a paid plan.
+    """
+
+    withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
+    withdrawal_traits: dict[str, bool | str | TraitDefinition] = {}
+    ignore_traits: list[str] = []
+
+
 class Definition(_Section, frozen=True, kw_only=True):
     """The sections of ``perennial.yaml`` that travel in the log.
 
@@ -157,7 +190,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name; where a user's own zone is not known, and for hours of the day.
-    churn, rules, caps, quiet_hours, events
+    churn, rules, caps, quiet_hours, events, consent
         See there.
     """
 
@@ -167,6 +200,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     caps: list[CapDefinition] = []
     quiet_hours: QuietHoursDefinition | None = None
     events: EventsDefinition = EventsDefinition()
+    consent: ConsentDefinition = ConsentDefinition()
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

@@ -99,6 +99,9 @@ class UnderWay(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True)
     by: str
 
 
+ReportKind = Literal["complaint", "hard_bounce", "confirmed_grant"]
+
+
 class AddressReport(
     msgspec.Struct, tag_field="notice", tag="address_report", frozen=True, omit_defaults=True, kw_only=True
 ):
@@ -119,7 +122,7 @@ class AddressReport(
         Who reported it.
     """
 
-    kind: Literal["complaint", "hard_bounce", "confirmed_grant"]
+    kind: ReportKind
     address: str
     user: str
     at: int

@@ -1,7 +1,8 @@
-"""What became of the messages that a user was sent, as far as events tell it; and what delivery has to hear of that."""
+"""Outcomes of the messages that a user was sent, as far as events report them, and what delivery has to know."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 import msgspec
@@ -9,10 +10,7 @@ import msgspec
 from models.customer.state import Ledger, Sent
 from models.engage.caps import SUPPRESSED
 from models.engage.notices import Notice, Resolution, Withdrawal
-from models.events import CHANNELS, REPORTED, Channel, Event
-
-NOTED = REPORTED | {"consent"}
-"""Types of events that :func:`note` has anything to say about."""
+from models.events import Channel, Event
 
 _PREFIX = "message_"
 _CERTAINTY = {
@@ -30,26 +28,17 @@ _CERTAINTY = {
 
 
 def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
-    """Note what an event says about messages of the user; returns what delivery has to hear, by channel.
+    """Note the outcome of a message of the user; return what delivery has to know of it, by channel.
 
-    Two things: that a message with an unknown outcome is known after all, in whichever order both were told; and that
-    consent was withdrawn while marketing may still be waiting there.
+    Delivery has to know that a message with an unknown outcome is known after all, in whichever order both were read.
 
     Parameters
     ----------
     ledger
         Of the event's user; ``sent`` is changed.
     event
-        Any.
+        Any of the types in ``REPORTED``.
     """
-    if event.type in REPORTED:
-        return _reported(ledger, event)
-    if event.type == "consent" and event.granted is False:
-        return _withdrawn(ledger, event)
-    return []
-
-
-def _reported(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
     for index, sent in enumerate(ledger.sent):
         if sent.id != event.message:
             continue
@@ -75,9 +64,23 @@ def _give_back(ledger: Ledger, stopped: Sent) -> None:
     ledger.fired = fired | ({stopped.rule: max(before)} if before else {})
 
 
-def _withdrawn(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
-    # a message of which nothing was told yet may wait: for its turn, for its next attempt, for a provider to come back
-    open_in = {sent.channel for sent in ledger.sent if sent.category == "marketing" and not sent.outcome}
-    concerned = CHANNELS if event.channel is None else (event.channel,)
-    told = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
-    return [(channel, told) for channel in concerned if channel in open_in]
+def withdrawn(
+    ledger: Ledger, event: Event, channels: Collection[Channel], granted: Collection[Channel]
+) -> list[tuple[Channel, Notice]]:
+    """Return the notices that stop marketing of the user which may still wait in delivery.
+
+    Parameters
+    ----------
+    ledger
+        Of the event's user; only read.
+    event
+        The withdrawal.
+    channels
+        For which it withdraws consent.
+    granted
+        For which consent was granted until now: messages may wait there that the ledger has no room for any more.
+    """
+    # one without an outcome may wait for its turn or its next attempt; an unknown one may be tried again
+    waiting = {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
+    notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
+    return [(channel, notice) for channel in channels if channel in granted or channel in waiting]

@@ -35,12 +35,14 @@ Reason = Literal[
     "quiet_hours",
     "template_error",
     "rule_gone",
+    "public_key",
 ]
 """What deferred or dropped a message; empty for one that was sent.
 
 ``expired``: the trigger is older than the rule allows, or would be when quiet hours end. ``duplicate``: this very
 message was sent before. ``already_waiting``: one of the rule waits for quiet hours to end. ``rule_gone``: the
-configuration that is in use now has no such rule.
+configuration that is in use now has no such rule. ``public_key``: an event that anybody could have sent triggers no
+transactional message.
 """
 
 WITHHELD_KEPT = 20
@@ -272,6 +274,8 @@ class _Attempt:
 
 def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
     rule, customer, now = attempt.rule, attempt.customer, attempt.now
+    if attempt.signal.public and rule.category == "transactional":
+        return attempt.dropped("public_key")
     if now >= attempt.expires:
         return attempt.dropped("expired")
     blocked: dict[str, Reason] = {}

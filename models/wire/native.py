@@ -8,8 +8,8 @@ from typing import Any, cast, get_args
 import orjson
 
 from models.errors import InvalidEvent
-from models.events import Event, EventType, OrderLine
-from models.wire import fields, orders
+from models.events import TEST, Event, EventType, OrderLine
+from models.wire import fields, orders, withdrawals
 from models.wire.fields import Json
 from models.wire.reading import Reading
 from models.wire.traits import read_traits
@@ -19,7 +19,7 @@ TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.
 
 _OPEN = frozenset(TYPES)
 _OURS = frozenset(get_args(EventType)) - _OPEN
-_ANY = frozenset({"type", "user", "id", "messageId", "at", "timestamp", "origin", "name", "properties"})
+_ANY = frozenset({"type", "user", "id", "messageId", "at", "timestamp", "origin", "name", "properties", "traits"})
 _PRODUCT = frozenset({"item", "category", "quantity", "price", "currency"})
 _ORDER = _PRODUCT | {"order", "lines", "amount"}
 _FIELDS: dict[str, frozenset[str]] = {
@@ -32,8 +32,8 @@ _FIELDS: dict[str, frozenset[str]] = {
     "refund": _ANY | _ORDER,
     "rating": _ANY | {"item", "category", "rating", "text"},
     "support_message": _ANY | {"text"},
-    "identify": _ANY | {"traits"},
-    "consent": _ANY | {"channel", "granted", "reason"},
+    "identify": _ANY,
+    "consent": _ANY | {"channel", "granted", "reason", "complaint", "confirmed"},
     "custom": _ANY | {"item", "category"},
 }
 _LINE_ITEM = ("item",)
@@ -48,13 +48,15 @@ def read_native(raw: Json, reading: Reading) -> Event:
         raise _unknown(raw, kind)
     get = raw.get
     said = _READERS[kind](raw, reading)
+    if "traits" in raw and kind != "identify":
+        said["traits"] = _statements(raw["traits"])
     name, message_id, stamp = get("name"), get("id"), get("at")
     id_field, time_field = "id", "at"
     if message_id is None:
         message_id, id_field = get("messageId"), "messageId"
     if stamp is None:
         stamp, time_field = get("timestamp"), "timestamp"
-    return Event(
+    event = Event(
         id=reading.source.id if message_id is None else fields.identifier(message_id, id_field),
         user=fields.identifier(get("user"), "user"),
         type=cast("EventType", kind),
@@ -72,6 +74,36 @@ def read_native(raw: Json, reading: Reading) -> Event:
         else None,
         **said,
     )
+    return _named(event) if kind == "custom" else event
+
+
+def _named(event: Event) -> Event:
+    """Return the withdrawal that a custom event's name says, or the event as it is."""
+    withdrawal = withdrawals.named(event.name)
+    if withdrawal is None or event.name is None:
+        return event
+    channel = withdrawals.channel_of((event.properties or {}).get("channel"), withdrawal.channel)
+    return Event(
+        id=event.id,
+        user=event.user,
+        type="consent",
+        at=event.at,
+        origin=event.origin,
+        trust=event.trust,
+        channel=channel,
+        granted=False,
+        complaint=withdrawal.complaint,
+        reason=withdrawals.source_of(event.name),
+        properties=event.properties,
+    )
+
+
+def _statements(traits: object) -> Json | None:
+    """Check the traits of what is no identify: they state something about consent, and nothing else."""
+    said = withdrawals.statements(traits)
+    if traits is not None and (not said or not isinstance(traits, dict) or len(said) != len(traits)):
+        raise InvalidEvent("unknown_field", "traits", fields.shown(traits), "only in identify")
+    return said or None
 
 
 def _product(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
@@ -142,12 +174,17 @@ def _consent(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signatu
     granted = raw.get("granted")
     if granted is None:
         raise fields.missing("granted", "true or false")
-    if not isinstance(granted, bool):
+    reason = fields.label(raw.get("reason"), "reason")
+    if withdrawals.is_no(granted):
+        channel = withdrawals.channel_of(raw.get("channel"))
+        return {"channel": channel, "granted": False, "complaint": raw.get("complaint") is True, "reason": reason}
+    if granted is not True:
         raise fields.wrong_type("granted", granted, "true or false")
     return {
-        "channel": fields.channel(raw.get("channel"), "channel", granted=granted),
-        "granted": granted,
-        "reason": fields.label(raw.get("reason"), "reason"),
+        "channel": fields.channel(raw.get("channel"), "channel", granted=True),
+        "granted": True,
+        "confirmed": raw.get("confirmed") is True,
+        "reason": reason,
     }
 
 
@@ -219,7 +256,8 @@ def encode(event: Event) -> bytes:
     if event.type not in _OPEN:
         raise ValueError(f"{event.type} has no form on the wire: only we report it")
     allowed = _FIELDS[event.type]
-    said: dict[str, Any] = {"type": event.type, "user": event.user, "id": event.id, "at": event.at}
+    user = event.user.removeprefix(TEST) if event.origin == "test" else event.user
+    said: dict[str, Any] = {"type": event.type, "user": user, "id": event.id, "at": event.at}
     for name in ("name", "item", "category", "order", "rating", "text", "granted", "reason", "traits", "properties"):
         value = getattr(event, name)
         if value is not None:
@@ -228,6 +266,7 @@ def encode(event: Event) -> bytes:
         said["origin"] = event.origin
     if event.type == "consent":
         said["channel"] = event.channel or "all"
+        said |= {name: True for name in ("complaint", "confirmed") if getattr(event, name)}
     if event.type == "purchase" and event.order_form != "lines":
         said["order_form"] = event.order_form
     if event.lines:

@@ -39,13 +39,14 @@ from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
 from models.events import ANONYMOUS, UPDATE, Event, EventType, OrderForm, Origin
-from models.wire import details, fields
+from models.wire import details, fields, withdrawals
 from models.wire.currencies import NO_CURRENCY
 from models.wire.details import is_absent, take, take_first
 from models.wire.fields import Json
 from models.wire.products import ITEM_NAMES, NONE, read_products
 from models.wire.reading import Reading
 from models.wire.traits import read_traits
+from models.wire.withdrawals import NamedWithdrawal
 
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 """The spec's calls."""
@@ -74,7 +75,7 @@ def read_segment(raw: Json, reading: Reading) -> Event:
     common = {
         "id": reading.source.id if is_absent(message_id) else details.identifier(message_id, "messageId"),
         "user": _user(raw),
-        "at": _when(raw, reading.received_at, reading.origin),
+        "at": when(raw, reading.received_at, reading.origin),
         "origin": reading.origin,
         "trust": reading.trust,
     }
@@ -91,8 +92,8 @@ def _user(raw: Json) -> str:
     return fields.identifier(ANONYMOUS + details.identifier(anonymous, "anonymousId"), "anonymousId")
 
 
-def _when(raw: Json, received_at: int, origin: Origin) -> int:
-    """``receivedAt - (sentAt - timestamp)``, the spec's cure for wrong clocks, where the sender says when it sent.
+def when(raw: Json, received_at: int, origin: Origin) -> int:
+    """Return ``receivedAt - (sentAt - timestamp)``, the spec's cure for wrong clocks, where a record has a ``sentAt``.
 
     Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make one.
 
@@ -122,7 +123,12 @@ def _track(raw: Json, common: Json, reading: Reading) -> Event:
     # the properties of an order are bounded without its products, which have a limit of their own
     small = reading.small or reader in _ORDERS
     properties = details.free_object(raw, "properties", reading.warnings, small=small)
-    return reader(name, properties, common, reading) if reader else _custom(name, properties, common)
+    if reader is not None:
+        return reader(name, properties, common, reading)
+    withdrawal = withdrawals.named(name)
+    if withdrawal is not None:
+        return _withdrawn(name, properties, common, reading, withdrawal)
+    return _custom(name, properties, common)
 
 
 def _custom(name: str, properties: Json, common: Json) -> Event:
@@ -248,19 +254,33 @@ def _support(name: str, properties: Json, common: Json, reading: Reading) -> Eve
     return Event(type="support_message", text=text, properties=rest or None, **common)
 
 
-def _consent(granted: bool) -> _EventReader:
-    def read(name: str, properties: Json, common: Json, reading: Reading) -> Event:  # noqa: ARG001 - one signature for every event
-        rest, warnings = dict(properties), reading.warnings
-        return Event(
-            type="consent",
-            channel=fields.channel(rest.pop("channel", None), "properties.channel", granted=granted),
-            granted=granted,
-            reason=take_first(rest, ("reason", "source"), details.identifier, warnings),
-            properties=rest or None,
-            **common,
-        )
+def _granted(name: str, properties: Json, common: Json, reading: Reading) -> Event:
+    if withdrawals.is_no(properties.get("granted")):
+        return _withdrawn(name, properties, common, reading, NamedWithdrawal())
+    rest = dict(properties)
+    return Event(
+        type="consent",
+        channel=fields.channel(rest.pop("channel", None), "properties.channel", granted=True),
+        granted=True,
+        confirmed=rest.pop("confirmed", None) is True,
+        reason=take_first(rest, ("reason", "source"), details.identifier, reading.warnings),
+        properties=rest or None,
+        **common,
+    )
 
-    return read
+
+def _withdrawn(name: str, properties: Json, common: Json, reading: Reading, withdrawal: NamedWithdrawal) -> Event:
+    rest = dict(properties)
+    reason = take_first(rest, ("reason", "source"), details.identifier, reading.warnings)
+    return Event(
+        type="consent",
+        channel=withdrawals.channel_of(rest.pop("channel", None), withdrawal.channel),
+        granted=False,
+        complaint=withdrawal.complaint,
+        reason=reason or withdrawals.source_of(name),
+        properties=rest or None,
+        **common,
+    )
 
 
 def _identify(raw: Json, common: Json, reading: Reading) -> Event:
@@ -343,7 +363,5 @@ _EVENTS: dict[str, _EventReader] = {
     "reviewed product": _rating,
     "support message sent": _support,
     "live chat message sent": _support,
-    "consent given": _consent(granted=True),
-    "consent withdrawn": _consent(granted=False),
-    "unsubscribed": _consent(granted=False),
+    "consent given": _granted,
 }

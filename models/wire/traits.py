@@ -26,8 +26,7 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     it, says nothing. A bad address is left out in either form, because it must not cost the rest of the traits. The
     warning about it also becomes a dead letter.
 
-    Consent among them is refused: a site repeats its traits at every login, and a stale ``true`` would undo a
-    withdrawal.
+    What they state about consent is read elsewhere (:mod:`models.wire.withdrawals`).
 
     Parameters
     ----------
@@ -40,9 +39,6 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     lenient
         Whether whole numbers are text, and a trait of another type is left out. Otherwise such a trait is refused.
     """
-    if "consent" in traits:
-        hint = "an event of its own: type consent, or track 'Consent Given' or 'Consent Withdrawn' with a channel"
-        raise InvalidEvent("consent_in_traits", f"{path}.consent", fields.shown(traits["consent"]), hint)
     known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
     for name in SPOKEN:
         if known.get(name) is None:

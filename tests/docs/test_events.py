@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from models.customer import lateness, orders, reducers, repeats
+from models.customer import lateness, orders, reducers, repeats, statements
+from models.engage.configuration import parse
 from models.engage.definition import EventsDefinition
 from models.source import Source
-from models.wire import CALLS, TYPES, decode, fields
+from models.wire import CALLS, TYPES, decode, fields, withdrawals
 from models.wire import RECORD_BYTES as MOST_BYTES
+from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 from stream.collector import intake
 from stream.collector.addresses import LABELS
 
@@ -71,3 +74,39 @@ def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> Non
         f"`{orders.EXCESS}`",
     ):
         assert said in PAGE
+
+
+def _rows(by: str) -> dict[str, str]:
+    """Each name of the table of withdrawals in rows that begin with ``by``, with what the row says it withdraws."""
+    found = {}
+    for names, withdraws in re.findall(rf"^\| {by} \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE):
+        found.update(dict.fromkeys(re.findall(r"`([^`]+)`", names), withdraws))
+    return found
+
+
+def test_the_table_of_withdrawals_is_that_of_the_code() -> None:
+    channels = {"email": "`email`", "sms": "`sms`"}
+    events = {
+        name: channels.get(entry.channel or "", "the `channel` that it names, else all")
+        + "; also a complaint" * entry.complaint
+        for name, entry in withdrawals.EVENTS.items()
+    }
+    assert _rows("event") == events
+    for value in (True, False):
+        assert _rows(f"trait that is {str(value).lower()}") == {
+            name: channels.get(entry.channel or "", "all")
+            for name, entry in withdrawals.TRAITS.items()
+            if entry.withdraws is value
+        }
+
+
+def test_the_example_of_consent_can_be_used() -> None:
+    (block,) = re.findall(r"```yaml\n(consent:.*?)```", PAGE, re.DOTALL)
+
+    settings = parse(yaml.safe_load(block), {}).consent
+
+    assert settings.event("newsletter stopped") == NamedWithdrawal("email")
+    assert settings.trait("noMail") == StatingTrait(True)
+    assert settings.trait("contact_by_sms") == StatingTrait("never", "sms")
+    assert settings.trait("subscribed") is None
+    assert f"the newest {statements.MAX_REMEMBERED} of" in PAGE

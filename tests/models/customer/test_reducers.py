@@ -71,19 +71,22 @@ def test_an_older_grant_never_revives_a_newer_withdrawal_and_one_without_a_chann
     given = event("consent", START, channel="email", granted=True)
     taken = event("consent", START + DAY, granted=False, reason="unsubscribe link")
 
-    assert facts_of(given).consent == {"email": Consent(True, START)}
+    assert facts_of(given).consent == {"email": Consent(True, START, newest_grant=START)}
     for order in ([given, taken], [taken, given]):
         consent = facts_of(*order).consent
-        assert consent["email"] == consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
+        assert consent["email"] == Consent(False, START + DAY, "unsubscribe link", newest_grant=START)
+        assert consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
 
 
-def test_a_withdrawal_counts_whatever_the_clock_of_an_earlier_grant_said() -> None:
+def test_a_withdrawal_that_is_read_after_a_newer_grant_counts_and_needs_a_grant_that_is_newer_than_both() -> None:
     fast = event("consent", START + DAY, channel="email", granted=True)
     withdrawn = event("consent", START, channel="email", granted=False)
-    again = event("consent", START + 60_000, channel="email", granted=True)
+    early = event("consent", START + 60_000, channel="email", granted=True)
+    late = event("consent", START + DAY + 1, channel="email", granted=True)
 
-    assert not facts_of(fast, withdrawn).consent["email"].granted
-    assert facts_of(fast, withdrawn, again).consent["email"].granted
+    assert facts_of(fast, withdrawn).consent["email"] == Consent(False, START + DAY, newest_grant=START + DAY)
+    assert not facts_of(fast, withdrawn, early).consent["email"].granted
+    assert facts_of(fast, withdrawn, late).consent["email"].granted
 
 
 def test_traits_are_merged_removed_by_null_and_bounded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations, repeat
 
 import msgspec
@@ -11,10 +12,20 @@ from models.customer.state import Ledger, Sent
 from models.engage import outcomes
 from models.engage.book import Book
 from models.engage.configuration import encode, parse
-from models.engage.notices import HOLD_KEY, Hold, Resolution, Withdrawal, decode_notice, encode_notice
+from models.engage.notices import (
+    HOLD_KEY,
+    AddressReport,
+    Hold,
+    Notice,
+    Resolution,
+    Withdrawal,
+    decode_notice,
+    encode_notice,
+)
 from models.engage.templates import Template
 from models.events import Channel, Event, EventType
 from models.log import Clock, Order, Use
+from models.wire.withdrawals import channels_of
 from tests.models.customer.logs import START, fold_log, written
 
 MESSAGE = "0" * 32
@@ -30,6 +41,10 @@ def _told(kind: EventType) -> Event:
 
 def _withdrawal(channel: Channel | None = "sms") -> Event:
     return Event(id="c", user="u1", type="consent", at=START, channel=channel, granted=False, reason="unsubscribe link")
+
+
+def _notices(ledger: Ledger, withdrawal: Event, granted: Sequence[Channel] = ()) -> list[tuple[Channel, Notice]]:
+    return outcomes.withdrawn(ledger, withdrawal, channels_of(withdrawal.channel), granted)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +86,13 @@ def test_an_outcome_of_no_message_of_the_user_says_nothing() -> None:
 
 @pytest.mark.parametrize("channel", ["sms", None])
 def test_delivery_hears_of_a_withdrawal_while_marketing_may_wait_there(channel: Channel | None) -> None:
-    assert outcomes.note(_ledger(), _withdrawal(channel)) == [
-        ("sms", Withdrawal("u1", START, "unsubscribe link")),
+    assert _notices(_ledger(), _withdrawal(channel)) == [("sms", Withdrawal("u1", START, "unsubscribe link"))]
+    assert _notices(_ledger(outcome="unknown"), _withdrawal(channel)) == _notices(_ledger(), _withdrawal(channel))
+
+
+def test_delivery_hears_of_a_withdrawal_of_what_was_granted_also_if_the_ledger_has_forgotten_its_messages() -> None:
+    assert _notices(Ledger(), _withdrawal("email"), granted=["email"]) == [
+        ("email", Withdrawal("u1", START, "unsubscribe link"))
     ]
 
 
@@ -86,18 +106,20 @@ def test_delivery_hears_of_a_withdrawal_while_marketing_may_wait_there(channel: 
     ],
 )
 def test_it_hears_of_none_that_concerns_nothing_of_it(changed: dict[str, str], channel: Channel) -> None:
-    assert outcomes.note(_ledger(**changed), _withdrawal(channel)) == []
-
-
-def test_a_consent_that_is_given_stops_nothing() -> None:
-    assert outcomes.note(_ledger(), msgspec.structs.replace(_withdrawal(), granted=True)) == []
+    assert _notices(_ledger(**changed), _withdrawal(channel)) == []
 
 
 @pytest.mark.parametrize(
-    "notice", [Withdrawal("u1", START, "x"), Resolution(MESSAGE, "sms", "delivered"), Hold(paused=False)]
+    "notice",
+    [
+        Withdrawal("u1", START, "x"),
+        Resolution(MESSAGE, "sms", "delivered"),
+        Hold(paused=False),
+        AddressReport(user="u1", address="ada@example.com", kind="complaint", at=START, source="spam"),
+    ],
 )
 def test_a_notice_is_read_as_it_was_written_and_nothing_else_is_one(
-    notice: Withdrawal | Resolution | Hold,
+    notice: Withdrawal | Resolution | Hold | AddressReport,
 ) -> None:
     assert decode_notice(encode_notice(notice)) == notice
     assert decode_notice(b'{"id":"x"}') is None

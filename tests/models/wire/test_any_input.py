@@ -170,7 +170,7 @@ FREE = st.dictionaries(
     st.text(st.characters(codec="utf-8"), max_size=20) | st.integers(-(2**63), 2**64 - 1) | st.booleans() | st.none(),
     min_size=1,
     max_size=5,
-).filter(lambda free: "consent" not in free and "email" not in free)
+).filter(lambda free: "email" not in free)
 ORDER_LINES = st.lists(
     st.builds(
         OrderLine, item=NAMES, quantity=st.integers(0, 1000), price=st.integers(0, 10**12), category=st.none() | NAMES
@@ -209,6 +209,8 @@ def events(draw: st.DrawFn) -> Event:
         common |= {"name": draw(NAMES), "item": draw(st.none() | NAMES)}
     else:
         common |= {"traits": {"firstName": draw(NAMES), "age": draw(st.integers(0, 99))}}
+    if common["origin"] == "test":
+        common["user"] = f"test:{common['user']}"
     return Event(type=kind, **common)
 
 

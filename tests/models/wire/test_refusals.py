@@ -81,7 +81,6 @@ from tests.models.wire.records import NOW, SOURCE, WHEN, native, refused, track
         (native("consent", channel="email", granted="yes"), "wrong_type", "granted"),
         (native("consent", granted=True), "missing_field", "channel"),
         (native("consent", channel="pigeon", granted=True), "bad_channel", "channel"),
-        (native("identify", traits={"consent": {"email": True}}), "consent_in_traits", "traits.consent"),
         (native("identify", traits={"phone": 123}), "wrong_type", "traits.phone"),
         (native("click", origin="production"), "bad_origin", "origin"),
         (native("click", id=5), "wrong_type", "id"),

@@ -1,0 +1,51 @@
+"""What events of trusted senders say about an address: that it complained, bounced for good, or confirmed a grant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from models.customer.state import Facts
+from models.engage import consent
+from models.engage.notices import AddressReport, Notice, ReportKind
+from models.events import Channel, Event
+
+_TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone"}
+"""The trait, and the event's property, that holds a channel's address."""
+
+
+def reports_of(
+    facts: Facts, event: Event, kind: ReportKind, channels: Iterable[Channel]
+) -> list[tuple[Channel, Notice]]:
+    """Return a report for each channel on which the event's user has an address.
+
+    Parameters
+    ----------
+    facts
+        Of the event's user; their address counts where the event names none.
+    event
+        Its property ``email`` or ``phone`` wins over the trait, where that is an address.
+    kind
+        Of the report.
+    channels
+        Which channels it is about.
+    """
+    source = event.reason or event.name or event.type
+    reports: list[tuple[Channel, Notice]] = []
+    for channel in channels:
+        address = _named(facts, event, channel) or consent.address(facts, channel)
+        if address is not None:
+            report = AddressReport(user=event.user, address=address, kind=kind, at=event.at, source=source)
+            reports.append((channel, report))
+    return reports
+
+
+def _named(facts: Facts, event: Event, channel: Channel) -> str | None:
+    """Return the address that the event itself names, read as the user's own would be."""
+    trait = _TRAITS[channel]
+    said = (event.properties or {}).get(trait)
+    if not isinstance(said, str):
+        return None
+    traits: dict[str, Any] = {trait: said}
+    traits |= {name: facts.traits[name] for name in ("country", "address") if name in facts.traits}
+    return consent.address(Facts(traits=traits), channel)

@@ -1,0 +1,160 @@
+"""Finding a withdrawal of consent in a record that cannot be read as it should be.
+
+Nothing refuses a withdrawal that can be read: no bad time, no bad id, no unknown field, no size. Whatever is wrong
+with the rest of a record, the "no" in it counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from models.errors import InvalidEvent
+from models.events import ANONYMOUS, Event, Origin
+from models.wire import details, fields, withdrawals
+from models.wire.fields import Json
+from models.wire.reading import Reading
+from models.wire.segment import when
+from models.wire.withdrawals import NamedWithdrawal
+
+MAX_SALVAGED_BYTES = 8 << 20
+"""Maximum size of a record that is parsed only to look for a withdrawal, bytes."""
+SUFFIX = "~withdrawal"
+"""Ends the id of a withdrawal from a refused record: the record itself may come again, corrected, with its own id."""
+
+_ANY = NamedWithdrawal()
+
+
+class Salvaged(NamedTuple):
+    """A withdrawal that could be read.
+
+    Attributes
+    ----------
+    event
+        A ``consent`` that is withdrawn, or an ``identify`` with nothing but the traits that withdraw it.
+    is_whole
+        Whether the record says nothing else, so that it need not be refused.
+    """
+
+    event: Event
+    is_whole: bool
+
+
+def salvage(raw: Any, reading: Reading) -> Salvaged | None:
+    """Return the withdrawal in a record whose reading failed; ``None`` where there is none, or nobody whose it is."""
+    if not isinstance(raw, dict):
+        return None
+    user = _user(raw)
+    if user is None:
+        return None
+    named = _named(raw)
+    if named is not None:
+        return Salvaged(_consent(raw, reading, user, named), is_whole=True)
+    traits = _traits(raw)
+    if not traits:
+        return None
+    event = Event(
+        id=_id(raw, reading)[: fields.ID_LENGTH - len(SUFFIX)] + SUFFIX,
+        user=user,
+        type="identify",
+        at=_at(raw, reading),
+        origin=_origin(raw, reading),
+        trust=reading.trust,
+        traits=traits,
+    )
+    return Salvaged(event, is_whole=False)
+
+
+def in_context(raw: Json) -> dict[str, Any]:
+    """Return the statements about consent outside an event's own fields: in ``context.traits`` and ``traits``.
+
+    A group's ``traits`` are the group's, and say nothing about the user.
+    """
+    said = {} if raw.get("type") == "group" else withdrawals.statements(raw.get("traits"))
+    context = raw.get("context")
+    if isinstance(context, dict) and context.get("traits"):
+        beside = withdrawals.statements(context["traits"])
+        said = {**beside, **said, **withdrawals.withdrawing(beside)}
+    return said
+
+
+def _named(raw: Json) -> NamedWithdrawal | None:
+    """Return what the record as a whole withdraws, by its type or its event's name."""
+    kind = raw.get("type")
+    if raw.get("user") is None:
+        return withdrawals.named(raw.get("event")) if kind == "track" else None
+    if kind == "consent":
+        return _ANY if withdrawals.is_no(raw.get("granted")) else None
+    return withdrawals.named(raw.get("name")) if kind == "custom" else None
+
+
+def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> Event:
+    said = raw if raw.get("type") == "consent" else raw.get("properties")
+    said = said if isinstance(said, dict) else {}
+    name = _readable(raw.get("event") or raw.get("name"))
+    reason = _readable(said.get("reason")) or _readable(said.get("source"))
+    return Event(
+        id=_id(raw, reading),
+        user=user,
+        type="consent",
+        at=_at(raw, reading),
+        origin=_origin(raw, reading),
+        trust=reading.trust,
+        channel=withdrawals.channel_of(said.get("channel"), named.channel),
+        granted=False,
+        complaint=named.complaint or said.get("complaint") is True,
+        reason=reason or (None if name is None else withdrawals.source_of(name)),
+        properties=_properties(raw, reading),
+    )
+
+
+def _traits(raw: Json) -> dict[str, Any]:
+    said = in_context(raw)
+    found = withdrawals.withdrawing(said)
+    return {name: value for name, value in found.items() if _readable(name) is not None}
+
+
+def _user(raw: Json) -> str | None:
+    for field, prefix in (("user", ""), ("userId", ""), ("anonymousId", ANONYMOUS)):
+        found = _readable(raw.get(field))
+        if found is not None:
+            return _readable(prefix + found)
+    return None
+
+
+def _id(raw: Json, reading: Reading) -> str:
+    return _readable(raw.get("id")) or _readable(raw.get("messageId")) or reading.source.id
+
+
+def _at(raw: Json, reading: Reading) -> int:
+    received_at = reading.received_at
+    try:
+        if raw.get("user") is None:
+            return when(raw, received_at, reading.origin)
+        stamp = raw.get("at") if raw.get("at") is not None else raw.get("timestamp")
+        at = received_at if stamp is None else fields.instant(stamp, "at")
+        return fields.plausible(at, "at", stamp, received_at)
+    except InvalidEvent:
+        return received_at
+
+
+def _origin(raw: Json, reading: Reading) -> Origin:
+    if raw.get("user") is None or reading.trust == "public":
+        return reading.origin
+    try:
+        return fields.origin(raw.get("origin"), reading.origin)
+    except InvalidEvent:
+        return reading.origin
+
+
+def _properties(raw: Json, reading: Reading) -> dict[str, Any] | None:
+    try:
+        return dict(fields.bounded(raw.get("properties"), "properties", small=reading.small)) or None
+    except (InvalidEvent, TypeError):  # TypeError: what JSON cannot say
+        return None
+
+
+def _readable(value: object) -> str | None:
+    try:
+        return details.identifier(value, "")
+    except InvalidEvent:
+        return None
