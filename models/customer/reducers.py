@@ -6,9 +6,8 @@ Also for any order of the events, as far as ``lateness`` says.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -77,7 +76,7 @@ def check(facts: Facts, event: Event, lines: Lines = UNBOUNDED) -> None:
         orders.check(facts, event, lines.orders)
 
 
-def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines: Lines = UNBOUNDED) -> None:
+def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, lines: Lines = UNBOUNDED) -> None:
     """Fold one event into the facts, in place.
 
     Parameters
@@ -109,7 +108,7 @@ def reduce_facts(facts: Facts, event: Event, zone: ZoneInfo | None = None, lines
         _traits(facts, event, lines)
 
 
-def _visit(facts: Facts, event: Event, zone: ZoneInfo | None, lines: Lines) -> None:
+def _visit(facts: Facts, event: Event, zone: tzinfo | None, lines: Lines) -> None:
     at = event.at
     lateness.visit(facts, at, lines.edge)
     bump(facts.activity, at)

@@ -19,7 +19,7 @@ from models.customer.versions import Versions
 from models.engage import outcomes, planner, rules
 from models.engage.reports import reports_of
 from models.events import MICROS, REPORTED, Event
-from models.recommend.interactions import interactions_of
+from models.recommend.interactions import Interaction, interactions_of
 from models.wire.withdrawals import channels_of
 
 CART, PENDING = "cart", "pending"
@@ -63,8 +63,7 @@ def step_event(
     elif event.confirmed and event.granted and event.trust == "server":
         channels = channels_of(event.channel)
         effects.notices.extend(reports_of(customer.facts, event, "confirmed_grant", channels))
-    if (learned := news.learned_items) is not None:
-        effects.interactions.extend(one for one in interactions_of(event) if one.item not in learned)
+    effects.interactions.extend(_interactions(event, news.learned_items))
     begin = len(effects.signals)
     if assessed:
         assessment.assess(customer, event.user, now, versions, event.id, at, effects)
@@ -143,6 +142,14 @@ def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: 
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 _ASSESSED = VISITS | {"refund"}
+
+
+def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
+    """Interactions of an event, without those that are no news."""
+    if learned is None:
+        return ()
+    found = interactions_of(event)
+    return tuple(one for one in found if one.item not in learned) if learned else found
 
 
 def _watch_cart(customer: Customer, versions: Versions) -> None:

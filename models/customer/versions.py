@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from models.customer.features import FEATURES
 from models.engage import rules, zones
@@ -43,7 +43,7 @@ class Versions:
     configuration: Configuration = field(default_factory=Configuration)
     churn: ChurnScorer | None = None
     segments: SegmentScorer | None = None
-    zone: ZoneInfo | None = None
+    zone: tzinfo | None = None
     cart_timers: tuple[tuple[str, int], ...] = ()
     risk_thresholds: tuple[float, ...] = ()
     event_names: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from models.customer import consents, features, orders
 from models.customer.state import Consent, Customer, Facts, Withheld
 from models.customer.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.engage.planner import again_from
+from models.engage.user_zone import unknown_zone, zone_of
 from models.engage.why import REASONS
 from models.events import MICROS
 
@@ -64,6 +65,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
         "user": user,
         "as_of": moment(now),
         "profile": _profile(facts),
+        "zone": _zone(facts, versions),
         "segment": {"name": ledger.segment, "version": ledger.segment_version},
         "churn": {
             "risk": None if ledger.risk is None else round(ledger.risk, 4),
@@ -105,6 +107,17 @@ def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str
             shown["last_sent"] = moment(fired)
             shown["again_from"] = moment(again_from(rule, customer.ledger))
     return shown
+
+
+def _zone(facts: Facts, versions: Versions) -> dict[str, Any]:
+    answer = zone_of(facts.traits, versions.configuration.timezone)
+    return {
+        "name": answer.name,
+        "zones": list(answer.zones),
+        "source": answer.source,
+        "rule": answer.rule,
+        "unknown": unknown_zone(facts.traits),
+    }
 
 
 def _profile(facts: Facts) -> dict[str, Any]:

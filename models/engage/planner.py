@@ -13,10 +13,11 @@ import msgspec
 
 from models.customer.signals import Signal
 from models.customer.state import Customer, Ledger, Pending, Sent, Withheld
-from models.engage import caps, consent, quiet_hours, zones
+from models.engage import caps, consent, quiet_hours
 from models.engage.configuration import Category, Configuration, Rule, Trigger
 from models.engage.messages import Message, compose, context, message_id
 from models.engage.templates import TemplateError
+from models.engage.user_zone import zone_of
 from models.engage.why import explain
 from models.events import CHANNELS, Channel
 
@@ -216,7 +217,7 @@ class _Attempt:
         self.id = message_id(user, rule.name, signal.cause, signal.at)
         self.expires = signal.at + rule.expires_after
         self.why = explain(rule.name, signal, config_version)
-        self.timezone = timezone_of(configuration, customer)
+        self.zone = zone_of(customer.facts.traits, configuration.timezone)
 
     def sent(self, channel: Channel, message: Message) -> Decision:
         """Reserve the message's place under the caps and say that it goes."""
@@ -294,13 +295,12 @@ def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
     expires = attempt.expires
     quiet = attempt.configuration.quiet_hours
     if rule.category == "marketing" and quiet is not None:
-        zone = zones.zone(attempt.timezone)
-        change = quiet_hours.next_change(quiet, zone, now)
-        if quiet_hours.is_quiet(quiet, zone, now):
-            if change >= expires:
+        night = quiet_hours.look(quiet, attempt.zone, now)
+        if night.is_quiet:
+            if night.until >= expires:
                 return attempt.dropped("expired", channel, "quiet hours end after the trigger expires")
-            return attempt.deferred(channel, change)
-        expires = min(expires, change)
+            return attempt.deferred(channel, night.until)
+        expires = min(expires, night.until)
     return _compose(attempt, channel, expires)
 
 
@@ -324,7 +324,7 @@ def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
     rule, signal, customer = attempt.rule, attempt.signal, attempt.customer
     to = consent.address(customer.facts, channel)
     assert to is not None, "a channel without an address was chosen"
-    values = context(rule, signal, attempt.user, customer, attempt.timezone, attempt.now)
+    values = context(rule, signal, attempt.user, customer, attempt.zone.name, attempt.now)
     try:
         content = compose(attempt.configuration.templates[rule.template], channel, rule.category, values)
     except TemplateError as error:
@@ -351,9 +351,3 @@ def again_from(rule: Rule, ledger: Ledger) -> int:
     """When a rule's cooldown lets it write to this user again, milliseconds; 0 where it holds nothing back."""
     fired = ledger.fired.get(rule.name)
     return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
-
-
-def timezone_of(configuration: Configuration, customer: Customer) -> str:
-    """Name of the user's own zone where it is known, else the configuration's."""
-    own = customer.facts.traits.get("timezone")
-    return own if isinstance(own, str) and own in zones.names() else configuration.timezone

@@ -10,6 +10,7 @@ from models.engage import planner
 from models.engage.configuration import Configuration, Rule, Trigger
 from models.engage.messages import Content, compose, context
 from models.engage.templates import Template, TemplateError
+from models.engage.user_zone import zone_of
 from models.events import MICROS, Channel
 
 SAMPLE_USER = "sample"
@@ -87,7 +88,7 @@ def preview(
         name=name, category="marketing", when=Trigger(kind="event", name=name), channels=("email",), template=name
     )
     signal = _signal(rule, user, customer, now)
-    own_zone = planner.timezone_of(configuration, customer)
+    own_zone = zone_of(customer.facts.traits, configuration.timezone).name
     values = context(rule, signal, user, customer, own_zone, now)
     untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
     decision = None if used is None else planner.plan(configuration, rule, signal, user, customer, now, 0)

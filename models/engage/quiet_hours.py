@@ -1,16 +1,105 @@
-"""Quiet hours on the user's own wall clock, exact through every change of the zone's offset."""
+"""Quiet hours on the user's own wall clock, exact through every change of the zone's offset.
+
+A user may be in one of several zones (:class:`~models.engage.user_zone.ZoneAnswer`). Then it is quiet where it is quiet
+in any of them, as long as an hour is left in which it is quiet in none.
+"""
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import NamedTuple
 
 from models.engage import zones
 from models.engage.configuration import QuietHours
+from models.engage.user_zone import ZoneAnswer
+from models.units import DAY
 
 _DAY_SECONDS = 86_400
+_DAY_MIN = 1_440
+LENGTHENED_MIN = 120
+"""How much earlier quiet hours begin, and later they end, where the user's zone is not known; minutes."""
+MIN_OPEN_MIN = 60
+"""Minimum of a day that lengthened quiet hours leave open, minutes; less only where less was open before."""
+MAX_SEARCH = 2 * DAY
+"""How far ahead an hour is searched that is quiet in no zone, milliseconds: a change of the clocks may be between."""
 
 
-def is_quiet(quiet: QuietHours, where: ZoneInfo, at: int) -> bool:
+class Quiet(NamedTuple):
+    """Whether a user may be disturbed.
+
+    Attributes
+    ----------
+    is_quiet
+        Whether it is within quiet hours.
+    until
+        When that changes, milliseconds.
+    """
+
+    is_quiet: bool
+    until: int
+
+
+def look(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
+    """Say whether it is quiet for a user, in all zones that they may be in, and until when.
+
+    Parameters
+    ----------
+    quiet
+        As configured.
+    answer
+        Of the user.
+    at
+        Milliseconds.
+
+    Examples
+    --------
+    >>> night, noon = QuietHours(21 * 60, 8 * 60), 12 * 3_600_000
+    >>> look(night, ZoneAnswer(("UTC",), "trait", ""), noon).until // 3_600_000
+    21
+    >>> look(night, ZoneAnswer(("UTC",), "configuration", ""), noon).until // 3_600_000
+    19
+    >>> look(night, ZoneAnswer(("UTC", "Asia/Tokyo"), "country", ""), noon)  # in Tokyo it is 21:00
+    Quiet(is_quiet=True, until=115200000)
+    """
+    if answer.is_guess:
+        quiet = lengthened(quiet)
+    candidates = [zones.zone(name) for name in answer.zones]
+    opens = _next_open(quiet, candidates, at)
+    if opens is None:  # there is no such hour: the most populous zone decides
+        return Quiet(is_quiet(quiet, candidates[0], at), next_change(quiet, candidates[0], at))
+    if opens > at:
+        return Quiet(is_quiet=True, until=opens)
+    return Quiet(is_quiet=False, until=min(next_change(quiet, where, at) for where in candidates))
+
+
+def lengthened(quiet: QuietHours) -> QuietHours:
+    """Begin quiet hours two hours earlier and end them two hours later; at least an hour of the day stays open.
+
+    Examples
+    --------
+    >>> lengthened(QuietHours(21 * 60, 8 * 60)) == QuietHours(19 * 60, 10 * 60)
+    True
+    >>> lengthened(QuietHours(12 * 60, 10 * 60))  # two hours are open: 10:00 to 12:00
+    QuietHours(start=690, end=630)
+    """
+    is_open = (quiet.start - quiet.end) % _DAY_MIN
+    side = min(LENGTHENED_MIN, max(0, is_open - MIN_OPEN_MIN) // 2)
+    return QuietHours((quiet.start - side) % _DAY_MIN, (quiet.end + side) % _DAY_MIN)
+
+
+def _next_open(quiet: QuietHours, candidates: Sequence[tzinfo], at: int) -> int | None:
+    """Find the first instant from ``at`` on at which it is quiet in no zone."""
+    end = at + MAX_SEARCH
+    while at <= end:
+        ends = [next_change(quiet, where, at) for where in candidates if is_quiet(quiet, where, at)]
+        if not ends:
+            return at
+        at = max(ends)
+    return None
+
+
+def is_quiet(quiet: QuietHours, where: tzinfo, at: int) -> bool:
     """Whether the wall clock stands within the quiet hours.
 
     Examples
@@ -21,7 +110,7 @@ def is_quiet(quiet: QuietHours, where: ZoneInfo, at: int) -> bool:
     return _within(quiet, _second_of_day(where, at))
 
 
-def next_change(quiet: QuietHours, where: ZoneInfo, at: int) -> int:
+def next_change(quiet: QuietHours, where: tzinfo, at: int) -> int:
     """Find the first instant after ``at`` at which quiet hours end or, outside of them, begin.
 
     The wall clock runs evenly between two changes of the offset. So the end is computed with the offset of now; where
@@ -63,12 +152,12 @@ def _within(quiet: QuietHours, second: int) -> bool:
     return second >= start or second < end
 
 
-def _second_of_day(where: ZoneInfo, at: int) -> int:
+def _second_of_day(where: tzinfo, at: int) -> int:
     wall = zones.local(at, where)
     return wall.hour * 3600 + wall.minute * 60 + wall.second
 
 
-def _offset_change(where: ZoneInfo, start: int, end: int) -> int | None:
+def _offset_change(where: tzinfo, start: int, end: int) -> int | None:
     """First full second in (start, end] with another offset than at ``start``; ``None`` without one."""
     before = zones.local(start, where).utcoffset()
     if zones.local(end, where).utcoffset() == before:

@@ -8,10 +8,9 @@ cannot loop for ever. What a user does not have renders as empty text; a *name* 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 from liquid import BoundTemplate, Environment, RenderContext, StrictDefaultUndefined
@@ -105,7 +104,7 @@ def _date(value: object, form: object = "%Y-%m-%d", *, context: RenderContext) -
     return str(value) if at is None else at.strftime(str(form))
 
 
-def _instant(value: object, where: ZoneInfo) -> datetime | None:
+def _instant(value: object, where: tzinfo) -> datetime | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return zones.local(int(value), where)
     try:

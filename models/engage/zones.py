@@ -1,11 +1,28 @@
-"""Time zones from the pinned ``tzdata`` package, never from the machine's own tables: replays agree everywhere."""
+"""Time zones from the pinned ``tzdata`` package, never from the machine's own tables: replays agree everywhere.
+
+A zone has a name: one of tzdata's, or ``UTC+05:30`` for a fixed offset. :func:`resolve` finds the name for what clients
+send, wherever that is certain.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
+
+from babel.core import get_global
+
+MIN_OFFSET_MIN, MAX_OFFSET_MIN = -12 * 60, 14 * 60
+"""Offsets that exist on Earth, minutes."""
+MAX_LENGTH = 100
+"""Maximum length of a zone as a client writes it, characters."""
+
+_offset = re.compile(r"(?:utc|gmt|z)?([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII).fullmatch
+_YEARS, _MONTHS = range(2024, 2030), range(1, 13)
+_NO_ZONE = "Factory"
+"""A name in tzdata that stands for no setting at all."""
 
 
 @cache
@@ -15,8 +32,8 @@ def names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """One zone by its IANA name.
+def zone(name: str) -> tzinfo:
+    """Return one zone by its name: of tzdata, or as :func:`resolve` writes a fixed offset.
 
     Raises
     ------
@@ -25,17 +42,64 @@ def zone(name: str) -> ZoneInfo:
 
     Examples
     --------
-    >>> zone("Europe/Berlin").key
-    'Europe/Berlin'
+    >>> zone("Europe/Berlin"), zone("UTC+05:30").utcoffset(None)
+    (zoneinfo.ZoneInfo(key='Europe/Berlin'), datetime.timedelta(seconds=19800))
     """
-    if name not in names():
+    if name in names():
+        with _table(name).open("rb") as stream:
+            return ZoneInfo.from_file(stream, key=name)
+    minutes = _offset_of(name.lower())
+    if minutes is None or name != _offset_name(minutes):
         raise KeyError(name)
-    table = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
-    with table.open("rb") as stream:
-        return ZoneInfo.from_file(stream, key=name)
+    return timezone(timedelta(minutes=minutes), name)
 
 
-def local(at: int, where: ZoneInfo) -> datetime:
+@lru_cache(maxsize=4096)
+def resolve(written: str) -> str | None:
+    """Find the zone that a client means, where that is certain.
+
+    Case, blanks and underscores do not count. Besides tzdata's names, the other names of CLDR, the names of Windows and
+    fixed offsets from -12:00 to +14:00 are known. Abbreviations such as ``PST`` or ``IST`` have several meanings; only
+    those that tzdata itself has as zones are known, such as ``EST``.
+
+    Returns
+    -------
+    str or None
+        A name for :func:`zone`.
+
+    Examples
+    --------
+    >>> resolve(" australia/sydney"), resolve("America/New York"), resolve("Pacific Standard Time")
+    ('Australia/Sydney', 'America/New_York', 'America/Los_Angeles')
+    >>> resolve("GMT-3"), resolve("+05:30"), resolve("Z"), resolve("PST")
+    ('UTC-03:00', 'UTC+05:30', 'UTC', None)
+    """
+    if len(written) > MAX_LENGTH:
+        return None
+    if written in names() and written != _NO_ZONE:
+        return written
+    key = _key(written)
+    known = _by_key().get(key)
+    if known is not None:
+        return known
+    minutes = _offset_of(key)
+    return None if minutes is None else _offset_name(minutes)
+
+
+@cache
+def rules(name: str) -> tuple[object, ...]:
+    """Return something that is equal for two zones of tzdata whose clocks show the same, from 2024 on.
+
+    Examples
+    --------
+    >>> rules("Europe/Berlin") == rules("Europe/Busingen"), rules("Europe/Berlin") == rules("Europe/London")
+    (True, False)
+    """
+    where, for_ever = zone(name), _table(name).read_bytes().rsplit(b"\n", 2)[1]
+    return (for_ever, *(datetime(year, month, 15, tzinfo=where).utcoffset() for year in _YEARS for month in _MONTHS))
+
+
+def local(at: int, where: tzinfo) -> datetime:
     """Wall time, to the second, of milliseconds since the epoch.
 
     Examples
@@ -44,3 +108,39 @@ def local(at: int, where: ZoneInfo) -> datetime:
     '2023-11-15T07:13:20+09:00'
     """
     return datetime.fromtimestamp(at // 1000, where)
+
+
+def _table(name: str) -> resources.abc.Traversable:
+    return resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
+
+
+def _key(written: str) -> str:
+    """Write a name so that spellings of one zone are the same text."""
+    return "".join(written.replace("\u2212", "-").replace("_", " ").split()).lower()
+
+
+@cache
+def _by_key() -> dict[str, str]:
+    """Zones by the keys of all their names; tzdata's own names win."""
+    known = {"z": "UTC"}
+    for others in (get_global("windows_zone_mapping"), get_global("zone_aliases")):
+        known |= {_key(other): name for other, name in others.items() if name in names()}
+    known |= {_key(name): name for name in names()}
+    del known[_key(_NO_ZONE)]
+    return known
+
+
+def _offset_of(key: str) -> int | None:
+    """Minutes east of Greenwich of a fixed offset; ``None`` where it is none, or one that does not exist."""
+    match = _offset(key)
+    if match is None:
+        return None
+    minutes = int(match[2]) * 60 + int(match[3] or 0)
+    minutes = -minutes if match[1] == "-" else minutes
+    return minutes if MIN_OFFSET_MIN <= minutes <= MAX_OFFSET_MIN else None
+
+
+def _offset_name(minutes: int) -> str:
+    if not minutes:
+        return "UTC"
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"

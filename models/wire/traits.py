@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.addresses import country_of, is_bad_phone, mailbox, trimmed
+from models.engage.zones import resolve
 from models.errors import EventWarning, InvalidEvent
 from models.wire import details, fields
 from models.wire.fields import Json
@@ -17,6 +18,7 @@ SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale
 _KEPT = "; the user keeps the one that is known"
 _EMAIL_ALLOWED = f"one address such as ada@example.org, its domain as IDNA 2008 allows it{_KEPT}"
 _PHONE_ALLOWED = f"a number that exists, with its country code such as +49 30 901820 or in the user's country{_KEPT}"
+_ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours go by the user's country instead"
 
 
 def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenient: bool) -> Json:
@@ -55,6 +57,9 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
                 raise
             del known[name]
             warnings.append(details.warning_of(error)._replace(rejected=is_address))
+    zone = known.get("timezone")
+    if isinstance(zone, str) and resolve(zone) is None:  # it is kept: templates may show it
+        warnings.append(EventWarning("unknown_timezone", f"{path}.timezone", fields.shown(zone), _ZONE_ALLOWED))
     return known
 
 

@@ -114,6 +114,12 @@ def _churn(answer: dict[str, Any]) -> str:
     return "none yet: comes with the next event, or within a day"
 
 
+def _zone(zone: dict[str, Any]) -> str:
+    others = f" or {counted(len(zone['zones']) - 1, 'other')} of its country" if len(zone["zones"]) > 1 else ""
+    unknown = f"; {zone['unknown']!r} is no zone that is known" if zone["unknown"] else ""
+    return f"{zone['name']}{others}, from the {zone['source']}: {zone['rule']}{unknown}"
+
+
 def _refunds(profile: dict[str, Any]) -> str:
     if not profile["refunds"]:
         return ""
@@ -137,6 +143,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("name", name or "-"),
         ("e-mail", str(profile["traits"].get("email", "-"))),
+        ("time zone", _zone(answer["zone"])),
         ("seen", f"{seen}, {counted(profile['sessions'], 'session')}"),
         ("orders", bought + _refunds(profile)),
         ("segment", str(answer["segment"]["name"] or "none yet")),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from models.engage.messages import encode_message
 from models.engage.planner import Decision, encode_decision, plan, release
 from models.engage.quiet_hours import is_quiet
 from models.engage.templates import Template
+from models.engage.user_zone import zone_of
 from models.events import Channel
 from models.units import DAY, HOUR, MINUTE
 from tests.models.engage.people import NOW, configuration, customer, rule, signal
@@ -216,6 +218,54 @@ def test_one_message_of_a_rule_waits_at_most() -> None:
     assert (again.outcome, again.reason) == ("dropped", "already_waiting")
 
 
+# zones of which nobody knows which is the user's: of the trait, of a country, of a phone, of nothing
+SOMEWHERE = st.sampled_from(
+    [
+        {"timezone": "utc+5:30"},
+        {"timezone": "PST", "country": "US"},
+        {"country": "RU"},
+        {"country": "australia"},
+        {"country": "Brazil", "phone": None},
+        {"phone": "+1 212 555 0100"},
+        {"country": "FR", "phone": None},  # one zone in Europe
+        {"country": "KI"},
+        {"phone": None},
+    ]
+)
+CLOCKS_CHANGE = ["2024-03-30T12:00", "2024-10-26T12:00", "2025-03-08T12:00", "2025-11-01T12:00", "2025-04-05T12:00"]
+"""Days before a change of the clocks, in Europe, America and Australia."""
+
+
+@given(
+    traits=SOMEWHERE,
+    start=st.sampled_from(CLOCKS_CHANGE),
+    gap=st.integers(0, 72 * 60),
+    quiet=st.builds(QuietHours, start=st.integers(17 * 60, 1439), end=st.integers(0, 9 * 60)),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_marketing_goes_out_within_the_quiet_hours_of_any_zone_that_the_user_may_be_in(
+    traits: dict[str, Any], start: str, gap: int, quiet: QuietHours
+) -> None:
+    using, who = configuration(rule(expires_after=5 * DAY), quiet=quiet), customer(**traits)
+    now = _berlin(start) + gap * MINUTE
+    decision = _plan(using, who, now)
+    if decision.outcome == "deferred":
+        assert now < decision.until <= now + 2 * DAY
+        now = decision.until
+        (decision,) = release(using, "u1", who, now, 4)
+
+    assert decision.message is not None, "a deferred message goes at the end of its quiet hours"
+    answer = zone_of(who.facts.traits, using.timezone)
+    shared = [
+        at
+        for at in range(now, now + DAY, 15 * MINUTE)
+        if not any(is_quiet(quiet, zones.zone(name), at) for name in answer.zones)
+    ]
+    for moment in (now, decision.message.expires - 1):
+        wrong = [name for name in answer.zones if is_quiet(quiet, zones.zone(name), moment)]
+        assert not wrong or (not shared and answer.name not in wrong)
+
+
 def test_what_would_be_stale_in_the_morning_does_not_wait() -> None:
     using, who = configuration(rule(expires_after=HOUR), quiet=NIGHT), customer(timezone="Europe/Berlin")
 
@@ -233,11 +283,15 @@ def test_a_message_of_the_evening_may_not_be_delivered_in_the_night() -> None:
     assert decision.message.expires == _berlin("2024-06-01T21:00")
 
 
-def test_a_zone_that_does_not_exist_is_taken_for_the_one_of_the_configuration() -> None:
+def test_a_zone_that_does_not_exist_gives_way_to_the_phone_and_then_to_longer_quiet_hours() -> None:
     using = msgspec.structs.replace(configuration(rule(), quiet=NIGHT), timezone="Asia/Tokyo")
+    midnight = NOW // DAY * DAY  # it is 22:13 UTC: 23:13 in Germany, past seven in Tokyo
 
-    # 22:13 UTC is past seven in Tokyo
-    assert _plan(using, customer(timezone="../../etc/passwd")).until == NOW // DAY * DAY + 23 * HOUR
+    german = _plan(using, customer(timezone="../../etc/passwd"))
+    unknown = _plan(using, customer(timezone="../../etc/passwd", phone=None))
+
+    assert german.until == midnight + DAY + 7 * HOUR, "eight o'clock in Germany"
+    assert unknown.until == midnight + DAY + HOUR, "ten o'clock in Tokyo, two hours after the quiet hours end"
 
 
 def test_the_wire_of_a_decision_does_not_carry_the_message() -> None:

@@ -1,0 +1,96 @@
+"""The time zone of a user: what is certain, and what is done where nothing is.
+
+In this order: the trait ``timezone``; the zones of the country of the traits; those of the country of the phone number;
+the configured zone. A country with several zones has several candidates, because nobody knows which one is the user's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import phonenumbers
+
+from models.addresses import country_of, e164
+from models.engage import countries, zones
+
+Source = Literal["trait", "country", "phone", "configuration"]
+
+
+class ZoneAnswer(NamedTuple):
+    """Which zones a user may be in, and why.
+
+    Attributes
+    ----------
+    zones
+        Names for ``zones.zone``, at least one; the most populous one first.
+    source
+        What they follow from.
+    rule
+        What quiet hours do with it, in words.
+    """
+
+    zones: tuple[str, ...]
+    source: Source
+    rule: str
+
+    @property
+    def name(self) -> str:
+        """The one zone to show times in."""
+        return self.zones[0]
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether nothing is known of the user's zone, so that quiet hours are lengthened."""
+        return self.source == "configuration"
+
+
+def zone_of(traits: dict[str, Any], configured: str) -> ZoneAnswer:
+    """Return the zones that a user of these traits may be in.
+
+    Parameters
+    ----------
+    traits
+        ``timezone``, ``country`` or ``address.country``, and ``phone`` are read.
+    configured
+        Name of the zone for users of whom nothing is known.
+
+    Examples
+    --------
+    >>> zone_of({"timezone": "australia/sydney", "country": "DE"}, "UTC").zones
+    ('Australia/Sydney',)
+    >>> zone_of({"phone": "+351 21 1234567"}, "UTC")
+    ZoneAnswer(zones=('Europe/Lisbon', 'Atlantic/Azores'), source='phone', rule='outside quiet hours in all of them')
+    """
+    own = traits.get("timezone")
+    if isinstance(own, str) and (name := zones.resolve(own)) is not None:
+        return ZoneAnswer((name,), "trait", "its own quiet hours")
+    home = traits.get("address")
+    for written in (traits.get("country"), home.get("country") if isinstance(home, dict) else None):
+        if isinstance(written, str) and (code := countries.code_of(written[: zones.MAX_LENGTH])) is not None:
+            return _of_country(code, "country")
+    phone = traits.get("phone")
+    region = _region(phone, country_of(traits)) if isinstance(phone, str) else None
+    if region is not None and region in countries.zones_by_country():
+        return _of_country(region, "phone")
+    return ZoneAnswer((configured,), "configuration", "quiet hours lengthened by 2 h on each side")
+
+
+def unknown_zone(traits: dict[str, Any]) -> str | None:
+    """Return the trait ``timezone`` where it names no zone that is certain."""
+    own = traits.get("timezone")
+    return own if isinstance(own, str) and own and zones.resolve(own) is None else None
+
+
+def _of_country(code: str, source: Source) -> ZoneAnswer:
+    found = countries.zones_of(code)
+    return ZoneAnswer(found, source, "its own quiet hours" if len(found) == 1 else "outside quiet hours in all of them")
+
+
+@lru_cache(maxsize=4096)
+def _region(phone: str, country: str | None) -> str | None:
+    written = e164(phone, country)
+    if written is None:
+        return None
+    region: str | None = phonenumbers.region_code_for_number(phonenumbers.parse(written))
+    return region
