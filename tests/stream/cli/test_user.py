@@ -69,6 +69,33 @@ def test_it_fits_into_80_columns_with_short_times_and_right_plurals(shown: str) 
     assert not [word for word in ("1 sessions", "1 orders", "1 refunds", "+00:00", ":00Z") if word in shown]
 
 
+def _zone_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], **traits: str) -> str:
+    customer, file = ada(), tmp_path / "perennial.yaml"
+    customer.facts.traits |= traits
+    with worker(describe("ada", customer, START, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    return shown[shown.index("time zone ") : shown.index(" seen ")]
+
+
+def test_the_time_zone_is_shown_with_its_source_its_rule_and_what_was_not_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    own = _zone_line(tmp_path, capsys, timezone="asia/tokyo")
+    country = _zone_line(tmp_path, capsys, timezone="PST", country="ES")
+    nothing = _zone_line(tmp_path, capsys)
+
+    assert own == "time zone Asia/Tokyo, from the trait: its own quiet hours"
+    assert country == (
+        "time zone Europe/Madrid or 1 other of its country, from the country: outside quiet hours in all of them; "
+        "'PST' is no zone that is known"
+    )
+    assert nothing == "time zone UTC, from the configuration: quiet hours lengthened by 2 h on each side"
+
+
 def test_an_item_that_was_touched_often_is_named_once(shown: str) -> None:
     (recent,) = [line for line in shown.splitlines() if line.startswith("recent items")]
     assert recent.split(maxsplit=2)[2].strip() == "mug, pan"
