@@ -50,11 +50,14 @@ class News(NamedTuple):
         Whether rules may react to it.
     learned_items
         Items whose interaction is no news to the recommender; ``None``: no item is.
+    confirms
+        Whether it says with a secret key what a public key has said before: marketing has reacted to that already.
     """
 
     is_visit: bool = True
     triggers: bool = True
     learned_items: frozenset[str] | None = frozenset()
+    confirms: bool = False
 
 
 ALL_NEW = News()
@@ -98,7 +101,7 @@ def news_of(facts: Facts, event: Event, forgotten: int) -> News:
     if not stated or (event.order_form == "lines" and stated == LINES):
         return ALL_NEW if is_visit else News(is_visit=False)
     if _confirms(before, event) and event.order_form == "whole":
-        return News(is_visit=is_visit, triggers=True, learned_items=None)
+        return News(is_visit=is_visit, learned_items=None, confirms=True)
     if event.order_form == "replacement" and _after(before, event).amount != before.amount:
         return News(is_visit=False, triggers=False, learned_items=frozenset(touch.item for touch in facts.recent))
     return News(is_visit=is_visit, triggers=False, learned_items=None)

@@ -34,6 +34,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         Of the event, for rules with ``where`` and for templates.
     public
         Whether its cause came with a public key: then no transactional message follows from it.
+    confirms
+        Whether its cause says with a secret key what a public key has said before: then nothing else follows from it.
     """
 
     kind: SignalKind
@@ -48,3 +50,4 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     reasons: tuple[str, ...] = ()
     properties: dict[str, Any] | None = None
     public: bool = False
+    confirms: bool = False

@@ -71,7 +71,8 @@ def step_event(
         assessment.arm(customer, event.user, now)
         if kind in _CARTS:
             _watch_cart(customer, versions)
-    if news.triggers and kind == "purchase" and first_order and customer.facts.orders == 1:
+    is_first = (first_order or news.confirms) and customer.facts.orders == 1
+    if kind == "purchase" and news.triggers and is_first:
         effects.signals.append(
             Signal(
                 kind="first_purchase",
@@ -80,12 +81,21 @@ def step_event(
                 cause=event.id,
                 value=event.amount / MICROS,
                 items=tuple(line.item for line in event.lines),
+                confirms=news.confirms,
             )
         )
     name = event.name if kind == "custom" or not news.triggers else kind
     if name in versions.event_names:
         effects.signals.append(
-            Signal(kind="event", user=event.user, at=at, cause=event.id, name=name, properties=event.properties)
+            Signal(
+                kind="event",
+                user=event.user,
+                at=at,
+                cause=event.id,
+                name=name,
+                properties=event.properties,
+                confirms=news.confirms,
+            )
         )
     if len(effects.signals) > begin:
         if event.trust == "public":
@@ -165,6 +175,8 @@ def _react(customer: Customer, user: str, now: int, versions: Versions, effects:
     number, decided = versions.configuration_number, len(effects.decisions)
     for signal in effects.signals[begin:]:
         for rule in rules.matching(versions.configuration, signal):
+            if signal.confirms and rule.category == "marketing":
+                continue
             decision = planner.plan(
                 versions.configuration, rule, signal, user, customer, now, number, paused=versions.paused
             )

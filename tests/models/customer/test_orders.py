@@ -16,6 +16,7 @@ from models.customer.orders import EXCESS, MAX_ORDERS, beyond
 from models.customer.reducers import Lines, reduce_facts
 from models.customer.state import Facts, unpack
 from models.engage import configuration
+from models.engage.messages import decode_message
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import MICROS, Event, OrderLine
@@ -248,20 +249,29 @@ def test_what_a_secret_key_states_takes_the_place_of_what_anybody_could_have_sta
     assert money(facts) == (1, {"USD": 30}, {})
 
 
-def test_the_shop_s_own_statement_after_the_browser_s_triggers_and_is_no_second_visit() -> None:
-    browser, server = purchase(30, trust="public"), purchase(30, at=START + 1)
-    log: list[Event | Control] = [Clock("feeder"), _rules_for_purchases(), Tick(at=START), browser, server]
+@pytest.mark.parametrize("when", [{"event": "purchase"}, {"first_purchase": True}])
+def test_after_the_browser_s_order_the_one_of_the_server_sends_the_receipt_and_nothing_else(
+    when: dict[str, Any],
+) -> None:
+    who = Event(id="i", user="u", type="identify", at=START, traits={"email": "u@example.org"})
+    consent = Event(id="c", user="u", type="consent", at=START, granted=True, channel="email")
+    browser = purchase(30, trust="public", **EURO)
+    shop = [purchase(30, at=START + 1, **EURO), purchase(30, at=START + 2, **EURO)]
 
-    state, outputs = fold_log(written(log), itertools.repeat(9))
-    facts = unpack(state.records[b"u"]).facts
+    facts, outputs = fold(who, consent, browser, *shop, versions=(_receipt_and_thanks(when),))
 
-    assert (facts.orders, facts.activity.values) == (1, (1.0, 1.0, 1.0))
-    assert counted(outputs, "signals", "event") == 2
+    sent = [decode_message(value or b"").rule for value in written_to("messages.email", outputs)]
+    assert sent == ["thanks", "receipt"], "marketing follows from what the browser said, the receipt from the shop"
+    assert (facts.orders, facts.spent, facts.activity.values) == (1, {"EUR": 30 * MICROS}, (1.0, 1.0, 1.0))
+    assert counted(outputs, "interactions") == 1
 
 
-def _rules_for_purchases() -> Control:
-    rule = {"name": "receipt", "category": "transactional", "when": {"event": "purchase"}, "template": "plain"}
-    parsed = configuration.parse({"rules": [rule]}, {"plain": Template(subject="Hello", text="Thanks")})
+def _receipt_and_thanks(when: dict[str, Any]) -> Control:
+    rules = [
+        {"name": name, "category": category, "when": when, "template": "plain"}
+        for name, category in (("receipt", "transactional"), ("thanks", "marketing"))
+    ]
+    parsed = configuration.parse({"rules": rules}, {"plain": Template(subject="Hello", text="Thanks")})
     return Use(name="configuration", version=1, content=msgspec.Raw(configuration.encode(parsed)))
 
 
