@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.customer import lateness, orders, repeats, statements, step
+from models.customer import lateness, orders, repeats, statements, step, trait_limits
 from models.customer.due import DueTimes
 from models.customer.effects import Effects
 from models.customer.memo import content_key, encode_memo, read_memo, versions_in_use
@@ -408,7 +408,10 @@ class _Attempt:
     def _fold(self, arrived: _Arrived, *digests: bytes) -> bool:
         """Fold an event; return whether it was folded: it could be, and is no repeat of an order."""
         record, key, customer, event = arrived
-        lines, excess = self._lines(), None
+        lines, excess, no_room = self._lines(), None, []
+        if event.traits:
+            no_room = trait_limits.beyond(customer.facts.traits, event.traits, self.versions.configuration.consent)
+            event = trait_limits.without(event, no_room)
         if event.type == "purchase":
             if repeat := orders.repeat_of(customer.facts, event, lines.orders):
                 self._count("orders_repeated", repeat)
@@ -427,6 +430,8 @@ class _Attempt:
         self._folded(arrived, *digests)
         if excess is not None:
             self._reject_excess(record, *excess)
+        if no_room:
+            self._reject_detail(record, trait_limits.warning(no_room))
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
@@ -446,10 +451,13 @@ class _Attempt:
         left = order.amount - orders.refunded(order)
         found = f"{excess / MICROS:.2f} {order.currency} more than is left of the order"
         allowed = f"{left / MICROS:.2f} {order.currency}, which has counted"
-        detail = EventWarning(orders.EXCESS, "amount", found, allowed, rejected=True)
+        self._reject_detail(record, EventWarning(orders.EXCESS, "amount", found, allowed, rejected=True))
+
+    def _reject_detail(self, record: Record, detail: EventWarning) -> None:
+        """Write a dead letter for a part of an event that does not count although the event does."""
         letters = reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key)
         self.outputs.records.extend(letters)
-        self._count("event_warnings", orders.EXCESS)
+        self._count("event_warnings", detail.reason)
 
     def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
         """Fold an event, and append what follows to the outputs."""

@@ -13,6 +13,7 @@ from bisect import insort
 from operator import attrgetter
 
 from models.customer.state import CartChange, CartLine, Facts, Window
+from models.customer.trait_limits import is_needed
 
 SESSION_GAP = 30 * 60_000
 """Silence that ends a session, milliseconds."""
@@ -108,15 +109,19 @@ def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:
 
 
 def bound_traits(facts: Facts) -> None:
-    """Forget the oldest times of traits where their names take too much."""
+    """Forget the oldest times of traits where their names take too much; never those that messages need."""
     window = facts.window
     if window is None:
         return
     size = sum(map(len, window.traits))
-    while size > NAMES:
-        oldest = min(window.traits, key=lambda name: (window.traits[name], name))
-        size -= len(oldest)
-        del window.traits[oldest]
+    if size <= NAMES:
+        return
+    times = window.traits
+    for name in sorted((name for name in times if not is_needed(name)), key=lambda name: (times[name], name)):
+        size -= len(name)
+        del times[name]
+        if size <= NAMES:
+            return
 
 
 def _window(facts: Facts) -> Window:

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-import msgspec
-
 from models.customer import lateness, orders, statements
 from models.customer.decay import bump
 from models.customer.state import CartChange, Facts
-from models.errors import InvalidEvent
 from models.events import ORIGINS, Event
 from models.recommend.interactions import weight_of
 from models.units import DAY, HOUR
@@ -22,9 +19,6 @@ from models.wire import withdrawals
 
 RECENT = 30
 CATEGORIES = 12
-TRAITS = 100
-TRAITS_BYTES = 32_768
-"""Of a user's traits in all, as JSON."""
 
 VISITS = frozenset(
     {"page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "rating", "support_message"}
@@ -32,7 +26,6 @@ VISITS = frozenset(
 """What a person does in front of us: counts as activity, opens and prolongs sessions."""
 
 _ADDRESSES = frozenset({"email", "phone"})
-_encoder = msgspec.json.Encoder()
 _CATEGORY_HALF_LIFE = 30 * DAY
 
 
@@ -59,19 +52,16 @@ UNBOUNDED = Lines()
 
 
 def check(facts: Facts, event: Event, lines: Lines = UNBOUNDED) -> None:
-    """Refuse what would let a user's state grow without bound, and money that cannot be counted; nothing is changed.
+    """Refuse money that cannot be counted, or would let a user's state grow without bound; nothing is changed.
+
+    Traits have limits of their own (:mod:`models.customer.trait_limits`), and refuse no event.
 
     Raises
     ------
     InvalidEvent
-        ``state_full``: traits, currencies or sums of money would be beyond what is kept. ``other_currency``: than that
-        of the order.
+        ``state_full``: currencies or sums of money would be beyond what is kept. ``other_currency``: than that of the
+        order.
     """
-    if event.traits:
-        traits = facts.traits | event.traits
-        size = len(_encoder.encode(traits))
-        if size > TRAITS_BYTES:
-            raise InvalidEvent("state_full", "traits", f"{size} bytes in all", f"{TRAITS_BYTES} bytes a user")
     if event.type in ("purchase", "refund"):
         orders.check(facts, event, lines.orders)
 
@@ -195,9 +185,9 @@ def _traits(facts: Facts, event: Event, lines: Lines) -> None:
         if not lateness.is_newest_of(facts, name, event.at, lines.floor):
             continue
         if value is None:
-            facts.traits.pop(name, None)
-        elif name in facts.traits or len(facts.traits) < TRAITS:
-            facts.traits[name] = value
+            known.pop(name, None)
+        else:
+            known[name] = value
     lateness.bound_traits(facts)
 
 

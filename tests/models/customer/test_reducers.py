@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.customer.reducers import CATEGORIES, RECENT, TRAITS, UNBOUNDED, Lines, reduce_facts
+from models.customer.reducers import CATEGORIES, RECENT, UNBOUNDED, Lines, reduce_facts
 from models.customer.state import CartLine, Consent, Facts
 from models.events import Event, OrderLine
 from models.units import DAY
@@ -89,14 +89,11 @@ def test_a_withdrawal_that_is_read_after_a_newer_grant_counts_and_needs_a_grant_
     assert facts_of(fast, withdrawn, late).consent["email"].granted
 
 
-def test_traits_are_merged_removed_by_null_and_bounded() -> None:
+def test_traits_are_merged_and_removed_by_null() -> None:
     facts = facts_of(
         event("identify", traits={"email": "a@example.org", "plan": "pro"}), event("identify", traits={"plan": None})
     )
     assert facts.traits == {"email": "a@example.org"}
-
-    many = facts_of(event("identify", traits={f"t{n}": n for n in range(2 * TRAITS)}))
-    assert len(many.traits) == TRAITS
 
 
 def test_what_a_user_touched_and_likes_is_bounded_and_keeps_the_newest_and_the_strongest() -> None:
