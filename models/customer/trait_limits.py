@@ -22,6 +22,9 @@ MAX_BYTES = 32_768
 MAX_NEEDED_BYTES = 16_384
 """Maximum size of the traits that messages need, as JSON."""
 
+MAX_SHOWN = 300
+"""Maximum number of characters in which a warning names what was left out."""
+
 NEEDED = frozenset(
     {"email", "phone", "firstName", "lastName", "name", "language", "locale", "timezone", "country", "address"}
 )

@@ -11,6 +11,7 @@ from models.customer.state import unpack
 from models.events import MICROS
 from models.log import is_control
 from models.rejected import TOPIC as REJECTED
+from models.rejected import decode_rejected
 from stream.connection import Connection
 from stream.restore import read_compacted, restore
 from stream.topics import topic
@@ -81,8 +82,8 @@ async def reconcile(connection: Connection, partitions: int, lines: int) -> Reco
     return Reconciliation(
         lines=lines,
         folded=events,
-        # A repeat after a crash has the same key.
-        rejected=sum(len(letters) for letters in dead),
+        # A repeat after a crash has the same key. A detail that was left out is no line of its own.
+        rejected=sum(not decode_rejected(letter).accepted for letters in dead for letter in letters.values()),
         customers=customers,
         revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.customer import lateness, orders, reducers, repeats, statements
+from models.customer import lateness, orders, reducers, repeats, statements, trait_limits
 from models.engage.configuration import parse
 from models.engage.definition import EventsDefinition
 from models.source import Source
@@ -67,11 +67,13 @@ def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> Non
         f"{repeats.REMEMBERED:,} ids, {repeats.REMEMBERED * repeats.WIDTH // 1024} KiB",
         f"the oldest {repeats.BUCKET}\n  ids go",
         f"categories beyond {reducers.CATEGORIES}, cart lines beyond {lateness.CART_LINES}, ",
-        f"traits beyond {reducers.TRAITS} are kept; sessions beyond {lateness.SESSIONS}, cart\n",
+        f"traits beyond {trait_limits.MAX_TRAITS} are kept; sessions beyond {lateness.SESSIONS}, cart\n",
         f"changes beyond {lateness.CHANGES} within",
         f"remember_orders: {written.remember_orders} ",
         f"of the user's {orders.MAX_ORDERS} newest orders",
         f"`{orders.EXCESS}`",
+        f"a user has at most {trait_limits.MAX_TRAITS}, and {trait_limits.MAX_BYTES // 1024} KiB of them",
+        f"have {trait_limits.MAX_NEEDED_BYTES // 1024} KiB of\n  their own",
     ):
         assert said in PAGE
 
