@@ -11,8 +11,8 @@ import pytest
 
 from models.batch import Outputs
 from models.customer import statements
-from models.customer.reducers import TRAITS_BYTES
 from models.customer.state import Facts, unpack
+from models.customer.trait_limits import MAX_BYTES
 from models.customer.versions import Versions
 from models.customer.view import describe
 from models.engage.configuration import encode, parse
@@ -183,13 +183,14 @@ def test_a_withdrawal_in_an_event_that_is_too_late_counts_and_its_dead_letter_sa
 
 
 def test_a_withdrawal_in_an_event_for_which_there_is_no_room_counts() -> None:
-    halves = [traits(START + n, **{f"half{n}": "x" * (TRAITS_BYTES // 2)}) for n in range(2)]
-    full = traits(START + 5, half1="x" * (TRAITS_BYTES // 2), unsubscribed=True)
+    halves = [traits(START + n, **{f"half{n}": "x" * (MAX_BYTES // 2)}) for n in range(2)]
+    full = traits(START + 5, half1="x" * (MAX_BYTES // 2), unsubscribed=True)
 
     folded = Folded(given(START), halves[0], full)
 
     assert folded.granted == {"email": False, "sms": False}
-    assert [(one.reason, one.withdrawal) for one in folded.rejected] == [("state_full", True)]
+    assert folded.facts.traits.keys() == {"half0", "unsubscribed"}
+    assert [(one.reason, one.field, one.accepted) for one in folded.rejected] == [("state_full", "traits.half1", True)]
 
 
 def test_names_of_the_configuration_withdraw_and_what_it_ignores_does_not() -> None:
