@@ -81,7 +81,9 @@ def run(role: Role, settings: Settings) -> NoReturn:
 
     app.at_once.append(watching)
     if watch is not None:
-        app.at_once.append(watch.follow)
+        from stream.suppressions.announcing import announce
+
+        app.at_once += [watch.follow, functools.partial(announce, watch, connection, settings.partitions)]
     app.task(beside)
     run_worker(app)
 

@@ -220,6 +220,12 @@ class AddressHashes:
         """Ids of all secrets."""
         return frozenset(self._ids)
 
+    @property
+    def newest_id(self) -> str:
+        """Id of the secret that makes new entries."""
+        self._require()
+        return self._ids[0]
+
     def newest(self, channel: Channel, address: str) -> str:
         """Hash an address for a new entry: id of the newest secret, a colon, 64 hex digits."""
         self._require()
@@ -245,6 +251,23 @@ class AddressHashes:
         keyed = self._keys[number].copy()
         keyed.update(f"{channel}\0{normalised(channel, address)}".encode())
         return keyed.digest()
+
+
+ANNOUNCED = "secret"
+"""Reason of the entry that only says that a secret is in use; the hash in its key is all zeros."""
+_NO_HASH = "0" * 64
+
+
+def announcement(hashes: AddressHashes) -> tuple[bytes, bytes]:
+    """Key and value of the entry that says that the newest secret is in use.
+
+    Examples
+    --------
+    >>> announcement(AddressHashes([b"0123456789abcdef"]))[0].decode().replace("0" * 64, "...")
+    'e08c2772:...:secret'
+    """
+    entry = Entry(scope="watch", reason=ANNOUNCED, channel="email", at=0)
+    return f"{hashes.newest_id}:{_NO_HASH}:{ANNOUNCED}".encode(), encode_entry(entry)
 
 
 class Mark(NamedTuple):
@@ -314,11 +337,14 @@ class SuppressionList:
         See there.
     unknown
         Entries by the id of a secret that is not among ``hashes``: no address can be looked up there.
+    announced
+        Whether the newest secret is announced in the list.
     """
 
     def __init__(self, hashes: AddressHashes) -> None:
         self.hashes = hashes
         self.unknown: Counter[str] = Counter()
+        self.announced = False
         self._marks: dict[bytes, int] = {}
         self._of_unknown: set[bytes] = set()
         self._reasons: dict[str, None] = dict.fromkeys(REASONS)  # and those that only a newer release knows
@@ -337,6 +363,9 @@ class SuppressionList:
         place = place_of(key)
         if place.secret not in self.hashes.ids:
             self._note_unknown(place.secret, key, gone=value is None)
+            return
+        if place.reason == ANNOUNCED:
+            self.announced = self.announced or place.secret == self.hashes.newest_id
             return
         kept = bytes.fromhex(place.hash)[:_KEPT_BYTES] + place.reason.encode()
         if value is None:

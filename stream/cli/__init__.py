@@ -54,6 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "preview": Entry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
     "pause": Entry("stream.cli.pause", "pause", "Stop a channel: what waits goes on waiting.", ACTIONS),
     "resume": Entry("stream.cli.pause", "resume", "Let a paused channel go on.", ACTIONS),
+    "suppressions": Entry(
+        "stream.cli.suppressions", "app", "List, add, remove, import addresses that get no messages.", ACTIONS
+    ),
     "simulate": Entry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
     "replay": Entry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
     "rebuild": Entry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),

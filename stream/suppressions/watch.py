@@ -99,6 +99,11 @@ class SuppressionWatch:
         async with self._changed:
             await self._changed.wait_for(lambda: not self.behind())
 
+    async def read(self) -> None:
+        """Return when the list was read to its end once."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._as_of is not None)
+
     async def follow(self) -> None:
         """Follow the topic until cancelled; whatever fails is tried again."""
         while True:
@@ -162,9 +167,8 @@ class SuppressionWatch:
 
     async def _tell(self) -> None:
         self._show()
-        if not self.behind():
-            async with self._changed:
-                self._changed.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     def _show(self) -> None:
         if self._holds is None:
