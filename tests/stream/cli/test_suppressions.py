@@ -33,6 +33,7 @@ SECRET = "0123456789abcdef"
 HASHES = AddressHashes([SECRET.encode()])
 NOON = 1_777_636_800_000
 """2026-05-01T12:00Z."""
+UNTIL = "2026-05-01T12:05Z"
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def settings(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("LIST_SECRET", SECRET)
     file = tmp_path / "perennial.yaml"
     file.write_text(
-        f"version: 1\nkafka: {{servers: '{embedded_broker.address}', embedded: true, prefix: {prefix}, partitions: 1}}\n"
+        "version: 1\n"
+        f"kafka: {{servers: '{embedded_broker.address}', embedded: true, prefix: {prefix}, partitions: 1}}\n"
         "delivery: {suppression_secrets: [{env: LIST_SECRET}]}\n"
     )
     return file
@@ -138,7 +140,7 @@ async def test_the_bounces_of_a_domain_and_a_window_are_shown_first_and_removed_
         "--from",
         "2026-05-01T12:00Z",
         "--to",
-        "2026-05-01T12:05Z",
+        UNTIL,
     )
 
     code, out, _ = await _in_thread(call, "remove", *window)
@@ -160,8 +162,8 @@ async def _in_thread(act: Any, *arguments: Any) -> Any:
     "words",
     [
         (), ("ada@example.com", "--secret", "0a1b2c3d"), ("--domain", "big.example", "--yes"),
-        ("--reason", "complaint", "--domain", "big.example", "--from", "2026-05-01T12:00Z", "--to", "2026-05-01T13:00Z"),
-        ("--reason", "bounce", "--domain", "b.example", "--from", "2026-05-01T12:00", "--to", "2026-05-01T13:00Z"),
+        ("--reason", "complaint", "--domain", "big.example", "--from", "2026-05-01T12:00Z", "--to", UNTIL),
+        ("--reason", "bounce", "--domain", "b.example", "--from", "2026-05-01T12:00", "--to", UNTIL),
     ],
 )  # fmt: skip
 def test_a_removal_that_does_not_say_what_is_refused(call: Any, words: tuple[str, ...]) -> None:
