@@ -115,6 +115,7 @@ DECLARED: tuple[Declared, ...] = (
         "decisions", "counter", "Decisions on a message: sent, deferred or dropped, and why.", ("outcome", "reason")
     ),
     Declared("messages", "counter", "Messages decided and handed to delivery.", ("channel", "rule")),
+    Declared("template_fallbacks", "counter", "Of those, messages whose template failed, by rule.", ("rule",)),
     Declared("interactions", "counter", "User-item interactions emitted for the retrainer."),
     Declared("examples_emitted", "counter", "Training examples emitted with their label.", ("model",)),
     Declared("examples_ungraded", "counter", "Of those, examples taken before any version was in use.", ("model",)),

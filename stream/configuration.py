@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import msgspec
 
 from models.encoding import TEXT
 from models.engage.configuration import Configuration, encode, parse
-from models.engage.templates import InvalidTemplate, Template
+from models.engage.preview import trial
+from models.engage.templates import PARTS, InvalidTemplate, Template
 from models.errors import InvalidConfiguration, PerennialError
 from models.learning.publication import TOPIC, Publication
 from models.log import Use, decode_control
@@ -23,8 +25,6 @@ from stream.settings import Settings
 from stream.sources import InvalidSettings, did_you_mean
 
 NAME = "configuration"
-PARTS = ("subject", "text", "html", "sms")
-"""A template is a folder with a Liquid file for each of these; ``text`` must be there."""
 SUFFIX = ".liquid"
 ATTEMPTS = 20
 """So many others may be ahead in the same moment."""
@@ -54,6 +54,41 @@ def configuration(settings: Settings) -> Configuration:
             line = f":{error.line}" if isinstance(error, InvalidTemplate) else ""
             raise InvalidSettings(f"{file}{line}", "", error.found, explained.allowed) from error
         raise explained from error
+
+
+def require_rendering(settings: Settings, wanted: Configuration) -> None:
+    """Render every template for users with everything, nothing and half of it, as ``perennial check`` does.
+
+    Raises
+    ------
+    TemplatesFail
+        With every template that fails, its file and line, and for whom.
+    """
+    failures = failing(wanted, read_templates(settings.templates))
+    if failures:
+        raise TemplatesFail("; ".join(failures))
+
+
+class TemplatesFail(PerennialError):
+    """Templates cannot be rendered for some users."""
+
+
+def failing(wanted: Configuration, templates: Mapping[str, Template]) -> list[str]:
+    """Say which templates cannot be rendered, with file and line, and for whom; see :func:`preview.trial`."""
+    found: dict[str, list[str]] = {}
+    for failure in trial(wanted, templates, int(time.time() * 1000)):
+        whom = found.setdefault(str(failure.error), [])
+        if failure.user not in whom:
+            whom.append(failure.user)
+    return [f"{error} ({', '.join(_WHOM[user] for user in users)})" for error, users in found.items()]
+
+
+_WHOM = {
+    "full": "for a user with everything",
+    "empty": "for a user with nothing",
+    "half": "for a user with half of it",
+    "certain": "with nothing but what the event must have",
+}
 
 
 def read_templates(folder: Path) -> dict[str, Template]:
@@ -90,10 +125,11 @@ def _template(place: Path) -> Template:
     if "text" not in parts:
         raise InvalidSettings(str(place), "", sorted(parts), f"a text{SUFFIX}: every message has a plain text")
     return Template(
-        subject=" ".join(parts.get("subject", "").split()),
+        subject=parts.get("subject", ""),
         text=parts["text"],
         html=parts.get("html"),
         sms=parts.get("sms"),
+        fallback=parts.get("fallback"),
     )
 
 
@@ -166,8 +202,12 @@ def apply(settings: Settings, clock: ClockName = "wall") -> Applied:
     ------
     WrongClock
         ``feeder`` was asked for, and the log is a live one.
+    TemplatesFail
+        A template cannot be rendered for every kind of user.
     """
-    return asyncio.run(_apply(settings, configuration(settings), clock))
+    wanted = configuration(settings)
+    require_rendering(settings, wanted)
+    return asyncio.run(_apply(settings, wanted, clock))
 
 
 async def _apply(settings: Settings, wanted: Configuration, clock: ClockName) -> Applied:

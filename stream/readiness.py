@@ -14,7 +14,7 @@ from stream import topics
 from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
 from stream.collector.configured import server_tokens, user_tokens
-from stream.configuration import configuration
+from stream.configuration import configuration, require_rendering
 from stream.connection import Connection
 from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
 from stream.findings import Finding
@@ -35,6 +35,8 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
     rules: list[Configuration] = []
     yield from _tried("rules", lambda: _rules(settings, rules))
+    if rules:
+        yield from _tried("templates", lambda: _templates(settings, rules[0]))
     yield from _secrets(settings)
     found = rules[0] if rules else Configuration()
     yield from _delivery(settings, found)
@@ -59,6 +61,11 @@ def _rules(settings: Settings, read: list[Configuration]) -> str:
     read.append(found)
     names = ", ".join(rule.name for rule in found.rules) or "none"
     return f"{len(found.rules)} rules ({names}), {len(found.templates)} templates in {settings.templates}"
+
+
+def _templates(settings: Settings, rules: Configuration) -> str:
+    require_rendering(settings, rules)
+    return "each can be rendered for a user with everything, with nothing, and with half of it"
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:

@@ -72,6 +72,8 @@ def _count(effects: Effects, counts: dict[tuple[str, ...], float]) -> None:
         add("decisions", decision.outcome, decision.reason)
         if decision.message is not None:
             add("messages", decision.message.channel, decision.message.rule)
+        if decision.fallback:
+            add("template_fallbacks", decision.rule)
     for example in effects.churn_examples:
         add("examples_emitted", "churn")
         if example.version == 0:

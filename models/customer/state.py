@@ -33,7 +33,8 @@ SCHEMA = 4
 """Version of the layout of :class:`Customer`'s bytes."""
 PREVIOUS_SCHEMA = 3
 """The older layout that is still read. Its structs are today's without their last fields, which get their defaults:
-``Facts.known_orders``, ``Facts.stated``, ``Consent.newest_grant`` and ``Sent.because``."""
+``Facts.known_orders``, ``Facts.stated``, ``Consent.newest_grant``, ``Sent.because``, ``Sent.detail``,
+``Withheld.detail``, and three of ``Pending``."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY
@@ -273,6 +274,8 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         What was told of it (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before.
     because
         Of a suppressed one: the reason on the suppression list.
+    detail
+        More about it: why its fallback went out.
     """
 
     id: str
@@ -284,19 +287,29 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     why: str = ""
     outcome: str = ""
     because: str = ""
+    detail: str = ""
 
 
 class Withheld(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A message that was not sent, and what blocked it."""
+    """A message that was not sent, and what blocked it.
+
+    Attributes
+    ----------
+    rule, channel, reason, at
+        As it was decided.
+    detail
+        More about the reason, such as file and line of a template.
+    """
 
     rule: str
     channel: str
     reason: str
     at: int
+    detail: str = ""
 
 
 class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A message that waits, for quiet hours to end.
+    """A message that waits: for quiet hours to end, or for its template to be mended.
 
     Attributes
     ----------
@@ -306,12 +319,21 @@ class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
         The signal that triggered it, as JSON.
     until, expires
         When it is tried again, and when it is stale; milliseconds.
+    reason
+        Why it waits: ``quiet_hours`` or ``template_error``.
+    configuration
+        Version that failed to render it; 0 where none did.
+    detail
+        What failed, with file and line.
     """
 
     rule: str
     signal: bytes
     until: int
     expires: int
+    reason: str = "quiet_hours"
+    configuration: int = 0
+    detail: str = ""
 
 
 class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):

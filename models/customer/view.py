@@ -87,11 +87,21 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
                 "why": sent.why,
                 "outcome": sent.outcome or None,
                 **({"because": sent.because} if sent.because else {}),
+                "detail": sent.detail or None,
             }
             for sent in ledger.sent
         ],
         "not_sent": [_withheld(one, customer, versions) for one in ledger.withheld],
-        "waiting": [{"rule": p.rule, "until": moment(p.until), "expires": moment(p.expires)} for p in ledger.pending],
+        "waiting": [
+            {
+                "rule": pending.rule,
+                "reason": pending.reason,
+                "detail": pending.detail or None,
+                "until": moment(pending.until),
+                "expires": moment(pending.expires),
+            }
+            for pending in ledger.pending
+        ],
         "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
         "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
     }
@@ -99,7 +109,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
 
 def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str, Any]:
     shown = {"at": moment(one.at), "rule": one.rule, "channel": one.channel, "reason": one.reason}
-    shown["because"] = REASONS.get(one.reason, "")
+    shown["because"], shown["detail"] = REASONS.get(one.reason, ""), one.detail or None
     rule = next((rule for rule in versions.configuration.rules if rule.name == one.rule), None)
     if one.reason == "cooldown" and rule is not None:
         fired = customer.ledger.fired.get(one.rule, 0)

@@ -279,6 +279,8 @@ def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template])
         raise InvalidConfiguration(f"{path}.template", template, f"a template beside the file ({known})")
     if "email" in written.channels and not templates[template].subject.strip():
         raise InvalidConfiguration(f"templates.{template}.subject", "", "a subject, for a rule that sends e-mail")
+    if written.category == "transactional":
+        _require_fallback(template, templates[template], "email" in written.channels)
     return Rule(
         name=written.name,
         category=written.category,
@@ -288,6 +290,24 @@ def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template])
         expires_after=milliseconds(written.expires_after),
         cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
     )
+
+
+_FALLBACK = (
+    "a text for when the template fails, since the rule is transactional, that names nothing but "
+    f"{', '.join(liquid.FALLBACK_NAMES)}, such as: Subject: Your order / / Thank you, we have your order."
+)
+
+
+def _require_fallback(name: str, template: Template, is_by_email: bool) -> None:
+    path = f"templates.{name}.fallback"
+    if template.fallback is None or not template.fallback.strip():
+        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
+    subject, text, _ = liquid.fallback_parts(template.fallback)
+    if not text.strip():
+        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
+    if is_by_email and not subject:
+        found = template.fallback.splitlines()[0]
+        raise InvalidConfiguration(path, found, "a first line `Subject: ...`, for a rule that sends e-mail")
 
 
 _KINDS = ("churn_risk", "entered_segment", "first_purchase", "cart_left", "event")

@@ -31,3 +31,16 @@ def milliseconds(duration: str) -> int:
     if not _FORM.match(duration):
         raise ValueError(ALLOWED)
     return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+def written(duration: int) -> str:
+    """Write milliseconds, a multiple of a second, with the largest unit that divides them; weeks as days.
+
+    Examples
+    --------
+    >>> written(7 * DAY), written(90_000)
+    ('7d', '90s')
+    """
+    units = (("d", DAY), ("h", HOUR), ("m", MINUTE))
+    unit, size = next(((unit, size) for unit, size in units if not duration % size), ("s", SECOND))
+    return f"{duration // size}{unit}"

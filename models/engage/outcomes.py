@@ -26,6 +26,11 @@ _CERTAINTY = {
 }
 """Of an outcome; a less certain one that comes later says nothing new. A bounce may follow a delivery, and counts."""
 
+_EXPLAINED = frozenset({"message_failed", "message_bounced", "message_unknown"})
+"""Types of events whose reason is shown with the message."""
+MAX_DETAIL = 300
+"""Maximum length of a reason that is kept, characters."""
+
 
 def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
     """Note the outcome of a message of the user; return what delivery has to know of it, by channel.
@@ -43,10 +48,13 @@ def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
         if sent.id != event.message:
             continue
         told, known = event.type.removeprefix(_PREFIX), sent.outcome
+        detail = sent.detail
         if _CERTAINTY.get(told, 0) < _CERTAINTY.get(known, 0):
             told, known = known, told
+        elif event.type in _EXPLAINED and event.reason:
+            detail = event.reason[:MAX_DETAIL]
         because = (event.reason or "").removeprefix(f"{SUPPRESSED}: ") if told == SUPPRESSED else ""
-        ledger.sent[index] = msgspec.structs.replace(sent, outcome=told, because=because)
+        ledger.sent[index] = msgspec.structs.replace(sent, outcome=told, because=because, detail=detail)
         if told == SUPPRESSED != sent.outcome:
             _give_back(ledger, sent)
         if known == "unknown" and told not in ("unknown", "failed"):

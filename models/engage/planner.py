@@ -15,11 +15,13 @@ from models.customer.signals import Signal
 from models.customer.state import Customer, Ledger, Pending, Sent, Withheld
 from models.engage import caps, consent, quiet_hours
 from models.engage.configuration import Category, Configuration, Rule, Trigger
-from models.engage.messages import Message, compose, context, message_id
+from models.engage.durations import written
+from models.engage.messages import Message, certain, compose, compose_fallback, context, message_id
 from models.engage.templates import TemplateError
 from models.engage.user_zone import zone_of
 from models.engage.why import explain
 from models.events import CHANNELS, Channel
+from models.units import MINUTE
 
 Outcome = Literal["sent", "deferred", "dropped"]
 
@@ -41,12 +43,19 @@ Reason = Literal[
 """What deferred or dropped a message; empty for one that was sent.
 
 ``expired``: the trigger is older than the rule allows, or would be when quiet hours end. ``duplicate``: this very
-message was sent before. ``already_waiting``: one of the rule waits for quiet hours to end. ``rule_gone``: the
-configuration that is in use now has no such rule. ``public_key``: an event that anybody could have sent triggers no
-transactional message.
+message was sent before, or waits. ``already_waiting``: one of the rule waits for quiet hours to end, or
+:data:`MAX_HELD` transactional ones wait for their templates. ``template_error``: a deferred one waits for a
+configuration that can render it. ``rule_gone``: the configuration that is in use now has no such rule.
+``public_key``: an event that anybody could have sent triggers no transactional message.
 """
 
 WITHHELD_KEPT = 20
+MAX_HELD = 100
+"""Maximum number of transactional messages of a user that wait for their templates."""
+MAX_DETAIL = 300
+"""Maximum length of what is kept of a template's failure, characters."""
+RENDERED_AGAIN_MS = 5 * MINUTE
+"""How often a message that waits for its template looks for another configuration, ms."""
 
 _signals = msgspec.json.Decoder(Signal)
 _encoder = msgspec.json.Encoder()
@@ -68,7 +77,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     blocked
         Reason by channel, for each that could not be used.
     detail
-        More about the reason, such as the cap.
+        More about the reason, such as the cap; of a sent one, why its fallback went out.
     why
         For people: what triggered it and what decided.
     signal
@@ -79,6 +88,8 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
         ``now`` of the decision, milliseconds.
     until
         Of a deferred one: when it is tried again.
+    fallback
+        Whether the message is the fallback of its template.
     message
         Of a sent one; not part of the wire.
     """
@@ -97,6 +108,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     configuration: int
     at: int
     until: int = 0
+    fallback: bool = False
     message: Message | None = None
 
 
@@ -140,7 +152,13 @@ def plan(
     ledger = customer.ledger
     if any(message.id == attempt.id for message in ledger.sent):
         return attempt.dropped("duplicate")
-    if any(pending.rule == rule.name for pending in ledger.pending):
+    waiting = [pending for pending in ledger.pending if pending.rule == rule.name]
+    if rule.category == "transactional":
+        if any(pending.signal == attempt.encoded_signal for pending in waiting):
+            return attempt.dropped("duplicate")
+        # none of them may displace another: each is about an event of its own
+        waiting = waiting[MAX_HELD - 1 :]
+    if waiting:
         return attempt.dropped("already_waiting")
     return _decide(attempt, paused)
 
@@ -168,16 +186,19 @@ def retry(
     signal = _signals.decode(pending.signal)
     rule = configuration.by_name.get(pending.rule)
     if rule is None:
-        # the category of a rule that is gone is not known any more; only marketing ever waits
+        # the category of a rule that is gone is not known any more; only marketing waits for quiet hours
         gone = Rule(
             name=pending.rule,
-            category="marketing",
+            category="transactional" if pending.reason == "template_error" else "marketing",
             when=Trigger(kind="event"),
             channels=CHANNELS,
             template=pending.rule,
         )
         return _Attempt(configuration, gone, signal, user, customer, now, config_version).dropped("rule_gone")
-    return _decide(_Attempt(configuration, rule, signal, user, customer, now, config_version), paused)
+    attempt = _Attempt(configuration, rule, signal, user, customer, now, config_version)
+    if pending.reason == "template_error" and now >= attempt.expires:
+        return attempt.dropped("template_error", detail=pending.detail)
+    return _decide(attempt, paused)
 
 
 def release(
@@ -189,9 +210,21 @@ def release(
     *,
     paused: Collection[str] = (),
 ) -> tuple[Decision, ...]:
-    """Decide again about everything that has waited until ``now``, in the order in which it came."""
-    due = [pending for pending in customer.ledger.pending if pending.until <= now]
+    """Decide again about everything that has waited until ``now``, in the order in which it came.
+
+    What waits for its template goes on waiting, without a decision, while the configuration is the one that failed.
+    """
+    ledger = customer.ledger
+    ledger.pending = [_prolonged(pending, now, config_version) for pending in ledger.pending]
+    due = [pending for pending in ledger.pending if pending.until <= now]
     return tuple(retry(configuration, one, user, customer, now, config_version, paused=paused) for one in due)
+
+
+def _prolonged(pending: Pending, now: int, config_version: int) -> Pending:
+    is_hopeless = pending.reason == "template_error" and pending.configuration == config_version
+    if not is_hopeless or pending.until > now or pending.expires <= now:
+        return pending
+    return msgspec.structs.replace(pending, until=min(now + RENDERED_AGAIN_MS, pending.expires))
 
 
 class _Attempt:
@@ -219,8 +252,13 @@ class _Attempt:
         self.why = explain(rule.name, signal, config_version)
         self.zone = zone_of(customer.facts.traits, configuration.timezone)
 
-    def sent(self, channel: Channel, message: Message) -> Decision:
-        """Reserve the message's place under the caps and say that it goes."""
+    @property
+    def encoded_signal(self) -> bytes:
+        """The signal as it is kept while it waits."""
+        return _encoder.encode(self.signal)
+
+    def sent(self, channel: Channel, message: Message, failed: str = "") -> Decision:
+        """Reserve the message's place under the caps and say that it goes; its fallback, where the template failed."""
         ledger = self.customer.ledger
         noted = Sent(
             id=self.id,
@@ -230,17 +268,29 @@ class _Attempt:
             at=self.now,
             subject=message.subject,
             why=self.why,
+            detail=f"the fallback: {failed}" if failed else "",
         )
         ledger.sent = caps.trimmed(self.configuration, [*ledger.sent, noted], self.now)
         ledger.fired = {**ledger.fired, self.rule.name: self.now}
-        return msgspec.structs.replace(self._decision("sent", channel), message=message)
+        decision = self._decision("sent", channel)
+        return msgspec.structs.replace(decision, message=message, detail=failed, fallback=bool(failed))
 
-    def deferred(self, channel: Channel, until: int) -> Decision:
+    def deferred(
+        self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
+    ) -> Decision:
         """Keep the signal until then."""
         ledger = self.customer.ledger
-        waits = Pending(rule=self.rule.name, signal=_encoder.encode(self.signal), until=until, expires=self.expires)
+        waits = Pending(
+            rule=self.rule.name,
+            signal=self.encoded_signal,
+            until=until,
+            expires=self.expires,
+            reason=reason,
+            configuration=self.config_version if reason == "template_error" else 0,
+            detail=detail,
+        )
         ledger.pending = [*ledger.pending, waits]
-        return msgspec.structs.replace(self._decision("deferred", channel, "quiet_hours"), until=until)
+        return msgspec.structs.replace(self._decision("deferred", channel, reason), until=until, detail=detail)
 
     def dropped(
         self,
@@ -252,7 +302,7 @@ class _Attempt:
         """Note what blocked the message."""
         channel = channel or self.rule.channels[0]
         ledger = self.customer.ledger
-        noted = Withheld(rule=self.rule.name, channel=channel, reason=reason, at=self.now)
+        noted = Withheld(rule=self.rule.name, channel=channel, reason=reason, at=self.now, detail=detail)
         ledger.withheld = [*ledger.withheld, noted][-WITHHELD_KEPT:]
         decision = self._decision("dropped", channel, reason)
         return msgspec.structs.replace(decision, detail=detail, blocked=blocked or {})
@@ -299,7 +349,7 @@ def _decide(attempt: _Attempt, paused: Collection[str]) -> Decision:
         if night.is_quiet:
             if night.until >= expires:
                 return attempt.dropped("expired", channel, "quiet hours end after the trigger expires")
-            return attempt.deferred(channel, night.until)
+            return attempt.deferred(channel, night.until, "quiet_hours")
         expires = min(expires, night.until)
     return _compose(attempt, channel, expires)
 
@@ -316,7 +366,7 @@ def _blocks(attempt: _Attempt, channel: Channel, paused: Collection[str]) -> tup
     if rule.category == "marketing":
         cap = caps.reached(attempt.configuration.caps, customer.ledger.sent, channel, attempt.now)
         if cap is not None:
-            return "capped", f"{cap.messages} in {cap.within} ms over {cap.channel or 'all channels'}"
+            return "capped", f"{cap.messages} in {written(cap.within)} over {cap.channel or 'all channels'}"
     return "", ""
 
 
@@ -324,11 +374,20 @@ def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
     rule, signal, customer = attempt.rule, attempt.signal, attempt.customer
     to = consent.address(customer.facts, channel)
     assert to is not None, "a channel without an address was chosen"
-    values = context(rule, signal, attempt.user, customer, attempt.zone.name, attempt.now)
+    template = attempt.configuration.templates[rule.template]
+    values, failed = context(rule, signal, attempt.user, customer, attempt.zone.name, attempt.now), ""
     try:
-        content = compose(attempt.configuration.templates[rule.template], channel, rule.category, values)
+        content = compose(template, channel, rule.category, values, name=rule.template)
     except TemplateError as error:
-        return attempt.dropped("template_error", channel, str(error))
+        failed = str(error)[:MAX_DETAIL]
+        if rule.category == "marketing":
+            return attempt.dropped("template_error", channel, failed)
+        values = certain(rule, signal, attempt.user, attempt.zone.name, attempt.now)
+        try:
+            content = compose_fallback(template, channel, values, name=rule.template)
+        except TemplateError as second:
+            until = min(attempt.now + RENDERED_AGAIN_MS, attempt.expires)
+            return attempt.deferred(channel, until, "template_error", f"{failed}; {second}"[:MAX_DETAIL])
     message = Message(
         id=attempt.id,
         user=attempt.user,
@@ -344,7 +403,7 @@ def _compose(attempt: _Attempt, channel: Channel, expires: int) -> Decision:
         expires=expires,
         origin=customer.facts.origin,
     )
-    return attempt.sent(channel, message)
+    return attempt.sent(channel, message, failed)
 
 
 def again_from(rule: Rule, ledger: Ledger) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from models.customer.signals import Signal, SignalKind
 from models.customer.state import CartLine, Consent, Customer, Facts
 from models.engage import planner
 from models.engage.configuration import Configuration, Rule, Trigger
-from models.engage.messages import Content, compose, context
+from models.engage.messages import Content, certain, compose, compose_fallback, context
 from models.engage.templates import Template, TemplateError
 from models.engage.user_zone import zone_of
 from models.events import MICROS, Channel
@@ -84,21 +87,106 @@ def preview(
         It cannot be rendered even with what is missing left out.
     """
     used = next((rule for rule in configuration.rules if rule.template == name), None)
-    rule = used or Rule(
-        name=name, category="marketing", when=Trigger(kind="event", name=name), channels=("email",), template=name
-    )
+    rule = used or _unused(name, template)
     signal = _signal(rule, user, customer, now)
     own_zone = zone_of(customer.facts.traits, configuration.timezone).name
     values = context(rule, signal, user, customer, own_zone, now)
     untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
     decision = None if used is None else planner.plan(configuration, rule, signal, user, customer, now, 0)
     chosen = channel or (rule.channels[0] if decision is None else decision.channel)
-    content, missing = compose(template, chosen, rule.category, values), ""
+    content, missing = compose(template, chosen, rule.category, values, name=name), ""
     try:
-        compose(template, chosen, rule.category, values, strict=True)
+        compose(template, chosen, rule.category, values, name=name, strict=True)
     except TemplateError as error:
         missing = str(error)
     return Preview(rule, chosen, content, missing, decision, untriggered, again_from)
+
+
+class Failure(NamedTuple):
+    """A template that cannot be rendered for one of the :func:`users`.
+
+    Attributes
+    ----------
+    rule, channel
+        For what it was rendered.
+    user
+        Which of them; ``certain`` for a fallback, which has nothing of a user.
+    error
+        With file and line.
+    """
+
+    rule: str
+    channel: Channel
+    user: str
+    error: TemplateError
+
+
+def users() -> dict[str, Customer]:
+    """Three users whom every template has to suit: one with everything, one with nothing, one with half of it.
+
+    The third has what real data has: traits that are null or of another type, a cart without prices, no order.
+    """
+    half = Customer(
+        facts=Facts(
+            identified=True,
+            traits={"email": "half@example.com", "firstName": None, "lastName": "", "address": None, "phone": 0},
+            cart={"sku-1042": CartLine(quantity=1, price=0)},
+        )
+    )
+    return {"full": sample(), "empty": Customer(), "half": half}
+
+
+def trial(configuration: Configuration, templates: Mapping[str, Template], now: int) -> Iterator[Failure]:
+    """Render each template for the :func:`users`, by every channel of its rules, and each fallback with nothing else.
+
+    Parameters
+    ----------
+    configuration
+        As written in the files.
+    templates
+        By name; also those that no rule uses.
+    now
+        Milliseconds.
+    """
+    for name, template in templates.items():
+        rules = [rule for rule in configuration.rules if rule.template == name] or [_unused(name, template)]
+        for rule in rules:
+            for channel in rule.channels:
+                yield from _failures(configuration, rule, channel, template, now)
+
+
+def _failures(
+    configuration: Configuration, rule: Rule, channel: Channel, template: Template, now: int
+) -> Iterator[Failure]:
+    zone = configuration.timezone
+    for who, customer in users().items():
+        signal = _signal(rule, SAMPLE_USER, customer, now)
+        if who == "full":
+            signal = msgspec.structs.replace(signal, reasons=("no visit for 12 days",))
+        elif rule.when.kind != "cart_left":
+            signal = msgspec.structs.replace(signal, items=())
+        if who == "half":
+            absent = dict.fromkeys(("amount", "name", "url"))
+            signal = msgspec.structs.replace(signal, properties={**absent, **(signal.properties or {})})
+        values = context(rule, signal, SAMPLE_USER, customer, zone, now)
+        try:
+            compose(template, channel, rule.category, values, name=rule.template)
+        except TemplateError as error:
+            yield Failure(rule.name, channel, who, error)
+    if template.fallback is not None:
+        bare = certain(rule, _signal(rule, SAMPLE_USER, Customer(), now), SAMPLE_USER, zone, now)
+        try:
+            compose_fallback(template, channel, bare, name=rule.template, strict=True)
+        except TemplateError as error:
+            yield Failure(rule.name, channel, "certain", error)
+
+
+def _unused(name: str, template: Template) -> Rule:
+    """Make up a rule for a template that none uses."""
+    channels: tuple[Channel, ...] = ("email",) if template.subject.strip() else ("sms",)
+    return Rule(
+        name=name, category="marketing", when=Trigger(kind="event", name=name), channels=channels, template=name
+    )
 
 
 def sample() -> Customer:

@@ -1,23 +1,22 @@
 """Liquid templates of messages: parsed once by source, rendered with nothing but what they are given.
 
 A template cannot read the machine's clock or zone (our own ``date`` filter replaces Liquid's), cannot open files, and
-cannot loop for ever. What a user does not have renders as empty text; a *name* that no message knows is found by
-:func:`check` before the template is ever used.
+cannot loop for ever. What a user does not have is nil, and renders as empty text; a *name* that no message knows is
+found by :func:`check` before the template is ever used.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from liquid import BoundTemplate, Environment, RenderContext, StrictDefaultUndefined
-from liquid.exceptions import LiquidError
-from liquid.filter import with_context
+from liquid import BoundTemplate, StrictDefaultUndefined
+from liquid.exceptions import LiquidError, LiquidSyntaxError
 
-from models.engage import zones
+from models.engage.liquid_environment import MessageEnvironment
 from models.errors import InvalidConfiguration
 
 UNSUBSCRIBE_PLACEHOLDER = "https://unsubscribe.invalid/perennial"
@@ -42,6 +41,10 @@ NAMES: tuple[str, ...] = (
 """What a template may name; ``messages.context`` gives exactly these."""
 
 
+PARTS: tuple[str, ...] = ("subject", "text", "html", "sms", "fallback")
+"""Fields of a :class:`Template`, each a file."""
+
+
 class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     """Liquid sources of one message.
 
@@ -55,12 +58,46 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
         The HTML part of an e-mail; values put into it are escaped.
     sms
         Instead of ``text`` for an SMS.
+    fallback
+        What a transactional message says where the other parts fail; see :func:`fallback_parts`.
     """
 
     subject: str
     text: str
     html: str | None = None
     sms: str | None = None
+    fallback: str | None = None
+
+
+FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone")
+"""What a fallback may name; ``messages.certain`` gives exactly these."""
+
+_SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)
+
+
+def fallback_parts(source: str) -> tuple[str, str, int]:
+    r"""Split a fallback into subject, text, and the number of lines before the text.
+
+    Examples
+    --------
+    >>> fallback_parts("Subject: Your order\n\nThank you.\n")
+    ('Your order', '\nThank you.\n', 1)
+    >>> fallback_parts("Thank you.")
+    ('', 'Thank you.', 0)
+    """
+    first = _SUBJECT.match(source)
+    return ("", source, 0) if first is None else (first[1].strip(), source[first.end() :], 1)
+
+
+def file_of(name: str, part: str) -> str:
+    """Return where a part of a template is, from the folder of the settings.
+
+    Examples
+    --------
+    >>> file_of("first_order", "text")
+    'templates/first_order/text.liquid'
+    """
+    return f"templates/{name}/{part}.liquid"
 
 
 class InvalidTemplate(InvalidConfiguration):
@@ -80,50 +117,43 @@ class InvalidTemplate(InvalidConfiguration):
 
 
 class TemplateError(ValueError):
-    """A template cannot be parsed or rendered; the message says why, in Liquid's words."""
+    """A template cannot be parsed or rendered.
+
+    Parameters
+    ----------
+    problem
+        Why, in Liquid's words.
+    line
+        Of the source, from 1; 0 where it is about the whole.
+    file
+        Of the source, such as ``templates/first_order/text.liquid``; empty where it is not known.
+    """
+
+    def __init__(self, problem: str, line: int = 0, file: str = "") -> None:
+        place = ":".join(str(part) for part in (file, line) if part)
+        super().__init__(f"{place}: {problem}" if file else problem)
+        self.problem = problem
+        self.line = line
+        self.file = file
+
+    def within(self, file: str, lines_before: int = 0) -> TemplateError:
+        """Say in which file the source is, and how many lines of the file precede it."""
+        return TemplateError(self.problem, self.line + lines_before if self.line else 0, file)
 
 
-class _Plain(Environment):
-    context_depth_limit = 10
-    loop_iteration_limit = 10_000
-    output_stream_limit = 500_000
-    local_namespace_limit = 1_000_000
-
-    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        super().setup_tags_and_filters(extra=extra)
-        self.filters["date"] = _date
-        for tag in ("include", "render"):  # a message is one file: there is nothing to include from
-            del self.tags[tag]
-
-
-@with_context
-def _date(value: object, form: object = "%Y-%m-%d", *, context: RenderContext) -> str:
-    """Format milliseconds, an RFC 3339 time or ``now`` in the user's time zone."""
-    where = zones.zone(str(context.resolve("timezone")))
-    at = _instant(context.resolve("now") if value in ("now", "today") else value, where)
-    return str(value) if at is None else at.strftime(str(form))
-
-
-def _instant(value: object, where: tzinfo) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return zones.local(int(value), where)
-    try:
-        at = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return at.astimezone(where) if at.tzinfo else at.replace(tzinfo=where)
-
-
-_TEXT = _Plain()
-_HTML = _Plain(autoescape=True)
-_TEXT_STRICT = _Plain(undefined=StrictDefaultUndefined)
-_HTML_STRICT = _Plain(autoescape=True, undefined=StrictDefaultUndefined)
+_TEXT = MessageEnvironment()
+_HTML = MessageEnvironment(autoescape=True)
+_TEXT_STRICT = MessageEnvironment(undefined=StrictDefaultUndefined)
+_HTML_STRICT = MessageEnvironment(autoescape=True, undefined=StrictDefaultUndefined)
 
 
 @lru_cache(maxsize=1024)
 def _parsed(source: str, html: bool, strict: bool) -> BoundTemplate:
     environment = (_HTML_STRICT if strict else _HTML) if html else (_TEXT_STRICT if strict else _TEXT)
-    return environment.from_string(source)
+    try:
+        return environment.parsed(source)
+    except RecursionError as error:
+        raise LiquidSyntaxError("nested too deeply", token=None) from error
 
 
 def render(source: str, context: Mapping[str, Any], *, html: bool = False, strict: bool = False) -> str:
@@ -152,6 +182,8 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     """
     try:
         return _parsed(source, html, strict).render(**context)
+    except LiquidError as error:
+        raise TemplateError(*_problem(source, error)) from error
     except Exception as error:
         # Whatever it is: a template is somebody's program, run over anybody's traits. No event must be lost for it.
         raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
@@ -165,7 +197,7 @@ def check(name: str, template: Template) -> None:
     InvalidTemplate
         Liquid cannot read it, or it uses a name or a filter that does not exist; with the line.
     """
-    for part in ("subject", "text", "html", "sms"):
+    for part in PARTS:
         source: str | None = getattr(template, part)
         if source is None:
             continue
@@ -174,16 +206,24 @@ def check(name: str, template: Template) -> None:
             parsed = _parsed(source, part == "html", strict=False)
             used = parsed.analyze(include_partials=False)
         except LiquidError as error:
-            problem, at = str(error).splitlines()[0], -1 if error.token is None else error.token.start_index
-            raise InvalidTemplate(path, problem, "what Liquid can read", _line(source, at)) from error
+            problem, line = _problem(source, error)
+            raise InvalidTemplate(path, problem, "what Liquid can read", line) from error
+        names = FALLBACK_NAMES if part == "fallback" else NAMES
         for variable, places in used.globals.items():
-            if variable not in NAMES:
+            if variable not in names:
                 line = _line(source, places[0].span.index)
-                raise InvalidTemplate(path, variable, f"one of {', '.join(NAMES)}", line)
+                raise InvalidTemplate(path, variable, f"one of {', '.join(names)}", line)
         for used_filter, spans in used.filters.items():
             if used_filter not in _TEXT.filters:
                 line = _line(source, spans[0].index)
                 raise InvalidTemplate(path, f"| {used_filter}", "a filter of Liquid", line)
+
+
+def _problem(source: str, error: LiquidError) -> tuple[str, int]:
+    """Return what is wrong, and in which line."""
+    cause = error.__cause__ if error.token is None and isinstance(error.__cause__, RecursionError) else None
+    said = "nested too deeply" if cause else str(error.message or type(error).__name__).splitlines()[0]
+    return said, _line(source, -1 if error.token is None else error.token.start_index)
 
 
 def _line(source: str, index: int) -> int:

@@ -11,7 +11,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "expired": "the trigger was too old, or would have been after quiet hours",
         "duplicate": "this very message was sent before",
-        "already_waiting": "one of this rule waited for quiet hours to end",
+        "already_waiting": "one of this rule waited already",
         "cooldown": "the rule had written not long before",
         "channel_paused": "the channel was paused by an order",
         "no_consent": "no consent on record for the channel",

@@ -32,19 +32,26 @@ def preview(
     """Show a template as a user would get it, and what the rules would decide for them now.
 
     What is shown comes from the files, applied or not. The unsubscribe link is a placeholder: it is signed when a
-    message is delivered.
+    message is delivered. The template is also rendered for a user with everything, with nothing and with half of it;
+    where that fails, file and line are shown.
     """
     from models.engage.preview import preview as show
-    from stream.configuration import configuration, read_templates
+    from models.engage.templates import TemplateError
+    from stream.configuration import configuration, failing, read_templates
     from stream.settings import load
     from stream.sources import did_you_mean
 
     settings = load(config)
     templates = read_templates(settings.templates)
+    wanted = configuration(settings)
     if template not in templates:
         raise _mistake(f"there is no template {template!r} in {settings.templates}{did_you_mean(template, templates)}")
     who, customer = _customer(settings, user, facts)
-    shown = show(configuration(settings), template, templates[template], who, customer, _now(customer), channel)
+    failures = failing(wanted, {template: templates[template]})
+    try:
+        shown = show(wanted, template, templates[template], who, customer, _now(customer), channel)
+    except TemplateError as error:
+        raise _mistake(f"for {who}: {error}") from error
     if user is None and facts is None:
         shown = shown._replace(untriggered="")  # nobody's past: the sample has everything that a template may name
     if html is not None:
@@ -52,9 +59,12 @@ def preview(
             raise _mistake(f"{template} has no HTML part for {shown.channel}")
         html.write_text(shown.content.html, encoding="utf-8")
     if json:
-        print_json(_report(template, who, shown))
+        print_json({**_report(template, who, shown), "fails": failures})
     else:
         _print(template, who, shown, html)
+        for failure in failures:
+            print_line()
+            print_line(f"it fails: {failure}")
 
 
 def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[str, Customer]:

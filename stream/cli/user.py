@@ -60,6 +60,8 @@ def _show(answer: dict[str, Any]) -> None:
         outcome = f"  [{message['outcome'] or 'on its way'}]"
         console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}{outcome}"))
         _print_named(console, "", message["why"])
+        if message["detail"]:
+            _print_named(console, "", message["detail"])
     if answer["not_sent"]:
         console.print(Text("\nNot sent", style="bold"))
     withheld = _alike(answer["not_sent"])
@@ -70,7 +72,7 @@ def _show(answer: dict[str, Any]) -> None:
     if len(withheld) > _NOT_SENT:
         console.print(Text(f"... and {counted(len(withheld) - _NOT_SENT, 'other reason')}: --json has all"))
     for waiting in answer["waiting"]:
-        console.print(Text(f"\nWaiting: {waiting['rule']} until {short_time(waiting['until'])}, when quiet hours end"))
+        console.print(Text(f"\nWaiting: {_waits(waiting)}"))
 
 
 def _print_named(console: Console, name: str, value: str) -> None:
@@ -96,7 +98,17 @@ def _alike(withheld: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     return list(found.values())
 
 
+def _waits(waiting: dict[str, Any]) -> str:
+    if waiting["reason"] == "template_error":
+        return (
+            f"{waiting['rule']} until {short_time(waiting['expires'])} for a template that works: {waiting['detail']}"
+        )
+    return f"{waiting['rule']} until {short_time(waiting['until'])}, when quiet hours end"
+
+
 def _because(one: dict[str, Any]) -> str:
+    if one.get("detail"):
+        return f"{one['because']}: {one['detail']}"
     if "again_from" not in one:
         return str(one["because"])
     return f"it wrote on {short_time(one['last_sent'])}, and may again from {short_time(one['again_from'])}"

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
+from typing import Any
 
 from models.engage.messages import Message
 
 # Long addresses must stay whole: at 78 the library would turn a link's header into encoded words that no mailbox
 # understands. 998 is what RFC 5322 allows on a line.
-_POLICY = SMTP.clone(max_line_length=998)
+MAX_LINE = 998
+_WORD_BYTES = 45
+"""Maximum number of bytes in an encoded word: RFC 2047 allows it 75 characters, 60 of base64 and the frame."""
+
+
+class _Policy(EmailPolicy):
+    """Like the library's, but for subjects: folding those, it loses blanks, and takes text for encoded words."""
+
+    def header_store_parse(self, name: str, value: str) -> tuple[str, Any]:
+        stored = super().header_store_parse(name, value)  # refuses line ends
+        return (name, value) if name == "Subject" else stored
+
+    def fold(self, name: str, value: Any) -> str:
+        return f"Subject: {_encoded(value)}\r\n" if name == "Subject" else super().fold(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return self.fold(name, value).encode("ascii") if name == "Subject" else super().fold_binary(name, value)
+
+
+_POLICY = _Policy(linesep="\r\n", max_line_length=MAX_LINE)
+
+
+def _encoded(text: str) -> str:
+    """Write a text for a header: as it is, or as encoded words that hold whole characters."""
+    if text.isascii() and text.isprintable() and "=?" not in text and len(text) <= MAX_LINE - len("Subject: "):
+        return text
+    words, word = [], b""
+    for character in text:
+        encoded = character.encode()
+        if len(word) + len(encoded) > _WORD_BYTES:
+            words.append(word)
+            word = b""
+        word += encoded
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(each).decode()}?=" for each in [*words, word])
 
 
 def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: str | None = None) -> EmailMessage:

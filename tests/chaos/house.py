@@ -48,6 +48,7 @@ def write_templates(folder: Path, rules: Iterable[str]) -> None:
         template.mkdir(parents=True)
         (template / "subject.liquid").write_text("Hello {{ first_name }}")
         (template / "text.liquid").write_text("{{ orders }} orders, {{ cart.count }} in the cart.")
+        (template / "fallback.liquid").write_text("Subject: Hello\n\nOne of your orders.")
 
 
 def furnish(folder: Path, servers: str, prefix: str, *, embedded: bool = False) -> tuple[Settings, int, int]:

@@ -53,7 +53,7 @@ def test_templates_are_folders_beside_the_file(tmp_path: Path) -> None:
 
     template = configuration(settings).templates["win_back"]
 
-    assert (template.subject, template.text, template.html, template.sms) == ("We miss you", "Hello", "<p>", None)
+    assert (template.subject, template.text, template.html, template.sms) == ("We miss\nyou\n", "Hello", "<p>", None)
 
 
 def test_a_template_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     template.mkdir(parents=True)
     (template / "subject.liquid").write_text("Thank you, {{ first_name }}")
     (template / "text.liquid").write_text("Your first order is on its way.")
+    (template / "fallback.liquid").write_text("Subject: Thank you\n\nYour first order is on its way.")
     with running(load(home / "perennial.yaml", flags), ("worker",)) as started:
         await_folding(started)
         yield started

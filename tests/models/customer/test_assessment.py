@@ -163,7 +163,8 @@ def test_open_examples_are_bounded_by_the_configuration() -> None:
 def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str, str]]:
     """Outcome and reason of each decision when a log is at ``now`` as the event is folded."""
     parsed = configuration.parse(
-        {"rules": [{"name": "r", "category": "transactional", **rule}]}, {"r": Template("s", "t")}
+        {"rules": [{"name": "r", "category": "transactional", **rule}]},
+        {"r": Template("s", "t", fallback="Subject: s\nt")},
     )
     use = Use(name="configuration", version=1, content=msgspec.Raw(configuration.encode(parsed)))
     known = Event(id="i", user="u", type="identify", at=event.at, traits={"email": "u@example.org"})

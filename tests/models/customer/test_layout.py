@@ -18,7 +18,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 4): "f925a3e5e2b37979",
+    ("profile", 4): "ca1618818f6bc225",
     ("clock of a partition", 2): "8ed5afa7553fd6df",
     ("delivery", 1): "41334c58c6b747df",
 }

@@ -271,7 +271,8 @@ def _receipt_and_thanks(when: dict[str, Any]) -> Control:
         {"name": name, "category": category, "when": when, "template": "plain"}
         for name, category in (("receipt", "transactional"), ("thanks", "marketing"))
     ]
-    parsed = configuration.parse({"rules": rules}, {"plain": Template(subject="Hello", text="Thanks")})
+    template = Template(subject="Hello", text="Thanks", fallback="Subject: Hello\nThanks")
+    parsed = configuration.parse({"rules": rules}, {"plain": template})
     return Use(name="configuration", version=1, content=msgspec.Raw(configuration.encode(parsed)))
 
 

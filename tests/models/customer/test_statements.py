@@ -55,7 +55,9 @@ class Folded:
             {"name": "welcome", "when": {"event": "Trial Started"}},
             {"name": "receipt", "when": {"event": "purchase"}, "category": "transactional"},
         ]
-        made = {name: Template("Subject", "Text.") for name in ("welcome", "receipt")}
+        made = {
+            name: Template("Subject", "Text.", fallback="Subject: Subject\nText.") for name in ("welcome", "receipt")
+        }
         content = encode(parse({"rules": rules, "consent": consent or {}}, made))
         use = Use(name="configuration", version=1, content=msgspec.Raw(content))
         whole: Iterable[Event | Control] = [Clock("feeder"), Tick(at=start), use, *log]

@@ -30,7 +30,8 @@ RULES = {
 
 def configuration_version(version: int) -> Use:
     """Rules of every kind, a cap and quiet hours."""
-    templates = {"plain": Template(subject="Hello {{ user }}", text="Come back. {{ unsubscribe_url }}")}
+    said = "Come back. {{ unsubscribe_url }}"
+    templates = {"plain": Template(subject="Hello {{ user }}", text=said, fallback="Subject: Hello\n\nThank you.")}
     parsed = configuration.parse(RULES, templates)
     return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
 

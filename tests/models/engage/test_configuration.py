@@ -13,7 +13,7 @@ from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.units import DAY, HOUR
 
-TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}")}
+TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}", fallback="Subject: Hello\n\nHello.\n")}
 RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
 
 
@@ -127,6 +127,33 @@ def test_a_mistake_is_told_with_its_path_what_was_found_and_what_is_allowed(
 def test_an_e_mail_without_a_subject_is_a_mistake() -> None:
     with pytest.raises(InvalidConfiguration, match=r"templates\.win_back\.subject"):
         parse({"rules": [RULE]}, {"win_back": Template("", "text")})
+
+
+RECEIPT: dict[str, Any] = {"name": "receipt", "category": "transactional", "when": {"event": "refund"}}
+
+
+@pytest.mark.parametrize(
+    ("fallback", "allowed"),
+    [
+        (None, "a text for when the template fails"),
+        (" \n", "a text for when the template fails"),
+        ("Subject: Your refund\n\n", "a text for when the template fails"),
+        ("Your refund is on its way.", "a first line `Subject: ...`"),
+        ("Subject:\nYour refund is on its way.", "a first line `Subject: ...`"),
+    ],
+)
+def test_a_transactional_rule_needs_a_fallback_that_says_something(fallback: str | None, allowed: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"rules": [RECEIPT]}, {"receipt": Template("Hi", "text", fallback=fallback)})
+
+    assert caught.value.path == "templates.receipt.fallback"
+    assert caught.value.allowed.startswith(allowed)
+
+
+def test_a_fallback_by_sms_needs_no_subject() -> None:
+    template = Template("", "text", fallback="Your refund is on its way.")
+
+    assert parse({"rules": [{**RECEIPT, "channels": ["sms"]}]}, {"receipt": template}).templates["receipt"] == template
 
 
 def test_the_file_form_has_a_json_schema_for_editors() -> None:

@@ -11,7 +11,7 @@ import yaml
 from models.engage import definition
 from models.engage.configuration import parse
 from models.engage.planner import Reason
-from models.engage.templates import NAMES, Template
+from models.engage.templates import NAMES, PARTS, Template
 from models.engage.why import REASONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "messages.md").read_text()
@@ -25,7 +25,7 @@ def _first_column(heading: str) -> set[str]:
 
 
 def test_every_name_that_a_template_may_use_is_explained() -> None:
-    assert _first_column("Templates") == {*NAMES, "text.liquid", "subject.liquid", "html.liquid", "sms.liquid"}
+    assert _first_column("Templates") == {*NAMES, *(f"{part}.liquid" for part in PARTS)}
 
 
 def test_every_reason_is_explained() -> None:

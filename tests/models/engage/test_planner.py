@@ -14,7 +14,7 @@ from models.engage import zones
 from models.engage.caps import KEPT
 from models.engage.configuration import Cap, Configuration, QuietHours
 from models.engage.messages import encode_message
-from models.engage.planner import Decision, encode_decision, plan, release
+from models.engage.planner import MAX_HELD, Decision, encode_decision, plan, release
 from models.engage.quiet_hours import is_quiet
 from models.engage.templates import Template
 from models.engage.user_zone import zone_of
@@ -154,6 +154,117 @@ def test_a_template_that_fails_withholds_the_message_and_reserves_nothing() -> N
     assert (decision.outcome, decision.reason) == ("dropped", "template_error")
     assert decision.detail
     assert who.ledger.sent == []
+
+
+# Transactional messages whose template fails.
+
+BROKEN = "Hello {{ orders | divided_by: 0 }}"
+FALLBACK = "Subject: Your order\n\nThank you, {{ user }}.\n"
+
+
+def _receipts(text: str, fallback: str | None) -> Configuration:
+    receipt = rule(category="transactional", expires_after=HOUR)
+    return msgspec.structs.replace(
+        configuration(receipt), templates={"cart_left": Template("Hi", text, fallback=fallback)}
+    )
+
+
+def test_a_receipt_whose_template_fails_goes_out_with_its_fallback_and_says_why() -> None:
+    who = customer()
+
+    decision = _plan(_receipts(BROKEN, FALLBACK), who)
+
+    assert decision.message is not None
+    assert (decision.message.subject, decision.message.text) == ("Your order", "Thank you, u1.\n")
+    assert (decision.outcome, decision.fallback) == ("sent", True)
+    assert decision.detail == "templates/cart_left/text.liquid:1: divided_by: can't divide by 0"
+    assert who.ledger.sent[0].detail == f"the fallback: {decision.detail}"
+
+
+def test_a_receipt_whose_template_works_does_not_use_the_fallback() -> None:
+    decision = _plan(_receipts("Thank you.", FALLBACK), customer())
+
+    assert decision.message is not None
+    assert (decision.message.text, decision.fallback, decision.detail) == ("Thank you.\n", False, "")
+
+
+@pytest.mark.parametrize("fallback", [None, "Subject: Hi\n\n{{ 1 | divided_by: 0 }}"])
+def test_a_receipt_that_cannot_be_rendered_at_all_waits_for_the_next_configuration(fallback: str | None) -> None:
+    broken, who = _receipts(BROKEN, fallback), customer()
+
+    held = _plan(broken, who)
+    same = release(broken, "u1", who, held.until, 3)
+    mended = release(_receipts("Thank you.", FALLBACK), "u1", who, held.until + 5 * MINUTE, 4)
+
+    assert (held.outcome, held.reason, held.until) == ("deferred", "template_error", NOW + 5 * MINUTE)
+    assert "templates/cart_left/text.liquid:1: divided_by" in held.detail
+    assert "templates/cart_left/fallback.liquid" in held.detail
+    assert same == ()
+    assert [(decision.outcome, decision.id) for decision in mended] == [("sent", held.id)]
+    assert who.ledger.pending == []
+
+
+def test_a_configuration_that_fails_too_is_told_and_the_receipt_waits_on() -> None:
+    who = customer()
+    held = _plan(_receipts(BROKEN, None), who)
+
+    again = release(_receipts("{{ 1 | modulo: 0 }}", None), "u1", who, held.until, 4)
+
+    assert [(decision.outcome, decision.reason) for decision in again] == [("deferred", "template_error")]
+    assert "modulo" in again[0].detail
+    assert [pending.configuration for pending in who.ledger.pending] == [4]
+
+
+def test_a_receipt_is_given_up_only_when_its_time_is_over_and_says_what_failed() -> None:
+    broken, who = _receipts(BROKEN, None), customer()
+    held = _plan(broken, who)
+
+    decisions = [d for after in range(0, HOUR + 1, MINUTE) for d in release(broken, "u1", who, NOW + after, 3)]
+
+    assert [(decision.outcome, decision.reason, decision.at) for decision in decisions] == [
+        ("dropped", "template_error", NOW + HOUR)
+    ]
+    assert decisions[0].detail == held.detail == who.ledger.withheld[0].detail
+    assert who.ledger.pending == []
+
+
+def test_no_receipt_displaces_another_that_waits() -> None:
+    broken, who = _receipts(BROKEN, None), customer()
+
+    held = [_plan(broken, who, cause=f"m{i}") for i in range(MAX_HELD)]
+    one_more = _plan(broken, who, cause="one more")
+    sent = release(_receipts("Thank you.", None), "u1", who, held[0].until, 4)
+
+    assert {decision.outcome for decision in held} == {"deferred"}
+    assert (one_more.outcome, one_more.reason) == ("dropped", "already_waiting")
+    assert [decision.id for decision in sent] == [decision.id for decision in held]
+
+
+def test_the_same_receipt_waits_once() -> None:
+    broken, who = _receipts(BROKEN, None), customer()
+
+    decisions = [_plan(broken, who) for _ in range(2)]
+
+    assert [decision.reason for decision in decisions] == ["template_error", "duplicate"]
+    assert len(who.ledger.pending) == 1
+
+
+def test_a_receipt_that_waits_is_the_same_after_a_restart() -> None:
+    who = customer()
+    held = _plan(_receipts(BROKEN, None), who)
+
+    sent = release(_receipts("Thank you.", None), "u1", unpack(pack(who)), held.until, 4)
+
+    assert [decision.id for decision in sent] == [held.id]
+
+
+def test_a_receipt_whose_rule_is_gone_is_told_as_transactional() -> None:
+    who = customer()
+    held = _plan(_receipts(BROKEN, None), who)
+
+    (gone,) = release(configuration(), "u1", who, held.until, 4)
+
+    assert (gone.reason, gone.category) == ("rule_gone", "transactional")
 
 
 def _berlin(text: str) -> int:

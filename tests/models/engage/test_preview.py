@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from models.customer.state import CartLine, Customer
-from models.engage.configuration import Trigger
-from models.engage.preview import preview, sample
+from models.engage.configuration import Rule, Trigger
+from models.engage.preview import preview, sample, trial, users
 from models.engage.templates import Template, TemplateError
 from tests.models.engage.people import CART_LEFT, NOW, configuration, customer, rule
 
@@ -83,3 +83,57 @@ def test_a_rule_that_cannot_fire_for_this_user_says_why(
     shown = preview(configuration(replace(rule(), when=when)), "cart_left", CART_LEFT, "u1", who, NOW)
 
     assert (why in shown.untriggered) if why else shown.untriggered == ""
+
+
+def _failures(template: Template, *rules: Rule) -> list[tuple[str, str]]:
+    using = configuration(*rules)
+    return [(failure.user, str(failure.error)) for failure in trial(using, {"cart_left": template}, NOW)]
+
+
+def test_a_template_is_tried_for_users_with_everything_nothing_and_half_of_it() -> None:
+    assert [*users()] == ["full", "empty", "half"]
+    assert _failures(CART_LEFT, rule()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "whom"),
+    [
+        ("{{ 1 | divided_by: 0 }}", ["full", "empty", "half"]),
+        ("a\n{{ 1 | divided_by: orders }}", ["empty", "half"]),
+        ("{{ first_name }}", ["empty", "half"]),
+        ("{% unless traits.phone == 0 %}x{% endunless %}", ["half"]),
+        ("Hello {{ traits.none | date: '%d' }}{% if risk > 0.5 %}!{% endif %}", []),
+    ],
+)
+def test_a_template_that_fails_says_for_whom_with_file_and_line(text: str, whom: list[str]) -> None:
+    failures = _failures(Template("Hi", text), rule(channels=("email",)))
+
+    assert [user for user, _ in failures] == whom
+    assert all(error.startswith("templates/cart_left/text.liquid") for _, error in failures)
+
+
+def test_every_channel_of_every_rule_is_tried() -> None:
+    template = Template("{{ segment }}", "text", "<p>", sms="{{ risk }}")
+
+    rules = rule(), rule("other", channels=("sms",))
+    failures = list(trial(configuration(*rules), {"cart_left": template}, NOW))
+
+    found = {(failure.rule, failure.channel, failure.user) for failure in failures}
+    assert found == {
+        (name, channel, user)
+        for name, channel in (("cart_left", "email"), ("cart_left", "sms"), ("other", "sms"))
+        for user in ("empty", "half")
+    }
+
+
+def test_a_fallback_is_tried_with_nothing_but_what_the_event_must_have() -> None:
+    receipt = rule(category="transactional", channels=("email",))
+    named = Template("Hi", "text", fallback="Subject: Hi\n\n{{ signal.properties.order }}")
+
+    assert _failures(Template("Hi", "text", fallback="Subject: {{ user }}\n\n{{ now | date: '%d' }}"), receipt) == []
+    ((user, error),) = _failures(named, receipt)
+    assert (user, error.split(": ")[0]) == ("certain", "templates/cart_left/fallback.liquid:3")
+
+
+def test_a_template_that_no_rule_uses_is_tried_too() -> None:
+    assert {user for user, _ in _failures(Template("Hi", "{{ 1 | divided_by: 0 }}"))} == {"full", "empty", "half"}

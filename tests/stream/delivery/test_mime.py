@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any
@@ -76,6 +78,32 @@ def test_a_recipient_is_told_neither_score_nor_rule() -> None:
 def test_nobody_can_write_a_header_of_their_own(changed: dict[str, Any]) -> None:
     with pytest.raises((ValueError, IndexError)):
         mime.build(letter(**changed), sender=SENDER, unsubscribe=LINK).as_bytes()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 👨\u200d👩\u200d👧 ❤\ufe0f",
+        "\u200f\u05e9\u05dc\u05d5\u05dd, 10\u00a0€",
+        "é" * 3_000,
+        "👨\u200d👩\u200d👧" * 300,
+        "a" * 3_000,
+        "a  b   c é  d",
+        "=?utf-8?b?DQpCY2M6IGV2ZUBleGFtcGxlLmNvbQ==?=",
+        "é =?utf-8?q?=0D=0ABcc:_eve@example.com?=",
+    ],
+)
+def test_a_subject_arrives_as_it_was_written_in_words_that_every_reader_takes(subject: str) -> None:
+    content = mime.build(letter(subject=subject), sender=SENDER, unsubscribe=LINK).as_bytes()
+
+    head = content.split(b"\r\n\r\n")[0]
+    written = head.split(b"Subject: ")[1].split(b"\r\nDate: ")[0]
+    assert str(make_header(decode_header(written.decode("ascii")))) == subject
+    assert message_from_bytes(content, policy=default)["Bcc"] is None
+    assert b"eve@example.com" not in written
+    if b"=?" in written:
+        assert max(len(word) for word in re.findall(rb"=\?[^ ]*\?=", written)) <= 75
+        assert max(map(len, written.split(b"\r\n"))) <= 76
 
 
 def test_the_same_message_has_the_same_bytes_every_time() -> None:

@@ -10,7 +10,7 @@ from models.customer.state import Customer
 from models.engage.preview import preview, sample
 from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER
 from models.events import CHANNELS, Channel
-from stream.configuration import configuration
+from stream.configuration import configuration, require_rendering
 from stream.presets import files, write
 from stream.settings import load
 
@@ -53,3 +53,11 @@ def test_the_subject_and_the_explanation_of_a_left_cart_count_the_same(tmp_path:
     assert shown.content.subject == "You left 2 items in your cart"
     assert shown.decision is not None
     assert shown.decision.why.endswith("cart left with 2 items")
+
+
+@pytest.mark.parametrize("preset", ["shop", "saas"])
+def test_every_template_suits_every_kind_of_user(preset: str, tmp_path: Path) -> None:
+    write(preset, tmp_path)
+    settings = load(tmp_path / "perennial.yaml", environment={})
+
+    require_rendering(settings, configuration(settings))
