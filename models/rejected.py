@@ -10,6 +10,7 @@ import msgspec
 
 from models.batch import Output, Record
 from models.errors import EventWarning, InvalidEvent, OutputTooLarge
+from models.events import Origin, Trust
 from models.source import Source
 
 TOPIC = "events.rejected"
@@ -45,6 +46,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
         Whether the event itself was accepted, and only ``field`` was left out.
     withdrawal
         Whether the withdrawal of consent in it counts all the same.
+    origin, trust
+        What its door knew: the most live origin that it can have, and whose key it came with. A replay of the letter
+        gives it neither more.
     """
 
     reason: str
@@ -61,6 +65,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     content: str
     accepted: bool = False
     withdrawal: bool = False
+    origin: Origin = "live"
+    trust: Trust = "server"
 
     @property
     def value(self) -> bytes:
@@ -147,6 +153,12 @@ def reject_details(
             rejected = _rejected(value, source, warning[:4], at, key, None, accepted=True)
             outputs.append(Output(TOPIC, f"{source.id}#{warning.field}".encode(), _encoder.encode(rejected)))
     return outputs
+
+
+def mark(letter: Output, origin: Origin, trust: Trust) -> Output:
+    """Return a dead letter that says how far its record can be trusted."""
+    rejected = msgspec.structs.replace(decode_rejected(letter.value), origin=origin, trust=trust)
+    return letter._replace(value=_encoder.encode(rejected))
 
 
 def _rejected(

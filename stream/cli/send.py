@@ -166,7 +166,11 @@ def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result)
         try:
             events.append(decode(content, source=source, received_at=now, origin=origin, warnings=warnings))
         except InvalidEvent as error:
-            result.rejected.append(Remark(number, error.reason, error.field, error.found, error.allowed))
+            allowed = error.allowed
+            if error.withdrawal is not None:
+                events.append(error.withdrawal)
+                allowed += "; the withdrawal of consent in it is sent all the same"
+            result.rejected.append(Remark(number, error.reason, error.field, error.found, allowed))
         else:
             result.warnings.extend(Remark(number, one.reason, one.field, one.found, one.allowed) for one in warnings)
     return events

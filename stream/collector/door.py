@@ -172,7 +172,7 @@ class Door:
 
     def _one(self, call: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            raw, arrival = await self._arrived(request, ORDER_BYTES)
+            raw, arrival = await self._arrived(request, ORDER_BYTES, call)
             verdict = self._intake.one(raw, call, arrival)
             (place,) = await self._write([verdict], len(arrival.body))
             if isinstance(verdict, Refusal):
@@ -187,7 +187,7 @@ class Door:
         try:
             verdicts = self._intake.batch(raw, arrival)
         except InvalidEvent as error:
-            await self._refuse(arrival.body, error, arrival.received_at)
+            await self._refuse(self._intake.refuse_parsed(raw, None, arrival, error), arrival)
             raise HttpRefusal(400, error) from None
         places = await self._write(verdicts, len(arrival.body))
         results = [_result(verdict, place) for verdict, place in zip(verdicts, places, strict=True)]
@@ -199,8 +199,10 @@ class Door:
         del request
         return json_answer({"success": True})
 
-    async def _arrived(self, request: web.Request, most: int) -> tuple[dict[str, Any], Arrival]:
-        """Read a request and decide whether it may send events."""
+    async def _arrived(
+        self, request: web.Request, most: int, call: str | None = None
+    ) -> tuple[dict[str, Any], Arrival]:
+        """Read a request and decide whether it may send events; ``call`` is that of its address, if it has one."""
         received_at = self._now()
         body = await self._body(request, most, received_at)
         raw: dict[str, Any] = {}
@@ -209,15 +211,15 @@ class Door:
             raw = self._intake.parse(body)
         except InvalidEvent as error:
             problem = error
-        admission = self._admit(request, raw)
+        arrival = Arrival(body, received_at, "live", self._admit(request, raw))
         try:
             if problem is not None:
                 raise problem
-            origin = _origin(request, admission.trust)
+            arrival = arrival._replace(origin=_origin(request, arrival.admission.trust))
         except InvalidEvent as error:
-            await self._refuse(body, error, received_at)
+            await self._refuse(self._intake.refuse_parsed(raw, call, arrival, error), arrival)
             raise HttpRefusal(400, error) from None
-        return raw, Arrival(body, received_at, origin, admission)
+        return raw, arrival
 
     async def _body(self, request: web.Request, most: int, received_at: int) -> bytes:
         body = await bodies.read(request, most, self._memory)
@@ -243,8 +245,8 @@ class Door:
             raise counted_only(401, InvalidEvent("bad_write_key", "writeKey", found, _KEY_ALLOWED), challenge)
         return admission
 
-    async def _refuse(self, body: bytes, error: InvalidEvent, received_at: int) -> None:
-        await self._write([self._intake.refuse(body, error, received_at)], len(body))
+    async def _refuse(self, refusal: Refusal, arrival: Arrival) -> None:
+        await self._write([refusal], len(arrival.body))
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
         # what belongs to each verdict first, so that the places are those of the verdicts
@@ -324,8 +326,7 @@ def _counted(verdict: Verdict) -> list[tuple[str, ...]]:
     if isinstance(verdict, Acceptance):
         return [("events_accepted", "http"), *(("event_warnings", warning.reason) for warning in verdict.warnings)]
     reason = verdict.error.reason
-    names: list[tuple[str, ...]] = [("events_rejected", reason)]
-    return names if verdict.error.withdrawal is None else [*names, ("withdrawals_salvaged", reason)]
+    return [("events_rejected", reason), *[("withdrawals_salvaged", reason)] * len(verdict.withdrawals)]
 
 
 def _output(verdict: Verdict) -> Output:
@@ -333,11 +334,10 @@ def _output(verdict: Verdict) -> Output:
 
 
 def _extras(verdict: Verdict) -> list[Output]:
-    """Return what is written beside a verdict: dead letters of details, or the withdrawal of a refused event."""
+    """Return what is written beside a verdict: dead letters of details, or withdrawals in what was refused."""
     if isinstance(verdict, Acceptance):
         return verdict.details
-    withdrawal = verdict.error.withdrawal
-    return [] if withdrawal is None else [_into_events(withdrawal)]
+    return [_into_events(withdrawal) for withdrawal in verdict.withdrawals]
 
 
 def _into_events(event: Event) -> Output:

@@ -12,10 +12,10 @@ import orjson
 from models.batch import Output
 from models.encoding import without_mark
 from models.errors import EventWarning, InvalidEvent
-from models.events import Event, Origin
-from models.rejected import reject_details, reject_value
+from models.events import Event, Origin, Trust
+from models.rejected import mark, reject_details, reject_value
 from models.source import Source
-from models.wire import RECORD_BYTES, convert, fields
+from models.wire import RECORD_BYTES, convert, fields, withdrawal_in
 from stream.collector.write_keys import Admission, WriteKeys
 
 EVENT_BYTES = 32_768
@@ -65,11 +65,19 @@ class Acceptance(NamedTuple):
 class Refusal(NamedTuple):
     """An event that was not taken: why, and what the dead letter topic says about it.
 
-    A withdrawal that could still be read in it is written to ``events`` all the same (``error.withdrawal``).
+    Attributes
+    ----------
+    error
+        Why; it carries the first of ``withdrawals``.
+    output
+        The dead letter.
+    withdrawals
+        Withdrawals of consent that could still be read in it: they are written to ``events`` all the same.
     """
 
     error: InvalidEvent
     output: Output
+    withdrawals: list[Event]
 
 
 Verdict = Acceptance | Refusal
@@ -124,8 +132,36 @@ class Intake:
         return Source(f"door:{self._instance}", 0, next(self._numbers))
 
     def refuse(self, body: bytes, error: InvalidEvent, received_at: int, length: int | None = None) -> Refusal:
-        """Refuse a whole body; of one that was not read to its end, its beginning and its ``length``."""
-        return _refusal(body, self.source(), error, received_at, length)
+        """Refuse a whole body of which nothing can be read; of one that is longer, its beginning and its ``length``."""
+        kept = _without_write_key(body)
+        return Refusal(error, reject_value(kept, self.source(), error, at=received_at, length=length), [])
+
+    def refuse_parsed(self, raw: dict[str, Any], call: str | None, arrival: Arrival, error: InvalidEvent) -> Refusal:
+        """Refuse a whole body that was parsed, except the withdrawals of consent in it.
+
+        Parameters
+        ----------
+        raw
+            The body.
+        call
+            The address, as for :meth:`one`; ``None`` for a batch.
+        arrival
+            The request.
+        error
+            Why.
+        """
+        items = raw.get("batch") if call is None else [{**raw, "type": raw.get("type") or call}]
+        found = []
+        for item in items if isinstance(items, list) else []:
+            trust = arrival.admission.of(item.get("writeKey")) if isinstance(item, dict) else "public"
+            withdrawal = _withdrawal(item, self.source(), arrival, trust)
+            if withdrawal is not None:
+                found.append(withdrawal)
+        if found:
+            error.withdrawal = found[0]
+        return _refusal(arrival.body, self.source(), error, arrival, arrival.admission.trust)._replace(
+            withdrawals=found
+        )
 
     def parse(self, body: bytes) -> dict[str, Any]:
         """Read a body; raises :class:`InvalidEvent` where it is no JSON object."""
@@ -154,7 +190,7 @@ class Intake:
             said = raw.get("type")
             if said is not None and said != call:
                 error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or nothing, at /v1/{call}")
-                return self.refuse(arrival.body, error, arrival.received_at)
+                return self.refuse_parsed(raw, call, arrival, error)
             raw = {**raw, "type": call}
         return self._judge(raw, arrival, _Body(arrival.body))
 
@@ -181,7 +217,8 @@ class Intake:
             content = orjson.dumps(item)
         except orjson.JSONEncodeError:  # orjson has read it itself, so nothing else can be wrong with it
             error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {LEVELS} levels")
-            return _refusal(body.kept_for(source), source, error, arrival.received_at)
+            error.withdrawal = _withdrawal(item, source, arrival, trust)
+            return _refusal(body.kept_for(source), source, error, arrival, trust)
         warnings: list[EventWarning] = []
         try:
             if not isinstance(item, dict):
@@ -199,7 +236,9 @@ class Intake:
                 warnings=warnings,
             )
         except InvalidEvent as error:
-            return _refusal(content, source, error, arrival.received_at)
+            if error.withdrawal is None:  # the door itself has refused it
+                error.withdrawal = _withdrawal(item, source, arrival, trust)
+            return _refusal(content, source, error, arrival, trust)
         kept = _without_write_key(content) if warnings else b""
         details = reject_details(kept, source, warnings, at=arrival.received_at)
         return Acceptance(self._trusted(event), warnings, details)
@@ -237,11 +276,14 @@ def _check_size(item: dict[str, Any], size: int) -> None:
         raise InvalidEvent("too_large", "", f"{size} bytes", EVENT_SIZE_ALLOWED)
 
 
-def _refusal(
-    content: bytes, source: Source, error: InvalidEvent, received_at: int, length: int | None = None
-) -> Refusal:
-    kept = _without_write_key(content)
-    return Refusal(error, reject_value(kept, source, error, at=received_at, length=length))
+def _withdrawal(item: Any, source: Source, arrival: Arrival, trust: Trust) -> Event | None:
+    return withdrawal_in(item, source=source, received_at=arrival.received_at, origin=arrival.origin, trust=trust)
+
+
+def _refusal(content: bytes, source: Source, error: InvalidEvent, arrival: Arrival, trust: Trust) -> Refusal:
+    letter = reject_value(_without_write_key(content), source, error, at=arrival.received_at)
+    found = [] if error.withdrawal is None else [error.withdrawal]
+    return Refusal(error, mark(letter, arrival.origin, trust), found)
 
 
 def _without_write_key(content: bytes) -> bytes:

@@ -26,7 +26,15 @@ Fetch = Callable[[Source], bytes | None]
 
 
 class StillRefused(PerennialError):
-    """A dead letter cannot become an event: why stands in the message."""
+    """A dead letter cannot become an event: why stands in the message.
+
+    Attributes
+    ----------
+    withdrawal
+        The withdrawal of consent that can be read in it all the same.
+    """
+
+    withdrawal: Event | None = None
 
 
 class Mended(NamedTuple):
@@ -92,11 +100,13 @@ def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
     if rejected.topic in OURS:
         return _own(rejected, value, force=force)
     source = Source(rejected.topic, rejected.partition, rejected.offset)
-    origin: Origin = "replay" if rejected.topic.startswith("file:") else "live"
+    origin: Origin = "replay" if rejected.topic.startswith("file:") else rejected.origin
     try:
-        return decode(value, source=source, received_at=rejected.at, origin=origin)
+        return decode(value, source=source, received_at=rejected.at, origin=origin, trust=rejected.trust)
     except InvalidEvent as error:
-        raise StillRefused(str(error)) from None
+        refused = StillRefused(str(error))
+        refused.withdrawal = error.withdrawal
+        raise refused from None
 
 
 def _own(rejected: Rejected, value: bytes, *, force: bool) -> Event:

@@ -55,7 +55,8 @@ class Replayed:
     sent, before
         Ids of letters that are events now, and of those that had been replayed before.
     refused
-        Ids of those that still cannot, with the reason.
+        Ids of those that still cannot, with the reason. The withdrawal of consent that could be read in one is sent
+        under its id and ``#withdrawal``.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -141,7 +142,8 @@ def _mended(
         event = mend(letter.rejected, lambda source: _value(connection, *source), force=force)
     except StillRefused as error:
         replayed.refused[letter.id] = str(error)
-        return None
+        name = f"{letter.id}#withdrawal"
+        return None if error.withdrawal is None or name in notes else Mended(name, error.withdrawal)
     return Mended(letter.id, event)
 
 

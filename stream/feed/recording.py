@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import msgspec
+
 from models import wire
 from models.batch import Output
 from models.encoding import is_blank
@@ -16,6 +18,7 @@ from models.errors import InvalidEvent, PerennialError
 from models.events import Event
 from models.rejected import reject_value
 from models.source import Source
+from models.wire.salvage import SUFFIX
 
 _DIGEST_LENGTH = 16
 
@@ -32,7 +35,7 @@ class Read(NamedTuple):
     number
         Line of the file, from 1.
     event, rejected
-        Exactly one of them.
+        One of them; both where a withdrawal of consent could still be read in a rejected line.
     """
 
     number: int
@@ -121,6 +124,10 @@ def read_wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
     received_at
         Milliseconds; the time of a record that has none, and a bound for those that have one.
     """
+    yield from _dated(_wire_events(recording, received_at), received_at)
+
+
+def _wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
     with opened(recording.path) as content:
         for number, line in enumerate(content, start=1):
             if is_blank(line):
@@ -130,6 +137,35 @@ def read_wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
             try:
                 event = wire.decode(value, source=source, received_at=received_at, origin="replay")
             except InvalidEvent as error:
-                yield Read(number, None, reject_value(value, source, error, at=received_at))
+                yield Read(number, error.withdrawal, reject_value(value, source, error, at=received_at))
             else:
                 yield Read(number, event, None)
+
+
+def _dated(reads: Iterator[Read], received_at: int) -> Iterator[Read]:
+    """Give withdrawals whose time could not be read the time of the next event, or of the last one.
+
+    The time of arrival would end the replay: it moves the log's clock, and all that follows would be too late.
+    """
+    waiting: list[Read] = []
+    newest = received_at
+    for read in reads:
+        if read.event is not None and read.event.at == received_at and _withdraws(read.event):
+            waiting.append(read)
+            continue
+        if read.event is not None:
+            newest = read.event.at
+            yield from _at(newest, waiting)
+        yield read
+    yield from _at(newest, waiting)
+
+
+def _withdraws(event: Event) -> bool:
+    return event.granted is False or event.id.endswith(SUFFIX)
+
+
+def _at(moment: int, waiting: list[Read]) -> Iterator[Read]:
+    for read in waiting:
+        assert read.event is not None
+        yield read._replace(event=msgspec.structs.replace(read.event, at=moment))
+    waiting.clear()

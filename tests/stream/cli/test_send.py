@@ -87,8 +87,24 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_named(
     assert code == 2
     assert "line 3: found" in errors
     assert "line 4: user: found 5; allowed: a string" in errors
-    events = [event for event in in_the_log(embedded_broker, 2) if event.user == "in"]
+    events = [event for event in in_the_log(embedded_broker, 2) if event.user == "test:in"]
     assert [(event.id, event.origin) for event in events] == [("a", "test"), ("b", "test")]
+
+
+def test_the_withdrawal_in_a_refused_line_is_sent_all_the_same(
+    installation: Path,
+    embedded_broker: EmbeddedBroker,
+    capsys: pytest.CaptureFixture[str],
+    typed: Callable[..., None],
+) -> None:
+    typed('{"type":"identify","userId":"gone","messageId":"w","timestamp":"soon","traits":{"unsubscribed":true}}')
+
+    code = run(["send", "-", "--config", str(installation)])
+
+    assert code == 2
+    assert "the withdrawal of consent in it is sent all the same" in capsys.readouterr().err
+    (event,) = [event for event in in_the_log(embedded_broker, 1) if event.user == "gone"]
+    assert (event.id, event.traits) == ("w~withdrawal", {"unsubscribed": True})
 
 
 def test_what_was_left_out_of_an_event_is_named(

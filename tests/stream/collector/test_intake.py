@@ -8,6 +8,7 @@ from models.errors import InvalidEvent
 from models.events import Event
 from models.rejected import decode_rejected
 from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Acceptance, Arrival, Intake, Refusal, Verdict
+from stream.collector.write_keys import Admission, WriteKeys
 
 NOW = 1_777_636_800_250
 PAGE = {"type": "page", "userId": "u1"}
@@ -211,3 +212,59 @@ def test_a_write_key_is_not_kept_of_a_body_that_is_refused(body: bytes, rest: by
 
     assert kept(intake.refuse(body, caught.value, NOW)) == rest
     assert "s3cret" not in str(caught.value)
+
+
+OUT = {"type": "track", "userId": "u9", "messageId": "o", "event": "Unsubscribed"}
+GONE = {"type": "identify", "userId": "u8", "messageId": "g", "traits": {"unsubscribed": True}}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        OUT | {"properties": {"note": "x" * EVENT_BYTES}},
+        GONE | {"timestamp": "soon"},
+        GONE | {"traits": {"unsubscribed": True, "note": "x" * EVENT_BYTES}},
+        GONE | {"context": {"page": "x" * EVENT_BYTES}},
+    ],
+)
+def test_a_withdrawal_in_a_refused_event_is_written_beside_its_dead_letter(item: dict[str, Any]) -> None:
+    refused, accepted = batch(item, PAGE)
+
+    assert isinstance(accepted, Acceptance)
+    assert isinstance(refused, Refusal)
+    assert [event.user for event in refused.withdrawals] == [item["userId"]]
+    assert refused.withdrawals == [refused.error.withdrawal]
+    assert decode_rejected(refused.output.value).withdrawal
+
+
+def test_a_withdrawal_in_an_event_that_nests_too_deep_counts() -> None:
+    (verdict,) = sent(b'{"batch":[{"type":"track","userId":"u9","event":"Opted Out","properties":%s}]}' % DEEP)
+
+    assert isinstance(verdict, Refusal)
+    assert [(event.user, event.granted) for event in verdict.withdrawals] == [("u9", False)]
+
+
+def test_the_withdrawals_in_a_refused_body_count() -> None:
+    intake, error = Intake("d1"), InvalidEvent("bad_batch", "batch", "many", "fewer")
+    raw = {"batch": [PAGE, OUT, 5, GONE]}
+
+    refusal = intake.refuse_parsed(raw, None, Arrival(b"{}", NOW), error)
+
+    assert [event.user for event in refusal.withdrawals] == ["u9", "u8"]
+    assert refusal.error.withdrawal == refusal.withdrawals[0]
+
+
+def test_a_withdrawal_at_the_wrong_address_counts() -> None:
+    verdict = Intake("d1").one(dict(GONE), "track", Arrival(b"{}", NOW))
+
+    assert isinstance(verdict, Refusal)
+    assert [event.traits for event in verdict.withdrawals] == [{"unsubscribed": True}]
+
+
+def test_a_dead_letter_knows_how_far_its_record_is_trusted() -> None:
+    arrival = Arrival(b"{}", NOW, "live", Admission(WriteKeys(), "public"))
+    verdict = Intake("d1").one({"userId": "u1", "event": "Consent Given"}, "track", arrival)
+
+    assert isinstance(verdict, Refusal)
+    letter = decode_rejected(verdict.output.value)
+    assert (letter.origin, letter.trust) == ("live", "public")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from models.errors import InvalidEvent
@@ -91,3 +92,28 @@ def test_what_was_kept_in_part_is_read_again_where_it_came_from() -> None:
 def test_what_was_kept_in_part_and_cannot_be_had_is_refused(topic: str, there: bytes | None, says: str) -> None:
     with pytest.raises(StillRefused, match=says):
         whole(letter(LONG, topic), lambda source: there)
+
+
+def test_a_replay_gives_a_record_no_more_trust_than_its_door_gave() -> None:
+    record = letter(b'{"type":"consent","user":"u1","granted":true,"channel":"email"}', "door:a")
+
+    public = mend(msgspec.structs.replace(record, trust="public"), nowhere)
+    test = mend(msgspec.structs.replace(record, origin="test"), nowhere)
+
+    assert (public.origin, public.trust, public.user) == ("live", "public", "u1")
+    assert (test.origin, test.trust, test.user) == ("test", "server", "test:u1")
+
+
+def test_the_withdrawal_in_what_is_still_no_event_is_there() -> None:
+    with pytest.raises(StillRefused) as caught:
+        mend(letter(b'{"type":"identify","user":"u1","at":"soon","traits":{"unsubscribed":true}}'), nowhere)
+
+    assert caught.value.withdrawal is not None
+    assert caught.value.withdrawal.traits == {"unsubscribed": True}
+
+
+def test_a_detail_of_an_accepted_event_is_not_sent_again() -> None:
+    record = msgspec.structs.replace(letter(CLICK), accepted=True)
+
+    with pytest.raises(StillRefused, match="accepted without this detail"):
+        mend(record, nowhere)

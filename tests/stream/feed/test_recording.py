@@ -85,3 +85,30 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CannotReplay, match="jsonl"):
         survey(path)
+
+
+def test_the_withdrawal_in_a_rejected_line_counts(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, b'{"type":"identify","userId":"u1","messageId":[],"traits":{"unsubscribed":true}}')
+
+    assert found.event is not None
+    assert found.event.traits == {"unsubscribed": True}
+    assert found.rejected is not None
+    assert decode_rejected(found.rejected.value).withdrawal
+
+
+def test_a_withdrawal_whose_time_cannot_be_read_has_that_of_the_next_event_or_of_the_last_one(tmp_path: Path) -> None:
+    out = b'{"type":"track","userId":"u1","event":"Unsubscribed","timestamp":"soon"}'
+    reads = read(
+        tmp_path,
+        out,
+        b'{"type":"click","user":"u1","item":"a","at":1700000000000}',
+        b'{"type":"click","user":"u1","item":"a","at":1700000060000}',
+        out,
+    )
+
+    assert [read.event.at for read in reads if read.event is not None] == [
+        1_700_000_000_000,
+        1_700_000_000_000,
+        1_700_000_060_000,
+        1_700_000_060_000,
+    ]
