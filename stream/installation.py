@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +28,6 @@ Part = Literal["worker", "retrainer", "collector"]
 
 class NotReady(PerennialError):
     """A process did not become ready; the message names its log."""
-
-
-class PortTaken(PerennialError):
-    """Somebody else listens where a process of ours should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +85,7 @@ def running(
     logs: Path | None = None,
     lasting: bool = True,
     applies: bool = True,
+    started: Callable[[Settings], None] | None = None,
 ) -> Iterator[Installation]:
     """Start broker (where it is the embedded one), topics, configuration and parts; stop all at the end.
 
@@ -108,6 +105,8 @@ def running(
         Whether that folder is still there when everything is over.
     applies
         Whether the file's rules are put into use; without, those of the log stay.
+    started
+        Called with the settings when broker and topics are there, before the parts start.
     """
     logs = logs or settings.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -116,10 +115,12 @@ def running(
         if settings.embedded:
             broker = stack.enter_context(EmbeddedBroker(broker_port, logs))
             flags = {**settings.flags, "kafka.servers": broker.address, "kafka.embedded": True}
-            settings = load(settings.file, flags)
+            settings = load(settings.file, flags, record=False)
         connection = settings.connection()
         patiently(lambda: topics.create(connection, settings.partitions, settings.replication_factor))
         asyncio.run(_open_log(settings, clock, applies=applies))
+        if started is not None:
+            started(settings)
         programs = [
             Program(
                 name=part, argv=perennial(part), env=settings.environment(), log=logs / f"{part}.log", stop_within=15.0
@@ -141,15 +142,6 @@ async def _open_log(settings: Settings, clock: ClockName, *, applies: bool) -> N
         await log.ensure_clock(clock)
     if applies:
         await configuration.publish(connection, configuration.configuration(settings))
-
-
-def is_taken(host: str, port: int) -> bool:
-    """Whether somebody answers there already."""
-    try:
-        socket.create_connection((host, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def own_ports() -> dict[str, int]:

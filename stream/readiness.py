@@ -33,6 +33,8 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         Leave out what needs a broker.
     """
     yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
+    if settings.note:
+        yield Finding("installation", "note", settings.note)
     rules: list[Configuration] = []
     yield from _tried("rules", lambda: _rules(settings, rules))
     if rules:

@@ -1,4 +1,7 @@
-"""Every setting: a flag wins over the environment, that over ``perennial.yaml``, that over the default.
+"""Every setting, from where it was given: a flag, the environment, ``perennial.yaml``, or else a record or a default.
+
+A flag wins over the environment, and that over the file. The record of the installation that runs in the data folder
+(``stream/installation_record.py``) stands in for what nobody set.
 
 The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/configuration.py`` reads them.
 """
@@ -17,7 +20,7 @@ from models.encoding import TEXT
 from models.engage import definition, durations, zones
 from models.engage.shape import read
 from models.errors import InvalidConfiguration
-from stream import sources
+from stream import installation_record, sources
 from stream.connection import Connection, SecurityProtocol
 from stream.sections import Delivery, Http, Kafka, MetricsPorts, Retrainer, Secret, Sections, Tls, Worker
 from stream.sources import Given, InvalidSettings
@@ -48,6 +51,8 @@ class Settings:
         What was given and where.
     flags
         Those that were given, for a child process.
+    note
+        About the record of an installation that was not used; empty by default.
     """
 
     sections: Sections
@@ -56,6 +61,7 @@ class Settings:
     home: Path
     given: Given
     flags: Mapping[str, Any]
+    note: str = ""
 
     @property
     def kafka(self) -> Kafka:
@@ -234,6 +240,8 @@ def load(
     file: Path | None = None,
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    *,
+    record: bool = True,
 ) -> Settings:
     """Read all settings.
 
@@ -245,6 +253,9 @@ def load(
         Path to value, such as ``{"http.port": 0}``; ``None`` was not given.
     environment
         ``os.environ`` by default.
+    record
+        Whether the record of the installation that runs in the data folder stands in for what nobody set
+        (``stream/installation_record.py``).
 
     Raises
     ------
@@ -267,6 +278,11 @@ def load(
     }
     for path, value in wanted.items():
         given.set(path, value, "a flag")
+    home = Path.cwd() if file is None else file.absolute().parent
+    folder = given.values.get("folder", Sections().folder)
+    note = ""
+    if record and isinstance(folder, str):
+        note = installation_record.lay_under(given, home / Path(folder).expanduser())
     carried = {name: value for name, value in given.values.items() if name in definition.SECTIONS}
     own = {name: value for name, value in given.values.items() if name not in definition.SECTIONS}
     for name in own:
@@ -281,8 +297,7 @@ def load(
     zone = carried.get("timezone", "UTC")
     if not isinstance(zone, str) or zone not in zones.names():
         raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
-    home = Path.cwd() if file is None else file.absolute().parent
-    return Settings(sections, carried, file, home, given, wanted)
+    return Settings(sections, carried, file, home, given, wanted, note)
 
 
 _SECRETS = (

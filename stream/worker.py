@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import logging
 import time
@@ -13,12 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.events import CHANNELS, Channel
-from monitoring import metrics
 from stream.app import LaneApp, create_app, run_worker
 from stream.beats import Beats
 from stream.connection import Connection
 from stream.delivery.holds import Holds
 from stream.edge import Edge
+from stream.exposition import expose
 from stream.health import as_health, standing
 from stream.observer import MetricsObserver, report
 from stream.settings import Settings
@@ -50,7 +49,10 @@ def run(role: Role, settings: Settings) -> NoReturn:
     if beats is None:
         await_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
     port: int | None = getattr(settings.metrics, role)
-    told: dict[str, Any] = {"metrics": None if port is None else expose(port, settings.metrics.host), "lookups": None}
+    told: dict[str, Any] = {
+        "metrics": None if port is None else expose(port, settings.metrics.host).port,
+        "lookups": None,
+    }
     holds = Holds()
     watch = _suppressions(connection, settings, holds) if role == "deliver" else None
     edges, desks = _edges(role, settings, holds, watch)
@@ -86,26 +88,6 @@ def run(role: Role, settings: Settings) -> NoReturn:
         app.at_once += [watch.follow, functools.partial(announce, watch, connection, settings.partitions)]
     app.task(beside)
     run_worker(app)
-
-
-def expose(port: int, host: str) -> int:
-    """Serve this process's metrics; returns the port: a free one where that is taken, which is said."""
-    try:
-        return metrics.serve(port, host).port
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-    taken = metrics.serve(0, host).port
-    log.warning("port %d is taken: metrics are at %d", port, taken)
-    return taken
-
-
-def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> SuppressionWatch:
-    from models.engage.suppression import SuppressionList
-    from stream.delivery.configured import suppression_hashes
-    from stream.suppressions.watch import SuppressionWatch
-
-    return SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)
 
 
 def _edges(

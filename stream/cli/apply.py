@@ -25,11 +25,11 @@ def apply(
 
     from stream.configuration import apply as put_into_use
     from stream.configuration import configuration
+    from stream.recognition import opened
     from stream.segment_names import names_in_use, notes
-    from stream.settings import load
     from stream.topics import require_topics
 
-    settings = load(config)
+    settings = opened(config)
     wanted = configuration(settings)
     require_topics(settings.connection(), settings.partitions)
     applied = put_into_use(settings, clock)

@@ -16,9 +16,11 @@ def check(
 ) -> None:
     """Check settings, rules, templates, secrets, delivery, broker and topics; exit code 2 where something failed."""
     from stream.readiness import findings
+    from stream.recognition import recognised
     from stream.settings import load
 
-    found = list(findings(load(config), offline=offline))
+    settings = load(config)
+    found = list(findings(settings if offline else recognised(settings), offline=offline))
     if json:
         print_json([finding.as_json() for finding in found])
     else:

@@ -21,7 +21,7 @@ def collector(
     """
     from stream.collector.server import run
     from stream.logs import set_up_logging
-    from stream.settings import load
+    from stream.recognition import opened
 
     set_up_logging()
-    run(load(config, {"http.host": host, "http.port": port}), print_line)
+    run(opened(config, {"http.host": host, "http.port": port}, patient=True), print_line)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from stream.cli.output import Config, Json, print_json, print_line, print_table
+from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 
 app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
 
@@ -22,6 +22,8 @@ def show(config: Config = None, json: Json = False) -> None:
         {"setting": path, "value": value, "source": _source(settings.given.source(path))}
         for path, value in settings_of(settings)
     ]
+    if settings.note:
+        print_error(f"note: {settings.note}")
     if json:
         print_json(rows)
         return

@@ -38,11 +38,11 @@ def list_(
     from heapq import nlargest
 
     from stream.dead_letters.reading import letters
-    from stream.settings import load
+    from stream.recognition import opened
 
     wanted = _selection((), reason, since, source)
     counts: dict[str, dict[str, Any]] = {}
-    found = {letter.id: letter for letter in letters(load(config).connection()) if wanted.takes(letter)}
+    found = {letter.id: letter for letter in letters(opened(config).connection()) if wanted.takes(letter)}
     for letter in found.values():
         row = counts.setdefault(letter.rejected.reason, {"reason": letter.rejected.reason, "count": 0, "latest": 0})
         row["count"] += 1
@@ -76,9 +76,9 @@ def show(
 ) -> None:
     """Show one dead letter: why it was refused, where it came from, and what it was."""
     from stream.dead_letters.reading import letters
-    from stream.settings import load
+    from stream.recognition import opened
 
-    found = [letter for letter in letters(load(config).connection()) if letter.id == id]
+    found = [letter for letter in letters(opened(config).connection()) if letter.id == id]
     if not found:
         print_error(f"{id}: no such dead letter; `perennial dlq list` shows what there is")
         raise typer.Exit(2)
@@ -113,14 +113,14 @@ def replay(
 
     from stream.dead_letters.reading import letters
     from stream.dead_letters.replay import replay as send_again
-    from stream.settings import load
+    from stream.recognition import opened
     from stream.topics import require_topics
 
     wanted = _selection(tuple(ids or ()), reason, since, source)
     if wanted.is_everything and not everything:
         print_error("say which: IDs, --reason, --since, --source, or --all")
         raise typer.Exit(2)
-    settings = load(config)
+    settings = opened(config)
     connection = settings.connection()
     require_topics(connection, settings.partitions)
     chosen = (letter for letter in letters(connection) if wanted.takes(letter))

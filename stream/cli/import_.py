@@ -38,10 +38,10 @@ def items(
     changes nothing.
     """
     from models.recommend.catalogue import IMPORTED_KEY, encode_item
-    from stream.settings import load
+    from stream.recognition import opened
     from stream.topics import require_topics
 
-    settings = load(config)
+    settings = opened(config)
     found = _read(file)
     connection = settings.connection()
     require_topics(connection, settings.partitions)

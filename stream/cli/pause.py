@@ -32,9 +32,9 @@ def _order(order: str, channel: Channel, config: Config) -> None:
     import asyncio
 
     from stream.orders import give
-    from stream.settings import load
+    from stream.recognition import opened
     from stream.topics import require_topics
 
-    settings = load(config)
+    settings = opened(config)
     require_topics(settings.connection(), settings.partitions)
     asyncio.run(give(settings.connection(), settings.partitions, order, channel))

@@ -56,10 +56,10 @@ def rebuild(
     from stream.rebuild import topic
     from stream.rebuild.process import Rebuild
     from stream.rebuild.shadow import code_in_use
-    from stream.settings import load
+    from stream.recognition import opened
     from stream.topics import require_topics
 
-    settings = load(config)
+    settings = opened(config)
     connection = settings.connection()
     with ExitStack() as stack:
         bar = _Bar(lambda records: stack.enter_context(progress_bar("rebuild", records)))

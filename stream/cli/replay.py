@@ -42,7 +42,7 @@ def replay(
     one that was fed before.
     """
     from stream.feed.recording import CannotReplay, survey
-    from stream.settings import load
+    from stream.recognition import opened
 
     recording = survey(path)
     if not recording.lines:
@@ -50,7 +50,7 @@ def replay(
     if embedded:
         _embedded(config, recording, speed, json=json)
     else:
-        _into(load(config), recording, speed, json=json)
+        _into(opened(config), recording, speed, json=json)
 
 
 def _into(settings: Settings, recording: Recording, speed: float | None, *, json: bool) -> None:

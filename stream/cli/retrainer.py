@@ -18,14 +18,14 @@ def retrainer(config: Config = None) -> None:
     """
     from models.engage.durations import milliseconds
     from models.recommend.model import Hyperparameters
-    from monitoring import metrics
     from stream.artifacts import ArtifactFolder
+    from stream.exposition import expose
+    from stream.recognition import opened
     from stream.retrainer.process import Retrainer, RetrainerOptions
-    from stream.settings import load
     from stream.stop import stop_requested
     from stream.topics import await_topics
 
-    settings = load(config)
+    settings = opened(config, patient=True)
     connection = settings.connection()
     await_topics(connection, settings.partitions)
     own = settings.retrainer
@@ -43,7 +43,7 @@ def retrainer(config: Config = None) -> None:
     os.nice(NICENESS)
     with stop_requested() as stop, contextlib.ExitStack() as stack:
         if settings.metrics.retrainer is not None:
-            exposition = metrics.serve(settings.metrics.retrainer, settings.metrics.host)
+            exposition = expose(settings.metrics.retrainer, settings.metrics.host)
             stack.callback(exposition.close)
         from models.recommend import factors  # seconds: after whatever may fail at once
 

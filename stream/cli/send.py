@@ -244,10 +244,10 @@ class IntoLog:
 
     async def _open(self) -> EventLog:
         from stream.event_log import EventLog
-        from stream.settings import load
+        from stream.recognition import opened
         from stream.topics import require_topics
 
-        settings = load(self._config)
+        settings = await asyncio.to_thread(opened, self._config)
         await asyncio.to_thread(require_topics, settings.connection(), settings.partitions)
         log = EventLog(settings.connection(), settings.partitions)
         await log.ensure_clock("wall")

@@ -44,10 +44,10 @@ def simulate(
     from stream.cli.interruptible import run
     from stream.cli.replay import progress_bar
     from stream.feed.simulating import simulate as feed
-    from stream.settings import load
+    from stream.recognition import opened
     from stream.topics import require_topics
 
-    settings = load(config)
+    settings = opened(config)
     require_topics(settings.connection(), settings.partitions)
     begin = int(start.replace(tzinfo=UTC).timestamp() * 1000)
     storefront = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=begin)

@@ -13,9 +13,9 @@ app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True
 def create(config: Config = None, json: Json = False) -> None:
     """Create the topics that are missing; says which."""
     from stream import topics
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config)
+    settings = opened(config)
     made = topics.create(settings.connection(), settings.partitions, settings.replication_factor)
     if json:
         print_json({"created": made})
@@ -30,9 +30,9 @@ def list_(config: Config = None, json: Json = False) -> None:
     """Show the table of topics, and how many partitions each has on the cluster, where that answers."""
     from stream import topics
     from stream.admin import BrokerUnreachable, admin
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config)
+    settings = opened(config)
     connection = settings.connection()
     there: dict[str, int] = {}
     absent = "missing"
@@ -81,9 +81,9 @@ def list_(config: Config = None, json: Json = False) -> None:
 def check(config: Config = None, json: Json = False) -> None:
     """Compare the cluster with the table; exit code 2 where nothing could start on it."""
     from stream import topics
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config)
+    settings = opened(config)
     problems = topics.check(settings.connection(), settings.partitions)
     if json:
         print_json([problem._asdict() for problem in problems])

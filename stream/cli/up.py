@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
     from stream.findings import Finding
     from stream.installation import Installation
+    from stream.settings import Settings
 
 
 def up(
     config: Config = None,
     broker_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the embedded broker; 0 takes a free one.")
-    ] = 9092,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Of the embedded broker; 0 takes a free one. 9092, or else a free one, by default."
+        ),
+    ] = None,
     force: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Start although this finding of `perennial check` failed; repeatable."),
@@ -29,34 +33,79 @@ def up(
     """Run broker, worker, retrainer and HTTP door together until Ctrl-C.
 
     Where kafka.servers is set, that Kafka is used instead of the embedded broker. Messages go to the outbox folder
-    unless delivery.mode says otherwise. It refuses to start while `perennial check` finds something that failed. What
-    is overridden with --force is not repaired: delivery still holds the messages that need it.
+    unless delivery.mode says otherwise. Commands in this folder find the installation by its record, whatever its ports
+    are: a default port that is taken is replaced by a free one. One that was set is never changed.
+
+    It refuses to start while `perennial check` finds something that failed. What is overridden with --force is not
+    repaired: delivery still holds the messages that need it.
     """
-    from stream.installation import NotReady, PortTaken, await_folding, is_taken, running
+    from stream.installation import NotReady, await_folding, running
+    from stream.installation_record import owned
+    from stream.ports import Claims, choose
     from stream.readiness import require_ready
     from stream.settings import load
     from stream.stop import stop_requested
 
-    settings = load(config)
+    settings = load(config, record=False)
+    _require_own_broker(settings)
     overridden = require_ready(settings, force or ())
-    _log_overridden(overridden, settings.folder / "logs")
-    if settings.http.port and is_taken(settings.http.host, settings.http.port):
-        raise PortTaken(f"port {settings.http.port} is taken: stop what listens there, or choose another http.port")
-    with running(
-        settings,
-        ("worker", "retrainer", "collector"),
-        broker_port=broker_port or None,
-        applies=not any(finding.what == "rules" for finding in overridden),
-    ) as installation:
-        supervisor = installation.supervisor
-        with stop_requested(supervisor.over):
-            await_folding(installation)
-            _announce(installation)
-            _await_end(installation)
-        if supervisor.refused is not None:
-            raise NotReady(installation.explain(f"{supervisor.refused} refused to start", supervisor.refused))
-        print_line("stopping ...")
+    with owned(settings.folder) as owner, Claims() as claims:
+        _log_overridden(overridden, settings.folder / "logs")
+        chosen = choose(settings, claims, broker_port)
+        for note in chosen.notes:
+            print_line(note)
+        flags = {path: port for path, port in chosen.ports.items() if path not in BROKER}
+        with running(
+            load(config, flags, record=False),
+            ("worker", "retrainer", "collector"),
+            broker_port=next((port for path, port in chosen.ports.items() if path in BROKER), None),
+            applies=not any(finding.what == "rules" for finding in overridden),
+            started=lambda settings: owner.write(known_to_commands(settings), [each.name for each in overridden]),
+        ) as installation:
+            supervisor = installation.supervisor
+            with stop_requested(supervisor.over):
+                await_folding(installation)
+                _announce(installation)
+                _await_end(installation)
+            if supervisor.refused is not None:
+                raise NotReady(installation.explain(f"{supervisor.refused} refused to start", supervisor.refused))
+            print_line("stopping ...")
     print_line("stopped")
+
+
+BROKER = ("--broker-port", "kafka.servers")
+"""Under one of these stands the embedded broker's port."""
+
+
+def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
+    """Return what other commands have to know of a running installation, path to value."""
+    from stream.ports import METRICS
+
+    ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.metrics, name) for name in METRICS}
+    return {
+        "kafka.servers": settings.servers,
+        "kafka.embedded": settings.embedded,
+        "kafka.prefix": settings.kafka.prefix,
+        "kafka.partitions": settings.partitions,
+        "http.host": settings.http.host,
+        "http.port": settings.http.port,
+        "worker.host": settings.worker.host,
+        "worker.port": settings.worker.port,
+        "metrics.host": settings.metrics.host,
+        **ports,
+    }
+
+
+def _require_own_broker(settings: Settings) -> None:
+    """Refuse an embedded broker that somebody else runs: it ends with them, and its log is theirs."""
+    from stream.installation_record import RunsAlready
+    from stream.recognition import recognised
+
+    if not settings.embedded and recognised(settings, patient=True).embedded:
+        raise RunsAlready(
+            f"{settings.servers} ({settings.given.source('kafka.servers')}) is the embedded broker of an installation "
+            "that runs: leave kafka.servers out, and this one starts its own"
+        )
 
 
 def _log_overridden(overridden: Sequence[Finding], logs: Path) -> None:
@@ -78,6 +127,8 @@ def _announce(installation: Installation) -> None:
     kept = " (in memory: gone when this stops)" if broker else ""
     print_line(f"broker    {settings.connection().servers}{kept}")
     print_line(f"HTTP door http://{settings.http.host}:{settings.http.port}/v1/track")
+    if settings.metrics.worker is not None:
+        print_line(f"health    http://{settings.metrics.host}:{settings.metrics.worker}/ready")
     print_line(f"outbox    {settings.outbox}")
     print_line(f"logs      {installation.logs}")
     if not installation.supervisor.over.wait(0):

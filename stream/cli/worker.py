@@ -36,9 +36,9 @@ def worker(
     Each is a process of its own that is started again when it dies or stands still; none outlives this one. Several
     folds share the partitions of the log. GET /ready and /health at metrics.worker tell about all of them.
     """
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config, {"worker.processes": processes})
+    settings = opened(config, {"worker.processes": processes}, patient=True)
     if role is not None:
         import gc
 

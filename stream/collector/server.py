@@ -14,7 +14,6 @@ from aiohttp import web
 from models.engage.suppression import SuppressionList
 from models.engage.suppressor import Suppressor
 from models.errors import PerennialError
-from monitoring import metrics
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
 from stream.collector.door import Door, now_ms
@@ -23,6 +22,7 @@ from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations
 from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
+from stream.exposition import expose
 from stream.lookup.owners import Owners
 from stream.lookup.workers import places
 from stream.settings import Settings
@@ -94,7 +94,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         try:
             await _listen(web.TCPSite(runner, settings.http.host, settings.http.port), settings)
             if settings.metrics.collector is not None:
-                exposition = _expose(settings.metrics.collector, settings.metrics.host)
+                exposition = expose(settings.metrics.collector, settings.metrics.host)
             host, port = runner.addresses[0][:2]
             announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
             await stop.wait()
@@ -125,15 +125,7 @@ async def _listen(site: web.TCPSite, settings: Settings) -> None:
         await site.start()
     except OSError as error:
         raise PortTaken(
-            f"the HTTP door cannot listen on {settings.http.host}:{settings.http.port} ({error.strerror or error}); "
-            f"set http.host or http.port, or stop what listens there"
-        ) from error
-
-
-def _expose(port: int, host: str) -> metrics.Exposition:
-    try:
-        return metrics.serve(port, host)
-    except OSError as error:
-        raise PortTaken(
-            f"metrics cannot be served on {host}:{port} ({error.strerror or error}); set metrics.collector"
+            f"the HTTP door cannot listen on {settings.http.host}:{settings.http.port} ({error.strerror or error}), "
+            f"which comes from {settings.given.source('http.port')}; set http.host or http.port (--port), or stop what "
+            "listens there"
         ) from error
