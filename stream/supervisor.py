@@ -26,6 +26,8 @@ from stream.stop import StopRequest, stop_requested
 
 logger = logging.getLogger(__name__)
 
+REFUSED_WITHIN_S = 60.0
+"""A first run that ends with the exit code of a mistake within this time refused to start; a busy machine is slow."""
 CRASH_LOOP = 5
 """From so many early ends in a row on, each is logged as an error."""
 
@@ -334,7 +336,7 @@ class _Keeper:
                     self._owner.remember(self._program.name, self._listener.report)
                 self._owner.ended(self._program.name, STALLED if self._fell_silent else code)
             healthy = lived >= self._owner.backoff.healthy_after
-            if code == MISTAKE and not healthy and self._restarts == 0:
+            if code == MISTAKE and lived < REFUSED_WITHIN_S and self._restarts == 0:
                 logger.error("%s refused to start", self._program.name)
                 self._owner.refuse(self._program.name)
                 return

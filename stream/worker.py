@@ -90,6 +90,14 @@ def run(role: Role, settings: Settings) -> NoReturn:
     run_worker(app)
 
 
+def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> SuppressionWatch:
+    from models.engage.suppression import SuppressionList
+    from stream.delivery.configured import suppression_hashes
+    from stream.suppressions.watch import SuppressionWatch
+
+    return SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)
+
+
 def _edges(
     role: Role, settings: Settings, holds: Holds, watch: SuppressionWatch | None
 ) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
