@@ -16,6 +16,7 @@ from models.events import Event, Origin, Trust
 from models.rejected import mark, reject_details, reject_value
 from models.source import Source
 from models.wire import RECORD_BYTES, convert, fields, withdrawal_in
+from stream.collector import lateness
 from stream.collector.write_keys import Admission, WriteKeys
 
 EVENT_BYTES = 32_768
@@ -120,10 +121,15 @@ class Intake:
         A name that no other door has, and this one not after a restart.
     trust_browser_orders
         Whether purchases and refunds from browser keys are trusted like those from the shop's server.
+    in_use
+        Gives the configuration of the log, which says how late an event may come.
     """
 
-    def __init__(self, instance: str, *, trust_browser_orders: bool = False) -> None:
+    def __init__(
+        self, instance: str, *, trust_browser_orders: bool = False, in_use: lateness.InUse = lateness.unknown
+    ) -> None:
         self._instance = instance
+        self._in_use = in_use
         self._trust_browser_orders = trust_browser_orders
         self._numbers = itertools.count(1)
 
@@ -225,8 +231,6 @@ class Intake:
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
             if len(content) > EVENT_BYTES:
                 _check_size(item, len(content))
-            if trust == "public" and item.get("user") is not None and item.get("origin") is not None:
-                raise InvalidEvent("bad_origin", "origin", fields.shown(item["origin"]), ORIGIN_ALLOWED)
             event = convert(
                 item,
                 source=source,
@@ -235,6 +239,7 @@ class Intake:
                 trust=trust,
                 warnings=warnings,
             )
+            lateness.check(event, arrival.received_at, self._in_use)
         except InvalidEvent as error:
             if error.withdrawal is None:  # the door itself has refused it
                 error.withdrawal = _withdrawal(item, source, arrival, trust)

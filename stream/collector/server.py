@@ -6,14 +6,16 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
 from models.engage.suppression import SuppressionList
 from models.engage.suppressor import Suppressor
 from models.errors import PerennialError
+from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
 from stream.collector.door import Door, now_ms
@@ -70,13 +72,19 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     exposition = None
     twilio = twilio_callback_token(settings)
+    watch = ConfigurationWatch(settings.connection())
     async with (
         EventLog(settings.connection(), settings.partitions) as event_log,
         _following(settings, twilio) as suppressions,
+        _running(watch.follow(), "configuration"),
     ):
         await event_log.ensure_clock("wall")
         # A name that no other door ever has: ids of events that bring none are made from it.
-        intake = Intake(secrets.token_hex(8), trust_browser_orders=settings.http.trust_browser_orders)
+        intake = Intake(
+            secrets.token_hex(8),
+            trust_browser_orders=settings.http.trust_browser_orders,
+            in_use=lambda: watch.configuration,
+        )
         owners = Owners(places(settings), settings.partitions)
         door = Door(
             event_log,
@@ -112,9 +120,16 @@ async def _following(settings: Settings, twilio: str | None) -> AsyncIterator[Su
         yield None
         return
     watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
-    task = asyncio.create_task(watch.follow(), name="suppressions")
-    try:
+    async with _running(watch.follow(), "suppressions"):
         yield Suppressor("sms", watch.listed, watch.behind)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run something beside the door until the end of the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
     finally:
         task.cancel()
         await asyncio.wait([task])

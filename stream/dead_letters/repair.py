@@ -102,11 +102,12 @@ def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
     source = Source(rejected.topic, rejected.partition, rejected.offset)
     origin: Origin = "replay" if rejected.topic.startswith("file:") else rejected.origin
     try:
-        return decode(value, source=source, received_at=rejected.at, origin=origin, trust=rejected.trust)
+        event = decode(value, source=source, received_at=rejected.at, origin=origin, trust=rejected.trust)
     except InvalidEvent as error:
         refused = StillRefused(str(error))
         refused.withdrawal = error.withdrawal
         raise refused from None
+    return _forced(event, rejected, force=force)
 
 
 def _own(rejected: Rejected, value: bytes, *, force: bool) -> Event:
@@ -116,4 +117,8 @@ def _own(rejected: Rejected, value: bytes, *, force: bool) -> Event:
         event = decode_event(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StillRefused(f"it is no event of ours ({error})") from None
+    return _forced(event, rejected, force=force)
+
+
+def _forced(event: Event, rejected: Rejected, *, force: bool) -> Event:
     return msgspec.structs.replace(event, forced=True) if force and rejected.reason == FORCED else event

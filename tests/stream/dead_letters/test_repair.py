@@ -65,6 +65,7 @@ def test_what_came_too_late_is_taken_by_force_alone_and_then_for_good() -> None:
         mend(late, nowhere)
     assert mend(late, nowhere, force=True).forced
     assert not mend(letter(encode_event(event), "events", "fold_failed"), nowhere, force=True).forced
+    assert mend(letter(CLICK, "door:a", "too_late"), nowhere, force=True).forced  # the door refused it
 
 
 LONG = json.dumps({"type": "custom", "user": "u1", "name": "Note", "properties": {"text": "x" * KEPT}}).encode()

@@ -1,0 +1,114 @@
+"""Follows the configuration that is in use in the log, for a process that does not fold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from models.engage.configuration import Configuration, decode
+from models.learning.publication import TOPIC
+from models.log import Use, decode_control
+from stream import lean_records
+from stream.configuration import NAME
+from stream.connection import Connection
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_MS = 200
+RETRY_S = 1.0
+
+
+class ConfigurationWatch:
+    """Keeps the newest configuration; run :meth:`follow` in a task.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+
+    Attributes
+    ----------
+    configuration
+        In use; ``None`` while that is not known, and where this code cannot read it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.configuration: Configuration | None = None
+        self._connection = connection
+        self._place = TopicPartition(connection.topic(TOPIC), 0)
+        self._position = 0
+        self._version = 0
+        self._newest: Configuration | None = Configuration()
+        self._changed = asyncio.Condition()
+
+    async def current(self, version: int = 0) -> Configuration | None:
+        """Return the configuration once the topic was read to its end, and ``version`` was seen in it."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.configuration is not None and self._version >= version)
+        return self.configuration
+
+    async def follow(self) -> None:
+        """Follow the topic until cancelled; whatever fails is tried again."""
+        while True:
+            try:
+                await self._consume()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.info("the configuration in use cannot be read, trying again: %r", error)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                log.info("the configuration in use cannot be read, trying again: %r", error)  # a task of aiokafka's own
+            await asyncio.sleep(RETRY_S)
+
+    async def _consume(self) -> None:
+        lean_records.install()
+        consumer = AIOKafkaConsumer(
+            **self._connection.client_options(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            key_deserializer=lean_records.as_they_are,
+        )
+        place = self._place
+        try:
+            await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises
+            consumer.assign([place])
+            consumer.seek(place, self._position)
+            while True:
+                batches = await consumer.getmany(place, timeout_ms=LOOK_EVERY_MS)
+                self._take(batches.get(place, ()))
+                self._position = await consumer.position(place)
+                end = consumer.highwater(place)
+                if end is not None and self._position >= end:
+                    await self._publish()
+        finally:
+            await consumer.stop()
+
+    def _take(self, records: Sequence[Any]) -> None:
+        for record in records:
+            if record.key != NAME.encode() or record.value is None:
+                continue
+            try:
+                use = decode_control(record.value)
+                if not isinstance(use, Use) or use.version <= self._version:
+                    continue  # of one version, the first record counts
+                self._version, self._newest = use.version, None
+                self._newest = decode(use.content)
+            except msgspec.DecodeError as error:
+                log.warning("record %d of %s is of another release: %s", record.offset, TOPIC, error)
+
+    async def _publish(self) -> None:
+        if self.configuration is self._newest:
+            return
+        async with self._changed:
+            self.configuration = self._newest
+            self._changed.notify_all()
