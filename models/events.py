@@ -57,6 +57,12 @@ MICROS = 1_000_000
 """Money is integer micros: 10^-6 of the currency's unit."""
 
 
+DEFAULT_CURRENCY = "USD"
+"""Of money whose sender leaves the currency out."""
+UNREADABLE_CURRENCY = "XXX"
+"""ISO's own code for amounts without a currency: money whose currency cannot be read is never added to another one."""
+
+
 class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of an order or of a refund.
 
@@ -106,7 +112,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     amount
         Micros, at least 0: the order's total, or what was paid back; price of ``item`` elsewhere.
     currency
-        ISO 4217.
+        ISO 4217. Of a purchase or refund with an order id that leaves it out: empty, for that of the order.
     order
         Order id.
     order_form
@@ -148,7 +154,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     quantity: int = 1
     lines: tuple[OrderLine, ...] = ()
     amount: int = 0
-    currency: str = "USD"
+    currency: str = DEFAULT_CURRENCY
     order: str | None = None
     order_form: OrderForm = "lines"
     rating: float | None = None

@@ -449,8 +449,9 @@ class _Attempt:
     def _reject_excess(self, record: Record, excess: int, order: KnownOrder) -> None:
         """Say that only a part of a refund has counted."""
         left = order.amount - orders.refunded(order)
-        found = f"{excess / MICROS:.2f} {order.currency} more than is left of the order"
-        allowed = f"{left / MICROS:.2f} {order.currency}, which has counted"
+        currency = orders.currency_of(order)
+        found = f"{excess / MICROS:.2f} {currency} more than is left of the order"
+        allowed = f"{left / MICROS:.2f} {currency}, which has counted"
         self._reject_detail(record, EventWarning(orders.EXCESS, "amount", found, allowed, rejected=True))
 
     def _reject_detail(self, record: Record, detail: EventWarning) -> None:

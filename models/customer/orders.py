@@ -22,7 +22,7 @@ import msgspec
 from models.customer.decay import bump
 from models.customer.state import Facts, KnownOrder
 from models.errors import InvalidEvent
-from models.events import MICROS, Event
+from models.events import DEFAULT_CURRENCY, MICROS, UNREADABLE_CURRENCY, Event
 
 LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
 """Flags of ``KnownOrder.known``: stated by lines; as a whole; by an update; by a holder of a secret key; to be refunded
@@ -37,6 +37,7 @@ MAX_CURRENCIES = 16
 
 _STATED = LINES | WHOLE | UPDATED
 _UNKNOWN = KnownOrder(at=0)
+_NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
 
 
 class News(NamedTuple):
@@ -86,9 +87,12 @@ def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
         return "same" if _counted_by_schema_3(facts, event.order) else ""
     if not before.known & WHOLE or _confirms(before, event):
         return ""
+    if before.currency in _NO_CURRENCIES and event.currency not in _NO_CURRENCIES:
+        return ""  # it says what the first one has left out
     if before.known & UPDATED:
         return "updated"
-    return "same" if (event.amount, event.currency) == (before.amount, before.currency) else "different"
+    is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
+    return "same" if is_same else "different"
 
 
 def news_of(facts: Facts, event: Event, forgotten: int) -> News:
@@ -115,7 +119,7 @@ def purchase(facts: Facts, event: Event, forgotten: int) -> None:
     before = _known(facts, event.order, forgotten)
     if before is _UNKNOWN and _counted_by_schema_3(facts, event.order):
         if event.order_form == "lines":
-            _add(facts.spent, event.currency, event.amount)
+            _add(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
             bump(facts.spend, event.at, event.amount / MICROS)
         return
     after = _after(before, event)
@@ -129,7 +133,7 @@ def refund(facts: Facts, event: Event, forgotten: int) -> None:
     before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
     after = _claimed(before, event)
     if event.order is None or after is before:
-        _add(facts.refunded, event.currency, event.amount if not before.known & _STATED else 0)
+        _add(facts.refunded, event.currency or DEFAULT_CURRENCY, event.amount if not before.known & _STATED else 0)
         return
     _count(facts, before, after)
     _remember(facts, event.order, after, forgotten)
@@ -164,12 +168,18 @@ def refunded(order: KnownOrder) -> int:
     return order.amount if order.known & REFUNDED else min(order.amount, order.claimed)
 
 
+def currency_of(order: KnownOrder) -> str:
+    """Return the currency in which an order counts."""
+    return order.currency or DEFAULT_CURRENCY
+
+
 def beyond(facts: Facts) -> dict[str, int]:
     """Micros that refunds claimed beyond the amounts of their orders, by currency, of the orders remembered."""
     found: dict[str, int] = {}
     for order in facts.known_orders.values():
         if order.known & _STATED and order.claimed > order.amount:
-            found[order.currency] = found.get(order.currency, 0) + order.claimed - order.amount
+            currency = currency_of(order)
+            found[currency] = found.get(currency, 0) + order.claimed - order.amount
     return found
 
 
@@ -186,9 +196,10 @@ def check(facts: Facts, event: Event, forgotten: int) -> None:
     if _is_in_other_currency(before, event):
         allowed = f"{before.currency}, as the order {event.order} has"
         raise InvalidEvent("other_currency", "currency", event.currency, allowed)
-    if event.currency not in sums and event.amount and len(sums) >= MAX_CURRENCIES:
-        raise InvalidEvent("state_full", "currency", event.currency, f"{MAX_CURRENCIES} currencies a user")
-    if sums.get(event.currency, 0) + event.amount > MAX_MONEY:
+    currency = event.currency or currency_of(before)
+    if currency not in sums and event.amount and len(sums) >= MAX_CURRENCIES:
+        raise InvalidEvent("state_full", "currency", currency, f"{MAX_CURRENCIES} currencies a user")
+    if sums.get(currency, 0) + event.amount > MAX_MONEY:
         raise InvalidEvent("state_full", "amount", str(event.amount), f"{MAX_MONEY} micros in all")
 
 
@@ -210,19 +221,30 @@ def _confirms(before: KnownOrder, event: Event) -> bool:
 
 
 def _is_in_other_currency(before: KnownOrder, event: Event) -> bool:
-    if event.currency == before.currency or not before.known & _STATED:
+    if _can_be_one(before.currency, event.currency) or not before.known & _STATED:
         return False
     if event.type == "refund":
         return event.order_form != "whole" and event.amount > 0
     return event.order_form == "lines" and before.known & _STATED == LINES and not _confirms(before, event)
 
 
+def _can_be_one(known: str, said: str) -> bool:
+    """Whether two currencies are the same, or one of them is not known."""
+    return known == said or known in _NO_CURRENCIES or said in _NO_CURRENCIES
+
+
+def _settled(known: str, said: str) -> str:
+    """Return the currency of an order: the one that is known, unless only the other one can be."""
+    return said if known in _NO_CURRENCIES and said else known
+
+
 def _after(before: KnownOrder, event: Event) -> KnownOrder:
     """What is known of an order after a purchase."""
     if not before.known & _STATED:
-        # of its refunds, those in its currency count against it
-        claimed = before.claimed if before.currency == event.currency else 0
-        before = KnownOrder(event.at, 0, event.currency, claimed, before.known)
+        if _can_be_one(before.currency, event.currency):
+            before = KnownOrder(event.at, 0, before.currency, before.claimed, before.known)
+        else:  # refunds in another currency do not count against it
+            before = KnownOrder(event.at, known=before.known)
     elif _confirms(before, event):
         before = KnownOrder(before.at, 0, event.currency, before.claimed, before.known & REFUNDED)
     at, amount, currency, known = min(before.at, event.at), before.amount, before.currency, before.known
@@ -234,16 +256,16 @@ def _after(before: KnownOrder, event: Event) -> KnownOrder:
     if form == "replacement":
         known |= UPDATED
         if event.at >= updated:
-            amount, currency, updated = event.amount, event.currency, event.at
+            amount, currency, updated = event.amount, _settled(event.currency, currency), event.at
     elif form == "whole":
         if not known & (UPDATED | WHOLE):
-            amount, currency = event.amount, event.currency
+            amount, currency = event.amount, _settled(event.currency, currency)
         known |= WHOLE
     else:
         if not known & (UPDATED | WHOLE):
             amount += event.amount
         known |= LINES
-    return KnownOrder(at, amount, currency, before.claimed, known, updated)
+    return KnownOrder(at, amount, _settled(currency, event.currency), before.claimed, known, updated)
 
 
 def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
@@ -251,14 +273,10 @@ def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
     at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
     if event.order_form == "whole":
         known |= REFUNDED
-    elif not event.amount:
-        return before
-    elif not known & _STATED and not claimed:
-        currency, claimed = event.currency, event.amount
-    elif not known & _STATED and currency != event.currency:
+    elif not event.amount or (not known & _STATED and not _can_be_one(currency, event.currency)):
         return before
     else:
-        claimed = min(claimed + event.amount, MAX_MONEY)
+        currency, claimed = _settled(currency, event.currency), min(claimed + event.amount, MAX_MONEY)
     if not known & _STATED:
         at = event.at if before is _UNKNOWN else min(at, event.at)
     return KnownOrder(at, before.amount, currency, claimed, known, before.updated)
@@ -293,14 +311,11 @@ def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
         elif was.amount != after.amount:
             bump(facts.spend, after.at, (after.amount - was.amount) / MICROS)
         if was is not None:
-            _add(facts.spent, was.currency, -was.amount)
-        _add(facts.spent, after.currency, after.amount)
-    if before is not None and before.currency == after.currency:
-        _add(facts.refunded, after.currency, refunded(after) - refunded(before))
-    else:
-        if before is not None and (was is not None or not after.known & _STATED):
-            _add(facts.refunded, before.currency, -refunded(before))
-        _add(facts.refunded, after.currency, refunded(after))
+            _add(facts.spent, currency_of(was), -was.amount)
+        _add(facts.spent, currency_of(after), after.amount)
+    if before is not None and before.claimed <= after.claimed:  # else refunds in another currency stay as they are
+        _add(facts.refunded, currency_of(before), -refunded(before))
+    _add(facts.refunded, currency_of(after), refunded(after))
 
 
 def _add(sums: dict[str, int], currency: str, amount: int) -> None:

@@ -159,7 +159,8 @@ class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
         When it was placed: the earliest time of the purchases that stated it, milliseconds. Of an order that only
         refunds named so far: the earliest time of those.
     amount, currency
-        What it counts with, micros. Before any purchase stated it: 0, and the currency of its refunds.
+        What it counts with, micros. Before any purchase stated it: 0, and the currency of its refunds. The currency is
+        empty where nothing has said it.
     claimed
         Sum of the amounts that refunds of it stated, micros; it may be above the amount.
     known
@@ -170,7 +171,7 @@ class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     at: int
     amount: int = 0
-    currency: str = "USD"
+    currency: str = ""
     claimed: int = 0
     known: int = 0
     updated: int = 0

@@ -149,7 +149,7 @@ def _profile(facts: Facts) -> dict[str, Any]:
                 "order": order,
                 "at": moment(one.at),
                 "amount": one.amount / MICROS,
-                "currency": one.currency,
+                "currency": orders.currency_of(one),
                 "refunded": orders.refunded(one) / MICROS,
             }
             for order, one in sorted(facts.known_orders.items(), key=lambda pair: (-pair[1].at, pair[0]))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-NO_CURRENCY = "XXX"
-"""ISO's own code for amounts without a currency: money whose currency cannot be read is never added to another one."""
-
 _CODES = """
     ADP AED AFA AFN ALK ALL AMD ANG AOA AOK AON AOR ARA ARL ARM ARP ARS ATS AUD AWG AZM AZN BAD BAM BAN BBD BDT
     BEC BEF BEL BGL BGM BGN BGO BHD BIF BMD BND BOB BOL BOP BOV BRB BRC BRE BRL BRN BRR BRZ BSD BTN BUK BWP BYB

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 import orjson
 
 from models.errors import InvalidEvent
-from models.events import TEST, Event, EventType, OrderLine
+from models.events import DEFAULT_CURRENCY, TEST, Event, EventType, OrderLine
 from models.wire import fields, orders, withdrawals
 from models.wire.fields import Json
 from models.wire.reading import Reading
@@ -123,7 +123,7 @@ def _order(raw: Json, reading: Reading) -> Json:
     """Read a purchase or a refund; ``item``, ``quantity`` and ``price`` are short for an order of one line."""
     lines, field, total = orders.lines(raw.get("lines"), "lines", _LINE_ITEM), "lines", raw.get("amount")
     amount = None if total is None else fields.money(total, "amount")
-    order = raw.get("order")
+    order, said = raw.get("order"), raw.get("currency")
     if raw.get("item") is not None:
         if lines:
             raise InvalidEvent("ambiguous", "item", "item beside lines", "either lines, or one item with its price")
@@ -140,7 +140,8 @@ def _order(raw: Json, reading: Reading) -> Json:
     return {
         "lines": lines,
         "amount": orders.total(lines, field) if amount is None else amount,
-        "currency": fields.currency(raw.get("currency"), "currency"),
+        # without one, it is that of the order
+        "currency": "" if order is not None and said is None else fields.currency(said, "currency"),
         "order": None if order is None else fields.identifier(order, "order"),
         # a refund of an order alone pays back all that is left of it
         "order_form": orders.form(raw) if amount is not None or lines else "whole",
@@ -277,7 +278,7 @@ def encode(event: Event) -> bytes:
         said["price"] = fields.units(event.amount)
     if "quantity" in allowed and event.quantity != 1:
         said["quantity"] = event.quantity
-    if event.currency != "USD":
+    if event.currency and (event.currency != DEFAULT_CURRENCY or event.order is not None):
         said["currency"] = event.currency
     return orjson.dumps(said)
 

@@ -38,9 +38,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
-from models.events import ANONYMOUS, UPDATE, Event, EventType, OrderForm, Origin
+from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm, Origin
 from models.wire import details, fields, withdrawals
-from models.wire.currencies import NO_CURRENCY
 from models.wire.details import is_absent, take, take_first
 from models.wire.fields import Json
 from models.wire.products import ITEM_NAMES, NONE, read_products
@@ -179,9 +178,9 @@ def _product(kind: EventType) -> _EventReader:
     return read
 
 
-def _currency(rest: Json, warnings: list[EventWarning]) -> str:
+def _currency(rest: Json, warnings: list[EventWarning], absent: str = DEFAULT_CURRENCY) -> str:
     # A currency that cannot be read is not the default one: its amounts would be added to dollars.
-    return take(rest, "currency", details.currency, warnings) or (NO_CURRENCY if "currency" in rest else "USD")
+    return take(rest, "currency", details.currency, warnings) or (UNREADABLE_CURRENCY if "currency" in rest else absent)
 
 
 def _order(kind: EventType, form: OrderForm) -> _EventReader:
@@ -210,7 +209,7 @@ def _order(kind: EventType, form: OrderForm) -> _EventReader:
             order_form=stated,
             lines=products.lines,
             amount=amount,
-            currency=_currency(rest, warnings),
+            currency=_currency(rest, warnings, DEFAULT_CURRENCY if order is None else ""),
             order=order,
             properties=rest or None,
             **common,

@@ -168,12 +168,12 @@ class House:
         for outputs in given:
             for output in outputs.records:
                 if output.topic == TOPIC:
-                    offset = decode_rejected(output.value).offset
-                    self._letter("fold", output, batch.records[offset - batch.records[0].offset].value)
-                    letters += 1
+                    letter = decode_rejected(output.value)
+                    self._letter("fold", output, batch.records[letter.offset - batch.records[0].offset].value)
+                    letters += not letter.accepted  # else it is about a detail of an event that was folded
             for name, count in outputs.counts.items():
                 counts[name[0]] += int(count)
-        folded, repeats = counts["events_folded"], counts["events_duplicate"]
+        folded, repeats = counts["events_folded"], counts["events_duplicate"] + counts["orders_repeated"]
         if folded + repeats + letters != len(batch.records):
             raise NotKept(f"{len(batch.records)} events: {folded} folded, {repeats} repeats, {letters} dead letters")
         self.books.folded += folded

@@ -131,6 +131,34 @@ def test_orders_without_an_id_are_orders_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
+    "others",
+    [
+        [purchase(30, currency="")],
+        [purchase(30, "replacement", START + 1, currency="")],
+        [purchase(20, "lines", currency=""), purchase(30, "replacement", START + 1, currency="XXX")],
+        [purchase(30, currency="XXX"), refund(10, currency="")],
+        [refund(10, currency="")],
+        [refund(10, currency="EUR"), purchase(30, currency="")],
+        [refund(currency="")],
+    ],
+)
+def test_money_of_an_order_whose_currency_is_left_out_has_that_of_the_order(others: list[Event]) -> None:
+    events = [purchase(30, currency="EUR"), *others]
+
+    for order in itertools.permutations(events):
+        _, spent, paid_back = money(fold(*order)[0])
+        back = 30 if any(one.type == "refund" and one.order_form == "whole" for one in others) else 10
+        assert spent == {"EUR": 30}
+        assert paid_back == ({"EUR": back} if any(one.type == "refund" for one in others) else {})
+
+
+def test_without_any_currency_an_order_counts_in_the_default_one() -> None:
+    facts, _ = fold(purchase(30, currency=""), refund(10, currency=""), refund(5, order="o2", currency=""))
+
+    assert money(facts) == (1, {"USD": 30}, {"USD": 15})
+
+
+@pytest.mark.parametrize(
     ("events", "expected"),
     [
         ((purchase(30), purchase(25, "replacement", START + 1)), 25),
@@ -367,7 +395,7 @@ def events_of(said: list[Statement]) -> list[tuple[Event, int]]:
             form = "lines" if one.kind == "whole" and one.order in complete else one.kind
             complete |= {one.order} if form == "whole" else set()
             lines = (OrderLine(f"i{number % 3}", 1, MICROS, f"c{number % 3}"),)
-            event = purchase(one.amount, form, at, lines=lines, **common)
+            event = purchase(one.amount, form, at, lines=lines, currency="USD" if one.amount % 2 else "", **common)
         events.append((event, at + one.delay * MINUTE))
     return events
 
