@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
-from models.engage.configuration import Configuration
+from models.engage.configuration import Configuration, ConsentSettings
 from models.errors import PerennialError
+from models.wire import withdrawals
 from stream import topics
 from stream.admin import BrokerUnreachable, admin
 from stream.broker import NAME_PREFIX
@@ -41,6 +42,7 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _tried("templates", lambda: _templates(settings, rules[0]))
     yield from _secrets(settings)
     found = rules[0] if rules else Configuration()
+    yield from _consent(found.consent)
     yield from _delivery(settings, found)
     yield from _write_keys(settings)
     if offline:
@@ -68,6 +70,16 @@ def _rules(settings: Settings, read: list[Configuration]) -> str:
 def _templates(settings: Settings, rules: Configuration) -> str:
     require_rendering(settings, rules)
     return "each can be rendered for a user with everything, with nothing, and with half of it"
+
+
+def _consent(settings: ConsentSettings) -> Iterator[Finding]:
+    """Print which names withdraw consent."""
+    own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
+    yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
+    traits = {**settings.traits, **withdrawals.TRAITS}
+    used = [f"{name}: {str(trait.withdraws).lower()}" for name, trait in traits.items() if settings.trait(name)]
+    ignored = f"; ignored: {', '.join(settings.ignored)}" if settings.ignored else ""
+    yield Finding("consent.traits", "ok", f"withdraw consent: {', '.join(used)}{ignored}")
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ replay of the log needs no file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -114,17 +114,17 @@ class EventSettings(msgspec.Struct, frozen=True):
     remember_orders: int = 90 * DAY
 
 
-class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What states a withdrawal here, besides the built-in tables of :mod:`models.wire.withdrawals`.
 
     Attributes
     ----------
     events
-        By normalised name of an event: the channel that it withdraws; ``None``: the one that the event names, or all.
+        By name of an event: the channel that it withdraws; ``None``: the one that the event names, or all.
     traits
-        By normalised name of a trait: how it is read.
+        By name of a trait: how it is read.
     ignored
-        Normalised names of traits that state nothing here.
+        Names of traits that state nothing here.
     """
 
     events: dict[str, Channel | None] = {}
@@ -133,15 +133,25 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def trait(self, name: str) -> StatingTrait | None:
         """Return how a trait is read; ``None`` for one that states nothing."""
-        plain = withdrawals.normalized(name)
-        if plain in self.ignored:
-            return None
-        return self.traits.get(plain) or withdrawals.stating(name)
+        return self._own_traits.get(withdrawals.normalized(name)) if self._own_traits else withdrawals.stating(name)
 
     def event(self, name: str) -> NamedWithdrawal | None:
         """Return what the name of a custom event withdraws here; ``None`` for any other name."""
-        plain = withdrawals.normalized(name)
-        return NamedWithdrawal(self.events[plain]) if plain in self.events else None
+        return self._own_events.get(withdrawals.normalized(name)) if self.events else None
+
+    @cached_property
+    def _own_traits(self) -> dict[str, StatingTrait]:
+        """Every trait in use by its plain name; empty where the built-in table is in use as it is."""
+        if not self.traits and not self.ignored:
+            return {}
+        ignored = set(map(withdrawals.normalized, self.ignored))
+        every = {**withdrawals.TRAITS, **self.traits}
+        plain = {withdrawals.normalized(name): trait for name, trait in every.items()}
+        return {name: trait for name, trait in plain.items() if name not in ignored}
+
+    @cached_property
+    def _own_events(self) -> dict[str, NamedWithdrawal]:
+        return {withdrawals.normalized(name): NamedWithdrawal(channel) for name, channel in self.events.items()}
 
 
 class ChurnSettings(msgspec.Struct, frozen=True):
@@ -353,29 +363,32 @@ def _events(written: EventsDefinition) -> EventSettings:
 
 
 def _consent(written: ConsentDefinition) -> ConsentSettings:
-    events: dict[str, Channel | None] = {}
-    for name, channel in written.withdrawal_events.items():
-        events[_named("consent.withdrawal_events", name, events)] = None if channel == "all" else channel
-    traits: dict[str, StatingTrait] = {}
+    _distinct("consent.withdrawal_events", written.withdrawal_events)
+    _distinct("consent.withdrawal_traits", written.withdrawal_traits)
+    traits = {}
     for name, said in written.withdrawal_traits.items():
-        plain = _named("consent.withdrawal_traits", name, traits)
         if isinstance(said, TraitDefinition):
-            traits[plain] = StatingTrait(said.value, None if said.channel == "all" else said.channel)
+            traits[name] = StatingTrait(said.value, None if said.channel == "all" else said.channel)
         else:
-            traits[plain] = StatingTrait(said)
+            traits[name] = StatingTrait(said)
     for i, name in enumerate(written.ignore_traits):
         if withdrawals.stating(name) is None:
             allowed = f"one of {', '.join(withdrawals.TRAITS)}"
             raise InvalidConfiguration(f"consent.ignore_traits[{i}]", name, allowed)
-    ignored = dict.fromkeys(withdrawals.normalized(name) for name in written.ignore_traits)
-    return ConsentSettings(events, traits, tuple(ignored))
+    return ConsentSettings(
+        events={name: None if channel == "all" else channel for name, channel in written.withdrawal_events.items()},
+        traits=traits,
+        ignored=tuple(dict.fromkeys(written.ignore_traits)),
+    )
 
 
-def _named(path: str, name: str, known: Mapping[str, object]) -> str:
-    plain = withdrawals.normalized(name)
-    if not plain or plain in known:
-        raise InvalidConfiguration(path, name, "names that differ in more than case, blanks and separators")
-    return plain
+def _distinct(path: str, names: Collection[str]) -> None:
+    known: set[str] = set()
+    for name in names:
+        plain = withdrawals.normalized(name)
+        if not plain or plain in known:
+            raise InvalidConfiguration(path, name, "names that differ in more than case, blanks and separators")
+        known.add(plain)
 
 
 OPEN_EXAMPLES = 60

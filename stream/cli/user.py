@@ -126,6 +126,12 @@ def _churn(answer: dict[str, Any]) -> str:
     return "none yet: comes with the next event, or within a day"
 
 
+def _agreed(said: dict[str, Any]) -> str:
+    if said["granted"]:
+        return "yes"
+    return f"no ({said['because']})" if "because" in said else "no"
+
+
 def _zone(zone: dict[str, Any]) -> str:
     others = f" or {counted(len(zone['zones']) - 1, 'other')} of its country" if len(zone["zones"]) > 1 else ""
     unknown = f"; {zone['unknown']!r} is no zone that is known" if zone["unknown"] else ""
@@ -149,7 +155,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     name = " ".join(str(profile["traits"][t]) for t in ("firstName", "lastName") if t in profile["traits"])
     spent = _amounts(profile["spent"]) or "nothing"
     bought = f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none"
-    consent = ", ".join(f"{channel}: {'yes' if c['granted'] else 'no'}" for channel, c in profile["consent"].items())
+    consent = ", ".join(f"{channel}: {_agreed(said)}" for channel, said in profile["consent"].items())
     seen = f"{short_time(profile['first_seen'])} to {short_time(profile['last_seen'])}"
     recent = list(dict.fromkeys(profile["recent"]))  # viewed, put into the cart, bought: one item
     return [

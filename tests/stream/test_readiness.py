@@ -209,3 +209,14 @@ class TestStart:
 
         with pytest.raises(NotFailed, match=f"--force delivery.publik_url.*{says}"):
             require_ready(load(tmp_path / "perennial.yaml", {}, {}), ["delivery.publik_url"])
+
+
+def test_the_names_that_withdraw_consent_are_printed(tmp_path: Path) -> None:
+    text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed]}"
+    found = {finding.name: finding.says for finding in looked(tmp_path, text)}
+
+    assert found["consent.events"].startswith("withdraw consent: Bye (sms), Unsubscribed, ")
+    traits = found["consent.traits"].removeprefix("withdraw consent: ").split("; ignored: ")
+    assert "no_mail: true" in traits[0].split(", ")
+    assert "subscribed: false" not in traits[0].split(", ")
+    assert traits[1] == "subscribed"

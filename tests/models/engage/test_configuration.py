@@ -12,6 +12,7 @@ from models.engage.definition import Definition
 from models.engage.templates import Template
 from models.errors import InvalidConfiguration
 from models.units import DAY, HOUR
+from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 
 TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}", fallback="Subject: Hello\n\nHello.\n")}
 RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
@@ -190,3 +191,39 @@ def test_no_mistake_is_told_in_the_words_of_python(name: str, wrong: object) -> 
         parse({name: wrong}, TEMPLATES)
     except InvalidConfiguration as error:
         assert not [bad for bad in ("`int", "`float", "`str", "`array", "`object", "Expected") if bad in error.allowed]  # noqa: PT017 - some of these are no mistakes
+
+
+def test_the_names_that_withdraw_consent_travel_in_the_log() -> None:
+    written = {
+        "withdrawal_events": {"Bye Bye": "sms", "Enough": "all"},
+        "withdrawal_traits": {"no_mail": True, "mood": {"value": "angry", "channel": "email"}},
+        "ignore_traits": ["subscribed"],
+    }
+
+    consent = decode(encode(parse({"consent": written}, {}))).consent
+
+    assert consent.event("bye-bye") == NamedWithdrawal("sms")
+    assert consent.event("Enough") == NamedWithdrawal()
+    assert consent.event("Unsubscribed") is None  # the wire reads what is built in
+    assert consent.trait("noMail") == StatingTrait(True)
+    assert consent.trait("mood") == StatingTrait("angry", "email")
+    assert consent.trait("Subscribed") is None
+    assert consent.trait("unsubscribed") == StatingTrait(True)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ({"ignore_traits": ["subscribd"]}, "consent.ignore_traits[0]"),
+        ({"withdrawal_events": {"Bye": "email", "bye ": "sms"}}, "consent.withdrawal_events"),
+        ({"withdrawal_traits": {"--": True}}, "consent.withdrawal_traits"),
+        ({"grants": {"Yes": "email"}}, "consent.grants"),
+    ],
+)
+def test_a_mistake_in_the_names_that_withdraw_consent_is_an_error_with_its_place(
+    written: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"consent": written}, {})
+
+    assert caught.value.path == path

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import InvalidEvent
 from models.events import Channel, Event, EventType, OrderLine, decode_event, encode_event
 from models.units import DAY
-from models.wire import convert, decode, encode
+from models.wire import convert, decode, encode, withdrawals
 from models.wire.fields import EARLIEST, MONEY
 from tests.models.wire.records import NOW, SOURCE, WHEN
 
@@ -206,7 +206,8 @@ def events(draw: st.DrawFn) -> Event:
         channel: Channel | None = draw(st.sampled_from(["email", "sms", None]))
         common |= {"channel": channel, "granted": draw(st.booleans()), "reason": draw(st.none() | NAMES)}
     elif kind == "custom":
-        common |= {"name": draw(NAMES), "item": draw(st.none() | NAMES)}
+        name = draw(NAMES.filter(lambda name: withdrawals.named(name) is None))  # those are read as withdrawals
+        common |= {"name": name, "item": draw(st.none() | NAMES)}
     else:
         common |= {"traits": {"firstName": draw(NAMES), "age": draw(st.integers(0, 99))}}
     if common["origin"] == "test":

@@ -21,7 +21,7 @@ def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
 
     found = list(findings(load(tmp_path / "perennial.yaml", environment={}), offline=True))
 
-    assert [finding.result for finding in found] == ["ok"] * 5
+    assert [finding.result for finding in found] == ["ok"] * 7
 
 
 @both
