@@ -106,7 +106,7 @@ class Book:
         self._waiting: dict[bytes, str] = {}
         self._calling: set[bytes] = set()
         self._asking: set[bytes] = set()
-        self._stopped: dict[bytes, str] = {}
+        self._unknown: set[bytes] = set()
         self._open: dict[bytes, Call] = {}
         self._elsewhere: dict[bytes, int] = {}
         self._ready: deque[bytes] = deque()
@@ -267,6 +267,7 @@ class Book:
             elif delivery.status == "attempted":
                 self._open[key] = Call(delivery.message, delivery.attempts)
             else:
+                self._unknown.add(key)
                 self._due.append((delivery.due, key))
         self._due.extend((due, key) for due, _, key in queued if due)
         heapq.heapify(self._due)
@@ -340,10 +341,12 @@ class Book:
             message = self._read(key, outputs).message
             if message is not None and message.category == "marketing":
                 self._finish(key, message, Result("withdrawn", why), now, outputs)
-        for key in self._calling:
-            message = self._read(key, outputs).message
+        # What is on its way cannot be called back, but it is not tried again, whoever learns how its call has ended.
+        for key in (*self._calling, *self._unknown):
+            delivery = self._read(key, outputs)
+            message = delivery.message
             if message is not None and message.category == "marketing" and message.user == notice.user:
-                self._stopped[key] = why  # what is on its way cannot be called back, but it is not tried again
+                self._write(key, msgspec.structs.replace(delivery, stopped=why), outputs)
 
     def _attempt(self, key: bytes, now: int, outputs: Outputs) -> Call:
         delivery = self._read(key, outputs)
@@ -362,11 +365,8 @@ class Book:
         assert message is not None
         self._calling.discard(key)
         self._elsewhere.pop(key, None)
-        stopped = self._stopped.pop(key, None)
         self._judge(message, result, now, outputs)
-        if result.status == "failed" and stopped is not None:
-            self._finish(key, message, Result("withdrawn", stopped), now, outputs)
-        elif result.status == "failed":
+        if result.status == "failed":
             self._try_again(key, delivery, result, now, outputs)
         elif result.status == "unknown" and self._look_ups:
             self._tell(message, result, now, outputs)
@@ -385,6 +385,10 @@ class Book:
     def _try_again(self, key: bytes, delivery: Delivery, result: Result, now: int, outputs: Outputs) -> None:
         message = delivery.message
         assert message is not None
+        if delivery.stopped:
+            self._finish(key, message, Result("withdrawn", delivery.stopped), now, outputs)
+            return
+        self._unknown.discard(key)
         due = now + wait_after(message.id, max(delivery.attempts, 1), result.retry_after)
         since = delivery.since or delivery.changed
         queued = msgspec.structs.replace(
@@ -415,6 +419,7 @@ class Book:
         unknown = msgspec.structs.replace(delivery, status="unknown", changed=now, due=due, by="")
         self._write(key, unknown, outputs)
         self._shrink(key)
+        self._unknown.add(key)
         heapq.heappush(self._due, (due, key))
 
     def _answered(self, key: bytes, result: Result, now: int, outputs: Outputs) -> None:
@@ -458,6 +463,7 @@ class Book:
             kept = msgspec.structs.replace(kept, attempts=delivery.attempts, closed=closed)
         outputs.state[key] = encode_delivery(kept)
         self._shrink(key)
+        self._unknown.discard(key)
         self._finished.append((now, key))
 
     def _tell(self, message: Message, result: Result, now: int, outputs: Outputs) -> None:

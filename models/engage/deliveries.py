@@ -127,6 +127,8 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Of one that stayed unknown.
     detail
         Of the last attempt.
+    stopped
+        Why it is not tried again: consent was withdrawn while a call was under way, or its outcome unknown.
     schema
         See ``SCHEMA``.
     """
@@ -142,6 +144,7 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     message: Message | None = None
     closed: Closed | None = None
     detail: str = ""
+    stopped: str = ""
     schema: int = 1
 
 

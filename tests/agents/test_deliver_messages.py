@@ -663,6 +663,37 @@ class TestWithdrawals:
 
         assert [lane.status(message(i)) for i in range(2)] == ["withdrawn", "delivered"]
 
+    async def test_also_if_whoever_called_is_gone_and_another_process_learns_how_the_call_has_ended(self) -> None:
+        lane = Lane(Counter(ends=False))
+
+        await lane.run(batch(message()), batch(Withdrawal("u1", NOW, "unsubscribe link")))
+        heir = Lane(Counter(name="desk 2"), state=lane.state)
+        by = decode_delivery(lane.state.records[message().id.encode()]).by
+        told = Answer(message=message().id, channel="email", attempt=1, by=by, status="failed")
+        await heir.run(batch(told), BEAT)
+
+        assert heir.status(message()) == "withdrawn"
+        assert heir.told() == [("message_failed", "withdrawn: unsubscribe link")]
+        assert heir.desk.sent == []
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    async def test_an_unknown_one_that_turns_out_not_to_be_there_is_not_tried_again(self, restarts: bool) -> None:
+        answers = [Result("unknown", "500", answered=True)] + [Result("failed", "not there")] * 3
+        one = message(expires=NOW + KEPT)
+        lane = Lane(Counter(look_ups=LOOK_UPS, answers={one.id: answers}))
+
+        await lane.run(batch(one), BEAT)
+        if restarts:
+            lane.desk = Counter(look_ups=LOOK_UPS, answers={one.id: answers}, committed=lane.status)
+        await lane.run(batch(Withdrawal("u1", NOW)))
+        for _ in LOOK_UPS:
+            lane.now = lane.last.next_due or lane.now
+            await lane.run(BEAT, BEAT)
+
+        assert lane.status(one) == "withdrawn"
+        assert lane.desk.sent in ([one.id], [])
+        assert [event.type for event in lane.events] == ["message_unknown", "message_failed"]
+
 
 class TestPauses:
     async def test_what_waits_when_its_channel_is_paused_goes_when_it_is_resumed(self) -> None:
