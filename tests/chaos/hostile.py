@@ -26,10 +26,13 @@ from agents.route_events import route_events
 from models.batch import Batch, Output, Outputs, Restored
 from models.customer.outputs import LARGEST
 from models.customer.state import unpack
-from models.events import decode_event
+from models.errors import InvalidEvent
+from models.events import decode_event, encode_event
 from models.log import Clock, Control, encode_control, is_control
 from models.partitioner import partition_of
 from models.rejected import KEPT, TOPIC, decode_rejected
+from models.source import Source
+from models.wire import decode
 from tests.chaos.attacks import NOW, Hostile, attack
 from tests.models.customer.versions import churn_version, configuration_version, segments_version
 
@@ -61,8 +64,12 @@ class Books:
         Records by kind, and those of them that became events.
     refused
         Dead letters, by reason and by who wrote it: the router or the fold.
-    folded, repeats
-        Events.
+    details
+        Dead letters about a detail of an event that was accepted.
+    folded, repeats, salvaged
+        Events; of the last ones, only the withdrawal counted.
+    withdrawals
+        Events that the router wrote for withdrawals in records that it refused.
     users, largest
         Profiles at the end, and bytes of the largest.
     timers
@@ -74,8 +81,11 @@ class Books:
     sent: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    details: Counter[tuple[str, str]] = field(default_factory=Counter)
     folded: int = 0
     repeats: int = 0
+    salvaged: int = 0
+    withdrawals: int = 0
     users: int = 0
     largest: int = 0
     timers: int = 0
@@ -146,25 +156,51 @@ class House:
         return Batch("events.in", 0, records)
 
     def _routed(self, portion: list[Hostile], outputs: Outputs) -> list[list[tuple[bytes, bytes | None]]]:
-        """Check what the router made of each record; what it accepted, by partition."""
+        """Check what the router made of each record; what it wrote to ``events``, by partition."""
         accepted: list[list[tuple[bytes, bytes | None]]] = [[] for _ in range(PARTITIONS)]
-        if len(outputs.records) != len(portion):
-            raise NotKept(f"{len(portion)} records became {len(outputs.records)}")
-        for sent, output in zip(portion, outputs.records, strict=True):
-            self.books.sent[sent.kind] += 1
+        main: Counter[int] = Counter()
+        record = self._offset - len(portion) - 1
+        for output in outputs.records:
             if output.topic == TOPIC:
-                self._letter("router", output, sent.value)
-                continue
-            event = decode_event(output.value or b"")
-            if output.topic != "events" or output.key != event.user.encode() or is_control(output.key) or event.forced:
-                raise NotKept(f"{output} must not stand in the log")
-            self.books.accepted[sent.kind] += 1
-            accepted[partition_of(output.key, PARTITIONS)].append((output.key, output.value))
+                letter = decode_rejected(output.value)
+                record, is_main = letter.offset, not letter.accepted
+                self._letter("router", output, portion[record - self._offset].value)
+            else:
+                is_main = not self._is_withdrawal_of(output, portion, record, main)
+                record += is_main
+                self._into_events(output, portion[record - self._offset], is_main=is_main)
+                accepted[partition_of(output.key, PARTITIONS)].append((output.key, output.value))
+            main[record] += is_main
+        if sorted(main) != list(range(self._offset - len(portion), self._offset)) or {*main.values()} != {1}:
+            raise NotKept(f"{len(portion)} records became {main.total()}: {[n for n in main if main[n] != 1][:9]}")
+        self.books.sent.update(sent.kind for sent in portion)
         return accepted
 
+    def _is_withdrawal_of(self, output: Output, portion: list[Hostile], record: int, main: Counter[int]) -> bool:
+        """Whether an event is the withdrawal that could still be read in the refused record before it."""
+        if not main[record] or record < self._offset - len(portion):
+            return False
+        received_at, value = NOW + record * STEP_MS, portion[record - self._offset].value
+        try:
+            decode(value, source=Source("events.in", 0, record), received_at=received_at)
+        except InvalidEvent as error:
+            return error.withdrawal is not None and encode_event(error.withdrawal) == output.value
+        return False
+
+    def _into_events(self, output: Output, sent: Hostile, *, is_main: bool) -> None:
+        event = decode_event(output.value or b"")
+        if output.topic != "events" or output.key != event.user.encode() or is_control(output.key) or event.forced:
+            raise NotKept(f"{output} must not stand in the log")
+        if is_main:
+            self.books.accepted[sent.kind] += 1
+        elif event.granted is not False:
+            raise NotKept(f"{output} is no withdrawal")
+        else:
+            self.books.withdrawals += 1
+
     def _folded(self, batch: Batch, given: list[Outputs]) -> None:
-        """Check that each event was folded, known or refused."""
-        letters, counts = 0, Counter[str]()
+        """Check that each event was folded, known or refused; a withdrawal may count in a refused one."""
+        letters, salvaged, counts = 0, 0, Counter[str]()
         for outputs in given:
             for output in outputs.records:
                 if output.topic == TOPIC:
@@ -173,11 +209,15 @@ class House:
                     letters += not letter.accepted  # else it is about a detail of an event that was folded
             for name, count in outputs.counts.items():
                 counts[name[0]] += int(count)
+                salvaged += int(count) if name[0] == "withdrawals_salvaged" else 0
         folded, repeats = counts["events_folded"], counts["events_duplicate"] + counts["orders_repeated"]
-        if folded + repeats + letters != len(batch.records):
+        # an event that is nothing but a withdrawal, and refused, is neither folded nor a dead letter
+        rest = len(batch.records) - folded - repeats - letters
+        if not 0 <= rest <= salvaged:
             raise NotKept(f"{len(batch.records)} events: {folded} folded, {repeats} repeats, {letters} dead letters")
         self.books.folded += folded
         self.books.repeats += repeats
+        self.books.salvaged += rest
         self.books.timers += counts["timers_fired"]
 
     def _letter(self, by: str, output: Output, value: bytes | None) -> None:
@@ -190,7 +230,7 @@ class House:
         if output.key in self._letters or len(output.value or b"") > LARGEST:
             raise NotKept(f"{output.key!r} twice, or too large for Kafka")
         self._letters.add(output.key)
-        self.books.refused[letter.reason, by] += 1
+        (self.books.details if letter.accepted else self.books.refused)[letter.reason, by] += 1
 
     def _close(self) -> None:
         books, events = self.books, 0
@@ -220,6 +260,8 @@ def report(books: Books, records: int, seed: int) -> str:
     summary = (
         f"{records:,} in: {books.folded:,} folded because they were valid, {books.repeats:,} ignored as repeats, "
         f"{books.refused.total():,} dead letters with a reason. 0 crashes, 0 lost, 0 twice, 0 `fold_failed`.\n"
+        f"{books.withdrawals + books.salvaged:,} withdrawals counted although the rest was refused; "
+        f"{books.details.total():,} dead letters are about details of events that were taken.\n"
         f"Meanwhile {books.timers:,} timers fired; {books.users:,} profiles at the end, the largest of "
         f"{books.largest:,} bytes. {books.seconds:,.0f} s."
     )
