@@ -25,6 +25,11 @@ _local_part = re.compile(
 _host_name = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
 ).fullmatch
+# An address as nearly all of them are written: there is nothing to change.
+_usual = re.compile(
+    r"(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
+).fullmatch
 # Invisible characters that copying brings along: joiners, marks of direction, the byte order mark, the soft hyphen.
 _INVISIBLE = (
     "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -66,6 +71,8 @@ def mailbox(written: str) -> str | None:
     >>> mailbox("Ada@faß.de"), mailbox(" ada@EXAMPLE.org "), mailbox("ada@example.org, eve@example.org")
     ('Ada@xn--fa-hia.de', 'ada@example.org', None)
     """
+    if len(written) <= MAX_EMAIL and _usual(written):
+        return written
     local, at, domain = trimmed(written).rpartition("@")
     if not at or len(local) > MAX_LOCAL_PART or not _local_part(local):
         return None

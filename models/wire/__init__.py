@@ -224,7 +224,7 @@ def _understood(raw: Any, reading: Reading) -> Event:
         event = read_native(raw, reading)
     elif raw.get("userId") is not None or raw.get("anonymousId") is not None:
         event = read_segment(raw, reading)
-        if "context" in raw and (said := in_context(raw)):
+        if "context" in raw and ("traits" in raw or _has_traits(raw["context"])) and (said := in_context(raw)):
             event = msgspec.structs.replace(event, traits=(event.traits or {}) | said)
     else:
         field = "userId" if raw.get("type") in CALLS else "user"
@@ -232,6 +232,10 @@ def _understood(raw: Any, reading: Reading) -> Event:
     if event.traits is not None:
         withdrawals.review(event.traits, "traits", reading.warnings)
     return event
+
+
+def _has_traits(context: object) -> bool:
+    return isinstance(context, dict) and "traits" in context
 
 
 def _settled(event: Event, reading: Reading) -> Event:

@@ -65,6 +65,13 @@ def identifier(value: object, field: str) -> str:
     return fields.identifier(as_text(value), field)
 
 
+def optional_id(value: object, field: str) -> str | None:
+    """Check an id that may be absent or blank; raises :class:`InvalidEvent` if it is no id."""
+    if value.__class__ is str and fields.plain(value) and not value.isspace():
+        return value
+    return None if is_absent(value) else identifier(value, field)
+
+
 def text(value: object, field: str) -> str:
     """Check prose that is not blank; see :func:`models.wire.fields.text`."""
     return fields.text("" if is_absent(value) else value, field)
@@ -72,7 +79,7 @@ def text(value: object, field: str) -> str:
 
 def money(value: object, field: str) -> int:
     """Read an amount as micros; see :func:`models.wire.fields.money`."""
-    return fields.money(value.strip() if isinstance(value, str) else value, field)
+    return fields.money(value.strip() if value.__class__ is str else value, field)
 
 
 def quantity(value: object, field: str) -> int:
@@ -98,10 +105,10 @@ def required_id(raw: Json, name: str, allowed: str) -> str:
     InvalidEvent
         The id is absent, blank, or no id.
     """
-    value = raw.get(name)
-    if is_absent(value):
+    found = optional_id(raw.get(name), name)
+    if found is None:
         raise fields.missing(name, allowed)
-    return identifier(value, name)
+    return found
 
 
 def take(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from models.errors import EventWarning, InvalidEvent
 from models.events import OrderLine
@@ -13,6 +13,9 @@ ITEM_NAMES = ("product_id", "productId", "id", "sku")
 """Names of an item's id, the first that can be used counts; ``id`` is that of the spec's first version."""
 MAX_WARNINGS = 20
 """Maximum number of warnings about the products of one order: it may have hundreds of them, all alike."""
+
+MAX_USUAL_PRICE = 1_000_000
+"""Maximum price of a product that is read without more care, in units of the currency."""
 
 _PATH = "properties.products"
 _ITEM_ALLOWED = f"an item's id: {', '.join(ITEM_NAMES[:-1])} or {ITEM_NAMES[-1]}"
@@ -64,6 +67,10 @@ def read_products(value: object, warnings: list[EventWarning]) -> Products:
     worth: int | None = 0
     unusable: list[object] = []
     for number, product in enumerate(products):
+        if (usual := _usual(product)) is not None and len(lines) < fields.LINES:
+            lines.append(usual)
+            worth = None if worth is None else worth + usual.price * usual.quantity
+            continue
         found: list[EventWarning] = []
         line, cost = _read(product, f"{_PATH}[{number}]", found)
         worth = None if worth is None or cost is None else worth + cost
@@ -75,6 +82,28 @@ def read_products(value: object, warnings: list[EventWarning]) -> Products:
     if worth is not None and worth > fields.MONEY:
         worth = None
     return Products(tuple(lines), worth, unusable or None)
+
+
+def _usual(product: object) -> OrderLine | None:
+    """Read a product as nearly all of them are written; ``None`` for any other one, which is read with more care."""
+    if not isinstance(product, dict):
+        return None
+    item, quantity, price = product.get("product_id"), product.get("quantity", 1), product.get("price")
+    category = product.get("category")
+    if (
+        _is_name(item)
+        and quantity.__class__ is int
+        and 0 <= quantity <= fields.QUANTITY
+        and (price.__class__ is float or price.__class__ is int)
+        and 0 <= price <= MAX_USUAL_PRICE
+        and (category is None or _is_name(category))
+    ):
+        return OrderLine(item, quantity, fields.money(price, "price"), category)
+    return None
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return value.__class__ is str and fields.plain(value) is not None and not value.isspace()
 
 
 def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[OrderLine | None, int | None]:

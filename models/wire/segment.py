@@ -40,6 +40,7 @@ from typing import NoReturn
 from models.errors import EventWarning, InvalidEvent
 from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm, Origin
 from models.wire import details, fields, withdrawals
+from models.wire.currencies import CURRENCIES
 from models.wire.details import is_absent, take, take_first
 from models.wire.fields import Json
 from models.wire.products import ITEM_NAMES, NONE, read_products
@@ -70,9 +71,8 @@ def read_segment(raw: Json, reading: Reading) -> Event:
         if call is None:
             raise fields.missing("type", allowed)
         raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
-    message_id = raw.get("messageId")
     common = {
-        "id": reading.source.id if is_absent(message_id) else details.identifier(message_id, "messageId"),
+        "id": details.optional_id(raw.get("messageId"), "messageId") or reading.source.id,
         "user": _user(raw),
         "at": when(raw, reading.received_at, reading.origin),
         "origin": reading.origin,
@@ -82,13 +82,13 @@ def read_segment(raw: Json, reading: Reading) -> Event:
 
 
 def _user(raw: Json) -> str:
-    user = raw.get("userId")
-    if not is_absent(user):
-        return details.identifier(user, "userId")
-    anonymous = raw.get("anonymousId")
-    if is_absent(anonymous):
+    user = details.optional_id(raw.get("userId"), "userId")
+    if user is not None:
+        return user
+    anonymous = details.optional_id(raw.get("anonymousId"), "anonymousId")
+    if anonymous is None:
         raise InvalidEvent("missing_user", "userId", "nothing", _USER_ALLOWED)
-    return fields.identifier(ANONYMOUS + details.identifier(anonymous, "anonymousId"), "anonymousId")
+    return fields.identifier(ANONYMOUS + anonymous, "anonymousId")
 
 
 def when(raw: Json, received_at: int, origin: Origin) -> int:
@@ -101,7 +101,7 @@ def when(raw: Json, received_at: int, origin: Origin) -> int:
     """
     field = "timestamp"
     stamp = raw.get(field)
-    if is_absent(stamp):
+    if stamp is None or is_absent(stamp):
         field = "originalTimestamp"
         stamp = raw.get(field)
         if is_absent(stamp):
@@ -115,9 +115,10 @@ def when(raw: Json, received_at: int, origin: Origin) -> int:
 
 def _track(raw: Json, common: Json, reading: Reading) -> Event:
     name = raw.get("event")
-    if is_absent(name):
-        raise fields.missing("event", "the event's name, such as Product Viewed")
-    name = fields.identifier(name, "event")
+    if name.__class__ is not str or name.isspace() or not fields.plain(name):
+        if is_absent(name):
+            raise fields.missing("event", "the event's name, such as Product Viewed")
+        name = fields.identifier(name, "event")
     reader = _EVENTS.get(name.lower())
     # the properties of an order are bounded without its products, which have a limit of their own
     small = reading.small or reader in _ORDERS
@@ -180,6 +181,10 @@ def _product(kind: EventType) -> _EventReader:
 
 def _currency(rest: Json, warnings: list[EventWarning], absent: str = DEFAULT_CURRENCY) -> str:
     # A currency that cannot be read is not the default one: its amounts would be added to dollars.
+    written = rest.get("currency")
+    if written.__class__ is str and written in CURRENCIES:
+        del rest["currency"]
+        return written
     return take(rest, "currency", details.currency, warnings) or (UNREADABLE_CURRENCY if "currency" in rest else absent)
 
 

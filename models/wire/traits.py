@@ -14,6 +14,8 @@ SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "
 """Other spellings of traits, and the one that is kept."""
 SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale", "language")
 """Traits that messages are addressed and written with."""
+ADDRESSES = ("email", "phone")
+"""Those that messages are sent to."""
 
 _KEPT = "; the user keeps the one that is known"
 _EMAIL_ALLOWED = f"one address such as ada@example.org, its domain as IDNA 2008 allows it{_KEPT}"
@@ -43,16 +45,17 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     """
     known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
     for name in SPOKEN:
-        if known.get(name) is None:
+        value = known.get(name)
+        if value is None or (name not in ADDRESSES and _is_text(value)):
             continue
-        value = _plain(name, known[name], lenient=lenient)
+        value = _plain(name, value, lenient=lenient)
         if value == "":
             del known[name]
             continue
         try:
             known[name] = _checked(name, value, path, known)
         except InvalidEvent as error:
-            is_address = name in ("email", "phone")
+            is_address = name in ADDRESSES
             if not lenient and not (is_address and isinstance(value, str)):
                 raise
             del known[name]
@@ -63,12 +66,17 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     return known
 
 
+def _is_text(value: object) -> bool:
+    """Return whether a trait is text that may be kept as it is."""
+    return value.__class__ is str and fields.plain(value) is not None and not value.isspace()
+
+
 def _plain(name: str, value: Any, *, lenient: bool) -> Any:
     """Write a trait as text without blanks around it, where this may be done."""
     if lenient and name != "email":
         value = details.as_text(value)
-    if isinstance(value, str) and (lenient or name in ("email", "phone")):
-        return trimmed(value) if name in ("email", "phone") else "" if details.is_absent(value) else value
+    if isinstance(value, str) and (lenient or name in ADDRESSES):
+        return trimmed(value) if name in ADDRESSES else "" if details.is_absent(value) else value
     return value
 
 

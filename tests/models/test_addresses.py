@@ -76,6 +76,14 @@ def test_any_text_is_an_address_in_ascii_or_none(local: str, domain: str) -> Non
         assert mailbox(address) == address
 
 
+WRITTEN = st.from_regex(r"[a-zA-Z0-9.!+@-]{1,70}@[a-z0-9.-]{1,70}\.[a-z0-9-]{1,10}", fullmatch=True)
+
+
+@given(WRITTEN)
+def test_an_address_of_the_usual_form_is_read_like_any_other(written: str) -> None:
+    assert mailbox(written) == mailbox(f" {written}")
+
+
 @given(st.text(max_size=30))
 def test_trimming_twice_is_trimming_once(written: str) -> None:
     assert trimmed(trimmed(written)) == trimmed(written)

@@ -14,7 +14,7 @@ from models.errors import EventWarning, InvalidEvent
 from models.events import MICROS, Event, OrderLine
 from models.wire import convert, decode
 from models.wire.currencies import CURRENCIES
-from models.wire.products import MAX_WARNINGS
+from models.wire.products import MAX_WARNINGS, read_products
 from tests.models.wire.records import NOW, SOURCE, WHEN, read, refused, track, warned
 from tests.models.wire.test_any_input import JSON, LIKELY, patient
 
@@ -220,6 +220,31 @@ def test_a_part_of_a_piece_counts_with_its_money() -> None:
     assert (event.lines, event.amount) == ((OrderLine("cheese", 1, 10_100_000),), 15_150_000)
     assert event.properties == {"products": [cheese]}
     assert [one.field for one in warnings] == ["properties.products[0].quantity"]
+
+
+PRODUCTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "product_id": st.text(max_size=3) | st.integers() | LIKELY,
+        "quantity": st.integers(-1, 5) | st.floats(0, 3) | LIKELY,
+        "price": st.floats(-1, 1e7) | st.integers(-1, 100) | LIKELY,
+        "category": st.text(max_size=3) | LIKELY,
+    },
+)
+
+
+@patient
+@given(PRODUCTS)
+def test_a_product_of_the_usual_form_is_read_like_any_other(product: dict[str, Any]) -> None:
+    unusual = {"product_id": None, **product, "id": product.get("product_id")}
+    unusual.pop("product_id")
+    warnings: list[EventWarning] = []
+    others: list[EventWarning] = []
+
+    usual, other = read_products([product], warnings), read_products([unusual], others)
+
+    assert (usual.lines, usual.worth) == (other.lines, other.worth)
+    assert [one.reason for one in warnings] == [one.reason for one in others]
 
 
 def test_what_came_back_is_no_line_of_an_order() -> None:
