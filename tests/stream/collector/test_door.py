@@ -360,3 +360,38 @@ async def test_what_strangers_ask_for_does_not_become_a_label() -> None:
 
     assert counted("http_requests", path="other", status="404") >= 1
     assert counted("http_requests", path="/wp-admin/42", status="404") == 0
+
+
+LENIENT: list[dict[str, Any]] = [
+    {"type": "track", "event": "Product Viewed", "userId": 7, "properties": {"product_id": 632910392, "price": "$9"}},
+    {"type": "track", "event": "Product Reviewed", "userId": "", "anonymousId": "x", "properties": {"rating": "5"}},
+    {"type": "identify", "userId": 7, "context": {"traits": {"email": "ada@fass\u2764.de", "plan": "pro"}}},
+    {
+        "type": "track",
+        "event": "Completed Order",
+        "userId": 7,
+        "properties": {"orderId": 42, "total": "4.50", "currency": "ZZZ", "products": {"id": 1, "quantity": "2"}},
+    },
+]
+
+
+async def test_what_libraries_really_send_is_taken_and_answered_with_what_was_left_out(embedded: Cluster) -> None:
+    embedded.create(events=1, events_rejected=1)
+    before = counted("event_warnings", reason="bad_email")
+
+    async with door(embedded.connection) as client:
+        answer = await client.post("/v1/batch", data=b"\xef\xbb\xbf" + orjson.dumps({"batch": LENIENT}))
+        said = await answer.json()
+
+    assert (answer.status, said["accepted"], said["rejected"]) == (200, 4, 0)
+    left_out = [[one["field"] for one in result.get("warnings", ())] for result in said["results"]]
+    assert left_out == [["properties.price"], [], ["context.traits.email"], ["properties.currency"]]
+    viewed, reviewed, identified, bought = await events(embedded.connection, 4)
+    assert (viewed.user, viewed.item, viewed.properties) == ("7", "632910392", {"price": "$9"})
+    assert (reviewed.user, reviewed.rating) == ("anonymous:x", 5.0)
+    assert identified.traits == {"plan": "pro"}
+    assert (bought.order, bought.amount, bought.currency, bought.order_form) == ("42", 4_500_000, "XXX", "whole")
+    assert (bought.lines[0].item, bought.lines[0].quantity) == ("1", 2)
+    (letter,) = await rejected(embedded.connection, 1)
+    assert (letter.reason, letter.field, letter.accepted) == ("bad_email", "context.traits.email", True)
+    assert counted("event_warnings", reason="bad_email") - before == 1
