@@ -15,7 +15,7 @@ JOBS ?= 2
 CHOICE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka lint format bench guard up clean
+.PHONY: help setup demo test test-kafka lint format proofs bench guard up clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+proofs: setup ## 100,000 random configurations, none of which may make a command hang (results in tests/proofs/)
+	@$(BIN)/python -m tests.proofs.configurations --count 100000
 
 bench: setup ## measure everything, beside the peers (35 minutes; perennial bench --help: each alone)
 	@$(BIN)/perennial bench all

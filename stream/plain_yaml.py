@@ -22,6 +22,7 @@ MAX_DEPTH = 50
 """Maximum nesting of lists and mappings."""
 
 _TAG = "tag:yaml.org,2002:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
@@ -114,6 +115,11 @@ def read(text: str) -> tuple[Any, dict[str, int]]:
     return (None if root is None else _value(root, "", lines)), lines
 
 
+def is_torn(text: str) -> bool:
+    """Whether a text has half of a character, so that it cannot be written in UTF-8."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
 def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         return f"the character #x{error.character:04x} is not allowed"
@@ -175,6 +181,8 @@ def _node(event: Any, parser: _Parser, anchors: dict[str, _Node], line: int) -> 
             raise Unreadable(f"the alias {event.anchor!r} stands inside what it names", line)
         return known
     if isinstance(event, yaml.ScalarEvent):
+        if is_torn(event.value):
+            raise Unreadable("half of a character (a lone surrogate)", line)
         node = _Node(_scalar_kind(event, parser), line, event.value, size=1, depth=1)
     else:
         kind = "map" if isinstance(event, yaml.MappingStartEvent) else "seq"

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +187,7 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
     InvalidSettings
         A variable names no setting, or its value cannot be read.
     """
-    kinds = [inspect.type_info(form) for form in forms]
-    known = {_variable(path): (path, kind) for form in kinds for path, kind in _settings(form, "")}
+    known = _variables(tuple(forms))
     for name in sorted(environment):
         if not name.startswith(ENVIRONMENT) or name in RESERVED:
             continue
@@ -205,6 +205,13 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
     if _KUBERNETES_PORT.match(name):
         return bool(_KUBERNETES_ADDRESS.match(value))
     return bool(_KUBERNETES.match(name))
+
+
+@cache
+def _variables(forms: tuple[type, ...]) -> dict[str, tuple[str, inspect.Type]]:
+    """Path and type of every setting, by the name of its variable."""
+    kinds = [inspect.type_info(form) for form in forms]
+    return {_variable(path): (path, kind) for form in kinds for path, kind in _settings(form, "")}
 
 
 def environment_name(path: str) -> str:
@@ -252,6 +259,8 @@ def _bare(kind: inspect.Type) -> inspect.Type:
 
 
 def _value(text: str, kind: inspect.Type, name: str, path: str) -> Any:
+    if plain_yaml.is_torn(text):
+        raise InvalidSettings(name, path, text.encode("utf-8", "backslashreplace").decode(), "text in UTF-8")
     if isinstance(kind, inspect.StrType) or (
         isinstance(kind, inspect.LiteralType) and all(isinstance(value, str) for value in kind.values)
     ):

@@ -26,6 +26,8 @@ LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']
         ("a: 1\n---\nb: 1", 2, "a second document"),
         ("a: 1\nb: \x07", 2, "the character #x0007 is not allowed"),
         ("a: 'b", 1, "unexpected end of stream"),
+        ('a: 1\nb: "\\uD800"', 2, "half of a character"),
+        ('a: 1\n"\\uDFFF": 1', 2, "half of a character"),
         ("#" * 3_000_000, 0, "3,000,000 characters"),
     ],
 )

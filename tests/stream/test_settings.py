@@ -128,6 +128,13 @@ def test_a_missing_file_is_named() -> None:
         load(Path("nowhere.yaml"), environment={})
 
 
+def test_a_variable_that_is_no_utf_8_is_named(folder: Path) -> None:
+    torn = b"UTC\xff".decode("utf-8", "surrogateescape")
+
+    with pytest.raises(InvalidSettings, match=r"PERENNIAL_TIMEZONE: timezone: found .*; allowed: text in UTF-8"):
+        written(folder, "", PERENNIAL_TIMEZONE=torn)
+
+
 def test_a_variable_that_is_no_yaml_is_named(folder: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"^PERENNIAL_HTTP__PORT is not YAML: expected the node content"):
         load(environment={"PERENNIAL_HTTP__PORT": "["})
