@@ -344,6 +344,7 @@ class _Attempt:
         digest = repeats.digest_of(event.id)
         if repeats.knows(customer.facts.seen_ids, digest):
             self._count("events_duplicate")
+            self._pass_over(event, "repeat")
             return
         try:
             self._admit(arrived)
@@ -368,6 +369,7 @@ class _Attempt:
         is_said = statements.knows(facts, said) or repeats.knows(facts.seen_ids, said)
         if is_repeat or (is_said and is_consent):
             self._count("events_duplicate")
+            self._pass_over(event, "repeat")
             if not is_said:
                 self._salvage(arrived, statement, said, "duplicate")
             return
@@ -376,7 +378,9 @@ class _Attempt:
         except InvalidEvent as error:
             if not is_said:
                 self._salvage(arrived, statement, said, error.reason)
-            if not is_consent:
+            if is_consent:
+                self._pass_over(event, "statement")
+            else:
                 error.withdrawal = event if statement.is_new else None
                 self._reject(reject(record, self._source(), error), error)
             return
@@ -415,6 +419,7 @@ class _Attempt:
         if event.type == "purchase":
             if repeat := orders.repeat_of(customer.facts, event, lines.orders):
                 self._count("orders_repeated", repeat)
+                self._pass_over(event, "order")
                 self._folded(arrived, *digests)
                 return False
         elif event.type == "refund":
@@ -493,6 +498,11 @@ class _Attempt:
             raise FoldBroken(f"{FAILURES} events and timers in a row could not be folded") from error
         customer = self.live[key] = unpack(before)
         return customer
+
+    def _pass_over(self, event: Event, why: str) -> None:
+        """Note that an event counts nowhere and is no dead letter, so that a replay can account for each line."""
+        if event.type not in REPORTED:
+            self.memo.passed_over[why] = self.memo.passed_over.get(why, 0) + 1
 
     # --- repeats and lateness --------------------------------------------------------------------------------------
 

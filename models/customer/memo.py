@@ -30,6 +30,9 @@ class Memo(msgspec.Struct, array_like=True):
     floor
         Ids that only events from before this time can carry may have been forgotten: those are refused. It only grows,
         also where the horizon does. Milliseconds.
+    passed_over
+        Number of events that counted nowhere and are no dead letters, by why: ``repeat`` of an id, ``order`` that is
+        stated again, ``statement`` (refused, but for the withdrawal in it). Reports of our own messages are left out.
     """
 
     now: int = 0
@@ -38,6 +41,7 @@ class Memo(msgspec.Struct, array_like=True):
     paused: list[str] = []
     failing: int = 0
     floor: int = 0
+    passed_over: dict[str, int] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()

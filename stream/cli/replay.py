@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from stream.cli.output import Config, Json, debugging, print_error, print_json, print_line
+from stream.cli.output import Config, Json, debugging
 
 
 class Moved(Protocol):
@@ -20,8 +20,8 @@ class Moved(Protocol):
 
 
 if TYPE_CHECKING:
+    from stream.feed.reconciliation import Reconciliation
     from stream.feed.recording import Recording
-    from stream.feed.replaying import Replayed
     from stream.settings import Settings
 
 
@@ -33,53 +33,50 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="Times real time; as fast as it is folded by default.")
     ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each line that was refused, as a line of JSON.")
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Feed recorded events and their clock into an empty log, never more than a day ahead of the slowest fold.
 
-    Nothing of a replay reaches a real provider. A log with live events is refused, and
-    one that was fed before.
+    Nothing of a replay reaches a real provider. A log with live events is refused, and one that was fed before.
+
+    At the end every line is accounted for: it counts in a profile, it repeats an event or an order that has counted, or
+    it was refused, with its reason. Exit codes: 0 every line counts or is a repeat; 1 lines are missing; 2 nothing was
+    taken, or a mistake in the call; 3 some lines were refused, and nothing is missing.
     """
+    from stream.cli.replayed import say
     from stream.feed.recording import CannotReplay, survey
     from stream.recognition import opened
 
     recording = survey(path)
     if not recording.lines:
         raise CannotReplay(f"{path} holds no records")
-    if embedded:
-        _embedded(config, recording, speed, json=json)
-    else:
-        _into(opened(config), recording, speed, json=json)
+    found, seconds = _embedded(config, recording, speed) if embedded else _into(opened(config), recording, speed)
+    say(found, seconds, json=json, rejected=rejected)
 
 
-def _into(settings: Settings, recording: Recording, speed: float | None, *, json: bool) -> None:
-    from stream.cli.interruptible import run
-    from stream.feed.replaying import replay as feed
+def _into(settings: Settings, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
     from stream.topics import require_topics
 
     require_topics(settings.connection(), settings.partitions)
-    with progress_bar("replay", recording.lines) as moved:
-        done = run(feed(settings, recording, speed=speed, on_progress=moved))
-    if json:
-        print_json(done._asdict())
-    else:
-        print_line(f"{done.lines:,} lines: {done.fed:,} events, {done.rejected:,} rejected, in {done.seconds:.1f} s")
-    _judge(done)
+    return _fed(settings, recording, speed)
 
 
-def _judge(done: Replayed) -> None:
-    """Say what was wrong with the first line that was rejected; a file of which nothing was taken is a mistake."""
-    if done.first_rejected:
-        print_error(f"{done.rejected:,} of {done.lines:,} lines were rejected; the first, {done.first_rejected}")
-    if not done.fed:
-        raise typer.Exit(2)
-
-
-def _embedded(config: Path | None, recording: Recording, speed: float | None, *, json: bool) -> None:
+def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
+    """Feed a log that a worker folds, and count what came of it."""
     from stream.cli.interruptible import run
     from stream.feed.reconciliation import reconcile
     from stream.feed.replaying import replay as feed
+
+    with progress_bar("replay", recording.lines) as moved:
+        done = run(feed(settings, recording, speed=speed, on_progress=moved))
+    return run(reconcile(settings.connection(), settings.partitions, recording, done)), done.seconds
+
+
+def _embedded(config: Path | None, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
     from stream.installation import await_folding, own_ports, running
     from stream.settings import load
 
@@ -89,35 +86,7 @@ def _embedded(config: Path | None, recording: Recording, speed: float | None, *,
         settings = load(config, flags)
         with running(settings, ("worker",), clock="feeder", lasting=debugging()) as installation:
             await_folding(installation)
-            settings = installation.settings
-            with progress_bar("replay", recording.lines) as moved:
-                done = run(feed(settings, recording, speed=speed, on_progress=moved))
-            found = run(reconcile(settings.connection(), settings.partitions, recording.lines))
-    by_currency = {currency: float(amount) for currency, amount in found.revenue.items()}
-    report = {
-        "lines": found.lines,
-        "folded": found.folded,
-        "rejected": found.rejected,
-        "customers": found.customers,
-        "revenue": next(iter(by_currency.values())) if len(by_currency) == 1 else by_currency,
-        "first_rejected": done.first_rejected or None,
-        "seconds": round(done.seconds, 3),
-        "complete": found.is_complete,
-    }
-    if json:
-        print_json(report)
-    else:
-        revenue = ", ".join(f"{amount:,} {currency}" for currency, amount in found.revenue.items()) or "0"
-        print_line(f"lines      {found.lines:>12,}   of the file")
-        print_line(f"folded     {found.folded:>12,}   events counted in profiles")
-        print_line(f"rejected   {found.rejected:>12,}   dead letters")
-        print_line(f"customers  {found.customers:>12,}   known by an id")
-        print_line(f"revenue    {revenue:>12}   paid less paid back")
-        rate = done.lines / done.seconds if done.seconds else 0.0
-        print_line(f"{done.seconds:.1f} s, {rate:,.0f} lines/s; " + ("complete" if found.is_complete else "INCOMPLETE"))
-    if not found.is_complete:
-        raise typer.Exit(1)
-    _judge(done)
+            return _fed(installation.settings, recording, speed)
 
 
 @contextmanager

@@ -94,6 +94,8 @@ class Feeder:
         self._clocks: dict[int, int] = {}
         self.now: int | None = None
         """The newest tick in every partition, milliseconds; each may be further by less than ``tick_ms``."""
+        self.resent = 0
+        """Maximum number of events that may stand in the log twice, because their write was not acknowledged."""
 
     async def begin(self) -> None:
         """Name the log's clock, and wait until a worker has folded that.
@@ -208,5 +210,6 @@ class Feeder:
             except LogUnavailable as error:
                 if time.monotonic() > given_up:
                     raise
+                self.resent += self._pending_events
                 logger.warning("%s", error)
                 await asyncio.sleep(_RETRY_S)

@@ -7,17 +7,18 @@ from collections import Counter
 from decimal import Decimal
 from typing import NamedTuple
 
+from models.customer.memo import read_memo
 from models.customer.state import unpack
-from models.events import MICROS
+from models.events import MICROS, REPORTED
 from models.log import is_control
 from models.rejected import TOPIC as REJECTED
-from models.rejected import decode_rejected
+from models.rejected import Rejected, decode_rejected
 from stream.connection import Connection
+from stream.feed.recording import Recording
+from stream.feed.refusals import Refusal, refusals
+from stream.feed.replaying import Replayed, reads
 from stream.restore import read_compacted, restore
 from stream.topics import topic
-
-_OURS = "message_"
-"""Event types that begin so are what became of our own messages: nobody's lines."""
 
 
 class Reconciliation(NamedTuple):
@@ -27,10 +28,21 @@ class Reconciliation(NamedTuple):
     ----------
     lines
         Records of the file.
+    read
+        Lines that became an event or a dead letter.
+    fed, resent
+        Events that went into the log, and how many of them may stand there twice because a write was repeated. A
+        refused line with a withdrawal is an event and a dead letter.
     folded
         Events that the profiles have counted.
-    rejected
-        Dead letters.
+    repeated
+        Events that were ignored because their id was known.
+    orders_repeated
+        Orders that were ignored because they had been stated.
+    statements
+        Events that were refused but for the withdrawal in them.
+    refused
+        Lines that are dead letters.
     customers
         Profiles that are known by a ``userId``.
     revenue
@@ -38,18 +50,41 @@ class Reconciliation(NamedTuple):
     """
 
     lines: int
+    read: int
+    fed: int
+    resent: int
     folded: int
-    rejected: int
+    repeated: int
+    orders_repeated: int
+    statements: int
+    refused: list[Refusal]
     customers: int
     revenue: dict[str, Decimal]
 
     @property
+    def rejected(self) -> int:
+        """Number of lines that are dead letters."""
+        return len(self.refused)
+
+    @property
+    def missing(self) -> int:
+        """Events that went in, or should have, and are found nowhere; negative if more are found than went in."""
+        unread = self.lines - self.read
+        if unread:
+            return unread
+        by_fold = sum(refusal.by == "fold" for refusal in self.refused)
+        found = self.folded + self.repeated + self.orders_repeated + self.statements + by_fold
+        if self.fed <= found <= self.fed + self.resent:
+            return 0
+        return self.fed - found
+
+    @property
     def is_complete(self) -> bool:
-        """Whether every line is in a profile or among the dead letters."""
-        return self.lines == self.folded + self.rejected
+        """Whether every line is in a profile, a repeat, or a dead letter."""
+        return self.missing == 0
 
 
-async def reconcile(connection: Connection, partitions: int, lines: int) -> Reconciliation:
+async def reconcile(connection: Connection, partitions: int, recording: Recording, done: Replayed) -> Reconciliation:
     """Count from the committed state: every partition of ``profiles``, and ``events.rejected``.
 
     Parameters
@@ -58,32 +93,46 @@ async def reconcile(connection: Connection, partitions: int, lines: int) -> Reco
         The cluster.
     partitions
         Of the log.
-    lines
-        How many records went in.
+    recording, done
+        The file that the log holds, and nothing else, and what its replay said.
     """
     events = customers = 0
     micros: Counter[str] = Counter()
+    passed_over: Counter[str] = Counter()
     for partition in range(partitions):
         state = await restore(connection, "profiles", partition)
+        passed_over.update(read_memo(state).passed_over)
         for key, packed in state.records.items():
             if is_control(key):
                 continue
             facts = unpack(packed).facts
-            events += sum(count for kind, count in facts.events.items() if not kind.startswith(_OURS))
+            events += sum(count for kind, count in facts.events.items() if kind not in REPORTED)
             customers += facts.identified
             micros.update(facts.spent)
             micros.subtract(facts.refunded)
+    letters = await _letters(connection, partitions)
+    return Reconciliation(
+        lines=recording.lines,
+        read=done.fed + done.rejected - done.both,
+        fed=done.fed,
+        resent=done.resent,
+        folded=events,
+        repeated=passed_over["repeat"],
+        orders_repeated=passed_over["order"],
+        statements=passed_over["statement"],
+        refused=refusals(letters, recording, reads(recording, done.received_at)),
+        customers=customers,
+        revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
+    )
+
+
+async def _letters(connection: Connection, partitions: int) -> list[Rejected]:
+    """Read the dead letters in the order of their records; a repeat after a crash has the same key."""
     dead = await asyncio.gather(
         *(
             read_compacted(connection, REJECTED, partition)
             for partition in range(topic(REJECTED).partitions(partitions))
         )
     )
-    return Reconciliation(
-        lines=lines,
-        folded=events,
-        # A repeat after a crash has the same key. A detail that was left out is no line of its own.
-        rejected=sum(not decode_rejected(letter).accepted for letters in dead for letter in letters.values()),
-        customers=customers,
-        revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
-    )
+    letters = [decode_rejected(letter) for found in dead for letter in found.values()]
+    return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))

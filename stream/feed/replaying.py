@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from models.batch import Output
-from models.rejected import decode_rejected
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
@@ -25,18 +24,24 @@ class Replayed(NamedTuple):
     lines
         Records of the file.
     fed, rejected
-        Those that became events, and those that became dead letters.
+        Events that went into the log, and lines that became dead letters; a refused line with a withdrawal is both.
     seconds
         It took, until the last one was folded.
-    first_rejected
-        Line, and what was wrong with it; empty where none was rejected.
+    received_at
+        Time by which the lines were read, milliseconds.
+    both
+        Refused lines with a withdrawal.
+    resent
+        Maximum number of events that may stand in the log twice, because a write was repeated.
     """
 
     lines: int
     fed: int
     rejected: int
     seconds: float
-    first_rejected: str = ""
+    received_at: int = 0
+    both: int = 0
+    resent: int = 0
 
 
 def reads(recording: Recording, received_at: int) -> Iterator[Read]:
@@ -73,8 +78,7 @@ async def replay(
         The file is nothing that can be replayed.
     """
     began = time.monotonic()
-    fed = rejected = 0
-    first_rejected = ""
+    fed = rejected = both = 0
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -84,26 +88,17 @@ async def replay(
 
     async with feeding(settings, on_write=written, speed=speed) as feeder:
         # A line's time is judged by the clock of the machine that replays it, like any other record's at a door.
-        lines = reads(recording, received_at=time.time_ns() // 1_000_000)
+        received_at = time.time_ns() // 1_000_000
+        lines = reads(recording, received_at)
         for portion in _portions(lines):
             letters: list[Output] = [read.rejected for read in portion if read.rejected is not None]
-            first_rejected = first_rejected or _told(portion)
             await feeder.feed((read.event for read in portion if read.event is not None), flush=False)
             if letters:
                 await feeder.reject(letters)
                 rejected += len(letters)
+                both += sum(read.event is not None and read.rejected is not None for read in portion)
         await feeder.settle()
-    return Replayed(recording.lines, fed, rejected, time.monotonic() - began, first_rejected)
-
-
-def _told(portion: Sequence[Read]) -> str:
-    """What was wrong with the first line that was rejected; nothing where none was."""
-    for read in portion:
-        if read.rejected is not None:
-            letter = decode_rejected(read.rejected.value)
-            field = f"{letter.field}: " if letter.field else ""
-            return f"line {read.number}: {field}found {letter.found}; allowed: {letter.allowed}"
-    return ""
+    return Replayed(recording.lines, fed, rejected, time.monotonic() - began, received_at, both, feeder.resent)
 
 
 def _portions(lines: Iterator[Read]) -> Iterator[list[Read]]:

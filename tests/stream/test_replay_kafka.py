@@ -35,7 +35,7 @@ async def test_the_published_totals_come_out_of_the_profiles(installation: Insta
     settings, recording = installation.settings, survey(REAL)
 
     done = await replay(settings, recording)
-    found = await reconcile(settings.connection(), settings.partitions, recording.lines)
+    found = await reconcile(settings.connection(), settings.partitions, recording, done)
 
     assert (found.lines, done.fed + done.rejected) == (LINES, LINES)
     assert found.folded + found.rejected == LINES, f"{done.rejected} were rejected at the door"

@@ -1,0 +1,114 @@
+"""A dead letter of a replay is traced back to its line of the file."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.batch import Output
+from models.errors import InvalidEvent
+from models.events import Event, encode_event
+from models.rejected import Rejected, decode_rejected, reject_value
+from models.source import Source
+from stream.feed.reconciliation import Reconciliation
+from stream.feed.recording import Read, Recording
+from stream.feed.refusals import Refusal, refusals
+
+FILE = Recording(Path("events.jsonl"), "0123456789abcdef", 10)
+LATE = InvalidEvent("too_late", "at", 1, "later")
+
+
+def event(event_id: str, user: str = "u") -> Event:
+    return Event(id=event_id, user=user, type="click", at=1, item="a")
+
+
+def of_fold(event: Event, offset: int) -> Rejected:
+    return _letter(reject_value(encode_event(event), Source("events", 0, offset), LATE, at=1))
+
+
+def of_file(line: int) -> Rejected:
+    return _letter(reject_value(b"nonsense", Source.line(FILE.digest, line), LATE, at=1))
+
+
+def _letter(output: Output) -> Rejected:
+    assert output.value is not None
+    return decode_rejected(output.value)
+
+
+def lines_of(letters: list[Rejected], again: list[Read] | None = None) -> list[tuple[int | None, str]]:
+    return [(refusal.line, refusal.by) for refusal in refusals(letters, FILE, again or [])]
+
+
+def test_a_line_that_is_no_event_has_its_number_in_the_letter() -> None:
+    assert lines_of([of_file(7), of_file(2)]) == [(2, "file"), (7, "file")]
+
+
+def test_an_id_that_was_made_from_the_line_says_which_without_reading_the_file_again() -> None:
+    letter = of_fold(event(Source.line(FILE.digest, 4).id), 3)
+
+    def never() -> Read:
+        raise AssertionError("the file was read again")
+
+    assert [refusal.line for refusal in refusals([letter], FILE, iter(never, None))] == [4]
+
+
+def test_an_id_of_its_own_is_looked_for_in_the_file_under_its_user() -> None:
+    again = [Read(1, event("m", "x"), None), Read(2, None, None), Read(3, event("m"), None), Read(4, event("n"), None)]
+
+    assert lines_of([of_fold(event("m"), 8)], again) == [(3, "fold")]
+
+
+def test_of_a_repeated_id_the_later_lines_are_those_that_were_refused() -> None:
+    again = [Read(1, event("m"), None), Read(5, event("m"), None), Read(9, event("m"), None)]
+
+    assert lines_of([of_fold(event("m"), 8), of_fold(event("m"), 9)], again) == [(5, "fold"), (9, "fold")]
+
+
+def test_a_letter_that_kept_only_a_part_has_no_line_and_is_last() -> None:
+    letter = msgspec.structs.replace(of_fold(event("m"), 8), content="eyJpZCI6")
+
+    assert lines_of([letter, of_file(2)]) == [(2, "file"), (None, "fold")]
+
+
+def test_details_of_accepted_events_and_reports_of_our_own_messages_are_no_lines() -> None:
+    detail = msgspec.structs.replace(of_file(2), accepted=True)
+    report = of_fold(Event(id="m", user="u", type="message_sent", at=1, message="x"), 8)
+
+    assert lines_of([detail, report]) == []
+
+
+def reconciled(**changed: Any) -> Reconciliation:
+    base = Reconciliation(
+        lines=10, read=10, fed=9, resent=0, folded=6, repeated=1, orders_repeated=1, statements=0,
+        refused=[
+            Refusal(line=1, by="file", reason="r", field="", found="", allowed=""),
+            Refusal(line=2, by="fold", reason="r", field="", found="", allowed=""),
+        ],
+        customers=1, revenue={"EUR": Decimal(1)},
+    )  # fmt: skip
+    return base._replace(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [
+        ({}, 0),
+        ({"folded": 5}, 1),
+        ({"folded": 7}, -1),
+        ({"repeated": 0}, 1),
+        ({"repeated": 2, "resent": 3}, 0),
+        ({"repeated": 2}, -1),
+        ({"orders_repeated": 0}, 1),
+        ({"statements": 1, "folded": 5}, 0),
+        ({"refused": []}, 1),
+        ({"read": 8}, 2),
+    ],
+)
+def test_each_event_that_went_in_must_be_found_once(changed: dict[str, Any], missing: int) -> None:
+    found = reconciled(**changed)
+
+    assert (found.missing, found.is_complete) == (missing, missing == 0)
