@@ -133,14 +133,16 @@ def convert(
     origin: Origin = "live",
     trust: Trust = "server",
     warnings: list[EventWarning] | None = None,
+    size: int | None = None,
 ) -> Event:
     """Read a record that is parsed already, such as one of a batch; otherwise like :func:`decode`.
 
-    The mapping is not changed; the event may share its nested objects.
+    The mapping is not changed; the event may share its nested objects. ``size`` is that of its JSON in bytes, where
+    that is known.
     """
     reading = Reading(source, received_at, origin, trust, False, [] if warnings is None else warnings)
     try:
-        size = len(orjson.dumps(raw))
+        size = len(orjson.dumps(raw)) if size is None else size
     except TypeError as error:  # what JSON cannot say: other types, other keys, lone surrogates, deeper than 254
         invalid = InvalidEvent("bad_json", "", type(raw).__name__, f"what JSON can say ({error})")
         invalid.withdrawal = _withdrawal(raw, reading)

@@ -32,6 +32,7 @@ in a damaged encoding, or as no HTTP at all (there is no body). No mistake of a 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,18 +41,16 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from models.batch import Output
 from models.engage.suppressor import Suppressor
 from models.errors import InvalidEvent
-from models.events import Event, Origin, Trust, encode_event
+from models.events import Origin, Trust
 from models.rejected import KEPT
 from models.wire import CALLS, fields
 from monitoring import metrics
-from stream.collector import addresses, bodies, recommendations
+from stream.collector import addresses, bodies, recommendations, results
 from stream.collector.answers import (
     HttpRefusal,
     counted_only,
-    explained,
     json_answer,
     refused,
     unavailable,
@@ -65,7 +64,6 @@ from stream.collector.intake import (
     EVENT_SIZE_ALLOWED,
     ORDER_BYTES,
     ORIGIN_ALLOWED,
-    Acceptance,
     Arrival,
     Intake,
     Refusal,
@@ -81,6 +79,8 @@ from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
 
 ORIGIN_HEADER = "X-Perennial-Origin"
+CLIENT_GONE = 499
+"""Status in metrics of a request whose client went away before it was answered, such as a page that was left."""
 
 _KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
 
@@ -178,7 +178,7 @@ class Door:
             if isinstance(verdict, Refusal):
                 is_large = (verdict.error.reason, verdict.error.field) == ("too_large", "")
                 raise HttpRefusal(413 if is_large else 400, verdict.error)
-            return json_answer({"success": True, **_placed(verdict, place)})
+            return json_answer({"success": True, **results.placed(verdict, place)})
 
         return handle
 
@@ -190,10 +190,10 @@ class Door:
             await self._refuse(self._intake.refuse_parsed(raw, None, arrival, error), arrival)
             raise HttpRefusal(400, error) from None
         places = await self._write(verdicts, len(arrival.body))
-        results = [_result(verdict, place) for verdict, place in zip(verdicts, places, strict=True)]
+        said = [results.result(verdict, place) for verdict, place in zip(verdicts, places, strict=True)]
         rejected = sum(isinstance(verdict, Refusal) for verdict in verdicts)
         accepted = len(verdicts) - rejected
-        return json_answer({"success": not rejected, "accepted": accepted, "rejected": rejected, "results": results})
+        return json_answer({"success": not rejected, "accepted": accepted, "rejected": rejected, "results": said})
 
     async def _sdk_metrics(self, request: web.Request) -> web.Response:
         del request
@@ -249,15 +249,12 @@ class Door:
         await self._write([refusal], len(arrival.body))
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
-        # what belongs to each verdict first, so that the places are those of the verdicts
-        outputs = [_output(verdict) for verdict in verdicts]
-        outputs += [extra for verdict in verdicts for extra in _extras(verdict)]
         with self._memory.holding(size):
             try:
-                places = await self._log.write(outputs)
+                places = await self._log.write(results.outputs(verdicts))
             except LogUnavailable as error:
                 raise unavailable(str(error)) from error
-        metrics.count(Counter(name for verdict in verdicts for name in _counted(verdict)))
+        metrics.count(Counter(results.counts(verdicts)))
         return places[: len(verdicts)]
 
     # --- health ----------------------------------------------------------------------------------------------------
@@ -281,6 +278,9 @@ class Door:
             status = response.status
         except web.HTTPException as error:
             status = error.status
+            raise
+        except (ConnectionError, asyncio.CancelledError):
+            status = CLIENT_GONE
             raise
         finally:
             metrics.increment("http_requests", path, str(status))
@@ -320,41 +320,3 @@ def _origin(request: web.Request, trust: Trust) -> Origin:
         return fields.origin(said, "live")
     except InvalidEvent as error:
         raise InvalidEvent(error.reason, ORIGIN_HEADER, error.found, error.allowed) from None
-
-
-def _counted(verdict: Verdict) -> list[tuple[str, ...]]:
-    if isinstance(verdict, Acceptance):
-        return [("events_accepted", "http"), *(("event_warnings", warning.reason) for warning in verdict.warnings)]
-    reason = verdict.error.reason
-    return [("events_rejected", reason), *[("withdrawals_salvaged", reason)] * len(verdict.withdrawals)]
-
-
-def _output(verdict: Verdict) -> Output:
-    return verdict.output if isinstance(verdict, Refusal) else _into_events(verdict.event)
-
-
-def _extras(verdict: Verdict) -> list[Output]:
-    """Return what is written beside a verdict: dead letters of details, or withdrawals in what was refused."""
-    if isinstance(verdict, Acceptance):
-        return verdict.details
-    return [_into_events(withdrawal) for withdrawal in verdict.withdrawals]
-
-
-def _into_events(event: Event) -> Output:
-    return Output("events", event.user.encode(), encode_event(event))
-
-
-def _result(verdict: Verdict, place: Appended) -> dict[str, Any]:
-    if isinstance(verdict, Refusal):
-        return {"status": "rejected", **explained(verdict.error)}
-    return {"status": "accepted", **_placed(verdict, place)}
-
-
-def _placed(accepted: Acceptance, place: Appended) -> dict[str, Any]:
-    said = {"id": accepted.event.id, "partition": place.partition, "offset": place.offset}
-    if accepted.warnings:
-        said["warnings"] = [
-            {"reason": one.reason, "field": one.field, "found": one.found, "allowed": one.allowed}
-            for one in accepted.warnings
-        ]
-    return said

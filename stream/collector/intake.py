@@ -238,6 +238,7 @@ class Intake:
                 origin=arrival.origin,
                 trust=trust,
                 warnings=warnings,
+                size=len(content),
             )
             lateness.check(event, arrival.received_at, self._in_use)
         except InvalidEvent as error:

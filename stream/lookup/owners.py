@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import quote
 
 import aiohttp
 
 from models.partitioner import partition_of
-from stream.lookup.client import TIMEOUT_S, find
+from stream.lookup.client import TIMEOUT_S, LookupFailed, find
 
 
 class Owners:
-    """Asks the worker that owns a user; use it with ``async with``.
+    """Asks the worker that owns a user; :meth:`close` it at the end.
 
     Parameters
     ----------
@@ -47,26 +49,33 @@ class Owners:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
         partition = partition_of(user.encode(), self._partitions)
-        known = self._owner.get(partition)
         path = f"/v1/users/{quote(user, safe='')}{rest}"
-        addresses = await self._addresses()
-        if known in addresses:
-            addresses = [known, *(address for address in addresses if address != known)]
-        owner, body = await find(self._session, addresses, path)
-        self._owner[partition] = owner
+        known = self._owner.pop(partition, None)
+        if known is not None:
+            with suppress(LookupFailed):  # the partition may have another owner by now
+                _, body = await find(self._session, [known], path)
+                self._owner[partition] = known
+                return body
+        self._owner[partition], body = await find(self._session, await self._addresses(), path)
         return body
 
     async def _addresses(self) -> list[str]:
-        loop = asyncio.get_running_loop()
         found: dict[str, None] = {}
         for worker in self._workers:
             host, _, port = worker.rpartition(":")
-            try:
-                infos = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-            except OSError:
-                found[f"http://{worker}"] = None  # a host that is not there; the message names it
-                continue
-            for family, _, _, _, place in infos:
-                ip = f"[{place[0]}]" if family == socket.AF_INET6 else place[0]
-                found[f"http://{ip}:{port}"] = None
+            for address in await _resolved(host.strip("[]"), int(port)):
+                found[f"http://{f'[{address}]' if ':' in address else address}:{port}"] = None
         return list(found)
+
+
+async def _resolved(host: str, port: int) -> list[str]:
+    """All addresses of a host; its name, where it has none, for the message."""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass  # a name
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [host]
+    return [str(place[0]) for _, _, _, _, place in infos]

@@ -81,6 +81,9 @@ async def test_what_cannot_be_read_is_answered_in_json_counted_and_not_logged(
 async def test_a_client_that_goes_away_in_the_middle_is_not_logged(
     begin: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    failed = counted("http_requests", path="/v1/track", status="500")
+    gone = counted("http_requests", path="/v1/track", status="499")
+
     async with door(NOWHERE, timeout_s=0.2) as client:
         _, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(begin)
@@ -91,6 +94,9 @@ async def test_a_client_that_goes_away_in_the_middle_is_not_logged(
         for _ in range(20):
             assert (await client.get("/health")).status == 200
 
+    # no failure of the door: an alert goes by those
+    assert counted("http_requests", path="/v1/track", status="500") == failed
+    assert counted("http_requests", path="/v1/track", status="499") == gone + (b"\r\n\r\n" in begin)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
 
 
