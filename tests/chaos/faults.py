@@ -25,6 +25,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from models.customer import fold
+from models.engage.suppression import SuppressionList
 from models.events import Event
 from stream import restore as reading
 from stream import transaction
@@ -50,7 +51,7 @@ Point = Literal[
     "restore.fenced", "restore.in", "restore.read",
 ]  # fmt: skip
 POINTS: tuple[Point, ...] = get_args(Point)
-Sabotage = Literal["fencing", "apart", "dedup"]
+Sabotage = Literal["fencing", "apart", "dedup", "suppression"]
 SABOTAGES: tuple[Sabotage, ...] = get_args(Sabotage)
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
@@ -316,13 +317,16 @@ def break_promise(sabotage: Sabotage) -> None:
 
     ``fencing``: every owner of a partition has a transactional id of its own, so none shuts another out, and whoever
     was away for too long does not leave at once. ``apart``: the position commits before outputs and state, in a
-    transaction of its own. ``dedup``: no ``messageId`` is ever known.
+    transaction of its own. ``dedup``: no ``messageId`` is ever known. ``suppression``: no address is ever found in the
+    suppression list.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)
         _wrap(Lanes, "group_lost", lambda _: lambda self: None)
     elif sabotage == "apart":
         _wrap(TransactionalCommitter, "commit", _committing_apart)
+    elif sabotage == "suppression":
+        _wrap(SuppressionList, "stops", lambda _: lambda self, channel, address, category: None)
     else:
         _wrap(fold, "decode_event", _never_seen)
 

@@ -7,6 +7,7 @@ import itertools
 import logging
 import random
 import time
+import zlib
 
 import aiohttp
 import orjson
@@ -45,6 +46,15 @@ def patient(connection: Connection) -> AIOKafkaProducer:
         retry_backoff_ms=50,
         request_timeout_ms=ANSWER_WITHIN_MS,
     )
+
+
+def _now_and_here(event: Event) -> Event:
+    """Let an event happen now; two shoppers each share an e-mail address, whatever their partitions are."""
+    traits = event.traits
+    if traits is not None and "email" in traits:
+        household = zlib.crc32(event.user.encode()) % (SHOPPERS // 2)
+        traits = {**traits, "email": f"household-{household}@example.org"}
+    return replace(event, at=now_ms(), origin="live", traits=traits)
 
 
 class Load:
@@ -110,9 +120,7 @@ class Load:
                 await producer.stop()
 
     def _burst(self, session: aiohttp.ClientSession, producer: AIOKafkaProducer, count: int) -> None:
-        events = [
-            replace(event, at=now_ms(), origin="live") for event in itertools.islice(self._events, min(count, 200))
-        ]
+        events = [_now_and_here(event) for event in itertools.islice(self._events, min(count, 200))]
         again = [event for event in events if self._random.random() < REPEATED]
         self.repeated += len(again)
         half = self._random.randrange(len(events) + 1)

@@ -20,6 +20,7 @@ from kafka.errors import KafkaError
 
 from stream import exits
 from stream.connection import Connection
+from stream.delivery.configured import suppression_hashes
 from stream.settings import Settings
 from tests.chaos.arena import Arena, a_broker
 from tests.chaos.crew import Crew
@@ -44,9 +45,10 @@ from tests.chaos.load import Load
 from tests.chaos.plan import DISK_S, Deed, Plan
 from tests.chaos.reference import Reference
 from tests.chaos.sink import Sink, listening
+from tests.chaos.suppressed import Leavers, Listing
 from tests.chaos.transactions import open_transactions
 from tests.chaos.unknown import Troubles
-from tests.chaos.verdict import Verdict, judge, judge_learners
+from tests.chaos.verdict import Verdict, judge, judge_learners, judge_suppressions
 
 log = logging.getLogger(__name__)
 
@@ -264,11 +266,13 @@ async def _play(round_: _Round) -> Played:
     async with AsyncExitStack() as stack:
         sink = stack.enter_context(listening(round_.smtp, Sink()))
         flow = await stack.enter_async_context(Flow(connection, partitions))
+        listing = await stack.enter_async_context(Listing(connection))
+        leavers = Leavers(sink, plan.seed)
         crew = await stack.enter_async_context(round_.crew)
         round_.start_all()
         await _everybody_folds(flow)
         stop = asyncio.Event()
-        loading = asyncio.gather(load.run(stop), lessons.run(stop))
+        loading = asyncio.gather(load.run(stop), lessons.run(stop), leavers.run(stop))
         stack.callback(loading.cancel)
         loaded = time.monotonic()
         await _do_all(round_, sink, loaded)
@@ -289,6 +293,7 @@ async def _play(round_: _Round) -> Played:
         try:
             verdict = await judge(connection, partitions, reference, load, sink, round_.troubles)
             await judge_learners(verdict, connection, reference, learners)
+            judge_suppressions(verdict, listing, leavers, suppression_hashes(round_.settings), crew.lives)
         except TimeoutError as error:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
     verdict.findings += late_ends(crew.lives, crew.notes, round_.broker_away)

@@ -20,6 +20,8 @@ from models.log import USE_KEY, Use, decode_control, is_control
 from stream.connection import Connection
 
 EVENTS = "events"
+CLICK = "unsubscribe link"
+"""Reason of the withdrawal that the HTTP door writes."""
 _WAIT_MS = 50
 
 
@@ -36,6 +38,8 @@ class Reference:
         What became of our messages, by message id, as the log says.
     ids
         How often each event stands in the log, by its id.
+    clicks
+        Users for whom somebody clicked on an unsubscribe link, and how often the log says so.
     told
         By partition: versions of each model that the log was told, and what they hold.
     """
@@ -49,6 +53,7 @@ class Reference:
         self.outputs: dict[str, Counter[tuple[bytes, bytes | None]]] = {}
         self.outcomes: dict[str, Counter[str]] = {}
         self.ids: Counter[str] = Counter()
+        self.clicks: Counter[str] = Counter()
         self.told: list[dict[str, dict[int, bytes]]] = [{} for _ in range(partitions)]
 
     async def __aenter__(self) -> Self:
@@ -98,6 +103,7 @@ class Reference:
             if not is_control(record.key):
                 event = decode_event(record.value)
                 self.ids[event.id] += 1
+                self.clicks[event.user] += event.reason == CLICK
                 if event.message is not None:
                     self.outcomes.setdefault(event.message, Counter())[event.type] += 1
 

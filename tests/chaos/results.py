@@ -31,6 +31,11 @@ stalled behind it, the broker was away, or that very connection was lost; and no
 side by side. Router and fold share a process: while one is frozen, its users wait until its session is over and another
 process has its partitions. Users of the other ones are served meanwhile, and the partitions of `events` stay open to
 readers, the frozen one's, too, since nobody ever writes there in a transaction.
+
+In every round recipients click on unsubscribe links, and the mail server says of some addresses that they are gone
+(550 5.1.1). Two shoppers each share an address. No e-mail may be handed over for an address more than a second after
+Kafka has acknowledged its entry in the suppression list; a process that was stopped in the middle of a call finishes it
+when it wakes up.
 """
 
 EMBEDDED = f"""The same house on the embedded broker (`--broker embedded`), {EMBEDDED_PARTITIONS} partitions and
@@ -74,6 +79,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Records that came once more with the same bytes; only where there are no transactions.
     corrected
         E-mails that were unknown at first.
+    suppressed, addresses
+        E-mails that the suppression list stopped; addresses that were suppressed in the middle of the round.
     unmet
         What was planned and did not happen, in words.
     """
@@ -105,6 +112,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     learners_ended: int = 0
     repeated: int = 0
     corrected: int = 0
+    suppressed: int = 0
+    addresses: int = 0
     unmet: list[str] = msgspec.field(default_factory=list)
 
     @property
@@ -144,6 +153,8 @@ def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
         learners_ended=played.learners_ended,
         repeated=verdict.repeated,
         corrected=verdict.corrected,
+        suppressed=verdict.suppressed,
+        addresses=verdict.addresses,
         unmet=played.unmet,
     )
 
@@ -218,6 +229,9 @@ def _sums(real: Sequence[Line]) -> str:
         ("e-mails decided", sum(line.messages for line in real)),
         ("e-mails unknown, each with its crash or lost connection", sum(line.unknown for line in real)),
         ("e-mails unknown at first, until a late answer came", sum(line.corrected for line in real)),
+        ("addresses that unsubscribed or bounced in the middle", sum(line.addresses for line in real)),
+        ("e-mails that the suppression list stopped", sum(line.suppressed for line in real)),
+        ("rounds with an e-mail to a suppressed address", _to_suppressed(real)),
         ("`kill -9` of processes", kills),
         ("SIGTERM", ends),
         ("processes that ended by their own limit of 9 s after it", _exits(real, exits.SLOW_STOP)),
@@ -247,6 +261,9 @@ def _embedded_sums(lines: Sequence[Line]) -> str:
             ("records written once more with the same bytes", sum(line.repeated for line in lines)),
             ("e-mails decided", sum(line.messages for line in lines)),
             ("e-mails unknown, each with its crash", sum(line.unknown for line in lines)),
+            ("addresses that unsubscribed or bounced in the middle", sum(line.addresses for line in lines)),
+            ("e-mails that the suppression list stopped", sum(line.suppressed for line in lines)),
+            ("rounds with an e-mail to a suppressed address", _to_suppressed(lines)),
             ("`kill -9` of processes", _beginning(deeds, "kill")),
             ("SIGTERM", _beginning(deeds, "terminate") + _beginning(deeds, "leave")),
             ("learners that ended", sum(line.learners_ended for line in lines)),
@@ -254,6 +271,10 @@ def _embedded_sums(lines: Sequence[Line]) -> str:
             ("rounds in which a learner's parameters differ", _wrong_learners(lines)),
         ]
     )
+
+
+def _to_suppressed(lines: Sequence[Line]) -> int:
+    return sum(any("suppressed addresses" in finding for finding in line.findings) for line in lines)
 
 
 def _exits(lines: Sequence[Line], code: int) -> int:

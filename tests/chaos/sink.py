@@ -7,15 +7,44 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from aiosmtpd.controller import Controller
+
+from tests.chaos.lives import now_ms
 
 Mood = Literal["take", "refuse", "later", "hang", "drop"]
 """``take``: 250. ``refuse``: 550. ``later``: 451. ``hang``: no answer until the mood changes, then 250. ``drop``: the
 content is accepted, and the connection is lost before the answer."""
 
+MAX_DEAD = 5
+DEAD_EVERY_MS = 1_500
+DEAD_FROM = 300
+"""E-mails that are taken before the first address dies: a few bounces among few attempts would look like a storm."""
+
+_LINK = re.compile(rb"^List-Unsubscribe:\s+<([^>]+)>", re.MULTILINE | re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([^@>]+)@", re.MULTILINE | re.IGNORECASE)
+
+
+class Handed(NamedTuple):
+    """Something that came to the provider.
+
+    Attributes
+    ----------
+    at
+        When, milliseconds of the wall clock.
+    address
+        To whom.
+    is_marketing
+        Whether it has an unsubscribe link.
+    message
+        Its id; empty where only the recipient came, and was refused.
+    """
+
+    at: int
+    address: str
+    is_marketing: bool
+    message: str
 
 
 class Sink:
@@ -31,6 +60,12 @@ class Sink:
         How often each message was refused.
     mood
         See :data:`Mood`.
+    handed
+        Everything that came, whatever was answered.
+    links
+        The newest unsubscribe link by address.
+    dead
+        Addresses that are gone: since some moment of the round their recipients are refused with 550 5.1.1.
     """
 
     def __init__(self) -> None:
@@ -38,11 +73,41 @@ class Sink:
         self.dropped: set[str] = set()
         self.refused: Counter[str] = Counter()
         self.mood: Mood = "take"
+        self.handed: list[Handed] = []
+        self.links: dict[str, str] = {}
+        self.dead: set[str] = set()
+        self._known: set[str] = set()
+        self._died_at = 0
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if address in self.dead or self._dies(address):
+            self.handed.append(Handed(now_ms(), address, is_marketing=False, message=""))
+            return "550 5.1.1 the address is gone"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def _dies(self, address: str) -> bool:
+        """Let an address that got something die now and then."""
+        now = now_ms()
+        if len(self.dead) >= MAX_DEAD or self.taken.total() < DEAD_FROM or now < self._died_at + DEAD_EVERY_MS:
+            return False
+        if self.mood != "take" or address not in self._known:
+            return False
+        self._died_at = now
+        self.dead.add(address)
+        return True
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         found = _MESSAGE_ID.search(envelope.content)
         assert found is not None, "an e-mail without a Message-ID"
         message = found[1].decode()
+        to, link = envelope.rcpt_tos[0], _LINK.search(envelope.content)
+        self.handed.append(Handed(now_ms(), to, is_marketing=link is not None, message=message))
+        self._known.add(to)
+        if link is not None:
+            self.links[to] = "".join(link[1].decode().split())
         mood = self.mood
         if mood == "refuse":
             self.refused[message] += 1

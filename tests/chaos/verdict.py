@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from models.customer.state import unpack
 from models.engage.deliveries import Delivery, decode_delivery
 from models.engage.notices import is_from_delivery
+from models.engage.suppression import AddressHashes
 from models.log import Use, decode_control, is_control
 from models.rejected import decode_rejected
 from stream import topics
 from stream.connection import Connection
 from stream.restore import restore
 from tests.chaos.learners import PUPIL, QuietLearners
+from tests.chaos.lives import Life
 from tests.chaos.load import Load
 from tests.chaos.reference import Reference, committed
 from tests.chaos.sink import Sink
+from tests.chaos.suppressed import Leavers, Listing, handed_late
 from tests.chaos.unknown import Troubles, open_attempt, unexplained
 
 FOLDED = (
@@ -26,7 +29,7 @@ FOLDED = (
 )  # fmt: skip
 """Topics that the fold alone writes."""
 SHOWN = 5
-_ENDS = ("message_sent", "message_failed", "message_unknown")
+_ENDS = ("message_sent", "message_failed", "message_unknown", "message_suppressed")
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Verdict:
         Events that were acknowledged and not folded; effects that came twice.
     repeated
         Records that came once more with the same bytes, which is what the embedded broker's crashes may cost.
+    suppressed, addresses
+        Messages that the suppression list stopped, and addresses that were suppressed in the middle of the round.
     examples, versions
         Of learners: how many were learned, how many versions were told.
     """
@@ -58,6 +63,8 @@ class Verdict:
     lost: int = 0
     twice: int = 0
     repeated: int = 0
+    suppressed: int = 0
+    addresses: int = 0
     examples: int = 0
     versions: int = 0
 
@@ -105,6 +112,9 @@ async def _judge_state(
     expected: dict[str, Counter[str]] = {}
     for event in load.acknowledged.values():
         expected.setdefault(event.user, Counter())[event.type] += 1
+    for user, clicks in reference.clicks.items():
+        if clicks:
+            expected.setdefault(user, Counter())["consent"] += clicks
     counted = {
         key.decode(): Counter({kind: n for kind, n in unpack(packed).facts.events.items() if kind[:8] != "message_"})
         for state in states
@@ -170,6 +180,7 @@ async def _judge_messages(
     verdict.messages, verdict.unknown = len(ids), len(unknown)
     verdict.sent = sum("message_sent" in kinds for kinds in outcomes.values())
     verdict.failed = sum("message_failed" in kinds for kinds in outcomes.values())
+    verdict.suppressed = sum("message_suppressed" in kinds for kinds in outcomes.values())
     verdict.corrected = sum(len(kinds) > 1 for kinds in outcomes.values())
     verdict.twice += verdict.find("e-mails sent twice", (message for message, n in sink.taken.items() if n > 1))
     verdict.find("e-mails of nobody's", sink.taken.keys() - set(ids))
@@ -183,6 +194,10 @@ async def _judge_messages(
         "messages said to have failed that were sent",
         (m for m, kinds in outcomes.items() if "message_failed" in kinds and m in sink.taken),
     )
+    verdict.find(
+        "messages said to be suppressed that were sent",
+        (m for m, kinds in outcomes.items() if "message_suppressed" in kinds and m in sink.taken),
+    )
     records = await committed(connection, "deliveries.email", partitions)
     changes: dict[str, list[Delivery]] = {}
     for record in records:
@@ -194,6 +209,22 @@ async def _judge_messages(
         "messages unknown without a crash or a lost connection of their own",
         unexplained([attempt for attempt in attempts.values() if attempt is not None], troubles),
     )
+
+
+def judge_suppressions(
+    verdict: Verdict, listing: Listing, leavers: Leavers, hashes: AddressHashes, lives: Iterable[Life]
+) -> None:
+    """Look for e-mails to addresses that were suppressed more than a second before."""
+    sink = leavers.sink
+    verdict.addresses = len({*leavers.clicked, *sink.dead})
+    delivering = [life for life in lives if life.role == "deliver"]
+    verdict.find(
+        "e-mails handed over for suppressed addresses",
+        handed_late(sink.handed, listing.seen, leavers.clicked, hashes, delivering),
+    )
+    listed = {one.address for one in listing.seen}
+    gone = [*leavers.clicked, *sink.dead]
+    verdict.find("addresses that are not on the list", (a for a in gone if hashes.newest("email", a) not in listed))
 
 
 async def judge_learners(

@@ -1,0 +1,199 @@
+"""Addresses that get suppressed in the middle of a round, and whether anything was handed over for them afterwards.
+
+Somebody follows unsubscribe links and clicks; the mail server says of some addresses that they are gone. Each entry of
+the list is dated by a reader of its own, who sees it after Kafka has acknowledged it. What the provider was handed more
+than a second later is a broken promise, unless the process that handed it over was stopped between its look at the list
+and the call: nobody can call it back then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from models.engage.suppression import TOPIC, AddressHashes, Mark, decode_entry, place_of, stops
+from stream.connection import Connection
+from tests.chaos.lives import Life, now_ms
+from tests.chaos.sink import Handed, Sink
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.6
+"""Between two who click."""
+AGAIN_S = 0.2
+ACTS_WITHIN_MS = 1_000
+WAKES_WITHIN_MS = 1_500
+"""So long after it woke up a process may still finish what it had begun before."""
+
+
+class Seen(NamedTuple):
+    """An entry, as it was seen.
+
+    Attributes
+    ----------
+    at
+        When, milliseconds of the wall clock: not before Kafka has acknowledged it.
+    address
+        The hashed address, as the list knows it.
+    reason, mark
+        Of the entry; without a mark it was removed.
+    """
+
+    at: int
+    address: str
+    reason: str
+    mark: Mark | None
+
+
+@dataclass
+class Listing:
+    """Reads the list as anybody could and dates each entry; use it with ``async with``.
+
+    Attributes
+    ----------
+    connection
+        Of the installation.
+    seen
+        All entries so far.
+    """
+
+    connection: Connection
+    seen: list[Seen] = field(default_factory=list)
+    _watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._consumer = AIOKafkaConsumer(
+            **self.connection.client_options(),
+            group_id=None,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+        )
+        await self._consumer.start()
+        self._consumer.assign([TopicPartition(self.connection.topic(TOPIC), 0)])
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._watching is not None
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
+        await self._consumer.stop()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                found = await self._consumer.getmany(timeout_ms=1_000)
+            except KafkaError:
+                await asyncio.sleep(AGAIN_S)  # the broker is being killed
+                continue
+            at = now_ms()
+            for record in (record for records in found.values() for record in records):
+                place = place_of(record.key)
+                entry = None if record.value is None else decode_entry(record.value)
+                mark = None if entry is None else Mark(entry.scope, entry.at)
+                self.seen.append(Seen(at, place.address, place.reason, mark))
+
+
+@dataclass
+class Leavers:
+    """Recipients who click on the unsubscribe links of e-mails that came.
+
+    Attributes
+    ----------
+    sink
+        Where e-mails come.
+    seed
+        Chooses who clicks.
+    clicked
+        By address: when the door had said that it is unsubscribed, milliseconds.
+    """
+
+    sink: Sink
+    seed: int
+    clicked: dict[str, int] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Click until ``stop`` is set; whoever got no answer clicks again until there is one."""
+        rng = random.Random(f"leavers {self.seed}")
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+            while not stop.is_set():
+                links = [(to, link) for to, link in self.sink.links.items() if to not in self.clicked]
+                if links:
+                    await self._click(session, *rng.choice(sorted(links)))
+                await asyncio.sleep(EVERY_S)
+
+    async def _click(self, session: aiohttp.ClientSession, address: str, link: str) -> None:
+        while True:
+            try:
+                async with session.post(link, data={"List-Unsubscribe": "One-Click"}) as answer:
+                    if answer.status == 200:
+                        break
+                    assert answer.status >= 500, (answer.status, await answer.text())
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass  # the door is being killed
+            await asyncio.sleep(AGAIN_S)
+        self.clicked[address] = now_ms()
+
+
+def handed_late(
+    handed: Iterable[Handed],
+    entries: Iterable[Seen],
+    clicked: Mapping[str, int],
+    hashes: AddressHashes,
+    lives: Iterable[Life],
+) -> list[str]:
+    """What was handed over although the address had been suppressed for more than a second, in words.
+
+    Parameters
+    ----------
+    handed
+        What came to the provider, and when.
+    entries, clicked
+        Of the list, and clicks that were answered.
+    hashes
+        Of the installation.
+    lives
+        Of the processes that deliver.
+    """
+    by_address: dict[str, list[Seen]] = {}
+    for entry in [*entries, *(_of_click(hashes, *click) for click in clicked.items())]:
+        by_address.setdefault(entry.address, []).append(entry)
+    stalls = [stall for life in lives for stall in life.stalls]
+    late = []
+    for one in handed:
+        before = one.at - ACTS_WITHIN_MS
+        known = [entry for entry in by_address.get(hashes.newest("email", one.address), ()) if entry.at < before]
+        stop = stops(_marks(known), "marketing" if one.is_marketing else "transactional")
+        if stop is not None and not any(stall.meets(one.at - WAKES_WITHIN_MS, one.at) for stall in stalls):
+            late.append(f"{one.message or 'a recipient'} to {one.address}, {stop.reason} since {one.at - stop.at} ms")
+    return late
+
+
+def _of_click(hashes: AddressHashes, address: str, at: int) -> Seen:
+    return Seen(at, hashes.newest("email", address), "unsubscribe", Mark("marketing", at))
+
+
+def _marks(entries: Iterable[Seen]) -> dict[str, Mark]:
+    """What the list said after these entries."""
+    marks: dict[str, Mark] = {}
+    for entry in sorted(entries, key=lambda one: one.at):
+        if entry.mark is None:
+            marks.pop(entry.reason, None)
+        else:
+            marks[entry.reason] = entry.mark
+    return marks
