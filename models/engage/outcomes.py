@@ -57,7 +57,7 @@ def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
         ledger.sent[index] = msgspec.structs.replace(sent, outcome=told, because=because, detail=detail)
         if told == SUPPRESSED != sent.outcome:
             _give_back(ledger, sent)
-        if known == "unknown" and told not in ("unknown", "failed"):
+        if known == "unknown" and told not in ("unknown", "failed", SUPPRESSED):
             channel = cast("Channel", sent.channel)
             return [(channel, Resolution(sent.id, channel, "rejected" if told == "bounced" else "delivered"))]
     return []

@@ -17,7 +17,7 @@ _TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone"}
 def reports_of(
     facts: Facts, event: Event, kind: ReportKind, channels: Iterable[Channel]
 ) -> list[tuple[Channel, Notice]]:
-    """Return a report for each channel on which the event's user has an address.
+    """Return a report for each channel on which the event's user has an address; none of an event that is not live.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ def reports_of(
     channels
         Which channels it is about.
     """
+    if event.origin != "live":
+        return []  # the list is about real addresses
     source = event.reason or event.name or event.type
     reports: list[tuple[Channel, Notice]] = []
     for channel in channels:

@@ -14,7 +14,7 @@ from tests.brokers import free_ports
 PARTITIONS = 8
 EMBEDDED_PARTITIONS = 4
 SESSION_S = 6
-RULES = ("welcome", "thanks", "carted", "cart_reminder")
+RULES = ("welcome", "thanks", "carted", "cart_reminder", "viewed")
 _FILE = """
 version: 1
 folder: data
@@ -36,6 +36,9 @@ rules:
     cooldown: 1s
   - name: cart_reminder
     when: {{cart_left: {{for: 2s}}}}
+  - name: viewed
+    when: {{event: product_view}}
+    cooldown: 2s
 caps:
   - {{messages: 3, within: 1d}}
 """

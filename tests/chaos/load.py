@@ -24,6 +24,8 @@ from tests.chaos.lives import now_ms
 log = logging.getLogger(__name__)
 
 SHOPPERS = 400
+HOUSEHOLDS = 40
+"""Each has one e-mail address."""
 DAYS = 120
 START_MS = 1_767_571_200_000
 EVERY_S = 0.04
@@ -49,10 +51,10 @@ def patient(connection: Connection) -> AIOKafkaProducer:
 
 
 def _now_and_here(event: Event) -> Event:
-    """Let an event happen now; two shoppers each share an e-mail address, whatever their partitions are."""
+    """Let an event happen now; several shoppers share an e-mail address, whatever their partitions are."""
     traits = event.traits
     if traits is not None and "email" in traits:
-        household = zlib.crc32(event.user.encode()) % (SHOPPERS // 2)
+        household = zlib.crc32(event.user.encode()) % HOUSEHOLDS
         traits = {**traits, "email": f"household-{household}@example.org"}
     return replace(event, at=now_ms(), origin="live", traits=traits)
 

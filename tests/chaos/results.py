@@ -33,7 +33,7 @@ process has its partitions. Users of the other ones are served meanwhile, and th
 readers, the frozen one's, too, since nobody ever writes there in a transaction.
 
 In every round recipients click on unsubscribe links, and the mail server says of some addresses that they are gone
-(550 5.1.1). Two shoppers each share an address. No e-mail may be handed over for an address more than a second after
+(550 5.1.1). About ten shoppers share each address. No e-mail may be handed over for an address more than a second after
 Kafka has acknowledged its entry in the suppression list; a process that was stopped in the middle of a call finishes it
 when it wakes up.
 """

@@ -18,8 +18,8 @@ Mood = Literal["take", "refuse", "later", "hang", "drop"]
 content is accepted, and the connection is lost before the answer."""
 
 MAX_DEAD = 5
-DEAD_EVERY_MS = 1_500
-DEAD_FROM = 300
+DEAD_EVERY_MS = 1_000
+DEAD_FROM = 100
 """E-mails that are taken before the first address dies: a few bounces among few attempts would look like a storm."""
 
 _LINK = re.compile(rb"^List-Unsubscribe:\s+<([^>]+)>", re.MULTILINE | re.IGNORECASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -48,9 +48,15 @@ def traits(at: int, **said: Any) -> Event:
 
 
 class Folded:
-    """A log with a feeder's clock and a rule of each category, folded."""
+    """A log with a rule of each category, folded."""
 
-    def __init__(self, *log: Event | Control, consent: dict[str, Any] | None = None, start: int = START) -> None:
+    def __init__(
+        self,
+        *log: Event | Control,
+        consent: dict[str, Any] | None = None,
+        start: int = START,
+        clock: Literal["feeder", "wall"] = "feeder",
+    ) -> None:
         rules = [
             {"name": "welcome", "when": {"event": "Trial Started"}},
             {"name": "receipt", "when": {"event": "purchase"}, "category": "transactional"},
@@ -60,7 +66,7 @@ class Folded:
         }
         content = encode(parse({"rules": rules, "consent": consent or {}}, made))
         use = Use(name="configuration", version=1, content=msgspec.Raw(content))
-        whole: Iterable[Event | Control] = [Clock("feeder"), Tick(at=start), use, *log]
+        whole: Iterable[Event | Control] = [Clock(clock), Tick(at=start), use, *log]
         self.state, self.outputs = fold_log(written(whole), repeat(3))
 
     @property
@@ -227,9 +233,11 @@ def test_delivery_hears_of_every_kind_of_withdrawal_also_of_one_whose_event_is_r
 class TestReports:
     """What is passed on about addresses."""
 
-    def _reports(self, *log: Event, channel: str = "email") -> list[tuple[str, str, int]]:
+    def _reports(
+        self, *log: Event, channel: str = "email", clock: Literal["feeder", "wall"] = "wall"
+    ) -> list[tuple[str, str, int]]:
         known = traits(START, email="ada@example.org", phone="+4930901820")
-        notices = Folded(known, *log).notices(channel)
+        notices = Folded(known, *log, clock=clock).notices(channel)
         return [(one.kind, one.address, one.at) for one in notices if isinstance(one, AddressReport)]
 
     def test_a_complaint_names_the_users_address(self) -> None:
@@ -237,6 +245,12 @@ class TestReports:
 
         assert self._reports(spam) == [("complaint", "ada@example.org", START + 1)]
         assert self._reports(spam, channel="sms") == []
+
+    def test_only_a_live_event_reports_anything_about_an_address(self) -> None:
+        for origin in ("replay", "simulate", "test"):
+            spam = taken(START + 1, "email", complaint=True, origin=origin)
+            assert self._reports(spam) == []
+        assert self._reports(taken(START + 1, "email", complaint=True), clock="feeder") == []
 
     def test_an_address_in_the_event_wins_where_it_is_one(self) -> None:
         spam = taken(START + 1, "email", complaint=True, properties={"email": "old@example.org"})

@@ -8,9 +8,10 @@ from typing import get_args
 
 import yaml
 
-from models.engage import definition
+from models.engage import bounces, definition
 from models.engage.configuration import parse
 from models.engage.planner import Reason
+from models.engage.suppression import STOPPING
 from models.engage.templates import NAMES, PARTS, Template
 from models.engage.why import REASONS
 
@@ -52,3 +53,21 @@ def test_the_example_shows_every_field_of_a_rule_with_its_default() -> None:
     parse(example, {"win_back": Template("Hi", "text")})
 
     assert set(example["rules"][0]) == set(definition.RuleDefinition.__struct_fields__)
+
+
+def test_every_reason_of_the_suppression_list_is_explained() -> None:
+    assert _first_column("The suppression list") == set(STOPPING)
+
+
+def test_every_code_that_says_something_of_an_address_stands_in_the_row_of_its_class() -> None:
+    section = PAGE.split("## Bounces\n")[1]
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| `(\w+)` \|.*$", section, re.MULTILINE)}
+    codes: dict[str, set[str]] = {"stop": set(), "soft": set()}
+    codes |= {"hard": {*bounces.HARD}, "second": {*bounces.SECOND}, "sender": {*bounces.SENDER}}
+    for code, says in bounces.TWILIO.items():
+        codes[says].add(code)
+
+    assert rows.keys() == codes.keys()
+    for kind, wanted in codes.items():
+        found = set(re.findall(r"(?<![\w.])(?:[245]\.\d\.\d+|\d{5})(?![\w.]*\d)", rows[kind].partition("| what")[0]))
+        assert found - {"30003", "30004"} == wanted, kind

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from models.customer.state import Ledger, Sent
-from models.engage import outcomes
+from models.engage import caps, outcomes
 from models.engage.book import Book
-from models.engage.configuration import encode, parse
+from models.engage.configuration import Cap, encode, parse
 from models.engage.notices import (
     HOLD_KEY,
     AddressReport,
@@ -163,3 +163,48 @@ class TestThroughTheFold:
     def test_a_hold_stands_under_no_users_key(self) -> None:
         assert HOLD_KEY.startswith(b"\x00")
         assert not Book({}).is_paused
+
+
+def _suppressed(message: str) -> Event:
+    return msgspec.structs.replace(_told("message_suppressed"), message=message, reason="suppressed: bounce (all)")
+
+
+def _sent(number: int, at: int, **changed: str) -> Sent:
+    return msgspec.structs.replace(Sent(f"{number:032x}", "win_back", "sms", "marketing", at), **changed)
+
+
+def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
+    ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 1)], fired={"win_back": START + 1})
+    cap = [Cap(2, 1_000)]
+    assert caps.reached(cap, ledger.sent, "sms", START + 2) is not None
+
+    assert outcomes.note(ledger, _suppressed(ledger.sent[1].id)) == []
+
+    assert (ledger.sent[1].outcome, ledger.sent[1].because) == ("suppressed", "bounce (all)")
+    assert caps.reached(cap, ledger.sent, "sms", START + 2) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "fired"),
+    [
+        ([], {}),
+        ([_sent(1, START - 5)], {"win_back": START - 5}),
+        ([_sent(1, START - 5, outcome="suppressed")], {}),
+        ([_sent(1, START - 5, rule="other")], {}),
+    ],
+)
+def test_the_cooldown_of_a_suppressed_message_is_given_back(before: list[Sent], fired: dict[str, int]) -> None:
+    ledger = Ledger(sent=[*before, _sent(2, START)], fired={"win_back": START, "hello": 7})
+
+    for _ in range(2):
+        outcomes.note(ledger, _suppressed(ledger.sent[-1].id))
+
+    assert ledger.fired == {"hello": 7} | fired
+
+
+def test_a_later_message_keeps_its_cooldown_when_an_earlier_one_was_suppressed() -> None:
+    ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 9)], fired={"win_back": START + 9})
+
+    outcomes.note(ledger, _suppressed(ledger.sent[0].id))
+
+    assert ledger.fired == {"win_back": START + 9}
