@@ -99,20 +99,15 @@ class Suppressor:
             return Result("failed", f"held: too many bounces of {domain or 'all'}", retry_after=wait_s, called=False)
         return None
 
-    def attempted(self, message: Message, result: Result, now: int) -> None:
-        """Count what the provider answered to an attempt."""
-        if result.status in ("delivered", "rejected"):
-            domain = domain_of(message.channel, message.to) or ALL
-            self._guard.note(domain, hard=result.bounce == "hard", now=now)
-
     def storms(self, now: int) -> list[str]:
         """Return the domains with too many bounces; see :meth:`BounceGuard.storms`."""
         return self._guard.storms(now)
 
     def ended(self, message: Message, result: Result, now: int) -> list[Output]:
-        """Return the entries that follow from the end of an attempt."""
-        if message.origin != "live":
+        """Count the end of an attempt, and return the entries that follow from it."""
+        if message.origin != "live" or not result.called:
             return []
+        self._count(message.to, result, now)
         source = f"answer {result.code}"
         if result.status == "delivered":
             return self._taken(message)
@@ -162,6 +157,13 @@ class Suppressor:
         return self._ending(address, "start", now, source)
 
     # --- inside
+
+    def _count(self, address: str, result: Result, now: int) -> None:
+        """Count an answer for the guard; several messages to one dead address are no storm, and count once."""
+        if result.status in ("delivered", "rejected"):
+            known = "bounce" in in_force(self._list.marks(self.channel, address))
+            domain = domain_of(self.channel, address) or ALL
+            self._guard.note(domain, hard=result.bounce == "hard" and not known, now=now)
 
     def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
         """Return the entry that ends others, where there are such: of all other addresses the list shall not grow."""

@@ -88,11 +88,7 @@ class Gate:
         complete, link = self._completed(message)
         if stays or self._provider is None:
             return await self._outbox.deliver(complete, unsubscribe=link, note=stays)
-        look = partial(self._stopped, message)
-        result = await self._provider.deliver(complete, unsubscribe=link, last_look=look)
-        if self.suppressor is not None and result.called:
-            self.suppressor.attempted(message, result, self._now())
-        return result
+        return await self._provider.deliver(complete, unsubscribe=link, last_look=partial(self._stopped, message))
 
     async def look_up(self, message: Message) -> Result:
         """Ask the provider what became of a message."""

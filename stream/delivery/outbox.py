@@ -45,10 +45,10 @@ class Outbox:
         try:
             path = await asyncio.to_thread(self._write, message, unsubscribe, note)
         except (ValueError, IndexError, MessageError) as error:
-            return Result("rejected", f"it cannot be written as an e-mail: {error}")
+            return Result("rejected", f"it cannot be written as an e-mail: {error}", called=False)
         except OSError as error:
-            return Result("failed", f"outbox: {error}")
-        return Result("delivered", f"outbox ({note})", provider_id=path.name)
+            return Result("failed", f"outbox: {error}", called=False)
+        return Result("delivered", f"outbox ({note})", provider_id=path.name, called=False)
 
     def _write(self, message: Message, unsubscribe: str | None, note: str) -> Path:
         if message.channel == "email":

@@ -147,17 +147,37 @@ def test_a_list_that_cannot_be_trusted_holds_every_message_and_calls_nobody() ->
 
 def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
-    for number in range(MIN_ATTEMPTS):
-        made.attempted(letter(number), HARD, NOW)
+    written = [len(made.ended(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
+    assert sum(written) == MIN_ATTEMPTS - 1  # those before the guard acted; a window of them can be undone
 
-    held = made.stops(letter(7, category="transactional"), NOW)
+    held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
 
-    assert made.ended(LETTER, HARD, NOW) == []
+    assert made.ended(letter(MIN_ATTEMPTS), HARD, NOW) == []
     assert held is not None
     assert (held.status, held.called) == ("failed", False)
     assert held.detail == "held: too many bounces of example.com"
     assert made.stops(letter(8, to="u@other.example", category="transactional"), NOW) is None
-    assert made.stops(letter(7), NOW + HOLD_MS) is None
+    assert made.stops(letter(MIN_ATTEMPTS + 1), NOW + HOLD_MS) is None
+
+
+def test_many_messages_to_one_dead_address_are_no_storm() -> None:
+    made = suppressor()
+
+    for number in range(5 * MIN_ATTEMPTS):
+        made.ended(letter(number, to=LETTER.to), HARD, NOW)
+
+    assert made.storms(NOW) == []
+
+
+def test_what_stays_in_the_house_is_no_attempt() -> None:
+    made = suppressor()
+    for number in range(5 * MIN_ATTEMPTS):
+        made.ended(letter(number), Result("delivered", "outbox", called=False), NOW)
+
+    for number in range(MIN_ATTEMPTS):
+        made.ended(letter(number), HARD, NOW)
+
+    assert made.storms(NOW) == ["", "example.com"]
 
 
 def test_only_live_messages_carry_the_hash_of_their_address_in_their_link() -> None:

@@ -96,6 +96,7 @@ def _settings(cluster: Cluster, folder: Path) -> tuple[Settings, int]:
         template.mkdir(parents=True)
         (template / "subject.liquid").write_text(rule)
         (template / "text.liquid").write_text("Hello.")
+        (template / "fallback.liquid").write_text("Subject: Hello\n\nHello.")
     connection = cluster.connection
     flags = {
         **{f"metrics.{name}": 0 for name in ("fold", "deliver", "learn", "retrainer", "collector", "worker")},
