@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.engage import countries, zones
+from models.engage.templates import render
 from models.engage.user_zone import unknown_zone, zone_of
 from models.source import Source
 from models.wire import decode
@@ -86,6 +87,11 @@ def test_every_fixed_offset_is_a_zone_of_that_offset(minutes: int) -> None:
 
 def test_no_two_zones_have_names_that_are_spelled_alike() -> None:
     assert all(zones.resolve(name.upper()) == name for name in zones.names() - {"Factory"})
+
+
+@pytest.mark.parametrize(("zone", "shown"), [("UTC+05:30", "03:43"), ("Europe/Berlin", "23:13"), ("UTC", "22:13")])
+def test_templates_show_times_in_every_kind_of_zone(zone: str, shown: str) -> None:
+    assert render('{{ now | date: "%H:%M" }}', {"now": 1_700_000_000_000, "timezone": zone}) == shown
 
 
 def test_a_name_that_nobody_resolved_is_an_error() -> None:
