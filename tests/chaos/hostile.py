@@ -33,6 +33,7 @@ from models.partitioner import partition_of
 from models.rejected import KEPT, TOPIC, decode_rejected
 from models.source import Source
 from models.wire import decode
+from models.wire.withdrawals import withdrawing
 from tests.chaos.attacks import NOW, Hostile, attack
 from tests.models.customer.versions import churn_version, configuration_version, segments_version
 
@@ -193,7 +194,7 @@ class House:
             raise NotKept(f"{output} must not stand in the log")
         if is_main:
             self.books.accepted[sent.kind] += 1
-        elif event.granted is not False:
+        elif event.granted is not False and not withdrawing(event.traits):
             raise NotKept(f"{output} is no withdrawal")
         else:
             self.books.withdrawals += 1
