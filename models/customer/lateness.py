@@ -48,7 +48,8 @@ def settle(facts: Facts, edge: int, floor: int) -> None:
     window.orders = {order: at for order, at in window.orders.items() if at >= edge}
     _let_changes_pass(window, edge)
     window.traits = {name: at for name, at in window.traits.items() if at >= floor}
-    if not (window.visits or window.orders or window.changes or window.traits):
+    window.forgotten = window.forgotten if window.forgotten >= floor else 0
+    if not (window.visits or window.orders or window.changes or window.traits or window.forgotten):
         facts.window = None
 
 
@@ -99,8 +100,7 @@ def change_cart(facts: Facts, change: CartChange, edge: int) -> None:
 def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:
     """Note that a trait was said or taken back; whether nothing newer was said of it before."""
     window = facts.window
-    known = {} if window is None else window.traits
-    if at < known.get(trait, 0):
+    if window is not None and at < window.traits.get(trait, window.forgotten if trait in facts.traits else 0):
         return False
     if at < floor:  # forced: what is there may be newer
         return trait not in facts.traits
@@ -119,7 +119,7 @@ def bound_traits(facts: Facts) -> None:
     times = window.traits
     for name in sorted((name for name in times if not is_needed(name)), key=lambda name: (times[name], name)):
         size -= len(name)
-        del times[name]
+        window.forgotten = max(window.forgotten, times.pop(name))
         if size <= NAMES:
             return
 

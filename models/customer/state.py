@@ -33,8 +33,8 @@ SCHEMA = 4
 """Version of the layout of :class:`Customer`'s bytes."""
 PREVIOUS_SCHEMA = 3
 """The older layout that is still read. Its structs are today's without their last fields, which get their defaults:
-``Facts.known_orders``, ``Facts.stated``, ``Consent.newest_grant``, ``Sent.because``, ``Sent.detail``,
-``Withheld.detail``, and three of ``Pending``."""
+``Facts.known_orders``, ``Facts.stated``, ``Window.forgotten``, ``Consent.newest_grant``, ``Sent.because``,
+``Sent.detail``, ``Withheld.detail``, and three of ``Pending``."""
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
 SILENCE = DAY
@@ -118,6 +118,8 @@ class Window(msgspec.Struct, array_like=True, gc=False):
         The cart as it was, and what has been done to it since, in the order of time.
     traits
         When each trait was said or taken back, by name.
+    forgotten
+        Newest of those times that had to be forgotten, because there were too many; 0 for nearly everybody.
     """
 
     visits: list[int] = []
@@ -127,6 +129,7 @@ class Window(msgspec.Struct, array_like=True, gc=False):
     cart: dict[str, CartLine] = {}
     changes: list[CartChange] = []
     traits: dict[str, int] = {}
+    forgotten: int = 0
 
 
 class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -226,7 +226,7 @@ def _understood(raw: Any, reading: Reading) -> Event:
         event = read_native(raw, reading)
     elif raw.get("userId") is not None or raw.get("anonymousId") is not None:
         event = read_segment(raw, reading)
-        if "context" in raw and ("traits" in raw or _has_traits(raw["context"])) and (said := in_context(raw)):
+        if ("traits" in raw or _has_traits(raw.get("context"))) and (said := in_context(raw)):
             event = msgspec.structs.replace(event, traits=(event.traits or {}) | said)
     else:
         field = "userId" if raw.get("type") in CALLS else "user"

@@ -71,8 +71,8 @@ def in_context(raw: Json) -> dict[str, Any]:
     """
     said = {} if raw.get("type") == "group" else withdrawals.statements(raw.get("traits"))
     context = raw.get("context")
-    if isinstance(context, dict) and context.get("traits"):
-        beside = withdrawals.statements(context["traits"])
+    beside = withdrawals.statements(context.get("traits")) if isinstance(context, dict) else None
+    if beside:
         said = {**beside, **said, **withdrawals.withdrawing(beside)}
     return said
 

@@ -327,7 +327,7 @@ def statements(traits: object) -> dict[str, Any]:
     >>> statements({"plan": "pro", "emailOptOut": True})
     {'emailOptOut': True}
     """
-    if not isinstance(traits, dict):
+    if not traits or not isinstance(traits, dict):
         return {}
     return {name: value for name, value in traits.items() if isinstance(name, str) and stating(name) is not None}
 

@@ -229,6 +229,20 @@ def test_what_is_kept_to_put_events_in_order_is_bounded() -> None:
     assert facts.orders == 200
 
 
+def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() -> None:
+    said = event("identify", START, traits={"plan": "pro"})
+    many = [event("identify", START + n, traits={f"{n:03}" + "x" * 90: None}) for n in range(1, 201)]
+    older = event("identify", START - 1, traits={"plan": "free", "city": "Bonn"})
+    newer = event("identify", START + 300, traits={"plan": "team"})
+
+    facts = facts_of(said, *many, older, lines=LATE)
+
+    assert facts.window is not None
+    assert "plan" not in facts.window.traits
+    assert facts.traits == {"plan": "pro", "city": "Bonn"}
+    assert facts_of(said, *many, older, newer, lines=LATE).traits["plan"] == "team"
+
+
 def test_an_event_cannot_have_happened_after_it_was_read() -> None:
     ahead = event("click", START + 20 * HOUR, item="mug")
     live, _ = fold_log([Written(0, START, b"u", encode_event(ahead))], itertools.repeat(9))

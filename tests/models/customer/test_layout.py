@@ -18,7 +18,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 4): "ca1618818f6bc225",
+    ("profile", 4): "d8ab24407c86d8e7",
     ("clock of a partition", 2): "e0c53243ae168d62",
     ("delivery", 1): "43ab0d845a8cb240",
 }
