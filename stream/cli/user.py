@@ -57,7 +57,8 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(Text("\nMessages", style="bold"))
     for message in reversed(answer["messages"]):
         subject = message["subject"] or message["rule"]
-        outcome = f"  [{message['outcome'] or 'on its way'}]"
+        because = f": {message['because']}" if message.get("because") else ""
+        outcome = f"  [{message['outcome'] or 'on its way'}{because}]"
         console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}{outcome}"))
         _print_named(console, "", message["why"])
         if message["detail"]:

@@ -42,6 +42,7 @@ async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twic
     assert played.verdict.findings == []
     assert played.verdict.sent > 0
     assert any(deed.startswith("kill@provider") for deed in played.deeds), "nobody died at the provider's"
+    assert played.verdict.suppressed > 0, "the suppression list stopped nothing"
 
 
 async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from models.customer.orders import WHOLE
@@ -94,6 +95,19 @@ def test_the_time_zone_is_shown_with_its_source_its_rule_and_what_was_not_unders
         "'PST' is no zone that is known"
     )
     assert nothing == "time zone UTC, from the configuration: quiet hours lengthened by 2 h on each side"
+
+
+def test_a_message_that_the_suppression_list_stopped_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customer, file = ada(), tmp_path / "perennial.yaml"
+    stopped = {"outcome": "suppressed", "because": "bounce (all)"}
+    customer.ledger.sent = [msgspec.structs.replace(one, **stopped) for one in customer.ledger.sent]
+    with worker(describe("ada", customer, START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+
+    assert "[suppressed: bounce (all)]" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_item_that_was_touched_often_is_named_once(shown: str) -> None:
