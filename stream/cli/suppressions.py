@@ -54,10 +54,9 @@ def list_(
 ) -> None:
     """Show the entries, oldest first. Nobody can read the addresses out of them; --address looks one up."""
     from stream.settings import load
-    from stream.suppressions import store
 
     settings = load(config)
-    listed = store.read(settings.connection())
+    listed = _list(settings)
     wanted = None if address is None else _hashes_of(settings, address, channel, listed)
     found = [
         one
@@ -88,14 +87,13 @@ def add(
     """Write to an address no more. Nobody can read it out of the list; keep your own note of why."""
     from models.engage.suppression import SCOPE_OF
     from stream.settings import load
-    from stream.suppressions import store
 
     settings = load(config)
     kind, delivered = _parsed(address, channel)
     chosen = scope or SCOPE_OF[reason]
     if chosen == "watch":
         raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
-    hashes = _hashes(settings, store.read(settings.connection()))
+    hashes = _hashes(settings, _list(settings))
     output = _entry(hashes, kind, delivered, reason, _now(), "perennial suppressions add", chosen)
     _write(settings, [output])
     print_line(
@@ -124,7 +122,6 @@ def remove(
     complaint or an unsubscription only where its owner has asked you to.
     """
     from stream.settings import load
-    from stream.suppressions import store
 
     if (address is None) == (domain is None and secret is None):
         raise _Stopped(
@@ -133,7 +130,7 @@ def remove(
     if domain is not None and (reason != "bounce" or begin is None or end is None):
         raise _Stopped("--domain needs --reason bounce, --from and --to: only bounces are undone by window")
     settings = load(config)
-    listed = store.read(settings.connection())
+    listed = _list(settings)
     if address is not None:
         wanted = _hashes_of(settings, address, channel, listed)
         found = [one for one in listed if one.place.address in wanted and reason in (None, one.place.reason)]
@@ -171,7 +168,6 @@ def import_(
     line cannot be read. Nobody can read the addresses out of the list afterwards.
     """
     from stream.settings import load
-    from stream.suppressions import store
 
     if scope == "watch":
         raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
@@ -185,7 +181,7 @@ def import_(
         raise _Stopped(f"{file}: {counted(len(mistakes), 'line')} cannot be read; nothing was written (see --skip-bad)")
     if not rows:
         raise _Stopped(f"{file}: there is no address")
-    listed = store.read(settings.connection())
+    listed = _list(settings)
     known = {one.place.key(): one.entry.at for one in listed}
     hashes = _hashes(settings, listed)
     wanted: dict[bytes, tuple[int, Output]] = {}
@@ -206,6 +202,15 @@ def import_(
         print_json(done)
     else:
         print_line(", ".join(f"{number:,} {name}" for name, number in done.items()))
+
+
+def _list(settings: Settings) -> list[Listed]:
+    from stream.suppressions import store
+    from stream.topics import require_topics
+
+    connection = settings.connection()
+    require_topics(connection, settings.partitions)
+    return store.read(connection)
 
 
 def _read(file: Path, now: int) -> tuple[list[Row], list[Mistake]]:
@@ -300,10 +305,8 @@ def _write(settings: Settings, outputs: Sequence[Output], what: str | None = Non
     from contextlib import ExitStack
 
     from stream.suppressions import store
-    from stream.topics import require_topics
 
     connection = settings.connection()
-    require_topics(connection, settings.partitions)
     with ExitStack() as stack:
         bar = None if what is None else stack.enter_context(_progress())
         task = None if bar is None else bar.add_task(str(what), total=len(outputs))

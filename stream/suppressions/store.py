@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from models.batch import Output
 from models.engage.suppression import TOPIC, Entry, Mark, Place, decode_entry, in_force, place_of
@@ -49,7 +50,7 @@ def read(connection: Connection) -> list[Listed]:
     """
     try:
         records = asyncio.run(read_compacted(connection, TOPIC, 0, silence_s=SILENCE_S, in_use=connection.transactions))
-    except (OSError, TimeoutError) as error:
+    except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnreachable(f"the suppression list at {connection.servers} cannot be read: {error!r}") from error
     found: list[tuple[Place, Entry]] = []
     for key, value in records.items():

@@ -9,7 +9,15 @@ from models.engage.bounce_guard import HOLD_MS, MIN_ATTEMPTS
 from models.engage.bounces import MIN_APART_MS
 from models.engage.deliveries import Result
 from models.engage.notices import AddressReport
-from models.engage.suppression import AddressHashes, Entry, SuppressionList, decode_entry, place_of, read_list
+from models.engage.suppression import (
+    AddressHashes,
+    Entry,
+    SecretMissing,
+    SuppressionList,
+    decode_entry,
+    place_of,
+    read_list,
+)
 from models.engage.suppressor import Suppressor
 from models.events import ORIGINS, Origin
 from tests.stream.delivery.letters import NOW, letter
@@ -178,6 +186,14 @@ def test_what_stays_in_the_house_is_no_attempt() -> None:
         made.ended(letter(number), HARD, NOW)
 
     assert made.storms(NOW) == ["", "example.com"]
+
+
+def test_without_its_secret_a_report_is_not_passed_over() -> None:
+    """The lane fails and tries again: a complaint that is read and forgotten would be lost."""
+    made = Suppressor("email", SuppressionList(AddressHashes([], missing="it is not there")))
+
+    with pytest.raises(SecretMissing, match="it is not there"):
+        made.heard(report("complaint"), NOW)
 
 
 def test_only_live_messages_carry_the_hash_of_their_address_in_their_link() -> None:

@@ -245,3 +245,13 @@ async def test_where_the_secret_is_another_one_nothing_is_said_and_nothing_is_wr
     code, _, _ = await _in_thread(call, "remove", "--secret", next(iter(stranger.ids)), "--yes")
     assert code == 0
     assert (await _in_thread(call, "add", "ada@example.com"))[0] == 0
+
+
+def test_a_broker_that_is_away_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    file = tmp_path / "perennial.yaml"
+    file.write_text(f"version: 1\nkafka: {{servers: '127.0.0.1:{unused_tcp_port}', embedded: true}}\n")
+
+    assert run(["suppressions", "list", "--config", str(file)]) == 69
+    assert len(capsys.readouterr().err.splitlines()) == 1
