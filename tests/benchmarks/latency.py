@@ -416,7 +416,7 @@ async def _provider_that_hangs(folder: Path) -> AsyncIterator[dict[str, str]]:
 
     async with await asyncio.start_server(hang, "127.0.0.1", port):
         (folder / "perennial.yaml").write_text(
-            "version: 1\ndelivery:\n  mode: live\n"
+            "version: 1\nhttp: {public_url: 'http://127.0.0.1:8080'}\ndelivery:\n  mode: live\n"
             f"  smtp: {{host: 127.0.0.1, port: {port}, tls: none, from: shop@shop.example}}\n"
         )
         try:

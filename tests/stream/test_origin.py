@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 FILE = """
 version: 1
 folder: data
+http: {{public_url: "http://127.0.0.1:8080"}}
 delivery:
   mode: live
   smtp: {{host: 127.0.0.1, port: {port}, from: "Shop <shop@example.org>", tls: none}}
