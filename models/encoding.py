@@ -33,14 +33,3 @@ def is_blank(line: bytes) -> bool:
     (True, True, False)
     """
     return not without_mark(line).strip()
-
-
-def text_of(content: bytes) -> str:
-    r"""Decode text; raises ``UnicodeDecodeError`` if it is not UTF-8.
-
-    Examples
-    --------
-    >>> text_of(b"\xef\xbb\xbfHello")
-    'Hello'
-    """
-    return content.decode(TEXT)

@@ -214,12 +214,13 @@ def _list(settings: Settings) -> list[Listed]:
 
 
 def _read(file: Path, now: int) -> tuple[list[Row], list[Mistake]]:
+    from models.encoding import TEXT
     from models.engage.suppression_file import Mistake, read_rows
 
     rows: list[Row] = []
     mistakes: list[Mistake] = []
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with file.open(encoding=TEXT, newline="") as lines:
             for one in read_rows(lines, now):
                 if isinstance(one, Mistake):
                     mistakes.append(one)
