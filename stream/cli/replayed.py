@@ -58,6 +58,7 @@ def _report(found: Reconciliation, seconds: float) -> dict[str, Any]:
         "customers": found.customers,
         "revenue": next(iter(by_currency.values())) if len(by_currency) == 1 else by_currency,
         "refused": [msgspec.to_builtins(refusal) for refusal in found.refused],
+        "warnings": found.warnings,
         "missing": found.missing,
         "seconds": round(seconds, 3),
         "complete": found.is_complete,
@@ -85,6 +86,10 @@ def _complain(found: Reconciliation, *, told: bool) -> None:
         print_error(f"INCOMPLETE: {counted(found.missing, 'event')} went in and can be found nowhere")
     elif found.missing < 0:
         print_error(f"INCOMPLETE: {counted(-found.missing, 'event')} more are counted than went in")
+    if found.warnings:
+        print_error(f"{counted(found.warnings, 'warning')} about details of events that count; the first:")
+        for example in found.examples:
+            print_error(example)
     if not found.refused:
         return
     print_error(f"{found.rejected:,} of {counted(found.lines, 'line')} were rejected:")

@@ -122,7 +122,7 @@ def send(
     if json:
         print_json({name: [one._asdict() for one in found] for name, found in result._asdict().items()})
     for warning in result.warnings:
-        print_error(_shown(warning, "warning: left out ", numbered=event == "-"))
+        print_error(_shown(warning, "warning: ", numbered=event == "-"))
     for refusal in result.rejected:
         print_error(_shown(refusal, "", numbered=event == "-"))
     if result.rejected:

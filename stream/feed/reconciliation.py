@@ -47,6 +47,10 @@ class Reconciliation(NamedTuple):
         Profiles that are known by a ``userId``.
     revenue
         Paid less paid back, exact, by currency.
+    warnings
+        Number of details of events that do not count.
+    examples
+        The first of them, in words.
     """
 
     lines: int
@@ -60,6 +64,8 @@ class Reconciliation(NamedTuple):
     refused: list[Refusal]
     customers: int
     revenue: dict[str, Decimal]
+    warnings: int = 0
+    examples: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> int:
@@ -123,6 +129,8 @@ async def reconcile(connection: Connection, partitions: int, recording: Recordin
         refused=refusals(letters, recording, reads(recording, done.received_at)),
         customers=customers,
         revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
+        warnings=done.warnings,
+        examples=done.examples,
     )
 
 

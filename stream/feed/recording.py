@@ -14,9 +14,9 @@ import msgspec
 from models import wire
 from models.batch import Output
 from models.encoding import is_blank
-from models.errors import InvalidEvent, PerennialError
+from models.errors import EventWarning, InvalidEvent, PerennialError
 from models.events import Event
-from models.rejected import reject_value
+from models.rejected import reject_details, reject_value
 from models.source import Source
 from models.wire.salvage import SUFFIX
 
@@ -36,11 +36,17 @@ class Read(NamedTuple):
         Line of the file, from 1.
     event, rejected
         One of them; both where a withdrawal of consent could still be read in a rejected line.
+    warnings
+        Details of the event that do not count.
+    details
+        Dead letters of such details, where they get one.
     """
 
     number: int
     event: Event | None
     rejected: Output | None
+    warnings: tuple[EventWarning, ...] = ()
+    details: tuple[Output, ...] = ()
 
 
 class Recording(NamedTuple):
@@ -134,12 +140,14 @@ def _wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
                 continue
             source = Source.line(recording.digest, number)
             value = line.rstrip(b"\r\n")
+            warnings: list[EventWarning] = []
             try:
-                event = wire.decode(value, source=source, received_at=received_at, origin="replay")
+                event = wire.decode(value, source=source, received_at=received_at, origin="replay", warnings=warnings)
             except InvalidEvent as error:
                 yield Read(number, error.withdrawal, reject_value(value, source, error, at=received_at))
             else:
-                yield Read(number, event, None)
+                details = reject_details(value, source, warnings, at=received_at)
+                yield Read(number, event, None, tuple(warnings), tuple(details))
 
 
 def _dated(reads: Iterator[Read], received_at: int) -> Iterator[Read]:

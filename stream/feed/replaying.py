@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from models.batch import Output
+from models.errors import EventWarning
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
@@ -14,6 +15,8 @@ from stream.settings import Settings
 
 PORTION = 1_000
 """Lines between two looks at the dead letters."""
+EXAMPLES = 10
+"""Maximum number of warnings that are shown one by one."""
 
 
 class Replayed(NamedTuple):
@@ -33,6 +36,10 @@ class Replayed(NamedTuple):
         Refused lines with a withdrawal.
     resent
         Maximum number of events that may stand in the log twice, because a write was repeated.
+    warnings
+        Number of details of events that do not count.
+    examples
+        The first of them, in words.
     """
 
     lines: int
@@ -42,6 +49,8 @@ class Replayed(NamedTuple):
     received_at: int = 0
     both: int = 0
     resent: int = 0
+    warnings: int = 0
+    examples: tuple[str, ...] = ()
 
 
 def reads(recording: Recording, received_at: int) -> Iterator[Read]:
@@ -78,7 +87,8 @@ async def replay(
         The file is nothing that can be replayed.
     """
     began = time.monotonic()
-    fed = rejected = both = 0
+    fed = rejected = both = warnings = 0
+    examples: list[str] = []
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -92,13 +102,24 @@ async def replay(
         lines = reads(recording, received_at)
         for portion in _portions(lines):
             letters: list[Output] = [read.rejected for read in portion if read.rejected is not None]
+            details = [letter for read in portion for letter in read.details]
+            remarks = [_said(read.number, one) for read in portion for one in read.warnings]
+            warnings += len(remarks)
+            examples += remarks[: EXAMPLES - len(examples)]
             await feeder.feed((read.event for read in portion if read.event is not None), flush=False)
-            if letters:
-                await feeder.reject(letters)
+            if letters or details:
+                await feeder.reject([*letters, *details])
                 rejected += len(letters)
                 both += sum(read.event is not None and read.rejected is not None for read in portion)
         await feeder.settle()
-    return Replayed(recording.lines, fed, rejected, time.monotonic() - began, received_at, both, feeder.resent)
+    seconds = time.monotonic() - began
+    return Replayed(
+        recording.lines, fed, rejected, seconds, received_at, both, feeder.resent, warnings, tuple(examples)
+    )
+
+
+def _said(line: int, warning: EventWarning) -> str:
+    return f"line {line}: {warning.field}: found {warning.found}; allowed: {warning.allowed}"
 
 
 def _portions(lines: Iterator[Read]) -> Iterator[list[Read]]:

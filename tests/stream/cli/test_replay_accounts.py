@@ -103,3 +103,15 @@ def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_accounted_for_onc
 
     found = json.loads(ended.stdout)
     assert (found["complete"], found["missing"]) == (True, 0), ended.stdout
+
+
+def test_what_does_not_count_of_events_that_do_is_named_and_changes_no_exit_code(tmp_path: Path) -> None:
+    bad = {"type": "identify", "userId": "a", "timestamp": at(1), "traits": {"email": "nobody", "plan": "pro"}}
+    many = {"type": "identify", "userId": "a", "timestamp": at(2), "traits": {f"t{n}": n for n in range(101)}}
+
+    ended = replay(tmp_path, [bad, "", many, click("b", 3)], "--json")
+
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, found["complete"], found["rejected"], found["warnings"]) == (0, True, 0, 1)
+    assert (found["lines"], found["folded"]) == (3, 3)
+    assert "line 1: traits.email: found 'nobody'; allowed: one address" in ended.stderr

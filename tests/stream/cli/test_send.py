@@ -117,7 +117,7 @@ def test_what_was_left_out_of_an_event_is_named(
     printed = capsys.readouterr()
     assert code == 0
     assert "sent w1 (identify of w)" in printed.out
-    assert "line 1: warning: left out traits.email: found 'nobody'; allowed: one address" in printed.err
+    assert "line 1: warning: traits.email: found 'nobody'; allowed: one address" in printed.err
 
 
 def test_a_pipe_needs_no_dash(
