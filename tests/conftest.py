@@ -26,15 +26,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test of Apache Kafka that skips itself although there is one: it would never run anywhere.
+    """Fail a test that skips itself although what it needs is there: it would never run anywhere.
 
-    A ``skipif`` at the test names another thing that it needs, such as a file that is not ours to give away.
+    Tests of Apache Kafka need ``KAFKA_HOME``; those of real clients need what ``make test-clients`` installs. A
+    ``skipif`` at the test names another thing that it needs, such as a file that is not ours to give away.
     """
     report = yield
-    wanted = item.get_closest_marker("kafka") is not None and item.get_closest_marker("skipif") is None
-    if wanted and os.environ.get("KAFKA_HOME") and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, although KAFKA_HOME is set: {_reason(report.longrepr)}"
+    if not report.skipped or hasattr(report, "wasxfail") or item.get_closest_marker("skipif") is not None:
+        return report
+    there = {"clients": "make test-clients installs what it needs"}
+    if os.environ.get("KAFKA_HOME"):
+        there["kafka"] = "KAFKA_HOME is set"
+    for marker, why in there.items():
+        if item.get_closest_marker(marker) is not None:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, although {why}: {_reason(report.longrepr)}"
     return report
 
 

@@ -70,3 +70,21 @@ def test_a_kafka_test_may_only_skip_where_there_is_no_kafka(home: str, outcome: 
     assert ended.returncode == (1 if home else 0)
     if home:
         assert "skipped, although KAFKA_HOME is set: Skipped: no broker" in ended.stdout
+
+
+def test_a_test_of_real_clients_may_not_skip(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(TESTS.replace("mark.kafka", "mark.clients"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    clients\n")
+    options = ["-p", "tests.conftest", "-rA", "-p", "no:cacheprovider", "-p", "no:warnings"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "KAFKA_HOME": "", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "skipped, although make test-clients installs what it needs: Skipped: no broker" in ended.stdout

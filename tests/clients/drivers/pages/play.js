@@ -1,0 +1,27 @@
+// Plays visitors one after the other on a page that has loaded an SDK. Each page names its adapter `sdk`:
+//   ready()             resolves when the SDK has its settings
+//   anonymousId()       the id that it gave this visitor
+//   forget()            the next visitor is another one
+//   page, screen, track, identify, alias, group   as that SDK takes them, from a call of the story
+"use strict";
+
+const loadedAt = Date.now(); // just after the snippet
+
+// `made`: number of calls that the page's own snippet has made for the first visitor, before the SDK was ready.
+window.play = async function play(visitors, made) {
+  const called = [];
+  const anonymous = {};
+  for (const visitor of visitors) {
+    const first = visitor === visitors[0] ? made : 0;
+    for (const call of visitor.calls.slice(0, first)) {
+      called.push([visitor.user, call.step, loadedAt]);
+    }
+    anonymous[visitor.user] = await sdk.anonymousId();
+    for (const call of visitor.calls.slice(first)) {
+      called.push([visitor.user, call.step, call.at ?? Date.now()]);
+      sdk[call.call](call, visitor, anonymous[visitor.user]);
+    }
+    await sdk.forget();
+  }
+  return { called, anonymous };
+};

@@ -1,0 +1,131 @@
+"""The six SDKs, as they are installed, and how each plays a story.
+
+Every driver is called with the story's file, the door's address and a write key. It plays the story with the SDK's
+public interface, and prints one line of JSON: ``called`` (visitor, step, and the time that the caller stated, else its
+clock), ``errors`` that the SDK reported to its caller, and for a browser ``anonymous``: the id that the SDK gave each
+visitor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.clients.install import BUILD, python_of
+from tests.clients.story import Visitor
+
+DRIVERS = Path(__file__).parent / "drivers"
+PLAY_WITHIN_S = 120.0
+"""How long a story may take, faults included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """One SDK.
+
+    Attributes
+    ----------
+    name
+        ``package version``, as in the documentation.
+    argv
+        Its driver, without the story.
+    browser
+        Whether it runs in a browser: with a key that may stand in a page, and ids that it makes itself.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    browser: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Name that ids and files can begin with."""
+        return self.name.replace("@", "").replace("/", "-").replace(" ", "-")
+
+
+def _python(name: str, brand: str) -> Sdk:
+    return Sdk(name, (str(python_of(brand)), str(DRIVERS / "play_python.py"), brand))
+
+
+def _node(name: str, brand: str) -> Sdk:
+    return Sdk(name, ("node", str(DRIVERS / "play_node.cjs"), brand))
+
+
+def _browser(name: str, brand: str) -> Sdk:
+    return Sdk(name, (sys.executable, "-m", "tests.clients.drivers.play_browser", brand), browser=True)
+
+
+SDKS = (
+    _python("segment-analytics-python 2.4.0", "segment"),
+    _python("rudder-sdk-python 2.1.9", "rudder"),
+    _node("@segment/analytics-node 3.1.0", "segment"),
+    _node("@rudderstack/rudder-sdk-node 3.0.13", "rudder"),
+    _browser("@segment/analytics-next 1.84.3", "segment"),
+    _browser("@rudderstack/analytics-js 3.34.1", "rudder"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a driver saw.
+
+    Attributes
+    ----------
+    called
+        Time of each call, milliseconds, by visitor and step: what the caller stated, else its clock.
+    errors
+        That the SDK reported.
+    anonymous
+        Id of each visitor before the sign-up, by their user id.
+    """
+
+    called: dict[tuple[str, int], int]
+    errors: list[str]
+    anonymous: dict[str, str]
+
+
+@asynccontextmanager
+async def playing(sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, folder: Path) -> AsyncIterator[Report]:
+    """Play a story; the block begins when every call was made. A browser's pages stay open to its end."""
+    story = folder / "story.json"
+    story.write_text(json.dumps([{"user": v.user, "anonymous": v.anonymous, "calls": v.calls} for v in visitors]))
+    log = folder / "driver.log"
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *sdk.argv,
+            *(str(story), endpoint, key),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            limit=1 << 22,
+            start_new_session=True,
+            env={**os.environ, "NODE_PATH": str(BUILD / "npm" / "node_modules")},
+        )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        async with asyncio.timeout(PLAY_WITHIN_S):
+            line = await process.stdout.readline()
+        assert line, f"the driver said nothing: {log.read_text()[-2000:]}"
+        yield _report(json.loads(line), visitors)
+        process.stdin.close()
+        async with asyncio.timeout(PLAY_WITHIN_S):
+            assert await process.wait() == 0, log.read_text()[-2000:]
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def _report(said: dict[str, Any], visitors: list[Visitor]) -> Report:
+    called = {(user, step): at for user, step, at in said["called"]}
+    return Report(called, said["errors"], said.get("anonymous") or {v.user: v.anonymous for v in visitors})

@@ -1,0 +1,192 @@
+"""An installation that takes events over HTTP, as ``perennial up`` runs it: processes, broker, keys, one rule."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from aiokafka import TopicPartition
+
+from models.events import Event, EventType, decode_event
+from models.log import is_control
+from models.rejected import TOPIC, Rejected, decode_rejected
+from stream.installation import Installation, await_folding, own_ports, running
+from stream.lookup.client import UnknownUser, ask_json
+from stream.settings import load
+from tests.brokers import HOST, ApacheKafka
+from tests.chaos.reference import reader, to_end
+from tests.stream.processes import await_true
+
+SERVER_KEY, BROWSER_KEY = "a-server-key", "a-browser-key"
+RULE = "first_purchase"
+_SETTINGS = f"""
+version: 1
+folder: data
+http:
+  write_keys: [{{file: server.key}}, {{value: {BROWSER_KEY}, kind: browser}}]
+rules:
+  - name: {RULE}
+    category: transactional
+    when: {{first_purchase: true}}
+    channels: [email]
+"""
+OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("message_"))
+"""What became of our own messages: no SDK sent these."""
+PARTITIONS = 4
+START_WITHIN_S = 180.0
+"""How long the processes may take to start; six of them do at once on two cores."""
+MAX_FOLD_S = 60.0
+"""How long the fold may take to read what was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one run's events at the door.
+
+    Attributes
+    ----------
+    events
+        Every record of the log, repeats included, by user.
+    refused
+        Dead letters.
+    """
+
+    events: dict[str, list[Event]]
+    refused: list[Rejected]
+
+    @property
+    def records(self) -> int:
+        """Number of records in the log, repeats included."""
+        return sum(map(len, self.events.values()))
+
+    def ids(self) -> Counter[str]:
+        """Return how often each event's id is in the log."""
+        return Counter(event.id for events in self.events.values() for event in events)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A running installation; see :func:`open_shop`."""
+
+    installation: Installation
+
+    @property
+    def door(self) -> str:
+        """Address of the HTTP door."""
+        return f"http://{HOST}:{self.installation.settings.http.port}"
+
+    @property
+    def collector(self) -> int:
+        """Process id of the door; 0 while it is down."""
+        statuses = self.installation.supervisor.statuses()
+        return next(status.pid or 0 for status in statuses if status.name == "collector")
+
+    def kill_door(self) -> None:
+        """Kill the door; its supervisor starts it again."""
+        os.kill(self.collector, signal.SIGKILL)
+
+    def await_door(self, within_s: float = 60.0) -> None:
+        """Return when the door takes events."""
+        await_true(lambda: _answers(f"{self.door}/ready"), within_s)
+
+    async def taken(self, users: set[str], marks: set[str]) -> Taken:
+        """Read from the log what a run's events became.
+
+        Parameters
+        ----------
+        users
+            Of the run.
+        marks
+            Texts of which every record of the run has one, also where it was refused.
+        """
+        events: dict[str, list[Event]] = {user: [] for user in users}
+        for _, event in await self._events():
+            if event.user in events and event.type not in OUTCOMES:
+                events[event.user].append(event)
+        found = [decode_rejected(record.value) for record in await self._read(TOPIC)]
+        return Taken(events, [letter for letter in found if any(mark.encode() in letter.value for mark in marks)])
+
+    async def await_fold(self) -> None:
+        """Return when the fold has committed everything that is in the log now."""
+        ends = {record.partition: record.offset + 1 for record, _ in await self._events()}
+        async with asyncio.timeout(MAX_FOLD_S):
+            while True:
+                lanes = (await ask_json([self._lookup], "/ready"))["lanes"]
+                read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == "events"}
+                if all(read.get(partition, 0) >= end for partition, end in ends.items()):
+                    return
+                await asyncio.sleep(0.05)  # a worker answers, and calls nobody
+
+    async def profile(self, user: str) -> dict[str, Any] | None:
+        """Return everything that is known about a user; ``None`` of one that is not."""
+        try:
+            return await ask_json([self._lookup], f"/v1/users/{user}")
+        except UnknownUser:
+            return None
+
+    @property
+    def _lookup(self) -> str:
+        worker = self.installation.settings.worker
+        return f"http://{worker.host}:{worker.port}"
+
+    async def _events(self) -> list[tuple[Any, Event]]:
+        records = await self._read("events")
+        return [(record, decode_event(record.value)) for record in records if not is_control(record.key)]
+
+    async def _read(self, topic: str) -> list[Any]:
+        connection = self.installation.settings.connection()
+        consumer = reader(connection)
+        await consumer.start()
+        try:
+            places = [TopicPartition(connection.topic(topic), number) for number in range(PARTITIONS)]
+            consumer.assign(places)
+            batches = to_end(consumer, places, exact=connection.transactions)
+            return [record async for batch in batches for records in batch.values() for record in records]
+        finally:
+            await consumer.stop()
+
+
+@contextmanager
+def open_shop(home: Path, kafka: ApacheKafka | None) -> Iterator[Shop]:
+    """Run an installation until the end of the block.
+
+    Parameters
+    ----------
+    home
+        Folder of its settings, templates and data.
+    kafka
+        The broker; ``None`` takes the embedded one.
+    """
+    (home / "perennial.yaml").write_text(_SETTINGS)
+    (home / "server.key").write_text(SERVER_KEY)
+    template = home / "templates" / RULE
+    template.mkdir(parents=True)
+    (template / "subject.liquid").write_text("Thank you, {{ first_name }}")
+    (template / "text.liquid").write_text("Your first order is on its way.")
+    (template / "fallback.liquid").write_text("Subject: Your order\n\nThank you, we have your order.")
+    flags: dict[str, Any] = {**own_ports(), "kafka.partitions": PARTITIONS}
+    if kafka is not None:
+        flags |= {"kafka.servers": kafka.address, "kafka.prefix": "clients."}
+    with running(load(home / "perennial.yaml", flags), ("worker", "collector")) as installation:
+        shop = Shop(installation)
+        await_folding(installation, START_WITHIN_S)
+        shop.await_door(START_WITHIN_S)
+        yield shop
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2.0) as answer:
+            return bool(json.load(answer)["ready"])
+    except (OSError, urllib.error.URLError, ValueError, KeyError):
+        return False

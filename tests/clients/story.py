@@ -1,0 +1,162 @@
+"""Twenty visitors of a shop and their 300 calls: what every SDK is asked to send, and what must be known afterwards.
+
+A story is plain JSON, so that Python, Node.js and a browser play the same one. Each visitor comes as a stranger, looks
+around, signs up, buys, reviews what they bought, and reads on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from models.events import MICROS
+
+Call = dict[str, Any]
+"""One call of an SDK: ``call`` (its method), ``step``, its arguments, and ``at`` where the caller states a time."""
+
+VISITORS = 20
+CURRENCIES = ("EUR", "USD", "GBP")
+PAGE_AGE_MS = 40 * 60_000
+"""How long ago the first page was, as its caller states it; below ``events.order_within``."""
+CUSTOM_AGE_MS = 20 * 60_000
+"""How long ago the custom event was, as its caller states it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One person's part of a story.
+
+    Attributes
+    ----------
+    user
+        Id from the sign-up on.
+    anonymous
+        Id before it, and beside it. A browser's SDK replaces it by its own.
+    calls
+        In order. Those before ``identify`` belong to the stranger.
+    """
+
+    user: str
+    anonymous: str
+    calls: list[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What must be known of one user, or of one stranger, afterwards.
+
+    Attributes
+    ----------
+    events
+        Number of events, by type.
+    traits
+        All of them.
+    spent
+        Micros, by currency.
+    orders, ratings
+        How many.
+    """
+
+    events: Counter[str]
+    traits: dict[str, Any] = field(default_factory=dict)
+    spent: dict[str, int] = field(default_factory=dict)
+    orders: int = 0
+    ratings: int = 0
+
+
+def story(name: str, now: int) -> list[Visitor]:
+    """Return twenty visitors with fifteen calls each.
+
+    Parameters
+    ----------
+    name
+        Begins every id, so that no two runs share a user.
+    now
+        The callers' clock, milliseconds.
+    """
+    return [_visitor(f"{name}-{number:02d}", number, now) for number in range(VISITORS)]
+
+
+def _visitor(user: str, number: int, now: int) -> Visitor:
+    calls: list[Call] = [
+        {"call": "page", "name": "Home", "properties": {"path": "/"}, "at": now - PAGE_AGE_MS + number},
+        _track("Product Viewed", **_product(number, "lamp"), currency=CURRENCIES[number % 3]),
+        _track("Product List Viewed", list_id="spring", products=[_product(number, "lamp"), _product(number, "desk")]),
+        {"call": "identify", "traits": traits(user, number)},
+        {"call": "alias"},
+        {"call": "group", "group": f"team-{number % 4}", "traits": {"seats": 3 + number}},
+        _track("Product Added", **_product(number, "lamp"), quantity=2, currency=CURRENCIES[number % 3]),
+        _track("Product Added", **_product(number, "desk"), quantity=3, currency=CURRENCIES[number % 3]),
+        _track("Checkout Started", order_id=f"o-{user}", value=float(total(number)), products=_lines(number)),
+        _track("Order Completed", **_order(user, number)),
+        {"call": "screen", "name": "Account", "properties": {"tab": "orders"}},
+        # as the specification prints it: a number in quotes
+        _track("Product Reviewed", product_id=f"lamp-{number}", review_body="It glows. ✨", rating="5"),
+        {**_track("Newsletter Read", issue=7, parts=["news", "offers"]), "at": now - CUSTOM_AGE_MS + number},
+        _track("Wishlist Product Added to Cart", wishlist_id="w-1", **_product(number, "chair")),
+        {"call": "page", "name": "Thanks", "category": "Checkout", "properties": {"path": "/thanks"}},
+    ]
+    return Visitor(user, f"visitor-{user}", [{**call, "step": step} for step, call in enumerate(calls)])
+
+
+def as_user(user: str, number: int) -> Known:
+    """Return what must be known of a visitor from the sign-up on."""
+    # A group, an alias, Checkout Started and two events of the shop's own are custom events.
+    events = {"identify": 1, "custom": 5, "cart_add": 2, "purchase": 1, "page_view": 2, "rating": 1}
+    spent = {CURRENCIES[number % 3]: int(total(number) * MICROS)}
+    return Known(Counter(events), traits(user, number), spent, orders=1, ratings=1)
+
+
+def as_stranger() -> Known:
+    """Return what must be known of a visitor before the sign-up."""
+    return Known(Counter({"page_view": 1, "product_view": 1, "custom": 1}))
+
+
+def traits(user: str, number: int) -> dict[str, Any]:
+    """Return a visitor's traits, as the caller states them."""
+    return {
+        "email": f"{user}@example.org",
+        "firstName": "Zoë",
+        "lastName": f"Nº {number}",
+        "plan": "pro" if number % 2 else "free",
+        "age": 20 + number,
+        "address": {"city": "Kraków", "postalCode": f"30-{number:03d}"},
+    }
+
+
+def total(number: int) -> Decimal:
+    """Return the total of a visitor's order: two lamps, three desks and the shipping."""
+    return 2 * _price(number, "lamp") + 3 * _price(number, "desk") + Decimal("4.95")
+
+
+def _price(number: int, kind: str) -> Decimal:
+    first = {"lamp": Decimal("19.99"), "desk": Decimal("149.3333"), "chair": Decimal("0.100001")}[kind]
+    return first + number
+
+
+def _product(number: int, kind: str) -> Call:
+    price = float(_price(number, kind))
+    return {"product_id": f"{kind}-{number}", "name": kind.title(), "category": "furniture", "price": price}
+
+
+def _lines(number: int) -> list[Call]:
+    return [{**_product(number, "lamp"), "quantity": 2}, {**_product(number, "desk"), "quantity": 3}]
+
+
+def _order(user: str, number: int) -> Call:
+    said = total(number)
+    return {
+        "order_id": f"o-{user}",
+        # shops state money as numbers and as text
+        "total": str(said) if number % 2 else float(said),
+        "revenue": float(said - Decimal("4.95")),
+        "shipping": 4.95,
+        "currency": CURRENCIES[number % 3],
+        "products": _lines(number),
+    }
+
+
+def _track(event: str, **properties: Any) -> Call:
+    return {"call": "track", "event": event, "properties": properties}

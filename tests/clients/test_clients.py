@@ -1,0 +1,174 @@
+"""The real SDKs, unchanged, against the real door: what they send is folded once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.events import ANONYMOUS, MICROS, Event
+from tests.clients.proxy import Fault, Proxy, proxied
+from tests.clients.sdks import SDKS, Report, Sdk, playing
+from tests.clients.shop import BROWSER_KEY, OUTCOMES, RULE, SERVER_KEY, Shop, Taken
+from tests.clients.story import Known, Visitor, as_stranger, as_user, story
+
+pytestmark = [pytest.mark.clients, pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)]
+
+SENT = 300
+ARRIVE_WITHIN_S = 60.0
+"""How long the SDKs may take to deliver what they hold, once the fault is over."""
+CLOCK_MS = 2_000
+"""How far an event's time may be from the caller's: the correction of clocks adds the way to the door."""
+RETRIED_MS = 30_000
+"""The same where a batch was sent again with the ``sentAt`` of its first try."""
+
+
+async def test_every_event_is_folded_once(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
+    run = Run(sdk, shop, "calm", tmp_path)
+
+    await run.play(shop.door)
+
+    await run.verify()
+    run.verify_times(CLOCK_MS)
+
+
+async def test_nothing_is_lost_or_doubled_when_the_door_is_killed(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
+    run, before = Run(sdk, shop, "killed", tmp_path), shop.collector
+
+    # a server's SDK sends batches, a browser's one event after the other: both times in the middle
+    proxy = await run.play_through(Fault(kill_at=100 if sdk.browser else 2))
+
+    assert None in proxy.answers, "the kill came too late to be noticed"
+    assert shop.collector != before
+    await run.verify()
+    run.verify_times(RETRIED_MS)
+
+
+async def test_nothing_is_lost_or_doubled_when_the_door_is_unavailable(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
+    run = Run(sdk, shop, "unavailable", tmp_path)
+
+    proxy = await run.play_through(Fault(unavailable_from=2, unavailable_s=3.0))
+
+    assert 503 in proxy.answers
+    await run.verify()
+    run.verify_times(RETRIED_MS)
+
+
+async def test_nothing_is_lost_or_doubled_when_answers_are_lost(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
+    run = Run(sdk, shop, "lost", tmp_path)
+
+    proxy = await run.play_through(Fault(lose_every=2, lose_at_most=8))
+
+    assert None in proxy.answers
+    taken = await run.verify()
+    assert taken.records > SENT, "what was accepted twice is in the log twice, and counts once"
+    run.verify_times(RETRIED_MS)
+
+
+class Run:
+    """One story, played by one SDK against one door."""
+
+    def __init__(self, sdk: Sdk, shop: Shop, name: str, folder: Path) -> None:
+        self._sdk, self._shop, self._folder = sdk, shop, folder
+        self._visitors = story(f"{sdk.slug}-{name}", time.time_ns() // 1_000_000)
+        self._report: Report | None = None
+        self._taken: Taken | None = None
+
+    async def play_through(self, fault: Fault) -> Proxy:
+        """Play against the shop's door, with a fault in between."""
+        self._shop.await_door()
+        async with proxied(self._shop.door, fault, self._shop.kill_door) as proxy:
+            await self.play(proxy.address)
+        return proxy
+
+    async def play(self, endpoint: str) -> None:
+        """Play, and return when the SDK has delivered everything, or has had the time for it."""
+        key = BROWSER_KEY if self._sdk.browser else SERVER_KEY
+        async with playing(self._sdk, self._visitors, endpoint, key, self._folder) as report:
+            self._report = report
+            await _until(self._all_taken, ARRIVE_WITHIN_S)
+        self._taken = await self._read()
+
+    async def verify(self) -> Taken:
+        """Compare what is known of every visitor with what they did."""
+        report, taken = self._played()
+        assert len(report.called) == SENT
+        assert report.errors == []
+        assert taken.refused == []
+        assert len(taken.ids()) == SENT
+        await self._shop.await_fold()
+        for number, visitor in enumerate(self._visitors):
+            stranger = await self._shop.profile(ANONYMOUS + report.anonymous[visitor.user])
+            user = await self._shop.profile(visitor.user)
+            assert stranger is not None
+            assert user is not None
+            _compare(stranger["profile"], as_stranger())
+            _compare(user["profile"], as_user(visitor.user, number))
+            self._verify_message(user, taken.events[visitor.user])
+        return taken
+
+    def _verify_message(self, user: dict[str, Any], records: list[Event]) -> None:
+        """Expect the message about the first order, or the reason why there is none.
+
+        An order from a page triggers none, because anybody can send one with the key in the page. SDKs that try again
+        change the order of their batches: where the order was read before the sign-up, no address was known in time.
+        """
+        read = [event.type for event in records]
+        if self._sdk.browser:
+            reasons = ["public_key"]
+        elif read.index("purchase") < read.index("identify"):
+            reasons = ["no_address"]
+        else:
+            reasons = []
+        assert [one["reason"] for one in user["not_sent"]] == reasons
+        assert [message["rule"] for message in user["messages"]] == ([] if reasons else [RULE])
+
+    def verify_times(self, tolerance_ms: int) -> None:
+        """Compare each event's time with what the caller stated, else with the caller's clock."""
+        report, taken = self._played()
+        for visitor in self._visitors:
+            expected = sorted(at for (user, _), at in report.called.items() if user == visitor.user)
+            found = sorted(event.at for event in self._first(visitor, taken))
+            assert found == pytest.approx(expected, abs=tolerance_ms), visitor.user
+
+    def _first(self, visitor: Visitor, taken: Taken) -> list[Event]:
+        """Return a visitor's events as they were accepted first."""
+        report, _ = self._played()
+        records = taken.events[visitor.user] + taken.events[ANONYMOUS + report.anonymous[visitor.user]]
+        return list({event.id: event for event in reversed(records)}.values())
+
+    def _played(self) -> tuple[Report, Taken]:
+        assert self._report is not None
+        assert self._taken is not None
+        return self._report, self._taken
+
+    async def _read(self) -> Taken:
+        assert self._report is not None
+        users = {visitor.user for visitor in self._visitors}
+        strangers = set(self._report.anonymous.values())
+        return await self._shop.taken(users | {ANONYMOUS + stranger for stranger in strangers}, users | strangers)
+
+    async def _all_taken(self) -> bool:
+        taken = await self._read()
+        return bool(taken.refused) or len(taken.ids()) >= SENT
+
+
+def _compare(profile: dict[str, Any], known: Known) -> None:
+    assert {kind: number for kind, number in profile["events"].items() if kind not in OUTCOMES} == known.events
+    assert profile["traits"] == known.traits
+    assert {currency: round(amount * MICROS) for currency, amount in profile["spent"].items()} == known.spent
+    assert profile["orders"] == known.orders
+    assert profile["ratings"]["count"] == known.ratings
+    if known.ratings:
+        assert profile["ratings"]["mean"] == 5.0
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
+    """Return when a condition holds, or when the time is over: what follows then says what is missing."""
+    deadline = time.monotonic() + within_s
+    while not await condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a log calls nobody
+        await asyncio.sleep(0.2)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.brokers import HOST
+from tests.clients.proxy import Fault, Passage, proxied
+
+
+@dataclass
+class Door:
+    """A door that remembers what it got, decoded, and answers all of it."""
+
+    address: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.read())
+        return web.json_response({"host": request.host, "path": request.path_qs}, headers={"X-Door": "open"})
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Door]:
+    door, app = Door(), web.Application()
+    app.router.add_route("*", "/{path:.*}", door.take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, 0).start()
+        door.address = f"http://{HOST}:{runner.addresses[0][1]}"
+        yield door
+    finally:
+        await runner.cleanup()
+
+
+async def statuses(address: str, count: int) -> list[int | None]:
+    """Post so often, on a connection each; ``None`` for no answer."""
+    found: list[int | None] = []
+    for number in range(count):
+        async with aiohttp.ClientSession() as session:
+            try:
+                async with session.post(f"{address}/v1/batch", data=str(number)) as answer:
+                    found.append(answer.status)
+            except aiohttp.ClientConnectionError:
+                found.append(None)
+    return found
+
+
+async def test_what_passes_is_as_it_was_sent_and_the_host_is_the_client_s() -> None:
+    body = gzip.compress(b"{}")
+    async with opened() as door, proxied(door.address, Fault()) as proxy, aiohttp.ClientSession() as session:
+        said = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+        async with session.post(f"{proxy.address}/v1/t?writeKey=k", data=body, headers=said) as answer:
+            content = await answer.json()
+
+    assert content == {"host": proxy.address.removeprefix("http://"), "path": "/v1/t?writeKey=k"}
+    assert (answer.status, answer.headers["X-Door"]) == (200, "open")
+    assert door.bodies == [b"{}"], "the door decodes it, not the proxy"
+    [passage] = proxy.passages
+    assert (passage.path, passage.body, passage.status) == ("/v1/t?writeKey=k", body, 200)
+
+
+async def test_a_lost_answer_was_given() -> None:
+    async with opened() as door, proxied(door.address, Fault(lose_every=2, lose_at_most=2)) as proxy:
+        found = await statuses(proxy.address, 7)
+
+    assert found == [200, None, 200, None, 200, 200, 200] == proxy.answers
+    assert door.bodies == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+async def test_while_it_is_unavailable_nothing_reaches_the_door() -> None:
+    async with opened() as door, proxied(door.address, Fault(unavailable_from=2, unavailable_s=60)) as proxy:
+        found = await statuses(proxy.address, 3)
+
+    assert found == [200, 503, 503]
+    assert door.bodies == [b"0"]
+
+
+async def test_it_is_available_again_afterwards() -> None:
+    async with opened() as door, proxied(door.address, Fault(unavailable_from=1, unavailable_s=0.05)) as proxy:
+        first = await statuses(proxy.address, 1)
+        async with asyncio.timeout(10):
+            while await statuses(proxy.address, 1) != [200]:
+                pass
+
+    assert first == [503]
+
+
+async def test_the_door_is_killed_with_the_answer_in_its_hands() -> None:
+    killed: list[int] = []
+    async with opened() as door:
+
+        def kill() -> None:
+            killed.append(len(door.bodies))
+
+        async with proxied(door.address, Fault(kill_at=2), kill) as proxy:
+            found = await statuses(proxy.address, 3)
+
+    assert found == [200, None, 200]
+    assert killed == [2], "it had accepted the second request"
+
+
+async def test_a_door_that_is_down_looks_like_one() -> None:
+    async with opened() as door:
+        pass
+    async with proxied(door.address, Fault()) as proxy:
+        assert await statuses(proxy.address, 2) == [None, None]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_requests_without_a_body_are_not_counted(method: str) -> None:
+    fault = Fault(lose_every=1, lose_at_most=9)
+    async with opened() as door, proxied(door.address, fault) as proxy, aiohttp.ClientSession() as session:
+        answer = await session.request(method, f"{proxy.address}/v1/batch")
+        assert answer.status == 200
+
+    none: list[Passage] = []
+    assert proxy.passages == none
