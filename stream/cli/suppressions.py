@@ -53,9 +53,9 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show the entries, oldest first. Nobody can read the addresses out of them; --address looks one up."""
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config)
+    settings = opened(config)
     listed = _list(settings)
     wanted = None if address is None else _hashes_of(settings, address, channel, listed)
     found = [
@@ -86,9 +86,9 @@ def add(
 ) -> None:
     """Write to an address no more. Nobody can read it out of the list; keep your own note of why."""
     from models.engage.suppression import SCOPE_OF
-    from stream.settings import load
+    from stream.recognition import opened
 
-    settings = load(config)
+    settings = opened(config)
     kind, delivered = _parsed(address, channel)
     chosen = scope or SCOPE_OF[reason]
     if chosen == "watch":
@@ -121,7 +121,7 @@ def remove(
     An address is removed at once. A window, or what a lost secret made, is shown first and removed with --yes. Remove a
     complaint or an unsubscription only where its owner has asked you to.
     """
-    from stream.settings import load
+    from stream.recognition import opened
 
     if (address is None) == (domain is None and secret is None):
         raise _Stopped(
@@ -129,7 +129,7 @@ def remove(
         )
     if domain is not None and (reason != "bounce" or begin is None or end is None):
         raise _Stopped("--domain needs --reason bounce, --from and --to: only bounces are undone by window")
-    settings = load(config)
+    settings = opened(config)
     listed = _list(settings)
     if address is not None:
         wanted = _hashes_of(settings, address, channel, listed)
@@ -167,11 +167,11 @@ def import_(
     Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). Nothing is written where a
     line cannot be read. Nobody can read the addresses out of the list afterwards.
     """
-    from stream.settings import load
+    from stream.recognition import opened
 
     if scope == "watch":
         raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
-    settings, now = load(config), _now()
+    settings, now = opened(config), _now()
     rows, mistakes = _read(file, now)
     for line, what in mistakes[:SHOWN]:
         print_error(f"{file}: line {line}: {what}")
