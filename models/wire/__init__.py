@@ -57,7 +57,7 @@ from models.encoding import is_blank, without_mark
 from models.errors import EventWarning, InvalidEvent
 from models.events import TEST, Event, Origin, Trust
 from models.source import Source
-from models.wire import bounces, withdrawals
+from models.wire import bounces, statements
 from models.wire.fields import OBJECT_BYTES, shown
 from models.wire.native import TYPES, encode, read_native
 from models.wire.reading import Reading
@@ -226,14 +226,21 @@ def _understood(raw: Any, reading: Reading) -> Event:
         event = read_native(raw, reading)
     elif raw.get("userId") is not None or raw.get("anonymousId") is not None:
         event = read_segment(raw, reading)
-        if ("traits" in raw or _has_traits(raw.get("context"))) and (said := in_context(raw)):
-            event = msgspec.structs.replace(event, traits=(event.traits or {}) | said)
+        if "traits" in raw or _has_traits(raw.get("context")):
+            return _with_statements(event, in_context(raw), reading.warnings)
     else:
         field = "userId" if raw.get("type") in CALLS else "user"
         raise InvalidEvent("missing_user", field, "nothing", "user, or userId or anonymousId of the Segment spec")
-    if event.traits is not None:
-        withdrawals.review(event.traits, "traits", reading.warnings)
-    return event
+    return _with_statements(event, {}, reading.warnings) if event.traits else event
+
+
+def _with_statements(event: Event, said: Mapping[str, Any], warnings: list[EventWarning]) -> Event:
+    """Add what is said about consent beside an event to its traits, and warn of what is no withdrawal."""
+    traits = event.traits or {}
+    if traits or said:
+        statements.review({**traits, **said}, "traits", warnings)
+    kept = statements.brief(said)
+    return msgspec.structs.replace(event, traits=traits | kept) if kept else event
 
 
 def _has_traits(context: object) -> bool:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 MAX_EXACT = 2**53
 """Whole floats below this have the digits that were written."""
 
+MAX_WRITTEN = 10**fields.ID_LENGTH
+"""Whole numbers below this are written as ids: longer ones are no ids, and Python refuses to write the longest."""
+
 _number = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
 
 
@@ -36,8 +39,8 @@ def as_text(value: object) -> object:
     >>> as_text(632910392), as_text(12345.0), as_text(1.5), as_text(True)
     ('632910392', '12345', 1.5, True)
     """
-    if value.__class__ is int:
-        return str(value)
+    if isinstance(value, int) and value.__class__ is int:
+        return str(value) if abs(value) < MAX_WRITTEN else value
     if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
         return str(int(value))
     return value

@@ -304,4 +304,6 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, int) and value.bit_length() > 1_000:  # Python refuses to write the longest
+        return f"a number of {value.bit_length():,} bits"
     return ascii(value[:80] if isinstance(value, str) else value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, cast, get_args
 
+import msgspec
 import orjson
 
 from models.errors import InvalidEvent
 from models.events import DEFAULT_CURRENCY, TEST, Event, EventType, OrderLine
-from models.wire import fields, orders, withdrawals
+from models.wire import fields, orders, statements, withdrawals
 from models.wire.fields import Json
 from models.wire.reading import Reading
 from models.wire.traits import read_traits
@@ -49,7 +50,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
     get = raw.get
     said = _READERS[kind](raw, reading)
     if "traits" in raw and kind != "identify":
-        said["traits"] = _statements(raw["traits"])
+        said["traits"] = _statements(raw["traits"], reading)
     name, message_id, stamp = get("name"), get("id"), get("at")
     id_field, time_field = "id", "at"
     if message_id is None:
@@ -83,27 +84,25 @@ def _named(event: Event) -> Event:
     if withdrawal is None or event.name is None:
         return event
     channel = withdrawals.channel_of((event.properties or {}).get("channel"), withdrawal.channel)
-    return Event(
-        id=event.id,
-        user=event.user,
+    return msgspec.structs.replace(
+        event,
         type="consent",
-        at=event.at,
-        origin=event.origin,
-        trust=event.trust,
+        name=None,
+        item=None,
+        category=None,
         channel=channel,
         granted=False,
         complaint=withdrawal.complaint,
         reason=withdrawals.source_of(event.name),
-        properties=event.properties,
     )
 
 
-def _statements(traits: object) -> Json | None:
+def _statements(traits: object, reading: Reading) -> Json | None:
     """Check the traits of what is no identify: they state something about consent, and nothing else."""
-    said = withdrawals.statements(traits)
+    said = statements.statements(traits)
     if traits is not None and (not said or not isinstance(traits, dict) or len(said) != len(traits)):
         raise InvalidEvent("unknown_field", "traits", fields.shown(traits), "only in identify")
-    return said or None
+    return fields.bounded(said, "traits", small=reading.small) or None
 
 
 def _product(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type

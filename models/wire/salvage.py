@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from models.errors import InvalidEvent
 from models.events import ANONYMOUS, Event, Origin
-from models.wire import details, fields, withdrawals
+from models.wire import details, fields, statements, withdrawals
 from models.wire.fields import Json
+from models.wire.native import TYPES
 from models.wire.reading import Reading
-from models.wire.segment import when
+from models.wire.segment import CALLS, when
 from models.wire.withdrawals import NamedWithdrawal
 
 MAX_SALVAGED_BYTES = 8 << 20
@@ -22,6 +23,8 @@ SUFFIX = "~withdrawal"
 """Ends the id of a withdrawal from a refused record: the record itself may come again, corrected, with its own id."""
 
 _ANY = NamedWithdrawal()
+_UNNAMED = frozenset({*TYPES, *CALLS}) - {"custom", "track"}
+"""Types that say what happened: a name beside them, such as that of a page, says nothing."""
 
 
 class Salvaged(NamedTuple):
@@ -69,22 +72,23 @@ def in_context(raw: Json) -> dict[str, Any]:
 
     A group's ``traits`` are the group's, and say nothing about the user.
     """
-    said = {} if raw.get("type") == "group" else withdrawals.statements(raw.get("traits"))
+    said = {} if raw.get("type") == "group" else statements.statements(raw.get("traits"))
     context = raw.get("context")
-    beside = withdrawals.statements(context.get("traits")) if isinstance(context, dict) else None
+    beside = statements.statements(context.get("traits")) if isinstance(context, dict) else None
     if beside:
-        said = {**beside, **said, **withdrawals.withdrawing(beside)}
+        said = {**beside, **said, **statements.withdrawing(beside)}
     return said
 
 
 def _named(raw: Json) -> NamedWithdrawal | None:
-    """Return what the record as a whole withdraws, by its type or its event's name."""
+    """Return what the record as a whole withdraws, by its type or its event's name, in whichever form it is."""
     kind = raw.get("type")
-    if raw.get("user") is None:
-        return withdrawals.named(raw.get("event")) if kind == "track" else None
     if kind == "consent":
         return _ANY if withdrawals.is_no(raw.get("granted")) else None
-    return withdrawals.named(raw.get("name")) if kind == "custom" else None
+    if isinstance(kind, str) and kind in _UNNAMED:
+        return None
+    found = map(withdrawals.named, (raw.get("event"), raw.get("name"), kind))
+    return next((withdrawal for withdrawal in found if withdrawal is not None), None)
 
 
 def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> Event:
@@ -103,13 +107,13 @@ def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> 
         granted=False,
         complaint=named.complaint or said.get("complaint") is True,
         reason=reason or (None if name is None else withdrawals.source_of(name)),
+        traits=_traits(raw) or None,
         properties=_properties(raw, reading),
     )
 
 
 def _traits(raw: Json) -> dict[str, Any]:
-    said = in_context(raw)
-    found = withdrawals.withdrawing(said)
+    found = statements.brief(statements.withdrawing(in_context(raw)))
     return {name: value for name, value in found.items() if _readable(name) is not None}
 
 

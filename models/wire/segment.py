@@ -259,8 +259,11 @@ def _support(name: str, properties: Json, common: Json, reading: Reading) -> Eve
 
 
 def _granted(name: str, properties: Json, common: Json, reading: Reading) -> Event:
-    if withdrawals.is_no(properties.get("granted")):
+    said = properties.get("granted", True)
+    if withdrawals.is_no(said):
         return _withdrawn(name, properties, common, reading, NamedWithdrawal())
+    if said is not True:
+        raise fields.wrong_type("properties.granted", said, "true, or nothing")
     rest = dict(properties)
     return Event(
         type="consent",

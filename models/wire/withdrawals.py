@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from models.errors import EventWarning
 from models.events import CHANNELS, Channel
-from models.wire.fields import shown
 
 Meaning = Literal["withdrawal", "grant", "nothing", "unclear"]
 
@@ -192,7 +190,6 @@ _OUT_WORDS = frozenset(
     {"unsubscribed", "optedout", "optout", "out", "withdrawn", "revoked", "denied", "declined", "rejected", "blocked"}
 )
 _IN_WORDS = frozenset({"subscribed", "optedin", "optin", "in", "granted", "given", "accepted"})
-_GRANT_HINT = "nothing but a withdrawal; to grant consent, send Consent Given with a channel"
 
 
 @lru_cache(4_096)
@@ -211,7 +208,8 @@ _EVENTS = {normalized(name): withdrawal for name, withdrawal in EVENTS.items()}
 _TRAITS = {normalized(name): trait for name, trait in TRAITS.items()}
 _WORDS = {normalized(word): channel for word, channel in CHANNEL_WORDS.items()}
 _PLAIN = frozenset({normalized("Consent Withdrawn"), normalized("Unsubscribed")})
-_LONGEST = max(map(len, EVENTS)) + 20
+MAX_NAME = max(map(len, EVENTS)) + 20
+"""Maximum length of a name, a channel or an answer that is read here, characters."""
 
 
 def named(event_name: object) -> NamedWithdrawal | None:
@@ -222,7 +220,7 @@ def named(event_name: object) -> NamedWithdrawal | None:
     >>> named("email marked as spam")
     NamedWithdrawal(channel='email', complaint=True)
     """
-    if not isinstance(event_name, str) or len(event_name) > _LONGEST:
+    if not isinstance(event_name, str) or len(event_name) > MAX_NAME:
         return None
     return _EVENTS.get(normalized(event_name))
 
@@ -234,7 +232,7 @@ def source_of(event_name: str) -> str | None:
 
 def stating(trait_name: str) -> StatingTrait | None:
     """Return the entry of a trait's name; ``None`` for a trait that says nothing about consent."""
-    return _TRAITS.get(normalized(trait_name)) if len(trait_name) <= _LONGEST else None
+    return _TRAITS.get(normalized(trait_name)) if len(trait_name) <= MAX_NAME else None
 
 
 def channel_of(said: object, own: Channel | None = None) -> Channel | None:
@@ -261,7 +259,7 @@ def channel_of(said: object, own: Channel | None = None) -> Channel | None:
         said = said[0]
     if said is None or said == "":
         return own
-    found = _WORDS.get(normalized(said)) if isinstance(said, str) and len(said) <= _LONGEST else None
+    found = _WORDS.get(normalized(said)) if isinstance(said, str) and len(said) <= MAX_NAME else None
     return found if own is None or own == found else None
 
 
@@ -302,7 +300,7 @@ def _truth(value: object) -> bool | None:
         return value
     if isinstance(value, int | float):
         return None if value not in (0, 1) else value == 1
-    if isinstance(value, str) and len(value) <= _LONGEST:
+    if isinstance(value, str) and len(value) <= MAX_NAME:
         word = normalized(value)
         return True if word in _TRUE_WORDS else False if word in _FALSE_WORDS else None
     return None
@@ -310,64 +308,13 @@ def _truth(value: object) -> bool | None:
 
 def _worded(value: object) -> Meaning:
     """Read a value that names the answer itself, such as ``unsubscribed`` in ``email_subscribe``."""
-    if isinstance(value, str) and len(value) <= _LONGEST:
+    if isinstance(value, str) and len(value) <= MAX_NAME:
         word = normalized(value)
         if word in _OUT_WORDS:
             return "withdrawal"
         if word in _IN_WORDS:
             return "grant"
     return "unclear"
-
-
-def statements(traits: object) -> dict[str, Any]:
-    """Return those traits that state something about consent, whatever their values say.
-
-    Examples
-    --------
-    >>> statements({"plan": "pro", "emailOptOut": True})
-    {'emailOptOut': True}
-    """
-    if not traits or not isinstance(traits, dict):
-        return {}
-    return {name: value for name, value in traits.items() if isinstance(name, str) and stating(name) is not None}
-
-
-def withdrawing(traits: object) -> dict[str, Any]:
-    """Return those traits whose values are withdrawals."""
-    said = statements(traits)
-    return {name: value for name, value in said.items() if _read(name, value) == "withdrawal"}
-
-
-def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -> None:
-    """Append a hint for each trait that looks like a grant, and a rejected detail for each that is unclear.
-
-    Parameters
-    ----------
-    traits
-        Of an event that is accepted.
-    path
-        Where they stood in the record, such as ``traits``.
-    warnings
-        Grows.
-    """
-    for name, value in traits.items():
-        said = _read(name, value)
-        if said == "grant":
-            warnings.append(EventWarning("no_grant", f"{path}.{_quoted(name)}", shown(value), _GRANT_HINT))
-        elif said == "unclear":
-            allowed = "true or false; it counts neither as a withdrawal nor as a grant"
-            warnings.append(
-                EventWarning("bad_consent", f"{path}.{_quoted(name)}", shown(value), allowed, rejected=True)
-            )
-
-
-def _read(name: str, value: object) -> Meaning:
-    trait = stating(name)
-    return "nothing" if trait is None else meaning(trait, value)
-
-
-def _quoted(name: str) -> str:
-    return ascii(name)[1:-1][:60]
 
 
 def channels_of(channel: Channel | None) -> tuple[Channel, ...]:

@@ -33,7 +33,7 @@ from models.partitioner import partition_of
 from models.rejected import KEPT, TOPIC, decode_rejected
 from models.source import Source
 from models.wire import decode
-from models.wire.withdrawals import withdrawing
+from models.wire.statements import withdrawing
 from tests.chaos.attacks import NOW, Hostile, attack
 from tests.models.customer.versions import churn_version, configuration_version, segments_version
 

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import EventWarning, InvalidEvent
-from models.events import Event, Origin, Trust
+from models.events import Event, Origin, Trust, decode_event, encode_event
+from models.rejected import decode_rejected, reject_details
 from models.wire import RECORD_BYTES, convert, decode, withdrawal_in, withdrawals
+from models.wire.statements import MAX_HINTS, withdrawing
 from tests.models.wire.records import NOW, SOURCE, native, track
 
 TRACK = {"type": "track", "userId": "u1", "messageId": "m1"}
@@ -185,7 +187,7 @@ def test_a_trait_withdraws_with_one_value_and_with_the_other_it_is_only_a_hint(
 
         assert (event.type, event.granted) == ("identify", None)
         assert event.traits == traits
-        assert bool(withdrawals.withdrawing(event.traits)) is withdraws
+        assert bool(withdrawing(event.traits)) is withdraws
         assert [warning.reason for warning in warnings] == ([] if withdraws else ["no_grant"])
         assert not any(warning.rejected for warning in warnings)
 
@@ -343,3 +345,114 @@ def test_so_does_the_withdrawal_in_a_refused_test_event() -> None:
 
     assert withdrawal is not None
     assert (withdrawal.user, withdrawal.origin) == ("test:u1", "test")
+
+
+DEEP = "[" * 1_000 + "]" * 1_000
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"type":"page","userId":"u1","context":{"traits":{"unsubscribed":%s}}}',
+        '{"type":"page","userId":"u1","traits":{"unsubscribed":%s}}',
+        '{"type":"click","user":"u1","traits":{"unsubscribed":%s}}',
+        '{"type":"identify","user":"u1","traits":{"unsubscribed":%s}}',
+    ],
+)
+def test_a_statement_that_nests_without_end_never_reaches_the_log(record: str) -> None:
+    warnings: list[EventWarning] = []
+    try:
+        event = decode((record % DEEP).encode(), source=SOURCE, received_at=NOW, warnings=warnings)
+    except InvalidEvent as error:
+        reason = error.reason
+    else:
+        reason = "too_deep"
+        assert decode_event(encode_event(event)) == event
+        assert not event.traits
+        assert [(one.reason, one.rejected) for one in warnings] == [("bad_consent", True)]
+    assert reason == "too_deep"
+
+
+def spellings(value: Any) -> dict[str, Any]:
+    """Two thousand spellings of one name."""
+    name = "unsubscribed"
+    return {"".join(letter + "_" * (n >> i & 1) for i, letter in enumerate(name)): value for n in range(2_000)}
+
+
+def test_any_number_of_spellings_is_one_statement_beside_an_event() -> None:
+    event, _ = read({"type": "page", "userId": "u1", "context": {"traits": spellings(True)}})
+
+    assert list((event.traits or {}).values()) == [True]
+
+
+def test_any_number_of_spellings_is_one_statement_of_a_refused_record() -> None:
+    withdrawal = refused(IDENTIFY | {"traits": spellings(True)}).withdrawal
+
+    assert withdrawal is not None
+    assert list((withdrawal.traits or {}).values()) == [True]
+
+
+def test_any_number_of_unclear_statements_is_one_dead_letter() -> None:
+    _, warnings = read({"type": "page", "userId": "u1", "context": {"traits": spellings("maybe")}})
+
+    letters = reject_details(b"{}", SOURCE, warnings, at=NOW)
+    assert [letter.key for letter in letters] == [f"{SOURCE.id}#traits".encode()]
+    assert decode_rejected(letters[0].value).found.startswith("2000 unclear: unsubscribed, u_nsubscribed")
+
+
+def test_no_more_hints_are_given_than_anybody_reads() -> None:
+    _, warnings = read({"type": "page", "userId": "u1", "context": {"traits": spellings(False)}})
+
+    assert len(warnings) == MAX_HINTS
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"event": "Unsubscribed", "userId": "u1"},
+        {"type": "Track", "event": "Unsubscribed", "userId": "u1"},
+        {"type": "track", "event": "Unsubscribed", "user": "", "userId": "u1"},
+        {"type": "Unsubscribed", "user": "u1"},
+        {"type": "unsubscribe", "userId": "u1"},
+        {"name": "Unsubscribed", "user": "u1"},
+        {"type": "consent", "userId": "u1", "granted": False},
+    ],
+)
+def test_a_withdrawal_counts_whatever_its_type_and_form_are(raw: dict[str, Any]) -> None:
+    event, warnings = read(raw)
+
+    assert (event.user, said(event)) == ("u1", ("consent", False, None))
+    assert warnings
+
+
+@pytest.mark.parametrize("call", ["page", "screen", "group"])
+def test_the_name_of_a_page_is_no_withdrawal(call: str) -> None:
+    assert refused({"type": call, "userId": "u1", "name": "Unsubscribed", "timestamp": "soon"}).withdrawal is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        native("custom", name="Email Unsubscribed", traits={"sms_opt_out": True}),
+        {"type": "track", "userId": "u1", "event": "Email Unsubscribed", "traits": {"sms_opt_out": True}},
+        {"event": "Email Unsubscribed", "userId": "u1", "context": {"traits": {"sms_opt_out": True}}},
+    ],
+)
+def test_a_withdrawal_beside_a_withdrawal_is_kept(raw: dict[str, Any]) -> None:
+    event, _ = read(raw)
+
+    assert (said(event), event.traits) == (("consent", False, "email"), {"sms_opt_out": True})
+
+
+@pytest.mark.parametrize("granted", ["maybe", "pending", "true", 1, [], {}, "", None])
+def test_a_grant_that_does_not_say_true_is_no_grant(granted: Any) -> None:
+    assert refused(track("Consent Given", channel="email", granted=granted)).field == "properties.granted"
+
+
+def test_a_number_that_python_refuses_to_write_hides_no_withdrawal() -> None:
+    raw = track("Unsubscribed", note=10**5_000) | {"timestamp": 10**5_000, "messageId": 10**5_000}
+
+    withdrawal = withdrawal_in(raw, source=SOURCE, received_at=NOW)
+
+    assert said(withdrawal) == ("consent", False, None)
+    assert withdrawal_in(raw | {"userId": 10**5_000}, source=SOURCE, received_at=NOW) is None

@@ -1,0 +1,93 @@
+"""The traits of one record that state something about consent: found, kept within bounds, and reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.errors import EventWarning
+from models.wire.fields import quoted, shown
+from models.wire.withdrawals import MAX_NAME, Meaning, meaning, normalized, stating
+
+MAX_HINTS = 20
+"""Maximum number of an event's traits that its warnings name."""
+
+_UNCLEAR = "true or false; it counts neither as a withdrawal nor as a grant"
+_GRANT_HINT = "nothing but a withdrawal; to grant consent, send Consent Given with a channel"
+
+
+def statements(traits: object) -> dict[str, Any]:
+    """Return those traits that state something about consent, whatever their values say.
+
+    Examples
+    --------
+    >>> statements({"plan": "pro", "emailOptOut": True})
+    {'emailOptOut': True}
+    """
+    if not traits or not isinstance(traits, dict):
+        return {}
+    return {name: value for name, value in traits.items() if isinstance(name, str) and stating(name) is not None}
+
+
+def withdrawing(traits: object) -> dict[str, Any]:
+    """Return those traits whose values are withdrawals."""
+    said = statements(traits)
+    return {name: value for name, value in said.items() if _read(name, value) == "withdrawal"}
+
+
+def brief(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the statements that an event keeps, so that no number, size or nesting of them makes it large.
+
+    Values that are long or nested cannot be read, and are left out. Of several spellings of one name one is kept; a
+    withdrawal wins.
+
+    Examples
+    --------
+    >>> brief({"unsubscribed": False, "Unsubscribed": True, "opt_out": [[True]]})
+    {'Unsubscribed': True}
+    """
+    kept: dict[str, tuple[str, Any]] = {}
+    for name, value in said.items():
+        if isinstance(value, dict | list) or (isinstance(value, str) and len(value) > MAX_NAME):
+            continue
+        plain = normalized(name)
+        if plain not in kept or _read(name, value) == "withdrawal":
+            kept[plain] = name, value
+    return dict(kept.values())
+
+
+def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -> None:
+    """Append a hint for each trait that looks like a grant, and one rejected detail for all that are unclear.
+
+    Parameters
+    ----------
+    traits
+        Of an event that is accepted.
+    path
+        Where they stood in the record, such as ``traits``.
+    warnings
+        Grows.
+    """
+    grants, unclear = [], []
+    for name, value in traits.items():
+        said = _read(name, value)
+        if said == "grant":
+            grants.append(name)
+        elif said == "unclear":
+            unclear.append(name)
+    warnings += [
+        EventWarning("no_grant", f"{path}.{quoted(name)}", shown(traits[name]), _GRANT_HINT)
+        for name in grants[:MAX_HINTS]
+    ]
+    if not unclear:
+        return
+    field, found = f"{path}.{quoted(unclear[0])}", shown(traits[unclear[0]])
+    if len(unclear) > 1:  # one dead letter each would make a flood of one small record
+        names = ", ".join(map(quoted, unclear[:MAX_HINTS]))
+        field, found = path, f"{len(unclear)} unclear: {names}"
+    warnings.append(EventWarning("bad_consent", field, found, _UNCLEAR, rejected=True))
+
+
+def _read(name: str, value: object) -> Meaning:
+    trait = stating(name)
+    return "nothing" if trait is None else meaning(trait, value)
