@@ -363,11 +363,11 @@ class _Attempt:
     def _stating(self, arrived: _Arrived, statement: Statement) -> None:
         """Fold an event with a statement that counts in any case: if the event is refused, the statement is not."""
         record, _, customer, event = arrived
-        facts, is_consent = customer.facts, event.type == "consent"
+        facts, is_whole = customer.facts, statement.is_whole
         digest, said = repeats.digest_of(event.id), statements.digest_of(event)
         is_repeat = repeats.knows(facts.seen_ids, digest)
         is_said = statements.knows(facts, said) or repeats.knows(facts.seen_ids, said)
-        if is_repeat or (is_said and is_consent):
+        if is_repeat or (is_said and is_whole):
             self._count("events_duplicate")
             self._pass_over(event, "repeat")
             if not is_said:
@@ -378,7 +378,7 @@ class _Attempt:
         except InvalidEvent as error:
             if not is_said:
                 self._salvage(arrived, statement, said, error.reason)
-            if is_consent:
+            if is_whole:
                 self._pass_over(event, "statement")
             else:
                 error.withdrawal = event if statement.is_new else None
@@ -386,9 +386,12 @@ class _Attempt:
             return
         # A corrected record may come with the id of one whose withdrawal was all that could be read, so a withdrawal
         # is known by its digest alone.
-        if self._fold(arrived, *((said,) if is_consent else (digest, said))):
+        folded = self._fold(arrived, *((said,) if is_whole else (digest, said)))
+        if folded is event:
             if statement.is_new:
                 statements.remember(facts, said)
+        elif folded is not None:  # the traits that state it may be among those without room
+            self._salvage(arrived, statement, said, "no_room")
         elif not is_said:  # a repeat of an order, or it could not be folded, which has changed nothing of its user
             self._salvage(arrived._replace(customer=self._customer(arrived.key)), statement, said, "not_folded")
 
@@ -409,8 +412,11 @@ class _Attempt:
         statements.remember(customer.facts, said)
         self._count("withdrawals_salvaged", why)
 
-    def _fold(self, arrived: _Arrived, *digests: bytes) -> bool:
-        """Fold an event; return whether it was folded: it could be, and is no repeat of an order."""
+    def _fold(self, arrived: _Arrived, *digests: bytes) -> Event | None:
+        """Fold an event without the traits that have no room; return it, or ``None`` if it was not folded.
+
+        It is not folded if that fails, or if it repeats an order.
+        """
         record, key, customer, event = arrived
         lines, excess, no_room = self._lines(), None, []
         if event.traits:
@@ -421,7 +427,7 @@ class _Attempt:
                 self._count("orders_repeated", repeat)
                 self._pass_over(event, "order")
                 self._folded(arrived, *digests)
-                return False
+                return None
         elif event.type == "refund":
             excess = orders.excess_of(customer.facts, event, lines.orders)
         before = pack(customer) if self.careful else b""
@@ -431,7 +437,7 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
             self._reject(reject(record, self._source(), error), error)
-            return False
+            return None
         self._folded(arrived, *digests)
         if excess is not None:
             self._reject_excess(record, *excess)
@@ -441,7 +447,7 @@ class _Attempt:
         if customer.next_due != next_due:
             self._note(key, customer)
         self.folded[event.type] += 1
-        return True
+        return event
 
     def _folded(self, arrived: _Arrived, *digests: bytes) -> None:
         """Remember what was folded, and that the user has seen the record."""

@@ -13,7 +13,7 @@ from bisect import insort
 from operator import attrgetter
 
 from models.customer.state import CartChange, CartLine, Facts, Window
-from models.customer.trait_limits import is_needed
+from models.customer.trait_limits import NEEDED, is_needed
 
 SESSION_GAP = 30 * 60_000
 """Silence that ends a session, milliseconds."""
@@ -109,7 +109,10 @@ def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:
 
 
 def bound_traits(facts: Facts) -> None:
-    """Forget the oldest times of traits where their names take too much; never those that messages need."""
+    """Forget the oldest times of traits where their names take too much; those that messages need go last.
+
+    The times of ``NEEDED`` are always kept. A name that states consent has any number of spellings.
+    """
     window = facts.window
     if window is None:
         return
@@ -117,7 +120,7 @@ def bound_traits(facts: Facts) -> None:
     if size <= NAMES:
         return
     times = window.traits
-    for name in sorted((name for name in times if not is_needed(name)), key=lambda name: (times[name], name)):
+    for name in sorted(times.keys() - NEEDED, key=lambda name: (is_needed(name), times[name], name)):
         size -= len(name)
         window.forgotten = max(window.forgotten, times.pop(name))
         if size <= NAMES:

@@ -6,6 +6,7 @@ is known already: the user's state remembers the newest of them, however long ag
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from models.customer import consents, repeats
@@ -28,12 +29,15 @@ class Statement(NamedTuple):
         Whether the recipient marked a message as spam, as a trusted sender says.
     bounce
         Whether the address of the event bounced for good, as a trusted sender says.
+    is_whole
+        Whether the event is a withdrawal, and says nothing else.
     """
 
     channels: tuple[Channel, ...] = ()
     source: str = ""
     complaint: bool = False
     bounce: bool = False
+    is_whole: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -61,17 +65,17 @@ def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NOTHING
     settings
         Changes to the built-in tables.
     """
-    kind = event.type
+    kind, own = event.type, None
     if kind == "consent":
-        if event.granted is not False:
-            return None
-        complaint = event.complaint and event.trust == "server"
-        return Statement(withdrawals.channels_of(event.channel), event.reason or "", complaint)
-    if event.traits:
-        return _of_traits(facts.traits, event.traits, settings)
-    if kind == "custom" and event.name is not None:
-        return _of_name(event, event.name, settings)
-    return None
+        if event.granted is False:
+            complaint = event.complaint and event.trust == "server"
+            own = Statement(withdrawals.channels_of(event.channel), event.reason or "", complaint, is_whole=True)
+    elif kind == "custom" and event.name is not None:
+        own = _of_name(event, event.name, settings)
+    beside = _of_traits(facts.traits, event.traits, settings) if event.traits else None
+    if own is None or beside is None:
+        return own or beside
+    return own._replace(channels=_ordered({*own.channels, *beside.channels}), source=own.source or beside.source)
 
 
 def digest_of(event: Event) -> bytes:
@@ -122,8 +126,13 @@ def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSet
         channels.update(withdrawals.channels_of(trait.channel))
         names.append(name)
     if not names:
+        # it is remembered as well: the same event, read again after the trait has changed, must not withdraw
         return Statement() if repeated else None
-    return Statement(tuple(one for one in CHANNELS if one in channels), f"trait {', '.join(names)}"[:200])
+    return Statement(_ordered(channels), f"trait {', '.join(names)}"[:200])
+
+
+def _ordered(channels: Collection[Channel]) -> tuple[Channel, ...]:
+    return tuple(one for one in CHANNELS if one in channels)
 
 
 def _of_name(event: Event, name: str, settings: ConsentSettings) -> Statement | None:

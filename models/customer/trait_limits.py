@@ -30,6 +30,9 @@ NEEDED = frozenset(
 )
 """Traits that messages are addressed and written with."""
 
+ADDRESSES = frozenset({"email", "phone"})
+"""Traits that are never left out: their length is limited where they are read."""
+
 _encoder = msgspec.json.Encoder()
 _ALLOWED = (
     f"{MAX_TRAITS} traits and {MAX_BYTES:,} bytes a user, and {MAX_NEEDED_BYTES:,} bytes of those that messages need; "
@@ -71,7 +74,11 @@ def beyond(known: dict[str, Any], said: dict[str, Any], settings: ConsentSetting
         will = 0 if value is None else _size({name: value})
         more = (not needed) * ((value is not None) - (name in kept))
         is_full = sizes[needed] + will - was > (MAX_NEEDED_BYTES if needed else MAX_BYTES)
-        if value is not None and ((is_full and will > was) or (more > 0 and number >= MAX_TRAITS)):
+        if (
+            value is not None
+            and name not in ADDRESSES
+            and ((is_full and will > was) or (more > 0 and number >= MAX_TRAITS))
+        ):
             left_out.append(name)
             continue
         sizes[needed] += will - was

@@ -278,3 +278,17 @@ def test_settings_that_promise_what_cannot_be_kept_are_refused(events: dict[str,
         settings_version(1, **events)
 
     assert caught.value.path == path
+
+
+def test_spellings_of_a_trait_that_states_consent_do_not_grow_without_end() -> None:
+    name = "unsubscribed_from_marketing"
+    spelled = ["".join(letter + "." * (n >> i & 1) for i, letter in enumerate(name)) for n in range(1_000)]
+    many = [
+        event("identify", START + n, traits={one: None, "email": "ada@example.org"}) for n, one in enumerate(spelled)
+    ]
+
+    window = facts_of(*many, lines=Lines(edge=0, floor=0)).window
+
+    assert window is not None
+    assert sum(map(len, window.traits)) <= NAMES
+    assert window.traits["email"] == START + 999

@@ -12,7 +12,7 @@ import pytest
 from models.batch import Outputs
 from models.customer import statements
 from models.customer.state import Facts, unpack
-from models.customer.trait_limits import MAX_BYTES
+from models.customer.trait_limits import MAX_BYTES, MAX_NEEDED_BYTES
 from models.customer.versions import Versions
 from models.customer.view import describe
 from models.engage.configuration import encode, parse
@@ -199,6 +199,48 @@ def test_a_withdrawal_in_an_event_for_which_there_is_no_room_counts() -> None:
     assert folded.granted == {"email": False, "sms": False}
     assert folded.facts.traits.keys() == {"half0", "unsubscribed"}
     assert [(one.reason, one.field, one.accepted) for one in folded.rejected] == [("state_full", "traits.half1", True)]
+
+
+def test_a_withdrawal_whose_trait_has_no_room_counts() -> None:
+    full = traits(START, address={"street": "x" * (MAX_NEEDED_BYTES - 30)})
+
+    folded = Folded(given(START), full, traits(START + 1, unsubscribed=True, email="ada@example.org"))
+
+    assert folded.granted == {"email": False, "sms": False}
+    assert folded.facts.traits.keys() == {"address", "email"}
+    assert folded.counted("withdrawals_salvaged", "no_room") == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (taken(START + 1, "email", traits={"sms_opt_out": True}), {"email": False, "sms": False}),
+        (given(START + 1, "email", traits={"sms_opt_out": True}), {"email": True, "sms": False}),
+        (given(START + 1, "email", traits={"unsubscribed": True}), {"email": False, "sms": False}),
+        (
+            event("custom", START + 1, name="Newsletter Stopped", traits={"sms_opt_out": 1}),
+            {"email": False, "sms": False},
+        ),
+    ],
+)
+def test_a_trait_beside_another_statement_withdraws_as_well(other: Event, expected: dict[str, bool]) -> None:
+    assert Folded(given(START), other, consent=CONSENT).granted == expected
+
+
+def test_a_grant_that_is_refused_is_a_dead_letter_and_the_withdrawal_beside_it_counts() -> None:
+    folded = Folded(given(START), given(START - 9 * DAY, "email", traits={"sms_opt_out": True}))
+
+    assert folded.granted == {"email": True, "sms": False}
+    assert [(one.reason, one.withdrawal) for one in folded.rejected] == [("too_late", True)]
+
+
+def test_a_trait_hides_no_bounce() -> None:
+    before = traits(START, email="ada@example.org", subscribed=True)
+    bounced = event("custom", START + 1, name="Email Bounced", properties={"hard": True}, traits={"opt_out": True})
+
+    kinds = [type(notice) for notice in Folded(given(START), before, bounced, clock="wall").notices()]
+
+    assert sorted(kind.__name__ for kind in kinds) == ["AddressReport", "Withdrawal"]
 
 
 def test_names_of_the_configuration_withdraw_and_what_it_ignores_does_not() -> None:

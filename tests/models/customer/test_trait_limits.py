@@ -34,6 +34,13 @@ def test_the_traits_that_messages_need_are_kept_beside_any_number_of_others(name
     assert beyond({"bio": "x" * MAX_BYTES}, {name: "x"}) == []
 
 
+@pytest.mark.parametrize("name", ["email", "phone"])
+def test_an_address_has_room_whatever_else_messages_need(name: str) -> None:
+    full: dict[str, Any] = {"address": {"street": "x" * (MAX_NEEDED_BYTES - 30)}}
+
+    assert beyond(full, {"firstName": "Ada", name: "+49 30 901820"}) == ["firstName"]
+
+
 def test_the_101st_trait_is_left_out_and_reported_and_the_rest_counts() -> None:
     log = written([identify(0, **OTHERS), identify(1, shoe_size=38, **ADDRESS, t5="new")])
 
