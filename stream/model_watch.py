@@ -15,7 +15,8 @@ from aiokafka.structs import ConsumerRecord
 
 from models.errors import PerennialError
 from models.recommend.catalogue import Catalogue
-from models.recommend.recommender import POPULAR, Recommender, Touch
+from models.recommend.new_items import seed_of, with_new
+from models.recommend.recommender import OFFERED, POPULAR, Recommender, Touch
 from monitoring import metrics
 from stream.artifacts import NAME, ArtifactFolder, Published, decode_published
 from stream.connection import Connection
@@ -65,7 +66,7 @@ class ModelWatch:
         """The version in use; 0 before the first."""
         return 0 if self.published is None else self.published.version
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> dict[str, Any]:
+    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> dict[str, Any]:
         """Recommend ``k`` items to a user.
 
         Parameters
@@ -76,29 +77,43 @@ class ModelWatch:
             Milliseconds.
         k
             At least 1.
+        user
+            Whose touches these are: which new items are shown follows from it.
 
         Returns
         -------
         dict
-            ``version`` (0: no model yet), ``trained_until`` (milliseconds) and ``items``: each with ``item``,
-            ``score``, ``why``, and from the catalogue ``title`` and ``price`` (micros) where it has them.
+            ``version`` (0: no model is in use), ``trained_until`` (milliseconds) and ``items``: each with ``item``,
+            ``score``, ``why``, and from the catalogue ``title`` and ``price`` (micros) where it has them. Without a
+            model, ``refused`` is the version that could not be loaded, if there is one. Without items, ``empty`` says
+            why: ``nothing_for_sale``, ``all_touched`` (what is for sale), ``all_known_touched`` (what the model knows).
         """
         recommender, published = self._recommender, self.published
         if recommender is None or published is None:
             metrics.increment("recommendations", "none")
-            return {"version": 0, "trained_until": None, "items": []}
+            refused = {} if self.refused is None else {"refused": self.refused.version}
+            return {"version": 0, "trained_until": None, "items": [], **refused}
         began = time.perf_counter()
-        found = recommender.recommend(recent, now=now, k=k, catalogue=self.catalogue)
+        known = recommender.recommend(recent, now=now, k=k, catalogue=self.catalogue)
+        touched, seed = {touch.item for touch in recent}, seed_of(user, published.version, now)
+        found = with_new(known, recommender.unknown(self.catalogue), touched, k, seed)
         metrics.observe("recommend_seconds", time.perf_counter() - began)
-        popular = all(each.why == POPULAR for each in found)
-        metrics.increment("recommendations", "popularity" if popular else "model")
+        by_taste = any(each.why not in (POPULAR, OFFERED) for each in known)
+        metrics.increment("recommendations", "model" if by_taste else "popularity")
         return {
             "version": published.version,
             "trained_until": published.trained_until,
             "items": [
                 {"item": each.item, "score": each.score, "why": each.why, **self._details(each.item)} for each in found
             ],
+            **({} if found else {"empty": self._empty()}),
         }
+
+    def _empty(self) -> str:
+        """Say why there is nothing to recommend."""
+        if not self.catalogue.imported:
+            return "all_known_touched"
+        return "all_touched" if any(map(self.catalogue.sells, self.catalogue.ids())) else "nothing_for_sale"
 
     def _details(self, item_id: str) -> dict[str, Any]:
         item = self.catalogue.get(item_id)

@@ -87,7 +87,7 @@ class Catalogue:
         return self._items.get(item_id)
 
     def ids(self) -> tuple[str, ...]:
-        """Name every item that is listed, in or out of stock."""
+        """Name every item that is listed, in or out of stock, in the order in which they were listed first."""
         return tuple(self._items)
 
     @property

@@ -16,6 +16,8 @@ from models.recommend.model import FactorModel
 from models.recommend.ranking import top_rows
 
 POPULAR = "popular"
+OFFERED = "on offer"
+"""The reason for an item that neither taste nor popularity speaks for: it fills a place."""
 
 
 class Touch(Protocol):
@@ -44,7 +46,8 @@ class Recommendation(msgspec.Struct, frozen=True):
     score
         Higher is better; comparable within one answer only.
     why
-        ``because of ITEM``, the touch that speaks most for it, or ``popular`` where popularity says more than taste.
+        ``because of ITEM``, the touch that speaks most for it; ``popular`` where popularity says more than taste; or
+        ``on offer`` where neither says anything.
     """
 
     item: str
@@ -87,6 +90,7 @@ class Recommender:
         heat = np.log1p(model.popularity)
         self._trend = np.float32(model.hyperparameters.trend) * heat / max(float(heat.max(initial=0.0)), 1e-9)
         self._for_sale: tuple[Catalogue | None, int, NDArray[np.bool_] | None] = (None, -1, None)
+        self._unknown: tuple[str, ...] = ()
 
     def user_vector(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """Solve the user's half of a training sweep.
@@ -159,10 +163,20 @@ class Recommender:
             Recommendation(
                 self.model.items[row],
                 float(scores[row]),
-                POPULAR if taste[row] < self._trend[row] else f"because of {self.model.items[rows[touch]]}",
+                f"because of {self.model.items[rows[touch]]}"
+                if taste[row] >= self._trend[row] and pushes[touch, place] > 0
+                else self._without_taste(row),
             )
-            for row, touch in zip(best, pushes.argmax(axis=0), strict=True)
+            for place, (row, touch) in enumerate(zip(best, pushes.argmax(axis=0), strict=True))
         ]
+
+    def unknown(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Name what is for sale and no part of the model, the newest of the catalogue first."""
+        self._allowed(catalogue)
+        return self._unknown
+
+    def _without_taste(self, row: np.intp) -> str:
+        return POPULAR if self.model.popularity[row] > 0 else OFFERED
 
     def prepared(self, catalogue: Catalogue) -> Recommender:
         """Work out what of another catalogue is for sale now, and not within the next answer.
@@ -188,7 +202,10 @@ class Recommender:
 
     def _popular(self, allowed: NDArray[np.bool_], k: int) -> list[Recommendation]:
         best = self._by_popularity[allowed[self._by_popularity]][:k]
-        return [Recommendation(self.model.items[row], float(self.model.popularity[row]), POPULAR) for row in best]
+        return [
+            Recommendation(self.model.items[row], float(self.model.popularity[row]), self._without_taste(row))
+            for row in best
+        ]
 
     def _allowed(self, catalogue: Catalogue | None) -> NDArray[np.bool_]:
         revision = 0 if catalogue is None else catalogue.revision
@@ -197,4 +214,9 @@ class Recommender:
             sells = (True if catalogue is None else catalogue.sells(item) for item in self.model.items)
             mask = np.fromiter(sells, np.bool_, len(self.model.items))
             self._for_sale = (catalogue, revision, mask)
+            # without a catalogue nothing is known of an item that the model does not know
+            self._unknown = ()
+            if catalogue is not None and catalogue.imported:
+                unknown = [item for item in reversed(catalogue.ids()) if item not in self._index]
+                self._unknown = tuple(item for item in unknown if catalogue.sells(item))
         return mask

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -15,10 +16,14 @@ def recommend(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Recommend items to a user; the newest clicks count at once, a stranger gets what is popular."""
+    """Recommend items to a user; the newest clicks count at once, a stranger gets what is popular.
+
+    About one item in ten is new: the recommender does not know it yet.
+    """
     import asyncio
     from urllib.parse import quote
 
+    from models.recommend.new_items import NEW
     from stream.lookup.client import ask_json
     from stream.lookup.workers import addresses
     from stream.settings import load
@@ -28,19 +33,12 @@ def recommend(
     if json:
         print_json(answer)
         return
-    if not answer["version"]:
-        # what counts as enough stands in the settings; which interactions there are only the retrainer knows
-        print_line(
-            "no recommender has been trained yet; the retrainer trains one once enough items were touched "
-            "(it runs within perennial up, else: perennial retrainer)"
-        )
-        return
     if not answer["items"]:
-        untouched = f"for sale that {user} has not touched already"
-        print_line(f"nothing is {untouched}" if answer["known"] else "nothing that the recommender knows is for sale")
+        print_line(_nothing(user, answer))
         return
     if not answer["known"]:
-        print_line(f"nothing is known of {user!r}; this is what is popular")
+        has_new = any(each["why"] == NEW for each in answer["items"])
+        print_line(f"nothing is known of {user!r}; this is what is {'popular or new' if has_new else 'popular'}")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -57,3 +55,23 @@ def recommend(
         title = (Text(each.get("title", "")),) if titled else ()
         table.add_row(Text(each["item"]), f"{each['score']:.3f}", Text(each["why"]), *title)
     Console().print(table)
+
+
+def _nothing(user: str, answer: Mapping[str, Any]) -> str:
+    """Say why nothing is recommended."""
+    if answer.get("refused"):
+        return (
+            f"version {answer['refused']} of the recommender could not be loaded by the worker, and there is no other; "
+            "its log says why"
+        )
+    if not answer["version"]:
+        # what counts as enough stands in the settings; which interactions there are only the retrainer knows
+        return (
+            "no recommender is in use yet; the retrainer trains one once enough items were touched "
+            "(it runs within perennial up, else: perennial retrainer)"
+        )
+    return {
+        "nothing_for_sale": "nothing is for sale: all that the catalogue lists is out of stock, or it lists nothing",
+        "all_touched": f"{user} has touched all that is for sale",
+        "all_known_touched": f"{user} has touched every item that the recommender knows",
+    }.get(answer.get("empty", ""), "there is nothing to recommend")

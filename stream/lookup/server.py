@@ -31,7 +31,7 @@ from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 class Recommends(Protocol):
     """Whoever recommends items."""
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> Mapping[str, Any]:
+    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         """Answer ``{"version": ..., "items": [...]}`` for a user's newest touches; none of a stranger."""
 
 
@@ -157,7 +157,7 @@ class LookupServer:
             raise _Refusal(503, "this worker has no recommender")
         user, _, state, packed = self._look_up(request)
         recent = list(unpack(packed).facts.recent) if packed is not None else []
-        answer = self._recommends.recommend(recent, read_memo(state).now, wanted)
+        answer = self._recommends.recommend(recent, read_memo(state).now, wanted, user)
         return _json({"user": user, "known": packed is not None, **answer})
 
     # --- health ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from models.customer.state import Touch
 from models.recommend.catalogue import Catalogue, Item, encode_item
 from models.recommend.model import FactorModel, Hyperparameters, model_of
+from models.recommend.new_items import NEW
 from models.recommend.retraining_report import Run
 from monitoring.metrics import REGISTRY
 from stream.artifacts import ArtifactFolder, Published, encode_published
@@ -139,6 +140,38 @@ async def test_what_is_sold_out_disappears_and_titles_are_shown(
     answer = watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)
 
     assert [(each["item"], each["title"], each["price"]) for each in answer["items"]] == [("pot", "Pot", 5)]
+
+
+async def test_new_items_take_part_and_an_empty_answer_says_why_it_is_empty(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
+) -> None:
+    touched = [Touch(item, 1.0, 0) for item in ITEMS]
+    await publish(topics, written(folder, 1))
+    await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
+    without_catalogue = watch.recommend(touched, now=0, k=3, user="big")
+    await write(topics.connection, "items", [(b"vase", encode_item(Item(id="vase")))])
+    await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == 1), 20)
+    for_known = watch.recommend(touched, now=0, k=3, user="big")
+    for_stranger = watch.recommend([], now=0, k=3)
+    touched_all = watch.recommend([*touched, Touch("vase", 1.0, 0)], now=0, k=3)
+    await write(topics.connection, "items", [(b"vase", encode_item(Item(id="vase", stock=0)))])
+    await asyncio.wait_for(watch.until(lambda it: not it.catalogue.sells("vase")), 20)
+    sold_out = watch.recommend(touched, now=0, k=3)
+
+    assert (without_catalogue["items"], without_catalogue["empty"]) == ([], "all_known_touched")
+    assert [(each["item"], each["why"]) for each in for_known["items"]] == [("vase", NEW)]
+    assert [(each["item"], each["why"]) for each in for_stranger["items"]] == [("vase", NEW)]
+    assert (touched_all["items"], touched_all["empty"]) == ([], "all_touched")
+    assert (sold_out["items"], sold_out["empty"]) == ([], "nothing_for_sale")
+
+
+async def test_a_first_version_that_cannot_be_loaded_is_named(
+    topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
+) -> None:
+    await publish(topics, msgspec.structs.replace(written(folder, 4), sha256="0" * 64))
+    await asyncio.wait_for(watch.until(lambda it: it.refused is not None), 20)
+
+    assert watch.recommend([], now=0, k=3) == {"version": 0, "trained_until": None, "items": [], "refused": 4}
 
 
 async def test_whatever_goes_wrong_it_is_counted_and_followed_again(

@@ -114,6 +114,30 @@ def test_a_taste_made_of_many_touches_is_not_called_popularity(model: FactorMode
     assert [(each.item, each.why) for each in found] == [("b4", "because of b0")]
 
 
+def test_no_item_is_called_popular_that_nobody_touched_nor_a_reason_that_speaks_for_nothing(model: FactorModel) -> None:
+    recommender = Recommender(model)
+
+    strangers = {each.item: each.why for each in recommender.recommend([], now=0, k=10)}
+    known = {each.item: each.why for each in recommender.recommend([Touch("b4", 1.0, 0)], now=0, k=10)}
+
+    assert strangers["a0"] == "on offer"
+    assert {why for item, why in strangers.items() if item != "a0"} == {"popular"}
+    assert {known[f"b{number}"] for number in range(4)} == {"because of b4"}
+    assert known["a0"] == "on offer"
+    assert {known[f"a{number}"] for number in range(1, 5)} == {"popular"}
+
+
+def test_what_is_for_sale_and_unknown_is_named_newest_first(model: FactorModel) -> None:
+    catalogue, recommender = Catalogue(), Recommender(model)
+    before = recommender.unknown(catalogue)
+    for item in (Item(id="old"), Item(id="a1"), Item(id="gone", stock=0), Item(id="new", stock=2)):
+        catalogue.put(item)
+
+    assert (before, recommender.unknown(catalogue)) == ((), ("new", "old"))
+    catalogue.withdraw("new")
+    assert recommender.unknown(catalogue) == ("old",)
+
+
 def test_a_list_of_nothing_is_refused(model: FactorModel) -> None:
     with pytest.raises(ValueError, match="k is 0"):
         Recommender(model).recommend([], now=0, k=0)

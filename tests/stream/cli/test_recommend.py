@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
+from models.recommend.new_items import NEW
 from stream.cli import run
 from tests.stream.cli.answering import worker
 
@@ -50,18 +52,21 @@ def test_json_is_what_the_worker_said(settings: Callable[[int], str], capsys: py
 
 
 @pytest.mark.parametrize(
-    ("known", "version", "said"),
+    ("answer", "said"),
     [
-        (True, 0, "no recommender has been trained yet; the retrainer trains one"),
-        (False, 0, "no recommender has been trained yet"),
-        (True, 1, "nothing is for sale that u has not touched already"),
-        (False, 1, "nothing that the recommender knows is for sale"),
+        ({"known": True, "version": 0}, "no recommender is in use yet; the retrainer trains one"),
+        ({"known": False, "version": 0}, "no recommender is in use yet"),
+        ({"known": True, "version": 0, "refused": 4}, "version 4 of the recommender could not be loaded"),
+        ({"known": True, "version": 1, "empty": "all_touched"}, "u has touched all that is for sale"),
+        ({"known": True, "version": 1, "empty": "all_known_touched"}, "u has touched every item that the recommender"),
+        ({"known": False, "version": 1, "empty": "nothing_for_sale"}, "nothing is for sale"),
+        ({"known": True, "version": 1}, "there is nothing to recommend"),
     ],
 )
 def test_an_empty_answer_says_why(
-    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str], known: bool, version: int, said: str
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str], answer: dict[str, Any], said: str
 ) -> None:
-    with worker({"user": "u", "known": known, "version": version, "items": []}, []) as port:
+    with worker({"user": "u", "items": [], **answer}, []) as port:
         assert run(["recommend", "u", "--config", settings(port)]) == 0
 
     assert said in capsys.readouterr().out
@@ -71,7 +76,17 @@ def test_a_stranger_is_told_to_be_one(settings: Callable[[int], str], capsys: py
     with worker({"user": "u", "known": False, "version": 3, "items": ITEMS}, []) as port:
         assert run(["recommend", "u", "--config", settings(port)]) == 0
 
-    assert "nothing is known of 'u'; this is what is popular" in capsys.readouterr().out
+    assert "nothing is known of 'u'; this is what is popular\n" in capsys.readouterr().out
+
+
+def test_a_stranger_is_not_told_that_what_is_new_is_popular(
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [*ITEMS, {"item": "vase", "score": 0.5, "why": NEW}]
+    with worker({"user": "u", "known": False, "version": 3, "items": items}, []) as port:
+        assert run(["recommend", "u", "--config", settings(port)]) == 0
+
+    assert "this is what is popular or new\n" in capsys.readouterr().out
 
 
 def test_without_a_worker_the_way_to_start_one_is_named(

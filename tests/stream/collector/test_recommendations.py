@@ -42,8 +42,8 @@ class Recommender:
     def __init__(self) -> None:
         self.asked = 0
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> Mapping[str, Any]:
-        del recent, now
+    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
+        del recent, now, user
         self.asked += 1
         return {"version": 3, "items": [{"item": f"sku{i}", "score": 0.5, "why": "popular"} for i in range(k)]}
 

@@ -21,7 +21,7 @@ PARTITIONS = 4
 
 
 class Popular:
-    def recommend(self, recent: Sequence[Touch], now: int, k: int) -> Mapping[str, Any]:
+    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         return {"version": 3, "items": [touch.item for touch in recent][:k]}
 
 
