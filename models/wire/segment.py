@@ -320,8 +320,10 @@ def _beside(raw: Json, rest: Json, field: str, warnings: list[EventWarning]) -> 
     inside = rest.pop(field, None)
     holder = {field: outside}
     found = take(holder, field, details.identifier, warnings, "")
-    if found is None:
-        rest[field] = outside if is_absent(inside) else inside
+    kept = outside if is_absent(inside) else inside
+    # the record is bounded outside the properties by its size alone
+    if found is None and not isinstance(kept, dict | list) and fields.is_small(kept):
+        rest[field] = kept
     return found
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from models.errors import InvalidEvent
 from models.events import Channel, Event, EventType, OrderLine, decode_event, encode_event
 from models.units import DAY
-from models.wire import convert, decode, encode, withdrawals
-from models.wire.fields import EARLIEST, MONEY
+from models.wire import TYPES, convert, decode, encode, withdrawals
+from models.wire.fields import EARLIEST, MONEY, OBJECT_BYTES
 from tests.models.wire.records import NOW, SOURCE, WHEN
 
 # how long an example takes says more about what else the machine does than about the code
@@ -235,3 +235,27 @@ def test_what_nests_deeper_than_anything_of_ours_is_refused_wherever_it_stands(f
 
     with pytest.raises(InvalidEvent):
         decode(value, source=SOURCE, received_at=NOW)
+
+
+BASES = [
+    *({"type": call, "userId": "u1"} for call in ("page", "screen", "identify", "group", "alias", "track")),
+    *({"type": "track", "userId": "u1", "event": name} for name in ("Order Completed", "Unsubscribed", "Own")),
+    *({"type": kind, "user": "u1"} for kind in TYPES),
+]
+NESTED = b"[" * 1_000 + b"]" * 1_000
+LONG = b'"' + b"x" * 200_000 + b'"'
+
+
+@pytest.mark.parametrize("field", [*FIELDS, "context"])
+@pytest.mark.parametrize("value", [NESTED, LONG], ids=["nested", "long"])
+def test_whatever_stands_in_a_field_the_log_can_hold_the_event(field: str, value: bytes) -> None:
+    for base in BASES:
+        for around in (b"%s", b'{"a": %s}', b'{"unsubscribed": %s}', b'{"traits": {"unsubscribed": %s}}'):
+            rest = orjson.dumps({name: said for name, said in base.items() if name != field})
+            record = rest[:-1] + b', "%s": ' % field.encode() + around % value + b"}"
+            check(record)
+            try:
+                event = decode(record, source=SOURCE, received_at=NOW)
+            except InvalidEvent:
+                continue
+            assert len(encode_event(event)) < 3 * OBJECT_BYTES
