@@ -43,15 +43,18 @@ Reason = Literal[
 """What deferred or dropped a message; empty for one that was sent.
 
 ``expired``: the trigger is older than the rule allows, or would be when quiet hours end. ``duplicate``: this very
-message was sent before, or waits. ``already_waiting``: one of the rule waits for quiet hours to end, or
-:data:`MAX_HELD` transactional ones wait for their templates. ``template_error``: a deferred one waits for a
-configuration that can render it. ``rule_gone``: the configuration that is in use now has no such rule.
-``public_key``: an event that anybody could have sent triggers no transactional message.
+message was sent before, or waits. ``already_waiting``: one of the rule waits for quiet hours to end,
+:data:`MAX_HELD` transactional ones wait for their templates, or there is no room for another one.
+``template_error``: a deferred one waits for a configuration that can render it. ``rule_gone``: the configuration that
+is in use now has no such rule. ``public_key``: an event that anybody could have sent triggers no transactional
+message.
 """
 
 WITHHELD_KEPT = 20
 MAX_HELD = 100
 """Maximum number of transactional messages of a user that wait for their templates."""
+MAX_WAITING_BYTES = 400_000
+"""Maximum size of what a user's messages wait with, bytes: with the rest of the state it has to fit into one record."""
 MAX_DETAIL = 300
 """Maximum length of what is kept of a template's failure, characters."""
 RENDERED_AGAIN_MS = 5 * MINUTE
@@ -59,6 +62,7 @@ RENDERED_AGAIN_MS = 5 * MINUTE
 
 _signals = msgspec.json.Decoder(Signal)
 _encoder = msgspec.json.Encoder()
+_packer = msgspec.msgpack.Encoder()
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -278,7 +282,7 @@ class _Attempt:
     def deferred(
         self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
     ) -> Decision:
-        """Keep the signal until then."""
+        """Keep the signal until then; drop the message where what waits is too large together."""
         ledger = self.customer.ledger
         waits = Pending(
             rule=self.rule.name,
@@ -289,7 +293,10 @@ class _Attempt:
             configuration=self.config_version if reason == "template_error" else 0,
             detail=detail,
         )
-        ledger.pending = [*ledger.pending, waits]
+        pending = [*ledger.pending, waits]
+        if len(_packer.encode(pending)) > MAX_WAITING_BYTES:
+            return self.dropped("already_waiting", channel, detail)
+        ledger.pending = pending
         return msgspec.structs.replace(self._decision("deferred", channel, reason), until=until, detail=detail)
 
     def dropped(

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.customer.signals import Signal
 from models.customer.state import CartLine, Consent, Customer, pack, unpack
 from models.engage import zones
 from models.engage.caps import KEPT
 from models.engage.configuration import Cap, Configuration, QuietHours
 from models.engage.messages import encode_message
-from models.engage.planner import MAX_HELD, Decision, encode_decision, plan, release
+from models.engage.planner import MAX_HELD, MAX_WAITING_BYTES, Decision, encode_decision, plan, release
 from models.engage.quiet_hours import is_quiet
 from models.engage.templates import Template
 from models.engage.user_zone import zone_of
@@ -238,6 +239,20 @@ def test_no_receipt_displaces_another_that_waits() -> None:
     assert {decision.outcome for decision in held} == {"deferred"}
     assert (one_more.outcome, one_more.reason) == ("dropped", "already_waiting")
     assert [decision.id for decision in sent] == [decision.id for decision in held]
+
+
+def _with(cause: str, properties: dict[str, str]) -> Signal:
+    return msgspec.structs.replace(signal(cause=cause), properties=properties)
+
+
+def test_what_waits_for_one_user_fits_into_the_record_of_their_state() -> None:
+    broken, who = _receipts(BROKEN, None), customer()
+    large = {"note": "x" * 30_000}
+
+    held = [plan(broken, broken.rules[0], _with(f"m{i}", large), "u1", who, NOW, 3) for i in range(MAX_HELD)]
+
+    assert [decision.reason for decision in held] == ["template_error"] * 13 + ["already_waiting"] * 87
+    assert len(pack(who)) < MAX_WAITING_BYTES + 10_000
 
 
 def test_the_same_receipt_waits_once() -> None:
