@@ -64,3 +64,44 @@ def test_a_file_with_something_unknown_is_a_mistake(shop: Path, capsys: pytest.C
 
     assert cli.run(["preview", "win_back", "--facts", "eve.json"]) == 2
     assert "trait" in capsys.readouterr().err
+
+
+def test_a_template_that_fails_for_others_says_for_whom_with_file_and_line(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shop / "templates" / "win_back" / "text.liquid"
+    text.write_text("Hello\n{{ 100 | divided_by: orders }}")
+
+    assert cli.run(["preview", "win_back"]) == 0
+
+    said = capsys.readouterr().out
+    assert "33" in said
+    assert (
+        "it fails: templates/win_back/text.liquid:2: divided_by: can't divide by 0 "
+        "(for a user with nothing, for a user with half of it)" in said
+    )
+
+
+def test_a_template_that_fails_for_the_user_asked_for_is_one_line_with_file_and_line(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "templates" / "refund" / "subject.liquid").write_text("{{ 1 | divided_by: 0 }}")
+
+    assert cli.run(["preview", "refund"]) == 2
+
+    said = capsys.readouterr().err
+    assert "for sample: templates/refund/subject.liquid:1: divided_by: can't divide by 0" in said
+    assert said.count("\n") == 1
+
+
+def test_check_fails_for_a_template_that_fails_and_for_a_receipt_without_a_fallback(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "templates" / "refund" / "text.liquid").write_text("{{ first_name }}")
+    rendered = cli.run(["check", "--offline"]), capsys.readouterr().out
+    (shop / "templates" / "refund" / "fallback.liquid").unlink()
+    missing = cli.run(["check", "--offline"]), capsys.readouterr().out
+
+    assert rendered[0] == missing[0] == 2
+    assert "templates/refund/text.liquid: nothing comes out of it (for a user with nothing" in rendered[1]
+    assert "refund/fallback.liquid: found nothing; allowed: a text for when the template fails" in missing[1]

@@ -139,3 +139,25 @@ def test_json_has_every_one_of_them() -> None:
     assert json.dumps(said)
     assert said["not_sent"][1]["again_from"] == "2026-01-05T00:00:00Z"
     assert "again_from" not in said["not_sent"][0]
+
+
+def test_what_failed_in_a_template_is_shown_with_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    customer, place = ada(), "templates/cool/text.liquid:3: divided_by: can't divide by 0"
+    customer.ledger.sent = [
+        Sent("m1", "cool", "email", "transactional", START, "Hi", WHY, detail=f"the fallback: {place}")
+    ]
+    customer.ledger.withheld = [Withheld("cool", "email", "template_error", START, place)]
+    held = Pending("cool", b"{}", START + HOUR, START + 5 * DAY, "template_error", 1, place)
+    customer.ledger.pending = [held]
+    file = tmp_path / "perennial.yaml"
+    with worker(describe("ada", customer, START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+
+    said = capsys.readouterr().out
+    assert f"the fallback: {place}" in said
+    assert f"the template could not be rendered: {place}" in said
+    assert f"Waiting: cool until 2026-01-06 00:00 for a template that works: {place}" in said
