@@ -19,6 +19,7 @@ from stream.delivery.holds import Holds
 from stream.edge import Edge
 from stream.exposition import expose
 from stream.health import as_health, standing
+from stream.lookup.identity import await_identity
 from stream.observer import MetricsObserver, report
 from stream.settings import Settings
 from stream.topics import await_topics
@@ -67,7 +68,9 @@ def run(role: Role, settings: Settings) -> NoReturn:
             if role == "fold":
                 # a fifth of what is imported, and the first users shall not wait for it
                 lookups = await asyncio.to_thread(_load_lookups)
-                told["lookups"] = await stack.enter_async_context(lookups(app, settings, lambda: _standing(app)))
+                identity = await await_identity(connection)
+                serving = lookups(app, settings, lambda: _standing(app), identity)
+                told["lookups"] = await stack.enter_async_context(serving)
             if role == "deliver":
                 from stream.delivery.self_check import checking
 
@@ -178,7 +181,9 @@ def watched(
         watchdog.stop()
 
 
-def _load_lookups() -> Callable[[LaneApp, Settings, Callable[[], Mapping[str, Any]]], AbstractAsyncContextManager[int]]:
+def _load_lookups() -> Callable[
+    [LaneApp, Settings, Callable[[], Mapping[str, Any]], str], AbstractAsyncContextManager[int]
+]:
     from stream.lookup.serving import lookups
 
     return lookups

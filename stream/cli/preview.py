@@ -79,9 +79,11 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
 
     from models.customer.state import unpack
     from stream.lookup.client import ask
+    from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
 
-    return user, unpack(asyncio.run(ask(addresses(settings), f"/v1/users/{quote(user, safe='')}/state")))
+    path = f"/v1/users/{quote(user, safe='')}/state"
+    return user, unpack(asyncio.run(ask(addresses(settings), path, identity_of(settings.connection()))))
 
 
 def _described(file: Path) -> Customer:

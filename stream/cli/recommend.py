@@ -25,11 +25,13 @@ def recommend(
 
     from models.recommend.new_items import NEW
     from stream.lookup.client import ask_json
+    from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
     from stream.settings import load
 
     path = f"/v1/users/{quote(user, safe='')}/recommendations?k={k}"
-    answer = asyncio.run(ask_json(addresses(load(config)), path))
+    settings = load(config)
+    answer = asyncio.run(ask_json(addresses(settings), path, identity_of(settings.connection())))
     if json:
         print_json(answer)
         return

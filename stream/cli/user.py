@@ -25,10 +25,12 @@ def user(
     from urllib.parse import quote
 
     from stream.lookup.client import ask_json
+    from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
     from stream.settings import load
 
-    answer = asyncio.run(ask_json(addresses(load(config)), f"/v1/users/{quote(user, safe='')}"))
+    settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
+    answer = asyncio.run(ask_json(addresses(settings), path, identity_of(settings.connection())))
     if json:
         print_json(answer)
     else:

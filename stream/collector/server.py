@@ -25,6 +25,7 @@ from stream.collector.recommendations import Recommendations
 from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
 from stream.event_log import EventLog
 from stream.exposition import expose
+from stream.lookup.identity import await_identity
 from stream.lookup.owners import Owners
 from stream.lookup.workers import places
 from stream.settings import Settings
@@ -85,7 +86,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             trust_browser_orders=settings.http.trust_browser_orders,
             in_use=lambda: watch.configuration,
         )
-        owners = Owners(places(settings), settings.partitions)
+        identity = await await_identity(settings.connection())
+        owners = Owners(places(settings), settings.partitions, lambda: identity)
         door = Door(
             event_log,
             intake,

@@ -1,15 +1,21 @@
-"""Asking the workers about a user: each in turn, until the one answers that owns the user."""
+"""Client of the workers' lookups: asks each worker in turn, until the one answers that owns the user.
+
+Ports near a worker's own may belong to another program, or to a worker of another installation. Only answers that name
+the installation of the asker count.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
 from yarl import URL
 
 from models.errors import PerennialError
+from stream.lookup.identity import HEADER, Identity
 
 TIMEOUT_S = 5.0
 FEW = 3
@@ -24,7 +30,7 @@ class UnknownUser(LookupFailed):
     """The worker that owns the partition knows nobody of that name."""
 
 
-async def ask(addresses: Sequence[str], path: str) -> bytes:
+async def ask(addresses: Sequence[str], path: str, own: Identity | None = None) -> bytes:
     """Ask for ``path``, such as ``/v1/users/u1``.
 
     Parameters
@@ -33,6 +39,9 @@ async def ask(addresses: Sequence[str], path: str) -> bytes:
         ``http://host:port`` of each worker.
     path
         With its query.
+    own
+        Identity of the asker's installation. ``None`` takes an answer of any installation: only for addresses that are
+        certainly those of its workers.
 
     Returns
     -------
@@ -44,42 +53,71 @@ async def ask(addresses: Sequence[str], path: str) -> bytes:
     UnknownUser
         404.
     LookupFailed
-        No worker runs, none owns the partition, or the owner is not ready.
+        No worker of this installation runs, none owns the partition, or the owner is not ready.
+    BrokerUnreachable
+        A worker answers, but no broker says whether it belongs to this installation.
     """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-        _, body = await find(session, addresses, path)
+        _, body = await find(session, addresses, path, own)
         return body
 
 
-async def find(session: aiohttp.ClientSession, addresses: Sequence[str], path: str) -> tuple[str, bytes]:
+async def find(
+    session: aiohttp.ClientSession, addresses: Sequence[str], path: str, own: Identity | None
+) -> tuple[str, bytes]:
     """Ask for ``path`` over an open session; returns who answered, and the body. Raises as :func:`ask`."""
     said: list[str] = []
+    others: list[str] = []
     for address in addresses:
-        try:
-            # encoded already: an id may be `..`, which is no step of a path here
-            async with session.get(URL(address + path, encoded=True)) as answer:
-                body = await answer.read()
-                if answer.status == 200:
-                    return address, body
-                message = _message(body)
-                if answer.status == 404:
-                    raise UnknownUser(message)
-                if answer.status != 421:
-                    raise LookupFailed(message)
-                said.append(message)
-        except (aiohttp.ClientError, TimeoutError):
-            continue  # nobody there, or somebody else, who speaks no HTTP
+        answer = await _get(session, address, path)
+        if answer is None:
+            continue
+        if own is not None and answer.identity != await asyncio.to_thread(own):
+            others.append(f"{address} ({answer.identity})")
+            continue
+        if answer.status == 200:
+            return address, answer.body
+        message = _message(answer.body)
+        if answer.status == 404:
+            raise UnknownUser(message)
+        if answer.status != 421:
+            raise LookupFailed(message)
+        said.append(message)
     if said:
         raise LookupFailed(f"no worker that runs here owns this user ({said[0]})")
+    raise LookupFailed(_no_answer(addresses, others))
+
+
+class _Answer(NamedTuple):
+    identity: str
+    status: int
+    body: bytes
+
+
+async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answer | None:
+    """Ask one address; ``None`` if no worker listens there."""
+    try:
+        # The path is encoded already: an id may be `..`, which is no step of a path here.
+        async with session.get(URL(address + path, encoded=True), allow_redirects=False) as answer:
+            identity = answer.headers.get(HEADER)
+            if identity is None:
+                return None  # another program; its answer may have any length
+            return _Answer(identity, answer.status, await answer.read())
+    except (aiohttp.ClientError, TimeoutError):
+        return None  # nothing listens there, or a program that does not speak HTTP
+
+
+def _no_answer(addresses: Sequence[str], others: Sequence[str]) -> str:
     asked = ", ".join(addresses)
     if len(addresses) > FEW:
         asked = f"{addresses[0]} to {addresses[-1]} ({len(addresses)} addresses)"
-    raise LookupFailed(f"no worker answers at {asked}; start one with: perennial up, or perennial worker")
+    another = f"; a worker of another installation answers at {others[0]}" if others else ""
+    return f"no worker answers at {asked}; start one with: perennial up, or perennial worker{another}"
 
 
-async def ask_json(addresses: Sequence[str], path: str) -> dict[str, Any]:
+async def ask_json(addresses: Sequence[str], path: str, own: Identity | None = None) -> dict[str, Any]:
     """Ask for ``path`` and read the answer as JSON; raises as :func:`ask`."""
-    answer: dict[str, Any] = orjson.loads(await ask(addresses, path))
+    answer: dict[str, Any] = orjson.loads(await ask(addresses, path, own))
     return answer
 
 

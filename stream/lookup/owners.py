@@ -13,6 +13,7 @@ import aiohttp
 
 from models.partitioner import partition_of
 from stream.lookup.client import TIMEOUT_S, LookupFailed, find
+from stream.lookup.identity import Identity
 
 
 class Owners:
@@ -25,9 +26,12 @@ class Owners:
         there may be several workers.
     partitions
         Of ``events``.
+    own
+        Identity of this installation: the answers of other installations do not count. ``None`` takes any answer.
     """
 
-    def __init__(self, workers: Sequence[str], partitions: int) -> None:
+    def __init__(self, workers: Sequence[str], partitions: int, own: Identity | None = None) -> None:
+        self._own = own
         self._workers = tuple(workers)
         self._partitions = partitions
         self._owner: dict[int, str] = {}
@@ -53,10 +57,10 @@ class Owners:
         known = self._owner.pop(partition, None)
         if known is not None:
             with suppress(LookupFailed):  # the partition may have another owner by now
-                _, body = await find(self._session, [known], path)
+                _, body = await find(self._session, [known], path, self._own)
                 self._owner[partition] = known
                 return body
-        self._owner[partition], body = await find(self._session, await self._addresses(), path)
+        self._owner[partition], body = await find(self._session, await self._addresses(), path, self._own)
         return body
 
     async def _addresses(self) -> list[str]:

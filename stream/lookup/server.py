@@ -7,7 +7,8 @@
 ``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit, failures
 ===================================  ==============================================================================
 
-404: nobody of that name; 421: another worker owns that partition; 503: the partition is being restored.
+404: nobody of that name; 421: another worker owns that partition; 503: the partition is being restored. Each answer
+names the installation of this worker (``stream/lookup/identity.py``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from models.customer.state import Customer, Touch, unpack
 from models.customer.versions import Versions
 from models.customer.view import describe
 from models.partitioner import partition_of
+from stream.lookup.identity import HEADER
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 
@@ -64,6 +66,8 @@ class LookupServer:
         Of ``events``.
     recommends
         ``None`` until a recommender is there.
+    identity
+        Of the installation.
     """
 
     def __init__(
@@ -74,18 +78,21 @@ class LookupServer:
         standing: Callable[[], Mapping[str, Any]],
         partitions: int,
         recommends: Recommends | None = None,
+        identity: str = "",
     ) -> None:
         self._restored = restored
         self._owns = owns
         self._standing = standing
         self._partitions = partitions
         self._recommends = recommends
+        self._identity = identity
         self._versions: dict[int, tuple[dict[str, int], Versions]] = {}
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is chosen by the system where 0 was asked for."""
         app = web.Application(middlewares=[_refusals])
+        app.on_response_prepare.append(self._name_installation)
         user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern takes no braces
         app.router.add_get(user, self._user)
         app.router.add_get(f"{user}/state", self._state)
@@ -103,6 +110,10 @@ class LookupServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _name_installation(self, request: web.Request, response: web.StreamResponse) -> None:
+        del request
+        response.headers[HEADER] = self._identity
 
     # --- users -----------------------------------------------------------------------------------------------------
 

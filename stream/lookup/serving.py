@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def lookups(app: LaneApp, settings: Settings, standing: Callable[[], Mapping[str, Any]]) -> AsyncIterator[int]:
+async def lookups(
+    app: LaneApp, settings: Settings, standing: Callable[[], Mapping[str, Any]], identity: str
+) -> AsyncIterator[int]:
     """Answer for the users of this worker's partitions, recommendations included; yields the port.
 
     Parameters
@@ -29,6 +31,8 @@ async def lookups(app: LaneApp, settings: Settings, standing: Callable[[], Mappi
         The fold.
     standing
         How it stands, for its ``/health`` and ``/ready``.
+    identity
+        Of the installation, for each answer.
     """
     watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
 
@@ -43,6 +47,7 @@ async def lookups(app: LaneApp, settings: Settings, standing: Callable[[], Mappi
         standing=standing,
         partitions=settings.partitions,
         recommends=watch,
+        identity=identity,
     )
     await watch.start()
     try:

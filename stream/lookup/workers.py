@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream.settings import Settings
 
 WORKERS_ON_A_MACHINE = 16
-"""So many folds of one machine find a port of their own, from ``worker.port`` upwards."""
+"""Maximum number of folds of one machine: each takes a port of its own, from ``worker.port`` upwards."""
 
 
 def ports(settings: Settings) -> range:
@@ -21,4 +21,6 @@ def places(settings: Settings) -> list[str]:
 
 def addresses(settings: Settings) -> list[str]:
     """``http://host:port`` of every worker that there may be."""
-    return [f"http://{settings.worker.host}:{port}" for port in ports(settings)]
+    host = settings.worker.host.strip("[]")
+    shown = f"[{host}]" if ":" in host else host
+    return [f"http://{shown}:{port}" for port in ports(settings)]

@@ -8,17 +8,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from aiohttp import web
 
+from stream.lookup.identity import HEADER
+
+IDENTITY = "cluster/perennial."
+"""Installation of the commands under test."""
+
 
 @contextmanager
-def worker(answer: Any, asked: list[str], status: int = 200) -> Iterator[int]:
-    """Stand in for a worker's lookups in a thread; yields its port."""
+def worker(answer: Any, asked: list[str], status: int = 200, *, identity: str = IDENTITY) -> Iterator[int]:
+    """Stand in for a worker's lookups in a thread; yields its port.
+
+    Commands of this process belong to the installation ``IDENTITY`` meanwhile; the worker to ``identity``.
+    """
 
     async def respond(request: web.Request) -> web.Response:
         asked.append(request.path_qs)
-        return web.json_response(answer, status=status)
+        return web.json_response(answer, status=status, headers={HEADER: identity})
 
     loop = asyncio.new_event_loop()
     app = web.Application()
@@ -30,7 +39,8 @@ def worker(answer: Any, asked: list[str], status: int = 200) -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield listening.getsockname()[1]
+        with patch("stream.lookup.identity.read_identity", return_value=IDENTITY):
+            yield listening.getsockname()[1]
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

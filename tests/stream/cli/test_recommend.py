@@ -43,6 +43,18 @@ def test_items_are_shown_with_score_reason_and_title_as_text(
     assert "mug   0.912  because of pot  [bold]Mug" in out
 
 
+def test_a_worker_of_another_installation_is_not_believed(
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = {"user": "u", "known": True, "version": 3, "items": ITEMS}
+    with worker(answer, [], identity="cluster/staging.") as port:
+        code = run(["recommend", "u", "--config", settings(port)])
+    shown = capsys.readouterr()
+
+    assert (code, shown.out) == (2, "")
+    assert f"a worker of another installation answers at http://127.0.0.1:{port} (cluster/staging.)" in shown.err
+
+
 def test_json_is_what_the_worker_said(settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]) -> None:
     answer = {"user": "u", "known": True, "version": 3, "items": ITEMS}
     with worker(answer, []) as port:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from models.batch import Batch, Restored
 from models.customer.fold import PartitionFold
@@ -14,7 +19,11 @@ from models.events import Event
 from models.partitioner import partition_of
 from stream.health import standing
 from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
+from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
+from stream.lookup.workers import addresses as lookup_addresses
+from stream.lookup.workers import places
+from stream.settings import load
 from tests.models.customer.logs import START, written
 
 PARTITIONS = 4
@@ -28,7 +37,7 @@ class Popular:
 class Worker:
     """A lookup server over folded state, without Kafka."""
 
-    def __init__(self, owned: set[int]) -> None:
+    def __init__(self, owned: set[int], identity: str = "ours/perennial.") -> None:
         self.states = {partition: Restored(partition=partition) for partition in owned}
         self.open = set(owned)
         self.lag: int | None = 0
@@ -39,6 +48,7 @@ class Worker:
             standing=lambda: standing(self.lanes(), assigned=True),
             partitions=PARTITIONS,
             recommends=Popular(),
+            identity=identity,
         )
 
     def lanes(self) -> list[dict[str, Any]]:
@@ -169,3 +179,76 @@ async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list
     worker.open.clear()
     with pytest.raises(LookupFailed, match="ready"):
         await ask(addresses[:1], "/ready")
+
+
+async def test_only_workers_of_the_askers_installation_count() -> None:
+    """Two installations run on one machine: each has a worker that owns the user, and the ports are neighbours."""
+    other, ours = Worker({0, 1, 2, 3}, "theirs/perennial."), Worker({0, 1, 2, 3})
+    other.fold(Event(id="m1", user="u1", type="click", at=START, item="theirs"))
+    addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in (other, ours)]
+    own = functools.partial(str, "ours/perennial.")
+    try:
+        with pytest.raises(UnknownUser):
+            await ask(addresses, "/v1/users/u1", own)
+        ours.fold(click("u1"))
+        assert (await ask_json(addresses, "/v1/users/u1", own))["profile"]["recent"] == ["sku1"]
+        for refused in ("/v1/users/u1", "/v1/users/nobody", "/v1/users/u1/recommendations?k=many"):
+            with pytest.raises(LookupFailed, match="a worker of another installation answers at http") as caught:
+                await ask(addresses[:1], refused, own)
+            assert not isinstance(caught.value, UnknownUser)
+    finally:
+        await other.server.stop()
+        await ours.server.stop()
+
+
+async def test_another_web_server_is_no_worker_whatever_it_answers(workers: tuple[list[Worker], list[str]]) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        status = int(request.query["status"])
+        if status == 302:
+            raise web.HTTPFound(f"{workers[1][0]}/ready")
+        if status == 200:
+            endless = web.StreamResponse()
+            await endless.prepare(request)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await endless.write(b"x" * 65_536)
+        return web.json_response({"error": "of another program"}, status=status)
+
+    app = web.Application()
+    app.router.add_get("/ready", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        for status in (200, 302, 404, 500):
+            with pytest.raises(LookupFailed, match="no worker answers at") as caught:
+                await ask([address], f"/ready?status={status}")
+            assert not isinstance(caught.value, UnknownUser)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("host", "place"), [("::1", "[::1]:8391"), ("[::1]", "[::1]:8391"), ("10.0.0.7", "10.0.0.7:8391")]
+)
+def test_the_address_of_a_worker_can_be_used_in_a_url(host: str, place: str, tmp_path: Path) -> None:
+    file = tmp_path / "perennial.yaml"
+    file.write_text(f"version: 1\nworker: {{host: '{host}'}}\n")
+    settings = load(file)
+
+    assert lookup_addresses(settings)[0] == f"http://{place}"
+    assert URL(lookup_addresses(settings)[0]).port == 8391
+    assert places(settings)[0] == place
+
+
+async def test_a_worker_on_the_ipv6_loopback_is_found() -> None:
+    worker = Worker({0, 1, 2, 3})
+    port = await worker.server.start("::1", 0)
+    owners = Owners([f"[::1]:{port}"], PARTITIONS)
+    try:
+        assert b'"user":"ada"' in await owners.ask("ada", "/recommendations?k=1")
+    finally:
+        await owners.close()
+        await worker.server.stop()
