@@ -13,6 +13,8 @@ else:
     from backports import zstd
 
 ALLOWED = "Content-Encoding gzip, deflate or zstd, or a body that is not compressed"
+MAX_MEMBERS = 128
+"""Maximum number of gzip members or zstd frames in a body: each copies what follows it, so many would take minutes."""
 MAX_ZSTD_WINDOW_LOG = 23
 """Windows up to 8 MiB, as RFC 9659 bounds them for HTTP; a frame may ask for gigabytes."""
 
@@ -67,7 +69,11 @@ def _all(body: bytes, decompressor: Callable[[], _Decompressor], most: int) -> b
     """Decompress one member, or frame, after the other."""
     content = bytearray()
     rest = body
+    members = 0
     while rest:
+        members += 1
+        if members > MAX_MEMBERS:
+            raise DamagedBody(f"more than {MAX_MEMBERS} members")
         member = decompressor()
         content += member.decompress(rest, most + 1 - len(content))
         if len(content) > most:

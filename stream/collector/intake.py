@@ -31,6 +31,8 @@ BATCH_EVENTS = 2_500
 """Events in a batch."""
 LEVELS = 254
 """Of objects and lists in each other, as far as orjson writes them; it reads deeper ones."""
+SHOWN_OF = 4_096
+"""Bytes of a body from which an excerpt is made; the rest of a long one takes time, and is not shown."""
 TIME_CHARACTERS = 64
 """No time is longer."""
 ORIGIN_ALLOWED = "an origin only from a server key: everybody can read a browser key"
@@ -174,7 +176,7 @@ class Intake:
         try:
             raw = orjson.loads(without_mark(body))
         except orjson.JSONDecodeError as error:
-            begin = ascii(_without_write_key(body)[:60])
+            begin = ascii(_without_write_key(body[:SHOWN_OF])[:60])
             raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None
         if not isinstance(raw, dict):
             raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")

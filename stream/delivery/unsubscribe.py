@@ -10,13 +10,14 @@ import hashlib
 import hmac
 import os
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from models.encoding import without_mark
 from models.events import Channel
 
 PATH = "/v1/unsubscribe"
@@ -114,13 +115,15 @@ def secret_of(path: Path) -> bytes:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(secrets.token_hex(32) + "\n")
+            stream.flush()
+            os.fsync(descriptor)  # links and entries that were made with it outlive this machine's power
         try:
             os.link(draft, path)  # unlike a rename, it fails where somebody else was first
         except FileExistsError:
             pass  # and that one's secret is as good
         finally:
             draft.unlink()
-    return path.read_bytes().strip()
+    return without_mark(path.read_bytes()).strip()
 
 
 def _mac(key: bytes, content: bytes) -> bytes:
@@ -142,4 +145,5 @@ def _parts(token: str) -> tuple[bytes, bytes]:
 
 
 def _bytes(text: str) -> bytes:
-    return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    # Strictly: other characters would be passed over, and a token would have many spellings.
+    return b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from typing import Any
 
 import pytest
 import zstandard
 
-from stream.collector.encodings import DamagedBody, decompressed
+from stream.collector.encodings import MAX_MEMBERS, DamagedBody, decompressed
 from stream.connection import Connection
 from tests.brokers import Cluster
 from tests.stream.collector.doors import CLICK, PAGE, counted, door, events
@@ -40,6 +41,20 @@ def test_what_was_compressed_is_read(encoding: str) -> None:
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", MADE["zstd"])])
 def test_a_body_of_several_parts_is_read_to_its_end(encoding: str, compress: Any) -> None:
     assert decompressed(compress(TEXT) + compress(TEXT) + b"\0\0", encoding, 1_000) == TEXT + TEXT
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", MADE["zstd"])])
+def test_a_body_of_many_thousand_parts_is_refused_before_it_takes_minutes(encoding: str, compress: Any) -> None:
+    """Each part copies what follows it: 4 MB of empty ones would hold the loop of the door for minutes."""
+    most = 4 * 1024 * 1024
+    body = compress(b"") * (most // len(compress(b"")))
+    began = time.process_time()
+
+    with pytest.raises(DamagedBody, match="more than 128 members"):
+        decompressed(body, encoding, most)
+
+    assert time.process_time() - began < 2.0
+    assert decompressed(compress(b"x") * MAX_MEMBERS, encoding, most) == b"x" * MAX_MEMBERS
 
 
 @pytest.mark.parametrize("encoding", [name for name in MADE if name.strip() not in ("", "identity")])

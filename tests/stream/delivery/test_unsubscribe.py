@@ -96,3 +96,11 @@ def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert len(made) == 64
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [one.name for one in path.parent.iterdir()] == ["secret"]
+
+
+def test_the_mark_of_an_editor_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    """The same file may be named in the settings, where the byte order mark is passed over."""
+    path = tmp_path / "unsubscribe.secret"
+    path.write_bytes(b"\xef\xbb\xbf0123456789abcdef\r\n")
+
+    assert secret_of(path) == b"0123456789abcdef"
