@@ -81,6 +81,15 @@ async def _follow(connection: Connection, settings: Settings, holds: Holds) -> N
             log.warning("the rules in the log cannot be read, trying again in %g s: %r", wait_s, error)
         except msgspec.DecodeError as error:
             holds.set(UNREAD, f"the rules in the log cannot be read by this release: {error}")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.warning("the rules in the log cannot be read, trying again: %r", error)  # a task of aiokafka's own
+        except Exception as error:
+            # If this task ended, messages would be held, or let go, by rules that are no longer in use.
+            log.exception("the rules in the log cannot be checked, trying again in %g s", wait_s)
+            holds.set(UNREAD, f"the rules in the log cannot be checked: {type(error).__name__}: {error}")
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, MAX_RETRY_S)
 

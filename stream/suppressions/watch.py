@@ -117,6 +117,10 @@ class SuppressionWatch:
                 if task is None or task.cancelling():
                     raise
                 log.warning("the suppression list cannot be read, trying again: %r", error)  # a task of aiokafka's own
+            except Exception as error:
+                # If this task ended, delivery would hold its messages for good.
+                log.exception("the suppression list cannot be read, trying again")
+                metrics.increment("suppression_watch_failures", type(error).__name__)
             self._show()
             await asyncio.sleep(RETRY_S)
 

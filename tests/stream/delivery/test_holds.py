@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,8 +15,11 @@ from models.engage.messages import Message
 from models.engage.suppressor import Suppressor
 from models.events import CHANNELS, Channel
 from monitoring.metrics import REGISTRY
+from stream.connection import Connection
+from stream.delivery import self_check
 from stream.delivery.desk import Desk
 from stream.delivery.holds import Holds
+from stream.settings import load
 from tests.stream.delivery.letters import NOW, letter
 
 URL = ("delivery.public_url", "http.public_url is not set")
@@ -116,3 +121,30 @@ def test_a_reason_is_logged_once_and_shown_as_a_metric(caplog: pytest.LogCapture
     holds.clear(URL[0])
     shown += [_held(channel, URL[0]) for channel in CHANNELS]
     assert shown == [1.0] * len(CHANNELS) + [0.0] * len(CHANNELS)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a bug"), asyncio.CancelledError("a task of aiokafka's own")])
+async def test_a_check_that_fails_is_made_again_and_no_hold_is_left(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    failures = [failure]
+
+    async def versions(connection: Connection) -> AsyncIterator[bytes | None]:
+        del connection
+        if failures:
+            raise failures.pop()
+        yield None
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(self_check, "_versions", versions)
+    monkeypatch.setattr(self_check, "RETRY_S", 0.0)
+    settings, holds = load(None), Holds()
+    self_check.hold_until_checked(settings, holds)
+    assert holds.reasons().keys() == {self_check.UNREAD}
+    free = asyncio.Event()
+    holds.on_change(lambda: None if holds.reasons() else free.set())
+
+    async with self_check.checking(Connection("127.0.0.1:1"), settings, holds), asyncio.timeout(5):
+        await free.wait()
+
+    assert not failures

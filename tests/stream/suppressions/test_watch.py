@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -41,6 +41,26 @@ async def _following(connection: Connection, holds: Holds | None = None) -> Asyn
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_the_list_is_read_again_after_a_failure_of_any_kind(
+    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.create(suppressions=1)
+    failures: list[Exception] = [RuntimeError("a bug")]
+    take = SuppressionWatch._take
+
+    def failing(watch: SuppressionWatch, records: Sequence[object]) -> None:
+        if failures:
+            raise failures.pop()
+        take(watch, records)
+
+    monkeypatch.setattr(SuppressionWatch, "_take", failing)
+    holds = Holds()
+    async with _following(embedded.connection, holds) as watch, asyncio.timeout(20):
+        await watch.current()
+
+    assert (failures, holds.reasons()) == ([], {})
 
 
 async def test_delivery_is_held_until_the_whole_list_is_read(cluster: Cluster) -> None:
