@@ -323,6 +323,29 @@ def stops(marks: Mapping[str, Mark], category: Category) -> Stop | None:
     return Stop(reason, *valid[reason])
 
 
+def time_in_force(marks: Mapping[str, Mark], reason: str, at: int) -> int:
+    """Return the time to write of a reason that somebody states now, so that it holds whatever the list knows.
+
+    Clocks of processes differ. The time of a reason never moves back, and what was stated before does not end it.
+
+    Parameters
+    ----------
+    marks
+        What is known of the address, by reason.
+    reason
+        That is stated.
+    at
+        When, by the clock of this process, milliseconds.
+
+    Examples
+    --------
+    >>> time_in_force({"confirmed": Mark("watch", 9)}, "unsubscribe", 5)
+    9
+    """
+    known = (marks.get(reason), marks.get(ENDED_BY.get(reason, "")))
+    return max([at, *(mark.at for mark in known if mark is not None)])
+
+
 class SuppressionList:
     """All entries in memory, about 150 bytes each.
 
@@ -377,8 +400,18 @@ class SuppressionList:
 
     def marks(self, channel: Channel, address: str) -> dict[str, Mark]:
         """Return what is known of an address, by reason; of several secrets' entries the later one."""
+        return self._marks_of(self.hashes.digests(channel, address))
+
+    def marks_of_hash(self, address: str) -> dict[str, Mark]:
+        """Return what is known of an address that was hashed already, as :meth:`AddressHashes.newest` gives it.
+
+        Entries that another secret made of the same address are not found.
+        """
+        return self._marks_of([bytes.fromhex(place_of(f"{address}:bounce".encode()).hash)])
+
+    def _marks_of(self, digests: Iterable[bytes]) -> dict[str, Mark]:
         found: dict[str, Mark] = {}
-        for digest in self.hashes.digests(channel, address):
+        for digest in digests:
             for reason in self._reasons:
                 packed = self._marks.get(digest[:_KEPT_BYTES] + reason.encode())
                 if packed is not None and (reason not in found or packed >> 2 > found[reason].at):

@@ -22,6 +22,7 @@ from models.engage.suppression import (
     encode_entry,
     in_force,
     key_of,
+    time_in_force,
 )
 from models.events import Channel
 from models.units import SECOND
@@ -187,7 +188,10 @@ class Suppressor:
         return [] if suspected is not None else [self._entry(address, "bounce_suspected", at, source)]
 
     def _entry(self, address: str, reason: Reason, at: int, source: str) -> Output:
-        known = self._list.marks(self.channel, address).get(reason)
+        marks = self._list.marks(self.channel, address)
+        known = marks.get(reason)
+        if reason == "stop":
+            at = time_in_force(marks, reason, at)  # somebody states it now, whatever the clock of a START said
         bounced = ENDED_BY.get(reason) == "delivered"
         entry = Entry(
             scope=SCOPE_OF[reason],

@@ -93,8 +93,10 @@ def add(
     chosen = scope or SCOPE_OF[reason]
     if chosen == "watch":
         raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
-    hashes = _hashes(settings, _list(settings))
-    output = _entry(hashes, kind, delivered, reason, _now(), "perennial suppressions add", chosen)
+    listed = _list(settings)
+    hashes = _hashes(settings, listed)
+    at = _time_in_force(listed, hashes.every(kind, delivered), reason)
+    output = _entry(hashes, kind, delivered, reason, at, "perennial suppressions add", chosen)
     _write(settings, [output])
     print_line(
         f"{delivered} gets no {'marketing' if chosen == 'marketing' else 'message'} by {kind} any more ({reason})"
@@ -292,6 +294,17 @@ def _entry(
         domain=domain_of(channel, address) if reason == "bounce" else "",
     )
     return Output(TOPIC, key_of(hashes.newest(channel, address), reason), encode_entry(entry))
+
+
+def _time_in_force(listed: Sequence[Listed], addresses: Sequence[str], reason: Reason) -> int:
+    """Return the time of an entry that holds from now on, whatever the clocks of other writers said."""
+    from models.engage.suppression import Mark, time_in_force
+
+    marks: dict[str, Mark] = {}
+    for one in listed:  # ordered by time
+        if one.place.address in addresses:
+            marks[one.place.reason] = Mark(one.entry.scope, one.entry.at)
+    return time_in_force(marks, reason, _now())
 
 
 def _tombstone(one: Listed) -> Output:

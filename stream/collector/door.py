@@ -41,6 +41,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from models.engage.suppression import SuppressionList
 from models.engage.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Origin, Trust
@@ -111,6 +112,8 @@ class Door:
         Of the account whose callbacks are taken; ``None`` takes none.
     sms
         Writes to the suppression list what those callbacks tell of phone numbers; ``None`` writes nothing.
+    listed
+        The suppression list, kept current by whoever reads its topic; ``None`` knows no entries.
     public_url
         How this door is reached from outside; ``None`` where that was not configured.
     now
@@ -128,12 +131,13 @@ class Door:
         recommender: Recommendations | None = None,
         twilio_token: str | None = None,
         sms: Suppressor | None = None,
+        listed: SuppressionList | None = None,
         public_url: str | None = None,
         now: Callable[[], int] = now_ms,
     ) -> None:
         self._log = log
         self._intake = intake
-        self._links = UnsubscribeLinks(log, intake, signer, now)
+        self._links = UnsubscribeLinks(log, intake, signer, now, listed)
         self._twilio = None if twilio_token is None else TwilioCallbacks(log, twilio_token, public_url or "", now, sms)
         self._write_keys = write_keys or WriteKeys()
         self._cors = cors or Cors()

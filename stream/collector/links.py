@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from models.batch import Output
-from models.engage.suppression import SCOPE_OF, TOPIC, Entry, encode_entry, key_of
+from models.engage.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList, encode_entry, key_of, time_in_force
 from models.events import Event, encode_event
 from monitoring import metrics
 from stream.collector import pages
@@ -32,9 +32,19 @@ class UnsubscribeLinks:
         Verifies links.
     now
         The clock, milliseconds.
+    listed
+        The suppression list, as far as it was read; ``None`` knows no entries.
     """
 
-    def __init__(self, log: EventLog, intake: Intake, signer: Signer, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        intake: Intake,
+        signer: Signer,
+        now: Callable[[], int],
+        listed: SuppressionList | None = None,
+    ) -> None:
+        self._listed = listed
         self._log = log
         self._intake = intake
         self._signer = signer
@@ -68,7 +78,7 @@ class UnsubscribeLinks:
         written = [Output(EVENTS, withdrawal.user.encode(), encode_event(withdrawal))]
         if said.address:
             # Whoever else has this address gets no marketing over this channel either.
-            written.insert(0, _entry(said, now))
+            written.insert(0, self._entry(said, now))
         try:
             await self._log.write(written)
         except LogUnavailable:
@@ -78,12 +88,16 @@ class UnsubscribeLinks:
             metrics.increment("suppressions_written", said.channel, "unsubscribe")
         return _page(pages.done(said.channel))
 
-
-def _entry(said: Unsubscription, now: int) -> Output:
-    entry = Entry(
-        scope=SCOPE_OF["unsubscribe"], reason="unsubscribe", channel=said.channel, source="unsubscribe link", at=now
-    )
-    return Output(TOPIC, key_of(said.address, "unsubscribe"), encode_entry(entry))
+    def _entry(self, said: Unsubscription, now: int) -> Output:
+        marks = {} if self._listed is None else self._listed.marks_of_hash(said.address)
+        entry = Entry(
+            scope=SCOPE_OF["unsubscribe"],
+            reason="unsubscribe",
+            channel=said.channel,
+            source="unsubscribe link",
+            at=time_in_force(marks, "unsubscribe", now),
+        )
+        return Output(TOPIC, key_of(said.address, "unsubscribe"), encode_entry(entry))
 
 
 def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -76,7 +76,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     watch = ConfigurationWatch(settings.connection())
     async with (
         EventLog(settings.connection(), settings.partitions) as event_log,
-        _following(settings, twilio) as suppressions,
+        _following(settings) as suppressions,
         _running(watch.follow(), "configuration"),
     ):
         await event_log.ensure_clock("wall")
@@ -96,7 +96,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             cors=Cors(settings.http.allowed_origins),
             recommender=Recommendations(Readers(user_tokens(settings), server_tokens(settings), now_ms), owners),
             twilio_token=twilio,
-            sms=suppressions,
+            sms=None if twilio is None else Suppressor("sms", suppressions.listed, suppressions.behind),
+            listed=suppressions.listed,
             public_url=settings.http.public_url,
         )
         runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
@@ -116,14 +117,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def _following(settings: Settings, twilio: str | None) -> AsyncIterator[Suppressor | None]:
-    """Follow the suppression list where callbacks of Twilio tell something of phone numbers."""
-    if twilio is None:
-        yield None
-        return
+async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
+    """Follow the suppression list: what the door writes to it never moves back the time of an entry."""
     watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
     async with _running(watch.follow(), "suppressions"):
-        yield Suppressor("sms", watch.listed, watch.behind)
+        yield watch
 
 
 @asynccontextmanager

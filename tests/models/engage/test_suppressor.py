@@ -55,6 +55,19 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
     assert read_list(HASHES, [(one.key, one.value) for one in written]).stops("email", LETTER.to, "transactional")
 
 
+def test_a_stop_holds_although_the_start_before_it_has_a_later_time() -> None:
+    """START and STOP are taken by processes whose clocks differ; the one that comes last is what the person wants."""
+    made = Suppressor("sms", SuppressionList(HASHES))
+    made.refused("+4930901820", "stop", NOW - 10, "STOP by SMS")
+    made.started("+4930901820", NOW + 60_000, "START by SMS")
+
+    (entry,) = entries(made.refused("+4930901820", "stop", NOW, "STOP by SMS"))
+
+    assert entry.at == NOW + 60_000
+    receipt = letter(1, to="+4930901820", channel="sms", category="transactional")
+    assert made.stops(receipt, NOW) == Result("suppressed", "stop (all)", called=False)
+
+
 @pytest.mark.parametrize(
     "result", [TAKEN, BLOCKED, Result("rejected", "552 5.2.2 full", bounce="soft"), Result("unknown")]
 )

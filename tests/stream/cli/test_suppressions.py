@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,16 @@ def rows(call: Any, *words: str) -> list[dict[str, Any]]:
 
 async def bounce(settings: Path, address: str, at: int, hashes: AddressHashes = HASHES) -> None:
     """Write what a delivery would."""
-    from stream.settings import load
-
-    connection = load(settings).connection()
     entry = Entry(scope="all", reason="bounce", channel="email", at=at, domain=domain_of("email", address))
     output = Output(TOPIC, key_of(hashes.newest("email", address), "bounce"), encode_entry(entry))
-    async with EventLog(connection, 1) as log:
-        await log.write([output, Output(TOPIC, *announcement(hashes))])
+    await _write(settings, [output, Output(TOPIC, *announcement(hashes))])
+
+
+async def _write(settings: Path, outputs: list[Output]) -> None:
+    from stream.settings import load
+
+    async with EventLog(load(settings).connection(), 1) as log:
+        await log.write(outputs)
 
 
 def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowhere(call: Any) -> None:
@@ -95,6 +99,23 @@ def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowh
     assert "ada" not in everything
     assert "901820" not in everything
     assert call("list", "--address", "eve@example.com")[1] == "eve@example.com is not on the list\n"
+
+
+async def test_an_address_that_is_added_is_stopped_although_an_entry_has_a_later_time(
+    call: Any, settings: Path
+) -> None:
+    later = time.time_ns() // 1_000_000 + 3_600_000
+    await bounce(settings, "ada@example.com", later)
+    ends = Entry(scope="watch", reason="delivered", channel="email", at=later)
+    await _write(
+        settings, [Output(TOPIC, key_of(HASHES.newest("email", "ada@example.com"), "delivered"), encode_entry(ends))]
+    )
+    assert await _in_thread(rows, call, "--reason", "bounce") == []
+
+    assert (await _in_thread(call, "add", "ada@example.com", "--reason", "bounce"))[0] == 0
+
+    (entry,) = await _in_thread(rows, call, "--reason", "bounce")
+    assert entry["in_force"]
 
 
 @pytest.mark.parametrize("reason", STOPPING)

@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from models.engage.suppression import TOPIC, AddressHashes, Entry, decode_entry
+from models.engage.suppression import (
+    SCOPE_OF,
+    TOPIC,
+    AddressHashes,
+    Entry,
+    Reason,
+    SuppressionList,
+    decode_entry,
+    encode_entry,
+    key_of,
+)
 from stream.connection import Connection
-from stream.delivery.unsubscribe import PATH, Signer
+from stream.delivery.unsubscribe import PATH, InvalidToken, Signer
 from tests.brokers import Cluster
 from tests.stream.collector.doors import CLICK, NOW, SIGNER, door, events
 from tests.stream.reading import read_until
@@ -75,6 +85,30 @@ async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_w
         scope="marketing", reason="unsubscribe", channel="email", source="unsubscribe link", at=NOW
     )
     assert {event.granted for event in await events(embedded.connection, 2)} == {False}
+
+
+@pytest.mark.parametrize("known", ["confirmed", "unsubscribe"])
+async def test_a_click_holds_although_an_entry_before_it_has_a_later_time(embedded: Cluster, known: Reason) -> None:
+    """The clock of the process that wrote that entry was ahead; nothing that is known already ends what comes now."""
+    embedded.create(events=1, suppressions=1)
+    listed = SuppressionList(AddressHashes([b"0123456789abcdef"]))
+    before = Entry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)
+    listed.apply(key_of(HASH, known), encode_entry(before))
+
+    async with door(embedded.connection, listed=listed) as client:
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}")).status == 200
+
+    (written,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(written.value).at == NOW + 60_000
+    listed.apply(written.key, written.value)
+    assert listed.stops("email", "ada@example.com", "marketing") is not None
+
+
+async def test_a_token_has_one_spelling() -> None:
+    content, dot, mac = SIGNER.token("u1", "email").partition(".")
+    for spelled in (f"{content}!!!!{dot}{mac}", f"{content}{dot}<b>{mac}*", f"{content} {dot}{mac}"):
+        with pytest.raises(InvalidToken):
+            SIGNER.verify(spelled)
 
 
 async def test_a_link_of_an_earlier_release_withdraws_for_its_user_alone(embedded: Cluster) -> None:
