@@ -104,6 +104,7 @@ class Book:
         self._look_ups = look_ups
         self._paused = memo == _PAUSED
         self._waiting: dict[bytes, str] = {}
+        self._owners: dict[bytes, str] = {}  # users of all messages that have not ended
         self._calling: set[bytes] = set()
         self._asking: set[bytes] = set()
         self._unknown: set[bytes] = set()
@@ -261,7 +262,9 @@ class Book:
             delivery = decode_delivery(value)
             if delivery.message is None:
                 finished.append((delivery.changed, key))
-            elif delivery.status == "queued":
+                continue
+            self._owners[key] = delivery.message.user
+            if delivery.status == "queued":
                 queued.append((delivery.due, delivery.since or delivery.changed, key))
                 self._wait(key, delivery, len(value))
             elif delivery.status == "attempted":
@@ -290,7 +293,7 @@ class Book:
 
     def _wait(self, key: bytes, delivery: Delivery, size: int) -> None:
         assert delivery.message is not None
-        self._waiting[key] = delivery.message.user
+        self._waiting[key] = self._owners[key] = delivery.message.user
         self._grow(key, size)
         heapq.heappush(self._ends, (deadline(delivery.message, delivery.since or delivery.changed), key))
 
@@ -342,10 +345,10 @@ class Book:
             if message is not None and message.category == "marketing":
                 self._finish(key, message, Result("withdrawn", why), now, outputs)
         # What is on its way cannot be called back, but it is not tried again, whoever learns how its call has ended.
-        for key in (*self._calling, *self._unknown):
+        for key in [key for key in (*self._calling, *self._unknown) if self._owners.get(key) == notice.user]:
             delivery = self._read(key, outputs)
             message = delivery.message
-            if message is not None and message.category == "marketing" and message.user == notice.user:
+            if message is not None and message.category == "marketing":
                 self._write(key, msgspec.structs.replace(delivery, stopped=why), outputs)
 
     def _attempt(self, key: bytes, now: int, outputs: Outputs) -> Call:
@@ -462,6 +465,7 @@ class Book:
         if closed is not None:
             kept = msgspec.structs.replace(kept, attempts=delivery.attempts, closed=closed)
         outputs.state[key] = encode_delivery(kept)
+        self._owners.pop(key, None)
         self._shrink(key)
         self._unknown.discard(key)
         self._finished.append((now, key))

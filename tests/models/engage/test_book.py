@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import Batch, Outputs, Restored
+from models.engage import book
 from models.engage.book import Book, Call
-from models.engage.deliveries import KEPT, LONGEST_WAIT, Result, decode_delivery, wait_after
+from models.engage.deliveries import KEPT, LONGEST_WAIT, Delivery, Result, decode_delivery, wait_after
 from models.engage.messages import Message, encode_message, message_id
 from models.engage.notices import Answer, Hold, Notice, UnderWay, Withdrawal, encode_notice
 from models.events import Event, decode_event
@@ -277,3 +278,25 @@ def test_a_wait_grows_is_spread_over_its_second_half_and_is_always_the_same(atte
     assert longest // 2 <= min(waits) < longest * 0.55
     assert longest * 0.95 < max(waits) <= longest
     assert waits == [wait_after(message_id("u", "r", str(n), 0), attempts) for n in range(200)]
+
+
+def test_a_withdrawal_reads_only_the_deliveries_of_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, outputs = Restored(), Outputs()
+    first = Book(state.records)
+    messages = [letter(number, START) for number in range(1, 301)]
+    first.admit(Batch("messages.email", 0, [Read(encode_message(message)) for message in messages]), START, outputs)
+    for call in first.begin(100, START, outputs):
+        first.settle(call.message.id, Result("unknown"), START, outputs)
+    calling = first.begin(100, START, outputs)
+    assert len(calling) == 100
+    read: list[bytes] = []
+
+    def counted(value: bytes) -> Delivery:
+        read.append(value)
+        return decode_delivery(value)
+
+    monkeypatch.setattr(book, "decode_delivery", counted)
+    notice = encode_notice(Withdrawal(user="nobody", at=START))
+    first.admit(Batch("messages.email", 0, [Read(notice)]), START, outputs)
+
+    assert not read
