@@ -30,7 +30,7 @@ class Desk(Protocol):
 
     @property
     def suppressor(self) -> Suppressor | None:
-        """What writes to the suppression list; ``None`` where there is none."""
+        """The suppression list at work; ``None`` where there is no list."""
 
     def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
         """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more.

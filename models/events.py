@@ -42,10 +42,10 @@ ORIGINS: tuple[Origin, ...] = ("live", "replay", "simulate", "test")
 """From the most to the least live."""
 
 Trust = Literal["server", "public"]
-"""Who wrote an event: a holder of a secret key, or anybody who read the key that stands in a page."""
+"""The writer of an event: a holder of a secret key, or anybody, with the public key of a page."""
 
 OrderForm = Literal["lines", "whole", "replacement"]
-"""How a purchase states its order: further lines that add up, the whole order, or the whole order anew."""
+"""The form in which a purchase states its order: lines that add up, the whole order, or a replacement of it."""
 
 UPDATE = "Order Updated"
 """Name of a purchase that is a replacement; rules can wait for it."""
@@ -58,7 +58,7 @@ MICROS = 1_000_000
 
 
 DEFAULT_CURRENCY = "USD"
-"""Of money whose sender leaves the currency out."""
+"""Currency of money whose sender leaves the currency out."""
 UNREADABLE_CURRENCY = "XXX"
 """ISO's own code for amounts without a currency: money whose currency cannot be read is never added to another one."""
 

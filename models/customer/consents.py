@@ -61,7 +61,7 @@ def merge(one: Consent | None, other: Consent | None) -> Consent | None:
 
 
 def needs_new_grant(known: Consent) -> bool:
-    """Whether a grant was read that is as new as the answer "no", so that the person may expect messages."""
+    """Return whether a grant was read that is as new as the answer "no": the person may then expect messages."""
     return not known.granted and 0 < known.at <= _newest_grant(known)
 
 

@@ -20,8 +20,9 @@ SESSION_GAP = 30 * 60_000
 
 CART_LINES = 30
 CHANGES = 100
-"""Of a cart, at most so many are kept in order; so are sessions of the last hours."""
+"""Maximum number of changes of a cart that are kept in order."""
 SESSIONS = 64
+"""Maximum number of sessions of the last hours that are kept in order."""
 NAMES = 8_192
 """Characters of the names of traits whose times are kept, in all."""
 
@@ -98,7 +99,7 @@ def change_cart(facts: Facts, change: CartChange, edge: int) -> None:
 
 
 def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:
-    """Note that a trait was said or taken back; whether nothing newer was said of it before."""
+    """Note that a trait was said or taken back; return whether nothing newer was said of it before."""
     window = facts.window
     if window is not None and at < window.traits.get(trait, window.forgotten if trait in facts.traits else 0):
         return False

@@ -9,8 +9,9 @@ Purchases and refunds of one order may come twice, in parts, late, and in any or
 - what a secret key stated takes the place of what anybody could have stated with a public one;
 - refunds count up to the order's amount.
 
-Each event changes the sums by what the order counts with after it, less what it counted with before. That is why the
-result is the same for any order of the events.
+Each event changes the sums by what the order counts with after it, less what it counted with before. So the events of
+an order in one currency give the same result, in whichever order they are read. If its events name several currencies,
+the first one that was read decides which refunds count against it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
 
 
 class News(NamedTuple):
-    """What of an event is new beside its facts.
+    """The parts of a purchase that are news, beside its facts.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class News(NamedTuple):
 
 
 ALL_NEW = News()
-"""All of it, as of nearly every event."""
+"""Everything is new, as it is for nearly every event."""
 
 
 def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
@@ -216,7 +217,7 @@ def _counted_by_schema_3(facts: Facts, order: str) -> bool:
 
 
 def _confirms(before: KnownOrder, event: Event) -> bool:
-    """Whether a secret key states what only public keys have stated so far."""
+    """Return whether a secret key states what only public keys have stated so far."""
     return event.trust == "server" and before.known & _STATED > 0 and not before.known & TRUSTED
 
 
@@ -229,7 +230,7 @@ def _is_in_other_currency(before: KnownOrder, event: Event) -> bool:
 
 
 def _can_be_one(known: str, said: str) -> bool:
-    """Whether two currencies are the same, or one of them is not known."""
+    """Return whether two currencies are the same, or one of them is not known."""
     return known == said or known in _NO_CURRENCIES or said in _NO_CURRENCIES
 
 
@@ -239,7 +240,7 @@ def _settled(known: str, said: str) -> str:
 
 
 def _after(before: KnownOrder, event: Event) -> KnownOrder:
-    """What is known of an order after a purchase."""
+    """Return what is known of an order after a purchase."""
     if not before.known & _STATED:
         if _can_be_one(before.currency, event.currency):
             before = KnownOrder(event.at, 0, before.currency, before.claimed, before.known)
@@ -269,7 +270,7 @@ def _after(before: KnownOrder, event: Event) -> KnownOrder:
 
 
 def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
-    """What is known of an order after a refund; the very same where there is nothing to remember."""
+    """Return what is known of an order after a refund; ``before`` itself if there is nothing to remember."""
     at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
     if event.order_form == "whole":
         known |= REFUNDED

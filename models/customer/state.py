@@ -103,7 +103,7 @@ class CartChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Window(msgspec.Struct, array_like=True, gc=False):
-    """What it takes to put an event of the last hours into its place in time; nothing of it once they are over.
+    """Facts of the last hours that put a late event into its place in time; they are forgotten afterwards.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class Window(msgspec.Struct, array_like=True, gc=False):
 
 
 class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Whether marketing over a channel is agreed to.
+    """The answer to whether marketing over a channel is allowed.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is remembered of an order, so that it counts once and is never refunded beyond its amount.
+    """An order that is remembered, so that it counts once and is never refunded beyond its amount.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
-    """What happened.
+    """Everything known of a user from their events.
 
     Attributes
     ----------
@@ -275,11 +275,11 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id, rule, channel, category, at, subject, why
         As it was decided.
     outcome
-        What was told of it (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before.
+        Its outcome (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before.
     because
-        Of a suppressed one: the reason on the suppression list.
+        For a suppressed message: the reason on the suppression list.
     detail
-        More about it: why its fallback went out.
+        More about the message: why its fallback went out, or why it failed.
     """
 
     id: str

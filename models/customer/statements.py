@@ -1,4 +1,4 @@
-"""What an event states about consent, complaints and bounces besides what it is: what must count in any case.
+"""Statements about consent, complaints and bounces that must count whatever becomes of their event.
 
 Such a statement counts although its event is refused (too late, no room). It is passed over only if the very same one
 is known already: the user's state remembers the newest of them, however long ago they were.
@@ -17,7 +17,7 @@ from models.wire import bounces, withdrawals
 
 
 class Statement(NamedTuple):
-    """What must count of an event.
+    """The part of an event that must count.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def digest_of(event: Event) -> bytes:
 
 
 def knows(facts: Facts, digest: bytes) -> bool:
-    """Whether a statement has counted already."""
+    """Return whether a statement has counted already."""
     stated = facts.stated
     return any(stated[i : i + repeats.WIDTH] == digest for i in range(0, len(stated), repeats.WIDTH))
 

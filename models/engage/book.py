@@ -344,7 +344,7 @@ class Book:
             message = self._read(key, outputs).message
             if message is not None and message.category == "marketing":
                 self._finish(key, message, Result("withdrawn", why), now, outputs)
-        # What is on its way cannot be called back, but it is not tried again, whoever learns how its call has ended.
+        # A call under way cannot be called back, but it is not tried again, whichever process learns of its end.
         for key in [key for key in (*self._calling, *self._unknown) if self._owners.get(key) == notice.user]:
             delivery = self._read(key, outputs)
             message = delivery.message
@@ -488,7 +488,7 @@ class Book:
 
 _PAUSED = b"paused"
 _STORED = {"suppressed": "withdrawn"}
-"""What is stored of an end that a worker of the release before cannot read; which of both it was, its event says."""
+"""Ends that a worker of the last release cannot read, and the end stored instead; the event names the true one."""
 _NOTHING = Delivery(status="expired", changed=0)
 
 

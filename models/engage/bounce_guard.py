@@ -13,16 +13,16 @@ from models.units import DAY, MINUTE
 
 WINDOW_MS = 10 * MINUTE
 MIN_ATTEMPTS = 100
-"""Fewer attempts show no storm."""
+"""Minimum number of attempts that can show a storm."""
 MIN_TRIED = 20
-"""Attempts after a hold from which on its end is believed, or a new one begins."""
+"""Minimum number of attempts after a hold that end it, or begin a new one."""
 MAX_SHARE = 0.05
-"""More hard bounces than this share of the attempts are a storm."""
+"""Maximum share of hard bounces in the attempts; more are a storm."""
 HOLD_MS = 30 * MINUTE
 REMEMBERED_MS = DAY
-"""A storm is forgotten so long after its hold, even where nobody was written to since."""
+"""Time after its hold when a storm is forgotten, even if no message was sent since; milliseconds."""
 MAX_DOMAINS = 20_000
-"""Domains that are counted at a time; the least recently used one is forgotten first."""
+"""Maximum number of domains that are counted at a time; the least recently used one is forgotten first."""
 
 ALL = ""
 """In the place of a domain: all attempts."""
@@ -91,12 +91,12 @@ class BounceGuard:
             self._note(place, hard, now)
 
     def may_write(self, domain: str, now: int) -> bool:
-        """Whether hard bounces of a domain become entries: not in a storm, and not while its end is tried."""
+        """Return whether hard bounces of a domain become entries: not in a storm, and not while its end is tried."""
         self._forget(now)
         return domain not in self._until and ALL not in self._until
 
     def held_until(self, domain: str, category: str, now: int) -> int | None:
-        """Until when a message waits, milliseconds; ``None`` where it may go.
+        """Return until when a message waits, milliseconds; ``None`` if it may go.
 
         A storm in all holds marketing only: a receipt does not wait for the addresses of others.
         """
@@ -107,7 +107,7 @@ class BounceGuard:
         return until if until > now else None
 
     def storms(self, now: int) -> list[str]:
-        """Domains that are held, or are tried after a hold; :data:`ALL` among them where it is about all."""
+        """Return the domains that are held, or are tried after a hold; :data:`ALL` stands for all attempts."""
         self._forget(now)
         return sorted(self._until)
 

@@ -1,4 +1,4 @@
-"""What a provider's refusal says about the address: it is dead, it may be dead, we are to blame, or nothing.
+"""Classes of a provider's refusals: the address is dead, it may be dead, we are to blame, or nothing is known of it.
 
 Only an answer that names the recipient's address as the reason counts against the address. A refusal that we caused
 (a blocked sender, a policy) would otherwise empty the audience.
@@ -13,14 +13,14 @@ from models.units import DAY
 
 Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
 """``hard``: no such recipient. ``second``: hard where it is said again at least :data:`MIN_APART_MS` later.
-``sender``: our own fault. ``stop``: the recipient has told the provider to stop. ``soft``: says nothing about the
+``sender``: our own fault. ``stop``: the recipient has asked the provider to stop. ``soft``: says nothing about the
 address. Empty: no refusal."""
 
 Stage = Literal["sender", "recipient", "content"]
-"""Which step of an SMTP conversation was refused: MAIL FROM, RCPT TO, or what was sent after DATA."""
+"""Step of an SMTP conversation that was refused: MAIL FROM, RCPT TO, or the content after DATA."""
 
 MIN_APART_MS = DAY
-"""Two answers of class ``second`` count as a hard bounce where so much time lies between them."""
+"""Minimum time between two answers of class ``second`` that count as a hard bounce, milliseconds."""
 
 HARD = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10"})
 SECOND = frozenset({"5.1.2", "5.2.1"})
@@ -71,7 +71,7 @@ def of_smtp(code: int, text: str, stage: Stage) -> Bounce:
     code
         Of three digits; only 5xx can be a bounce.
     text
-        Behind it.
+        Text of the answer, after the code.
     stage
         Which step was refused.
 

@@ -9,7 +9,7 @@ from models.engage.configuration import Cap, Configuration
 from models.events import Channel
 
 SUPPRESSED = "suppressed"
-"""Outcome of a message that the suppression list stopped: nobody got it, so it uses no place under a cap."""
+"""Outcome of a message that the suppression list stopped. It was not sent, so it uses no place under a cap."""
 KEPT = 30
 """So many sent messages a user are kept, and all marketing within the longest window."""
 

@@ -115,7 +115,7 @@ class EventSettings(msgspec.Struct, frozen=True):
 
 
 class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """What states a withdrawal here, besides the built-in tables of :mod:`models.wire.withdrawals`.
+    """Changes to the built-in tables of withdrawals (:mod:`models.wire.withdrawals`).
 
     Attributes
     ----------

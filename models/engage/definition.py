@@ -131,7 +131,7 @@ class ChurnDefinition(_Section, frozen=True, kw_only=True):
 
 
 class EventsDefinition(_Section, frozen=True, kw_only=True):
-    """How late an event may come.
+    """Bounds of late events, and how long orders are known.
 
     Attributes
     ----------
@@ -141,8 +141,8 @@ class EventsDefinition(_Section, frozen=True, kw_only=True):
     order_within
         What is read so soon after it happened is put into its place in time. At most the horizon.
     remember_orders
-        An order is known by its id for so long after it was placed or updated, as one of the user's 64 newest. At
-        least the horizon, at most 366 days.
+        Time for which an order is known by its id after it was placed or updated, if it is one of the user's 64
+        newest. At least the horizon, at most 366 days.
     """
 
     horizon: Duration = "48h"
@@ -166,7 +166,7 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
 
 
 class ConsentDefinition(_Section, frozen=True, kw_only=True):
-    """What withdraws consent, besides the names that are built in (``docs/events.md``). Nothing here ever grants it.
+    """Names that withdraw consent, besides those that are built in (``docs/events.md``). None of them ever grants it.
 
     Attributes
     ----------

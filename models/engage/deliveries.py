@@ -43,7 +43,7 @@ Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withd
 
 
 class Result(NamedTuple):
-    """What a provider made of a message.
+    """The result of an attempt to hand a message over.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Closed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is remembered of one message, under its id.
+    """The delivery of one message, stored under the message's id.
 
     Attributes
     ----------

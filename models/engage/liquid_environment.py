@@ -148,7 +148,7 @@ class _Template(BoundTemplate):
 
 
 class MessageEnvironment(Environment):
-    """What messages are parsed and rendered with."""
+    """The environment in which messages are parsed and rendered."""
 
     template_class = _Template
     context_depth_limit: ClassVar[int] = 10

@@ -71,7 +71,7 @@ def _safe(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_undefined(value: Any) -> bool:
-    """Whether a value is not defined; unlike ``isinstance``, it may be asked of what a strict render gives."""
+    """Return whether a value is not defined; unlike ``isinstance``, this is safe for the values of a strict render."""
     return issubclass(type(value), Undefined)
 
 

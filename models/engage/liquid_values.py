@@ -105,7 +105,7 @@ def compare(left: Any, right: Any) -> int | None:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two values are the same; a flag is no number, and a text is none either."""
+    """Return whether two values are equal; a flag and a text equal no number."""
     if is_number(left) and is_number(right):
         return compare(left, right) == 0
     if isinstance(left, bool) or isinstance(right, bool):
@@ -114,7 +114,7 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, and no flag."""
+    """Return whether a value is a number, and no flag."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 

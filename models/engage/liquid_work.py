@@ -13,7 +13,7 @@ MAX_ITEMS = 50_000
 MAX_WORK = 3_000_000
 """Maximum number of characters and elements that one render goes over: about three seconds."""
 LOOKUP = 10
-"""What looking up a variable counts as."""
+"""Work that looking up a variable counts as."""
 
 
 class Work(Protocol):

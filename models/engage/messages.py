@@ -269,7 +269,7 @@ def _line(text: str) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    """Whether a text shows anything: blanks, control characters, joiners and selectors alone do not."""
+    """Return whether a text shows anything: blanks, control characters, joiners and selectors alone do not."""
     return any(unicodedata.category(c) not in _INVISIBLE for c in text)
 
 

@@ -60,7 +60,7 @@ class Hold(msgspec.Struct, tag_field="notice", tag="hold", frozen=True):
 
 
 class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit_defaults=True, kw_only=True):
-    """What the provider answered to an attempt, told by a process that has lost the partition to whoever has it now.
+    """The provider's answer to an attempt, from a process that has lost the partition to the one that has it now.
 
     Attributes
     ----------

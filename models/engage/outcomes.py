@@ -64,7 +64,7 @@ def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
 
 
 def _give_back(ledger: Ledger, stopped: Sent) -> None:
-    """Let the rule's cooldown count from the message before the one that nobody got."""
+    """Let the rule's cooldown count from the last message that was not stopped."""
     if ledger.fired.get(stopped.rule) != stopped.at:
         return
     before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome != SUPPRESSED]
@@ -88,7 +88,7 @@ def withdrawn(
     granted
         For which consent was granted until now: messages may wait there that the ledger has no room for any more.
     """
-    # one without an outcome may wait for its turn or its next attempt; an unknown one may be tried again
+    # a message without an outcome may wait for its turn or its next attempt; an unknown one may be tried again
     waiting = {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
     notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
     return [(channel, notice) for channel in channels if channel in granted or channel in waiting]

@@ -58,7 +58,7 @@ MAX_WAITING_BYTES = 400_000
 MAX_DETAIL = 300
 """Maximum length of what is kept of a template's failure, characters."""
 RENDERED_AGAIN_MS = 5 * MINUTE
-"""How often a message that waits for its template looks for another configuration, ms."""
+"""Time after which a message that waits for its template looks for another configuration, milliseconds."""
 
 _signals = msgspec.json.Decoder(Signal)
 _encoder = msgspec.json.Encoder()
@@ -66,7 +66,7 @@ _packer = msgspec.msgpack.Encoder()
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """What was decided about one rule and one signal; the wire of ``decisions``.
+    """The decision about one rule and one signal; the wire of ``decisions``.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ def retry(
     *,
     paused: Collection[str] = (),
 ) -> Decision:
-    """Decide again about a message that waited: everything is checked anew, consent above all.
+    """Decide again about a message that waited: everything is checked again, consent above all.
 
     Parameters
     ----------

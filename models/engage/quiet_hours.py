@@ -18,15 +18,15 @@ from models.units import DAY
 _DAY_SECONDS = 86_400
 _DAY_MIN = 1_440
 LENGTHENED_MIN = 120
-"""How much earlier quiet hours begin, and later they end, where the user's zone is not known; minutes."""
+"""Time by which quiet hours begin earlier and end later if the user's zone is not known, minutes."""
 MIN_OPEN_MIN = 60
 """Minimum of a day that lengthened quiet hours leave open, minutes; less only where less was open before."""
 MAX_SEARCH = 2 * DAY
-"""How far ahead an hour is searched that is quiet in no zone, milliseconds: a change of the clocks may be between."""
+"""Maximum time to search ahead for an hour that is quiet in no zone, milliseconds; the clocks may change in it."""
 
 
 class Quiet(NamedTuple):
-    """Whether a user may be disturbed.
+    """The answer to whether a user may be disturbed.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def _next_open(quiet: QuietHours, candidates: Sequence[tzinfo], at: int) -> int 
 
 
 def is_quiet(quiet: QuietHours, where: tzinfo, at: int) -> bool:
-    """Whether the wall clock stands within the quiet hours.
+    """Return whether the wall clock is within the quiet hours.
 
     Examples
     --------

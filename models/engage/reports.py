@@ -1,4 +1,4 @@
-"""What events of trusted senders say about an address: that it complained, bounced for good, or confirmed a grant."""
+"""Reports of trusted senders about an address: it complained, bounced for good, or confirmed a grant."""
 
 from __future__ import annotations
 

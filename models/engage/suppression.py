@@ -1,6 +1,6 @@
 """The suppression list: which addresses must not be written to, why, and until when.
 
-An entry stands under a keyed hash of channel and address, so nobody can read an address out of the list. Each address
+The key of an entry holds a keyed hash of channel and address, so the list reveals no address. Each address
 has one entry for each reason: two writers with different reasons never overwrite each other. What ends a reason is an
 entry of its own, with its time; so a writer that read an old list cannot take away what is newer than it knows.
 """
@@ -46,7 +46,7 @@ SCOPE_OF: dict[Reason, Scope] = {
     "start": "watch",
     "delivered": "watch",
 }
-"""Scope of an entry where nobody says otherwise."""
+"""Scope of an entry for which none is given."""
 
 ENDED_BY: dict[str, Reason] = {
     "unsubscribe": "confirmed",
@@ -60,7 +60,7 @@ MIN_SECRET_BYTES = 16
 _KEY_ID = b"perennial suppression key 1"
 _KEY_ID_DIGITS = 8
 _KEPT_BYTES = 16
-"""Bytes of a hash that are kept in memory: enough to tell billions of addresses apart."""
+"""Bytes of a hash that are kept in memory: enough to distinguish billions of addresses."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -91,7 +91,7 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """JSON, as it stands in ``suppressions``."""
+    """Write an entry as JSON, the value of its record in ``suppressions``."""
     return _encoder.encode(entry)
 
 
@@ -118,7 +118,7 @@ def domain_of(channel: Channel, address: str) -> str:
 
 
 class Place(NamedTuple):
-    """What the key of an entry says.
+    """The parts of an entry's key.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ def place_of(key: bytes) -> Place:
 
 
 def is_address_hash(text: str) -> bool:
-    """Whether a text has the form of :meth:`AddressHashes.newest`."""
+    """Return whether a text has the form of :meth:`AddressHashes.newest`."""
     try:
         place_of(f"{text}:bounce".encode())
     except ValueError:
@@ -271,14 +271,14 @@ def announcement(hashes: AddressHashes) -> tuple[bytes, bytes]:
 
 
 class Mark(NamedTuple):
-    """What memory keeps of an entry: its scope, and when it happened in milliseconds."""
+    """An entry in memory: its scope, and its time in milliseconds."""
 
     scope: Scope
     at: int
 
 
 class Stop(NamedTuple):
-    """Why a message is stopped."""
+    """The entry that stops a message."""
 
     reason: str
     scope: Scope

@@ -13,7 +13,7 @@ from models.events import CHANNELS, Channel
 
 _ADDRESS_COLUMNS = ("address", "email", "e-mail", "email address", "email_address", "phone", "number")
 COLUMNS = ("address", "channel", "reason", "at")
-"""What is read of a file with a header; ``address`` has other names, too, such as ``email``."""
+"""Columns that are read in a file with a header; ``address`` has other names, too, such as ``email``."""
 _WORDS: dict[str, Reason] = {
     "unsubscribed": "unsubscribe",
     "complained": "complaint",
@@ -79,7 +79,7 @@ def read_rows(lines: Iterable[str], now: int) -> Iterator[Row | Mistake]:
     lines
         Of the file, without a byte order mark.
     now
-        Milliseconds; a time behind it is a mistake.
+        Milliseconds; a later time in the file is a mistake.
 
     Examples
     --------

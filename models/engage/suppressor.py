@@ -30,7 +30,7 @@ from models.units import SECOND
 MAX_SOURCE = 200
 """Characters of a provider's words that an entry keeps."""
 MAX_WAIT_S = 60.0
-"""A message to a held domain asks again after so many seconds at most."""
+"""Maximum time after which a message to a held domain asks again, seconds."""
 
 
 _ADDRESS = re.compile(r"\S+@\S+|\+?\d[\d ()/-]{5,}\d")
@@ -61,9 +61,9 @@ class Suppressor:
     channel
         Whose messages these are.
     listed
-        The list, kept current by whoever reads the topic.
+        The list; the reader of its topic keeps it current.
     behind
-        Says why the list cannot be trusted now; nothing where it can.
+        Returns why the list cannot be trusted now; an empty text if it can.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Suppressor:
         return self._ending(report.address, "confirmed", at, report.source)
 
     def refused(self, address: str, bounce: Bounce, now: int, source: str) -> list[Output]:
-        """Return the entries that follow from a refusal that the provider told later.
+        """Return the entries that follow from a refusal that the provider reported later.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Suppressor:
         now
             Milliseconds.
         source
-            Who told it.
+            Who reported it.
         """
         if bounce == "stop":
             return [self._entry(address, "stop", now, source)]
@@ -149,7 +149,7 @@ class Suppressor:
         return self._bounced(address, bounce == "hard", now, source)
 
     def delivered(self, address: str, now: int, source: str) -> list[Output]:
-        """Return the entry that ends the bounces of an address: the provider told later that it has delivered."""
+        """Return the entry that ends the bounces of an address: the provider reported a delivery later."""
         self._guard.note(domain_of(self.channel, address) or ALL, hard=False, now=now)
         return self._ending(address, "delivered", now, source)
 

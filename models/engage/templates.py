@@ -70,7 +70,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone")
-"""What a fallback may name; ``messages.certain`` gives exactly these."""
+"""Names that a fallback may use; ``messages.certain`` gives exactly these."""
 
 _SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)
 

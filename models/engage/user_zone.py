@@ -1,7 +1,7 @@
 """The time zone of a user: what is certain, and what is done where nothing is.
 
 In this order: the trait ``timezone``; the zones of the country of the traits; those of the country of the phone number;
-the configured zone. A country with several zones has several candidates, because nobody knows which one is the user's.
+the configured zone. A country with several zones has several candidates, because the user's own one is not known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Source = Literal["trait", "country", "phone", "configuration"]
 
 
 class ZoneAnswer(NamedTuple):
-    """Which zones a user may be in, and why.
+    """The zones that a user may be in, and why.
 
     Attributes
     ----------

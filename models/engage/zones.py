@@ -22,7 +22,7 @@ MAX_LENGTH = 100
 _offset = re.compile(r"(?:utc|gmt|z)?([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII).fullmatch
 _YEARS, _MONTHS = range(2024, 2030), range(1, 13)
 _NO_ZONE = "Factory"
-"""A name in tzdata that stands for no setting at all."""
+"""A name in tzdata that means that no zone is set."""
 
 
 @cache

@@ -31,8 +31,8 @@ The names of the spec's first version are read as well: Viewed Product, Added Pr
 
 Anonymous users are ``anonymous:`` and the ``anonymousId``. Times are milliseconds or RFC 3339 with an offset; amounts
 are in units of the currency (2.55) and become micros; what is not named above stays in ``properties``; ``context`` and
-``integrations`` are not kept, except traits in ``context`` that state something about consent. What became of our own
-messages nobody else may report. Every refusal is an :class:`~models.errors.InvalidEvent` with a stable reason and the
+``integrations`` are not kept, except traits in ``context`` that state something about consent. Outcomes of our own
+messages are refused. Every refusal is an :class:`~models.errors.InvalidEvent` with a stable reason and the
 field's path.
 
 Consent is granted only by an event of its own, read strictly. It is withdrawn by whatever can be read as a withdrawal

@@ -31,12 +31,12 @@ _hard_status = re.compile(r"(?<![\d.])5\.1\.(?:1|3|6|10)(?![\d.])").search
 
 
 def is_bounce(name: str) -> bool:
-    """Whether an event of that name reports a bounced e-mail."""
+    """Return whether an event of that name reports a bounced e-mail."""
     return len(name) <= _LONGEST and normalized(name) in _NAMES
 
 
 def is_hard(name: str, properties: Mapping[str, Any]) -> bool:
-    """Whether a report says that the address does not exist, and never will.
+    """Return whether a report says that the address does not exist, and never will.
 
     Parameters
     ----------

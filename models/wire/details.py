@@ -1,6 +1,6 @@
 """Details of the Segment form: one that cannot be used is left out of the event, and reported as a warning.
 
-A sender's library writes ids as numbers and numbers as text, and answers to nobody who could change that. So here whole
+A sender's library writes ids as numbers and numbers as text, and its user cannot change that. So here whole
 numbers are ids, texts of digits are numbers, and blanks are absent. Other values stay in the properties, where rules
 and templates still see them.
 """

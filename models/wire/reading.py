@@ -1,4 +1,4 @@
-"""What is known about a record besides its content while it is read."""
+"""The context of a record while it is read: its place, its door, and the warnings about it."""
 
 from __future__ import annotations
 

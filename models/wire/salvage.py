@@ -43,7 +43,7 @@ class Salvaged(NamedTuple):
 
 
 def salvage(raw: Any, reading: Reading) -> Salvaged | None:
-    """Return the withdrawal in a record whose reading failed; ``None`` where there is none, or nobody whose it is."""
+    """Return the withdrawal in a record whose reading failed; ``None`` if there is none, or no user."""
     if not isinstance(raw, dict):
         return None
     user = _user(raw)

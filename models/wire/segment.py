@@ -6,7 +6,7 @@ an event, unless the event would then say something that is not true:
 ===============================  ======================================================================================
 what cannot be used              what becomes of the event
 ===============================  ======================================================================================
-user, time, messageId, the       refused: nobody knows whose or when it was, whether it is a repeat, or what happened
+user, time, messageId, the       refused: it is not known whose or when it was, whether it is a repeat, or what happened
 event's name, groupId,
 previousId
 an order's money: no total can   refused: sums would be wrong. ``total``, ``revenue``, ``value`` count in this order,

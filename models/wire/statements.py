@@ -64,7 +64,7 @@ def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -
     traits
         Of an event that is accepted.
     path
-        Where they stood in the record, such as ``traits``.
+        Their path in the record, such as ``traits``.
     warnings
         Grows.
     """

@@ -17,7 +17,7 @@ Meaning = Literal["withdrawal", "grant", "nothing", "unclear"]
 
 
 class NamedWithdrawal(NamedTuple):
-    """What an event's name says.
+    """The meaning of an event's name.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class NamedWithdrawal(NamedTuple):
 
 
 class StatingTrait(NamedTuple):
-    """What a trait says about consent.
+    """The meaning of a trait about consent.
 
     Attributes
     ----------
     withdraws
-        The value that is a withdrawal; a text stands for itself, without case.
+        The value that is a withdrawal; a text is compared without case.
     channel
         Of which channel; ``None``: of all.
     """
@@ -181,7 +181,7 @@ CHANNEL_WORDS: Final[Mapping[str, Channel]] = {
     "text message": "sms",
     "mms": "sms",
 }
-"""Words for a channel in a withdrawal; any other word stands for all channels."""
+"""Words for a channel in a withdrawal; any other word means all channels."""
 
 _SEPARATORS = str.maketrans("", "", " \t\r\n_-.:$")
 _TRUE_WORDS = frozenset({"true", "yes", "y", "t", "on", "1"})
@@ -264,7 +264,7 @@ def channel_of(said: object, own: Channel | None = None) -> Channel | None:
 
 
 def is_no(value: object) -> bool:
-    """Whether a value of ``granted`` or ``consent`` says no, leniently.
+    """Return whether a value of ``granted`` or ``consent`` says no, leniently.
 
     Examples
     --------
