@@ -9,7 +9,7 @@ from typing import Any
 
 # Its plugin imports it at the end of a run that has not, for its summary: pytest parses it then, in a process full of
 # what tests left, and CPython 3.11's parser does not always survive a collection in between (SystemError).
-import hypothesis  # noqa: F401
+import hypothesis
 import pytest
 
 from stream.broker import EmbeddedBroker
@@ -17,6 +17,10 @@ from stream.connection import Connection
 from tests.brokers import ApacheKafka, Cluster, running_kafka
 
 _numbers = itertools.count()
+
+# An example has no time limit: tests share a machine with others, and a limit would fail whichever example was starved.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
