@@ -7,10 +7,13 @@ decides.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from models.customer import assessment, orders, timers
 from models.customer.effects import Effects
+from models.customer.orders import News
 from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
@@ -72,31 +75,7 @@ def step_event(
         if kind in _CARTS:
             _watch_cart(customer, versions)
     is_first = (first_order or news.confirms) and customer.facts.orders == 1
-    if kind == "purchase" and news.triggers and is_first:
-        effects.signals.append(
-            Signal(
-                kind="first_purchase",
-                user=event.user,
-                at=at,
-                cause=event.id,
-                value=event.amount / MICROS,
-                items=tuple(line.item for line in event.lines),
-                confirms=news.confirms,
-            )
-        )
-    name = event.name if kind == "custom" or not news.triggers else kind
-    if name in versions.event_names:
-        effects.signals.append(
-            Signal(
-                kind="event",
-                user=event.user,
-                at=at,
-                cause=event.id,
-                name=name,
-                properties=event.properties,
-                confirms=news.confirms,
-            )
-        )
+    effects.signals.extend(_signals_of(event, at, news, is_first, versions))
     if len(effects.signals) > begin:
         if event.trust == "public":
             effects.signals[begin:] = [msgspec.structs.replace(one, public=True) for one in effects.signals[begin:]]
@@ -152,6 +131,31 @@ def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: 
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 _ASSESSED = VISITS | {"refund"}
+
+
+def _signals_of(event: Event, at: int, news: News, is_first: bool, versions: Versions) -> Iterator[Signal]:
+    """Give the signals of an event itself: the user's first purchase, and its name where a rule waits for that."""
+    if event.type == "purchase" and news.triggers and is_first:
+        yield Signal(
+            kind="first_purchase",
+            user=event.user,
+            at=at,
+            cause=event.id,
+            value=event.amount / MICROS,
+            items=tuple(line.item for line in event.lines),
+            confirms=news.confirms,
+        )
+    name = event.name if event.type == "custom" or not news.triggers else event.type
+    if name in versions.event_names:
+        yield Signal(
+            kind="event",
+            user=event.user,
+            at=at,
+            cause=event.id,
+            name=name,
+            properties=event.properties,
+            confirms=news.confirms,
+        )
 
 
 def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
