@@ -54,8 +54,20 @@ def replay(
     recording = survey(path)
     if not recording.lines:
         raise CannotReplay(f"{path} holds no records")
+    if rejected is not None:
+        _require_writable(rejected)
     found, seconds = _embedded(config, recording, speed) if embedded else _into(opened(config), recording, speed)
     say(found, seconds, json=json, rejected=rejected)
+
+
+def _require_writable(file: Path) -> None:
+    """Refuse a file that cannot be written, before the replay: afterwards its report would be lost."""
+    from stream.feed.recording import CannotReplay
+
+    try:
+        file.open("wb").close()
+    except OSError as error:
+        raise CannotReplay(f"--rejected {file} cannot be written: {error.strerror or error}") from error
 
 
 def _into(settings: Settings, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from stream.cli import run
 from stream.feed.online_retail import COLUMNS
 
 REAL = Path(__file__).parents[4] / "shared/data/online_retail/online_retail.csv.gz"
@@ -179,6 +180,16 @@ def test_an_empty_file_is_one_line_and_code_two(tmp_path: Path) -> None:
 
     assert (process.returncode, out) == (2, "")
     assert err.endswith("none.jsonl holds no records\n")
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_replay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"user":"u1","type":"click","item":"a","at":1}\n')
+
+    assert run(["replay", str(file), "--embedded", "--rejected", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"perennial: --rejected {tmp_path} cannot be written: Is a directory\n"
 
 
 @pytest.mark.slow
