@@ -270,6 +270,25 @@ def announcement(hashes: AddressHashes) -> tuple[bytes, bytes]:
     return f"{hashes.newest_id}:{_NO_HASH}:{ANNOUNCED}".encode(), encode_entry(entry)
 
 
+LOST = "lost"
+"""Reason of the entry that says that a secret is lost for good; the hash in its key is all zeros."""
+
+
+def given_up(secret: str) -> tuple[bytes, bytes]:
+    """Key and value of the entry that gives up a secret, by its id: entries that it made stop nothing from then on.
+
+    Unsubscribe links that carry its hashes never expire. A click on one would otherwise write an entry that nobody can
+    find, and hold all messages again.
+
+    Examples
+    --------
+    >>> given_up("e08c2772")[0].decode().replace("0" * 64, "...")
+    'e08c2772:...:lost'
+    """
+    entry = Entry(scope="watch", reason=LOST, channel="email", at=0)
+    return f"{secret}:{_NO_HASH}:{LOST}".encode(), encode_entry(entry)
+
+
 class Mark(NamedTuple):
     """An entry in memory: its scope, and its time in milliseconds."""
 
@@ -358,15 +377,14 @@ class SuppressionList:
     ----------
     hashes
         See there.
-    unknown
-        Entries by the id of a secret that is not among ``hashes``: no address can be looked up there.
     announced
         Whether the newest secret is announced in the list.
     """
 
     def __init__(self, hashes: AddressHashes) -> None:
         self.hashes = hashes
-        self.unknown: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        self._lost: set[str] = set()
         self.announced = False
         self._marks: dict[bytes, int] = {}
         self._of_unknown: set[bytes] = set()
@@ -374,6 +392,14 @@ class SuppressionList:
 
     def __len__(self) -> int:
         return len(self._marks)
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """Number of entries by the id of a secret that is not among ``hashes`` and was not given up.
+
+        No address can be looked up there.
+        """
+        return {secret: count for secret, count in self._unknown.items() if secret not in self._lost}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take one record of ``suppressions`` over; without a value the entry is gone.
@@ -384,6 +410,9 @@ class SuppressionList:
             The record is no entry.
         """
         place = place_of(key)
+        if place.reason == LOST:
+            (self._lost.discard if value is None else self._lost.add)(place.secret)
+            return
         if place.secret not in self.hashes.ids:
             self._note_unknown(place.secret, key, gone=value is None)
             return
@@ -425,10 +454,10 @@ class SuppressionList:
     def _note_unknown(self, secret: str, key: bytes, *, gone: bool) -> None:
         if gone and key in self._of_unknown:
             self._of_unknown.discard(key)
-            self.unknown -= Counter([secret])
+            self._unknown -= Counter([secret])
         elif not gone and key not in self._of_unknown:
             self._of_unknown.add(key)
-            self.unknown[secret] += 1
+            self._unknown[secret] += 1
 
 
 def read_list(hashes: AddressHashes, records: Iterable[tuple[bytes, bytes | None]]) -> SuppressionList:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.engage.suppression import STOPPING, Reason, Scope, Stopping
+from models.engage.suppression import LOST, STOPPING, Reason, Scope, Stopping
 from models.errors import PerennialError
 from models.events import Channel
 from stream.cli.output import Config, Json, counted, print_error, print_json, print_line, print_table, short_time
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from stream.suppressions.store import Listed
 
 app = typer.Typer(
-    help="List, add, remove and import addresses that are not written to. The list holds keyed hashes: nobody can read "
-    "an address out of it, and an address can be looked up.",
+    help="List, add, remove and import addresses that are not written to. The list holds keyed hashes: an address "
+    "cannot be read out of it, but it can be looked up.",
     no_args_is_help=True,
 )
 
 SHOWN = 10
-"""So many mistakes of a file are listed; the others are counted."""
+"""Number of mistakes of a file that are listed; the others are counted."""
 
 Address = Annotated[str, typer.Argument(help="E-mail address, or phone number with its country (+49...).")]
 Of = Annotated[Channel | None, typer.Option("--channel", help="email or sms; by default as the address looks.")]
@@ -52,7 +52,7 @@ def list_(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Show the entries, oldest first. Nobody can read the addresses out of them; --address looks one up."""
+    """Show the entries, oldest first. They contain no addresses; --address looks one up."""
     from stream.recognition import opened
 
     settings = opened(config)
@@ -84,7 +84,7 @@ def add(
     reason: Annotated[Stopping, typer.Option(help=f"One of {', '.join(STOPPING)}.")] = "manual",
     config: Config = None,
 ) -> None:
-    """Write to an address no more. Nobody can read it out of the list; keep your own note of why."""
+    """Stop messages to an address. The list does not contain the address itself: keep your own note of why."""
     from models.engage.suppression import SCOPE_OF
     from stream.recognition import opened
 
@@ -137,12 +137,12 @@ def remove(
         wanted = _hashes_of(settings, address, channel, listed)
         found = [one for one in listed if one.place.address in wanted and reason in (None, one.place.reason)]
     elif secret is not None:
-        found = [one for one in listed if one.place.secret == secret]
+        found = [one for one in listed if one.place.secret == secret and one.place.reason != LOST]
     else:
         found = _bounces(listed, str(domain), _milliseconds(str(begin)), _milliseconds(str(end)))
     does = bool(found) and (yes or address is not None)
     if does:
-        _write(settings, [_tombstone(one) for one in found])
+        _write(settings, [*map(_tombstone, found), *([] if secret is None else [_given_up(secret)])])
     if json:
         print_json({"removed": does, "entries": [_as_row(one) for one in found]})
     elif not found:
@@ -160,14 +160,16 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or one address a line.")],
     reason: Annotated[Stopping, typer.Option(help="Of addresses for which the file names none.")] = "import",
     scope: Annotated[Scope | None, typer.Option(help="marketing or all; by default as the reason says.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Write the good lines although others are bad.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Write the lines that can be read, although others cannot.")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Import addresses that unsubscribed, complained or bounced elsewhere.
 
-    Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). Nothing is written where a
-    line cannot be read. Nobody can read the addresses out of the list afterwards.
+    Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). If a line cannot be read,
+    nothing is written. The addresses cannot be read out of the list afterwards.
     """
     from stream.recognition import opened
 
@@ -258,9 +260,11 @@ def _hashes(settings: Settings, listed: Sequence[Listed]) -> AddressHashes:
     """Hash with the secrets of the settings, which must be those that the list was made with."""
     from stream.delivery.configured import suppression_hashes
 
-    hashes, used = suppression_hashes(settings), {one.place.secret for one in listed}
+    hashes = suppression_hashes(settings)
     if hashes.missing:
         raise _Stopped(hashes.missing)
+    lost = {one.place.secret for one in listed if one.place.reason == LOST}
+    used = {one.place.secret for one in listed} - (lost - hashes.ids)
     missing = used - hashes.ids
     if not used or (hashes.newest_id in used and not missing):
         return hashes
@@ -312,6 +316,13 @@ def _tombstone(one: Listed) -> Output:
     from models.engage.suppression import TOPIC
 
     return Output(TOPIC, one.place.key(), None)
+
+
+def _given_up(secret: str) -> Output:
+    from models.batch import Output
+    from models.engage.suppression import TOPIC, given_up
+
+    return Output(TOPIC, *given_up(secret))
 
 
 def _write(settings: Settings, outputs: Sequence[Output], what: str | None = None) -> None:

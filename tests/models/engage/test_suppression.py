@@ -18,6 +18,7 @@ from models.engage.suppression import (
     Stop,
     SuppressionList,
     encode_entry,
+    given_up,
     is_address_hash,
     key_of,
     place_of,
@@ -114,6 +115,27 @@ def test_entries_of_a_secret_that_is_missing_are_counted_until_they_are_removed(
     for reason in ("bounce", "manual", "manual"):
         made.apply(key_of(stranger.newest("email", ADA), reason), None)
     assert not made.unknown
+
+
+def test_a_click_on_an_old_link_brings_no_lost_secret_back() -> None:
+    """Links never expire; an entry of a secret that was given up must not hold all messages again."""
+    stranger = AddressHashes([b"nobody-knows--16"])
+    (secret,) = stranger.ids
+    made = listed()
+    made.apply(*given_up(secret))
+    made.apply(key_of(stranger.newest("email", ADA), "unsubscribe"), entry("unsubscribe", 5))
+    assert not made.unknown
+
+    made.apply(given_up(secret)[0], None)
+    assert made.unknown == {secret: 1}
+
+
+def test_a_secret_that_was_given_up_and_is_found_again_stops_messages() -> None:
+    made = listed(("unsubscribe", 5))
+    made.apply(*given_up(HASHES.newest_id))
+
+    assert made.stops("email", ADA, "marketing") == Stop("unsubscribe", "marketing", 5)
+    assert (len(made), made.unknown) == (1, {})
 
 
 def test_a_reason_that_only_a_newer_release_knows_stops_what_its_scope_says() -> None:

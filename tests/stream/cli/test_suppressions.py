@@ -264,6 +264,12 @@ async def test_where_the_secret_is_another_one_nothing_is_said_and_nothing_is_wr
     assert code == 0
     assert (await _in_thread(call, "add", "ada@example.com"))[0] == 0
 
+    await _write(settings, [Output(TOPIC, *announcement(HASHES))])
+    clicked = Entry(scope="marketing", reason="unsubscribe", channel="email", at=NOON)  # on a link of that secret
+    key = key_of(stranger.newest("email", "eve@example.com"), "unsubscribe")
+    await _write(settings, [Output(TOPIC, key, encode_entry(clicked))])
+    assert (await _in_thread(call, "add", "eve@example.com"))[0] == 0
+
 
 def test_a_broker_that_is_away_is_said_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
