@@ -171,7 +171,7 @@ class Owner:
         self._folder = folder
 
     def write(self, settings: Mapping[str, Any], overridden: list[str]) -> None:
-        """Write the record in one step: nobody ever reads half of it."""
+        """Write the record in one step, so that no reader sees half of it."""
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         record = Record(pid=os.getpid(), started=started, settings=dict(settings), overridden=overridden)
         draft = self._folder / f"{FILE}.{os.getpid()}"

@@ -116,7 +116,7 @@ def read(text: str) -> tuple[Any, dict[str, int]]:
 
 
 def is_torn(text: str) -> bool:
-    """Whether a text has half of a character, so that it cannot be written in UTF-8."""
+    """Return whether a text has half of a character, so that it cannot be written in UTF-8."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
@@ -178,7 +178,7 @@ def _node(event: Any, parser: _Parser, anchors: dict[str, _Node], line: int) -> 
         if known is None:
             raise Unreadable(f"found undefined alias {event.anchor!r}", line)
         if not known.size:
-            raise Unreadable(f"the alias {event.anchor!r} stands inside what it names", line)
+            raise Unreadable(f"the alias {event.anchor!r} is used inside the value that it names", line)
         return known
     if isinstance(event, yaml.ScalarEvent):
         if is_torn(event.value):

@@ -95,7 +95,7 @@ class Claims:
         self._mine.clear()
 
     def claim(self, host: str, port: int) -> bool:
-        """Claim a port; returns whether nobody listens there, and nobody else has claimed it."""
+        """Claim a port; returns whether it is free, and no other process has claimed it."""
         if port in self._mine or not self._lock(port):
             return False
         if is_taken(host, port):
@@ -203,14 +203,14 @@ def _another(wanted: Wanted, claims: Claims, others: set[int]) -> int:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Find a port that nobody listens on now."""
+    """Find a free port; another process may take it a moment later."""
     with _bound(host, 0) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Return whether somebody listens on a port of this machine."""
+    """Return whether a program listens on a port of this machine."""
     try:
         _bound(host, port).close()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What ``perennial replay`` says at its end: totals, refused lines with their reasons, and the exit code."""
+"""Report of ``perennial replay``: totals, refused lines with their reasons, and the exit code."""
 
 from __future__ import annotations
 

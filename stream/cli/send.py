@@ -51,7 +51,7 @@ class Sent(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """What is wrong with one line: it is no event, or a detail of it was left out."""
+    """A remark about one line: it is no event, or a detail of it was left out."""
 
     line: int
     reason: str
@@ -61,7 +61,7 @@ class Remark(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of the lines.
+    """Results for all lines.
 
     Attributes
     ----------

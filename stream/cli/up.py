@@ -74,7 +74,7 @@ def up(
 
 
 BROKER = ("--broker-port", "kafka.servers")
-"""Under one of these stands the embedded broker's port."""
+"""Keys in ``Chosen.ports`` of the embedded broker's port; one of them is used."""
 
 
 def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:

@@ -1,4 +1,4 @@
-"""The JSON answers of the HTTP door: one form for every error, whoever finds it."""
+"""JSON answers of the HTTP door: every error has one form, wherever it is found."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Cors:
             response.headers.update(self._headers(request.headers.get("Origin")))
 
     def headers_of_unread(self) -> Mapping[str, str]:
-        """Headers of an answer to a request that could not be read, so that nobody knows its origin."""
+        """Return the headers of an answer to a request that could not be read, and whose origin is not known."""
         return self._headers(None) if self._any else {}
 
     def _headers(self, origin: str | None) -> Mapping[str, str]:
@@ -87,7 +87,7 @@ class Cors:
 
 
 def is_open(request: web.Request) -> bool:
-    """Whether pages of other origins may read the answer to this request."""
+    """Return whether pages of other origins may read the answer to this request."""
     path = request.rel_url.raw_path
     if _OPEN(path):
         return True

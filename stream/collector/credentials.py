@@ -1,4 +1,4 @@
-"""What a request says about who sends it: the write keys in its header and its query."""
+"""Credentials of a request: the write keys in its header and its query."""
 
 from __future__ import annotations
 

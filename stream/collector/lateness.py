@@ -1,4 +1,4 @@
-"""Events that the fold would refuse as ``too_late``: the door refuses them itself, so that the sender is told.
+"""Refusal of events that the fold would refuse as ``too_late``: the door refuses them, so that the sender knows.
 
 The fold goes by the broker's clock, and the door by its own. So the door refuses only what is late by a margin more:
 what it refuses, the fold would refuse, too. What states a withdrawal, a complaint or a bounce is never too late.

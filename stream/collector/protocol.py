@@ -35,7 +35,7 @@ class DoorRunner(web.AppRunner):
     app
         Of :meth:`stream.collector.door.Door.application`.
     headers
-        Gives further headers of an answer to a request that cannot be read.
+        Returns further headers of an answer to a request that cannot be read.
     options
         As of ``aiohttp.web.AppRunner``.
     """

@@ -1,4 +1,4 @@
-"""Who may read what is known of a user over HTTP: a server with its token, or the user's own page with a user token."""
+"""Access to what is known of a user: for a server with its token, and for the user's own page with a user token."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from stream.lookup.owners import Owners
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 ADDRESS = "/v1/users/{user:[^/]+}/recommendations"
-"""Of the router; its own pattern would take no braces in an id."""
+"""Address for the router. Its own pattern for ``{user}`` would refuse braces in an id."""
 
 
 class Recommendations:

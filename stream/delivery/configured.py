@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
 """In the data folder: made at first use where the settings name no secret."""
 SUPPRESSION_SECRET_FILE = "suppression.secret"  # noqa: S105 - a file's name
-"""The same, for the suppression list."""
+"""File in the data folder for the secret of the suppression list, made as above."""
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -59,9 +59,9 @@ def unsubscribe_keys(settings: Settings) -> tuple[bytes, ...]:
 
 
 def suppression_hashes(settings: Settings) -> AddressHashes:
-    """What hashes addresses for the suppression list.
+    """Return the hashes of the suppression list.
 
-    Where a secret cannot be read, it can hash nothing: ``unmet_secrets`` names it, and delivery holds its messages.
+    If a secret cannot be read, they hash nothing: ``unmet_secrets`` names it, and delivery holds its messages.
     """
     if not settings.delivery.suppression_secrets:
         return AddressHashes([secret_of(settings.folder / SUPPRESSION_SECRET_FILE)])

@@ -127,7 +127,7 @@ class Desk:
 
     @property
     def suppressor(self) -> Suppressor | None:
-        """What writes to the suppression list."""
+        """Writer of the suppression list."""
         return self._carrier.suppressor
 
     def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:

@@ -1,8 +1,7 @@
-"""Announces the secret that a delivering process hashes addresses with.
+"""Announcement of the secret with which a delivering process hashes addresses.
 
-Its id stands in the list as an entry of its own. So another process with another secret, which would find nothing in
-the list, sees that before it sends anything; and a command with another secret is refused before it writes an entry
-that nobody could find.
+The list has an entry with the id of the secret. A process with another secret would find nothing in the list; it reads
+this entry first, and sends nothing. A command with another secret refuses to write entries that delivery cannot find.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ AGAIN_S = 5.0
 
 
 async def announce(watch: SuppressionWatch, connection: Connection, partitions: int) -> None:
-    """Write the id of the newest secret into the list where it does not stand there yet.
+    """Write the id of the newest secret into the list, if the list does not have it yet.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ SILENCE_S = 20.0
 
 
 class Listed(NamedTuple):
-    """An entry, and where it stands.
+    """An entry with its key.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ async def write(
     outputs
         Records of ``suppressions``.
     wrote
-        Told how many were acknowledged so far.
+        Called with the number of entries that were acknowledged so far.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Follows ``suppressions`` inside a process: the whole list in memory, some milliseconds behind its newest entry.
+"""Reader of ``suppressions`` inside a process: the whole list in memory, a few milliseconds old.
 
-It reads past the end of transactions (``read_uncommitted``). A lane that is frozen in the middle of a commit would
-otherwise hide every entry behind its own, for as long as nobody fences it. What an aborted transaction says of an
-address is true as well: its owner says it again.
+It also reads transactions that are not committed (``read_uncommitted``). A lane that is frozen in the middle of a
+commit would otherwise hide all later entries until it is fenced. What an aborted transaction says about an address is
+true as well: the lane writes it once more.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_RECORDS = 2_000
 FETCH_BYTES = 4 << 20
 
 NOT_READ = "the suppression list is not read to its end yet"
-TOO_OLD = f"the suppression list was not heard of for more than {MAX_AGE_S:g} s"
+TOO_OLD = f"the suppression list could not be read for more than {MAX_AGE_S:g} s"
 
 
 class SuppressionWatch:
@@ -52,7 +52,7 @@ class SuppressionWatch:
     listed
         The list that it keeps current.
     holds
-        Where it says that nothing may be sent; ``None`` where nobody sends.
+        Get a reason while nothing may be sent; ``None`` in a process that sends nothing.
     clock
         Seconds of a clock that never moves back.
 
@@ -163,7 +163,7 @@ class SuppressionWatch:
         for record in records:
             try:
                 self.listed.apply(record.key or b"", record.value)
-            except (ValueError, msgspec.DecodeError):  # nobody waits for a record that nobody can read
+            except (ValueError, msgspec.DecodeError):  # one record must not hold all messages
                 log.exception("record %d of %s is no entry and is passed over", record.offset, TOPIC)
                 metrics.increment("suppressions_unreadable")
         if records:
