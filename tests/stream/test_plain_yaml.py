@@ -17,8 +17,8 @@ LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']
     ("text", "line", "problem"),
     [
         (LAUGHS, 6, "more than 100,000 values"),
-        ("a: &a\n  - *a", 2, "the alias 'a' stands inside what it names"),
-        ("a: &a {b: &b {c: *a}}", 1, "the alias 'a' stands inside what it names"),
+        ("a: &a\n  - *a", 2, "the alias 'a' is used inside the value that it names"),
+        ("a: &a {b: &b {c: *a}}", 1, "the alias 'a' is used inside the value that it names"),
         ("a: *nobody", 1, "undefined alias 'nobody'"),
         ("a: " + "[" * 5_000, 1, "nested deeper than 50 levels"),
         ("a: " + "{b: " * 5_000, 1, "nested deeper than 50 levels"),
