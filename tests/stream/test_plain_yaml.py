@@ -121,5 +121,5 @@ def test_errors_of_a_file_name_the_file_and_the_line(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"perennial\.yaml:2: a: found '1e999'; allowed: a number of at most 308"):
         read_file(file)
     file.write_text("version: 1\na: &a [*a]\n")
-    with pytest.raises(NotYaml, match=r"perennial\.yaml:2 is not YAML: the alias 'a' stands inside"):
+    with pytest.raises(NotYaml, match=r"perennial\.yaml:2 is not YAML: the alias 'a' is used inside"):
         read_file(file)
