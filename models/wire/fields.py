@@ -286,6 +286,11 @@ def is_small(value: object) -> bool:
     return len(orjson.dumps(value)) <= OBJECT_BYTES
 
 
+def is_bounded(value: Any) -> bool:
+    """Return whether a value may be kept in ``properties``: neither its nesting nor its size is too large."""
+    return (value.__class__ not in _NESTED or _flat(value, NESTING - 1)) and is_small(value)
+
+
 def _flat(value: Any, levels: int) -> bool:
     if levels == 0:
         return False

@@ -322,7 +322,7 @@ def _beside(raw: Json, rest: Json, field: str, warnings: list[EventWarning]) -> 
     found = take(holder, field, details.identifier, warnings, "")
     kept = outside if is_absent(inside) else inside
     # the record is bounded outside the properties by its size alone
-    if found is None and not isinstance(kept, dict | list) and fields.is_small(kept):
+    if found is None and fields.is_bounded(kept):
         rest[field] = kept
     return found
 
