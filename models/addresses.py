@@ -16,6 +16,8 @@ MAX_EMAIL = 254
 """Maximum length of an e-mail address, characters of its written form (RFC 5321)."""
 MAX_LOCAL_PART = 64
 MAX_DOMAIN = 253
+MAX_AREA_DIGITS = 9
+"""Maximum number of digits of an area code with its country, before a stroke; more are a number of their own."""
 
 # Local part: dot-atom of RFC 5321 in ASCII.
 _local_part = re.compile(
@@ -35,6 +37,7 @@ _INVISIBLE = (
     "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
 _JOINERS = "\u200c\u200d"
+_ENDS = _INVISIBLE + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _hidden = re.compile(f"[{''.join(set(_INVISIBLE) - set(_JOINERS))}\\s]").search
 
 
@@ -46,10 +49,7 @@ def trimmed(written: str) -> str:
     >>> trimmed("\u200b ada@example.org\u00a0")
     'ada@example.org'
     """
-    bare = written.strip()
-    while bare and (bare[0] in _INVISIBLE or bare[-1] in _INVISIBLE):
-        bare = bare.strip(_INVISIBLE).strip()
-    return bare
+    return written.strip(_ENDS)
 
 
 def mailbox(written: str) -> str | None:
@@ -108,18 +108,24 @@ def e164(written: str, country: str | None) -> str | None:
     Returns
     -------
     str or None
-        ``None`` if this is no possible number, or a national one of an unknown country.
+        ``None`` if this is no possible number, or a national one of an unknown country. An extension, and a second
+        number after a stroke, are no part of a number that can be sent to: there is no number then.
 
     Examples
     --------
-    >>> e164("030 901820", "DE"), e164("030 901820", None)
+    >>> e164("030 / 901820", "DE"), e164("030 901820", None)
     ('+4930901820', None)
+    >>> e164("+49 30 901820 ext. 5", None), e164("+49 30 901820 / 901821", None)
+    (None, None)
     """
+    first, stroke, _ = written.partition("/")
+    if stroke and sum(map(str.isdigit, first)) > MAX_AREA_DIGITS:
+        return None
     try:
         number = phonenumbers.parse(written, country)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
+    if number.extension or not phonenumbers.is_possible_number(number):
         return None
     formatted: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return formatted

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.addresses import country_of, is_bad_phone, mailbox, trimmed
+from models.addresses import country_of, e164, is_bad_phone, mailbox, trimmed
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,26 @@ def test_a_country_is_two_letters() -> None:
     assert country_of({"country": "Germany", "address": {"country": "DE"}}) is None
     assert country_of({"address": ["DE"]}) is None
     assert country_of({"country": 49}) is None
+
+
+def test_blanks_and_invisible_characters_are_removed_in_a_time_that_grows_with_the_length() -> None:
+    around = "\u200b " * 100_000
+    begin = time.process_time()
+
+    assert trimmed(f"{around}ada@example.org{around}") == "ada@example.org"
+    assert trimmed(around) == ""
+    assert time.process_time() - begin < 0.2
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["+49 30 901820 / 901821", "+49 30 901820/21", "+49 30 901820 ext. 5", "+49 30 901820,5", "+1 212 555 0100 x12"],
+)
+def test_two_numbers_or_an_extension_are_no_number(written: str) -> None:
+    assert e164(written, None) is None
+    assert is_bad_phone(written, None)
+
+
+@pytest.mark.parametrize("written", ["030/901820", "030 / 901820", "+49 30/901820", "+49 (0)30 / 901820"])
+def test_a_stroke_may_follow_the_area_code(written: str) -> None:
+    assert e164(written, "DE") == "+4930901820"
