@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from models.engage.configuration import Configuration, decode
 from models.learning.publication import TOPIC
@@ -17,6 +16,7 @@ from models.log import Use, decode_control
 from stream import lean_records
 from stream.configuration import NAME
 from stream.connection import Connection
+from stream.repeating import repeat
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +55,7 @@ class ConfigurationWatch:
 
     async def follow(self) -> None:
         """Follow the topic until cancelled; whatever fails is tried again."""
-        while True:
-            try:
-                await self._consume()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.info("the configuration in use cannot be read, trying again: %r", error)
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                log.info("the configuration in use cannot be read, trying again: %r", error)  # a task of aiokafka's own
-            await asyncio.sleep(RETRY_S)
+        await repeat(self._consume, "the configuration in use cannot be read", retry_s=RETRY_S)
 
     async def _consume(self) -> None:
         lean_records.install()

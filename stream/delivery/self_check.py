@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,6 +23,7 @@ from stream.configuration import NAME, newest_use, read_uses
 from stream.connection import Connection
 from stream.delivery.holds import Holds
 from stream.delivery.requirements import unmet, unmet_secrets
+from stream.repeating import repeat
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ OWN = "delivery."
 UNREAD = "delivery.configuration"
 """Reason to hold until the rules in the log have been read once."""
 RETRY_S = 1.0
-MAX_RETRY_S = 30.0
 POLL_MS = 500
 
 
@@ -71,30 +71,24 @@ def check(settings: Settings, rules: Configuration, holds: Holds) -> None:
 
 
 async def _follow(connection: Connection, settings: Settings, holds: Holds) -> None:
-    wait_s = RETRY_S
-    while True:
-        try:
-            async for content in _versions(connection):
-                check(settings, Configuration() if content is None else decode(content), holds)
-                wait_s = RETRY_S
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("the rules in the log cannot be read, trying again in %g s: %r", wait_s, error)
-        except msgspec.DecodeError as error:
-            holds.set(UNREAD, f"the rules in the log cannot be read by this release: {error}")
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            log.warning("the rules in the log cannot be read, trying again: %r", error)  # a task of aiokafka's own
-        except Exception as error:
-            # If this task ended, messages would be held, or let go, by rules that are no longer in use.
-            log.exception("the rules in the log cannot be checked, trying again in %g s", wait_s)
+    async def attempt() -> None:
+        async with aclosing(_versions(connection)) as versions:
+            async for content in versions:
+                try:
+                    rules = Configuration() if content is None else decode(content)
+                except msgspec.DecodeError as error:
+                    holds.set(UNREAD, f"the rules in the log cannot be read by this release: {error}")
+                else:
+                    check(settings, rules, holds)
+
+    def failed(error: BaseException) -> None:
+        if not isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError):
             holds.set(UNREAD, f"the rules in the log cannot be checked: {type(error).__name__}: {error}")
-        await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, MAX_RETRY_S)
+
+    await repeat(attempt, "the rules in the log cannot be read", retry_s=RETRY_S, failed=failed)
 
 
-async def _versions(connection: Connection) -> AsyncIterator[bytes | None]:
+async def _versions(connection: Connection) -> AsyncGenerator[bytes | None]:
     """Yield the rules in use, and again each newer version; ``None`` if nothing was ever put into use."""
     newest = newest_use(await read_uses(connection))
     yield None if newest is None else bytes(newest.content)

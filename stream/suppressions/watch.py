@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from models.engage.suppression import TOPIC, SuppressionList
 from monitoring import metrics
 from stream import lean_records
 from stream.connection import Connection
 from stream.delivery.holds import Holds
+from stream.repeating import repeat
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +106,11 @@ class SuppressionWatch:
 
     async def follow(self) -> None:
         """Follow the topic until cancelled; whatever fails is tried again."""
-        while True:
-            try:
-                await self._consume()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("the suppression list cannot be read, trying again: %r", error)
-                metrics.increment("suppression_watch_failures", type(error).__name__)
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                log.warning("the suppression list cannot be read, trying again: %r", error)  # a task of aiokafka's own
-            except Exception as error:
-                # If this task ended, delivery would hold its messages for good.
-                log.exception("the suppression list cannot be read, trying again")
-                metrics.increment("suppression_watch_failures", type(error).__name__)
-            self._show()
-            await asyncio.sleep(RETRY_S)
+        await repeat(self._consume, "the suppression list cannot be read", retry_s=RETRY_S, failed=self._failed)
+
+    def _failed(self, error: BaseException) -> None:
+        metrics.increment("suppression_watch_failures", type(error).__name__)
+        self._show()
 
     async def _consume(self) -> None:
         lean_records.install()

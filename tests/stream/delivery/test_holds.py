@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -129,7 +129,7 @@ async def test_a_check_that_fails_is_made_again_and_no_hold_is_left(
 ) -> None:
     failures = [failure]
 
-    async def versions(connection: Connection) -> AsyncIterator[bytes | None]:
+    async def versions(connection: Connection) -> AsyncGenerator[bytes | None, None]:
         del connection
         if failures:
             raise failures.pop()
@@ -148,3 +148,26 @@ async def test_a_check_that_fails_is_made_again_and_no_hold_is_left(
         await free.wait()
 
     assert not failures
+
+
+async def test_rules_of_another_release_hold_all_messages_until_newer_ones_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proceed, unread = asyncio.Event(), asyncio.Event()
+    settings, holds = load(None), Holds()
+    free = asyncio.Event()
+    holds.on_change(lambda: unread.set() if holds.reasons() else free.set())
+
+    async def versions(connection: Connection) -> AsyncGenerator[bytes | None, None]:
+        del connection
+        yield b"of another release"
+        await proceed.wait()
+        yield None
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(self_check, "_versions", versions)
+    async with self_check.checking(Connection("127.0.0.1:1"), settings, holds), asyncio.timeout(5):
+        await unread.wait()
+        assert "cannot be read by this release" in holds.reasons()[self_check.UNREAD]
+        proceed.set()
+        await free.wait()
