@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from aiohttp import web
 
 from models.errors import InvalidEvent
@@ -10,6 +12,8 @@ from stream.collector.readers import Readers
 from stream.lookup.client import LookupFailed
 from stream.lookup.owners import Owners
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "/v1/users/{user:[^/]+}/recommendations"
 """Address for the router. Its own pattern for ``{user}`` would refuse braces in an id."""
@@ -41,6 +45,8 @@ class Recommendations:
         try:
             body = await self._owners.ask(user, f"/recommendations?k={wanted}")
         except LookupFailed as error:
-            raise unavailable(str(error)) from error
+            # Pages read this answer, so it names no addresses of the workers.
+            log.info("recommendations cannot be answered: %s", error)
+            raise unavailable("no worker can answer for this user now") from error
         headers = {"Cache-Control": "no-store"}  # the next click changes it
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)

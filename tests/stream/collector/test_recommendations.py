@@ -179,7 +179,9 @@ async def test_while_no_worker_can_answer_it_is_503_with_when_to_come_back() -> 
         async with serving(*workers) as client:
             answer = await client.get(address("ada"), headers=SERVER | ORIGIN)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-            assert (await answer.json())["code"] == "unavailable"
+            said = await answer.json()
+            assert said["code"] == "unavailable"
+            assert "127.0.0.1" not in str(said), "pages learn the addresses of workers"
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
