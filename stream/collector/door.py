@@ -33,6 +33,7 @@ in a damaged encoding, or as no HTTP at all (there is no body). No mistake of a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -78,6 +79,8 @@ from stream.collector.write_keys import Admission, WriteKeys
 from stream.delivery.callbacks import TWILIO_PATH
 from stream.delivery.unsubscribe import PATH, Signer
 from stream.event_log import Appended, EventLog, LogUnavailable
+
+log = logging.getLogger(__name__)
 
 ORIGIN_HEADER = "X-Perennial-Origin"
 CLIENT_GONE = 499
@@ -257,7 +260,9 @@ class Door:
             try:
                 places = await self._log.write(results.outputs(verdicts))
             except LogUnavailable as error:
-                raise unavailable(str(error)) from error
+                # Pages read this answer, so it names no addresses of brokers.
+                log.info("events cannot be taken: %s", error)
+                raise unavailable("Kafka did not acknowledge in time") from error
         metrics.count(Counter(results.counts(verdicts)))
         return places[: len(verdicts)]
 

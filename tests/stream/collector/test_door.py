@@ -304,10 +304,12 @@ async def test_a_compressed_body_is_read_and_counts_by_its_true_size(embedded: C
 async def test_a_broker_that_is_away_is_503_with_when_to_come_back() -> None:
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await client.post("/v1/track", json=CLICK)
+        said = await answer.text()
         ready = await client.get("/ready")
         health = await client.get("/health")
 
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert "127.0.0.1" not in said, "pages learn the addresses of brokers"
     assert (ready.status, health.status) == (503, 200)
 
 
