@@ -58,9 +58,10 @@ class WrongClock(PerennialError):
             "wall": "carries live events (its clock is the wall's)",
             "feeder": "is fed by a replay or a simulation (its clock is the feeder's)",
         }
+        takes = {"wall": "live events", "feeder": "a replay or a simulation"}
         super().__init__(
-            f"{topic} {what.get(found, found)}, as its partition {partition} says, and cannot go by the "
-            f"{wanted} clock; use another kafka.prefix, or start with an empty log"
+            f"{topic} {what.get(found, found)}, as its partition {partition} says, so it cannot take "
+            f"{takes.get(wanted, wanted)}; use another kafka.prefix, or start with an empty log"
         )
 
 

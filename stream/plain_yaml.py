@@ -244,7 +244,7 @@ def _mapping(node: _Node, path: str, lines: dict[str, int]) -> dict[str, Any]:
             raise Unreadable(f"a {'mapping' if key.kind == 'map' else 'list'} as a key", key.line, path, "a text")
         inner = f"{path}.{key.text}" if path else key.text
         if key.text in found:
-            raise Unreadable("it a second time", key.line, inner, "each key once")
+            raise Unreadable(f"{key.text} again", key.line, inner, f"each key once; line {lines[inner]} has it, too")
         lines[inner] = key.line
         found[key.text] = _value(value, inner, lines)
     return found

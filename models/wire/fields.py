@@ -311,4 +311,6 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, int) and value.bit_length() > 1_000:  # Python refuses to write the longest
         return f"a number of {value.bit_length():,} bits"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
     return ascii(value[:80] if isinstance(value, str) else value)

@@ -193,5 +193,6 @@ def _usage_error(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # the help is its message, and has been printed
         return 0
     where = f" ({ctx.command_path} --help)" if ctx is not None else ""
-    print_error(f"{error.format_message()}{where}")
+    # what pydantic puts before a choice's own words says nothing
+    print_error(f"{error.format_message().replace('Value error, ', '')}{where}")
     return int(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -105,7 +106,7 @@ def _masked(value: dict[str, Any]) -> str:
 
 
 def _source(origin: str) -> str:
-    return f"environment {origin}" if origin.startswith("PERENNIAL_") else origin
+    return f"environment {origin}" if origin.startswith("PERENNIAL_") else origin.removeprefix(f"{Path.cwd()}/")
 
 
 def _shown(value: Any) -> str:

@@ -156,7 +156,10 @@ def _milliseconds(written: str) -> int:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise typer.BadParameter("a duration such as 2h or 7d, or a time with its zone, such as 2026-05-01T12:00Z")
+        raise typer.BadParameter(
+            f"--since: found {written!r}; allowed: a duration such as 2h or 7d, or a time with its zone, such as "
+            f"2026-05-01T12:00Z"
+        )
     return int(at.timestamp() * 1_000)
 
 

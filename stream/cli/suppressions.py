@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -69,7 +69,7 @@ def list_(
     if json:
         print_json([_as_row(one) for one in found])
     elif not found:
-        print_line("none" if address is None else f"{address} is not on the list")
+        print_line("no entries" if address is None else f"{address} is not on the list")
     else:
         _print(found)
 
@@ -79,7 +79,8 @@ def add(
     address: Address,
     channel: Of = None,
     scope: Annotated[
-        Scope | None, typer.Option(help="marketing, or all: also receipts. By default as the reason says.")
+        Literal["marketing", "all"] | None,
+        typer.Option(help="marketing, or all: also receipts. By default as the reason says."),
     ] = None,
     reason: Annotated[Stopping, typer.Option(help=f"One of {', '.join(STOPPING)}.")] = "manual",
     config: Config = None,
@@ -91,8 +92,6 @@ def add(
     settings = opened(config)
     kind, delivered = _parsed(address, channel)
     chosen = scope or SCOPE_OF[reason]
-    if chosen == "watch":
-        raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
     listed = _list(settings)
     hashes = _hashes(settings, listed)
     at = _time_in_force(listed, hashes.every(kind, delivered), reason)
@@ -139,7 +138,7 @@ def remove(
     elif secret is not None:
         found = [one for one in listed if one.place.secret == secret and one.place.reason != LOST]
     else:
-        found = _bounces(listed, str(domain), _milliseconds(str(begin)), _milliseconds(str(end)))
+        found = _bounces(listed, str(domain), _milliseconds(str(begin), "--from"), _milliseconds(str(end), "--to"))
     does = bool(found) and (yes or address is not None)
     if does:
         _write(settings, [*map(_tombstone, found), *([] if secret is None else [_given_up(secret)])])
@@ -159,7 +158,9 @@ def remove(
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or one address a line.")],
     reason: Annotated[Stopping, typer.Option(help="Of addresses for which the file names none.")] = "import",
-    scope: Annotated[Scope | None, typer.Option(help="marketing or all; by default as the reason says.")] = None,
+    scope: Annotated[
+        Literal["marketing", "all"] | None, typer.Option(help="marketing or all; by default as the reason says.")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Write the lines that can be read, although others cannot.")
     ] = False,
@@ -171,10 +172,9 @@ def import_(
     Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). If a line cannot be read,
     nothing is written. The addresses cannot be read out of the list afterwards.
     """
+    from models.engage.suppression import SCOPE_OF
     from stream.recognition import opened
 
-    if scope == "watch":
-        raise _Stopped("--scope watch stops nothing; allowed: marketing, all")
     settings, now = opened(config), _now()
     rows, mistakes = _read(file, now)
     for line, what in mistakes[:SHOWN]:
@@ -187,11 +187,14 @@ def import_(
         raise _Stopped(f"{file}: there is no address")
     listed = _list(settings)
     known = {one.place.key(): one.entry.at for one in listed}
+    in_force = {(one.place.key(), one.entry.scope) for one in listed if not one.ended}
     hashes = _hashes(settings, listed)
     wanted: dict[bytes, tuple[int, Output]] = {}
     for row in rows:
         at = now if row.at is None else row.at
         made = _entry(hashes, row.channel, row.address, row.reason or reason, at, f"import of {file.name}", scope)
+        if row.at is None and (made.key, scope or SCOPE_OF[row.reason or reason]) in in_force:
+            at = known[made.key]  # without a time, the line says nothing that the list does not say
         if at >= wanted.get(made.key, (at, made))[0]:
             wanted[made.key] = at, made
     # the time of an entry never moves back
@@ -252,7 +255,9 @@ def _parsed(address: str, channel: Channel | None) -> tuple[Channel, str]:
 
     found = delivery_address(address, channel)
     if found is None:
-        raise _Stopped(f"found {address!r}; allowed: an e-mail address, or a phone number with its country (+49...)")
+        raise _Stopped(
+            f"address: found {address!r}; allowed: an e-mail address, or a phone number with its country (+49...)"
+        )
     return found
 
 
@@ -354,13 +359,13 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _milliseconds(written: str) -> int:
+def _milliseconds(written: str, option: str) -> int:
     try:
         at = datetime.fromisoformat(written)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise _Stopped(f"found {written!r}; allowed: a time with its zone, such as 2026-05-01T12:00Z")
+        raise _Stopped(f"{option}: found {written!r}; allowed: a time with its zone, such as 2026-05-01T12:00Z")
     return int(at.timestamp() * 1_000)
 
 

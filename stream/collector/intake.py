@@ -176,7 +176,7 @@ class Intake:
         try:
             raw = orjson.loads(without_mark(body))
         except orjson.JSONDecodeError as error:
-            begin = ascii(_without_write_key(body[:SHOWN_OF])[:60])
+            begin = ascii(_without_write_key(body[:SHOWN_OF])[:60].decode("utf-8", "backslashreplace"))
             raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None
         if not isinstance(raw, dict):
             raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")

@@ -7,6 +7,7 @@ what it refuses, the fold would refuse, too. What states a withdrawal, a complai
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from models.customer.state import Facts
 from models.customer.statements import statement_of
@@ -48,5 +49,11 @@ def check(event: Event, received_at: int, in_use: InUse) -> None:
         return
     oldest = received_at - configuration.events.horizon
     hours = configuration.events.horizon // HOUR
-    allowed = f"{oldest} or later: events.horizon is {hours} h; perennial replay reads history into a log of its own"
-    raise InvalidEvent("too_late", "at", str(event.at), allowed)
+    history = "perennial replay reads history into a log of its own"
+    allowed = f"{_written(oldest)} or later: events.horizon is {hours} h; {history}"
+    raise InvalidEvent("too_late", "at", _written(event.at), allowed)
+
+
+def _written(at: int) -> str:
+    """Write a time, milliseconds, as its sender may read it."""
+    return datetime.fromtimestamp(at / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -52,8 +52,8 @@ def test_what_cannot_be_read_is_refused_at_once_with_its_line(text: str, line: i
         ("a:\n  b: !!int x", "a.b", "!!int", "plain values, without a tag"),
         ("a:\n  b: !!python/object:os.system {}", "a.b", "!!python/object:os.system", "plain values, without a tag"),
         ("a:\n  ? [x]\n  : 1", "a", "a list as a key", "a text"),
-        ("a: 1\na: 2", "a", "it a second time", "each key once"),
-        ("x:\n  a: 1\n  'a': 2", "x.a", "it a second time", "each key once"),
+        ("a: 1\na: 2", "a", "a again", "each key once; line 1 has it, too"),
+        ("x:\n  a: 1\n  'a': 2", "x.a", "a again", "each key once; line 2 has it, too"),
     ],
 )
 def test_a_value_that_settings_cannot_hold_is_named_with_its_place(

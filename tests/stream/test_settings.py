@@ -91,7 +91,7 @@ def test_the_file_here_is_found_and_the_environment_can_name_another(folder: Pat
         ("timezone: Berlin", "perennial.yaml:2: timezone: found 'Berlin'; allowed: an IANA zone"),
         (
             "http: {port: 1}\nhttp: {port: 2}",
-            "perennial.yaml:3: http: found 'it a second time'; allowed: each key once",
+            "perennial.yaml:3: http: found 'http again'; allowed: each key once; line 2 has it, too",
         ),
         ("http: {port: [}", "perennial.yaml:2 is not YAML: expected the node content, but found '}'"),
         ("retrainer: {every: 10}", "retrainer.every: found 10; allowed: a whole number and a unit"),

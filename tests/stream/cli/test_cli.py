@@ -87,6 +87,11 @@ def test_a_command_whose_module_is_missing_breaks_nothing(
         (["brokr"], "perennial: No such command 'brokr'. Did you mean 'broker'? (perennial --help)\n"),
         (["broker", "--port", "x"], "perennial: Invalid value for '--port': "),
         (["topics", "crate"], "perennial: No such command 'crate'."),
+        (["preview", "win_back", "--channel", "fax"], "perennial: Invalid value for '--channel': 'fax' is not one of "),
+        (
+            ["dlq", "list", "--since", "foo"],
+            "perennial: Invalid value: --since: found 'foo'; allowed: a duration such as ",
+        ),
         (["check", "--config", "nowhere.yaml"], "perennial: nowhere.yaml: found 'No such file or directory'"),
     ],
 )

@@ -218,6 +218,21 @@ def test_the_same_file_again_changes_nothing_and_no_time_moves_back(call: Any, t
         assert (counts, ada["at"][:10]) == expected
 
 
+def test_a_file_without_times_changes_nothing_when_it_comes_again_but_a_wider_scope_does(
+    call: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.txt"
+    file.write_text("ada@example.com\neve@example.com\n")
+
+    def counts(*words: str) -> dict[str, int]:
+        done = orjson.loads(call("import", str(file), "--json", *words)[1])
+        return {name: done[name] for name in ("new", "newer", "unchanged") if done[name]}
+
+    assert [counts(), counts()] == [{"new": 2}, {"unchanged": 2}]
+    assert [counts("--scope", "all"), counts("--scope", "all")] == [{"newer": 2}, {"unchanged": 2}]
+    assert {one["scope"] for one in rows(call)} == {"all"}
+
+
 def test_one_address_a_line_needs_no_header(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "f.txt"
     file.write_text("\ufeffada@example.com\r\n\r\n+49 30 901820\r\n")

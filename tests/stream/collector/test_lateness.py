@@ -104,6 +104,7 @@ def test_only_the_late_event_of_a_batch_is_refused() -> None:
     assert isinstance(late, Refusal)
     assert (late.error.reason, late.error.field) == ("too_late", "at")
     assert "48 h" in late.error.allowed
+    assert late.error.found == "2026-04-22T12:00:00.250Z"
     assert isinstance(fresh, Acceptance)
     assert isinstance(withdrawn, Acceptance)
 
