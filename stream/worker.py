@@ -65,18 +65,21 @@ def run(role: Role, settings: Settings) -> NoReturn:
         async with AsyncExitStack() as stack:
             for desk in desks.values():
                 stack.push_async_callback(desk.close)
-            if role == "fold":
-                # a fifth of what is imported, and the first users shall not wait for it
-                lookups = await asyncio.to_thread(_load_lookups)
-                identity = await await_identity(connection)
-                serving = lookups(app, settings, lambda: _standing(app), identity)
-                told["lookups"] = await stack.enter_async_context(serving)
-            if role == "deliver":
-                from stream.delivery.self_check import checking
+            # Lookups wait for the broker; the metrics of the lanes do not.
+            await asyncio.gather(report(app.lanes), serve(stack))
 
-                await stack.enter_async_context(checking(connection, settings, holds))
-            news.set()  # who dies now shall have told which member it was
-            await report(app.lanes)
+    async def serve(stack: AsyncExitStack) -> None:
+        if role == "fold":
+            # a fifth of what is imported, and the first users shall not wait for it
+            lookups = await asyncio.to_thread(_load_lookups)
+            identity = await await_identity(connection)
+            answering = lookups(app, settings, lambda: _standing(app), identity)
+            told["lookups"] = await stack.enter_async_context(answering)
+        if role == "deliver":
+            from stream.delivery.self_check import checking
+
+            await stack.enter_async_context(checking(connection, settings, holds))
+        news.set()  # who dies now shall have told which member it was
 
     async def watching() -> None:
         with watched(app, connection, settings.stall_after_s, told, beats, desks) as watchdog:
