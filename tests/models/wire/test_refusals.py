@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import InvalidEvent
 from models.wire import RECORD_BYTES, convert, decode
-from models.wire.fields import EARLIEST, MONEY, QUANTITY
+from models.wire.fields import EARLIEST, MONEY, QUANTITY, shown
 from tests.models.wire.records import NOW, SOURCE, WHEN, native, refused, track
 
 
@@ -157,3 +157,8 @@ def test_a_misspelt_field_is_refused_with_a_hint() -> None:
 def test_not_a_number_is_no_price_however_it_came_in() -> None:
     with pytest.raises(InvalidEvent, match="price"):
         convert(native("click", price=float("nan")), source=SOURCE, received_at=NOW)
+
+
+@pytest.mark.parametrize(("value", "found"), [(True, "true"), (False, "false"), (None, "null"), (5, "5"), ("x", "'x'")])
+def test_a_value_is_quoted_as_json_writes_it(value: object, found: str) -> None:
+    assert shown(value) == found

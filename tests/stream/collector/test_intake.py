@@ -117,12 +117,22 @@ def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
     assert caught.value.field == "batch"
 
 
-@pytest.mark.parametrize(("body", "reason"), [(b"", "bad_json"), (b"{", "bad_json"), (b"[]", "not_an_object")])
-def test_what_is_no_json_object_is_refused(body: bytes, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason", "found"),
+    [
+        (b"", "bad_json", "''"),
+        (b"{", "bad_json", "'{'"),
+        ("{é\xff".encode("latin-1"), "bad_json", "'{\\\\xe9\\\\xff'"),
+        (b"[]", "not_an_object", "list"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_and_its_beginning_is_quoted_as_text(
+    body: bytes, reason: str, found: str
+) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Intake("d1").parse(body)
 
-    assert caught.value.reason == reason
+    assert (caught.value.reason, caught.value.found) == (reason, found)
 
 
 DEEP = b"[" * 1_000 + b"]" * 1_000
