@@ -19,7 +19,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "capped": "one more would have exceeded a cap",
         "quiet_hours": "it was within quiet hours",
         "template_error": "the template could not be rendered",
-        "public_key": "its trigger came with a public key, which anybody can read",
+        "public_key": "its trigger came with a browser key, which anybody can read",
         "rule_gone": "the rule was deleted while the message waited",
     }
 )

@@ -69,7 +69,7 @@ RECORD_BYTES = 262_144
 
 __all__ = ["CALLS", "RECORD_BYTES", "TYPES", "Source", "convert", "decode", "encode", "withdrawal_in"]
 
-_SERVER_KEY = "a server key: this one is public"
+_SERVER_KEY = "a server key; this one is a browser key"
 
 
 def decode(

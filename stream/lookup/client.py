@@ -68,9 +68,13 @@ async def find(
     """Ask for ``path`` over an open session; returns who answered, and the body. Raises as :func:`ask`."""
     said: list[str] = []
     others: list[str] = []
+    nameless: list[str] = []
     for address in addresses:
         answer = await _get(session, address, path)
         if answer is None:
+            continue
+        if answer.identity is None:
+            nameless.append(address)
             continue
         if own is not None and answer.identity != await asyncio.to_thread(own):
             others.append(f"{address} ({answer.identity})")
@@ -85,33 +89,35 @@ async def find(
         said.append(message)
     if said:
         raise LookupFailed(f"no worker that runs here owns this user ({said[0]})")
-    raise LookupFailed(_no_answer(addresses, others))
+    raise LookupFailed(_no_answer(addresses, others, nameless))
 
 
 class _Answer(NamedTuple):
-    identity: str
+    identity: str | None
     status: int
     body: bytes
 
 
 async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answer | None:
-    """Ask one address; ``None`` if no worker listens there."""
+    """Ask one address; ``None`` if nothing that speaks HTTP listens there."""
     try:
         # The path is encoded already: an id may be `..`, which is no step of a path here.
         async with session.get(URL(address + path, encoded=True), allow_redirects=False) as answer:
             identity = answer.headers.get(HEADER)
-            if identity is None:
-                return None  # another program; its answer may have any length
+            if identity is None:  # another program: its answer may have any length
+                return _Answer(None, answer.status, b"")
             return _Answer(identity, answer.status, await answer.read())
     except (aiohttp.ClientError, TimeoutError):
         return None  # nothing listens there, or a program that does not speak HTTP
 
 
-def _no_answer(addresses: Sequence[str], others: Sequence[str]) -> str:
+def _no_answer(addresses: Sequence[str], others: Sequence[str], nameless: Sequence[str]) -> str:
     asked = ", ".join(addresses)
     if len(addresses) > FEW:
         asked = f"{addresses[0]} to {addresses[-1]} ({len(addresses)} addresses)"
     another = f"; a worker of another installation answers at {others[0]}" if others else ""
+    if nameless and not others:
+        another = f"; what answers at {nameless[0]} is another program, or a worker of an older release"
     return f"no worker answers at {asked}; start one with: perennial up, or perennial worker{another}"
 
 

@@ -226,6 +226,7 @@ async def test_another_web_server_is_no_worker_whatever_it_answers(workers: tupl
             with pytest.raises(LookupFailed, match="no worker answers at") as caught:
                 await ask([address], f"/ready?status={status}")
             assert not isinstance(caught.value, UnknownUser)
+            assert f"what answers at {address} is another program, or a worker of an older release" in str(caught.value)
     finally:
         await runner.cleanup()
 
