@@ -83,7 +83,7 @@ def in_context(raw: Json) -> dict[str, Any]:
 def _named(raw: Json) -> NamedWithdrawal | None:
     """Return what the record as a whole withdraws, by its type or its event's name, in whichever form it is."""
     kind = raw.get("type")
-    if kind == "consent":
+    if _is_consent(kind):
         return _ANY if withdrawals.is_no(raw.get("granted")) else None
     if isinstance(kind, str) and kind in _UNNAMED:
         return None
@@ -91,8 +91,13 @@ def _named(raw: Json) -> NamedWithdrawal | None:
     return next((withdrawal for withdrawal in found if withdrawal is not None), None)
 
 
+def _is_consent(kind: object) -> bool:
+    """Return whether a type is that of a statement about consent, in any case and with blanks around it."""
+    return isinstance(kind, str) and kind.strip().lower() == "consent"
+
+
 def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> Event:
-    said = raw if raw.get("type") == "consent" else raw.get("properties")
+    said = raw if _is_consent(raw.get("type")) else raw.get("properties")
     said = said if isinstance(said, dict) else {}
     name = _readable(raw.get("event") or raw.get("name"))
     reason = _readable(said.get("reason")) or _readable(said.get("source"))
@@ -133,7 +138,7 @@ def _at(raw: Json, reading: Reading) -> int:
     received_at = reading.received_at
     try:
         if raw.get("user") is None:
-            return when(raw, received_at, reading.origin)
+            return when(raw, reading)
         stamp = raw.get("at") if raw.get("at") is not None else raw.get("timestamp")
         at = received_at if stamp is None else fields.instant(stamp, "at")
         return fields.plausible(at, "at", stamp, received_at)

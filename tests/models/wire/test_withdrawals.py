@@ -416,6 +416,8 @@ def test_no_more_hints_are_given_than_anybody_reads() -> None:
         {"type": "unsubscribe", "userId": "u1"},
         {"name": "Unsubscribed", "user": "u1"},
         {"type": "consent", "userId": "u1", "granted": False},
+        {"type": "Consent", "user": "u1", "granted": "no"},
+        {"type": " CONSENT ", "user": "u1", "granted": False},
     ],
 )
 def test_a_withdrawal_counts_whatever_its_type_and_form_are(raw: dict[str, Any]) -> None:
