@@ -38,7 +38,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
-from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm, Origin
+from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm
 from models.wire import details, fields, withdrawals
 from models.wire.currencies import CURRENCIES
 from models.wire.details import is_absent, take, take_first
@@ -74,7 +74,7 @@ def read_segment(raw: Json, reading: Reading) -> Event:
     common = {
         "id": details.optional_id(raw.get("messageId"), "messageId") or reading.source.id,
         "user": _user(raw),
-        "at": when(raw, reading.received_at, reading.origin),
+        "at": when(raw, reading),
         "origin": reading.origin,
         "trust": reading.trust,
     }
@@ -91,14 +91,15 @@ def _user(raw: Json) -> str:
     return fields.identifier(ANONYMOUS + anonymous, "anonymousId")
 
 
-def when(raw: Json, received_at: int, origin: Origin) -> int:
+def when(raw: Json, reading: Reading) -> int:
     """Return ``receivedAt - (sentAt - timestamp)``, the spec's cure for wrong clocks, where a record has a ``sentAt``.
 
     Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make one.
 
     Only live events are corrected: of a replay we received nothing, and what Segment itself exported (it says
-    ``receivedAt``) is corrected already.
+    ``receivedAt``) is corrected already. A ``sentAt`` that is no time corrects nothing, and is reported as a warning.
     """
+    received_at = reading.received_at
     field = "timestamp"
     stamp = raw.get(field)
     if stamp is None or is_absent(stamp):
@@ -108,8 +109,11 @@ def when(raw: Json, received_at: int, origin: Origin) -> int:
             return fields.plausible(received_at, "timestamp", received_at, received_at)
     at = fields.instant(stamp, field)
     sent = raw.get("sentAt")
-    if sent is not None and origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
-        at = received_at - max(fields.instant(sent, "sentAt") - at, 0)
+    if sent is not None and reading.origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
+        try:
+            at = received_at - max(fields.instant(sent, "sentAt") - at, 0)
+        except InvalidEvent as error:
+            reading.warnings.append(details.warning_of(error))
     return fields.plausible(at, field, stamp, received_at)
 
 

@@ -76,8 +76,13 @@ def _plain(name: str, value: Any, *, lenient: bool) -> Any:
     if lenient and name != "email":
         value = details.as_text(value)
     if isinstance(value, str) and (lenient or name in ADDRESSES):
-        return trimmed(value) if name in ADDRESSES else "" if details.is_absent(value) else value
+        return trimmed(value) if name in ADDRESSES else _without_breaks(value)
     return value
+
+
+def _without_breaks(value: str) -> str:
+    """Remove the ends of lines, and other blanks, around a text that has some."""
+    return value if fields.plain(value) is not None and not value.isspace() else value.strip()
 
 
 def _checked(name: str, value: Any, path: str, traits: Json) -> str:

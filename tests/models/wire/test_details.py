@@ -483,9 +483,24 @@ def test_a_trait_of_another_type_is_left_out_alone() -> None:
     assert [(one.reason, one.field, one.rejected) for one in warnings] == [("wrong_type", "traits.firstName", False)]
 
 
+@pytest.mark.parametrize("sent", ["now", "2026-05-01T12:00:00", 12, [], {}, True])
+def test_a_time_of_sending_that_is_none_corrects_nothing_and_loses_no_event(sent: object) -> None:
+    event, warnings = warned(page(userId="u1", sentAt=sent))
+
+    assert event.at == read(page(userId="u1")).at
+    assert [one.field for one in warnings] == ["sentAt"]
+
+
+def test_line_ends_around_a_trait_do_not_count() -> None:
+    event, warnings = warned(identify({"timezone": "Europe/Berlin\n", "firstName": "\tAda\r\n", "lastName": "A\nB"}))
+
+    assert event.traits == {"timezone": "Europe/Berlin", "firstName": "Ada"}
+    assert [(one.reason, one.field) for one in warnings] == [("control_character", "traits.lastName")]
+
+
 # --- anything
 
-REQUIRED = {"userId", "messageId", "timestamp", "sentAt", "type", "event", "groupId", "previousId"}
+REQUIRED = {"userId", "messageId", "timestamp", "type", "event", "groupId", "previousId"}
 MONEY = {"properties", "properties.total", "properties.products"}
 WHOLE: list[dict[str, Any]] = [
     page(userId="u1", name="Home", category="c", properties={"path": "/"}, sentAt=WHEN, context={}),
@@ -530,7 +545,7 @@ def test_any_one_detail_of_any_kind_loses_no_event_that_stays_true(replaced: tup
     assert error is None or error.reason == "bad_json" or place in REQUIRED or (is_order and place in MONEY)
     for one in warnings:
         assert one.reason
-        assert one.field.startswith(("properties", "traits", "context.traits", "name", "category"))
+        assert one.field.startswith(("properties", "traits", "context.traits", "name", "category", "sentAt"))
         assert len(one.found) <= 100
 
 
