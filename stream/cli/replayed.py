@@ -54,6 +54,7 @@ def _report(found: Reconciliation, seconds: float) -> dict[str, Any]:
         "folded": found.folded,
         "repeated": found.repeated,
         "orders_repeated": found.orders_repeated,
+        "withdrawals": found.statements,
         "rejected": found.rejected,
         "customers": found.customers,
         "revenue": next(iter(by_currency.values())) if len(by_currency) == 1 else by_currency,
@@ -73,6 +74,8 @@ def _print(found: Reconciliation, seconds: float) -> None:
         print_line(f"repeated   {found.repeated:>12,}   ignored: an event of that id had counted")
     if found.orders_repeated:
         print_line(f"orders     {found.orders_repeated:>12,}   ignored: the order had been stated")
+    if found.statements:
+        print_line(f"withdrawn  {found.statements:>12,}   too late to count but for the withdrawal of consent in them")
     print_line(f"rejected   {found.rejected:>12,}   dead letters")
     print_line(f"customers  {found.customers:>12,}   known by an id")
     print_line(f"revenue    {revenue:>12}   paid less paid back")

@@ -105,6 +105,16 @@ def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_accounted_for_onc
     assert (found["complete"], found["missing"]) == (True, 0), ended.stdout
 
 
+def test_a_withdrawal_that_came_too_late_for_the_rest_of_its_line_is_accounted_for(tmp_path: Path) -> None:
+    late = {"type": "consent", "user": "a", "granted": False, "channel": "email", "at": at(1), "id": "w"}
+
+    ended = replay(tmp_path, [click("a", 10), late])
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = {line.split()[0]: line.split()[1] for line in ended.stdout.splitlines()}
+    assert (lines["lines"], lines["folded"], lines["withdrawn"], lines["rejected"]) == ("2", "1", "1", "0")
+
+
 def test_what_does_not_count_of_events_that_do_is_named_and_changes_no_exit_code(tmp_path: Path) -> None:
     bad = {"type": "identify", "userId": "a", "timestamp": at(1), "traits": {"email": "nobody", "plan": "pro"}}
     many = {"type": "identify", "userId": "a", "timestamp": at(2), "traits": {f"t{n}": n for n in range(101)}}
