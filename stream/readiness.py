@@ -116,7 +116,8 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     failed = [Finding(name, "failed", says) for name, says, _ in unmet(settings, rules)]
     yield from failed
     url = settings.http.public_url
-    if url is not None and is_loopback(urlsplit(url).hostname or ""):
+    named = {finding.name for finding in failed}
+    if url is not None and is_loopback(urlsplit(url).hostname or "") and "delivery.public_url" not in named:
         says = (
             f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, and work on this one only"
         )

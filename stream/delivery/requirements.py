@@ -59,6 +59,9 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
     elif delivery.mode == "live" and _is_open(url) and _markets_by_email(rules):
         says = f"http.public_url is {url}: unsubscribe links of marketing e-mail need https://"
         yield Unmet("delivery.public_url", says, "email")
+    elif delivery.mode == "live" and _leads_nowhere(url, settings) and _markets_by_email(rules):
+        says = f"http.public_url is {url}: unsubscribe links would lead to the reader's own machine"
+        yield Unmet("delivery.public_url", says, "email")
 
 
 def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
@@ -109,6 +112,12 @@ def _is_open(url: str) -> bool:
     """Return whether an address is reached without TLS by others than this machine."""
     parts = urlsplit(url)
     return parts.scheme != "https" and not is_loopback(parts.hostname or "")
+
+
+def _leads_nowhere(url: str, settings: Settings) -> bool:
+    """Return whether links lead to this machine, and mails leave it: a server for trying things out keeps them here."""
+    smtp = settings.delivery.smtp
+    return smtp is not None and not is_loopback(smtp.host) and is_loopback(urlsplit(url).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -152,6 +152,19 @@ def test_links_of_live_marketing_mail_need_https_unless_they_stay_on_this_machin
     assert failed(looked(with_template(tmp_path), LIVE + MARKETING + http)) == names
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "https://localhost", "http://[::1]:1"]
+)
+def test_mail_that_leaves_this_machine_has_no_links_that_lead_to_the_readers_own(tmp_path: Path, url: str) -> None:
+    text = LIVE.replace("127.0.0.1", "smtp.shop.example") + MARKETING + f"http: {{public_url: '{url}'}}\n"
+    found = looked(with_template(tmp_path), text)
+
+    assert failed(found) == {"delivery.public_url"}
+    assert [finding.says for finding in found if finding.name == "delivery.public_url"] == [
+        f"http.public_url is {url}: unsubscribe links would lead to the reader's own machine"
+    ]
+
+
 def test_an_allowlist_may_try_links_without_https(tmp_path: Path) -> None:
     text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
     found = looked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
