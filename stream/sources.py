@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -189,15 +189,33 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
     """
     known = _variables(tuple(forms))
     for name in sorted(environment):
-        if not name.startswith(ENVIRONMENT) or name in RESERVED:
+        if name in RESERVED:
+            continue
+        meant = _meant(name, known)
+        if meant is None and not name.startswith(ENVIRONMENT):
             continue
         if name not in known:
             if _is_of_kubernetes(name, environment[name]):
                 continue
-            hint = did_you_mean(name, [*known, *RESERVED])
+            hint = did_you_mean(meant or name, [*known, *RESERVED])
             raise InvalidSettings("the environment", "", name, "a setting's name" + hint)  # its value may be a secret
         path, kind = known[name]
         given.set(path, _value(environment[name], kind, name, path), name)
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """Return the variable that a name means, in any case and with a prefix that is nearly ours; ``None`` if none.
+
+    Examples
+    --------
+    >>> [_meant(name, ["PERENNIAL_HTTP__PORT"]) for name in ("PERENIAL_HTTP__PORT", "perennial_http__port", "PORT")]
+    ['PERENNIAL_HTTP__PORT', 'PERENNIAL_HTTP__PORT', None]
+    """
+    prefix, separator, rest = name.upper().partition("_")
+    meant = ENVIRONMENT + rest
+    if not separator or meant not in known:
+        return None
+    return meant if difflib.get_close_matches(prefix, [ENVIRONMENT.rstrip("_")], cutoff=0.85) else None
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:

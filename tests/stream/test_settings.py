@@ -145,6 +145,10 @@ def test_a_variable_that_names_no_setting_is_refused_with_the_one_that_was_meant
         load(environment={"PERENNIAL_KAFKA__SERVER": "x"})
 
 
+def test_a_variable_of_something_else_is_not_looked_at() -> None:
+    load(environment={"PERENNIALS_HOME": "/x", "MY_PERENNIAL_HTTP__PORT": "1", "PEREGRINE_HTTP__PORT": "1"})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "meant"),
     [
@@ -155,6 +159,10 @@ def test_a_variable_that_names_no_setting_is_refused_with_the_one_that_was_meant
         ("PERENNIAL_DELIVERY__MDOE", "live", "PERENNIAL_DELIVERY__MODE"),
         ("PERENNIAL_CONFG", "other.yaml", "PERENNIAL_CONFIG"),
         ("PERENNIAL_DEBUGG", "1", "PERENNIAL_DEBUG"),
+        ("PERENIAL_HTTP__PORT", "8081", "PERENNIAL_HTTP__PORT"),
+        ("PERENNIALS_DELIVERY__MODE", "live", "PERENNIAL_DELIVERY__MODE"),
+        ("PERENNIAL_http__port", "8081", "PERENNIAL_HTTP__PORT"),
+        ("perennial_http__port", "8081", "PERENNIAL_HTTP__PORT"),
     ],
 )
 def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, value: str, meant: str) -> None:
