@@ -115,9 +115,23 @@ def _is_open(url: str) -> bool:
 
 
 def _leads_nowhere(url: str, settings: Settings) -> bool:
-    """Return whether links lead to this machine, and mails leave it: a server for trying things out keeps them here."""
+    """Return whether links lead to this machine, and a mail server elsewhere sends the mails to other people."""
     smtp = settings.delivery.smtp
-    return smtp is not None and not is_loopback(smtp.host) and is_loopback(urlsplit(url).hostname or "")
+    return smtp is not None and not _is_near(smtp.host) and is_loopback(urlsplit(url).hostname or "")
+
+
+def _is_near(host: str) -> bool:
+    """Return whether a mail server stands in this machine's own network, as one for trying things out does.
+
+    Examples
+    --------
+    >>> [_is_near(host) for host in ("localhost", "mailpit", "10.0.0.3", "smtp.shop.example", "8.8.8.8")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_private
+    except ValueError:
+        return "." not in host
 
 
 def is_loopback(host: str) -> bool:

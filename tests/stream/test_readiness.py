@@ -165,6 +165,13 @@ def test_mail_that_leaves_this_machine_has_no_links_that_lead_to_the_readers_own
     ]
 
 
+@pytest.mark.parametrize("host", ["mailpit", "10.0.0.3", "localhost"])
+def test_a_mail_server_for_trying_things_out_may_send_links_to_this_machine(tmp_path: Path, host: str) -> None:
+    text = LIVE.replace("127.0.0.1", host) + MARKETING + "http: {public_url: 'http://localhost:8080'}\n"
+
+    assert failed(looked(with_template(tmp_path), text)) == set()
+
+
 def test_an_allowlist_may_try_links_without_https(tmp_path: Path) -> None:
     text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
     found = looked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
