@@ -24,7 +24,7 @@ SUFFIX = "~withdrawal"
 
 _ANY = NamedWithdrawal()
 _UNNAMED = frozenset({*TYPES, *CALLS}) - {"custom", "track"}
-"""Types that say what happened: a name beside them, such as that of a page, says nothing."""
+"""Types that say what happened: a ``name`` beside them, such as that of a page, says nothing; an ``event`` does."""
 
 
 class Salvaged(NamedTuple):
@@ -86,7 +86,7 @@ def _named(raw: Json) -> NamedWithdrawal | None:
     if _is_consent(kind):
         return _ANY if withdrawals.is_no(raw.get("granted")) else None
     if isinstance(kind, str) and kind in _UNNAMED:
-        return None
+        return withdrawals.named(raw.get("event"))
     found = map(withdrawals.named, (raw.get("event"), raw.get("name"), kind))
     return next((withdrawal for withdrawal in found if withdrawal is not None), None)
 

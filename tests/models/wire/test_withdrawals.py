@@ -427,6 +427,21 @@ def test_a_withdrawal_counts_whatever_its_type_and_form_are(raw: dict[str, Any])
     assert warnings
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "page", "userId": "u1", "timestamp": "soon"},
+        {"type": "click", "user": "u1"},
+        {"type": "group", "userId": "u1"},
+    ],
+)
+def test_an_event_that_contradicts_the_type_of_a_refused_record_withdraws(raw: dict[str, Any]) -> None:
+    event, warnings = read(raw | {"event": "Unsubscribed"})
+
+    assert (event.user, said(event)) == ("u1", ("consent", False, None))
+    assert warnings
+
+
 @pytest.mark.parametrize("call", ["page", "screen", "group"])
 def test_the_name_of_a_page_is_no_withdrawal(call: str) -> None:
     assert refused({"type": call, "userId": "u1", "name": "Unsubscribed", "timestamp": "soon"}).withdrawal is None
