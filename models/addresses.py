@@ -12,6 +12,8 @@ import re
 import idna
 import phonenumbers
 
+from models.engage import countries, zones
+
 MAX_EMAIL = 254
 """Maximum length of an e-mail address, characters of its written form (RFC 5321)."""
 MAX_LOCAL_PART = 64
@@ -148,16 +150,21 @@ def is_bad_phone(written: str, country: str | None) -> bool:
 
 
 def country_of(traits: dict[str, object]) -> str | None:
-    """Return the country of a user's traits, ``country`` or ``address.country``, as two upper-case letters.
+    """Return the ISO 3166 code of a user's country, from ``country`` or ``address.country``; ``None`` if not certain.
 
     Examples
     --------
-    >>> country_of({"address": {"country": "de"}})
-    'DE'
+    >>> country_of({"address": {"country": "de"}}), country_of({"country": "Germany"}), country_of({"country": "GBR"})
+    ('DE', 'DE', 'GB')
     """
     home = traits.get("address")
-    country = traits.get("country") or (home.get("country") if isinstance(home, dict) else None)
-    if not isinstance(country, str):
-        return None
-    code = country.strip().upper()
-    return code if len(code) == 2 and code.isascii() and code.isalpha() else None
+    for written in (traits.get("country"), home.get("country") if isinstance(home, dict) else None):
+        if isinstance(written, str) and (code := _country_code(written[: zones.MAX_LENGTH])) is not None:
+            return code
+    return None
+
+
+def _country_code(written: str) -> str | None:
+    # Some territories with telephone numbers of their own have no zone of their own, such as Kosovo.
+    code = countries.code_of(written) or written.strip().upper()
+    return code if code in phonenumbers.SUPPORTED_REGIONS else None

@@ -65,12 +65,11 @@ def zone_of(traits: dict[str, Any], configured: str) -> ZoneAnswer:
     own = traits.get("timezone")
     if isinstance(own, str) and (name := zones.resolve(own)) is not None:
         return ZoneAnswer((name,), "trait", "its own quiet hours")
-    home = traits.get("address")
-    for written in (traits.get("country"), home.get("country") if isinstance(home, dict) else None):
-        if isinstance(written, str) and (code := countries.code_of(written[: zones.MAX_LENGTH])) is not None:
-            return _of_country(code, "country")
+    country = country_of(traits)
+    if country is not None and country in countries.zones_by_country():
+        return _of_country(country, "country")
     phone = traits.get("phone")
-    region = _region(phone, country_of(traits)) if isinstance(phone, str) else None
+    region = _region(phone, country) if isinstance(phone, str) else None
     if region is not None and region in countries.zones_by_country():
         return _of_country(region, "phone")
     return ZoneAnswer((configured,), "configuration", "quiet hours lengthened by 2 h on each side")

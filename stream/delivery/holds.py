@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from models.events import CHANNELS, Channel
@@ -10,12 +11,20 @@ from monitoring import metrics
 
 log = logging.getLogger(__name__)
 
+LOG_EVERY_S = 60.0
+"""A reason that comes and goes, as on a busy machine, is logged at most this often."""
+
 
 class Holds:
     """Named reasons to hold the messages of a process, shared by the desks of all its channels.
 
     A reason holds all channels, or one. A desk gives no call slot while there is a reason for its channel; a call
-    that has begun already ends as usual. Each change of a reason is logged once.
+    that has begun already ends as usual. A reason is logged when it begins and when it ends, at most once a minute.
+
+    Parameters
+    ----------
+    clock
+        Seconds of a clock that never goes back.
 
     Examples
     --------
@@ -28,7 +37,10 @@ class Holds:
     {}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged: dict[str, tuple[str, float]] = {}
+        self._in_the_log: set[str] = set()
         self._reasons: dict[str, tuple[str, Channel | None]] = {}
         self._listeners: list[Callable[[], None]] = []
 
@@ -63,7 +75,7 @@ class Holds:
             self._show(name, before[1], 0.0)
         self._reasons[name] = (words, channel)
         self._show(name, channel, 1.0)
-        log.warning("%s: messages are held: %s (%s)", channel or "all channels", words, name)
+        self._log_begin(name, words, channel)
         self._notify()
 
     def clear(self, name: str) -> None:
@@ -72,7 +84,9 @@ class Holds:
         if before is None:
             return
         self._show(name, before[1], 0.0)
-        log.warning("%s: messages are no longer held because of %s", before[1] or "all channels", name)
+        if name in self._in_the_log:
+            self._in_the_log.discard(name)
+            log.warning("%s: messages are no longer held because of %s", before[1] or "all channels", name)
         self._notify()
 
     def replace(self, prefix: str, found: Mapping[str, tuple[str, Channel | None]]) -> None:
@@ -85,6 +99,13 @@ class Holds:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each change of the reasons."""
         self._listeners.append(listener)
+
+    def _log_begin(self, name: str, words: str, channel: Channel | None) -> None:
+        now, (last_words, at) = self._clock(), self._logged.get(name, ("", 0.0))
+        if words != last_words or now - at >= LOG_EVERY_S:
+            self._logged[name] = words, now
+            self._in_the_log.add(name)
+            log.warning("%s: messages are held: %s (%s)", channel or "all channels", words, name)
 
     def _notify(self) -> None:
         for listener in self._listeners:

@@ -15,8 +15,8 @@ from models.rejected import TOPIC as REJECTED
 from models.rejected import Rejected, decode_rejected
 from stream.connection import Connection
 from stream.feed.recording import Recording
-from stream.feed.refusals import Refusal, refusals
-from stream.feed.replaying import Replayed, reads
+from stream.feed.refusals import Refusal, left_out, refusals
+from stream.feed.replaying import EXAMPLES, Replayed, reads
 from stream.restore import read_compacted, restore
 from stream.topics import topic
 
@@ -117,6 +117,7 @@ async def reconcile(connection: Connection, partitions: int, recording: Recordin
             micros.update(facts.spent)
             micros.subtract(facts.refunded)
     letters = await _letters(connection, partitions)
+    details = left_out(letters, recording)
     return Reconciliation(
         lines=recording.lines,
         read=done.fed + done.rejected - done.both,
@@ -129,8 +130,8 @@ async def reconcile(connection: Connection, partitions: int, recording: Recordin
         refused=refusals(letters, recording, reads(recording, done.received_at)),
         customers=customers,
         revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
-        warnings=done.warnings,
-        examples=done.examples,
+        warnings=done.warnings + len(details),
+        examples=(*done.examples, *details)[:EXAMPLES],
     )
 
 

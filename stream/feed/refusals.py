@@ -87,6 +87,32 @@ def refusals(letters: Iterable[Rejected], recording: Recording, again: Iterable[
     return sorted(found, key=lambda refusal: (refusal.line is None, refusal.line or 0))
 
 
+def left_out(letters: Iterable[Rejected], recording: Recording) -> list[str]:
+    """Describe the details that the fold left out of accepted events, such as the excess of a refund.
+
+    Parameters
+    ----------
+    letters, recording
+        As for :func:`refusals`.
+
+    Returns
+    -------
+    list of str
+        In the order of the letters; each names the line, or the event's id if the file gave it one.
+    """
+    of_file = Source.line(recording.digest, 0).topic
+    found = []
+    for letter in letters:
+        if not letter.accepted or letter.topic != EVENTS:
+            continue
+        event = _event(letter)
+        line = None if event is None else _line_in(event.id, of_file)
+        place = f"line {line}" if line is not None else "an event" if event is None else f"event {event.id}"
+        shown = letter.found[:MAX_SHOWN]
+        found.append(f"{place}: {letter.field}: found {shown}; allowed: {letter.allowed}")
+    return found
+
+
 def _refusal(letter: Rejected, line: int | None, by: Literal["file", "fold"], event_id: str | None = None) -> Refusal:
     return Refusal(
         line=line, by=by, reason=letter.reason, field=letter.field, found=letter.found, allowed=letter.allowed,

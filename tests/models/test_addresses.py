@@ -109,9 +109,7 @@ def test_a_phone_number_is_bad_only_where_its_country_is_known(phone: str, count
     assert is_bad_phone(phone, country) == is_bad
 
 
-def test_a_country_is_two_letters() -> None:
-    assert country_of({"country": " de "}) == "DE"
-    assert country_of({"country": "Germany", "address": {"country": "DE"}}) is None
+def test_what_is_no_text_is_no_country() -> None:
     assert country_of({"address": ["DE"]}) is None
     assert country_of({"country": 49}) is None
 
@@ -137,3 +135,17 @@ def test_two_numbers_or_an_extension_are_no_number(written: str) -> None:
 @pytest.mark.parametrize("written", ["030/901820", "030 / 901820", "+49 30/901820", "+49 (0)30 / 901820"])
 def test_a_stroke_may_follow_the_area_code(written: str) -> None:
     assert e164(written, "DE") == "+4930901820"
+
+
+@pytest.mark.parametrize("country", ["DE", "de ", "DEU", "Germany", "germany"])
+def test_a_national_number_is_read_in_its_country_however_that_is_written(country: str) -> None:
+    assert e164("030 901820", country_of({"country": country})) == "+4930901820"
+
+
+def test_the_country_of_the_postal_address_counts_where_the_other_one_is_not_certain() -> None:
+    assert country_of({"country": "Atlantis", "address": {"country": "Portugal"}}) == "PT"
+    assert country_of({"country": "Atlantis"}) is None
+
+
+def test_a_territory_without_a_time_zone_of_its_own_has_telephone_numbers() -> None:
+    assert country_of({"country": "XK"}) == "XK"

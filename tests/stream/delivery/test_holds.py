@@ -123,6 +123,19 @@ def test_a_reason_is_logged_once_and_shown_as_a_metric(caplog: pytest.LogCapture
     assert shown == [1.0] * len(CHANNELS) + [0.0] * len(CHANNELS)
 
 
+def test_a_reason_that_comes_and_goes_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([1_000.0, 1_001.0, 1_059.0, 1_060.0])
+    holds = Holds(clock=lambda: next(times))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            holds.set("suppressions.unread", "the list is not read")
+            holds.clear("suppressions.unread")
+
+    begin = "all channels: messages are held: the list is not read (suppressions.unread)"
+    end = "all channels: messages are no longer held because of suppressions.unread"
+    assert [record.message for record in caplog.records] == [begin, end, begin, end]
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("a bug"), asyncio.CancelledError("a task of aiokafka's own")])
 async def test_a_check_that_fails_is_made_again_and_no_hold_is_left(
     monkeypatch: pytest.MonkeyPatch, failure: BaseException

@@ -16,7 +16,7 @@ from models.rejected import Rejected, decode_rejected, reject_value
 from models.source import Source
 from stream.feed.reconciliation import Reconciliation
 from stream.feed.recording import Read, Recording
-from stream.feed.refusals import Refusal, refusals
+from stream.feed.refusals import Refusal, left_out, refusals
 
 FILE = Recording(Path("events.jsonl"), "0123456789abcdef", 10)
 LATE = InvalidEvent("too_late", "at", 1, "later")
@@ -79,6 +79,19 @@ def test_details_of_accepted_events_and_reports_of_our_own_messages_are_no_lines
     report = of_fold(Event(id="m", user="u", type="message_sent", at=1, message="x"), 8)
 
     assert lines_of([detail, report]) == []
+
+
+def test_a_detail_that_the_fold_left_out_of_an_event_is_named_with_its_line_or_id() -> None:
+    ours, theirs = (
+        msgspec.structs.replace(of_fold(event(name), 8), accepted=True, field="amount", found="2.00", allowed="10.00")
+        for name in (Source.line(FILE.digest, 4).id, "m1")
+    )
+    of_reader = msgspec.structs.replace(of_file(2), accepted=True)
+
+    assert left_out([ours, theirs, of_reader, of_fold(event("m2"), 9)], FILE) == [
+        "line 4: amount: found 2.00; allowed: 10.00",
+        "event m1: amount: found 2.00; allowed: 10.00",
+    ]
 
 
 def reconciled(**changed: Any) -> Reconciliation:
