@@ -125,4 +125,4 @@ def test_what_does_not_count_of_events_that_do_is_named_and_changes_no_exit_code
     assert (ended.returncode, found["complete"], found["rejected"], found["warnings"]) == (0, True, 0, 2)
     assert (found["lines"], found["folded"]) == (3, 3)
     assert "line 1: traits.email: found 'nobody'; allowed: one address" in ended.stderr
-    assert "line 4: traits" in ended.stderr
+    assert "line 3: traits" in ended.stderr
