@@ -336,6 +336,9 @@ class _Attempt:
         customer = self._customer(key)
         if record.offset <= customer.seen:  # an ordered commit was cut short: this user is ahead of the position
             return
+        if event.type in statements.SIMPLE and not event.traits:
+            self._simple(record, key, customer, event)
+            return
         arrived = _Arrived(record, key, customer, event)
         statement = statement_of(customer.facts, event, self.versions.configuration.consent)
         if statement is not None:
@@ -352,6 +355,23 @@ class _Attempt:
             self._reject(reject(record, self._source(), error), error)
             return
         self._fold(arrived, digest)
+
+    def _simple(self, record: Record, key: bytes, customer: Customer, event: Event) -> None:
+        """Fold an event without statement, order and traits, as nearly all are: what the others need is left out."""
+        digest, lines = repeats.digest_of(event.id), self._lines()
+        if repeats.knows(customer.facts.seen_ids, digest):
+            self._count("events_duplicate")
+            self._pass_over(event, "repeat")
+            return
+        try:
+            self._in_time(customer.facts, event, lines)
+        except InvalidEvent as error:
+            self._reject(reject(record, self._source(), error), error)
+            return
+        if self._stepped(record, key, customer, event, lines):
+            self._remember(customer.facts.seen_ids, digest, event, lines)
+            customer.seen = record.offset
+            self.touched[key] = None
 
     def _admit(self, arrived: _Arrived) -> None:
         """Refuse what is too late, and what the state has no room for; raises :class:`InvalidEvent`."""
@@ -430,6 +450,17 @@ class _Attempt:
                 return None
         elif event.type == "refund":
             excess = orders.excess_of(customer.facts, event, lines.orders)
+        if not self._stepped(record, key, customer, event, lines):
+            return None
+        self._folded(arrived, *digests)
+        if excess is not None:
+            self._reject_excess(record, *excess)
+        if no_room:
+            self._reject_detail(record, trait_limits.warning(no_room))
+        return event
+
+    def _stepped(self, record: Record, key: bytes, customer: Customer, event: Event, lines: Lines) -> bool:
+        """Let the step fold an event; return whether it could, otherwise the user is as before."""
         before = pack(customer) if self.careful else b""
         next_due = customer.next_due
         try:
@@ -437,17 +468,12 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - whatever an event raises, it alone is to blame
             self._failed(key, before, error)
             self._reject(reject(record, self._source(), error), error)
-            return None
-        self._folded(arrived, *digests)
-        if excess is not None:
-            self._reject_excess(record, *excess)
-        if no_room:
-            self._reject_detail(record, trait_limits.warning(no_room))
+            return False
         self.memo.failing = 0
         if customer.next_due != next_due:
             self._note(key, customer)
         self.folded[event.type] += 1
-        return event
+        return True
 
     def _folded(self, arrived: _Arrived, *digests: bytes) -> None:
         """Remember what was folded, and that the user has seen the record."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from models.customer import consents, repeats
 from models.customer.state import Facts
 from models.engage.configuration import ConsentSettings
-from models.events import CHANNELS, Channel, Event
+from models.events import CHANNELS, REPORTED, Channel, Event
 from models.wire import bounces, withdrawals
 
 
@@ -47,6 +47,9 @@ class Statement(NamedTuple):
 
 MAX_REMEMBERED = 32
 """Maximum number of statements remembered per user; a repeat of an older one counts again."""
+
+SIMPLE = REPORTED | {"page_view", "product_view", "click", "cart_add", "cart_remove", "rating", "support_message"}
+"""Types of events that state nothing about consent, unless they carry traits, and name no order."""
 
 NOTHING = ConsentSettings()
 """The built-in tables, with no changes of a configuration."""

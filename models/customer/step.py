@@ -17,7 +17,7 @@ from models.customer.orders import News
 from models.customer.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
 from models.customer.signals import Signal
 from models.customer.state import Customer, Timer
-from models.customer.statements import Statement, statement_of, withdraw
+from models.customer.statements import SIMPLE, Statement, statement_of, withdraw
 from models.customer.versions import Versions
 from models.engage import outcomes, planner, rules
 from models.engage.reports import reports_of
@@ -57,16 +57,19 @@ def step_event(
         assessment.align(customer, versions)
     if customer.ledger.examples and news.is_visit:
         assessment.witness(customer, event, versions)
-    statement = statement_of(customer.facts, event, versions.configuration.consent)
-    if statement is not None:
-        step_statement(customer, event, statement, effects)
+    if kind not in SIMPLE or event.traits:
+        statement = statement_of(customer.facts, event, versions.configuration.consent)
+        if statement is not None:
+            step_statement(customer, event, statement, effects)
     reduce_facts(customer.facts, event, versions.zone, lines)
     if kind in REPORTED:
         effects.notices.extend(outcomes.note(customer.ledger, event))
     elif event.confirmed and event.granted and event.trust == "server":
         channels = channels_of(event.channel)
         effects.notices.extend(reports_of(customer.facts, event, "confirmed_grant", channels))
-    effects.interactions.extend(_interactions(event, news.learned_items))
+    effects.interactions.extend(
+        interactions_of(event) if news is orders.ALL_NEW else _interactions(event, news.learned_items)
+    )
     begin = len(effects.signals)
     if assessed:
         assessment.assess(customer, event.user, now, versions, event.id, at, effects)
@@ -74,8 +77,9 @@ def step_event(
         assessment.arm(customer, event.user, now)
         if kind in _CARTS:
             _watch_cart(customer, versions)
-    is_first = (first_order or news.confirms) and customer.facts.orders == 1
-    effects.signals.extend(_signals_of(event, at, news, is_first, versions))
+    if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
+        is_first = (first_order or news.confirms) and customer.facts.orders == 1
+        effects.signals.extend(_signals_of(event, at, news, is_first, versions))
     if len(effects.signals) > begin:
         if event.trust == "public":
             effects.signals[begin:] = [msgspec.structs.replace(one, public=True) for one in effects.signals[begin:]]
