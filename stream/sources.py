@@ -188,6 +188,7 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
         A variable names no setting, or its value cannot be read.
     """
     known = _variables(tuple(forms))
+    misspelt: dict[str, str] = {}
     for name in sorted(environment):
         if name in RESERVED:
             continue
@@ -197,10 +198,15 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
         if name not in known:
             if _is_of_kubernetes(name, environment[name]):
                 continue
-            hint = did_you_mean(meant or name, [*known, *RESERVED])
-            raise InvalidSettings("the environment", "", name, "a setting's name" + hint)  # its value may be a secret
+            misspelt[name] = "a setting's name" + did_you_mean(meant or name, [*known, *RESERVED])
+            continue
         path, kind = known[name]
         given.set(path, _value(environment[name], kind, name, path), name)
+    if misspelt:  # their values are not shown: one may be a secret
+        allowed = next(iter(misspelt.values()))
+        if len(misspelt) > 1:
+            allowed = "; ".join(f"for {name} {meant}" for name, meant in misspelt.items())
+        raise InvalidSettings("the environment", "", ", ".join(misspelt), allowed)
 
 
 def _meant(name: str, known: Collection[str]) -> str | None:

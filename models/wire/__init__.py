@@ -62,7 +62,7 @@ from models.wire.fields import OBJECT_BYTES, shown
 from models.wire.native import TYPES, encode, read_native
 from models.wire.reading import Reading
 from models.wire.salvage import MAX_SALVAGED_BYTES, in_context, salvage
-from models.wire.segment import CALLS, read_segment
+from models.wire.segment import CALLS, FIELDS, read_segment
 
 RECORD_BYTES = 262_144
 """Maximum bytes of a record: an order of 500 ordinary lines in Segment's form fits."""
@@ -226,7 +226,7 @@ def _understood(raw: Any, reading: Reading) -> Event:
         event = read_native(raw, reading)
     elif raw.get("userId") is not None or raw.get("anonymousId") is not None:
         event = read_segment(raw, reading)
-        if "traits" in raw or _has_traits(raw.get("context")):
+        if "traits" in raw or _has_traits(raw.get("context")) or not raw.keys() <= FIELDS:
             return _with_statements(event, in_context(raw), reading.warnings)
     else:
         field = "userId" if raw.get("type") in CALLS else "user"

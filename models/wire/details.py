@@ -68,6 +68,11 @@ def identifier(value: object, field: str) -> str:
     return fields.identifier(as_text(value), field)
 
 
+def order_id(value: object, field: str) -> str:
+    """Check an order's id; blanks around it do not count, because client and server may both send the order."""
+    return identifier(value.strip() if isinstance(value, str) else value, field)
+
+
 def optional_id(value: object, field: str) -> str | None:
     """Check an id that may be absent or blank; raises :class:`InvalidEvent` if it is no id."""
     if value.__class__ is str and fields.plain(value) and not value.isspace():

@@ -236,7 +236,7 @@ def _unknown(raw: Json, kind: str) -> InvalidEvent:
     shown = fields.quoted(stray)
     close = get_close_matches(stray[:60], known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    allowed = f"{hint}a {kind} has {', '.join(sorted(known))}; anything else goes into properties"
+    allowed = f"{hint}{kind} has {', '.join(sorted(known))}; anything else goes into properties"
     return InvalidEvent("unknown_field", shown, f"a field {shown}", allowed)
 
 

@@ -14,7 +14,7 @@ from models.wire import details, fields, statements, withdrawals
 from models.wire.fields import Json
 from models.wire.native import TYPES
 from models.wire.reading import Reading
-from models.wire.segment import CALLS, when
+from models.wire.segment import CALLS, FIELDS, when
 from models.wire.withdrawals import NamedWithdrawal
 
 MAX_SALVAGED_BYTES = 8 << 20
@@ -68,15 +68,18 @@ def salvage(raw: Any, reading: Reading) -> Salvaged | None:
 
 
 def in_context(raw: Json) -> dict[str, Any]:
-    """Return the statements about consent outside an event's own fields: in ``context.traits`` and ``traits``.
+    """Return the statements about consent outside an event's own fields.
 
-    A group's ``traits`` are the group's, and say nothing about the user.
+    They are in ``context.traits``, in ``traits``, and, where they withdraw, beside these. A group's ``traits`` are the
+    group's, and say nothing about the user.
     """
     said = {} if raw.get("type") == "group" else statements.statements(raw.get("traits"))
     context = raw.get("context")
     beside = statements.statements(context.get("traits")) if isinstance(context, dict) else None
     if beside:
         said = {**beside, **said, **statements.withdrawing(beside)}
+    if not raw.keys() <= FIELDS:
+        said |= statements.withdrawing({name: value for name, value in raw.items() if name not in FIELDS})
     return said
 
 

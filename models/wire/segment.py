@@ -6,9 +6,9 @@ an event, unless the event would then say something that is not true:
 ===============================  ======================================================================================
 what cannot be used              what becomes of the event
 ===============================  ======================================================================================
-user, time, messageId, the       refused: it is not known whose or when it was, whether it is a repeat, or what happened
-event's name, groupId,
-previousId
+user, time, the event's name,    refused: it is not known whose or when it was, or what happened
+groupId, previousId
+messageId                        kept with an id made from its place: a repeat of it cannot be recognised
 an order's money: no total can   refused: sums would be wrong. ``total``, ``revenue``, ``value`` count in this order,
 be read, and not all products    then the products; a product counts with its money even if it names no item
 the item of Product Viewed,      kept as a custom event of its name
@@ -39,7 +39,7 @@ from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
 from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm
-from models.wire import details, fields, withdrawals
+from models.wire import details, fields, statements, withdrawals
 from models.wire.currencies import CURRENCIES
 from models.wire.details import is_absent, take, take_first
 from models.wire.fields import Json
@@ -50,6 +50,13 @@ from models.wire.withdrawals import NamedWithdrawal
 
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 """The spec's calls."""
+
+FIELDS = frozenset(
+    {"type", "event", "name", "category", "userId", "anonymousId", "previousId", "groupId", "messageId", "timestamp"}
+    | {"originalTimestamp", "sentAt", "receivedAt", "properties", "traits", "context", "integrations", "channel"}
+    | {"version", "origin", "writeKey", "_metadata", "metadata", "rudderId", "request_ip", "options"}
+)
+"""Fields of a record that its libraries send beside what happened."""
 
 _TOTALS = ("total", "revenue", "value")
 _MONEY_PATHS = frozenset(f"properties.{name}" for name in (*_TOTALS, "products"))
@@ -72,13 +79,21 @@ def read_segment(raw: Json, reading: Reading) -> Event:
             raise fields.missing("type", allowed)
         raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
     common = {
-        "id": details.optional_id(raw.get("messageId"), "messageId") or reading.source.id,
+        "id": _id(raw, reading),
         "user": _user(raw),
         "at": when(raw, reading),
         "origin": reading.origin,
         "trust": reading.trust,
     }
     return reader(raw, common, reading)
+
+
+def _id(raw: Json, reading: Reading) -> str:
+    try:
+        return details.optional_id(raw.get("messageId"), "messageId") or reading.source.id
+    except InvalidEvent as error:  # the event is as true as one without an id; only a repeat of it cannot be known
+        reading.warnings.append(details.warning_of(error))
+        return reading.source.id
 
 
 def _user(raw: Json) -> str:
@@ -124,6 +139,8 @@ def _track(raw: Json, common: Json, reading: Reading) -> Event:
             raise fields.missing("event", "the event's name, such as Product Viewed")
         name = fields.identifier(name, "event")
     reader = _EVENTS.get(name.lower())
+    if reader is None and withdrawals.resembles(name):
+        reading.warnings.append(EventWarning("no_withdrawal", "event", fields.shown(name), statements.RESEMBLES))
     # the properties of an order are bounded without its products, which have a limit of their own
     small = reading.small or reader in _ORDERS
     properties = details.free_object(raw, "properties", reading.warnings, small=small)
@@ -195,7 +212,7 @@ def _currency(rest: Json, warnings: list[EventWarning], absent: str = DEFAULT_CU
 def _order(kind: EventType, form: OrderForm) -> _EventReader:
     def read(name: str, properties: Json, common: Json, reading: Reading) -> Event:
         rest, warnings = dict(properties), reading.warnings
-        order = take_first(rest, _ORDER_ID, details.identifier, warnings)
+        order = take_first(rest, _ORDER_ID, details.order_id, warnings)
         if order is None and form == "replacement":
             error = fields.missing(f"properties.{_ORDER_ID[0]}", "the order's id; without one the event stays custom")
             return _untyped(name, properties, common, warnings, error)

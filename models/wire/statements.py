@@ -7,12 +7,13 @@ from typing import Any
 
 from models.errors import EventWarning
 from models.wire.fields import quoted, shown
-from models.wire.withdrawals import MAX_NAME, Meaning, meaning, normalized, stating
+from models.wire.withdrawals import MAX_NAME, Meaning, meaning, normalized, resembles, stating
 
 MAX_HINTS = 20
 """Maximum number of an event's traits that its warnings name."""
 
 _UNCLEAR = "true or false; it counts neither as a withdrawal nor as a grant"
+RESEMBLES = "no withdrawal, unless the section consent of perennial.yaml names it; docs/events.md lists the names"
 _GRANT_HINT = "nothing but a withdrawal; to grant consent, send Consent Given with a channel"
 
 
@@ -57,7 +58,9 @@ def brief(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -> None:
-    """Append a hint for each trait that looks like a grant, and one rejected detail for all that are unclear.
+    """Append a hint for each trait that looks like a grant, or like a withdrawal of a name that is not known.
+
+    All that are unclear give one rejected detail.
 
     Parameters
     ----------
@@ -68,8 +71,10 @@ def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -
     warnings
         Grows.
     """
-    grants, unclear = [], []
+    grants, unclear, alike = [], [], []
     for name, value in traits.items():
+        if value is not None and resembles(name):
+            alike.append(name)
         said = _read(name, value)
         if said == "grant":
             grants.append(name)
@@ -78,6 +83,10 @@ def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -
     warnings += [
         EventWarning("no_grant", f"{path}.{quoted(name)}", shown(traits[name]), _GRANT_HINT)
         for name in grants[:MAX_HINTS]
+    ]
+    warnings += [
+        EventWarning("no_withdrawal", f"{path}.{quoted(name)}", shown(traits[name]), RESEMBLES)
+        for name in alike[:MAX_HINTS]
     ]
     if not unclear:
         return

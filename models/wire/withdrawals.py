@@ -274,6 +274,8 @@ _EVENTS = {normalized(name): withdrawal for name, withdrawal in EVENTS.items()}
 _TRAITS = {normalized(name): trait for name, trait in TRAITS.items()}
 _WORDS = {normalized(word): channel for word, channel in CHANNEL_WORDS.items()}
 _PLAIN = frozenset({normalized("Consent Withdrawn"), normalized("Unsubscribed")})
+_STEMS = ("unsubscri", "optout", "optedout", "optingout", "markedasspam")
+"""Parts of names, as names are compared here, by which :func:`resembles` knows them."""
 MAX_NAME = max(map(len, EVENTS)) + 20
 """Maximum length of a name, a channel or an answer that is read here, characters."""
 
@@ -289,6 +291,19 @@ def named(event_name: object) -> NamedWithdrawal | None:
     if not isinstance(event_name, str) or len(event_name) > MAX_NAME:
         return None
     return _EVENTS.get(normalized(event_name))
+
+
+@lru_cache(4_096)
+def resembles(name: str) -> bool:
+    """Return whether a name that is in none of the tables looks as if it were about a withdrawal.
+
+    Examples
+    --------
+    >>> [resembles(name) for name in ("Push Unsubscribed", "unsubscribed_at", "Unsubscribed", "Trial Started")]
+    [True, True, False, False]
+    """
+    plain = normalized(name[: 2 * MAX_NAME])
+    return any(stem in plain for stem in _STEMS) and plain not in _EVENTS and plain not in _TRAITS
 
 
 def source_of(event_name: str) -> str | None:

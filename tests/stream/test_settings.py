@@ -172,6 +172,15 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, val
     assert str(caught.value) == f"the environment: found '{name}'; allowed: a setting's name (did you mean {meant}?)"
 
 
+def test_all_misspelt_variables_are_named_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        load(environment={"PERENNIAL_HTPP__PORT": "1", "PERENNIAL_KAFKA__SERVER": "x"})
+
+    assert "PERENNIAL_HTPP__PORT, PERENNIAL_KAFKA__SERVER" in str(caught.value)
+    assert "for PERENNIAL_HTPP__PORT a setting's name (did you mean PERENNIAL_HTTP__PORT?)" in str(caught.value)
+    assert "for PERENNIAL_KAFKA__SERVER a setting's name (did you mean PERENNIAL_KAFKA__SERVERS?)" in str(caught.value)
+
+
 def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(folder: Path) -> None:
     environment = {
         "PERENNIAL_PORT": "tcp://10.0.0.1:80",

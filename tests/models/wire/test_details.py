@@ -551,3 +551,16 @@ def test_any_one_detail_of_any_kind_loses_no_event_that_stays_true(replaced: tup
 
 def test_a_record_with_a_byte_order_mark_is_read() -> None:
     assert decode(b'\xef\xbb\xbf{"type":"click","user":"u1"}', source=SOURCE, received_at=NOW).user == "u1"
+
+
+@pytest.mark.parametrize("written", [{}, [1], 1.5, True, "m" * 201, "a\nb"])
+def test_an_id_of_the_message_that_cannot_be_used_loses_no_event(written: object) -> None:
+    event, warnings = warned(page(userId="u1", messageId=written))
+
+    assert event.id == SOURCE.id
+    assert [one.field for one in warnings] == ["messageId"]
+
+
+@pytest.mark.parametrize("written", ["o1", " o1", "o1 ", "o1\t"])
+def test_blanks_around_the_id_of_an_order_make_no_other_order(written: str) -> None:
+    assert read(order(order_id=written)).order == "o1"

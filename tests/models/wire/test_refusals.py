@@ -30,8 +30,6 @@ from tests.models.wire.records import NOW, SOURCE, native, refused, track
         ({"type": "page", "userId": 1e300}, "wrong_type", "userId"),
         ({"type": "page", "userId": " "}, "missing_user", "userId"),
         ({"type": "page", "userId": "", "anonymousId": ""}, "missing_user", "userId"),
-        ({"type": "page", "userId": "u1", "messageId": {}}, "wrong_type", "messageId"),
-        ({"type": "page", "userId": "u1", "messageId": "m" * 201}, "too_long", "messageId"),
         ({"type": "click", "user": "u1", "userId": "u1"}, "ambiguous", "user"),
         ({"user": "u1"}, "missing_field", "type"),
         ({"userId": "u1"}, "missing_field", "type"),

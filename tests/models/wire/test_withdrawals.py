@@ -233,7 +233,7 @@ def test_a_withdrawal_in_the_context_wins_over_the_opposite_beside_it() -> None:
     "raw",
     [
         IDENTIFY | {"timestamp": "soon", "traits": {"unsubscribed": True, "plan": "pro"}},
-        IDENTIFY | {"messageId": [], "context": {"traits": {"unsubscribed": True}}},
+        IDENTIFY | {"timestamp": [], "context": {"traits": {"unsubscribed": True}}},
         IDENTIFY | {"traits": {"unsubscribed": True, "bio": "x" * 40_000}},
         {"type": "track", "userId": "u1", "context": {"traits": {"unsubscribed": True}}},
         {"type": "dance", "userId": "u1", "context": {"traits": {"unsubscribed": True}}},
@@ -473,3 +473,40 @@ def test_a_number_that_python_refuses_to_write_hides_no_withdrawal() -> None:
 
     assert said(withdrawal) == ("consent", False, None)
     assert withdrawal_in(raw | {"userId": 10**5_000}, source=SOURCE, received_at=NOW) is None
+
+
+@pytest.mark.parametrize("call", ["identify", "track", "page"])
+def test_a_withdrawal_beside_the_fields_of_a_record_counts(call: str) -> None:
+    raw = {"type": call, "userId": "u1", "event": "Trial Started", "unsubscribed": True}
+
+    event, warnings = read(raw)
+
+    assert (event.traits, warnings) == ({"unsubscribed": True}, [])
+
+
+def test_the_other_value_beside_the_fields_of_a_record_says_nothing() -> None:
+    event, warnings = read(IDENTIFY | {"unsubscribed": False, "marketing_consent": True, "traits": {"plan": "pro"}})
+
+    assert (event.traits, warnings) == ({"plan": "pro"}, [])
+
+
+def test_a_withdrawal_beside_the_fields_of_a_refused_short_record_counts() -> None:
+    withdrawal = refused({"type": "identify", "user": "u1", "email_opt_out": True}).withdrawal
+
+    assert withdrawal is not None
+    assert withdrawal.traits == {"email_opt_out": True}
+
+
+@pytest.mark.parametrize("name", ["Push Unsubscribed", "Unsubscribes", "WhatsApp Opt-Out"])
+def test_a_name_that_only_resembles_a_withdrawal_is_kept_with_a_warning(name: str) -> None:
+    event, warnings = read(track(name))
+
+    assert (event.type, event.name) == ("custom", name)
+    assert [(one.reason, one.field, one.rejected) for one in warnings] == [("no_withdrawal", "event", False)]
+
+
+def test_a_trait_that_only_resembles_a_withdrawal_is_kept_with_a_warning() -> None:
+    event, warnings = read(IDENTIFY | {"traits": {"unsubscribed_at": "2026-01-01", "push_opt_out": None}})
+
+    assert event.traits == {"unsubscribed_at": "2026-01-01", "push_opt_out": None}
+    assert [(one.reason, one.field) for one in warnings] == [("no_withdrawal", "traits.unsubscribed_at")]

@@ -171,10 +171,10 @@ def test_an_event_at_its_own_address_that_nests_too_deep_is_refused(place: str) 
 
 
 def test_a_long_time_of_a_batch_is_not_repeated_in_every_dead_letter() -> None:
-    refused = PAGE | {"timestamp": NOW, "messageId": {}}
+    refused = PAGE | {"timestamp": NOW, "userId": {}}
     verdicts = batch(refused, refused, sentAt="x" * 100_000)
 
-    assert [verdict.error.field for verdict in verdicts if isinstance(verdict, Refusal)] == ["messageId"] * 2
+    assert [verdict.error.field for verdict in verdicts if isinstance(verdict, Refusal)] == ["userId"] * 2
     assert all(len(kept(verdict)) < 200 for verdict in verdicts)
 
 
