@@ -153,5 +153,5 @@ def test_config_show_names_the_record_as_the_source(
 
     assert (rows["http.port"]["value"], rows["http.port"]["source"]) == (
         8081,
-        f"{tmp_path / '.perennial' / FILE} (perennial up, process {os.getpid()})",
+        f"{Path('.perennial', FILE)} (perennial up, process {os.getpid()})",
     )
