@@ -157,7 +157,7 @@ class Settings:
 
     def path(self, written: str) -> Path:
         """Where a path of the settings leads."""
-        return (self.home / Path(written).expanduser()).absolute()
+        return (self.home / expanded(written)).absolute()
 
     def connection(self) -> Connection:
         """How every Kafka client of ours connects.
@@ -236,6 +236,17 @@ class Settings:
         return passed
 
 
+def expanded(written: str) -> Path:
+    """Put the home folder in the place of ``~`` or ``~user``; as in a shell, an unknown user's stays as it is.
+
+    Examples
+    --------
+    >>> expanded("~there-is-no-such-user/data")
+    PosixPath('~there-is-no-such-user/data')
+    """
+    return Path(os.path.expanduser(written))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
 def load(
     file: Path | None = None,
     flags: Mapping[str, Any] | None = None,
@@ -282,7 +293,7 @@ def load(
     folder = given.values.get("folder", Sections().folder)
     note = ""
     if record and isinstance(folder, str):
-        note = installation_record.lay_under(given, home / Path(folder).expanduser())
+        note = installation_record.lay_under(given, home / expanded(folder))
     carried = {name: value for name, value in given.values.items() if name in definition.SECTIONS}
     own = {name: value for name, value in given.values.items() if name not in definition.SECTIONS}
     for name in own:

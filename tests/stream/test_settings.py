@@ -172,6 +172,13 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, val
     assert str(caught.value) == f"the environment: found '{name}'; allowed: a setting's name (did you mean {meant}?)"
 
 
+def test_a_folder_of_a_user_who_does_not_exist_is_a_folder_of_that_name(tmp_path: Path) -> None:
+    file = tmp_path / "perennial.yaml"
+    file.write_text("version: 1\nfolder: ~there-is-no-such-user/data\n")
+
+    assert load(file, environment={}).folder == tmp_path / "~there-is-no-such-user" / "data"
+
+
 def test_all_misspelt_variables_are_named_at_once() -> None:
     with pytest.raises(InvalidSettings) as caught:
         load(environment={"PERENNIAL_HTPP__PORT": "1", "PERENNIAL_KAFKA__SERVER": "x"})
