@@ -88,7 +88,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_withdrawal_in_a_rejected_line_counts(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, b'{"type":"identify","userId":"u1","messageId":[],"traits":{"unsubscribed":true}}')
+    (found,) = read(tmp_path, b'{"type":"dance","userId":"u1","traits":{"unsubscribed":true}}')
 
     assert found.event is not None
     assert found.event.traits == {"unsubscribed": True}
