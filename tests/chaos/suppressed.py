@@ -33,7 +33,7 @@ EVERY_S = 0.6
 AGAIN_S = 0.2
 ACTS_WITHIN_MS = 1_000
 WAKES_WITHIN_MS = 1_500
-"""So long after it woke up a process may still finish what it had begun before."""
+"""How long after it woke up a process may finish a call that it had begun before."""
 
 
 class Seen(NamedTuple):

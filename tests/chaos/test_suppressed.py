@@ -1,4 +1,4 @@
-"""What the verdict says about e-mails to suppressed addresses."""
+"""Tests of the verdict about e-mails to suppressed addresses."""
 
 from __future__ import annotations
 

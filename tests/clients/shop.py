@@ -41,7 +41,7 @@ rules:
     channels: [email]
 """
 OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("message_"))
-"""What became of our own messages: no SDK sent these."""
+"""Types of events about our own messages, which no SDK sent."""
 PARTITIONS = 4
 START_WITHIN_S = 180.0
 """How long the processes may take to start; six of them do at once on two cores."""

@@ -17,7 +17,7 @@ FILES = {
 }
 """The files of the packages that the README says to put on the shop's own server, by their path there."""
 DOOR, KEY = "https://events.shop.example", "wk_web"
-"""What a reader replaces."""
+"""Parts of a snippet that a reader replaces."""
 _BLOCK = re.compile(r"^```(html|js)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MARKS = {
     "segment": {"html": "/js/standalone.js", "js": '"@segment/analytics-next"'},

@@ -1,4 +1,4 @@
-"""What counts of an event whatever becomes of the rest of it, through the whole fold."""
+"""Tests of statements that count whatever becomes of their event, through the whole fold."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_delivery_hears_of_every_kind_of_withdrawal_also_of_one_whose_event_is_r
 
 
 class TestReports:
-    """What is passed on about addresses."""
+    """Return what is passed on about addresses."""
 
     def _reports(
         self, *log: Event, channel: str = "email", clock: Literal["feeder", "wall"] = "wall"

@@ -1,4 +1,4 @@
-"""What providers' refusals say about an address."""
+"""Tests of the classes of providers' refusals."""
 
 from __future__ import annotations
 

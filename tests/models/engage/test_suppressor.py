@@ -1,4 +1,4 @@
-"""What an answer or a report writes to the suppression list, and what the list stops."""
+"""Tests of what is written to the suppression list, and of what the list stops."""
 
 from __future__ import annotations
 
