@@ -273,7 +273,7 @@ def test_delivery_hears_of_every_kind_of_withdrawal_also_of_one_whose_event_is_r
 
 
 class TestReports:
-    """Return what is passed on about addresses."""
+    """Tests of the reports about addresses."""
 
     def _reports(
         self, *log: Event, channel: str = "email", clock: Literal["feeder", "wall"] = "wall"
