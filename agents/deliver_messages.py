@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Protocol
 
 from models.batch import Batch, Outputs, Restored
-from models.engage.book import Book, Call
-from models.engage.deliveries import Result
-from models.engage.suppressor import Suppressor
+from models.delivery.deliveries import Result
+from models.delivery.queue import Book, Call
+from models.delivery.suppressor import Suppressor
 
 ASK_AGAIN = 1_000
 """When a lane that found no room asks again, milliseconds; it is woken earlier where some gets free."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
-from models.customer.fold import PartitionFold
+from models.fold.partition import PartitionFold
 
 
 async def fold_customers(batches: AsyncIterator[Batch], *, state: Restored) -> AsyncIterator[Outputs]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from models.batch import Batch, Outputs, Restored
-from models.customer.features import FEATURES
 from models.learning.churn import NAME, ChurnLearner
 from models.learning.examples import decode_churn
 from models.learning.lesson import lessons
+from models.profile.features import FEATURES
 
 
 def learn_churn(

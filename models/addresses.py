@@ -12,7 +12,7 @@ import re
 import idna
 import phonenumbers
 
-from models.engage import countries, zones
+from models.places import countries, zones
 
 MAX_EMAIL = 254
 """Maximum length of an e-mail address, characters of its written form (RFC 5321)."""

@@ -1,1 +1,4 @@
-"""The only place that knows Faust, Kafka, HTTP and SMTP."""
+"""Stream processing: everything that knows Kafka, the web, processes and files.
+
+It may import agents, models and monitoring.
+"""

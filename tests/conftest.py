@@ -12,9 +12,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-from stream.broker import EmbeddedBroker
-from stream.connection import Connection
-from tests.brokers import ApacheKafka, Cluster, running_kafka
+from stream.cluster.connection import Connection
+from stream.installation.embedded_broker import EmbeddedBroker
+from tests.support.brokers import ApacheKafka, Cluster, running_kafka
 
 _numbers = itertools.count()
 

@@ -1,1 +1,4 @@
-"""When, where and what we message: rules, planner, consent, caps, quiet hours, templates."""
+"""Rules, consent, caps and quiet hours: who gets which message.
+
+It may import ``profile``, ``delivery`` and ``configuration``.
+"""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.customer.state import Sent
-from models.engage.configuration import Cap, Configuration
+from models.configuration.compiled import Cap, Configuration
 from models.events import Channel
+from models.profile.state import Sent
 
 SUPPRESSED = "suppressed"
 """Outcome of a message that the suppression list stopped. It was not sent, so it uses no place under a cap."""

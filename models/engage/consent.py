@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from models.addresses import country_of, e164, mailbox
-from models.customer.state import Facts
-from models.engage.configuration import Category
+from models.configuration.compiled import Category
 from models.events import Channel
+from models.profile.state import Facts
 
 
 def allowed(facts: Facts, category: Category, channel: Channel) -> bool:

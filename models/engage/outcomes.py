@@ -7,10 +7,10 @@ from typing import cast
 
 import msgspec
 
-from models.customer.state import Ledger, Sent
+from models.delivery.notices import Notice, Resolution, Withdrawal
 from models.engage.caps import SUPPRESSED
-from models.engage.notices import Notice, Resolution, Withdrawal
 from models.events import Channel, Event
+from models.profile.state import Ledger, Sent
 
 _PREFIX = "message_"
 _CERTAINTY = {

@@ -11,16 +11,17 @@ from typing import Literal
 
 import msgspec
 
-from models.customer.signals import Signal
-from models.customer.state import Customer, Ledger, Pending, Sent, Withheld
+from models.configuration.compiled import Category, Configuration, Rule, Trigger
+from models.configuration.durations import written
+from models.configuration.templates import TemplateError
+from models.delivery.messages import Message, message_id
 from models.engage import caps, consent, quiet_hours
-from models.engage.configuration import Category, Configuration, Rule, Trigger
-from models.engage.durations import written
-from models.engage.messages import Message, certain, compose, compose_fallback, context, message_id
-from models.engage.templates import TemplateError
+from models.engage.composing import certain, compose, compose_fallback, context
 from models.engage.user_zone import zone_of
 from models.engage.why import explain
 from models.events import CHANNELS, Channel
+from models.profile.signals import Signal
+from models.profile.state import Customer, Ledger, Pending, Sent, Withheld
 from models.units import MINUTE
 
 Outcome = Literal["sent", "deferred", "dropped"]

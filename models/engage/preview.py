@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from models.customer.signals import Signal, SignalKind
-from models.customer.state import CartLine, Consent, Customer, Facts
+from models.configuration.compiled import Configuration, Rule, Trigger
+from models.configuration.templates import Template, TemplateError
 from models.engage import planner
-from models.engage.configuration import Configuration, Rule, Trigger
-from models.engage.messages import Content, certain, compose, compose_fallback, context
-from models.engage.templates import Template, TemplateError
+from models.engage.composing import Content, certain, compose, compose_fallback, context
 from models.engage.user_zone import zone_of
 from models.events import MICROS, Channel
+from models.profile.signals import Signal, SignalKind
+from models.profile.state import CartLine, Consent, Customer, Facts
 
 SAMPLE_USER = "sample"
 

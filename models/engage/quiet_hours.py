@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import NamedTuple
 
-from models.engage import zones
-from models.engage.configuration import QuietHours
+from models.configuration.compiled import QuietHours
 from models.engage.user_zone import ZoneAnswer
+from models.places import zones
 from models.units import DAY
 
 _DAY_SECONDS = 86_400

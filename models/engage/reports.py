@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.customer.state import Facts
+from models.delivery.notices import AddressReport, Notice, ReportKind
 from models.engage import consent
-from models.engage.notices import AddressReport, Notice, ReportKind
 from models.events import Channel, Event
+from models.profile.state import Facts
 
 _TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone"}
 """The trait, and the event's property, that holds a channel's address."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.customer.signals import Signal, SignalKind
-from models.engage.configuration import Configuration, Rule, Trigger
+from models.configuration.compiled import Configuration, Rule, Trigger
+from models.profile.signals import Signal, SignalKind
 
 
 def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import phonenumbers
 
 from models.addresses import country_of, e164
-from models.engage import countries, zones
+from models.places import countries, zones
 
 Source = Literal["trait", "country", "phone", "configuration"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from models.customer.signals import Signal
+from models.profile.signals import Signal
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {

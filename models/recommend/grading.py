@@ -18,7 +18,7 @@ from models.recommend.window import Columns
 AT = 10
 """Length of the graded list."""
 RECENT = 30
-"""So many of a user's newest touches are known when serving (``models.customer.state.Facts.recent``)."""
+"""So many of a user's newest touches are known when serving (``models.profile.state.Facts.recent``)."""
 
 
 class Met(NamedTuple):

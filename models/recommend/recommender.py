@@ -21,7 +21,7 @@ OFFERED = "on offer"
 
 
 class Touch(Protocol):
-    """One of a user's newest interactions; ``models.customer.state.Touch`` is one."""
+    """One of a user's newest interactions; ``models.profile.state.Touch`` is one."""
 
     @property
     def item(self) -> str:
@@ -70,7 +70,7 @@ class Recommender:
 
     Examples
     --------
-    >>> from models.customer.state import Touch
+    >>> from models.profile.state import Touch
     >>> from models.recommend.model import Hyperparameters, model_of
     >>> factors = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     >>> popularity = np.array([1, 2, 3], np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from models.addresses import country_of, is_bad_phone, mailbox, trimmed
-from models.engage.zones import resolve
 from models.errors import EventWarning, InvalidEvent
+from models.places.zones import resolve
 from models.wire import details, fields
 from models.wire.fields import Json
 

@@ -23,11 +23,11 @@ def apply(
     """
     import asyncio
 
-    from stream.configuration import apply as put_into_use
-    from stream.configuration import configuration
-    from stream.recognition import opened
-    from stream.segment_names import names_in_use, notes
-    from stream.topics import require_topics
+    from stream.cluster.topics import require_topics
+    from stream.installation.recognition import opened
+    from stream.installation.segment_names import names_in_use, notes
+    from stream.log.versions import apply as put_into_use
+    from stream.log.versions import configuration
 
     settings = opened(config)
     wanted = configuration(settings)

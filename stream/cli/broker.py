@@ -19,10 +19,10 @@ def broker(
 
     It keeps everything in memory: what it knows is gone when it stops.
     """
-    from stream.broker import EmbeddedBroker
-    from stream.child import exit_reason
-    from stream.settings import load
-    from stream.stop import stop_requested
+    from stream.installation.embedded_broker import EmbeddedBroker
+    from stream.processes.child import exit_reason
+    from stream.processes.stop import stop_requested
+    from stream.settings.loading import load
 
     logs = load(config).folder if folder is None else folder
     with stop_requested() as stop, EmbeddedBroker(port or None, logs) as running:

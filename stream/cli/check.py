@@ -15,9 +15,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Check settings, rules, templates, secrets, delivery, broker and topics; exit code 2 where something failed."""
-    from stream.readiness import findings
-    from stream.recognition import recognised
-    from stream.settings import load
+    from stream.installation.check import findings
+    from stream.installation.recognition import recognised
+    from stream.settings.loading import load
 
     settings = load(config)
     found = list(findings(settings if offline else recognised(settings), offline=offline))

@@ -20,8 +20,8 @@ def collector(
     and answers 200 once Kafka has acknowledged.
     """
     from stream.collector.server import run
-    from stream.logs import set_up_logging
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
+    from stream.processes.logs import set_up_logging
 
     set_up_logging()
     run(opened(config, {"http.host": host, "http.port": port}, patient=True), print_line)

@@ -16,7 +16,7 @@ app = typer.Typer(help="Show the settings and where each comes from.", no_args_i
 @app.command()
 def show(config: Config = None, json: Json = False) -> None:
     """Show each setting with its value and its source; secrets are masked."""
-    from stream.settings import load
+    from stream.settings.loading import load
 
     settings = load(config)
     rows = [
@@ -37,7 +37,7 @@ def show(config: Config = None, json: Json = False) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of perennial.yaml, for editors."""
-    from stream.settings import schema as made
+    from stream.settings.loading import schema as made
 
     print_line(_indented(made()))
 
@@ -52,8 +52,8 @@ def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
     """Yield path and value of each setting; of a secret only where it is."""
     import msgspec
 
-    from models.engage.definition import Definition
-    from models.engage.shape import read
+    from models.configuration.definition import Definition
+    from models.configuration.reading import read
 
     effective = _effective(settings)
     for path, value in _leaves("", msgspec.to_builtins(settings.sections)):

@@ -40,16 +40,16 @@ def demo(
     from rich.console import Console
     from rich.live import Live
 
-    from stream.broker import free_port
     from stream.cli.interruptible import run
     from stream.cli.replay import folder_of_its_own
     from stream.cli.simulate import START
     from stream.demo.screen import closing, live
     from stream.demo.session import Session, settings_file
     from stream.demo.summary import unmeasured
-    from stream.installation import own_ports, running
-    from stream.settings import load
-    from stream.stop import stop_requested
+    from stream.installation.embedded_broker import free_port
+    from stream.installation.running import own_ports, running
+    from stream.processes.stop import stop_requested
+    from stream.settings.loading import load
 
     # SIGTERM ends it like Ctrl-C: everything that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

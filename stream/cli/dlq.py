@@ -38,7 +38,7 @@ def list_(
     from heapq import nlargest
 
     from stream.dead_letters.reading import letters
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     wanted = _selection((), reason, since, source)
     counts: dict[str, dict[str, Any]] = {}
@@ -76,7 +76,7 @@ def show(
 ) -> None:
     """Show one dead letter: why it was refused, where it came from, and what it was."""
     from stream.dead_letters.reading import letters
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     found = [letter for letter in letters(opened(config).connection()) if letter.id == id]
     if not found:
@@ -111,10 +111,10 @@ def replay(
     """
     import asyncio
 
+    from stream.cluster.topics import require_topics
     from stream.dead_letters.reading import letters
     from stream.dead_letters.replay import replay as send_again
-    from stream.recognition import opened
-    from stream.topics import require_topics
+    from stream.installation.recognition import opened
 
     wanted = _selection(tuple(ids or ()), reason, since, source)
     if wanted.is_everything and not everything:
@@ -147,7 +147,7 @@ def _selection(ids: tuple[str, ...], reason: str | None, since: str | None, sour
 def _milliseconds(written: str) -> int:
     import time
 
-    from models.engage import durations
+    from models.configuration import durations
 
     with suppress(ValueError):  # no duration: a time
         return time.time_ns() // 1_000_000 - durations.milliseconds(written)

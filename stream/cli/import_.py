@@ -13,7 +13,7 @@ from stream.cli.output import Config, Json, print_json, print_line
 
 if TYPE_CHECKING:
     from models.recommend.catalogue import Item
-    from stream.connection import Connection
+    from stream.cluster.connection import Connection
 
 app = typer.Typer(help="Bring in the catalogue.", no_args_is_help=True)
 
@@ -38,8 +38,8 @@ def items(
     changes nothing.
     """
     from models.recommend.catalogue import IMPORTED_KEY, encode_item
-    from stream.recognition import opened
-    from stream.topics import require_topics
+    from stream.cluster.topics import require_topics
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     found = _read(file)
@@ -79,7 +79,7 @@ def _read(file: Path) -> list[Item]:
 
 def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:
     from models.recommend.catalogue import Catalogue
-    from stream.retrainer.reading import reading
+    from stream.recommender.reading import reading
 
     catalogue = Catalogue()
     with reading(connection, "items", 1) as reader:

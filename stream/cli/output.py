@@ -105,8 +105,8 @@ def guarded(act: Callable[[], int]) -> int:
         0; 2 for a mistake of the user's; 69 where Kafka does not answer; 1 for what should not have happened.
     """
     from models.errors import PerennialError
-    from stream.admin import BrokerUnreachable
-    from stream.exits import MISTAKE, UNAVAILABLE
+    from stream.cluster.admin import BrokerUnreachable
+    from stream.processes.exits import MISTAKE, UNAVAILABLE
 
     try:
         return act()

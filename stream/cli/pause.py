@@ -31,9 +31,9 @@ def resume(channel: Which, config: Config = None) -> None:
 def _order(order: str, channel: Channel, config: Config) -> None:
     import asyncio
 
-    from stream.orders import give
-    from stream.recognition import opened
-    from stream.topics import require_topics
+    from stream.cluster.topics import require_topics
+    from stream.installation.recognition import opened
+    from stream.log.orders import give
 
     settings = opened(config)
     require_topics(settings.connection(), settings.partitions)

@@ -10,9 +10,9 @@ import typer
 from stream.cli.output import Config, Json, print_json, print_line, short_time
 
 if TYPE_CHECKING:
-    from models.customer.state import Customer
     from models.engage.preview import Preview
-    from stream.settings import Settings
+    from models.profile.state import Customer
+    from stream.settings.loading import Settings
 
 
 def preview(
@@ -35,11 +35,11 @@ def preview(
     message is delivered. The template is also rendered for a user with everything, with nothing and with half of it;
     where that fails, file and line are shown.
     """
+    from models.configuration.templates import TemplateError
     from models.engage.preview import preview as show
-    from models.engage.templates import TemplateError
-    from stream.configuration import configuration, failing, read_templates
-    from stream.settings import load
-    from stream.sources import did_you_mean
+    from stream.log.versions import configuration, failing, read_templates
+    from stream.settings.loading import load
+    from stream.settings.sources import did_you_mean
 
     settings = load(config)
     templates = read_templates(settings.templates)
@@ -77,7 +77,7 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
     import asyncio
     from urllib.parse import quote
 
-    from models.customer.state import unpack
+    from models.profile.state import unpack
     from stream.lookup.client import ask
     from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
@@ -90,10 +90,10 @@ def _described(file: Path) -> Customer:
     """Read a user from a file: the sample, with what the file says instead."""
     import msgspec
 
-    from models.customer.state import CartLine
     from models.encoding import without_mark
     from models.engage.preview import sample
     from models.events import MICROS
+    from models.profile.state import CartLine
 
     class Described(msgspec.Struct, forbid_unknown_fields=True):
         traits: dict[str, Any] = {}
@@ -131,8 +131,8 @@ def _mistake(message: str) -> Exception:
 
 
 def _would(shown: Preview) -> str:
-    from models.customer.view import moment
     from models.engage.why import REASONS
+    from models.fold.view import moment
 
     decision = shown.decision
     if decision is None:
@@ -149,7 +149,7 @@ def _would(shown: Preview) -> str:
 
 
 def _report(template: str, user: str, shown: Preview) -> dict[str, Any]:
-    from models.customer.view import moment
+    from models.fold.view import moment
 
     decision = shown.decision
     return {

@@ -53,11 +53,11 @@ def rebuild(
 
     from stream.cli.interruptible import run
     from stream.cli.replay import progress_bar
-    from stream.rebuild import topic
+    from stream.cluster import shadows
+    from stream.cluster.topics import require_topics
+    from stream.installation.recognition import opened
     from stream.rebuild.process import Rebuild
     from stream.rebuild.shadow import code_in_use
-    from stream.recognition import opened
-    from stream.topics import require_topics
 
     settings = opened(config)
     connection = settings.connection()
@@ -66,10 +66,10 @@ def rebuild(
         work = Rebuild(connection, settings.partitions, code_in_use(), bar)
         require_topics(connection, settings.partitions)
         run(work.require_beginning())
-        topic.make(connection, settings.partitions, settings.replication_factor)
+        shadows.make(connection, settings.partitions, settings.replication_factor)
         done = run(work.run(anew=anew, compare_only=compare))
     if not compare:
-        topic.delete(connection)
+        shadows.delete(connection)
     if json:
         print_json([one._asdict() for one in done])
         return

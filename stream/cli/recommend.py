@@ -27,7 +27,7 @@ def recommend(
     from stream.lookup.client import ask_json
     from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
-    from stream.settings import load
+    from stream.settings.loading import load
 
     path = f"/v1/users/{quote(user, safe='')}/recommendations?k={k}"
     settings = load(config)

@@ -22,7 +22,7 @@ class Moved(Protocol):
 if TYPE_CHECKING:
     from stream.feed.reconciliation import Reconciliation
     from stream.feed.recording import Recording
-    from stream.settings import Settings
+    from stream.settings.loading import Settings
 
 
 def replay(
@@ -49,7 +49,7 @@ def replay(
     """
     from stream.cli.replayed import say
     from stream.feed.recording import CannotReplay, survey
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     recording = survey(path)
     if not recording.lines:
@@ -71,7 +71,7 @@ def _require_writable(file: Path) -> None:
 
 
 def _into(settings: Settings, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
-    from stream.topics import require_topics
+    from stream.cluster.topics import require_topics
 
     require_topics(settings.connection(), settings.partitions)
     return _fed(settings, recording, speed)
@@ -89,8 +89,8 @@ def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple
 
 
 def _embedded(config: Path | None, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
-    from stream.installation import await_folding, own_ports, running
-    from stream.settings import load
+    from stream.installation.running import await_folding, own_ports, running
+    from stream.settings.loading import load
 
     with folder_of_its_own("replay") as folder:
         # Whatever else the settings say: an installation of its own, which ends with this command.

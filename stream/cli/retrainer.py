@@ -16,14 +16,14 @@ def retrainer(config: Config = None) -> None:
 
     Trains with CUDA where there is a device, else on half of the processor's cores.
     """
-    from models.engage.durations import milliseconds
+    from models.configuration.durations import milliseconds
     from models.recommend.model import Hyperparameters
-    from stream.artifacts import ArtifactFolder
-    from stream.exposition import expose
-    from stream.recognition import opened
-    from stream.retrainer.process import Retrainer, RetrainerOptions
-    from stream.stop import stop_requested
-    from stream.topics import await_topics
+    from stream.cluster.topics import await_topics
+    from stream.installation.recognition import opened
+    from stream.processes.exposition import expose
+    from stream.processes.stop import stop_requested
+    from stream.recommender.artifacts import ArtifactFolder
+    from stream.recommender.retrainer import Retrainer, RetrainerOptions
 
     settings = opened(config, patient=True)
     connection = settings.connection()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from models.events import Event, Origin
-    from stream.event_log import EventLog
+    from stream.log.event_log import EventLog
 
 CHUNK = 500
 """Events that are acknowledged together; also what fits into a batch of the HTTP door."""
@@ -243,9 +243,9 @@ class IntoLog:
         return [Sent(event.id, event.user, event.type, *place) for event, place in zip(events, places, strict=True)]
 
     async def _open(self) -> EventLog:
-        from stream.event_log import EventLog
-        from stream.recognition import opened
-        from stream.topics import require_topics
+        from stream.cluster.topics import require_topics
+        from stream.installation.recognition import opened
+        from stream.log.event_log import EventLog
 
         settings = await asyncio.to_thread(opened, self._config)
         await asyncio.to_thread(require_topics, settings.connection(), settings.partitions)

@@ -43,9 +43,9 @@ def simulate(
     from models.units import DAY
     from stream.cli.interruptible import run
     from stream.cli.replay import progress_bar
+    from stream.cluster.topics import require_topics
     from stream.feed.simulating import simulate as feed
-    from stream.recognition import opened
-    from stream.topics import require_topics
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     require_topics(settings.connection(), settings.partitions)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from models.engage.suppression import LOST, STOPPING, Reason, Scope, Stopping
+from models.delivery.suppression import LOST, STOPPING, Reason, Scope, Stopping
 from models.errors import PerennialError
 from models.events import Channel
 from stream.cli.output import Config, Json, counted, print_error, print_json, print_line, print_table, short_time
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.batch import Output
-    from models.engage.suppression import AddressHashes
-    from models.engage.suppression_file import Mistake, Row
-    from stream.settings import Settings
+    from models.delivery.suppression import AddressHashes
+    from models.delivery.suppression_file import Mistake, Row
+    from stream.settings.loading import Settings
     from stream.suppressions.store import Listed
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show the entries, oldest first. They contain no addresses; --address looks one up."""
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     listed = _list(settings)
@@ -86,8 +86,8 @@ def add(
     config: Config = None,
 ) -> None:
     """Stop messages to an address. The list does not contain the address itself: keep your own note of why."""
-    from models.engage.suppression import SCOPE_OF
-    from stream.recognition import opened
+    from models.delivery.suppression import SCOPE_OF
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     kind, delivered = _parsed(address, channel)
@@ -122,7 +122,7 @@ def remove(
     An address is removed at once. A window, or what a lost secret made, is shown first and removed with --yes. Remove a
     complaint or an unsubscription only where its owner has asked you to.
     """
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     if (address is None) == (domain is None and secret is None):
         raise _Stopped(
@@ -172,8 +172,8 @@ def import_(
     Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). If a line cannot be read,
     nothing is written. The addresses cannot be read out of the list afterwards.
     """
-    from models.engage.suppression import SCOPE_OF
-    from stream.recognition import opened
+    from models.delivery.suppression import SCOPE_OF
+    from stream.installation.recognition import opened
 
     settings, now = opened(config), _now()
     rows, mistakes = _read(file, now)
@@ -212,8 +212,8 @@ def import_(
 
 
 def _list(settings: Settings) -> list[Listed]:
+    from stream.cluster.topics import require_topics
     from stream.suppressions import store
-    from stream.topics import require_topics
 
     connection = settings.connection()
     require_topics(connection, settings.partitions)
@@ -221,8 +221,8 @@ def _list(settings: Settings) -> list[Listed]:
 
 
 def _read(file: Path, now: int) -> tuple[list[Row], list[Mistake]]:
+    from models.delivery.suppression_file import Mistake, read_rows
     from models.encoding import TEXT
-    from models.engage.suppression_file import Mistake, read_rows
 
     rows: list[Row] = []
     mistakes: list[Mistake] = []
@@ -251,7 +251,7 @@ def _bounces(listed: Sequence[Listed], domain: str, begin: int, end: int) -> lis
 
 
 def _parsed(address: str, channel: Channel | None) -> tuple[Channel, str]:
-    from models.engage.suppression_file import delivery_address
+    from models.delivery.suppression_file import delivery_address
 
     found = delivery_address(address, channel)
     if found is None:
@@ -292,7 +292,7 @@ def _entry(
     hashes: AddressHashes, channel: Channel, address: str, reason: Reason, at: int, source: str, scope: Scope | None
 ) -> Output:
     from models.batch import Output
-    from models.engage.suppression import SCOPE_OF, TOPIC, Entry, domain_of, encode_entry, key_of
+    from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, domain_of, encode_entry, key_of
 
     entry = Entry(
         scope=scope or SCOPE_OF[reason],
@@ -307,7 +307,7 @@ def _entry(
 
 def _time_in_force(listed: Sequence[Listed], addresses: Sequence[str], reason: Reason) -> int:
     """Return the time of an entry that holds from now on, whatever the clocks of other writers said."""
-    from models.engage.suppression import Mark, time_in_force
+    from models.delivery.suppression import Mark, time_in_force
 
     marks: dict[str, Mark] = {}
     for one in listed:  # ordered by time
@@ -318,14 +318,14 @@ def _time_in_force(listed: Sequence[Listed], addresses: Sequence[str], reason: R
 
 def _tombstone(one: Listed) -> Output:
     from models.batch import Output
-    from models.engage.suppression import TOPIC
+    from models.delivery.suppression import TOPIC
 
     return Output(TOPIC, one.place.key(), None)
 
 
 def _given_up(secret: str) -> Output:
     from models.batch import Output
-    from models.engage.suppression import TOPIC, given_up
+    from models.delivery.suppression import TOPIC, given_up
 
     return Output(TOPIC, *given_up(secret))
 

@@ -29,7 +29,7 @@ def user(
     from models.wire import fields
     from stream.collector.configured import user_tokens
     from stream.collector.door import now_ms
-    from stream.settings import load
+    from stream.settings.loading import load
 
     try:
         fields.identifier(user, "user")
@@ -66,7 +66,7 @@ def server(
 
 
 def _seconds(expires: str) -> int:
-    from models.engage.durations import milliseconds
+    from models.configuration.durations import milliseconds
     from stream.collector.user_tokens import MAX_LIFE_S
 
     try:

@@ -12,8 +12,8 @@ app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True
 @app.command()
 def create(config: Config = None, json: Json = False) -> None:
     """Create the topics that are missing; says which."""
-    from stream import topics
-    from stream.recognition import opened
+    from stream.cluster import topics
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     made = topics.create(settings.connection(), settings.partitions, settings.replication_factor)
@@ -28,9 +28,9 @@ def create(config: Config = None, json: Json = False) -> None:
 @app.command("list")
 def list_(config: Config = None, json: Json = False) -> None:
     """Show the table of topics, and how many partitions each has on the cluster, where that answers."""
-    from stream import topics
-    from stream.admin import BrokerUnreachable, admin
-    from stream.recognition import opened
+    from stream.cluster import topics
+    from stream.cluster.admin import BrokerUnreachable, admin
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     connection = settings.connection()
@@ -80,8 +80,8 @@ def list_(config: Config = None, json: Json = False) -> None:
 @app.command()
 def check(config: Config = None, json: Json = False) -> None:
     """Compare the cluster with the table; exit code 2 where nothing could start on it."""
-    from stream import topics
-    from stream.recognition import opened
+    from stream.cluster import topics
+    from stream.installation.recognition import opened
 
     settings = opened(config)
     problems = topics.check(settings.connection(), settings.partitions)

@@ -12,9 +12,9 @@ from stream.cli.output import Config, invoked, print_error, print_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream.findings import Finding
-    from stream.installation import Installation
-    from stream.settings import Settings
+    from stream.installation.findings import Finding
+    from stream.installation.running import Installation
+    from stream.settings.loading import Settings
 
 
 def up(
@@ -39,12 +39,12 @@ def up(
     It refuses to start while `perennial check` finds something that failed. What is overridden with --force is not
     repaired: delivery still holds the messages that need it.
     """
-    from stream.installation import NotReady, await_folding, running
-    from stream.installation_record import owned
-    from stream.ports import Claims, choose
-    from stream.readiness import require_ready
-    from stream.settings import load
-    from stream.stop import stop_requested
+    from stream.installation.check import require_ready
+    from stream.installation.ports import Claims, choose
+    from stream.installation.running import NotReady, await_folding, running
+    from stream.processes.stop import stop_requested
+    from stream.settings.installation_record import owned
+    from stream.settings.loading import load
 
     settings = load(config, record=False)
     _require_own_broker(settings)
@@ -79,7 +79,7 @@ BROKER = ("--broker-port", "kafka.servers")
 
 def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
     """Return what other commands have to know of a running installation, path to value."""
-    from stream.ports import METRICS
+    from stream.installation.ports import METRICS
 
     ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.metrics, name) for name in METRICS}
     return {
@@ -98,8 +98,8 @@ def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
 
 def _require_own_broker(settings: Settings) -> None:
     """Refuse an embedded broker that somebody else runs: it ends with them, and its log is theirs."""
-    from stream.installation_record import RunsAlready
-    from stream.recognition import recognised
+    from stream.installation.recognition import recognised
+    from stream.settings.installation_record import RunsAlready
 
     if not settings.embedded and recognised(settings, patient=True).embedded:
         raise RunsAlready(
@@ -137,7 +137,7 @@ def _announce(installation: Installation) -> None:
 
 
 def _await_end(installation: Installation) -> None:
-    from stream.child import exit_reason
+    from stream.processes.child import exit_reason
 
     broker = installation.broker
     while not installation.supervisor.over.wait(0.5):

@@ -27,7 +27,7 @@ def user(
     from stream.lookup.client import ask_json
     from stream.lookup.identity import identity_of
     from stream.lookup.workers import addresses
-    from stream.settings import load
+    from stream.settings.loading import load
 
     settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
     answer = asyncio.run(ask_json(addresses(settings), path, identity_of(settings.connection())))

@@ -10,8 +10,8 @@ import typer
 from stream.cli.output import Config
 
 if TYPE_CHECKING:
-    from stream.settings import Settings
-    from stream.supervisor import Program
+    from stream.processes.supervisor import Program
+    from stream.settings.loading import Settings
 
 PORTS_APART = 10
 """Between the metrics of a fold and those of the next one of the same machine."""
@@ -36,14 +36,14 @@ def worker(
     Each is a process of its own that is started again when it dies or stands still; none outlives this one. Several
     folds share the partitions of the log. GET /ready and /health at metrics.worker tell about all of them.
     """
-    from stream.recognition import opened
+    from stream.installation.recognition import opened
 
     settings = opened(config, {"worker.processes": processes}, patient=True)
     if role is not None:
         import gc
 
         gc.disable()  # what a worker imports lives as long as it does: a tenth of the start looks for garbage in it
-        from stream.worker import run
+        from stream.worker.process import run
 
         gc.enable()
         run(role, settings)  # ends the process
@@ -51,11 +51,11 @@ def worker(
     import logging
 
     from monitoring import metrics
-    from stream.exits import why_ended
-    from stream.membership import bury
-    from stream.overview import Overview
-    from stream.supervisor import Supervisor, run_until_stopped
-    from stream.topics import await_topics
+    from stream.cluster.membership import bury
+    from stream.cluster.topics import await_topics
+    from stream.processes.exits import why_ended
+    from stream.processes.overview import Overview
+    from stream.processes.supervisor import Supervisor, run_until_stopped
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     await_topics(settings.connection(), settings.partitions)
@@ -78,7 +78,7 @@ def worker(
 
 def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Program]:
     """What a supervisor runs: ``fold``, ``fold-2``, ``fold-3`` ..., ``deliver``, ``learn``, each with its own ports."""
-    from stream.supervisor import Program, perennial
+    from stream.processes.supervisor import Program, perennial
 
     for role, count in (("fold", settings.worker.processes), ("deliver", deliver), ("learn", learn)):
         metrics_port: int | None = getattr(settings.metrics, role)

@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from models.batch import Output
-from models.engage.bounces import of_twilio
-from models.engage.suppression import TOPIC, SecretMissing, place_of
-from models.engage.suppressor import Suppressor
+from models.delivery.bounces import of_twilio
+from models.delivery.suppression import TOPIC, SecretMissing, place_of
+from models.delivery.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Event, EventType, encode_event
 from models.wire import fields
 from monitoring import metrics
 from stream.collector.links import RETRY_AFTER_S
 from stream.delivery.callbacks import SIGNATURE, twilio_signature
-from stream.event_log import EVENTS, EventLog, LogUnavailable
+from stream.log.event_log import EVENTS, EventLog, LogUnavailable
 
 log = logging.getLogger(__name__)
 

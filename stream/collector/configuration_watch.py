@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from models.engage.configuration import Configuration, decode
+from models.configuration.compiled import Configuration, decode
 from models.learning.publication import TOPIC
 from models.log import Use, decode_control
-from stream import lean_records
-from stream.configuration import NAME
-from stream.connection import Connection
-from stream.repeating import repeat
+from stream.cluster import lean_records
+from stream.cluster.connection import Connection
+from stream.cluster.repeating import repeat
+from stream.log.versions import NAME
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stream.collector.user_tokens import MIN_SECRET_BYTES, UserTokens
 from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.delivery.unsubscribe import secret_of
-from stream.settings import Settings
-from stream.sources import InvalidSettings
+from stream.settings.loading import Settings
+from stream.settings.sources import InvalidSettings
 
 USER_TOKEN_FILE = "user_tokens.secret"  # noqa: S105 - a file's name
 """In the data folder: made at first use where the settings name no secret."""

@@ -42,8 +42,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from models.engage.suppression import SuppressionList
-from models.engage.suppressor import Suppressor
+from models.delivery.suppression import SuppressionList
+from models.delivery.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Origin, Trust
 from models.rejected import KEPT
@@ -78,7 +78,7 @@ from stream.collector.sdk_settings import SdkSettings
 from stream.collector.write_keys import Admission, WriteKeys
 from stream.delivery.callbacks import TWILIO_PATH
 from stream.delivery.unsubscribe import PATH, Signer
-from stream.event_log import Appended, EventLog, LogUnavailable
+from stream.log.event_log import Appended, EventLog, LogUnavailable
 
 log = logging.getLogger(__name__)
 

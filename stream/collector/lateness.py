@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from models.customer.state import Facts
-from models.customer.statements import statement_of
-from models.engage.configuration import Configuration
+from models.configuration.compiled import Configuration
 from models.errors import InvalidEvent
 from models.events import Event
+from models.profile.state import Facts
+from models.profile.statements import statement_of
 from models.units import HOUR, MINUTE
 
 MARGIN = 15 * MINUTE

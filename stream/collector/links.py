@@ -7,13 +7,13 @@ from collections.abc import Callable
 from aiohttp import web
 
 from models.batch import Output
-from models.engage.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList, encode_entry, key_of, time_in_force
+from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList, encode_entry, key_of, time_in_force
 from models.events import Event, encode_event
 from monitoring import metrics
 from stream.collector import pages
 from stream.collector.intake import Intake
 from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
-from stream.event_log import EVENTS, EventLog, LogUnavailable
+from stream.log.event_log import EVENTS, EventLog, LogUnavailable
 
 RETRY_AFTER_S = 1
 """When to come back while Kafka is away."""

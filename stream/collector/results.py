@@ -9,7 +9,7 @@ from models.batch import Output
 from models.events import Event, encode_event
 from stream.collector.answers import explained
 from stream.collector.intake import Acceptance, Refusal, Verdict
-from stream.event_log import EVENTS, Appended
+from stream.log.event_log import EVENTS, Appended
 
 
 def outputs(verdicts: Sequence[Verdict]) -> list[Output]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
-from models.engage.suppression import SuppressionList
-from models.engage.suppressor import Suppressor
+from models.delivery.suppression import SuppressionList
+from models.delivery.suppressor import Suppressor
 from models.errors import PerennialError
+from stream.cluster.topics import await_topics
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
@@ -23,14 +24,13 @@ from stream.collector.intake import Intake
 from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations
 from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
-from stream.event_log import EventLog
-from stream.exposition import expose
+from stream.log.event_log import EventLog
 from stream.lookup.identity import await_identity
 from stream.lookup.owners import Owners
 from stream.lookup.workers import places
-from stream.settings import Settings
+from stream.processes.exposition import expose
+from stream.settings.loading import Settings
 from stream.suppressions.watch import SuppressionWatch
-from stream.topics import await_topics
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from models.rejected import TOPIC, Rejected, decode_rejected
-from stream.admin import BrokerUnreachable, require_broker
-from stream.connection import Connection
+from stream.cluster.admin import BrokerUnreachable, require_broker
+from stream.cluster.connection import Connection
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer

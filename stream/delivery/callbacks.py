@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from models.engage.messages import Message
+from models.delivery.messages import Message
 
 TWILIO_PATH = "/v1/callbacks/twilio"
 """Of the HTTP door."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.engage.breaker import Policy
-from models.engage.suppressor import Suppressor
+from models.delivery.breaker import Policy
+from models.delivery.suppressor import Suppressor
 from models.events import Channel
 from stream.delivery.desk import Desk
 from stream.delivery.gate import Gate, Mode

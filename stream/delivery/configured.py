@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from models.engage.breaker import Policy
-from models.engage.durations import milliseconds
-from models.engage.suppression import AddressHashes
+from models.configuration.durations import milliseconds
+from models.delivery.breaker import Policy
+from models.delivery.suppression import AddressHashes
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.requirements import suppression_secrets, unmet_secrets
 from stream.delivery.smtp import SmtpSettings
 from stream.delivery.twilio import TwilioSettings
 from stream.delivery.unsubscribe import Signer, secret_of
-from stream.settings import Settings
-from stream.sources import InvalidSettings
+from stream.settings.loading import Settings
+from stream.settings.sources import InvalidSettings
 
 log = logging.getLogger(__name__)
 

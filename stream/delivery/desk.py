@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import KafkaError
 
-from models.engage.book import Call
-from models.engage.breaker import Breaker, Policy
-from models.engage.deliveries import Result
-from models.engage.messages import Message
-from models.engage.notices import Answer, UnderWay, encode_notice
-from models.engage.suppressor import Suppressor
+from models.delivery.breaker import Breaker, Policy
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
+from models.delivery.notices import Answer, UnderWay, encode_notice
+from models.delivery.queue import Call
+from models.delivery.suppressor import Suppressor
 from models.events import Channel
 from monitoring import metrics
 from stream.delivery.holds import Holds

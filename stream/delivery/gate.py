@@ -8,10 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from models.engage.deliveries import Result
-from models.engage.messages import Message
-from models.engage.suppressor import Suppressor
-from models.engage.templates import UNSUBSCRIBE_PLACEHOLDER
+from models.configuration.templates import UNSUBSCRIBE_PLACEHOLDER
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
+from models.delivery.suppressor import Suppressor
 from stream.delivery.outbox import Outbox
 from stream.delivery.provider import Provider
 from stream.delivery.unsubscribe import Signer

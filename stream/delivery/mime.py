@@ -10,7 +10,7 @@ from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from typing import Any
 
-from models.engage.messages import Message
+from models.delivery.messages import Message
 
 # Long addresses must stay whole: at 78 the library would turn a link's header into encoded words that no mailbox
 # understands. 998 is what RFC 5322 allows on a line.

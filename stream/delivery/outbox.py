@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from models.engage.deliveries import Result
-from models.engage.messages import Message
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
 from stream.delivery import mime
 
 SENDER = "Perennial outbox <outbox@perennial.invalid>"

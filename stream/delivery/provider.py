@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from models.engage.deliveries import Result
-from models.engage.messages import Message
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
 
 LastLook = Callable[[], Result | None]
 """Gives the result of a message that may not be handed over after all; ``None`` where it may."""

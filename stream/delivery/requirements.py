@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from models.engage.configuration import Configuration
-from models.engage.suppression import MIN_SECRET_BYTES
+from models.configuration.compiled import Configuration
+from models.delivery.suppression import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
-from stream.sections import Secret
-from stream.settings import Settings
-from stream.sources import InvalidSettings
+from stream.settings.loading import Settings
+from stream.settings.schema import Secret
+from stream.settings.sources import InvalidSettings
 
 SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
 """The section of ``delivery`` that names a channel's provider."""

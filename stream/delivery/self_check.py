@@ -16,15 +16,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from models.engage.configuration import Configuration, decode
+from models.configuration.compiled import Configuration, decode
 from models.learning.publication import TOPIC
 from models.log import Use, decode_control
-from stream.configuration import NAME, newest_use, read_uses
-from stream.connection import Connection
+from stream.cluster.connection import Connection
+from stream.cluster.repeating import repeat
 from stream.delivery.holds import Holds
 from stream.delivery.requirements import unmet, unmet_secrets
-from stream.repeating import repeat
-from stream.settings import Settings
+from stream.log.versions import NAME, newest_use, read_uses
+from stream.settings.loading import Settings
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponseException
 
-from models.engage.bounces import Stage, enhanced_code, of_smtp
-from models.engage.deliveries import Result
-from models.engage.messages import Message
+from models.delivery.bounces import Stage, enhanced_code, of_smtp
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
 from stream.delivery import mime
 from stream.delivery.provider import LastLook, unstopped
 

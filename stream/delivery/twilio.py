@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 
-from models.engage.bounces import Bounce, of_twilio
-from models.engage.deliveries import LOOK_UPS, Result, Status
-from models.engage.messages import Message
+from models.delivery.bounces import Bounce, of_twilio
+from models.delivery.deliveries import LOOK_UPS, Result, Status
+from models.delivery.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
 from stream.delivery.provider import LastLook, unstopped

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from models.engage.messages import decode_message
-from models.engage.notices import is_notice
+from models.delivery.messages import decode_message
+from models.delivery.notices import is_notice
 from models.events import MICROS, Event, OrderLine
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from stream.demo.summary import Latency
-from stream.event_log import EventLog
+from stream.log.event_log import EventLog
 
 NEWCOMER = "newcomer-"
 """Beginning of the user ids of those who come to be measured; they are in no other figure."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from models.customer.features import FEATURES
 from models.learning.evaluation import auc, auc_difference, bootstrap
 from models.learning.examples import ChurnExample
+from models.profile.features import FEATURES
 from models.storefront.season import DAY_MS
 from models.storefront.truth import Truth
 from stream.demo.tally import Tally

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from models.batch import Record
-from models.customer.state import header, unpack
-from models.engage.messages import Message, decode_message
-from models.engage.notices import is_notice
+from models.delivery.messages import Message, decode_message
+from models.delivery.notices import is_notice
 from models.engage.planner import Decision
 from models.learning.examples import ChurnExample, decode_churn
 from models.log import Tick, decode_control, is_control
-from stream.artifacts import NAME as RECOMMENDER
-from stream.artifacts import Published, decode_published
+from models.profile.state import header, unpack
+from stream.recommender.artifacts import NAME as RECOMMENDER
+from stream.recommender.artifacts import Published, decode_published
 
 TOPICS = ("events", "profiles", "examples.churn", "decisions", "messages.email", "messages.sms", "versions")
 """What is read."""

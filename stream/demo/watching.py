@@ -7,9 +7,9 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.connection import Connection
+from stream.cluster.connection import Connection
+from stream.cluster.topics import topic
 from stream.demo.tally import TOPICS, Tally
-from stream.topics import topic
 
 _WAIT_MS = 200
 

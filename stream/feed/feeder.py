@@ -18,9 +18,9 @@ from typing import NamedTuple
 from models.batch import Output
 from models.events import Event, encode_event
 from models.log import Tick, encode_control
-from models.partitioner import partition_of
-from stream.event_log import Appended, EventLog, LogUnavailable
+from stream.cluster.partitioner import partition_of
 from stream.feed.progress import Progress, await_folded
+from stream.log.event_log import Appended, EventLog, LogUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from stream.event_log import EventLog
 from stream.feed.feeder import Feeder
 from stream.feed.progress import GroupProgress, require_unfed
-from stream.settings import Settings
+from stream.log.event_log import EventLog
+from stream.settings.loading import Settings
 
 
 @asynccontextmanager

@@ -14,12 +14,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.engage.messages import decode_message
-from models.engage.notices import is_notice
+from models.delivery.messages import decode_message
+from models.delivery.notices import is_notice
 from models.events import CHANNELS
 from models.storefront.storefront import Received
-from stream.connection import Connection
-from stream.event_log import LogUnavailable
+from stream.cluster.connection import Connection
+from stream.log.event_log import LogUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 
 from models.errors import PerennialError
 from models.log import TICK_KEY, is_control
-from stream.connection import Connection
-from stream.event_log import EVENTS, LogUnavailable
+from stream.cluster.connection import Connection
+from stream.log.event_log import EVENTS, LogUnavailable
 
 FOLD_GROUP = "fold"
 _POLL_S = 0.02

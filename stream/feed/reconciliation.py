@@ -7,18 +7,18 @@ from collections import Counter
 from decimal import Decimal
 from typing import NamedTuple
 
-from models.customer.memo import read_memo
-from models.customer.state import unpack
 from models.events import MICROS, REPORTED
+from models.fold.memo import read_memo
 from models.log import is_control
+from models.profile.state import unpack
 from models.rejected import TOPIC as REJECTED
 from models.rejected import Rejected, decode_rejected
-from stream.connection import Connection
+from stream.cluster.connection import Connection
+from stream.cluster.topics import topic
+from stream.engine.state import read_compacted, restore
 from stream.feed.recording import Recording
 from stream.feed.refusals import Refusal, left_out, refusals
 from stream.feed.replaying import EXAMPLES, Replayed, reads
-from stream.restore import read_compacted, restore
-from stream.topics import topic
 
 
 class Reconciliation(NamedTuple):

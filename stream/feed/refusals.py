@@ -11,8 +11,8 @@ import msgspec
 from models.events import REPORTED, Event, decode_event
 from models.rejected import Rejected
 from models.source import Source
-from stream.event_log import EVENTS
 from stream.feed.recording import Read, Recording
+from stream.log.event_log import EVENTS
 
 MAX_SHOWN = 200
 """Maximum number of characters of a value that are shown."""

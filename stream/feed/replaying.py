@@ -11,7 +11,7 @@ from models.errors import EventWarning
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
-from stream.settings import Settings
+from stream.settings.loading import Settings
 
 PORTION = 1_000
 """Lines between two looks at the dead letters."""

@@ -22,7 +22,7 @@ from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
 from stream.feed.feeding import feeding
 from stream.feed.mailbox import Mailbox
-from stream.settings import Settings
+from stream.settings.loading import Settings
 
 STEP_MS = 6 * HOUR_MS
 """Between two looks into the mailboxes."""

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from functools import cache
 
-from stream.admin import ASK_EVERY_S, BrokerUnreachable, admin
-from stream.connection import Connection
+from stream.cluster.admin import ASK_EVERY_S, BrokerUnreachable, admin
+from stream.cluster.connection import Connection
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from models.partitioner import partition_of
+from stream.cluster.partitioner import partition_of
 from stream.lookup.client import TIMEOUT_S, LookupFailed, find
 from stream.lookup.identity import Identity
 

@@ -1,7 +1,7 @@
 """What a worker answers about the users whom it owns, and about its own health.
 
 ===================================  ==============================================================================
-``GET /v1/users/USER``               everything about a user (``models/customer/view.py``)
+``GET /v1/users/USER``               everything about a user (``models/fold/view.py``)
 ``GET /v1/users/USER/state``         the packed state, for tools that work on it (``X-Now``: the partition's clock)
 ``GET /v1/users/USER/recommendations?k=10``  items for a user, newest clicks counted
 ``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit, failures
@@ -21,11 +21,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Restored
-from models.customer.memo import Memo, read_memo, versions_in_use
-from models.customer.state import Customer, Touch, unpack
-from models.customer.versions import Versions
-from models.customer.view import describe
-from models.partitioner import partition_of
+from models.fold.memo import Memo, read_memo, versions_in_use
+from models.fold.versions import Versions
+from models.fold.view import describe
+from models.profile.state import Customer, Touch, unpack
+from stream.cluster.partitioner import partition_of
 from stream.lookup.identity import HEADER
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
@@ -61,7 +61,7 @@ class LookupServer:
     owns
         Whether a partition was assigned to this worker.
     standing
-        Whether this worker is ready and healthy, and how its lanes stand (``stream/health.py``).
+        Whether this worker is ready and healthy, and how its lanes stand (``stream/worker/health.py``).
     partitions
         Of ``events``.
     recommends

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from models.batch import Restored
-from stream.app import LaneApp
-from stream.artifacts import ArtifactFolder
 from stream.lookup.server import LookupServer
 from stream.lookup.workers import ports
-from stream.model_watch import ModelWatch
-from stream.settings import Settings
+from stream.recommender.artifacts import ArtifactFolder
+from stream.recommender.following import ModelWatch
+from stream.settings.loading import Settings
+from stream.transport.app import LaneApp
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.settings import Settings
+from stream.settings.loading import Settings
 
 WORKERS_ON_A_MACHINE = 16
 """Maximum number of folds of one machine: each takes a port of its own, from ``worker.port`` upwards."""

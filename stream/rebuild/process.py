@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 
 from models.errors import PerennialError
 from models.log import Tick, encode_control
-from stream.connection import Connection
-from stream.event_log import EventLog
+from stream.cluster.connection import Connection
+from stream.log.event_log import EventLog
 from stream.rebuild.reading import require_beginning
 from stream.rebuild.shadow import Shadow
 from stream.rebuild.switch import Carrier, catch_up, snapshot, switch

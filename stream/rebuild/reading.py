@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from models.errors import PerennialError
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 
 BATCH = 5_000
 SILENCE_S = 60.0

@@ -13,15 +13,15 @@ from aiokafka.errors import ProducerFenced
 
 import models
 from models.batch import Batch, Output, Record, Restored
-from models.customer.fold import PartitionFold
-from models.customer.memo import read_memo
-from models.customer.state import header
 from models.errors import PerennialError
+from models.fold.memo import read_memo
+from models.fold.partition import PartitionFold
 from models.log import Tick, encode_control
-from stream.connection import Connection
+from models.profile.state import header
+from stream.cluster.connection import Connection
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter, transactional_id
+from stream.engine.state import POSITION_KEY, encode_position
 from stream.rebuild.reading import read_log
-from stream.restore import POSITION_KEY, encode_position
-from stream.transaction import Commit, Ownership, TransactionalCommitter, transactional_id
 
 TOPIC = "profiles.rebuild"
 """Made by a rebuild, and gone when it is over."""

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.batch import Restored
-from models.customer.carrying import carry_memo, carry_over
-from models.customer.state import pack, unpack
 from models.errors import PerennialError
+from models.fold.rebuilt import carry_memo, carry_over
 from models.log import is_control
-from stream.connection import Connection
+from models.profile.state import pack, unpack
+from stream.cluster.connection import Connection
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter, transactional_id
+from stream.engine.state import restore
 from stream.rebuild.shadow import TOPIC, Shadow
-from stream.restore import restore
-from stream.transaction import Commit, Ownership, TransactionalCommitter, transactional_id
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import asyncio
 import logging
 
 from models.batch import Output
-from models.engage.suppression import TOPIC, announcement
-from stream.connection import Connection
-from stream.event_log import EventLog, LogUnavailable
+from models.delivery.suppression import TOPIC, announcement
+from stream.cluster.connection import Connection
+from stream.log.event_log import EventLog, LogUnavailable
 from stream.suppressions.watch import SuppressionWatch
 
 log = logging.getLogger(__name__)

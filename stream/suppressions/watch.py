@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from models.engage.suppression import TOPIC, SuppressionList
+from models.delivery.suppression import TOPIC, SuppressionList
 from monitoring import metrics
-from stream import lean_records
-from stream.connection import Connection
+from stream.cluster import lean_records
+from stream.cluster.connection import Connection
+from stream.cluster.repeating import repeat
 from stream.delivery.holds import Holds
-from stream.repeating import repeat
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from models.errors import PerennialError
-from stream.broker import EmbeddedBroker
-from stream.connection import Connection
-from tests.brokers import ApacheKafka
+from stream.cluster.connection import Connection
+from stream.installation.embedded_broker import EmbeddedBroker
+from tests.support.brokers import ApacheKafka
+from tests.support.paths import ROOT
 
 Kind = Literal["kafka", "embedded"]
 
-ROOT = Path(__file__).resolve().parents[2]
 _numbers = count()
 
 

@@ -16,15 +16,15 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from models.engage.messages import Message, encode_message, message_id
+from models.delivery.messages import Message, encode_message, message_id
 from models.events import decode_event
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from tests.benchmarks.broker import Kind, a_broker, cpu_seconds
-from tests.brokers import create_topics, free_ports
-from tests.stream.reading import read_until, write
-from tests.stream.workers import running_worker
+from tests.support.brokers import create_topics, free_ports
+from tests.support.topic_reading import read_until, write
+from tests.support.workers import running_worker
 
-WORKER = "tests.stream.delivery.delivering_worker"
+WORKER = "tests.support.delivering_worker"
 PARTITIONS = 4
 MESSAGES = 2_000
 TOPICS = ("messages.email", "deliveries.email", "outcomes", "events.rejected")

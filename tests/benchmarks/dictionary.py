@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-import models.customer
-from models.customer.resting import DICTIONARY
-from models.customer.state import Customer, Timer, resting_body, unpack
-from models.customer.touches import Recent, Touch
+import models.profile
+from models.profile.compression import DICTIONARY
+from models.profile.recent_items import Recent, Touch
+from models.profile.state import Customer, Timer, resting_body, unpack
 from tests.benchmarks.profiles import fold_a_month
 
 SIZE = 4_096
@@ -99,7 +99,7 @@ def samples() -> Iterator[bytes]:
 
 def main() -> None:
     """Train it, and write it into the place of the one in use, or into the file that is named."""
-    folder = Path(models.customer.__file__).parent
+    folder = Path(models.profile.__file__).parent
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / f"resting_{DICTIONARY}.zdict"
     learned: list[bytes | bytearray | memoryview] = list(samples())
     file.write_bytes(zstandard.train_dictionary(SIZE, learned).as_bytes())

@@ -14,7 +14,7 @@ from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
 from tests.benchmarks.peers.running import Figure, NoAnswer, run_program
 from tests.benchmarks.report import Grid, Report, Spread
-from tests.brokers import create_topics
+from tests.support.brokers import create_topics
 
 SLOW = {"faust": 100_000, "quix": 500_000}
 """Whoever would take minutes for all of it reads so many at most."""

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from models.errors import PerennialError
 from tests.benchmarks import guard, table
-from tests.benchmarks.broker import ROOT, Kind
+from tests.benchmarks.broker import Kind
 from tests.benchmarks.report import RESULTS, busy
+from tests.support.paths import ROOT
 
 
 class Incomplete(PerennialError):

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaProducer
 
 from models.log import is_control
-from models.partitioner import partition_of
-from stream.connection import Connection
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
 
 _BATCH_BYTES = 512 * 1024
 

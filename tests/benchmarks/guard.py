@@ -28,8 +28,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.errors import PerennialError
-from stream.connection import Connection
-from stream.topics import create
+from stream.cluster.connection import Connection
+from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, NoKafka, a_broker, kafka_home
 from tests.benchmarks.feeding import feed
@@ -38,7 +38,7 @@ from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.wire import read_event
 from tests.benchmarks.report import Report
 from tests.benchmarks.worker import OPEN, Worker
-from tests.brokers import create_topics
+from tests.support.brokers import create_topics
 
 COMMITTED = Path(__file__).parent / "figures" / "guard.json"
 WORST = 0.8

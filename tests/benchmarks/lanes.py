@@ -20,13 +20,13 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.batch import Batch, Outputs, Restored
-from stream.bursts import Place, send
-from stream.connection import Connection
-from stream.edge import Agent, Edge
-from tests.brokers import create_topics, running_kafka
-from tests.stream.counting import COUNTING
-from tests.stream.inprocess import running_app, until
-from tests.stream.workers import running_worker
+from stream.cluster.connection import Connection
+from stream.cluster.writer import Place, send
+from stream.engine.agent_spec import Agent, Edge
+from tests.support.brokers import create_topics, running_kafka
+from tests.support.counting import COUNTING
+from tests.support.inprocess import running_app, until
+from tests.support.workers import running_worker
 
 PARTITIONS = 8
 EVENTS = 1_600_000

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from models.engage.messages import decode_message, message_id
-from models.engage.notices import is_notice
+from models.delivery.messages import decode_message, message_id
+from models.delivery.notices import is_notice
 from models.events import Event, encode_event
 from models.log import is_control
-from models.partitioner import partition_of
-from stream.connection import Connection
-from stream.topics import create
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
+from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker, cpu_seconds
 from tests.benchmarks.feeding import feed
@@ -36,7 +36,7 @@ from tests.benchmarks.guard import await_open
 from tests.benchmarks.load import START_MS, Load
 from tests.benchmarks.log import log_of
 from tests.benchmarks.report import Grid, Report, Spread
-from tests.brokers import free_ports
+from tests.support.brokers import free_ports
 
 HANGING_RATE = 5_000
 PROBERS = 2_000

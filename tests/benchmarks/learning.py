@@ -25,10 +25,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from models.batch import Batch, Restored
-from models.customer.features import FEATURES
-from models.customer.fold import PartitionFold
-from models.engage.configuration import ACTIVITY
+from models.configuration.compiled import ACTIVITY
 from models.events import Event, encode_event
+from models.fold.partition import PartitionFold
 from models.learning.churn import NAME as CHURN
 from models.learning.churn import ChurnLearner
 from models.learning.evaluation import auc, auc_difference, bootstrap, brier, calibration_error
@@ -38,6 +37,7 @@ from models.learning.segment_scorer import SegmentScorer
 from models.learning.segments import NAME as SEGMENTS
 from models.learning.segments import SegmentLearner
 from models.log import Clock, Tick, encode_control
+from models.profile.features import FEATURES
 from models.storefront.storefront import Storefront
 from models.units import DAY
 from stream.feed.online_retail import read_online_retail

@@ -10,14 +10,16 @@ from typing import Literal
 
 import msgspec
 
-from models.customer.features import FEATURES
-from models.engage.configuration import encode
+from models.configuration.compiled import encode
 from models.learning.churn_scorer import ChurnWeights
 from models.learning.naming import AXES
 from models.learning.publication import Publication
 from models.learning.segment_scorer import SegmentCentres
 from models.log import Clock, encode_control
-from stream import configuration, presets, settings
+from models.profile.features import FEATURES
+from stream import presets
+from stream.log import versions as configuration
+from stream.settings import loading as settings
 
 CLUSTERS = 5
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from models.customer.state import unpack
 from models.events import Event, encode_event
 from models.log import Tick, encode_control
+from models.profile.state import unpack
 from models.units import MINUTE
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.feeding import feed

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stream.connection import Connection
-from stream.topics import create
+from stream.cluster.connection import Connection
+from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
@@ -23,7 +23,7 @@ from tests.benchmarks.peers.environments import python_of, version_of
 from tests.benchmarks.peers.running import Figure, NoAnswer, run_program, topics_of
 from tests.benchmarks.report import Grid, Report, Spread
 from tests.benchmarks.worker import Folded
-from tests.brokers import create_topics
+from tests.support.brokers import create_topics
 
 SLOW = {"faust": 20_000}
 """Whoever would take minutes reads so many at most: the beginning of the topic, where profiles are small and cheap."""

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from models.batch import Batch, Restored
-from models.customer.fold import PartitionFold
-from models.customer.state import pack, unpack
 from models.events import encode_event
+from models.fold.partition import PartitionFold
 from models.log import CONTROL, Clock, Tick, encode_control
-from models.partitioner import partition_of
+from models.profile.state import pack, unpack
 from models.storefront.storefront import Storefront
 from models.units import DAY, HOUR
-from stream.bursts import Writer
-from stream.connection import Connection
-from stream.restore import POSITION_KEY, encode_position
-from stream.topics import create
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
+from stream.cluster.topics import create
+from stream.cluster.writer import Writer
+from stream.engine.state import POSITION_KEY, encode_position
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import START_MS
 from tests.benchmarks.log import log_of

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from models.batch import Batch, Restored
-from models.customer.fold import PartitionFold
-from tests.benchmarks.broker import ROOT
+from models.fold.partition import PartitionFold
 from tests.benchmarks.load import Load
 from tests.benchmarks.log import log_of
 from tests.benchmarks.profiles import Record
 from tests.benchmarks.report import Grid, Report, Spread
+from tests.support.paths import ROOT
 
 BATCH = 2_000
 TOLD = 14

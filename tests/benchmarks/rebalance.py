@@ -33,11 +33,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.events import Event, encode_event
-from models.partitioner import partition_of
-from stream import topics
-from stream.connection import Connection
-from stream.supervisor import perennial
-from tests.brokers import free_ports, running_kafka
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
+from stream.processes.supervisor import perennial
+from tests.support.brokers import free_ports, running_kafka
 
 PARTITIONS = 8
 USERS = 400

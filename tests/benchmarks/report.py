@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.broker import ROOT
+from tests.support.paths import ROOT
 
 PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "orjson", "river", "numpy")
 RESULTS = ROOT / "build" / "benchmarks"

@@ -21,13 +21,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from models.events import Event, encode_event
 from models.recommend.interactions import decode_interaction
 from models.units import MINUTE
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.memory import line
 from tests.benchmarks.profiles import Month, fold_a_month, populate
 from tests.benchmarks.report import Report, Spread
-from tests.stream.processes import roles_below
+from tests.support.processes import roles_below
 
 PATIENCE_S = 180.0
 EVERY_S = 0.02

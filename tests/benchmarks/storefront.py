@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from models.batch import Batch, Record, Restored
-from models.customer.features import FEATURES
-from models.customer.fold import PartitionFold
 from models.events import Event, encode_event
+from models.fold.partition import PartitionFold
 from models.learning.churn import ChurnLearner
 from models.learning.examples import CHURN_TOPIC, ChurnExample, decode_churn
 from models.log import Clock, Tick, encode_control
+from models.profile.features import FEATURES
 from models.recommend.factors import fit_items
 from models.recommend.interactions import decode_interaction
 from models.recommend.model import Hyperparameters

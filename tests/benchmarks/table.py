@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from models.errors import PerennialError
 from tests.benchmarks import capacity, engine, latency, pipeline, profiling, scaling
-from tests.benchmarks.broker import ROOT
 from tests.benchmarks.report import Grid, Spread
+from tests.support.paths import ROOT
 
 FIGURES = capacity.FIGURES
 BEGIN = "<!-- perennial bench table --write -->"

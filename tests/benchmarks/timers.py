@@ -13,12 +13,12 @@ import time
 from typing import NamedTuple
 
 from models.batch import Batch, Restored
-from models.customer.fold import TIMERS, PartitionFold
-from models.customer.reducers import reduce_facts
-from models.customer.state import Customer, pack
-from models.customer.timers import set_timer
 from models.events import Event
+from models.fold.partition import TIMERS, PartitionFold
 from models.log import Clock, Tick, encode_control
+from models.profile.reducers import reduce_facts
+from models.profile.state import Customer, pack
+from models.profile.timers import set_timer
 from models.units import DAY, HOUR
 
 START = 1_767_225_600_000

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from tests.benchmarks.broker import cpu_seconds, resident_bytes
-from tests.brokers import free_ports
+from tests.support.brokers import free_ports
 
 _FOLDED = re.compile(r"^perennial_events_folded_total\{.*\} (\S+)$", re.MULTILINE)
 _TIMERS = re.compile(r"^perennial_timers_fired_total\{.*\} (\S+)$", re.MULTILINE)

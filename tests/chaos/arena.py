@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream.broker import EmbeddedBroker
-from tests.brokers import ApacheKafka
+from stream.installation.embedded_broker import EmbeddedBroker
 from tests.chaos.disk import SmallDisk, may_mount, small_disk
+from tests.support.brokers import ApacheKafka
 
 KAFKA = {
     # What a round leaves behind goes at once, and a small disk is not filled by what is only prepared.

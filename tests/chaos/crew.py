@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream.child import Child
+from stream.processes.child import Child
 from tests.chaos.faults import Fault, happened
 from tests.chaos.lives import Interval, Life, Note, now_ms, read_notes
+from tests.support.paths import ROOT
 
 Lives = tuple[tuple[Fault, ...], ...]
-ROOT = Path(__file__).parents[2]
 _STOP_WITHIN_S = 15.0
 
 

@@ -24,15 +24,15 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from models.customer import fold
-from models.engage.suppression import SuppressionList
+from models.delivery.suppression import SuppressionList
 from models.events import Event
-from stream import restore as reading
-from stream import transaction
-from stream.bursts import Writer
+from models.fold import partition as fold
+from stream.cluster.writer import Writer
 from stream.delivery.smtp import Smtp
-from stream.lanes import Lanes
-from stream.transaction import Commit, OrderedCommitter, RelayCommitter, TransactionalCommitter
+from stream.engine import committers as transaction
+from stream.engine import state as reading
+from stream.engine.committers import Commit, OrderedCommitter, RelayCommitter, TransactionalCommitter
+from stream.engine.lanes import Lanes
 
 Action = Literal["kill", "stop", "terminate"]
 Point = Literal[

@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.learning import churn, segments
-from stream.connection import Connection
-from stream.restore import POSITION_KEY, decode_position
+from stream.cluster.connection import Connection
+from stream.engine.state import POSITION_KEY, decode_position
 
 LEARNERS = (churn.NAME, segments.NAME)
 

@@ -24,18 +24,18 @@ import typer
 from agents.fold_customers import fold_customers
 from agents.route_events import route_events
 from models.batch import Batch, Output, Outputs, Restored
-from models.customer.outputs import LARGEST
-from models.customer.state import unpack
 from models.errors import InvalidEvent
 from models.events import decode_event, encode_event
+from models.fold.outputs import LARGEST
 from models.log import Clock, Control, encode_control, is_control
-from models.partitioner import partition_of
+from models.profile.state import unpack
 from models.rejected import KEPT, TOPIC, decode_rejected
 from models.source import Source
 from models.wire import decode
 from models.wire.statements import withdrawing
+from stream.cluster.partitioner import partition_of
 from tests.chaos.attacks import NOW, Hostile, attack
-from tests.models.customer.versions import churn_version, configuration_version, segments_version
+from tests.support.configured_versions import churn_version, configuration_version, segments_version
 
 PARTITIONS = 4
 BATCH = 500

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from stream import configuration, topics
-from stream.event_log import EventLog
-from stream.settings import Settings, load
-from tests.brokers import free_ports
+from stream.cluster import topics
+from stream.log import versions as configuration
+from stream.log.event_log import EventLog
+from stream.settings.loading import Settings, load
+from tests.support.brokers import free_ports
 
 PARTITIONS = 8
 EMBEDDED_PARTITIONS = 4

@@ -14,7 +14,6 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from models.customer.features import FEATURES
 from models.learning import churn, segments
 from models.learning.examples import (
     CHURN_TOPIC,
@@ -27,7 +26,8 @@ from models.learning.examples import (
     fingerprint,
 )
 from models.learning.lesson import KEY
-from stream.connection import Connection
+from models.profile.features import FEATURES
+from stream.cluster.connection import Connection
 from tests.chaos.load import patient
 from tests.chaos.reference import reader, to_end
 

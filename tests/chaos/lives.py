@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from stream import exits
 from stream.delivery.desk import Desk
-from stream.lanes import Lanes
+from stream.engine.lanes import Lanes
+from stream.processes import exits
 from tests.chaos.faults import Fault
 
 STOP_WITHIN_S = 10.0

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from models import wire
 from models.events import Event
 from models.storefront.storefront import Storefront
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from tests.chaos.lives import now_ms
 
 log = logging.getLogger(__name__)

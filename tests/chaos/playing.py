@@ -18,10 +18,10 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from stream import exits
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 from stream.delivery.configured import suppression_hashes
-from stream.settings import Settings
+from stream.processes import exits
+from stream.settings.loading import Settings
 from tests.chaos.arena import Arena, a_broker
 from tests.chaos.crew import Crew
 from tests.chaos.faults import Sabotage

@@ -12,12 +12,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from models.batch import Batch, Restored
-from models.customer.fold import PartitionFold
-from models.engage.messages import decode_message
-from models.engage.notices import is_notice
+from models.delivery.messages import decode_message
+from models.delivery.notices import is_notice
 from models.events import decode_event
+from models.fold.partition import PartitionFold
 from models.log import USE_KEY, Use, decode_control, is_control
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 
 EVENTS = "events"
 CLICK = "unsubscribe link"

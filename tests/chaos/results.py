@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream import exits
+from stream.processes import exits
 from tests.chaos.faults import SABOTAGES
 from tests.chaos.house import EMBEDDED_PARTITIONS, PARTITIONS, SESSION_S
 from tests.chaos.plan import Broker, Plan, kinds_on

@@ -31,17 +31,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.events import MICROS, Event, EventType, OrderLine, encode_event
 from models.log import Tick, encode_control
-from models.partitioner import partition_of
 from models.units import DAY
-from stream.connection import Connection
-from stream.event_log import EventLog
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
 from stream.feed.progress import GroupProgress
-from stream.installation import Installation, await_folding, own_ports, running
-from stream.settings import load
-from tests.brokers import ApacheKafka
+from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.log.event_log import EventLog
+from stream.settings.loading import load
 from tests.chaos.house import write_templates
 from tests.chaos.plot import Panel, draw
-from tests.stream.processes import roles_below
+from tests.support.brokers import ApacheKafka
+from tests.support.processes import roles_below
 
 PARTITIONS = 8
 USERS, ITEMS = 20_000, 2_000

@@ -21,8 +21,8 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.engage.suppression import TOPIC, AddressHashes, Mark, decode_entry, place_of, stops
-from stream.connection import Connection
+from models.delivery.suppression import TOPIC, AddressHashes, Mark, decode_entry, place_of, stops
+from stream.cluster.connection import Connection
 from tests.chaos.lives import Life, now_ms
 from tests.chaos.sink import Handed, Sink
 

@@ -17,22 +17,22 @@ from typing import Any
 
 import pytest
 
-from models.engage.deliveries import decode_delivery
-from models.engage.messages import encode_message
+from models.delivery.deliveries import decode_delivery
+from models.delivery.messages import encode_message
 from models.events import decode_event
 from models.log import is_control
-from stream import topics
-from stream.admin import admin
-from stream.child import Child
-from stream.connection import Connection
-from stream.membership import leave_for
-from stream.settings import Settings
-from tests.brokers import Cluster
+from stream.cluster import topics
+from stream.cluster.admin import admin
+from stream.cluster.connection import Connection
+from stream.cluster.membership import leave_for
+from stream.processes.child import Child
+from stream.settings.loading import Settings
 from tests.chaos.house import PARTITIONS, furnish
 from tests.chaos.reference import committed
 from tests.chaos.sink import Sink, listening
-from tests.stream.delivery.letters import letters
-from tests.stream.reading import write
+from tests.support.brokers import Cluster
+from tests.support.letters import letters
+from tests.support.topic_reading import write
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -16,15 +16,15 @@ from agents.route_events import route_events
 from models.batch import Batch, Output
 from models.log import is_control
 from models.rejected import TOPIC, decode_rejected
-from stream import topics
-from stream.event_log import EventLog
-from tests.brokers import Cluster
+from stream.cluster import topics
+from stream.log.event_log import EventLog
 from tests.chaos import hostile
 from tests.chaos.attacks import KINDS, LARGE, Hostile, attack
 from tests.chaos.hostile import House, NotKept
-from tests.models.customer.logs import Written
-from tests.stream.reading import read_until
-from tests.stream.test_bad_input import PARTITIONS, folding
+from tests.integration.test_bad_input import PARTITIONS, folding
+from tests.support.brokers import Cluster
+from tests.support.event_logs import Written
+from tests.support.topic_reading import read_until
 
 RECORDS = 2_000
 
@@ -55,7 +55,7 @@ async def test_a_record_that_gets_lost_is_found(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.customer import reducers
+    from models.profile import reducers
 
     monkeypatch.setitem(reducers._REDUCERS, "rating", lambda facts, event: 1 / 0)
 

@@ -20,28 +20,28 @@ from pathlib import Path
 
 import pytest
 
-from models.customer.state import unpack
-from models.engage.deliveries import decode_delivery
-from models.engage.messages import decode_message
-from models.engage.notices import is_notice
+from models.delivery.deliveries import decode_delivery
+from models.delivery.messages import decode_message
+from models.delivery.notices import is_notice
 from models.events import Event, EventType, OrderLine
 from models.log import is_control
+from models.profile.state import unpack
 from models.recommend.interactions import WEIGHTS, decode_interaction
-from stream import topics
-from stream.app import EXIT_NOT_OWNER
-from stream.child import exit_reason
+from stream.cluster import topics
 from stream.delivery.channels import FILES_SIDE_BY_SIDE
-from stream.event_log import EventLog, LogUnavailable
-from stream.installation import Installation, await_folding, own_ports, running
+from stream.engine.state import restore
+from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.log.event_log import EventLog, LogUnavailable
 from stream.lookup.client import LookupFailed, ask_json
 from stream.lookup.workers import addresses
-from stream.restore import restore
-from stream.settings import load
-from stream.supervisor import Program, Supervisor, perennial
-from tests.brokers import ApacheKafka, running_kafka
+from stream.processes.child import exit_reason
+from stream.processes.supervisor import Program, Supervisor, perennial
+from stream.settings.loading import load
+from stream.transport.app import EXIT_NOT_OWNER
 from tests.chaos.house import write_templates
 from tests.chaos.reference import Reference, committed
-from tests.stream.processes import roles_below
+from tests.support.brokers import ApacheKafka, running_kafka
+from tests.support.processes import roles_below
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.app import EXIT_NOT_OWNER
+from stream.transport.app import EXIT_NOT_OWNER
 from tests.chaos.arena import Arena, an_arena
 from tests.chaos.plan import plan
 from tests.chaos.playing import play

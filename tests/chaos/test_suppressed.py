@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.engage.suppression import AddressHashes, Mark
+from models.delivery.suppression import AddressHashes, Mark
 from tests.chaos.lives import Interval, Life
 from tests.chaos.sink import Handed
 from tests.chaos.suppressed import ACTS_WITHIN_MS, WAKES_WITHIN_MS, Seen, handed_late

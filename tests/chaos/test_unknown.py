@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.engage.deliveries import Delivery
+from models.delivery.deliveries import Delivery
 from tests.chaos.lives import Interval, Life
 from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
 from tests.chaos.verdict import _agree

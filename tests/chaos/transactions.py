@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka import KafkaAdminClient, TopicPartition
 
-from stream.connection import Connection
+from stream.cluster.connection import Connection
 
 
 def open_transactions(connection: Connection, partitions: int) -> str:

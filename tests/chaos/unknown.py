@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.engage.deliveries import Delivery
+from models.delivery.deliveries import Delivery
 from stream.delivery.smtp import SmtpSettings
 from tests.chaos.lives import Interval, Life
 

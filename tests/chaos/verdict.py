@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.customer.state import unpack
-from models.engage.deliveries import Delivery, decode_delivery
-from models.engage.notices import is_from_delivery
-from models.engage.suppression import AddressHashes
+from models.delivery.deliveries import Delivery, decode_delivery
+from models.delivery.notices import is_from_delivery
+from models.delivery.suppression import AddressHashes
 from models.log import Use, decode_control, is_control
+from models.profile.state import unpack
 from models.rejected import decode_rejected
-from stream import topics
-from stream.connection import Connection
-from stream.restore import restore
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.engine.state import restore
 from tests.chaos.learners import PUPIL, QuietLearners
 from tests.chaos.lives import Life
 from tests.chaos.load import Load

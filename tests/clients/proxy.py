@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
-from tests.brokers import HOST
+from tests.support.brokers import HOST
 
 # Not `Host`: a load balancer passes it on, and the door tells browsers to come back to it.
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})

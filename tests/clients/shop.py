@@ -20,12 +20,12 @@ from aiokafka import TopicPartition
 from models.events import Event, EventType, decode_event
 from models.log import is_control
 from models.rejected import TOPIC, Rejected, decode_rejected
-from stream.installation import Installation, await_folding, own_ports, running
+from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.lookup.client import UnknownUser, ask_json
-from stream.settings import load
-from tests.brokers import HOST, ApacheKafka
+from stream.settings.loading import load
 from tests.chaos.reference import reader, to_end
-from tests.stream.processes import await_true
+from tests.support.brokers import HOST, ApacheKafka
+from tests.support.processes import await_true
 
 SERVER_KEY, BROWSER_KEY = "a-server-key", "a-browser-key"
 RULE = "first_purchase"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.clients.install import BUILD
+from tests.support.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 NODE_MODULES = BUILD / "npm" / "node_modules"
 FILES = {
     "/js/standalone.js": NODE_MODULES / "@segment/analytics-next/dist/umd/standalone.js",

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.brokers import HOST
 from tests.clients.proxy import Fault, Passage, proxied
+from tests.support.brokers import HOST
 
 
 @dataclass

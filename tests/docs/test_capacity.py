@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.benchmarks.capacity import Assumptions, Costs, costs_markdown, markdown, needs
+from tests.support.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
+PAGE = (ROOT / "docs" / "capacity.md").read_text()
 
 
 def test_the_tables_are_what_perennial_bench_capacity_prints() -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-from models.customer import lateness, orders, reducers, repeats, statements, trait_limits
-from models.engage.configuration import parse
-from models.engage.definition import EventsDefinition
+from models.configuration.compiled import parse
+from models.configuration.definition import EventsDefinition
+from models.profile import lateness, orders, reducers, statements, trait_limits
+from models.profile import seen_ids as repeats
 from models.source import Source
 from models.wire import CALLS, TYPES, decode, fields, withdrawals
 from models.wire import RECORD_BYTES as MOST_BYTES
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 from stream.collector import intake
 from stream.collector.addresses import LABELS
+from tests.support.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+PAGE = (ROOT / "docs" / "events.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
 
 

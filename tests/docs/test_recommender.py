@@ -11,10 +11,10 @@ from models.events import EventType
 from models.recommend.catalogue import Catalogue
 from models.recommend.interactions import WEIGHTS
 from models.recommend.item_rows import read_csv
-from stream.sections import Retrainer
-from stream.settings import load
+from stream.settings.loading import load
+from stream.settings.schema import Retrainer
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "recommender.md").read_text()
 
 

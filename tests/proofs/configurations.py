@@ -27,8 +27,8 @@ from typing import Annotated
 import typer
 
 from models.errors import PerennialError
-from stream.readiness import findings
-from stream.settings import load
+from stream.installation.check import findings
+from stream.settings.loading import load
 from tests.proofs import writing
 
 LIMIT_S = 20.0

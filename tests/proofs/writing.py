@@ -15,7 +15,7 @@ from typing import NamedTuple
 from msgspec import inspect
 
 from stream.presets import files
-from stream.settings import FORMS
+from stream.settings.loading import FORMS
 
 PARTS = ("subject", "text", "html", "sms", "fallback")
 VARIABLES = ("HTTP__PORT", "TIMEZONE", "RULES", "DELIVERY__SMTP", "KAFKA__SERVERS", "HTPP__PORT", "CAPS")

@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from tests.benchmarks.broker import ROOT
+from tests.support.paths import ROOT
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 ENVIRONMENTS = ROOT / "build" / "peers"

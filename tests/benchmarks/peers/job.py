@@ -19,14 +19,14 @@ from river.linear_model import LogisticRegression
 from river.optim import AdaGrad
 from river.preprocessing import StandardScaler
 
-from models.customer import features
-from models.customer.reducers import VISITS, reduce_facts
-from models.customer.state import Facts
 from models.events import Event
 from models.learning.churn import DECAY, INTERCEPT_RATE, KNOTS, RATE
 from models.learning.churn_scorer import bend
 from models.learning.naming import AXES
 from models.learning.segments import CLUSTERS, SLOWEST
+from models.profile import features
+from models.profile.reducers import VISITS, reduce_facts
+from models.profile.state import Facts
 from models.recommend.interactions import encode_interaction, interactions_of
 from models.units import DAY
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
-from stream.app import create_app, run_worker
-from stream.connection import Connection
-from stream.edge import Agent, Edge
+from stream.cluster.connection import Connection
+from stream.engine.agent_spec import Agent, Edge
+from stream.transport.app import create_app, run_worker
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.wire import read_event
 

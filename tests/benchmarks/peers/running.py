@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.broker import ROOT
 from tests.benchmarks.peers.environments import python_of
+from tests.support.paths import ROOT
 
 ANSWER_WITHIN_S = 900.0
 

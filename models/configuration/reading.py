@@ -1,0 +1,160 @@
+"""Read plain mappings into the structs of ``definition``, with errors that say where, what and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import inspect
+
+from models.errors import InvalidConfiguration
+
+T = TypeVar("T")
+_WHERE = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+
+def read(mapping: Mapping[str, Any], form: type[T]) -> T:
+    """Read ``mapping`` as a ``form``.
+
+    Raises
+    ------
+    InvalidConfiguration
+        Something has another type or range, is missing, or is not known.
+
+    Examples
+    --------
+    >>> from models.configuration.definition import Definition
+    >>> read({"rules": [{"name": "x", "when": {"churn_risk": {"crosses": 7}}}]}, Definition)
+    Traceback (most recent call last):
+    ...
+    models.errors.InvalidConfiguration: rules[0].when.churn_risk.crosses: found 7; allowed: a number above 0 and below 1
+    """
+    try:
+        return msgspec.convert(mapping, form)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), mapping, form) from None
+
+
+def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidConfiguration:
+    match = _WHERE.match(message)
+    assert match is not None
+    what, path = match["what"], (match["path"] or "$").removeprefix("$")
+    at = _Place("", mapping, form)
+    for key, index in _STEP.findall("." + path.lstrip(".") if path and path[0] != "[" else path):
+        at = at.member(key) if key else at.free_key() if index == "..." else at.element(int(index))
+    where, found = at.path, at.found
+    kind = None if at.form is None else _plain(inspect.type_info(at.form))
+    unknown = _UNKNOWN.search(what)
+    if unknown:
+        fields = ", ".join(field.encode_name for field in kind.fields) if isinstance(kind, inspect.StructType) else ""
+        return InvalidConfiguration(f"{where}.{unknown[1]}".lstrip("."), unknown[1], f"one of {fields}")
+    if what.startswith("Object missing required field"):
+        missing = what.removeprefix("Object missing required field ")
+        return InvalidConfiguration(where, sorted(found) if isinstance(found, Mapping) else found, f"with {missing}")
+    allowed = what.removeprefix("Expected ").split(", got")[0].replace("`", "")
+    # what a section checks itself is told in its own words
+    said = _described(kind) if what.startswith(("Expected `", "Invalid ")) else ""
+    return InvalidConfiguration(where, found, said or allowed)
+
+
+class _Place(NamedTuple):
+    """A place in what was read: its path, what was found there, and the type that is expected; ``None`` if unknown."""
+
+    path: str
+    found: Any
+    form: Any
+
+    def member(self, key: str) -> _Place:
+        """Go to a field of a struct."""
+        found = self.found.get(key) if isinstance(self.found, Mapping) else None
+        form = None
+        for option in _options(self.form):
+            if isinstance(option, type) and issubclass(option, msgspec.Struct):
+                names = {field.encode_name: field.name for field in msgspec.structs.fields(option)}
+                form = get_type_hints(option, include_extras=True).get(names.get(key, ""))
+        return _Place(f"{self.path}.{key}".lstrip("."), found, form)
+
+    def element(self, index: int) -> _Place:
+        """Go to an element of a list."""
+        form = next((get_args(option)[0] for option in _options(self.form) if get_origin(option) is list), None)
+        found = self.found[index] if isinstance(self.found, list | tuple) and index < len(self.found) else None
+        return _Place(f"{self.path}[{index}]", found, form)
+
+    def free_key(self) -> _Place:
+        """Go to the first value with a wrong type in a mapping with free keys: msgspec does not name the key."""
+        form = next((get_args(option)[1] for option in _options(self.form) if get_origin(option) is dict), None)
+        if form is None or not isinstance(self.found, Mapping):
+            return self
+        for key, value in self.found.items():
+            try:
+                msgspec.convert(value, form)
+            except msgspec.ValidationError:
+                return _Place(f"{self.path}.{key}".lstrip("."), value, form)
+        return self
+
+
+def _options(form: Any) -> tuple[Any, ...]:
+    """List the types that a type hint allows, each without its annotations."""
+    if get_origin(form) is Annotated:
+        return _options(get_args(form)[0])
+    if get_origin(form) in (Union, UnionType):
+        return tuple(option for each in get_args(form) for option in _options(each))
+    return (form,)
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    """Take ``T`` out of ``T | None``."""
+    if isinstance(kind, inspect.UnionType):
+        inner = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+        return inner[0] if len(inner) == 1 else kind
+    return kind
+
+
+def _described(kind: inspect.Type | None) -> str:
+    """Say what a type allows, for people: its own description, its literal values, its bounds; or nothing."""
+    match kind:
+        case inspect.Metadata():
+            return str((kind.extra_json_schema or {}).get("description", "")) or _described(kind.type)
+        case inspect.LiteralType():
+            return f"one of {', '.join(str(value) for value in kind.values)}"
+        case inspect.IntType() | inspect.FloatType():
+            what = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+            return " ".join([what, _bounds(kind)]).strip()
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "a text that is not empty" if kind.min_length else "a text"
+        case inspect.ListType() | inspect.VarTupleType():
+            return f"a list{' with something in it' if kind.min_length else ''}"
+        case inspect.StructType():
+            return f"a mapping with {', '.join(field.encode_name for field in kind.fields)}"
+        case inspect.DictType():
+            return "a mapping"
+        case inspect.UnionType():
+            return _either(kind)
+    return ""
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    bounds = [("above", kind.gt), ("from", kind.ge), ("below", kind.lt), ("to", kind.le)]
+    said = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
+    if len(said) == 1:  # "from 0" alone leaves open where it ends
+        said = [said[0].replace("from", "of at least").replace("to", "of at most")]
+    return " ".join(said) if kind.ge is not None and kind.le is not None else " and ".join(said)
+
+
+def _either(kind: inspect.UnionType) -> str:
+    """Say what a union of scalars and lists allows."""
+    named = (
+        ("a text", inspect.StrType),
+        ("a number", inspect.IntType | inspect.FloatType),
+        ("true or false", inspect.BoolType),
+        ("a list of these", inspect.ListType),
+    )
+    words = [word for word, form in named if any(isinstance(each, form) for each in kind.types)]
+    return ", or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

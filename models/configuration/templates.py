@@ -1,0 +1,231 @@
+"""Liquid templates of messages: parsed once by source, rendered with nothing but what they are given.
+
+A template cannot read the machine's clock or zone (our own ``date`` filter replaces Liquid's), cannot open files, and
+cannot loop for ever. What a user does not have is nil, and renders as empty text; a *name* that no message knows is
+found by :func:`check` before the template is ever used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from liquid import BoundTemplate, StrictDefaultUndefined
+from liquid.exceptions import LiquidError, LiquidSyntaxError
+
+from models.errors import InvalidConfiguration
+from models.liquid.environment import MessageEnvironment
+
+UNSUBSCRIBE_PLACEHOLDER = "https://unsubscribe.invalid/perennial"
+"""Stands where the signed link goes: delivery puts it in, so that no secret is ever in the log."""
+
+NAMES: tuple[str, ...] = (
+    "user",
+    "first_name",
+    "traits",
+    "items",
+    "cart",
+    "signal",
+    "segment",
+    "risk",
+    "orders",
+    "spent",
+    "rule",
+    "now",
+    "timezone",
+    "unsubscribe_url",
+)
+"""What a template may name; ``messages.context`` gives exactly these."""
+
+
+PARTS: tuple[str, ...] = ("subject", "text", "html", "sms", "fallback")
+"""Fields of a :class:`Template`, each a file."""
+
+
+class Template(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Liquid sources of one message.
+
+    Attributes
+    ----------
+    subject
+        Of an e-mail, one line.
+    text
+        Plain text: the whole of an SMS, the plain part of an e-mail.
+    html
+        The HTML part of an e-mail; values put into it are escaped.
+    sms
+        Instead of ``text`` for an SMS.
+    fallback
+        What a transactional message says where the other parts fail; see :func:`fallback_parts`.
+    """
+
+    subject: str
+    text: str
+    html: str | None = None
+    sms: str | None = None
+    fallback: str | None = None
+
+
+FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone")
+"""Names that a fallback may use; ``messages.certain`` gives exactly these."""
+
+_SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)
+
+
+def fallback_parts(source: str) -> tuple[str, str, int]:
+    r"""Split a fallback into subject, text, and the number of lines before the text.
+
+    Examples
+    --------
+    >>> fallback_parts("Subject: Your order\n\nThank you.\n")
+    ('Your order', '\nThank you.\n', 1)
+    >>> fallback_parts("Thank you.")
+    ('', 'Thank you.', 0)
+    """
+    first = _SUBJECT.match(source)
+    return ("", source, 0) if first is None else (first[1].strip(), source[first.end() :], 1)
+
+
+def file_of(name: str, part: str) -> str:
+    """Return where a part of a template is, from the folder of the settings.
+
+    Examples
+    --------
+    >>> file_of("first_order", "text")
+    'templates/first_order/text.liquid'
+    """
+    return f"templates/{name}/{part}.liquid"
+
+
+class InvalidTemplate(InvalidConfiguration):
+    """A template cannot be used.
+
+    Parameters
+    ----------
+    path, found, allowed
+        As in :class:`InvalidConfiguration`.
+    line
+        Of the file, from 1.
+    """
+
+    def __init__(self, path: str, found: object, allowed: str, line: int) -> None:
+        super().__init__(path, found, allowed)
+        self.line = line
+
+
+class TemplateError(ValueError):
+    """A template cannot be parsed or rendered.
+
+    Parameters
+    ----------
+    problem
+        Why, in Liquid's words.
+    line
+        Of the source, from 1; 0 where it is about the whole.
+    file
+        Of the source, such as ``templates/first_order/text.liquid``; empty where it is not known.
+    """
+
+    def __init__(self, problem: str, line: int = 0, file: str = "") -> None:
+        place = ":".join(str(part) for part in (file, line) if part)
+        super().__init__(f"{place}: {problem}" if file else problem)
+        self.problem = problem
+        self.line = line
+        self.file = file
+
+    def within(self, file: str, lines_before: int = 0) -> TemplateError:
+        """Say in which file the source is, and how many lines of the file precede it."""
+        return TemplateError(self.problem, self.line + lines_before if self.line else 0, file)
+
+
+_TEXT = MessageEnvironment()
+_HTML = MessageEnvironment(autoescape=True)
+_TEXT_STRICT = MessageEnvironment(undefined=StrictDefaultUndefined)
+_HTML_STRICT = MessageEnvironment(autoescape=True, undefined=StrictDefaultUndefined)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(source: str, html: bool, strict: bool) -> BoundTemplate:
+    environment = (_HTML_STRICT if strict else _HTML) if html else (_TEXT_STRICT if strict else _TEXT)
+    try:
+        return environment.parsed(source)
+    except RecursionError as error:
+        raise LiquidSyntaxError("nested too deeply", token=None) from error
+
+
+def render(source: str, context: Mapping[str, Any], *, html: bool = False, strict: bool = False) -> str:
+    """Text of a template.
+
+    Parameters
+    ----------
+    source
+        Liquid.
+    context
+        A value for each of :data:`NAMES`.
+    html
+        Escape the values.
+    strict
+        Something undefined is an error (``| default:`` makes up for it) instead of empty.
+
+    Raises
+    ------
+    TemplateError
+        It cannot be parsed or rendered.
+
+    Examples
+    --------
+    >>> render("Hello {{ first_name | default: 'there' }}", {"first_name": ""})
+    'Hello there'
+    """
+    try:
+        return _parsed(source, html, strict).render(**context)
+    except LiquidError as error:
+        raise TemplateError(*_problem(source, error)) from error
+    except Exception as error:
+        # Whatever it is: a template is somebody's program, run over anybody's traits. No event must be lost for it.
+        raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def check(name: str, template: Template) -> None:
+    """Find what is wrong with a template before any message is made of it.
+
+    Raises
+    ------
+    InvalidTemplate
+        Liquid cannot read it, or it uses a name or a filter that does not exist; with the line.
+    """
+    for part in PARTS:
+        source: str | None = getattr(template, part)
+        if source is None:
+            continue
+        path = f"templates.{name}.{part}"
+        try:
+            parsed = _parsed(source, part == "html", strict=False)
+            used = parsed.analyze(include_partials=False)
+        except LiquidError as error:
+            problem, line = _problem(source, error)
+            raise InvalidTemplate(path, problem, "what Liquid can read", line) from error
+        names = FALLBACK_NAMES if part == "fallback" else NAMES
+        for variable, places in used.globals.items():
+            if variable not in names:
+                line = _line(source, places[0].span.index)
+                raise InvalidTemplate(path, variable, f"one of {', '.join(names)}", line)
+        for used_filter, spans in used.filters.items():
+            if used_filter not in _TEXT.filters:
+                line = _line(source, spans[0].index)
+                raise InvalidTemplate(path, f"| {used_filter}", "a filter of Liquid", line)
+
+
+def _problem(source: str, error: LiquidError) -> tuple[str, int]:
+    """Return what is wrong, and in which line."""
+    cause = error.__cause__ if error.token is None and isinstance(error.__cause__, RecursionError) else None
+    said = "nested too deeply" if cause else str(error.message or type(error).__name__).splitlines()[0]
+    return said, _line(source, -1 if error.token is None else error.token.start_index)
+
+
+def _line(source: str, index: int) -> int:
+    """Line of a place, from 1; the last one where Liquid came to the end."""
+    return source.rstrip("\n").count("\n") + 1 if index < 0 else source.count("\n", 0, index) + 1

@@ -1,1 +1,0 @@
-"""One user's state, its reducers and features, and the fold over their log."""

@@ -1,0 +1,75 @@
+"""Messages ready to be delivered: the wire of ``messages.<channel>``, and their ids."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+
+from models.configuration.compiled import Category
+from models.events import Channel, Origin
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """One message to one user over one channel.
+
+    Attributes
+    ----------
+    id
+        32 hex digits; the same user, rule and cause give the same one.
+    user, rule, category, channel
+        Whom, why, how.
+    to
+        E-mail address, or phone number in E.164.
+    subject
+        One line; empty for an SMS.
+    text, html
+        Bodies; ``templates.UNSUBSCRIBE_PLACEHOLDER`` stands where the signed link goes.
+    why
+        For people: what decided.
+    at, expires
+        It may be sent from ``at`` until before ``expires``, milliseconds. Quiet hours bound it too.
+    origin
+        The least live origin that the user's state has seen; only ``live`` may reach a real provider.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    user: str
+    rule: str
+    category: Category
+    channel: Channel
+    to: str
+    subject: str = ""
+    text: str
+    html: str | None = None
+    why: str
+    at: int
+    expires: int
+    origin: Origin
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+
+
+def encode_message(message: Message) -> bytes:
+    """JSON, as it stands in ``messages.<channel>``."""
+    return _encoder.encode(message)
+
+
+def decode_message(value: bytes) -> Message:
+    """Read what :func:`encode_message` wrote; raises ``msgspec.DecodeError`` where it is none."""
+    return _decoder.decode(value)
+
+
+def message_id(user: str, rule: str, cause: str, at: int) -> str:
+    """Id of the message that a rule makes of a signal.
+
+    Examples
+    --------
+    >>> message_id("u1", "win_back", "m1", 1_700_000_000_000)
+    '02c75b5d33db8f4cac395fdd5056bf17'
+    """
+    named = msgspec.json.encode((user, rule, cause, at))
+    return blake2b(named, digest_size=16, person=b"perennial msg").hexdigest()

@@ -1,0 +1,220 @@
+"""Messages ready to be delivered: the wire of ``messages.<channel>``, their ids, and how they are composed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from models.configuration.compiled import Category, Rule
+from models.configuration.templates import (
+    UNSUBSCRIBE_PLACEHOLDER,
+    Template,
+    TemplateError,
+    fallback_parts,
+    file_of,
+    render,
+)
+from models.events import MICROS, Channel
+from models.profile.signals import Signal
+from models.profile.state import Customer
+
+_CENT = Decimal("0.01")
+_FOOTER = "\n\n--\nUnsubscribe: " + UNSUBSCRIBE_PLACEHOLDER + "\n"
+_HTML_FOOTER = f'<p style="font-size:12px"><a href="{UNSUBSCRIBE_PLACEHOLDER}">Unsubscribe</a></p>'
+
+
+def context(rule: Rule, signal: Signal, user: str, customer: Customer, timezone: str, now: int) -> dict[str, Any]:
+    """Values that a template may name: one for each of ``templates.NAMES``.
+
+    Amounts are in units of the currency, not in micros. What a user does not have is ``None``.
+    """
+    facts, ledger = customer.facts, customer.ledger
+    lines = [
+        {"item": item, "quantity": line.quantity, "price": _units(line.price)} for item, line in facts.cart.items()
+    ]
+    total = sum(line.quantity * line.price for line in facts.cart.values())
+    first_name = facts.traits.get("firstName") or facts.traits.get("first_name") or None
+    return {
+        "user": user,
+        "first_name": first_name,
+        "traits": facts.traits,
+        "items": list(signal.items),
+        "cart": {
+            "items": lines,
+            "count": sum(line.quantity for line in facts.cart.values()),
+            "total": _units(total),
+        },
+        "signal": {
+            "kind": signal.kind,
+            "name": signal.name,
+            "value": signal.value,
+            "previous": signal.previous,
+            "at": signal.at,
+            "reasons": list(signal.reasons),
+            "properties": signal.properties or {},
+        },
+        "segment": ledger.segment or None,
+        "risk": ledger.risk,
+        "orders": facts.orders,
+        "spent": {currency: _units(micros) for currency, micros in facts.spent.items()},
+        "rule": rule.name,
+        "now": now,
+        "timezone": timezone,
+        "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
+    }
+
+
+def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> dict[str, Any]:
+    """Values that a fallback may name: those that the event that triggers the rule must have, and no others.
+
+    Of its properties that is what the rule waits for with ``where``.
+    """
+    found = signal.properties or {}
+    said: dict[str, Any] = {
+        "kind": signal.kind,
+        "at": signal.at,
+        "properties": {name: found.get(name) for name in rule.when.where},
+    }
+    if signal.name:
+        said["name"] = signal.name
+    if signal.kind in ("first_purchase", "churn_risk"):
+        said["value"] = signal.value
+    return {"user": user, "signal": said, "rule": rule.name, "now": now, "timezone": timezone}
+
+
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """The rendered parts of a message."""
+
+    subject: str
+    text: str
+    html: str | None
+
+
+def compose(
+    template: Template,
+    channel: Channel,
+    category: Category,
+    values: Mapping[str, Any],
+    *,
+    name: str = "",
+    strict: bool = False,
+) -> Content:
+    """Render a template for a channel.
+
+    A marketing e-mail whose template has no unsubscribe link gets one at its end.
+
+    Parameters
+    ----------
+    template, channel, category
+        What is rendered, and for what.
+    values
+        See :func:`context`.
+    name
+        Of the template, for errors.
+    strict
+        Something that has no value is an error.
+
+    Raises
+    ------
+    TemplateError
+        A part of it cannot be rendered, or nothing comes out of a part.
+    """
+    parts = _Parts(name, values, strict)
+    if channel == "sms":
+        part = "text" if template.sms is None else "sms"
+        return Content(subject="", text=parts.body(part, template.sms or template.text), html=None)
+    subject = parts.line("subject", template.subject)
+    text = parts.body("text", template.text)
+    html = None if template.html is None else parts.body("html", template.html)
+    if category == "marketing":
+        if UNSUBSCRIBE_PLACEHOLDER not in text:
+            text = text.rstrip() + _FOOTER
+        if html is not None and UNSUBSCRIBE_PLACEHOLDER not in html:
+            html = _before_end(html, _HTML_FOOTER)
+    return Content(subject=subject, text=text, html=html)
+
+
+def compose_fallback(
+    template: Template, channel: Channel, values: Mapping[str, Any], *, name: str = "", strict: bool = False
+) -> Content:
+    """Render what a transactional message says where its template fails.
+
+    Parameters
+    ----------
+    template
+        One with a fallback.
+    channel, name, strict
+        As of :func:`compose`.
+    values
+        See :func:`certain`.
+
+    Raises
+    ------
+    TemplateError
+        It has no fallback, or that cannot be rendered.
+    """
+    if template.fallback is None:
+        raise TemplateError("there is no such file", file=file_of(name, "fallback"))
+    subject, text, lines_before = fallback_parts(template.fallback)
+    parts = _Parts(name, values, strict)
+    body = parts.body("fallback", text, lines_before)
+    return Content(subject="" if channel == "sms" else parts.line("fallback", subject), text=body, html=None)
+
+
+class _Parts:
+    """Renders parts of one template; its errors name the file and the line."""
+
+    def __init__(self, name: str, values: Mapping[str, Any], strict: bool) -> None:
+        self._name, self._values, self._strict = name, values, strict
+
+    def line(self, part: str, source: str) -> str:
+        """Render a part that is one line."""
+        rendered = self._rendered(part, source, 0)
+        if not _is_visible(rendered):
+            raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
+        return _line(rendered)
+
+    def body(self, part: str, source: str, lines_before: int = 0) -> str:
+        """Render a part that may have many lines."""
+        rendered = self._rendered(part, source, lines_before)
+        if not _is_visible(rendered):
+            raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
+        return _NO_BODY.sub("", rendered).strip() + "\n"
+
+    def _rendered(self, part: str, source: str, lines_before: int) -> str:
+        try:
+            return render(source, self._values, html=part == "html", strict=self._strict)
+        except TemplateError as error:
+            raise error.within(file_of(self._name, part), lines_before) from error
+
+
+_NO_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that have no place in any channel: control characters but line ends and tabs, and lone surrogates."""
+_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Characters that have no place in a line. Joiners and variation selectors have: they make words and pictures."""
+
+
+def _line(text: str) -> str:
+    return re.sub(" +", " ", _NO_LINE.sub(" ", text)).strip()
+
+
+def _is_visible(text: str) -> bool:
+    """Return whether a text shows anything: blanks, control characters, joiners and selectors alone do not."""
+    return any(unicodedata.category(c) not in _INVISIBLE for c in text)
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Mn", "Zs", "Zl", "Zp"})
+
+
+def _before_end(html: str, footer: str) -> str:
+    at = html.lower().rfind("</body>")
+    return html + footer if at < 0 else html[:at] + footer + html[at:]
+
+
+def _units(micros: int) -> Decimal:
+    return (Decimal(micros) / MICROS).quantize(_CENT)

@@ -1,0 +1,177 @@
+"""A customer for people and other systems: plain values, times as RFC 3339, money in units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from models.engage.planner import again_from
+from models.engage.user_zone import unknown_zone, zone_of
+from models.engage.why import REASONS
+from models.events import MICROS
+from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
+from models.profile import consents, features, orders
+from models.profile.state import Consent, Customer, Facts, Withheld
+
+
+def moment(at: int) -> str | None:
+    """Write milliseconds since the epoch as RFC 3339 in UTC; ``None`` for never.
+
+    Examples
+    --------
+    >>> moment(1_700_000_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    if not at:
+        return None
+    return (
+        datetime.fromtimestamp(at / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace(".000", "")
+        .replace("+00:00", "Z")
+    )
+
+
+def money(amounts: Mapping[str, int]) -> dict[str, float]:
+    """Units by currency, of micros by currency."""
+    return {currency: micros / MICROS for currency, micros in sorted(amounts.items())}
+
+
+def describe(user: str, customer: Customer, now: int, versions: Versions) -> dict[str, Any]:
+    """Everything that we know and decided about one user.
+
+    Parameters
+    ----------
+    user
+        Their id.
+    customer
+        Their state; only read.
+    now
+        Of the partition's clock, milliseconds.
+    versions
+        In use there.
+
+    Returns
+    -------
+    dict
+        JSON-able; see the keys below.
+    """
+    facts, ledger = customer.facts, customer.ledger
+    row = features.row(facts, now) if facts.sessions else None
+    # reasons of the risk that is shown, which was issued then: with every day of silence they change
+    scored = row if row is None or not ledger.risk_at else features.row(facts, ledger.risk_at)
+    return {
+        "user": user,
+        "as_of": moment(now),
+        "profile": _profile(facts),
+        "zone": _zone(facts, versions),
+        "segment": {"name": ledger.segment, "version": ledger.segment_version},
+        "churn": {
+            "risk": None if ledger.risk is None else round(ledger.risk, 4),
+            "as_of": moment(ledger.risk_at),
+            "version": ledger.risk_version,
+            "reasons": list(versions.churn.reasons(scored))
+            if versions.churn is not None and scored is not None
+            else [],
+        },
+        "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
+        "messages": [
+            {
+                "id": sent.id,
+                "at": moment(sent.at),
+                "rule": sent.rule,
+                "channel": sent.channel,
+                "category": sent.category,
+                "subject": sent.subject,
+                "why": sent.why,
+                "outcome": sent.outcome or None,
+                **({"because": sent.because} if sent.because else {}),
+                "detail": sent.detail or None,
+            }
+            for sent in ledger.sent
+        ],
+        "not_sent": [_withheld(one, customer, versions) for one in ledger.withheld],
+        "waiting": [
+            {
+                "rule": pending.rule,
+                "reason": pending.reason,
+                "detail": pending.detail or None,
+                "until": moment(pending.until),
+                "expires": moment(pending.expires),
+            }
+            for pending in ledger.pending
+        ],
+        "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
+        "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
+    }
+
+
+def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str, Any]:
+    shown = {"at": moment(one.at), "rule": one.rule, "channel": one.channel, "reason": one.reason}
+    shown["because"], shown["detail"] = REASONS.get(one.reason, ""), one.detail or None
+    rule = next((rule for rule in versions.configuration.rules if rule.name == one.rule), None)
+    if one.reason == "cooldown" and rule is not None:
+        fired = customer.ledger.fired.get(one.rule, 0)
+        if fired <= one.at:  # else it has written again since
+            shown["last_sent"] = moment(fired)
+            shown["again_from"] = moment(again_from(rule, customer.ledger))
+    return shown
+
+
+def _zone(facts: Facts, versions: Versions) -> dict[str, Any]:
+    answer = zone_of(facts.traits, versions.configuration.timezone)
+    return {
+        "name": answer.name,
+        "zones": list(answer.zones),
+        "source": answer.source,
+        "rule": answer.rule,
+        "unknown": unknown_zone(facts.traits),
+    }
+
+
+def _profile(facts: Facts) -> dict[str, Any]:
+    return {
+        "identified": facts.identified,
+        "traits": facts.traits,
+        "origin": facts.origin,
+        "first_seen": moment(facts.first_seen),
+        "last_seen": moment(facts.last_seen),
+        "sessions": facts.sessions,
+        "events": dict(sorted(facts.events.items())),
+        "orders": facts.orders,
+        "refunds": facts.refunds,
+        "spent": money(facts.spent),
+        "refunded": money(facts.refunded),
+        "refunds_beyond_orders": money(orders.beyond(facts)),
+        "known_orders": [
+            {
+                "order": order,
+                "at": moment(one.at),
+                "amount": one.amount / MICROS,
+                "currency": orders.currency_of(one),
+                "refunded": orders.refunded(one) / MICROS,
+            }
+            for order, one in sorted(facts.known_orders.items(), key=lambda pair: (-pair[1].at, pair[0]))
+        ],
+        "categories": {
+            name: round(value, 2)
+            for name, value in sorted(facts.categories.items(), key=lambda pair: (-pair[1], pair[0]))
+        },
+        "cart": {item: line.quantity for item, line in facts.cart.items()},
+        "recent": [touch.item for touch in reversed(facts.recent)],
+        "ratings": {
+            "count": facts.ratings,
+            "mean": round(facts.rating_sum / facts.ratings, 2) if facts.ratings else None,
+        },
+        "support_messages": facts.support,
+        "our_messages": dict(sorted(facts.messages.items())),
+        "consent": {channel: _consent(state) for channel, state in sorted(facts.consent.items())},
+    }
+
+
+def _consent(state: Consent) -> dict[str, Any]:
+    shown = {"granted": state.granted, "at": moment(state.at), "source": state.source}
+    if consents.needs_new_grant(state):
+        shown |= {"newest_grant": moment(state.newest_grant), "because": "a new grant is needed"}
+    return shown

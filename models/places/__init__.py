@@ -1,0 +1,4 @@
+"""Time zones and countries.
+
+It imports nothing else of ``models``.
+"""

@@ -1,0 +1,108 @@
+"""A user as a row of numbers, for every model that looks at users.
+
+Counts, money and times enter as ``log1p``, so rows are roughly within 0 to 10 and no heavy tail rules a linear model.
+Add a feature: a name in ``FEATURES`` and its value at the same place in ``row``; learners notice the changed schema
+and start anew.
+"""
+
+from __future__ import annotations
+
+from math import log1p
+
+from models.profile.decay import levels
+from models.profile.state import Facts
+from models.units import DAY
+
+FEATURES: tuple[str, ...] = (
+    "days_since_last",
+    "days_since_first",
+    "sessions",
+    "gap_days",
+    "gap_ratio",
+    "activity_1d",
+    "activity_7d",
+    "activity_30d",
+    "activity_trend",
+    "views_7d",
+    "views_30d",
+    "carts_7d",
+    "carts_30d",
+    "purchases_7d",
+    "purchases_30d",
+    "spend_30d",
+    "orders",
+    "average_order",
+    "rating_mean",
+    "refund_share",
+    "support",
+    "categories",
+    "cart_open",
+    "messages_opened",
+    "evening_share",
+)
+"""Names, in the order of a row."""
+
+_EVENING = slice(18, 24)
+
+
+def row(facts: Facts, now: int) -> list[float]:
+    """Features of a user at ``now``.
+
+    Parameters
+    ----------
+    facts
+        What happened.
+    now
+        Milliseconds since the epoch, not before the newest event for a meaningful recency.
+
+    Returns
+    -------
+    list of float
+        One value for each of ``FEATURES``: ``gap_ratio`` is the silence in units of the user's own usual gap,
+        ``activity_trend`` the last week's activity as a share of what the last month's would make expect (1: steady),
+        ``rating_mean`` is relative to 3, shares are within 0 and 1; everything else is ``log1p`` of days, counts or
+        units of money.
+
+    Examples
+    --------
+    >>> len(row(Facts(), 0)) == len(FEATURES)
+    True
+    """
+    since_last = max(0, now - facts.last_seen) / DAY if facts.last_seen else 0.0
+    since_first = max(0, now - facts.first_seen) / DAY if facts.first_seen else 0.0
+    gap = facts.gap / DAY
+    activity_1d, activity_7d, activity_30d = levels(facts.activity, now)
+    _, views_7d, views_30d = levels(facts.views, now)
+    _, carts_7d, carts_30d = levels(facts.carts, now)
+    _, purchases_7d, purchases_30d = levels(facts.purchases, now)
+    spent = sum(facts.spent.values()) / 1_000_000
+    hours = facts.hours
+    counted = sum(hours)
+    return [
+        log1p(since_last),
+        log1p(since_first),
+        log1p(facts.sessions),
+        log1p(gap),
+        log1p(since_last / max(gap, 0.5)),
+        log1p(activity_1d),
+        log1p(activity_7d),
+        log1p(activity_30d),
+        # a steady rate r per day keeps r * h / ln 2 at half-life h
+        min(3.0, activity_7d / (activity_30d * 7 / 30)) if activity_30d > 1e-9 else 0.0,
+        log1p(views_7d),
+        log1p(views_30d),
+        log1p(carts_7d),
+        log1p(carts_30d),
+        log1p(purchases_7d),
+        log1p(purchases_30d),
+        log1p(levels(facts.spend, now)[2]),
+        log1p(facts.orders),
+        log1p(spent / facts.orders) if facts.orders else 0.0,
+        facts.rating_sum / facts.ratings - 3.0 if facts.ratings else 0.0,
+        min(1.0, facts.refunds / facts.orders) if facts.orders else 0.0,
+        log1p(facts.support),
+        log1p(len(facts.categories)),
+        log1p(len(facts.cart)),
+        log1p(facts.messages.get("message_opened", 0)),
+        sum(hours[_EVENING]) / counted if counted else 0.0,
+    ]

@@ -1,0 +1,330 @@
+"""A user's order book: what makes an order count once, and keeps its refunds within its amount.
+
+Purchases and refunds of one order may come twice, in parts, late, and in any order. So an order is remembered by its id
+(:class:`~models.profile.state.KnownOrder`), and what it counts with follows from all that was read of it:
+
+- ``lines`` add up;
+- a ``whole`` statement takes the place of lines, and further whole statements are repeats;
+- a ``replacement`` takes the place of both, whenever it was made; the newest one counts;
+- what a secret key stated takes the place of what anybody could have stated with a public one;
+- refunds count up to the order's amount.
+
+Each event changes the sums by what the order counts with after it, less what it counted with before. So the events of
+an order in one currency give the same result, in whichever order they are read. If its events name several currencies,
+the first one that was read decides which refunds count against it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from models.errors import InvalidEvent
+from models.events import DEFAULT_CURRENCY, MICROS, UNREADABLE_CURRENCY, Event
+from models.profile.decay import bump
+from models.profile.state import Facts, KnownOrder
+
+LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
+"""Flags of ``KnownOrder.known``: stated by lines; as a whole; by an update; by a holder of a secret key; to be refunded
+wholly."""
+EXCESS = "refund_exceeds_order"
+"""Reason of the dead letter of a refund of which only a part has counted."""
+MAX_ORDERS = 64
+"""Maximum number of orders remembered per user; the oldest are forgotten first."""
+MAX_MONEY = 2**62
+"""Maximum sum of one currency, micros: beyond any shop, and within 64 bits."""
+MAX_CURRENCIES = 16
+
+_STATED = LINES | WHOLE | UPDATED
+_UNKNOWN = KnownOrder(at=0)
+_NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
+
+
+class News(NamedTuple):
+    """The parts of a purchase that are news, beside its facts.
+
+    Attributes
+    ----------
+    is_visit
+        Whether the user did something in front of us: it opens sessions, empties the cart, counts as activity.
+    triggers
+        Whether rules may react to it.
+    learned_items
+        Items whose interaction is no news to the recommender; ``None``: no item is.
+    confirms
+        Whether it says with a secret key what a public key has said before: marketing has reacted to that already.
+    """
+
+    is_visit: bool = True
+    triggers: bool = True
+    learned_items: frozenset[str] | None = frozenset()
+    confirms: bool = False
+
+
+ALL_NEW = News()
+"""Everything is new, as it is for nearly every event."""
+
+
+def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
+    """Return how a repeat of a whole order compares with what is known: empty where the event is no repeat.
+
+    Parameters
+    ----------
+    facts, event
+        The user's, and a purchase of theirs.
+    forgotten
+        Orders from before this time are not remembered, milliseconds.
+
+    Returns
+    -------
+    str
+        ``same`` amount and currency, ``different``, or ``updated``: an update has taken the place of the first one.
+    """
+    if event.order_form != "whole" or event.order is None:
+        return ""
+    before = _known(facts, event.order, forgotten)
+    if before is _UNKNOWN:
+        return "same" if _counted_by_schema_3(facts, event.order) else ""
+    if not before.known & WHOLE or _confirms(before, event):
+        return ""
+    if before.currency in _NO_CURRENCIES and event.currency not in _NO_CURRENCIES:
+        return ""  # it says what the first one has left out
+    if before.known & UPDATED:
+        return "updated"
+    is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
+    return "same" if is_same else "different"
+
+
+def news_of(facts: Facts, event: Event, forgotten: int) -> News:
+    """Return what of a purchase is new, before it is folded."""
+    if event.order is None:
+        return ALL_NEW
+    before = _known(facts, event.order, forgotten)
+    stated = before.known & _STATED
+    is_visit = event.order_form != "replacement" and not (event.order_form == "whole" and stated & WHOLE)
+    if not stated or (event.order_form == "lines" and stated == LINES):
+        return ALL_NEW if is_visit else News(is_visit=False)
+    if _confirms(before, event) and event.order_form == "whole":
+        return News(is_visit=is_visit, learned_items=None, confirms=True)
+    if event.order_form == "replacement" and _after(before, event).amount != before.amount:
+        return News(is_visit=False, triggers=False, learned_items=frozenset(touch.item for touch in facts.recent))
+    return News(is_visit=is_visit, triggers=False, learned_items=None)
+
+
+def purchase(facts: Facts, event: Event, forgotten: int) -> None:
+    """Count a purchase into the user's orders and money, in place."""
+    if event.order is None:
+        _count(facts, None, KnownOrder(event.at, event.amount, event.currency, known=LINES))
+        return
+    before = _known(facts, event.order, forgotten)
+    if before is _UNKNOWN and _counted_by_schema_3(facts, event.order):
+        if event.order_form == "lines":
+            _add(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
+            bump(facts.spend, event.at, event.amount / MICROS)
+        return
+    after = _after(before, event)
+    _count(facts, before, after)
+    _remember(facts, event.order, after, forgotten)
+
+
+def refund(facts: Facts, event: Event, forgotten: int) -> None:
+    """Count a refund, up to what is left of its order, in place."""
+    facts.refunds += 1
+    before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
+    after = _claimed(before, event)
+    if event.order is None or after is before:
+        _add(facts.refunded, event.currency or DEFAULT_CURRENCY, event.amount if not before.known & _STATED else 0)
+        return
+    _count(facts, before, after)
+    _remember(facts, event.order, after, forgotten)
+
+
+def excess_of(facts: Facts, event: Event, forgotten: int) -> tuple[int, KnownOrder] | None:
+    """Return the part of a refund that its order does not cover, with the order; ``None`` where it covers all.
+
+    To be asked before the refund is folded.
+    """
+    if event.order is None or event.order_form == "whole":
+        return None
+    before = _known(facts, event.order, forgotten)
+    if not before.known & _STATED:
+        return None
+    excess = event.amount - (refunded(_claimed(before, event)) - refunded(before))
+    return (excess, before) if excess else None
+
+
+def refunded(order: KnownOrder) -> int:
+    """Micros of an order that count as paid back.
+
+    Examples
+    --------
+    >>> [refunded(KnownOrder(0, amount=100, claimed=claimed, known=WHOLE)) for claimed in (0, 30, 250)]
+    [0, 30, 100]
+    >>> refunded(KnownOrder(0, claimed=30)), refunded(KnownOrder(0, amount=100, known=WHOLE | REFUNDED))
+    (30, 100)
+    """
+    if not order.known & _STATED:
+        return order.claimed
+    return order.amount if order.known & REFUNDED else min(order.amount, order.claimed)
+
+
+def currency_of(order: KnownOrder) -> str:
+    """Return the currency in which an order counts."""
+    return order.currency or DEFAULT_CURRENCY
+
+
+def beyond(facts: Facts) -> dict[str, int]:
+    """Micros that refunds claimed beyond the amounts of their orders, by currency, of the orders remembered."""
+    found: dict[str, int] = {}
+    for order in facts.known_orders.values():
+        if order.known & _STATED and order.claimed > order.amount:
+            currency = currency_of(order)
+            found[currency] = found.get(currency, 0) + order.claimed - order.amount
+    return found
+
+
+def check(facts: Facts, event: Event, forgotten: int) -> None:
+    """Refuse money that cannot be counted; nothing is changed.
+
+    Raises
+    ------
+    InvalidEvent
+        ``other_currency`` than that of the order; ``state_full``: too many currencies, or too large a sum.
+    """
+    sums = facts.spent if event.type == "purchase" else facts.refunded
+    before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
+    if _is_in_other_currency(before, event):
+        allowed = f"{before.currency}, as the order {event.order} has"
+        raise InvalidEvent("other_currency", "currency", event.currency, allowed)
+    currency = event.currency or currency_of(before)
+    if currency not in sums and event.amount and len(sums) >= MAX_CURRENCIES:
+        raise InvalidEvent("state_full", "currency", currency, f"{MAX_CURRENCIES} currencies a user")
+    if sums.get(currency, 0) + event.amount > MAX_MONEY:
+        raise InvalidEvent("state_full", "amount", str(event.amount), f"{MAX_MONEY} micros in all")
+
+
+# --- what is known of one order --------------------------------------------------------------------------------------
+
+
+def _known(facts: Facts, order: str, forgotten: int) -> KnownOrder:
+    known = facts.known_orders.get(order, _UNKNOWN)
+    return known if max(known.at, known.updated) >= forgotten else _UNKNOWN
+
+
+def _counted_by_schema_3(facts: Facts, order: str) -> bool:
+    return order == facts.last_order or (facts.window is not None and order in facts.window.orders)
+
+
+def _confirms(before: KnownOrder, event: Event) -> bool:
+    """Return whether a secret key states what only public keys have stated so far."""
+    return event.trust == "server" and before.known & _STATED > 0 and not before.known & TRUSTED
+
+
+def _is_in_other_currency(before: KnownOrder, event: Event) -> bool:
+    if _can_be_one(before.currency, event.currency) or not before.known & _STATED:
+        return False
+    if event.type == "refund":
+        return event.order_form != "whole" and event.amount > 0
+    return event.order_form == "lines" and before.known & _STATED == LINES and not _confirms(before, event)
+
+
+def _can_be_one(known: str, said: str) -> bool:
+    """Return whether two currencies are the same, or one of them is not known."""
+    return known == said or known in _NO_CURRENCIES or said in _NO_CURRENCIES
+
+
+def _settled(known: str, said: str) -> str:
+    """Return the currency of an order: the one that is known, unless only the other one can be."""
+    return said if known in _NO_CURRENCIES and said else known
+
+
+def _after(before: KnownOrder, event: Event) -> KnownOrder:
+    """Return what is known of an order after a purchase."""
+    if not before.known & _STATED:
+        if _can_be_one(before.currency, event.currency):
+            before = KnownOrder(event.at, 0, before.currency, before.claimed, before.known)
+        else:  # refunds in another currency do not count against it
+            before = KnownOrder(event.at, known=before.known)
+    elif _confirms(before, event):
+        before = KnownOrder(before.at, 0, event.currency, before.claimed, before.known & REFUNDED)
+    at, amount, currency, known = min(before.at, event.at), before.amount, before.currency, before.known
+    updated, form = before.updated, event.order_form
+    if event.trust == "server":
+        known |= TRUSTED
+    elif known & TRUSTED:
+        return msgspec.structs.replace(before, at=at)
+    if form == "replacement":
+        known |= UPDATED
+        if event.at >= updated:
+            amount, currency, updated = event.amount, _settled(event.currency, currency), event.at
+    elif form == "whole":
+        if not known & (UPDATED | WHOLE):
+            amount, currency = event.amount, _settled(event.currency, currency)
+        known |= WHOLE
+    else:
+        if not known & (UPDATED | WHOLE):
+            amount += event.amount
+        known |= LINES
+    return KnownOrder(at, amount, _settled(currency, event.currency), before.claimed, known, updated)
+
+
+def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
+    """Return what is known of an order after a refund; ``before`` itself if there is nothing to remember."""
+    at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
+    if event.order_form == "whole":
+        known |= REFUNDED
+    elif not event.amount or (not known & _STATED and not _can_be_one(currency, event.currency)):
+        return before
+    else:
+        currency, claimed = _settled(currency, event.currency), min(claimed + event.amount, MAX_MONEY)
+    if not known & _STATED:
+        at = event.at if before is _UNKNOWN else min(at, event.at)
+    return KnownOrder(at, before.amount, currency, claimed, known, before.updated)
+
+
+def _remember(facts: Facts, order: str, known: KnownOrder, forgotten: int) -> None:
+    book = facts.known_orders
+    if order not in book and book:
+        book = {name: one for name, one in book.items() if max(one.at, one.updated) >= forgotten}
+    book[order] = known
+    if len(book) > MAX_ORDERS:
+        del book[min(book, key=lambda name: (max(book[name].at, book[name].updated), name))]
+    facts.known_orders = book
+
+
+# --- what it counts with ---------------------------------------------------------------------------------------------
+
+
+def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
+    """Count what an order counts with now, in place of what it counted with before."""
+    was = None if before is None or not before.known & _STATED else before
+    if after.known & _STATED:
+        if was is None:
+            facts.orders += 1
+            bump(facts.purchases, after.at)
+            bump(facts.spend, after.at, after.amount / MICROS)
+        elif was.at != after.at:  # an earlier part of it has come
+            bump(facts.purchases, after.at)
+            bump(facts.purchases, was.at, -1.0)
+            bump(facts.spend, after.at, after.amount / MICROS)
+            bump(facts.spend, was.at, -was.amount / MICROS)
+        elif was.amount != after.amount:
+            bump(facts.spend, after.at, (after.amount - was.amount) / MICROS)
+        if was is not None:
+            _add(facts.spent, currency_of(was), -was.amount)
+        _add(facts.spent, currency_of(after), after.amount)
+    if before is not None and before.claimed <= after.claimed:  # else refunds in another currency stay as they are
+        _add(facts.refunded, currency_of(before), -refunded(before))
+    _add(facts.refunded, currency_of(after), refunded(after))
+
+
+def _add(sums: dict[str, int], currency: str, amount: int) -> None:
+    """Add to the sum of a currency; a sum of 0 is not kept, so that no trace is left of what was taken back."""
+    if not amount:
+        return
+    total = sums.get(currency, 0) + amount
+    if total:
+        sums[currency] = total
+    else:
+        del sums[currency]

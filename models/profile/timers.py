@@ -1,0 +1,36 @@
+"""A user's timers: few, kept sorted by (due, name), one of each name."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from models.profile.state import Customer, Timer
+
+
+def set_timer(customer: Customer, name: str, due: int) -> None:
+    """Set or move the timer ``name``."""
+    cancel(customer, name)
+    insort(customer.ledger.timers, Timer(due, name))
+
+
+def cancel(customer: Customer, name: str) -> None:
+    """Forget the timer ``name``, if it is set."""
+    timers = customer.ledger.timers
+    for index, timer in enumerate(timers):
+        if timer.name == name:
+            del timers[index]
+            return
+
+
+def cancel_all(customer: Customer, kind: str) -> None:
+    """Forget every timer of a kind: those named ``kind:...``."""
+    prefix = kind + ":"
+    customer.ledger.timers = [t for t in customer.ledger.timers if not t.name.startswith(prefix)]
+
+
+def is_set(customer: Customer, name: str) -> bool:
+    """Whether the timer ``name`` is set."""
+    for timer in customer.ledger.timers:  # a generator would cost more than it looks at  # noqa: SIM110
+        if timer.name == name:
+            return True
+    return False

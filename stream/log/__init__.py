@@ -1,0 +1,4 @@
+"""The event log, and the versions and orders published in it.
+
+It may import ``cluster``.
+"""

@@ -1,0 +1,30 @@
+"""Orders to everybody, such as to pause a channel: records in every partition of the log."""
+
+from __future__ import annotations
+
+import contextlib
+
+from models.log import Order, encode_control
+from stream.cluster.connection import Connection
+from stream.log.event_log import EventLog, WrongClock
+
+
+async def give(connection: Connection, partitions: int, order: str, argument: str) -> None:
+    """Write an order into every partition of ``events``; given twice it does nothing more.
+
+    Parameters
+    ----------
+    connection, partitions
+        The log.
+    order, argument
+        See :class:`~models.log.Order`.
+
+    Raises
+    ------
+    LogUnavailable
+        It may have reached some partitions: give it again.
+    """
+    async with EventLog(connection, partitions) as log:
+        with contextlib.suppress(WrongClock):  # a log that is fed has its clock, and takes orders as well
+            await log.ensure_clock("wall")
+        await log.broadcast(*encode_control(Order(order, argument)))

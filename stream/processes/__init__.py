@@ -1,0 +1,4 @@
+"""Child processes, their supervision and their logs.
+
+It imports nothing else of ``stream``.
+"""

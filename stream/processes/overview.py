@@ -1,0 +1,129 @@
+"""What a supervisor answers about everything that it runs: ``/health``, ``/ready`` and its own ``/metrics``."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from monitoring.metrics import REGISTRY
+from stream.processes.supervisor import Status
+
+logger = logging.getLogger(__name__)
+
+FRESH_S = 10.0
+"""A report older than that says nothing: the process tells every second."""
+
+
+def describe(statuses: Sequence[Status]) -> dict[str, Any]:
+    """Whether all of it is ready, and healthy, and why.
+
+    A process is ready that runs and says so; healthy is one that runs and, from its first report on, says so. One that
+    tells nothing about itself is judged by its running alone.
+    """
+    return {
+        "ready": all(map(_is_ready, statuses)),
+        "healthy": all(map(_is_healthy, statuses)),
+        "processes": [
+            {
+                "name": status.name,
+                "state": status.state,
+                "pid": status.pid,
+                "restarts": status.restarts,
+                "last_end": status.last_end,
+                "ready": _is_ready(status),
+                "healthy": _is_healthy(status),
+                "silence_s": None if status.silence_s is None else round(status.silence_s, 1),
+                **{name: value for name, value in (status.report or {}).items() if name not in ("ready", "healthy")},
+            }
+            for status in statuses
+        ],
+    }
+
+
+def _is_ready(status: Status) -> bool:
+    if status.state != "running":
+        return False
+    if status.silence_s is None:
+        return True
+    return status.report is not None and status.silence_s <= FRESH_S and bool(status.report["ready"])
+
+
+def _is_healthy(status: Status) -> bool:
+    if status.state != "running":
+        return False
+    if status.report is None or status.silence_s is None:
+        return True  # it is starting, and silence for too long ends it
+    return status.silence_s <= FRESH_S and bool(status.report["healthy"])
+
+
+class Overview:
+    """Serves what :func:`describe` says, from ``with`` to its end.
+
+    Parameters
+    ----------
+    statuses
+        Of what is supervised.
+    host, port
+        Where to listen; a port that is taken is replaced by a free one.
+
+    Attributes
+    ----------
+    port
+        Where it listens.
+    """
+
+    def __init__(self, statuses: Callable[[], Sequence[Status]], host: str, port: int) -> None:
+        class Handler(_Handler):
+            overview = staticmethod(lambda: describe(statuses()))
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            self._server = ThreadingHTTPServer((host, 0), Handler)
+            logger.warning("port %d is taken: health is told at %d", port, self._server.server_port)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_port)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="overview", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    overview: Callable[[], dict[str, Any]]
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(200, generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+        elif path in ("/health", "/ready"):
+            found = self.overview()
+            good = found["healthy" if path == "/health" else "ready"]
+            self._answer(200 if good else 503, orjson.dumps(found), "application/json")
+        else:
+            self._answer(404, b'{"error":"there are /health, /ready and /metrics"}', "application/json")
+
+    def _answer(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base class calls it so
+        """Log no request: a probe comes every few seconds."""

@@ -1,0 +1,4 @@
+"""Settings from ``perennial.yaml`` and the environment.
+
+It may import ``cluster``.
+"""

@@ -1,0 +1,338 @@
+"""Every setting, from where it was given: a flag, the environment, ``perennial.yaml``, or else a record or a default.
+
+A flag wins over the environment, and that over the file. The record of the installation that runs in the data folder
+(``stream/settings/installation_record.py``) stands in for what nobody set.
+
+The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/log/versions.py`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from models.configuration import definition, durations
+from models.configuration.reading import read
+from models.encoding import TEXT
+from models.errors import InvalidConfiguration
+from models.places import zones
+from stream.cluster.connection import Connection, SecurityProtocol
+from stream.cluster.topics import EMBEDDED_PARTITIONS, PARTITIONS
+from stream.settings import installation_record, sources
+from stream.settings.schema import Delivery, Http, Kafka, MetricsPorts, Retrainer, Secret, Sections, Tls, Worker
+from stream.settings.sources import Given, InvalidSettings
+
+FILE = "perennial.yaml"
+MAX_SECRET = 65_536
+"""Maximum number of characters that are read of a secret's file."""
+FORMS: tuple[type[msgspec.Struct], ...] = (Sections, definition.Definition)
+"""What a file may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process; made by :func:`load`.
+
+    Attributes
+    ----------
+    sections
+        Typed, as in the file.
+    definition
+        The sections that travel in the log, as they were written.
+    file
+        Where they were read from, if from a file.
+    home
+        The file's folder, else the current one: what relative paths are relative to.
+    given
+        What was given and where.
+    flags
+        Those that were given, for a child process.
+    note
+        About the record of an installation that was not used; empty by default.
+    """
+
+    sections: Sections
+    definition: Mapping[str, Any]
+    file: Path | None
+    home: Path
+    given: Given
+    flags: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def kafka(self) -> Kafka:
+        """The section of that name."""
+        return self.sections.kafka
+
+    @property
+    def http(self) -> Http:
+        """The section of that name."""
+        return self.sections.http
+
+    @property
+    def worker(self) -> Worker:
+        """The section of that name."""
+        return self.sections.worker
+
+    @property
+    def metrics(self) -> MetricsPorts:
+        """The section of that name."""
+        return self.sections.metrics
+
+    @property
+    def retrainer(self) -> Retrainer:
+        """The section of that name."""
+        return self.sections.retrainer
+
+    @property
+    def delivery(self) -> Delivery:
+        """The section of that name."""
+        return self.sections.delivery
+
+    @property
+    def timezone(self) -> str:
+        """IANA name of the installation's time zone."""
+        return str(self.definition.get("timezone", "UTC"))
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.path(self.sections.folder)
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of trained models."""
+        return self.path(self.retrainer.artifacts) if self.retrainer.artifacts else self.folder / "artifacts"
+
+    @property
+    def outbox(self) -> Path:
+        """Folder of messages that no provider got."""
+        return self.path(self.delivery.outbox) if self.delivery.outbox else self.folder / "outbox"
+
+    @property
+    def templates(self) -> Path:
+        """Folder of templates, beside the file."""
+        return self.home / "templates"
+
+    @property
+    def public_url(self) -> str:
+        """How the HTTP door is reached from outside, without a slash at the end."""
+        return (self.http.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is the embedded one."""
+        return self.kafka.servers is None if self.kafka.embedded is None else self.kafka.embedded
+
+    @property
+    def servers(self) -> str:
+        """Of Kafka, ``host:port``, several separated by commas."""
+        return self.kafka.servers or "127.0.0.1:9092"
+
+    @property
+    def session_timeout_s(self) -> float:
+        """After how many seconds a silent worker is taken for dead."""
+        if self.kafka.session_timeout is not None:
+            return durations.milliseconds(self.kafka.session_timeout) / 1000
+        return 6 if self.embedded else 10
+
+    @property
+    def stall_after_s(self) -> float:
+        """A process whose input waits for so many seconds without anything being done ends."""
+        return durations.milliseconds(self.worker.stall_after) / 1000
+
+    @property
+    def partitions(self) -> int:
+        """Of the log."""
+        return self.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
+
+    @property
+    def replication_factor(self) -> int:
+        """Of topics that we create; -1 is the cluster's default."""
+        return self.kafka.replication_factor or (1 if self.embedded else -1)
+
+    def path(self, written: str) -> Path:
+        """Where a path of the settings leads."""
+        return (self.home / expanded(written)).absolute()
+
+    def connection(self) -> Connection:
+        """How every Kafka client of ours connects.
+
+        Raises
+        ------
+        InvalidSettings
+            A secret is not where it should be, or the options contradict each other.
+        """
+        kafka, sasl = self.kafka, self.kafka.sasl
+        protocols: dict[tuple[bool, bool], SecurityProtocol] = {
+            (False, False): "PLAINTEXT",
+            (True, False): "SSL",
+            (False, True): "SASL_PLAINTEXT",
+            (True, True): "SASL_SSL",
+        }
+        tls = kafka.tls or Tls()
+        try:
+            return Connection(
+                servers=self.servers,
+                prefix=kafka.prefix,
+                transactions=not self.embedded,
+                session_timeout_s=self.session_timeout_s,
+                security_protocol=protocols[kafka.tls is not None, sasl is not None],
+                sasl_mechanism=sasl.mechanism if sasl else None,
+                username=sasl.username if sasl else None,
+                password=self.reveal(sasl.password, "kafka.sasl.password") if sasl else None,
+                ca_file=self.path(tls.ca_file) if tls.ca_file else None,
+                certificate_file=self.path(tls.certificate_file) if tls.certificate_file else None,
+                key_file=self.path(tls.key_file) if tls.key_file else None,
+            )
+        except InvalidSettings:
+            raise
+        except ValueError as error:
+            raise InvalidSettings(self.given.origin("kafka"), "kafka", "that", str(error)) from error
+
+    def reveal(self, secret: Secret, path: str) -> str:
+        """Read a secret.
+
+        Parameters
+        ----------
+        secret
+            Where it is.
+        path
+            Of the setting, for the error.
+
+        Raises
+        ------
+        InvalidSettings
+            It is not there, or is empty.
+        """
+        origin = self.given.origin(path)
+        if secret.env is not None:
+            value = os.environ.get(secret.env)
+            if not value:
+                raise InvalidSettings(origin, path, None, f"the environment variable {secret.env}, not empty")
+            return value
+        assert secret.file is not None
+        try:
+            # a device or a pipe would never end
+            if self.path(secret.file).exists() and not self.path(secret.file).is_file():
+                raise OSError("it is no regular file")
+            with self.path(secret.file).open(encoding=TEXT) as file:
+                value = file.read(MAX_SECRET).rstrip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSettings(origin, path, str(error), f"a text file at {self.path(secret.file)}") from error
+        if not value:
+            raise InvalidSettings(origin, path, None, f"something in {self.path(secret.file)}")
+        return value
+
+    def environment(self) -> dict[str, str]:
+        """Variables that give a child process the same settings, together with this process's environment."""
+        passed = {sources.environment_name(path): sources.environment_value(v) for path, v in self.flags.items()}
+        if self.file is not None:
+            passed["PERENNIAL_CONFIG"] = str(self.file.absolute())
+        return passed
+
+
+def expanded(written: str) -> Path:
+    """Put the home folder in the place of ``~`` or ``~user``; as in a shell, an unknown user's stays as it is.
+
+    Examples
+    --------
+    >>> expanded("~there-is-no-such-user/data")
+    PosixPath('~there-is-no-such-user/data')
+    """
+    return Path(os.path.expanduser(written))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
+def load(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    record: bool = True,
+) -> Settings:
+    """Read all settings.
+
+    Parameters
+    ----------
+    file
+        The settings file; else ``PERENNIAL_CONFIG``, else ``perennial.yaml`` in the current folder, else none.
+    flags
+        Path to value, such as ``{"http.port": 0}``; ``None`` was not given.
+    environment
+        ``os.environ`` by default.
+    record
+        Whether the record of the installation that runs in the data folder stands in for what nobody set
+        (``stream/settings/installation_record.py``).
+
+    Raises
+    ------
+    InvalidSettings
+        With the place, what was found and what is allowed.
+    """
+    variables = os.environ if environment is None else environment
+    if file is None:
+        named = variables.get("PERENNIAL_CONFIG")
+        file = Path(named) if named else Path(FILE) if Path(FILE).exists() else None
+    given = Given() if file is None else sources.read_file(file)
+    # `kafka:` with nothing but comments below it
+    given.values = {name: value for name, value in given.values.items() if value is not None}
+    sources.add_environment(given, variables, FORMS)
+    # a path in a flag is relative to where the person stands, not to the file
+    wanted = {
+        path: str(value.absolute()) if isinstance(value, Path) else value
+        for path, value in (flags or {}).items()
+        if value is not None
+    }
+    for path, value in wanted.items():
+        given.set(path, value, "a flag")
+    home = Path.cwd() if file is None else file.absolute().parent
+    folder = given.values.get("folder", Sections().folder)
+    note = ""
+    if record and isinstance(folder, str):
+        note = installation_record.lay_under(given, home / expanded(folder))
+    carried = {name: value for name, value in given.values.items() if name in definition.SECTIONS}
+    own = {name: value for name, value in given.values.items() if name not in definition.SECTIONS}
+    for name in own:
+        if name not in Sections.__struct_fields__:
+            names = [*Sections.__struct_fields__, *definition.SECTIONS]
+            hint = sources.did_you_mean(name, names)
+            raise InvalidSettings(given.origin(name), name, name, f"one of {', '.join(names)}{hint}")
+    try:
+        sections = read(own, Sections)
+    except InvalidConfiguration as error:
+        raise given.explain(error, secret=_is_secret(error.path)) from None
+    zone = carried.get("timezone", "UTC")
+    if not isinstance(zone, str) or zone not in zones.names():
+        raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
+    return Settings(sections, carried, file, home, given, wanted, note)
+
+
+_SECRETS = (
+    *("password", "auth_token", "unsubscribe_secrets", "suppression_secrets"),
+    *("write_keys", "user_token_secrets", "server_tokens"),
+)
+
+
+def _is_secret(path: str) -> bool:
+    return any(step.partition("[")[0] in _SECRETS for step in path.split("."))
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of ``perennial.yaml``, for editors."""
+    _, components = msgspec.json.schema_components(FORMS, ref_template="#/$defs/{name}")
+    own = components.pop(Sections.__name__)
+    carried = components.pop(definition.Definition.__name__)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "perennial.yaml",
+        "type": "object",
+        "properties": own["properties"] | carried["properties"],
+        "required": ["version"],
+        "additionalProperties": False,
+        "$defs": components,
+    }

@@ -1,0 +1,5 @@
+"""The worker process.
+
+It may import ``transport``, ``delivery``, ``suppressions``, ``lookup``, ``engine``, ``settings``,
+``processes`` and ``cluster``.
+"""

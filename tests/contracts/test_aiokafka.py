@@ -1,0 +1,239 @@
+"""What we rely on inside aiokafka 0.14, and the traps in it that our code goes around."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
+
+from stream.cluster.connection import Connection
+from stream.cluster.lean_records import LeanPartitionRecords, as_they_are, install
+from tests.support.brokers import Cluster, create_topics
+from tests.support.topic_reading import read_until, write
+
+
+def test_this_is_the_version_whose_private_methods_were_read() -> None:
+    assert version("aiokafka") == "0.14.0"
+
+
+@asynccontextmanager
+async def transactional(connection: Connection) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**connection.client_options(), transactional_id=connection.group("contract"))
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def put(producer: AIOKafkaProducer, topic: str, value: bytes) -> asyncio.Future[Any]:
+    batch = producer.create_batch()
+    batch.append(key=b"u1", value=value, timestamp=None)
+    batch.close()
+    answer: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=0)
+    return answer
+
+
+@pytest.mark.kafka
+async def test_aiokafka_commits_although_the_broker_refused_a_batch_so_every_answer_is_awaited_first(
+    kafka: Cluster,
+) -> None:
+    create_topics(kafka.connection, {"copies": 1, "small": 1}, {"small": {"max.message.bytes": "1000"}})
+    async with transactional(kafka.connection) as producer:
+        await producer.begin_transaction()
+        taken = await put(producer, kafka.connection.topic("copies"), b"1")
+        refused = await put(producer, kafka.connection.topic("small"), b"x" * 5_000)
+        await producer.commit_transaction()
+        await taken
+        with pytest.raises(MessageSizeTooLargeError):
+            await refused
+
+    assert [record.value for record in await read_until(kafka.connection, "copies", bool, within_s=30)] == [b"1"]
+
+
+@pytest.mark.kafka
+async def test_what_is_aborted_is_invisible_to_read_committed_and_only_to_that(kafka: Cluster) -> None:
+    kafka.create(copies=1)
+    topic = kafka.connection.topic("copies")
+    async with transactional(kafka.connection) as producer:
+        await producer.begin_transaction()
+        await (await put(producer, topic, b"aborted"))
+        await producer.abort_transaction()
+        async with producer.transaction():
+            await (await put(producer, topic, b"committed"))
+
+    committed = await read_until(kafka.connection, "copies", bool, within_s=30)
+    everything = await read_until(
+        kafka.connection, "copies", lambda found: len(found) > 1, within_s=5, isolation="read_uncommitted"
+    )
+    assert [record.value for record in committed] == [b"committed"]
+    assert [record.value for record in everything] == [b"aborted", b"committed"]
+
+
+@asynccontextmanager
+async def reading(connection: Connection, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(), group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    tp = TopicPartition(connection.topic(topic), 0)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        yield consumer, tp
+    finally:
+        await consumer.stop()
+
+
+async def test_a_fetch_that_is_cancelled_while_it_waits_takes_nothing_out_of_the_buffer(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    async with reading(embedded.connection, "events") as (consumer, tp):
+        for number in range(30):
+            waiting = asyncio.ensure_future(consumer._fetcher.fetched_records({tp}, timeout=5))
+            await asyncio.sleep(0.002 * (number % 5))
+            if number % 3 == 0:
+                await write(embedded.connection, "events", [(b"u1", b"%d" % number)], 0)
+            if waiting.done():
+                consumer.seek(tp, 0)  # it was quicker: begin again with everything
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        consumer.seek(tp, 0)
+        found: list[bytes] = []
+        async with asyncio.timeout(5):
+            while len(found) < 10:
+                records = await consumer._fetcher.fetched_records({tp}, timeout=1)
+                found.extend(record.value for record in records.get(tp, ()))
+
+    assert found == [b"%d" % number for number in range(0, 30, 3)]
+
+
+def test_a_fetch_takes_records_and_moves_its_position_without_giving_the_loop_away() -> None:
+    # The epoch of a delivery is read right behind the fetch: nothing may await between the two.
+    source = inspect.getsource(fetcher.Fetcher.fetched_records)
+    taking = source.index("getall(max_records)")
+    assert "await" not in source[taking : source.index("if drained or not timeout")]
+
+
+async def test_the_high_watermark_of_a_fetch_is_the_end_where_the_embedded_brokers_list_of_offsets_is_too_low(
+    embedded: Cluster,
+) -> None:
+    embedded.create(profiles=1)
+    producer = AIOKafkaProducer(**embedded.connection.client_options())
+    await producer.start()
+    batch = producer.create_batch()
+    for number in range(10):
+        batch.append(key=b"%d" % number, value=b"", timestamp=None)
+    await (await producer.send_batch(batch, embedded.connection.topic("profiles"), partition=0))
+    await producer.stop()
+    async with reading(embedded.connection, "profiles") as (consumer, tp):
+        listed = (await consumer.end_offsets([tp]))[tp]
+        await consumer.getmany(timeout_ms=2_000)
+        fetched = consumer.highwater(tp)
+
+    assert (listed, fetched) == (1, 10)
+
+
+async def test_the_embedded_broker_gives_aiokafka_no_producer_id(embedded: Cluster) -> None:
+    producer = AIOKafkaProducer(**embedded.connection.client_options(), enable_idempotence=True)
+    with pytest.raises(UnknownError):
+        await producer.start()
+    await producer.stop()
+
+
+async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
+    state = SubscriptionState()
+    with pytest.raises(KafkaError), state.fetch_context():
+        raise KafkaError
+    assert state._fetch_count == 1
+
+
+async def test_the_time_that_unread_records_hold_back_other_partitions_can_be_set(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    async with reading(embedded.connection, "events") as (consumer, _):
+        await consumer.getmany(timeout_ms=10)  # who stops it sooner is cancelled by aiokafka itself
+        assert consumer._fetcher._prefetch_backoff == 0.1
+        assert "backoff=self._prefetch_backoff" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+
+
+def test_a_control_batch_that_the_cleaner_has_emptied_is_no_abort_marker_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Emptied:
+        def __next__(self) -> None:
+            raise StopIteration
+
+    def contains(cls: Any) -> Any:
+        return cls._contains_abort_marker(SimpleNamespace(), Emptied())
+
+    theirs = next(cls for cls in LeanPartitionRecords.__mro__ if cls is not LeanPartitionRecords)
+    with pytest.raises(KafkaError, match="did not contain any records"):
+        contains(theirs)
+    ours = LeanPartitionRecords.__new__(LeanPartitionRecords)
+    assert ours._contains_abort_marker(Emptied()) is False
+
+
+def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> LeanPartitionRecords:
+    """A fetch as it lies with a consumer that has such a deserializer."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 20,
+    )  # fmt: skip
+    for offset, (key, value) in enumerate(records):
+        builder.append(offset, timestamp=1_700_000_000_000 + offset, key=key, value=value, headers=[])
+    fetched = MemoryRecords(bytes(builder.build()))
+    tp = TopicPartition("t.events", 3)
+    return LeanPartitionRecords(tp, fetched, [], 0, key_deserializer, None, True, 1)
+
+
+def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
+    """What such a consumer gives of it."""
+    return list(fetched_of(key_deserializer, *records))
+
+
+def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
+    held, tp = fetched_of(as_they_are, *[(b"u1", b"%d" % number) for number in range(5)]), TopicPartition("t.events", 3)
+    state = SimpleNamespace(paused=False, position=0)
+    state.consumed_to = lambda position: setattr(state, "position", position)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    result = fetcher.FetchResult(tp, assignment=assignment, partition_records=held, backoff=0)
+
+    parts = []
+    while result.has_more():
+        parts.append(([record.value for record in result.getall(max_records=2)], state.position))
+
+    assert parts == [([b"0", b"1"], 2), ([b"2", b"3"], 4), ([b"4"], 5)]
+    assert list(held) == []
+
+
+def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
+    lean = parsed(as_they_are, (b"u1", b"one"), (b"u2", None))
+
+    assert [(one.offset, one.timestamp, one.key, one.value) for one in lean] == [
+        (0, 1_700_000_000_000, b"u1", b"one"),
+        (1, 1_700_000_000_001, b"u2", None),
+    ]
+    assert not any(isinstance(one, ConsumerRecord) for one in lean)
+
+
+def test_who_asks_for_nothing_gets_aiokafkas_records() -> None:
+    (one,) = parsed(None, (b"u1", b"one"))
+
+    assert isinstance(one, ConsumerRecord)
+    assert (one.topic, one.partition, one.key, one.serialized_value_size) == ("t.events", 3, b"u1", 3)
+
+
+def test_lean_records_are_what_this_processs_consumers_make_once_they_are_installed() -> None:
+    install()
+
+    assert fetcher.PartitionRecords is LeanPartitionRecords
+    assert as_they_are(b"u1") == b"u1"

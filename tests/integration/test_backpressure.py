@@ -1,0 +1,147 @@
+"""What is slow slows down what depends on it and nothing else, and whoever waits holds a bounded part of what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from models.batch import Restored
+from models.delivery.messages import Message, encode_message, message_id
+from models.delivery.queue import MOST_WAITING
+from models.events import Channel, Origin, decode_event
+from stream.cluster.connection import Connection
+from stream.cluster.writer import Writer
+from stream.engine.state import restore
+from stream.worker.topology import DELIVER_MOST
+from tests.support.brokers import Cluster
+from tests.support.forwarding import forwarding
+from tests.support.letters import letter
+from tests.support.topic_reading import read_until
+from tests.support.workers import running_worker
+
+MEBIBYTE = 1 << 20
+
+
+def memory_of(pid: int, what: str = "VmRSS") -> int:
+    """Bytes that a process holds, or with ``VmHWM`` has ever held."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(lines[what].split()[0]) * 1_024
+
+
+@asynccontextmanager
+async def writing(connection: Connection) -> AsyncIterator[Writer]:
+    writer = Writer(connection)
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+async def standing(
+    connection: Connection, topic: str, enough: Callable[[Restored], bool], within_s: float = 120
+) -> Restored:
+    """Return what a lane has committed, once that is enough."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = await restore(connection, topic, 0, in_use=connection.transactions)
+            if enough(found):
+                return found
+            await asyncio.sleep(0.2)  # a state topic can only be asked
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_a_slow_broker_is_waited_for_with_a_bounded_part_of_the_log_in_memory_and_caught_up_with(
+    kafka: Cluster, unused_tcp_port: int, tmp_path: Path
+) -> None:
+    connection, count, size, log = kafka.connection, 60_000, 2_000, tmp_path / "log"
+    kafka.create(events=1, copies=1, profiles=1)
+
+    async with forwarding(connection.servers, unused_tcp_port) as way, writing(connection) as writer:
+        with running_worker(connection, log, "tests.support.narrow_worker", str(unused_tcp_port)) as worker:
+            await writer.send_to("events", 0, [(b"u0", b"")])
+            await standing(connection, "profiles", lambda found: found.position > 0)
+            before = memory_of(worker.pid)
+            way.bytes_per_s = 4 * MEBIBYTE
+            await writer.send_to("events", 0, [(b"u%d" % (n % 100), b"%d" % n + b"." * size) for n in range(1, count)])
+            slow = await standing(connection, "profiles", lambda found: found.position > 1)
+            slower = await standing(connection, "profiles", lambda found: found.position > slow.position)
+            way.bytes_per_s = None
+            done = await standing(connection, "profiles", lambda found: found.position >= count)
+            grown = memory_of(worker.pid, "VmHWM") - before
+
+    assert slower.position < count / 2
+    assert sum(map(int, done.records.values())) == count
+    assert grown < 0.75 * count * size, f"{grown / MEBIBYTE:.0f} MiB"
+
+
+class Hanging:
+    """A mail server that never says whether it took an e-mail."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        await asyncio.Event().wait()
+        return "250 taken"
+
+
+@pytest.fixture
+def hanging(unused_tcp_port: int) -> Iterator[int]:
+    controller = Controller(Hanging(), hostname="127.0.0.1", port=unused_tcp_port)
+    controller.start()
+    yield unused_tcp_port
+    controller.stop()
+
+
+def messages(
+    channel: Channel, count: int, text: str = "Hello\n", origin: Origin = "live"
+) -> list[tuple[bytes, bytes | None]]:
+    now = time.time_ns() // 1_000_000
+    made: list[Message] = [
+        letter(
+            id=message_id(f"u{n}", "win_back", channel, now),
+            user=f"u{n}",
+            channel=channel,
+            to=f"u{n}@example.com" if channel == "email" else "+4930901820",
+            at=now,
+            expires=now + 3_600_000,
+            text=text,
+            origin=origin,
+        )
+        for n in range(count)
+    ]
+    return [(one.user.encode(), encode_message(one)) for one in made]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_a_provider_that_hangs_holds_up_its_own_channel_and_a_bounded_part_of_what_waits_for_it_in_memory(
+    kafka: Cluster, hanging: int, tmp_path: Path
+) -> None:
+    connection, log = kafka.connection, tmp_path / "log"
+    channels = ("messages.email", "messages.sms", "deliveries.email", "deliveries.sms")
+    kafka.create(**dict.fromkeys([*channels, "outcomes", "events.rejected"], 1))
+    waiting = messages("email", 50_000, text="x" * 2_000)
+
+    arguments = (str(hanging), str(tmp_path / "outbox"), "sms")
+    async with writing(connection) as writer:
+        with running_worker(connection, log, "tests.support.delivering_worker", *arguments) as worker:
+            await writer.send_to("messages.sms", 0, messages("sms", 1, origin="simulate"))
+            await read_until(connection, "outcomes", bool, within_s=60)
+            before = memory_of(worker.pid)
+            await writer.send_to("messages.email", 0, waiting)
+            held = await standing(connection, "deliveries.email", lambda found: len(found.records) >= MOST_WAITING)
+            await writer.send_to("messages.sms", 0, messages("sms", 51, origin="simulate")[1:])
+            outcomes = await read_until(connection, "outcomes", lambda found: len(found) >= 51, within_s=60)
+            held = await restore(connection, "deliveries.email", 0, in_use=True)
+            grown = memory_of(worker.pid, "VmHWM") - before
+
+    told = [decode_event(record.value) for record in outcomes]
+    assert [(event.channel, event.type) for event in told] == [("sms", "message_sent")] * 51
+    assert len(held.records) == held.position <= MOST_WAITING + DELIVER_MOST
+    assert grown < 0.75 * sum(len(value or b"") for _, value in waiting), f"{grown / MEBIBYTE:.0f} MiB"

@@ -1,0 +1,94 @@
+"""From the wire to a mail server: what is replayed reaches nobody, what is live reaches the person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from itertools import repeat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agents.deliver_messages import deliver_messages
+from models.batch import Batch, Restored
+from models.configuration.compiled import encode, parse
+from models.configuration.templates import Template
+from models.events import ORIGINS, Event, Origin
+from models.log import Clock, Use
+from models.source import Source
+from models.wire import decode
+from stream.delivery.channels import DeliverySettings, open_channel
+from stream.delivery.smtp import SmtpSettings
+from tests.support.event_logs import START, fold_log, written
+from tests.support.letters import files
+from tests.unit.stream.delivery.test_smtp import Mailbox, mailbox, port
+
+__all__ = ["mailbox", "port"]
+
+WIRE = [
+    {"type": "identify", "userId": "u1", "traits": {"email": "ada@example.com", "firstName": "Ada"}},
+    {"type": "track", "userId": "u1", "event": "Consent Given", "properties": {"channel": "email"}},
+    {"type": "track", "userId": "u1", "event": "Trial Started", "properties": {"plan": "pro"}},
+]
+
+
+def _events(origin: Origin) -> list[Event]:
+    return [
+        decode(
+            json.dumps({**event, "messageId": f"m{i}", "timestamp": START + i}).encode(),
+            source=Source("events.in", 0, i),
+            received_at=START + i,
+            origin=origin,
+        )
+        for i, event in enumerate(WIRE)
+    ]
+
+
+def _messages(events: list[Event]) -> list[bytes]:
+    """Fold the events; what comes out for ``messages.email``."""
+    rules = {"rules": [{"name": "welcome", "when": {"event": "Trial Started", "where": {"plan": "pro"}}}]}
+    content = encode(parse(rules, {"welcome": Template("Welcome {{ first_name }}", "Hello.")}))
+    use = Use(name="configuration", version=1, content=msgspec.Raw(content))
+    log = written([Clock("wall"), use, *events])
+    _, given = fold_log(log, repeat(100))
+    records = [record for outputs in given for record in outputs.records if record.topic == "messages.email"]
+    return [record.value for record in records if record.value is not None]
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+async def test_only_what_is_live_reaches_the_mail_server(
+    mailbox: Mailbox, port: int, tmp_path: Path, origin: Origin
+) -> None:
+    settings = DeliverySettings(
+        mode="live",
+        outbox=tmp_path,
+        public_url="https://events.shop.example",
+        secrets=(b"0123456789abcdef",),
+        smtp=SmtpSettings("127.0.0.1", port, security="none", sender="Shop <hello@shop.example>"),
+    )
+    records = written((b"u1", value) for value in _messages(_events(origin)))
+    desk, state = open_channel("email", settings, now=lambda: START + 1000), Restored()
+
+    async def batches() -> AsyncIterator[Batch]:
+        yield Batch("messages.email", 0, records)
+
+    async for outputs in deliver_messages(batches(), state=state, desk=desk, now=lambda: START + 1000):
+        state.apply(outputs)
+        await asyncio.gather(*(effect() for effect in outputs.effects))
+    await desk.close()
+
+    live = origin == "live"
+    assert len(records) == 1
+    assert [to for _, to, _ in mailbox.taken] == (["ada@example.com"] if live else [])
+    assert len(files(tmp_path)) == (0 if live else 1)
+
+
+def test_one_replayed_event_is_enough_to_keep_a_user_in_the_house() -> None:
+    identify, consent, trial = _events("live")
+    replayed = msgspec.structs.replace(identify, origin="replay")
+
+    (value,) = _messages([replayed, consent, trial])
+
+    assert msgspec.json.decode(value)["origin"] == "replay"

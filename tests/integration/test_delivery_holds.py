@@ -1,0 +1,199 @@
+"""``perennial worker`` with settings that `check` calls failed: it runs, sends nothing, says why, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from models.delivery.messages import encode_message
+from stream.cluster import topics
+from stream.installation.embedded_broker import EmbeddedBroker
+from stream.log.versions import apply
+from stream.processes.supervisor import perennial
+from stream.settings.loading import load
+from tests.support.brokers import Cluster, free_ports
+from tests.support.letters import letters, text_message
+from tests.support.processes import await_true
+from tests.support.topic_reading import write
+
+MESSAGES = 5
+RULE = "rules: [{name: win_back, when: {cart_left: {for: 1h}}, channels: [CHANNELS]}]\n"
+
+
+class Mailbox:
+    """Counts e-mails by recipient."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.taken[envelope.rcpt_tos[0]] += 1
+        return "250 taken"
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def home(mailbox: Mailbox, unused_tcp_port: int, cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
+    """A folder of settings for live e-mail that lack ``http.public_url``, with an empty log."""
+    place = tmp_path / "templates" / "win_back"
+    place.mkdir(parents=True)
+    for part in ("text", "subject", "sms"):
+        (place / f"{part}.liquid").write_text("Hello")
+    topics.create(cluster.connection, 4)
+    settle(tmp_path, cluster, unused_tcp_port, channels="email")
+    controller = Controller(mailbox, hostname="127.0.0.1", port=unused_tcp_port)
+    controller.start()
+    yield tmp_path
+    controller.stop()
+
+
+def settle(home: Path, cluster: Cluster, smtp: int, *, channels: str, more: str = "") -> None:
+    """Write the settings, and put the rules into use."""
+    connection = cluster.connection
+    embedded = str(not connection.transactions).lower()
+    (home / "perennial.yaml").write_text(
+        f"version: 1\nkafka: {{servers: '{connection.servers}', prefix: {connection.prefix}, embedded: {embedded}, "
+        f"partitions: 4}}\nmetrics: {{fold: 0, deliver: 0, learn: 0, worker: {free_ports(1)[0]}}}\n"
+        f"delivery: {{mode: live, smtp: {{host: 127.0.0.1, port: {smtp}, from: shop@shop.example, tls: none}}}}\n"
+        + more
+        + RULE.replace("CHANNELS", channels)
+    )
+    apply(load(home / "perennial.yaml", {}, {}))
+
+
+@contextmanager
+def working(home: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Run a worker that only delivers; gives its overview: ``ready``, and what its process says."""
+    port = load(home / "perennial.yaml", {}, {}).metrics.worker
+
+    def overview() -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            found = json.loads(error.read())
+        except OSError:
+            return {"ready": False, "processes": [{}]}
+        process: dict[str, Any] = found["processes"][0]
+        return {"ready": found["ready"], **process}
+
+    with (
+        (home / "log").open("ab") as log,
+        subprocess.Popen(
+            perennial("worker", "--processes", "0", "--learn", "0"),
+            env={**os.environ, "PERENNIAL_CONFIG": str(home / "perennial.yaml")},
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            yield overview
+        except BaseException:
+            print((home / "log").read_text(errors="replace"))
+            raise
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def waiting(found: dict[str, Any], channel: str) -> int:
+    return int(found.get("providers", {}).get(channel, {}).get("waiting", -1))
+
+
+@pytest.mark.slow
+def test_live_mail_without_a_public_address_waits_and_goes_out_once_after_a_restart_with_one(
+    cluster: Cluster, home: Path, mailbox: Mailbox, unused_tcp_port: int
+) -> None:
+    records = [(m.user.encode(), encode_message(m)) for m in letters(MESSAGES)]
+    asyncio.run(write(cluster.connection, "messages.email", records))
+
+    with working(home) as overview:
+        await_true(lambda: waiting(overview(), "email") == MESSAGES, 60)
+        await_true(lambda: overview().get("held", {}).keys() == {"delivery.public_url"}, 20)
+        held = overview()
+    sent_meanwhile = Counter(mailbox.taken)
+    settle(home, cluster, unused_tcp_port, channels="email", more="http: {public_url: 'https://shop.example'}\n")
+    with working(home) as overview:
+        await_true(lambda: overview()["ready"] and mailbox.taken.total() >= MESSAGES, 60)
+        after = overview()
+
+    assert (held["ready"], held["healthy"]) == (False, True)
+    assert held["held"]["delivery.public_url"].startswith("http.public_url is not set: unsubscribe links would begin")
+    assert (home / "log").read_text().count("messages are held: http.public_url is not set") == 1
+    assert sent_meanwhile == Counter()
+    assert after["held"] == {}
+    assert mailbox.taken == Counter({f"u{number}@example.com": 1 for number in range(MESSAGES)})
+
+
+@pytest.mark.slow
+def test_a_channel_without_provider_waits_alone_until_the_rules_in_the_log_need_it_no_more(
+    cluster: Cluster, home: Path, mailbox: Mailbox, unused_tcp_port: int
+) -> None:
+    address = "http: {public_url: 'https://shop.example'}\n"
+    settle(home, cluster, unused_tcp_port, channels="email, sms", more=address)
+    [mail], sms = letters(1), text_message(at=letters(1)[0].at, expires=letters(1)[0].expires)
+    asyncio.run(write(cluster.connection, "messages.email", [(mail.user.encode(), encode_message(mail))]))
+    asyncio.run(write(cluster.connection, "messages.sms", [(sms.user.encode(), encode_message(sms))]))
+
+    with working(home) as overview:
+        await_true(lambda: waiting(overview(), "sms") == 1 and mailbox.taken.total() == 1, 60)
+        held = overview()
+        text = (home / "perennial.yaml").read_text()
+        (home / "perennial.yaml").write_text(text.replace("email, sms", "email"))
+        draft = overview()
+        apply(load(home / "perennial.yaml", {}, {}))
+        await_true(lambda: overview()["ready"], 20)
+
+    assert held["held"] == {"delivery.provider.sms": "mode live needs delivery.twilio (for sms)"}
+    assert draft["held"] == held["held"], "the draft in the file is asked"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [("worker", "--processes", "0", "--learn", "0"), ("worker", "--role", "deliver"), ("collector", "--port", "0")],
+    ids=["worker", "role", "collector"],
+)
+def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_says_so(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    [port] = free_ports(1)
+    metrics = {f"PERENNIAL_METRICS__{name}": "0" for name in ("DELIVER", "WORKER", "COLLECTOR")}
+    given = {"PERENNIAL_KAFKA__SERVERS": f"127.0.0.1:{port}", "PERENNIAL_KAFKA__EMBEDDED": "true", **metrics}
+    output = tmp_path / "log"
+
+    def said(words: str) -> Callable[[], bool]:
+        return lambda: words in output.read_text(errors="replace")
+
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(
+            perennial(*command), env={**os.environ, **given}, cwd=tmp_path, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            await_true(said(f"waiting for the broker: no broker answers at 127.0.0.1:{port}"), 60)
+            with EmbeddedBroker(port, tmp_path / "broker") as broker:
+                topics.create(broker.connection(), 4)
+                await_true(said("the broker answers"), 60)
+                if command[0] == "collector":
+                    await_true(said("http://127.0.0.1:"), 60)
+                assert process.poll() is None
+        finally:
+            process.kill()

@@ -1,0 +1,109 @@
+"""A learner that dies takes nothing along: profiles go on moving, and when it is back it goes on publishing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.events import Event
+from models.learning.churn import EVERY, FIRST
+from models.learning.examples import CHURN_TOPIC, ChurnExample, encode_example, fingerprint
+from models.log import Use, decode_control
+from models.profile.features import FEATURES
+from stream.cluster.connection import Connection
+from stream.engine.state import read_compacted
+from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.log.event_log import EventLog
+from stream.lookup.client import UnknownUser, ask_json
+from stream.lookup.workers import addresses
+from stream.settings.loading import Settings, load
+from tests.support.processes import roles_below
+from tests.support.topic_reading import write
+
+pytestmark = pytest.mark.slow
+
+CLICKS = 20
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    (tmp_path / "perennial.yaml").write_text("version: 1\nfolder: data\n")
+    with running(load(tmp_path / "perennial.yaml", dict(own_ports())), ("worker",)) as started:
+        await_folding(started)
+        yield started
+
+
+async def test_profiles_move_while_the_learner_is_dead_and_it_publishes_again_when_it_is_back(
+    installation: Installation,
+) -> None:
+    settings, connection = installation.settings, installation.settings.connection()
+    (worker,) = installation.supervisor.statuses()
+    assert worker.pid is not None
+    await write(connection, CHURN_TOPIC, examples(FIRST, seed=1), partition=0)
+    first = await published(connection, at_least=1)
+
+    keeping_dead = asyncio.create_task(kept_dead(worker.pid))
+    await write(connection, CHURN_TOPIC, examples(EVERY, seed=2), partition=0)
+    async with EventLog(connection, settings.partitions) as log:
+        for number in range(CLICKS):
+            at = time.time_ns() // 1_000_000
+            await log.append([Event(id=f"m{number}", user="ann", type="click", at=at, item=f"i{number}")])
+            await ann(settings, clicks=number + 1)
+    meanwhile = await published(connection, at_least=1)
+    keeping_dead.cancel()
+    again = await published(connection, at_least=first + 1)
+
+    assert (first, meanwhile, again) == (1, 1, 2)
+    # and the fold that went on without it takes up what it publishes
+    await ann(settings, clicks=CLICKS, version=again)
+
+
+async def kept_dead(worker: int) -> None:
+    """``kill -9`` of the learner, and of every one that is started instead."""
+    while True:
+        learner = roles_below(worker).get("learn")
+        if learner is not None:
+            os.kill(learner, signal.SIGKILL)
+        await asyncio.sleep(0.05)  # the process table can only be looked at
+
+
+def examples(count: int, seed: int) -> list[tuple[bytes, bytes]]:
+    """Labelled rows as the fold writes them, of nobody in particular."""
+    chance, schema = random.Random(seed), fingerprint(FEATURES)
+    found = []
+    for number in range(count):
+        row = [chance.uniform(0, 3) for _ in FEATURES]
+        example = ChurnExample(user=f"u{number}", at=1, due=2, schema=schema, row=row, churned=chance.random() < 0.5)
+        found.append((example.user.encode(), encode_example(example)))
+    return found
+
+
+async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: float = 30) -> None:
+    """Return when the fold knows so many clicks of the user ``ann``, and uses this version of the churn model."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                user = await ask_json(addresses(settings)[:1], "/v1/users/ann")
+                if (user["profile"]["events"]["click"], user["versions"]["churn"]) == (clicks, version):
+                    return
+            except UnknownUser:
+                pass  # not folded yet
+            await asyncio.sleep(0.02)  # a process can only be asked
+
+
+async def published(connection: Connection, at_least: int, within_s: float = 60) -> int:
+    """Newest version of the churn model, once it is ``at_least`` this."""
+    async with asyncio.timeout(within_s):
+        while True:
+            value = (await read_compacted(connection, "versions", 0)).get(b"churn")
+            use = None if value is None else decode_control(value)
+            if isinstance(use, Use) and use.version >= at_least:
+                return use.version
+            await asyncio.sleep(0.1)

@@ -1,0 +1,141 @@
+"""A learner that is killed at any moment ends where one that nothing ever happened to ends, to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from models.learning.churn import ChurnLearner
+from models.learning.examples import (
+    CHURN_TOPIC,
+    SEGMENTS_TOPIC,
+    ChurnExample,
+    SegmentExample,
+    encode_example,
+    fingerprint,
+)
+from models.learning.lesson import KEY
+from models.learning.segments import SegmentLearner
+from models.log import USE_KEY, Use, decode_control
+from models.profile.features import FEATURES
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.engine.state import restore
+from tests.support.brokers import Cluster
+from tests.support.learning_worker import POINTS
+from tests.support.topic_reading import read_until, write
+from tests.support.workers import running_worker
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES, PART, CHUNK, SEED = 1_500, 300, 30, 5
+
+
+def rows(count: int) -> Iterator[list[float]]:
+    chance = random.Random(SEED)
+    for _ in range(count):
+        yield [chance.uniform(0, 3) for _ in FEATURES]
+
+
+SCHEMA = fingerprint(FEATURES)
+CHURN = [
+    ChurnExample(user=f"u{n}", at=n, due=n + 1, schema=SCHEMA, row=row, churned=row[0] > 1.5)
+    for n, row in enumerate(rows(EXAMPLES))
+]
+SEGMENTS = [SegmentExample(user=f"u{n}", at=n, schema=SCHEMA, row=row) for n, row in enumerate(rows(EXAMPLES))]
+
+
+async def test_killed_at_every_point_and_at_a_random_moment_the_parameters_are_those_of_an_uninterrupted_run(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    connection, log = cluster.connection, tmp_path / "learn.log"
+    await asyncio.to_thread(topics.create, connection, 2)
+    parts = [range(first, first + PART) for first in range(0, EXAMPLES, PART)]
+    deaths = []
+    # a dead member is missed for a whole session: the embedded broker, where every commit is one batch, gets one point
+    points = POINTS if connection.transactions else POINTS[1:2]
+    for number, (point, part) in enumerate(zip(points, parts, strict=False), start=1):
+        with running_worker(connection, log, "tests.support.learning_worker", point) as worker:
+            await opened(log, 2 * number)
+            await feed(connection, part)
+            deaths.append(await asyncio.to_thread(worker.wait, 90))
+    with running_worker(connection, log, "tests.support.learning_worker") as worker:
+        await learned(connection, at_least=parts[len(points)].start)
+        feeding = asyncio.create_task(feed(connection, parts[len(points)]))
+        await asyncio.sleep(random.Random(SEED).uniform(0.2, 2))
+        worker.kill()
+        await feeding
+    calm = {"churn": uninterrupted(ChurnLearner(FEATURES), CHURN)}
+    calm["segments"] = uninterrupted(SegmentLearner(FEATURES), SEGMENTS)
+    with running_worker(connection, log, "tests.support.learning_worker"):
+        for part in parts[len(points) + 1 :]:
+            await feed(connection, part)
+        await learned(connection, at_least=EXAMPLES)
+        told = {name: await uses(connection, name, max(versions)) for name, (_, versions) in calm.items()}
+
+    assert deaths == [-signal.SIGKILL] * len(points)
+    for name, (state, versions) in calm.items():
+        restored = await restore(connection, f"learners.{name}", 0)
+        assert (restored.position, restored.records) == (EXAMPLES, {KEY: state})
+        # whatever was told, each version is what an uninterrupted run would have told under that number
+        assert {use.version: bytes(use.content) for use in told[name]}.items() <= versions.items()
+        assert told[name][-1].version == max(versions)
+
+
+def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[int, bytes]]:
+    """State of a learner that nothing ever happened to, and the content of each of its versions."""
+    versions = {}
+    for example in examples:
+        version = learner.learn(example)
+        if version is not None:
+            versions[version.version] = version.content
+    return learner.state(), versions
+
+
+async def feed(connection: Connection, part: range) -> None:
+    """Write some of the examples, bit by bit."""
+    for first in part[::CHUNK]:
+        for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):
+            chunk: Sequence[ChurnExample | SegmentExample] = examples[first : first + CHUNK]
+            await write(connection, topic, [(e.user.encode(), encode_example(e)) for e in chunk], partition=0)
+        await asyncio.sleep(0.3)
+
+
+async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
+    """Return when a log tells of so many lanes that were opened."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if (await asyncio.to_thread(log.read_text)).count(": open at") >= lanes:
+                return
+            await asyncio.sleep(0.1)  # a file can only be looked at
+
+
+async def learned(connection: Connection, at_least: int, within_s: float = 90) -> None:
+    """Return when both learners have committed so many examples."""
+    async with asyncio.timeout(within_s):
+        for name in ("churn", "segments"):
+            while True:
+                # one key, and commits now and then: the end of the topic is reached
+                if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
+                    break
+                await asyncio.sleep(0.2)  # a state topic can only be asked
+
+
+async def uses(connection: Connection, name: str, until: int) -> list[Use]:
+    """Versions of a model that the first partition of the log was told, up to one."""
+
+    def found(records: list[ConsumerRecord]) -> list[Use]:
+        controls = [decode_control(r.value) for r in records if r.partition == 0 and r.key == USE_KEY]
+        return [control for control in controls if isinstance(control, Use) and control.name == name]
+
+    records = await read_until(
+        connection, "events", lambda read: any(use.version >= until for use in found(read)), within_s=60
+    )
+    return found(records)

@@ -1,0 +1,84 @@
+"""What retention takes from under a lane is told, and never passed over in silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from kafka import TopicPartition
+
+from models.batch import Batch, Outputs, Restored
+from stream.cluster.admin import admin
+from stream.engine.agent_spec import Agent, Edge
+from stream.engine.fetch_buffer import RecordsGone
+from stream.engine.lane import Lane
+from stream.transport.app import Unobserved
+from tests.support.brokers import Cluster
+from tests.support.inprocess import running_app, until
+from tests.support.topic_reading import write
+
+
+class Hearing(Unobserved):
+    """Keeps what went wrong."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def failed(self, lane: Lane, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+@pytest.mark.kafka
+async def test_records_that_retention_takes_from_a_running_lane_are_told(kafka: Cluster) -> None:
+    kafka.create(events=1, profiles=1)
+    seen: list[int] = []
+    go_on = asyncio.Event()
+
+    def slow(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for batch in batches:
+                seen.extend(record.offset for record in batch.records)
+                await go_on.wait()
+                yield Outputs()
+
+        return agent
+
+    edge = Edge(name="slow", topics=("events",), agent=slow, state="profiles", max_records=1)
+    hearing = Hearing()
+    # A fetch holds three of them at most, so that most are still unread when they are deleted.
+    await write(kafka.connection, "events", [(b"u1", bytes(300_000))] * 40)
+    async with running_app(kafka.connection, [edge], observer=hearing):
+        await until(lambda: bool(seen), within_s=60)
+        with admin(kafka.connection) as client:
+            client.delete_records({TopicPartition(kafka.connection.topic("events"), 0): 30})
+        go_on.set()
+        await until(lambda: seen[-1] == 39, within_s=60)
+
+    (gone,) = [error for error in hearing.errors if isinstance(error, RecordsGone)]
+    assert gone.start == 30
+    assert sorted({*seen, *range(gone.position, gone.start)}) == list(range(40))
+
+
+@pytest.mark.kafka
+async def test_a_lane_that_has_read_nothing_yet_begins_where_its_log_does(kafka: Cluster) -> None:
+    kafka.create(events=1, profiles=1)
+    seen: list[int] = []
+
+    def noting(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for batch in batches:
+                seen.extend(record.offset for record in batch.records)
+                yield Outputs()
+
+        return agent
+
+    hearing = Hearing()
+    await write(kafka.connection, "events", [(b"u1", b"%d" % number) for number in range(40)])
+    with admin(kafka.connection) as client:
+        client.delete_records({TopicPartition(kafka.connection.topic("events"), 0): 30})
+    edge = Edge(name="noting", topics=("events",), agent=noting, state="profiles")
+    async with running_app(kafka.connection, [edge], observer=hearing):
+        await until(lambda: seen == list(range(30, 40)), within_s=60)
+
+    assert hearing.errors == []

@@ -1,0 +1,149 @@
+"""Workers of this schema and of the one before side by side, on Apache Kafka: nothing is misread, whoever gets what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from models.errors import StateMismatch
+from models.events import Event
+from models.log import is_control
+from models.profile.state import PREVIOUS_SCHEMA, SCHEMA, Customer, pack, unpack
+from models.recommend.interactions import WEIGHTS, decode_interaction
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.engine.state import restore
+from stream.log.event_log import EventLog
+from stream.worker.topology import fold_edges
+from tests.chaos.reference import committed
+from tests.support.brokers import Cluster
+from tests.support.memory import Bench, Partition, record
+from tests.support.old_worker import old_pack
+from tests.support.shop import Shoppers
+from tests.support.workers import running_worker
+
+PARTITIONS = 4
+OLD, NEW = "tests.support.old_worker", "tests.support.folding_worker"
+
+
+class Shop:
+    """Sends events, and knows how many of them are folded."""
+
+    def __init__(self, connection: Connection, log: EventLog) -> None:
+        self.connection = connection
+        self.sent: list[Event] = []
+        self.ends = [0] * PARTITIONS
+        self._log = log
+        self._shoppers = Shoppers(1)
+
+    async def send(self, count: int = 200) -> None:
+        events = self._shoppers.events(count)
+        for written in await self._log.append(events):
+            self.ends[written.partition] = max(self.ends[written.partition], written.offset + 1)
+        self.sent += events
+
+    async def positions(self) -> list[int]:
+        found = [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
+        return [state.position for state in found]
+
+    async def folded(self, partitions: set[int], within_s: float = 60) -> None:
+        """Return when these partitions are folded to what was sent."""
+        async with asyncio.timeout(within_s):
+            while True:
+                positions = await self.positions()
+                if all(positions[partition] >= self.ends[partition] for partition in partitions):
+                    return
+                await asyncio.sleep(0.2)  # a state topic can only be asked
+
+    async def schemas(self) -> list[set[int]]:
+        """Schema versions of the users in each partition."""
+        found = [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
+        return [{packed[0] for key, packed in state.records.items() if not is_control(key)} for state in found]
+
+
+async def logged(log: Path, *words: str, within_s: float = 60) -> None:
+    """Return when a log holds all of these."""
+    async with asyncio.timeout(within_s):
+        while True:
+            text = await asyncio.to_thread(log.read_text)
+            if all(word in text for word in words):
+                return
+            await asyncio.sleep(0.1)  # a file can only be looked at
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_one_cannot_read_waits_for_the_new_one(
+    kafka: Cluster, tmp_path: Path
+) -> None:
+    connection, everything = kafka.connection, set(range(PARTITIONS))
+    await asyncio.to_thread(topics.create, connection, PARTITIONS)
+    old_log, again_log = tmp_path / "old.log", tmp_path / "again.log"
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("wall")
+        shop = Shop(connection, log)
+        with running_worker(connection, old_log, OLD) as old:
+            await shop.send()
+            await shop.folded(everything)
+            assert await shop.schemas() == [{PREVIOUS_SCHEMA}] * PARTITIONS
+
+            # a new one joins: what it gets it reads, and writes in its own schema
+            with running_worker(connection, tmp_path / "new.log", NEW):
+                await logged(tmp_path / "new.log", ": open at")
+                await shop.send()
+                await shop.folded(everything)
+                schemas = await shop.schemas()
+                new = {partition for partition in everything if SCHEMA in schemas[partition]}
+                assert new
+                assert everything - new
+            # it is gone again: the old one gets what it cannot read, and leaves it alone
+            before = await shop.positions()
+            await logged(old_log, *(f"events-{partition}: begins anew" for partition in new))
+            await shop.send()
+            await shop.folded(everything - new)
+            after = await shop.positions()
+            assert [after[partition] for partition in new] == [before[partition] for partition in new]
+
+            with running_worker(connection, again_log, NEW):
+                await logged(again_log, ": open at")
+                old.terminate()
+                await asyncio.to_thread(old.wait)
+                await shop.send()
+                await shop.folded(everything)
+
+    states = [await restore(connection, "profiles", partition) for partition in range(PARTITIONS)]
+    counted = {
+        key.decode(): Counter(unpack(packed).facts.events)
+        for state in states
+        for key, packed in state.records.items()
+        if not is_control(key)
+    }
+    expected: dict[str, Counter[str]] = {}
+    for event in shop.sent:
+        expected.setdefault(event.user, Counter())[event.type] += 1
+    assert counted == expected
+    found = [decode_interaction(record.value) for record in await committed(connection, "interactions", PARTITIONS)]
+    met = Counter((one.user, one.type, one.item) for one in found)
+    assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in shop.sent if e.type in WEIGHTS)
+
+
+def test_what_the_old_worker_of_the_test_writes_is_read_as_the_schema_before() -> None:
+    packed = old_pack(Customer(seen=7))
+
+    assert packed[0] == PREVIOUS_SCHEMA
+    assert unpack(packed) == Customer(seen=7)
+
+
+async def test_a_lane_that_finds_a_state_of_a_later_schema_says_so_commits_nothing_and_is_not_open() -> None:
+    (fold,) = (edge for edge in fold_edges() if edge.name == "fold_customers")
+    later = bytes((SCHEMA + 1,)) + pack(Customer())[1:]
+    before = Partition(position=1, state={b"u1": later})
+    async with Bench(fold, [record(0), record(1)], before) as bench:
+        await bench.until(lambda: bool(bench.observer.errors))
+
+    assert isinstance(bench.observer.errors[0], StateMismatch)
+    assert f"schema version {SCHEMA + 1}; this code reads version {SCHEMA}" in str(bench.observer.errors[0])
+    assert (bench.partition.position, bench.partition.commits, bench.partition.state) == (1, [], {b"u1": later})

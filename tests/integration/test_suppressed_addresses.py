@@ -1,0 +1,291 @@
+"""The last hop: what the suppression list stops, what a bounce writes to it, and what never reaches a provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from agents.deliver_messages import deliver_messages
+from models.batch import Batch, Outputs, Restored
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message, encode_message
+from models.delivery.notices import AddressReport, Answer, UnderWay, encode_notice
+from models.delivery.suppression import (
+    TOPIC,
+    AddressHashes,
+    Entry,
+    SuppressionList,
+    decode_entry,
+    encode_entry,
+    key_of,
+    read_list,
+)
+from models.delivery.suppressor import Suppressor
+from models.events import Event, decode_event
+from stream.delivery.channels import DeliverySettings, open_channel
+from stream.delivery.desk import Desk
+from stream.delivery.gate import Gate, Mode
+from stream.delivery.outbox import Outbox
+from stream.delivery.smtp import SmtpSettings
+from stream.delivery.unsubscribe import Signer
+from tests.support.event_logs import written
+from tests.support.letters import NOW, files, letter
+from tests.support.mail import serving
+from tests.unit.stream.delivery.test_gate import Real
+from tests.unit.stream.delivery.test_smtp import Mailbox
+
+HASHES = AddressHashes([b"0123456789abcdef"])
+SIGNER = Signer([b"0123456789abcdef"], "https://events.example.com")
+ADDRESS = "ada@example.com"
+
+
+def listed(*reasons: str) -> SuppressionList:
+    made = SuppressionList(HASHES)
+    for reason in reasons:
+        entry = Entry(scope="all" if reason == "bounce" else "marketing", reason=reason, channel="email", at=NOW)
+        made.apply(key_of(HASHES.newest("email", ADDRESS), reason), encode_entry(entry))  # type: ignore[arg-type]
+    return made
+
+
+def to_ada(number: int, **changed: object) -> Message:
+    return letter(number, **{"to": ADDRESS, "user": f"u{number}", **changed})
+
+
+def gate(mode: Mode, folder: Path, real: Real, made: SuppressionList, behind: str = "") -> Gate:
+    suppressor = Suppressor("email", made, lambda: behind)
+    return Gate(mode, Outbox(folder), now=lambda: NOW, provider=real, signer=SIGNER, suppressor=suppressor)
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+async def test_a_suppressed_message_reaches_neither_the_provider_nor_the_outbox(tmp_path: Path, mode: Mode) -> None:
+    real = Real()
+
+    result = await gate(mode, tmp_path, real, listed("complaint")).deliver(to_ada(1))
+
+    assert result == Result("suppressed", "complaint (marketing)", called=False)
+    assert (real.taken, files(tmp_path)) == ([], [])
+
+
+async def test_a_receipt_goes_on_unless_the_address_itself_is_dead(tmp_path: Path) -> None:
+    real, receipt = Real(), to_ada(1, category="transactional")
+
+    sent = await gate("live", tmp_path, real, listed("unsubscribe")).deliver(receipt)
+    stopped = await gate("live", tmp_path, real, listed("bounce")).deliver(receipt)
+
+    assert (sent.status, stopped.status, len(real.taken)) == ("delivered", "suppressed", 1)
+
+
+async def test_nothing_is_handed_over_on_a_list_that_cannot_be_trusted(tmp_path: Path) -> None:
+    real = Real()
+
+    result = await gate("live", tmp_path, real, listed(), behind="not read").deliver(to_ada(1))
+
+    assert (result.status, result.called, real.taken) == ("failed", False, [])
+
+
+async def test_the_link_of_a_live_message_carries_the_hash_of_its_address_and_of_no_other_message(
+    tmp_path: Path,
+) -> None:
+    real = Real()
+
+    await gate("live", tmp_path, real, listed()).deliver(to_ada(1))
+    await gate("outbox", tmp_path, real, listed()).deliver(to_ada(2))
+    await gate("outbox", tmp_path, real, listed()).deliver(to_ada(3, origin="simulate"))
+
+    ((_, link),) = real.taken
+    assert link is not None
+    assert SIGNER.verify(link.partition("token=")[2]).address == HASHES.newest("email", ADDRESS)
+    for number, hashed in ((2, HASHES.newest("email", ADDRESS)), (3, "")):
+        content = (tmp_path / f"{to_ada(number).id}.eml").read_bytes()
+        token = content.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].replace(b"\r\n ", b"").decode()
+        assert SIGNER.verify(token.partition("token=")[2]).address == hashed
+
+
+@dataclass
+class Judge(Mailbox):
+    """Counts what it is asked about each recipient, and may change something when it is asked."""
+
+    asked: list[str] = field(default_factory=list)
+    on_recipient: Any = None
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        self.asked.append(address)
+        if self.on_recipient is not None:
+            self.on_recipient()
+        return await super().handle_RCPT(server, session, envelope, address, options)
+
+
+@pytest.fixture
+def judge(unused_tcp_port: int) -> Iterator[tuple[Judge, int]]:
+    with serving(Judge(), unused_tcp_port) as made:
+        yield made, unused_tcp_port
+
+
+def open_desk(port: int, folder: Path, made: SuppressionList, now: Callable[[], int] = lambda: NOW) -> Desk:
+    settings = DeliverySettings(
+        mode="live",
+        outbox=folder,
+        secrets=(b"0123456789abcdef",),
+        smtp=SmtpSettings("127.0.0.1", port, security="none", sender="Shop <hello@shop.example>"),
+    )
+    return open_channel("email", settings, now=now, suppressor=Suppressor("email", made))
+
+
+async def deliver(desk: Desk, *batches: Sequence[bytes], state: Restored | None = None) -> list[Outputs]:
+    """Drive the agent as a lane does; every batch is delivered to its end before the next one comes."""
+    state = state or Restored()
+    made: list[Outputs] = []
+    position = 0
+
+    async def given() -> AsyncIterator[Batch]:
+        nonlocal position
+        for values in batches:
+            records = [one._replace(offset=position + i) for i, one in enumerate(written((b"u", v) for v in values))]
+            position += len(records)
+            yield Batch("messages.email", 0, records)
+            yield Batch("messages.email", 0, ())
+
+    async for outputs in deliver_messages(given(), state=state, desk=desk, now=lambda: NOW):
+        state.apply(outputs)
+        made.append(outputs)
+        await asyncio.gather(*(effect() for effect in outputs.effects))
+    return made
+
+
+def events(made: Sequence[Outputs]) -> list[Event]:
+    records = [record for outputs in made for record in outputs.records if record.topic == "outcomes"]
+    return [decode_event(record.value or b"") for record in records]
+
+
+def entries(outputs: Outputs) -> list[Entry]:
+    return [decode_entry(record.value) for record in outputs.records if record.topic == TOPIC and record.value]
+
+
+async def test_after_a_hard_bounce_three_triggers_make_one_attempt(judge: tuple[Judge, int], tmp_path: Path) -> None:
+    server, port = judge
+    server.answers[ADDRESS] = "550 5.1.1 <ada@example.com>: no such user"
+    desk = open_desk(port, tmp_path, listed())
+
+    made = await deliver(desk, *([encode_message(to_ada(number))] for number in range(3)))
+    await desk.close()
+
+    assert server.asked == [ADDRESS]
+    assert [event.type for event in events(made)] == ["message_failed", "message_suppressed", "message_suppressed"]
+    assert [event.reason for event in events(made)][1:] == ["suppressed: bounce (all)"] * 2
+    # the entry commits together with the outcome
+    (together,) = [outputs for outputs in made if entries(outputs)]
+    assert [event.type for event in events([together])] == ["message_failed"]
+    assert entries(together)[0].source == "answer 550 5.1.1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["550 5.7.1 blocked", "550 5.1.8 bad sender", "552 5.2.2 mailbox full", "550 5.2.1 disabled", "550 no such user"],
+)
+async def test_any_other_refusal_makes_an_attempt_for_every_trigger(
+    judge: tuple[Judge, int], tmp_path: Path, answer: str
+) -> None:
+    server, port = judge
+    server.answers[ADDRESS] = answer
+    desk = open_desk(port, tmp_path, listed())
+
+    made = await deliver(desk, *([encode_message(to_ada(number))] for number in range(3)))
+    await desk.close()
+
+    assert len(server.asked) == 3
+    assert {event.type for event in events(made)} == {"message_failed"}
+
+
+async def test_an_entry_that_comes_while_the_server_answers_still_stops_the_message(
+    judge: tuple[Judge, int], tmp_path: Path
+) -> None:
+    server, port = judge
+    made = listed()
+    key = key_of(HASHES.newest("email", ADDRESS), "unsubscribe")
+    entry = encode_entry(Entry(scope="marketing", reason="unsubscribe", channel="email", at=NOW))
+    server.on_recipient = lambda: made.apply(key, entry)
+    desk = open_desk(port, tmp_path, made)
+
+    first = await deliver(desk, [encode_message(to_ada(1))])
+    server.on_recipient = None
+    second = await deliver(desk, [encode_message(to_ada(2, to="eve@example.com"))])
+    await desk.close()
+
+    assert [event.type for event in events(first)] == ["message_suppressed"]
+    assert [event.type for event in events(second)] == ["message_sent"]  # over the same connection
+    assert [to for _, to, _ in server.taken] == ["eve@example.com"]
+
+
+async def test_who_inherits_a_call_writes_the_entry_of_its_bounce(judge: tuple[Judge, int], tmp_path: Path) -> None:
+    server, port = judge
+    message = to_ada(1)
+    state = Restored()
+    first = open_desk(port, tmp_path, listed())
+    first.name = "the desk before"
+    async for outputs in deliver_messages(_once(encode_message(message)), state=state, desk=first, now=lambda: NOW):
+        state.apply(outputs)  # and this process dies before it calls the provider
+    heir = open_desk(port, tmp_path, listed())
+    told = Answer(
+        message=message.id, channel="email", attempt=1, by="the desk before", status="rejected",
+        detail="550 5.1.1 unknown", bounce="hard", code="550 5.1.1",
+    )  # fmt: skip
+
+    made = await deliver(
+        heir,
+        [encode_notice(UnderWay(message.id, 1, "the desk before"))],
+        [encode_notice(told)],
+        [encode_message(to_ada(2))],
+        state=state,
+    )
+    await first.close()
+    await heir.close()
+
+    assert [event.type for event in events(made)] == ["message_failed", "message_suppressed"]
+    assert sum(len(entries(outputs)) for outputs in made) == 1
+    assert server.asked == []
+
+
+async def _once(value: bytes) -> AsyncIterator[Batch]:
+    yield Batch("messages.email", 0, written([(b"u", value)]))
+
+
+async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_the_user_is(
+    judge: tuple[Judge, int], tmp_path: Path
+) -> None:
+    port = judge[1]
+    desk = open_desk(port, tmp_path, listed())
+    report = AddressReport(kind="complaint", address=ADDRESS, user="u1", at=NOW, source="Email Marked as Spam")
+
+    made = await deliver(
+        desk,
+        [encode_notice(report)],
+        [encode_message(to_ada(2)), encode_message(to_ada(3, category="transactional"))],
+    )
+    await desk.close()
+
+    assert sorted(event.type for event in events(made)) == ["message_sent", "message_suppressed"]
+    assert [entry.reason for outputs in made for entry in entries(outputs)] == ["complaint"]
+    again = read_list(HASHES, [(r.key, r.value) for o in made for r in o.records if r.topic == TOPIC])
+    assert again.stops("email", ADDRESS, "marketing") is not None
+
+
+async def test_a_suppressed_message_says_nothing_about_the_provider(tmp_path: Path, unused_tcp_port: int) -> None:
+    """While the provider is left alone, one message tries; it must not look as if the provider had taken it."""
+    clock = [NOW]
+    desk = open_desk(unused_tcp_port, tmp_path, listed("complaint"), lambda: clock[0])  # nobody listens there
+    await deliver(desk, [encode_message(letter(number)) for number in range(8)])
+    assert desk.describe()["breaker"] == "open"
+    clock[0] += 6_000  # now one message may try
+
+    made = await deliver(desk, [encode_message(to_ada(9))])
+    await desk.close()
+
+    assert [event.type for event in events(made)] == ["message_suppressed"]
+    assert desk.describe()["breaker"] == "half_open"

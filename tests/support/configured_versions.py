@@ -1,0 +1,73 @@
+"""Versions to put into use in tests: small, hand-made, valid."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.configuration import compiled as configuration
+from models.configuration.templates import Template
+from models.learning.churn_scorer import ChurnScorer, ChurnWeights
+from models.learning.segment_scorer import SegmentCentres, SegmentScorer
+from models.log import Use
+from models.profile.features import FEATURES
+
+RULES = {
+    "rules": [
+        {
+            "name": "win_back",
+            "when": {"churn_risk": {"crosses": 0.6}},
+            "channels": ["email", "sms"],
+            "template": "plain",
+        },
+        {"name": "thanks", "category": "transactional", "when": {"first_purchase": True}, "template": "plain"},
+        {"name": "cart", "when": {"cart_left": {"for": "1h"}}, "template": "plain"},
+        {"name": "hello", "when": {"entered_segment": "busy"}, "channels": ["sms", "email"], "template": "plain"},
+    ],
+    "caps": [{"messages": 2, "within": "7d"}],
+    "quiet_hours": {"from": "22:00", "to": "08:00"},
+}
+
+
+def configuration_version(version: int) -> Use:
+    """Rules of every kind, a cap and quiet hours."""
+    said = "Come back. {{ unsubscribe_url }}"
+    templates = {"plain": Template(subject="Hello {{ user }}", text=said, fallback="Subject: Hello\n\nThank you.")}
+    parsed = configuration.parse(RULES, templates)
+    return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
+
+
+def settings_version(version: int, **events: str) -> Use:
+    """No rules; how late an event may come."""
+    parsed = configuration.parse({"events": events}, {})
+    return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
+
+
+def churn_version(version: int) -> Use:
+    """Risk grows with the days of silence."""
+    weights = [0.0] * len(FEATURES)
+    weights[FEATURES.index("days_since_last")] = 1.0 + version / 4
+    scorer = ChurnScorer(
+        ChurnWeights(
+            features=FEATURES,
+            mean=(1.0,) * len(FEATURES),
+            std=(1.0,) * len(FEATURES),
+            weights=tuple(weights),
+            intercept=0.0,
+        )
+    )
+    return Use(name="churn", version=version, content=msgspec.Raw(scorer.encode()))
+
+
+def segments_version(version: int) -> Use:
+    """Two segments by recent activity."""
+    scorer = SegmentScorer(
+        SegmentCentres(
+            features=FEATURES,
+            axes=(FEATURES.index("activity_7d"),),
+            mean=(0.0,),
+            std=(1.0,),
+            centres=((0.2 * version,), (1.5 + 0.2 * version,)),
+            names=("quiet", "busy"),
+        )
+    )
+    return Use(name="segments", version=version, content=msgspec.Raw(scorer.encode()))

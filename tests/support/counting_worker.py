@@ -1,0 +1,43 @@
+"""A counting worker: ``python -m tests.support.counting_worker SERVERS PREFIX TRANSACTIONS SESSION_S [THINK_S]``.
+
+With ``THINK_S`` its agent thinks so long over every batch, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from models.batch import Batch, Outputs, Restored
+from stream.cluster.connection import Connection
+from stream.engine.agent_spec import Agent
+from stream.transport.app import create_app, run_worker
+from tests.support.counting import COUNTING, count
+
+log = logging.getLogger("thinker")
+
+
+def main() -> None:
+    servers, prefix, transactions, session_s, *think = sys.argv[1:]
+    connection = Connection(
+        servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
+    )
+
+    def thinking(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for outputs in count(restored)(batches):
+                log.info("thinking over %d records", len(outputs.records))
+                await asyncio.sleep(float(think[0]))
+                yield outputs
+
+        return agent
+
+    edge = replace(COUNTING, agent=thinking) if think else COUNTING
+    run_worker(create_app("count", connection, [edge]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""A fold of its own process: ``python -m tests.support.folding_worker SERVERS PREFIX yes SESSION_S [wrong]``.
+
+With ``wrong`` its code has a mistake in a fact that no feature looks at: additions to a cart count twice.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from models.events import Event
+from models.fold import step
+from models.profile.reducers import reduce_facts
+from models.profile.state import Facts
+from stream.cluster.connection import Connection
+from stream.transport.app import create_app, run_worker
+from stream.worker.topology import fold_edges
+
+
+def wrong(facts: Facts, event: Event, *more: Any) -> None:
+    """Do what the right code does, and count an addition to a cart once more."""
+    reduce_facts(facts, event, *more)
+    if event.type == "cart_add":
+        facts.events[event.type] += 1
+
+
+def main() -> None:
+    servers, prefix, _, session_s, *how = sys.argv[1:]
+    if how == ["wrong"]:
+        setattr(step, "reduce_facts", wrong)  # noqa: B010 - a module of ours is changed here and nowhere else
+    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
+
+
+if __name__ == "__main__":
+    main()

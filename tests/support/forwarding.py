@@ -1,0 +1,79 @@
+"""Something between a client and its broker in tests: a port that forwards, as slowly as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.brokers import HOST
+
+CHUNK = 1 << 14
+
+
+class Forwarder:
+    """Forwards TCP connections on ``port`` of loopback to a broker; see :func:`forwarding`.
+
+    Attributes
+    ----------
+    bytes_per_s
+        What each connection may send to the broker; ``None``: as much as it likes. What the broker sends is never slow.
+    """
+
+    def __init__(self, broker: str, port: int) -> None:
+        self._host, _, number = broker.rpartition(":")
+        self._number = int(number)
+        self.port = port
+        self.bytes_per_s: int | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward one connection to its end."""
+        try:
+            from_broker, to_broker = await asyncio.open_connection(self._host, self._number)
+        except OSError:
+            writer.close()
+            return
+        with contextlib.closing(to_broker), contextlib.closing(writer), contextlib.suppress(OSError):
+            back = asyncio.create_task(self._pump(from_broker, writer, slow=False))
+            forth = asyncio.create_task(self._pump(reader, to_broker, slow=True))
+            try:
+                await asyncio.wait([back, forth], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                back.cancel()
+                forth.cancel()
+                await asyncio.gather(back, forth, return_exceptions=True)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool) -> None:
+        while content := await reader.read(CHUNK):
+            writer.write(content)
+            await writer.drain()
+            if slow and self.bytes_per_s is not None:
+                await asyncio.sleep(len(content) / self.bytes_per_s)  # this is the slowness
+
+
+@asynccontextmanager
+async def forwarding(broker: str, port: int) -> AsyncIterator[Forwarder]:
+    """Forward from ``port`` until the end of the block."""
+    forwarder = Forwarder(broker, port)
+    open_ones: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones.add(task)
+        try:
+            await forwarder.serve(reader, writer)
+        finally:
+            open_ones.discard(task)
+
+    server = await asyncio.start_server(accept, HOST, port)
+    try:
+        yield forwarder
+    finally:
+        server.close()
+        for task in list(open_ones):
+            task.cancel()
+        if open_ones:
+            await asyncio.wait(list(open_ones))
+        await server.wait_closed()

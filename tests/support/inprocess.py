@@ -1,0 +1,38 @@
+"""A worker inside the test's own process, so that its agents can be the test's own functions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from stream.cluster.connection import Connection
+from stream.engine.agent_spec import Edge
+from stream.engine.context import Observer
+from stream.transport.app import LaneApp, create_app
+
+
+@asynccontextmanager
+async def running_app(
+    connection: Connection,
+    edges: Sequence[Edge],
+    name: str = "app",
+    on_leave: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[LaneApp]:
+    """Start a worker and stop it again."""
+    left: list[str] = []
+    app = create_app(name, connection, edges, on_leave=on_leave or left.append, observer=observer)
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+    assert left == []
+
+
+async def until(condition: Callable[[], bool], within_s: float = 15) -> None:
+    """Return when the condition holds."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - a test looks at more than one event could tell
+            await asyncio.sleep(0.01)

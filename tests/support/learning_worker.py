@@ -1,0 +1,62 @@
+"""Learners that may kill themselves: ``python -m tests.support.learning_worker SERVERS PREFIX TRANSACTIONS S [POINT]``.
+
+Points are the places between two things that become durable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from stream.cluster.connection import Connection
+from stream.cluster.writer import Writer
+from stream.engine.committers import OrderedCommitter, TransactionalCommitter
+from stream.transport.app import create_app, run_worker
+from stream.worker.topology import learn_edges
+
+POINTS = ("before a commit", "behind a commit", "before a version is told")
+
+
+def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..., Any]:
+    """Die before or behind the call of that number."""
+    calls = itertools.count(1)
+
+    async def called(self: Any, *arguments: Any) -> Any:
+        number = next(calls)
+        if before and number == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = await function(self, *arguments)
+        if number == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    return called
+
+
+def plant(point: str) -> None:
+    """Let this process die at a point, in the middle of its work."""
+    classes: tuple[Any, ...] = (TransactionalCommitter, OrderedCommitter)
+    if point == "before a version is told":
+        classes = (Writer,)
+    name = "send_everywhere" if classes == (Writer,) else "commit"
+    for one in classes:
+        # the first calls may only repeat what was said before
+        setattr(one, name, dying(getattr(one, name), 3, before=point.startswith("before")))
+
+
+def main() -> None:
+    servers, prefix, transactions, session_s, *point = sys.argv[1:]
+    if point:
+        plant(point[0])
+    connection = Connection(
+        servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
+    )
+    run_worker(create_app("learn", connection, learn_edges()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""A fold whose states are of the schema before: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
+
+It folds as today's does, and reads and writes as the code before did: what today's writes it refuses. Where
+``PERENNIAL_UPGRADE_FROM`` names a checkout of the release before, it is that one's own worker, all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+from models.errors import StateMismatch
+from models.fold import partition as fold
+from models.profile.state import _HEADER, PREVIOUS_SCHEMA, Consent, Customer, Facts, header, unpack
+from stream.cluster.connection import Connection
+from stream.transport.app import create_app, run_worker
+from stream.worker.topology import fold_edges
+
+FROM = "PERENNIAL_UPGRADE_FROM"
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
+_CONSENT, _FACTS = Facts.__struct_fields__.index("consent"), Facts.__struct_fields__.index("known_orders")
+_CONSENTS = Consent.__struct_fields__.index("newest_grant")
+
+
+def old_pack(customer: Customer) -> bytes:
+    """Bytes of a customer in schema 3."""
+    facts, ledger = _decode(_encode(customer.facts))[:_FACTS], _decode(_encode(customer.ledger))
+    facts[_CONSENT] = {channel: consent[:_CONSENTS] for channel, consent in facts[_CONSENT].items()}
+    return _HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
+
+
+def old_unpack(data: bytes) -> Customer:
+    _check(data)
+    return unpack(data)
+
+
+def old_header(data: bytes) -> tuple[int, int]:
+    _check(data)
+    return header(data)
+
+
+def _check(data: bytes) -> None:
+    if data[0] != PREVIOUS_SCHEMA:
+        raise StateMismatch("profile", data[0], PREVIOUS_SCHEMA)
+
+
+def become_old() -> None:
+    """Let this process's fold read and write as the code before did."""
+    for name, function in {"pack": old_pack, "unpack": old_unpack, "header": old_header}.items():
+        assert hasattr(fold, name)
+        setattr(fold, name, function)
+
+
+def main() -> None:
+    if checkout := os.environ.get(FROM):
+        os.chdir(checkout)
+        worker = [sys.executable, "-m", "tests.support.folding_worker", *sys.argv[1:]]
+        os.execve(sys.executable, worker, {**os.environ, "PYTHONPATH": checkout})
+    servers, prefix, _, session_s = sys.argv[1:]
+    become_old()
+    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
+
+
+if __name__ == "__main__":
+    main()

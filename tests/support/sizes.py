@@ -1,0 +1,88 @@
+"""Sizes of files, classes, functions and signatures, measured against their limits.
+
+``python -m tests.support.sizes [PATH ...]`` prints whatever is above a limit and is no exception.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.paths import ROOT
+
+SOURCES = ("agents", "models", "monitoring", "stream", "tests")
+MAX_LINES = {"file": 400, "class": 250, "function": 60}
+"""Maximum number of lines of each kind."""
+MAX_PARAMETERS = 6
+"""Maximum number of parameters of a function, without ``self`` and ``cls``."""
+
+EXCEPTIONS: dict[str, str] = {}
+"""Places above a limit, as ``path`` or ``path:name``, each with the reason. This is the only list of exceptions."""
+
+
+class Size(NamedTuple):
+    """Something above its limit.
+
+    Attributes
+    ----------
+    place
+        ``path`` for a file, ``path:name`` for anything in it.
+    kind
+        ``file``, ``class``, ``function`` or ``signature``.
+    size, limit
+        Number of lines, or of parameters.
+    """
+
+    place: str
+    kind: str
+    size: int
+    limit: int
+
+
+def above(paths: Iterable[Path] | None = None) -> Iterator[Size]:
+    """Yield what is above a limit in the given files and folders; by default, in the whole repository."""
+    for path in _files(paths):
+        name = path.relative_to(ROOT).as_posix()
+        text = path.read_text(encoding="utf-8")
+        yield from _over(name, "file", text.count("\n"), MAX_LINES["file"])
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                yield from _over(f"{name}:{node.name}", "class", _lines(node), MAX_LINES["class"])
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _over(f"{name}:{node.name}", "function", _lines(node), MAX_LINES["function"])
+                yield from _over(f"{name}:{node.name}", "signature", _parameters(node), MAX_PARAMETERS)
+
+
+def _files(paths: Iterable[Path] | None) -> Iterator[Path]:
+    for path in paths or [ROOT / name for name in SOURCES]:
+        whole = path.resolve()
+        yield from sorted(whole.rglob("*.py")) if whole.is_dir() else [whole]
+
+
+def _over(place: str, kind: str, size: int, limit: int) -> Iterator[Size]:
+    if size > limit:
+        yield Size(place, kind, size, limit)
+
+
+def _lines(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return len([argument for argument in every if argument.arg not in {"self", "cls"}])
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is above a limit and is no exception, and return the exit status."""
+    found = [size for size in above([Path(argument) for argument in arguments]) if size.place not in EXCEPTIONS]
+    for size in found:
+        print(f"{size.place}: {size.kind} of {size.size}, at most {size.limit}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

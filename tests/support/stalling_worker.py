@@ -1,0 +1,60 @@
+"""A worker whose agent stands still, below its own watchdog.
+
+``python -m tests.support.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S awaits|blocks|calls STALL_AFTER_S``:
+with the first batch it waits for what never comes, or keeps the event loop to itself; or it makes a call with each
+batch that is never answered, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from models.batch import Batch, Outputs, Restored
+from stream.cluster.connection import Connection
+from stream.engine.agent_spec import Agent
+from stream.transport.app import create_app, run_worker
+from stream.worker.process import watched
+from tests.support.counting import COUNTING, count
+
+log = logging.getLogger("caller")
+
+
+def main() -> None:
+    servers, prefix, transactions, session_s, how, stall_after_s = sys.argv[1:]
+    connection = Connection(
+        servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
+    )
+
+    async def call() -> None:
+        log.info("calling")
+        await asyncio.Event().wait()
+
+    def stalling(restored: Restored) -> Agent:
+        async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+            async for outputs in count(restored)(batches):
+                while how == "blocks":
+                    pass
+                if how == "awaits":
+                    await asyncio.Event().wait()
+                if outputs.records:
+                    outputs.effects = [call]
+                yield outputs
+
+        return agent
+
+    app = create_app("count", connection, [replace(COUNTING, agent=stalling, beats=True)])
+
+    async def watching() -> None:
+        with watched(app, connection, float(stall_after_s), {}):
+            await asyncio.Event().wait()
+
+    app.at_once.append(watching)
+    run_worker(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.configuration.compiled import Cap, ChurnSettings, Configuration, QuietHours, decode, encode, parse
+from models.configuration.definition import Definition
+from models.configuration.templates import Template
+from models.errors import InvalidConfiguration
+from models.units import DAY, HOUR
+from models.wire.withdrawals import NamedWithdrawal, StatingTrait
+
+TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}", fallback="Subject: Hello\n\nHello.\n")}
+RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
+
+
+def test_a_file_with_everything_is_read() -> None:
+    read = parse(
+        {
+            "timezone": "Europe/Berlin",
+            "churn": {"activity": ["purchase"], "horizon": "3w"},
+            "rules": [
+                {**RULE, "channels": ["sms", "email"], "expires_after": "2h", "cooldown": "30d"},
+                {"name": "left", "template": "win_back", "when": {"cart_left": {"for": "1h"}}},
+                {"name": "pro", "template": "win_back", "when": {"event": "Trial Started", "where": {"plan": "pro"}}},
+                {"name": "receipt", "template": "win_back", "category": "transactional", "when": {"event": "refund"}},
+                {"name": "big", "template": "win_back", "when": {"entered_segment": "big spenders"}},
+                {"name": "first", "template": "win_back", "when": {"first_purchase": True}},
+            ],
+            "caps": [{"messages": 3, "within": "7d"}, {"messages": 1, "within": "7d", "channel": "sms"}],
+            "quiet_hours": {"from": "21:00", "to": "08:30"},
+        },
+        TEMPLATES,
+    )
+
+    assert read.timezone == "Europe/Berlin"
+    assert read.churn == ChurnSettings(activity=("purchase",), horizon_days=21)
+    assert read.rules[0].channels == ("sms", "email")
+    assert (read.rules[0].expires_after, read.rules[0].cooldown) == (2 * HOUR, 30 * DAY)
+    assert [one.when.kind for one in read.rules] == [
+        "churn_risk",
+        "cart_left",
+        "event",
+        "event",
+        "entered_segment",
+        "first_purchase",
+    ]
+    assert read.rules[2].when.where == {"plan": ("pro",)}
+    assert read.caps == (Cap(3, 7 * DAY), Cap(1, 7 * DAY, "sms"))
+    assert read.quiet_hours == QuietHours(21 * 60, 8 * 60 + 30)
+    assert read.templates == TEMPLATES
+
+
+def test_nothing_written_is_the_default() -> None:
+    assert parse({}, {}) == Configuration()
+
+
+def test_the_log_gives_back_what_was_applied_byte_for_byte() -> None:
+    applied = parse({"rules": [RULE], "quiet_hours": {"from": "21:00", "to": "08:00"}}, TEMPLATES)
+
+    assert decode(encode(applied)) == applied
+    assert encode(decode(encode(applied))) == encode(applied)
+
+
+def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
+    applied = parse({"rules": [RULE]}, {**TEMPLATES, "other": Template("a", "b")})
+
+    assert set(applied.templates) == {"win_back"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "path", "found", "allowed"),
+    [
+        ({"rule": []}, "rule", "rule", "one of timezone, churn, rules"),
+        ({"timezone": "Mars/Olympus"}, "timezone", "Mars/Olympus", "IANA"),
+        ({"timezone": 1}, "timezone", 1, "a text"),
+        ({"rules": [RULE, RULE]}, "rules[1].name", "win_back", "no other rule"),
+        ({"rules": [{**RULE, "name": "Win Back"}]}, "rules[0].name", "Win Back", "lower case"),
+        ({"rules": [{**RULE, "category": "spam"}]}, "rules[0].category", "spam", "marketing, transactional"),
+        ({"rules": [{**RULE, "channels": ["fax"]}]}, "rules[0].channels[0]", "fax", "email, sms"),
+        ({"rules": [{**RULE, "expires_after": "1 day"}]}, "rules[0].expires_after", "1 day", "14d"),
+        ({"rules": [{**RULE, "cooldown": 5}]}, "rules[0].cooldown", 5, "14d"),
+        ({"rules": [{**RULE, "template": "none"}]}, "rules[0].template", "none", "win_back"),
+        ({"rules": [{**RULE, "when": {}}]}, "rules[0].when", [], "exactly one"),
+        (
+            {"rules": [{**RULE, "when": {"event": "x", "first_purchase": True}}]},
+            "rules[0].when",
+            ["first_purchase", "event"],
+            "exactly one",
+        ),
+        (
+            {"rules": [{**RULE, "when": {"churn_risk": {"crosses": 7}}}]},
+            "rules[0].when.churn_risk.crosses",
+            7,
+            "a number above 0 and below 1",
+        ),
+        ({"rules": [{**RULE, "when": {"cart_left": {"fr": "1h"}}}]}, "rules[0].when.cart_left.fr", "fr", "one of for"),
+        ({"rules": [{**RULE, "when": {"cart_left": {}}}]}, "rules[0].when.cart_left", [], "`for`"),
+        (
+            {"rules": [{**RULE, "when": {"first_purchase": True, "where": {"a": 1}}}]},
+            "rules[0].when.where",
+            {"a": 1},
+            "only `event`",
+        ),
+        ({"rules": [{"when": {"event": "x"}}]}, "rules[0]", ["when"], "`name`"),
+        ({"caps": [{"messages": -1, "within": "7d"}]}, "caps[0].messages", -1, "a whole number of at least 0"),
+        ({"quiet_hours": {"from": "25:00", "to": "08:00"}}, "quiet_hours.from", "25:00", "21:00"),
+        ({"quiet_hours": {"from": "08:00", "to": "08:00"}}, "quiet_hours.to", "08:00", "another time"),
+        ({"churn": {"activity": ["purchse"]}}, "churn.activity[0]", "purchse", "purchase"),
+        ({"churn": {"horizon": "36h"}}, "churn.horizon", "36h", "whole days"),
+    ],
+)
+def test_a_mistake_is_told_with_its_path_what_was_found_and_what_is_allowed(
+    mapping: dict[str, Any], path: str, found: object, allowed: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse(mapping, TEMPLATES)
+
+    assert caught.value.path == path
+    assert caught.value.found == found
+    assert allowed in caught.value.allowed
+
+
+def test_an_e_mail_without_a_subject_is_a_mistake() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"templates\.win_back\.subject"):
+        parse({"rules": [RULE]}, {"win_back": Template("", "text")})
+
+
+RECEIPT: dict[str, Any] = {"name": "receipt", "category": "transactional", "when": {"event": "refund"}}
+
+
+@pytest.mark.parametrize(
+    ("fallback", "allowed"),
+    [
+        (None, "a text for when the template fails"),
+        (" \n", "a text for when the template fails"),
+        ("Subject: Your refund\n\n", "a text for when the template fails"),
+        ("Your refund is on its way.", "a first line `Subject: ...`"),
+        ("Subject:\nYour refund is on its way.", "a first line `Subject: ...`"),
+    ],
+)
+def test_a_transactional_rule_needs_a_fallback_that_says_something(fallback: str | None, allowed: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"rules": [RECEIPT]}, {"receipt": Template("Hi", "text", fallback=fallback)})
+
+    assert caught.value.path == "templates.receipt.fallback"
+    assert caught.value.allowed.startswith(allowed)
+
+
+def test_a_fallback_by_sms_needs_no_subject() -> None:
+    template = Template("", "text", fallback="Your refund is on its way.")
+
+    assert parse({"rules": [{**RECEIPT, "channels": ["sms"]}]}, {"receipt": template}).templates["receipt"] == template
+
+
+def test_the_file_form_has_a_json_schema_for_editors() -> None:
+    schema = msgspec.json.schema(Definition)
+
+    assert "quiet_hours" in schema["$defs"]["Definition"]["properties"]
+
+
+words = st.sampled_from(
+    [*Definition.__struct_fields__, "name", "when", "crosses", "channels", "email", "14d", "21:00", "from", "to", "for"]
+) | st.text(max_size=5)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(mapping=st.dictionaries(words, anything, max_size=4) | st.fixed_dictionaries({"rules": st.lists(anything)}))
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_in_the_file_is_read_or_explained(mapping: dict[str, Any]) -> None:
+    try:
+        read = parse(mapping, TEMPLATES)
+    except InvalidConfiguration as error:
+        assert error.allowed  # noqa: PT017 - most of what is made up is a mistake; the rest is read
+        return
+    assert decode(encode(read)) == read
+
+
+@pytest.mark.parametrize("wrong", [7, "x", [], {}, None, True])
+@pytest.mark.parametrize("name", ["timezone", "churn", "rules", "caps", "quiet_hours"])
+def test_no_mistake_is_told_in_the_words_of_python(name: str, wrong: object) -> None:
+    try:
+        parse({name: wrong}, TEMPLATES)
+    except InvalidConfiguration as error:
+        assert not [bad for bad in ("`int", "`float", "`str", "`array", "`object", "Expected") if bad in error.allowed]  # noqa: PT017 - some of these are no mistakes
+
+
+def test_the_names_that_withdraw_consent_travel_in_the_log() -> None:
+    written = {
+        "withdrawal_events": {"Bye Bye": "sms", "Enough": "all"},
+        "withdrawal_traits": {"no_mail": True, "mood": {"value": "angry", "channel": "email"}},
+        "ignore_traits": ["subscribed"],
+    }
+
+    consent = decode(encode(parse({"consent": written}, {}))).consent
+
+    assert consent.event("bye-bye") == NamedWithdrawal("sms")
+    assert consent.event("Enough") == NamedWithdrawal()
+    assert consent.event("Unsubscribed") is None  # the wire reads what is built in
+    assert consent.trait("noMail") == StatingTrait(True)
+    assert consent.trait("mood") == StatingTrait("angry", "email")
+    assert consent.trait("Subscribed") is None
+    assert consent.trait("unsubscribed") == StatingTrait(True)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ({"ignore_traits": ["subscribd"]}, "consent.ignore_traits[0]"),
+        ({"withdrawal_events": {"Bye": "email", "bye ": "sms"}}, "consent.withdrawal_events"),
+        ({"withdrawal_traits": {"--": True}}, "consent.withdrawal_traits"),
+        ({"grants": {"Yes": "email"}}, "consent.grants"),
+    ],
+)
+def test_a_mistake_in_the_names_that_withdraw_consent_is_an_error_with_its_place(
+    written: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"consent": written}, {})
+
+    assert caught.value.path == path

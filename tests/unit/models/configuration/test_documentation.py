@@ -1,0 +1,74 @@
+"""docs/messages.md names everything that there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import yaml
+
+from models.configuration import definition
+from models.configuration.compiled import parse
+from models.configuration.templates import NAMES, PARTS, Template
+from models.delivery import bounces
+from models.delivery.suppression import STOPPING
+from models.engage.planner import Reason
+from models.engage.why import REASONS
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "messages.md").read_text()
+
+
+def _first_column(heading: str) -> set[str]:
+    """Code in the first column of the tables of a section."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_name_that_a_template_may_use_is_explained() -> None:
+    assert _first_column("Templates") == {*NAMES, *(f"{part}.liquid" for part in PARTS)}
+
+
+def test_every_reason_is_explained() -> None:
+    assert _first_column("What became of it") == set(get_args(Reason)) - {""}
+
+
+def test_every_reason_has_its_words() -> None:
+    assert REASONS.keys() == set(get_args(Reason)) - {""}
+
+
+def test_every_trigger_is_explained_by_one_that_can_be_used() -> None:
+    triggers = [yaml.safe_load(code) for code in _first_column("Rules") - {"when"}]
+    rules = [{"name": f"rule_{i}", "template": "t", "when": when} for i, when in enumerate(triggers)]
+
+    parse({"rules": rules}, {"t": Template("Hi", "text")})
+
+    assert {kind for when in triggers for kind in when} == set(definition.When.__struct_fields__)
+
+
+def test_the_example_shows_every_field_of_a_rule_with_its_default() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example = yaml.safe_load(block)
+
+    parse(example, {"win_back": Template("Hi", "text")})
+
+    assert set(example["rules"][0]) == set(definition.RuleDefinition.__struct_fields__)
+
+
+def test_every_reason_of_the_suppression_list_is_explained() -> None:
+    assert _first_column("The suppression list") == set(STOPPING)
+
+
+def test_every_code_that_says_something_of_an_address_stands_in_the_row_of_its_class() -> None:
+    section = PAGE.split("## Bounces\n")[1]
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| `(\w+)` \|.*$", section, re.MULTILINE)}
+    codes: dict[str, set[str]] = {"stop": set(), "soft": set()}
+    codes |= {"hard": {*bounces.HARD}, "second": {*bounces.SECOND}, "sender": {*bounces.SENDER}}
+    for code, says in bounces.TWILIO.items():
+        codes[says].add(code)
+
+    assert rows.keys() == codes.keys()
+    for kind, wanted in codes.items():
+        found = set(re.findall(r"(?<![\w.])(?:[245]\.\d\.\d+|\d{5})(?![\w.]*\d)", rows[kind].partition("| what")[0]))
+        assert found - {"30003", "30004"} == wanted, kind

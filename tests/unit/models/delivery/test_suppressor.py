@@ -1,0 +1,216 @@
+"""Tests of what is written to the suppression list, and of what the list stops."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.batch import Output
+from models.delivery.bounce_guard import HOLD_MS, MIN_ATTEMPTS
+from models.delivery.bounces import MIN_APART_MS
+from models.delivery.deliveries import Result
+from models.delivery.notices import AddressReport
+from models.delivery.suppression import (
+    AddressHashes,
+    Entry,
+    SecretMissing,
+    SuppressionList,
+    decode_entry,
+    place_of,
+    read_list,
+)
+from models.delivery.suppressor import Suppressor
+from models.events import ORIGINS, Origin
+from tests.support.letters import NOW, letter
+
+HASHES = AddressHashes([b"a-new-secret--16", b"an-old-secret-16"])
+LETTER = letter()
+TAKEN = Result("delivered")
+HARD = Result("rejected", "550 5.1.1 <u0@example.com>: unknown", bounce="hard", code="550 5.1.1")
+SECOND = Result("rejected", "550 5.2.1 disabled", bounce="second", code="550 5.2.1")
+BLOCKED = Result("rejected", "550 5.7.1 blocked", bounce="sender", code="550 5.7.1")
+
+
+def suppressor(behind: str = "") -> Suppressor:
+    return Suppressor("email", SuppressionList(HASHES), lambda: behind)
+
+
+def entries(outputs: list[Output]) -> list[Entry]:
+    return [decode_entry(output.value) for output in outputs if output.value is not None]
+
+
+def report(kind: str, at: int = NOW, source: str = "api") -> AddressReport:
+    return AddressReport(kind=kind, address=LETTER.to, user="u1", at=at, source=source)  # type: ignore[arg-type]
+
+
+def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> None:
+    made = suppressor()
+    receipt = letter(9, to=LETTER.to, user="u9", category="transactional")
+
+    written = made.ended(LETTER, HARD, NOW)
+
+    assert entries(written) == [
+        Entry(scope="all", reason="bounce", channel="email", source="answer 550 5.1.1", at=NOW, domain="example.com")
+    ]
+    assert made.stops(receipt, NOW) == Result("suppressed", "bounce (all)", called=False)
+    assert read_list(HASHES, [(one.key, one.value) for one in written]).stops("email", LETTER.to, "transactional")
+
+
+def test_a_stop_holds_although_the_start_before_it_has_a_later_time() -> None:
+    """START and STOP are taken by processes whose clocks differ; the one that comes last is what the person wants."""
+    made = Suppressor("sms", SuppressionList(HASHES))
+    made.refused("+4930901820", "stop", NOW - 10, "STOP by SMS")
+    made.started("+4930901820", NOW + 60_000, "START by SMS")
+
+    (entry,) = entries(made.refused("+4930901820", "stop", NOW, "STOP by SMS"))
+
+    assert entry.at == NOW + 60_000
+    receipt = letter(1, to="+4930901820", channel="sms", category="transactional")
+    assert made.stops(receipt, NOW) == Result("suppressed", "stop (all)", called=False)
+
+
+@pytest.mark.parametrize(
+    "result", [TAKEN, BLOCKED, Result("rejected", "552 5.2.2 full", bounce="soft"), Result("unknown")]
+)
+def test_what_says_nothing_about_the_address_writes_nothing(result: Result) -> None:
+    made = suppressor()
+
+    assert made.ended(LETTER, result, NOW) == []
+    assert made.stops(LETTER, NOW) is None
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_only_a_live_message_writes_to_the_list(origin: Origin) -> None:
+    written = suppressor().ended(letter(origin=origin), HARD, NOW)
+
+    assert bool(written) == (origin == "live")
+
+
+def test_a_disabled_mailbox_is_a_bounce_at_the_second_time_a_day_later() -> None:
+    made = suppressor()
+
+    (first,) = entries(made.ended(LETTER, SECOND, NOW))
+    soon = made.ended(LETTER, SECOND, NOW + MIN_APART_MS - 1)
+    stops_before = made.stops(LETTER, NOW)
+    (later,) = entries(made.ended(LETTER, SECOND, NOW + MIN_APART_MS))
+
+    assert (first.scope, first.reason, soon, stops_before) == ("watch", "bounce_suspected", [], None)
+    assert (later.scope, later.reason) == ("all", "bounce")
+    assert made.stops(LETTER, NOW + MIN_APART_MS) is not None
+
+
+def test_a_message_that_is_taken_in_between_takes_the_suspicion_away() -> None:
+    made = suppressor()
+    made.ended(LETTER, SECOND, NOW)
+
+    removed = made.ended(LETTER, TAKEN, NOW + 1)
+    again = entries(made.ended(LETTER, SECOND, NOW + MIN_APART_MS))
+
+    assert {place_of(one.key).reason for one in removed} == {"bounce_suspected"}
+    assert [one.value for one in removed] == [None, None]  # of both secrets
+    assert [one.reason for one in again] == ["bounce_suspected"]
+
+
+def test_a_complaint_stops_marketing_and_leaves_receipts_alone() -> None:
+    made = suppressor()
+
+    (entry,) = entries(made.heard(report("complaint"), NOW))
+
+    assert (entry.scope, entry.reason) == ("marketing", "complaint")
+    assert made.stops(LETTER, NOW) == Result("suppressed", "complaint (marketing)", called=False)
+    assert made.stops(letter(category="transactional"), NOW) is None
+
+
+def test_a_confirmed_grant_ends_an_unsubscription_before_it_and_never_a_complaint() -> None:
+    made = suppressor()
+    made._entry(LETTER.to, "unsubscribe", NOW, "link")
+
+    assert made.heard(report("confirmed_grant", NOW), NOW) != []
+    assert made.stops(LETTER, NOW) is not None  # at the same time, no wins
+    made.heard(report("confirmed_grant", NOW + 1), NOW + 1)
+    assert made.stops(LETTER, NOW) is None
+    made.heard(report("complaint", NOW - 1), NOW + 2)
+    made.heard(report("confirmed_grant", NOW + 3), NOW + 3)
+    assert made.stops(LETTER, NOW) == Result("suppressed", "complaint (marketing)", called=False)
+
+
+def test_a_confirmed_grant_of_an_address_that_is_not_listed_writes_nothing() -> None:
+    assert suppressor().heard(report("confirmed_grant"), NOW) == []
+
+
+def test_a_confirmed_grant_is_written_where_the_list_is_not_known() -> None:
+    assert len(suppressor("not read").heard(report("confirmed_grant"), NOW)) == 1
+
+
+def test_a_report_from_the_future_counts_as_of_now_and_an_older_one_moves_no_time_back() -> None:
+    made = suppressor()
+
+    (ahead,) = entries(made.heard(report("complaint", NOW + 10**9), NOW))
+    (older,) = entries(made.heard(report("complaint", NOW - 5), NOW))
+
+    assert ahead.at == older.at == NOW
+
+
+def test_no_address_stands_in_an_entry() -> None:
+    made = suppressor()
+
+    written = made.heard(report("hard_bounce", source="550 <u0@example.com> +49 30 901820"), NOW)
+    written += made.ended(LETTER, HARD, NOW)
+
+    assert b"u0@" not in b"".join(one.key + (one.value or b"") for one in written)
+    assert b"901820" not in b"".join(one.value or b"" for one in written)
+
+
+def test_a_list_that_cannot_be_trusted_holds_every_message_and_calls_nobody() -> None:
+    result = suppressor("it is being read").stops(LETTER, NOW)
+
+    assert result == Result("failed", "held: it is being read", retry_after=1.0, called=False)
+
+
+def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait() -> None:
+    made = suppressor()
+    written = [len(made.ended(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
+    assert sum(written) == MIN_ATTEMPTS - 1  # those before the guard acted; a window of them can be undone
+
+    held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
+
+    assert made.ended(letter(MIN_ATTEMPTS), HARD, NOW) == []
+    assert held is not None
+    assert (held.status, held.called) == ("failed", False)
+    assert held.detail == "held: too many bounces of example.com"
+    assert made.stops(letter(8, to="u@other.example", category="transactional"), NOW) is None
+    assert made.stops(letter(MIN_ATTEMPTS + 1), NOW + HOLD_MS) is None
+
+
+def test_many_messages_to_one_dead_address_are_no_storm() -> None:
+    made = suppressor()
+
+    for number in range(5 * MIN_ATTEMPTS):
+        made.ended(letter(number, to=LETTER.to), HARD, NOW)
+
+    assert made.storms(NOW) == []
+
+
+def test_what_stays_in_the_house_is_no_attempt() -> None:
+    made = suppressor()
+    for number in range(5 * MIN_ATTEMPTS):
+        made.ended(letter(number), Result("delivered", "outbox", called=False), NOW)
+
+    for number in range(MIN_ATTEMPTS):
+        made.ended(letter(number), HARD, NOW)
+
+    assert made.storms(NOW) == ["", "example.com"]
+
+
+def test_without_its_secret_a_report_is_not_passed_over() -> None:
+    """The lane fails and tries again: a complaint that is read and forgotten would be lost."""
+    made = Suppressor("email", SuppressionList(AddressHashes([], missing="it is not there")))
+
+    with pytest.raises(SecretMissing, match="it is not there"):
+        made.heard(report("complaint"), NOW)
+
+
+def test_only_live_messages_carry_the_hash_of_their_address_in_their_link() -> None:
+    made = suppressor()
+
+    assert made.hash_of(LETTER) == HASHES.newest("email", LETTER.to)
+    assert made.hash_of(letter(origin="simulate")) == ""

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from models.configuration.compiled import Rule, Trigger
+from models.configuration.templates import Template, TemplateError
+from models.engage.preview import preview, sample, trial, users
+from models.profile.state import CartLine, Customer
+from tests.support.people import CART_LEFT, NOW, configuration, customer, rule
+
+
+def test_a_template_is_shown_as_the_sample_would_get_it() -> None:
+    shown = preview(configuration(rule()), "cart_left", CART_LEFT, "sample", sample(), NOW)
+
+    assert shown.content.subject == "You left 3 items"
+    assert shown.content.text.startswith("Hello Ada, 43.00 waits.")
+    assert (shown.channel, shown.missing) == ("email", "")
+    assert shown.decision is not None
+    assert shown.decision.outcome == "sent"
+
+
+def test_what_the_planner_would_say_is_shown_too() -> None:
+    shown = preview(configuration(rule()), "cart_left", CART_LEFT, "u1", customer(consent=()), NOW)
+
+    assert shown.decision is not None
+    assert (shown.decision.outcome, shown.decision.reason) == ("dropped", "no_consent")
+    assert shown.content.subject == "You left 0 items"
+
+
+def test_what_a_user_does_not_have_is_named_and_left_out() -> None:
+    template = Template("Hi", "size [{{ traits.shoe }}]")
+
+    shown = preview(configuration(), "other", template, "u1", Customer(), NOW)
+
+    assert shown.content.text.startswith("size []")
+    assert "shoe" in shown.missing
+
+
+def test_a_template_without_a_rule_is_shown_as_marketing() -> None:
+    shown = preview(configuration(rule()), "other", Template("Hi", "text"), "u1", customer(), NOW)
+
+    assert shown.decision is None
+    assert "Unsubscribe" in shown.content.text
+
+
+def test_another_channel_can_be_asked_for() -> None:
+    shown = preview(configuration(rule()), "cart_left", CART_LEFT, "u1", customer(), NOW, channel="sms")
+
+    assert (shown.channel, shown.content.subject, shown.content.html) == ("sms", "", None)
+
+
+def test_a_template_that_fails_is_an_error() -> None:
+    with pytest.raises(TemplateError, match="divi"):
+        preview(configuration(), "x", Template("Hi", "{{ 1 | divided_by: 0 }}"), "u1", customer(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("when", "facts", "ledger", "why"),
+    [
+        (Trigger(kind="first_purchase"), {"orders": 1}, {}, "the first purchase was made already (1 order)"),
+        (Trigger(kind="first_purchase"), {}, {}, ""),
+        (Trigger(kind="cart_left", delay=1), {}, {}, "the cart is empty"),
+        (Trigger(kind="cart_left", delay=1), {"cart": {"mug": CartLine(1, 1)}}, {}, ""),
+        (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "vip"}, "in 'vip' already"),
+        (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "new"}, ""),
+        (Trigger(kind="churn_risk", threshold=0.7), {}, {"risk": 0.8}, "0.80 already, and has to fall below 0.7"),
+        (Trigger(kind="churn_risk", threshold=0.7), {}, {"risk": 0.6}, ""),
+        (Trigger(kind="churn_risk", threshold=0.7), {"identified": False}, {}, "anonymous"),
+        (Trigger(kind="event", name="refund"), {"orders": 3}, {}, ""),
+    ],
+)
+def test_a_rule_that_cannot_fire_for_this_user_says_why(
+    when: Trigger, facts: dict[str, Any], ledger: dict[str, Any], why: str
+) -> None:
+    who = customer()
+    for part, values in ((who.facts, facts), (who.ledger, ledger)):
+        for name, value in values.items():
+            setattr(part, name, value)
+
+    shown = preview(configuration(replace(rule(), when=when)), "cart_left", CART_LEFT, "u1", who, NOW)
+
+    assert (why in shown.untriggered) if why else shown.untriggered == ""
+
+
+def _failures(template: Template, *rules: Rule) -> list[tuple[str, str]]:
+    using = configuration(*rules)
+    return [(failure.user, str(failure.error)) for failure in trial(using, {"cart_left": template}, NOW)]
+
+
+def test_a_template_is_tried_for_users_with_everything_nothing_and_half_of_it() -> None:
+    assert [*users()] == ["full", "empty", "half"]
+    assert _failures(CART_LEFT, rule()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "whom"),
+    [
+        ("{{ 1 | divided_by: 0 }}", ["full", "empty", "half"]),
+        ("a\n{{ 1 | divided_by: orders }}", ["empty", "half"]),
+        ("{{ first_name }}", ["empty", "half"]),
+        ("{% unless traits.phone == 0 %}x{% endunless %}", ["half"]),
+        ("Hello {{ traits.none | date: '%d' }}{% if risk > 0.5 %}!{% endif %}", []),
+    ],
+)
+def test_a_template_that_fails_says_for_whom_with_file_and_line(text: str, whom: list[str]) -> None:
+    failures = _failures(Template("Hi", text), rule(channels=("email",)))
+
+    assert [user for user, _ in failures] == whom
+    assert all(error.startswith("templates/cart_left/text.liquid") for _, error in failures)
+
+
+def test_every_channel_of_every_rule_is_tried() -> None:
+    template = Template("{{ segment }}", "text", "<p>", sms="{{ risk }}")
+
+    rules = rule(), rule("other", channels=("sms",))
+    failures = list(trial(configuration(*rules), {"cart_left": template}, NOW))
+
+    found = {(failure.rule, failure.channel, failure.user) for failure in failures}
+    assert found == {
+        (name, channel, user)
+        for name, channel in (("cart_left", "email"), ("cart_left", "sms"), ("other", "sms"))
+        for user in ("empty", "half")
+    }
+
+
+def test_a_fallback_is_tried_with_nothing_but_what_the_event_must_have() -> None:
+    receipt = rule(category="transactional", channels=("email",))
+    named = Template("Hi", "text", fallback="Subject: Hi\n\n{{ signal.properties.order }}")
+
+    assert _failures(Template("Hi", "text", fallback="Subject: {{ user }}\n\n{{ now | date: '%d' }}"), receipt) == []
+    ((user, error),) = _failures(named, receipt)
+    assert (user, error.split(": ")[0]) == ("certain", "templates/cart_left/fallback.liquid:3")
+
+
+def test_a_template_that_no_rule_uses_is_tried_too() -> None:
+    assert {user for user, _ in _failures(Template("Hi", "{{ 1 | divided_by: 0 }}"))} == {"full", "empty", "half"}

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from models.batch import Batch, Outputs, Restored
+from models.events import Event
+from models.fold.partition import FAILURES, FoldBroken, PartitionFold
+from models.log import Clock, Control, Tick, Use
+from models.profile.features import FEATURES
+from models.profile.state import Customer, Facts, Timer, unpack
+from models.rejected import decode_rejected
+from models.units import DAY
+from tests.support.configured_versions import churn_version, configuration_version, segments_version
+from tests.support.event_logs import START, Written, batches, fold_log, shoppers, written
+
+EXTRA: tuple[tuple[float, Control], ...] = (
+    (0.0, configuration_version(1)),
+    (9.3, churn_version(1)),
+    (11.0, segments_version(1)),
+    (18.2, churn_version(2)),
+    (25.0, configuration_version(2)),
+    (26.0, segments_version(2)),
+)
+
+
+def everything(outputs: list[Outputs]) -> list[tuple[str, bytes, bytes | None]]:
+    return [tuple(record) for output in outputs for record in output.records]  # type: ignore[misc]
+
+
+def forever(size: int) -> itertools.repeat[int]:
+    return itertools.repeat(size)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_log_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
+    log = written(shoppers(seed, extra=EXTRA))
+    state, outputs = fold_log(log, forever(1))
+    topics = {record.topic for output in outputs for record in output.records}
+    assert {"interactions", "signals", "decisions", "messages.email", "examples.churn", "examples.segments"} <= topics
+
+    rng = random.Random(seed)
+    cuts = [forever(7), forever(500), forever(5_000), iter(lambda: rng.randrange(1, 300), None)]
+    for sizes in cuts:
+        other, others = fold_log(log, sizes)
+
+        assert other.records == state.records
+        assert other.memo == state.memo
+        assert everything(others) == everything(outputs)
+
+
+def test_a_fold_that_is_restored_every_few_batches_gives_the_same_bytes() -> None:
+    log = written(shoppers(3, extra=EXTRA))
+
+    whole, outputs = fold_log(log, forever(64))
+    pieces, others = fold_log(log, forever(64), restart_every=3)
+
+    assert pieces.records == whole.records
+    assert everything(others) == everything(outputs)
+
+
+def test_folding_a_log_twice_in_a_row_changes_nothing_but_the_clock_and_the_duplicates_count() -> None:
+    events = [e for e in shoppers(4, users=5, days=1) if isinstance(e, Event)]
+    once, _ = fold_log(written([Clock("feeder"), *events]), forever(50))
+    twice, outputs = fold_log(written([Clock("feeder"), *events, *events]), forever(50))
+
+    facts = {key: unpack(value).facts for key, value in once.records.items()}
+    assert {key: unpack(value).facts for key, value in twice.records.items()} == facts
+    duplicates = sum(output.counts.get(("events_duplicate",), 0) for output in outputs)
+    assert duplicates >= len(events)
+
+
+def test_an_ordered_commit_that_was_cut_short_is_folded_again_without_counting_twice() -> None:
+    log = written(shoppers(5, users=8, days=10, extra=EXTRA[:2]))
+    head, tail = log[: len(log) // 2], log[len(log) // 2 :]
+    complete, _ = fold_log(log, forever(10_000))
+    state, _ = fold_log(head, forever(10_000))
+    cut = PartitionFold(state).fold(Batch("events", 0, tail))
+
+    for keep in (0, 1, len(cut.state) // 2, len(cut.state)):
+        # some users' state was written, then the process died: position, clock and versions are still the old ones
+        written_keys = [key for key in sorted(cut.state) if not key.startswith(b"\x00")][:keep]
+        torn = Restored(memo=state.memo, position=state.position, records=dict(state.records))
+        torn.records.update({key: value for key in written_keys if (value := cut.state[key]) is not None})
+        torn.apply(PartitionFold(torn).fold(Batch("events", 0, tail)))
+
+        assert torn.records == complete.records
+
+
+def test_a_wall_clock_is_the_newest_stamp_and_a_feeders_clock_the_newest_tick() -> None:
+    event = Event(id="m", user="u", type="click", at=START, item="sku")
+    wall = PartitionFold(Restored())
+    wall.fold(Batch("events", 0, written([event, Tick(at=START + 9 * DAY)], stamp=START + 5)))
+    feeder = PartitionFold(Restored())
+    feeder.fold(Batch("events", 0, written([Clock("feeder"), event, Tick(at=START + 9 * DAY)], stamp=5)))
+
+    assert (wall.clock, wall.now) == ("wall", START + 6)
+    assert (feeder.clock, feeder.now) == ("feeder", START + 9 * DAY)
+
+
+def test_the_next_due_timer_is_told_so_that_somebody_can_move_the_clock() -> None:
+    state = Restored()
+    fold = PartitionFold(state)
+    outputs = fold.fold(Batch("events", 0, written([Event(id="m", user="u", type="click", at=START, item="s")])))
+    state.apply(outputs)
+
+    assert outputs.next_due == unpack(state.records[b"u"]).next_due
+    assert PartitionFold(state).fold(Batch("events", 0, written([Tick(at=0)]))).next_due == outputs.next_due
+
+
+def test_garbage_between_good_events_is_rejected_with_its_place_and_disturbs_nothing() -> None:
+    good = [Event(id=f"m{i}", user="u", type="click", at=START + i, item="s") for i in range(3)]
+    garbage = [(b"u", b"\xff\x00"), (b"u", b"[]"), (None, None), (b"\x00tick", b"{}"), (b"u", b'{"id":1}')]
+    log = written([good[0], *garbage, *good[1:]])
+
+    clean, _ = fold_log(written(good), forever(100))
+    state, outputs = fold_log(log, forever(100))
+
+    rejected = [decode_rejected(r.value) for output in outputs for r in output.records if r.topic == "events.rejected"]
+    assert [(r.reason, r.offset) for r in rejected] == [("undecodable", i) for i in range(1, 6)]
+    assert unpack(state.records[b"u"]).facts.events == unpack(clean.records[b"u"]).facts.events == {"click": 3}
+
+
+def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from models.profile import reducers
+
+    def broken(facts: object, event: Event) -> None:
+        if event.text == "break":
+            raise ZeroDivisionError("boom")
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    events = [Event(id=f"m{i}", user=f"u{i % 2}", type="click", at=START + i, item="s") for i in range(6)]
+    bad = Event(id="bad", user="u1", type="support_message", at=START + 2, text="break")
+    clean, _ = fold_log(written([*events[:3], (b"\x00order", b"{}"), *events[3:]]), forever(100))
+
+    state, outputs = fold_log(written([*events[:3], bad, *events[3:]]), forever(100))
+
+    rejected = [decode_rejected(r.value) for output in outputs for r in output.records if r.topic == "events.rejected"]
+    assert [(r.reason, r.offset) for r in rejected] == [("fold_failed", 3)]
+    assert "boom" in rejected[0].found
+    assert state.records == clean.records
+
+
+def test_a_hundred_failures_in_a_row_stop_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.profile import reducers
+
+    def broken(facts: object, event: Event) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    events = [Event(id=f"m{i}", user="u", type="support_message", at=START + i) for i in range(FAILURES)]
+
+    with pytest.raises(FoldBroken):
+        fold_log(written(events), forever(7))
+
+
+def test_a_lower_or_equal_version_is_ignored_and_one_that_cannot_be_read_is_rejected() -> None:
+    fold = PartitionFold(Restored())
+    log = [configuration_version(2), configuration_version(1), Use(name="churn", version=1, content=b'{"no":1}')]  # type: ignore[arg-type]
+    outputs = fold.fold(Batch("events", 0, written(log)))
+
+    assert fold.versions.number("configuration") == 2
+    assert fold.versions.number("churn") == 0
+    assert [decode_rejected(r.value).offset for r in outputs.records] == [2]
+
+
+def test_rows_and_scores_exist_for_every_feature() -> None:
+    state, _ = fold_log(written(shoppers(7, users=6, days=20, extra=EXTRA[:3])), forever(100))
+
+    placed = [c for k, v in state.records.items() if not k.startswith(b"\x00") if (c := unpack(v)).ledger.segment]
+    assert placed
+    assert all(len(example.row) == len(FEATURES) for customer in placed for example in customer.ledger.examples)
+
+
+def test_batches_are_consecutive() -> None:
+    records = written([Tick(at=i) for i in range(5)])
+
+    assert [len(b.records) for b in batches(records, iter([2, 2, 2]))] == [2, 2, 1]
+    assert isinstance(records[0], Written)
+
+
+def hostile(seed: int) -> list[Event | Control]:
+    """A log in which support messages and carts left alone raise now and then, once half of the change is done."""
+    rng = random.Random(seed)
+    log = shoppers(seed, users=8, days=15, extra=EXTRA[:3])
+    bad = [
+        Event(
+            id=f"bad{n}", user=f"u{rng.randrange(8)}", type="support_message", at=START, text="break", origin="simulate"
+        )
+        for n in range(12)
+    ]
+    for event in bad:
+        log.insert(rng.randrange(5, len(log)), event)
+    return log
+
+
+@pytest.fixture
+def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.fold import step
+    from models.profile import reducers
+
+    def broken(facts: Facts, event: Event) -> None:
+        facts.support += 1
+        if event.text == "break":
+            raise ZeroDivisionError("boom")
+
+    fire = step.step_timer
+
+    def unlucky(customer: Customer, user: str, timer: Timer, *rest: Any) -> None:
+        customer.facts.support += 1
+        if timer.name.startswith("cart") and timer.due % 3 == 0:
+            raise ZeroDivisionError("late")
+        fire(customer, user, timer, *rest)
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    monkeypatch.setattr(step, "step_timer", unlucky)
+
+
+@pytest.mark.usefixtures("brittle")
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_failures_change_nothing_of_this_however_the_log_is_cut(seed: int) -> None:
+    log = written(hostile(seed))
+    state, outputs = fold_log(log, forever(1))
+    rejected = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    assert {"boom", "late"} <= {r.found.partition(": ")[2] for r in rejected}
+
+    rng = random.Random(seed)
+    for sizes in (forever(7), forever(5_000), iter(lambda: rng.randrange(1, 300), None)):
+        other, others = fold_log(log, sizes, restart_every=rng.choice([0, 3]))
+
+        assert everything(others) == everything(outputs)
+        assert (other.records, other.memo) == (state.records, state.memo)
+
+
+def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.profile import reducers
+
+    def broken(facts: Facts, event: Event) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    events = [
+        Event(id=f"m{i}", user="u", type="support_message" if i % 2 else "click", at=START + i, item="s")
+        for i in range(6 * FAILURES)
+    ]
+    for size in (1, 10_000):
+        _, outputs = fold_log(written(events), forever(size))
+
+        assert sum(o.counts.get(("events_rejected", "fold_failed"), 0) for o in outputs) == 3 * FAILURES
+
+
+@pytest.mark.parametrize(
+    ("event", "times"),
+    [
+        ({"type": "identify", "traits": {"bio": "x" * 30_000}}, 60),
+        ({"type": "purchase", "amount": 10**16}, 2_000),
+        ({"type": "purchase", "amount": 1}, 30),
+    ],
+)
+def test_nobody_can_grow_a_profile_beyond_what_a_record_holds(event: dict[str, Any], times: int) -> None:
+    log: list[Event] = []
+    for n in range(times):
+        changed = dict(event)
+        if "traits" in changed:
+            changed["traits"] = {f"bio{n}": "x" * 30_000}
+        if changed.get("amount") == 1:
+            changed["currency"] = f"{n:03d}"
+        log.append(Event(id=f"m{n}", user="u", at=START + n, **changed))
+
+    state, outputs = fold_log(written(log), forever(100))
+
+    assert len(state.records[b"u"]) < 100_000 + 30 * times
+    refused = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    assert {r.reason for r in refused} == {"state_full"}
+
+
+def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
+    state = Restored()
+    fold = PartitionFold(state)
+    events = [Event(id=f"m{n}", user=f"u{n % 10}", type="click", at=START + n, item="s") for n in range(5_000)]
+
+    state.apply(fold.fold(Batch("events", 0, written(events))))
+
+    assert len(fold._due) == 10
+
+
+def test_nothing_is_live_in_a_feeders_log() -> None:
+    event = Event(id="m", user="u", type="click", at=START, item="s", origin="live")
+
+    fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), event]), forever(9))
+    live, _ = fold_log(written([Clock("wall"), event]), forever(9))
+
+    assert [unpack(state.records[b"u"]).facts.origin for state in (fed, live)] == ["replay", "live"]

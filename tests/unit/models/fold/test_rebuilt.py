@@ -1,0 +1,60 @@
+"""Recomputed facts beside the ledger in use."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.batch import Restored
+from models.errors import StateMismatch
+from models.fold.memo import Memo, encode_memo, read_memo
+from models.fold.rebuilt import carry_memo, carry_over
+from models.profile.state import SCHEMA, Customer, Facts, Ledger, Sent, Timer, pack, unpack
+
+LEDGER = Ledger(
+    timers=[Timer(9, "assess")], sent=[Sent("m1", "welcome", "email", "marketing", 5)], fired={"welcome": 5}
+)
+
+
+def test_everything_in_the_ledger_stays_and_every_fact_is_new() -> None:
+    current = pack(Customer(Facts(support=7, orders=3), LEDGER, seen=40))
+    rebuilt = pack(Customer(Facts(support=1, refunds=2), Ledger(timers=[Timer(1, "label")]), seen=39))
+
+    carried = unpack(carry_over(rebuilt, current))
+
+    assert carried == Customer(Facts(support=1, refunds=2), LEDGER, seen=40)
+    assert carried.next_due == 9
+
+
+def test_where_no_fact_differs_nor_does_a_byte() -> None:
+    current = pack(Customer(Facts(support=1), LEDGER, seen=40))
+
+    assert carry_over(pack(Customer(Facts(support=1), Ledger(), seen=40)), current) == current
+
+
+def test_whom_the_new_code_does_not_know_keeps_the_ledger_and_whom_the_old_did_not_gets_an_empty_one() -> None:
+    customer = Customer(Facts(support=1), LEDGER, seen=40)
+
+    assert unpack(carry_over(None, pack(customer))) == Customer(Facts(), LEDGER, seen=40)
+    assert unpack(carry_over(pack(customer), None)) == Customer(Facts(support=1), Ledger(), seen=40)
+
+
+def test_a_state_of_another_schema_is_refused_whichever_of_the_two_it_is() -> None:
+    current = pack(Customer())
+    later = bytes((SCHEMA + 1,)) + current[1:]
+
+    for pair in ((later, current), (current, later)):
+        with pytest.raises(StateMismatch):
+            carry_over(*pair)
+
+
+@pytest.mark.parametrize(("rebuilt", "current"), [(50, 70), (70, 50)])
+def test_what_either_fold_refuses_as_too_late_stays_refused_and_the_rest_is_that_in_use(
+    rebuilt: int, current: int
+) -> None:
+    memo = Memo(now=99, clock="wall", numbers={"churn": 4}, paused=["sms"], failing=2, floor=current)
+
+    carried = carry_memo(
+        encode_memo(Memo(now=98, clock="wall", numbers={"churn": 3}, floor=rebuilt)), encode_memo(memo)
+    )
+
+    assert read_memo(Restored(memo=carried)) == Memo(99, "wall", {"churn": 4}, ["sms"], 2, 70)

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import InvalidConfiguration
+from models.events import Event, OrderLine, encode_event
+from models.log import Clock, Control, Tick
+from models.profile.decay import levels
+from models.profile.lateness import CHANGES, NAMES, SESSION_GAP, SESSIONS
+from models.profile.orders import MAX_ORDERS
+from models.profile.reducers import Lines, reduce_facts
+from models.profile.state import CartLine, Facts, unpack
+from models.units import DAY, HOUR, MINUTE
+from tests.support.configured_versions import settings_version
+from tests.support.event_logs import START, Written, fold_log, shoppers, written
+
+END = START + 30 * DAY
+"""After everything: decayed counts are compared at this time."""
+WITHIN = HOUR
+"""The default of ``events.order_within``."""
+
+DECAYED = ("activity", "views", "carts", "purchases", "spend")
+ITEMS = ("lamp", "mug", "rug")
+KINDS = ("page_view", "click", "cart_add", "cart_remove", "purchase", "line", "refund", "identify", "forget", "rating")
+
+
+class Happening(NamedTuple):
+    """One thing that a user did: so many minutes after the last one, and read so many later."""
+
+    minutes: int
+    kind: str
+    item: int
+    delay: int
+
+
+happenings = st.lists(
+    st.builds(Happening, st.integers(1, 90), st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 60)),
+    min_size=8,
+    max_size=40,
+)
+
+
+def events_of(what: list[Happening]) -> list[tuple[Event, int]]:
+    """The events in the order of time, each with when it is read."""
+    told, at, order = [], START, START
+    for number, (minutes, kind, item, delay) in enumerate(what):
+        at += minutes * MINUTE
+        if kind == "purchase":
+            order = at
+        event = _event(number, kind, ITEMS[item], order if kind == "line" else at)
+        told.append((event, event.at + delay * MINUTE))
+    return sorted(told, key=lambda pair: pair[0].at)
+
+
+def _event(number: int, kind: str, item: str, at: int) -> Event:
+    common: dict[str, Any] = {"id": f"m{number}", "user": "u", "at": at}
+    if kind in ("purchase", "line"):  # a further line of an order has the order's time
+        lines = (OrderLine(item, 1, 5, item),)
+        return Event(**common, type="purchase", order=f"o{at}", amount=5, lines=lines)
+    if kind in ("identify", "forget"):
+        return Event(**common, type="identify", traits={item: None if kind == "forget" else f"{item}{number}"})
+    if kind == "rating":
+        return Event(**common, type="rating", item=item, rating=4.0, category=item)
+    more = {"item": item, "category": item, "quantity": 1 + number % 3} if kind not in ("page_view", "refund") else {}
+    return Event(**common, type=kind, amount=number, **more)  # type: ignore[arg-type]
+
+
+def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
+    """Facts of the one user when the log has come to ``end``; a record's stamp is when it is read."""
+    contents: list[Event | Control] = [Clock("wall"), *(event for event, _ in arrivals), Tick(at=0), Tick(at=0)]
+    stamps = [START, *(read for _, read in arrivals), end, end]
+    log = [record._replace(timestamp=stamp) for record, stamp in zip(written(contents), stamps, strict=True)]
+    state, _ = fold_log(log, itertools.repeat(7))
+    return unpack(state.records[b"u"]).facts
+
+
+def assert_same(one: Facts, other: Facts) -> None:
+    """Compare what is promised to be the same in any order: floats to the last bits, of one moment's items the set."""
+    assert _exact(one) == _exact(other)
+    assert _floats(one) == pytest.approx(_floats(other), rel=1e-9)
+
+
+def _exact(facts: Facts) -> dict[str, Any]:
+    said = {name: getattr(facts, name) for name in facts.__struct_fields__}
+    for name in ("seen_ids", "window", "gap", "categories", *DECAYED):
+        del said[name]
+    said["recent"] = sorted((touch.at, touch.item, touch.weight) for touch in facts.recent)
+    return said
+
+
+def _floats(facts: Facts) -> dict[str, float]:
+    said = {f"category {name}": value for name, value in facts.categories.items()}
+    for name in DECAYED:
+        decay = getattr(facts, name)
+        said |= {f"{name} {number}": value for number, value in enumerate(levels(decay, END))}
+    return said | {"gap": facts.gap}
+
+
+@settings(max_examples=300, deadline=None)
+@given(happenings)
+def test_events_in_any_order_within_the_bound_give_the_same_facts_as_in_order(what: list[Happening]) -> None:
+    told = events_of(what)
+    end = told[-1][0].at + 3 * DAY
+
+    in_order = facts_after([(event, event.at) for event, _ in told], end)
+    shuffled = facts_after(sorted(told, key=lambda pair: pair[1]), end)
+
+    assert_same(shuffled, in_order)
+    assert shuffled.window is None or not shuffled.sessions, "nothing is kept of what is over, once a timer has fired"
+
+
+@settings(max_examples=100, deadline=None)
+@given(happenings, st.integers(1, 20))
+def test_on_the_way_too_all_that_has_been_read_is_in_its_place(what: list[Happening], read: int) -> None:
+    arrivals = sorted(events_of(what), key=lambda pair: pair[1])[:read]
+    end = arrivals[-1][1]
+
+    shuffled = facts_after(arrivals, end)
+    in_order = facts_after(sorted(((event, event.at) for event, _ in arrivals), key=lambda pair: pair[1]), end)
+
+    assert_same(shuffled, in_order)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_log_out_of_order_is_folded_to_the_same_bytes_however_it_is_cut(seed: int) -> None:
+    rng = random.Random(seed)
+    moments = [
+        (content.at + rng.randrange(12 * HOUR) if isinstance(content, Event) else content.at, number, content)
+        for number, content in enumerate(shoppers(seed, users=6, days=6))
+        if isinstance(content, Event | Tick)
+    ]
+    log = written([Clock("feeder"), *(content for _, _, content in sorted(moments, key=lambda m: m[:2]))])
+
+    state, outputs = fold_log(log, itertools.repeat(1))
+    other, _ = fold_log(log, iter(lambda: rng.randrange(1, 90), None), restart_every=3)
+
+    assert (other.records, other.memo) == (state.records, state.memo)
+    assert sum(output.counts.get(("events_late",), 0) for output in outputs) > 0
+
+
+def facts_of(*events: Event, lines: Lines) -> Facts:
+    facts = Facts()
+    for event in events:
+        reduce_facts(facts, event, None, lines)
+    return facts
+
+
+def event(kind: Any, at: int, **more: Any) -> Event:
+    return Event(id=f"{kind}{at}", user="u", type=kind, at=at, **more)
+
+
+LATE = Lines(edge=START, floor=START - 2 * DAY)
+
+
+def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
+    filled = event("cart_add", START + 9, item="mug", quantity=2)
+    late = [
+        event("purchase", START - DAY, amount=7, order="o1", lines=(OrderLine("rug"),)),
+        event("cart_add", START - DAY, item="lamp"),
+        event("rating", START - DAY, item="lamp", rating=5.0),
+    ]
+
+    facts = facts_of(event("purchase", START + 8, amount=5, order="o2"), filled, *late, lines=LATE)
+
+    assert (facts.orders, facts.spent, facts.ratings) == (2, {"USD": 12}, 1)
+    assert facts.hours == [5, *([0] * 23)]
+    assert (facts.first_seen, facts.last_seen, facts.sessions) == (START - DAY, START + 9, 1)
+    assert facts.cart == {"mug": CartLine(2, 0)}
+    assert [touch.item for touch in facts.recent] == ["rug", "lamp", "lamp", "mug"]
+
+
+def test_what_is_old_and_yet_the_newest_is_in_order() -> None:
+    phone = [event("cart_add", START - DAY + n * MINUTE, item=f"i{n}") for n in range(5)]
+
+    facts = facts_of(*phone, event("purchase", START - DAY + 9 * MINUTE, order="o1"), lines=LATE)
+
+    assert (facts.sessions, facts.session_at, facts.last_seen) == (1, START - DAY, START - DAY + 9 * MINUTE)
+    assert (facts.cart, facts.orders) == ({}, 1)
+    assert facts.window is None, "nothing that is in time can come before them any more"
+
+
+def test_a_trait_that_was_taken_back_is_not_revived_by_what_was_said_before() -> None:
+    said = event("identify", START - DAY, traits={"phone": "+49151", "city": "Bonn"})
+    taken = event("identify", START + 1, traits={"phone": None})
+
+    for order in ([said, taken], [taken, said]):
+        assert facts_of(*order, lines=LATE).traits == {"city": "Bonn"}
+
+
+def test_what_is_forced_fills_in_what_nobody_has_said_since() -> None:
+    newer = event("identify", START - DAY, traits={"email": "new@example.org"})
+    forced = event("identify", START - 9 * DAY, traits={"email": "old@example.org", "city": "Bonn"}, forced=True)
+
+    facts = facts_of(newer, forced, lines=LATE)
+
+    assert facts.traits == {"email": "new@example.org", "city": "Bonn"}
+
+
+def test_lines_of_two_orders_that_come_mixed_are_two_orders() -> None:
+    lines = [event("purchase", START + n, order=f"o{n % 2}", amount=1) for n in range(10)]
+
+    facts = facts_of(*lines, lines=LATE)
+
+    assert (facts.orders, facts.spent) == (2, {"USD": 10})
+
+
+def test_what_is_kept_to_put_events_in_order_is_bounded() -> None:
+    nothing_passes = Lines(edge=0, floor=0)
+    many = [event("page_view", START + n * 2 * SESSION_GAP) for n in range(3 * SESSIONS)]
+    many += [event("cart_add", START + n, item="mug") for n in range(3 * CHANGES)]
+    many += [event("purchase", START + n, order=f"o{n}") for n in range(200)]
+    many += [event("identify", START + n, traits={f"{n:03}" + "x" * 90: None}) for n in range(200)]
+
+    facts = facts_of(*many, lines=nothing_passes)
+
+    window = facts.window
+    assert window is not None
+    assert len(window.visits) <= 2 * SESSIONS
+    assert len(window.changes) <= CHANGES
+    assert len(facts.known_orders) == MAX_ORDERS
+    assert sum(map(len, window.traits)) <= NAMES
+    assert facts.sessions == 3 * SESSIONS
+    assert facts.orders == 200
+
+
+def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() -> None:
+    said = event("identify", START, traits={"plan": "pro"})
+    many = [event("identify", START + n, traits={f"{n:03}" + "x" * 90: None}) for n in range(1, 201)]
+    older = event("identify", START - 1, traits={"plan": "free", "city": "Bonn"})
+    newer = event("identify", START + 300, traits={"plan": "team"})
+
+    facts = facts_of(said, *many, older, lines=LATE)
+
+    assert facts.window is not None
+    assert "plan" not in facts.window.traits
+    assert facts.traits == {"plan": "pro", "city": "Bonn"}
+    assert facts_of(said, *many, older, newer, lines=LATE).traits["plan"] == "team"
+
+
+def test_an_event_cannot_have_happened_after_it_was_read() -> None:
+    ahead = event("click", START + 20 * HOUR, item="mug")
+    live, _ = fold_log([Written(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
+    fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), ahead]), itertools.repeat(9))
+
+    assert unpack(live.records[b"u"]).facts.last_seen == START
+    assert unpack(fed.records[b"u"]).facts.last_seen == START + 20 * HOUR, "a feeder's clock goes in steps"
+
+
+def test_the_bound_is_a_setting() -> None:
+    jumbled = [event("page_view", START + 5 * HOUR), event("page_view", START + HOUR), event("page_view", START)]
+    sessions = {}
+    for bound in ("1h", "6h"):
+        log: list[Event | Control] = [Clock("feeder"), settings_version(1, order_within=bound)]
+        state, outputs = fold_log(written([*log, Tick(at=START + 5 * HOUR), *jumbled]), itertools.repeat(9))
+        late = sum(output.counts.get(("events_late",), 0) for output in outputs)
+        sessions[bound] = unpack(state.records[b"u"]).facts.sessions, late
+
+    assert sessions == {"1h": (1, 2), "6h": (3, 0)}
+
+
+@pytest.mark.parametrize(
+    ("events", "path"),
+    [
+        ({"horizon": "30m"}, "events.horizon"),
+        ({"horizon": "31d"}, "events.horizon"),
+        ({"order_within": "49h"}, "events.order_within"),
+        ({"horizon": "2h", "order_within": "3h"}, "events.order_within"),
+    ],
+)
+def test_settings_that_promise_what_cannot_be_kept_are_refused(events: dict[str, str], path: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        settings_version(1, **events)
+
+    assert caught.value.path == path
+
+
+def test_spellings_of_a_trait_that_states_consent_do_not_grow_without_end() -> None:
+    name = "unsubscribed_from_marketing"
+    spelled = ["".join(letter + "." * (n >> i & 1) for i, letter in enumerate(name)) for n in range(1_000)]
+    many = [
+        event("identify", START + n, traits={one: None, "email": "ada@example.org"}) for n, one in enumerate(spelled)
+    ]
+
+    window = facts_of(*many, lines=Lines(edge=0, floor=0)).window
+
+    assert window is not None
+    assert sum(map(len, window.traits)) <= NAMES
+    assert window.traits["email"] == START + 999

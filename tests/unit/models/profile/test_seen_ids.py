@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batch import Outputs
+from models.events import Event
+from models.log import Clock, Control, Tick
+from models.profile.seen_ids import BUCKET, REMEMBERED, SeenIds, digest_of, forget, knows, remember
+from models.profile.state import unpack
+from models.rejected import decode_rejected
+from models.units import DAY, HOUR
+from tests.support.configured_versions import settings_version
+from tests.support.event_logs import START, fold_log, shoppers, written
+
+
+def test_a_digest_is_only_found_where_one_begins() -> None:
+    ids = SeenIds(marks=[2, 0], digests=b"0123456789abcdef")
+
+    assert knows(ids, b"01234567")
+    assert knows(ids, b"89abcdef")
+    assert not knows(ids, b"456789ab")
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3 * DAY), st.integers(-2 * DAY, DAY)), max_size=60))
+def test_a_repeat_within_the_horizon_is_known_and_none_is_forgotten_that_could_still_be_folded(
+    log: list[tuple[int, int, int]],
+) -> None:
+    horizon, ids, now = 2 * DAY, SeenIds(), 10 * DAY
+    folded: dict[int, tuple[int, int]] = {}
+    for number, passed, ahead in log:
+        now += passed
+        at = now + ahead
+        forget(ids, now - horizon)
+        if knows(ids, digest_of(str(number))):
+            continue
+        if number in folded:
+            first_now, first_at = folded[number]
+            assert now - first_now > horizon, "a repeat within the horizon"
+            assert first_at < now - horizon, "as old as it was, it would be folded again"
+        remember(ids, digest_of(str(number)), now, at)
+        folded[number] = now, at
+
+
+def test_what_is_forgotten_first_is_what_came_first_and_a_bucket_at_a_time() -> None:
+    ids = SeenIds()
+    for number in range(10):
+        remember(ids, digest_of(str(number)), number * HOUR, number * HOUR)
+
+    forget(ids, 4 * HOUR + 1)
+
+    assert [knows(ids, digest_of(str(number))) for number in range(10)] == [False] * 5 + [True] * 5
+
+
+def test_who_sends_more_than_is_remembered_is_refused_what_could_not_be_known_and_it_is_counted() -> None:
+    ids, forgotten = SeenIds(), 0
+    for number in range(REMEMBERED + BUCKET + 1):
+        forgotten += remember(ids, digest_of(str(number)), START + number, START + number)
+
+    assert forgotten == 2 * BUCKET
+    assert len(ids) <= REMEMBERED
+    assert ids.floor == START + 2 * BUCKET
+    assert not knows(ids, digest_of(str(2 * BUCKET - 1)))
+    assert knows(ids, digest_of(str(2 * BUCKET)))
+
+
+def test_a_clock_that_is_ahead_closes_no_door_behind_a_busy_user() -> None:
+    ids = SeenIds()
+    for number in range(REMEMBERED + 1):
+        remember(ids, digest_of(str(number)), START + number, START + DAY)
+
+    assert ids.floor == 0
+
+
+def counted(outputs: list[Outputs], *name: str) -> float:
+    return sum(output.counts.get(name, 0) for output in outputs)
+
+
+def test_a_whole_topic_replayed_changes_no_byte_of_any_user_whenever_it_comes() -> None:
+    log = shoppers(21, users=8, days=10)
+    once, _ = fold_log(written(log), itertools.repeat(100))
+    events = [event for event in log if isinstance(event, Event)]
+    for later in (0, 12 * HOUR, 100 * DAY):
+        end = max(tick.at for tick in log if isinstance(tick, Tick)) + later
+        waited, _ = fold_log(written([*log, Tick(at=end)]), itertools.repeat(100))
+        twice, outputs = fold_log(written([*log, Tick(at=end), *events]), itertools.repeat(100))
+
+        assert twice.records == waited.records
+        too_late = counted(outputs, "events_rejected", "too_late")
+        distinct = len({event.id for event in events})
+        assert counted(outputs, "events_duplicate") + too_late == 2 * len(events) - distinct
+        assert too_late > 0
+    assert once.records.keys() == waited.records.keys()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_log_with_repeats_of_anything_anywhere_folds_to_what_it_folds_to_without(seed: int) -> None:
+    rng = random.Random(seed)
+    log = shoppers(seed, users=6, days=8)
+    seen: list[Event] = []
+    repeated: list[Event | Control] = []
+    for content in log:
+        repeated.append(content)
+        if isinstance(content, Event):
+            seen.append(content)
+        if seen and rng.random() < 0.3:
+            repeated.append(rng.choice(seen))
+
+    plain, _ = fold_log(written(log), itertools.repeat(50))
+    state, _ = fold_log(written(repeated), iter(lambda: rng.randrange(1, 200), None))
+
+    for key, packed in plain.records.items():
+        clean, dirty = unpack(packed), unpack(state.records[key])
+        assert (dirty.facts, dirty.ledger) == (clean.facts, clean.ledger)
+
+
+def test_an_event_older_than_the_horizon_is_refused_and_leaves_nobody_behind() -> None:
+    old = Event(id="m", user="u", type="click", at=START - 48 * HOUR - 1, item="s")
+    just = Event(id="n", user="v", type="click", at=START - 48 * HOUR, item="s")
+
+    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), old, just]), itertools.repeat(9))
+
+    (rejected,) = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    assert (rejected.reason, rejected.field, rejected.offset) == ("too_late", "at", 2)
+    assert [key for key in state.records if not key.startswith(b"\x00")] == [b"v"]
+
+
+def test_a_person_can_force_what_is_too_late_once() -> None:
+    forced = Event(id="m", user="u", type="click", at=START - 9 * DAY, item="s", forced=True)
+
+    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), forced, forced]), itertools.repeat(9))
+
+    assert unpack(state.records[b"u"]).facts.events == {"click": 1}
+    assert counted(outputs, "events_duplicate") == 1
+
+
+def test_what_delivery_reports_into_a_feeders_log_is_not_too_late_there() -> None:
+    sent = Event(id="m:message_sent", user="u", type="message_sent", at=START - 9 * DAY, message="m")
+
+    state, _ = fold_log(written([Clock("feeder"), Tick(at=START), sent]), itertools.repeat(9))
+    live, outputs = fold_log(written([Clock("wall"), sent], stamp=START), itertools.repeat(9))
+
+    assert unpack(state.records[b"u"]).facts.messages == {"message_sent": 1}
+    assert not live.records
+    assert counted(outputs, "events_rejected", "too_late") == 1
+
+
+def test_a_rejected_event_can_come_again_with_the_same_id() -> None:
+    full = [Event(id=f"f{n}", user="u", type="purchase", at=START, amount=1, currency=f"{n:03d}") for n in range(17)]
+    again = Event(id="f16", user="u", type="purchase", at=START, amount=1, currency="000")
+
+    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), *full, again]), itertools.repeat(99))
+
+    assert counted(outputs, "events_rejected", "state_full") == 1
+    assert unpack(state.records[b"u"]).facts.spent["000"] == 2
+
+
+def test_a_longer_horizon_lets_nothing_in_whose_repeat_was_forgotten_under_the_shorter_one() -> None:
+    event = Event(id="m", user="u", type="click", at=START, item="s")
+    other = Event(id="n", user="u", type="click", at=START + 3 * HOUR, item="s")
+    log: list[Event | Control] = [
+        Clock("feeder"),
+        settings_version(1, horizon="2h"),
+        Tick(at=START),
+        event,
+        Tick(at=START + 3 * HOUR),
+        other,
+    ]
+    log += [settings_version(2, horizon="72h"), Tick(at=START + 4 * HOUR), event]
+
+    state, outputs = fold_log(written(log), itertools.repeat(1))
+
+    assert len(unpack(state.records[b"u"]).facts.seen_ids) == 1
+    assert unpack(state.records[b"u"]).facts.events == {"click": 2}
+    assert counted(outputs, "events_rejected", "too_late") == 1
+
+
+def test_an_event_ahead_of_the_clock_is_remembered_until_it_would_be_too_late_itself() -> None:
+    ahead = Event(id="m", user="u", type="click", at=START + 20 * HOUR, item="s")
+    for days, kept in ((0, True), (2, True), (2.9, False)):
+        log: list[Event | Control] = [Clock("feeder"), Tick(at=START), ahead, Tick(at=START + int(days * DAY)), ahead]
+        state, outputs = fold_log(written(log), itertools.repeat(1))
+
+        assert unpack(state.records[b"u"]).facts.events == {"click": 1}
+        assert counted(outputs, "events_duplicate") == kept

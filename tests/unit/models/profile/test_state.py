@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batch import Restored
+from models.learning.examples import LIMIT
+from models.log import CONTROL
+from models.profile import compression as resting
+from models.profile.open_examples import pack_row, unpack_row
+from models.profile.state import Customer, Facts, Ledger, Sent, Timer, header, pack, unpack
+from models.units import DAY
+from tests.support.event_logs import START, fold_log, shoppers, written
+from tests.unit.models.fold.test_partition import EXTRA
+
+
+@pytest.fixture(scope="module")
+def shop() -> Restored:
+    state, _ = fold_log(written(shoppers(1, extra=EXTRA)), itertools.repeat(500))
+    return state
+
+
+@pytest.fixture
+def profiles(shop: Restored) -> list[bytes]:
+    return [packed for key, packed in shop.records.items() if key[:1] != CONTROL]
+
+
+def silent(days: float) -> Customer:
+    """Somebody whom the models looked at so many days after they were here last."""
+    customer = Customer(Facts(last_seen=START, traits={"firstName": "Ada"}), Ledger(segment="quiet"), seen=7)
+    customer.ledger.assessed_at = customer.ledger.risk_at = START + int(days * DAY)
+    customer.ledger.timers = [Timer(START + 9, "assess"), Timer(START + 9, "cart:x"), Timer(START + 30, "label")]
+    return customer
+
+
+@pytest.mark.parametrize(("days", "rests"), [(0, False), (0.99, False), (1, True), (400, True)])
+def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(days: float, rests: bool) -> None:
+    customer = silent(days)
+
+    packed = pack(customer)
+    back = unpack(packed)
+
+    assert back == customer
+    assert header(packed) == (7, START + 9)
+    assert (back.squeezed is not None) == customer.is_resting == rests
+
+
+def test_who_has_no_timer_and_no_risk_rests_as_well() -> None:
+    customer = silent(1)
+    customer.ledger.timers, customer.ledger.risk_at = [], 0
+
+    assert unpack(pack(customer)) == customer
+
+
+def test_a_shop_at_rest_takes_much_less_and_says_the_same(profiles: list[bytes]) -> None:
+    customers = [unpack(packed) for packed in profiles]
+    at_rest = [customer for customer in customers if customer.is_resting]
+    plain = [msgspec.msgpack.encode([customer.facts, customer.ledger]) for customer in at_rest]
+
+    squeezed = [pack(customer) for customer in at_rest]
+
+    assert len(at_rest) > len(customers) / 2
+    assert sum(map(len, squeezed)) < 0.7 * sum(map(len, plain))
+    assert [unpack(packed) for packed in squeezed] == at_rest
+
+
+def test_what_a_state_was_unpacked_from_is_not_seen_in_its_bytes(profiles: list[bytes]) -> None:
+    for packed in profiles:
+        known, read = unpack(packed), unpack(packed)
+        for part in (read.facts, read.ledger):
+            for name in part.__struct_fields__:
+                getattr(part, name)
+        read.squeezed = None
+
+        assert pack(known) == pack(read) == packed
+        assert known == read
+
+
+def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = unpack(pack(silent(5)))
+    monkeypatch.setattr(resting, "squeeze", lambda body: b"")
+
+    customer.ledger.assessed_at += DAY
+    customer.ledger.timers.pop(0)
+    customer.seen += 1
+    same = pack(customer)
+    customer.ledger.sent = [Sent("m", "r", "sms", "marketing", START)]
+
+    assert unpack(same) == msgspec.structs.replace(customer, ledger=unpack(same).ledger)
+    assert unpack(same).ledger.timers == customer.ledger.timers
+    assert pack(customer) != same
+
+
+@given(st.lists(st.floats(-LIMIT, LIMIT).filter(lambda value: value == 0 or abs(value) > 1e-30), max_size=40))
+def test_a_row_keeps_sixteen_bits_of_each_number_and_is_rounded_once(row: list[float]) -> None:
+    kept = unpack_row(pack_row(row))
+
+    assert kept == pytest.approx(row, rel=2**-16, abs=0)
+    assert unpack_row(pack_row(kept)) == kept
+
+
+def test_a_row_is_rounded_once_on_its_way_through_states(profiles: list[bytes]) -> None:
+    rows = [example.row for packed in profiles for example in unpack(packed).ledger.examples]
+    again = [example.row for packed in profiles for example in unpack(pack(unpack(packed))).ledger.examples]
+
+    assert rows
+    assert again == rows
+
+
+def test_threads_unpack_side_by_side(profiles: list[bytes]) -> None:
+    expected = [unpack(packed) for packed in profiles]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(unpack, profiles * 20))
+
+    assert found == expected * 20

@@ -1,0 +1,89 @@
+"""The demo as it is called: real processes, every figure there, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.cli.demo import commands
+from stream.cli.output import invoked
+from stream.demo.tally import Tally
+from stream.processes.supervisor import perennial
+from tests.unit.stream.cli.test_replay import await_process, descendants, is_fold
+
+KEYS = {
+    "events": (), "events_per_second": (), "segments": (), "triggers": (), "messages": (), "not_sent": (),
+    "churn": ("auc", "recency_auc", "oracle_auc", "auc_low", "auc_high", "before_first_version"),
+    "recommend": ("recall_at_10", "popularity_recall_at_10"),
+    "latency_ms": ("p50", "p99"),
+}  # fmt: skip
+
+
+def started(*more: str) -> subprocess.Popen[str]:
+    argv = perennial("demo", "--seed", "9", "--shoppers", "300", "--days", "62", *more)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def all_gone(pids: set[int], within_s: float = 20.0) -> bool:
+    """Whether none of these processes is there any more."""
+    deadline = time.monotonic() + within_s
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)  # others' children cannot be waited for
+    return True
+
+
+@pytest.mark.slow
+def test_every_figure_is_there_and_nothing_is_left_running() -> None:
+    process = started("--json")
+    await_process(process.pid, is_fold, not_one_of=set())
+    children = set(descendants(process.pid))
+    output, errors = process.communicate(timeout=240)
+
+    assert process.returncode == 0, errors
+    summary: dict[str, Any] = json.loads(output)
+    for name, within in KEYS.items():
+        assert summary[name], name
+        for inner in within:
+            assert summary[name][inner] is not None, f"{name}.{inner}"
+    assert summary["shoppers"] >= 290
+    assert summary["simulated_days"] >= 60
+    assert summary["latency_ms"]["answered"] == summary["latency_ms"]["sent"]
+    assert sum(summary["segments"].values()) <= summary["shoppers"]
+    assert all_gone(children)
+
+
+def test_what_to_go_on_with_can_be_copied_and_names_somebody_of_this_run() -> None:
+    tally = Tally(users={b"shopper-0007", b"shopper-0003"})
+    file = Path("/tmp/a folder/perennial.yaml")
+
+    kept = [shlex.split(command) for command in commands(tally, file, keep=True, again=[])]
+    (ended,) = commands(tally, file, keep=False, again=["--seed", "9"])
+
+    begin = shlex.split(invoked())
+    assert [command[len(begin)] for command in kept] == ["user", "recommend", "preview"]
+    assert all(command[-2:] == ["-c", str(file)] for command in kept)
+    assert all("shopper-0003" in command for command in kept)
+    assert ended == f"{invoked()} demo --seed 9 --keep"
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_middle_stops_everything() -> None:
+    process = started()
+    await_process(process.pid, is_fold, not_one_of=set())
+    children = set(descendants(process.pid))
+    assert children
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert all_gone(children)

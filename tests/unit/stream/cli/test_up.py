@@ -1,0 +1,102 @@
+"""``perennial up`` ends in order, and says why where it cannot begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stream import presets
+from stream.processes.supervisor import perennial
+from tests.support.brokers import free_ports
+
+
+@contextmanager
+def up(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run it in a folder and on ports of its own."""
+    presets.write("shop", folder)
+    broker, http, worker = free_ports(3)
+    ports = {"HTTP__PORT": http, "WORKER__PORT": worker}
+    ports |= {f"METRICS__{name}": 0 for name in ("FOLD", "DELIVER", "LEARN", "RETRAINER", "COLLECTOR", "WORKER")}
+    given = {f"PERENNIAL_{name}": str(port) for name, port in {**ports, **more}.items()}
+    process = subprocess.Popen(
+        perennial("up", "--broker-port", str(broker), *arguments),
+        cwd=folder,
+        env={**os.environ, **given},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()  # its children go with it
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_answered_with_stopped(tmp_path: Path) -> None:
+    with up(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("ready"):
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=90)
+
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "stopped"
+
+
+@pytest.mark.slow
+def test_what_a_process_that_refuses_to_start_has_said_is_shown(tmp_path: Path) -> None:
+    with up(tmp_path, HTTP__HOST="192.0.2.1") as process:  # no address of this machine
+        out, err = process.communicate(timeout=120)
+
+    assert process.returncode == 2, out + err
+    assert "refused to start: " in err
+    assert "cannot listen on 192.0.2.1" in err
+    assert "logs: " in err
+
+
+LIVE = {"DELIVERY__MODE": "live", "DELIVERY__SMTP": "{host: 127.0.0.1, port: 2525, from: shop@shop.example}"}
+
+
+def test_everything_that_check_calls_failed_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    with up(tmp_path, **LIVE, DELIVERY__UNSUBSCRIBE_SECRETS="[{env: NO_SUCH_VARIABLE}]") as process:
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (2, "")
+    assert "secrets.unsubscribe: " in err
+    assert "NO_SUCH_VARIABLE" in err
+    assert "delivery.public_url: http.public_url is not set: unsubscribe links would begin with http://127" in err
+    assert not (tmp_path / ".perennial" / "logs").exists()
+
+
+@pytest.mark.slow
+def test_what_is_overridden_is_logged_and_everything_else_starts(tmp_path: Path) -> None:
+    forced = ("--force", "delivery.public_url", "--force", "delivery.provider.sms")
+    with up(tmp_path, *forced, **LIVE) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("ready") for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=90)
+
+    says = "--force delivery.public_url: started although http.public_url is not set"
+    assert process.returncode == 0, err
+    assert says in err
+    assert says in (tmp_path / ".perennial" / "logs" / "up.log").read_text()
+
+
+def test_a_name_that_did_not_fail_is_a_mistake_that_lists_those_that_did(tmp_path: Path) -> None:
+    with up(tmp_path, "--force", "delivery.publik_url", **LIVE) as process:
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "--force delivery.publik_url" in err
+    assert "failed: delivery.provider.sms, delivery.public_url" in err

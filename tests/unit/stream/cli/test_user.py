@@ -1,0 +1,163 @@
+"""``perennial user USER`` shows everything of a user on a narrow terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models.configuration.compiled import encode, parse
+from models.configuration.templates import Template
+from models.fold.versions import Versions
+from models.fold.view import describe
+from models.profile.orders import WHOLE
+from models.profile.recent_items import Recent
+from models.profile.state import CartLine, Consent, Customer, KnownOrder, Pending, Sent, Touch, Withheld
+from models.units import DAY, HOUR
+from stream.cli import run
+from tests.support.answering import worker
+from tests.support.event_logs import START
+
+COOL = {"name": "cool", "template": "t", "cooldown": "3d", "when": {"cart_left": {"for": "1h"}}}
+WHY = "cool (configuration 1): cart left with 1 item"
+
+
+def versions() -> Versions:
+    known = Versions()
+    known.use("configuration", 1, encode(parse({"rules": [COOL]}, {"t": Template("Hi", "text")})))
+    return known
+
+
+def ada() -> Customer:
+    customer = Customer()
+    facts, ledger = customer.facts, customer.ledger
+    facts.identified, facts.traits = True, {"firstName": "Ada [bold]", "email": "ada@example.org"}
+    facts.first_seen, facts.last_seen, facts.sessions = START, START + HOUR + 1, 1
+    facts.orders, facts.refunds, facts.spent = 1, 1, {"EUR": 49_900_000}
+    facts.refunded = {"EUR": 49_900_000}
+    facts.known_orders = {"o1": KnownOrder(START, 49_900_000, "EUR", 60_000_000, WHOLE)}
+    facts.recent = Recent.of([Touch("mug", 1.0, START), Touch("pan", 1.0, START + 1), Touch("mug", 1.0, START + 2)])
+    facts.cart = {"mug": CartLine(2, 5_000_000)}
+    facts.consent = {"email": Consent(granted=True, at=START, source="box")}
+    ledger.sent = [Sent("m1", "cool", "email", "marketing", START + DAY, "You left 1 item in your cart", WHY)]
+    ledger.fired = {"cool": START + DAY}
+    ledger.withheld = [
+        Withheld("cool", "email", "no_consent", START + HOUR),
+        Withheld("cool", "email", "cooldown", START + 2 * DAY),
+        Withheld("cool", "email", "cooldown", START + 3 * DAY),
+    ]
+    ledger.pending = [Pending("cool", b"{}", START + 4 * DAY, START + 5 * DAY)]
+    return customer
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    file = tmp_path / "perennial.yaml"
+    with worker(describe("ada", ada(), START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_fits_into_80_columns_with_short_times_and_right_plurals(shown: str) -> None:
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert "2026-01-01 00:00 to 2026-01-01 01:00, 1 session" in shown
+    said = "1 order for 49.90 EUR, 1 refund of 49.90 EUR (refunds of 10.10 EUR more than their orders did not count)"
+    assert said in " ".join(shown.split())
+    assert not [word for word in ("1 sessions", "1 orders", "1 refunds", "+00:00", ":00Z") if word in shown]
+
+
+def _zone_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], **traits: str) -> str:
+    customer, file = ada(), tmp_path / "perennial.yaml"
+    customer.facts.traits |= traits
+    with worker(describe("ada", customer, START, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    return shown[shown.index("time zone ") : shown.index(" seen ")]
+
+
+def test_the_time_zone_is_shown_with_its_source_its_rule_and_what_was_not_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    own = _zone_line(tmp_path, capsys, timezone="asia/tokyo")
+    country = _zone_line(tmp_path, capsys, timezone="PST", country="ES")
+    nothing = _zone_line(tmp_path, capsys)
+
+    assert own == "time zone Asia/Tokyo, from the trait: its own quiet hours"
+    assert country == (
+        "time zone Europe/Madrid or 1 other of its country, from the country: outside quiet hours in all of them; "
+        "'PST' is no zone that is known"
+    )
+    assert nothing == "time zone UTC, from the configuration: quiet hours lengthened by 2 h on each side"
+
+
+def test_a_message_that_the_suppression_list_stopped_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customer, file = ada(), tmp_path / "perennial.yaml"
+    stopped = {"outcome": "suppressed", "because": "bounce (all)"}
+    customer.ledger.sent = [msgspec.structs.replace(one, **stopped) for one in customer.ledger.sent]
+    with worker(describe("ada", customer, START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+
+    assert "[suppressed: bounce (all)]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_item_that_was_touched_often_is_named_once(shown: str) -> None:
+    (recent,) = [line for line in shown.splitlines() if line.startswith("recent items")]
+    assert recent.split(maxsplit=2)[2].strip() == "mug, pan"
+
+
+def test_what_the_log_holds_is_no_markup(shown: str) -> None:
+    assert "Ada [bold]" in shown
+
+
+def test_a_message_stands_with_its_why_and_what_was_held_back_with_its_reason(shown: str) -> None:
+    assert "2026-01-02 00:00  email  You left 1 item in your cart" in shown
+    assert WHY in shown
+    assert "2026-01-01 01:00  email  cool: no_consent" in shown
+    assert "no consent on record for the channel" in shown
+    assert "Waiting: cool until 2026-01-05 00:00" in shown
+
+
+def test_a_cooldown_says_since_when_and_until_when_and_how_often(shown: str) -> None:
+    assert "2026-01-04 00:00  email  cool: cooldown (2 times)" in shown
+    assert "it wrote on 2026-01-02 00:00, and may again from 2026-01-05 00:00" in " ".join(shown.split())
+
+
+def test_json_has_every_one_of_them() -> None:
+    said = describe("ada", ada(), START + 3 * DAY, versions())
+
+    assert [one["reason"] for one in said["not_sent"]] == ["no_consent", "cooldown", "cooldown"]
+    assert json.dumps(said)
+    assert said["not_sent"][1]["again_from"] == "2026-01-05T00:00:00Z"
+    assert "again_from" not in said["not_sent"][0]
+
+
+def test_what_failed_in_a_template_is_shown_with_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    customer, place = ada(), "templates/cool/text.liquid:3: divided_by: can't divide by 0"
+    customer.ledger.sent = [
+        Sent("m1", "cool", "email", "transactional", START, "Hi", WHY, detail=f"the fallback: {place}")
+    ]
+    customer.ledger.withheld = [Withheld("cool", "email", "template_error", START, place)]
+    held = Pending("cool", b"{}", START + HOUR, START + 5 * DAY, "template_error", 1, place)
+    customer.ledger.pending = [held]
+    file = tmp_path / "perennial.yaml"
+    with worker(describe("ada", customer, START + 3 * DAY, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+
+    said = capsys.readouterr().out
+    assert f"the fallback: {place}" in said
+    assert f"the template could not be rendered: {place}" in said
+    assert f"Waiting: cool until 2026-01-06 00:00 for a template that works: {place}" in said

@@ -1,0 +1,116 @@
+"""A transaction that Kafka has forgotten to end holds a state back: whoever takes it over ends it as was decided."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from models.batch import Output, Restored
+from stream.cluster.connection import Connection
+from stream.cluster.hanging_transactions import end_forgotten
+from stream.cluster.writer import Place, send, stop_producer
+from stream.engine import committers as transaction
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter
+from stream.engine.state import POSITION_KEY, encode_position
+from tests.chaos.reference import committed
+from tests.support.brokers import ApacheKafka, create_topics
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+OWN = Ownership("test.count-events-0", 0, "profiles", frozenset({"copies"}))
+TOPICS = ("profiles", "copies")
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """A broker that lets records in whose transaction its coordinator has never heard of."""
+    if not os.environ.get("KAFKA_HOME"):
+        pytest.skip("KAFKA_HOME names no Kafka distribution")
+    found = ApacheKafka(
+        Path(os.environ["KAFKA_HOME"]),
+        tmp_path_factory.mktemp("forgetting"),
+        {"transaction.partition.verification.enable": "false"},
+    )
+    found.start(180)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def connection(kafka: ApacheKafka, request: pytest.FixtureRequest) -> Connection:
+    found = Connection(kafka.address, prefix=f"test{abs(hash(request.node.name))}.")
+    create_topics(found, dict.fromkeys(TOPICS, 2))
+    return found
+
+
+async def leave_open(connection: Connection, *, commit: bool) -> None:
+    """End a transaction of which its coordinator knows only a part: outputs and state stay open."""
+    producer = AIOKafkaProducer(**connection.client_options(), transactional_id=OWN.transactional_id, acks="all")
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        profiles, copies = (connection.topic(name) for name in TOPICS)
+        # aiokafka's own list of partitions that the coordinator was told of
+        producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
+        state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
+        known = {Place(copies, 1): [(b"bob", b"second of bob")]}
+        await send(producer, {**known, Place(copies, 0): [(b"ann", b"second")], Place(profiles, 0): state})
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+    finally:
+        await stop_producer(producer, 1)
+
+
+async def owned(connection: Connection) -> TransactionalCommitter:
+    """Take the partition over, as a lane does."""
+    committer = TransactionalCommitter(connection, OWN)
+    await committer.fence()
+    return committer
+
+
+async def take_over(connection: Connection) -> tuple[TransactionalCommitter, Restored, int]:
+    """Live as lanes do until the state can be read; says how many lives that took."""
+    for life in range(1, 5):
+        heir = await owned(connection)
+        try:
+            return heir, await heir.restore(), life
+        except TimeoutError:
+            await heir.stop()
+    raise AssertionError("nobody can read the state")
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
+async def test_what_the_broker_forgot_to_end_is_ended_as_it_was_decided_everywhere_and_the_next_life_goes_on(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, commit: bool
+) -> None:
+    monkeypatch.setattr(transaction, "UNREADABLE_S", 3.0)
+    first = await owned(connection)
+    await first.commit(Commit(1, b"m", [Output("copies", b"ann", b"first")], {b"ann": b"1"}))
+    await first.stop()
+    await leave_open(connection, commit=commit)
+
+    heir, restored, lives = await take_over(connection)
+    await heir.commit(Commit(3, b"m", [Output("copies", b"ann", b"third")], {b"ann": b"3"}))
+    await heir.stop()
+    written = Counter(record.value for record in await committed(connection, "copies", 2))
+
+    assert lives > 1, "the transaction held nothing back"
+    assert (restored.position, restored.records) == ((2, {b"ann": b"2"}) if commit else (1, {b"ann": b"1"}))
+    # what was left open shares its state's fate, and not that of what its owner writes next
+    assert written == Counter([b"first", *([b"second", b"second of bob"] if commit else []), b"third"])
+
+
+async def test_what_nobody_has_decided_is_left_alone(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.cluster.hanging_transactions.decision", lambda *_: None)
+    await leave_open(connection, commit=True)
+    heir = await owned(connection)
+
+    assert (
+        await asyncio.to_thread(end_forgotten, connection, OWN.transactional_id, connection.topic("profiles"), 0) == []
+    )
+    await heir.stop()

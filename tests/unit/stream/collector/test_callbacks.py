@@ -1,0 +1,227 @@
+"""Twilio's status callbacks at the HTTP door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from models.delivery.suppression import (
+    SCOPE_OF,
+    TOPIC,
+    AddressHashes,
+    Entry,
+    Reason,
+    SuppressionList,
+    decode_entry,
+    encode_entry,
+    key_of,
+)
+from models.delivery.suppressor import Suppressor
+from models.events import Event
+from stream.cluster.connection import Connection
+from stream.delivery.callbacks import SIGNATURE, TWILIO_PATH, twilio_address, twilio_signature
+from tests.support.brokers import Cluster
+from tests.support.doors import CLICK, NOW, Client, door, events
+from tests.support.letters import text_message
+from tests.support.topic_reading import read_until
+
+TOKEN = "12345"
+PUBLIC = "https://events.shop.example"
+MESSAGE = text_message(user="ada lovelace&co/ü")
+ADDRESS = twilio_address(PUBLIC, MESSAGE)
+FORM = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+4930901820", "ApiVersion": "2010-04-01"}
+
+
+async def _call(client: Client, form: dict[str, str], *, address: str = ADDRESS, token: str = TOKEN) -> Any:
+    headers = {SIGNATURE: twilio_signature(token, address, form.items())}
+    # encoded: not a letter of what was signed may change on the way
+    there = URL(str(client.make_url("")).rstrip("/") + address.removeprefix(PUBLIC), encoded=True)
+    return await client.session.post(there, data=form, headers=headers)
+
+
+def _door(connection: Connection, timeout_s: float = 10.0, listed: SuppressionList | None = None) -> Any:
+    sms = None if listed is None else Suppressor("sms", listed)
+    return door(connection, twilio_token=TOKEN, public_url=PUBLIC + "/", timeout_s=timeout_s, sms=sms)
+
+
+async def test_what_twilio_tells_is_an_event_of_the_user_and_told_twice_the_same_one(embedded: Cluster) -> None:
+    embedded.create(events=1)
+
+    async with _door(embedded.connection) as client:
+        for form in (FORM, FORM, {**FORM, "MessageStatus": "undelivered", "ErrorCode": "30003"}):
+            assert (await _call(client, form)).status == 204
+
+    first, again, bounced = await events(embedded.connection, 3)
+    assert first == again
+    assert first == Event(
+        id=f"{MESSAGE.id}:message_delivered",
+        user=MESSAGE.user,
+        type="message_delivered",
+        at=NOW,
+        channel="sms",
+        message=MESSAGE.id,
+        properties={"provider_id": "SM1", "status": "delivered"},
+    )
+    assert (bounced.type, bounced.reason) == ("message_bounced", "Twilio: undelivered 30003")
+
+
+async def test_who_does_not_know_the_token_is_refused_and_nothing_is_written(embedded: Cluster) -> None:
+    embedded.create(events=1)
+
+    async with _door(embedded.connection) as client:
+        wrong = await _call(client, FORM, token="6789")
+        other = twilio_signature(TOKEN, twilio_address(PUBLIC, text_message(user="u2")), FORM.items())
+        elsewhere = await client.post(f"{TWILIO_PATH}?user=u1", data=FORM, headers={SIGNATURE: other})
+        unsigned = await client.post(TWILIO_PATH, data=FORM)
+        no_form = await client.post(TWILIO_PATH, data=b"\xff\x00", headers={"Content-Type": "application/json"})
+        assert (await client.post("/v1/track", json=CLICK)).status == 200
+
+    assert {wrong.status, elsewhere.status, unsigned.status, no_form.status} == {403}
+    assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("form", "query"),
+    [
+        ({**FORM, "MessageStatus": "abducted"}, f"?user=u1&message={MESSAGE.id}"),
+        (FORM, "?user=u1&message=../etc"),
+        (FORM, f"?user=&message={MESSAGE.id}"),
+        (FORM, f"?message={MESSAGE.id}"),
+        ({}, f"?user=u1&message={MESSAGE.id}"),
+    ],
+)
+async def test_what_names_nothing_that_is_known_is_refused(form: dict[str, str], query: str) -> None:
+    async with _door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await _call(client, form, address=f"{PUBLIC}{TWILIO_PATH}{query}")
+
+    assert answer.status == 400 if form else answer.status in (400, 403)
+
+
+async def test_while_kafka_is_away_it_asks_to_come_back() -> None:
+    async with _door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await _call(client, FORM)
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_without_twilio_there_is_no_such_address() -> None:
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await client.post(TWILIO_PATH, data=FORM)
+
+    assert answer.status == 404
+
+
+HASHES = AddressHashes([b"0123456789abcdef"])
+NUMBER = FORM["To"]
+INCOMING = f"{PUBLIC}{TWILIO_PATH}"
+
+
+def _listed(*reasons: Reason) -> SuppressionList:
+    made = SuppressionList(HASHES)
+    for reason in reasons:
+        entry = Entry(scope=SCOPE_OF[reason], reason=reason, channel="sms", at=NOW - 1)
+        made.apply(key_of(HASHES.newest("sms", NUMBER), reason), encode_entry(entry))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "written"),
+    [
+        ("21610", [], ["stop"]),
+        ("30005", [], ["bounce"]),
+        ("30006", [], ["bounce_suspected"]),
+        ("30003", [], []),
+        ("30007", [], []),
+        ("", [], []),
+    ],
+)
+async def test_what_a_status_tells_of_a_number_goes_to_the_suppression_list(
+    embedded: Cluster, code: str, before: list[Reason], written: list[str]
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    listed = _listed(*before)
+
+    async with _door(embedded.connection, listed=listed) as client:
+        for _ in range(2):
+            form = {**FORM, "MessageStatus": "undelivered", "ErrorCode": code}
+            assert (await _call(client, form)).status == 204
+
+    assert len(await events(embedded.connection, 2)) == 2
+    assert sorted(listed.marks("sms", NUMBER)) == written
+    if written:
+        found = await read_until(embedded.connection, TOPIC, bool)
+        assert {decode_entry(record.value).reason for record in found} == {*written}
+    assert (listed.stops("sms", NUMBER, "transactional") is not None) == bool({"stop", "bounce"} & set(written))
+
+
+async def test_a_delivery_that_is_told_later_ends_a_bounce_and_writes_nothing_of_other_numbers(
+    embedded: Cluster,
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    listed, empty = _listed("bounce"), _listed()
+
+    for each in (empty, listed):
+        async with _door(embedded.connection, listed=each) as client:
+            assert (await _call(client, FORM)).status == 204
+
+    (entry,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(entry.value).reason == "delivered"
+    assert listed.stops("sms", NUMBER, "marketing") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "stopped"),
+    [
+        ({"Body": "STOP"}, True),
+        ({"Body": " stopAll \n"}, True),
+        ({"Body": "Arret", "OptOutType": "STOP"}, True),
+        ({"Body": "please stop the war"}, False),
+        ({"Body": "HELP", "OptOutType": "HELP"}, False),
+        ({"Body": ""}, False),
+        ({"Body": "STOP", "From": "not a number"}, False),
+    ],
+)
+async def test_stop_by_sms_stops_everything_to_that_number(
+    embedded: Cluster, form: dict[str, str], stopped: bool
+) -> None:
+    embedded.create(suppressions=1)
+    listed = _listed()
+
+    async with _door(embedded.connection, listed=listed) as client:
+        answer = await _call(client, {"From": NUMBER, "To": "+15005550006", **form}, address=INCOMING)
+        assert (answer.status, answer.content_type) == (200, "text/xml")
+        assert "<Response/>" in await answer.text()
+
+    assert (listed.stops("sms", NUMBER, "transactional") is not None) == stopped
+
+
+@pytest.mark.parametrize(
+    ("form", "ends"),
+    [
+        ({"Body": "START"}, True),
+        ({"Body": "unstop"}, True),
+        ({"Body": "YES", "OptOutType": "START"}, True),
+        ({"Body": "YES"}, False),
+        ({"Body": "start", "OptOutType": "HELP"}, False),
+    ],
+)
+async def test_start_by_sms_ends_a_stop_and_nothing_else(embedded: Cluster, form: dict[str, str], ends: bool) -> None:
+    embedded.create(suppressions=1)
+    listed, complained = _listed("stop"), _listed("stop", "complaint")
+
+    for each in (listed, complained):
+        async with _door(embedded.connection, listed=each) as client:
+            assert (await _call(client, {"From": NUMBER, **form}, address=INCOMING)).status == 200
+
+    assert (listed.stops("sms", NUMBER, "marketing") is None) == ends
+    assert complained.stops("sms", NUMBER, "marketing") is not None
+
+
+async def test_a_stop_that_cannot_be_written_now_is_not_answered_as_taken() -> None:
+    missing = SuppressionList(AddressHashes([], missing="delivery.suppression_secrets[0] is not there"))
+
+    for listed in (missing, _listed()):
+        async with _door(Connection("127.0.0.1:1"), timeout_s=0.5, listed=listed) as client:
+            assert (await _call(client, {"From": NUMBER, "Body": "STOP"}, address=INCOMING)).status == 503

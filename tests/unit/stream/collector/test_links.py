@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+
+from models.delivery.suppression import (
+    SCOPE_OF,
+    TOPIC,
+    AddressHashes,
+    Entry,
+    Reason,
+    SuppressionList,
+    decode_entry,
+    encode_entry,
+    key_of,
+)
+from stream.cluster.connection import Connection
+from stream.delivery.unsubscribe import PATH, InvalidToken, Signer
+from tests.support.brokers import Cluster
+from tests.support.doors import CLICK, NOW, SIGNER, door, events
+from tests.support.topic_reading import read_until
+
+
+async def test_one_click_withdraws_consent_for_the_links_channel(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
+
+    async with door(embedded.connection) as client:
+        answer = await client.post(link, data={"List-Unsubscribe": "One-Click"})
+        assert answer.status == 200
+
+    (event,) = await events(embedded.connection, 1)
+    assert (event.type, event.user, event.channel, event.granted, event.at) == ("consent", "u1", "email", False, NOW)
+
+
+async def test_following_the_link_only_asks(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
+
+    async with door(embedded.connection) as client:
+        page = await client.get(link)
+        assert page.status == 200
+        assert 'method="post"' in await page.text()
+        assert (await client.post("/v1/track", json=CLICK)).status == 200
+
+    assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "token", ["", "x.y", '"><script>', Signer([b"another-secret-16"], "http://x").token("u1", "email")]
+)
+async def test_a_link_that_is_not_ours_changes_nothing(method: str, token: str) -> None:
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await client.request(method, PATH, params={"token": token})
+
+        assert answer.status == 400
+        assert "<script>" not in await answer.text()
+
+
+async def test_a_click_while_kafka_is_away_asks_to_come_back() -> None:
+    link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
+
+    async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
+        answer = await client.post(link)
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+HASH = AddressHashes([b"0123456789abcdef"]).newest("email", "ada@example.com")
+
+
+async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_withdrawal_are_acknowledged(
+    embedded: Cluster,
+) -> None:
+    embedded.create(events=1, suppressions=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}"
+
+    async with door(embedded.connection) as client:
+        for _ in range(2):
+            assert (await client.post(link)).status == 200
+
+    entries = await read_until(embedded.connection, TOPIC, lambda found: len(found) >= 2)
+    assert {record.key for record in entries} == {f"{HASH}:unsubscribe".encode()}
+    assert decode_entry(entries[0].value) == Entry(
+        scope="marketing", reason="unsubscribe", channel="email", source="unsubscribe link", at=NOW
+    )
+    assert {event.granted for event in await events(embedded.connection, 2)} == {False}
+
+
+@pytest.mark.parametrize("known", ["confirmed", "unsubscribe"])
+async def test_a_click_holds_although_an_entry_before_it_has_a_later_time(embedded: Cluster, known: Reason) -> None:
+    """The clock of the process that wrote that entry was ahead; nothing that is known already ends what comes now."""
+    embedded.create(events=1, suppressions=1)
+    listed = SuppressionList(AddressHashes([b"0123456789abcdef"]))
+    before = Entry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)
+    listed.apply(key_of(HASH, known), encode_entry(before))
+
+    async with door(embedded.connection, listed=listed) as client:
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}")).status == 200
+
+    (written,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(written.value).at == NOW + 60_000
+    listed.apply(written.key, written.value)
+    assert listed.stops("email", "ada@example.com", "marketing") is not None
+
+
+async def test_a_token_has_one_spelling() -> None:
+    content, dot, mac = SIGNER.token("u1", "email").partition(".")
+    for spelled in (f"{content}!!!!{dot}{mac}", f"{content}{dot}<b>{mac}*", f"{content} {dot}{mac}"):
+        with pytest.raises(InvalidToken):
+            SIGNER.verify(spelled)
+
+
+async def test_a_link_of_an_earlier_release_withdraws_for_its_user_alone(embedded: Cluster) -> None:
+    embedded.create(events=1, suppressions=1)
+
+    async with door(embedded.connection) as client:
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u1', 'email')}")).status == 200
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u2', 'email', HASH)}")).status == 200
+
+    assert [event.user for event in await events(embedded.connection, 2)] == ["u1", "u2"]
+    assert len(await read_until(embedded.connection, TOPIC, bool)) == 1
+
+
+async def test_following_a_link_writes_no_entry(embedded: Cluster) -> None:
+    embedded.create(events=1, suppressions=1)
+    link = f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}"
+
+    async with door(embedded.connection) as client:
+        assert (await client.get(link)).status == 200
+        assert (await client.head(link)).status in (200, 405)
+        assert (await client.post(f"{PATH}?token={SIGNER.token('u2', 'sms', HASH)}")).status == 200
+
+    (entry,) = await read_until(embedded.connection, TOPIC, bool)
+    assert decode_entry(entry.value).channel == "sms"

@@ -1,0 +1,91 @@
+"""The demo's screens show what was counted."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, RenderableType
+
+from models.delivery.messages import Message
+from stream.demo.screen import closing, live
+from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
+from stream.demo.tally import Tally
+
+START = 1_767_571_200_000
+
+
+def shown(what: RenderableType) -> str:
+    return " ".join(drawn(what, width=160).split())
+
+
+def drawn(what: RenderableType, width: int) -> str:
+    file = io.StringIO()
+    Console(file=file, width=width).print(what)
+    return file.getvalue()
+
+
+def summary(churn: ChurnFigures, recommend: RecommendFigures, latency: Latency | None) -> Summary:
+    return Summary(
+        seed=7, shoppers=1_500, simulated_days=86.0, events=104_321, events_per_second=2_345.6,
+        segments={"regulars": 900, "dormant": 600}, churn=churn, recommend=recommend, triggers={"win_back": 9},
+        messages={"win_back": {"email": 5, "sms": 1}}, not_sent={"no_consent": 3}, latency_ms=latency, seconds=51.0,
+        commands=["perennial user shopper-0001"],
+    )  # fmt: skip
+
+
+NO_CHURN = ChurnFigures(
+    auc=None, auc_low=None, auc_high=None, recency_auc=None, oracle_auc=None, ahead=None, ahead_low=None,
+    ahead_high=None, rows=0, churned=0.0, warm_up_days=42, ungraded=0.0, before_first_version=0.2,
+)  # fmt: skip
+NO_MODEL = RecommendFigures(recall_at_10=None, popularity_recall_at_10=None, users=0, cut=0, version=0)
+
+
+def test_the_live_screen_can_be_drawn_before_anything_has_happened() -> None:
+    assert "starting" in shown(live(Tally(), stage="starting", start=START, days=86, elapsed=0.0))
+
+
+def test_the_live_screen_fits_a_terminal_of_80_by_24_whatever_is_in_a_message() -> None:
+    tally = Tally(events=104_321, now=START)
+    tally.messages.update({(f"rule_{number}", "email"): number for number in range(12)})
+    tally.versions = {"churn": 1, "segments": 2, "configuration": 1, "recommender": 4}
+    for _ in range(9):
+        tally.newest.append(
+            Message(
+                id="0" * 32, user="anonymous:visitor-0123", rule="win_back", category="marketing", channel="sms",
+                to="+49", text="[bold]Ada\n\nwhat a pity\n" * 9, why="win_back (configuration 1): " + "x" * 200,
+                at=1, expires=2, origin="simulate",
+            )
+        )  # fmt: skip
+
+    screen = live(tally, stage="training the recommender", start=START, days=86, elapsed=9.0)
+    lines = drawn(screen, width=80).splitlines()
+
+    assert len(lines) < 24
+    assert {len(line) for line in lines} == {80}
+    assert any("[bold]Ada what" in line for line in lines)
+
+
+def test_the_summary_names_every_figure() -> None:
+    churn = ChurnFigures(
+        auc=0.771, auc_low=0.752, auc_high=0.789, recency_auc=0.731, oracle_auc=0.881, ahead=0.04, ahead_low=0.031,
+        ahead_high=0.049, rows=3_800, churned=0.37, warm_up_days=42, ungraded=0.0, before_first_version=0.2,
+    )  # fmt: skip
+    recommend = RecommendFigures(recall_at_10=0.2, popularity_recall_at_10=0.05, users=600, cut=START, version=3)
+    latency = Latency(p50=21.0, p99=83.0, worst=99.0, rate=50.0, sent=200, answered=200)
+
+    text = shown(closing(summary(churn, recommend, latency)))
+
+    for figure in (
+        "104,321", "1,500 shoppers", "2,346 a second", "regulars 900", "0.771 (0.752 to 0.789)", "0.731", "0.881",
+        "4.0 times", "win_back by email 5", "win_back by sms 1", "no_consent 3", "median 21 ms", "p99 83 ms",
+        "50 events/s",
+    ):  # fmt: skip
+        assert figure in text
+
+
+def test_what_could_not_be_measured_is_said_and_not_shown_as_zero() -> None:
+    text = shown(closing(summary(NO_CHURN, NO_MODEL, None)))
+
+    assert "AUC -" in text
+    assert "no model was graded" in text
+    assert "not measured" in text

@@ -1,0 +1,221 @@
+"""What becomes durable together, on real brokers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
+
+from models.batch import Output, Restored
+from models.errors import OutputTooLarge
+from stream.cluster.connection import Connection
+from stream.cluster.writer import ANSWER_WITHIN_S, RECORD_BYTES, Writer
+from stream.engine.committers import (
+    ABORT_WITHIN_S,
+    TRANSACTION_TIMEOUT_MS,
+    Commit,
+    Committer,
+    OrderedCommitter,
+    Ownership,
+    RelayCommitter,
+    TransactionalCommitter,
+)
+from stream.engine.state import read_compacted, restore
+from tests.support.brokers import Cluster, create_topics
+from tests.support.topic_reading import read_until
+
+PARTITIONS = 2
+
+
+def owned(connection: Connection, partition: int = 0) -> Ownership:
+    return Ownership(f"{connection.group('fold')}-events-{partition}", partition, "profiles", frozenset({"copies"}))
+
+
+@asynccontextmanager
+async def committing(connection: Connection) -> AsyncIterator[Committer]:
+    writer = Writer(connection)
+    made: Committer = (
+        TransactionalCommitter(connection, owned(connection))
+        if connection.transactions
+        else OrderedCommitter(connection, owned(connection), writer)
+    )
+    try:
+        yield made
+    finally:
+        await made.stop()
+        await writer.close()
+
+
+async def take_over(committer: Committer) -> Restored:
+    await committer.fence()
+    return await committer.restore()
+
+
+@pytest.fixture
+def topics(cluster: Cluster) -> Connection:
+    cluster.create(copies=PARTITIONS, profiles=PARTITIONS, signals=4)
+    return cluster.connection
+
+
+async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
+    found = await read_until(connection, topic, lambda records: len(records) >= count, within_s=30)
+    return [record.value for record in found]
+
+
+async def test_a_commit_is_what_the_next_owner_restores(topics: Connection) -> None:
+    async with committing(topics) as first:
+        await take_over(first)
+        await first.commit(Commit(5, b"memo", [], {b"u1": b"1", b"u2": b"2"}))
+        await first.commit(Commit(9, b"memo2", [], {b"u2": None}))
+    async with committing(topics) as second:
+        restored = await take_over(second)
+
+    assert (restored.position, restored.memo, restored.records) == (9, b"memo2", {b"u1": b"1"})
+
+
+async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_where_their_key_belongs(
+    topics: Connection,
+) -> None:
+    keys = [b"u%d" % number for number in range(40)]
+    async with committing(topics) as committer:
+        await take_over(committer)
+        await committer.commit(
+            Commit(1, b"", [Output(topic, key, key) for topic in ("copies", "signals") for key in keys])
+        )
+    copies = await read_until(topics, "copies", lambda records: len(records) >= 40, within_s=30)
+    signals = await read_until(topics, "signals", lambda records: len(records) >= 40, within_s=30)
+
+    assert {record.partition for record in copies} == {0}
+    assert [record.key for record in copies] == keys
+    # murmur2 as Kafka's own producers compute it: u1 belongs to 0 of 4
+    assert {record.partition for record in signals if record.key == b"u1"} == {0}
+    assert len({record.partition for record in signals}) == 4
+
+
+async def test_more_than_fits_into_one_batch_is_written_in_order(topics: Connection) -> None:
+    outputs = [Output("copies", b"u1", b"%06d" % number + b"x" * 10_000) for number in range(300)]
+    async with committing(topics) as committer:
+        await take_over(committer)
+        await committer.commit(Commit(1, b"", outputs))
+
+    assert await values(topics, "copies", 300) == [output.value for output in outputs]
+
+
+async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(topics: Connection) -> None:
+    async with committing(topics) as committer:
+        await take_over(committer)
+        with pytest.raises(OutputTooLarge, match="copies"):
+            await committer.commit(
+                Commit(1, b"", [Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (RECORD_BYTES + 1))])
+            )
+        await committer.commit(Commit(1, b"", [Output("copies", b"c", b"2")]))
+
+    assert await values(topics, "copies", 1) == [b"2"]
+
+
+async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection) -> None:
+    async with committing(topics) as committer:
+        await take_over(committer)
+        await committer.commit(Commit(1, b"", [Output("copies", b"a", b"x" * (RECORD_BYTES - 1))]))
+
+    assert [len(value) for value in await values(topics, "copies", 1)] == [RECORD_BYTES - 1]
+
+
+async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the_broker() -> None:
+    committer = TransactionalCommitter(Connection("127.0.0.1:9"), Ownership("id", 0, "profiles"))
+    await committer.stop()
+
+    assert TRANSACTION_TIMEOUT_MS / 1_000 >= ANSWER_WITHIN_S + ABORT_WITHIN_S + 10
+    assert committer._producer._txn_manager.transaction_timeout_ms == TRANSACTION_TIMEOUT_MS
+
+
+@pytest.mark.kafka
+class TestOnApacheKafka:
+    async def test_what_the_broker_refuses_takes_everything_with_it(self, kafka: Cluster) -> None:
+        connection = kafka.connection
+        create_topics(
+            connection,
+            {"copies": 1, "signals": 1, "profiles": 1},
+            {"signals": {"max.message.bytes": "1000"}},
+        )
+        refused = Commit(
+            5, b"", [Output("copies", b"u1", b"1"), Output("signals", b"u1", b"x" * 5_000)], {b"u1": b"changed"}
+        )
+        async with committing(connection) as committer:
+            await take_over(committer)
+            with pytest.raises(MessageSizeTooLargeError):
+                await committer.commit(refused)
+        uncommitted = await read_until(connection, "copies", bool, within_s=5, isolation="read_uncommitted")
+        committed = await read_until(connection, "copies", bool, within_s=1)
+        restored = await restore(connection, "profiles", 0)
+
+        assert [record.value for record in uncommitted] == [b"1"]
+        assert committed == []
+        assert (restored.position, restored.records) == (0, {})
+
+    async def test_a_former_owner_is_fenced_and_what_it_left_open_never_happened(self, kafka: Cluster) -> None:
+        kafka.create(copies=1, profiles=1)
+        connection = kafka.connection
+        async with committing(connection) as former, committing(connection) as owner:
+            await take_over(former)
+            await former.commit(Commit(1, b"", [Output("copies", b"u1", b"1")]))
+            await take_over(owner)
+            with pytest.raises(ProducerFenced):
+                await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}))
+            await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
+
+        # whatever got through of the former owner would stand before the owner's
+        assert await values(connection, "copies", 2) == [b"1", b"2"]
+        assert await read_compacted(connection, "profiles", 0) != {}
+
+    async def test_with_an_id_of_its_own_the_former_owner_gets_in(self, kafka: Cluster) -> None:
+        # What the test before this one would see if the ids did not fence: it is the id that keeps the zombie out.
+        kafka.create(copies=1, profiles=1)
+        connection = kafka.connection
+        own = owned(connection)
+        former = TransactionalCommitter(connection, own)
+        owner = TransactionalCommitter(
+            connection, Ownership(f"{own.transactional_id}-other", own.partition, own.state_topic, own.aligned)
+        )
+        try:
+            await take_over(former)
+            await take_over(owner)
+            await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
+            await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")]))
+        finally:
+            await former.stop()
+            await owner.stop()
+
+        assert await values(connection, "copies", 2) == [b"2", b"zombie"]
+
+
+async def test_a_relay_moves_its_offset_only_behind_acknowledged_outputs(topics: Connection) -> None:
+    written_before: list[list[bytes]] = []
+
+    async def read() -> int | None:
+        return 3
+
+    async def move(_offset: int) -> None:
+        written_before.append(await values(topics, "signals", 1))
+
+    writer = Writer(topics)
+    relay = RelayCommitter(writer, 0, read, move)
+    try:
+        restored = await take_over(relay)
+        await relay.commit(Commit(4, b"", [Output("signals", b"u1", b"1")]))
+    finally:
+        await writer.close()
+
+    assert restored.position == 3
+    assert written_before == [[b"1"]]
+
+
+async def test_a_relay_keeps_no_state(topics: Connection) -> None:
+    async def nothing(*_: object) -> None:
+        return None
+
+    relay = RelayCommitter(Writer(topics), 0, nothing, nothing)
+    with pytest.raises(ValueError, match="neither state nor memo"):
+        await relay.commit(Commit(4, b"", [], {b"u1": b"1"}))

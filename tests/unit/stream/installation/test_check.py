@@ -1,0 +1,242 @@
+"""``perennial check`` looks at everything and says what stops something from working."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.cluster import topics
+from stream.installation.check import NotFailed, Refused, findings, require_ready
+from stream.installation.embedded_broker import EmbeddedBroker
+from stream.installation.findings import Finding
+from stream.settings.loading import load
+
+
+def looked(folder: Path, text: str, flags: dict[str, Any] | None = None, *, offline: bool = True) -> list[Finding]:
+    (folder / "perennial.yaml").write_text(f"version: 1\n{text}")
+    return list(findings(load(folder / "perennial.yaml", flags, {}), offline=offline))
+
+
+def of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.result, finding.says) for finding in found if finding.what == what]
+
+
+def test_a_bad_rule_fails_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
+    found = looked(tmp_path, "rules: [{name: x, when: {}}]")
+
+    assert of("rules", found)[0][0] == "failed"
+    assert [result for result, _ in of("delivery", found)] == ["ok"]
+
+
+def test_a_missing_secret_fails(tmp_path: Path) -> None:
+    found = looked(tmp_path, "delivery: {unsubscribe_secrets: [{env: NO_SUCH_VARIABLE}]}")
+
+    assert [result for result, _ in of("secrets", found)] == ["failed"]
+    assert "NO_SUCH_VARIABLE" in of("secrets", found)[0][1]
+
+
+def test_live_delivery_without_providers_and_address_fails(tmp_path: Path) -> None:
+    place = tmp_path / "templates" / "x"
+    place.mkdir(parents=True)
+    (place / "text.liquid").write_text("t")
+    (place / "subject.liquid").write_text("s")
+
+    found = looked(tmp_path, "delivery: {mode: live}\nrules: [{name: x, when: {first_purchase: true}}]")
+
+    says = [says for result, says in of("delivery", found) if result == "failed"]
+    assert says[0] == "mode live needs delivery.smtp (for email)"
+    assert says[1].startswith("http.public_url is not set")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(None, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+def test_a_broker_with_all_topics_is_found(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    topics.create(broker.connection("ready."), 4)
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "ready."}
+
+    found = looked(tmp_path, "", flags, offline=False)
+
+    assert of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
+    assert of("topics", found) == [("ok", f"all {len(topics.TOPICS)} are there, the log with 4 partitions")]
+
+
+def test_missing_topics_fail_with_the_command_to_run(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "empty."}
+
+    found = looked(tmp_path, "", flags, offline=False)
+
+    assert of("topics", found)[0][0] == "failed"
+    assert "run: perennial topics create" in of("topics", found)[0][1]
+
+
+def test_the_embedded_broker_taken_for_a_cluster_fails(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    found = looked(tmp_path, "", {"kafka.servers": broker.address}, offline=False)
+
+    assert of("broker", found)[0][0] == "failed"
+    assert "set kafka.embedded: true" in of("broker", found)[0][1]
+
+
+def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> None:
+    found = looked(tmp_path, "", {"kafka.servers": "127.0.0.1:1", "kafka.embedded": True}, offline=False)
+
+    assert of("broker", found) == [("note", "the embedded broker does not run; perennial up starts it")]
+
+
+@pytest.mark.parametrize(
+    ("http", "result"),
+    [
+        ("{host: 0.0.0.0}", ["failed"]),
+        ("{host: '::'}", ["failed"]),
+        ("{host: door.internal}", ["failed"]),
+        ("{host: 127.0.0.5}", []),
+        ("{host: '::1'}", []),
+        ("{host: localhost}", []),
+        ("{host: 0.0.0.0, write_keys: [{value: wk, kind: browser}]}", ["ok"]),
+    ],
+)
+def test_live_delivery_fails_where_strangers_can_send_events(tmp_path: Path, http: str, result: list[str]) -> None:
+    found = looked(tmp_path, f"delivery: {{mode: live}}\nhttp: {http}")
+
+    assert [each for each, _ in of("write_keys", found)] == result
+
+
+def test_a_door_without_keys_is_only_noted_where_nothing_is_sent(tmp_path: Path) -> None:
+    assert [each for each, _ in of("write_keys", looked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
+
+
+def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
+    found = looked(tmp_path, "http: {write_keys: [{value: wk, kind: browser}, {env: NO_SUCH_VARIABLE}]}")
+
+    assert [result for result, _ in of("secrets", found)] == ["failed"]
+    assert "http.write_keys[1]" in of("secrets", found)[0][1]
+
+
+LIVE = "delivery: {mode: live, smtp: {host: 127.0.0.1, port: 2525, from: shop@shop.example}}\n"
+MARKETING = "rules: [{name: x, category: marketing, when: {cart_left: {for: 1h}}, channels: [email]}]\n"
+
+
+def with_template(folder: Path) -> Path:
+    place = folder / "templates" / "x"
+    place.mkdir(parents=True)
+    (place / "text.liquid").write_text("t {{ unsubscribe_url }}")
+    (place / "subject.liquid").write_text("s")
+    return folder
+
+
+def failed(found: list[Finding]) -> set[str]:
+    return {finding.name for finding in found if finding.result == "failed"}
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("https://shop.example", set()),
+        ("http://shop.example", {"delivery.public_url"}),
+        ("http://127.0.0.1:8080", set()),
+        ("http://[::1]:8080", set()),
+        (None, {"delivery.public_url"}),
+    ],
+)
+def test_links_of_live_marketing_mail_need_https_unless_they_stay_on_this_machine(
+    tmp_path: Path, url: str | None, names: set[str]
+) -> None:
+    http = f"http: {{public_url: '{url}'}}\n" if url else ""
+
+    assert failed(looked(with_template(tmp_path), LIVE + MARKETING + http)) == names
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "https://localhost", "http://[::1]:1"]
+)
+def test_mail_that_leaves_this_machine_has_no_links_that_lead_to_the_readers_own(tmp_path: Path, url: str) -> None:
+    text = LIVE.replace("127.0.0.1", "smtp.shop.example") + MARKETING + f"http: {{public_url: '{url}'}}\n"
+    found = looked(with_template(tmp_path), text)
+
+    assert failed(found) == {"delivery.public_url"}
+    assert [finding.says for finding in found if finding.name == "delivery.public_url"] == [
+        f"http.public_url is {url}: unsubscribe links would lead to the reader's own machine"
+    ]
+
+
+@pytest.mark.parametrize("host", ["mailpit", "10.0.0.3", "localhost"])
+def test_a_mail_server_for_trying_things_out_may_send_links_to_this_machine(tmp_path: Path, host: str) -> None:
+    text = LIVE.replace("127.0.0.1", host) + MARKETING + "http: {public_url: 'http://localhost:8080'}\n"
+
+    assert failed(looked(with_template(tmp_path), text)) == set()
+
+
+def test_an_allowlist_may_try_links_without_https(tmp_path: Path) -> None:
+    text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
+    found = looked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
+
+    assert failed(found) == set()
+
+
+def test_each_secret_that_is_not_there_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    found = looked(
+        tmp_path,
+        """
+http: {write_keys: [{env: NO_KEY}]}
+kafka: {servers: "k:9092", sasl: {mechanism: PLAIN, username: u, password: {env: NO_SASL}}}
+delivery:
+  unsubscribe_secrets: [{env: NO_LINKS}]
+  smtp: {host: h, from: shop@shop.example, password: {file: no-file}}
+  twilio: {account_sid: a, auth_token: {env: NO_TWILIO}, from: "+491"}
+""",
+    )
+
+    assert failed(found) == {
+        "secrets.kafka", "secrets.smtp", "secrets.twilio", "secrets.unsubscribe", "secrets.write_keys",
+    }  # fmt: skip
+
+
+class TestStart:
+    def test_it_is_refused_with_all_that_failed(self, tmp_path: Path) -> None:
+        (tmp_path / "perennial.yaml").write_text(
+            "version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\nrules: [{name: x, when: {}}]\n"
+        )
+
+        with pytest.raises(Refused, match="--force NAME") as caught:
+            require_ready(load(tmp_path / "perennial.yaml", {}, {}))
+
+        assert all(f"{name}: " in str(caught.value) for name in ("delivery.public_url", "secrets.write_keys", "rules"))
+
+    def test_each_finding_is_overridden_by_its_own_name_only(self, tmp_path: Path) -> None:
+        (tmp_path / "perennial.yaml").write_text("version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\n")
+        settings = load(tmp_path / "perennial.yaml", {}, {})
+
+        with pytest.raises(Refused) as caught:
+            require_ready(settings, ["delivery.public_url"])
+        overridden = require_ready(settings, ["delivery.public_url", "secrets.write_keys"])
+
+        assert "delivery.public_url" not in str(caught.value)
+        assert {finding.name for finding in overridden} == {"delivery.public_url", "secrets.write_keys"}
+
+    @pytest.mark.parametrize(
+        ("text", "says"), [("", "nothing failed"), (LIVE, "failed: delivery.public_url")], ids=["well", "failing"]
+    )
+    def test_a_name_that_did_not_fail_is_a_mistake_that_lists_those_that_did(
+        self, tmp_path: Path, text: str, says: str
+    ) -> None:
+        (tmp_path / "perennial.yaml").write_text("version: 1\n" + text)
+
+        with pytest.raises(NotFailed, match=f"--force delivery.publik_url.*{says}"):
+            require_ready(load(tmp_path / "perennial.yaml", {}, {}), ["delivery.publik_url"])
+
+
+def test_the_names_that_withdraw_consent_are_printed(tmp_path: Path) -> None:
+    text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed]}"
+    found = {finding.name: finding.says for finding in looked(tmp_path, text)}
+
+    assert found["consent.events"].startswith("withdraw consent: Bye (sms), Unsubscribed, ")
+    traits = found["consent.traits"].removeprefix("withdraw consent: ").split("; ignored: ")
+    assert "no_mail: true" in traits[0].split(", ")
+    assert "subscribed: false" not in traits[0].split(", ")
+    assert traits[1] == "subscribed"

@@ -1,0 +1,24 @@
+"""An order in every partition of the log, and what the commands say."""
+
+from __future__ import annotations
+
+from models.log import Clock, Order, decode_control
+from stream.cli import run
+from stream.log.orders import give
+from tests.support.brokers import Cluster
+from tests.support.topic_reading import read_until
+
+
+async def test_an_order_stands_in_every_partition_behind_the_clock(embedded: Cluster) -> None:
+    embedded.create(events=3)
+
+    await give(embedded.connection, 3, "pause", "email")
+    records = await read_until(embedded.connection, "events", lambda found: len(found) >= 6)
+
+    said = {(record.partition, record.offset): decode_control(record.value or b"") for record in records}
+    assert {said[partition, 0] for partition in range(3)} == {Clock("wall")}
+    assert {said[partition, 1] for partition in range(3)} == {Order("pause", "email")}
+
+
+def test_a_channel_that_there_is_not_is_refused() -> None:
+    assert run(["pause", "fax"]) == 2

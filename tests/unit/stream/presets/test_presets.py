@@ -1,0 +1,76 @@
+"""What ``perennial init`` writes can be used as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.installation.check import findings
+from stream.log.versions import configuration
+from stream.presets import FilesInTheWay, files, write
+from stream.settings.loading import load
+from tests.support.paths import ROOT
+
+both = pytest.mark.parametrize("preset", ["shop", "saas"])
+
+
+@both
+def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
+    write(preset, tmp_path)
+
+    found = list(findings(load(tmp_path / "perennial.yaml", environment={}), offline=True))
+
+    assert [finding.result for finding in found] == ["ok"] * 7
+
+
+@both
+def test_every_template_of_a_preset_is_used(preset: str, tmp_path: Path) -> None:
+    write(preset, tmp_path)
+
+    used = configuration(load(tmp_path / "perennial.yaml", environment={})).templates
+
+    assert set(used) == {place.name for place in (tmp_path / "templates").iterdir()}
+
+
+@both
+def test_marketing_is_capped_and_kept_out_of_the_night(preset: str, tmp_path: Path) -> None:
+    write(preset, tmp_path)
+
+    read = configuration(load(tmp_path / "perennial.yaml", environment={}))
+
+    assert read.caps
+    assert read.quiet_hours is not None
+
+
+def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "perennial.yaml").write_text("mine")
+
+    with pytest.raises(FilesInTheWay, match=r"perennial\.yaml already there; --force"):
+        write("shop", tmp_path)
+    assert not (tmp_path / "templates").exists()
+    assert (tmp_path / "perennial.yaml").read_text() == "mine"
+
+    write("shop", tmp_path, replace=True)
+    assert (tmp_path / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
+
+
+def test_what_a_link_leads_to_is_not_overwritten(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "templates").mkdir(parents=True)
+    (mine / "perennial.yaml").write_text("mine")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "perennial.yaml").symlink_to(mine / "perennial.yaml")
+    (here / "templates").symlink_to(mine / "templates")
+
+    write("saas", here, replace=True)
+
+    assert (mine / "perennial.yaml").read_text() == "mine"
+    assert list((mine / "templates").iterdir()) == []
+    assert (here / "templates" / "welcome" / "text.liquid").exists()
+
+
+def test_the_example_of_the_repository_is_the_preset_of_a_shop() -> None:
+    assert (ROOT / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
+    assert (ROOT / "templates").resolve() == ROOT / "stream" / "presets" / "shop" / "templates"

@@ -1,0 +1,200 @@
+"""The list in a process: complete before anything is sent, current, and never trusted when it is old."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from models.delivery.suppression import TOPIC, AddressHashes, Entry, SuppressionList, encode_entry, key_of
+from stream.cluster.connection import Connection
+from stream.delivery.holds import Holds
+from stream.installation.embedded_broker import EmbeddedBroker
+from stream.suppressions.watch import HOLD, MAX_AGE_S, NOT_READ, TOO_OLD, SuppressionWatch, _Answers
+from tests.support.brokers import Cluster
+from tests.support.inprocess import until
+from tests.support.topic_reading import producing, write
+
+HASHES = AddressHashes([b"0123456789abcdef"])
+ENTRY = encode_entry(Entry(scope="all", reason="manual", channel="email", at=5))
+
+
+def _key(number: int, hashes: AddressHashes = HASHES) -> bytes:
+    return key_of(hashes.newest("email", f"u{number}@example.com"), "manual")
+
+
+def _stopped(watch: SuppressionWatch, number: int) -> bool:
+    return watch.listed.stops("email", f"u{number}@example.com", "transactional") is not None
+
+
+@asynccontextmanager
+async def _following(connection: Connection, holds: Holds | None = None) -> AsyncIterator[SuppressionWatch]:
+    watch = SuppressionWatch(connection, SuppressionList(HASHES), holds)
+    task = asyncio.create_task(watch.follow())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_the_list_is_read_again_after_a_failure_of_any_kind(
+    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.create(suppressions=1)
+    failures: list[Exception] = [RuntimeError("a bug")]
+    take = SuppressionWatch._take
+
+    def failing(watch: SuppressionWatch, records: Sequence[object]) -> None:
+        if failures:
+            raise failures.pop()
+        take(watch, records)
+
+    monkeypatch.setattr(SuppressionWatch, "_take", failing)
+    holds = Holds()
+    async with _following(embedded.connection, holds) as watch, asyncio.timeout(20):
+        await watch.current()
+
+    assert (failures, holds.reasons()) == ([], {})
+
+
+async def test_delivery_is_held_until_the_whole_list_is_read(cluster: Cluster) -> None:
+    cluster.create(suppressions=1)
+    await write(cluster.connection, TOPIC, [(_key(number), ENTRY) for number in range(5_000)])
+    holds = Holds()
+
+    async with _following(cluster.connection, holds) as watch:
+        assert (watch.behind(), holds.reasons()) == (NOT_READ, {HOLD: NOT_READ})
+        async with asyncio.timeout(20):
+            await watch.current()
+
+        assert len(watch.listed) == 5_000
+        assert holds.reasons() == {}
+        assert _stopped(watch, 4_999)
+
+
+async def test_an_entry_acts_within_a_fraction_of_a_second(cluster: Cluster) -> None:
+    cluster.create(suppressions=1)
+
+    async with _following(cluster.connection) as watch, producing(cluster.connection) as producer:
+        async with asyncio.timeout(20):
+            await watch.current()
+        for number in range(5):
+            await producer.send_and_wait(cluster.connection.topic(TOPIC), ENTRY, key=_key(number), partition=0)
+            await until(lambda number=number: _stopped(watch, number), within_s=MAX_AGE_S)  # type: ignore[misc]
+
+
+async def test_an_empty_list_is_complete_at_once(cluster: Cluster) -> None:
+    cluster.create(suppressions=1)
+
+    async with _following(cluster.connection) as watch, asyncio.timeout(20):
+        await watch.current()
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def stoppable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Cluster, int]]:
+    """A broker that may be stopped, and its process."""
+    if request.param == "kafka":
+        kafka: Cluster = request.getfixturevalue("kafka")
+        assert kafka.kafka is not None
+        yield kafka, kafka.kafka.pid
+        return
+    with EmbeddedBroker(None, tmp_path) as broker:
+        yield Cluster(Connection(broker.address, prefix="stopped.", transactions=False)), broker.pid
+
+
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_while_the_broker_does_not_answer_nothing_is_sent(stoppable: tuple[Cluster, int]) -> None:
+    cluster, pid = stoppable
+    cluster.create(suppressions=1)
+    holds = Holds()
+    async with _following(cluster.connection, holds) as watch:
+        async with asyncio.timeout(20):
+            await watch.current()
+
+        with _frozen(pid):
+            await until(lambda: watch.behind() == TOO_OLD, within_s=2 * MAX_AGE_S + 1)
+            await until(lambda: holds.reasons() == {HOLD: TOO_OLD}, within_s=5)
+        await write(cluster.connection, TOPIC, [(_key(1), ENTRY)])
+
+        async with asyncio.timeout(30):
+            await watch.current()
+        assert _stopped(watch, 1)
+        assert holds.reasons() == {}
+
+
+async def test_without_any_broker_the_list_is_not_read_and_nothing_is_sent() -> None:
+    holds = Holds()
+
+    async with _following(Connection("127.0.0.1:1"), holds) as watch:
+        await asyncio.sleep(0.3)  # it has tried by now
+
+        assert (watch.behind(), holds.reasons()) == (NOT_READ, {HOLD: NOT_READ})
+
+
+@pytest.mark.kafka
+async def test_a_writer_that_is_frozen_in_a_transaction_hides_no_entry(kafka: Cluster) -> None:
+    from aiokafka import AIOKafkaProducer
+
+    kafka.create(suppressions=1)
+    topic = kafka.connection.topic(TOPIC)
+    frozen = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("frozen"))
+    await frozen.start()
+    try:
+        await frozen.begin_transaction()
+        await frozen.send_and_wait(topic, ENTRY, key=_key(1), partition=0)
+        await write(kafka.connection, TOPIC, [(_key(2), ENTRY)], partition=0)
+
+        async with _following(kafka.connection) as watch, asyncio.timeout(20):
+            await watch.current()
+            assert _stopped(watch, 2)
+        await frozen.abort_transaction()
+    finally:
+        await frozen.stop()
+
+
+async def test_an_entry_of_an_unknown_secret_holds_delivery_and_says_what_to_do(embedded: Cluster) -> None:
+    embedded.create(suppressions=1)
+    stranger = AddressHashes([b"nobody-knows--16"])
+    await write(embedded.connection, TOPIC, [(_key(1, stranger), ENTRY)])
+    holds = Holds()
+
+    async with _following(embedded.connection, holds) as watch:
+        await until(lambda: "delivery.suppression_secrets" in holds.reasons().get(HOLD, ""))
+
+        assert next(iter(stranger.ids)) in watch.behind()
+
+
+async def test_a_record_that_is_no_entry_is_passed_over_and_the_next_one_counts(embedded: Cluster) -> None:
+    embedded.create(suppressions=1)
+    broken = [(b"what?", ENTRY), (_key(1), b"{"), (_key(1), b'{"scope":"none"}'), (_key(2), ENTRY)]
+    await write(embedded.connection, TOPIC, broken)
+
+    async with _following(embedded.connection) as watch, asyncio.timeout(20):
+        await watch.current()
+        assert (len(watch.listed), _stopped(watch, 2)) == (1, True)
+
+
+def test_an_answer_is_as_new_as_the_arrival_of_the_one_before() -> None:
+    answers = _Answers()
+
+    assert answers.look(None, 0.0) is None
+    assert answers.look(1, 1.0) is None  # when it was asked for is not known
+    assert answers.look(2, 2.0) == 1.0
+    assert answers.look(2, 3.0) == 1.0  # nothing new
+    # The process was frozen from 3 to 60; an answer from before lay in its buffer.
+    assert answers.look(3, 60.0) == 2.0
+    assert answers.look(4, 61.0) == 60.0

@@ -1,0 +1,34 @@
+"""A worker subscribes when its agents listen to everything that its lanes read; no broker is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from models.batch import Batch, Outputs, Restored
+from stream.cluster.connection import Connection
+from stream.engine.agent_spec import Agent, Edge
+from stream.transport.app import create_app
+from stream.transport.subscription import BatchConductor, NoTables
+
+
+def reading(name: str, *topics: str) -> Edge:
+    async def agent(batches: AsyncIterator[Batch]) -> AsyncGenerator[Outputs]:
+        async for _ in batches:
+            yield Outputs()
+
+    def restored(_: Restored) -> Agent:
+        return agent
+
+    return Edge(name, topics, restored, kind="relay")
+
+
+async def test_everything_must_be_listened_to_before_anything_is_subscribed() -> None:
+    app = create_app("fold", Connection("127.0.0.1:1"), [reading("first", "a", "b"), reading("second", "c")])
+    topics = app.topics
+    assert isinstance(topics, BatchConductor)
+    assert isinstance(app.tables, NoTables)
+
+    topics.add(app.topic("perennial.c", acks=False))
+    assert not topics.complete.is_set()
+    topics.add(app.topic("perennial.a", "perennial.b", acks=False))
+    assert topics.complete.is_set()

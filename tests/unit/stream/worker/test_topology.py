@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from models.events import CHANNELS
+from models.rejected import TOPIC as REJECTED
+from monitoring import metrics
+from stream.cluster.topics import topic
+from stream.delivery.channels import DeliverySettings, open_channel
+from stream.engine.agent_spec import Edge
+from stream.worker.process import now_ms
+from stream.worker.topology import deliver_edges, fold_edges, learn_edges
+from tests.support.event_logs import fold_log, shoppers, written
+from tests.unit.models.fold.test_partition import EXTRA
+
+
+def edges() -> tuple[Edge, ...]:
+    senders = {channel: open_channel(channel, DeliverySettings(), now=now_ms) for channel in CHANNELS}
+    return (*fold_edges(), *learn_edges(), *deliver_edges(senders, now_ms))
+
+
+@pytest.mark.parametrize("edge", edges(), ids=lambda edge: edge.name)
+def test_every_topic_of_an_edge_is_in_the_table_and_partitioned_as_the_edge_relies_on(edge: Edge) -> None:
+    read = [topic(name) for name in edge.topics]
+
+    assert all(topic(name).spread == read[0].spread for name in edge.aligned)
+    if edge.state is not None:
+        state = topic(edge.state)
+        assert state.cleanup == "compact"
+        assert (state.spread, state.alike) == (read[0].spread, edge.topics[0])
+
+
+def test_no_two_edges_share_a_topic_or_a_state() -> None:
+    read = [name for edge in edges() for name in edge.topics]
+    states = [edge.state for edge in edges() if edge.state is not None]
+
+    assert len(set(read)) == len(read)
+    assert len(set(states)) == len(states)
+
+
+def test_what_the_fold_writes_and_counts_is_declared() -> None:
+    _, outputs = fold_log(written([*shoppers(8, users=15, days=30, extra=EXTRA), (b"u", b"?")]), itertools.repeat(200))
+    written_to = {record.topic for output in outputs for record in output.records}
+
+    assert written_to >= {REJECTED, "messages.email", "messages.sms"}
+    assert all(topic(name) for name in written_to)
+    for output in outputs:
+        metrics.count(output.counts)  # an undeclared name raises
