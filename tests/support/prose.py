@@ -53,7 +53,7 @@ DIALECT = {
 
 _DIALECT = re.compile(r"\b(?:" + "|".join(f"(?:{pattern})" for pattern in DIALECT) + r")\b", re.IGNORECASE)
 _CODE = re.compile(r"``[^`]+``|:[a-z]+:`[^`]+`|`[^`]+`|<[^>]+>|\]\([^)]*\)|https?://\S+")
-_END = re.compile(r"(?<=[.?!])[)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s|:\s*\n")
+_END = re.compile(r"(?<=[.?!])[*)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s|:\s*\n")
 _WORD = re.compile(r"[\w'-]*[A-Za-z][\w'-]*")
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 _UNITS = {"seconds": ("_S",), "milliseconds": ("_MS",), "bytes": ("_BYTES",)}
@@ -116,10 +116,13 @@ def in_module(path: str, source: str) -> Iterator[Violation]:
 
 
 def in_page(path: str, text: str) -> Iterator[Violation]:
-    """Yield the violations in a Markdown page, outside its blocks of code and its tables."""
+    """Yield the violations in a Markdown page, outside its blocks of code and its tables.
+
+    A block is code between fences, or when it is indented by four columns.
+    """
     text = re.sub(r"^```.*?^```", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
     for number, block in _blocks(text):
-        if not block.lstrip().startswith("|"):
+        if not block.startswith("    ") and not block.lstrip().startswith("|"):
             yield from _text(path, number, block, "page")
 
 
