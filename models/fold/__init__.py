@@ -1,4 +1,5 @@
 """The fold: one partition of users, from events to state and outputs.
 
-It may import every other package of ``models``.
+It may import ``engage``, ``delivery``, ``profile``, ``configuration``, ``wire``, ``learning``, ``recommend`` and
+``places``.
 """

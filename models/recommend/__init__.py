@@ -1,1 +1,4 @@
-"""Interactions, factor models, and the recommender that serves them."""
+"""Interactions, factor models, and the recommender that serves them.
+
+It imports nothing else of ``models``.
+"""

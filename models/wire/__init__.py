@@ -1,4 +1,4 @@
-"""The wire: two forms of events from outside, read into one :class:`~models.events.Event`.
+"""The wire: two forms of events from outside, read into one :class:`~models.events.Event`. It may import ``places``.
 
 A record with ``user`` is in the short form, one with ``userId`` or ``anonymousId`` follows the Segment spec::
 

@@ -1,1 +1,5 @@
-"""The HTTP door: events in over HTTP."""
+"""The HTTP door: it accepts events, callbacks of providers, and unsubscription links.
+
+It may import ``suppressions``, ``delivery``, ``lookup``, ``log``, ``settings``, ``processes`` and
+``cluster``.
+"""

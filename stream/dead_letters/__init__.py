@@ -1,1 +1,4 @@
-"""Dead letters: what ``events.rejected`` holds, read, and sent again once what was wrong is mended."""
+"""Dead letters: reading ``events.rejected``, repairing its records, and replaying each of them once.
+
+It may import ``log`` and ``cluster``.
+"""

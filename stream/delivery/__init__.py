@@ -1,1 +1,4 @@
-"""Handing messages to providers, one file a channel."""
+"""Delivery of messages to providers, one file per channel.
+
+It may import ``log``, ``settings`` and ``cluster``.
+"""

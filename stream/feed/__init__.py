@@ -1,1 +1,4 @@
-"""Feeding a log by hand: what the replay and the simulation share, with a clock that they move themselves."""
+"""Feeders: programs that write a replay or a simulation into a log, with a clock of their own.
+
+It may import ``log``, ``settings`` and ``cluster``.
+"""

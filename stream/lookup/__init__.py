@@ -1,1 +1,4 @@
-"""Looking users up: answered over HTTP on loopback by the worker that owns them."""
+"""Answers about a user over HTTP on loopback, from the worker that owns the user.
+
+It may import ``recommender``, ``settings`` and ``cluster``.
+"""

@@ -1,4 +1,7 @@
-"""What ``perennial init`` writes: a settings file and templates for each kind of company."""
+"""Presets of ``perennial init``: a settings file and templates for each kind of company.
+
+It imports nothing else of ``stream``.
+"""
 
 from __future__ import annotations
 

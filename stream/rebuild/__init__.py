@@ -1,6 +1,8 @@
-"""Facts recomputed from the log by this code, beside the running fold; then they take the place of those in use.
+"""Rebuild: facts recomputed from the log by this code, beside the running fold, replace the facts in use.
 
-A partition goes through the same steps however often it is begun anew after a crash:
+It may import ``engine``, ``log`` and ``cluster``.
+
+A partition goes through the same steps, however often the rebuild starts again after a crash:
 
 1. Its shadow, a lane under an application id of its own whose outputs nobody gets, folds the log up to what the running
    lane has committed. Its state and position commit to ``profiles.rebuild``.

@@ -1,1 +1,4 @@
-"""The suppression list in Kafka: followed by delivery, read and written by the HTTP door and the commands."""
+"""The suppression list in Kafka: delivery follows it, the HTTP door and the commands read and write it.
+
+It may import ``delivery``, ``log`` and ``cluster``.
+"""
