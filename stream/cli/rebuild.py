@@ -53,9 +53,9 @@ def rebuild(
 
     from stream.cli.interruptible import run
     from stream.cli.replay import progress_bar
-    from stream.cluster import shadows
     from stream.cluster.topics import require_topics
     from stream.installation.recognition import opened
+    from stream.rebuild import shadow_topic
     from stream.rebuild.process import Rebuild
     from stream.rebuild.shadow import code_in_use
 
@@ -66,10 +66,10 @@ def rebuild(
         work = Rebuild(connection, settings.partitions, code_in_use(), bar)
         require_topics(connection, settings.partitions)
         run(work.require_beginning())
-        shadows.make(connection, settings.partitions, settings.replication_factor)
+        shadow_topic.make(connection, settings.partitions, settings.replication_factor)
         done = run(work.run(anew=anew, compare_only=compare))
     if not compare:
-        shadows.delete(connection)
+        shadow_topic.delete(connection)
     if json:
         print_json([one._asdict() for one in done])
         return

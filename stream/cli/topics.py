@@ -22,7 +22,7 @@ def create(config: Config = None, json: Json = False) -> None:
     else:
         for name in made:
             print_line(f"created {name}")
-        print_line(f"{len(made)} created, {len(topics.TOPICS) - len(made)} were there")
+        print_line(f"{len(made)} created, {len(topics.PERMANENT) - len(made)} were there")
 
 
 @app.command("list")
@@ -54,6 +54,7 @@ def list_(config: Config = None, json: Json = False) -> None:
             "writers": topic.writers,
             "readers": topic.readers,
             "guarantee": topic.guarantee,
+            "on_demand": topic.on_demand,
         }
         for topic in topics.TOPICS
     ]
@@ -66,7 +67,7 @@ def list_(config: Config = None, json: Json = False) -> None:
             (
                 str(row["topic"]),
                 str(row["partitions"]),
-                absent if row["found"] is None else str(row["found"]),
+                str(row["found"]) if row["found"] is not None else "-" if row["on_demand"] else absent,
                 str(row["cleanup"]),
                 "" if row["retention_days"] is None else str(row["retention_days"]),
                 str(row["writers"]),
@@ -94,6 +95,6 @@ def check(config: Config = None, json: Json = False) -> None:
         if any(problem.kind == "missing" for problem in problems):
             print_line("run: perennial topics create")
     else:
-        print_line(f"all {len(topics.TOPICS)} topics are as the table says")
+        print_line(f"all {len(topics.PERMANENT)} topics are as the table says")
     if any(problem.kind != "config" for problem in problems):
         raise typer.Exit(2)

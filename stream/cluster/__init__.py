@@ -1,4 +1,4 @@
-"""Connections to Kafka: admin, topics, writing, reading.
+"""Clients of Kafka: connections, topics, one writer and one reader.
 
-It imports nothing else of ``stream``.
+It may import no other package of ``stream``.
 """

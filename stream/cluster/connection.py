@@ -108,3 +108,14 @@ class Connection:
             options["sasl_plain_username"] = self.username
             options["sasl_plain_password"] = self.password
         return options
+
+
+def transactional_id(application: str, topic: str, partition: int) -> str:
+    """Return the transactional id under which every owner of a partition writes; using it fences the previous owner.
+
+    Examples
+    --------
+    >>> transactional_id("perennial.fold", "events", 3)
+    'perennial.fold-events-3'
+    """
+    return f"{application}-{topic}-{partition}"

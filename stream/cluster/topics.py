@@ -57,6 +57,8 @@ class Topic:
         The topic whose partition p a lane reads when it writes partition p of this one.
     config
         Further settings of the topic.
+    on_demand
+        Whether the topic exists only while a command needs it. Nothing else creates it or requires it.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Topic:
     guarantee: str
     alike: str | None = None
     config: Mapping[str, str] | None = None
+    on_demand: bool = False
 
     def partitions(self, of_the_log: int) -> int:
         """How many partitions it has where the log has ``of_the_log``."""
@@ -121,6 +124,11 @@ TOPICS: tuple[Topic, ...] = (
         "log", "compact", None, "fold", "fold", _STATE, alike="events",
     ),
     Topic(
+        "profiles.rebuild", "user id; the lane's own records begin with NUL", "models.profile.state.Customer, packed",
+        "log", "compact", None, "rebuild", "rebuild",
+        "commits in one transaction with the position that it was folded to", alike="events", on_demand=True,
+    ),
+    Topic(
         "examples.churn", "user id", "models.learning.examples.ChurnExample as JSON", "one", "delete", 30,
         "fold", "learner of churn", _ONCE,
     ),
@@ -150,12 +158,12 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "messages.email", "user id; a pause's begins with NUL",
-        "models.engage.composing.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
+        "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
         "messages.sms", "user id; a pause's begins with NUL",
-        "models.engage.composing.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
+        "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
@@ -181,6 +189,9 @@ TOPICS: tuple[Topic, ...] = (
         "fold, perennial import items", "retrainer, recommenders", "at least once; the newest record of an item wins",
     ),
 )  # fmt: skip
+
+PERMANENT: tuple[Topic, ...] = tuple(topic for topic in TOPICS if not topic.on_demand)
+"""The topics that an installation always needs."""
 
 _BY_NAME = {topic.name: topic for topic in TOPICS}
 
@@ -276,7 +287,7 @@ def create(connection: Connection, partitions: int, replication_factor: int = 1)
                 "replication_factor": replication_factor,
                 "configs": topic.configs() | safety,
             }
-            for topic in TOPICS
+            for topic in PERMANENT
             if connection.topic(topic.name) not in there
         }
         if missing:
@@ -333,7 +344,7 @@ def await_topics(connection: Connection, partitions: int) -> None:
 
 
 def _compare(there: Mapping[str, int], connection: Connection, partitions: int) -> Iterator[Problem]:
-    for topic in TOPICS:
+    for topic in PERMANENT:
         name, wanted = connection.topic(topic.name), topic.partitions(partitions)
         if name not in there:
             yield Problem(name, "missing", f"should have {wanted} partitions")
@@ -344,7 +355,7 @@ def _compare(there: Mapping[str, int], connection: Connection, partitions: int) 
 def _compare_configs(client: KafkaAdminClient, there: Mapping[str, int], connection: Connection) -> Iterator[Problem]:
     from kafka.admin import ConfigResource
 
-    names = {connection.topic(topic.name): topic for topic in TOPICS if connection.topic(topic.name) in there}
+    names = {connection.topic(topic.name): topic for topic in PERMANENT if connection.topic(topic.name) in there}
     if not names:
         return
     answer = client.describe_configs([ConfigResource("TOPIC", name) for name in names], config_filter="all")

@@ -97,17 +97,6 @@ class Committer(Protocol):
         """Let go; what was not committed never happened."""
 
 
-def transactional_id(application: str, topic: str, partition: int) -> str:
-    """Under which whoever owns a partition writes, now and ever: taking it fences the former owner.
-
-    Examples
-    --------
-    >>> transactional_id("perennial.fold", "events", 3)
-    'perennial.fold-events-3'
-    """
-    return f"{application}-{topic}-{partition}"
-
-
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """What a committer owns.
@@ -162,7 +151,7 @@ class TransactionalCommitter:
         own, topic = self._own, self._connection.topic(self._own.state_topic)
         try:
             return await restore(
-                self._connection, own.state_topic, own.partition, silence_s=UNREADABLE_S, turns=own.turns
+                self._connection, own.state_topic, own.partition, silence_s=UNREADABLE_S, slots=own.turns
             )
         except TimeoutError:
             try:
@@ -215,7 +204,7 @@ class OrderedCommitter:
     async def restore(self) -> Restored:
         """Read what was written."""
         own = self._own
-        return await restore(self._connection, own.state_topic, own.partition, turns=own.turns)
+        return await restore(self._connection, own.state_topic, own.partition, slots=own.turns)
 
     async def commit(self, commit: Commit) -> None:
         """Write outputs, then state, then position, each acknowledged before the next.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from faust.types import TP
 
 from models.batch import Restored
-from stream.cluster.connection import Connection
+from stream.cluster.connection import Connection, transactional_id
 from stream.cluster.writer import Writer
 from stream.engine.agent_spec import Edge
 from stream.engine.committers import (
@@ -21,7 +21,6 @@ from stream.engine.committers import (
     Ownership,
     RelayCommitter,
     TransactionalCommitter,
-    transactional_id,
 )
 from stream.engine.context import Observer, Surroundings
 from stream.engine.lane import Lane

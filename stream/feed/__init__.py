@@ -1,4 +1,4 @@
 """Feeders: programs that write a replay or a simulation into a log, with a clock of their own.
 
-It may import ``log``, ``settings`` and ``cluster``.
+It may import ``engine``, ``log``, ``settings`` and ``cluster``.
 """

@@ -13,9 +13,10 @@ from models.log import is_control
 from models.profile.state import unpack
 from models.rejected import TOPIC as REJECTED
 from models.rejected import Rejected, decode_rejected
+from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.cluster.topics import topic
-from stream.engine.state import read_compacted, restore
+from stream.engine.state import restore
 from stream.feed.recording import Recording
 from stream.feed.refusals import Refusal, left_out, refusals
 from stream.feed.replaying import EXAMPLES, Replayed, reads

@@ -166,7 +166,7 @@ def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     else:
         yield from _segments(rules, asyncio.run(names_in_use(connection)))
         yield Finding(
-            "topics", "ok", f"all {len(topics.TOPICS)} are there, the log with {settings.partitions} partitions"
+            "topics", "ok", f"all {len(topics.PERMANENT)} are there, the log with {settings.partitions} partitions"
         )
     for problem in problems:
         if problem.kind == "config":

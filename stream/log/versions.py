@@ -17,9 +17,9 @@ from models.engage.preview import trial
 from models.errors import InvalidConfiguration, PerennialError
 from models.learning.publication import TOPIC, Publication
 from models.log import Use, decode_control
+from stream.cluster.compacted import read_key
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
-from stream.engine.state import read_key
 from stream.log.event_log import ClockName, EventLog, WrongClock
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings, did_you_mean

@@ -2,15 +2,17 @@
 
 It may import ``engine``, ``log`` and ``cluster``.
 
-A partition goes through the same steps, however often the rebuild starts again after a crash:
+Each partition goes through four steps, also when a rebuild starts again after a crash:
 
-1. Its shadow, a lane under an application id of its own whose outputs nobody gets, folds the log up to what the running
-   lane has committed. Its state and position commit to ``profiles.rebuild``.
-2. Where facts differ, the running lane is fenced: from here on nothing of it counts, and its position stands still. The
-   shadow folds on to exactly that position.
-3. One transaction, under the running lane's own id, writes the shadow's facts beside the ledger in use, at that same
-   position, and notes in ``profiles.rebuild`` that it is done.
-4. A tick in the log lets the fenced owner notice; it ends, is started anew and goes on from what was written.
+1. The shadow of the partition folds the log up to the position that the running lane has committed. A shadow is a lane
+   with its own application id and without outputs. It commits its state and position to ``profiles.rebuild``.
+2. If facts differ, the rebuild fences the running lane. From here on that lane can commit nothing, so its position does
+   not change. The shadow folds on to exactly that position.
+3. One transaction, under the id of the running lane, writes the shadow's facts beside the ledger in use, at that
+   position. The same transaction records in ``profiles.rebuild`` that the partition is done.
+4. A tick in the log makes the fenced owner notice that it is fenced. It ends, starts again, and continues from what was
+   written.
 
-Killed before the third step nothing has changed, and the owner goes on as it was; killed behind it all of it has.
+If the rebuild is killed before step 3, nothing has changed, and the owner continues as before. If it is killed after
+step 3, everything has changed.
 """

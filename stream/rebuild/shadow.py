@@ -18,13 +18,12 @@ from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.log import Tick, encode_control
 from models.profile.state import header
-from stream.cluster.connection import Connection
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter, transactional_id
+from stream.cluster.connection import Connection, transactional_id
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
 from stream.rebuild.reading import read_log
+from stream.rebuild.shadow_topic import TOPIC
 
-TOPIC = "profiles.rebuild"
-"""Made by a rebuild, and gone when it is over."""
 APPLICATION = "rebuild"
 COMMIT_EVERY_S = 5.0
 COMMIT_USERS = 50_000

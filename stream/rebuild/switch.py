@@ -14,10 +14,11 @@ from models.errors import PerennialError
 from models.fold.rebuilt import carry_memo, carry_over
 from models.log import is_control
 from models.profile.state import pack, unpack
-from stream.cluster.connection import Connection
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter, transactional_id
+from stream.cluster.connection import Connection, transactional_id
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter
 from stream.engine.state import restore
-from stream.rebuild.shadow import TOPIC, Shadow
+from stream.rebuild.shadow import Shadow
+from stream.rebuild.shadow_topic import TOPIC
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
-from stream.cluster.connection import Connection
-from stream.engine.committers import transactional_id
+from stream.cluster.connection import Connection, transactional_id
 
 log = logging.getLogger(__name__)
 

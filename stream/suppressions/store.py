@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from models.batch import Output
 from models.delivery.suppression import TOPIC, Entry, Mark, Place, decode_entry, in_force, place_of
 from stream.cluster.admin import BrokerUnreachable
+from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
-from stream.engine.state import read_compacted
 from stream.log.event_log import EventLog
 
 log = logging.getLogger(__name__)

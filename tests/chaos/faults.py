@@ -27,10 +27,10 @@ from aiokafka import AIOKafkaProducer
 from models.delivery.suppression import SuppressionList
 from models.events import Event
 from models.fold import partition as fold
+from stream.cluster import compacted
 from stream.cluster.writer import Writer
 from stream.delivery.smtp import Smtp
 from stream.engine import committers as transaction
-from stream.engine import state as reading
 from stream.engine.committers import Commit, OrderedCommitter, RelayCommitter, TransactionalCommitter
 from stream.engine.lanes import Lanes
 
@@ -271,7 +271,7 @@ def _amid_reading(points: Points) -> None:
     """Be at ``restore.in`` when the first records of a state are taken in, and the others are still to come."""
     if points.awaits("restore.in"):
         # Profiles of a round fit into one fetch; whoever shall not come out of a restore takes them piece by piece.
-        reading.FETCH_BYTES = _SMALL_FETCH
+        compacted.FETCH_BYTES = _SMALL_FETCH
 
     def making(real: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncGenerator[Any, None]]:
         @functools.wraps(real)
@@ -286,7 +286,7 @@ def _amid_reading(points: Points) -> None:
 
         return records
 
-    _wrap(reading, "_records", making)
+    _wrap(compacted, "_records", making)
 
 
 def _wrap(owner: Any, name: str, around: Callable[[Any], Any]) -> None:

@@ -17,8 +17,8 @@ from models.learning.churn import EVERY, FIRST
 from models.learning.examples import CHURN_TOPIC, ChurnExample, encode_example, fingerprint
 from models.log import Use, decode_control
 from models.profile.features import FEATURES
+from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
-from stream.engine.state import read_compacted
 from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json

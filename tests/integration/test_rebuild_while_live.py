@@ -20,7 +20,6 @@ from models.fold import step
 from models.log import is_control
 from models.profile.state import unpack
 from models.units import DAY
-from stream.cluster import shadows as topic
 from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
@@ -28,7 +27,7 @@ from stream.engine.committers import TransactionalCommitter
 from stream.engine.state import restore
 from stream.log.event_log import EventLog
 from stream.processes.supervisor import Program, Supervisor
-from stream.rebuild import switch
+from stream.rebuild import shadow_topic, switch
 from stream.rebuild.process import NoTransactions, Rebuild
 from stream.rebuild.reading import BeginningGone
 from stream.rebuild.shadow import Shadow, TakenOver, code_in_use
@@ -48,7 +47,7 @@ CODE = code_in_use()
 async def installation(kafka: Cluster) -> Connection:
     """Topics of an installation whose live log has begun."""
     await asyncio.to_thread(topics.create, kafka.connection, PARTITIONS, 1)
-    await asyncio.to_thread(topic.make, kafka.connection, PARTITIONS, 1)
+    await asyncio.to_thread(shadow_topic.make, kafka.connection, PARTITIONS, 1)
     async with EventLog(kafka.connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
         await log.append(Shoppers(1).events(300))
@@ -178,7 +177,7 @@ async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_t
 ) -> None:
     connection = kafka.connection
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
-    await asyncio.to_thread(topic.make, connection, PARTITIONS, 1)
+    await asyncio.to_thread(shadow_topic.make, connection, PARTITIONS, 1)
     owners = [Owner(connection, partition) for partition in range(PARTITIONS)]
     async with EventLog(connection, PARTITIONS) as log:
         now = time.time_ns() // 1_000_000

@@ -22,9 +22,9 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from models.batch import Output
 from stream.cluster import topics
 from stream.cluster.admin import BrokerUnreachable, admin
+from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
-from stream.engine.state import read_compacted
 from stream.settings.loading import load
 from tests.support.brokers import HOST, ApacheKafka, free_ports
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from stream.cluster import shadows as topic
 from stream.cluster.connection import Connection
 from stream.engine.committers import TransactionalCommitter
 from stream.log.event_log import EventLog
-from stream.rebuild import shadow
+from stream.rebuild import shadow, shadow_topic
 from stream.rebuild.process import Rebuild, Rebuilt
 from stream.rebuild.shadow import code_in_use
 
@@ -56,7 +55,7 @@ def is_owner(committer: Any) -> bool:
 
 
 def is_half_folded(committer: Any) -> bool:
-    return bool(committer._own.state_topic == shadow.TOPIC and committer._own.partition == 1)
+    return bool(committer._own.state_topic == shadow_topic.TOPIC and committer._own.partition == 1)
 
 
 def plant(point: str) -> None:
@@ -84,7 +83,7 @@ def main() -> None:
     if point:
         plant(point[0])
     connection = Connection(servers, prefix=prefix, session_timeout_s=6)
-    topic.make(connection, int(partitions), 1)
+    shadow_topic.make(connection, int(partitions), 1)
     for one in asyncio.run(Rebuild(connection, int(partitions), code_in_use(), Silent()).run()):
         print(one.outcome, flush=True)
 

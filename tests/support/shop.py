@@ -9,8 +9,8 @@ import time
 from models.batch import Batch, Outputs, Restored
 from models.events import Event, EventType, OrderLine
 from models.fold.partition import PartitionFold
-from stream.cluster.connection import Connection
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter, transactional_id
+from stream.cluster.connection import Connection, transactional_id
+from stream.engine.committers import Commit, Ownership, TransactionalCommitter
 from stream.rebuild.reading import read_log
 
 USERS = 40

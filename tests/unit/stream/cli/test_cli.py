@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stream import cli
-from stream.cluster.topics import TOPICS
+from stream.cluster.topics import PERMANENT, TOPICS
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.processes.supervisor import perennial
 from tests.support.processes import await_gone, await_true
@@ -170,9 +170,9 @@ def test_topics_are_checked_created_and_listed(capsys: pytest.CaptureFixture[str
     assert cli.run(["topics", "check"]) == 2
     assert "run: perennial topics create" in capsys.readouterr().out
     assert cli.run(["topics", "create", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["created"]) == len(TOPICS)
+    assert len(json.loads(capsys.readouterr().out)["created"]) == len(PERMANENT)
     assert cli.run(["topics", "check"]) == 0
-    assert capsys.readouterr().out == f"all {len(TOPICS)} topics are as the table says\n"
+    assert capsys.readouterr().out == f"all {len(PERMANENT)} topics are as the table says\n"
     assert cli.run(["topics", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["found"] for row in rows if row["topic"].endswith(".events")] == [4]

@@ -14,7 +14,7 @@ from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.topics import existing
 from stream.log.event_log import EventLog
-from stream.rebuild.shadow import TOPIC
+from stream.rebuild.shadow_topic import TOPIC
 from tests.chaos.reference import Reference
 from tests.support.brokers import Cluster
 from tests.support.folding_worker import wrong

@@ -11,6 +11,7 @@ import pytest
 from stream.cluster.admin import BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 from stream.cluster.topics import (
+    PERMANENT,
     TOPICS,
     Topic,
     TopicsNotReady,
@@ -60,7 +61,7 @@ def test_create_makes_what_the_table_says(connection: Connection) -> None:
 
     with admin(connection) as client:
         there = existing(client, connection)
-    assert set(made) == set(there) == {connection.topic(line.name) for line in TOPICS}
+    assert set(made) == set(there) == {connection.topic(line.name) for line in PERMANENT}
     assert there[connection.topic("events")] == there[connection.topic("profiles")] == 4
     assert there[connection.topic("examples.churn")] == 1
     assert check(connection, partitions=4) == []

@@ -10,6 +10,7 @@ from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 
 from models.batch import Output, Restored
 from models.errors import OutputTooLarge
+from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.cluster.writer import ANSWER_WITHIN_S, RECORD_BYTES, Writer
 from stream.engine.committers import (
@@ -22,7 +23,7 @@ from stream.engine.committers import (
     RelayCommitter,
     TransactionalCommitter,
 )
-from stream.engine.state import read_compacted, restore
+from stream.engine.state import restore
 from tests.support.brokers import Cluster, create_topics
 from tests.support.topic_reading import read_until
 

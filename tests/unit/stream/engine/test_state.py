@@ -1,4 +1,4 @@
-"""Reading a state partition back, on both brokers."""
+"""Reading of a state partition, on both brokers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from models.errors import StateMismatch
-from stream.engine import state as module
-from stream.engine.state import POSITION_KEY, decode_position, encode_position, read_compacted, restore
+from stream.engine.state import POSITION_KEY, decode_position, encode_position, restore
 from tests.support.brokers import Cluster
-from tests.support.inprocess import until
-from tests.support.topic_reading import producing, write
+from tests.support.topic_reading import write
 
 
 def test_a_position_of_another_schema_is_a_mismatch() -> None:
@@ -43,88 +41,6 @@ async def test_the_newest_record_of_each_key_is_restored_up_to_the_very_last(clu
 
     assert restored.records == {b"u%d" % n: b"%d" % (19_000 + n) for n in range(1_000)}
     assert (restored.position, restored.memo) == (42, b"memo")
-
-
-@pytest.mark.kafka
-async def test_what_is_large_waits_for_its_turn_and_what_is_small_does_not(
-    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FETCH_BYTES", 10_000)
-    kafka.create(profiles=2)
-    await write(kafka.connection, "profiles", [(b"u%d" % n, bytes(100)) for n in range(2_000)], 0)
-    await write(kafka.connection, "profiles", [(b"u", b"1")], 1)
-    turns = asyncio.Semaphore(1)
-    await turns.acquire()
-
-    large = asyncio.create_task(restore(kafka.connection, "profiles", 0, turns=turns))
-    async with asyncio.timeout(60):
-        small = await restore(kafka.connection, "profiles", 1, turns=turns)
-        assert not large.done()
-        turns.release()
-        restored = await large
-
-    assert small.records == {b"u": b"1"}
-    assert len(restored.records) == 2_000
-    assert not turns.locked(), "the next one's turn has come"
-
-
-@pytest.mark.kafka
-async def test_who_gets_nothing_any_more_lets_the_next_one_go_on(
-    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FETCH_BYTES", 10_000)
-    monkeypatch.setattr(module, "GIVE_WAY_S", 0.1)
-    kafka.create(profiles=2)
-    for partition in range(2):
-        await write(kafka.connection, "profiles", [(b"u%d" % n, bytes(100)) for n in range(2_000)], partition)
-    producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))
-    await producer.start()
-    turns = asyncio.Semaphore(1)
-    try:
-        await producer.begin_transaction()  # whose end is waited for, and it holds up what stands behind
-        await producer.send_and_wait(kafka.connection.topic("profiles"), b"1", key=b"u", partition=0)
-        async with asyncio.timeout(60):
-            waiting = asyncio.create_task(restore(kafka.connection, "profiles", 0, turns=turns))
-            await until(turns.locked, 60)
-            restored = await restore(kafka.connection, "profiles", 1, turns=turns)
-            assert not waiting.done()
-            await producer.abort_transaction()
-            late = await waiting
-    finally:
-        await producer.stop()
-
-    assert len(restored.records) == len(late.records) == 2_000
-    assert not turns.locked()
-
-
-async def test_a_deleted_record_is_not_restored(cluster: Cluster) -> None:
-    cluster.create(profiles=1)
-    async with producing(cluster.connection) as producer:
-        topic = cluster.connection.topic("profiles")
-        await producer.send_and_wait(topic, b"1", key=b"u1")
-        await producer.send_and_wait(topic, b"2", key=b"u2")
-        await producer.send_and_wait(topic, None, key=b"u1")
-
-    assert await read_compacted(cluster.connection, "profiles", 0) == {b"u2": b"2"}
-
-
-@pytest.mark.kafka
-async def test_what_an_aborted_transaction_wrote_is_not_restored(kafka: Cluster) -> None:
-    kafka.create(profiles=1)
-    topic = kafka.connection.topic("profiles")
-    producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))
-    await producer.start()
-    try:
-        async with producer.transaction():
-            await producer.send_and_wait(topic, b"committed", key=b"u1")
-        await producer.begin_transaction()
-        await producer.send_and_wait(topic, b"aborted", key=b"u1")
-        await producer.abort_transaction()
-    finally:
-        await producer.stop()
-
-    async with asyncio.timeout(5):
-        assert await read_compacted(kafka.connection, "profiles", 0) == {b"u1": b"committed"}
 
 
 @pytest.mark.kafka

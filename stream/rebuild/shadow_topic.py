@@ -1,48 +1,46 @@
-"""The one topic that is there only while it is needed: the shadows of a rebuild."""
+"""Creation and deletion of ``profiles.rebuild``, the topic of shadows, which exists only during a rebuild."""
 
 from __future__ import annotations
 
 from models.errors import PerennialError
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
-from stream.cluster.topics import Topic, existing
-from stream.rebuild.shadow import TOPIC
+from stream.cluster.topics import existing, topic
 
-SHADOWS = Topic(
-    TOPIC, "user id; the lane's own records begin with NUL", "models.profile.state.Customer, packed", "log", "compact",
-    None, "rebuild", "rebuild", "commits in one transaction with the position that it was folded to", alike="events",
-)  # fmt: skip
+__all__ = ["TOPIC", "TopicRefused", "delete", "make"]
+
+TOPIC = "profiles.rebuild"
 
 
 class TopicRefused(PerennialError):
-    """The cluster does not let us make or delete a topic."""
+    """The cluster does not allow us to create or delete a topic."""
 
 
 def make(connection: Connection, partitions: int, replication_factor: int) -> None:
-    """Make the topic of shadows, where an earlier rebuild has not left it.
+    """Create the topic of shadows, unless an earlier rebuild has left it.
 
     Raises
     ------
     TopicRefused
-        With what to do.
+        The message says what to do.
     """
     from kafka.errors import TopicAlreadyExistsError, for_code
 
     name = connection.topic(TOPIC)
     with admin(connection) as client:
-        there = existing(client, connection).get(name)
-        if there is not None and there != partitions:
-            raise TopicRefused(f"{name} has {there} partitions, and the log {partitions}; delete it")
-        if there is None:
+        found = existing(client, connection).get(name)
+        if found is not None and found != partitions:
+            raise TopicRefused(f"{name} has {found} partitions, and the log {partitions}; delete it")
+        if found is None:
             wanted = {
                 "num_partitions": partitions,
                 "replication_factor": replication_factor,
-                "configs": SHADOWS.configs(),
+                "configs": topic(TOPIC).configs(),
             }
             for made in client.create_topics({name: wanted}, raise_errors=False)["topics"]:
                 error = for_code(made["error_code"])
                 if made["error_code"] and error is not TopicAlreadyExistsError:
-                    raise TopicRefused(f"{name} was not made: {error.__name__}: {made['error_message'] or ''}")
+                    raise TopicRefused(f"{name} was not created: {error.__name__}: {made['error_message'] or ''}")
             client.wait_for_topics([name], timeout_ms=30_000)
 
 
@@ -52,7 +50,7 @@ def delete(connection: Connection) -> None:
     Raises
     ------
     TopicRefused
-        It has to be deleted by somebody else, or the next rebuild will take this one for its own.
+        An operator has to delete it. Otherwise the next rebuild continues from these shadows.
     """
     from kafka.errors import KafkaError
 

@@ -1,0 +1,160 @@
+"""Reading of one partition of a compacted topic, from its beginning to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from models.batch import Record
+from stream.cluster import lean_records
+from stream.cluster.connection import Connection
+
+__all__ = ["read_compacted", "read_key"]
+
+FETCH_BYTES = 4 << 20
+FETCH_WAIT_MS = 20
+MAX_IDLE_S = 1.0
+"""Maximum time that a reading keeps its slot without new records, seconds. Then another reading may use the slot."""
+POLL_MS = 25
+"""How long one poll waits, milliseconds. An empty partition gives no records: only an empty answer shows its end."""
+
+
+async def read_compacted(
+    connection: Connection,
+    topic: str,
+    partition: int,
+    *,
+    silence_s: float = 60,
+    in_use: bool = False,
+    slots: asyncio.Semaphore | None = None,
+) -> dict[bytes, bytes]:
+    """Return the newest value of each key of one partition, without deleted keys.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    topic
+        Logical name of the compacted topic.
+    partition
+        Number of the partition.
+    silence_s
+        How long the broker may give no answer before the reading fails, seconds.
+    in_use
+        Whether another process commits to the partition meanwhile. Then the reading ends at the last commit that it saw
+        when it began, and waits for no later one. Use it only with transactions, so that every commit is seen whole.
+    slots
+        Slots that the readings of one process share; a reading that needs more than one fetch waits for a slot. Reading
+        costs CPU. Readings that run at the same time would all end late, but one after the other most end early.
+
+    Raises
+    ------
+    KafkaError
+        The broker cannot be read.
+    TimeoutError
+        The broker gave no answer for ``silence_s`` seconds.
+    """
+    found: dict[bytes, bytes] = {}
+    async with aclosing(_records(connection, topic, partition, silence_s, in_use=in_use, slots=slots)) as batches:
+        async for records in batches:
+            for record in records:
+                key, value = record.key, record.value
+                if key is None:
+                    continue  # not written by us, because a compacted topic refuses records without a key
+                if value is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = value
+    return found
+
+
+async def read_key(
+    connection: Connection, topic: str, partition: int, key: bytes, *, silence_s: float = 60
+) -> list[bytes]:
+    """Return all values of one key that compaction has kept so far, in the order of the log."""
+    found: list[bytes] = []
+    async with aclosing(_records(connection, topic, partition, silence_s)) as batches:
+        async for records in batches:
+            found += [record.value for record in records if record.key == key and record.value is not None]
+    return found
+
+
+async def _records(
+    connection: Connection,
+    topic: str,
+    partition: int,
+    silence_s: float,
+    *,
+    in_use: bool = False,
+    slots: asyncio.Semaphore | None = None,
+) -> AsyncGenerator[Sequence[Record], None]:
+    """Yield the records of one partition, in batches, from its beginning to its end."""
+    lean_records.install()
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        key_deserializer=lean_records.as_they_are,
+    )
+    tp = TopicPartition(connection.topic(topic), partition)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(consumer.stop)
+        slot = _Slot(slots)
+        stack.callback(slot.release)
+        await consumer.start()
+        consumer.assign([tp])
+        # There are two answers about the end, and the higher one is right. The embedded broker's ListOffsets is too
+        # low. The high watermark of a fetch is too low for a moment after the election of a new leader. A partition in
+        # use always has an open transaction after the listed end, so a reading never reaches its watermark.
+        listed = (await consumer.end_offsets([tp]))[tp]
+        position = -1
+        while True:
+            async with asyncio.timeout(silence_s):
+                while True:
+                    batches = await consumer.getmany(tp, timeout_ms=POLL_MS)
+                    moved = await consumer.position(tp) != position
+                    watermark = listed if in_use else consumer.highwater(tp)
+                    if moved or (watermark is not None and position >= max(watermark, listed)):
+                        break
+                    slot.release_if_idle()
+            records = batches.get(tp, ())
+            # A fetch may end inside the next commit. The first half of a commit alone is a state that never existed.
+            yield [record for record in records if record.offset < listed] if in_use else records
+            position = await consumer.position(tp)
+            if watermark is not None and position >= max(watermark, listed):
+                return
+            if records:
+                await slot.acquire()
+
+
+class _Slot:
+    """One reading's use of a semaphore that several readings share."""
+
+    def __init__(self, slots: asyncio.Semaphore | None) -> None:
+        self._slots = slots
+        self._used_at: float | None = None
+
+    async def acquire(self) -> None:
+        """Wait for a slot, or keep the slot that this reading has."""
+        if self._slots is not None and self._used_at is None:
+            await self._slots.acquire()
+        self._used_at = time.monotonic()
+
+    def release_if_idle(self) -> None:
+        """Release the slot if the last records came long ago."""
+        if self._used_at is not None and time.monotonic() - self._used_at > MAX_IDLE_S:
+            self.release()
+
+    def release(self) -> None:
+        """Release the slot, if this reading has one."""
+        if self._slots is not None and self._used_at is not None:
+            self._slots.release()
+        self._used_at = None
