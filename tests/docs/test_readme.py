@@ -21,10 +21,10 @@ from tests.support.brokers import free_ports
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
-DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "docs/runbook.md": RUNBOOK}
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
+DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for pattern in PAGES for path in sorted(ROOT.glob(pattern))}
 PERENNIAL = f"{sys.executable} -m stream.cli"
 PORTS = [
     *("HTTP__PORT", "WORKER__PORT"),
@@ -127,9 +127,11 @@ def test_every_make_target_that_a_document_names_exists(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(name: str) -> None:
     named = re.findall(r"`((?:models|agents|stream|monitoring|tests|docs)/[\w./-]+)`", DOCUMENTS[name])
-    linked = re.findall(r"\]\(([^)#:]+)\)", DOCUMENTS[name])
+    linked = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", DOCUMENTS[name])
+    folder = (ROOT / name).parent
 
-    missing = [path for path in [*named, *linked] if not (ROOT / path).exists()]
+    missing = [path for path in named if not (ROOT / path).exists()]
+    missing += [path for path in linked if not (folder / path).exists()]
     assert not missing
 
 

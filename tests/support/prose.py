@@ -19,7 +19,7 @@ from typing import TypeAlias
 from tests.support.paths import ROOT
 
 SOURCES = ("agents", "models", "monitoring", "stream", "tests")
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "tests/benchmarks/peers/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "tests/benchmarks/peers/README.md")
 MAX_WORDS = 25
 """Maximum number of words in a sentence; code between backticks counts as one word."""
 
