@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Protocol
 
 from models.batch import Batch, Outputs, Restored
-from models.delivery.deliveries import Result
-from models.delivery.queue import Book, Call
+from models.delivery.queue import Book, Call, EndedCall
 from models.delivery.suppressor import Suppressor
 
 ASK_AGAIN = 1_000
@@ -44,14 +43,11 @@ class Desk(Protocol):
     def waits_until(self) -> int | None:
         """Until when nobody is called, milliseconds of the wall clock; ``None`` where that does not wait for a time."""
 
-    def make(self, call: Call) -> Awaitable[None]:
-        """Begin a call, once however often it is asked for; gives its end."""
+    def make(self, call: Call) -> Awaitable[EndedCall]:
+        """Begin a call, once however often it is asked for; return its end."""
 
     def knows(self, call: Call, by: str) -> bool:
         """Whether a call was begun here, by that name."""
-
-    def result(self, call: Call) -> Result | None:
-        """What became of a call; ``None`` while it is under way."""
 
     def forget(self, call: Call) -> None:
         """Drop the result of a call: it is committed."""
@@ -63,8 +59,17 @@ class Desk(Protocol):
         """Hear how many messages of a partition wait."""
 
 
+def _no_wake() -> None:
+    """Ask for no batch; the default for drivers that send every batch by themselves."""
+
+
 async def deliver_messages(
-    batches: AsyncIterator[Batch], *, state: Restored, desk: Desk, now: Callable[[], int]
+    batches: AsyncIterator[Batch],
+    *,
+    state: Restored,
+    desk: Desk,
+    now: Callable[[], int],
+    wake: Callable[[], None] = _no_wake,
 ) -> AsyncIterator[Outputs]:
     """Deliver each message of ``messages.<channel>``.
 
@@ -81,6 +86,8 @@ async def deliver_messages(
         Calls the provider.
     now
         The wall clock, milliseconds.
+    wake
+        Asks the driver for a batch, with or without records.
 
     Yields
     ------
@@ -90,19 +97,17 @@ async def deliver_messages(
     book = Book(state.records, state.memo, by=desk.name, look_ups=desk.look_ups, suppressor=desk.suppressor)
     outputs = Outputs(next_due=now())
     under_way = {call.message.id: call for call in book.resume(now(), desk.knows, outputs)}
-    outputs.effects = [_effect(desk, call) for call in under_way.values()]
+    outputs.after.effects = [_effect(desk, call) for call in under_way.values()]
     try:
         yield outputs
         async for batch in batches:
             moment, outputs = now(), Outputs()
-            ended = [(call, result) for call in under_way.values() if (result := desk.result(call)) is not None]
+            ended = [one for one in batch.ended if isinstance(one, EndedCall)]
             for call, result in ended:
                 book.settle(call.message.id, result, moment, outputs)
             book.admit(batch, moment, outputs)
             book.sweep(moment, outputs)
-            begun = (
-                [] if batch.closing else _begin(book, desk, state.wake, [call for call, _ in ended], moment, outputs)
-            )
+            begun = [] if batch.closing else _begin(book, desk, wake, [call for call, _ in ended], moment, outputs)
             under_way.update((call.message.id, call) for call in begun)
             outputs.next_due, outputs.full = _next_due(book, desk, moment), book.is_full
             desk.note_waiting(state.partition, book.waiting)
@@ -121,11 +126,11 @@ def _begin(
     places = desk.take(book.wanted, wake, ended)
     calls = book.begin(places, now, outputs)
     desk.give_back(places - len(calls))
-    outputs.effects = [_effect(desk, call) for call in calls]
+    outputs.after.effects = [_effect(desk, call) for call in calls]
     return calls
 
 
-def _effect(desk: Desk, call: Call) -> Callable[[], Awaitable[None]]:
+def _effect(desk: Desk, call: Call) -> Callable[[], Awaitable[EndedCall]]:
     return lambda: desk.make(call)
 
 

@@ -50,7 +50,7 @@ def _route(batch: Batch, origin: Origin) -> Outputs:
         except InvalidEvent as error:
             _refuse(record, source, error, outputs)
         else:
-            outputs.records.append(_into_events(event))
+            outputs.commit.records.append(_into_events(event))
             accepted += 1
             if warnings:
                 _warn(record, source, warnings, outputs)
@@ -63,16 +63,16 @@ def _route(batch: Batch, origin: Origin) -> Outputs:
 def _refuse(record: Record, source: Source, error: InvalidEvent, outputs: Outputs) -> None:
     """Write the dead letter, and the withdrawal that could still be read in the record."""
     reason = reason_of(error)
-    outputs.records.append(reject(record, source, error))
+    outputs.commit.records.append(reject(record, source, error))
     _count(outputs, "events_rejected", reason)
     if error.withdrawal is not None:
-        outputs.records.append(_into_events(error.withdrawal))
+        outputs.commit.records.append(_into_events(error.withdrawal))
         _count(outputs, "withdrawals_salvaged", reason)
 
 
 def _warn(record: Record, source: Source, warnings: list[EventWarning], outputs: Outputs) -> None:
     """Count what was left out of an accepted event, and write dead letters for what is marked so."""
-    outputs.records += reject_details(record.value, source, warnings, at=record.timestamp, key=record.key)
+    outputs.commit.records += reject_details(record.value, source, warnings, at=record.timestamp, key=record.key)
     for warning in warnings:
         _count(outputs, "event_warnings", warning.reason)
 

@@ -1,8 +1,8 @@
-"""What an agent takes and gives: batches of one partition in, outputs that commit together out.
+"""Batches of one partition, which an agent receives, and the outputs that it yields.
 
-An agent is an async generator over :class:`Batch` that yields :class:`Outputs`. Whoever drives it (a lane of
-``stream/``, or a list in a test) makes everything in one ``Outputs`` durable together with the position behind the
-last batch that was pulled, applies the state changes to :attr:`Restored.records`, and only then resumes it.
+An agent is an async generator over :class:`Batch` that yields :class:`Outputs`. The driver of an agent is a lane of
+``stream/engine``, or a list in a test. It makes each :class:`Commit` durable, together with the position after the last
+batch that was pulled. Then it applies the commit to :class:`Restored`, and only then it resumes the agent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+Effect = Callable[[], Awaitable[object]]
+"""Work outside Kafka, such as a call of a provider. The call begins it; its result arrives in :attr:`Batch.ended`."""
 
 
 class Record(Protocol):
@@ -21,7 +24,7 @@ class Record(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """The broker's stamp, milliseconds since the epoch."""
+        """The broker's timestamp, milliseconds since the epoch."""
 
     @property
     def key(self) -> bytes | None:
@@ -40,18 +43,22 @@ class Batch(NamedTuple):
     topic
         Logical topic name, without the installation's prefix.
     partition
-        Its number.
+        Partition number.
     records
-        In offset order. Without any it is a beat: time has passed (:attr:`Outputs.next_due`), an effect has ended, or
-        the agent has asked for one (:attr:`Restored.wake`). Only agents that have effects get beats.
+        Records in offset order. A batch without records is a wake-up: a timer is due (:attr:`Outputs.next_due`), an
+        effect has ended, or the agent has asked for one. Only agents that have effects receive wake-ups.
     closing
-        Whether the partition may be about to be given away: then no effect may begin.
+        Whether the partition may soon have another owner. Then no effect may begin.
+    ended
+        Results of the effects that have ended since the last batch, in the order of their ends. Each result is handed
+        only to the run of the agent that began the effect.
     """
 
     topic: str
     partition: int
     records: Sequence[Record]
     closing: bool = False
+    ended: Sequence[object] = ()
 
 
 class Output(NamedTuple):
@@ -60,8 +67,8 @@ class Output(NamedTuple):
     Attributes
     ----------
     topic
-        Logical topic name; the partition follows from the key (murmur2), or is the lane's own where the topic table
-        says that both topics are partitioned alike.
+        Logical topic name. The partition follows from the key (murmur2). It is the lane's own partition if the topic
+        table says that both topics are partitioned alike.
     key, value
         Bytes; a value of ``None`` is a tombstone.
     """
@@ -72,89 +79,150 @@ class Output(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outputs:
-    """Everything that commits together.
+class Commit:
+    """Everything that becomes durable together.
 
     Attributes
     ----------
     records
-        For readers of other topics.
+        Records for readers of other topics.
     state
         Changed records of the lane's own compacted state topic; ``None`` deletes.
     memo
-        Opaque bytes kept beside the position, handed back in :attr:`Restored.memo`; ``None`` keeps the last one.
-    broadcasts
-        ``(key, value)`` control records that every partition of ``events`` shall carry. Written after the commit, by an
-        idempotent producer, never inside the transaction; may repeat after a crash, so they must be idempotent.
+        Opaque bytes stored beside the position, and handed back in :attr:`Restored.memo`. ``None`` keeps the last memo.
     position
-        Offset of the next record to read, where it is not the one behind the last batch: the agent has stopped in the
-        middle, and goes on with what it yields next. After a crash somebody goes on there.
-    next_due
-        When the earliest timer of this partition is due, milliseconds; ``None`` when there is none. Whoever drives the
-        agent moves the clock when nothing else does, or gives a beat to an agent that has effects.
-    counts
-        Metric name to increment, applied after the commit; keys are ``(metric, label values...)``.
-    effects
-        What is done outside once this is committed, such as calling a provider: each is called, which begins it, and
-        the agent gets a beat when what that gave has ended. What the agent says then is committed even where the
-        partition is about to be given away, for nobody else can say it.
-    full
-        Whether the agent wants no more records until it says otherwise; beats go on.
+        Offset of the next record to read. ``None`` is the offset after the last batch. An agent that stops in the
+        middle of a batch gives the offset, and continues with its next yield. After a crash, reading continues there.
     """
 
     records: list[Output] = field(default_factory=list)
     state: dict[bytes, bytes | None] = field(default_factory=dict)
     memo: bytes | None = None
-    broadcasts: list[tuple[bytes, bytes]] = field(default_factory=list)
     position: int | None = None
+
+
+@dataclass(slots=True)
+class AfterCommit:
+    """Everything that happens once a commit is durable.
+
+    Attributes
+    ----------
+    broadcasts
+        ``(key, value)`` control records for every partition of ``events``. An idempotent producer writes them after the
+        commit, never inside the transaction. They may repeat after a crash, so they must be idempotent.
+    effects
+        Work outside Kafka that begins now. A later batch carries each result in :attr:`Batch.ended`. The outputs that
+        follow from a result are committed even if the partition may soon have another owner, because no other process
+        knows the result.
+    """
+
+    broadcasts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outputs:
+    """Everything that an agent yields at once.
+
+    Attributes
+    ----------
+    commit
+        What becomes durable together.
+    after
+        What happens once that is durable.
+    next_due
+        When the earliest timer of this partition is due, milliseconds; ``None`` if there is none. At that time the
+        driver moves the log's clock if nothing else does, or sends a wake-up to an agent that has effects.
+    full
+        Whether the agent wants no more records until it says otherwise. It still receives wake-ups.
+    counts
+        Increments of metrics, applied after the commit; keys are ``(metric, label values...)``.
+
+    Examples
+    --------
+    >>> Outputs(Commit(state={b"u1": b"1"})).commit.state
+    {b'u1': b'1'}
+    """
+
+    commit: Commit = field(default_factory=Commit)
+    after: AfterCommit = field(default_factory=AfterCommit)
     next_due: int | None = None
-    counts: dict[tuple[str, ...], float] = field(default_factory=dict)
-    effects: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     full: bool = False
+    counts: dict[tuple[str, ...], float] = field(default_factory=dict)
 
 
-def _nobody() -> None:
-    """Wake nobody."""
+class Checkpoint(NamedTuple):
+    """How far a partition is processed, as it is stored with each commit.
+
+    Attributes
+    ----------
+    position
+        Offset of the next record to read.
+    memo
+        The agent's memo of that position.
+    """
+
+    position: int
+    memo: bytes = b""
 
 
 @dataclass(slots=True)
 class Restored:
-    """A lane's committed state, kept current by whoever drives the agent; the agent itself only reads it.
+    """A lane's committed state. The driver of the agent keeps it current; the agent itself only reads it.
 
     Attributes
     ----------
     partition
-        Its number.
+        Partition number.
     position
         Offset of the next record to read.
     memo
-        The last committed :attr:`Outputs.memo`, empty at the beginning.
+        The last committed :attr:`Commit.memo`, empty at the beginning.
     records
-        The compacted state topic's records of this partition.
-    wake
-        Asks whoever drives the agent for a beat.
+        Records of this partition of the compacted state topic.
     """
 
     partition: int = 0
     position: int = 0
     memo: bytes = b""
     records: dict[bytes, bytes] = field(default_factory=dict)
-    wake: Callable[[], None] = field(default=_nobody, compare=False, repr=False)
 
-    def apply(self, outputs: Outputs) -> None:
-        """Make the state changes of committed outputs visible.
+    def checkpoint(self, commit: Commit, read_to: int) -> Checkpoint:
+        """Return what is stored with a commit, where ``read_to`` is the offset after the last batch.
+
+        Examples
+        --------
+        >>> Restored(memo=b"kept").checkpoint(Commit(position=5), read_to=9)
+        Checkpoint(position=5, memo=b'kept')
+        """
+        return Checkpoint(
+            read_to if commit.position is None else commit.position,
+            self.memo if commit.memo is None else commit.memo,
+        )
+
+    def apply(self, commit: Commit, position: int | None = None) -> None:
+        """Make a commit that is durable visible.
+
+        Parameters
+        ----------
+        commit
+            The commit.
+        position
+            Offset of the next record to read. ``None`` keeps the last one, for drivers that do not count offsets.
 
         Examples
         --------
         >>> restored = Restored(records={b"a": b"1"})
-        >>> restored.apply(Outputs(state={b"a": None, b"b": b"2"}))
-        >>> restored.records
-        {b'b': b'2'}
+        >>> restored.apply(Commit(state={b"a": None, b"b": b"2"}), position=7)
+        >>> restored
+        Restored(partition=0, position=7, memo=b'', records={b'b': b'2'})
         """
-        for key, value in outputs.state.items():
+        for key, value in commit.state.items():
             if value is None:
                 self.records.pop(key, None)
             else:
                 self.records[key] = value
-        if outputs.memo is not None:
-            self.memo = outputs.memo
+        if commit.memo is not None:
+            self.memo = commit.memo
+        if position is not None:
+            self.position = position

@@ -72,6 +72,21 @@ class Call(NamedTuple):
     looks_up: bool = False
 
 
+class EndedCall(NamedTuple):
+    """A call that has ended.
+
+    Attributes
+    ----------
+    call
+        The call.
+    result
+        How it ended.
+    """
+
+    call: Call
+    result: Result
+
+
 class Book:
     """See the module.
 
@@ -201,7 +216,9 @@ class Book:
             try:
                 content = _content(record, batch.topic)
             except InvalidEvent as error:
-                outputs.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
+                outputs.commit.records.append(
+                    reject(record, Source(batch.topic, batch.partition, record.offset), error)
+                )
                 _count(outputs, "events_rejected", reason_of(error))
                 continue
             if isinstance(content, Message):
@@ -235,7 +252,7 @@ class Book:
         while self._finished and self._finished[0][0] + KEPT <= now:
             _, key = self._finished.popleft()
             if self._read(key, outputs).changed + KEPT <= now:  # else it was resolved since, and stands here again
-                outputs.state[key] = None
+                outputs.commit.state[key] = None
 
     def begin(self, most: int, now: int, outputs: Outputs) -> list[Call]:
         """Take the next calls, at most ``most``; nobody may make them before the outputs are committed."""
@@ -278,17 +295,17 @@ class Book:
         self._finished.extend(sorted(finished))
 
     def _read(self, key: bytes, outputs: Outputs) -> Delivery:
-        value = outputs.state.get(key) or self._records.get(key)
+        value = outputs.commit.state.get(key) or self._records.get(key)
         return decode_delivery(value) if value is not None else _NOTHING
 
     def _queue(self, message: Message, now: int, outputs: Outputs) -> None:
         key = message.id.encode()
-        if key in self._records or key in outputs.state:
+        if key in self._records or key in outputs.commit.state:
             _count(outputs, "deliveries", message.channel, "duplicate")
             return
         delivery = Delivery(status="queued", changed=now, since=now, message=message)
         self._write(key, delivery, outputs)
-        self._wait(key, delivery, len(outputs.state[key] or b""))
+        self._wait(key, delivery, len(outputs.commit.state[key] or b""))
         self._ready.append(key)
 
     def _wait(self, key: bytes, delivery: Delivery, size: int) -> None:
@@ -300,7 +317,7 @@ class Book:
     def _heed(self, notice: Notice, now: int, outputs: Outputs) -> None:
         if isinstance(notice, Hold):
             self._paused = notice.paused
-            outputs.memo = _PAUSED if notice.paused else b""
+            outputs.commit.memo = _PAUSED if notice.paused else b""
         elif isinstance(notice, Resolution):
             told = Result(notice.status, "told by the provider")
             self._resolve(notice.message.encode(), notice.channel, told, now, outputs)
@@ -398,7 +415,7 @@ class Book:
             delivery, status="queued", changed=now, since=since, due=due, by="", answered=False, detail=_short(result)
         )
         self._write(key, queued, outputs)
-        self._wait(key, queued, len(outputs.state[key] or b""))
+        self._wait(key, queued, len(outputs.commit.state[key] or b""))
         heapq.heappush(self._due, (due, key))
         _count(outputs, "delivery_retries", message.channel)
         self._expire_if_late(key, now, outputs)
@@ -446,7 +463,7 @@ class Book:
         of = delivery.closed if delivery.message is None else closed_of(delivery.message)
         if of is not None:
             event = outcome_of(key.decode(), of, result, now)
-            outputs.records.append(Output("outcomes", of.user.encode(), encode_event(event)))
+            outputs.commit.records.append(Output("outcomes", of.user.encode(), encode_event(event)))
         _count(outputs, "deliveries", channel, "resolved")
         self._close(key, result.status, now, outputs)
 
@@ -464,7 +481,7 @@ class Book:
         kept = msgspec.convert({"status": _STORED.get(status, status), "changed": now}, Delivery)
         if closed is not None:
             kept = msgspec.structs.replace(kept, attempts=delivery.attempts, closed=closed)
-        outputs.state[key] = encode_delivery(kept)
+        outputs.commit.state[key] = encode_delivery(kept)
         self._owners.pop(key, None)
         self._shrink(key)
         self._unknown.discard(key)
@@ -472,11 +489,11 @@ class Book:
 
     def _tell(self, message: Message, result: Result, now: int, outputs: Outputs) -> None:
         event = outcome(message, result, now)
-        outputs.records.append(Output("outcomes", message.user.encode(), encode_event(event)))
+        outputs.commit.records.append(Output("outcomes", message.user.encode(), encode_event(event)))
         _count(outputs, "deliveries", message.channel, "sent" if result.status == "delivered" else result.status)
 
     def _write(self, key: bytes, delivery: Delivery, outputs: Outputs) -> None:
-        outputs.state[key] = encode_delivery(delivery)
+        outputs.commit.state[key] = encode_delivery(delivery)
 
     def _grow(self, key: bytes, size: int) -> None:
         self._bytes += size - self._sizes.get(key, 0)
@@ -511,7 +528,7 @@ def _content(record: Record, topic: str) -> Message | Notice:
 
 
 def _list(outputs: Outputs, entries: Sequence[Output], channel: Channel) -> None:
-    outputs.records += entries
+    outputs.commit.records += entries
     for entry in entries:
         if entry.value is not None:
             _count(outputs, "suppressions_written", channel, place_of(entry.key).reason)

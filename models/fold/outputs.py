@@ -56,7 +56,7 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
     for topic, _, value in records:
         if value is not None and len(value) > room:
             raise OutputTooLarge(topic, len(key) + len(value), LARGEST)
-    outputs.records.extend(records)
+    outputs.commit.records.extend(records)
     _count(effects, outputs.counts)
 
 

@@ -134,7 +134,7 @@ class PartitionFold:
             is_whole = begin == len(batch.records)
             outputs = attempt.finish(0 if is_whole else KEPT_BETWEEN)
             if not is_whole:
-                outputs.position = batch.records[begin].offset
+                outputs.commit.position = batch.records[begin].offset
             yield outputs
 
     def _dues(self, key: bytes) -> list[int]:
@@ -209,14 +209,14 @@ class _Attempt:
         """Outputs of the slice; so many users stay unpacked."""
         outputs, live = self.outputs, self.live
         for key in self.touched:
-            outputs.state[key] = pack(live[key])
+            outputs.commit.state[key] = pack(live[key])
         for kind, count in self.folded.items():
             self._count("events_folded", kind, by=float(count))
         for key, content in self.used.items():
-            outputs.state[key] = content
+            outputs.commit.state[key] = content
         self.memo.numbers = self.versions.numbers
         self.memo.paused = sorted(self.versions.paused)
-        outputs.memo = encode_memo(self.memo)
+        outputs.commit.memo = encode_memo(self.memo)
         outputs.next_due = self._next_due()
         if not kept_live:
             live.clear()
@@ -326,7 +326,7 @@ class _Attempt:
             return
         if order.argument in CHANNELS:  # what was decided before waits where it is
             hold = encode_notice(Hold(paused=order.order == "pause"))
-            self.outputs.records.append(Output(f"messages.{order.argument}", HOLD_KEY, hold))
+            self.outputs.commit.records.append(Output(f"messages.{order.argument}", HOLD_KEY, hold))
 
     def _event(self, record: Record) -> None:
         try:
@@ -496,7 +496,7 @@ class _Attempt:
     def _reject_detail(self, record: Record, detail: EventWarning) -> None:
         """Write a dead letter for a part of an event that does not count although the event does."""
         letters = reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key)
-        self.outputs.records.extend(letters)
+        self.outputs.commit.records.extend(letters)
         self._count("event_warnings", detail.reason)
 
     def _step(self, key: bytes, customer: Customer, event: Event, lines: Lines) -> None:
@@ -584,7 +584,7 @@ class _Attempt:
         return Source(self.batch.topic, self.batch.partition, self.record.offset)
 
     def _reject(self, output: Output, error: Exception) -> None:
-        self.outputs.records.append(output)
+        self.outputs.commit.records.append(output)
         self._count("events_rejected", reason_of(error))
 
     def _count(self, *name: str, by: float = 1.0) -> None:

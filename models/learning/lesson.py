@@ -98,15 +98,15 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
             completed = learner.learn(decode(record.value)) or completed
             learned += 1
         except InvalidEvent as error:
-            outputs.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
+            outputs.commit.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
             key = ("events_rejected", reason_of(error))
             outputs.counts[key] = outputs.counts.get(key, 0) + 1
-    outputs.state[KEY] = learner.state()
+    outputs.commit.state[KEY] = learner.state()
     if learned:
         outputs.counts["examples_learned", name] = learned
     if completed is not None:
-        outputs.records.append(completed.output(name))
-        outputs.broadcasts.append(completed.broadcast(name))
+        outputs.commit.records.append(completed.output(name))
+        outputs.after.broadcasts.append(completed.broadcast(name))
     return outputs
 
 
@@ -122,5 +122,5 @@ def announce(name: str, newest: Publication | None) -> Outputs:
     """
     outputs = Outputs()
     if newest is not None:
-        outputs.broadcasts.append(newest.broadcast(name))
+        outputs.after.broadcasts.append(newest.broadcast(name))
     return outputs

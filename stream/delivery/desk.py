@@ -18,7 +18,7 @@ from models.delivery.breaker import Breaker, Policy
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.delivery.notices import Answer, UnderWay, encode_notice
-from models.delivery.queue import Call
+from models.delivery.queue import Call, EndedCall
 from models.delivery.suppressor import Suppressor
 from models.events import Channel
 from monitoring import metrics
@@ -171,8 +171,8 @@ class Desk:
         now = self._now()
         return self._breaker.until if self._breaker.state(now) == "open" else None
 
-    def make(self, call: Call) -> Awaitable[None]:
-        """Begin a call, once however often it is asked for; gives its end."""
+    def make(self, call: Call) -> Awaitable[EndedCall]:
+        """Begin a call, once however often it is asked for; return its end."""
         key = _key(call)
         task = self._calls.get(key)
         if task is None:
@@ -180,7 +180,7 @@ class Desk:
             task = self._calls[key] = asyncio.create_task(self._call(call), name=f"deliver {call.message.id}")
             task.add_done_callback(lambda _: self._let_go(key) if key in self._left else None)
             self._holding.add(key)
-        return _end_of(task)
+        return _end_of(call, task)
 
     def knows(self, call: Call, by: str) -> bool:
         """Whether a call was begun here, by that name; then whoever asks is the one to be told of its end."""
@@ -189,13 +189,6 @@ class Desk:
             return False
         self._left.pop(key, None)
         return True
-
-    def result(self, call: Call) -> Result | None:
-        """What became of a call; ``None`` while it is under way."""
-        task = self._calls.get(_key(call))
-        if task is None or not task.done():
-            return None
-        return Result("unknown", "it was broken off", trouble=True) if task.cancelled() else task.result()
 
     def forget(self, call: Call) -> None:
         """Drop the result of a call: it is committed. Only now its place is free.
@@ -379,5 +372,7 @@ def _key(call: Call) -> _Key:
     return call.message.id, call.number, call.looks_up
 
 
-async def _end_of(task: asyncio.Task[Result]) -> None:
-    await asyncio.wait([task])  # whoever waits may be cancelled; the call goes on
+async def _end_of(call: Call, task: asyncio.Task[Result]) -> EndedCall:
+    await asyncio.wait([task])  # the task that waits may be cancelled; the call goes on
+    broken_off = Result("unknown", "it was broken off", trouble=True)
+    return EndedCall(call, broken_off if task.cancelled() else task.result())

@@ -9,7 +9,9 @@ from typing import Literal
 from models.batch import Batch, Outputs, Restored
 
 Agent = Callable[[AsyncIterator[Batch]], AsyncIterator[Outputs]]
-AgentFactory = Callable[[Restored], Agent]
+Wake = Callable[[], None]
+"""Asks the lane of an agent for a batch, with or without records."""
+AgentFactory = Callable[[Restored, Wake], Agent]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 
-from models.batch import Output, Restored
+from models.batch import Checkpoint, Commit, Restored
 from stream.cluster.admin import BrokerUnreachable
 from stream.cluster.connection import Connection
 from stream.cluster.hanging_transactions import end_forgotten
@@ -49,28 +49,6 @@ it: the successor of a dead owner ends its transaction at once.
 """
 
 
-@dataclass(slots=True)
-class Commit:
-    """What becomes durable together.
-
-    Attributes
-    ----------
-    position
-        Offset of the next record to read.
-    memo
-        Kept beside it.
-    records
-        For readers of other topics.
-    state
-        Changed records of the lane's own state partition; ``None`` deletes.
-    """
-
-    position: int
-    memo: bytes = b""
-    records: list[Output] = field(default_factory=list)
-    state: dict[bytes, bytes | None] = field(default_factory=dict)
-
-
 class Committer(Protocol):
     """Takes a partition over and makes commits durable; used once, from :meth:`fence` to :meth:`stop`."""
 
@@ -80,8 +58,15 @@ class Committer(Protocol):
     async def restore(self) -> Restored:
         """Read what the former owner committed, after :meth:`fence`."""
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Return when all of it is durable.
+
+        Parameters
+        ----------
+        commit
+            Outputs and changed state.
+        checkpoint
+            Position and memo that are stored beside it. They replace those of ``commit``, which may be left open.
 
         Raises
         ------
@@ -160,11 +145,11 @@ class TransactionalCommitter:
                 log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
             raise
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
         own = self._own
         places = await place(self._producer, self._connection, commit.records, own.aligned, own.partition)
-        places[_state_place(self._connection, own)] = _state_pairs(own.state_topic, commit, with_position=True)
+        places[_state_place(self._connection, own)] = _state_pairs(own.state_topic, commit, checkpoint)
         await self._producer.begin_transaction()
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -206,14 +191,14 @@ class OrderedCommitter:
         own = self._own
         return await restore(self._connection, own.state_topic, own.partition, slots=own.turns)
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write outputs, then state, then position, each acknowledged before the next.
 
         State that fits into one produce batch takes the position along: the broker keeps a batch whole or not at all.
         """
         own = self._own
-        state = _state_pairs(own.state_topic, commit, with_position=False)
-        position = _position_pair(commit)
+        state = _state_pairs(own.state_topic, commit)
+        position = _position_pair(checkpoint)
         if commit.records:
             await self._writer.send(commit.records, own.aligned, own.partition)
         if sum(len(key) + len(value or b"") for key, value in [*state, position]) <= ONE_BATCH_BYTES:
@@ -264,13 +249,13 @@ class RelayCommitter:
         """Read the group's offset."""
         return Restored(partition=self._partition, position=await self._read_offset() or 0)
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write outputs, then commit the offset; raises ``ValueError`` where there is state to keep."""
-        if commit.state or commit.memo:
+        if commit.state or checkpoint.memo:
             raise ValueError("a relay keeps neither state nor memo")
         if commit.records:
             await self._writer.send(commit.records, self._aligned, self._partition)
-        await self._commit_offset(commit.position)
+        await self._commit_offset(checkpoint.position)
 
     async def stop(self) -> None:
         """Nothing is held."""
@@ -280,14 +265,14 @@ def _state_place(connection: Connection, own: Ownership) -> Place:
     return Place(connection.topic(own.state_topic), own.partition)
 
 
-def _position_pair(commit: Commit) -> tuple[bytes, bytes]:
-    return POSITION_KEY, encode_position(commit.position, commit.memo)
+def _position_pair(checkpoint: Checkpoint) -> tuple[bytes, bytes]:
+    return POSITION_KEY, encode_position(checkpoint.position, checkpoint.memo)
 
 
-def _state_pairs(topic: str, commit: Commit, *, with_position: bool) -> Pairs:
+def _state_pairs(topic: str, commit: Commit, checkpoint: Checkpoint | None = None) -> Pairs:
     pairs: Pairs = list(commit.state.items())
-    if with_position:
-        pairs.append(_position_pair(commit))
+    if checkpoint is not None:
+        pairs.append(_position_pair(checkpoint))
     for key, value in pairs:
         check_size(topic, key, value)
     return pairs

@@ -1,77 +1,97 @@
-"""What a lane has begun outside of Kafka, such as calls of a provider, and what it still owes a commit about."""
+"""Effects of a lane, such as calls of a provider: they run beside it, and their results go to its agent."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-END_WITHIN_S = 1.0
-"""How long an effect that is cancelled may take to end."""
+from models.batch import Effect
+
+MAX_CANCELLING_S = 1.0
+"""Maximum time that a cancelled effect may take to end, seconds."""
 
 
-class Effects:
-    """Runs effects side by side; owed from its beginning until the agent was told of its end, and that is committed.
+class EffectRunner:
+    """Run effects concurrently, in one run of a lane.
+
+    An effect is pending from its start until the outputs that follow from its end are committed.
 
     Parameters
     ----------
-    changed
-        Called whenever one has ended.
+    on_end
+        Called whenever an effect has ended.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-        self._running: set[asyncio.Task[None]] = set()
-        self._ended = 0
-        self._told = 0
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._running: set[asyncio.Task[object]] = set()
+        self._ended: list[object] = []
+        self._handed_over = 0
         self._error: BaseException | None = None
 
-    @property
-    def owed(self) -> int:
-        """Effects whose end is not committed yet."""
-        return len(self._running) + self._ended + self._told
+    def __repr__(self) -> str:
+        return f"<EffectRunner running={len(self._running)} ended={len(self._ended)} handed_over={self._handed_over}>"
 
     @property
-    def has_news(self) -> bool:
-        """Whether one ended that the agent was not told of."""
-        return self._ended > 0
+    def pending(self) -> int:
+        """Number of effects that have begun, and whose consequences are not committed."""
+        return len(self._running) + len(self._ended) + self._handed_over
 
-    def begin(self, effects: Iterable[Callable[[], Awaitable[None]]]) -> None:
-        """Begin them; returns at once."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether an effect has ended whose result the agent does not have."""
+        return bool(self._ended) or self._error is not None
+
+    def begin(self, effects: Iterable[Effect]) -> None:
+        """Begin effects; return at once."""
         for effect in effects:
-            task = asyncio.ensure_future(_end_of(effect()))
+            task = asyncio.ensure_future(_result_of(effect()))  # the call itself begins the effect
             self._running.add(task)
             task.add_done_callback(self._end)
 
-    def tell(self) -> None:
-        """Note that the agent hears of all that ended; raises what one of them raised, which is a mistake in it."""
+    def hand_over(self) -> tuple[object, ...]:
+        """Return the results that the agent does not have, in the order of their ends.
+
+        Raises
+        ------
+        Exception
+            The error of an effect. It is a mistake in the effect, because an effect returns its failures.
+        """
         if self._error is not None:
             raise self._error
-        self._told, self._ended = self._told + self._ended, 0
+        results = tuple(self._ended)
+        self._handed_over += len(results)
+        self._ended.clear()
+        return results
 
-    def told(self) -> None:
-        """Note that what the agent had to say about them is committed."""
-        self._told = 0
+    def confirm(self) -> None:
+        """Record that the outputs that follow from all results handed over are committed."""
+        self._handed_over = 0
 
     async def close(self) -> None:
-        """Cancel what runs, and forget all."""
+        """Cancel the effects that run, and forget all results."""
         running = list(self._running)
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running, timeout=END_WITHIN_S)
+            await asyncio.wait(running, timeout=MAX_CANCELLING_S)
         self._running.clear()
-        self._ended = self._told = 0
+        self._ended.clear()
+        self._handed_over = 0
         self._error = None
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _end(self, task: asyncio.Task[object]) -> None:
         if task not in self._running:
-            return  # it belongs to a life that is over
+            return  # it was begun by a run that has ended
         self._running.discard(task)
-        self._ended += 1
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            self._error = RuntimeError("an effect was cancelled, but not by its lane")
+        elif (error := task.exception()) is not None:
             self._error = error
-        self._changed()
+        else:
+            self._ended.append(task.result())
+        self._on_end()
 
 
-async def _end_of(effect: Awaitable[None]) -> None:
-    await effect
+async def _result_of(begun: Awaitable[object]) -> object:
+    return await begun

@@ -19,9 +19,9 @@ from models.batch import Batch, Outputs, Restored
 from models.log import Tick, encode_control
 from stream.cluster.writer import ANSWER_WITHIN_S
 from stream.engine.agent_spec import Edge
-from stream.engine.committers import Commit, Committer
+from stream.engine.committers import Committer
 from stream.engine.context import Surroundings
-from stream.engine.effects import Effects
+from stream.engine.effects import EffectRunner
 from stream.engine.fetch_buffer import Inbox, LogEndsBefore, PlaceLost, RecordsGone
 from stream.engine.wakeups import Alarm
 from stream.transport.consumer import Delivery, ReadTo
@@ -90,7 +90,7 @@ class Lane:
         self._fencing: asyncio.Timeout | None = None
         self._broken: LogEndsBefore | None = None
         self._lost_in: int | None = None
-        self._effects = Effects(self._ring)
+        self._effects = EffectRunner(self._ring)
         self._alarm = Alarm(around.clock, gives_beats=edge.beats)
         self._full = False
         self._writes = False
@@ -133,7 +133,7 @@ class Lane:
     @property
     def owes(self) -> bool:
         """Whether effects were begun whose outcome is not committed yet."""
-        return self._effects.owed > 0
+        return self._effects.pending > 0
 
     @property
     def pulse(self) -> object:
@@ -260,14 +260,13 @@ class Lane:
             self._alarm.begin()
             self._next_batch = 0.0
             self._astray, self._full = True, False
-            restored.wake = self._ring
             now = self._opened_at = time.monotonic()
             if self._failures == 0:
                 self.committed_at = now
             log.info("%s: open at %d after %.2f s", self._name, self._pulled, now - began)
             self._around.observer.opened(self, now - began)
             async with contextlib.aclosing(self._batches()) as batches:
-                agent = self.edge.agent(restored)(batches)
+                agent = self.edge.agent(restored, self._ring)(batches)
                 try:
                     async for outputs in agent:
                         await self._commit(outputs)
@@ -319,11 +318,12 @@ class Lane:
             batch = await self._look()
             if batch is None:
                 continue
-            self._effects.tell()
+            if self._effects.has_ended:
+                batch = batch._replace(ended=self._effects.hand_over())
             self._handed_at = time.monotonic()
             yield batch
-            # Asking for the next batch says that everything about the ends told with the last one is committed.
-            self._effects.told()
+            # The agent asks for the next batch once everything that follows from the results of this one is committed.
+            self._effects.confirm()
             self._settle_if_calm()
 
     async def _look(self) -> Batch | None:
@@ -347,9 +347,9 @@ class Lane:
         return None
 
     async def _look_in_a_pause(self) -> Batch | None:
-        if self._effects.has_news:
+        if self._effects.has_ended:
             return self._beat(closing=True)
-        if self._effects.owed:
+        if self._effects.pending:
             await self._await_change(None)
         else:
             await self._allowed.wait()
@@ -377,7 +377,7 @@ class Lane:
         self._inbox.changed.set()
 
     def _settle_if_calm(self) -> None:
-        if not self._effects.owed:
+        if not self._effects.pending:
             self._calm.set()
 
     async def _find_back(self) -> None:
@@ -426,42 +426,35 @@ class Lane:
         self.thought_s = time.monotonic() - self._handed_at
         assert restored is not None
         assert committer is not None
-        if not self._effects.owed:  # what became of effects is told even in a pause: nobody else can tell it
+        if not self._effects.pending:  # what became of effects is told even in a pause: nobody else can tell it
             await self._allowed.wait()
         self._full = outputs.full
         if self.edge.beats and self._says_nothing(outputs):
             self._alarm.next_due = outputs.next_due
             self._begin(outputs)
             return
-        memo = restored.memo if outputs.memo is None else outputs.memo
-        position = self._pulled if outputs.position is None else outputs.position
+        checkpoint = restored.checkpoint(outputs.commit, self._pulled)
         began = time.monotonic()
         self._calm.clear()
         try:
             with self._writing():
-                await committer.commit(Commit(position, memo, outputs.records, outputs.state))
+                await committer.commit(outputs.commit, checkpoint)
             self._begin(outputs)
         finally:
             self._settle_if_calm()
-        for key, value in outputs.state.items():
-            if value is None:
-                restored.records.pop(key, None)
-            else:
-                restored.records[key] = value
-        restored.memo = memo
-        restored.position = position
+        restored.apply(outputs.commit, checkpoint.position)
         self._alarm.set(outputs.next_due)
         self._failures = 0
         self.committed_at = time.monotonic()
-        is_whole = position == self._pulled
+        is_whole = checkpoint.position == self._pulled
         records = self._records_pulled if is_whole else 0
         self._records_pulled -= records
         self._around.observer.committed(self, records, self.committed_at - began, outputs)
         if is_whole:
             self.oldest_stamp = None
-        if outputs.broadcasts:
+        if outputs.after.broadcasts:
             with self._writing():
-                await self._around.writer.send_everywhere(EVENTS, list(outputs.broadcasts))
+                await self._around.writer.send_everywhere(EVENTS, list(outputs.after.broadcasts))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -472,11 +465,12 @@ class Lane:
             self._writes = False
 
     def _begin(self, outputs: Outputs) -> None:
-        if outputs.effects:
+        if outputs.after.effects:
             self._calm.clear()
-            self._effects.begin(outputs.effects)
+            self._effects.begin(outputs.after.effects)
 
     def _says_nothing(self, outputs: Outputs) -> bool:
         assert self.restored is not None
-        said = outputs.records or outputs.state or outputs.counts or outputs.memo is not None
+        commit = outputs.commit
+        said = commit.records or commit.state or outputs.counts or commit.memo is not None
         return not said and self._pulled == self.restored.position

@@ -12,14 +12,14 @@ import msgspec
 from aiokafka.errors import ProducerFenced
 
 import models
-from models.batch import Batch, Output, Record, Restored
+from models.batch import Batch, Checkpoint, Commit, Output, Record, Restored
 from models.errors import PerennialError
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.log import Tick, encode_control
 from models.profile.state import header
 from stream.cluster.connection import Connection, transactional_id
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter
+from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
 from stream.rebuild.reading import read_log
 from stream.rebuild.shadow_topic import TOPIC
@@ -208,15 +208,15 @@ class Shadow:
         self._before = {}
         outputs = self._fold.fold(Batch("events", self.partition, records))
         # What left the fold when it first read this has left: of all it says only the state is kept.
-        self._state.apply(outputs)
+        self._state.apply(outputs.commit)
         self._state.position = records[-1].offset + 1
-        self._changed.update(outputs.state)
+        self._changed.update(outputs.commit.state)
         self._folded(self.position, self._fold.now)
 
     async def _commit(self) -> None:
         progress = Progress(self._code, self._state.memo, self.switched)
         try:
-            await self._committer.commit(Commit(self.position, _encode(progress), state=self._changed))
+            await self._committer.commit(Commit(state=self._changed), Checkpoint(self.position, _encode(progress)))
         except ProducerFenced as error:
             raise TakenOver("another rebuild of this installation has begun, and goes on where this one was") from error
         self._changed = {}

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from models.batch import Restored
+from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.rebuilt import carry_memo, carry_over
 from models.log import is_control
 from models.profile.state import pack, unpack
 from stream.cluster.connection import Connection, transactional_id
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter
+from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import restore
 from stream.rebuild.shadow import Shadow
 from stream.rebuild.shadow_topic import TOPIC
@@ -144,7 +144,7 @@ async def switch(shadow: Shadow, carrier: Carrier, connection: Connection, fold:
                     )
                 changed = carrier.carry(shadow.beside(current), current.records)
                 memo = carry_memo(shadow.memo, current.memo)
-                await owner.commit(Commit(current.position, memo, [shadow.done()], changed))
+                await owner.commit(Commit([shadow.done()], changed), Checkpoint(current.position, memo))
                 shadow.switched = True
                 return len(changed)
         except (ProducerFenced, KafkaError, OSError, TimeoutError) as failure:

@@ -34,7 +34,7 @@ class MetricsObserver:
             metrics.observe("think_seconds", lane.thought_s, lane.topic)
         if lane.oldest_stamp is not None:
             metrics.observe("event_to_commit_seconds", max(time.time() - lane.oldest_stamp / 1_000, 0.0), lane.topic)
-        for _, value in outputs.broadcasts:
+        for _, value in outputs.after.broadcasts:
             _published(value)
 
     def failed(self, lane: Lane, error: BaseException) -> None:

@@ -20,11 +20,11 @@ from typing import Literal
 from agents.deliver_messages import deliver_messages
 from agents.fold_customers import fold_customers
 from agents.route_events import route_events
-from models.batch import Batch, Outputs, Restored
+from models.batch import Batch, Outputs
 from models.events import Channel
 from models.fold.memo import on_wall_clock
 from stream.delivery.desk import Desk
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import AgentFactory, Edge
 
 Role = Literal["fold", "deliver", "learn"]
 ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
@@ -92,7 +92,7 @@ def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tupl
         Edge(
             f"deliver_{channel}",
             (f"messages.{channel}",),
-            _with_state(partial(deliver_messages, desk=desk, now=now)),
+            _with_state_and_wake(partial(deliver_messages, desk=desk, now=now)),
             state=f"deliveries.{channel}",
             pace_s=DELIVER_EVERY_S,
             max_records=DELIVER_MOST,
@@ -103,12 +103,13 @@ def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tupl
     )
 
 
-def _with_state(agent: Callable[..., AsyncIterator[Outputs]]) -> Callable[[Restored], Agent]:
-    def restored(state: Restored) -> Agent:
-        return partial(agent, state=state)
-
-    return restored
+def _with_state(agent: Callable[..., AsyncIterator[Outputs]]) -> AgentFactory:
+    return lambda state, _: partial(agent, state=state)
 
 
-def _stateless(agent: Callable[[AsyncIterator[Batch]], AsyncIterator[Outputs]]) -> Callable[[Restored], Agent]:
-    return lambda _: agent
+def _with_state_and_wake(agent: Callable[..., AsyncIterator[Outputs]]) -> AgentFactory:
+    return lambda state, wake: partial(agent, state=state, wake=wake)
+
+
+def _stateless(agent: Callable[[AsyncIterator[Batch]], AsyncIterator[Outputs]]) -> AgentFactory:
+    return lambda *_: agent

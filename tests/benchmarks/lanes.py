@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Place, send
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import Agent, Edge, Wake
 from tests.support.brokers import create_topics, running_kafka
 from tests.support.counting import COUNTING
 from tests.support.inprocess import running_app, until
@@ -78,7 +78,7 @@ async def read(connection: Connection) -> Rate:
     """Lanes whose agent only looks, from the first batch to the last."""
     seen, size, first, cpu = 0, 0, 0.0, 0.0
 
-    def factory(_: Restored) -> Agent:
+    def factory(_: Restored, _wake: Wake) -> Agent:
         async def look(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             nonlocal seen, size, first, cpu
             async for batch in batches:

@@ -104,8 +104,8 @@ class Loop:
         batch = [Written(self._offset + i, 0, key, value) for i, (key, value) in enumerate(records)]
         self._offset += len(batch)
         outputs = self._fold.fold(Batch("events", 0, batch))
-        self._state.apply(outputs)
-        for output in outputs.records:
+        self._state.apply(outputs.commit)
+        for output in outputs.commit.records:
             if output.topic == CHURN_TOPIC:
                 example = decode_churn(output.value)
                 self.examples.append(example)

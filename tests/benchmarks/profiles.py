@@ -77,9 +77,9 @@ def fold_a_month(shoppers: int = SAMPLE, days: int = DAYS, seed: int = 1) -> Mon
         events += key[:1] != CONTROL
         waiting.append(Record(offset, 0, key, value))
         if len(waiting) == _BATCH:
-            state.apply(fold.fold(Batch("events", 0, waiting)))
+            state.apply(fold.fold(Batch("events", 0, waiting)).commit)
             waiting = []
-    state.apply(fold.fold(Batch("events", 0, waiting)))
+    state.apply(fold.fold(Batch("events", 0, waiting)).commit)
     states = []
     for key, packed in state.records.items():
         if key[:1] != CONTROL:

@@ -66,10 +66,10 @@ class _House:
         if not records:
             return
         outputs = self.fold.fold(Batch("events", 0, records))
-        for key, value in outputs.state.items():
+        for key, value in outputs.commit.state.items():
             if value is not None:
                 self.restored.records[key] = value
-        for output in outputs.records:
+        for output in outputs.commit.records:
             if output.topic == CHURN_TOPIC:
                 example = decode_churn(output.value)
                 self.examples.append(example)

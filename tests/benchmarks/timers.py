@@ -61,20 +61,20 @@ def main() -> None:
     fold = PartitionFold(state)
     print(f"restore from the headers: {time.perf_counter() - began:.2f} s")
     for outputs in fold.slices(_batch(0, Clock("feeder"), Tick(at=START))):
-        state.apply(outputs)
+        state.apply(outputs.commit)
 
     took = []
     for number in range(TICKS):
         began = time.perf_counter()
         for outputs in fold.slices(_batch(2 + number, Tick(at=START + number))):
-            state.apply(outputs)
+            state.apply(outputs.commit)
         took.append(time.perf_counter() - began)
     print(f"a tick that finds none due: {statistics.median(took) * 1e6:.0f} us (median of {TICKS:,})")
 
     slices, fired = [], 0.0
     began = time.perf_counter()
     for outputs in fold.slices(_batch(2 + TICKS, Tick(at=START + 3 * DAY))):
-        state.apply(outputs)
+        state.apply(outputs.commit)
         slices.append(time.perf_counter() - began)
         fired += outputs.counts.get(("timers_fired", "assess"), 0.0)
         if len(slices) == SLICES:

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from models.batch import Checkpoint, Commit
 from models.delivery.suppression import SuppressionList
 from models.events import Event
 from models.fold import partition as fold
@@ -31,7 +32,7 @@ from stream.cluster import compacted
 from stream.cluster.writer import Writer
 from stream.delivery.smtp import Smtp
 from stream.engine import committers as transaction
-from stream.engine.committers import Commit, OrderedCommitter, RelayCommitter, TransactionalCommitter
+from stream.engine.committers import OrderedCommitter, RelayCommitter, TransactionalCommitter
 from stream.engine.lanes import Lanes
 
 Action = Literal["kill", "stop", "terminate"]
@@ -339,9 +340,9 @@ def _owning_alone(real: Callable[..., None]) -> Callable[..., None]:
 
 
 def _committing_apart(real: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    async def commit(self: TransactionalCommitter, whole: Commit) -> None:
-        await real(self, Commit(whole.position, whole.memo))
-        await real(self, whole)
+    async def commit(self: TransactionalCommitter, whole: Commit, checkpoint: Checkpoint) -> None:
+        await real(self, Commit(), checkpoint)
+        await real(self, whole, checkpoint)
 
     return commit
 

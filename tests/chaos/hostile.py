@@ -108,9 +108,9 @@ class _Partition:
         batch = Batch("events", self.state.partition, records)
         self._inbox.put_nowait(batch)
         given: list[Outputs] = []
-        while not given or given[-1].position is not None:
+        while not given or given[-1].commit.position is not None:
             given.append(await anext(self._fold))
-            self.state.apply(given[-1])
+            self.state.apply(given[-1].commit)
         return batch, given
 
 
@@ -161,7 +161,7 @@ class House:
         accepted: list[list[tuple[bytes, bytes | None]]] = [[] for _ in range(PARTITIONS)]
         main: Counter[int] = Counter()
         record = self._offset - len(portion) - 1
-        for output in outputs.records:
+        for output in outputs.commit.records:
             if output.topic == TOPIC:
                 letter = decode_rejected(output.value)
                 record, is_main = letter.offset, not letter.accepted
@@ -203,7 +203,7 @@ class House:
         """Check that each event was folded, known or refused; a withdrawal may count in a refused one."""
         letters, salvaged, counts = 0, 0, Counter[str]()
         for outputs in given:
-            for output in outputs.records:
+            for output in outputs.commit.records:
                 if output.topic == TOPIC:
                     letter = decode_rejected(output.value)
                     self._letter("fold", output, batch.records[letter.offset - batch.records[0].offset].value)

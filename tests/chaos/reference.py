@@ -90,10 +90,10 @@ class Reference:
     def _fold(self, partition: int, records: list[ConsumerRecord]) -> None:
         state = self.states[partition]
         outputs = self._folds[partition].fold(Batch(EVENTS, partition, records))
-        state.apply(outputs)
+        state.apply(outputs.commit)
         state.position = records[-1].offset + 1
         self._due[partition] = outputs.next_due
-        for topic, key, value in outputs.records:
+        for topic, key, value in outputs.commit.records:
             self.outputs.setdefault(topic, Counter())[key, value] += 1
         for record in records:
             if record.key == USE_KEY:

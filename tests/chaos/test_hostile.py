@@ -109,7 +109,7 @@ async def _reasons(sent: list[Hostile]) -> Counter[str]:
         yield Batch("events.in", 0, records)
 
     given = [outputs async for outputs in route_events(batches())]
-    letters = [decode_rejected(one.value) for outputs in given for one in outputs.records if one.topic == TOPIC]
+    letters = [decode_rejected(one.value) for outputs in given for one in outputs.commit.records if one.topic == TOPIC]
     return Counter(letter.reason for letter in letters)
 
 

@@ -53,7 +53,7 @@ def _messages(events: list[Event]) -> list[bytes]:
     use = Use(name="configuration", version=1, content=msgspec.Raw(content))
     log = written([Clock("wall"), use, *events])
     _, given = fold_log(log, repeat(100))
-    records = [record for outputs in given for record in outputs.records if record.topic == "messages.email"]
+    records = [record for outputs in given for record in outputs.commit.records if record.topic == "messages.email"]
     return [record.value for record in records if record.value is not None]
 
 
@@ -75,8 +75,8 @@ async def test_only_what_is_live_reaches_the_mail_server(
         yield Batch("messages.email", 0, records)
 
     async for outputs in deliver_messages(batches(), state=state, desk=desk, now=lambda: START + 1000):
-        state.apply(outputs)
-        await asyncio.gather(*(effect() for effect in outputs.effects))
+        state.apply(outputs.commit)
+        await asyncio.gather(*(effect() for effect in outputs.after.effects))
     await desk.close()
 
     live = origin == "live"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from models.batch import Batch, Outputs, Restored
+from models.batch import Batch, Checkpoint, Commit, Outputs, Restored
 from models.events import Event, OrderLine
 from models.fold.partition import PartitionFold
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
-from stream.engine.committers import Commit, Committer, OrderedCommitter, Ownership, TransactionalCommitter
+from stream.engine.committers import Committer, OrderedCommitter, Ownership, TransactionalCommitter
 from tests.support.brokers import Cluster
 from tests.support.event_logs import START, Written, written
 from tests.support.topic_reading import read_until
@@ -59,8 +59,7 @@ async def fold(committer: Committer, state: Restored, records: list[Written]) ->
     """Fold and commit what is not folded yet of a log."""
     rest = [record for record in records if record.offset >= state.position]
     outputs = PartitionFold(state).fold(Batch("events", 0, rest))
-    assert outputs.memo is not None
-    await committer.commit(Commit(len(records), outputs.memo, outputs.records, outputs.state))
+    await committer.commit(outputs.commit, state.checkpoint(outputs.commit, len(records)))
     return outputs
 
 
@@ -100,14 +99,14 @@ async def test_the_state_is_exact_wherever_its_owner_dies_and_outputs_repeat_at_
     async with owning(connection, writer) as (_, found):
         quiet = Restored()
         calm = PartitionFold(quiet).fold(Batch("events", 0, records))
-        quiet.apply(calm)
+        quiet.apply(calm.commit)
     await writer.close()
 
     assert (found.position, found.memo, found.records) == (len(records), quiet.memo, quiet.records)
     said: Counter[tuple[str, bytes, bytes | None]] = Counter()
     for topic in TOPICS:
         said.update(await outputs_of(connection, topic))
-    expected = Counter((output.topic, output.key, output.value) for output in calm.records)
+    expected = Counter((output.topic, output.key, output.value) for output in calm.commit.records)
     repeats = said - expected
     assert said.keys() == expected.keys()
     assert bool(repeats) == (not connection.transactions and point == "behind the outputs")
@@ -116,8 +115,8 @@ async def test_the_state_is_exact_wherever_its_owner_dies_and_outputs_repeat_at_
 def _and_die(committer: Committer) -> Any:
     commit = committer.commit
 
-    async def committed(one: Commit) -> None:
-        await commit(one)
+    async def committed(one: Commit, checkpoint: Checkpoint) -> None:
+        await commit(one, checkpoint)
         raise Died
 
     return committed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from models.batch import Batch, Outputs, Restored
-from stream.engine.agent_spec import Agent, Edge
+from models.batch import Batch, Commit, Outputs, Restored
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.transport.app import LaneApp
 from tests.support.brokers import Cluster
 from tests.support.counting import COUNTING
@@ -15,10 +15,10 @@ from tests.support.topic_reading import write
 PARTITIONS = 2
 
 
-def see(restored: Restored) -> Agent:
+def see(restored: Restored, _wake: Wake) -> Agent:
     async def see_copies(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
-            yield Outputs(memo=b"%d" % (int(restored.memo or b"0") + len(batch.records)))
+            yield Outputs(Commit(memo=b"%d" % (int(restored.memo or b"0") + len(batch.records))))
 
     return see_copies
 

@@ -10,7 +10,7 @@ from kafka import TopicPartition
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.admin import admin
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.engine.fetch_buffer import RecordsGone
 from stream.engine.lane import Lane
 from stream.transport.app import Unobserved
@@ -35,7 +35,7 @@ async def test_records_that_retention_takes_from_a_running_lane_are_told(kafka: 
     seen: list[int] = []
     go_on = asyncio.Event()
 
-    def slow(restored: Restored) -> Agent:
+    def slow(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 seen.extend(record.offset for record in batch.records)
@@ -65,7 +65,7 @@ async def test_a_lane_that_has_read_nothing_yet_begins_where_its_log_does(kafka:
     kafka.create(events=1, profiles=1)
     seen: list[int] = []
 
-    def noting(restored: Restored) -> Agent:
+    def noting(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 seen.extend(record.offset for record in batch.records)

@@ -143,6 +143,7 @@ async def deliver(desk: Desk, *batches: Sequence[bytes], state: Restored | None 
     state = state or Restored()
     made: list[Outputs] = []
     position = 0
+    ended: list[object] = []
 
     async def given() -> AsyncIterator[Batch]:
         nonlocal position
@@ -150,22 +151,22 @@ async def deliver(desk: Desk, *batches: Sequence[bytes], state: Restored | None 
             records = [one._replace(offset=position + i) for i, one in enumerate(written((b"u", v) for v in values))]
             position += len(records)
             yield Batch("messages.email", 0, records)
-            yield Batch("messages.email", 0, ())
+            yield Batch("messages.email", 0, (), ended=ended)
 
     async for outputs in deliver_messages(given(), state=state, desk=desk, now=lambda: NOW):
-        state.apply(outputs)
+        state.apply(outputs.commit)
         made.append(outputs)
-        await asyncio.gather(*(effect() for effect in outputs.effects))
+        ended = await asyncio.gather(*(effect() for effect in outputs.after.effects))
     return made
 
 
 def events(made: Sequence[Outputs]) -> list[Event]:
-    records = [record for outputs in made for record in outputs.records if record.topic == "outcomes"]
+    records = [record for outputs in made for record in outputs.commit.records if record.topic == "outcomes"]
     return [decode_event(record.value or b"") for record in records]
 
 
 def entries(outputs: Outputs) -> list[Entry]:
-    return [decode_entry(record.value) for record in outputs.records if record.topic == TOPIC and record.value]
+    return [decode_entry(record.value) for record in outputs.commit.records if record.topic == TOPIC and record.value]
 
 
 async def test_after_a_hard_bounce_three_triggers_make_one_attempt(judge: tuple[Judge, int], tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ async def test_who_inherits_a_call_writes_the_entry_of_its_bounce(judge: tuple[J
     first = open_desk(port, tmp_path, listed())
     first.name = "the desk before"
     async for outputs in deliver_messages(_once(encode_message(message)), state=state, desk=first, now=lambda: NOW):
-        state.apply(outputs)  # and this process dies before it calls the provider
+        state.apply(outputs.commit)  # and this process dies before it calls the provider
     heir = open_desk(port, tmp_path, listed())
     told = Answer(
         message=message.id, channel="email", attempt=1, by="the desk before", status="rejected",
@@ -272,7 +273,7 @@ async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_th
 
     assert sorted(event.type for event in events(made)) == ["message_sent", "message_suppressed"]
     assert [entry.reason for outputs in made for entry in entries(outputs)] == ["complaint"]
-    again = read_list(HASHES, [(r.key, r.value) for o in made for r in o.records if r.topic == TOPIC])
+    again = read_list(HASHES, [(r.key, r.value) for o in made for r in o.commit.records if r.topic == TOPIC])
     assert again.stops("email", ADDRESS, "marketing") is not None
 
 

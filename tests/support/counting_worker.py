@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent
+from stream.engine.agent_spec import Agent, Wake
 from stream.transport.app import create_app, run_worker
 from tests.support.counting import COUNTING, count
 
@@ -26,10 +26,10 @@ def main() -> None:
         servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
     )
 
-    def thinking(restored: Restored) -> Agent:
+    def thinking(restored: Restored, wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
-            async for outputs in count(restored)(batches):
-                log.info("thinking over %d records", len(outputs.records))
+            async for outputs in count(restored, wake)(batches):
+                log.info("thinking over %d records", len(outputs.commit.records))
                 await asyncio.sleep(float(think[0]))
                 yield outputs
 

@@ -63,8 +63,8 @@ def fold_log(
             state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
             fold = PartitionFold(state)
         for outputs in fold.slices(batch, most_timers):
-            state.apply(outputs)
-            state.position = batch.records[-1].offset + 1 if outputs.position is None else outputs.position
+            checkpoint = state.checkpoint(outputs.commit, batch.records[-1].offset + 1)
+            state.apply(outputs.commit, checkpoint.position)
             given.append(outputs)
     return state, given
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from models.batch import Output, Outputs, Restored
+from models.batch import Checkpoint, Commit, Output, Outputs, Restored
 from stream.cluster.writer import Pairs, Writer
 from stream.engine.agent_spec import Edge
-from stream.engine.committers import Commit
 from stream.engine.context import Surroundings
 from stream.engine.lane import Lane
 from stream.transport.consumer import Delivery
@@ -66,16 +65,16 @@ class MemoryCommitter:
         await self._partition.restore_gate.wait()
         return Restored(0, self._partition.position, self._partition.memo, dict(self._partition.state))
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         partition = self._partition
         await partition.gate.wait()
         if self._owner != partition.owners:
             raise ProducerFenced
         if partition.failures:
             raise partition.failures.pop(0)
-        partition.commits.append(commit)
+        partition.commits.append(replace(commit, position=checkpoint.position, memo=checkpoint.memo))
         partition.outputs.extend(commit.records)
-        partition.position, partition.memo = commit.position, commit.memo
+        partition.position, partition.memo = checkpoint
         for key, value in commit.state.items():
             if value is None:
                 partition.state.pop(key, None)

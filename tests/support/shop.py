@@ -10,7 +10,7 @@ from models.batch import Batch, Outputs, Restored
 from models.events import Event, EventType, OrderLine
 from models.fold.partition import PartitionFold
 from stream.cluster.connection import Connection, transactional_id
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter
+from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.rebuild.reading import read_log
 
 USERS = 40
@@ -67,14 +67,12 @@ class Owner:
         async for records in read_log(self._connection, partition, begin, begin + 1):
             made = self._fold.slices(Batch("events", partition, records), most_timers)
             for outputs in itertools.islice(made, slices):
-                assert outputs.position == begin, "there are more slices than were asked for"
+                assert outputs.commit.position == begin, "there are more slices than were asked for"
                 await self._commit(outputs, begin)
 
     async def _commit(self, outputs: Outputs, position: int) -> None:
-        memo = self.state.memo if outputs.memo is None else outputs.memo
-        await self._committer.commit(Commit(position, memo, outputs.records, outputs.state))
-        self.state.apply(outputs)
-        self.state.position = position
+        await self._committer.commit(outputs.commit, self.state.checkpoint(outputs.commit, position))
+        self.state.apply(outputs.commit, position)
 
     async def leave(self) -> None:
         """Let go."""

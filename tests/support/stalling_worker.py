@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent
+from stream.engine.agent_spec import Agent, Wake
 from stream.transport.app import create_app, run_worker
 from stream.worker.process import watched
 from tests.support.counting import COUNTING, count
@@ -33,15 +33,15 @@ def main() -> None:
         log.info("calling")
         await asyncio.Event().wait()
 
-    def stalling(restored: Restored) -> Agent:
+    def stalling(restored: Restored, wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
-            async for outputs in count(restored)(batches):
+            async for outputs in count(restored, wake)(batches):
                 while how == "blocks":
                     pass
                 if how == "awaits":
                     await asyncio.Event().wait()
-                if outputs.records:
-                    outputs.effects = [call]
+                if outputs.commit.records:
+                    outputs.after.effects = [call]
                 yield outputs
 
         return agent

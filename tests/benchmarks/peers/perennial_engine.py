@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.transport.app import create_app, run_worker
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.wire import read_event
 
 
 def main(task: Task) -> None:
-    def factory(_: Restored) -> Agent:
+    def factory(_: Restored, _wake: Wake) -> Agent:
         async def decode(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 task.begin()

@@ -23,7 +23,7 @@ from models.delivery.deliveries import (
 )
 from models.delivery.messages import Message, encode_message, message_id
 from models.delivery.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, encode_notice
-from models.delivery.queue import MOST_WAITING, Call
+from models.delivery.queue import MOST_WAITING, Call, EndedCall
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
@@ -88,7 +88,7 @@ class Counter:
     opens_at: int | None = None
     suppressor: Suppressor | None = None
     called: list[tuple[str, bool]] = field(default_factory=list)
-    results: dict[Call, Result | None] = field(default_factory=dict)
+    results: dict[Call, asyncio.Future[EndedCall]] = field(default_factory=dict)
     left: list[Call] = field(default_factory=list)
     waiting: int = 0
     committed: Callable[[str], str] = lambda _: "attempted"
@@ -108,28 +108,25 @@ class Counter:
     def waits_until(self) -> int | None:
         return self.opens_at
 
-    def make(self, call: Call) -> Awaitable[None]:
+    def make(self, call: Call) -> Awaitable[EndedCall]:
         if call not in self.results:
             one = call.message.id
             expected = "unknown" if call.looks_up else "attempted"
             assert self.committed(one) == expected, "the provider was called before that was committed"
             self.called.append((one, call.looks_up))
-            self.results[call] = self._answer(one) if self.ends else None
-            self.places += self.ends
-        return asyncio.sleep(0)
+            self.results[call] = asyncio.get_running_loop().create_future()
+            if self.ends:
+                self._end(call)
+        return self.results[call]
 
     def end(self) -> None:
         """End all calls that are under way."""
         for call, result in self.results.items():
-            if result is None:
-                self.results[call] = self._answer(call.message.id)
-                self.places += 1
+            if not result.done():
+                self._end(call)
 
     def knows(self, call: Call, by: str) -> bool:
         return by == self.name and call in self.results
-
-    def result(self, call: Call) -> Result | None:
-        return self.results.get(call)
 
     def forget(self, call: Call) -> None:
         del self.results[call]
@@ -140,9 +137,10 @@ class Counter:
     def note_waiting(self, partition: int, messages: int) -> None:
         self.waiting = messages
 
-    def _answer(self, one: str) -> Result:
-        waiting = self.answers.get(one, [])
-        return waiting.pop(0) if waiting else DELIVERED
+    def _end(self, call: Call) -> None:
+        waiting = self.answers.get(call.message.id, [])
+        self.results[call].set_result(EndedCall(call, waiting.pop(0) if waiting else DELIVERED))
+        self.places += 1
 
 
 @dataclass
@@ -157,6 +155,7 @@ class Lane:
     commits: int = 0
     now: int = NOW
     last: Outputs = field(default_factory=Outputs)
+    running: list[asyncio.Future[object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.desk.committed = self.status
@@ -164,13 +163,15 @@ class Lane:
     async def run(
         self, *batches: Batch | Later, dies_before_commit: int = 1_000, dies_before_effects: int = 1_000
     ) -> None:
-        agent = deliver_messages(_each(batches), state=self.state, desk=self.desk, now=lambda: self.now)
+        agent = deliver_messages(self.each(batches), state=self.state, desk=self.desk, now=lambda: self.now)
         commits = 0
         async for outputs in agent:
-            says = bool(outputs.records or outputs.state or outputs.counts or outputs.memo is not None)
+            says = bool(
+                outputs.commit.records or outputs.commit.state or outputs.counts or outputs.commit.memo is not None
+            )
             commits += says
             self.last = outputs
-            if (says and commits == dies_before_commit) or not (says or outputs.effects):
+            if (says and commits == dies_before_commit) or not (says or outputs.after.effects):
                 if says:
                     await agent.aclose()  # type: ignore[attr-defined] # an agent is an async generator
                     return
@@ -179,13 +180,27 @@ class Lane:
             if says and commits == dies_before_effects:
                 await agent.aclose()  # type: ignore[attr-defined] # an agent is an async generator
                 return
-            for effect in outputs.effects:
-                await effect()
+            self.begin(outputs)
+
+    def each(self, batches: Iterable[Batch | Later]) -> AsyncIterator[Batch]:
+        """Give the batches to one run of the agent, with the results of effects that it has begun."""
+        self.running.clear()
+        return self._each(batches)
+
+    async def _each(self, batches: Iterable[Batch | Later]) -> AsyncIterator[Batch]:
+        for one in batches:
+            batch = one if isinstance(one, Batch) else one()
+            done = [effect for effect in self.running if effect.done()]
+            self.running = [effect for effect in self.running if effect not in done]
+            yield batch._replace(ended=[effect.result() for effect in done])
+
+    def begin(self, outputs: Outputs) -> None:
+        self.running += [asyncio.ensure_future(effect()) for effect in outputs.after.effects]
 
     def _commit(self, outputs: Outputs) -> None:
         self.commits += 1
-        self.state.apply(outputs)
-        for output in outputs.records:
+        self.state.apply(outputs.commit)
+        for output in outputs.commit.records:
             assert output.value is not None
             if output.topic == "outcomes":
                 self.events.append(decode_event(output.value))
@@ -200,11 +215,6 @@ class Lane:
 
     def told(self) -> list[tuple[str, str | None]]:
         return [(event.type, event.reason) for event in self.events]
-
-
-async def _each(batches: Iterable[Batch | Later]) -> AsyncIterator[Batch]:
-    for one in batches:
-        yield one if isinstance(one, Batch) else one()
 
 
 def later(lane: Lane, milliseconds: int) -> Later:
@@ -503,12 +513,11 @@ async def test_a_call_that_hangs_holds_up_nobody_else() -> None:
     lane = Lane(Counter(ends=False))
 
     agent = deliver_messages(
-        _each([batch(message(0)), batch(message(1)), BEAT]), state=lane.state, desk=lane.desk, now=lambda: NOW
+        lane.each([batch(message(0)), batch(message(1)), BEAT]), state=lane.state, desk=lane.desk, now=lambda: NOW
     )
     async for outputs in agent:
         lane._commit(outputs)
-        for effect in outputs.effects:
-            await effect()
+        lane.begin(outputs)
         lane.desk.ends = bool(lane.desk.sent)  # the first goes on hanging, what comes after it is answered
 
     assert [lane.status(message(i)) for i in range(2)] == ["attempted", "delivered"]
@@ -647,7 +656,7 @@ class TestWithdrawals:
         lane = Lane(Counter(answers={message(0).id: [LATER]}, ends=False))
 
         agent = deliver_messages(
-            _each([batch(message(0), message(1)), batch(Withdrawal("u1", NOW)), BEAT]),
+            lane.each([batch(message(0), message(1)), batch(Withdrawal("u1", NOW)), BEAT]),
             state=lane.state,
             desk=lane.desk,
             now=lambda: NOW,
@@ -655,8 +664,7 @@ class TestWithdrawals:
         steps = 0
         async for outputs in agent:
             lane._commit(outputs)
-            for effect in outputs.effects:
-                await effect()
+            lane.begin(outputs)
             steps += 1
             if steps == 3:
                 lane.desk.end()

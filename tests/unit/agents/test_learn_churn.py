@@ -56,10 +56,10 @@ class Lane:
             if commits == crash_after:
                 return
             commits += 1
-            self.state.records.update({key: value for key, value in outputs.state.items() if value is not None})
+            self.state.records.update({key: value for key, value in outputs.commit.state.items() if value is not None})
             self.state.position = pulled
-            self.versions += [(o.key, o.value) for o in outputs.records if o.topic == "versions"]
-            for key, value in outputs.broadcasts:
+            self.versions += [(o.key, o.value) for o in outputs.commit.records if o.topic == "versions"]
+            for key, value in outputs.after.broadcasts:
                 assert key == USE_KEY
                 control = decode_control(value)
                 assert isinstance(control, Use)
@@ -113,7 +113,7 @@ async def test_after_a_restart_the_newest_version_is_told_again_before_anything_
     await lane.run(RECORDS, [])
     assert lane.broadcasts[-1] == before
     assert len(lane.broadcasts) == 5
-    assert lane.outputs[-1].state == {}
+    assert lane.outputs[-1].commit.state == {}
 
 
 async def test_a_learner_without_a_version_has_nothing_to_repeat() -> None:
@@ -135,7 +135,7 @@ async def test_what_is_no_example_is_rejected_and_the_rest_is_learned() -> None:
     lane = Lane()
     await lane.run(records, [])
     (outputs,) = lane.outputs
-    rejected = [decode_rejected(o.value) for o in outputs.records if o.topic == "events.rejected"]
+    rejected = [decode_rejected(o.value) for o in outputs.commit.records if o.topic == "events.rejected"]
     assert [(r.topic, r.offset, r.reason) for r in rejected] == [
         (TOPIC, 1, "bad_example"),
         (TOPIC, 2, "bad_example"),

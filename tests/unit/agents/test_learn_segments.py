@@ -34,7 +34,7 @@ async def _learn(state: Restored, sizes: Sequence[int]) -> list[Outputs]:
 
     yielded = []
     async for outputs in learn_segments(batches(), state=state, features=FEATURES):
-        state.records.update({key: value for key, value in outputs.state.items() if value is not None})
+        state.records.update({key: value for key, value in outputs.commit.state.items() if value is not None})
         yielded.append(outputs)
     return yielded
 
@@ -51,9 +51,9 @@ async def test_cut_and_restarted_in_any_way_the_final_parameters_are_the_same(li
 
 async def test_versions_name_their_segments_and_are_told_again_after_a_restart() -> None:
     state = Restored()
-    told = [broadcast for outputs in await _learn(state, [300, 300]) for broadcast in outputs.broadcasts]
+    told = [broadcast for outputs in await _learn(state, [300, 300]) for broadcast in outputs.after.broadcasts]
     (again,) = await _learn(state, [])
-    assert again.broadcasts == told[-1:]
+    assert again.after.broadcasts == told[-1:]
     use = decode_control(told[-1][1])
     assert isinstance(use, Use)
     assert (use.name, use.version) == ("segments", 3)
@@ -70,5 +70,5 @@ async def test_a_garbled_example_is_rejected_and_counted() -> None:
         yield Batch("examples.segments", 0, records)
 
     (outputs,) = [o async for o in learn_segments(batches(), state=state, features=FEATURES)]
-    assert [o.key for o in outputs.records] == [b"examples.segments/0/1", b"examples.segments/0/2"]
+    assert [o.key for o in outputs.commit.records] == [b"examples.segments/0/1", b"examples.segments/0/2"]
     assert outputs.counts == {("events_rejected", "bad_example"): 2, ("examples_learned", "segments"): 1}

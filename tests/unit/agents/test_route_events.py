@@ -38,11 +38,11 @@ async def route(
 
 
 def events_of(outputs: Outputs) -> list[Event]:
-    return [decode_event(record.value or b"") for record in outputs.records if record.topic == "events"]
+    return [decode_event(record.value or b"") for record in outputs.commit.records if record.topic == "events"]
 
 
 def rejected_of(outputs: Outputs) -> list[Rejected]:
-    return [decode_rejected(record.value) for record in outputs.records if record.topic == "events.rejected"]
+    return [decode_rejected(record.value) for record in outputs.commit.records if record.topic == "events.rejected"]
 
 
 CLICK = b'{"type":"click","user":"u1","item":"sku1"}'
@@ -64,7 +64,7 @@ BAD: dict[bytes | None, str] = {
 async def test_both_forms_are_written_under_their_user() -> None:
     (outputs,) = await route(CLICK, TRACK)
 
-    assert [record.key for record in outputs.records] == [b"u1", "ä".encode()]
+    assert [record.key for record in outputs.commit.records] == [b"u1", "ä".encode()]
     assert [event.item for event in events_of(outputs)] == ["sku1", "sku1"]
 
 
@@ -101,7 +101,7 @@ async def test_how_the_log_is_cut_into_batches_does_not_show() -> None:
 
     for cuts in ([1, 2, 3], [5], list(range(1, len(values)))):
         parts = await route(*values, cuts=cuts)
-        assert [record for outputs in parts for record in outputs.records] == whole[0].records
+        assert [record for outputs in parts for record in outputs.commit.records] == whole[0].commit.records
 
 
 async def test_a_record_claims_no_more_than_the_door_gives() -> None:
@@ -115,7 +115,7 @@ async def test_outcomes_are_carried_over_under_their_user_as_they_are() -> None:
 
     (outputs,) = await route(encode_event(outcome), topic="outcomes")
 
-    assert [(record.topic, record.key) for record in outputs.records] == [("events", b"u1")]
+    assert [(record.topic, record.key) for record in outputs.commit.records] == [("events", b"u1")]
     assert events_of(outputs) == [outcome]
     assert outputs.counts == {}
 
@@ -147,7 +147,7 @@ async def test_a_detail_that_is_marked_so_becomes_a_dead_letter_beside_the_accep
         ("bad_email", "traits.email", 100, True),
         ("bad_email", "traits.email", 101, True),
     ]
-    assert [record.key for record in outputs.records if record.topic == "events.rejected"] == [
+    assert [record.key for record in outputs.commit.records if record.topic == "events.rejected"] == [
         b"events.in/2/100#traits.email",
         b"events.in/2/101#traits.email",
     ]

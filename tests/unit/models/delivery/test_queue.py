@@ -240,9 +240,9 @@ class World:
         self.begun.add((call.message.id, call.number))
 
     def _commit(self, outputs: Outputs, read: int) -> None:
-        self.state.apply(outputs)
+        self.state.apply(outputs.commit)
         self.state.position += read
-        self.events.extend(decode_event(one.value or b"") for one in outputs.records)
+        self.events.extend(decode_event(one.value or b"") for one in outputs.commit.records)
 
 
 @settings(max_examples=40, deadline=None)

@@ -143,7 +143,10 @@ class TestThroughTheFold:
         ]
         _, given = fold_log(written([Clock("wall"), use, *before, *more]), repeat(100))
         return [
-            record.value or b"" for outputs in given for record in outputs.records if record.topic == "messages.email"
+            record.value or b""
+            for outputs in given
+            for record in outputs.commit.records
+            if record.topic == "messages.email"
         ]
 
     def test_an_unsubscription_follows_the_message_that_may_wait(self) -> None:

@@ -45,7 +45,7 @@ def fold(*contents: Event | Control, days: int) -> tuple[Restored, list[tuple[st
 def fold_placed(placed: Sequence[tuple[int, int, Event | Control]]) -> tuple[Restored, list[tuple[str, bytes]]]:
     ordered = [content for _, _, content in sorted(placed, key=lambda entry: entry[:2])]
     state, outputs = fold_log(written([Clock("feeder"), *ordered]), forever(500))
-    return state, [(r.topic, r.value) for output in outputs for r in output.records if r.value is not None]
+    return state, [(r.topic, r.value) for output in outputs for r in output.commit.records if r.value is not None]
 
 
 def daily(make: type | object, days: int) -> list[tuple[int, int, Event | Control]]:
@@ -170,7 +170,7 @@ def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str,
     known = Event(id="i", user="u", type="identify", at=event.at, traits={"email": "u@example.org"})
     log: list[Event | Control] = [Clock("feeder"), use, Tick(at=now), known, event, Tick(at=now + 1)]
     _, outputs = fold_log(written(log), forever(100))
-    decided = [msgspec.json.decode(r.value or b"") for o in outputs for r in o.records if r.topic == "decisions"]
+    decided = [msgspec.json.decode(r.value or b"") for o in outputs for r in o.commit.records if r.topic == "decisions"]
     return [(d["outcome"], d.get("reason", "")) for d in decided]
 
 

@@ -44,7 +44,7 @@ def refunds(count: int) -> list[Event | Control]:
 
 
 def messages(outputs: list[Outputs]) -> list[tuple[str, str]]:
-    records = [one for output in outputs for one in output.records if one.topic == "messages.email"]
+    records = [one for output in outputs for one in output.commit.records if one.topic == "messages.email"]
     return [(message.subject, message.text) for message in (decode_message(one.value or b"") for one in records)]
 
 
@@ -72,7 +72,7 @@ def test_the_same_log_in_other_batches_and_after_restarts_gives_the_same_bytes()
 
     def run(size: int, restart_every: int) -> tuple[Any, ...]:
         state, outputs = fold_log(written(log), itertools.repeat(size), restart_every)
-        return state.records, [one for output in outputs for one in output.records]
+        return state.records, [one for output in outputs for one in output.commit.records]
 
     assert run(1, 1) == run(3, 0) == run(100, 0)
 

@@ -28,7 +28,7 @@ EXTRA: tuple[tuple[float, Control], ...] = (
 
 
 def everything(outputs: list[Outputs]) -> list[tuple[str, bytes, bytes | None]]:
-    return [tuple(record) for output in outputs for record in output.records]  # type: ignore[misc]
+    return [tuple(record) for output in outputs for record in output.commit.records]  # type: ignore[misc]
 
 
 def forever(size: int) -> itertools.repeat[int]:
@@ -39,7 +39,7 @@ def forever(size: int) -> itertools.repeat[int]:
 def test_a_log_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
     log = written(shoppers(seed, extra=EXTRA))
     state, outputs = fold_log(log, forever(1))
-    topics = {record.topic for output in outputs for record in output.records}
+    topics = {record.topic for output in outputs for record in output.commit.records}
     assert {"interactions", "signals", "decisions", "messages.email", "examples.churn", "examples.segments"} <= topics
 
     rng = random.Random(seed)
@@ -80,12 +80,12 @@ def test_an_ordered_commit_that_was_cut_short_is_folded_again_without_counting_t
     state, _ = fold_log(head, forever(10_000))
     cut = PartitionFold(state).fold(Batch("events", 0, tail))
 
-    for keep in (0, 1, len(cut.state) // 2, len(cut.state)):
+    for keep in (0, 1, len(cut.commit.state) // 2, len(cut.commit.state)):
         # some users' state was written, then the process died: position, clock and versions are still the old ones
-        written_keys = [key for key in sorted(cut.state) if not key.startswith(b"\x00")][:keep]
+        written_keys = [key for key in sorted(cut.commit.state) if not key.startswith(b"\x00")][:keep]
         torn = Restored(memo=state.memo, position=state.position, records=dict(state.records))
-        torn.records.update({key: value for key in written_keys if (value := cut.state[key]) is not None})
-        torn.apply(PartitionFold(torn).fold(Batch("events", 0, tail)))
+        torn.records.update({key: value for key in written_keys if (value := cut.commit.state[key]) is not None})
+        torn.apply(PartitionFold(torn).fold(Batch("events", 0, tail)).commit)
 
         assert torn.records == complete.records
 
@@ -105,7 +105,7 @@ def test_the_next_due_timer_is_told_so_that_somebody_can_move_the_clock() -> Non
     state = Restored()
     fold = PartitionFold(state)
     outputs = fold.fold(Batch("events", 0, written([Event(id="m", user="u", type="click", at=START, item="s")])))
-    state.apply(outputs)
+    state.apply(outputs.commit)
 
     assert outputs.next_due == unpack(state.records[b"u"]).next_due
     assert PartitionFold(state).fold(Batch("events", 0, written([Tick(at=0)]))).next_due == outputs.next_due
@@ -119,7 +119,9 @@ def test_garbage_between_good_events_is_rejected_with_its_place_and_disturbs_not
     clean, _ = fold_log(written(good), forever(100))
     state, outputs = fold_log(log, forever(100))
 
-    rejected = [decode_rejected(r.value) for output in outputs for r in output.records if r.topic == "events.rejected"]
+    rejected = [
+        decode_rejected(r.value) for output in outputs for r in output.commit.records if r.topic == "events.rejected"
+    ]
     assert [(r.reason, r.offset) for r in rejected] == [("undecodable", i) for i in range(1, 6)]
     assert unpack(state.records[b"u"]).facts.events == unpack(clean.records[b"u"]).facts.events == {"click": 3}
 
@@ -140,7 +142,9 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_
 
     state, outputs = fold_log(written([*events[:3], bad, *events[3:]]), forever(100))
 
-    rejected = [decode_rejected(r.value) for output in outputs for r in output.records if r.topic == "events.rejected"]
+    rejected = [
+        decode_rejected(r.value) for output in outputs for r in output.commit.records if r.topic == "events.rejected"
+    ]
     assert [(r.reason, r.offset) for r in rejected] == [("fold_failed", 3)]
     assert "boom" in rejected[0].found
     assert state.records == clean.records
@@ -166,7 +170,7 @@ def test_a_lower_or_equal_version_is_ignored_and_one_that_cannot_be_read_is_reje
 
     assert fold.versions.number("configuration") == 2
     assert fold.versions.number("churn") == 0
-    assert [decode_rejected(r.value).offset for r in outputs.records] == [2]
+    assert [decode_rejected(r.value).offset for r in outputs.commit.records] == [2]
 
 
 def test_rows_and_scores_exist_for_every_feature() -> None:
@@ -226,7 +230,7 @@ def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_failures_change_nothing_of_this_however_the_log_is_cut(seed: int) -> None:
     log = written(hostile(seed))
     state, outputs = fold_log(log, forever(1))
-    rejected = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    rejected = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert {"boom", "late"} <= {r.found.partition(": ")[2] for r in rejected}
 
     rng = random.Random(seed)
@@ -275,7 +279,7 @@ def test_nobody_can_grow_a_profile_beyond_what_a_record_holds(event: dict[str, A
     state, outputs = fold_log(written(log), forever(100))
 
     assert len(state.records[b"u"]) < 100_000 + 30 * times
-    refused = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    refused = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert {r.reason for r in refused} == {"state_full"}
 
 
@@ -284,7 +288,7 @@ def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
     fold = PartitionFold(state)
     events = [Event(id=f"m{n}", user=f"u{n % 10}", type="click", at=START + n, item="s") for n in range(5_000)]
 
-    state.apply(fold.fold(Batch("events", 0, written(events))))
+    state.apply(fold.fold(Batch("events", 0, written(events))).commit)
 
     assert len(fold._due) == 10
 

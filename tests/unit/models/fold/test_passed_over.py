@@ -49,7 +49,7 @@ def test_repeats_of_events_and_orders_and_bare_withdrawals_are_counted(size: int
 
     memo = read_memo(state)
     assert memo.passed_over == {"repeat": 3, "order": 1, "statement": 1}
-    letters = [record for output in outputs for record in output.records if record.topic == "events.rejected"]
+    letters = [record for output in outputs for record in output.commit.records if record.topic == "events.rejected"]
     folded = sum(
         count for kind, count in unpack(state.records[b"u"]).facts.events.items() if not kind.startswith("message_")
     )

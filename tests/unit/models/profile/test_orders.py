@@ -68,7 +68,7 @@ def letters(outputs: list[Outputs]) -> list[Any]:
 
 
 def written_to(topic: str, outputs: list[Outputs]) -> list[bytes | None]:
-    return [one.value for output in outputs for one in output.records if one.topic == topic]
+    return [one.value for output in outputs for one in output.commit.records if one.topic == topic]
 
 
 MUG = (OrderLine("mug", 2, 15 * MICROS, "kitchen"),)

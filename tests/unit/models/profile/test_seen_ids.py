@@ -124,7 +124,7 @@ def test_an_event_older_than_the_horizon_is_refused_and_leaves_nobody_behind() -
 
     state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), old, just]), itertools.repeat(9))
 
-    (rejected,) = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    (rejected,) = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert (rejected.reason, rejected.field, rejected.offset) == ("too_late", "at", 2)
     assert [key for key in state.records if not key.startswith(b"\x00")] == [b"v"]
 

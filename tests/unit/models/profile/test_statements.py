@@ -78,7 +78,7 @@ class Folded:
         return {channel: state.granted for channel, state in sorted(self.facts.consent.items())}
 
     def records(self, topic: str) -> list[bytes]:
-        return [record.value or b"" for each in self.outputs for record in each.records if record.topic == topic]
+        return [record.value or b"" for each in self.outputs for record in each.commit.records if record.topic == topic]
 
     def notices(self, channel: str = "email") -> list[Notice]:
         found = (decode_notice(value) for value in self.records(f"messages.{channel}"))
@@ -407,4 +407,4 @@ def test_how_the_log_is_cut_does_not_show() -> None:
 
 
 def _all(outputs: list[Outputs]) -> list[object]:
-    return [record for each in outputs for record in each.records]
+    return [record for each in outputs for record in each.commit.records]

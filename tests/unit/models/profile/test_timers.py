@@ -118,7 +118,7 @@ def test_timers_fire_in_slices_that_commit_and_nobody_sees_where_one_ended(
 ) -> None:
     users, whole = 60, a_crowd(60)
     for batch in batches(waking(users), itertools.repeat(100)):
-        whole.apply(PartitionFold(whole).fold(batch))
+        whole.apply(PartitionFold(whole).fold(batch).commit)
     in_one = fired[:]
     fired.clear()
 
@@ -126,7 +126,7 @@ def test_timers_fire_in_slices_that_commit_and_nobody_sees_where_one_ended(
     fold, slices = PartitionFold(state), 0
     for batch in batches(waking(users), itertools.repeat(size)):
         for outputs in fold.slices(batch, most):
-            state.apply(outputs)
+            state.apply(outputs.commit)
             slices += 1
 
     assert fired == in_one == sorted(fired)
@@ -140,8 +140,8 @@ def test_a_death_between_two_slices_costs_and_repeats_nothing(fired: list[tuple[
     log, whole, outputs = waking(users), a_crowd(users), []
     fold = PartitionFold(whole)
     for given in fold.slices(Batch("events", 0, log)):
-        whole.apply(given)
-        outputs += given.records
+        whole.apply(given.commit)
+        outputs += given.commit.records
     in_one = fired[:]
     fired.clear()
 
@@ -150,9 +150,9 @@ def test_a_death_between_two_slices_costs_and_repeats_nothing(fired: list[tuple[
         lives += 1
         state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
         given = next(PartitionFold(state).slices(Batch("events", 0, log[state.position :]), most))
-        state.apply(given)
-        written_out += given.records
-        state.position = len(log) if given.position is None else given.position
+        state.apply(given.commit)
+        written_out += given.commit.records
+        state.position = state.checkpoint(given.commit, len(log)).position
 
     assert fired == in_one
     assert (state.records, state.memo, written_out) == (whole.records, whole.memo, outputs)
@@ -165,16 +165,16 @@ def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_alread
 
     first, *others = fold_each(state, log, most_timers=4)
 
-    assert first.position == 0
-    assert read_memo(Restored(memo=first.memo or b"")).now == START + 99
-    assert [given.position for given in others] == [0, None]
+    assert first.commit.position == 0
+    assert read_memo(Restored(memo=first.commit.memo or b"")).now == START + 99
+    assert [given.commit.position for given in others] == [0, None]
     assert unpack(state.records[b"u0"]).facts.events == {"click": 1}
 
 
 def fold_each(state: Restored, log: list[Written], most_timers: int) -> list[Outputs]:
     given = []
     for outputs in PartitionFold(state).slices(Batch("events", 0, log), most_timers):
-        state.apply(outputs)
+        state.apply(outputs.commit)
         given.append(outputs)
     return given
 
@@ -189,7 +189,7 @@ def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_h
         state, others = fold_log(awake, itertools.repeat(33), restart_every=2, most_timers=most)
 
         assert (state.records, state.memo) == (whole.records, whole.memo)
-        assert [r for o in others for r in o.records] == [r for o in outputs for r in o.records]
+        assert [r for o in others for r in o.commit.records] == [r for o in outputs for r in o.commit.records]
 
 
 def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,9 @@ def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypa
         customer = Customer()
         set_timer(customer, "note", START + DAY + number * MINUTE)
         state.records[b"u%d" % number] = pack(customer)
-    state.apply((fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))))
+    state.apply(
+        (fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))).commit
+    )
     click = Event(id="e", user="u7", type="click", at=START, item="i")
     monkeypatch.setattr(fold_module, "header", noted)
 

@@ -47,7 +47,7 @@ def test_the_101st_trait_is_left_out_and_reported_and_the_rest_counts() -> None:
     state, outputs = fold_log(log, itertools.repeat(9))
 
     assert unpack(state.records[b"u"]).facts.traits == OTHERS | ADDRESS | {"t5": "new"}
-    (letter,) = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    (letter,) = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert (letter.reason, letter.field, letter.found) == ("state_full", "traits.shoe_size", "1 more: shoe_size")
     assert letter.accepted
     assert sum(o.counts.get(("event_warnings", "state_full"), 0) for o in outputs) == 1
@@ -60,7 +60,7 @@ def test_traits_without_room_are_told_once_for_an_event_and_an_address_among_the
 
     traits = unpack(state.records[b"u"]).facts.traits
     assert traits == OTHERS | {"email": "ada@example.org"}
-    (letter,) = [decode_rejected(r.value) for o in outputs for r in o.records if r.topic == "events.rejected"]
+    (letter,) = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert (letter.field, letter.found[:20]) == ("traits", "100 more: t100, t101")
 
 

@@ -92,7 +92,7 @@ def test_a_fold_goes_on_where_the_code_before_stopped_and_knows_every_repeat() -
     records = [r._replace(offset=r.offset + state.position) for r in written([*events(), Tick(at=end)])]
     for batch in batches(records, itertools.repeat(100)):
         for outputs in fold.slices(batch):
-            state.apply(outputs)
+            state.apply(outputs.commit)
 
     profiles = {user: packed for user, packed in state.records.items() if user[:1] != b"\x00"}
     assert {user: unpack(packed).facts.events for user, packed in profiles.items()} == before

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from models.batch import Output, Restored
+from models.batch import Checkpoint, Commit, Output, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.hanging_transactions import end_forgotten
 from stream.cluster.writer import Place, send, stop_producer
 from stream.engine import committers as transaction
-from stream.engine.committers import Commit, Ownership, TransactionalCommitter
+from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
 from tests.chaos.reference import committed
 from tests.support.brokers import ApacheKafka, create_topics
@@ -90,12 +90,12 @@ async def test_what_the_broker_forgot_to_end_is_ended_as_it_was_decided_everywhe
 ) -> None:
     monkeypatch.setattr(transaction, "UNREADABLE_S", 3.0)
     first = await owned(connection)
-    await first.commit(Commit(1, b"m", [Output("copies", b"ann", b"first")], {b"ann": b"1"}))
+    await first.commit(Commit([Output("copies", b"ann", b"first")], {b"ann": b"1"}), Checkpoint(1, b"m"))
     await first.stop()
     await leave_open(connection, commit=commit)
 
     heir, restored, lives = await take_over(connection)
-    await heir.commit(Commit(3, b"m", [Output("copies", b"ann", b"third")], {b"ann": b"3"}))
+    await heir.commit(Commit([Output("copies", b"ann", b"third")], {b"ann": b"3"}), Checkpoint(3, b"m"))
     await heir.stop()
     written = Counter(record.value for record in await committed(connection, "copies", 2))
 

@@ -87,9 +87,9 @@ def test_what_the_door_refuses_the_fold_refuses_too() -> None:
     outputs = fold.fold(Batch("events", 0, written([old], stamp=NOW)))
 
     assert judged(old) == "too_late"
-    assert [orjson.loads(one.value or b"")["reason"] for one in outputs.records if one.topic == "events.rejected"] == [
-        "too_late"
-    ]
+    assert [
+        orjson.loads(one.value or b"")["reason"] for one in outputs.commit.records if one.topic == "events.rejected"
+    ] == ["too_late"]
 
 
 def test_only_the_late_event_of_a_batch_is_refused() -> None:

@@ -20,8 +20,7 @@ async def delivered(desk: Desk, message: Message) -> Result:
     """Have a desk call its provider."""
     call = Call(message, 1)
     assert desk.take(1, lambda: None) == 1
-    await desk.make(call)
-    result = desk.result(call)
+    _, result = await desk.make(call)
     assert result is not None
     return result
 

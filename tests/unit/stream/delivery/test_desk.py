@@ -87,8 +87,7 @@ def _nobody() -> None:
 
 async def _made(desk: Desk, number: int) -> Result | None:
     assert desk.take(1, _nobody) == 1
-    await desk.make(_call(number))
-    result = desk.result(_call(number))
+    _, result = await desk.make(_call(number))
     desk.forget(_call(number))
     return result
 
@@ -113,8 +112,7 @@ async def test_a_call_is_made_once_however_often_it_is_asked_for() -> None:
     desk.take(1, _nobody)
 
     await asyncio.gather(*(desk.make(_call()) for _ in range(3)))
-    result = desk.result(_call())
-    await desk.make(_call())
+    _, result = await desk.make(_call())
 
     assert gate.taken == [letter().id]
     assert result == DELIVERED
@@ -128,8 +126,8 @@ async def test_a_call_goes_on_when_whoever_waits_for_it_is_cancelled() -> None:
 
     gate.open.set()
     knows = desk.knows(_call(), desk.name)
-    await desk.make(_call())
-    result, taken = desk.result(_call()), desk.take(4, _nobody)
+    _, result = await desk.make(_call())
+    taken = desk.take(4, _nobody)
 
     desk.forget(_call())
 
@@ -352,7 +350,7 @@ async def test_what_is_under_way_is_broken_off_when_the_process_ends() -> None:
     await asyncio.wait([ending])
 
     assert gate.closed
-    assert desk.result(_call()) == Result("unknown", "it was broken off", trouble=True)
+    assert ending.result() == (_call(), Result("unknown", "it was broken off", trouble=True))
     assert Counter(gate.taken) == Counter({letter().id: 1})
 
 

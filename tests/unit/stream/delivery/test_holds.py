@@ -82,8 +82,7 @@ async def test_a_slot_that_gets_free_while_messages_are_held_wakes_nobody() -> N
     holds.set(*URL)
     desk.take(1, lambda: woken.append("lane"))
 
-    await desk.make(call)
-    result = desk.result(call)
+    _, result = await desk.make(call)
     desk.forget(call)
 
     assert result == Result("delivered")

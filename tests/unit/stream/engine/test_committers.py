@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 
-from models.batch import Output, Restored
+from models.batch import Checkpoint, Commit, Output, Restored
 from models.errors import OutputTooLarge
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
@@ -16,7 +16,6 @@ from stream.cluster.writer import ANSWER_WITHIN_S, RECORD_BYTES, Writer
 from stream.engine.committers import (
     ABORT_WITHIN_S,
     TRANSACTION_TIMEOUT_MS,
-    Commit,
     Committer,
     OrderedCommitter,
     Ownership,
@@ -68,8 +67,8 @@ async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
 async def test_a_commit_is_what_the_next_owner_restores(topics: Connection) -> None:
     async with committing(topics) as first:
         await take_over(first)
-        await first.commit(Commit(5, b"memo", [], {b"u1": b"1", b"u2": b"2"}))
-        await first.commit(Commit(9, b"memo2", [], {b"u2": None}))
+        await first.commit(Commit(state={b"u1": b"1", b"u2": b"2"}), Checkpoint(5, b"memo"))
+        await first.commit(Commit(state={b"u2": None}), Checkpoint(9, b"memo2"))
     async with committing(topics) as second:
         restored = await take_over(second)
 
@@ -83,7 +82,7 @@ async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_wher
     async with committing(topics) as committer:
         await take_over(committer)
         await committer.commit(
-            Commit(1, b"", [Output(topic, key, key) for topic in ("copies", "signals") for key in keys])
+            Commit([Output(topic, key, key) for topic in ("copies", "signals") for key in keys]), Checkpoint(1)
         )
     copies = await read_until(topics, "copies", lambda records: len(records) >= 40, within_s=30)
     signals = await read_until(topics, "signals", lambda records: len(records) >= 40, within_s=30)
@@ -99,7 +98,7 @@ async def test_more_than_fits_into_one_batch_is_written_in_order(topics: Connect
     outputs = [Output("copies", b"u1", b"%06d" % number + b"x" * 10_000) for number in range(300)]
     async with committing(topics) as committer:
         await take_over(committer)
-        await committer.commit(Commit(1, b"", outputs))
+        await committer.commit(Commit(outputs), Checkpoint(1))
 
     assert await values(topics, "copies", 300) == [output.value for output in outputs]
 
@@ -109,9 +108,9 @@ async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(t
         await take_over(committer)
         with pytest.raises(OutputTooLarge, match="copies"):
             await committer.commit(
-                Commit(1, b"", [Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (RECORD_BYTES + 1))])
+                Commit([Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (RECORD_BYTES + 1))]), Checkpoint(1)
             )
-        await committer.commit(Commit(1, b"", [Output("copies", b"c", b"2")]))
+        await committer.commit(Commit([Output("copies", b"c", b"2")]), Checkpoint(1))
 
     assert await values(topics, "copies", 1) == [b"2"]
 
@@ -119,7 +118,7 @@ async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(t
 async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection) -> None:
     async with committing(topics) as committer:
         await take_over(committer)
-        await committer.commit(Commit(1, b"", [Output("copies", b"a", b"x" * (RECORD_BYTES - 1))]))
+        await committer.commit(Commit([Output("copies", b"a", b"x" * (RECORD_BYTES - 1))]), Checkpoint(1))
 
     assert [len(value) for value in await values(topics, "copies", 1)] == [RECORD_BYTES - 1]
 
@@ -141,13 +140,11 @@ class TestOnApacheKafka:
             {"copies": 1, "signals": 1, "profiles": 1},
             {"signals": {"max.message.bytes": "1000"}},
         )
-        refused = Commit(
-            5, b"", [Output("copies", b"u1", b"1"), Output("signals", b"u1", b"x" * 5_000)], {b"u1": b"changed"}
-        )
+        refused = Commit([Output("copies", b"u1", b"1"), Output("signals", b"u1", b"x" * 5_000)], {b"u1": b"changed"})
         async with committing(connection) as committer:
             await take_over(committer)
             with pytest.raises(MessageSizeTooLargeError):
-                await committer.commit(refused)
+                await committer.commit(refused, Checkpoint(5))
         uncommitted = await read_until(connection, "copies", bool, within_s=5, isolation="read_uncommitted")
         committed = await read_until(connection, "copies", bool, within_s=1)
         restored = await restore(connection, "profiles", 0)
@@ -161,11 +158,11 @@ class TestOnApacheKafka:
         connection = kafka.connection
         async with committing(connection) as former, committing(connection) as owner:
             await take_over(former)
-            await former.commit(Commit(1, b"", [Output("copies", b"u1", b"1")]))
+            await former.commit(Commit([Output("copies", b"u1", b"1")]), Checkpoint(1))
             await take_over(owner)
             with pytest.raises(ProducerFenced):
-                await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}))
-            await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
+                await former.commit(Commit([Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}), Checkpoint(2))
+            await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
 
         # whatever got through of the former owner would stand before the owner's
         assert await values(connection, "copies", 2) == [b"1", b"2"]
@@ -183,8 +180,8 @@ class TestOnApacheKafka:
         try:
             await take_over(former)
             await take_over(owner)
-            await owner.commit(Commit(2, b"", [Output("copies", b"u1", b"2")]))
-            await former.commit(Commit(2, b"", [Output("copies", b"u1", b"zombie")]))
+            await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
+            await former.commit(Commit([Output("copies", b"u1", b"zombie")]), Checkpoint(2))
         finally:
             await former.stop()
             await owner.stop()
@@ -205,7 +202,7 @@ async def test_a_relay_moves_its_offset_only_behind_acknowledged_outputs(topics:
     relay = RelayCommitter(writer, 0, read, move)
     try:
         restored = await take_over(relay)
-        await relay.commit(Commit(4, b"", [Output("signals", b"u1", b"1")]))
+        await relay.commit(Commit([Output("signals", b"u1", b"1")]), Checkpoint(4))
     finally:
         await writer.close()
 
@@ -219,4 +216,4 @@ async def test_a_relay_keeps_no_state(topics: Connection) -> None:
 
     relay = RelayCommitter(Writer(topics), 0, nothing, nothing)
     with pytest.raises(ValueError, match="neither state nor memo"):
-        await relay.commit(Commit(4, b"", [], {b"u1": b"1"}))
+        await relay.commit(Commit(state={b"u1": b"1"}), Checkpoint(4))

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 from aiokafka.errors import KafkaError
 
-from models.batch import Batch, Output, Outputs, Restored
+from models.batch import AfterCommit, Batch, Commit, Output, Outputs, Restored
 from models.log import TICK_KEY
 from stream.engine import lane as lane_module
 from stream.engine import wakeups as alarm_module
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.transport.consumer import Delivery
 from tests.support.counting import COUNTING, count
 from tests.support.memory import Bench, Partition, record
@@ -29,12 +29,23 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def edge_of(agent: Agent, **changes: object) -> Edge:
-    return replace(COUNTING, agent=lambda _: agent, **changes)  # type: ignore[arg-type]  # a test's own names
+    return replace(COUNTING, agent=lambda *_: agent, **changes)  # type: ignore[arg-type]  # a test's own names
+
+
+def wakeable(agent: Agent) -> tuple[Edge, list[Wake]]:
+    """An edge whose agent has effects, and what wakes the agent of each run."""
+    wakes: list[Wake] = []
+
+    def factory(_: Restored, wake: Wake) -> Agent:
+        wakes.append(wake)
+        return agent
+
+    return replace(COUNTING, agent=factory, beats=True), wakes
 
 
 async def copy(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
     async for batch in batches:
-        yield Outputs([Output("copies", entry.key or b"", entry.value) for entry in batch.records])
+        yield Outputs(Commit([Output("copies", entry.key or b"", entry.value) for entry in batch.records]))
 
 
 async def test_outputs_state_memo_and_position_are_one_commit() -> None:
@@ -59,10 +70,10 @@ async def test_it_goes_on_behind_what_was_committed_with_the_state_of_then() -> 
 async def test_the_restored_state_changes_only_once_it_is_committed_and_before_the_agent_goes_on() -> None:
     seen: list[dict[bytes, bytes]] = []
 
-    def factory(restored: Restored) -> Agent:
+    def factory(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for _ in batches:
-                outputs = Outputs(state={b"new": b"1", b"old": None})
+                outputs = Outputs(Commit(state={b"new": b"1", b"old": None}))
                 seen.append(dict(restored.records))
                 yield outputs
                 seen.append(dict(restored.records))
@@ -79,8 +90,8 @@ async def test_the_restored_state_changes_only_once_it_is_committed_and_before_t
 async def test_several_yields_for_a_batch_are_several_commits_behind_that_batch() -> None:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for _ in batches:
-            yield Outputs(state={b"m1": b"attempted"})
-            yield Outputs(state={b"m1": b"sent"})
+            yield Outputs(Commit(state={b"m1": b"attempted"}))
+            yield Outputs(Commit(state={b"m1": b"sent"}))
 
     async with Bench(edge_of(agent), [record(offset) for offset in range(3)]) as bench:
         await bench.until(lambda: len(bench.partition.commits) == 2)
@@ -99,9 +110,9 @@ async def test_an_agent_that_stops_in_the_middle_of_a_batch_goes_on_there_after_
             offsets = [entry.offset for entry in batch.records]
             read.append(offsets)
             if offsets[0] == 0:
-                yield Outputs(state={b"a": b"1"}, position=2)
+                yield Outputs(Commit(state={b"a": b"1"}, position=2))
                 raise RuntimeError("a death between two slices")
-            yield Outputs(state={b"a": b"2"})
+            yield Outputs(Commit(state={b"a": b"2"}))
 
     async with Bench(edge_of(agent), [record(offset) for offset in range(4)]) as bench:
         await bench.until(lambda: bench.partition.position == 4)
@@ -116,7 +127,7 @@ async def test_an_agent_that_stops_in_the_middle_of_a_batch_goes_on_there_after_
 
 async def test_what_is_yielded_before_the_first_batch_is_committed_at_the_restored_position() -> None:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
-        yield Outputs(state={b"m1": b"unknown"})
+        yield Outputs(Commit(state={b"m1": b"unknown"}))
         async for _ in batches:
             yield Outputs()
 
@@ -130,7 +141,7 @@ async def test_a_batch_that_yields_nothing_is_passed_by_the_next_commit() -> Non
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             if batch.records[-1].offset == 3:
-                yield Outputs(state={b"a": b"1"})
+                yield Outputs(Commit(state={b"a": b"1"}))
 
     async with Bench(edge_of(agent), [record(offset) for offset in range(4)], chunk=1) as bench:
         await bench.until(lambda: bench.partition.position == 4)
@@ -169,8 +180,8 @@ async def test_after_a_failed_commit_a_new_life_begins_with_what_is_committed(er
 async def test_after_a_failure_of_the_agent_a_new_life_begins_with_what_is_committed() -> None:
     lives = itertools.count(1)
 
-    def factory(restored: Restored) -> Agent:
-        life, counting = next(lives), count(restored)
+    def factory(restored: Restored, wake: Wake) -> Agent:
+        life, counting = next(lives), count(restored, wake)
 
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for outputs in counting(batches):
@@ -290,9 +301,9 @@ async def test_the_outcome_of_effects_is_committed_even_in_a_pause_and_settling_
         async for batch in batches:
             closing.append(batch.closing)
             if batch.records:
-                yield Outputs(state={b"m1": b"attempted"}, effects=[call])
+                yield Outputs(Commit(state={b"m1": b"attempted"}), AfterCommit(effects=[call]))
             elif provider.is_set():
-                yield Outputs(state={b"m1": b"sent"})
+                yield Outputs(Commit(state={b"m1": b"sent"}))
 
     async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bench.partition.state == {b"m1": b"attempted"})
@@ -314,7 +325,7 @@ async def test_a_lane_whose_effects_failed_begins_anew_and_settles_at_once() -> 
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for _ in batches:
-            yield Outputs(effects=[call])
+            yield Outputs(after=AfterCommit(effects=[call]))
 
     async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bool(bench.observer.errors))
@@ -332,7 +343,7 @@ async def test_effects_begin_only_once_their_attempt_is_committed_and_end_with_a
 
         async for batch in batches:
             if batch.records:
-                yield Outputs(state={b"m1": b"attempted"}, effects=[call])
+                yield Outputs(Commit(state={b"m1": b"attempted"}), AfterCommit(effects=[call]))
             elif seen:
                 beats.append(len(batch.records))
 
@@ -351,7 +362,7 @@ async def test_one_that_hangs_holds_up_neither_other_effects_nor_records() -> No
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             for entry in batch.records:
-                yield Outputs(state={b"%d" % entry.offset: b"attempted"}, effects=[hang])
+                yield Outputs(Commit(state={b"%d" % entry.offset: b"attempted"}), AfterCommit(effects=[hang]))
 
     async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bench.partition.position == 1)
@@ -363,9 +374,9 @@ async def test_a_timer_of_the_wall_clock_that_is_due_gives_a_beat_and_writes_no_
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             if batch.records:
-                yield Outputs(state={b"a": b"waits"}, next_due=1_000_020)
+                yield Outputs(Commit(state={b"a": b"waits"}), next_due=1_000_020)
             elif bench.now > 1_000:
-                yield Outputs(state={b"a": b"done"})
+                yield Outputs(Commit(state={b"a": b"done"}))
 
     async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
         await bench.until(lambda: bench.partition.state == {b"a": b"waits"})
@@ -382,18 +393,19 @@ async def test_an_agent_that_is_woken_gets_a_beat_and_one_that_is_full_no_record
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             beats.append(len(batch.records))
-            yield Outputs(state={b"n": b"%d" % len(beats)}, full=not room)
+            yield Outputs(Commit(state={b"n": b"%d" % len(beats)}), full=not room)
 
-    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+    edge, wakes = wakeable(agent)
+    async with Bench(edge, [record(0)]) as bench:
         await bench.until(lambda: bench.lane.is_open and bool(beats))
         bench.source.append(record(1), record(2))
         await asyncio.sleep(0.02)
         woken = len(beats)
-        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        wakes[0]()
         await bench.until(lambda: len(beats) > woken)
         while_full = sum(beats)
         room.append(True)
-        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        wakes[0]()
         await bench.until(lambda: sum(beats) == 3)
 
     assert while_full <= 1
@@ -453,7 +465,7 @@ async def test_broadcasts_leave_after_the_commit_and_before_the_agent_goes_on() 
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for _ in batches:
-            yield Outputs(broadcasts=[(b"\x00use", b"v1")])
+            yield Outputs(after=AfterCommit(broadcasts=[(b"\x00use", b"v1")]))
             seen.append((len(bench.partition.commits), len(bench.writer.broadcasts)))
 
     bench = Bench(edge_of(agent), [record(0)])
@@ -498,7 +510,7 @@ async def test_a_delivery_from_before_the_last_seek_does_not_count() -> None:
     assert [output.value for output in bench.partition.outputs] == [b"0", b"1"]
 
 
-def always_failing(_: Restored) -> Agent:
+def always_failing(_: Restored, _wake: Wake) -> Agent:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             if batch.records:
@@ -707,12 +719,13 @@ class TestTicks:
 async def test_a_lane_whose_agent_wants_no_records_stands_for_a_reason() -> None:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
-            yield Outputs(state={b"n": b"1"}, full=bool(batch.records))
+            yield Outputs(Commit(state={b"n": b"1"}), full=bool(batch.records))
 
-    async with Bench(edge_of(agent, beats=True), [record(0)]) as bench:
+    edge, wakes = wakeable(agent)
+    async with Bench(edge, [record(0)]) as bench:
         await bench.until(lambda: bench.partition.position == 1)
         full = bench.lane.is_full, bench.lane.excused
-        bench.lane.restored.wake()  # type: ignore[union-attr]  # it is open
+        wakes[0]()
         await bench.until(lambda: not bench.lane.is_full)
 
     assert full == (True, True)
@@ -724,7 +737,7 @@ async def test_an_answer_of_the_broker_is_an_excuse_and_calls_under_way_for_ever
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
-            yield Outputs(state={b"n": b"1"}, effects=[call] if batch.records else [])
+            yield Outputs(Commit(state={b"n": b"1"}), AfterCommit(effects=[call] if batch.records else []))
 
     bench = Bench(edge_of(agent, beats=True), [record(0)])
     bench.partition.gate.clear()

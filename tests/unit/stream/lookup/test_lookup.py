@@ -67,7 +67,7 @@ class Worker:
 
     def fold(self, event: Event) -> None:
         state = self.states[partition_of(event.user.encode(), PARTITIONS)]
-        state.apply(PartitionFold(state).fold(Batch("events", state.partition, written([event]))))
+        state.apply(PartitionFold(state).fold(Batch("events", state.partition, written([event]))).commit)
 
 
 @pytest.fixture

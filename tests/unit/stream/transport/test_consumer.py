@@ -12,8 +12,8 @@ import pytest
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from models.batch import Batch, Output, Outputs, Restored
-from stream.engine.agent_spec import Agent, Edge
+from models.batch import Batch, Commit, Output, Outputs, Restored
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.engine.state import restore
 from stream.transport.consumer import BatchConsumer, BatchThread
 from tests.support.brokers import Cluster
@@ -27,13 +27,13 @@ EVENTS = [(b"u1", b"%d" % number) for number in range(1_000)]
 def gated(gates: dict[int, asyncio.Event], sizes: Counter[int] | None = None) -> Edge:
     """An agent whose partitions stand still until their gates are opened."""
 
-    def factory(restored: Restored) -> Agent:
+    def factory(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 await gates[restored.partition].wait()
                 if sizes is not None:
                     sizes[len(batch.records)] += 1
-                yield Outputs([Output("copies", b"u1", entry.value) for entry in batch.records])
+                yield Outputs(Commit([Output("copies", b"u1", entry.value) for entry in batch.records]))
 
         return agent
 
@@ -105,9 +105,9 @@ async def test_a_lane_at_the_end_of_a_topic_that_is_written_in_transactions_has_
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
-            yield Outputs([Output("ends", b"u1", entry.value) for entry in batch.records])
+            yield Outputs(Commit([Output("ends", b"u1", entry.value) for entry in batch.records]))
 
-    behind = Edge("follow", ("copies",), lambda _: agent, state="more.profiles")
+    behind = Edge("follow", ("copies",), lambda *_: agent, state="more.profiles")
     async with running_app(cluster.connection, [gated(opened(1)), behind]) as app:
         await write(cluster.connection, "events", EVENTS)
         await read_until(cluster.connection, "ends", lambda found: len(found) >= 1_000)
@@ -129,9 +129,9 @@ async def test_a_relay_sends_by_key_and_goes_on_behind_its_groups_offset(cluster
 
     async def relay(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
-            yield Outputs([Output("events", entry.value or b"", entry.value) for entry in batch.records])
+            yield Outputs(Commit([Output("events", entry.value or b"", entry.value) for entry in batch.records]))
 
-    edge = Edge("route", ("events.in", "outcomes"), lambda _: relay, kind="relay")
+    edge = Edge("route", ("events.in", "outcomes"), lambda *_: relay, kind="relay")
     users = [(b"any key", b"u%d" % number) for number in range(300)]
     async with running_app(cluster.connection, [edge]):
         await write(cluster.connection, "events.in", users[:100])
@@ -149,9 +149,9 @@ async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_n
     cluster.create(events=4, copies=4, profiles=4)
     lives: Counter[int] = Counter()
 
-    def factory(restored: Restored) -> Agent:
+    def factory(restored: Restored, wake: Wake) -> Agent:
         lives[restored.partition] += 1
-        return COUNTING.agent(restored)
+        return COUNTING.agent(restored, wake)
 
     edge = replace(COUNTING, agent=factory)
     events = [(b"u%d" % (number % 50), b"%d" % number) for number in range(3_000)]

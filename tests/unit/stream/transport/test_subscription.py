@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent, Edge
+from stream.engine.agent_spec import Agent, Edge, Wake
 from stream.transport.app import create_app
 from stream.transport.subscription import BatchConductor, NoTables
 
@@ -16,7 +16,7 @@ def reading(name: str, *topics: str) -> Edge:
         async for _ in batches:
             yield Outputs()
 
-    def restored(_: Restored) -> Agent:
+    def restored(_: Restored, _wake: Wake) -> Agent:
         return agent
 
     return Edge(name, topics, restored, kind="relay")

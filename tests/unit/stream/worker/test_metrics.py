@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from models.batch import Outputs, Restored
+from models.batch import AfterCommit, Outputs, Restored
 from models.fold.memo import Memo, encode_memo
 from models.log import Order, Use, encode_control
 from monitoring.metrics import REGISTRY
@@ -50,7 +50,7 @@ def test_a_version_is_noted_with_how_good_the_scores_turned_out_to_be(lane: Lane
     content = msgspec.Raw(b'{"schema":1,"weights":[0.5],"quality":{"auc":0.81,"log_loss":0.4,"graded":100}}')
 
     broadcasts = [encode_control(Use(name="a_model", version=3, content=content))]
-    MetricsObserver().committed(lane, 0, 0.01, Outputs(broadcasts=broadcasts))
+    MetricsObserver().committed(lane, 0, 0.01, Outputs(after=AfterCommit(broadcasts=broadcasts)))
 
     assert value("learner_version", model="a_model") == 3
     assert value("learner_auc", model="a_model") == 0.81
@@ -62,7 +62,7 @@ def test_a_version_that_cannot_be_graded_yet_and_an_order_have_no_quality(lane: 
     ungraded = Use(name="young_model", version=1, content=msgspec.Raw(b'{"centres":[[1.0]],"quality":{"auc":null}}'))
 
     broadcasts = [encode_control(ungraded), encode_control(Order("pause", "email"))]
-    MetricsObserver().committed(lane, 0, 0.01, Outputs(broadcasts=broadcasts))
+    MetricsObserver().committed(lane, 0, 0.01, Outputs(after=AfterCommit(broadcasts=broadcasts)))
 
     assert value("learner_version", model="young_model") == 1
     assert REGISTRY.get_sample_value("perennial_learner_auc", {"model": "young_model"}) is None

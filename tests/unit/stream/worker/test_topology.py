@@ -42,7 +42,7 @@ def test_no_two_edges_share_a_topic_or_a_state() -> None:
 
 def test_what_the_fold_writes_and_counts_is_declared() -> None:
     _, outputs = fold_log(written([*shoppers(8, users=15, days=30, extra=EXTRA), (b"u", b"?")]), itertools.repeat(200))
-    written_to = {record.topic for output in outputs for record in output.records}
+    written_to = {record.topic for output in outputs for record in output.commit.records}
 
     assert written_to >= {REJECTED, "messages.email", "messages.sms"}
     assert all(topic(name) for name in written_to)
