@@ -49,6 +49,6 @@ def test_importing_does_nothing_else(package: str, tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     count, _, changed = ended.stdout.partition(" ")
-    assert int(count) >= len([path for path in (ROOT / package).glob("[a-z]*.py") if path.stem != "__init__"]) > 0
+    assert int(count) >= len([path for path in (ROOT / package).rglob("[a-z]*.py") if path.stem != "__init__"]) > 0
     assert changed == "{}\n"
     assert ended.stderr == ""

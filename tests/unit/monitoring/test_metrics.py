@@ -149,7 +149,7 @@ SOURCES = "\n".join(
     path.read_text()
     for package in ("models", "agents", "stream", "monitoring")
     for path in (ROOT / package).rglob("*.py")
-    if path.name != "metrics.py"
+    if path != ROOT / "monitoring" / "metrics.py"
 )
 
 
