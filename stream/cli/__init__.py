@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from stream.cli.bench import checkout
 from stream.cli.output import guarded, print_error
 
 PROCESSES = "Processes (run until Ctrl-C)"
@@ -21,7 +22,7 @@ ACTIONS = "Actions"
 SETTING_UP = "Setting up"
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """One command.
 
     Attributes
@@ -40,55 +41,61 @@ class Entry(NamedTuple):
     panel: str
 
 
-COMMANDS: dict[str, Entry] = {
-    "up": Entry("stream.cli.up", "up", "Run broker, worker, retrainer and HTTP door together.", PROCESSES),
-    "broker": Entry("stream.cli.broker", "broker", "Run the embedded broker.", PROCESSES),
-    "worker": Entry("stream.cli.worker", "worker", "Run fold, delivery and learners, supervised.", PROCESSES),
-    "retrainer": Entry("stream.cli.retrainer", "retrainer", "Train the recommender on what was touched.", PROCESSES),
-    "collector": Entry("stream.cli.collector", "collector", "Run the HTTP door.", PROCESSES),
-    "console": Entry("stream.cli.console", "console", "Watch and steer in the browser.", PROCESSES),
-    "demo": Entry("stream.cli.demo", "demo", "Watch a simulated shop run through everything.", ACTIONS),
-    "send": Entry("stream.cli.send", "send", "Send an event, or one a line from standard input.", ACTIONS),
-    "user": Entry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
-    "recommend": Entry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
-    "preview": Entry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
-    "pause": Entry("stream.cli.pause", "pause", "Stop a channel: what waits goes on waiting.", ACTIONS),
-    "resume": Entry("stream.cli.pause", "resume", "Let a paused channel go on.", ACTIONS),
-    "suppressions": Entry(
+COMMANDS: dict[str, CommandEntry] = {
+    "up": CommandEntry("stream.cli.up", "up", "Run broker, worker, retrainer and HTTP door together.", PROCESSES),
+    "broker": CommandEntry("stream.cli.broker", "broker", "Run the embedded broker.", PROCESSES),
+    "worker": CommandEntry("stream.cli.worker", "worker", "Run fold, delivery and learners, supervised.", PROCESSES),
+    "retrainer": CommandEntry(
+        "stream.cli.retrainer", "retrainer", "Train the recommender on what was touched.", PROCESSES
+    ),
+    "collector": CommandEntry("stream.cli.collector", "collector", "Run the HTTP door.", PROCESSES),
+    "demo": CommandEntry("stream.cli.demo", "demo", "Watch a simulated shop run through everything.", ACTIONS),
+    "send": CommandEntry("stream.cli.send", "send", "Send an event, or one a line from standard input.", ACTIONS),
+    "user": CommandEntry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
+    "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
+    "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
+    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel: what waits goes on waiting.", ACTIONS),
+    "resume": CommandEntry("stream.cli.pause", "resume", "Let a paused channel go on.", ACTIONS),
+    "suppressions": CommandEntry(
         "stream.cli.suppressions", "app", "List, add, remove, import addresses that get no messages.", ACTIONS
     ),
-    "simulate": Entry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
-    "replay": Entry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
-    "rebuild": Entry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
-    "dlq": Entry("stream.cli.dlq", "app", "List, show and replay what was rejected.", ACTIONS),
-    "import": Entry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
-    "evaluate": Entry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
-    "bench": Entry("stream.cli.bench", "bench", "Measure on this machine, beside the peers.", ACTIONS),
-    "init": Entry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
-    "check": Entry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
-    "apply": Entry("stream.cli.apply", "apply", "Put rules and caps of the file into use.", SETTING_UP),
-    "token": Entry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
-    "config": Entry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
-    "topics": Entry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
+    "simulate": CommandEntry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
+    "replay": CommandEntry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
+    "rebuild": CommandEntry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
+    "dlq": CommandEntry("stream.cli.dlq", "app", "List, show and replay what was rejected.", ACTIONS),
+    "import": CommandEntry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
+    "evaluate": CommandEntry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
+    "init": CommandEntry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
+    "check": CommandEntry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
+    "apply": CommandEntry("stream.cli.apply", "apply", "Put rules and caps of the file into use.", SETTING_UP),
+    "token": CommandEntry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
+    "config": CommandEntry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
+    "topics": CommandEntry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
 }
-"""Every command there is. One whose module does not exist yet is not shown."""
+"""Every command of the package, in the order of the help."""
+
+BENCH = CommandEntry("stream.cli.bench", "app", "Measure on this machine, beside the peers.", ACTIONS)
+"""The command of a checkout, which brings its benchmarks along."""
+
+
+def commands() -> dict[str, CommandEntry]:
+    """Return every command there is: those of the package and, in a checkout, ``bench``."""
+    return COMMANDS if checkout() is None else {**COMMANDS, "bench": BENCH}
 
 
 class _LazyGroup(TyperGroup):
     """Loads the module of a command when it is called; help needs only the table."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Name the commands that are there, in the table's order."""
+        """Return the names of the commands, in the order of the help."""
         del ctx
-        return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(entry.module) is not None]
+        return list(commands())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Stand in for a command in the help."""
+        """Return a placeholder for a command, which is enough for the help."""
         del ctx
-        entry = COMMANDS.get(cmd_name)
-        if entry is None or importlib.util.find_spec(entry.module) is None:
-            return None
-        return TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
+        entry = commands().get(cmd_name)
+        return None if entry is None else TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Load the command that was called."""
@@ -98,12 +105,12 @@ class _LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """Load a command; raises ``KeyError`` where the table has none of that name."""
-    entry = COMMANDS[name]
+    """Load a command, and raise ``KeyError`` where there is none of that name."""
+    entry = commands()[name]
     found = getattr(importlib.import_module(entry.module), entry.attribute)
     command: Any
     if isinstance(found, typer.Typer):
-        command = typer.main.get_group(found)  # also where it has one command: `import items FILE`
+        command = typer.main.get_command(found)
     else:
         single = typer.Typer(add_completion=False)
         single.command(name)(found)
@@ -162,8 +169,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+def run(arguments: Sequence[str] | None = None, command: typer.Typer = app, program: str = "perennial") -> int:
+    """Run a command line, and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        The words after the program's name; by default those of this process.
+    command, program
+        What to run, and its name in messages. The benchmarks of a checkout run so, too.
+    """
     hidden = shadowed()
     if hidden is not None:
         print_error(hidden)
@@ -174,12 +189,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # What a client library has to say about a broker that is away, the command says in one line.
     for library in ("kafka", "aiokafka"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    return guarded(lambda: _run(None if arguments is None else list(arguments)))
+    return guarded(lambda: _run(command, program, None if arguments is None else list(arguments)))
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(command: typer.Typer, program: str, arguments: list[str] | None) -> int:
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="perennial", standalone_mode=False)
+        code = typer.main.get_command(command).main(arguments, prog_name=program, standalone_mode=False)
     except typer.TyperException as error:
         return _usage_error(error)
     except typer.Abort:

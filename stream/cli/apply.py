@@ -24,13 +24,13 @@ def apply(
     import asyncio
 
     from stream.cluster.topics import require_topics
+    from stream.installation.applying import apply as put_into_use
     from stream.installation.recognition import opened
     from stream.installation.segment_names import names_in_use, notes
-    from stream.log.versions import apply as put_into_use
-    from stream.log.versions import configuration
+    from stream.settings.rules import read_configuration
 
     settings = opened(config)
-    wanted = configuration(settings)
+    wanted = read_configuration(settings)
     require_topics(settings.connection(), settings.partitions)
     applied = put_into_use(settings, clock)
     worth_knowing = list(notes(wanted, asyncio.run(names_in_use(settings.connection()))))

@@ -1,64 +1,34 @@
-"""``perennial bench``: measure this machine and the peers, from a checkout: the wheel holds no benchmarks."""
+"""``perennial bench``: the benchmarks of a checkout, as a program of the checkout. The wheel holds no benchmarks."""
 
 from __future__ import annotations
 
-import importlib
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-import stream
-from models.errors import PerennialError
+app = typer.Typer()
 
 
-class NeedsCheckout(PerennialError):
-    """What was asked for is not part of an installed package: run it from a checkout of the repository."""
+def checkout(package: Path = Path(__file__).parents[1]) -> Path | None:
+    """Return the root of the checkout that a package belongs to; ``None`` for an installed package.
 
-
-class _InCheckout(TyperGroup):
-    """The commands of ``tests/benchmarks/commands.py``."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Name them, in their order."""
-        names: list[str] = _commands().list_commands(ctx)
-        return names
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Look one up."""
-        return _commands().get_command(ctx, cmd_name)
-
-
-bench = typer.Typer(cls=_InCheckout, help="Measure on this machine, beside the peers.", no_args_is_help=True)
-
-
-@bench.callback()
-def _bench() -> None:
-    """Measure on this machine, beside the peers: each prints a table and writes JSON."""
-    _commands().callback()
-
-
-def checkout(package: Path) -> Path:
-    """Root of the checkout that a package of ours belongs to.
-
-    Raises
-    ------
-    NeedsCheckout
-        It stands in none.
+    Parameters
+    ----------
+    package
+        Folder of the package ``stream``; by default the one of this module.
     """
     root = package.resolve().parent
-    if not (root / "tests" / "benchmarks" / "commands.py").exists():
-        raise NeedsCheckout(
-            "the benchmarks, their load and the peers' programs are not part of the installed package; in a checkout "
-            "of the repository: make setup, then .venv/bin/perennial bench"
-        )
-    return root
+    return root if (root / "tests" / "benchmarks" / "__main__.py").is_file() else None
 
 
-def _commands() -> Any:
-    root = str(checkout(Path(stream.__path__[0])))
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    return typer.main.get_group(importlib.import_module("tests.benchmarks.commands").app)
+# Every word after `bench` goes to the checkout's own program, which also answers --help.
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(ctx: typer.Context) -> None:
+    """Measure on this machine, beside the peers."""
+    root = checkout()
+    assert root is not None, "the command is shown only in a checkout"
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", "tests.benchmarks", *ctx.args]
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - no shell is needed

@@ -37,17 +37,17 @@ def preview(
     """
     from models.configuration.templates import TemplateError
     from models.engage.preview import preview as show
-    from stream.log.versions import configuration, failing, read_templates
     from stream.settings.loading import load
+    from stream.settings.rules import failing_templates, read_configuration, read_templates
     from stream.settings.sources import did_you_mean
 
     settings = load(config)
     templates = read_templates(settings.templates)
-    wanted = configuration(settings)
+    wanted = read_configuration(settings)
     if template not in templates:
         raise _mistake(f"there is no template {template!r} in {settings.templates}{did_you_mean(template, templates)}")
     who, customer = _customer(settings, user, facts)
-    failures = failing(wanted, {template: templates[template]})
+    failures = failing_templates(wanted, {template: templates[template]})
     try:
         shown = show(wanted, template, templates[template], who, customer, _now(customer), channel)
     except TemplateError as error:
@@ -80,10 +80,12 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
     from models.profile.state import unpack
     from stream.lookup.client import ask
     from stream.lookup.identity import identity_of
-    from stream.lookup.workers import addresses
+    from stream.settings.worker_addresses import worker_urls
 
     path = f"/v1/users/{quote(user, safe='')}/state"
-    return user, unpack(asyncio.run(ask(addresses(settings), path, identity_of(settings.connection()))))
+    return user, unpack(
+        asyncio.run(ask(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
+    )
 
 
 def _described(file: Path) -> Customer:

@@ -28,7 +28,7 @@ def retrainer(config: Config = None) -> None:
     settings = opened(config, patient=True)
     connection = settings.connection()
     await_topics(connection, settings.partitions)
-    own = settings.retrainer
+    own = settings.sections.retrainer
     options = RetrainerOptions(
         interval_s=milliseconds(own.every) / 1000,
         fresh=own.fresh,
@@ -42,8 +42,8 @@ def retrainer(config: Config = None) -> None:
     folder = ArtifactFolder(settings.artifacts, own.keep)
     os.nice(NICENESS)
     with stop_requested() as stop, contextlib.ExitStack() as stack:
-        if settings.metrics.retrainer is not None:
-            exposition = expose(settings.metrics.retrainer, settings.metrics.host)
+        if settings.sections.metrics.retrainer is not None:
+            exposition = expose(settings.sections.metrics.retrainer, settings.sections.metrics.host)
             stack.callback(exposition.close)
         from models.recommend import factors  # seconds: after whatever may fail at once
 

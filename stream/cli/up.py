@@ -81,17 +81,17 @@ def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
     """Return what other commands have to know of a running installation, path to value."""
     from stream.installation.ports import METRICS
 
-    ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.metrics, name) for name in METRICS}
+    ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.sections.metrics, name) for name in METRICS}
     return {
         "kafka.servers": settings.servers,
         "kafka.embedded": settings.embedded,
-        "kafka.prefix": settings.kafka.prefix,
+        "kafka.prefix": settings.sections.kafka.prefix,
         "kafka.partitions": settings.partitions,
-        "http.host": settings.http.host,
-        "http.port": settings.http.port,
-        "worker.host": settings.worker.host,
-        "worker.port": settings.worker.port,
-        "metrics.host": settings.metrics.host,
+        "http.host": settings.sections.http.host,
+        "http.port": settings.sections.http.port,
+        "worker.host": settings.sections.worker.host,
+        "worker.port": settings.sections.worker.port,
+        "metrics.host": settings.sections.metrics.host,
         **ports,
     }
 
@@ -126,9 +126,9 @@ def _announce(installation: Installation) -> None:
     settings, broker = installation.settings, installation.broker
     kept = " (in memory: gone when this stops)" if broker else ""
     print_line(f"broker    {settings.connection().servers}{kept}")
-    print_line(f"HTTP door http://{settings.http.host}:{settings.http.port}/v1/track")
-    if settings.metrics.worker is not None:
-        print_line(f"health    http://{settings.metrics.host}:{settings.metrics.worker}/ready")
+    print_line(f"HTTP door http://{settings.sections.http.host}:{settings.sections.http.port}/v1/track")
+    if settings.sections.metrics.worker is not None:
+        print_line(f"health    http://{settings.sections.metrics.host}:{settings.sections.metrics.worker}/ready")
     print_line(f"outbox    {settings.outbox}")
     print_line(f"logs      {installation.logs}")
     if not installation.supervisor.over.wait(0):

@@ -26,11 +26,11 @@ def user(
 
     from stream.lookup.client import ask_json
     from stream.lookup.identity import identity_of
-    from stream.lookup.workers import addresses
     from stream.settings.loading import load
+    from stream.settings.worker_addresses import worker_urls
 
     settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
-    answer = asyncio.run(ask_json(addresses(settings), path, identity_of(settings.connection())))
+    answer = asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
     if json:
         print_json(answer)
     else:

@@ -66,28 +66,29 @@ def worker(
         on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code)),
         on_last_words=lambda report: bury(connection, report),
     )
-    if settings.metrics.worker is None:
+    if settings.sections.metrics.worker is None:
         run_until_stopped(supervisor)
         return
-    with Overview(supervisor.statuses, settings.metrics.host, settings.metrics.worker) as overview:
+    with Overview(supervisor.statuses, settings.sections.metrics.host, settings.sections.metrics.worker) as overview:
         logging.getLogger(__name__).info(
-            "health at http://%s:%d/health, and /ready", settings.metrics.host, overview.port
+            "health at http://%s:%d/health, and /ready", settings.sections.metrics.host, overview.port
         )
         run_until_stopped(supervisor)
 
 
 def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Program]:
     """What a supervisor runs: ``fold``, ``fold-2``, ``fold-3`` ..., ``deliver``, ``learn``, each with its own ports."""
-    from stream.processes.supervisor import Program, perennial
+    from stream.installation.commands import perennial
+    from stream.processes.supervisor import Program
 
-    for role, count in (("fold", settings.worker.processes), ("deliver", deliver), ("learn", learn)):
-        metrics_port: int | None = getattr(settings.metrics, role)
+    for role, count in (("fold", settings.sections.worker.processes), ("deliver", deliver), ("learn", learn)):
+        metrics_port: int | None = getattr(settings.sections.metrics, role)
         for index in range(count):
             env = settings.environment()
             if index and metrics_port:
                 env[f"PERENNIAL_METRICS__{role.upper()}"] = str(metrics_port + PORTS_APART * index)
-            if index and role == "fold" and settings.worker.port:
-                env["PERENNIAL_WORKER__PORT"] = str(settings.worker.port + index)
+            if index and role == "fold" and settings.sections.worker.port:
+                env["PERENNIAL_WORKER__PORT"] = str(settings.sections.worker.port + index)
             name = role if index == 0 else f"{role}-{index + 1}"
             silent_s = settings.stall_after_s + SILENT_S
             yield Program(name, perennial("worker", "--role", role), env=env, silent_s=silent_s)

@@ -26,7 +26,7 @@ def write_keys(settings: Settings) -> WriteKeys:
             (key.value or settings.reveal(key, f"http.write_keys[{i}]")).encode(),
             "public" if key.kind == "browser" else "server",
         )
-        for i, key in enumerate(settings.http.write_keys)
+        for i, key in enumerate(settings.sections.http.write_keys)
     )
 
 
@@ -38,7 +38,7 @@ def user_tokens(settings: Settings) -> UserTokens:
     InvalidSettings
         A secret is not where it should be, or is too short.
     """
-    named = settings.http.user_token_secrets
+    named = settings.sections.http.user_token_secrets
     if not named:
         return UserTokens([secret_of(settings.folder / USER_TOKEN_FILE)])
     paths = [f"http.user_token_secrets[{i}]" for i in range(len(named))]
@@ -57,7 +57,7 @@ def server_tokens(settings: Settings) -> list[bytes]:
         A token is not where it should be, or is too short.
     """
     found = []
-    for i, token in enumerate(settings.http.server_tokens):
+    for i, token in enumerate(settings.sections.http.server_tokens):
         path = f"http.server_tokens[{i}]"
         found.append(settings.reveal(token, path).encode())
         _check_length(settings, path, found[-1], MIN_SERVER_TOKEN_BYTES)

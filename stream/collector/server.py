@@ -27,9 +27,9 @@ from stream.delivery.configured import suppression_hashes, twilio_callback_token
 from stream.log.event_log import EventLog
 from stream.lookup.identity import await_identity
 from stream.lookup.owners import Owners
-from stream.lookup.workers import places
 from stream.processes.exposition import expose
 from stream.settings.loading import Settings
+from stream.settings.worker_addresses import worker_addresses
 from stream.suppressions.watch import SuppressionWatch
 
 log = logging.getLogger(__name__)
@@ -83,29 +83,31 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         # A name that no other door ever has: ids of events that bring none are made from it.
         intake = Intake(
             secrets.token_hex(8),
-            trust_browser_orders=settings.http.trust_browser_orders,
+            trust_browser_orders=settings.sections.http.trust_browser_orders,
             in_use=lambda: watch.configuration,
         )
         identity = await await_identity(settings.connection())
-        owners = Owners(places(settings), settings.partitions, lambda: identity)
+        owners = Owners(
+            worker_addresses(settings.sections.http, settings.sections.worker), settings.partitions, lambda: identity
+        )
         door = Door(
             event_log,
             intake,
             unsubscribe_signer(settings),
             write_keys=write_keys(settings),
-            cors=Cors(settings.http.allowed_origins),
+            cors=Cors(settings.sections.http.allowed_origins),
             recommender=Recommendations(Readers(user_tokens(settings), server_tokens(settings), now_ms), owners),
             twilio_token=twilio,
             sms=None if twilio is None else Suppressor("sms", suppressions.listed, suppressions.behind),
             listed=suppressions.listed,
-            public_url=settings.http.public_url,
+            public_url=settings.sections.http.public_url,
         )
         runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
         await runner.setup()
         try:
-            await _listen(web.TCPSite(runner, settings.http.host, settings.http.port), settings)
-            if settings.metrics.collector is not None:
-                exposition = expose(settings.metrics.collector, settings.metrics.host)
+            await _listen(web.TCPSite(runner, settings.sections.http.host, settings.sections.http.port), settings)
+            if settings.sections.metrics.collector is not None:
+                exposition = expose(settings.sections.metrics.collector, settings.sections.metrics.host)
             host, port = runner.addresses[0][:2]
             announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
             await stop.wait()
@@ -139,8 +141,9 @@ async def _listen(site: web.TCPSite, settings: Settings) -> None:
     try:
         await site.start()
     except OSError as error:
+        http = settings.sections.http
         raise PortTaken(
-            f"the HTTP door cannot listen on {settings.http.host}:{settings.http.port} ({error.strerror or error}), "
+            f"the HTTP door cannot listen on {http.host}:{http.port} ({error.strerror or error}), "
             f"which comes from {settings.given.source('http.port')}; set http.host or http.port (--port), or stop what "
             "listens there"
         ) from error

@@ -29,7 +29,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     A provider whose secret cannot be read is left out, and all of them without the secret of unsubscribe links:
     ``unmet_secrets`` names these, and delivery holds its messages meanwhile.
     """
-    delivery = settings.delivery
+    delivery = settings.sections.delivery
     missing = {requirement.name for requirement in unmet_secrets(settings)}
     cannot_sign = "secrets.unsubscribe" in missing
     return DeliverySettings(
@@ -50,7 +50,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
 
 def unsubscribe_keys(settings: Settings) -> tuple[bytes, ...]:
     """Secrets of unsubscribe links: the first signs, all verify."""
-    named = settings.delivery.unsubscribe_secrets
+    named = settings.sections.delivery.unsubscribe_secrets
     if not named:
         return (secret_of(settings.folder / SECRET_FILE),)
     return tuple(
@@ -63,7 +63,7 @@ def suppression_hashes(settings: Settings) -> AddressHashes:
 
     If a secret cannot be read, they hash nothing: ``unmet_secrets`` names it, and delivery holds its messages.
     """
-    if not settings.delivery.suppression_secrets:
+    if not settings.sections.delivery.suppression_secrets:
         return AddressHashes([secret_of(settings.folder / SUPPRESSION_SECRET_FILE)])
     try:
         return AddressHashes(suppression_secrets(settings))
@@ -81,8 +81,8 @@ def twilio_callback_token(settings: Settings) -> str | None:
 
     Without its secret no callback is accepted either, which is logged: the HTTP door takes events all the same.
     """
-    twilio = settings.delivery.twilio
-    if twilio is None or settings.http.public_url is None:
+    twilio = settings.sections.delivery.twilio
+    if twilio is None or settings.sections.http.public_url is None:
         return None
     try:
         return settings.reveal(twilio.auth_token, "delivery.twilio.auth_token")
@@ -92,7 +92,7 @@ def twilio_callback_token(settings: Settings) -> str | None:
 
 
 def _smtp(settings: Settings) -> SmtpSettings | None:
-    smtp = settings.delivery.smtp
+    smtp = settings.sections.delivery.smtp
     if smtp is None:
         return None
     return SmtpSettings(
@@ -109,7 +109,7 @@ def _smtp(settings: Settings) -> SmtpSettings | None:
 
 
 def _twilio(settings: Settings) -> TwilioSettings | None:
-    twilio = settings.delivery.twilio
+    twilio = settings.sections.delivery.twilio
     if twilio is None:
         return None
     return TwilioSettings(
@@ -117,5 +117,5 @@ def _twilio(settings: Settings) -> TwilioSettings | None:
         token=settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
         sender=twilio.sender,
         base_url=twilio.base_url,
-        public_url=settings.http.public_url,
+        public_url=settings.sections.http.public_url,
     )

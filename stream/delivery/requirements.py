@@ -42,7 +42,7 @@ class Unmet(NamedTuple):
 
 def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
     """Find what stops messages of these rules from leaving; in mode ``outbox`` nothing does."""
-    delivery = settings.delivery
+    delivery = settings.sections.delivery
     if delivery.mode == "outbox":
         return
     used = {channel for rule in rules.rules for channel in rule.channels}
@@ -52,7 +52,7 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
             yield Unmet(f"delivery.provider.{channel}", says, channel)
     if delivery.mode == "allowlist" and not delivery.allowlist:
         yield Unmet("delivery.allowlist", "mode allowlist needs addresses in delivery.allowlist")
-    url = settings.http.public_url
+    url = settings.sections.http.public_url
     if url is None:
         says = f"http.public_url is not set: unsubscribe links would begin with {settings.public_url}"
         yield Unmet("delivery.public_url", says)
@@ -66,7 +66,7 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
 
 def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
     """Find the secrets of delivery that cannot be read."""
-    delivery = settings.delivery
+    delivery = settings.sections.delivery
     wanted: list[tuple[Secret, str, Unmet]] = [
         (secret, f"delivery.unsubscribe_secrets[{i}]", Unmet("secrets.unsubscribe", ""))
         for i, secret in enumerate(delivery.unsubscribe_secrets)
@@ -95,7 +95,7 @@ def suppression_secrets(settings: Settings) -> list[bytes]:
         One is not where it should be, or is too short.
     """
     secrets = []
-    for i, secret in enumerate(settings.delivery.suppression_secrets):
+    for i, secret in enumerate(settings.sections.delivery.suppression_secrets):
         path = f"delivery.suppression_secrets[{i}]"
         secrets.append(settings.reveal(secret, path).encode())
         if len(secrets[-1]) < MIN_SECRET_BYTES:
@@ -116,7 +116,7 @@ def _is_open(url: str) -> bool:
 
 def _leads_nowhere(url: str, settings: Settings) -> bool:
     """Return whether links lead to this machine, and a mail server elsewhere sends the mails to other people."""
-    smtp = settings.delivery.smtp
+    smtp = settings.sections.delivery.smtp
     return smtp is not None and not _is_near(smtp.host) and is_loopback(urlsplit(url).hostname or "")
 
 

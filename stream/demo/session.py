@@ -17,9 +17,9 @@ from stream.demo.latency import measure
 from stream.demo.summary import Latency, Summary, summarize
 from stream.demo.tally import Tally
 from stream.demo.watching import Watch
+from stream.installation.commands import perennial
 from stream.installation.running import Installation
 from stream.processes.child import Child, exit_reason
-from stream.processes.supervisor import perennial
 
 REFRESH_S = 0.25
 RETRAINED_WITHIN_S = 15.0

@@ -19,8 +19,8 @@ from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
 from stream.installation.embedded_broker import NAME_PREFIX
 from stream.installation.findings import Finding
 from stream.installation.segment_names import names_in_use, notes
-from stream.log.versions import configuration, require_rendering
 from stream.settings.loading import Settings
+from stream.settings.rules import read_configuration, require_rendering
 
 
 def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def _tried(name: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 def _rules(settings: Settings, read: list[Configuration]) -> str:
-    found = configuration(settings)
+    found = read_configuration(settings)
     read.append(found)
     names = ", ".join(rule.name for rule in found.rules) or "none"
     return f"{len(found.rules)} rules ({names}), {len(found.templates)} templates in {settings.templates}"
@@ -85,14 +85,14 @@ def _consent(settings: ConsentSettings) -> Iterator[Finding]:
 def _secrets(settings: Settings) -> Iterator[Finding]:
     """Look at each secret that the settings name."""
     failed = [Finding(name, "failed", says) for name, says, _ in unmet_secrets(settings)]
-    if settings.kafka.sasl is not None:
+    if settings.sections.kafka.sasl is not None:
         failed += _failed("secrets.kafka", settings.connection)
-    for i, key in enumerate(settings.http.write_keys):
+    for i, key in enumerate(settings.sections.http.write_keys):
         path = f"http.write_keys[{i}]"
         if key.value is not None:
             continue
         failed += _failed("secrets.write_keys", partial(settings.reveal, key, path))
-    if settings.http.user_token_secrets:
+    if settings.sections.http.user_token_secrets:
         failed += _failed("secrets.user_tokens", partial(user_tokens, settings))
     failed += _failed("secrets.server_tokens", partial(server_tokens, settings))
     yield from failed
@@ -109,13 +109,13 @@ def _failed(name: str, look: Callable[[], object]) -> list[Finding]:
 
 
 def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
-    delivery = settings.delivery
+    delivery = settings.sections.delivery
     if delivery.mode == "outbox":
         yield Finding("delivery", "ok", f"messages become files in {settings.outbox}")
         return
     failed = [Finding(name, "failed", says) for name, says, _ in unmet(settings, rules)]
     yield from failed
-    url = settings.http.public_url
+    url = settings.sections.http.public_url
     named = {finding.name for finding in failed}
     if url is not None and is_loopback(urlsplit(url).hostname or "") and "delivery.public_url" not in named:
         says = (
@@ -128,13 +128,13 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
 
 def _write_keys(settings: Settings) -> Iterator[Finding]:
     """Say whether anybody in the network could send events that cause real messages."""
-    keys, host = settings.http.write_keys, settings.http.host
+    keys, host = settings.sections.http.write_keys, settings.sections.http.host
     if keys:
         kinds = Counter(key.kind for key in keys)
         yield Finding("write_keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
     elif not is_loopback(host):
         says = f"http.write_keys is empty, and the HTTP door listens on {host}: anybody who reaches it can send events"
-        yield Finding("write_keys", "failed" if settings.delivery.mode == "live" else "note", says)
+        yield Finding("write_keys", "failed" if settings.sections.delivery.mode == "live" else "note", says)
 
 
 def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from models.errors import PerennialError
-from stream.lookup.workers import WORKERS_ON_A_MACHINE
 from stream.settings.loading import Settings
+from stream.settings.worker_addresses import MAX_WORKERS
 
 BROKER_PORT = 9092
 """Where the embedded broker listens by default."""
@@ -158,9 +158,9 @@ def _wanted(settings: Settings, broker_port: int | None) -> Iterator[Wanted]:
     if settings.embedded:
         yield _broker(settings, broker_port)
     given = settings.given
-    http, worker, metrics = settings.http, settings.worker, settings.metrics
+    http, worker, metrics = settings.sections.http, settings.sections.worker, settings.sections.metrics
     wanted = [Wanted("http.port", http.host, http.port, None)]
-    wanted.append(Wanted("worker.port", worker.host, worker.port, None, WORKERS_ON_A_MACHINE))
+    wanted.append(Wanted("worker.port", worker.host, worker.port, None, MAX_WORKERS))
     for name in METRICS:
         port: int | None = getattr(metrics, name)
         if port is not None:
@@ -172,7 +172,7 @@ def _wanted(settings: Settings, broker_port: int | None) -> Iterator[Wanted]:
 
 def _broker(settings: Settings, port: int | None) -> Wanted:
     """Where the embedded broker shall listen: what ``--broker-port`` says, else ``kafka.servers``."""
-    servers = settings.kafka.servers
+    servers = settings.sections.kafka.servers
     origin = settings.given.source("kafka.servers")
     if servers is None:
         return Wanted(

@@ -36,7 +36,7 @@ def recognised(settings: Settings, *, patient: bool = False) -> Settings:
 
     The embedded broker listens without encryption and credentials, so a broker that has these is not asked.
     """
-    kafka = settings.kafka
+    kafka = settings.sections.kafka
     if kafka.servers is None or kafka.embedded is not None or kafka.tls is not None or kafka.sasl is not None:
         return settings
     if patient:
@@ -57,6 +57,6 @@ def _ask(settings: Settings) -> dict[str, Any]:
             return {"kafka.embedded": False}
         found: dict[str, Any] = {"kafka.embedded": True}
         events = existing(client, connection).get(connection.topic("events"))
-        if settings.kafka.partitions is None and events is not None:
+        if settings.sections.kafka.partitions is None and events is not None:
             found["kafka.partitions"] = events
         return found

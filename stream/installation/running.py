@@ -16,11 +16,13 @@ from typing import Literal
 from models.errors import PerennialError
 from stream.cluster import topics
 from stream.cluster.admin import patiently
+from stream.installation.commands import perennial
 from stream.installation.embedded_broker import EmbeddedBroker
-from stream.log import versions as configuration
 from stream.log.event_log import ClockName, EventLog
-from stream.processes.supervisor import ABOVE, Program, Supervisor, perennial
+from stream.log.versions import publish
+from stream.processes.supervisor import ABOVE, Program, Supervisor
 from stream.settings.loading import Settings, load
+from stream.settings.rules import read_configuration
 
 TOLD = "perennial: "
 """What a command tells its user begins so."""
@@ -142,7 +144,7 @@ async def _open_log(settings: Settings, clock: ClockName, *, applies: bool) -> N
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock(clock)
     if applies:
-        await configuration.publish(connection, configuration.configuration(settings))
+        await publish(connection, read_configuration(settings))
 
 
 def own_ports() -> dict[str, int]:
@@ -175,7 +177,7 @@ def await_folding(installation: Installation, within_s: float = 60.0) -> None:
 
 
 def _folds(settings: Settings) -> bool:
-    connection = http.client.HTTPConnection(settings.worker.host, settings.worker.port, timeout=2.0)
+    connection = http.client.HTTPConnection(settings.sections.worker.host, settings.sections.worker.port, timeout=2.0)
     try:
         connection.request("GET", "/ready")
         answer = connection.getresponse()

@@ -10,10 +10,10 @@ from typing import Any
 
 from models.batch import Restored
 from stream.lookup.server import LookupServer
-from stream.lookup.workers import ports
 from stream.recommender.artifacts import ArtifactFolder
 from stream.recommender.following import ModelWatch
 from stream.settings.loading import Settings
+from stream.settings.worker_addresses import worker_ports
 from stream.transport.app import LaneApp
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ async def lookups(
     await watch.start()
     try:
         port = await _listen(server, settings)
-        log.info("lookups at http://%s:%d", settings.worker.host, port)
+        log.info("lookups at http://%s:%d", settings.sections.worker.host, port)
         yield port
     finally:
         await server.stop()
@@ -60,10 +60,10 @@ async def lookups(
 
 
 async def _listen(server: LookupServer, settings: Settings) -> int:
-    tried = ports(settings)
+    tried = worker_ports(settings.sections.worker)
     for port in tried:
         try:
-            return await server.start(settings.worker.host, port)
+            return await server.start(settings.sections.worker.host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -370,11 +369,6 @@ class _Keeper:
             except (OSError, PerennialError) as error:  # no memory, no program: tried again like an early end
                 self._last_end = f"not started: {error}"
             return self._child
-
-
-def perennial(*arguments: str) -> tuple[str, ...]:
-    """Argument list of a command of ours, for this interpreter; ``-P`` keeps the current folder off its path."""
-    return (sys.executable, "-P", "-m", "stream.cli", *arguments)
 
 
 def run_until_stopped(supervisor: Supervisor) -> None:

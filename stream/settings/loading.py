@@ -3,7 +3,7 @@
 A flag wins over the environment, and that over the file. The record of the installation that runs in the data folder
 (``stream/settings/installation_record.py``) stands in for what nobody set.
 
-The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/log/versions.py`` reads them.
+The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/settings/rules.py`` reads them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.places import zones
 from stream.cluster.connection import Connection, SecurityProtocol
 from stream.cluster.topics import EMBEDDED_PARTITIONS, PARTITIONS
 from stream.settings import installation_record, sources
-from stream.settings.schema import Delivery, Http, Kafka, MetricsPorts, Retrainer, Secret, Sections, Tls, Worker
+from stream.settings.schema import Secret, Sections, TlsSection
 from stream.settings.sources import Given, InvalidSettings
 
 FILE = "perennial.yaml"
@@ -65,36 +65,6 @@ class Settings:
     note: str = ""
 
     @property
-    def kafka(self) -> Kafka:
-        """The section of that name."""
-        return self.sections.kafka
-
-    @property
-    def http(self) -> Http:
-        """The section of that name."""
-        return self.sections.http
-
-    @property
-    def worker(self) -> Worker:
-        """The section of that name."""
-        return self.sections.worker
-
-    @property
-    def metrics(self) -> MetricsPorts:
-        """The section of that name."""
-        return self.sections.metrics
-
-    @property
-    def retrainer(self) -> Retrainer:
-        """The section of that name."""
-        return self.sections.retrainer
-
-    @property
-    def delivery(self) -> Delivery:
-        """The section of that name."""
-        return self.sections.delivery
-
-    @property
     def timezone(self) -> str:
         """IANA name of the installation's time zone."""
         return str(self.definition.get("timezone", "UTC"))
@@ -107,12 +77,14 @@ class Settings:
     @property
     def artifacts(self) -> Path:
         """Folder of trained models."""
-        return self.path(self.retrainer.artifacts) if self.retrainer.artifacts else self.folder / "artifacts"
+        written = self.sections.retrainer.artifacts
+        return self.path(written) if written else self.folder / "artifacts"
 
     @property
     def outbox(self) -> Path:
         """Folder of messages that no provider got."""
-        return self.path(self.delivery.outbox) if self.delivery.outbox else self.folder / "outbox"
+        written = self.sections.delivery.outbox
+        return self.path(written) if written else self.folder / "outbox"
 
     @property
     def templates(self) -> Path:
@@ -122,39 +94,41 @@ class Settings:
     @property
     def public_url(self) -> str:
         """How the HTTP door is reached from outside, without a slash at the end."""
-        return (self.http.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+        http = self.sections.http
+        return (http.public_url or f"http://{http.host}:{http.port}").rstrip("/")
 
     @property
     def embedded(self) -> bool:
         """Whether the broker is the embedded one."""
-        return self.kafka.servers is None if self.kafka.embedded is None else self.kafka.embedded
+        kafka = self.sections.kafka
+        return kafka.servers is None if kafka.embedded is None else kafka.embedded
 
     @property
     def servers(self) -> str:
         """Of Kafka, ``host:port``, several separated by commas."""
-        return self.kafka.servers or "127.0.0.1:9092"
+        return self.sections.kafka.servers or "127.0.0.1:9092"
 
     @property
     def session_timeout_s(self) -> float:
         """After how many seconds a silent worker is taken for dead."""
-        if self.kafka.session_timeout is not None:
-            return durations.milliseconds(self.kafka.session_timeout) / 1000
+        if self.sections.kafka.session_timeout is not None:
+            return durations.milliseconds(self.sections.kafka.session_timeout) / 1000
         return 6 if self.embedded else 10
 
     @property
     def stall_after_s(self) -> float:
         """A process whose input waits for so many seconds without anything being done ends."""
-        return durations.milliseconds(self.worker.stall_after) / 1000
+        return durations.milliseconds(self.sections.worker.stall_after) / 1000
 
     @property
     def partitions(self) -> int:
         """Of the log."""
-        return self.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
+        return self.sections.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
 
     @property
     def replication_factor(self) -> int:
         """Of topics that we create; -1 is the cluster's default."""
-        return self.kafka.replication_factor or (1 if self.embedded else -1)
+        return self.sections.kafka.replication_factor or (1 if self.embedded else -1)
 
     def path(self, written: str) -> Path:
         """Where a path of the settings leads."""
@@ -168,14 +142,14 @@ class Settings:
         InvalidSettings
             A secret is not where it should be, or the options contradict each other.
         """
-        kafka, sasl = self.kafka, self.kafka.sasl
+        kafka, sasl = self.sections.kafka, self.sections.kafka.sasl
         protocols: dict[tuple[bool, bool], SecurityProtocol] = {
             (False, False): "PLAINTEXT",
             (True, False): "SSL",
             (False, True): "SASL_PLAINTEXT",
             (True, True): "SASL_SSL",
         }
-        tls = kafka.tls or Tls()
+        tls = kafka.tls or TlsSection()
         try:
             return Connection(
                 servers=self.servers,

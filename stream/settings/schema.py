@@ -61,7 +61,7 @@ class Secret(_Section, frozen=True, kw_only=True):
             raise ValueError("Expected {env: NAME} or {file: PATH}")
 
 
-class WriteKey(Secret, frozen=True, kw_only=True):
+class WriteKeySection(Secret, frozen=True, kw_only=True):
     """A key that events are sent with.
 
     Attributes
@@ -83,7 +83,7 @@ class WriteKey(Secret, frozen=True, kw_only=True):
             raise ValueError("Expected {env: NAME} or {file: PATH} for a server key, which is a secret")
 
 
-class ServerToken(Secret, frozen=True, kw_only=True):
+class ServerTokenSection(Secret, frozen=True, kw_only=True):
     """A token with which a server reads users over HTTP.
 
     Attributes
@@ -95,7 +95,7 @@ class ServerToken(Secret, frozen=True, kw_only=True):
     role: Literal["viewer"] = "viewer"
 
 
-class Tls(_Section, frozen=True, kw_only=True):
+class TlsSection(_Section, frozen=True, kw_only=True):
     """Encrypt the connection to Kafka. ``tls: {}`` trusts the system's authorities.
 
     Attributes
@@ -109,7 +109,7 @@ class Tls(_Section, frozen=True, kw_only=True):
     key_file: str | None = None
 
 
-class Sasl(_Section, frozen=True, kw_only=True):
+class SaslSection(_Section, frozen=True, kw_only=True):
     """Say to Kafka who we are.
 
     Attributes
@@ -123,7 +123,7 @@ class Sasl(_Section, frozen=True, kw_only=True):
     password: Secret
 
 
-class Kafka(_Section, frozen=True, kw_only=True):
+class KafkaSection(_Section, frozen=True, kw_only=True):
     """How to reach Kafka, and what our things are called there.
 
     Attributes
@@ -152,11 +152,11 @@ class Kafka(_Section, frozen=True, kw_only=True):
     partitions: Annotated[int, Meta(ge=1, le=1000, description="a whole number, 1 to 1000")] | None = None
     replication_factor: Annotated[int, Meta(ge=1, le=32, description="a whole number, 1 to 32")] | None = None
     session_timeout: Duration | None = None
-    tls: Tls | None = None
-    sasl: Sasl | None = None
+    tls: TlsSection | None = None
+    sasl: SaslSection | None = None
 
 
-class Http(_Section, frozen=True, kw_only=True):
+class HttpSection(_Section, frozen=True, kw_only=True):
     """The HTTP door (``perennial collector``).
 
     Attributes
@@ -184,15 +184,15 @@ class Http(_Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     public_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] | None = None
-    write_keys: list[WriteKey] = []
+    write_keys: list[WriteKeySection] = []
     trust_browser_orders: bool = False
     allowed_origins: tuple[HttpOrigin, ...] = ("*",)
     user_token_secrets: list[Secret] = []
-    server_tokens: list[ServerToken] = []
+    server_tokens: list[ServerTokenSection] = []
     workers: list[HostPort] = []
 
 
-class Worker(_Section, frozen=True, kw_only=True):
+class WorkerSection(_Section, frozen=True, kw_only=True):
     """``perennial worker``.
 
     Attributes
@@ -213,7 +213,7 @@ class Worker(_Section, frozen=True, kw_only=True):
     stall_after: Duration = "60s"
 
 
-class MetricsPorts(_Section, frozen=True, kw_only=True):
+class MetricsSection(_Section, frozen=True, kw_only=True):
     """Where each process serves its metrics; ``null`` serves none.
 
     Attributes
@@ -235,7 +235,7 @@ class MetricsPorts(_Section, frozen=True, kw_only=True):
     worker: Port | None = 9106
 
 
-class Retrainer(_Section, frozen=True, kw_only=True):
+class RetrainerSection(_Section, frozen=True, kw_only=True):
     """``perennial retrainer``.
 
     Attributes
@@ -270,7 +270,7 @@ class Retrainer(_Section, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=1)] = 3
 
 
-class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
+class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     """Where e-mail is handed over.
 
     Attributes
@@ -302,7 +302,7 @@ class Smtp(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     timeout: Duration = "30s"
 
 
-class Twilio(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
+class TwilioSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     """Where SMS are handed over.
 
     Attributes
@@ -323,7 +323,7 @@ class Twilio(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
     )
 
 
-class Breaker(_Section, frozen=True, kw_only=True):
+class BreakerSection(_Section, frozen=True, kw_only=True):
     """When a provider that fails is left alone.
 
     Attributes
@@ -341,7 +341,7 @@ class Breaker(_Section, frozen=True, kw_only=True):
     longest: Duration = "2m"
 
 
-class Delivery(_Section, frozen=True, kw_only=True):
+class DeliverySection(_Section, frozen=True, kw_only=True):
     """Where messages go.
 
     Attributes
@@ -367,9 +367,9 @@ class Delivery(_Section, frozen=True, kw_only=True):
     mode: Literal["outbox", "allowlist", "live"] = "outbox"
     outbox: str | None = None
     allowlist: list[str] = []
-    smtp: Smtp | None = None
-    twilio: Twilio | None = None
-    breaker: Breaker = Breaker()
+    smtp: SmtpSection | None = None
+    twilio: TwilioSection | None = None
+    breaker: BreakerSection = BreakerSection()
     unsubscribe_secrets: list[Secret] = []
     suppression_secrets: list[Secret] = []
 
@@ -389,9 +389,9 @@ class Sections(_Section, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     folder: Annotated[str, Meta(min_length=1)] = ".perennial"
-    kafka: Kafka = Kafka()
-    http: Http = Http()
-    worker: Worker = Worker()
-    metrics: MetricsPorts = MetricsPorts()
-    retrainer: Retrainer = Retrainer()
-    delivery: Delivery = Delivery()
+    kafka: KafkaSection = KafkaSection()
+    http: HttpSection = HttpSection()
+    worker: WorkerSection = WorkerSection()
+    metrics: MetricsSection = MetricsSection()
+    retrainer: RetrainerSection = RetrainerSection()
+    delivery: DeliverySection = DeliverySection()

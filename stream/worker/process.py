@@ -49,9 +49,9 @@ def run(role: Role, settings: Settings) -> NoReturn:
     connection, beats = settings.connection(), Beats.from_environment()
     if beats is None:
         await_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
-    port: int | None = getattr(settings.metrics, role)
+    port: int | None = getattr(settings.sections.metrics, role)
     told: dict[str, Any] = {
-        "metrics": None if port is None else expose(port, settings.metrics.host).port,
+        "metrics": None if port is None else expose(port, settings.sections.metrics.host).port,
         "lookups": None,
     }
     holds = Holds()

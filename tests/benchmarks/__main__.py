@@ -1,8 +1,11 @@
-"""``python -m tests.benchmarks``: the same as ``perennial bench``, which is this."""
+"""``python -m tests.benchmarks``: what ``perennial bench`` starts in a checkout."""
 
 from __future__ import annotations
 
+import sys
+
+from stream.cli import run
 from tests.benchmarks.commands import app
 
 if __name__ == "__main__":
-    app(prog_name="perennial bench")
+    sys.exit(run(sys.argv[1:], app, "perennial bench"))

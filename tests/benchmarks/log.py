@@ -18,8 +18,8 @@ from models.learning.segment_scorer import SegmentCentres
 from models.log import Clock, encode_control
 from models.profile.features import FEATURES
 from stream import presets
-from stream.log import versions as configuration
 from stream.settings import loading as settings
+from stream.settings.rules import read_configuration
 
 CLUSTERS = 5
 
@@ -73,4 +73,4 @@ def rules(more: str = "") -> bytes:
         file = folder / "perennial.yaml"
         if more:
             file.write_text(file.read_text().replace("\nrules:\n", f"\nrules:\n{more}\n"))
-        return bytes(encode(configuration.configuration(settings.load(file, environment={}))))
+        return bytes(encode(read_configuration(settings.load(file, environment={}))))

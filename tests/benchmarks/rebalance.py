@@ -36,7 +36,7 @@ from models.events import Event, encode_event
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 from tests.support.brokers import free_ports, running_kafka
 
 PARTITIONS = 8

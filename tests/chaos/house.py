@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.cluster import topics
-from stream.log import versions as configuration
 from stream.log.event_log import EventLog
+from stream.log.versions import publish
 from stream.settings.loading import Settings, load
+from stream.settings.rules import read_configuration
 from tests.support.brokers import free_ports
 
 PARTITIONS = 8
@@ -80,4 +81,4 @@ async def open_house(settings: Settings) -> None:
     await asyncio.to_thread(topics.create, connection, settings.partitions, 1)
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock("wall")
-    await configuration.publish(connection, configuration.configuration(settings))
+    await publish(connection, read_configuration(settings))

@@ -30,13 +30,14 @@ from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
 from stream.delivery.channels import FILES_SIDE_BY_SIDE
 from stream.engine.state import restore
+from stream.installation.commands import perennial
 from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.log.event_log import EventLog, LogUnavailable
 from stream.lookup.client import LookupFailed, ask_json
-from stream.lookup.workers import addresses
 from stream.processes.child import exit_reason
-from stream.processes.supervisor import Program, Supervisor, perennial
+from stream.processes.supervisor import Program, Supervisor
 from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_urls
 from stream.transport.app import EXIT_NOT_OWNER
 from tests.chaos.house import write_templates
 from tests.chaos.reference import Reference, committed
@@ -173,7 +174,7 @@ def housed(kafka: ApacheKafka, home: Path) -> Iterator[House]:
             env=beside.environment(),
             log=installation.logs / "beside.log",
         )
-        folds = [addresses(settings)[0] for settings in (installation.settings, beside)]
+        folds = [worker_urls(settings.sections.worker)[0] for settings in (installation.settings, beside)]
         with Supervisor([second], on_end=lambda _, code: exits.append(code)) as keeper:
             yield House(kafka, installation, keeper, folds, exits)
 

@@ -83,7 +83,7 @@ class Shop:
     @property
     def door(self) -> str:
         """Address of the HTTP door."""
-        return f"http://{HOST}:{self.installation.settings.http.port}"
+        return f"http://{HOST}:{self.installation.settings.sections.http.port}"
 
     @property
     def collector(self) -> int:
@@ -136,7 +136,7 @@ class Shop:
 
     @property
     def _lookup(self) -> str:
-        worker = self.installation.settings.worker
+        worker = self.installation.settings.sections.worker
         return f"http://{worker.host}:{worker.port}"
 
     async def _events(self) -> list[tuple[Any, Event]]:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stream import presets
-from stream.cli import COMMANDS
+from stream.cli import commands
 from stream.settings import loading as settings
 from tests.support.brokers import free_ports
 from tests.support.paths import ROOT
@@ -113,7 +113,7 @@ def test_the_first_own_event_does_what_the_readme_says(house: dict[str, str], tm
 def test_every_command_that_a_document_names_exists(name: str) -> None:
     named = set(re.findall(r"\bperennial ([a-z]+)\b", "\n".join(re.findall(r"`+[^`]+`+", DOCUMENTS[name]))))
 
-    assert named <= COMMANDS.keys()
+    assert named <= commands().keys()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -142,15 +142,15 @@ def test_the_example_of_a_kafka_of_ones_own_passes() -> None:
     flags = {f"kafka.{name}": value for name, value in written["kafka"].items()}
     loaded = settings.load(environment={"KAFKA_PASSWORD": "secret"}, flags=flags)
 
-    assert loaded.kafka.sasl is not None
-    assert loaded.kafka.sasl.mechanism == "SCRAM-SHA-512"
+    assert loaded.sections.kafka.sasl is not None
+    assert loaded.sections.kafka.sasl.mechanism == "SCRAM-SHA-512"
     assert not loaded.embedded
 
 
 def test_the_documents_speak_of_the_default_ports() -> None:
     named = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", README)}
 
-    assert named == {settings.load(environment={}).http.port}
+    assert named == {settings.load(environment={}).sections.http.port}
 
 
 def test_every_metric_of_the_runbook_is_declared() -> None:

@@ -12,7 +12,7 @@ from models.recommend.catalogue import Catalogue
 from models.recommend.interactions import WEIGHTS
 from models.recommend.item_rows import read_csv
 from stream.settings.loading import load
-from stream.settings.schema import Retrainer
+from stream.settings.schema import RetrainerSection
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "recommender.md").read_text()
@@ -46,7 +46,11 @@ def test_the_settings_are_all_there_are_with_their_defaults(tmp_path: Path) -> N
     (tmp_path / "perennial.yaml").write_text(f"version: 1\n{text}\n")
     settings = load(tmp_path / "perennial.yaml", environment={})
 
-    assert set(yaml.safe_load(text)["retrainer"]) == set(Retrainer.__struct_fields__)
+    assert set(yaml.safe_load(text)["retrainer"]) == set(RetrainerSection.__struct_fields__)
     assert settings.artifacts == tmp_path / ".perennial" / "artifacts"
-    given = {name: getattr(settings.retrainer, name) for name in Retrainer.__struct_fields__ if name != "artifacts"}
-    assert given == {name: getattr(Retrainer(), name) for name in given}
+    given = {
+        name: getattr(settings.sections.retrainer, name)
+        for name in RetrainerSection.__struct_fields__
+        if name != "artifacts"
+    }
+    assert given == {name: getattr(RetrainerSection(), name) for name in given}

@@ -19,9 +19,9 @@ from aiosmtpd.controller import Controller
 
 from models.delivery.messages import encode_message
 from stream.cluster import topics
+from stream.installation.applying import apply
+from stream.installation.commands import perennial
 from stream.installation.embedded_broker import EmbeddedBroker
-from stream.log.versions import apply
-from stream.processes.supervisor import perennial
 from stream.settings.loading import load
 from tests.support.brokers import Cluster, free_ports
 from tests.support.letters import letters, text_message
@@ -80,7 +80,7 @@ def settle(home: Path, cluster: Cluster, smtp: int, *, channels: str, more: str 
 @contextmanager
 def working(home: Path) -> Iterator[Callable[[], dict[str, Any]]]:
     """Run a worker that only delivers; gives its overview: ``ready``, and what its process says."""
-    port = load(home / "perennial.yaml", {}, {}).metrics.worker
+    port = load(home / "perennial.yaml", {}, {}).sections.metrics.worker
 
     def overview() -> dict[str, Any]:
         try:

@@ -22,8 +22,8 @@ from stream.cluster.connection import Connection
 from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json
-from stream.lookup.workers import addresses
 from stream.settings.loading import Settings, load
+from stream.settings.worker_addresses import worker_urls
 from tests.support.processes import roles_below
 from tests.support.topic_reading import write
 
@@ -90,7 +90,7 @@ async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: fl
     async with asyncio.timeout(within_s):
         while True:
             try:
-                user = await ask_json(addresses(settings)[:1], "/v1/users/ann")
+                user = await ask_json(worker_urls(settings.sections.worker)[:1], "/v1/users/ann")
                 if (user["profile"]["events"]["click"], user["versions"]["churn"]) == (clicks, version):
                     return
             except UnknownUser:

@@ -18,10 +18,12 @@ from models.delivery.suppression import ANNOUNCED, TOPIC, place_of
 from models.events import decode_event
 from stream.cluster import topics
 from stream.cluster.partitioner import partition_of
-from stream.log import versions as configuration
+from stream.installation.commands import perennial
 from stream.log.event_log import EventLog
-from stream.processes.supervisor import Program, Supervisor, perennial
+from stream.log.versions import publish
+from stream.processes.supervisor import Program, Supervisor
 from stream.settings.loading import Settings, load
+from stream.settings.rules import read_configuration
 from tests.support.brokers import Cluster, free_ports
 from tests.support.mail import serving
 from tests.support.topic_reading import read_until
@@ -117,7 +119,7 @@ async def _open(settings: Settings) -> None:
     await asyncio.to_thread(topics.create, connection, settings.partitions, 1)
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock("wall")
-    await configuration.publish(connection, configuration.configuration(settings))
+    await publish(connection, read_configuration(settings))
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from stream.feed.recording import survey
 from stream.feed.replaying import replay
 from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.lookup.client import LookupFailed, ask_json
-from stream.lookup.workers import addresses
 from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_urls
 from tests.unit.stream.delivery.test_smtp import Mailbox, mailbox, port
 
 __all__ = ["mailbox", "port"]
@@ -90,7 +90,7 @@ def wire_events() -> list[dict[str, Any]]:
 
 
 async def everybody_decided(installation: Installation) -> list[dict[str, Any]]:
-    where = addresses(installation.settings)[:1]
+    where = worker_urls(installation.settings.sections.worker)[:1]
     async with asyncio.timeout(30):
         while True:
             try:
@@ -124,7 +124,7 @@ async def test_a_replay_into_live_delivery_sends_nothing(fed: Installation, home
 
 
 async def test_the_same_events_at_the_live_door_are_sent(live: Installation, mailbox: Mailbox) -> None:
-    http = live.settings.http
+    http = live.settings.sections.http
     async with aiohttp.ClientSession() as session:
         async with session.post(f"http://{http.host}:{http.port}/v1/batch", json={"batch": wire_events()}) as answer:
             assert answer.status == 200, await answer.text()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 from tests.support.processes import await_true
 
 pytestmark = pytest.mark.slow

@@ -74,7 +74,7 @@ def test_every_variable_names_a_setting_and_has_a_value_that_it_takes(name: str)
 def test_everybody_talks_to_the_same_kafka_inside_the_network(name: str) -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
 
-    assert f"INSIDE://{settings_of(name).kafka.servers}" in advertised
+    assert f"INSIDE://{settings_of(name).sections.kafka.servers}" in advertised
 
 
 def test_kafka_is_reached_from_the_host_where_programs_look_for_it() -> None:
@@ -160,7 +160,7 @@ def test_the_worker_can_be_scaled() -> None:
 
 
 def test_the_http_door_listens_where_its_port_leads() -> None:
-    http = settings_of("collector").http
+    http = settings_of("collector").sections.http
 
     assert http.host == "0.0.0.0"
     assert published("collector") == [("127.0.0.1", http.port, http.port)]
@@ -173,7 +173,7 @@ def test_unsubscribe_links_lead_to_the_door_as_the_host_sees_it() -> None:
 
 
 def test_mail_can_only_reach_the_catcher() -> None:
-    delivery = settings_of("worker").delivery
+    delivery = settings_of("worker").sections.delivery
 
     assert delivery.mode == "live"
     assert delivery.smtp is not None
@@ -191,7 +191,7 @@ def test_prometheus_looks_where_the_processes_serve_their_metrics(job: dict[str,
     else:
         service, _, text = job["static_configs"][0]["targets"][0].partition(":")
         port = int(text)
-    metrics = settings_of(service).metrics
+    metrics = settings_of(service).sections.metrics
 
     assert port == getattr(metrics, job["job_name"])
     assert metrics.host == "0.0.0.0"
@@ -200,7 +200,7 @@ def test_prometheus_looks_where_the_processes_serve_their_metrics(job: dict[str,
 def test_prometheus_misses_no_process() -> None:
     jobs = {job["job_name"] for job in PROMETHEUS["scrape_configs"]}
 
-    assert jobs == {name for name in settings_of("worker").metrics.__struct_fields__ if name != "host"}
+    assert jobs == {name for name in settings_of("worker").sections.metrics.__struct_fields__ if name != "host"}
 
 
 def test_health_is_asked_for_where_it_is_answered() -> None:
@@ -212,9 +212,9 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
     }
 
     assert asked == {
-        "worker": settings_of("worker").metrics.worker,
-        "retrainer": settings_of("retrainer").metrics.retrainer,
-        "collector": settings_of("collector").http.port,
+        "worker": settings_of("worker").sections.metrics.worker,
+        "retrainer": settings_of("retrainer").sections.metrics.retrainer,
+        "collector": settings_of("collector").sections.http.port,
     }
 
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-import stream
 from stream import cli
-from stream.cli.bench import NeedsCheckout, checkout
+from stream.cli.bench import checkout
+from stream.installation.commands import perennial
+from tests.support.paths import ROOT
 
 
-def test_an_installed_package_says_that_it_has_no_benchmarks(tmp_path: Path) -> None:
-    with pytest.raises(NeedsCheckout, match="checkout of the repository"):
-        checkout(tmp_path / "site-packages" / "stream")
+def test_an_installed_package_has_no_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkout(tmp_path / "site-packages" / "stream") is None
+
+    monkeypatch.setattr("stream.cli.checkout", lambda: None)
+
+    assert "bench" not in cli.commands()
 
 
-def test_in_a_checkout_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert checkout(Path(stream.__path__[0])).is_dir()
+def test_in_a_checkout_every_benchmark_is_a_command() -> None:
+    assert checkout() == ROOT
 
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["bench", "--help"])
+    helped = subprocess.run(perennial("bench", "--help"), capture_output=True, text=True, check=True)
 
-    assert not ended.value.code
-
-    told = capsys.readouterr().out
     for name in ("engine", "pipeline", "latency", "memory", "restart", "scaling", "guard", "profile", "all", "table"):
-        assert f" {name} " in told
+        assert f" {name} " in helped.stdout
+
+
+def test_a_mistake_in_a_benchmarks_options_is_one_line(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        perennial("bench", "engine", "--runs", "none"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("perennial: Invalid value for '--runs'")

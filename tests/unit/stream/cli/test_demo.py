@@ -15,7 +15,7 @@ import pytest
 from stream.cli.demo import commands
 from stream.cli.output import invoked
 from stream.demo.tally import Tally
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 from tests.unit.stream.cli.test_replay import await_process, descendants, is_fold
 
 KEYS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 
 pytestmark = pytest.mark.slow
 DAY_1 = datetime(2026, 1, 1, tzinfo=UTC)

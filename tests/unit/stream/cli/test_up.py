@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stream import presets
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 from tests.support.brokers import free_ports
 
 

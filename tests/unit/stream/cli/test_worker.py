@@ -16,7 +16,7 @@ import pytest
 
 from stream.cli.worker import programs_of
 from stream.cluster import topics
-from stream.processes.supervisor import perennial
+from stream.installation.commands import perennial
 from stream.settings.loading import load
 from tests.support.brokers import Cluster, free_ports
 from tests.support.processes import await_gone, await_true, roles_below

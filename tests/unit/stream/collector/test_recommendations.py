@@ -26,8 +26,8 @@ from stream.installation.running import Installation, await_folding, own_ports, 
 from stream.lookup.client import ask_json
 from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
-from stream.lookup.workers import addresses
 from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_urls
 from tests.support.doors import NOW, Client, door
 
 PARTITIONS = 4
@@ -225,10 +225,10 @@ async def test_the_door_of_an_installation_says_what_its_worker_says(installatio
     own = {"Authorization": f"Bearer {user_tokens(settings).sign(user, now_ms(), 60)}"}
     path = address(user, "?k=3")
 
-    async with ClientSession(f"http://127.0.0.1:{settings.http.port}") as session:
+    async with ClientSession(f"http://127.0.0.1:{settings.sections.http.port}") as session:
         click = {"type": "click", "user": user, "item": "mug"}
         assert (await session.post("/v1/track", json=click)).status == 200
-        told = await known(addresses(settings)[:1], str(path))
+        told = await known(worker_urls(settings.sections.worker)[:1], str(path))
         for headers in (own, SERVER):
             answer = await session.get(path, headers=headers)
             assert (answer.status, await answer.json()) == (200, told)

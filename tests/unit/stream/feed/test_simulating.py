@@ -17,8 +17,9 @@ from stream.feed.progress import AlreadyFed, require_unfed
 from stream.feed.simulating import Simulated, simulate, validated
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.log.event_log import EventLog
-from stream.log.versions import configuration, publish
+from stream.log.versions import publish
 from stream.settings.loading import load
+from stream.settings.rules import read_configuration
 from stream.worker.topology import fold_edges
 from tests.support.inprocess import running_app
 from tests.support.topic_reading import read_until
@@ -80,7 +81,7 @@ async def shop_fed(
     topics.create(connection, PARTITIONS)
     async with EventLog(connection, PARTITIONS) as log:
         await log.ensure_clock("feeder")
-    await publish(connection, configuration(settings))
+    await publish(connection, read_configuration(settings))
     edges = [replace(edge, pace_s=pace_s) for edge in fold_edges()]
     storefront = Storefront(seed=7, shoppers=120, days=5, start_ms=START)
     async with running_app(connection, edges, name="fold"):

@@ -16,9 +16,9 @@ from models.events import Event
 from stream.installation.running import Installation, await_folding, last_words, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json
-from stream.lookup.workers import addresses
 from stream.processes.supervisor import ABOVE
 from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_urls
 from tests.support.brokers import ApacheKafka
 
 FILE = """
@@ -55,7 +55,7 @@ def now() -> int:
 
 
 async def profile_with(installation: Installation, user: str, orders: int) -> dict[str, Any]:
-    where = addresses(installation.settings)[:1]
+    where = worker_urls(installation.settings.sections.worker)[:1]
     async with asyncio.timeout(20):
         while True:
             try:

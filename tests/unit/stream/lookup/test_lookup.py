@@ -20,9 +20,8 @@ from stream.cluster.partitioner import partition_of
 from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
 from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
-from stream.lookup.workers import addresses as lookup_addresses
-from stream.lookup.workers import places
 from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_addresses, worker_urls
 from stream.worker.health import standing
 from tests.support.event_logs import START, written
 
@@ -239,9 +238,9 @@ def test_the_address_of_a_worker_can_be_used_in_a_url(host: str, place: str, tmp
     file.write_text(f"version: 1\nworker: {{host: '{host}'}}\n")
     settings = load(file)
 
-    assert lookup_addresses(settings)[0] == f"http://{place}"
-    assert URL(lookup_addresses(settings)[0]).port == 8391
-    assert places(settings)[0] == place
+    assert worker_urls(settings.sections.worker)[0] == f"http://{place}"
+    assert URL(worker_urls(settings.sections.worker)[0]).port == 8391
+    assert worker_addresses(settings.sections.http, settings.sections.worker)[0] == place
 
 
 async def test_a_worker_on_the_ipv6_loopback_is_found() -> None:

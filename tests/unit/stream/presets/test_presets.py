@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stream.installation.check import findings
-from stream.log.versions import configuration
 from stream.presets import FilesInTheWay, files, write
 from stream.settings.loading import load
+from stream.settings.rules import read_configuration
 from tests.support.paths import ROOT
 
 both = pytest.mark.parametrize("preset", ["shop", "saas"])
@@ -28,7 +28,7 @@ def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
 def test_every_template_of_a_preset_is_used(preset: str, tmp_path: Path) -> None:
     write(preset, tmp_path)
 
-    used = configuration(load(tmp_path / "perennial.yaml", environment={})).templates
+    used = read_configuration(load(tmp_path / "perennial.yaml", environment={})).templates
 
     assert set(used) == {place.name for place in (tmp_path / "templates").iterdir()}
 
@@ -37,7 +37,7 @@ def test_every_template_of_a_preset_is_used(preset: str, tmp_path: Path) -> None
 def test_marketing_is_capped_and_kept_out_of_the_night(preset: str, tmp_path: Path) -> None:
     write(preset, tmp_path)
 
-    read = configuration(load(tmp_path / "perennial.yaml", environment={}))
+    read = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
 
     assert read.caps
     assert read.quiet_hours is not None

@@ -10,9 +10,9 @@ from models.configuration.templates import UNSUBSCRIBE_PLACEHOLDER
 from models.engage.preview import preview, sample
 from models.events import CHANNELS, Channel
 from models.profile.state import Customer
-from stream.log.versions import configuration, require_rendering
 from stream.presets import files, write
 from stream.settings.loading import load
+from stream.settings.rules import read_configuration, require_rendering
 
 NOW = 1_700_000_000_000
 TEMPLATES = [
@@ -31,7 +31,7 @@ def test_every_template_reads_well_on_every_channel(
 ) -> None:
     preset, name = named
     write(preset, tmp_path)
-    rules = configuration(load(tmp_path / "perennial.yaml", environment={}))
+    rules = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
 
     shown = preview(rules, name, rules.templates[name], "u1", sample() if known else Customer(), NOW, channel)
 
@@ -46,7 +46,7 @@ def test_every_template_reads_well_on_every_channel(
 
 def test_the_subject_and_the_explanation_of_a_left_cart_count_the_same(tmp_path: Path) -> None:
     write("shop", tmp_path)
-    rules = configuration(load(tmp_path / "perennial.yaml", environment={}))
+    rules = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
 
     shown = preview(rules, "cart_reminder", rules.templates["cart_reminder"], "u1", sample(), NOW, "email")
 
@@ -60,4 +60,4 @@ def test_every_template_suits_every_kind_of_user(preset: str, tmp_path: Path) ->
     write(preset, tmp_path)
     settings = load(tmp_path / "perennial.yaml", environment={})
 
-    require_rendering(settings, configuration(settings))
+    require_rendering(settings, read_configuration(settings))

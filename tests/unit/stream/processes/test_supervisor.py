@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from stream.installation.commands import perennial
 from stream.processes.child import ProgramMissing
-from stream.processes.supervisor import Backoff, Misconfigured, Program, Supervisor, perennial, run_until_stopped
+from stream.processes.supervisor import Backoff, Misconfigured, Program, Supervisor, run_until_stopped
 from tests.support.processes import await_gone, await_true, is_running
 
 QUICK = Backoff(first=0.01, factor=1.0, longest=0.01, healthy_after=60)

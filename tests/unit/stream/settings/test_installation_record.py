@@ -40,9 +40,9 @@ def test_a_command_finds_broker_and_ports_of_the_installation_in_its_folder(tmp_
         owner.write(RECORD, [])
         settings = loaded(tmp_path)
 
-    assert (settings.servers, settings.embedded, settings.kafka.prefix) == ("127.0.0.1:29092", True, "shop.")
-    assert (settings.partitions, settings.http.port, settings.worker.port) == (6, 8081, 8407)
-    assert settings.metrics.fold is None
+    assert (settings.servers, settings.embedded, settings.sections.kafka.prefix) == ("127.0.0.1:29092", True, "shop.")
+    assert (settings.partitions, settings.sections.http.port, settings.sections.worker.port) == (6, 8081, 8407)
+    assert settings.sections.metrics.fold is None
     assert FILE in settings.given.source("kafka.servers")
     assert settings.given.source("metrics.learn") == "default"
 
@@ -57,7 +57,7 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_r
             metrics_fold=3,
         )
 
-    assert (settings.http.port, settings.worker.port, settings.metrics.fold) == (1, 2, 3)
+    assert (settings.sections.http.port, settings.sections.worker.port, settings.sections.metrics.fold) == (1, 2, 3)
 
 
 def test_another_folder_has_another_installation(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_address_of_another_broker_leaves_the_record_aside_with_a_note(tmp_p
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {servers: 'kafka.example:9092'}")
 
-    assert (settings.servers, settings.embedded, settings.http.port) == ("kafka.example:9092", False, 8080)
+    assert (settings.servers, settings.embedded, settings.sections.http.port) == ("kafka.example:9092", False, 8080)
     assert "is of another broker" in settings.note
 
 
@@ -90,7 +90,7 @@ def test_another_prefix_is_another_log_with_partitions_of_its_own(tmp_path: Path
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {prefix: other.}")
 
-    assert (settings.servers, settings.kafka.prefix, settings.partitions) == ("127.0.0.1:29092", "other.", 4)
+    assert (settings.servers, settings.sections.kafka.prefix, settings.partitions) == ("127.0.0.1:29092", "other.", 4)
 
 
 def test_the_record_of_a_killed_process_is_ignored_with_a_note_and_replaced_by_the_next_start(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_record_of_a_killed_process_is_ignored_with_a_note_and_replaced_by_t
     assert [finding.says for finding in findings(dead, offline=True) if finding.name == "installation"] == [dead.note]
     with owned(folder) as owner:
         owner.write(RECORD | {"http.port": 8099}, [])
-        assert loaded(tmp_path).http.port == 8099
+        assert loaded(tmp_path).sections.http.port == 8099
     assert read(folder) is None
 
 

@@ -55,8 +55,8 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_defau
 
     settings = load(file, {"kafka.partitions": 3, "kafka.prefix": None}, environment)
 
-    assert (settings.kafka.partitions, settings.worker.port, settings.http.port) == (3, 2, 1)
-    assert settings.kafka.prefix == "perennial."
+    assert (settings.sections.kafka.partitions, settings.sections.worker.port, settings.sections.http.port) == (3, 2, 1)
+    assert settings.sections.kafka.prefix == "perennial."
     origins = [settings.given.origin(path) for path in ("kafka.partitions", "worker.port", "http.port", "kafka.prefix")]
     assert origins == ["a flag", "PERENNIAL_WORKER__PORT", f"{file}:2", f"{file}:4"]
 
@@ -196,7 +196,7 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(folder: Pa
         "PERENNIAL_COLLECTOR_SERVICE_PORT_HTTP": "80",
     }
 
-    assert load(environment=environment).http.port == 8080
+    assert load(environment=environment).sections.http.port == 8080
 
 
 def test_variables_reach_every_kind_of_setting(folder: Path) -> None:
@@ -216,11 +216,11 @@ def test_variables_reach_every_kind_of_setting(folder: Path) -> None:
     )
 
     assert (settings.embedded, settings.connection().servers) == (True, "127.0.0.1:9999")
-    assert settings.metrics.fold is None
-    assert settings.delivery.allowlist == ["a@shop.example", "+4915112345678"]
-    assert settings.delivery.twilio is not None
-    assert settings.delivery.twilio.account_sid == "12345"
-    assert settings.delivery.twilio.auth_token.env == "TOKEN"
+    assert settings.sections.metrics.fold is None
+    assert settings.sections.delivery.allowlist == ["a@shop.example", "+4915112345678"]
+    assert settings.sections.delivery.twilio is not None
+    assert settings.sections.delivery.twilio.account_sid == "12345"
+    assert settings.sections.delivery.twilio.auth_token.env == "TOKEN"
     assert settings.definition == {
         "caps": [{"messages": 3, "within": "7d"}],
         "churn": {"horizon": "28d"},
@@ -331,7 +331,7 @@ def test_the_schema_names_every_section_and_closes_the_file() -> None:
 
     assert set(made["properties"]) == {*Sections.__struct_fields__, *SECTIONS}
     assert made["additionalProperties"] is False
-    assert made["$defs"]["Kafka"]["additionalProperties"] is False
+    assert made["$defs"]["KafkaSection"]["additionalProperties"] is False
     assert msgspec.json.encode(made)
 
 
@@ -340,7 +340,7 @@ def test_a_browser_key_may_stand_in_the_file_and_a_server_key_may_not(folder: Pa
     settings = written(folder, f"http: {{write_keys: {keys}}}")
     shown = dict(settings_of(settings))
 
-    assert [key.kind for key in settings.http.write_keys] == ["server", "browser", "browser"]
+    assert [key.kind for key in settings.sections.http.write_keys] == ["server", "browser", "browser"]
     assert [shown[f"http.write_keys[{i}]"] for i in range(3)] == [
         "*** (env: KEY, server)",
         "*** (file: key.txt, browser)",

@@ -1,0 +1,13 @@
+"""Argument lists of this project's commands, for processes that start them as children."""
+
+from __future__ import annotations
+
+import sys
+
+
+def perennial(*arguments: str) -> tuple[str, ...]:
+    """Return the argument list of a ``perennial`` command for this interpreter.
+
+    ``-P`` keeps the current folder off the child's import path.
+    """
+    return (sys.executable, "-P", "-m", "stream.cli", *arguments)

@@ -1,0 +1,66 @@
+"""The settings file is put into use in one call, and a log keeps the clock that it has."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from models.log import Clock, Use
+from stream.cluster import topics
+from stream.installation.applying import apply
+from stream.log.event_log import ClockName, EventLog, WrongClock
+from stream.log.versions import Applied
+from stream.settings.loading import Settings, load
+from tests.support.brokers import Cluster
+from tests.support.control_records import read_controls
+from tests.support.settings_files import WIN_BACK, write_settings
+
+
+def installed(tmp_path: Path, embedded: Cluster) -> Settings:
+    write_settings(tmp_path, WIN_BACK, win_back__subject="s", win_back__text="t")
+    reached = embedded.connection
+    flags = {"kafka.servers": reached.servers, "kafka.embedded": True, "kafka.prefix": reached.prefix}
+    settings = load(tmp_path / "perennial.yaml", flags, {})
+    topics.create(settings.connection(), settings.partitions)
+    return settings
+
+
+@pytest.mark.parametrize("clock", ["wall", "feeder"])
+def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
+    settings = installed(tmp_path, embedded)
+
+    apply(settings, clock)
+
+    for partition in asyncio.run(read_controls(settings.connection())):
+        assert [type(control) for control in partition] == [Clock, Use]
+        assert partition[0] == Clock(clock=clock)
+
+
+def test_a_live_log_is_not_made_a_feeders(tmp_path: Path, embedded: Cluster) -> None:
+    settings = installed(tmp_path, embedded)
+    apply(settings)
+
+    with pytest.raises(WrongClock):
+        apply(settings, "feeder")
+
+
+@pytest.mark.parametrize("clock", ["feeder", "wall"])
+def test_a_log_keeps_the_clock_that_it_has(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
+    settings = installed(tmp_path, embedded)
+
+    async def name() -> None:
+        async with EventLog(settings.connection(), settings.partitions) as log:
+            await log.ensure_clock(clock)
+
+    asyncio.run(name())
+    apply(settings)
+
+    for partition in asyncio.run(read_controls(settings.connection())):
+        assert [type(control) for control in partition] == [Clock, Use]
+        assert partition[0] == Clock(clock=clock)
+
+
+def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:
+    assert apply(installed(tmp_path, embedded)) == Applied(version=1, changed=True)
