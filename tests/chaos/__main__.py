@@ -1,7 +1,7 @@
 """``python -m tests.chaos``: rounds of faults on a real Apache Kafka or on the embedded broker, each from its seed.
 
-What is already in the file of results is not played again, so that a run that was cut short goes on where it was; but
-where a seed plans another round by now, it is.
+A round whose result is already in the results file is not played again, so an interrupted run continues where it
+stopped. It is played again when its seed now gives another plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.chaos.faults import SABOTAGES
 from tests.chaos.plan import BROKERS, Broker, Kind, kinds_on, plan
 from tests.chaos.playing import play
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 LINES = "rounds.jsonl"
@@ -31,18 +31,19 @@ ROUND_WITHIN_S = 300
 
 
 def run(
-    rounds: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the first; the next ones count up.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the first round; the next rounds count up.")] = 1,
     only: Annotated[str | None, typer.Option(help=f"One kind of round: {', '.join(kinds_on('kafka'))}.")] = None,
-    broker: Annotated[str, typer.Option(help=f"What they are played on: {', '.join(BROKERS)}.")] = BROKERS[0],
+    broker: Annotated[str, typer.Option(help=f"Broker of the rounds: {', '.join(BROKERS)}.")] = BROKERS[0],
     sabotage: Annotated[
         str | None, typer.Option(help=f"Break a promise: {', '.join(SABOTAGES)}; ends when found.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The page; the lines stand beside it.")] = HERE / "RESULTS.md",
+    out: Annotated[Path, typer.Option(help="Page of results; the JSON lines are written next to it.")] = HERE
+    / "RESULTS.md",
     keep: Annotated[bool, typer.Option(help="Keep the files of every round.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Play rounds again whose result is there.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Play rounds again that already have a result.")] = False,
 ) -> None:
-    """Play rounds; exit code 1 where something was found (with --sabotage: where nothing was)."""
+    """Play rounds. The exit code is 1 if a round has a finding; with --sabotage, if no round has one."""
     on: Broker | None = next((one for one in BROKERS if one == broker), None)
     if on is None:
         raise typer.BadParameter(f"one of {', '.join(BROKERS)}", param_hint="--broker")
@@ -67,8 +68,8 @@ def run(
             playing = play(one, arena, sabotage=sabotage, keep=keep)
             try:
                 played = asyncio.run(asyncio.wait_for(playing, ROUND_WITHIN_S))
-            except Exception:  # a round that could not be played shows nothing; the next one may be
-                log.exception("seed %d: not played", one.seed)
+            except Exception:  # a round that could not be played proves nothing; the next one may succeed
+                logger.exception("seed %d: not played", one.seed)
                 broken += 1
                 if arena.kafka is not None and not arena.kafka.running:
                     arena.kafka.start(START_WITHIN_S)
@@ -87,7 +88,7 @@ def run(
 
 
 def kafka_version(home: Path) -> str:
-    """Of a distribution, from the name of its library."""
+    """Return the version of a distribution, read from the name of its library."""
     names = sorted((home / "libs").glob("kafka-clients-*.jar"))
     return f"Apache Kafka {names[0].stem.removeprefix('kafka-clients-')}" if names else "Apache Kafka"
 

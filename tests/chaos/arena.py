@@ -1,6 +1,7 @@
-"""What rounds are played on.
+"""Brokers on which rounds are played.
 
-One Apache Kafka for all of them, its log on a small disk that can be filled; or an embedded broker for each.
+All rounds share one Apache Kafka, whose log is on a small disk that can be filled. On the embedded broker, each round
+has a broker of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.chaos.disk import SmallDisk, may_mount, small_disk
 from tests.support.brokers import ApacheKafka
 
 KAFKA = {
-    # What a round leaves behind goes at once, and a small disk is not filled by what is only prepared.
+    # Delete the files of a round at once, so that the next rounds do not fill the small disk before a fault does.
     "file.delete.delay.ms": "1000",
     "log.index.size.max.bytes": str(1 << 20),
     "log.segment.delete.delay.ms": "1000",
@@ -27,16 +28,16 @@ START_WITHIN_S = 180
 
 @dataclass
 class Arena:
-    """See the module.
+    """Broker and folder that rounds share.
 
     Attributes
     ----------
     kafka
-        The broker; stays over all rounds. ``None``: each round has an embedded one, which forgets everything.
+        The broker of all rounds. ``None``: each round has an embedded broker, which loses everything when it ends.
     disk
-        What its log lies on; ``None`` where none can be mounted.
+        Disk of the broker's log; ``None`` if none can be mounted.
     folder
-        For the files of each round.
+        Folder for the files of each round.
     """
 
     kafka: ApacheKafka | None
@@ -45,13 +46,13 @@ class Arena:
 
 
 def kafka_home() -> Path:
-    """Where a Kafka distribution stands."""
+    """Return the folder of the Kafka distribution."""
     return Path(os.environ.get("KAFKA_HOME") or Path.cwd().parent / "shared" / "kafka")
 
 
 @contextmanager
 def a_broker(arena: Arena, folder: Path) -> Iterator[str]:
-    """Address of the broker of a round."""
+    """Yield the address of a round's broker."""
     if arena.kafka is not None:
         yield arena.kafka.address
         return
@@ -61,7 +62,7 @@ def a_broker(arena: Arena, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def an_arena(folder: Path, *, mount: bool = True) -> Iterator[Arena]:
-    """Start the broker that all rounds are played on, its log on a small disk where one can be mounted."""
+    """Start the broker that all rounds share, with its log on a small disk if one can be mounted."""
     (folder / "kafka").mkdir(parents=True)
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(folder / "disk")) if mount and may_mount() else None

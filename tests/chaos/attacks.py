@@ -1,7 +1,7 @@
-"""Records that nobody should send to ``events.in``, and a few good ones between them; seeded.
+"""Invalid and malicious records for ``events.in``, with a few valid ones between them.
 
-Each kind makes a key and a value from a random generator alone, so that a run can be repeated from its seed. What a
-mutation leaves intact is a valid record: then it has to be folded.
+Each kind makes a key and a value from a random generator alone, so a run can be repeated from its seed. A mutation may
+leave a record valid: then the record must be folded.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from models.wire.native import TYPES
 
 NOW = 1_790_000_000_000
 USERS = 2_000
-LARGE = 5_000_000
-"""Bytes of the largest record: beyond what Kafka takes by default."""
+LARGEST_BYTES = 5_000_000
+"""Size of the largest record, bytes; Kafka refuses it with its default settings."""
 
 
 class Hostile(NamedTuple):
@@ -31,9 +31,9 @@ class Hostile(NamedTuple):
     Attributes
     ----------
     kind
-        What was tried.
+        Kind of the attack.
     key, value
-        As they stand in ``events.in``.
+        Key and value of the record in ``events.in``.
     """
 
     kind: str
@@ -76,7 +76,7 @@ _EVENTS = ("Product Viewed", "Order Completed", "Order Refunded", "Product Revie
 
 
 def good(rng: Random, number: int) -> bytes:
-    """A valid record in either form."""
+    """Return a valid record in one of the two forms."""
     user, item = f"u{rng.randrange(USERS)}", f"sku{rng.randrange(500)}"
     at = NOW + number * 100 - rng.randrange(3_600_000)
     if rng.random() < 0.5:
@@ -118,7 +118,7 @@ def good(rng: Random, number: int) -> bytes:
 
 
 def bytes_changed(rng: Random, number: int) -> bytes:
-    """A valid record with a few bytes flipped, cut, doubled or put in."""
+    """Change a valid record: flip, cut, double or insert a few bytes."""
     value = bytearray(good(rng, number))
     for _ in range(rng.choice((1, 1, 1, 2, 5))):
         place = rng.randrange(len(value) + 1)
@@ -139,19 +139,19 @@ def bytes_changed(rng: Random, number: int) -> bytes:
 
 
 def spliced(rng: Random, number: int) -> bytes:
-    """The beginning of one record and the end of another."""
+    """Join the beginning of one record and the end of another."""
     one, other = good(rng, number), good(rng, number)
     return one[: rng.randrange(len(one))] + other[rng.randrange(len(other)) :]
 
 
 def cut(rng: Random, number: int) -> bytes:
-    """A valid record that ends too early, where it likes in the middle of a character."""
+    """Cut off the end of a valid record, possibly in the middle of a character."""
     value = good(rng, number)
     return value[: rng.randrange(len(value))]
 
 
 def fields_changed(rng: Random, number: int) -> bytes:
-    """A valid record with odd values in fields that we know, at any depth."""
+    """Put odd values into known fields of a valid record, at any depth."""
     said = json.loads(good(rng, number))
     for _ in range(rng.randrange(1, 4)):
         inside = said
@@ -162,12 +162,12 @@ def fields_changed(rng: Random, number: int) -> bytes:
 
 
 def garbage(rng: Random, number: int) -> bytes:
-    """Bytes that were never a record."""
+    """Return bytes that were never a record."""
     return rng.randbytes(rng.choice((1, 2, 7, 40, 300, 3_000)))
 
 
 def deep(rng: Random, number: int) -> bytes:
-    """Objects in objects, or lists in lists, closed or not."""
+    """Return objects or lists that are nested very deeply, with or without their closing brackets."""
     levels = rng.choice((7, 8, 9, 200, 1_000, 20_000))
     opened, closed = rng.choice(((b'{"a":', b"}"), (b"[", b"]")))
     inner = opened * levels + b"1" + closed * rng.choice((levels, levels, levels - 1))
@@ -175,7 +175,7 @@ def deep(rng: Random, number: int) -> bytes:
 
 
 def numbers(rng: Random, number: int) -> bytes:
-    """Numbers beyond what any of ours can hold, and what is none."""
+    """Return a record with numbers that are too large for our types, or with something that is not a number."""
     written = rng.choice(_NUMBERS)
     name = rng.choice((b"amount", b"at", b"quantity", b"price", b"rating"))
     kind = {b"amount": b"purchase", b"rating": b"rating"}.get(name, b"cart_add")
@@ -183,7 +183,7 @@ def numbers(rng: Random, number: int) -> bytes:
 
 
 def surrogates(rng: Random, number: int) -> bytes:
-    """Halves of characters, escaped and raw, in any place."""
+    """Put halves of surrogate pairs into any place, escaped or raw."""
     half = rng.choice((b"\\ud800", b"\\udfff", b"\\ud800\\ud800", b"\xed\xa0\x80", b"\\udc00\\ud800", b"\xf0\x9f\x98"))
     said = [b'"type":"custom"', b'"user":"u1"', b'"name":"n"', b'"id":"m%d"' % number, b'"properties":{"a":"b"}']
     place = rng.randrange(len(said))
@@ -192,7 +192,7 @@ def surrogates(rng: Random, number: int) -> bytes:
 
 
 def twice(rng: Random, number: int) -> bytes:
-    """The same field several times, with different values."""
+    """Repeat the same field several times, with different values."""
     value = good(rng, number)
     more = b",".join(
         b'"%b":%b' % (rng.choice(_NAMES).encode(), json.dumps(rng.choice(_ODD)).encode())
@@ -202,8 +202,8 @@ def twice(rng: Random, number: int) -> bytes:
 
 
 def large(rng: Random, number: int) -> bytes:
-    """From just too large to far too large: garbage, or a valid record with one long text."""
-    size = rng.choice((131_072, 131_073, 200_000, 1_000_000, LARGE))
+    """Return a record that is too large: random bytes, or a valid record with one long text."""
+    size = rng.choice((131_072, 131_073, 200_000, 1_000_000, LARGEST_BYTES))
     if rng.random() < 0.5:
         return rng.randbytes(1) * size
     head = b'{"type":"custom","user":"u1","name":"n","properties":{"a":"'
@@ -211,7 +211,7 @@ def large(rng: Random, number: int) -> bytes:
 
 
 def forged(rng: Random, number: int) -> bytes:
-    """What only we may write: control records, our own reports, and users with names like the lane's own keys."""
+    """Write what only the engine may write: control records, reports, and users named like the lane's own keys."""
     controls = (
         Clock("feeder"),
         Tick(at=NOW * 2),
@@ -227,7 +227,7 @@ def forged(rng: Random, number: int) -> bytes:
 
 
 def out_of_time(rng: Random, number: int) -> bytes:
-    """A valid record whose time is days away, or that says when it was sent by a clock that is."""
+    """Return a valid record that is days away in time, or whose ``sentAt`` comes from a wrong clock."""
     said = json.loads(good(rng, number))
     name = "timestamp" if "userId" in said else "at"
     said[rng.choice((name, name, "sentAt" if "userId" in said else name))] = NOW + rng.randrange(-9, 9) * 86_400_000
@@ -235,12 +235,12 @@ def out_of_time(rng: Random, number: int) -> bytes:
 
 
 def nothing(rng: Random, number: int) -> bytes | None:
-    """No value, or next to none."""
+    """Return no value, or an almost empty one."""
     return rng.choice((None, b"", b" ", b"null", b"0", b'""', b"[]", b"{}", b"\xef\xbb\xbf{}", b"true"))
 
 
 def repeated(rng: Random, number: int) -> bytes:
-    """The same few valid records again and again."""
+    """Repeat one of a few valid records."""
     return good(Random(rng.randrange(50)), number % 50)
 
 
@@ -261,14 +261,14 @@ KINDS: dict[str, tuple[int, Maker]] = {
     "deep": (4, deep),
     "large": (1, large),
 }
-"""Weight and maker of each."""
+"""Weight and maker of each kind."""
 
 HYPOTHESIS_SHARE = 50
-"""One record in so many is hypothesis's."""
+"""Number of records of which one comes from hypothesis."""
 
 
 def attack(records: int, seed_: int) -> Iterator[Hostile]:
-    """So many records, the same ones for the same seed."""
+    """Yield this many records; the same seed gives the same records."""
     found = invented(records // HYPOTHESIS_SHARE, seed_)
     yield from (Hostile("hypothesis", None, value) for value in found)
     rng = Random(seed_)
@@ -297,7 +297,7 @@ _records = (
 
 
 def invented(count: int, seed_: int) -> list[bytes]:
-    """What hypothesis makes of the fields that we know."""
+    """Return records that hypothesis generates from the known fields."""
     found: list[bytes] = []
     if not count:
         return found

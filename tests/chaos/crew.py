@@ -1,4 +1,4 @@
-"""The processes of a round: started together, started again at once when they end, awake again after a stall."""
+"""Processes of a round: they start together, restart at once when they end, and wake up after a stall."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Self
 
 from stream.processes.child import Child
 from tests.chaos.faults import Fault, happened
-from tests.chaos.lives import Interval, Life, Note, now_ms, read_notes
+from tests.chaos.lives import Absence, Life, ProcessNote, now_ms, read_notes
 from tests.support.paths import ROOT
 
 Lives = tuple[tuple[Fault, ...], ...]
@@ -30,17 +30,17 @@ class Member:
     Attributes
     ----------
     name
-        ``fold-0``.
+        Name of the process, such as ``fold-0``.
     argv
-        After ``python -m``.
+        Arguments after ``python -m``.
     lives
         Faults of each life that is still to come.
     leaving
-        Whether nobody comes in its place.
+        Whether no successor is started.
     dismissed
-        Whether the round ends it: that counts as no end of its own.
+        Whether the round itself ends the process. This does not count as an exit of its own.
     life
-        The newest one.
+        The current or last life.
     """
 
     name: str
@@ -54,27 +54,27 @@ class Member:
 
 
 class Crew:
-    """Keeps the members running; use it with ``async with``.
+    """Supervisor of the members; use it with ``async with``.
 
     Parameters
     ----------
     environment
-        Of every process.
+        Environment of every process.
     folder
-        For their logs and the journal of faults.
+        Folder of their logs and of the journal of faults.
     stall_s
-        So long a stopped process stays so.
+        How long a stopped process stays stopped, seconds.
     on_awake
-        Called with the name of a process that was woken up.
+        Called when a process was woken up, with its name.
 
     Attributes
     ----------
     away
-        When members were not there.
+        Periods in which members were absent.
     exits
-        How members ended by themselves, by exit code.
+        Number of exits that the round did not cause, by exit code.
     lives
-        All of them, in the order of their beginnings.
+        All lives, ordered by their start.
     """
 
     def __init__(
@@ -87,18 +87,18 @@ class Crew:
         self._waker: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="keeper")
         self._environment = {**environment, "CHAOS_JOURNAL": str(self.journal), "PYTHONPATH": str(ROOT)}
-        self.away: list[Interval] = []
+        self.away: list[Absence] = []
         self.exits: Counter[int] = Counter()
         self.lives: list[Life] = []
 
     @property
     def journal(self) -> Path:
-        """Where faults note what they do."""
+        """File in which faults are recorded as they happen."""
         return self._folder / "journal"
 
     @property
-    def notes(self) -> list[Note]:
-        """What processes have noted so far."""
+    def notes(self) -> list[ProcessNote]:
+        """Notes that processes have written so far."""
         return read_notes(self._folder / "notes")
 
     async def __aenter__(self) -> Self:
@@ -111,13 +111,13 @@ class Crew:
         await self.stop()
 
     def start(self, name: str, argv: tuple[str, ...], lives: Lives = ()) -> None:
-        """Start a process and keep it; ``lives`` are its faults, life by life."""
+        """Start a process and keep it running; ``lives`` are its faults, life by life."""
         member = self._members[name] = Member(name, argv, list(lives))
         self._spawn(member)
         member.keeper = asyncio.create_task(self._keep(member), name=f"keeper of {name}")
 
     def signal(self, name: str, number: signal.Signals, *, leaving: bool = False) -> bool:
-        """Send a signal; ``leaving``: nobody shall come in its place. Whether somebody was there to hear it."""
+        """Send a signal, and return whether a process received it; ``leaving`` means that no successor is started."""
         member = self._members[name]
         member.leaving |= leaving
         if member.child is None or member.life is None:
@@ -128,11 +128,11 @@ class Crew:
         return True
 
     def stopped(self) -> list[str]:
-        """Who is stopped (SIGSTOP) now."""
+        """Return the names of the processes that are stopped (SIGSTOP) now."""
         return [m.name for m in self._members.values() if m.child is not None and _is_stopped(m.child.pid)]
 
     async def stop(self) -> None:
-        """End all of them, the stopped ones too."""
+        """End all processes, including stopped ones."""
         await self.dismiss()
         if self._waker is not None:
             self._waker.cancel()
@@ -141,7 +141,7 @@ class Crew:
         self._threads.shutdown(wait=False)
 
     async def dismiss(self, role: str = "") -> None:
-        """End all of them, or all of a role, the stopped ones too; none comes back."""
+        """End all processes, or all of a role, including stopped ones; none is restarted."""
         members = [member for member in self._members.values() if member.name.startswith(role)]
         keepers = [member.keeper for member in members if member.keeper]
         for member in members:
@@ -157,11 +157,11 @@ class Crew:
                 await asyncio.wait(late)
 
     def met(self) -> list[tuple[str, str]]:
-        """Process and fault of each that was acted on."""
-        return [(life.who, str(deed.fault)) for deed in happened(self.journal) for life in self._of(deed.pid)]
+        """Return process and fault of everything that was acted on."""
+        return [(life.name, str(deed.fault)) for deed in happened(self.journal) for life in self._of(deed.pid)]
 
     def deeds(self) -> Counter[str]:
-        """How often each fault was acted on."""
+        """Count how often each fault was acted on."""
         return Counter(f"{deed.fault.action}@{deed.fault.point}" for deed in happened(self.journal))
 
     def _of(self, pid: int) -> list[Life]:
@@ -180,22 +180,22 @@ class Crew:
         while member.child is not None:
             code = await loop.run_in_executor(self._threads, member.child.wait)
             member.child = None
-            self._bury(member, code)
+            self._on_exit(member, code)
             if member.dismissed:
                 return
             self.exits[code] += 1
-            away = Interval(member.name, now_ms())
+            away = Absence(member.name, now_ms())
             self.away.append(away)
             if not member.leaving:
                 self._spawn(member)
                 away.end = now_ms()
 
-    def _note_stall(self, name: str, interval: Interval) -> None:
+    def _note_stall(self, name: str, interval: Absence) -> None:
         life = self._members[name].life
         assert life is not None
         life.stalls.append(interval)
 
-    def _bury(self, member: Member, code: int) -> None:
+    def _on_exit(self, member: Member, code: int) -> None:
         life = member.life
         assert life is not None
         life.end, life.code = now_ms(), code
@@ -205,14 +205,14 @@ class Crew:
                 life.asked = min(life.asked or deed.at, deed.at)
         left = tuple(fault for fault in life.faults if fault not in [deed.fault for deed in mine])
         if left:
-            member.lives.insert(0, left)  # something else came first: the next life meets what this one has not
+            member.lives.insert(0, left)  # another fault came first: the next life gets what this one has not met
 
     async def _wake(self) -> None:
-        since: dict[str, tuple[float, Interval]] = {}
+        since: dict[str, tuple[float, Absence]] = {}
         while True:
             for name in self.stopped():
                 if name not in since:
-                    interval = Interval(name, now_ms() - 100, stalled=True)
+                    interval = Absence(name, now_ms() - 100, stalled=True)
                     self.away.append(interval)
                     self._note_stall(name, interval)
                     since[name] = (time.monotonic(), interval)
@@ -220,7 +220,7 @@ class Crew:
                     self.signal(name, signal.SIGCONT)
                     since.pop(name)[1].end = now_ms()
                     self._on_awake(name)
-            await asyncio.sleep(0.05)  # the kernel tells nobody but the parent's waitpid, which the keeper has
+            await asyncio.sleep(0.05)  # poll: the kernel reports a stop only to waitpid, which the keeper already uses
 
 
 def _is_stopped(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""A small disk of its own that can be filled: a tmpfs below the folder of Kafka's log."""
+"""A small disk that can be filled: a tmpfs mounted below the folder of Kafka's log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SmallDisk:
         self._filler = folder / "filler"
 
     def fill(self) -> None:
-        """Leave not a single byte."""
+        """Fill the disk to its last byte."""
         with self._filler.open("wb", buffering=0) as filler:
             for size in (1 << 20, 4096):
                 try:
@@ -35,22 +35,22 @@ class SmallDisk:
                     continue
 
     def free(self) -> None:
-        """Give it all back."""
+        """Free all the space again."""
         self._filler.unlink(missing_ok=True)
 
 
 def may_mount() -> bool:
-    """Whether this process may mount one: root may."""
+    """Return whether this process may mount a disk; root may."""
     return os.geteuid() == 0
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[SmallDisk]:
-    """Mount it, and take it away afterwards."""
+    """Mount a disk, and unmount it afterwards."""
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(folder)], check=True)
     try:
         yield SmallDisk(folder)
     finally:
-        # lazily: a broker that was killed a moment ago may still hold a file
+        # lazily, because a broker that was killed a moment ago may still hold a file
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

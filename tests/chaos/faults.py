@@ -1,8 +1,8 @@
-"""Named points in a worker's life, and what a worker does to itself when it gets there.
+"""Named points in the life of a worker, and faults: what a worker does to itself at such a point.
 
-A fault says: the n-th time that this process reaches this point, it kills itself, stops itself (SIGSTOP) or asks itself
-to end (SIGTERM). The points are put around the real classes in a process of the suite's own
-(``tests/chaos/worker.py``); ``stream/`` knows nothing of them. So moments are met that chance would hardly ever hit.
+A fault names a point and a count n. When its process reaches the point for the n-th time, it kills itself, stops itself
+(SIGSTOP) or asks itself to end (SIGTERM). The points are put around the real classes, in a process that only the suite
+starts (``tests/chaos/worker.py``); ``stream/`` does not know them. They hit moments that chance would hardly ever hit.
 """
 
 from __future__ import annotations
@@ -37,18 +37,20 @@ from stream.engine.lanes import Lanes
 
 Action = Literal["kill", "stop", "terminate"]
 Point = Literal[
-    # one transaction of a lane: nothing begun; records on their way; all acknowledged; its end on its way; done
-    # (without transactions: nothing begun; outputs on their way; acknowledged; state and position on their way; done)
+    # One transaction of a lane. Its points: nothing begun; records are being sent; all records are acknowledged; the
+    # end of the transaction is being sent; done.
+    # Without transactions: nothing begun; outputs are being sent; outputs are acknowledged; state and position are
+    # being sent; done.
     "commit.before", "commit.sending", "commit.sent", "commit.ending", "commit.after",
-    # a learner's version: it is committed, and no fold was told; all were told
+    # a version of a learner: it is committed but not broadcast; it is broadcast to all folds
     "tell.before", "tell.after",
-    # the router: nothing sent; all acknowledged, the group's offset not moved; done
+    # the router: nothing sent; all records are acknowledged, but the group's offset has not moved; done
     "relay.before", "relay.sent", "relay.after",
-    # one message: its attempt is committed; the provider has it; the provider has answered
+    # one message: its attempt is committed; the provider has the message; the provider has answered
     "provider.before", "provider.in", "provider.after",
-    # partitions are taken away; partitions were given
+    # partitions were revoked; partitions were assigned
     "rebalance.revoked", "rebalance.assigned",
-    # a partition is taken over: the former owner is fenced; some of its state is read; all of it is
+    # a partition is taken over: the previous owner is fenced; some of the state is read; all of it is read
     "restore.fenced", "restore.in", "restore.read",
 ]  # fmt: skip
 POINTS: tuple[Point, ...] = get_args(Point)
@@ -57,7 +59,7 @@ SABOTAGES: tuple[Sabotage, ...] = get_args(Sabotage)
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
 _AMID_S = 0.002
-"""So long after the beginning of something its middle is: a transaction on this machine takes 5 to 20 ms."""
+"""How long after the start of an operation its middle is, seconds. A transaction here takes 5 to 20 ms."""
 
 _SMALL_FETCH = 16 << 10
 
@@ -65,16 +67,16 @@ _T = TypeVar("_T")
 
 
 class Fault(NamedTuple):
-    """What a process does to itself.
+    """An action that a process takes against itself at a point.
 
     Attributes
     ----------
     action
-        See the module.
+        Kind of the action; see the module.
     point
-        Where.
+        Name of the point.
     nth
-        Which time, from 1.
+        Count of the visit at which the fault acts, from 1.
     """
 
     action: Action
@@ -82,7 +84,7 @@ class Fault(NamedTuple):
     nth: int
 
     def __str__(self) -> str:
-        """Write it as :func:`parse` reads it."""
+        """Format as :func:`parse` reads it."""
         return f"{self.action}@{self.point}:{self.nth}"
 
 
@@ -105,14 +107,14 @@ def parse(text: str) -> tuple[Fault, ...]:
 
 
 class Happened(NamedTuple):
-    """What a process has done to itself.
+    """A fault that a process has acted on.
 
     Attributes
     ----------
     pid, at
-        Who, and when, milliseconds of the wall clock.
+        Process id, and the time in milliseconds of the wall clock.
     fault
-        What.
+        The fault.
     """
 
     pid: int
@@ -121,7 +123,7 @@ class Happened(NamedTuple):
 
 
 def happened(journal: Path) -> list[Happened]:
-    """Everything that processes have done to themselves so far."""
+    """Return every fault that processes have acted on so far."""
     if not journal.exists():
         return []
     lines = [line.split() for line in journal.read_text().splitlines()]
@@ -129,14 +131,14 @@ def happened(journal: Path) -> list[Happened]:
 
 
 class Points:
-    """Counts how often each point is reached, and acts.
+    """Counters of the visits at each point, which trigger the faults.
 
     Parameters
     ----------
     faults
-        Of this process.
+        Faults of this process.
     journal
-        A line is appended to it before each deed, so that it is known however this process ends.
+        File to which a line is appended before each action, so that the line exists even if the process dies.
     """
 
     def __init__(self, faults: Iterable[Fault], journal: Path) -> None:
@@ -145,18 +147,18 @@ class Points:
         self._reached: Counter[Point] = Counter()
 
     def awaits(self, point: Point) -> bool:
-        """Whether something happens there."""
+        """Return whether a fault is planned at this point."""
         return any(place == point for place, _ in self._faults)
 
     def reach(self, point: Point) -> None:
-        """Be there: act where a fault says so."""
+        """Count a visit at this point, and act if a fault is planned for it."""
         self._reached[point] += 1
         fault = self._faults.get((point, self._reached[point]))
         if fault is not None:
             self._act(fault)
 
     async def amid(self, point: Point, doing: Coroutine[Any, Any, _T]) -> _T:
-        """Do it; where a fault says so, act in its middle."""
+        """Run the coroutine, and act in its middle if a fault is planned for this visit."""
         self._reached[point] += 1
         fault = self._faults.get((point, self._reached[point]))
         if fault is None:
@@ -191,7 +193,7 @@ def _around_commits(points: Points) -> None:
 
 
 class _Watched:
-    """The writer of one ordered commit: outputs by ``send``, then state and position by ``send_to``."""
+    """Writer of one ordered commit: outputs by ``send``, then state and position by ``send_to``."""
 
     def __init__(self, writer: Any, points: Points) -> None:
         self._writer = writer
@@ -255,7 +257,7 @@ _is_restoring: ContextVar[bool] = ContextVar("is_restoring", default=False)
 
 
 def _reading(real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Mark what is read in it as a lane's own state."""
+    """Mark everything that is read in this function as a lane's own state."""
 
     @functools.wraps(real)
     async def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -269,9 +271,9 @@ def _reading(real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Cor
 
 
 def _amid_reading(points: Points) -> None:
-    """Be at ``restore.in`` when the first records of a state are taken in, and the others are still to come."""
+    """Place ``restore.in`` where the first records of a state are read and others are still to come."""
     if points.awaits("restore.in"):
-        # Profiles of a round fit into one fetch; whoever shall not come out of a restore takes them piece by piece.
+        # Profiles of a round fit into one fetch. A process that must die within a restore fetches in small pieces.
         compacted.FETCH_BYTES = _SMALL_FETCH
 
     def making(real: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncGenerator[Any, None]]:
@@ -314,12 +316,12 @@ def _three(
 
 
 def break_promise(sabotage: Sabotage) -> None:
-    """Take away what a promise stands on, so that the suite can show that it finds out.
+    """Break one of the engine's promises, so that the suite can show that it notices.
 
-    ``fencing``: every owner of a partition has a transactional id of its own, so none shuts another out, and whoever
-    was away for too long does not leave at once. ``apart``: the position commits before outputs and state, in a
-    transaction of its own. ``dedup``: no ``messageId`` is ever known. ``suppression``: no address is ever found in the
-    suppression list.
+    ``fencing``: every owner of a partition has its own transactional id, so no owner fences another. A process that
+    was away too long does not leave at once either. ``apart``: the position commits before outputs and state, in its
+    own transaction. ``dedup``: no ``messageId`` is recognized. ``suppression``: no address is found in the suppression
+    list.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)

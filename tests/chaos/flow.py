@@ -1,4 +1,4 @@
-"""Watches what is committed while a round goes on: how far folds and learners are, and for how long one was silent."""
+"""Progress of the commits of a round: positions of folds and learners, and periods without a commit."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ LEARNERS = (churn.NAME, segments.NAME)
 
 
 class Flow:
-    """Reads states as anybody could, committed records only; use it with ``async with``.
+    """Reader of the committed state, as an outside consumer sees it; use it with ``async with``.
 
     Parameters
     ----------
     connection
-        Of the installation.
+        Connection of the installation.
     partitions
-        Of ``profiles`` and ``events``.
+        Number of partitions of ``profiles`` and ``events``.
 
     Attributes
     ----------
     positions
-        How far each partition is committed.
+        Committed position of each partition.
     learned
-        How far each learner is, by its model.
+        Committed position of each learner, by its model.
     commits
-        When something of each partition of ``profiles`` was seen, seconds of the monotonic clock.
+        Times at which a record of each partition of ``profiles`` was seen, seconds of the monotonic clock.
     arrivals
-        When something of each partition of ``events`` was: a writer frozen in a transaction would hold that up.
+        The same times for ``events``. A writer that is frozen within a transaction would delay them.
     """
 
     def __init__(self, connection: Connection, partitions: int) -> None:
@@ -75,15 +75,15 @@ class Flow:
         await self._consumer.stop()
 
     def silent_in(self, begin: float, end: float) -> list[int]:
-        """Partitions of which nothing was committed in between."""
+        """Return the partitions in which nothing was committed in this period."""
         return _without(self.commits, begin, end)
 
     def unread_in(self, begin: float, end: float) -> list[int]:
-        """Partitions of ``events`` in which nothing new could be read in between."""
+        """Return the partitions of ``events`` in which nothing new could be read in this period."""
         return _without(self.arrivals, begin, end)
 
     def longest_silence(self, begin: float, end: float) -> float:
-        """Seconds between two commits of a partition, at most."""
+        """Return the longest time between two commits of a partition, seconds."""
         longest = 0.0
         for commits in self.commits:
             moments = [begin, *(moment for moment in commits if begin <= moment <= end), end]
@@ -95,7 +95,7 @@ class Flow:
             try:
                 found = await self._consumer.getmany(timeout_ms=1_000)
             except KafkaError:
-                await asyncio.sleep(0.2)  # the broker is being killed
+                await asyncio.sleep(0.2)  # a poll failed because the broker is being killed; there is no event to await
                 continue
             moment = time.monotonic()
             for place, records in found.items():

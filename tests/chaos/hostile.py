@@ -1,10 +1,11 @@
-"""A million records that nobody should send, through the real router and fold: none may be lost, none may stop them.
+"""A million invalid or malicious records, through the real router and fold: none may be lost, none may stop them.
 
     python -m tests.chaos.hostile --records 1000000 --seed 1
 
-Pure: the router's agent and four partitions' folds, with rules, scores and messages on, driven as lanes drive them.
-Each record has to come out once: folded, a duplicate, or a dead letter with a reason that says where it stood and what
-it was. ``fold_failed`` is a bug of ours and counts as a failure. What came of it is written to ``HOSTILE.md``.
+No processes and no broker: the router's agent and the folds of four partitions, with rules, scores and messages on,
+driven as lanes drive them. Each record must have exactly one result: folded, a duplicate, or a dead letter. The dead
+letter has a reason, the record's position and its content. ``fold_failed`` is a bug of the engine and counts as a
+failure. The result is written to ``HOSTILE.md``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ from tests.support.configured_versions import churn_version, configuration_versi
 PARTITIONS = 4
 BATCH = 500
 STEP_MS = 100
-"""Between two records, of the broker's clock: a million of them take more than a day, so timers fire, too."""
+"""Time between two records on the broker's clock, milliseconds; a million records take over a day, so timers fire too.
+"""
 RESULTS = Path(__file__).with_name("HOSTILE.md")
 
 
@@ -57,26 +59,26 @@ class _Record(NamedTuple):
 
 @dataclass
 class Books:
-    """What came of a run.
+    """Counts of a run.
 
     Attributes
     ----------
     sent, accepted
-        Records by kind, and those of them that became events.
+        Records by kind, and the number of them that became events.
     refused
-        Dead letters, by reason and by who wrote it: the router or the fold.
+        Dead letters by reason and by writer: the router or the fold.
     details
         Dead letters about a detail of an event that was accepted.
     folded, repeats, salvaged
-        Events; of the last ones, only the withdrawal counted.
+        Events that were folded; that were duplicates; that were refused except for their withdrawal.
     withdrawals
         Events that the router wrote for withdrawals in records that it refused.
     users, largest
-        Profiles at the end, and bytes of the largest.
+        Number of profiles at the end, and size of the largest, in bytes.
     timers
-        That fired.
+        Number of timers that fired.
     seconds
-        It took.
+        Duration of the run.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -94,7 +96,7 @@ class Books:
 
 
 class _Partition:
-    """A log of ``events``, and the fold that reads it."""
+    """A log of ``events``, and the fold of one partition that reads it."""
 
     def __init__(self, number: int) -> None:
         self.state = Restored(partition=number)
@@ -124,12 +126,12 @@ class House:
         self._letters: set[bytes] = set()
 
     async def run(self, records: Iterable[Hostile]) -> Books:
-        """Send all of them, and hold what comes out against what went in.
+        """Send all records, and compare the results with the input.
 
         Raises
         ------
         NotKept
-            Something was lost, doubled, stopped, or let in.
+            A record was lost, doubled, let in, or it stopped the engine.
         """
         began = time.monotonic()
         opening: list[Control] = [Clock("wall"), configuration_version(1), churn_version(1), segments_version(1)]
@@ -157,7 +159,7 @@ class House:
         return Batch("events.in", 0, records)
 
     def _routed(self, portion: list[Hostile], outputs: Outputs) -> list[list[tuple[bytes, bytes | None]]]:
-        """Check what the router made of each record; what it wrote to ``events``, by partition."""
+        """Check the router's results of each record, and return what it wrote to ``events``, by partition."""
         accepted: list[list[tuple[bytes, bytes | None]]] = [[] for _ in range(PARTITIONS)]
         main: Counter[int] = Counter()
         record = self._offset - len(portion) - 1
@@ -178,7 +180,7 @@ class House:
         return accepted
 
     def _is_withdrawal_of(self, output: Output, portion: list[Hostile], record: int, main: Counter[int]) -> bool:
-        """Whether an event is the withdrawal that could still be read in the refused record before it."""
+        """Return whether an event is the withdrawal that the router salvaged from the refused record before it."""
         if not main[record] or record < self._offset - len(portion):
             return False
         received_at, value = NOW + record * STEP_MS, portion[record - self._offset].value
@@ -200,19 +202,19 @@ class House:
             self.books.withdrawals += 1
 
     def _folded(self, batch: Batch, given: list[Outputs]) -> None:
-        """Check that each event was folded, known or refused; a withdrawal may count in a refused one."""
+        """Check that each event was folded, recognized or refused; a refused one may contain a valid withdrawal."""
         letters, salvaged, counts = 0, 0, Counter[str]()
         for outputs in given:
             for output in outputs.commit.records:
                 if output.topic == TOPIC:
                     letter = decode_rejected(output.value)
                     self._letter("fold", output, batch.records[letter.offset - batch.records[0].offset].value)
-                    letters += not letter.accepted  # else it is about a detail of an event that was folded
+                    letters += not letter.accepted  # otherwise it is about a detail of an event that was folded
             for name, count in outputs.counts.items():
                 counts[name[0]] += int(count)
                 salvaged += int(count) if name[0] == "withdrawals_salvaged" else 0
         folded, repeats = counts["events_folded"], counts["events_duplicate"] + counts["orders_repeated"]
-        # an event that is nothing but a withdrawal, and refused, is neither folded nor a dead letter
+        # A refused event that is only a withdrawal is neither folded nor a dead letter.
         rest = len(batch.records) - folded - repeats - letters
         if not 0 <= rest <= salvaged:
             raise NotKept(f"{len(batch.records)} events: {folded} folded, {repeats} repeats, {letters} dead letters")
@@ -257,7 +259,7 @@ def _portions(records: Iterator[Hostile]) -> Iterator[list[Hostile]]:
 
 
 def report(books: Books, records: int, seed: int) -> str:
-    """The section of a run."""
+    """Format the section of a run."""
     summary = (
         f"{records:,} in: {books.folded:,} folded because they were valid, {books.repeats:,} ignored as repeats, "
         f"{books.refused.total():,} dead letters with a reason. 0 crashes, 0 lost, 0 twice, 0 `fold_failed`.\n"
@@ -284,14 +286,14 @@ def report(books: Books, records: int, seed: int) -> str:
 
 HEAD = """# Hostile records
 
-Written by `python -m tests.chaos.hostile`: records that nobody should send to `events.in`, through the router and the
-fold as a worker runs them. A run that finds a crash, a record that is lost or doubled, or a dead letter that is not
-what was sent, ends with an error and writes nothing.
+Written by `python -m tests.chaos.hostile`, which sends invalid and malicious records to `events.in`. They pass the
+router and the fold as a worker runs them. A run ends with an error and writes nothing if it finds a crash, a lost or
+doubled record, or a dead letter that differs from the record sent.
 """
 
 
 def write(section: str) -> None:
-    """Put a run's section in the place of the one of the same title, or behind all others."""
+    """Replace the section with the same title, or add this one after all others."""
     title = section.partition("\n")[0]
     _, *sections = RESULTS.read_text().split("\n## ") if RESULTS.exists() else [""]
     kept = ["## " + one.rstrip("\n") + "\n" for one in sections]
@@ -304,11 +306,11 @@ def write(section: str) -> None:
 
 
 def main(
-    records: Annotated[int, typer.Option(min=1, help="How many.")] = 1_000_000,
+    records: Annotated[int, typer.Option(min=1, help="Number of records.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed sends the same records.")] = 1,
     as_written: Annotated[bool, typer.Option("--write/--no-write", help="Whether to write HOSTILE.md.")] = True,
 ) -> None:
-    """Send them, print what came of them, and write it down."""
+    """Send the records, print the results, and write them to HOSTILE.md."""
     section = report(asyncio.run(House().run(attack(records, seed))), records, seed)
     typer.echo(section)
     if as_written:

@@ -1,4 +1,4 @@
-"""Learners in a round: the examples that they get, and two learners that nothing ever happens to beside them."""
+"""Learners in a round: the examples that they get, and two undisturbed learners to compare them with."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ from stream.cluster.connection import Connection
 from tests.chaos.load import patient
 from tests.chaos.reference import reader, to_end
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-EVERY_S = 0.2
+CLICK_EVERY_S = 0.2
 PUPIL = b"pupil-"
-"""Examples of such users are the suite's own: the fold takes one of a user a week, and a round lasts for seconds."""
+"""Prefix of users whose examples the suite writes itself. The fold takes one example of a user a week, and a round
+lasts for seconds only.
+"""
 
 
 class Lessons:
-    """Writes examples of both kinds, as the fold would, until it is told to stop.
+    """Writer of examples of both kinds, in the form in which the fold writes them.
 
     Parameters
     ----------
     connection
-        Of the installation.
+        Connection of the installation.
     seed
-        Same seed, same examples.
+        Seed; the same one gives the same examples.
     rate
-        Of each kind, a second.
+        Number of examples of each kind per second.
     """
 
     def __init__(self, connection: Connection, *, seed: int, rate: int) -> None:
@@ -57,13 +59,13 @@ class Lessons:
         self._rate = rate
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until ``stop`` is set; returns when everything is acknowledged."""
+        """Send until ``stop`` is set; return when everything is acknowledged."""
         producer = patient(self._connection)
         await producer.start()
         began, sent = time.monotonic(), 0
         try:
             while not stop.is_set():
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(CLICK_EVERY_S)
                 due = int((time.monotonic() - began) * self._rate)
                 for pairs in zip(*itertools.islice(self._pairs, due - sent), strict=True):
                     await self._write(producer, pairs)
@@ -80,15 +82,15 @@ class Lessons:
                 ]
                 await asyncio.gather(*answers)
             except KafkaError as error:
-                # What stands in the log twice is learned twice, by everybody: they are compared by what stands there.
-                log.info("examples: written once more after %r", error)
-                await asyncio.sleep(EVERY_S)
+                # An example that is in the log twice is learned twice by every learner, so the comparison still holds.
+                logger.info("examples: written once more after %r", error)
+                await asyncio.sleep(CLICK_EVERY_S)
             else:
                 return
 
 
 def _examples(chance: random.Random) -> Iterator[tuple[tuple[str, bytes, bytes], ...]]:
-    """Endless examples, one of each kind at a time: topic, key, value."""
+    """Yield examples without end, one of each kind at a time: topic, key, value."""
     schema = fingerprint(FEATURES)
     for number in itertools.count():
         user, row = f"{PUPIL.decode()}{number}", [chance.uniform(0, 3) for _ in FEATURES]
@@ -111,16 +113,16 @@ def _examples(chance: random.Random) -> Iterator[tuple[tuple[str, bytes, bytes],
 
 
 class QuietLearner:
-    """Learns one model from its log, and is never disturbed.
+    """Learner of one model that reads its log and is never disturbed.
 
     Attributes
     ----------
     position
-        Behind the last example.
+        Offset after the last example.
     examples
-        Learned so far.
+        Number of examples learned so far.
     versions
-        What each version holds.
+        Content of each version.
     """
 
     def __init__(self, learner: Any, decode: Callable[[bytes | None], Any]) -> None:
@@ -135,12 +137,12 @@ class QuietLearner:
 
     @property
     def newest(self) -> int:
-        """Number of the newest version, 0 before the first."""
+        """Number of the newest version; 0 before the first."""
         return max(self.versions, default=0)
 
     @property
     def records(self) -> dict[bytes, bytes]:
-        """The committed state of a learner that has come as far."""
+        """Committed state of a real learner that has read up to this position."""
         return {KEY: self._learner.state()} if self.position else {}
 
     def learn(self, record: ConsumerRecord) -> None:
@@ -152,12 +154,12 @@ class QuietLearner:
 
 
 class QuietLearners:
-    """One of each model, over the same logs as the real ones; use it with ``async with``.
+    """Undisturbed learners, one of each model, over the logs of the real ones; use it with ``async with``.
 
     Attributes
     ----------
     models
-        By name.
+        The learners, by name of their model.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -171,14 +173,15 @@ class QuietLearners:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(list(self._places))
-        await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises, and would hide why
+        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide the real one.
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
     async def catch_up(self) -> None:
-        """Learn on to what is the log's end now."""
+        """Learn up to the current end of the log."""
         async for batches in to_end(self._consumer, list(self._places), exact=self._exact):
             for place, records in batches.items():
                 for record in records:

@@ -1,7 +1,7 @@
-"""Lives of processes: who ran when, how it ended, and what it noted about itself in the round's folder.
+"""Lives of processes: when each one ran, how it ended, and which notes it wrote into the folder of the round.
 
-A worker of the suite notes the names of its desks, which stand in every attempt that it makes, and each assignment that
-its group gave it. So what is found in the log can be laid at one life's door, and at no other's.
+A worker of the suite notes the names of its desks, which are part of every attempt that it makes. It also notes each
+assignment that its group gave it. So a finding in the log can be traced to exactly one life.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from stream.processes import exits
 from tests.chaos.faults import Fault
 
 STOP_WITHIN_S = 10.0
-"""A process that is asked to end does."""
+"""How long a process may take to end after it was asked to, seconds."""
 BROKER_IS_BACK_MS = 5_000
-"""So long after a broker came back its clients may still be finding their way."""
+"""How long clients may need to reconnect after a broker came back, milliseconds."""
 KILLED, UNHANDLED = -9, -15
 
 
 @dataclass
-class Interval:
-    """When somebody was not there, milliseconds of the wall clock.
+class Absence:
+    """A period in which a process, the broker or the provider was absent, in milliseconds of the wall clock.
 
     Attributes
     ----------
-    who
-        A process, ``broker`` or ``provider``.
+    name
+        Name of a process, ``broker`` or ``provider``.
     begin, end
-        ``end`` is open while it lasts.
+        Begin and end; ``end`` is ``None`` while the absence lasts.
     stalled
-        Whether it was stopped and not ended.
+        Whether it was stopped rather than ended.
     """
 
-    who: str
+    name: str
     begin: int
     end: int | None = None
     stalled: bool = False
 
     def meets(self, begin: int, end: int) -> bool:
-        """Whether some of it lies in between."""
+        """Return whether the absence overlaps this period."""
         return self.begin <= end and (self.end is None or self.end >= begin)
 
 
@@ -58,50 +58,50 @@ class Life:
 
     Attributes
     ----------
-    who
-        Member of the crew that it is a life of: ``fold-0``.
+    name
+        Name of the member that this is a life of, such as ``fold-0``.
     pid
-        Of the process.
+        Process id.
     begin, end
-        Milliseconds of the wall clock; ``end`` is open while it runs.
+        Start and end in milliseconds of the wall clock; ``end`` is ``None`` while it runs.
     faults
-        What it shall do to itself.
+        Faults that it is planned to act on.
     code
-        How it ended.
+        Exit code.
     asked
-        When it was asked to end, by us or by its own fault.
+        Time at which the suite or its own fault asked it to end.
     stalls
-        When it was stopped.
+        Periods in which it was stopped.
     """
 
-    who: str
+    name: str
     pid: int
     begin: int
     faults: tuple[Fault, ...] = ()
     end: int | None = None
     code: int | None = None
     asked: int | None = None
-    stalls: list[Interval] = field(default_factory=list)
+    stalls: list[Absence] = field(default_factory=list)
 
     @property
     def role(self) -> str:
-        """``fold``."""
-        return self.who.partition("-")[0]
+        """Role of the process, such as ``fold``."""
+        return self.name.partition("-")[0]
 
 
-class Note(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a process has noted: the name of a desk, or an assignment.
+class ProcessNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A note that a process has written: the name of a desk, or an assignment.
 
     Attributes
     ----------
     pid, at
-        Who, and when, milliseconds.
+        Process id, and the time in milliseconds.
     desk
-        Its name.
+        Name of the desk.
     generation
-        Of the group, at an assignment.
+        Generation of the group, at an assignment.
     lanes
-        What it was given: ``events-3``; without the installation's prefix.
+        Partitions that it was assigned, such as ``events-3``; without the installation's prefix.
     """
 
     pid: int
@@ -112,25 +112,25 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def now_ms() -> int:
-    """The wall clock, milliseconds."""
+    """Return the time of the wall clock in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 def append(file: Path, line: bytes) -> None:
-    """Write a line that stands there whole, however this process ends."""
+    """Append a line in one write, so that it is complete even if the process dies."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.write(descriptor, line + b"\n")
     os.close(descriptor)
 
 
 def keep_notes(file: Path) -> None:
-    """Let this process note what its desks are called and what it is given."""
+    """Make this process note the names of its desks and its assignments."""
 
     def of_desks(real: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(real)
         def init(self: Desk, *arguments: Any, **named: Any) -> None:
             real(self, *arguments, **named)
-            append(file, msgspec.json.encode(Note(pid=os.getpid(), at=now_ms(), desk=self.name)))
+            append(file, msgspec.json.encode(ProcessNote(pid=os.getpid(), at=now_ms(), desk=self.name)))
 
         return init
 
@@ -140,7 +140,9 @@ def keep_notes(file: Path) -> None:
             tps = list(tps)
             lanes = tuple(sorted(f"{self._edges[tp[0]][0]}-{tp[1]}" for tp in tps if tp[0] in self._edges))
             generation = int(self._thread()._coordinator.generation)
-            append(file, msgspec.json.encode(Note(pid=os.getpid(), at=now_ms(), generation=generation, lanes=lanes)))
+            append(
+                file, msgspec.json.encode(ProcessNote(pid=os.getpid(), at=now_ms(), generation=generation, lanes=lanes))
+            )
             real(self, tps)
 
         return assigned
@@ -149,16 +151,16 @@ def keep_notes(file: Path) -> None:
         setattr(owner, name, around(getattr(owner, name)))
 
 
-def read_notes(file: Path) -> list[Note]:
-    """All notes of a round so far."""
+def read_notes(file: Path) -> list[ProcessNote]:
+    """Return all notes of a round so far."""
     if not file.exists():
         return []
-    decoder = msgspec.json.Decoder(Note)
+    decoder = msgspec.json.Decoder(ProcessNote)
     return [decoder.decode(line) for line in file.read_bytes().splitlines()]
 
 
-def by_desk(lives: Sequence[Life], notes: Iterable[Note]) -> Mapping[str, Life]:
-    """Whose life an attempt belongs to, by the name that stands in it."""
+def by_desk(lives: Sequence[Life], notes: Iterable[ProcessNote]) -> Mapping[str, Life]:
+    """Map the name of each desk, which is part of its attempts, to the life that it belongs to."""
     found = {}
     for note in notes:
         if note.desk and (life := _of(lives, note)) is not None:
@@ -166,17 +168,17 @@ def by_desk(lives: Sequence[Life], notes: Iterable[Note]) -> Mapping[str, Life]:
     return found
 
 
-def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[Note]) -> frozenset[str]:
-    """Lanes that a life had at a moment."""
+def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[ProcessNote]) -> frozenset[str]:
+    """Return the lanes that a life held at a moment."""
     mine = [note for note in notes if not note.desk and note.at <= at and _of(lives, note) is life]
     return frozenset(max(mine, key=lambda note: note.at).lanes) if mine else frozenset()
 
 
-def late_ends(lives: Iterable[Life], notes: Iterable[Note], broker_away: Sequence[Interval]) -> list[str]:
-    """Who did not end in time, or not in order, after it was asked to, in words.
+def late_ends(lives: Iterable[Life], notes: Iterable[ProcessNote], broker_away: Sequence[Absence]) -> list[str]:
+    """Describe the lives that ended too late, or not in order, after they were asked to.
 
-    With a broker that is there it takes 10 s at most and the exit code is 0. Whoever was stopped meanwhile could not
-    hear; whoever was killed could not end in order; and who was not even loaded held nothing.
+    While the broker is there, an end takes 10 s at most and the exit code is 0. A process that was stopped meanwhile
+    could not react. One that was killed could not end in order. One that had not finished loading held nothing.
     """
     began = {note.pid for note in notes}
     found = []
@@ -188,27 +190,27 @@ def late_ends(lives: Iterable[Life], notes: Iterable[Note], broker_away: Sequenc
         took_s = (life.end - life.asked) / 1_000
         away = any(interval.meets(life.asked - BROKER_IS_BACK_MS, life.end) for interval in broker_away)
         if took_s > STOP_WITHIN_S * (2 if away else 1):
-            found.append(f"{life.who} took {took_s:.1f} s to end after SIGTERM (exit code {life.code})")
+            found.append(f"{life.name} took {took_s:.1f} s to end after SIGTERM (exit code {life.code})")
         elif life.code != 0 and not away:
-            found.append(f"{life.who} ended with exit code {life.code}, {took_s:.1f} s after SIGTERM")
+            found.append(f"{life.name} ended with exit code {life.code}, {took_s:.1f} s after SIGTERM")
     return found
 
 
 def ended_by_limit(lives: Iterable[Life]) -> int:
-    """How many ended themselves because they had not ended in time."""
+    """Count the processes that ended themselves because an orderly end took too long."""
     return sum(life.code == exits.SLOW_STOP for life in lives)
 
 
 def awakenings(lives: Iterable[Life]) -> Iterator[tuple[Life, int]]:
-    """Who was woken up, and when."""
+    """Yield each life that was woken up, and when."""
     for life in lives:
         for stall in life.stalls:
             if stall.end is not None and (life.end is None or life.end >= stall.end):
                 yield life, stall.end
 
 
-def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[Note]) -> bool:
-    """Whether the group of a life that was woken up was assigned anew afterwards, in a later generation than before."""
+def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[ProcessNote]) -> bool:
+    """Return whether the group was assigned again, in a later generation, after a life was woken up."""
     peers = [
         note
         for note in notes
@@ -219,23 +221,23 @@ def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[
 
 
 def unmet(planned: Mapping[str, Sequence[Sequence[Fault]]], met: Iterable[tuple[str, str]]) -> list[str]:
-    """Faults of a plan that nobody has met, in words.
+    """Describe the faults of a plan that no process has met.
 
     Parameters
     ----------
     planned
-        By process, life by life.
+        Faults by process, life by life.
     met
-        Process and fault of what happened.
+        Process and fault of everything that happened.
     """
-    left = [(who, str(fault)) for who, lives in planned.items() for life in lives for fault in life]
+    left = [(name, str(fault)) for name, lives in planned.items() for life in lives for fault in life]
     for one in met:
         if one in left:
             left.remove(one)
-    return [f"{who}: {fault}" for who, fault in left]
+    return [f"{name}: {fault}" for name, fault in left]
 
 
-def _of(lives: Iterable[Life], note: Note) -> Life | None:
-    """Whose note it is: a process id may be given again."""
+def _of(lives: Iterable[Life], note: ProcessNote) -> Life | None:
+    """Return the life that wrote a note; the time matters, because the system may reuse a process id."""
     mine = [life for life in lives if life.pid == note.pid and life.begin <= note.at]
     return max(mine, key=lambda life: life.begin, default=None)

@@ -1,4 +1,4 @@
-"""The simulated shop at both doors: what was acknowledged there, and what was no event at all."""
+"""The simulated shop at both doors: the events that were acknowledged there, and the records that are no events."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from models.storefront.storefront import Storefront
 from stream.cluster.connection import Connection
 from tests.chaos.lives import now_ms
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SHOPPERS = 400
 HOUSEHOLDS = 40
-"""Each has one e-mail address."""
+"""Number of households; each has one e-mail address."""
 DAYS = 120
 START_MS = 1_767_571_200_000
-EVERY_S = 0.04
+CLICK_EVERY_S = 0.04
 AGAIN_S = 0.2
 ANSWER_WITHIN_MS = 60_000
-"""A broker whose disk is full stays away for a while."""
+"""How long to wait for an answer, milliseconds; a broker whose disk is full stays away for a while."""
 REPEATED = 0.08
 MALFORMED = 0.004
-MOST_WAITING = 400
-"""Bursts that wait for an answer; a shop whose visitors all wait gets no new ones."""
+MAX_WAITING = 400
+"""Maximum number of bursts that wait for an answer. When it is reached, the shop gets no new visitors."""
 
 
 def patient(connection: Connection) -> AIOKafkaProducer:
-    """Give a producer that gives up nothing because a broker stays away for a while."""
+    """Return a producer that waits for a broker that is away for a while, and gives nothing up."""
     return AIOKafkaProducer(
         **connection.client_options(),
         enable_idempotence=connection.idempotence,
@@ -51,7 +51,7 @@ def patient(connection: Connection) -> AIOKafkaProducer:
 
 
 def _now_and_here(event: Event) -> Event:
-    """Let an event happen now; several shoppers share an e-mail address, whatever their partitions are."""
+    """Move an event to the present; several shoppers on any partitions share an e-mail address."""
     traits = event.traits
     if traits is not None and "email" in traits:
         household = zlib.crc32(event.user.encode()) % HOUSEHOLDS
@@ -59,30 +59,30 @@ def _now_and_here(event: Event) -> Event:
     return replace(event, at=now_ms(), origin="live", traits=traits)
 
 
-class Load:
-    """An open-loop load; ends when it is told to, and waits for the answers to everything then.
+class ShopLoad:
+    """An open-loop load. When it is stopped, it waits for the answers to everything sent.
 
     Parameters
     ----------
     connection
-        Of the installation.
+        Connection of the installation.
     partitions
-        Of ``events.in``.
+        Number of partitions of ``events.in``.
     door
         Address of the HTTP door.
     seed
-        Same seed, same events by the same doors.
+        Seed; the same one gives the same events through the same doors.
     rate
-        Events a second.
+        Number of events per second.
 
     Attributes
     ----------
     acknowledged
-        Every event that was, by its id.
+        Every event that was acknowledged, by its id.
     malformed
         Records that were acknowledged at ``events.in`` and are no events.
     repeated
-        How many events were sent once more, by any door.
+        Number of events that were sent a second time, through any door.
     """
 
     def __init__(self, connection: Connection, partitions: int, door: str, *, seed: int, rate: int) -> None:
@@ -100,7 +100,7 @@ class Load:
         self._failed: BaseException | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until ``stop`` is set; returns when everything is acknowledged."""
+        """Send until ``stop`` is set; return when everything is acknowledged."""
         began, sent = time.monotonic(), 0
         producer = patient(self._connection)
         await producer.start()
@@ -108,10 +108,10 @@ class Load:
             try:
                 while not stop.is_set() and self._failed is None:
                     due = int((time.monotonic() - began) * self._rate)
-                    if len(self._bursts) < MOST_WAITING and due > sent:
+                    if len(self._bursts) < MAX_WAITING and due > sent:
                         self._burst(session, producer, due - sent)
                     sent = due
-                    await asyncio.sleep(EVERY_S)
+                    await asyncio.sleep(CLICK_EVERY_S)
                 while self._bursts:
                     await asyncio.wait(set(self._bursts))
                 if self._failed is not None:
@@ -126,7 +126,7 @@ class Load:
         again = [event for event in events if self._random.random() < REPEATED]
         self.repeated += len(again)
         half = self._random.randrange(len(events) + 1)
-        # What comes twice comes by two doors as often as by one.
+        # A repeated event takes the other door as often as the same one.
         by_http, by_kafka = events[:half] + again[::2], events[half:] + again[1::2]
         broken = [b'{"type": "click", "%d' % next(self._numbers) for _ in events if self._random.random() < MALFORMED]
         for begin in (self._post(session, by_http), self._write(producer, by_kafka, broken)):
@@ -151,12 +151,12 @@ class Load:
                         break
                     assert answer.status >= 500 or answer.status == 408, (answer.status, said[:500])
             except (aiohttp.ClientError, OSError, TimeoutError):
-                pass  # the door is being killed, or nobody is there: whoever sent it sends it again
+                pass  # the door is being killed, or is down: send the events again, as a real client would
             await asyncio.sleep(AGAIN_S)
         self.acknowledged.update((event.id, event) for event in events)
 
     async def _write(self, producer: AIOKafkaProducer, events: list[Event], broken: list[bytes]) -> None:
-        """Write to ``events.in`` with any key and to any partition, as somebody's own producer would."""
+        """Write to ``events.in`` with any key and to any partition, as a customer's own producer would."""
         waiting = [*map(wire.encode, events), *broken]
         topic = self._connection.topic("events.in")
         while waiting:
@@ -164,7 +164,7 @@ class Load:
             try:
                 answers = [await producer.send(topic, value, b"any", partition=partition) for value in waiting]
             except KafkaError as error:
-                log.info("events.in-%d: written once more after %r", partition, error)
+                logger.info("events.in-%d: written once more after %r", partition, error)
                 await asyncio.sleep(AGAIN_S)
                 continue
             results = await asyncio.gather(*answers, return_exceptions=True)

@@ -1,10 +1,10 @@
-"""From a seed to what happens in a round: who dies where, who is stalled, what the provider does, and when.
+"""From a seed to the plan of a round: which process dies where, which one stalls, what the provider does, and when.
 
-Nothing but the seed decides, so a round that failed can be played again. (What the machine is doing at that moment is
-its own: a random moment is the same second, and not the same instruction. The named points are.)
+Only the seed decides, so a round that failed can be played again. The machine itself is not repeated: a random moment
+is the same second, but not the same instruction. The named points are exact.
 
-What happens to learners is drawn apart from the rest, so that a seed's folds and deliveries fared alike before there
-were any. On the embedded broker nobody is stalled: it has nothing that could shut a former owner out.
+The faults of learners are drawn separately, so that adding them did not change the faults of folds and deliveries of
+any seed. On the embedded broker no process is stalled, because that broker cannot fence a previous owner.
 """
 
 from __future__ import annotations
@@ -24,67 +24,68 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Broker = Literal["kafka", "embedded"]
 BROKERS: tuple[Broker, ...] = get_args(Broker)
 EMBEDDED_KINDS: tuple[Kind, ...] = ("kill", "commit", "delivery", "restore", "provider")
-"""What makes sense there: it has neither transactions nor a disk, and forgets everything when it ends."""
+"""Kinds of rounds for the embedded broker: it has neither transactions nor a disk, and loses everything when it ends.
+"""
 Act = Literal["kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood"]
 
 LOAD_S = 13.0
-"""So long events come in; a full disk takes longer than that, and they go on until it is over."""
+"""How long events come in, seconds. A full disk lasts longer than that; then events come in until it is over."""
 DISK_S = 30.0
 SLOW_LOAD_S = 20.0
-"""A broker that is away twice takes longer, too."""
+"""How long events come in when the broker is away twice, seconds."""
 EMBEDDED_LOAD_S = 10.0
 
 
 class Deed(NamedTuple):
-    """Something that is done to the house from outside.
+    """An action against the installation from outside.
 
     Attributes
     ----------
     at_s
         Seconds after the first event.
     act
-        What: ``kill``, ``terminate`` and ``leave`` (SIGTERM, and nobody in its place) a process, let another one
-        ``join``, ``kill -9`` the ``broker`` and start it again, stop it for a while (``slow``), fill its ``disk``,
-        change the provider's ``mood``.
-    whom
-        Name of a process (``fold-0``); of ``join`` its role; or a mood.
+        Kind of the action. On a process: ``kill``, ``terminate``, ``leave`` (SIGTERM without a successor), and ``join``
+        (start another one). On the broker: ``broker`` (``kill -9`` and a restart), ``slow`` (stop it for a while),
+        ``disk`` (fill its disk). On the provider: ``mood``.
+    target
+        Name of a process such as ``fold-0``; the role, for ``join``; or a mood.
     for_s
-        How long, where it lasts.
+        Duration in seconds, if the action has one.
     """
 
     at_s: float
     act: Act
-    whom: str = ""
+    target: str = ""
     for_s: float = 0.0
 
     def __str__(self) -> str:
-        """In words."""
+        """Format the deed for logs; results store this text, so it must not change."""
         lasts = f" for {self.for_s:.1f} s" if self.for_s else ""
-        return f"{self.act} {self.whom} at {self.at_s:.1f} s{lasts}".replace("  ", " ")
+        return f"{self.act} {self.target} at {self.at_s:.1f} s{lasts}".replace("  ", " ")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One round.
+    """The plan of one round.
 
     Attributes
     ----------
     seed, kind
-        Of it.
+        Seed and kind of the round.
     folds, delivers, learns
-        Processes of each role at its beginning; beside them stands one HTTP door.
+        Number of processes of each role at the start; one HTTP door runs too.
     faults
-        By process: what each of its lives does to itself, from the first one on.
+        Faults by process: those of each of its lives, from the first one on.
     deeds
-        By time.
+        Actions from outside, ordered by time.
     stall_s
-        So much longer than its session a stopped process stays so.
+        How much longer than its session a stopped process stays stopped, seconds.
     rejoin
-        Whether another of its role joins as soon as a stopped process is awake again: a second rebalance beside it.
+        Whether another process of the same role joins when a stopped one wakes up: a second rebalance at that moment.
     load_s
-        So long events come in.
+        How long events come in, seconds.
     broker
-        What it is played on.
+        Broker of the round.
     """
 
     seed: int
@@ -100,9 +101,10 @@ class Plan:
     broker: Broker = "kafka"
 
     def __str__(self) -> str:
-        """In words, for the log of a round."""
+        """Format the plan for logs; results store this text to recognize a plan, so it must not change."""
         faults = [
-            f"{who}: {' then '.join(' '.join(map(str, life)) for life in lives)}" for who, lives in self.faults.items()
+            f"{process}: {' then '.join(' '.join(map(str, life)) for life in lives)}"
+            for process, lives in self.faults.items()
         ]
         there = f"{self.folds} folds, {self.delivers} delivers, {self.learns} learns"
         return f"{self.kind} (seed {self.seed}), {there}; {'; '.join([*faults, *map(str, self.deeds)])}"
@@ -120,7 +122,7 @@ _UNRULY: tuple[Mood, ...] = ("refuse", "later", "hang", "drop")
 
 
 class _Draft:
-    """A plan while it is made."""
+    """A plan under construction."""
 
     def __init__(self, seed: int, kind: Kind, broker: Broker) -> None:
         self.rng = random.Random(f"round {seed}" if broker == "kafka" else f"{broker} round {seed}")
@@ -132,28 +134,28 @@ class _Draft:
         self.deeds: list[Deed] = []
         self.load_s = LOAD_S if broker == "kafka" else EMBEDDED_LOAD_S
 
-    def fault(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
-        """Let the next life of a process end at a point; one that follows others has less of the round left."""
-        first, last = nth if who not in self.lives else (min(nth[0], _SOON[0]), min(nth[1], _SOON[1]))
-        self._add(who, action, point, self.rng.randint(first, last))
+    def fault(self, process: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
+        """Add a fault for the next life of a process; a life that follows others has less of the round left."""
+        first, last = nth if process not in self.lives else (min(nth[0], _SOON[0]), min(nth[1], _SOON[1]))
+        self._add(process, action, point, self.rng.randint(first, last))
 
-    def lesson(self, who: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
-        """Let the next life of a learner end at a point."""
-        self._add(who, action, point, self.of_learners.randint(*nth))
+    def lesson(self, process: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
+        """Add a fault for the next life of a learner."""
+        self._add(process, action, point, self.of_learners.randint(*nth))
 
-    def _add(self, who: str, action: Action, point: Point, nth: int) -> None:
+    def _add(self, process: str, action: Action, point: Point, nth: int) -> None:
         if action == "stop" and self.broker == "embedded":
             action = "kill"
-        self.lives.setdefault(who, []).append((Fault(action, point, nth),))
+        self.lives.setdefault(process, []).append((Fault(action, point, nth),))
 
     def deed(
         self,
         act: Act,
-        whom: str = "",
+        target: str = "",
         between: tuple[float, float] = (2, 10),
         rng: random.Random | None = None,
     ) -> None:
-        self.deeds.append(Deed(round((rng or self.rng).uniform(*between), 2), act, whom))
+        self.deeds.append(Deed(round((rng or self.rng).uniform(*between), 2), act, target))
 
     def slow(self, between: tuple[float, float], for_s: tuple[float, float]) -> None:
         """Stop the broker for a while."""
@@ -162,18 +164,18 @@ class _Draft:
 
     @property
     def turn(self) -> int:
-        """Which round of its kind it is: what must not be left out goes by turns and not by chance."""
+        """Number of this round among those of its kind; what must not be left out goes by turns and not by chance."""
         return self.seed // len(KINDS)
 
-    def anybody(self) -> str:
+    def any_process(self) -> str:
         return self.rng.choice([*self._named("fold", self.folds), *self._named("deliver", self.delivers), "door"])
 
-    def somebody_else(self) -> str:
-        """Somebody who has no part in the round yet."""
+    def uninvolved(self) -> str:
+        """Choose a process that has no part in the round yet."""
         folds = self._named("fold", self.folds)
-        # in a rebalance nobody dies who delivers: then no message may stay unknown
+        # In a rebalance round no delivery process dies, because then no message may stay unknown.
         delivers = [] if self.kind == "rebalance" else self._named("deliver", self.delivers)
-        busy = self.lives.keys() | {deed.whom for deed in self.deeds}
+        busy = self.lives.keys() | {deed.target for deed in self.deeds}
         return self.rng.choice([*(one for one in [*folds, *delivers] if one not in busy), "door"])
 
     def _named(self, role: str, count: int) -> list[str]:
@@ -188,7 +190,7 @@ class _Draft:
             kind=self.kind,
             folds=self.folds,
             delivers=self.delivers,
-            faults={who: tuple(lives) for who, lives in self.lives.items()},
+            faults={process: tuple(lives) for process, lives in self.lives.items()},
             deeds=tuple(sorted(self.deeds)),
             stall_s=round(self.rng.uniform(0.5, 2.5), 2),
             rejoin=self.kind in ("stall", "frozen"),
@@ -199,30 +201,31 @@ class _Draft:
 
 
 def plan(seed: int, only: Kind | None = None, broker: Broker = "kafka") -> Plan:
-    """Plan the round of a seed; so many seeds in a row as there are kinds have every kind."""
+    """Plan the round of a seed; successive seeds go through every kind."""
     kinds = kinds_on(broker)
     draft = _Draft(seed, only or kinds[(seed - 1) % len(kinds)], broker)
     _BY_KIND[draft.kind](draft)
-    # whatever a round is about, something else goes wrong, too
-    other = "door" if draft.kind == "frozen" else draft.somebody_else()  # users' events flow on while one is frozen
+    # Whatever a round is about, something else goes wrong too. In a frozen round it is the door, because users' events
+    # must flow on while a process is frozen.
+    other = "door" if draft.kind == "frozen" else draft.uninvolved()
     draft.deed(draft.rng.choice(("kill", "terminate")), other)
     _learners(draft)
     return draft.done()
 
 
 def kinds_on(broker: Broker) -> tuple[Kind, ...]:
-    """Kinds of rounds that a broker can be put through."""
+    """Return the kinds of rounds that can be played on a broker."""
     return KINDS if broker == "kafka" else EMBEDDED_KINDS
 
 
 def _learners(draft: _Draft) -> None:
-    """In every round: one learner at a named point, in turn, and one at a random moment."""
+    """Add faults of learners to a round: one at a named point, in turn, and one at a random moment."""
     rng, turn = draft.of_learners, draft.seed + draft.seed // len(_LESSON)
     point = _LESSON[turn % len(_LESSON)]
     actions: tuple[Action, ...] = ("kill", "kill", "terminate")
     if draft.kind in ("stall", "frozen"):
         actions = ("stop",)
-    # Each of two learners has one of the two topics, so it commits and tells half as often.
+    # Each of two learners has one of the two topics, so it commits and broadcasts half as often.
     nth = (1, 2) if point.startswith("tell") else (2, 4) if draft.learns == 2 else (3, 6)
     draft.lesson("learn-0", rng.choice(actions), point, nth)
     act: Act = "kill" if rng.random() < 0.7 else "terminate"
@@ -231,54 +234,54 @@ def _learners(draft: _Draft) -> None:
 
 def _kill(draft: _Draft) -> None:
     for _ in range(draft.rng.randint(3, 4)):
-        draft.deed(draft.rng.choice(("kill", "kill", "terminate")), draft.anybody())
+        draft.deed(draft.rng.choice(("kill", "kill", "terminate")), draft.any_process())
 
 
 def _commit(draft: _Draft) -> None:
     pool = (*_COMMIT, *_RELAY)  # in turn, so that none is left out
     for further in range(3):
         point = pool[(3 * draft.turn + further) % len(pool)]
-        who = f"fold-{(draft.seed + further) % draft.folds}"
+        process = f"fold-{(draft.seed + further) % draft.folds}"
         draft.fault(
-            who, draft.rng.choice(("kill", "kill", "terminate")), point, (5, 15) if point in _RELAY else (12, 25)
+            process, draft.rng.choice(("kill", "kill", "terminate")), point, (5, 15) if point in _RELAY else (12, 25)
         )
     draft.fault("deliver-0", "kill", _COMMIT[draft.turn % len(_COMMIT)], (3, 15))
 
 
 def _stall(draft: _Draft) -> None:
-    draft.delivers = 2  # so that a stopped one has a successor beside which it wakes
+    draft.delivers = 2  # so that a stopped process has a successor when it wakes up
     draft.fault(draft.fold(), "stop", _COMMIT[draft.turn % len(_COMMIT)], (12, 25))
     draft.fault("deliver-0", "stop", _SEND[draft.turn % len(_SEND)], (3, 15))
 
 
 def _delivery(draft: _Draft) -> None:
-    for who in ("deliver-0", "deliver-1")[: draft.delivers]:
+    for process in ("deliver-0", "deliver-1")[: draft.delivers]:
         for point in draft.rng.sample(_PROVIDER, 2):
-            draft.fault(who, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 20))
+            draft.fault(process, draft.rng.choice(("kill", "kill", "terminate")), point, (3, 20))
     draft.fault("deliver-0", "kill", draft.rng.choice(_COMMIT), (3, 15))
 
 
 def _rebalance(draft: _Draft) -> None:
-    # Who only just came in is asked to settle, too, so that every rebalance has somebody who does not come out of it.
+    # A process that has just joined is asked to leave too, so that each rebalance has a member that does not finish it.
     draft.deed("join", "fold", between=(2, 3))
     draft.deed("join", "fold", between=(5, 7))
     draft.deed("leave", draft.fold(), between=(7, 10))
     draft.fault("fold-0", "kill", draft.rng.choice(_REBALANCE), (2, 3))
     draft.fault("fold-1", draft.rng.choice(("kill", "stop", "terminate")), draft.rng.choice(_REBALANCE), (3, 4))
-    # Those who deliver come and go in the middle of their calls, and none of them dies.
+    # Delivery processes come and go in the middle of their calls, and none of them dies.
     draft.deed("join", "deliver", between=(2, 4))
     draft.deed("leave", "deliver-0", between=(5, 7))
     draft.deed("join", "deliver", between=(7, 9))
 
 
 def _restore(draft: _Draft) -> None:
-    # A life that follows another one of its process gets its share back, and does not come out of restoring it.
+    # A life that follows another life of its process gets the same partitions back, and dies while it restores them.
     victim, other = draft.rng.sample([f"fold-{number}" for number in range(draft.folds)], 2)
-    for who, act, between, further in ((victim, "kill", (3, 5), 0), (other, "terminate", (6, 8), 1)):
-        draft.deed("kill" if act == "kill" else "terminate", who, between=between)
-        draft.lives[who] = [()]
+    for process, act, between, further in ((victim, "kill", (3, 5), 0), (other, "terminate", (6, 8), 1)):
+        draft.deed("kill" if act == "kill" else "terminate", process, between=between)
+        draft.lives[process] = [()]
         point = _RESTORE[(2 * draft.turn + further) % len(_RESTORE)]
-        draft.fault(who, draft.rng.choice(("kill", "stop")) if further else "kill", point, (1, 2))
+        draft.fault(process, draft.rng.choice(("kill", "stop")) if further else "kill", point, (1, 2))
 
 
 def _frozen(draft: _Draft) -> None:
@@ -289,7 +292,7 @@ def _frozen(draft: _Draft) -> None:
 
 
 def _broker(draft: _Draft) -> None:
-    # It is killed, or stopped for so long that sessions end meanwhile; and then the other one.
+    # The broker is killed, or stopped until sessions end; the other one of the two follows.
     if draft.turn % 2:
         draft.slow((3, 4), (8, 12))
         away = draft.deeds[-1].at_s
@@ -300,7 +303,7 @@ def _broker(draft: _Draft) -> None:
         away = draft.deeds[-1].at_s
         draft.slow((12, 14), (5, 8))
     draft.load_s = SLOW_LOAD_S
-    # Who is asked to end while the broker is away, in the middle of a commit that gets no answer, ends all the same.
+    # A process that is asked to end while the broker is away, in the middle of an unanswered commit, must still end.
     draft.deed("terminate", f"fold-{draft.seed % draft.folds}", (away + 0.05, away + 2), draft.of_learners)
 
 

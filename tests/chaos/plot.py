@@ -13,16 +13,16 @@ _COLOURS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
 
 
 class Panel(NamedTuple):
-    """One of them.
+    """One panel of a plot.
 
     Attributes
     ----------
     title
-        With the unit.
+        Title with the unit.
     over
-        Where each value stands on the horizontal axis, ascending.
+        Position of each value on the horizontal axis, ascending.
     lines
-        Values by name; what is no number leaves a gap.
+        Values by name; a NaN leaves a gap.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Panel(NamedTuple):
 
 
 def draw(title: str, panels: Sequence[Panel], axis: str) -> str:
-    """Write the picture.
+    """Draw the panels as an SVG document.
 
     Examples
     --------
@@ -87,6 +87,6 @@ def _panel(panel: Panel, top: int) -> list[str]:
 
 
 def _round_up(value: float) -> float:
-    """Give the next of 1, 2, 2.5, 5 times a power of ten."""
+    """Return the next larger number of 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value)

@@ -1,4 +1,4 @@
-"""The log read back and folded once, in one process and without a fault: what a house under fire must come out as."""
+"""Reference of a round: the log folded once, by one process and without a fault; real workers must give the same."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from stream.cluster.connection import Connection
 
 EVENTS = "events"
 CLICK = "unsubscribe link"
-"""Reason of the withdrawal that the HTTP door writes."""
+"""Reason of the withdrawal that the HTTP door writes when a recipient follows an unsubscribe link."""
 _WAIT_MS = 50
 
 
 class Reference:
-    """Folds ``events`` as far as it is written; use it with ``async with``.
+    """A fold of ``events`` up to the current end; use it with ``async with``.
 
     Attributes
     ----------
     states
-        What every partition's state comes to.
+        Expected state of every partition.
     outputs
-        Keys and values of what is written, by topic.
+        Expected keys and values of the records written, by topic.
     outcomes
-        What became of our messages, by message id, as the log says.
+        Outcomes of our messages in the log, by message id.
     ids
-        How often each event stands in the log, by its id.
+        Number of times that each event is in the log, by its id.
     clicks
-        Users for whom somebody clicked on an unsubscribe link, and how often the log says so.
-    told
-        By partition: versions of each model that the log was told, and what they hold.
+        Number of clicks on an unsubscribe link in the log, by user.
+    broadcasts
+        By partition: the versions of each model that were written to the log, with their content.
     """
 
     def __init__(self, connection: Connection, partitions: int) -> None:
@@ -54,12 +54,13 @@ class Reference:
         self.outcomes: dict[str, Counter[str]] = {}
         self.ids: Counter[str] = Counter()
         self.clicks: Counter[str] = Counter()
-        self.told: list[dict[str, dict[int, bytes]]] = [{} for _ in range(partitions)]
+        self.broadcasts: list[dict[str, dict[int, bytes]]] = [{} for _ in range(partitions)]
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(self._places)
-        await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises, and would hide why
+        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide the real one.
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,22 +68,22 @@ class Reference:
 
     @property
     def positions(self) -> list[int]:
-        """How far each partition is folded."""
+        """Position up to which each partition is folded."""
         return [state.position for state in self.states]
 
     @property
     def next_due(self) -> int | None:
-        """When the earliest timer of all is due, milliseconds."""
+        """Time at which the earliest timer of all partitions is due, milliseconds."""
         return min((due for due in self._due if due is not None), default=None)
 
     @property
     def messages(self) -> list[str]:
-        """Ids of the e-mails that were decided on, without what follows some of them."""
+        """Ids of the e-mails that were decided on, without the notices that follow some of them."""
         said = [value for _, value in self.outputs.get("messages.email", Counter()).elements()]
         return [decode_message(value).id for value in said if value is not None and not is_notice(value)]
 
     async def catch_up(self) -> None:
-        """Fold on to what is the log's end now."""
+        """Fold up to the current end of the log."""
         async for record_batch in to_end(self._consumer, self._places, exact=self._exact):
             for place, records in record_batch.items():
                 self._fold(place.partition, records)
@@ -99,7 +100,7 @@ class Reference:
             if record.key == USE_KEY:
                 use = decode_control(record.value)
                 assert isinstance(use, Use)
-                self.told[partition].setdefault(use.name, {})[use.version] = bytes(use.content)
+                self.broadcasts[partition].setdefault(use.name, {})[use.version] = bytes(use.content)
             if not is_control(record.key):
                 event = decode_event(record.value)
                 self.ids[event.id] += 1
@@ -109,7 +110,7 @@ class Reference:
 
 
 async def committed(connection: Connection, topic: str, partitions: int) -> list[ConsumerRecord]:
-    """Everything in a topic that ``read_committed`` shows, after all writers have ended."""
+    """Return all records of a topic that ``read_committed`` shows, after all writers have ended."""
     consumer = reader(connection)
     places = [TopicPartition(connection.topic(topic), partition) for partition in range(partitions)]
     await consumer.start()
@@ -122,7 +123,7 @@ async def committed(connection: Connection, topic: str, partitions: int) -> list
 
 
 def reader(connection: Connection) -> AIOKafkaConsumer:
-    """Anybody who reads what is committed, from the beginning; to be started."""
+    """Return a consumer of committed records from the beginning, not started yet."""
     return AIOKafkaConsumer(
         **connection.client_options(),
         group_id=None,
@@ -136,10 +137,10 @@ def reader(connection: Connection) -> AIOKafkaConsumer:
 async def to_end(
     consumer: AIOKafkaConsumer, places: list[TopicPartition], *, exact: bool, within_s: float = 60
 ) -> AsyncIterator[dict[TopicPartition, list[ConsumerRecord]]]:
-    """Read on to what is the end now.
+    """Yield the records up to the current end.
 
-    The embedded broker lists too low an end (not ``exact``): there it is the high watermark of the second answer from
-    now on, since that one's fetch began behind the first one.
+    The end that the embedded broker lists is too low (not ``exact``). There, the end is the high watermark of the
+    second answer from now on, because its fetch began after the first answer.
     """
     began_ms = time.time_ns() // 1_000_000
     ends = await consumer.end_offsets(places)

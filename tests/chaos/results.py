@@ -1,4 +1,4 @@
-"""What rounds have shown: a line of JSON for each as soon as it is over, and a page for people made from the lines."""
+"""Results of rounds: one line of JSON for each, written as soon as it is over, and a page made from the lines."""
 
 from __future__ import annotations
 
@@ -14,75 +14,77 @@ import msgspec
 
 from stream.processes import exits
 from tests.chaos.faults import SABOTAGES
-from tests.chaos.house import EMBEDDED_PARTITIONS, PARTITIONS, SESSION_S
+from tests.chaos.installing import EMBEDDED_PARTITIONS, PARTITIONS, SESSION_S
 from tests.chaos.plan import Broker, Plan, kinds_on
 from tests.chaos.playing import EMBEDDED_RATE, LESSONS_RATE, RATE, Played
 
-INTRODUCTION = f"""Written by `python -m tests.chaos`; do not edit. Each round is one installation on a real Apache
-Kafka: 2 or 3 folds, 1 or 2 delivers, 1 or 2 learns and the HTTP door, {PARTITIONS} partitions, sessions of {SESSION_S}
-s, {RATE} events a second of the simulated shop through both doors, some of them sent twice. At its end state and
-outputs are compared byte for byte with one quiet fold over the same log, and a real SMTP server has counted every
-message id. Learners get {LESSONS_RATE} examples a second each (a fold takes one of a user a week, which no round sees);
-in every round one ends at a named point and one at a random moment, and parameters and published versions are compared
-byte for byte with learners that nothing ever happened to.
+INTRODUCTION = f"""\
+Written by `python -m tests.chaos`; do not edit. Each round is one installation on a real Apache Kafka. It has 2 or 3
+folds, 1 or 2 delivers, 1 or 2 learns and the HTTP door, with {PARTITIONS} partitions and sessions of {SESSION_S} s.
+Both doors get {RATE} events a second of the simulated shop, some of them twice. At the end, state and outputs are
+compared byte for byte with one undisturbed fold over the same log. A real SMTP server has counted every message id.
+Learners get {LESSONS_RATE} examples a second each, because the fold takes one of a user a week, which no round sees.
+In every round, one learner ends at a named point and one at a random moment. Their parameters and published versions
+are compared byte for byte with undisturbed learners.
 
-An e-mail counts as unknown where that is its last word: the life of the very process that made the attempt ended or was
-stalled behind it, the broker was away, or that very connection was lost; and no life leaves more than it makes calls
-side by side. Router and fold share a process: while one is frozen, its users wait until its session is over and another
-process has its partitions. Users of the other ones are served meanwhile, and the partitions of `events` stay open to
-readers, the frozen one's, too, since nobody ever writes there in a transaction.
+An e-mail counts as unknown if that is its last known state. It must have a reason: the process life that made the
+attempt ended or was stalled after it, the broker was away, or the connection of this attempt was lost. No life may
+leave more unknown e-mails than it makes calls at a time. Router and fold share a process. While it is frozen, its
+users wait until its session has ended and another process has its partitions. Users of other partitions are served
+meanwhile. The partitions of `events` stay open to readers, even those of the frozen process, because no writer uses a
+transaction there.
 
-In every round recipients click on unsubscribe links, and the mail server says of some addresses that they are gone
-(550 5.1.1). About ten shoppers share each address. No e-mail may be handed over for an address more than a second after
-Kafka has acknowledged its entry in the suppression list; a process that was stopped in the middle of a call finishes it
-when it wakes up.
+In every round, recipients click on unsubscribe links, and the mail server says of some addresses that they are gone
+(550 5.1.1). About ten shoppers share each address. No e-mail may be handed over for an address more than a second
+after Kafka has acknowledged its entry in the suppression list. A process that was stopped in the middle of a call may
+finish the call when it wakes up.
 """
 
-EMBEDDED = f"""The same house on the embedded broker (`--broker embedded`), {EMBEDDED_PARTITIONS} partitions and
-{EMBEDDED_RATE} events a second: processes are killed and ended, at random and at named points. There outputs, state and
-position are written one after the other, so what a crash cuts in two is written once more, with the same bytes; state,
-learners' parameters and what the mail server has counted must be exact all the same. Nobody is stalled, and the broker
-does not die: it could shut no former owner out, and forgets everything.
+EMBEDDED = f"""The same installation on the embedded broker (`--broker embedded`), with {EMBEDDED_PARTITIONS} partitions
+and {EMBEDDED_RATE} events a second. Processes are killed and ended, at random and at named points. Outputs, state and
+position are written one after the other there, so a crash between two writes repeats records, with the same bytes.
+State, learners' parameters and the mail server's counts must still be exact. No process is stalled and the broker does
+not die, because it cannot fence a previous owner and loses everything when it ends.
 """
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One round, as it is kept.
+class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The result of one round, as it is stored.
 
     Attributes
     ----------
     seed, kind, plan
-        Which.
+        Seed and kind of the round, and its plan in words.
     broker
-        What it was played on.
+        Broker of the round.
     sabotage
-        Which promise was broken on purpose; empty in a real round.
+        Promise that was broken on purpose; empty in a real round.
     at, revision
-        When, and of which state of the repository.
+        Start of the round, and the commit of the repository.
     seconds, events, repeats, malformed
-        Of the round, and what came in.
+        Duration of the round, and the records that came in.
     messages, sent, unknown, failed
-        E-mails.
+        Number of e-mails, and of their outcomes.
     lost, twice
-        Of events and effects; both are 0, or somebody is to blame.
+        Number of events and effects that were lost or doubled; both must be 0.
     deeds, exits
-        How often what was done, and how processes ended.
+        How often each action was done, and how processes ended.
     longest_silence_s
-        Longest time without a commit in some partition under load.
+        Longest time without a commit in one partition under load, seconds.
     rest_s
-        From the end of the load until nothing moved any more.
+        Time from the end of the load until everything was at rest, seconds.
     findings
-        What was found, in words.
+        Broken promises, in words.
     examples, versions, learners_ended
-        What learners learned and told, and how often one was not there any more.
+        Number of examples learned and versions published, and how often a learner was absent.
     repeated
-        Records that came once more with the same bytes; only where there are no transactions.
+        Number of records that were written again with the same bytes; only without transactions.
     corrected
-        E-mails that were unknown at first.
+        Number of e-mails that were unknown at first.
     suppressed, addresses
         E-mails that the suppression list stopped; addresses that were suppressed in the middle of the round.
     unmet
-        What was planned and did not happen, in words.
+        Planned actions that did not happen, in words.
     """
 
     seed: int
@@ -118,14 +120,14 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """Which round it is of: the newest line of a key counts."""
+        """Key of the round that the line belongs to; the newest line of a key counts."""
         return self.broker, self.sabotage, self.kind, self.seed
 
 
-def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
+def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> RoundLine:
     """Make the line of a round."""
     verdict = played.verdict
-    return Line(
+    return RoundLine(
         seed=plan.seed,
         kind=plan.kind,
         plan=str(plan),
@@ -159,24 +161,24 @@ def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> Line:
     )
 
 
-def append(file: Path, line: Line) -> None:
-    """Keep a line."""
+def append(file: Path, line: RoundLine) -> None:
+    """Append a line to the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as out:
         out.write(msgspec.json.encode(line) + b"\n")
 
 
-def read(file: Path) -> list[Line]:
-    """Lines so far, the newest of each round."""
+def read(file: Path) -> list[RoundLine]:
+    """Return the stored lines, the newest one of each round."""
     if not file.exists():
         return []
-    decoder = msgspec.json.Decoder(Line)
+    decoder = msgspec.json.Decoder(RoundLine)
     lines = [decoder.decode(text) for text in file.read_bytes().splitlines() if text]
     return list({line.key: line for line in lines}.values())
 
 
-def page(lines: Sequence[Line], kafka: str) -> str:
-    """Write the page for people."""
+def page(lines: Sequence[RoundLine], kafka: str) -> str:
+    """Write the page for readers."""
     rounds = sorted((line for line in lines if not line.sabotage), key=lambda line: line.seed)
     real = [line for line in rounds if line.broker == "kafka"]
     embedded = [line for line in rounds if line.broker == "embedded"]
@@ -185,13 +187,13 @@ def page(lines: Sequence[Line], kafka: str) -> str:
         INTRODUCTION,
         _sums(real),
         _machine(kafka, real),
-        "## Rounds by what went wrong\n",
+        "## Rounds by their main fault\n",
         _by_kind(real, "kafka"),
-        "## What was done\n",
+        "## Actions and faults\n",
         _deeds(real),
         _unmet(real),
         "## The suite can fail\n",
-        "The same rounds with a promise broken on purpose (`--sabotage`); each has to be found.\n",
+        "The same rounds with a promise broken on purpose (`--sabotage`); the suite must find each.\n",
         _sabotages([line for line in lines if line.sabotage]),
         "## Seeds\n",
         "`python -m tests.chaos --rounds 1 --seed N` plays one again.\n",
@@ -210,7 +212,7 @@ def page(lines: Sequence[Line], kafka: str) -> str:
     return "\n".join(parts)
 
 
-def _sums(real: Sequence[Line]) -> str:
+def _sums(real: Sequence[RoundLine]) -> str:
     faulty = [line for line in real if line.findings]
     deeds = _total(real)
     kills = _beginning(deeds, "kill")
@@ -236,20 +238,20 @@ def _sums(real: Sequence[Line]) -> str:
         ("SIGTERM", ends),
         ("processes that ended by their own limit of 9 s after it", _exits(real, exits.SLOW_STOP)),
         ("stalls beyond the session", stalls),
-        ("rebalances beside one that woke up", _beginning(deeds, "rebalance beside")),
+        ("rebalances while a stopped process woke up", _beginning(deeds, "rebalance beside")),
         ("learners that ended or were stalled", sum(line.learners_ended for line in real)),
-        ("examples learned; versions told", _pair(real)),
+        ("examples learned; versions published", _pair(real)),
         ("rounds in which a learner's parameters differ", _wrong_learners(real)),
         ("`kill -9` of the broker", deeds["broker"]),
         ("broker stopped for 5 to 12 s", deeds["slow"]),
         ("full disks, 30 s each", deeds["disk"]),
-        ("processes that left because somebody else owned their partitions", _exits(real, exits.NOT_OWNER)),
-        ("planned, and did not happen", sum(len(line.unmet) for line in real)),
+        ("processes that left because another process owned their partitions", _exits(real, exits.NOT_OWNER)),
+        ("planned, but did not happen", sum(len(line.unmet) for line in real)),
     ]
     return _table(rows)
 
 
-def _embedded_sums(lines: Sequence[Line]) -> str:
+def _embedded_sums(lines: Sequence[RoundLine]) -> str:
     deeds = _total(lines)
     return _table(
         [
@@ -257,8 +259,8 @@ def _embedded_sums(lines: Sequence[Line]) -> str:
             ("rounds with a finding", sum(bool(line.findings) for line in lines)),
             ("events", sum(line.events for line in lines)),
             ("events or effects lost", sum(line.lost for line in lines)),
-            ("effects twice, other than the same bytes once more", sum(line.twice for line in lines)),
-            ("records written once more with the same bytes", sum(line.repeated for line in lines)),
+            ("effects twice, except records repeated with the same bytes", sum(line.twice for line in lines)),
+            ("records written again with the same bytes", sum(line.repeated for line in lines)),
             ("e-mails decided", sum(line.messages for line in lines)),
             ("e-mails unknown, each with its crash", sum(line.unknown for line in lines)),
             ("addresses that unsubscribed or bounced in the middle", sum(line.addresses for line in lines)),
@@ -267,17 +269,17 @@ def _embedded_sums(lines: Sequence[Line]) -> str:
             ("`kill -9` of processes", _beginning(deeds, "kill")),
             ("SIGTERM", _beginning(deeds, "terminate") + _beginning(deeds, "leave")),
             ("learners that ended", sum(line.learners_ended for line in lines)),
-            ("examples learned; versions told", _pair(lines)),
+            ("examples learned; versions published", _pair(lines)),
             ("rounds in which a learner's parameters differ", _wrong_learners(lines)),
         ]
     )
 
 
-def _to_suppressed(lines: Sequence[Line]) -> int:
+def _to_suppressed(lines: Sequence[RoundLine]) -> int:
     return sum(any("suppressed addresses" in finding for finding in line.findings) for line in lines)
 
 
-def _exits(lines: Sequence[Line], code: int) -> int:
+def _exits(lines: Sequence[RoundLine], code: int) -> int:
     return sum(line.exits.get(str(code), 0) for line in lines)
 
 
@@ -285,17 +287,17 @@ def _beginning(deeds: Counter[str], begin: str) -> int:
     return sum(n for deed, n in deeds.items() if deed.startswith(begin))
 
 
-def _unmet(lines: Sequence[Line]) -> str:
-    """Faults that nobody met: they show nothing."""
+def _unmet(lines: Sequence[RoundLine]) -> str:
+    """List the planned faults that no process met: they prove nothing."""
     faults = [f"seed {line.seed}, {what}" for line in lines for what in line.unmet]
-    return f"Planned, and did not happen: {'; '.join(faults) or 'nothing'}.\n"
+    return f"Planned, but did not happen: {'; '.join(faults) or 'nothing'}.\n"
 
 
-def _pair(lines: Sequence[Line]) -> str:
+def _pair(lines: Sequence[RoundLine]) -> str:
     return f"{sum(line.examples for line in lines):,}; {sum(line.versions for line in lines):,}"
 
 
-def _wrong_learners(lines: Sequence[Line]) -> int:
+def _wrong_learners(lines: Sequence[RoundLine]) -> int:
     return sum(any("uninterrupted" in finding for finding in line.findings) for line in lines)
 
 
@@ -304,7 +306,7 @@ def _table(rows: Sequence[tuple[str, int | str]]) -> str:
     return "\n".join(["| | |", "|---|---:|", *said, ""])
 
 
-def _machine(kafka: str, real: Sequence[Line]) -> str:
+def _machine(kafka: str, real: Sequence[RoundLine]) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("aiokafka", "faust-streaming"))
     revisions = ", ".join(dict.fromkeys(line.revision for line in real)) or "none"
@@ -315,7 +317,7 @@ def _machine(kafka: str, real: Sequence[Line]) -> str:
     )
 
 
-def _by_kind(real: Sequence[Line], broker: Broker) -> str:
+def _by_kind(real: Sequence[RoundLine], broker: Broker) -> str:
     rows = [
         "| kind | rounds | findings | events | e-mails | unknown | longest silence of a partition, s |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -332,14 +334,14 @@ def _by_kind(real: Sequence[Line], broker: Broker) -> str:
     return "\n".join([*rows, ""])
 
 
-def _deeds(real: Sequence[Line]) -> str:
+def _deeds(real: Sequence[RoundLine]) -> str:
     total = _total(real)
     return "\n".join(
         ["| deed | times |", "|---|---:|", *(f"| {deed} | {count} |" for deed, count in sorted(total.items())), ""]
     )
 
 
-def _sabotages(broken: Sequence[Line]) -> str:
+def _sabotages(broken: Sequence[RoundLine]) -> str:
     rows = ["| broken | rounds | found by seed | what was found |", "|---|---:|---|---|"]
     for sabotage in SABOTAGES:
         some = [line for line in broken if line.sabotage == sabotage]
@@ -353,7 +355,7 @@ def _sabotages(broken: Sequence[Line]) -> str:
     return "\n".join([*rows, ""])
 
 
-def _seeds(real: Sequence[Line]) -> str:
+def _seeds(real: Sequence[RoundLine]) -> str:
     rows = ["| seed | kind | s | events | e-mails | unknown | found |", "|---:|---|---:|---:|---:|---:|---|"]
     rows += [
         f"| {line.seed} | {line.kind} | {line.seconds:.0f} | {line.events:,} | {line.messages:,} | {line.unknown} | "
@@ -363,7 +365,7 @@ def _seeds(real: Sequence[Line]) -> str:
     return "\n".join([*rows, ""])
 
 
-def _total(lines: Iterable[Line]) -> Counter[str]:
+def _total(lines: Iterable[RoundLine]) -> Counter[str]:
     total: Counter[str] = Counter()
     for line in lines:
         total.update(line.deeds)
@@ -371,6 +373,6 @@ def _total(lines: Iterable[Line]) -> Counter[str]:
 
 
 def revision() -> str:
-    """Short name of the repository's state."""
+    """Return the short name of the repository's commit."""
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

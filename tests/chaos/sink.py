@@ -1,4 +1,4 @@
-"""A real SMTP server that counts every message id, and has moods."""
+"""A real SMTP server that counts every message id and changes its mood."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from aiosmtpd.controller import Controller
 from tests.chaos.lives import now_ms
 
 Mood = Literal["take", "refuse", "later", "hang", "drop"]
-"""``take``: 250. ``refuse``: 550. ``later``: 451. ``hang``: no answer until the mood changes, then 250. ``drop``: the
-content is accepted, and the connection is lost before the answer."""
+"""Behaviour of the server. ``take``: 250. ``refuse``: 550. ``later``: 451. ``hang``: no answer until the mood changes,
+then 250. ``drop``: the content is accepted, and the connection is lost before the answer.
+"""
 
 MAX_DEAD = 5
 DEAD_EVERY_MS = 1_000
 DEAD_FROM = 100
-"""E-mails that are taken before the first address dies: a few bounces among few attempts would look like a storm."""
+"""Number of e-mails taken before the first address dies; a few bounces among few attempts would look like a storm."""
 
 _LINK = re.compile(rb"^List-Unsubscribe:\s+<([^>]+)>", re.MULTILINE | re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([^@>]+)@", re.MULTILINE | re.IGNORECASE)
 
 
 class Handed(NamedTuple):
-    """Something that came to the provider.
+    """A recipient or an e-mail that reached the provider.
 
     Attributes
     ----------
     at
-        When, milliseconds of the wall clock.
+        Time in milliseconds of the wall clock.
     address
-        To whom.
+        Address of the recipient.
     is_marketing
-        Whether it has an unsubscribe link.
+        Whether the e-mail has an unsubscribe link.
     message
-        Its id; empty where only the recipient came, and was refused.
+        Id of the message; empty if the recipient was refused before the content came.
     """
 
     at: int
@@ -48,24 +49,24 @@ class Handed(NamedTuple):
 
 
 class Sink:
-    """What the provider of a round has seen.
+    """Mail server of a round, with a record of everything that it got.
 
     Attributes
     ----------
     taken
-        How often each message was accepted, answered or not.
+        Number of times that each message was accepted, answered or not.
     dropped
         Messages that were accepted on a connection that was then lost.
     refused
-        How often each message was refused.
+        Number of times that each message was refused.
     mood
-        See :data:`Mood`.
+        Current behaviour; see :data:`Mood`.
     handed
-        Everything that came, whatever was answered.
+        Everything that arrived, whatever was answered.
     links
         The newest unsubscribe link by address.
     dead
-        Addresses that are gone: since some moment of the round their recipients are refused with 550 5.1.1.
+        Addresses that no longer exist: from some moment on, their recipients are refused with 550 5.1.1.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class Sink:
         return "250 OK"
 
     def _dies(self, address: str) -> bool:
-        """Let an address that got something die now and then."""
+        """Decide whether an address dies now; only one that already got an e-mail may."""
         now = now_ms()
         if len(self.dead) >= MAX_DEAD or self.taken.total() < DEAD_FROM or now < self._died_at + DEAD_EVERY_MS:
             return False
@@ -115,7 +116,7 @@ class Sink:
         if mood == "later":
             self.refused[message] += 1
             return "451 not now"
-        while self.mood == "hang":  # noqa: ASYNC110 - set by another thread
+        while self.mood == "hang":  # noqa: ASYNC110 - another thread sets the mood
             await asyncio.sleep(0.05)
         self.taken[message] += 1
         if mood == "drop":
@@ -129,7 +130,7 @@ _S = TypeVar("_S", bound=Sink)
 
 @contextmanager
 def listening(port: int, sink: _S) -> Iterator[_S]:
-    """Serve in a thread of its own."""
+    """Serve in a separate thread."""
     controller = Controller(sink, hostname="127.0.0.1", port=port)
     controller.start()
     try:

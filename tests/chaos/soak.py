@@ -1,12 +1,13 @@
-"""``python -m tests.chaos.soak --minutes 30 --rate 5000``: does anything grow?
+"""``python -m tests.chaos.soak --minutes 30 --rate 5000``: test whether memory or lag grows.
 
-The whole ``perennial worker`` (fold, deliver, learn) on a real Apache Kafka, under an open-loop load straight into
-``events``, as the doors write it. Nothing in the load grows: the users are always the same, each has a history that
-fills a profile before the soak begins, and two simulated days pass in a minute, so that everything that is remembered
-for days comes and goes many times. Every ten seconds it notes
-the resident memory of each process, how many events wait to be folded, and how long probes took from their write to
-their interaction among committed records. At the end: memory flat within 5% after the warm-up, lag not growing, no
-process started anew.
+The whole ``perennial worker`` (fold, deliver, learn) runs on a real Apache Kafka. An open-loop load goes straight into
+``events``, as the doors write it. Nothing in the load grows: the users stay the same, and each has a history that fills
+a profile before the soak begins. Two simulated days pass in a minute, so everything that is remembered for days comes
+and goes many times.
+
+Every ten seconds the soak samples the resident memory of each process and the number of events that wait to be folded.
+It also samples how long probes took from their write to their committed interaction. At the end, memory must be flat
+within 5% after the warm-up, lag must not have grown, and no process may have restarted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from stream.feed.progress import GroupProgress
 from stream.installation.running import Installation, await_folding, own_ports, running
 from stream.log.event_log import EventLog
 from stream.settings.loading import load
-from tests.chaos.house import write_templates
+from tests.chaos.installing import write_templates
 from tests.chaos.plot import Panel, draw
 from tests.support.brokers import ApacheKafka
 from tests.support.processes import roles_below
@@ -48,13 +49,14 @@ USERS, ITEMS = 20_000, 2_000
 START_MS = 1_767_571_200_000
 DAYS_A_MINUTE = 2
 HISTORY, HISTORY_DAYS = 50, 20
-"""Events of each user before the soak, and over how many days: what is bounded in a profile is at its bound then."""
+"""Events of each user before the soak, and days over which they are spread; they fill every bounded part of a profile.
+"""
 BURST_S = 0.02
 PROBES = 64
-LOOK_S = 10.0
+SAMPLE_EVERY_S = 10.0
 FLAT = 0.05
-MOST_LAG = 2.0
-"""Seconds of load that may wait, as the median after the warm-up."""
+MAX_LAG_S = 2.0
+"""Maximum median of the waiting load after the warm-up, seconds of load."""
 _MIX: dict[EventType, float] = {
     "page_view": 0.32,
     "product_view": 0.40,
@@ -76,21 +78,21 @@ rules:
 
 
 @dataclass
-class Look:
-    """What one look has seen.
+class SoakSample:
+    """One sample of the running worker.
 
     Attributes
     ----------
     at
         Seconds since the load began.
     memory
-        Resident, MiB, by process.
+        Resident memory in MiB, by process.
     waiting
-        Events written and not yet folded.
+        Number of events written but not folded yet.
     rate
-        Events written in a second since the look before.
+        Events written per second since the sample before.
     p50, p99
-        Of the probes that came back since then, milliseconds.
+        Latencies of the probes that came back since then, milliseconds.
     """
 
     at: float
@@ -103,7 +105,7 @@ class Look:
 
 @dataclass
 class Soak:
-    """A soak while it goes on."""
+    """A running soak."""
 
     log: EventLog
     rate: int
@@ -114,7 +116,7 @@ class Soak:
     took_ms: list[float] = field(default_factory=list)
 
     async def fill(self, progress: GroupProgress) -> None:
-        """Write everybody's history, and wait until it is folded."""
+        """Write the history of every user, and wait until it is folded."""
         numbers, kinds = random.Random(self.seed), list(_MIX)
         for turn in range(HISTORY):
             now = START_MS - (HISTORY - turn) * HISTORY_DAYS * DAY // HISTORY
@@ -130,15 +132,15 @@ class Soak:
 
     async def _folded(self, progress: GroupProgress, most: int) -> None:
         while await self.waiting(progress) > most:  # noqa: ASYNC110 - offsets can only be asked for
-            await asyncio.sleep(LOOK_S / 10)
+            await asyncio.sleep(SAMPLE_EVERY_S / 10)
 
     async def waiting(self, progress: GroupProgress) -> int:
-        """Count the events written and not yet folded."""
+        """Count the events written but not folded yet."""
         folded = await progress.committed()
         return sum(max(0, end - folded[number]) for number, end in enumerate(self.records))
 
     async def feed(self, until: float) -> None:
-        """Write at the rate, whoever keeps up or not."""
+        """Write at the given rate, whether or not the worker keeps up."""
         events = self._events()
         began = time.monotonic()
         while (moment := time.monotonic()) < until:
@@ -165,19 +167,19 @@ class Soak:
     def _events(self) -> Iterator[_Made]:
         draw_, numbers = np.random.default_rng(self.seed), random.Random(self.seed)
         kinds = list(_MIX)
-        everybody = _users()
+        everyone = _users()
         number = 0
         while True:
             users = np.minimum((draw_.pareto(1.2, 10_000) * USERS / 40).astype(np.int64), USERS - 1).tolist()
             chosen = draw_.choice(len(kinds), size=10_000, p=list(_MIX.values())).tolist()
             for user, kind in zip(users, chosen, strict=True):
-                # of those in the long tail everybody is as likely as anybody
-                who = everybody[user if user < USERS - 1 else numbers.randrange(USERS)]
+                # each user of the long tail is equally likely
+                who = everyone[user if user < USERS - 1 else numbers.randrange(USERS)]
                 yield _Made(number, who, kinds[kind], numbers.randrange(ITEMS))
                 number += 1
 
     async def listen(self, connection: Connection) -> None:
-        """Take the probes' time where anybody could see what came of them."""
+        """Measure the latency of probes where an outside consumer sees their result."""
         places = [TopicPartition(connection.topic("interactions"), number) for number in range(PARTITIONS)]
         consumer = AIOKafkaConsumer(
             **connection.client_options(),
@@ -253,12 +255,12 @@ def installed(folder: Path) -> Iterator[tuple[Installation, ApacheKafka]]:
         kafka.stop()
 
 
-async def soak(installation: Installation, minutes: float, rate: int, seed: int) -> list[Look]:
-    """Feed, and look every ten seconds; a process that was started anew ends it."""
+async def soak(installation: Installation, minutes: float, rate: int, seed: int) -> list[SoakSample]:
+    """Feed the worker and sample it every ten seconds; raise an error if a process restarts."""
     connection = installation.settings.connection()
     (status,) = installation.supervisor.statuses()
     assert status.pid is not None
-    before, looks = roles_below(status.pid), list[Look]()
+    before, samples = roles_below(status.pid), list[SoakSample]()
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(EventLog(connection, PARTITIONS, timeout_s=60))
         progress = await stack.enter_async_context(GroupProgress(connection, PARTITIONS))
@@ -271,13 +273,13 @@ async def soak(installation: Installation, minutes: float, rate: int, seed: int)
         stack.callback(feeding.cancel)
         written = 0
         while not feeding.done():
-            await asyncio.wait([feeding, listening], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([feeding, listening], timeout=SAMPLE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
                 listening.result()
             waiting = await state.waiting(progress)
             moment, took = time.monotonic(), sorted(state.took_ms)
             state.took_ms.clear()
-            look = Look(
+            sample = SoakSample(
                 at=moment - began,
                 memory={name: _resident_mib(pid) for name, pid in before.items()},
                 waiting=waiting,
@@ -285,34 +287,36 @@ async def soak(installation: Installation, minutes: float, rate: int, seed: int)
                 p50=took[len(took) // 2] if took else float("nan"),
                 p99=took[int(len(took) * 0.99)] if took else float("nan"),
             )
-            looks.append(look)
+            samples.append(sample)
             written, last = state.written, moment
-            print(_said(look), flush=True)
+            print(_said(sample), flush=True)
             if roles_below(status.pid) != before:
-                raise RuntimeError(f"a process was started anew: {before}, now {roles_below(status.pid)}")
+                raise RuntimeError(f"a process restarted: {before}, now {roles_below(status.pid)}")
         feeding.result()
-    return looks
+    return samples
 
 
-def findings(looks: Sequence[Look], warm_up_s: float, rate: int) -> list[str]:
-    """What does not hold, in words: memory flat after the warm-up, events folded as they come.
+def findings(samples: Sequence[SoakSample], warm_up_s: float, rate: int) -> list[str]:
+    """Describe each promise that does not hold: memory flat after the warm-up, events folded as they come.
 
-    Memory is compared between the first and the last third of what comes after the warm-up, by their medians.
+    Memory is compared between the first and the last third of the samples after the warm-up, by their medians.
     """
-    warm = [look for look in looks if look.at >= warm_up_s]
+    warm = [sample for sample in samples if sample.at >= warm_up_s]
     if len(warm) < 6:
-        return [f"only {len(warm)} looks after a warm-up of {warm_up_s:.0f} s: let it run longer"]
+        return [f"only {len(warm)} samples after a warm-up of {warm_up_s:.0f} s: let it run longer"]
     third = len(warm) // 3
     found = []
     for process in warm[0].memory:
-        early = statistics.median(look.memory[process] for look in warm[:third])
-        late = statistics.median(look.memory[process] for look in warm[-third:])
+        early = statistics.median(sample.memory[process] for sample in warm[:third])
+        late = statistics.median(sample.memory[process] for sample in warm[-third:])
         if late > early * (1 + FLAT):
             found.append(f"{process} grew from {early:.0f} to {late:.0f} MiB ({late / early - 1:+.1%})")
-    early_lag, late_lag = (statistics.median(look.waiting for look in some) for some in (warm[:third], warm[-third:]))
-    if late_lag > MOST_LAG * rate:
+    early_lag, late_lag = (
+        statistics.median(sample.waiting for sample in some) for some in (warm[:third], warm[-third:])
+    )
+    if late_lag > MAX_LAG_S * rate:
         found.append(f"{late_lag:,.0f} events wait at the end, {early_lag:,.0f} did after the warm-up")
-    written = statistics.median(look.rate for look in warm)
+    written = statistics.median(sample.rate for sample in warm)
     if written < 0.97 * rate:
         found.append(f"only {written:,.0f} events a second were written")
     return found
@@ -323,59 +327,68 @@ def _resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _said(look: Look) -> str:
-    memory = ", ".join(f"{name} {mib:.0f}" for name, mib in look.memory.items())
+def _said(sample: SoakSample) -> str:
+    memory = ", ".join(f"{name} {mib:.0f}" for name, mib in sample.memory.items())
     return (
-        f"{look.at:6.0f} s  {memory} MiB  {look.waiting:,} waiting  {look.rate:,.0f}/s  "
-        f"p50 {look.p50:.0f} ms, p99 {look.p99:.0f} ms"
+        f"{sample.at:6.0f} s  {memory} MiB  {sample.waiting:,} waiting  {sample.rate:,.0f}/s  "
+        f"p50 {sample.p50:.0f} ms, p99 {sample.p99:.0f} ms"
     )
 
 
-def write_table(looks: Sequence[Look], file: Path) -> None:
-    """Keep every look as a line."""
+def write_table(samples: Sequence[SoakSample], file: Path) -> None:
+    """Write every sample as a line."""
     with file.open("w", newline="") as out:
         table = csv.writer(out)
-        names = list(looks[0].memory)
+        names = list(samples[0].memory)
         table.writerow(
             ["seconds", *(f"{name}_mib" for name in names), "waiting", "events_a_second", "p50_ms", "p99_ms"]
         )
-        for look in looks:
-            memory = [f"{look.memory[name]:.1f}" for name in names]
+        for sample in samples:
+            memory = [f"{sample.memory[name]:.1f}" for name in names]
             table.writerow(
-                [f"{look.at:.0f}", *memory, look.waiting, f"{look.rate:.0f}", f"{look.p50:.1f}", f"{look.p99:.1f}"]
+                [
+                    f"{sample.at:.0f}",
+                    *memory,
+                    sample.waiting,
+                    f"{sample.rate:.0f}",
+                    f"{sample.p50:.1f}",
+                    f"{sample.p99:.1f}",
+                ]
             )
 
 
-def panels(looks: Sequence[Look]) -> list[Panel]:
-    """What the plot shows."""
-    minutes = [look.at / 60 for look in looks]
+def panels(samples: Sequence[SoakSample]) -> list[Panel]:
+    """Return the panels of the plot."""
+    minutes = [sample.at / 60 for sample in samples]
     return [
-        Panel("resident memory, MiB", minutes, {n: [look.memory[n] for look in looks] for n in looks[0].memory}),
-        Panel("events that wait to be folded", minutes, {"waiting": [look.waiting for look in looks]}),
+        Panel(
+            "resident memory, MiB", minutes, {n: [sample.memory[n] for sample in samples] for n in samples[0].memory}
+        ),
+        Panel("events that wait to be folded", minutes, {"waiting": [sample.waiting for sample in samples]}),
         Panel(
             "event to committed interaction, ms",
             minutes,
-            {"p50": [k.p50 for k in looks], "p99": [k.p99 for k in looks]},
+            {"p50": [k.p50 for k in samples], "p99": [k.p99 for k in samples]},
         ),
-        Panel("events written a second", minutes, {"rate": [look.rate for look in looks]}),
+        Panel("events written a second", minutes, {"rate": [sample.rate for sample in samples]}),
     ]
 
 
 def run(
-    minutes: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
-    rate: Annotated[int, typer.Option(min=10, help="Events a second.")] = 5_000,
+    minutes: Annotated[float, typer.Option(min=1, help="Duration in minutes.")] = 30,
+    rate: Annotated[int, typer.Option(min=10, help="Events per second.")] = 5_000,
     warm_up: Annotated[float | None, typer.Option(help="Minutes that do not count; a third by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the load.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the load.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of soak.csv and soak.svg.")] = Path(__file__).parent,
 ) -> None:
-    """Soak; exit code 1 where something grew."""
+    """Run a soak; the exit code is 1 if something grew."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as name, installed(Path(name)) as (installation, _):
-        looks = asyncio.run(soak(installation, minutes, rate, seed))
-    found = findings(looks, (minutes / 3 if warm_up is None else warm_up) * 60, rate)
-    write_table(looks, out / "soak.csv")
+        samples = asyncio.run(soak(installation, minutes, rate, seed))
+    found = findings(samples, (minutes / 3 if warm_up is None else warm_up) * 60, rate)
+    write_table(samples, out / "soak.csv")
     title = f"{minutes:g} minutes at {rate:,} events/s, {USERS:,} users, {os.cpu_count()} cores"
-    (out / "soak.svg").write_text(draw(title, panels(looks), "minutes"))
+    (out / "soak.svg").write_text(draw(title, panels(samples), "minutes"))
     print("\n".join(found) or "memory is flat, and nothing is left waiting")
     sys.exit(1 if found else 0)
 

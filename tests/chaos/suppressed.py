@@ -1,9 +1,9 @@
-"""Addresses that get suppressed in the middle of a round, and whether anything was handed over for them afterwards.
+"""Addresses that are suppressed in the middle of a round, and a check that nothing is handed over for them later.
 
-Somebody follows unsubscribe links and clicks; the mail server says of some addresses that they are gone. Each entry of
-the list is dated by a reader of its own, who sees it after Kafka has acknowledged it. What the provider was handed more
-than a second later is a broken promise, unless the process that handed it over was stopped between its look at the list
-and the call: nobody can call it back then.
+A task follows unsubscribe links and clicks; the mail server says of some addresses that they are gone. A separate
+reader dates each entry of the list; it sees an entry only after Kafka has acknowledged it. A recipient handed to the
+provider more than a second later is a broken promise. A process that was stopped between its look-up in the list and
+the call is an exception, because the call cannot be taken back then.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from stream.cluster.connection import Connection
 from tests.chaos.lives import Life, now_ms
 from tests.chaos.sink import Handed, Sink
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-EVERY_S = 0.6
-"""Between two who click."""
+CLICK_EVERY_S = 0.6
+"""Time between two clicks, seconds."""
 AGAIN_S = 0.2
 ACTS_WITHIN_MS = 1_000
 WAKES_WITHIN_MS = 1_500
-"""How long after it woke up a process may finish a call that it had begun before."""
+"""How long after it woke up a process may finish a call that it had begun before, milliseconds."""
 
 
-class Seen(NamedTuple):
-    """An entry, as it was seen.
+class DatedEntry(NamedTuple):
+    """An entry of the suppression list with the time at which it was seen.
 
     Attributes
     ----------
     at
-        When, milliseconds of the wall clock: not before Kafka has acknowledged it.
+        Time in milliseconds of the wall clock; never before Kafka has acknowledged the entry.
     address
-        The hashed address, as the list knows it.
+        The hashed address, as the list stores it.
     reason, mark
-        Of the entry; without a mark it was removed.
+        Reason and mark of the entry; an entry without a mark is a removal.
     """
 
     at: int
@@ -57,18 +57,18 @@ class Seen(NamedTuple):
 
 @dataclass
 class Listing:
-    """Reads the list as anybody could and dates each entry; use it with ``async with``.
+    """Reader of the list, as an outside consumer, which dates each entry; use it with ``async with``.
 
     Attributes
     ----------
     connection
-        Of the installation.
+        Connection of the installation.
     seen
         All entries so far.
     """
 
     connection: Connection
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[DatedEntry] = field(default_factory=list)
     _watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -106,21 +106,21 @@ class Listing:
                 place = place_of(record.key)
                 entry = None if record.value is None else decode_entry(record.value)
                 mark = None if entry is None else Mark(entry.scope, entry.at)
-                self.seen.append(Seen(at, place.address, place.reason, mark))
+                self.seen.append(DatedEntry(at, place.address, place.reason, mark))
 
 
 @dataclass
 class Leavers:
-    """Recipients who click on the unsubscribe links of e-mails that came.
+    """Recipients who click on the unsubscribe links of their e-mails.
 
     Attributes
     ----------
     sink
-        Where e-mails come.
+        Mail server of the round.
     seed
-        Chooses who clicks.
+        Seed of the choice of recipients.
     clicked
-        By address: when the door had said that it is unsubscribed, milliseconds.
+        Time at which the door confirmed the click, in milliseconds, by address.
     """
 
     sink: Sink
@@ -128,14 +128,14 @@ class Leavers:
     clicked: dict[str, int] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Click until ``stop`` is set; whoever got no answer clicks again until there is one."""
+        """Send clicks until ``stop`` is set; a click that got no answer is repeated until it gets one."""
         rng = random.Random(f"leavers {self.seed}")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
             while not stop.is_set():
                 links = [(to, link) for to, link in self.sink.links.items() if to not in self.clicked]
                 if links:
                     await self._click(session, *rng.choice(sorted(links)))
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(CLICK_EVERY_S)
 
     async def _click(self, session: aiohttp.ClientSession, address: str, link: str) -> None:
         while True:
@@ -152,25 +152,25 @@ class Leavers:
 
 def handed_late(
     handed: Iterable[Handed],
-    entries: Iterable[Seen],
+    entries: Iterable[DatedEntry],
     clicked: Mapping[str, int],
     hashes: AddressHashes,
     lives: Iterable[Life],
 ) -> list[str]:
-    """What was handed over although the address had been suppressed for more than a second, in words.
+    """Describe what was handed over although its address had been suppressed for more than a second.
 
     Parameters
     ----------
     handed
-        What came to the provider, and when.
+        What reached the provider, and when.
     entries, clicked
-        Of the list, and clicks that were answered.
+        Entries of the list, and clicks that were answered.
     hashes
-        Of the installation.
+        Hashes of the installation.
     lives
-        Of the processes that deliver.
+        Lives of the processes that deliver.
     """
-    by_address: dict[str, list[Seen]] = {}
+    by_address: dict[str, list[DatedEntry]] = {}
     for entry in [*entries, *(_of_click(hashes, *click) for click in clicked.items())]:
         by_address.setdefault(entry.address, []).append(entry)
     stalls = [stall for life in lives for stall in life.stalls]
@@ -184,12 +184,12 @@ def handed_late(
     return late
 
 
-def _of_click(hashes: AddressHashes, address: str, at: int) -> Seen:
-    return Seen(at, hashes.newest("email", address), "unsubscribe", Mark("marketing", at))
+def _of_click(hashes: AddressHashes, address: str, at: int) -> DatedEntry:
+    return DatedEntry(at, hashes.newest("email", address), "unsubscribe", Mark("marketing", at))
 
 
-def _marks(entries: Iterable[Seen]) -> dict[str, Mark]:
-    """What the list said after these entries."""
+def _marks(entries: Iterable[DatedEntry]) -> dict[str, Mark]:
+    """Return the marks on the list after these entries."""
     marks: dict[str, Mark] = {}
     for entry in sorted(entries, key=lambda one: one.at):
         if entry.mark is None:

@@ -1,6 +1,6 @@
-"""A kill exactly behind an attempt's commit, in the middle of its call, and behind the call: one e-mail each.
+"""A kill right after an attempt's commit, one in the middle of a call, and one after the call: one e-mail each.
 
-Only one is in somebody's hands at a time, so what a kill leaves unknown is known to be that one.
+Only one e-mail is being handed over at a time, so the unknown e-mail after a kill is known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.membership import leave_for
 from stream.processes.child import Child
 from stream.settings.loading import Settings
-from tests.chaos.house import PARTITIONS, furnish
+from tests.chaos.installing import PARTITIONS, write_settings
 from tests.chaos.reference import committed
 from tests.chaos.sink import Sink, listening
 from tests.support.brokers import Cluster
@@ -40,14 +40,14 @@ MESSAGES, NTH, WITHIN_S = 12, 3, 60
 
 
 class Shooting(Sink):
-    """A mail server that can kill whoever is handing an e-mail over, before it answers.
+    """A mail server that can kill the process that hands over an e-mail, before it answers.
 
     Attributes
     ----------
     victim
-        Process id of who is killed with the next e-mail; ``None``: nobody.
+        Id of the process to kill at the next e-mail; ``None`` for no kill.
     order
-        Messages that were accepted.
+        Messages that were accepted, in order.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Shooting(Sink):
 
 @contextmanager
 def delivering(settings: Settings, folder: Path, faults: str = "") -> Iterator[Child]:
-    """One process that delivers, with faults at named points."""
+    """Start one process that delivers, with faults at named points."""
     environment = {
         **settings.environment(),
         "PERENNIAL_DELIVERY__SMTP__CONNECTIONS": "1",
@@ -83,11 +83,11 @@ def delivering(settings: Settings, folder: Path, faults: str = "") -> Iterator[C
         raise
     finally:
         child.kill()
-        bury_all(settings.connection())
+        remove_dead_members(settings.connection())
 
 
-def bury_all(connection: Connection) -> None:
-    """Take the dead out of the group, as a supervisor would: else each life waits for a session to end."""
+def remove_dead_members(connection: Connection) -> None:
+    """Remove dead members from the group, as a supervisor would; otherwise each life waits for a session to end."""
     group = connection.group("deliver")
     with admin(connection) as client:
         members = client.describe_groups([group])[group]["members"]
@@ -97,12 +97,12 @@ def bury_all(connection: Connection) -> None:
 
 async def until(there: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while not await there():  # noqa: ASYNC110 - a topic can only be asked
+        while not await there():  # noqa: ASYNC110 - a topic can only be polled
             await asyncio.sleep(0.2)
 
 
 async def outcomes(connection: Connection) -> dict[str, Counter[str]]:
-    """What was said of each message, by its id."""
+    """Return the outcomes of each message in the log, by its id."""
     said: dict[str, Counter[str]] = {}
     for record in await committed(connection, "outcomes", topics.topic("outcomes").partitions(PARTITIONS)):
         event = decode_event(record.value)
@@ -113,7 +113,7 @@ async def outcomes(connection: Connection) -> dict[str, Counter[str]]:
 async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twice_or_forgotten(
     kafka: Cluster, tmp_path: Path
 ) -> None:
-    settings, _, port = furnish(tmp_path, kafka.connection.servers, kafka.connection.prefix)
+    settings, _, port = write_settings(tmp_path, kafka.connection.servers, kafka.connection.prefix)
     connection = settings.connection()
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
     messages = letters(MESSAGES)
@@ -148,7 +148,7 @@ async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twic
     }
 
     assert ends == [-signal.SIGKILL] * 3
-    # what came before the kill was committed before it: only one was in anybody's hands
+    # everything before the kill was committed before it, because only one e-mail was being handed over
     assert (len(taken_before), set(said_before)) == (NTH - 1, taken_before)
     assert unknown == {never_begun, in_the_call, behind_the_call}
     assert {message for message, kinds in said.items() if kinds == Counter(message_sent=1)} == ids - unknown

@@ -18,8 +18,8 @@ CUT = Plan(
     kind="commit",
     folds=1,
     delivers=1,
-    # outputs are written and the state is not; the provider has answered and nobody was told; a version is committed
-    # and no fold was told
+    # outputs are written but the state is not; the provider has answered but no outcome is written; a version is
+    # committed but not broadcast
     faults={
         "fold-0": ((Fault("kill", "commit.sent", 6),),),
         "deliver-0": ((Fault("kill", "provider.after", 5),),),
@@ -37,6 +37,6 @@ async def test_everybody_dies_once_between_two_writes_and_state_parameters_and_e
 
     assert played.verdict.findings == []
     assert set(played.deeds) == {"kill@commit.sent", "kill@provider.after", "kill@tell.before"}
-    assert played.verdict.repeated > 0, "what was cut in two was not written again"
+    assert played.verdict.repeated > 0, "the records of an interrupted commit were not written again"
     assert played.verdict.examples > 0
     assert played.verdict.sent > 0

@@ -19,7 +19,7 @@ from models.rejected import TOPIC, decode_rejected
 from stream.cluster import topics
 from stream.log.event_log import EventLog
 from tests.chaos import hostile
-from tests.chaos.attacks import KINDS, LARGE, Hostile, attack
+from tests.chaos.attacks import KINDS, LARGEST_BYTES, Hostile, attack
 from tests.chaos.hostile import House, NotKept
 from tests.integration.test_bad_input import PARTITIONS, folding
 from tests.support.brokers import Cluster
@@ -76,7 +76,7 @@ def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path, monkeypatch
 
 
 async def test_through_a_broker_none_is_lost_and_the_same_are_refused(cluster: Cluster) -> None:
-    sent = [record for record in attack(RECORDS, 5) if len(record.value or b"") < LARGE]
+    sent = [record for record in attack(RECORDS, 5) if len(record.value or b"") < LARGEST_BYTES]
     expected = await _reasons(sent)
     await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)
     async with EventLog(cluster.connection, PARTITIONS) as log:
@@ -102,7 +102,7 @@ async def test_through_a_broker_none_is_lost_and_the_same_are_refused(cluster: C
 
 
 async def _reasons(sent: list[Hostile]) -> Counter[str]:
-    """What the router, left alone, refuses."""
+    """Return the reasons for which the router alone refuses records."""
 
     async def batches() -> AsyncIterator[Batch]:
         records = [Written(n, time.time_ns() // 1_000_000, record.key, record.value) for n, record in enumerate(sent)]
@@ -114,7 +114,7 @@ async def _reasons(sent: list[Hostile]) -> Counter[str]:
 
 
 async def _send(cluster: Cluster, sent: list[Hostile]) -> None:
-    """Write like a stranger: any key, any partition, large records allowed."""
+    """Write as a foreign producer would: any key, any partition, large records allowed."""
     producer = AIOKafkaProducer(**cluster.connection.client_options(), max_request_size=8_000_000)
     await producer.start()
     try:

@@ -1,4 +1,4 @@
-"""What lives and their notes show: who ended too late, whose group moved on, which faults nobody met."""
+"""Tests of lives and their notes: processes that ended too late, groups that moved on, faults that no process met."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from tests.chaos.faults import Fault
 from tests.chaos.lives import (
-    Interval,
+    Absence,
     Life,
-    Note,
+    ProcessNote,
     awakenings,
     by_desk,
     ended_by_limit,
@@ -19,21 +19,21 @@ from tests.chaos.lives import (
 )
 
 
-def _asked(code: int, after_ms: int, stalls: tuple[Interval, ...] = ()) -> Life:
+def _asked(code: int, after_ms: int, stalls: tuple[Absence, ...] = ()) -> Life:
     return Life("fold-0", 7, 0, end=20_000 + after_ms, code=code, asked=20_000, stalls=list(stalls))
 
 
 @pytest.mark.parametrize("life", [_asked(0, 10_500), _asked(76, 9_100), _asked(75, 2_000), _asked(-15, 50)])
 def test_who_is_asked_to_end_does_in_time_and_in_order_where_the_broker_is_there(life: Life) -> None:
-    assert len(late_ends([life], [Note(pid=7, at=100, generation=1)], [])) == 1
+    assert len(late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], [])) == 1
 
 
 @pytest.mark.parametrize(
     "life",
-    [_asked(0, 9_500), _asked(-9, 15_000), _asked(75, 15_000, (Interval("fold-0", 21_000, 29_000),))],
+    [_asked(0, 9_500), _asked(-9, 15_000), _asked(75, 15_000, (Absence("fold-0", 21_000, 29_000),))],
 )
 def test_who_ended_in_order_was_killed_or_was_stopped_is_not_late(life: Life) -> None:
-    assert late_ends([life], [Note(pid=7, at=100, generation=1)], []) == []
+    assert late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], []) == []
 
 
 def test_who_was_not_loaded_yet_may_end_without_a_word() -> None:
@@ -41,7 +41,7 @@ def test_who_was_not_loaded_yet_may_end_without_a_word() -> None:
 
 
 def test_a_broker_that_is_away_excuses_the_own_limit_but_no_end_beyond_it() -> None:
-    away = [Interval("broker", 18_000, 25_000)]
+    away = [Absence("broker", 18_000, 25_000)]
 
     assert late_ends([_asked(76, 9_100)], [], away) == []
     assert len(late_ends([_asked(76, 20_500)], [], away)) == 1
@@ -49,25 +49,27 @@ def test_a_broker_that_is_away_excuses_the_own_limit_but_no_end_beyond_it() -> N
 
 
 def test_a_group_moved_on_when_another_one_got_a_later_generation_after_the_waking() -> None:
-    stalled = Life("fold-0", 7, 0, stalls=[Interval("fold-0", 5_000, 12_000)])
+    stalled = Life("fold-0", 7, 0, stalls=[Absence("fold-0", 5_000, 12_000)])
     other, deliver = Life("fold-1", 8, 0), Life("deliver-0", 9, 0)
     lives = [stalled, other, deliver]
-    before = [Note(pid=7, at=100, generation=1), Note(pid=8, at=11_000, generation=2)]
+    before = [ProcessNote(pid=7, at=100, generation=1), ProcessNote(pid=8, at=11_000, generation=2)]
     ((life, woken),) = awakenings(lives)
 
     assert (life, woken) == (stalled, 12_000)
     assert not has_moved_on(life, woken, lives, before)
-    assert not has_moved_on(life, woken, lives, [*before, Note(pid=9, at=13_000, generation=5)])
-    assert not has_moved_on(life, woken, lives, [*before, Note(pid=8, at=13_000, generation=2)])
-    assert has_moved_on(life, woken, lives, [*before, Note(pid=8, at=13_000, generation=3)])
+    assert not has_moved_on(life, woken, lives, [*before, ProcessNote(pid=9, at=13_000, generation=5)])
+    assert not has_moved_on(life, woken, lives, [*before, ProcessNote(pid=8, at=13_000, generation=2)])
+    assert has_moved_on(life, woken, lives, [*before, ProcessNote(pid=8, at=13_000, generation=3)])
 
 
 def test_notes_say_whose_a_desk_is_and_what_was_held_even_where_a_process_id_comes_again() -> None:
     first, second = Life("deliver-0", 7, 0, end=500), Life("deliver-1", 7, 600)
     notes = [
-        Note(pid=7, at=100, desk="a"), Note(pid=7, at=700, desk="b"),
-        Note(pid=7, at=200, generation=1, lanes=("events-1",)), Note(pid=7, at=300, generation=2, lanes=("events-2",)),
-    ]  # fmt: skip
+        ProcessNote(pid=7, at=100, desk="a"),
+        ProcessNote(pid=7, at=700, desk="b"),
+        ProcessNote(pid=7, at=200, generation=1, lanes=("events-1",)),
+        ProcessNote(pid=7, at=300, generation=2, lanes=("events-2",)),
+    ]
 
     assert by_desk([first, second], notes) == {"a": first, "b": second}
     assert held_by(first, 250, [first, second], notes) == {"events-1"}

@@ -31,7 +31,7 @@ def test_fifty_rounds_do_everything_that_can_be_done_from_outside() -> None:
     assert {deed.act for one in FIFTY for deed in one.deeds} == {
         "kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood",
     }  # fmt: skip
-    assert {deed.whom for one in FIFTY for deed in one.deeds if deed.act == "mood"} == {
+    assert {deed.target for one in FIFTY for deed in one.deeds if deed.act == "mood"} == {
         "take", "refuse", "later", "hang", "drop",
     }  # fmt: skip
 
@@ -40,14 +40,14 @@ def test_whoever_a_plan_names_is_there() -> None:
     for one in FIFTY + EMBEDDED:
         roles = {"fold": one.folds, "deliver": one.delivers, "learn": one.learns}
         there = {f"{role}-{n}" for role, count in roles.items() for n in range(count)} | {"door"}
-        named = {deed.whom for deed in one.deeds if deed.act in ("kill", "terminate", "leave")}
+        named = {deed.target for deed in one.deeds if deed.act in ("kill", "terminate", "leave")}
         assert named | one.faults.keys() <= there, one
 
 
 def test_in_every_round_a_learner_ends_at_a_named_point_and_one_at_a_random_moment() -> None:
     for one in FIFTY + EMBEDDED:
         assert "learn-0" in one.faults, one
-        assert any(deed.whom.startswith("learn") for deed in one.deeds), one
+        assert any(deed.target.startswith("learn") for deed in one.deeds), one
 
 
 def test_on_the_embedded_broker_nobody_is_stalled_and_the_broker_stays() -> None:
@@ -71,16 +71,16 @@ def test_in_every_stall_a_send_and_a_commit_are_stopped_and_both_points_of_a_sen
 
     assert all(one.delivers > 1 for one in stalls)
     assert set().union(*stopped) >= {"provider.in", "provider.after"}
-    assert all(any(who.startswith("fold") for who in one.faults) for one in stalls)
+    assert all(any(process.startswith("fold") for process in one.faults) for one in stalls)
 
 
 def test_in_every_rebalance_delivers_come_and_go_and_none_of_them_dies() -> None:
     for one in FIFTY:
         if one.kind == "rebalance":
-            deeds = {(deed.act, deed.whom) for deed in one.deeds}
+            deeds = {(deed.act, deed.target) for deed in one.deeds}
             assert {("join", "deliver"), ("leave", "deliver-0")} <= deeds, one
-            assert not any(act == "kill" and whom.startswith("deliver") for act, whom in deeds), one
-            assert not any(who.startswith("deliver") for who in one.faults), one
+            assert not any(act == "kill" and target.startswith("deliver") for act, target in deeds), one
+            assert not any(process.startswith("deliver") for process in one.faults), one
 
 
 def test_in_every_broker_round_it_is_stopped_for_5_to_12_seconds() -> None:

@@ -1,4 +1,4 @@
-"""The page of results: made from the lines alone."""
+"""Tests of the page of results, which is made from the stored lines alone."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_the_page_sums_up_the_rounds_and_names_their_seeds() -> None:
     assert "| `kill -9` of processes | 4 |" in text
     assert "| stalls beyond the session | 2 |" in text
     assert "| processes that ended by their own limit of 9 s after it | 2 |" in text
-    assert "| planned, and did not happen | 2 |" in text
-    assert "Planned, and did not happen: seed 1, fold-0: stop@restore.in:1; seed 2, fold-0" in text
+    assert "| planned, but did not happen | 2 |" in text
+    assert "Planned, but did not happen: seed 1, fold-0: stop@restore.in:1; seed 2, fold-0" in text
     assert "| learners that ended or were stalled | 4 |" in text
-    assert "| examples learned; versions told | 1,800; 12 |" in text
+    assert "| examples learned; versions published | 1,800; 12 |" in text
     assert "| 2 | commit |" in text
     assert "embedded" not in text
 
@@ -55,7 +55,7 @@ def test_rounds_on_the_embedded_broker_have_a_part_of_their_own() -> None:
 
     assert "| rounds | 1 |" in kafka
     assert "| rounds | 2 |" in embedded
-    assert "| records written once more with the same bytes | 6 |" in embedded
+    assert "| records written again with the same bytes | 6 |" in embedded
 
 
 def test_a_round_with_a_broken_promise_counts_for_nothing_but_the_proof() -> None:

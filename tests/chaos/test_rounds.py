@@ -15,12 +15,12 @@ from tests.chaos.playing import play
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 STALL, DELIVERY, BROKER = 3, 4, 8
-"""Seeds: a fold stopped before a commit, deliveries killed at their points, a broker that dies and is stopped."""
+"""Seeds: a fold stopped before a commit, deliveries killed at their points, a broker that is killed and stopped."""
 
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """A broker that nobody else uses: it will be killed."""
+    """A broker that no other test uses, because it will be killed."""
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("KAFKA_HOME names no Kafka distribution")
     with an_arena(tmp_path_factory.mktemp("chaos"), mount=False) as found:
@@ -31,9 +31,9 @@ async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: 
     played = await play(plan(STALL), arena)
 
     assert played.verdict.findings == []
-    assert played.exits[EXIT_NOT_OWNER] > 0, "nobody woke up beside a successor"
+    assert played.exits[EXIT_NOT_OWNER] > 0, "no process woke up while a successor ran"
     assert played.deeds["rebalance beside a fold that woke up"] > 0
-    assert played.verdict.versions > 0, "learners told nothing that could be compared"
+    assert played.verdict.versions > 0, "learners published nothing that could be compared"
 
 
 async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twice(arena: Arena) -> None:
@@ -41,7 +41,7 @@ async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twic
 
     assert played.verdict.findings == []
     assert played.verdict.sent > 0
-    assert any(deed.startswith("kill@provider") for deed in played.deeds), "nobody died at the provider's"
+    assert any(deed.startswith("kill@provider") for deed in played.deeds), "no process died during a call"
     assert played.verdict.suppressed > 0, "the suppression list stopped nothing"
 
 
@@ -51,4 +51,4 @@ async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:
     assert played.verdict.findings == []
     assert played.deeds["broker"] > 0
     assert played.deeds["slow"] > 0
-    assert played.deeds["terminate"] > 0, "nobody was asked to end while it was away"
+    assert played.deeds["terminate"] > 0, "no process was asked to end while the broker was away"

@@ -1,21 +1,21 @@
-"""What a soak calls growth."""
+"""Tests of what a soak regards as growth."""
 
 from __future__ import annotations
 
-from tests.chaos.soak import Look, findings
+from tests.chaos.soak import SoakSample, findings
 
 
-def _looks(memory: list[float], waiting: list[int]) -> list[Look]:
+def _looks(memory: list[float], waiting: list[int]) -> list[SoakSample]:
     return [
-        Look(at=10.0 * number, memory={"fold": mib}, waiting=lag, rate=5_000, p50=20, p99=90)
+        SoakSample(at=10.0 * number, memory={"fold": mib}, waiting=lag, rate=5_000, p50=20, p99=90)
         for number, (mib, lag) in enumerate(zip(memory, waiting, strict=True))
     ]
 
 
 def test_what_grows_only_while_it_warms_up_is_flat() -> None:
-    looks = _looks([100, 150, 190, *[200] * 9], [9_000, 5_000, 0, *[40] * 9])
+    samples = _looks([100, 150, 190, *[200] * 9], [9_000, 5_000, 0, *[40] * 9])
 
-    assert findings(looks, 30, 5_000) == []
+    assert findings(samples, 30, 5_000) == []
 
 
 def test_memory_that_goes_on_growing_is_found() -> None:

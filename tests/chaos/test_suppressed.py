@@ -1,13 +1,13 @@
-"""Tests of the verdict about e-mails to suppressed addresses."""
+"""Tests of the verdict on e-mails to suppressed addresses."""
 
 from __future__ import annotations
 
 import pytest
 
 from models.delivery.suppression import AddressHashes, Mark
-from tests.chaos.lives import Interval, Life
+from tests.chaos.lives import Absence, Life
 from tests.chaos.sink import Handed
-from tests.chaos.suppressed import ACTS_WITHIN_MS, WAKES_WITHIN_MS, Seen, handed_late
+from tests.chaos.suppressed import ACTS_WITHIN_MS, WAKES_WITHIN_MS, DatedEntry, handed_late
 
 HASHES = AddressHashes([b"0123456789abcdef"])
 ADA, EVE = "ada@example.org", "eve@example.org"
@@ -18,12 +18,12 @@ def _handed(after_ms: int, *, is_marketing: bool = True, address: str = ADA) -> 
     return [Handed(AT + after_ms, address, is_marketing, "m1")]
 
 
-def _bounced(address: str = ADA, at: int = AT) -> Seen:
-    return Seen(at, HASHES.newest("email", address), "bounce", Mark("all", at))
+def _bounced(address: str = ADA, at: int = AT) -> DatedEntry:
+    return DatedEntry(at, HASHES.newest("email", address), "bounce", Mark("all", at))
 
 
 def _found(
-    handed: list[Handed], *entries: Seen, clicked: dict[str, int] | None = None, lives: tuple[Life, ...] = ()
+    handed: list[Handed], *entries: DatedEntry, clicked: dict[str, int] | None = None, lives: tuple[Life, ...] = ()
 ) -> int:
     return len(handed_late(handed, entries, clicked or {}, HASHES, lives))
 
@@ -43,14 +43,14 @@ def test_a_click_stops_marketing_and_a_bounce_everything_to_that_address_alone()
 
 
 def test_an_entry_that_was_removed_stops_nothing_from_then_on() -> None:
-    removed = Seen(AT + 2_000, HASHES.newest("email", ADA), "bounce", None)
+    removed = DatedEntry(AT + 2_000, HASHES.newest("email", ADA), "bounce", None)
 
     assert _found(_handed(2_500), _bounced(), removed) == 1
     assert _found(_handed(5_000), _bounced(), removed) == 0
 
 
 def test_whoever_was_stopped_in_the_middle_of_a_call_may_finish_it() -> None:
-    life = Life("deliver-0", 7, AT - 9_000, stalls=[Interval("deliver-0", AT - 100, AT + 6_000, stalled=True)])
+    life = Life("deliver-0", 7, AT - 9_000, stalls=[Absence("deliver-0", AT - 100, AT + 6_000, stalled=True)])
 
     assert _found(_handed(6_010), _bounced(), lives=(life,)) == 0
     assert _found(_handed(6_001 + WAKES_WITHIN_MS), _bounced(), lives=(life,)) == 1

@@ -1,28 +1,28 @@
-"""Unknown messages: each has its own crash or lost connection, or the round has a finding."""
+"""Tests of unknown messages: each has its own crash or lost connection, or the round has a finding."""
 
 from __future__ import annotations
 
 import pytest
 
 from models.delivery.deliveries import Delivery
-from tests.chaos.lives import Interval, Life
+from tests.chaos.lives import Absence, Life
 from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
 from tests.chaos.verdict import _agree
 
 ATTEMPT = Attempt("m1", "desk-a", at=10_000, unknown=20_000)
 
 
-def _life(code: int | None = None, end: int | None = None, stalls: tuple[Interval, ...] = ()) -> Life:
+def _life(code: int | None = None, end: int | None = None, stalls: tuple[Absence, ...] = ()) -> Life:
     return Life("deliver-0", 7, 1_000, end=end, code=code, stalls=list(stalls))
 
 
-def _found(life: Life, broker: tuple[Interval, ...] = (), hanging: tuple[Interval, ...] = ()) -> list[str]:
+def _found(life: Life, broker: tuple[Absence, ...] = (), hanging: tuple[Absence, ...] = ()) -> list[str]:
     return unexplained([ATTEMPT], Troubles({"desk-a": life}, broker, hanging))
 
 
 @pytest.mark.parametrize(
     "life",
-    [_life(-9, 12_000), _life(75, 12_000), _life(76, 12_000), _life(stalls=(Interval("deliver-0", 12_000, 19_000),))],
+    [_life(-9, 12_000), _life(75, 12_000), _life(76, 12_000), _life(stalls=(Absence("deliver-0", 12_000, 19_000),))],
 )
 def test_a_life_that_ended_or_was_stalled_behind_its_attempt_explains_it(life: Life) -> None:
     assert _found(life) == []
@@ -34,7 +34,7 @@ def test_a_life_that_ended_or_was_stalled_behind_its_attempt_explains_it(life: L
         _life(),  # it lives on
         _life(-9, 25_000),  # it died later
         _life(0, 12_000),  # it ended in order, and told
-        _life(stalls=(Interval("deliver-0", 2_000, 9_000),)),  # it was stalled before
+        _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )
 def test_a_life_that_went_on_between_the_attempt_and_its_becoming_unknown_explains_nothing(life: Life) -> None:
@@ -49,13 +49,13 @@ def test_the_death_of_another_process_explains_nothing() -> None:
 
 
 def test_who_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
-    assert _found(_life(0, 12_000), hanging=(Interval("provider", 9_000, 15_000),)) == []
-    assert len(_found(_life(0, 12_000), hanging=(Interval("provider", 2_000, 9_000),))) == 1
+    assert _found(_life(0, 12_000), hanging=(Absence("provider", 9_000, 15_000),)) == []
+    assert len(_found(_life(0, 12_000), hanging=(Absence("provider", 2_000, 9_000),))) == 1
 
 
 def test_a_broker_that_was_away_meanwhile_explains_it_and_one_that_was_away_before_does_not() -> None:
-    assert _found(_life(), (Interval("broker", 12_000, 15_000),)) == []
-    assert len(_found(_life(), (Interval("broker", 2_000, 9_000),))) == 1
+    assert _found(_life(), (Absence("broker", 12_000, 15_000),)) == []
+    assert len(_found(_life(), (Absence("broker", 2_000, 9_000),))) == 1
 
 
 def test_a_life_leaves_no_more_than_it_makes_calls_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""Whether a partition that stands still stands behind a transaction, and who knows of it."""
+"""Open transactions of a partition that does not move: what the coordinator and the partition know of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stream.cluster.connection import Connection
 
 
 def open_transactions(connection: Connection, partitions: int) -> str:
-    """Say what the coordinator and the partitions of ``profiles`` hold for not ended; the two should agree."""
+    """Describe the transactions that the coordinator and ``profiles`` regard as open; the two should agree."""
     client = KafkaAdminClient(**connection.client_options())
     try:
         listed = [one for broker in client.list_transactions().values() for one in broker]

@@ -1,8 +1,9 @@
-"""Whether each message that stayed unknown has its own crash or its own lost connection.
+"""Check that each message that stayed unknown has its own crash or its own lost connection.
 
-An attempt carries the name of the desk that made it, and so of one life of one process. Only what happened to that very
-life, to the broker, or to that very connection, between the attempt and its becoming unknown, can have left it so; and
-a life that ends leaves no more of them than it makes calls side by side.
+An attempt carries the name of the desk that made it, and so identifies one life of one process. Three things
+can explain it: the end or a stall of that life, an absence of the broker, or the loss of the connection.
+Each must lie between the attempt and the time at which it became unknown. A life that ends leaves no more unknown
+messages than it makes calls at a time.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from typing import NamedTuple
 
 from models.delivery.deliveries import Delivery
 from stream.delivery.smtp import SmtpSettings
-from tests.chaos.lives import Interval, Life
+from tests.chaos.lives import Absence, Life
 
 PLACES = SmtpSettings(host="").connections
 CLOCKS_APART_MS = 200
-"""A stop is seen by looking now and then."""
+"""How far the recorded time of a stop may be off, milliseconds; stops are found by polling."""
 
 
 class Attempt(NamedTuple):
-    """An attempt whose end nobody knows.
+    """An attempt with an unknown outcome.
 
     Attributes
     ----------
     message
-        Its id.
+        Id of the message.
     by
-        Name of the desk that made it.
+        Name of the desk that made the attempt.
     at, unknown
-        When it began, and since when its end is unknown, milliseconds.
+        Begin of the attempt, and the time since which its outcome is unknown, milliseconds.
     """
 
     message: str
@@ -42,25 +43,26 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True)
 class Troubles:
-    """What can leave a message unknown.
+    """Incidents that can leave a message unknown.
 
     Attributes
     ----------
     lives
-        By the name of a desk.
+        Lives by the names of their desks.
     broker
-        When the broker was away.
+        Periods in which the broker was away.
     hanging
-        When the provider gave no answers: then not even who ends in order hears of all calls that it has begun.
+        Periods in which the provider did not answer. In these, even a process that ends in order does not learn the
+        outcome of all its calls.
     """
 
     lives: Mapping[str, Life] = field(default_factory=dict)
-    broker: Sequence[Interval] = ()
-    hanging: Sequence[Interval] = ()
+    broker: Sequence[Absence] = ()
+    hanging: Sequence[Absence] = ()
 
 
 def open_attempt(message: str, changes: Sequence[Delivery]) -> Attempt | None:
-    """The attempt after which a message became unknown, from its records in their order."""
+    """Return the attempt after which a message became unknown, from its records in their order."""
     attempted: Delivery | None = None
     for delivery in changes:
         if delivery.status == "attempted":
@@ -71,26 +73,26 @@ def open_attempt(message: str, changes: Sequence[Delivery]) -> Attempt | None:
 
 
 def unexplained(attempts: Iterable[Attempt], troubles: Troubles, places: int = PLACES) -> list[str]:
-    """Messages that nothing explains, and lives that left more than they can, in words."""
+    """Describe messages that no incident explains, and lives that left more unknown messages than they can."""
     charged: Counter[str] = Counter()
     found = []
     for attempt in attempts:
         life = troubles.lives.get(attempt.by)
         if life is None:
-            found.append(f"{attempt.message} of nobody ({attempt.by})")
+            found.append(f"{attempt.message} of no known life ({attempt.by})")
         elif _ended(life, attempt, troubles.hanging) or _stalled(life, attempt):
-            charged[f"{life.who} (process {life.pid})"] += 1
+            charged[f"{life.name} (process {life.pid})"] += 1
         elif away := [one for one in troubles.broker if one.meets(attempt.at, attempt.unknown)]:
-            charged[f"{life.who} (process {life.pid}), when the broker was away since {away[0].begin},"] += 1
+            charged[f"{life.name} (process {life.pid}), when the broker was away since {away[0].begin},"] += 1
         else:
-            found.append(f"{attempt.message} of {life.who}, {attempt.unknown - attempt.at} ms after its attempt")
-    return found + [f"{who} left {n}, with {places} places" for who, n in charged.items() if n > places]
+            found.append(f"{attempt.message} of {life.name}, {attempt.unknown - attempt.at} ms after its attempt")
+    return found + [f"{life} left {n}, with {places} places" for life, n in charged.items() if n > places]
 
 
-def _ended(life: Life, attempt: Attempt, hanging: Sequence[Interval]) -> bool:
+def _ended(life: Life, attempt: Attempt, hanging: Sequence[Absence]) -> bool:
     if life.end is None or not attempt.at <= life.end + CLOCKS_APART_MS <= attempt.unknown + 2 * CLOCKS_APART_MS:
         return False
-    # Who ends in order waits for its calls, and tells what became of them; but not for ever.
+    # A process that ends in order waits for its calls and reports their outcomes, but not without limit.
     return life.code != 0 or any(one.meets(attempt.at, life.end) for one in hanging)
 
 

@@ -1,4 +1,4 @@
-"""What came of a round, compared with what had to come of it."""
+"""Verdict of a round: the result compared with the expected result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.cluster.connection import Connection
 from stream.engine.state import restore
 from tests.chaos.learners import PUPIL, QuietLearners
 from tests.chaos.lives import Life
-from tests.chaos.load import Load
+from tests.chaos.load import ShopLoad
 from tests.chaos.reference import Reference, committed
 from tests.chaos.sink import Sink
 from tests.chaos.suppressed import Leavers, Listing, handed_late
@@ -27,31 +27,31 @@ from tests.chaos.unknown import Troubles, open_attempt, unexplained
 FOLDED = (
     "interactions", "signals", "decisions", "messages.email", "messages.sms", "examples.churn", "examples.segments",
 )  # fmt: skip
-"""Topics that the fold alone writes."""
+"""Topics that only the fold writes."""
 SHOWN = 5
 _ENDS = ("message_sent", "message_failed", "message_unknown", "message_suppressed")
 
 
 @dataclass
 class Verdict:
-    """What was found.
+    """Findings and counts of a round.
 
     Attributes
     ----------
     findings
-        In words; empty where every promise was kept.
+        Broken promises, in words; empty if every promise was kept.
     messages, sent, unknown, failed
-        How many were decided, and what became of them in the end.
+        Number of messages decided on, and of their final outcomes.
     corrected
-        How many were unknown first: whoever had made the attempt told too late, but told.
+        Number of messages that were unknown first: the process that made the attempt reported late, but did report.
     lost, twice
-        Events that were acknowledged and not folded; effects that came twice.
+        Events that were acknowledged but not folded; effects that came twice.
     repeated
-        Records that came once more with the same bytes, which is what the embedded broker's crashes may cost.
+        Records that were written again with the same bytes, as crashes on the embedded broker may cause.
     suppressed, addresses
         Messages that the suppression list stopped, and addresses that were suppressed in the middle of the round.
     examples, versions
-        Of learners: how many were learned, how many versions were told.
+        Number of examples learned, and of versions published.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Verdict:
     versions: int = 0
 
     def find(self, what: str, cases: Iterable[object]) -> int:
-        """Note a finding where there are cases of it; returns how many there are."""
+        """Record a finding if there are cases of it; return the number of cases."""
         found = list(cases)
         if found:
             shown = ", ".join(str(case) for case in found[:SHOWN])
@@ -78,22 +78,22 @@ class Verdict:
 
 
 async def judge(
-    connection: Connection, partitions: int, reference: Reference, load: Load, sink: Sink, troubles: Troubles
+    connection: Connection, partitions: int, reference: Reference, load: ShopLoad, sink: Sink, troubles: Troubles
 ) -> Verdict:
     """Compare everything, after all processes have ended and ``reference`` has caught up.
 
     Parameters
     ----------
     connection, partitions
-        Of the installation.
+        Connection of the installation, and its number of partitions.
     reference
-        One quiet fold over the same log.
+        An undisturbed fold over the same log.
     load
-        What was acknowledged.
+        ShopLoad with everything that was acknowledged.
     sink
-        What the provider has seen.
+        Mail server of the round.
     troubles
-        What can have left a message unknown.
+        Incidents that can leave a message unknown.
     """
     verdict = Verdict()
     await _judge_state(verdict, connection, partitions, reference, load)
@@ -103,7 +103,7 @@ async def judge(
 
 
 async def _judge_state(
-    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: Load
+    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: ShopLoad
 ) -> None:
     verdict.lost += verdict.find(
         "acknowledged events that are not in the log", load.acknowledged.keys() - reference.ids.keys()
@@ -141,14 +141,14 @@ async def _judge_state(
 
 
 async def _judge_outputs(
-    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: Load
+    verdict: Verdict, connection: Connection, partitions: int, reference: Reference, load: ShopLoad
 ) -> None:
     names = sorted({*FOLDED, *reference.outputs} - {"events.rejected"})
     found = await asyncio.gather(
         *(committed(connection, name, topics.topic(name).partitions(partitions)) for name in names)
     )
     for name, records in zip(names, found, strict=True):
-        # what delivery tells its heirs, no fold has said
+        # notices from delivery to a new owner are not outputs of a fold
         mine = [one for one in records if not (one.key.startswith(PUPIL) or is_from_delivery(one.value))]
         said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())
@@ -183,7 +183,7 @@ async def _judge_messages(
     verdict.suppressed = sum("message_suppressed" in kinds for kinds in outcomes.values())
     verdict.corrected = sum(len(kinds) > 1 for kinds in outcomes.values())
     verdict.twice += verdict.find("e-mails sent twice", (message for message, n in sink.taken.items() if n > 1))
-    verdict.find("e-mails of nobody's", sink.taken.keys() - set(ids))
+    verdict.find("e-mails that no fold decided on", sink.taken.keys() - set(ids))
     verdict.lost += verdict.find("messages without an outcome", (m for m, kinds in outcomes.items() if not kinds))
     verdict.find(
         "messages with outcomes that contradict each other",
@@ -214,7 +214,7 @@ async def _judge_messages(
 def judge_suppressions(
     verdict: Verdict, listing: Listing, leavers: Leavers, hashes: AddressHashes, lives: Iterable[Life]
 ) -> None:
-    """Look for e-mails to addresses that were suppressed more than a second before."""
+    """Search for e-mails to addresses that were suppressed more than a second before."""
     sink = leavers.sink
     verdict.addresses = len({*leavers.clicked, *sink.dead})
     delivering = [life for life in lives if life.role == "deliver"]
@@ -230,7 +230,7 @@ def judge_suppressions(
 async def judge_learners(
     verdict: Verdict, connection: Connection, reference: Reference, learners: QuietLearners
 ) -> None:
-    """Compare what each learner came to, and every version that it told, with one that nothing ever happened to."""
+    """Compare parameters and every published version of each learner with those of an undisturbed one."""
     written = [(r.key.decode(), decode_control(r.value)) for r in await committed(connection, "versions", 1)]
     for name, quiet in learners.models.items():
         ended = await restore(connection, f"learners.{name}", 0)
@@ -239,11 +239,14 @@ async def judge_learners(
                 f"the learner of {name} stands at {ended.position}, its log ends at {quiet.position}"
             )
         elif ended.records != quiet.records:
-            verdict.findings.append(f"the learner of {name} has other parameters than an uninterrupted one")
+            verdict.findings.append(f"the learner of {name} has other parameters than an undisturbed one")
         uses = [use for key, use in written if key == name and isinstance(use, Use)]
-        told = [{use.version: bytes(use.content) for use in uses}, *(each.get(name, {}) for each in reference.told)]
+        told = [
+            {use.version: bytes(use.content) for use in uses},
+            *(each.get(name, {}) for each in reference.broadcasts),
+        ]
         verdict.find(
-            f"versions of {name} that an uninterrupted learner has not",
+            f"versions of {name} that an undisturbed learner does not have",
             sorted({number for each in told for number in each if each[number] != quiet.versions.get(number)}),
         )
         verdict.find(
@@ -263,15 +266,15 @@ def _newest(versions: Mapping[int, bytes]) -> int:
 
 
 def _ends_of(kinds: Mapping[str, int]) -> tuple[str, ...]:
-    """Which outcomes a message had, in the order in which they were first told."""
+    """Return the outcomes of a message, in the order in which they were first reported."""
     return tuple(kind for kind in kinds if kind in _ENDS)
 
 
 def _agree(kinds: Sequence[str], *, ordered: bool) -> bool:
-    """Whether there is one outcome, or a late answer behind an unknown one.
+    """Return whether the outcomes agree: there is one, or a late answer after an unknown one.
 
-    Without transactions (not ``ordered``) an outcome may be written, and the state that knows of it not: then it is
-    unknown afterwards.
+    Without transactions (not ``ordered``), an outcome may be written without the state that knows of it; then the
+    message becomes unknown afterwards.
     """
     if len(kinds) <= 1:
         return True

@@ -1,7 +1,7 @@
 """``python -m tests.chaos.worker ...``: the unchanged ``perennial ...``, with faults at named points.
 
-The environment says which: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file, beside which the process
-keeps its notes, see ``lives``), ``CHAOS_SABOTAGE``.
+The environment controls it: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file; the process keeps its
+notes next to it, see ``lives``), ``CHAOS_SABOTAGE``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.chaos.lives import keep_notes
 
 
 def begin() -> None:
-    """Put the faults in place, then be the program itself."""
+    """Install the faults, then run the program itself."""
     for sabotage in SABOTAGES:
         if os.environ.get("CHAOS_SABOTAGE") == sabotage:
             break_promise(sabotage)

@@ -1,4 +1,4 @@
-"""One installation on the suite's Kafka: its settings, its topics, its rules, its processes."""
+"""One installation on the suite's broker: its settings, topics, rules and processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ caps:
 
 
 def write_templates(folder: Path, rules: Iterable[str]) -> None:
-    """Write the same few words for every rule."""
+    """Write the same short templates for every rule."""
     for rule in rules:
         template = folder / "templates" / rule
         template.mkdir(parents=True)
@@ -56,8 +56,8 @@ def write_templates(folder: Path, rules: Iterable[str]) -> None:
         (template / "fallback.liquid").write_text("Subject: Hello\n\nOne of your orders.")
 
 
-def furnish(folder: Path, servers: str, prefix: str, *, embedded: bool = False) -> tuple[Settings, int, int]:
-    """Write the settings and templates of a new installation; returns them, the door's port and the mail server's."""
+def write_settings(folder: Path, servers: str, prefix: str, *, embedded: bool = False) -> tuple[Settings, int, int]:
+    """Write settings and templates of a new installation, and return them with the ports of door and mail server."""
     door, smtp = free_ports(2)
     file = folder / "perennial.yaml"
     file.write_text(_FILE.format(door=door, smtp=smtp))
@@ -75,8 +75,8 @@ def furnish(folder: Path, servers: str, prefix: str, *, embedded: bool = False) 
     return load(file, flags), door, smtp
 
 
-async def open_house(settings: Settings) -> None:
-    """Create the topics, name the clock, put the rules into use."""
+async def create_installation(settings: Settings) -> None:
+    """Create the topics, record the clock, and publish the rules."""
     connection = settings.connection()
     await asyncio.to_thread(topics.create, connection, settings.partitions, 1)
     async with EventLog(connection, settings.partitions) as log:

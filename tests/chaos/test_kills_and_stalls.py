@@ -1,8 +1,7 @@
-"""The real house under fire: real processes on a real Apache Kafka, killed and stalled while events come in.
+"""A real installation under fire: real processes on a real Apache Kafka, killed and stalled while events come in.
 
-At the end everything that it committed is compared, byte for byte, with one quiet fold over the same log. Seeded: the
-same seed sends the same events and does the same deeds after the same pauses (what the machine was doing at that moment
-is its own).
+At the end, everything that it committed is compared, byte for byte, with one undisturbed fold over the same log. The
+test is seeded: events, faults and pauses are the same each time. Only the machine's own timing differs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from aiokafka import ConsumerRecord
 
+from models.batch import Restored
 from models.delivery.deliveries import decode_delivery
 from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
@@ -28,6 +29,7 @@ from models.log import is_control
 from models.profile.state import unpack
 from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
+from stream.cluster.connection import Connection
 from stream.delivery.channels import FILES_SIDE_BY_SIDE
 from stream.engine.state import restore
 from stream.installation.commands import perennial
@@ -39,7 +41,7 @@ from stream.processes.supervisor import Program, Supervisor
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
 from stream.transport.app import EXIT_NOT_OWNER
-from tests.chaos.house import write_templates
+from tests.chaos.installing import write_templates
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import ApacheKafka, running_kafka
 from tests.support.processes import roles_below
@@ -75,8 +77,8 @@ caps:
 
 
 @dataclass
-class House:
-    """An installation with a second fold beside its worker, on a broker of its own.
+class AttackedInstallation:
+    """An installation with a second fold beside its worker, on its own broker.
 
     Attributes
     ----------
@@ -85,11 +87,11 @@ class House:
     installation
         Its processes.
     beside
-        Keeper of the second fold.
+        Supervisor of the second fold.
     folds
-        Where the two folds answer.
+        Addresses at which the two folds answer queries.
     exits
-        How the second fold ended each time, by exit code.
+        Exit code of each end of the second fold.
     """
 
     kafka: ApacheKafka
@@ -99,7 +101,7 @@ class House:
     exits: list[int]
 
     async def lanes(self) -> list[list[dict[str, int]]]:
-        """Open lanes of the log in each fold, the worker's own first; none of a fold that is not ready."""
+        """Return the open lanes of the log in each fold, the worker's own first; none for a fold that is not ready."""
         found = []
         for address in self.folds:
             try:
@@ -110,51 +112,51 @@ class House:
         return found
 
     async def owner(self, within_s: float = 60) -> int:
-        """Process id of the fold that owns the most of the log, once both are there and all of it is owned."""
+        """Return the process id of the fold with most partitions, once both folds run and own all partitions."""
         async with asyncio.timeout(within_s):
             while True:
                 owned = [len(lanes) for lanes in await self.lanes()]
                 pids = self._pids()
                 if sum(owned) == PARTITIONS and None not in pids:
                     return max(zip(owned, pids, strict=True))[1] or 0
-                await asyncio.sleep(0.1)  # a process can only be asked
+                await asyncio.sleep(0.1)  # poll: a process only answers requests
 
     async def kill_fold(self) -> None:
-        """``kill -9`` of a fold that owns partitions."""
+        """Kill a fold that owns partitions, with SIGKILL."""
         os.kill(await self.owner(), signal.SIGKILL)
 
     async def stall_fold(self, seconds: float) -> None:
-        """Stop a fold that owns partitions for longer than its session, the other beside it; then wake it."""
+        """Stop a fold that owns partitions for longer than its session, while the other one runs; then wake it."""
         pid = await self.owner()
         os.kill(pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # the duration is the fault
         finally:
             os.kill(pid, signal.SIGCONT)
 
     def _pids(self) -> list[int | None]:
-        """Process ids of the worker's own fold and of the one beside it."""
+        """Return the process ids of the worker's own fold and of the second fold."""
         (worker,), (beside,) = self.installation.supervisor.statuses(), self.beside.statuses()
         return [None if worker.pid is None else roles_below(worker.pid).get("fold"), beside.pid]
 
     def ends(self) -> str:
-        """How folds ended, in words."""
+        """Describe how folds ended."""
         return (self.installation.logs / "worker.log").read_text() + " ".join(map(exit_reason, self.exits))
 
     async def kill_broker(self, down_s: float) -> None:
-        """``kill -9`` of the broker, and a new one on the same data."""
+        """Kill the broker with SIGKILL, and start it again on the same data."""
         await asyncio.to_thread(self.kafka.kill)
-        await asyncio.sleep(down_s)
+        await asyncio.sleep(down_s)  # the duration is the fault
         await asyncio.to_thread(self.kafka.start)
 
     def stop(self) -> None:
-        """End all processes but the broker."""
+        """End all processes except the broker."""
         self.beside.stop()
         self.installation.supervisor.stop()
 
 
 @contextmanager
-def housed(kafka: ApacheKafka, home: Path) -> Iterator[House]:
+def attacked(kafka: ApacheKafka, home: Path) -> Iterator[AttackedInstallation]:
     (home / "perennial.yaml").write_text(FILE)
     write_templates(home, ("welcome", "thanks", "cart_reminder"))
     flags = {
@@ -176,28 +178,28 @@ def housed(kafka: ApacheKafka, home: Path) -> Iterator[House]:
         )
         folds = [worker_urls(settings.sections.worker)[0] for settings in (installation.settings, beside)]
         with Supervisor([second], on_end=lambda _, code: exits.append(code)) as keeper:
-            yield House(kafka, installation, keeper, folds, exits)
+            yield AttackedInstallation(kafka, installation, keeper, folds, exits)
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def shop(tmp_path: Path) -> Iterator[AttackedInstallation]:
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("KAFKA_HOME names no Kafka distribution")
     for name in ("kafka", "shop"):
         (tmp_path / name).mkdir()
     for kafka in running_kafka(tmp_path / "kafka"):
-        with housed(kafka, tmp_path / "shop") as found:
+        with attacked(kafka, tmp_path / "shop") as found:
             yield found
 
 
 @dataclass
-class Shoppers:
-    """Seeded users, who send what they do until they are told to stop; some of it twice.
+class SeededShoppers:
+    """Seeded users, who send events until ``stopping`` is set, some of them twice.
 
     Attributes
     ----------
     acknowledged
-        Every event that was, by its id.
+        Every event that was acknowledged, by its id.
     """
 
     rng: random.Random
@@ -206,16 +208,16 @@ class Shoppers:
     _number: int = 0
 
     async def send(self, log: EventLog) -> None:
-        everybody = [f"u{number}" for number in range(USERS)]
-        for user in everybody:
+        everyone = [f"u{number}" for number in range(USERS)]
+        for user in everyone:
             traits = {"email": f"{user}@example.org", "firstName": user.upper()}
             who = [self._event(user, "identify", traits=traits), self._event(user, "consent", granted=user[-1] != "3")]
             await self._append(log, who)
         while not self.stopping:
-            events = [self._happening(self.rng.choice(everybody)) for _ in range(self.rng.randrange(1, 20))]
-            # whoever got no answer in time sends once more
+            events = [self._happening(self.rng.choice(everyone)) for _ in range(self.rng.randrange(1, 20))]
+            # real clients repeat events that were not answered in time
             await self._append(log, events + self.rng.sample(events, len(events) // 10))
-            await asyncio.sleep(0.01)  # so dense that some lane commits at any moment
+            await asyncio.sleep(0.01)  # the rate is high enough that some lane commits at any moment
 
     async def _append(self, log: EventLog, events: list[Event]) -> None:
         while True:
@@ -241,8 +243,8 @@ class Shoppers:
         return Event(id=f"m{self._number}", user=user, type=kind, at=at, **more)  # type: ignore[arg-type]
 
 
-async def settled(house: House, reference: Reference) -> None:
-    """Return when the house has folded and delivered everything, and nothing is due soon."""
+async def settled(shop: AttackedInstallation, reference: Reference) -> None:
+    """Wait until everything is folded and delivered, and no timer is due soon."""
     async with asyncio.timeout(90):
         while True:
             await reference.catch_up()
@@ -250,85 +252,122 @@ async def settled(house: House, reference: Reference) -> None:
             made = {decode_message(value or b"").id for value in said}
             soon = (time.time() + 60) * 1000
             if made <= reference.outcomes.keys() and (reference.next_due is None or reference.next_due > soon):
-                lanes = {lane["partition"]: lane["position"] for fold in await house.lanes() for lane in fold}
+                lanes = {lane["partition"]: lane["position"] for fold in await shop.lanes() for lane in fold}
                 if [lanes.get(partition) for partition in range(PARTITIONS)] == reference.positions:
                     return
-            await asyncio.sleep(0.2)  # a log at rest sends no word
+            await asyncio.sleep(0.2)  # poll: an idle log sends nothing to await
 
 
-async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_a_quiet_fold(house: House) -> None:
-    settings, rng = house.installation.settings, random.Random(SEED)
-    connection, shoppers = settings.connection(), Shoppers(random.Random(SEED + 1))
-    await house.owner()
+@dataclass
+class Aftermath:
+    """Contents of Kafka and of the outbox after all processes have ended.
 
+    Attributes
+    ----------
+    sent
+        Events that were acknowledged.
+    states
+        State of each partition.
+    written
+        Committed records of each output topic.
+    reference
+        Undisturbed fold over the same log.
+    outbox
+        Message ids of the files in the outbox.
+    connection
+        Connection of the installation.
+    """
+
+    sent: list[Event]
+    states: list[Restored]
+    written: dict[str, list[ConsumerRecord]]
+    reference: Reference
+    outbox: list[str]
+    connection: Connection
+
+
+async def attack(shop: AttackedInstallation) -> Aftermath:
+    """Send events while folds and broker are killed and stopped, wait for rest, and collect the results."""
+    settings, rng = shop.installation.settings, random.Random(SEED)
+    connection, shoppers = settings.connection(), SeededShoppers(random.Random(SEED + 1))
+    await shop.owner()
     async with EventLog(connection, PARTITIONS) as log, asyncio.TaskGroup() as tasks:
         tasks.create_task(shoppers.send(log))
+        # The pauses between the faults are part of the plan: there is no event at which a fault should happen.
         await asyncio.sleep(rng.uniform(2, 4))
-        # The second one dies as soon as it has taken over, in the middle of catching up.
-        await house.kill_fold()
+        await shop.kill_fold()
         await asyncio.sleep(1)
-        await house.kill_fold()
+        await shop.kill_fold()  # it has just taken over, and dies while it catches up
         await asyncio.sleep(1)
-        await house.stall_fold(SESSION_S + rng.uniform(2, 3))
-        await house.kill_broker(rng.uniform(0.2, 1))
+        await shop.stall_fold(SESSION_S + rng.uniform(2, 3))
+        await shop.kill_broker(rng.uniform(0.2, 1))
         await asyncio.sleep(rng.uniform(3, 5))
         shoppers.stopping = True
     async with Reference(connection, PARTITIONS) as reference:
-        await settled(house, reference)
-        await asyncio.to_thread(house.stop)
+        await settled(shop, reference)
+        await asyncio.to_thread(shop.stop)
         await reference.catch_up()
-
-    sent = list(shoppers.acknowledged.values())
     states = [await restore(connection, "profiles", partition) for partition in range(PARTITIONS)]
     written = {
         topic: await committed(connection, topic, topics.topic(topic).partitions(PARTITIONS)) for topic in OUTPUTS
     }
+    outbox = [path.stem for path in settings.outbox.glob("*.eml")]
+    return Aftermath(list(shoppers.acknowledged.values()), states, written, reference, outbox, connection)
 
-    # the deeds were done
-    assert exit_reason(-signal.SIGKILL) in house.ends()
-    assert exit_reason(EXIT_NOT_OWNER) in house.ends(), "the stalled fold never woke up beside its successor"
 
-    # every event is counted once in its user's profile
+def assert_each_event_counts_once(found: Aftermath) -> None:
     counted = {
         key.decode(): Counter({kind: n for kind, n in unpack(packed).facts.events.items() if kind[:8] != "message_"})
-        for state in states
+        for state in found.states
         for key, packed in state.records.items()
         if not is_control(key)
     }
     expected: dict[str, Counter[str]] = {}
-    for event in sent:
+    for event in found.sent:
         expected.setdefault(event.user, Counter())[event.type] += 1
-    assert len(sent) > 2_000
+    assert len(found.sent) > 2_000
     assert counted == expected
+    interactions = [decode_interaction(record.value) for record in found.written["interactions"]]
+    met = Counter((one.user, one.type, one.item) for one in interactions)
+    assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in found.sent if e.type in WEIGHTS)
 
-    # each interaction once, by its event's own item
-    found = [decode_interaction(record.value) for record in written["interactions"]]
-    met = Counter((one.user, one.type, one.item) for one in found)
-    assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in sent if e.type in WEIGHTS)
 
-    # the state is that of one fold that nothing ever happened to, to the byte, and so is all that it said
-    for state, quiet in zip(states, reference.states, strict=True):
-        assert (state.position, state.memo) == (quiet.position, quiet.memo)
-        assert state.records == quiet.records
+def assert_bytes_of_an_undisturbed_fold(found: Aftermath) -> None:
+    for state, undisturbed in zip(found.states, found.reference.states, strict=True):
+        assert (state.position, state.memo) == (undisturbed.position, undisturbed.memo)
+        assert state.records == undisturbed.records
     for topic in OUTPUTS:
-        said = Counter((record.key, record.value) for record in written[topic])
-        assert said == reference.outputs.get(topic, Counter()), topic
+        written = Counter((record.key, record.value) for record in found.written[topic])
+        assert written == found.reference.outputs.get(topic, Counter()), topic
 
-    # each message was attempted, came to one end, and lies in the outbox once; an attempt is made again only by the
-    # process that knows that it was never begun
-    ids = [decode_message(record.value).id for record in written["messages.email"] if not is_notice(record.value)]
+
+async def assert_each_message_is_delivered_once(found: Aftermath) -> None:
+    """Check attempts, outcomes and the outbox; only the process that made no call may repeat an attempt."""
+    records = found.written["messages.email"]
+    ids = [decode_message(record.value).id for record in records if not is_notice(record.value)]
     deliveries = [
         (record.key.decode(), decode_delivery(record.value).status)
-        for record in await committed(connection, "deliveries.email", PARTITIONS)
+        for record in await committed(found.connection, "deliveries.email", PARTITIONS)
         if not is_control(record.key)
     ]
     ends = {message: status for message, status in deliveries if status not in ("queued", "attempted")}
     unknown = {message for message, status in ends.items() if status == "unknown"}
-    outbox = [path.stem for path in settings.outbox.glob("*.eml")]
     assert len(ids) == len(set(ids)) > 100
     assert {message for message, status in deliveries if status == "attempted"} == set(ids)
     assert ends.keys() == set(ids)
     assert {end for end in ends.values() if end != "unknown"} == {"delivered"}
-    assert len(unknown) <= FILES_SIDE_BY_SIDE, "more than were in somebody's hands when the broker died"
-    assert len(outbox) == len(set(outbox))
-    assert set(ids) - unknown <= set(outbox) <= set(ids)
+    assert len(unknown) <= FILES_SIDE_BY_SIDE, "more messages are unknown than calls were open when the broker died"
+    assert len(found.outbox) == len(set(found.outbox))
+    assert set(ids) - unknown <= set(found.outbox) <= set(ids)
+
+
+async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_an_undisturbed_fold(
+    shop: AttackedInstallation,
+) -> None:
+    found = await attack(shop)
+
+    assert exit_reason(-signal.SIGKILL) in shop.ends()
+    assert exit_reason(EXIT_NOT_OWNER) in shop.ends(), "the stalled fold never woke up while its successor ran"
+    assert_each_event_counts_once(found)
+    assert_bytes_of_an_undisturbed_fold(found)
+    await assert_each_message_is_delivered_once(found)
