@@ -38,7 +38,7 @@ def align(customer: Customer, versions: Versions) -> None:
         ledger.segment = versions.segments.segment(row)
         ledger.segment_version = versions.segments_number
     if stale_risk and versions.churn is not None:
-        ledger.risk = versions.churn.score(row)
+        ledger.risk = versions.churn.predict_one(row)
         ledger.risk_version = versions.churn_number
         ledger.risk_at = ledger.assessed_at
 
@@ -83,7 +83,7 @@ def assess(
             ledger.segment = segment
         ledger.segment_version = versions.segments_number
     if versions.churn is not None and facts.identified:
-        risk = versions.churn.score(row)
+        risk = versions.churn.predict_one(row)
         previous = 0.0 if ledger.risk is None else ledger.risk
         if _crosses(versions.risk_thresholds, previous, risk):
             effects.signals.append(

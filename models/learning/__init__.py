@@ -1,4 +1,4 @@
-"""Online models: they learn from examples in a learner, and score as plain numbers in the fold.
+"""Online models: learners train on one example after another, and scorers use the published numbers in the fold.
 
 It imports nothing else of ``models``.
 """

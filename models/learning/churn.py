@@ -1,7 +1,8 @@
-"""Churn: who will not come back within the horizon, learned online from labels that arrive late.
+"""The churn model: learns online, from labels that arrive late, which users will not come back within the horizon.
 
-A running scaler and a logistic regression, both river's, one example at a time. Recency bends twice (hinges), which a
-plain linear model cannot. AdaGrad gives every input a step of its own, so rare features learn as fast as common ones.
+It is a running scaler and a logistic regression, both river's, trained on one example at a time. Recency has two
+hinges, because its effect is not linear. AdaGrad gives every input its own step size, so rare features learn as fast as
+common ones.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ from river.preprocessing import StandardScaler
 from river.utils import VectorDict
 
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights, Hinge, bend
-from models.learning.examples import ChurnExample, require_features
+from models.learning.examples import ChurnExample
+from models.learning.learner import VersionedLearner
 from models.learning.prequential import Grades, Prequential
 from models.learning.publication import Publication
 from models.learning.scaling import Moments, make_scaler, scale, take_moments
-from models.learning.sealed import seal, unseal
 
 NAME = "churn"
 SCHEMA = 1
 EVERY = 200
-"""Examples from one version to the next."""
+"""Number of examples between two versions."""
 FIRST = 200
-"""Examples before the first version."""
+"""Number of examples before the first version."""
 RATE, DECAY, INTERCEPT_RATE = 0.05, 0.02, 0.03
-"""AdaGrad's step, weight decay (l2), and the intercept's constant step, which lets it follow a drifting base rate."""
+"""AdaGrad's step size, weight decay (l2), and the intercept's constant step size.
+
+The intercept's step does not shrink, so the intercept can follow a base rate that drifts.
+"""
 PRIOR = {"days_since_last": 1.0}
-"""Weights that learning begins with, 0 elsewhere: who knows nothing yet says what recency alone says."""
+"""Weights before the first example, 0 for all other inputs: an untrained model goes by recency alone."""
 KNOTS = {"days_since_last": (3.0, 8.0)}
-"""Where features bend: days, of features that enter as ``log1p`` of days."""
+"""Values where features bend, in days; the features enter the model as ``log1p`` of days."""
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -51,23 +55,31 @@ class _State(msgspec.Struct, array_like=True):
     newest: Publication | None
 
 
-class ChurnLearner:
-    """Learns from labelled examples in their order, and publishes a version at exact counts of them.
+class ChurnLearner(VersionedLearner[ChurnExample, _State]):
+    """A logistic regression that learns from labelled examples in their order.
+
+    It publishes a version at exact counts of examples. There is no version before both classes were seen.
 
     Parameters
     ----------
     features
-        Names, in the order of a row.
-    every, first
-        Examples between versions, and before the first one. A version's content follows from the examples alone,
-        however they were cut into batches.
+        Names of the values of a row, in order.
+    every
+        Number of examples between two versions, at least 1.
+    first
+        Number of examples before the first version, at least 1.
 
     Attributes
     ----------
     examples
-        Learned so far.
+        Number of examples learned so far.
     newest
-        The newest version, ``None`` before the first.
+        The newest version, or ``None`` before the first.
+
+    References
+    ----------
+    J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
+    JMLR 12 (2011).
 
     Examples
     --------
@@ -76,19 +88,19 @@ class ChurnLearner:
     >>> schema = fingerprint(learner.features)
     >>> for days, churned in [(3.0, True), (0.5, False), (2.8, True), (0.2, False)] * 25:
     ...     example = ChurnExample(user="u", at=0, due=1, schema=schema, row=[days, 1.0], churned=churned)
-    ...     version = learner.learn(example)
-    >>> learner.newest.version
-    49
-    >>> [round(learner.scorer().score([days, 1.0]), 2) for days in (0.3, 2.9)]
+    ...     version = learner.learn_one(example)
+    >>> learner
+    ChurnLearner(<2 features>, every=2, first=4, examples=100, version=49)
+    >>> [round(learner.scorer().predict_one([days, 1.0]), 2) for days in (0.3, 2.9)]
     [0.06, 0.94]
     """
 
+    SCHEMA = SCHEMA
+    LABEL = "churn learner"
+    STATE = _State
+
     def __init__(self, features: Sequence[str], *, every: int = EVERY, first: int = FIRST) -> None:
-        self.features = tuple(features)
-        self.every = every
-        self.first = first
-        self.examples = 0
-        self.newest: Publication | None = None
+        super().__init__(features, every=every, first=first)
         self._hinges = tuple(
             Hinge(i, log1p(days)) for i, name in enumerate(self.features) for days in KNOTS.get(name, ())
         )
@@ -99,39 +111,13 @@ class ChurnLearner:
         self._scaler = StandardScaler()
         self._model = _make_model({name: PRIOR.get(name, 0.0) for name in self._inputs})
 
-    def learn(self, example: ChurnExample) -> Publication | None:
-        """Grade what was issued, then learn.
-
-        Returns
-        -------
-        Publication or None
-            The version that this very example completed.
-
-        Raises
-        ------
-        InvalidEvent
-            ``other_features``: its row was made with other features; nothing was learned.
-        """
-        require_features(example, self.features)
-        self._grades.grade(example.risk, example.churned)
-        inputs = self._named(example.row)
-        self._scaler.learn_one(inputs)
-        self._model.learn_one(scale(self._scaler, inputs), example.churned)
-        self.examples += 1
-        self._churned += example.churned
-        one_class = self._churned in (0, self.examples)
-        if self.examples < self.first or (self.examples - self.first) % self.every or one_class:
-            return None
-        self.newest = Publication(1 if self.newest is None else self.newest.version + 1, self.scorer().encode())
-        return self.newest
-
-    def predict(self, row: Sequence[float]) -> float:
-        """Probability by river's own model; contract tests hold the scorer against it."""
+    def predict_one(self, row: Sequence[float]) -> float:
+        """Return the probability of churn, 0 to 1, that river's own model gives."""
         risks = self._model.predict_proba_one(scale(self._scaler, self._named(row)))
         return float(risks[True])
 
     def scorer(self) -> ChurnScorer:
-        """Plain numbers of the model as it is now."""
+        """Return the plain numbers of the model as it is now."""
         moments = take_moments(self._scaler, self._inputs)
         weights = self._model.weights
         return ChurnScorer(
@@ -148,51 +134,45 @@ class ChurnLearner:
         )
 
     def quality(self) -> dict[str, int | float | None]:
-        """Figures of the issued probabilities, see :meth:`Prequential.figures`."""
+        """Return how good the issued probabilities were, see :meth:`Prequential.figures`."""
         return self._grades.figures()
 
-    def state(self) -> bytes:
-        """Everything, as plain numbers behind a checksum."""
+    def _learn(self, example: ChurnExample) -> None:
+        # Grade first: a grade is about the probability that was issued, before its label was known.
+        self._grades.grade(example.risk, example.churned)
+        inputs = self._named(example.row)
+        self._scaler.learn_one(inputs)
+        self._model.learn_one(scale(self._scaler, inputs), example.churned)
+        self._churned += example.churned
+
+    def _can_publish(self) -> bool:
+        return self._churned not in (0, self.examples)
+
+    def _save(self) -> _State:
         optimizer, weights = self._model.optimizer, self._model.weights
-        return seal(
-            _State(
-                features=self.features,
-                hinges=self._hinges,
-                examples=self.examples,
-                churned=self._churned,
-                moments=take_moments(self._scaler, self._inputs),
-                weights=tuple(float(weights.get(name, 0.0)) for name in self._inputs),
-                squares=tuple(float(optimizer.g2[name]) for name in self._inputs),
-                steps=optimizer.n_iterations,
-                intercept=float(self._model.intercept),
-                grades=self._grades.dump(),
-                newest=self.newest,
-            ),
-            SCHEMA,
+        return _State(
+            features=self.features,
+            hinges=self._hinges,
+            examples=self.examples,
+            churned=self._churned,
+            moments=take_moments(self._scaler, self._inputs),
+            weights=tuple(float(weights.get(name, 0.0)) for name in self._inputs),
+            squares=tuple(float(optimizer.g2[name]) for name in self._inputs),
+            steps=optimizer.n_iterations,
+            intercept=float(self._model.intercept),
+            grades=self._grades.dump(),
+            newest=self.newest,
         )
 
-    def restore(self, data: bytes) -> None:
-        """Go on where :meth:`state` was taken.
+    def _is_own(self, state: _State) -> bool:
+        return (state.features, state.hinges) == (self.features, self._hinges)
 
-        Where this code has other features, what was learned is of no use: learning starts anew, and versions go on
-        counting, since the fold ignores lower ones.
-
-        Raises
-        ------
-        StateMismatch, StateDamaged
-            The bytes cannot be read.
-        """
-        state = unseal(data, _State, SCHEMA, "churn learner")
-        self.newest = state.newest
-        if state.features != self.features or state.hinges != self._hinges:
-            return
-        self.examples, self._churned = state.examples, state.churned
+    def _load(self, state: _State) -> None:
+        self._churned = state.churned
         self._grades = Prequential.load(state.grades)
         self._scaler = make_scaler(state.moments, self._inputs)
-        self._model = _make_model({name: PRIOR.get(name, 0.0) for name in self._inputs})
-        if state.steps:
-            # River's own way to set weights is an initializer a name, which leaves the optimizer's memory empty.
-            self._model._weights = VectorDict(dict(zip(self._inputs, state.weights, strict=True)))
+        weights = state.weights if state.steps else [PRIOR.get(name, 0.0) for name in self._inputs]
+        self._model = _make_model(dict(zip(self._inputs, weights, strict=True)))
         self._model.intercept = state.intercept
         self._model.optimizer.g2.update(zip(self._inputs, state.squares, strict=True))
         self._model.optimizer.n_iterations = state.steps
@@ -203,6 +183,7 @@ class ChurnLearner:
 
 def _make_model(weights: Mapping[str, float]) -> Any:
     model = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
-    # River's own way to begin with weights, an initializer, does not know the names of what it initializes.
+    # River can start with weights only through an initializer, which does not get the names of the inputs.
+    # tests/contracts/test_river.py checks that this attribute keeps its meaning.
     model._weights = VectorDict(dict(weights))
     return model

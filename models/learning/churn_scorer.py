@@ -8,74 +8,70 @@ from operator import mul
 
 import msgspec
 
-from models.errors import StateMismatch
+from models.learning.learner import JsonScorer, ModelContent
 from models.learning.phrases import describe
 
 SCHEMA = 1
-TOLD = 3
-"""How many reasons are told at most."""
-LEAST = 0.05
-"""Log-odds that a feature must have pushed to be told."""
+MAX_REASONS = 3
+"""Maximum number of reasons that are given for a score."""
+MIN_LOG_ODDS = 0.05
+"""Minimum contribution of a feature to be given as a reason, log-odds."""
 
 
 class Hinge(msgspec.Struct, array_like=True, frozen=True):
-    """An input ``max(0, feature - knot)``: lets a linear model bend.
+    """An input ``max(0, feature - knot)``, which lets a linear model bend.
 
     Attributes
     ----------
     feature
         Position in the row.
     knot
-        In the feature's own scale.
+        Value of the feature where the model bends, in the feature's own scale.
     """
 
     feature: int
     knot: float
 
 
-class ChurnWeights(msgspec.Struct, frozen=True, kw_only=True):
+class ChurnWeights(ModelContent, frozen=True, kw_only=True):
     """Content of the control record ``use churn@VERSION``.
 
-    The model's inputs are the features of a row, then the hinges.
+    The model's inputs are the features of a row, then the hinges. Below, ``inputs`` is their number.
 
     Attributes
     ----------
     schema
-        Of this struct.
+        Version of this form.
     features
-        Names, in the order of a row.
+        Names of the values of a row, in order.
     hinges
         Inputs besides the features.
     mean, std
-        The scaler's moments, one of each an input; where ``std`` is 0 the input counts as 0.
-    weights, intercept
-        Of the logistic regression on scaled inputs.
+        Mean and standard deviation of each input, shape ``(inputs,)``. An input whose ``std`` is 0 counts as 0.
+    weights
+        Weights of the logistic regression on scaled inputs, shape ``(inputs,)``.
+    intercept
+        Log-odds of a row whose inputs all have their mean value.
     examples
-        Labelled examples learned so far.
+        Number of labelled examples learned so far.
     quality
-        Figures of the issued probabilities, see :meth:`models.learning.prequential.Prequential.figures`.
+        How good the issued probabilities were, see :meth:`models.learning.prequential.Prequential.figures`.
     """
 
-    schema: int = SCHEMA
-    features: tuple[str, ...]
     hinges: tuple[Hinge, ...] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: tuple[float, ...]
     intercept: float
     examples: int = 0
-    quality: dict[str, int | float | None] = {}
+    quality: dict[str, int | float | None] = msgspec.field(default_factory=dict)
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(ChurnWeights)
-
-
-class ChurnScorer:
+class ChurnScorer(JsonScorer[ChurnWeights]):
     """Probability that a user will not come back within the horizon.
 
-    A row is scored alone, by an exactly rounded sum (``math.fsum``), so the result depends neither on what is scored
-    beside it nor on the machine's vector units.
+    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore does not depend on which
+    rows are scored together, nor on the machine's vector units.
 
     Parameters
     ----------
@@ -87,53 +83,27 @@ class ChurnScorer:
     >>> scorer = ChurnScorer(
     ...     ChurnWeights(features=("days_since_last",), mean=(1.0,), std=(0.5,), weights=(2.0,), intercept=0.0)
     ... )
-    >>> round(scorer.score([1.5]), 3)
+    >>> round(scorer.predict_one([1.5]), 3)
     0.881
     >>> scorer.reasons([3.0])
     ('no visit for 19 days',)
     """
 
-    __slots__ = ("_coefficients", "_constant", "_hinges", "_scales", "features", "model")
+    SCHEMA = SCHEMA
+    LABEL = "churn scorer"
+    CONTENT = ChurnWeights
+
+    __slots__ = ("_coefficients", "_constant", "_hinges", "_scales")
 
     def __init__(self, model: ChurnWeights) -> None:
-        self.model = model
-        self.features = model.features
+        super().__init__(model)
         self._hinges = tuple((hinge.feature, hinge.knot) for hinge in model.hinges)
         self._scales = tuple(1.0 / std if std > 0.0 else 0.0 for std in model.std)
         self._coefficients = tuple(map(mul, model.weights, self._scales))
         self._constant = model.intercept - fsum(map(mul, self._coefficients, model.mean))
 
-    @classmethod
-    def decode(cls, content: bytes | msgspec.Raw) -> ChurnScorer:
-        """Read the content of a ``use`` record.
-
-        Raises
-        ------
-        StateMismatch
-            Another schema version wrote it.
-        msgspec.DecodeError
-            It is no such content.
-        """
-        model = _decoder.decode(content)
-        if model.schema != SCHEMA:
-            raise StateMismatch("churn scorer", model.schema, SCHEMA)
-        inputs = len(model.features) + len(model.hinges)
-        if not inputs == len(model.mean) == len(model.std) == len(model.weights):
-            raise msgspec.ValidationError("inputs, mean, std and weights differ in length")
-        if any(not 0 <= hinge.feature < len(model.features) for hinge in model.hinges):
-            raise msgspec.ValidationError("a hinge stands on no feature")
-        return cls(model)
-
-    def encode(self) -> bytes:
-        """JSON, exact to the last bit; the content of a ``use`` record."""
-        return _encoder.encode(self.model)
-
-    def fits(self, features: Sequence[str]) -> bool:
-        """Whether rows of these features are what it scores; where not, there is no score until a newer version."""
-        return self.features == tuple(features)
-
-    def score(self, row: Sequence[float]) -> float:
-        """Probability of churn, within 0 and 1, of one row in the order of ``features``."""
+    def predict_one(self, row: Sequence[float]) -> float:
+        """Return the probability of churn, 0 to 1, of one row in the order of ``features``."""
         logit = fsum(map(mul, self._coefficients, bend(row, self._hinges))) + self._constant
         if logit >= 0.0:
             return 1.0 / (1.0 + exp(-logit))
@@ -141,7 +111,13 @@ class ChurnScorer:
         return odds / (1.0 + odds)
 
     def contributions(self, row: Sequence[float]) -> list[float]:
-        """How much each feature moved the log-odds, compared with the population's mean value of it."""
+        """Return how much each feature moves the log-odds, compared with the population's mean of that feature.
+
+        Returns
+        -------
+        list of float
+            Log-odds, one number for each feature. With the intercept they add up to the log-odds of the row.
+        """
         inputs = bend(row, self._hinges)
         moved = [c * (x - m) for c, x, m in zip(self._coefficients, inputs, self.model.mean, strict=True)]
         known = len(self.features)
@@ -149,22 +125,30 @@ class ChurnScorer:
             moved[feature] += more
         return moved[:known]
 
-    def reasons(self, row: Sequence[float], most: int = TOLD) -> tuple[str, ...]:
-        """Say what pushed the risk up most, strongest first, for people; empty where nothing did."""
+    def reasons(self, row: Sequence[float], most: int = MAX_REASONS) -> tuple[str, ...]:
+        """Describe in words what raises the risk most, strongest first; empty where nothing raises it noticeably."""
         moved = self.contributions(row)
-        pushed = sorted((i for i, c in enumerate(moved) if c >= LEAST), key=lambda i: (-moved[i], i))
-        told: list[str] = []
-        for i in pushed:
+        raising = sorted((i for i, c in enumerate(moved) if c >= MIN_LOG_ODDS), key=lambda i: (-moved[i], i))
+        reasons: list[str] = []
+        for i in raising:
             text = describe(self.features[i], row[i], (row[i] - self.model.mean[i]) * self._scales[i])
-            if text not in told:
-                told.append(text)
-            if len(told) == most:
+            if text not in reasons:
+                reasons.append(text)
+            if len(reasons) == most:
                 break
-        return tuple(told)
+        return tuple(reasons)
+
+    @staticmethod
+    def _require_consistent(model: ChurnWeights) -> None:
+        inputs = len(model.features) + len(model.hinges)
+        if not inputs == len(model.mean) == len(model.std) == len(model.weights):
+            raise msgspec.ValidationError("inputs, mean, std and weights differ in length")
+        if any(not 0 <= hinge.feature < len(model.features) for hinge in model.hinges):
+            raise msgspec.ValidationError("a hinge is on a feature that does not exist")
 
 
 def bend(row: Sequence[float], hinges: Sequence[tuple[int, float]]) -> list[float]:
-    """Give the inputs of the model: the row, then its hinges.
+    """Return the inputs of the model: the row, then its hinges.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How good issued probabilities are: ranking, sharpness, calibration, each a plain function of two sequences."""
+"""Measures of issued probabilities: ranking, sharpness and calibration, each a plain function of two sequences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ _Floats = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """An estimate and the bounds of its confidence interval."""
+    """An estimate and the bounds of its confidence interval.
+
+    Attributes
+    ----------
+    value
+        The estimate.
+    low, high
+        Lower and upper bound.
+    """
 
     value: float
     low: float
@@ -21,19 +29,19 @@ class Interval(NamedTuple):
 
 
 def auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
-    """Probability that a random positive outranks a random negative; ties count half.
+    """Return the probability that a random positive is ranked above a random negative; ties count half.
 
     Parameters
     ----------
     scores
-        Any numbers, higher for the positive class, shape ``(n,)``.
+        Scores, higher for the positive class, shape ``(n,)``.
     labels
         True for the positive class, shape ``(n,)``.
 
     Returns
     -------
     float or None
-        Within 0 and 1; ``None`` where one of the classes is missing.
+        0 to 1; ``None`` if one of the classes is missing.
 
     Examples
     --------
@@ -52,10 +60,17 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
 
 
 def auc_interval(scores: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval | None:
-    """AUC with DeLong's interval.
+    """Return the AUC with DeLong's confidence interval.
 
-    It takes rows as independent; where one user gives many rows, the true interval is somewhat wider (see
-    :func:`bootstrap`, which can draw users).
+    Rows are taken as independent. If one user gives many rows, the true interval is somewhat wider; then use
+    :func:`bootstrap`, which can draw whole users.
+
+    Parameters
+    ----------
+    scores, labels
+        As in :func:`auc`.
+    level
+        Confidence, 0 to 1.
 
     References
     ----------
@@ -77,7 +92,16 @@ def auc_interval(scores: ArrayLike, labels: ArrayLike, level: float = 0.95) -> I
 
 
 def auc_difference(first: ArrayLike, second: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval | None:
-    """AUC of the first scores minus that of the second on the same rows, with DeLong's paired interval.
+    """Return the AUC of the first scores minus that of the second, with DeLong's paired interval.
+
+    Parameters
+    ----------
+    first, second
+        Two scores of the same rows, shape ``(n,)``.
+    labels
+        True for the positive class, shape ``(n,)``.
+    level
+        Confidence, 0 to 1.
 
     Examples
     --------
@@ -104,16 +128,21 @@ def bootstrap(
     rounds: int = 200,
     level: float = 0.95,
 ) -> Interval | None:
-    """AUC with a percentile bootstrap interval.
+    """Return the AUC with a percentile bootstrap interval.
 
     Parameters
     ----------
     scores, labels
         As in :func:`auc`.
     groups
-        Whom each row is about: whole groups are drawn, so the rows of a user stay together. Rows by default.
-    seed, rounds, level
-        Of the generator, how often it is drawn, confidence.
+        Group of each row, such as its user. Whole groups are drawn, so the rows of one user stay together. By default
+        each row is its own group.
+    seed
+        Seed of the generator.
+    rounds
+        Number of draws.
+    level
+        Confidence, 0 to 1.
 
     Examples
     --------
@@ -142,7 +171,9 @@ def bootstrap(
 
 
 def brier(risks: ArrayLike, labels: ArrayLike) -> float:
-    """Mean squared distance of probabilities from what happened; 0 is perfect, .25 says nothing.
+    """Return the Brier score: the mean squared distance of probabilities from the labels.
+
+    0 is perfect; 0.25 is what a constant probability of one half gets.
 
     Examples
     --------
@@ -154,7 +185,7 @@ def brier(risks: ArrayLike, labels: ArrayLike) -> float:
 
 
 def log_loss(risks: ArrayLike, labels: ArrayLike) -> float:
-    """Mean negative log-likelihood, in nats; probabilities are kept 1e-9 away from 0 and 1.
+    """Return the mean negative log-likelihood, nats; probabilities are kept 1e-9 away from 0 and 1.
 
     Examples
     --------
@@ -167,9 +198,9 @@ def log_loss(risks: ArrayLike, labels: ArrayLike) -> float:
 
 
 def calibration_error(risks: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
-    """Mean distance between probability said and share that happened, over bins of equal width.
+    """Return the mean distance between probabilities and labels, over bins of equal width.
 
-    Each bin weighs as its number of rows (expected calibration error: M. P. Naeini and others, AAAI 2015).
+    A bin counts by its number of rows (expected calibration error: M. P. Naeini and others, AAAI 2015).
 
     Examples
     --------
@@ -180,12 +211,12 @@ def calibration_error(risks: ArrayLike, labels: ArrayLike, bins: int = 10) -> fl
     """
     p, y = np.asarray(risks, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     of = np.minimum((p * bins).astype(np.int64), bins - 1)
-    said, happened = np.bincount(of, p, bins), np.bincount(of, y, bins)
-    return float(np.abs(said - happened).sum() / p.size)
+    predicted, happened = np.bincount(of, p, bins), np.bincount(of, y, bins)
+    return float(np.abs(predicted - happened).sum() / p.size)
 
 
 def _placements(scores: _Floats, positive: NDArray[np.bool_]) -> tuple[_Floats, _Floats]:
-    # for each positive the share of negatives it outranks, and the other way round
+    # For each positive the share of negatives that are ranked below it; for each negative the share above it.
     up, down = scores[positive], scores[~positive]
     ranks = rankdata(np.concatenate([up, down]))
     above = (ranks[: up.size] - rankdata(up)) / down.size

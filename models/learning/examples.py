@@ -1,7 +1,7 @@
-"""What the fold tells the learners: the values of the topics ``examples.churn`` and ``examples.segments``.
+"""Training examples: the values of the topics ``examples.churn`` and ``examples.segments``.
 
-An example carries the fingerprint of the feature names that its row was made with, so a learner never reads a row by
-another list of names than the one that wrote it.
+The fold writes them and the learners read them. An example carries the fingerprint of the feature names of its row.
+So a learner never reads a row by other names than those it was written with.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from models.errors import InvalidEvent
 
 CHURN_TOPIC = "examples.churn"
 SEGMENTS_TOPIC = "examples.segments"
-LIMIT = 1e6
-"""No value of a row is farther from 0: counts and money enter as logarithms."""
+MAX_VALUE = 1e6
+"""Maximum absolute value in a row; real rows stay far below, because counts and money enter as logarithms."""
 
 _Row = list[float]
 _Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class ChurnExample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One user at one moment, and whether they came back within the horizon.
+    """One user at one moment, with the label: whether they came back within the horizon.
 
     Attributes
     ----------
     user
-        Whom it is about.
+        Id of the user.
     at, due
-        When it was taken, and when its label was final; milliseconds.
+        Time of the row and time at which the label was final, milliseconds since the epoch.
     schema
         :func:`fingerprint` of the feature names of ``row``.
     row
-        Features at ``at``.
+        Features of the user at ``at``, shape ``(features,)``.
     risk, version
-        The probability issued at ``at`` and the version that issued it; ``None`` and 0 before any version existed.
+        Probability issued at ``at``, 0 to 1, and the version that issued it. ``None`` and 0 before the first version.
     churned
-        No activity after ``at`` and until ``due``.
+        Whether there was no activity after ``at`` and until ``due``.
     """
 
     user: str
@@ -59,13 +59,13 @@ class SegmentExample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes
     ----------
     user
-        Whom it is about.
+        Id of the user.
     at
-        When it was taken, milliseconds.
+        Time of the row, milliseconds since the epoch.
     schema
         :func:`fingerprint` of the feature names of ``row``.
     row
-        Features at ``at``.
+        Features of the user at ``at``, shape ``(features,)``.
     """
 
     user: str
@@ -85,7 +85,7 @@ def _digest(names: tuple[str, ...]) -> str:
 
 
 def fingerprint(names: Sequence[str]) -> str:
-    """Sixteen hexadecimal digits that stand for these names in this order.
+    """Return sixteen hexadecimal digits that identify these names in this order.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def fingerprint(names: Sequence[str]) -> str:
 
 
 def encode_example(example: ChurnExample | SegmentExample) -> bytes:
-    """JSON of an example.
+    """Return an example as JSON.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def decode_churn(value: bytes | None) -> ChurnExample:
     Raises
     ------
     InvalidEvent
-        ``bad_example``: it is none, or holds a number that no feature has, such as infinity.
+        ``bad_example``: it is not an example, or it holds a number that no feature has, such as infinity.
     """
     try:
         example = _churn.decode(value or b"")
@@ -127,7 +127,7 @@ def decode_churn(value: bytes | None) -> ChurnExample:
 
 
 def decode_segment(value: bytes | None) -> SegmentExample:
-    """Read a record of ``examples.segments``; raises like :func:`decode_churn`."""
+    """Read a record of ``examples.segments``; errors are those of :func:`decode_churn`."""
     try:
         example = _segment.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -137,7 +137,7 @@ def decode_segment(value: bytes | None) -> SegmentExample:
 
 
 def require_features(example: ChurnExample | SegmentExample, features: Sequence[str]) -> None:
-    """Return where an example's row was made with these features; raises :class:`InvalidEvent` (``other_features``)."""
+    """Raise :class:`InvalidEvent` (``other_features``) if an example's row was made with other features."""
     schema = fingerprint(features)
     if example.schema != schema or len(example.row) != len(features):
         raise InvalidEvent("other_features", "schema", example.schema, f"{schema}, the features of this code")
@@ -145,8 +145,8 @@ def require_features(example: ChurnExample | SegmentExample, features: Sequence[
 
 def _check(row: Sequence[float]) -> None:
     for number, value in enumerate(row):
-        # one such value would stay in the running moments for ever; "1e999" is JSON, and infinity
-        if not -LIMIT <= value <= LIMIT:
+        # A single infinite value would stay in the running moments for ever, and "1e999" is valid JSON.
+        if not -MAX_VALUE <= value <= MAX_VALUE:
             raise _bad(f"row[{number}]", repr(value))
 
 

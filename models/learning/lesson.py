@@ -1,38 +1,21 @@
-"""What every learner in the stream does: go on from what is committed, learn a batch, tell the newest version."""
+"""The work of every learner in the stream: continue from the committed state, learn a batch, publish a version."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from models.batch import Batch, Outputs, Restored
 from models.errors import InvalidEvent
+from models.learning.learner import Learner
 from models.learning.publication import Publication
 from models.rejected import reason_of, reject
 from models.source import Source
 
 KEY = b"learner"
-"""Where the learner's state stands among the records of its lane."""
+"""Key of the learner's state among the records of its lane."""
 
-_Example = TypeVar("_Example", contravariant=True)
 _T = TypeVar("_T")
-
-
-class Learner(Protocol[_Example]):
-    """What the churn and the segment learner have in common."""
-
-    @property
-    def newest(self) -> Publication | None:
-        """The newest version."""
-
-    def learn(self, example: _Example) -> Publication | None:
-        """Learn from one example; returns the version that it completed."""
-
-    def state(self) -> bytes:
-        """Everything, as bytes."""
-
-    def restore(self, data: bytes) -> None:
-        """Go on where :meth:`state` was taken."""
 
 
 async def lessons(
@@ -47,21 +30,21 @@ async def lessons(
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     learner
-        A new one.
+        An untrained learner.
     decode
-        Reads an example; raises :class:`InvalidEvent` where it is none.
+        Decodes a record's value, and raises :class:`InvalidEvent` if it is not an example.
     batches
-        Of the topic's one partition.
+        Batches of the topic's only partition.
     state
-        The committed learner, under ``KEY``.
+        The committed records; the learner's state is under ``KEY``.
 
     Yields
     ------
     Outputs
-        First the newest version once more, since its broadcast may have been lost in a crash; then, for each batch, the
-        learner, the newest version that the batch completed, and what was rejected.
+        First the newest version again, because a crash may have lost its broadcast. Then, for each batch, the
+        learner's state, the newest version that the batch completed, and the rejected examples.
     """
     if KEY in state.records:
         learner.restore(state.records[KEY])
@@ -76,26 +59,26 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     learner
         Changed in place.
     decode
-        Reads an example; raises :class:`InvalidEvent` where it is none.
+        Decodes a record's value, and raises :class:`InvalidEvent` if it is not an example.
     batch
         Records of ``examples.<name>``.
 
     Returns
     -------
     Outputs
-        The learner's state; of the versions completed only the newest, since the fold ignores all lower ones; examples
-        that could not be learned from, rejected with their reason.
+        The learner's state, the newest version completed, and each rejected example with its reason. Lower versions
+        are left out, because the fold ignores them.
     """
     outputs = Outputs()
     completed: Publication | None = None
     learned = 0
     for record in batch.records:
         try:
-            completed = learner.learn(decode(record.value)) or completed
+            completed = learner.learn_one(decode(record.value)) or completed
             learned += 1
         except InvalidEvent as error:
             outputs.commit.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
@@ -111,7 +94,7 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
 
 
 def announce(name: str, newest: Publication | None) -> Outputs:
-    r"""Say once more which version is the newest; nothing where there is none.
+    r"""Return outputs that broadcast the newest version again; empty outputs where there is none.
 
     Examples
     --------

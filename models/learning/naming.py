@@ -1,4 +1,4 @@
-"""Names for clusters of users, from what their centres look like."""
+"""Names for clusters of users, chosen by the position of their centres."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 AXES: tuple[str, ...] = ("days_since_last", "sessions", "orders", "spend_30d", "views_30d")
-"""Recency, frequency, orders ever, monetary value and browsing: features that the clusters look at."""
+"""Features that the clusters use: recency, frequency, orders ever, monetary value and browsing."""
 
-# Standard deviations from the population's mean, along AXES: what a segment of this name is expected to look like.
 ARCHETYPES: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "frequent big spenders": (-0.7, 1.0, 1.2, 1.3, 0.7),
@@ -25,30 +24,35 @@ ARCHETYPES: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "dormant": (1.4, -0.7, -0.5, -0.8, -1.1),
     }
 )
+"""Expected centre of each name, along ``AXES``, in standard deviations from the population's mean."""
 
 HOLD = 0.6
-"""By how many standard deviations another name has to fit better before a cluster gives its name up."""
+"""Advantage that a cluster's present name has over any other name, standard deviations."""
 
 
 def name_centres(
     axes: Sequence[str], centres: Sequence[Sequence[float]], held: Sequence[str | None] = ()
 ) -> tuple[str, ...]:
-    """Give each centre a name of its own, so that all names together fit best.
+    """Give each centre a different name, so that all names together fit best.
 
     Parameters
     ----------
     axes
         Names of the centres' coordinates, each one of ``AXES``.
     centres
-        In standard deviations from the population's mean.
+        Centres in standard deviations from the population's mean, shape ``(clusters, axes)``.
     held
-        The name that each centre had in the version before, ``None`` for none; it is kept unless another one fits
-        clearly better (by ``HOLD``, in total).
+        Name of each centre in the previous version, or ``None``. It is kept unless another name fits clearly better:
+        by ``HOLD``, over all centres together.
 
     Returns
     -------
     tuple of str
-        One name a centre; where there are more centres than names, further rounds are numbered.
+        One name for each centre. If there are more centres than names, names are used again with a number.
+
+    References
+    ----------
+    The assignment is exact: H. W. Kuhn, "The Hungarian method for the assignment problem", 1955.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How good were the probabilities that were really issued: graded when the truth is known, never predicted anew."""
+"""Quality of the probabilities that were really issued, graded once the truth is known; nothing is predicted again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ import numpy as np
 from models.learning.evaluation import auc, brier, calibration_error, log_loss
 
 WINDOW = 2_000
-"""Newest graded probabilities that the figures look at."""
+"""Number of newest graded probabilities that the figures cover."""
 
 
 class Grades(msgspec.Struct, array_like=True, frozen=True):
-    """A :class:`Prequential` as plain numbers: ``risks`` are little-endian doubles, ``churned`` a byte each."""
+    """A :class:`Prequential` as plain numbers.
+
+    Attributes
+    ----------
+    graded, ungraded
+        Number of examples with and without an issued probability.
+    risks
+        Probabilities in the window, little-endian doubles.
+    churned
+        Their labels, one byte each.
+    """
 
     graded: int
     ungraded: int
@@ -28,12 +38,12 @@ class Prequential:
     Parameters
     ----------
     window
-        Newest probabilities that are kept.
+        Maximum number of probabilities that are kept; the oldest are dropped first.
 
     Attributes
     ----------
     graded, ungraded
-        Examples that carried a probability, and those taken before any version existed.
+        Number of examples that carried a probability, and of those taken before the first version.
 
     References
     ----------
@@ -55,8 +65,12 @@ class Prequential:
         self._risks: deque[float] = deque(maxlen=window)
         self._churned: deque[bool] = deque(maxlen=window)
 
+    def __repr__(self) -> str:
+        """Show the number of examples."""
+        return f"Prequential(graded={self.graded}, ungraded={self.ungraded})"
+
     def grade(self, risk: float | None, churned: bool) -> None:
-        """Take one truth; ``risk`` is what was issued then, ``None`` where nothing was."""
+        """Record one label, with the probability that was issued for it, or ``None`` if there was none."""
         if risk is None:
             self.ungraded += 1
             return
@@ -65,19 +79,20 @@ class Prequential:
         self._churned.append(churned)
 
     def figures(self) -> dict[str, int | float | None]:
-        """Figures over the window.
+        """Return the figures of the window.
 
         Returns
         -------
         dict
-            ``graded`` and ``ungraded`` count from the beginning; over the window ``auc``, ``log_loss`` (nats),
-            ``brier``, ``calibration_error`` (10 bins) and ``churned`` (share); ``None`` where nothing can be said yet.
+            ``graded`` and ``ungraded`` count all examples ever. The others describe the window: ``auc``, ``log_loss``
+            (nats), ``brier``, ``calibration_error`` (10 bins) and ``churned`` (share). A figure that cannot be
+            computed yet is ``None``.
         """
-        told: dict[str, int | float | None] = {"graded": self.graded, "ungraded": self.ungraded}
+        counts: dict[str, int | float | None] = {"graded": self.graded, "ungraded": self.ungraded}
         if not self._risks:
-            return told | dict.fromkeys(("auc", "log_loss", "brier", "calibration_error", "churned"))
+            return counts | dict.fromkeys(("auc", "log_loss", "brier", "calibration_error", "churned"))
         risks, churned = np.array(self._risks), np.array(self._churned)
-        return told | {
+        return counts | {
             "auc": auc(risks, churned),
             "log_loss": log_loss(risks, churned),
             "brier": brier(risks, churned),
@@ -86,13 +101,13 @@ class Prequential:
         }
 
     def dump(self) -> Grades:
-        """Plain numbers."""
+        """Return the plain numbers that :meth:`load` needs."""
         risks = np.array(self._risks, dtype="<f8").tobytes()
         return Grades(self.graded, self.ungraded, risks, bytes(self._churned))
 
     @classmethod
     def load(cls, grades: Grades, window: int = WINDOW) -> Prequential:
-        """Go on where :meth:`dump` stopped."""
+        """Make one from numbers that :meth:`dump` returned."""
         new = cls(window)
         new.graded, new.ungraded = grades.graded, grades.ungraded
         new._risks.extend(np.frombuffer(grades.risks, dtype="<f8").tolist())

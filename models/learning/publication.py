@@ -1,4 +1,4 @@
-"""A version of a model on its way to the fold."""
+"""A version of a model, as it is sent to the fold and to the topic ``versions``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class Publication(msgspec.Struct, array_like=True, frozen=True):
     Attributes
     ----------
     version
-        Positive, growing.
+        Number of the version, from 1; it grows with each.
     content
-        JSON, as the scorer of the model writes it.
+        JSON that the model's scorer wrote.
     """
 
     version: int
     content: bytes
 
     def broadcast(self, name: str) -> tuple[bytes, bytes]:
-        """The control record that every partition of ``events`` shall carry."""
+        """Return the control record that is broadcast to every partition of ``events``, as key and value."""
         return encode_control(Use(name=name, version=self.version, content=msgspec.Raw(self.content)))
 
     def output(self, name: str) -> Output:
-        """The record of ``versions``, for processes that do not fold.
+        """Return the record for the topic ``versions``, which processes without a fold read.
 
         Examples
         --------

@@ -1,4 +1,7 @@
-"""A learner's state at rest: plain numbers in msgpack behind a checksum and a schema version. Never pickle."""
+"""The stored form of a learner: a mark, a schema version and a checksum, then plain numbers in msgpack.
+
+It is never pickle, because reading a pickle can run any code.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def seal(state: msgspec.Struct, schema: int) -> bytes:
-    """Bytes of a state: mark, schema version, checksum (BLAKE2b, 128 bits, over schema and content), content."""
+    """Return the bytes of a state; the checksum is BLAKE2b with 128 bits, over schema version and content."""
     content = _encode(state)
     return _HEADER.pack(_MAGIC, schema, _checksum(schema, content)) + content
 
@@ -28,13 +31,13 @@ def unseal(data: bytes, kind: type[_T], schema: int, what: str) -> _T:
     Parameters
     ----------
     data
-        The bytes.
+        Bytes to read.
     kind
         Struct that was sealed.
     schema
-        The version that this code reads.
+        Schema version that this code reads.
     what
-        For the error: whose state it is.
+        Name of the state, for the error.
 
     Raises
     ------

@@ -7,36 +7,34 @@ from math import dist
 
 import msgspec
 
-from models.errors import StateMismatch
+from models.learning.learner import JsonScorer, ModelContent
 
 SCHEMA = 1
 
 
-class SegmentCentres(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentCentres(ModelContent, frozen=True, kw_only=True):
     """Content of the control record ``use segments@VERSION``.
 
     Attributes
     ----------
     schema
-        Of this struct.
+        Version of this form.
     features
-        Names of a whole row, in order.
+        Names of the values of a whole row, in order.
     axes
-        Positions in the row that the clusters look at.
+        Positions in the row of the features that the clusters use.
     mean, std
-        The scaler's moments, one of each an axis; where ``std`` is 0 the axis counts as 0.
+        Mean and standard deviation of each axis, shape ``(axes,)``. An axis whose ``std`` is 0 counts as 0.
     centres
-        In scaled space: one list a cluster, one number an axis.
+        Centres in scaled space, shape ``(clusters, axes)``.
     names
-        One a cluster, unique.
+        Names of the clusters, all different.
     sizes
-        Share of the examples since the last version that fell into each cluster.
+        Share of the examples since the last version that fell into each cluster, 0 to 1.
     examples
-        Learned so far.
+        Number of examples learned so far.
     """
 
-    schema: int = SCHEMA
-    features: tuple[str, ...]
     axes: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -46,12 +44,8 @@ class SegmentCentres(msgspec.Struct, frozen=True, kw_only=True):
     examples: int = 0
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(SegmentCentres)
-
-
-class SegmentScorer:
-    """Which segment a user is in: the nearest centre.
+class SegmentScorer(JsonScorer[SegmentCentres]):
+    """The segment that a user is in: that of the nearest centre.
 
     Parameters
     ----------
@@ -74,30 +68,35 @@ class SegmentScorer:
     'dormant'
     """
 
-    __slots__ = ("_axes", "_centres", "features", "model", "names")
+    SCHEMA = SCHEMA
+    LABEL = "segment scorer"
+    CONTENT = SegmentCentres
+
+    __slots__ = ("_axes", "_centres", "names")
 
     def __init__(self, model: SegmentCentres) -> None:
-        self.model = model
-        self.features = model.features
+        super().__init__(model)
         self.names = model.names
         scales = (1.0 / s if s > 0.0 else 0.0 for s in model.std)
         self._axes = tuple(zip(model.axes, model.mean, scales, strict=True))
         self._centres = model.centres
 
-    @classmethod
-    def decode(cls, content: bytes | msgspec.Raw) -> SegmentScorer:
-        """Read the content of a ``use`` record.
+    def distances(self, row: Sequence[float]) -> list[float]:
+        """Return the distance from one row to each centre, in scaled space."""
+        point = [(row[axis] - mean) * scale for axis, mean, scale in self._axes]
+        return [dist(centre, point) for centre in self._centres]
 
-        Raises
-        ------
-        StateMismatch
-            Another schema version wrote it.
-        msgspec.DecodeError
-            It is no such content.
-        """
-        model = _decoder.decode(content)
-        if model.schema != SCHEMA:
-            raise StateMismatch("segment scorer", model.schema, SCHEMA)
+    def predict_one(self, row: Sequence[float]) -> int:
+        """Return the number of the nearest centre; of two that are equally near, the lower number."""
+        distances = self.distances(row)
+        return distances.index(min(distances))
+
+    def segment(self, row: Sequence[float]) -> str:
+        """Return the name of the segment of one row in the order of ``features``."""
+        return self.names[self.predict_one(row)]
+
+    @staticmethod
+    def _require_consistent(model: SegmentCentres) -> None:
         if (
             not len(model.axes) == len(model.mean) == len(model.std)
             or not len(model.centres) == len(model.names) > 0
@@ -105,26 +104,3 @@ class SegmentScorer:
             or any(not 0 <= axis < len(model.features) for axis in model.axes)
         ):
             raise msgspec.ValidationError("axes, moments, centres and names do not fit each other")
-        return cls(model)
-
-    def encode(self) -> bytes:
-        """JSON, exact to the last bit; the content of a ``use`` record."""
-        return _encoder.encode(self.model)
-
-    def fits(self, features: Sequence[str]) -> bool:
-        """Whether rows of these features are what it places; where not, nobody moves until a newer version."""
-        return self.features == tuple(features)
-
-    def distances(self, row: Sequence[float]) -> list[float]:
-        """Distance to each centre, in scaled space."""
-        point = [(row[axis] - mean) * scale for axis, mean, scale in self._axes]
-        return [dist(centre, point) for centre in self._centres]
-
-    def cluster(self, row: Sequence[float]) -> int:
-        """Give the number of the nearest centre, the lower one of two equally near."""
-        distances = self.distances(row)
-        return distances.index(min(distances))
-
-    def segment(self, row: Sequence[float]) -> str:
-        """Name of the segment of one row in the order of ``features``."""
-        return self.names[self.cluster(row)]

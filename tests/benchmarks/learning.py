@@ -109,9 +109,9 @@ class Loop:
             if output.topic == CHURN_TOPIC:
                 example = decode_churn(output.value)
                 self.examples.append(example)
-                self._publish(CHURN, self.churn.learn(example))
+                self._publish(CHURN, self.churn.learn_one(example))
             elif output.topic == SEGMENTS_TOPIC:
-                version = self.segments.learn(decode_segment(output.value))
+                version = self.segments.learn_one(decode_segment(output.value))
                 self._publish(SEGMENTS, version)
                 if version is not None:
                     self.names.append(SegmentScorer.decode(version.content))
@@ -128,12 +128,12 @@ def early(examples: list[ChurnExample], visits: dict[str, list[int]]) -> list[Ch
     labels: list[tuple[int, int, ChurnExample]] = []
     for number, example in enumerate(order):
         while labels and labels[0][0] <= example.at:
-            learner.learn(heapq.heappop(labels)[2])
+            learner.learn_one(heapq.heappop(labels)[2])
         if learner.newest is not None:
             scorer = learner.scorer()
             example = ChurnExample(
                 user=example.user, at=example.at, due=example.due, schema=example.schema, row=example.row,
-                risk=scorer.score(example.row), version=learner.newest.version, churned=example.churned,
+                risk=scorer.predict_one(example.row), version=learner.newest.version, churned=example.churned,
             )  # fmt: skip
         issued.append(example)
         when = visits[example.user]

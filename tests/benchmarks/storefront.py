@@ -73,7 +73,7 @@ class _House:
             if output.topic == CHURN_TOPIC:
                 example = decode_churn(output.value)
                 self.examples.append(example)
-                published = self.learner.learn(example)
+                published = self.learner.learn_one(example)
                 if published is not None:
                     self._pending.append(published.broadcast("churn"))
             elif output.topic == "interactions":

@@ -147,7 +147,7 @@ class QuietLearner:
 
     def learn(self, record: ConsumerRecord) -> None:
         """Learn from the next record."""
-        version = self._learner.learn(self._decode(record.value))
+        version = self._learner.learn_one(self._decode(record.value))
         if version is not None:
             self.versions[version.version] = version.content
         self.position = record.offset + 1

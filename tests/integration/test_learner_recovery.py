@@ -93,7 +93,7 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
     """State of a learner that nothing ever happened to, and the content of each of its versions."""
     versions = {}
     for example in examples:
-        version = learner.learn(example)
+        version = learner.learn_one(example)
         if version is not None:
             versions[version.version] = version.content
     return learner.state(), versions

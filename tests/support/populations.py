@@ -14,10 +14,10 @@ SCHEMA = fingerprint(FEATURES)
 
 def _row(chance: random.Random, kind: int) -> list[float]:
     days, sessions, orders, spend, views = (
-        (2.0, 30.0, 8.0, 400.0, 60.0),  # buys often and much
-        (3.0, 20.0, 0.1, 1.0, 80.0),  # looks only
-        (45.0, 25.0, 5.0, 10.0, 2.0),  # was a regular
-        (60.0, 2.0, 0.1, 1.0, 0.5),  # gone
+        (2.0, 30.0, 8.0, 400.0, 60.0),  # Buys often and much.
+        (3.0, 20.0, 0.1, 1.0, 80.0),  # Only looks.
+        (45.0, 25.0, 5.0, 10.0, 2.0),  # Was a regular.
+        (60.0, 2.0, 0.1, 1.0, 0.5),  # Has left.
     )[kind]
 
     def near(value: float) -> float:
@@ -27,7 +27,7 @@ def _row(chance: random.Random, kind: int) -> list[float]:
 
 
 def segment_examples(count: int, seed: int = 0) -> list[SegmentExample]:
-    """Four kinds of users, in equal shares and random order."""
+    """Draw examples of four kinds of users, in equal shares and random order."""
     chance = random.Random(seed)
     return [
         SegmentExample(user=f"u{i}", at=i, schema=SCHEMA, row=_row(chance, chance.randrange(4))) for i in range(count)
@@ -35,7 +35,10 @@ def segment_examples(count: int, seed: int = 0) -> list[SegmentExample]:
 
 
 def churn_examples(count: int, seed: int = 0) -> list[ChurnExample]:
-    """Churn follows recency and orders by a logistic law; every third example was taken before any version existed."""
+    """Draw examples whose churn follows recency and orders by a logistic law.
+
+    Every third example was taken before the first version.
+    """
     chance = random.Random(seed)
     examples = []
     for i in range(count):

@@ -23,7 +23,7 @@ from models.events import Event
 from models.learning.churn import DECAY, INTERCEPT_RATE, KNOTS, RATE
 from models.learning.churn_scorer import bend
 from models.learning.naming import AXES
-from models.learning.segments import CLUSTERS, SLOWEST
+from models.learning.segments import CLUSTERS, MIN_STEP
 from models.profile import features
 from models.profile.reducers import VISITS, reduce_facts
 from models.profile.state import Facts
@@ -75,7 +75,7 @@ class Job:
     def __init__(self) -> None:
         churn = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
         self._churn: Any = Pipeline(StandardScaler(), churn)
-        self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=SLOWEST, seed=1))
+        self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=MIN_STEP, seed=1))
 
     def handle(self, event: Event, profile: Profile) -> tuple[list[bytes], list[bytes]]:
         """Change a profile, learn and score; returns interactions and triggers, as they shall be written."""

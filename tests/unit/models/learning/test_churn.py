@@ -12,12 +12,12 @@ from models.profile.features import FEATURES as USER_FEATURES
 from tests.support.populations import FEATURES, churn_examples
 
 
-def test_it_learns_who_churns_and_how_probable_it_is() -> None:
+def test_it_learns_which_users_churn_with_calibrated_probabilities() -> None:
     learner = ChurnLearner(FEATURES)
     for example in churn_examples(3_000, seed=1):
-        learner.learn(example)
+        learner.learn_one(example)
     later = churn_examples(2_000, seed=2)
-    risks, churned = [learner.scorer().score(e.row) for e in later], [e.churned for e in later]
+    risks, churned = [learner.scorer().predict_one(e.row) for e in later], [e.churned for e in later]
     recency = auc([e.row[0] for e in later], churned)
     learned = auc(risks, churned)
     assert learned is not None
@@ -29,19 +29,19 @@ def test_it_learns_who_churns_and_how_probable_it_is() -> None:
 def test_scorer_and_river_agree_to_nine_digits() -> None:
     learner = ChurnLearner(FEATURES)
     for example in churn_examples(1_500, seed=3):
-        learner.learn(example)
+        learner.learn_one(example)
         scorer = learner.scorer() if learner.examples % 100 == 1 else None
         if scorer is not None:
             for row in ([0.0] * len(FEATURES), [9.0] * len(FEATURES), example.row):
-                assert scorer.score(row) == pytest.approx(learner.predict(row), abs=1e-9)
+                assert scorer.predict_one(row) == pytest.approx(learner.predict_one(row), abs=1e-9)
 
 
-def test_what_is_graded_is_what_was_issued_never_a_new_prediction() -> None:
+def test_issued_probabilities_are_graded_and_nothing_is_predicted_again() -> None:
     examples = churn_examples(600, seed=4)
     learner, contrary = ChurnLearner(FEATURES), ChurnLearner(FEATURES)
     for example in examples:
-        learner.learn(example)
-        contrary.learn(
+        learner.learn_one(example)
+        contrary.learn_one(
             msgspec.structs.replace(example, risk=None if example.risk is None else 1.0 - example.risk),
         )
     graded = [(e.risk, e.churned) for e in examples if e.risk is not None]
@@ -50,45 +50,45 @@ def test_what_is_graded_is_what_was_issued_never_a_new_prediction() -> None:
     assert learner.quality()["auc"] == issued
     assert contrary.quality()["auc"] == pytest.approx(1.0 - issued)
     assert learner.quality()["ungraded"] == sum(e.risk is None for e in examples) == 200
-    # the learned model itself does not know what was issued
+    # The weights do not depend on the issued probabilities.
     assert learner.scorer().model.weights == contrary.scorer().model.weights
 
 
 def test_no_version_before_both_classes_were_seen() -> None:
     learner = ChurnLearner(FEATURES, every=10, first=20)
-    everybody_stays = [msgspec.structs.replace(e, churned=False) for e in churn_examples(45, seed=5)]
-    assert [learner.learn(e) for e in everybody_stays] == [None] * 45
-    completed = [learner.learn(msgspec.structs.replace(e, churned=True)) for e in churn_examples(5, seed=6)]
+    users_who_stay = [msgspec.structs.replace(e, churned=False) for e in churn_examples(45, seed=5)]
+    assert [learner.learn_one(e) for e in users_who_stay] == [None] * 45
+    completed = [learner.learn_one(msgspec.structs.replace(e, churned=True)) for e in churn_examples(5, seed=6)]
     assert [c.version for c in completed if c is not None] == [1]
 
 
-def test_a_feature_that_wakes_up_late_does_not_blow_up_the_score() -> None:
+def test_a_feature_that_varies_late_for_the_first_time_changes_scores_only_a_little() -> None:
     sleeping = FEATURES.index("never_varies")
     learner = ChurnLearner(FEATURES)
     examples = churn_examples(1_200, seed=7)
     for example in examples[:1_000]:
-        learner.learn(example)
-    before = [learner.scorer().score(e.row) for e in examples[1_000:]]
+        learner.learn_one(example)
+    before = [learner.scorer().predict_one(e.row) for e in examples[1_000:]]
     for example in examples[1_000:1_020]:
         row = example.row.copy()
         row[sleeping] = 1.7
-        learner.learn(msgspec.structs.replace(example, row=row))
-    after = [learner.scorer().score(e.row) for e in examples[1_000:]]
+        learner.learn_one(msgspec.structs.replace(example, row=row))
+    after = [learner.scorer().predict_one(e.row) for e in examples[1_000:]]
     assert float(np.abs(np.subtract(after, before)).mean()) < 0.1
 
 
-def test_recency_bends() -> None:
+def test_recency_has_two_hinges() -> None:
     learner = ChurnLearner(USER_FEATURES)
     hinges = learner.scorer().model.hinges
     assert [USER_FEATURES[hinge.feature] for hinge in hinges] == ["days_since_last", "days_since_last"]
 
 
-def test_a_version_is_small_enough_to_be_carried_by_every_partition() -> None:
+def test_a_version_is_small_enough_for_every_partition() -> None:
     learner = ChurnLearner(USER_FEATURES, every=20, first=20)
     schema = fingerprint(USER_FEATURES)
     for example in churn_examples(200, seed=8):
         row = (example.row * len(USER_FEATURES))[: len(USER_FEATURES)]
-        learner.learn(msgspec.structs.replace(example, row=row, schema=schema))
+        learner.learn_one(msgspec.structs.replace(example, row=row, schema=schema))
     assert learner.newest is not None
     assert len(learner.newest.content) < 4_096
     assert ChurnScorer.decode(learner.newest.content).model.quality == learner.quality()

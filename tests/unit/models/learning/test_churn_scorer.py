@@ -30,16 +30,18 @@ def test_contributions_add_up_to_the_log_odds() -> None:
     scorer, chance = _scorer(), random.Random(1)
     row = [chance.uniform(0, 6) for _ in FEATURES]
     base = scorer.model.intercept
-    assert scorer.score(row) == pytest.approx(1.0 / (1.0 + exp(-base - sum(scorer.contributions(row)))), abs=1e-12)
+    assert scorer.predict_one(row) == pytest.approx(
+        1.0 / (1.0 + exp(-base - sum(scorer.contributions(row)))), abs=1e-12
+    )
 
 
-def test_a_probability_stays_one_for_rows_far_out() -> None:
+def test_extreme_rows_still_get_a_probability() -> None:
     scorer = _scorer()
     for value in (-1e6, -50.0, 50.0, 1e6):
-        assert 0.0 <= scorer.score([value] * len(FEATURES)) <= 1.0
+        assert 0.0 <= scorer.predict_one([value] * len(FEATURES)) <= 1.0
 
 
-def test_reasons_are_what_pushed_the_risk_up_strongest_first() -> None:
+def test_reasons_are_the_features_that_raise_the_risk_strongest_first() -> None:
     scorer = ChurnScorer(
         ChurnWeights(
             features=("days_since_last", "refund_share", "orders", "shoe_size"),
@@ -57,13 +59,13 @@ def test_reasons_are_what_pushed_the_risk_up_strongest_first() -> None:
     )
     assert scorer.reasons([3.0, 0.5, 3.0, 0.1], most=1) == ("no visit for 19 days",)
     assert scorer.reasons([0.0, 0.0, 5.0, -1.0]) == ()
-    # a push that changes nothing anybody would notice is no reason
+    # A contribution below MIN_LOG_ODDS is not given as a reason.
     assert scorer.reasons([1.04, 0.1, 1.0, 0.0]) == ()
 
 
 def test_a_score_takes_microseconds() -> None:
     scorer, chance = _scorer(), random.Random(2)
     row = [chance.uniform(0, 6) for _ in FEATURES]
-    fastest = min(timeit.repeat(lambda: scorer.score(row), number=1_000, repeat=20)) / 1_000
-    # 1.5 microseconds were measured; the rest is for slow and busy machines
+    fastest = min(timeit.repeat(lambda: scorer.predict_one(row), number=1_000, repeat=20)) / 1_000
+    # Measured: 1.5 microseconds. The limit leaves room for slow and busy machines.
     assert fastest < 25e-6

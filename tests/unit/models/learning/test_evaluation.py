@@ -11,7 +11,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_siz
 
 
 @given(ROWS)
-def test_auc_is_the_share_of_pairs_in_the_right_order_ties_half(rows: list[tuple[int, bool]]) -> None:
+def test_auc_is_the_share_of_pairs_in_the_right_order_and_ties_count_half(rows: list[tuple[int, bool]]) -> None:
     up = [score for score, positive in rows if positive]
     down = [score for score, positive in rows if not positive]
     pairs = [(a > b) + 0.5 * (a == b) for a in up for b in down]
@@ -26,7 +26,7 @@ def _sample(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.
 
 def test_delongs_interval_covers_the_truth_as_often_as_it_says() -> None:
     generator = np.random.default_rng(1)
-    truth = 0.7602499  # of two normals one standard deviation apart: the normal distribution at 1 / sqrt(2)
+    truth = 0.7602499  # Two normals one standard deviation apart: the normal distribution at 1 / sqrt(2).
     covered = 0
     for _ in range(300):
         scores, _, labels = _sample(200, generator)
@@ -49,7 +49,7 @@ def test_the_paired_interval_covers_no_difference_as_often_as_it_says() -> None:
     assert 0.91 <= covered / 300 <= 0.98
 
 
-def test_the_paired_interval_sees_a_real_difference() -> None:
+def test_the_paired_interval_excludes_zero_for_a_real_difference() -> None:
     generator = np.random.default_rng(3)
     labels = generator.random(2_000) < 0.5
     interval = auc_difference(generator.normal(labels * 1.5), generator.normal(labels * 0.5), labels)
@@ -57,7 +57,7 @@ def test_the_paired_interval_sees_a_real_difference() -> None:
     assert interval.low > 0.1
 
 
-def test_the_bootstrap_agrees_with_delong_where_rows_are_independent() -> None:
+def test_the_bootstrap_agrees_with_delong_if_rows_are_independent() -> None:
     scores, _, labels = _sample(600, np.random.default_rng(4))
     drawn, exact = bootstrap(scores, labels, rounds=500, seed=5), auc_interval(scores, labels)
     assert drawn is not None
@@ -66,7 +66,7 @@ def test_the_bootstrap_agrees_with_delong_where_rows_are_independent() -> None:
     assert drawn[1:] == pytest.approx(exact[1:], abs=0.012)
 
 
-def test_drawing_whole_users_widens_the_interval_where_their_rows_repeat() -> None:
+def test_drawing_whole_users_widens_the_interval_if_their_rows_repeat() -> None:
     scores, _, labels = _sample(150, np.random.default_rng(6))
     users = [number for number in range(150) for _ in range(8)]
     by_row = bootstrap(np.repeat(scores, 8), np.repeat(labels, 8), seed=7)
@@ -100,6 +100,6 @@ def test_true_probabilities_are_calibrated_and_shifted_ones_are_not() -> None:
     assert log_loss(risks, labels) < log_loss(risks**2, labels)
 
 
-def test_certainty_and_error_cost_much_and_not_infinitely() -> None:
+def test_a_certain_and_wrong_probability_has_a_large_but_finite_loss() -> None:
     assert log_loss([1.0, 0.0], [False, True]) == pytest.approx(20.72, abs=0.01)
     assert calibration_error([1.0, 0.0], [True, False]) == 0.0

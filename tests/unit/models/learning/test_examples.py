@@ -13,7 +13,7 @@ from models.learning.examples import (
 )
 
 
-def test_examples_survive_the_wire_to_the_last_bit() -> None:
+def test_examples_are_encoded_and_decoded_exactly() -> None:
     churn = ChurnExample(
         user="u", at=1, due=2, schema="s", row=[0.1, 1 / 3, 2.5e-17], risk=0.1 + 0.2, version=3, churned=True
     )
@@ -40,7 +40,7 @@ def test_examples_survive_the_wire_to_the_last_bit() -> None:
         b'{"user":"u","at":1,"due":2,"schema":"s","row":[1.0],"churned":"yes"}',
     ],
 )
-def test_what_is_no_churn_example_is_rejected_with_its_reason(value: bytes | None) -> None:
+def test_a_record_that_is_not_a_churn_example_is_rejected_with_its_reason(value: bytes | None) -> None:
     with pytest.raises(InvalidEvent) as error:
         decode_churn(value)
     assert error.value.reason == "bad_example"
@@ -49,12 +49,12 @@ def test_what_is_no_churn_example_is_rejected_with_its_reason(value: bytes | Non
 @pytest.mark.parametrize(
     "value", [None, b"nonsense", b'{"user":"u","at":1,"schema":"s","row":[1e999]}', b'{"user":"u","at":1,"row":[1.0]}']
 )
-def test_what_is_no_segment_example_is_rejected_with_its_reason(value: bytes | None) -> None:
+def test_a_record_that_is_not_a_segment_example_is_rejected_with_its_reason(value: bytes | None) -> None:
     with pytest.raises(InvalidEvent) as error:
         decode_segment(value)
     assert error.value.reason == "bad_example"
 
 
-def test_a_fingerprint_tells_names_and_their_order_apart() -> None:
+def test_other_names_or_another_order_have_another_fingerprint() -> None:
     names = [("a", "b"), ("b", "a"), ("a",), ("ab",), ()]
     assert len({fingerprint(each) for each in names}) == len(names)

@@ -41,7 +41,7 @@ def test_a_centre_that_clearly_became_something_else_changes_its_name() -> None:
     assert name_centres(AXES, [ARCHETYPES["dormant"]], held=["loyal regulars"]) == ("dormant",)
 
 
-def test_a_name_of_older_days_is_simply_given_up() -> None:
+def test_a_name_that_no_longer_exists_is_replaced() -> None:
     assert name_centres(AXES, [ARCHETYPES["dormant"]], held=["night owls"]) == ("dormant",)
 
 
@@ -52,6 +52,6 @@ def test_more_clusters_than_names_are_numbered() -> None:
     assert {"dormant", "dormant 2"} <= set(names)
 
 
-def test_an_axis_that_nobody_knows_is_an_error() -> None:
+def test_an_unknown_axis_is_an_error() -> None:
     with pytest.raises(ValueError, match="not in"):
         name_centres(("shoe_size",), [[0.0]])

@@ -4,15 +4,15 @@ from math import log1p
 
 import pytest
 
-from models.learning.phrases import _PHRASES, describe
+from models.learning.phrases import PHRASES, describe
 from models.profile.features import FEATURES
 
 
 @pytest.mark.parametrize("name", FEATURES)
 @pytest.mark.parametrize("value", [0.0, 0.02, 1.0, 9.9])
-def test_every_feature_of_a_user_says_something_readable(name: str, value: float) -> None:
+def test_every_feature_of_a_user_has_a_readable_phrase(name: str, value: float) -> None:
     text = describe(name, value, 1.0)
-    assert name in _PHRASES
+    assert name in PHRASES
     assert text
     assert "_" not in text
     assert "nan" not in text
@@ -34,5 +34,5 @@ def test_every_feature_of_a_user_says_something_readable(name: str, value: float
         ("refund_share", 0.5, "50% of orders refunded"),
     ],
 )
-def test_values_are_told_in_units_that_people_use(name: str, value: float, text: str) -> None:
+def test_values_are_given_in_units_that_people_use(name: str, value: float, text: str) -> None:
     assert describe(name, value, 1.0) == text

@@ -30,7 +30,7 @@ def test_figures_are_those_of_the_newest_window() -> None:
     assert figures["churned"] == pytest.approx(sum(churned) / 200)
 
 
-def test_examples_from_before_any_version_are_counted_and_not_graded() -> None:
+def test_examples_from_before_the_first_version_are_counted_but_not_graded() -> None:
     grades = Prequential()
     for _ in range(3):
         grades.grade(None, churned=True)
@@ -45,7 +45,7 @@ def test_examples_from_before_any_version_are_counted_and_not_graded() -> None:
     }
 
 
-def test_numbers_go_on_where_they_were_taken() -> None:
+def test_grades_continue_from_saved_numbers() -> None:
     grades, _ = _grades(300, window=200)
     again = Prequential.load(grades.dump(), 200)
     assert again.figures() == grades.figures()

@@ -18,7 +18,7 @@ def _seen(rows: int) -> StandardScaler:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 500])
-def test_a_scaler_made_from_its_numbers_goes_on_as_if_it_had_seen_the_rows(rows: int) -> None:
+def test_a_scaler_made_from_moments_continues_as_if_it_had_seen_the_rows(rows: int) -> None:
     original = _seen(rows)
     again = make_scaler(take_moments(original, NAMES), NAMES)
     for scaler in (original, again):
@@ -26,7 +26,7 @@ def test_a_scaler_made_from_its_numbers_goes_on_as_if_it_had_seen_the_rows(rows:
     assert take_moments(again, NAMES) == take_moments(original, NAMES)
 
 
-def test_what_varies_is_scaled_as_river_scales_it_but_for_the_floor() -> None:
+def test_a_feature_that_varies_is_scaled_like_in_river_except_for_the_floor() -> None:
     scaler, row = _seen(500), {"recency": 5.0}
     (by_river,) = scaler.transform_one(row).values()
     (ours,) = scale(scaler, row).values()
@@ -34,6 +34,6 @@ def test_what_varies_is_scaled_as_river_scales_it_but_for_the_floor() -> None:
     assert ours < by_river
 
 
-def test_what_never_varied_is_not_blown_up_by_its_first_change() -> None:
+def test_the_first_change_of_a_constant_feature_stays_moderate() -> None:
     assert scale(_seen(500), {"orders": 2.0}) == {"orders": 0.0}
     assert 0.0 < scale(_seen(500), {"orders": 2.7})["orders"] < 5.0

@@ -19,13 +19,13 @@ CENTRES = SegmentCentres(
 
 def test_a_row_belongs_to_the_nearest_centre_in_scaled_space() -> None:
     scorer = SegmentScorer(CENTRES)
-    # c is 1.5: one standard deviation up; a is 4: one up
+    # c = 1.5 and a = 4 are each one standard deviation above the mean.
     assert [far**2 for far in scorer.distances([4.0, 99.0, 1.5])] == pytest.approx([2.0, 0.0, 9.25])
     assert scorer.segment([4.0, 99.0, 1.5]) == "y"
     assert scorer.segment([2.0, -99.0, 1.0]) == "x"
 
 
-def test_of_two_centres_equally_near_the_first_one_wins() -> None:
+def test_the_first_of_two_equally_near_centres_wins() -> None:
     tied = msgspec.structs.replace(CENTRES, centres=((1.0, 0.0), (-1.0, 0.0), (5.0, 5.0)))
     assert SegmentScorer(tied).segment([2.0, 0.0, 1.0]) == "x"
 
@@ -34,7 +34,7 @@ def test_a_centre_is_always_in_its_own_segment() -> None:
     scorer, chance = SegmentScorer(CENTRES), random.Random(0)
     for number, centre in enumerate(CENTRES.centres):
         row = [2.0 + centre[1] * 2.0, chance.random(), 1.0 + centre[0] * 0.5]
-        assert scorer.cluster(row) == number
+        assert scorer.predict_one(row) == number
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batch import Restored
-from models.learning.examples import LIMIT
+from models.learning.examples import MAX_VALUE
 from models.log import CONTROL
 from models.profile import compression as resting
 from models.profile.open_examples import pack_row, unpack_row
@@ -96,7 +96,7 @@ def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: 
     assert pack(customer) != same
 
 
-@given(st.lists(st.floats(-LIMIT, LIMIT).filter(lambda value: value == 0 or abs(value) > 1e-30), max_size=40))
+@given(st.lists(st.floats(-MAX_VALUE, MAX_VALUE).filter(lambda value: value == 0 or abs(value) > 1e-30), max_size=40))
 def test_a_row_keeps_sixteen_bits_of_each_number_and_is_rounded_once(row: list[float]) -> None:
     kept = unpack_row(pack_row(row))
 
