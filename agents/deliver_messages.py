@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Protocol
 
 from models.batch import Batch, Outputs, Restored
-from models.delivery.queue import Book, Call, EndedCall
+from models.delivery.queue import Call, DeliveryQueue, EndedCall
+from models.delivery.step import DeliveryStep
 from models.delivery.suppressor import Suppressor
 
 ASK_AGAIN = 1_000
@@ -94,24 +95,27 @@ async def deliver_messages(
     Outputs
         New states of deliveries, outcomes of those that ended, and the calls that follow as effects.
     """
-    book = Book(state.records, state.memo, by=desk.name, look_ups=desk.look_ups, suppressor=desk.suppressor)
-    outputs = Outputs(next_due=now())
-    under_way = {call.message.id: call for call in book.resume(now(), desk.knows, outputs)}
-    outputs.after.effects = [_effect(desk, call) for call in under_way.values()]
+    queue = DeliveryQueue(
+        state.records, state.memo, by=desk.name, lookup_delays_ms=desk.look_ups, suppressor=desk.suppressor
+    )
+    step = queue.step(now())
+    step.outputs.next_due = step.now
+    under_way = {call.message.id: call for call in queue.resume(step, desk.knows)}
+    step.outputs.after.effects = [_effect(desk, call) for call in under_way.values()]
     try:
-        yield outputs
+        yield step.outputs
         async for batch in batches:
-            moment, outputs = now(), Outputs()
+            step = queue.step(now())
             ended = [one for one in batch.ended if isinstance(one, EndedCall)]
             for call, result in ended:
-                book.settle(call.message.id, result, moment, outputs)
-            book.admit(batch, moment, outputs)
-            book.sweep(moment, outputs)
-            begun = [] if batch.closing else _begin(book, desk, wake, [call for call, _ in ended], moment, outputs)
+                queue.settle(step, call.message.id, result)
+            queue.admit(step, batch)
+            queue.sweep(step)
+            begun = [] if batch.closing else _begin(queue, desk, wake, [call for call, _ in ended], step)
             under_way.update((call.message.id, call) for call in begun)
-            outputs.next_due, outputs.full = _next_due(book, desk, moment), book.is_full
-            desk.note_waiting(state.partition, book.waiting)
-            yield outputs
+            step.outputs.next_due, step.outputs.full = _next_due(queue, desk, step.now), queue.is_full
+            desk.note_waiting(state.partition, queue.waiting)
+            yield step.outputs
             for call, _ in ended:
                 desk.forget(call)
                 if under_way[call.message.id] is call:
@@ -121,12 +125,12 @@ async def deliver_messages(
 
 
 def _begin(
-    book: Book, desk: Desk, wake: Callable[[], None], ended: Iterable[Call], now: int, outputs: Outputs
+    queue: DeliveryQueue, desk: Desk, wake: Callable[[], None], ended: Iterable[Call], step: DeliveryStep
 ) -> list[Call]:
-    places = desk.take(book.wanted, wake, ended)
-    calls = book.begin(places, now, outputs)
+    places = desk.take(queue.wanted, wake, ended)
+    calls = queue.begin(step, places)
     desk.give_back(places - len(calls))
-    outputs.after.effects = [_effect(desk, call) for call in calls]
+    step.outputs.after.effects = [_effect(desk, call) for call in calls]
     return calls
 
 
@@ -134,9 +138,9 @@ def _effect(desk: Desk, call: Call) -> Callable[[], Awaitable[EndedCall]]:
     return lambda: desk.make(call)
 
 
-def _next_due(book: Book, desk: Desk, now: int) -> int | None:
-    due = book.next_due
-    if not book.wanted:
+def _next_due(queue: DeliveryQueue, desk: Desk, now: int) -> int | None:
+    due = queue.next_due
+    if not queue.wanted:
         return due
     asks = desk.waits_until() or now + ASK_AGAIN
     return asks if due is None else min(due, asks)

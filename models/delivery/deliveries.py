@@ -1,8 +1,9 @@
-"""What delivery remembers of a message, and the events that its outcomes become.
+"""The stored state of a delivery, and the events that its outcomes become.
 
-A delivery is ``queued`` (it waits for its turn, or for its next attempt), then ``attempted`` (committed *before* the
-provider is called), then has a result, or is ``queued`` again where the provider clearly did not take it. One whose
-attempt ended without an answer is ``unknown``: it may have been sent, so it is never tried again.
+A delivery is ``queued`` while it waits for its turn or for its next attempt. It is ``attempted`` before the provider is
+called: that is committed first. Then it has a result, or is ``queued`` again if the provider clearly did not accept it.
+If an attempt ended without an answer, the delivery is ``unknown``. The message may have been sent, so it is not sent
+again.
 """
 
 from __future__ import annotations
@@ -18,57 +19,59 @@ from models.errors import StateMismatch
 from models.events import Channel, Event, EventType, Origin
 from models.units import DAY, SECOND
 
-KEPT = 14 * DAY
-"""So long a finished message's id is remembered: one that comes again meanwhile is not sent again."""
+RETENTION_MS = 14 * DAY
+"""How long the id of a finished message is kept. A message that comes again within this time is not sent again."""
 
-FIRST_WAIT = SECOND
-"""Before the second attempt, milliseconds; it doubles with every further one."""
-LONGEST_WAIT = 300 * SECOND
-GIVEN_UP = DAY
-"""So long what is not live is tried: its own time is of another clock."""
+FIRST_RETRY_MS = SECOND
+"""Upper bound of the wait before the second attempt. It doubles with every further attempt."""
+MAX_RETRY_WAIT_MS = 300 * SECOND
+"""Maximum of the doubled wait between two attempts."""
+RETRY_FOR_MS = DAY
+"""How long messages that are not live are retried. Their expiry refers to another clock."""
 
-LOOK_UPS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
-"""After an attempt with an unknown end, where the provider can be asked: before each look, milliseconds."""
+LOOKUP_DELAYS_MS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
+"""Waits before each look-up of an unknown delivery, for a provider that can be asked."""
 
-HEIR_WAITS = 5 * SECOND
-"""So long whoever gets a partition waits for a word of the one before about its calls, milliseconds."""
-
-HEIR_WAITS_FOR_CALL = 120 * SECOND
-"""And so long for its answer, once it has said that a call is under way. A later one still corrects what is unknown."""
+HANDOVER_WAIT_MS = 5 * SECOND
+"""How long a partition's new owner waits for the previous owner to report its calls in flight."""
+HANDOVER_ANSWER_MS = 120 * SECOND
+"""How long the new owner waits for a reported call's outcome. A later outcome still corrects an unknown delivery."""
 
 SCHEMA = 1
-"""Of :class:`Delivery`; it stands in every record from 2 on."""
+"""Version of :class:`DeliveryRecord`. Versions from 2 on are written into every record."""
 
 Status = Literal["delivered", "failed", "rejected", "unknown", "expired", "withdrawn", "suppressed"]
+"""Status of a result."""
+StoredStatus = Literal["queued", "attempted", "delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
+"""Status of a stored delivery."""
 
 
 class Result(NamedTuple):
-    """The result of an attempt to hand a message over.
+    """The result of an attempt to hand a message over, or of a look-up.
 
     Attributes
     ----------
     status
-        ``delivered``: the provider took it over. ``rejected``: refused for good, such as an address that does not
-        exist. ``failed``: clearly refused before it was accepted, so it may be tried again; of a look-up: the provider
-        knows nothing of it. ``unknown``: it may or may
-        not have been accepted. Further ones are said by delivery itself: ``expired``, its time was over;
-        ``withdrawn``, its consent was, while it waited;
-        ``suppressed``, its address is on the suppression list.
+        ``delivered``: the provider accepted it. ``rejected``: refused permanently, for example because the address does
+        not exist. ``failed``: clearly refused before it was accepted, so it may be tried again. A look-up that ends
+        with ``failed`` means that the provider does not know the message. ``unknown``: it may have been accepted.
+        Delivery itself adds three more. ``expired``: its time was over. ``withdrawn``: consent was withdrawn while it
+        waited. ``suppressed``: its address is on the suppression list.
     detail
-        In the provider's words, or where it went.
+        The provider's words, or the place where the message went.
     provider_id
-        The provider's own id of it.
+        The provider's own id of the message.
     retry_after
-        Of ``failed``: seconds to wait, if the provider said so.
+        For ``failed``: seconds to wait, if the provider asked for that.
     trouble
-        Whether it is the provider that fails, and not this one message: no connection, no answer, too many requests.
+        Whether the provider fails, and not only this message: no connection, no answer, too many requests.
     answered
-        Of ``unknown``: whether the provider has answered, if only with an error of its own. Where it does not know the
-        message after the last look, it never will, and another attempt is safe.
+        For ``unknown``: whether the provider answered, if only with an error of its own. If such a provider does not
+        know the message at the last look-up, it never will. Another attempt is then safe.
     bounce
-        Of a refusal: what it says about the address.
+        For a refusal: the class of what it says about the address.
     code
-        Of a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address in them.
+        For a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address.
     called
         Whether the provider was called at all.
     """
@@ -84,13 +87,13 @@ class Result(NamedTuple):
     called: bool = True
 
 
-class Closed(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a message whose outcome stayed unknown, so that a late answer still finds its user.
+class MessageSummary(msgspec.Struct, frozen=True, array_like=True):
+    """The part of a message that is kept while its outcome is unknown, so that a late answer still finds its user.
 
     Attributes
     ----------
     user, rule, channel, at, origin
-        Of the message.
+        As in the message.
     """
 
     user: str
@@ -100,40 +103,40 @@ class Closed(msgspec.Struct, frozen=True, array_like=True):
     origin: Origin
 
 
-class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The delivery of one message, stored under the message's id.
 
     Attributes
     ----------
     status
-        Where it stands.
+        State of the delivery.
     changed
-        Since when, milliseconds of the wall clock.
+        Time of the last change of state, milliseconds of the wall clock.
     since
-        When it came.
+        Time when the message arrived.
     attempts
-        How many began.
+        Number of attempts begun.
     looks
-        How often the provider was asked about an unknown one.
+        Number of look-ups of an unknown delivery.
     due
-        Not before then it is tried again, or asked about; 0 for at once.
+        Earliest time of the next attempt or look-up; 0 if it may begin at once.
     by
-        Who made the attempt: a process of ours knows whether it has called the provider.
+        Name of the process that made the attempt. Only that process knows whether it has called the provider.
     answered
-        Of an unknown one: see :class:`Result`.
+        For an unknown delivery: see :class:`Result`.
     message
-        As long as it can still be sent, or asked about.
+        The message, as long as it may still be sent or looked up.
     closed
-        Of one that stayed unknown.
+        Summary of a message whose outcome stayed unknown.
     detail
-        Of the last attempt.
+        Detail of the last attempt's result.
     stopped
-        Why it is not tried again: consent was withdrawn while a call was under way, or its outcome unknown.
+        Reason why it is not tried again: consent was withdrawn during a call, or while the outcome was unknown.
     schema
         See ``SCHEMA``.
     """
 
-    status: Literal["queued", "attempted", "delivered", "failed", "rejected", "unknown", "expired", "withdrawn"]
+    status: StoredStatus
     changed: int
     since: int = 0
     attempts: int = 0
@@ -142,14 +145,24 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     by: str = ""
     answered: bool = False
     message: Message | None = None
-    closed: Closed | None = None
+    closed: MessageSummary | None = None
     detail: str = ""
     stopped: str = ""
     schema: int = 1
 
+    @property
+    def arrived(self) -> int:
+        """The time when the message arrived, milliseconds; records of the first release have only ``changed``."""
+        return self.since or self.changed
+
+    @property
+    def summary(self) -> MessageSummary | None:
+        """The summary of the message; ``None`` if nothing of it is kept."""
+        return self.closed if self.message is None else summary_of(self.message)
+
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Delivery)
+_decoder = msgspec.json.Decoder(DeliveryRecord)
 
 
 class _Schema(msgspec.Struct):
@@ -169,12 +182,12 @@ _EVENTS: dict[Status, EventType] = {
 }
 
 
-def encode_delivery(delivery: Delivery) -> bytes:
-    """JSON, as it stands in ``deliveries.<channel>``."""
-    return _encoder.encode(delivery)
+def encode_delivery(record: DeliveryRecord) -> bytes:
+    """Write a record of ``deliveries.<channel>`` as JSON."""
+    return _encoder.encode(record)
 
 
-def decode_delivery(value: bytes) -> Delivery:
+def decode_delivery(value: bytes) -> DeliveryRecord:
     """Read a record of ``deliveries.<channel>``.
 
     Raises
@@ -183,77 +196,72 @@ def decode_delivery(value: bytes) -> Delivery:
         Newer code wrote it.
     """
     try:
-        delivery = _decoder.decode(value)
-        schema = delivery.schema
+        record = _decoder.decode(value)
+        schema = record.schema
     except msgspec.ValidationError:
         schema = _schemas.decode(value).schema
         if schema == SCHEMA:
             raise
     if schema != SCHEMA:
         raise StateMismatch("delivery", schema, SCHEMA)
-    return delivery
+    return record
 
 
-def outcome(message: Message, result: Result, now: int) -> Event:
-    """Say what became of a message, as an event of its user; the same outcome twice has the same id.
+def summary_of(message: Message) -> MessageSummary:
+    """Return the part of a message that is kept while its outcome is unknown."""
+    return MessageSummary(message.user, message.rule, message.channel, message.at, message.origin)
 
-    It is stamped with the wall clock where the message is live, and else with the message's own time: the log of a
-    replay has its own clock.
+
+def outcome_of(message_id: str, summary: MessageSummary, result: Result, now: int) -> Event:
+    """Make the event that reports a message's outcome to its user; the same outcome always has the same id.
+
+    The event of a live message has the time of the wall clock. All others have the time of their message, because the
+    log of a replay has its own clock.
     """
-    return outcome_of(message.id, closed_of(message), result, now)
-
-
-def closed_of(message: Message) -> Closed:
-    """What is kept of a message when its outcome stays unknown."""
-    return Closed(message.user, message.rule, message.channel, message.at, message.origin)
-
-
-def outcome_of(message_id: str, of: Closed, result: Result, now: int) -> Event:
-    """Like :func:`outcome`, of a message of which no more is kept."""
-    said: dict[str, object] = {"rule": of.rule}
+    properties: dict[str, object] = {"rule": summary.rule}
     if result.provider_id:
-        said["provider_id"] = result.provider_id
+        properties["provider_id"] = result.provider_id
     kind = _EVENTS[result.status]
     return Event(
         id=f"{message_id}:{kind}",
-        user=of.user,
+        user=summary.user,
         type=kind,
-        at=now if of.origin == "live" else of.at,
-        origin=of.origin,
-        channel=of.channel,
+        at=now if summary.origin == "live" else summary.at,
+        origin=summary.origin,
+        channel=summary.channel,
         message=message_id,
         reason=f"{result.status}: {result.detail}" if kind != "message_sent" else None,
-        properties=said,
+        properties=properties,
     )
 
 
-def deadline(message: Message, since: int) -> int:
-    """When a message's time is over, milliseconds of the wall clock.
+def deadline(message: Message, arrived: int) -> int:
+    """Return when a message's time is over, milliseconds of the wall clock.
 
     Parameters
     ----------
     message
-        A live one brings its own end; the others' is of a log with a clock of its own, and they reach nobody anyway.
-    since
-        When it came to delivery.
+        A live message has its own end. The end of any other refers to the clock of its log, and it reaches no person.
+    arrived
+        When the message arrived at delivery.
     """
-    return message.expires if message.origin == "live" else since + GIVEN_UP
+    return message.expires if message.origin == "live" else arrived + RETRY_FOR_MS
 
 
 def wait_after(message_id: str, attempts: int, retry_after: float | None = None) -> int:
-    """Milliseconds from a failed attempt to the next: it doubles, and is spread over its second half.
+    """Return the milliseconds from a failed attempt to the next one; they double, and vary within their second half.
 
-    The spread follows from the message's id and the number of the attempt, so that recipients of one outage do not all
-    come back at once, and that the same attempt always waits for as long.
+    The wait follows from the message's id and the number of the attempt. So the recipients of one outage do not all
+    come back at once, and a restart does not change the wait.
 
     Parameters
     ----------
     message_id
-        Of the message.
+        Id of the message.
     attempts
-        How many there were, from 1.
+        Number of attempts so far, from 1.
     retry_after
-        Seconds that the provider asked for; it is never asked earlier.
+        Seconds that the provider asked for. The next attempt is never earlier.
 
     Examples
     --------
@@ -262,7 +270,7 @@ def wait_after(message_id: str, attempts: int, retry_after: float | None = None)
     >>> wait_after("02c75b5d33db8f4cac395fdd5056bf17", 1, retry_after=20.0)
     20000
     """
-    longest = min(FIRST_WAIT << min(attempts - 1, 30), LONGEST_WAIT)
+    longest = min(FIRST_RETRY_MS << min(attempts - 1, 30), MAX_RETRY_WAIT_MS)
     drawn = blake2b(f"{message_id}:{attempts}".encode(), digest_size=4).digest()
     wait = longest // 2 + longest * int.from_bytes(drawn) // 2**33
-    return max(wait, int(min(retry_after or 0.0, KEPT / SECOND) * SECOND))
+    return max(wait, int(min(retry_after or 0.0, RETENTION_MS / SECOND) * SECOND))

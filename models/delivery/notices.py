@@ -1,6 +1,7 @@
-"""What travels beside the messages in ``messages.<channel>``: it concerns those that still wait.
+"""Notices: records beside the messages in ``messages.<channel>``, about messages that wait or are in flight.
 
-The order in the partition says which: a withdrawal stops the user's messages before it, and none behind it.
+The order in the partition decides which messages a notice concerns: a withdrawal stops the user's messages before it,
+and no message after it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from typing import Literal
 import msgspec
 
 from models.delivery.bounces import Bounce
+from models.delivery.deliveries import Result
 from models.events import Channel
 
 
 class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=True):
-    """A user's consent for the channel was withdrawn: marketing of theirs that waits is not sent.
+    """A withdrawal of a user's consent for the channel: marketing that waits for this user is not sent.
 
     Attributes
     ----------
     user
-        Whose.
+        The user.
     at
-        When, milliseconds.
+        Time of the withdrawal, milliseconds.
     reason
-        Where it comes from, such as ``unsubscribe link``.
+        Origin of the withdrawal, such as ``unsubscribe link``.
     """
 
     user: str
@@ -32,14 +34,14 @@ class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=Tr
 
 
 class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=True):
-    """The provider told by itself what became of a message whose outcome was unknown.
+    """The true end of a message whose outcome was unknown, which the provider reported by itself.
 
     Attributes
     ----------
     message, channel
-        Its id, and how it went.
+        Id of the message, and its channel.
     status
-        What it told.
+        The end that the provider reported.
     """
 
     message: str
@@ -47,27 +49,27 @@ class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=Tr
     status: Literal["delivered", "rejected"]
 
 
-class Hold(msgspec.Struct, tag_field="notice", tag="hold", frozen=True):
-    """The channel was paused, or resumed: what waits goes on waiting, until its time is over.
+class ChannelPaused(msgspec.Struct, tag_field="notice", tag="hold", frozen=True):
+    """A pause of the channel, or its end. During a pause messages wait until their time is over.
 
     Attributes
     ----------
     paused
-        Which of both.
+        Whether the channel is paused from now on.
     """
 
     paused: bool
 
 
 class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit_defaults=True, kw_only=True):
-    """The provider's answer to an attempt, from a process that has lost the partition to the one that has it now.
+    """The provider's answer to an attempt, reported by the previous owner of the partition to the new one.
 
     Attributes
     ----------
     message, channel
-        Its id, and how it went.
+        Id of the message, and its channel.
     attempt, by
-        Number of the attempt, from 1, and who made it: about another one it says nothing.
+        Number of the attempt, from 1, and name of the process that made it. Other attempts are not concerned.
     status, detail, provider_id, retry_after, answered, bounce, code
         As in :class:`models.delivery.deliveries.Result`.
     """
@@ -84,14 +86,26 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     bounce: Bounce = ""
     code: str = ""
 
+    def result(self) -> Result:
+        """Return the answer as the result of the attempt."""
+        return Result(
+            self.status,
+            self.detail,
+            self.provider_id,
+            retry_after=self.retry_after,
+            answered=self.answered,
+            bounce=self.bounce,
+            code=self.code,
+        )
 
-class UnderWay(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True):
-    """A process that has lost the partition still waits for the provider's answer to an attempt; it will tell.
+
+class InFlight(msgspec.Struct, tag_field="notice", tag="under_way", frozen=True):
+    """A call in flight: the previous owner of the partition still waits for its answer, and will report it.
 
     Attributes
     ----------
     message, attempt, by
-        Its id, the number of the attempt, and who made it.
+        Id of the message, number of the attempt, and name of the process that made it.
     """
 
     message: str
@@ -105,7 +119,7 @@ ReportKind = Literal["complaint", "hard_bounce", "confirmed_grant"]
 class AddressReport(
     msgspec.Struct, tag_field="notice", tag="address_report", frozen=True, omit_defaults=True, kw_only=True
 ):
-    """A trusted source reported something about an address, which concerns every user who has it.
+    """A report of a trusted source about an address, which concerns every user who has that address.
 
     Attributes
     ----------
@@ -115,11 +129,11 @@ class AddressReport(
     address
         E-mail address in its delivery form, or phone number in E.164.
     user
-        In whose events it was reported.
+        The user in whose events it was reported.
     at
-        When it happened, milliseconds.
+        Time when it happened, milliseconds.
     source
-        Who reported it.
+        The source.
     """
 
     kind: ReportKind
@@ -129,14 +143,14 @@ class AddressReport(
     source: str = ""
 
 
-class Foreign(msgspec.Struct, tag_field="notice", tag="foreign", frozen=True):
-    """A notice of a kind that this code does not know, from a newer one beside it: it is passed over."""
+class UnknownNotice(msgspec.Struct, tag_field="notice", tag="foreign", frozen=True):
+    """A notice of a kind that only newer code knows; it has no effect."""
 
 
-Notice = Withdrawal | Resolution | Hold | Answer | UnderWay | AddressReport | Foreign
+Notice = Withdrawal | Resolution | ChannelPaused | Answer | InFlight | AddressReport | UnknownNotice
 
 HOLD_KEY = b"\x00hold"
-"""Key of a :class:`Hold`, which is about nobody in particular; the others stand under their user's."""
+"""Key of a :class:`ChannelPaused`, which concerns no particular user. All others have the key of their user."""
 
 _BEGINNING = b'{"notice":'
 _FROM_DELIVERY = (_BEGINNING + b'"answer",', _BEGINNING + b'"under_way",')
@@ -153,55 +167,55 @@ _tags = msgspec.json.Decoder(_Tag)
 
 
 def encode_notice(notice: Notice) -> bytes:
-    """JSON, as it stands in ``messages.<channel>``.
+    """Write a notice as JSON, the value of its record in ``messages.<channel>``.
 
     Examples
     --------
-    >>> encode_notice(Hold(paused=True))
+    >>> encode_notice(ChannelPaused(paused=True))
     b'{"notice":"hold","paused":true}'
     """
     return _encoder.encode(notice)
 
 
 def is_notice(value: bytes | None) -> bool:
-    """Whether a record of ``messages.<channel>`` is a notice, and no message.
+    """Return whether a record of ``messages.<channel>`` is a notice, and not a message.
 
     Examples
     --------
-    >>> is_notice(encode_notice(Hold(paused=True))), is_notice(b'{"id":"02c7"}')
+    >>> is_notice(encode_notice(ChannelPaused(paused=True))), is_notice(b'{"id":"02c7"}')
     (True, False)
     """
     return value is not None and value.startswith(_BEGINNING)
 
 
 def is_from_delivery(value: bytes | None) -> bool:
-    """Whether a record of ``messages.<channel>`` is what one delivery tells another, which no fold has said.
+    """Return whether a record of ``messages.<channel>`` was written by a delivering process, and not by the fold.
 
     Examples
     --------
     >>> is_from_delivery(encode_notice(Answer(message="02c7", channel="email", attempt=1, status="delivered")))
     True
-    >>> is_from_delivery(encode_notice(Hold(paused=True)))
+    >>> is_from_delivery(encode_notice(ChannelPaused(paused=True)))
     False
     """
     return value is not None and value.startswith(_FROM_DELIVERY)
 
 
 def decode_notice(value: bytes) -> Notice | None:
-    """Read what :func:`encode_notice` wrote; ``None`` for anything that does not begin like it.
+    """Read what :func:`encode_notice` wrote; return ``None`` for a value that does not begin like a notice.
 
-    A kind that only newer code knows gives a :class:`Foreign`: while workers are upgraded one by one, old ones read
-    what new ones say.
+    A kind that only newer code knows gives an :class:`UnknownNotice`. While workers are upgraded one by one, old
+    workers read the notices of new ones.
 
     Raises
     ------
     msgspec.DecodeError
-        It begins like a notice, and is none.
+        The value begins like a notice, but is none.
 
     Examples
     --------
     >>> decode_notice(b'{"notice":"of tomorrow","message":"02c7"}')
-    Foreign()
+    UnknownNotice()
     """
     if not is_notice(value):
         return None
@@ -210,5 +224,5 @@ def decode_notice(value: bytes) -> Notice | None:
     except msgspec.ValidationError:
         if _tags.decode(value).notice in _KINDS:
             raise
-        return Foreign()
+        return UnknownNotice()
     return notice

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.delivery.notices import HOLD_KEY, Hold, encode_notice
+from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.errors import EventWarning, InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
 from models.events import CHANNELS, MICROS, REPORTED, Event, decode_event
 from models.fold import step
@@ -325,7 +325,7 @@ class _Attempt:
         else:
             return
         if order.argument in CHANNELS:  # what was decided before waits where it is
-            hold = encode_notice(Hold(paused=order.order == "pause"))
+            hold = encode_notice(ChannelPaused(paused=order.order == "pause"))
             self.outputs.commit.records.append(Output(f"messages.{order.argument}", HOLD_KEY, hold))
 
     def _event(self, record: Record) -> None:

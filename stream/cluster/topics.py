@@ -167,11 +167,11 @@ TOPICS: tuple[Topic, ...] = (
         "fold", "delivery", _ONCE,
     ),
     Topic(
-        "deliveries.email", "message id", "models.delivery.deliveries.Delivery as JSON", "log", "compact", None,
+        "deliveries.email", "message id", "models.delivery.deliveries.DeliveryRecord as JSON", "log", "compact", None,
         "delivery", "delivery", _STATE, alike="messages.email",
     ),
     Topic(
-        "deliveries.sms", "message id", "models.delivery.deliveries.Delivery as JSON", "log", "compact", None,
+        "deliveries.sms", "message id", "models.delivery.deliveries.DeliveryRecord as JSON", "log", "compact", None,
         "delivery", "delivery", _STATE, alike="messages.sms",
     ),
     Topic(

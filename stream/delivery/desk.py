@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from models.delivery.breaker import Breaker, Policy
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
-from models.delivery.notices import Answer, UnderWay, encode_notice
+from models.delivery.notices import Answer, InFlight, encode_notice
 from models.delivery.queue import Call, EndedCall
 from models.delivery.suppressor import Suppressor
 from models.events import Channel
@@ -284,7 +284,7 @@ class Desk:
             result = _NOT_BEGUN
         else:
             if not task.done():
-                await self._say(call, UnderWay(call.message.id, call.number, left.by), tell)
+                await self._say(call, InFlight(call.message.id, call.number, left.by), tell)
             await asyncio.wait([task])
             if task.cancelled() or self._left.get(key) is not left:
                 return  # this process ends, or the partition has come back, and its lane asks by itself
@@ -304,7 +304,7 @@ class Desk:
         )
         await self._say(call, told, tell)
 
-    async def _say(self, call: Call, notice: Answer | UnderWay, tell: Tell) -> None:
+    async def _say(self, call: Call, notice: Answer | InFlight, tell: Tell) -> None:
         try:
             await tell([(call.message.user.encode(), encode_notice(notice))])
         except (KafkaError, OSError, TimeoutError) as error:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from models.delivery.bounces import Bounce, of_twilio
-from models.delivery.deliveries import LOOK_UPS, Result, Status
+from models.delivery.deliveries import LOOKUP_DELAYS_MS, Result, Status
 from models.delivery.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
@@ -77,7 +77,7 @@ class Twilio:
     @property
     def look_ups(self) -> tuple[int, ...]:
         """Its list shows a message soon after it was taken."""
-        return LOOK_UPS
+        return LOOKUP_DELAYS_MS
 
     async def deliver(
         self,

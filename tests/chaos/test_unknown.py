@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.delivery.deliveries import Delivery
+from models.delivery.deliveries import DeliveryRecord
 from tests.chaos.lives import Absence, Life
 from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
 from tests.chaos.verdict import _agree
@@ -67,8 +67,8 @@ def test_a_life_leaves_no_more_than_it_makes_calls_side_by_side() -> None:
 
 
 def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> None:
-    def at(status: str, changed: int, by: str = "") -> Delivery:
-        return Delivery(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # statuses all
+    def at(status: str, changed: int, by: str = "") -> DeliveryRecord:
+        return DeliveryRecord(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # statuses all
 
     changes = [
         at("queued", 1), at("attempted", 2, "a"), at("queued", 3), at("attempted", 4, "b"), at("unknown", 9),

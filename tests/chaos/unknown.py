@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.delivery.deliveries import Delivery
+from models.delivery.deliveries import DeliveryRecord
 from stream.delivery.smtp import SmtpSettings
 from tests.chaos.lives import Absence, Life
 
@@ -61,9 +61,9 @@ class Troubles:
     hanging: Sequence[Absence] = ()
 
 
-def open_attempt(message: str, changes: Sequence[Delivery]) -> Attempt | None:
+def open_attempt(message: str, changes: Sequence[DeliveryRecord]) -> Attempt | None:
     """Return the attempt after which a message became unknown, from its records in their order."""
-    attempted: Delivery | None = None
+    attempted: DeliveryRecord | None = None
     for delivery in changes:
         if delivery.status == "attempted":
             attempted = delivery

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.delivery.deliveries import Delivery, decode_delivery
+from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import is_from_delivery
 from models.delivery.suppression import AddressHashes
 from models.log import Use, decode_control, is_control
@@ -199,7 +199,7 @@ async def _judge_messages(
         (m for m, kinds in outcomes.items() if "message_suppressed" in kinds and m in sink.taken),
     )
     records = await committed(connection, "deliveries.email", partitions)
-    changes: dict[str, list[Delivery]] = {}
+    changes: dict[str, list[DeliveryRecord]] = {}
     for record in records:
         if not is_control(record.key) and record.value is not None:
             changes.setdefault(record.key.decode(), []).append(decode_delivery(record.value))

@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 
 from models.batch import Restored
 from models.delivery.messages import Message, encode_message, message_id
-from models.delivery.queue import MOST_WAITING
+from models.delivery.open_messages import MAX_OPEN
 from models.events import Channel, Origin, decode_event
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
@@ -135,7 +135,7 @@ async def test_a_provider_that_hangs_holds_up_its_own_channel_and_a_bounded_part
             await read_until(connection, "outcomes", bool, within_s=60)
             before = memory_of(worker.pid)
             await writer.send_to("messages.email", 0, waiting)
-            held = await standing(connection, "deliveries.email", lambda found: len(found.records) >= MOST_WAITING)
+            held = await standing(connection, "deliveries.email", lambda found: len(found.records) >= MAX_OPEN)
             await writer.send_to("messages.sms", 0, messages("sms", 51, origin="simulate")[1:])
             outcomes = await read_until(connection, "outcomes", lambda found: len(found) >= 51, within_s=60)
             held = await restore(connection, "deliveries.email", 0, in_use=True)
@@ -143,5 +143,5 @@ async def test_a_provider_that_hangs_holds_up_its_own_channel_and_a_bounded_part
 
     told = [decode_event(record.value) for record in outcomes]
     assert [(event.channel, event.type) for event in told] == [("sms", "message_sent")] * 51
-    assert len(held.records) == held.position <= MOST_WAITING + DELIVER_MOST
+    assert len(held.records) == held.position <= MAX_OPEN + DELIVER_MOST
     assert grown < 0.75 * sum(len(value or b"") for _, value in waiting), f"{grown / MEBIBYTE:.0f} MiB"

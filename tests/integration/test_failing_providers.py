@@ -39,8 +39,8 @@ def _now() -> int:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "FIRST_WAIT", 40)
-    monkeypatch.setattr(deliveries, "LONGEST_WAIT", 200)
+    monkeypatch.setattr(deliveries, "FIRST_RETRY_MS", 40)
+    monkeypatch.setattr(deliveries, "MAX_RETRY_WAIT_MS", 200)
 
 
 class Lane(Bench):
@@ -272,7 +272,7 @@ def api() -> Api:
 
 @pytest.fixture
 async def sms(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DeliverySettings]:
-    monkeypatch.setattr("stream.delivery.twilio.LOOK_UPS", (50, 100, 150))
+    monkeypatch.setattr("stream.delivery.twilio.LOOKUP_DELAYS_MS", (50, 100, 150))
     application = web.Application()
     path = "/2010-04-01/Accounts/{account}/Messages.json"
     application.router.add_post(path, api.post)

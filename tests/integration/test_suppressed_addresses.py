@@ -14,7 +14,7 @@ from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Outputs, Restored
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message, encode_message
-from models.delivery.notices import AddressReport, Answer, UnderWay, encode_notice
+from models.delivery.notices import AddressReport, Answer, InFlight, encode_notice
 from models.delivery.suppression import (
     TOPIC,
     AddressHashes,
@@ -240,7 +240,7 @@ async def test_who_inherits_a_call_writes_the_entry_of_its_bounce(judge: tuple[J
 
     made = await deliver(
         heir,
-        [encode_notice(UnderWay(message.id, 1, "the desk before"))],
+        [encode_notice(InFlight(message.id, 1, "the desk before"))],
         [encode_notice(told)],
         [encode_message(to_ada(2))],
         state=state,

@@ -12,18 +12,19 @@ import pytest
 from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Outputs, Restored
 from models.delivery.deliveries import (
-    GIVEN_UP,
-    HEIR_WAITS,
-    HEIR_WAITS_FOR_CALL,
-    KEPT,
-    LOOK_UPS,
+    HANDOVER_ANSWER_MS,
+    HANDOVER_WAIT_MS,
+    LOOKUP_DELAYS_MS,
+    RETENTION_MS,
+    RETRY_FOR_MS,
     Result,
     Status,
     decode_delivery,
 )
 from models.delivery.messages import Message, encode_message, message_id
-from models.delivery.notices import Answer, Hold, Notice, Resolution, UnderWay, Withdrawal, encode_notice
-from models.delivery.queue import MOST_WAITING, Call, EndedCall
+from models.delivery.notices import Answer, ChannelPaused, InFlight, Notice, Resolution, Withdrawal, encode_notice
+from models.delivery.open_messages import MAX_OPEN
+from models.delivery.queue import Call, EndedCall
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
@@ -253,7 +254,7 @@ async def test_a_message_that_comes_again_within_14_days_is_not_sent_again() -> 
     lane = Lane()
 
     await lane.run(batch(message(), message()), batch(message()), BEAT)
-    lane.now += KEPT - 1
+    lane.now += RETENTION_MS - 1
     await lane.run(batch(message(expires=lane.now + 1)))
 
     assert lane.desk.sent == [message().id]
@@ -264,11 +265,11 @@ async def test_after_14_days_an_id_is_forgotten() -> None:
     lane = Lane()
     await lane.run(batch(message(0)), BEAT)
     due = lane.last.next_due
-    lane.now += KEPT
+    lane.now += RETENTION_MS
 
     await lane.run(BEAT)
 
-    assert due == NOW + KEPT
+    assert due == NOW + RETENTION_MS
     assert lane.state.records == {}
 
 
@@ -280,7 +281,7 @@ async def test_whenever_the_process_dies_nothing_is_sent_twice_and_nothing_is_fo
     await lane.run(batch(*messages), BEAT, BEAT, BEAT, dies_before_commit=dies)
     lane.desk = Counter("desk 2", places=2, committed=lane.status, called=lane.desk.called)
     reread = batch(*messages) if dies == 1 else batch(message(9))  # the position commits with the first outputs
-    await lane.run(reread, BEAT, BEAT, BEAT, BEAT, later(lane, HEIR_WAITS), BEAT)
+    await lane.run(reread, BEAT, BEAT, BEAT, BEAT, later(lane, HANDOVER_WAIT_MS), BEAT)
 
     assert len(lane.desk.sent) == len(set(lane.desk.sent))
     told = {event.message: event.type for event in lane.events}
@@ -297,9 +298,9 @@ async def test_an_attempt_of_a_process_that_ended_is_unknown_and_is_never_made_a
     lane.desk = Counter("desk 2", called=lane.desk.called)
     await lane.run(BEAT)
     at_first, due = lane.status(message()), lane.last.next_due
-    await lane.run(BEAT, later(lane, HEIR_WAITS))
+    await lane.run(BEAT, later(lane, HANDOVER_WAIT_MS))
 
-    assert (at_first, due) == ("attempted", NOW + HEIR_WAITS)
+    assert (at_first, due) == ("attempted", NOW + HANDOVER_WAIT_MS)
     assert lane.desk.sent == [message().id]
     assert lane.status(message()) == "unknown"
     assert lane.told() == [("message_unknown", "unknown: the process ended between attempt and result")]
@@ -320,7 +321,7 @@ class TestHeirs:
             message=message().id, channel="email", attempt=1, by="desk 1", status="delivered", provider_id="p7"
         )
 
-        await heir.run(BEAT, later(heir, HEIR_WAITS - 1), batch(said), later(heir, HEIR_WAITS))
+        await heir.run(BEAT, later(heir, HANDOVER_WAIT_MS - 1), batch(said), later(heir, HANDOVER_WAIT_MS))
 
         assert heir.status(message()) == "delivered"
         assert [event.type for event in heir.events] == ["message_sent"]
@@ -342,7 +343,7 @@ class TestHeirs:
     async def test_of_another_attempt_it_says_nothing(self, heir: Lane, attempt: int, by: str) -> None:
         said = Answer(message=message().id, channel="email", attempt=attempt, by=by, status="failed")
 
-        await heir.run(batch(said), later(heir, HEIR_WAITS))
+        await heir.run(batch(said), later(heir, HANDOVER_WAIT_MS))
 
         assert heir.status(message()) == "unknown"
 
@@ -359,7 +360,7 @@ class TestHeirs:
     ) -> None:
         said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status=status)  # type: ignore[arg-type]
 
-        await heir.run(later(heir, HEIR_WAITS), batch(said), later(heir, 60 * SECOND))
+        await heir.run(later(heir, HANDOVER_WAIT_MS), batch(said), later(heir, 60 * SECOND))
 
         assert heir.status(message()) == becomes
         assert heir.desk.sent == []
@@ -367,10 +368,12 @@ class TestHeirs:
         assert {event.user for event in heir.events} == {message().user}
 
     async def test_it_waits_for_a_call_that_it_hears_is_under_way(self, heir: Lane) -> None:
-        goes_on = UnderWay(message().id, 1, "desk 1")
+        goes_on = InFlight(message().id, 1, "desk 1")
         said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="delivered")
 
-        await heir.run(batch(goes_on), later(heir, HEIR_WAITS), later(heir, HEIR_WAITS_FOR_CALL - 2 * HEIR_WAITS))
+        await heir.run(
+            batch(goes_on), later(heir, HANDOVER_WAIT_MS), later(heir, HANDOVER_ANSWER_MS - 2 * HANDOVER_WAIT_MS)
+        )
         meanwhile = heir.status(message())
         await heir.run(batch(goes_on, said))
 
@@ -378,16 +381,16 @@ class TestHeirs:
         assert heir.told() == [("message_sent", None)]
 
     async def test_but_not_for_ever(self, heir: Lane) -> None:
-        await heir.run(batch(UnderWay(message().id, 1, "desk 1")), later(heir, HEIR_WAITS_FOR_CALL))
+        await heir.run(batch(InFlight(message().id, 1, "desk 1")), later(heir, HANDOVER_ANSWER_MS))
 
         assert heir.status(message()) == "unknown"
 
     async def test_an_unknown_one_is_forgotten_its_time_after_it_was_resolved(self, heir: Lane) -> None:
         said = Answer(message=message().id, channel="email", attempt=1, by="desk 1", status="delivered")
 
-        await heir.run(later(heir, HEIR_WAITS), later(heir, KEPT - 1), batch(said), later(heir, SECOND))
+        await heir.run(later(heir, HANDOVER_WAIT_MS), later(heir, RETENTION_MS - 1), batch(said), later(heir, SECOND))
         remembered = heir.status(message())
-        await heir.run(later(heir, KEPT))
+        await heir.run(later(heir, RETENTION_MS))
 
         assert remembered == "delivered"
         assert message().id.encode() not in heir.state.records
@@ -487,7 +490,7 @@ async def test_what_is_not_live_is_tried_for_a_day() -> None:
     lane = Lane(Counter(answers={one.id: [LATER] * 1_000}), now=NOW + 10**9)
     await lane.run(batch(one), BEAT)
 
-    lane.now += GIVEN_UP
+    lane.now += RETRY_FOR_MS
     await lane.run(BEAT)
 
     assert lane.status(one) == "expired"
@@ -546,7 +549,7 @@ async def test_while_the_provider_is_left_alone_messages_wait_and_none_is_lost()
 
 async def test_a_lane_with_too_many_messages_asks_for_no_more() -> None:
     lane = Lane(Counter(places=0))
-    many = [message(i) for i in range(MOST_WAITING)]
+    many = [message(i) for i in range(MAX_OPEN)]
 
     await lane.run(batch(*many[1:]))
     enough = lane.last.full
@@ -687,14 +690,14 @@ class TestWithdrawals:
     @pytest.mark.parametrize("restarts", [False, True])
     async def test_an_unknown_one_that_turns_out_not_to_be_there_is_not_tried_again(self, restarts: bool) -> None:
         answers = [Result("unknown", "500", answered=True)] + [Result("failed", "not there")] * 3
-        one = message(expires=NOW + KEPT)
-        lane = Lane(Counter(look_ups=LOOK_UPS, answers={one.id: answers}))
+        one = message(expires=NOW + RETENTION_MS)
+        lane = Lane(Counter(look_ups=LOOKUP_DELAYS_MS, answers={one.id: answers}))
 
         await lane.run(batch(one), BEAT)
         if restarts:
-            lane.desk = Counter(look_ups=LOOK_UPS, answers={one.id: answers}, committed=lane.status)
+            lane.desk = Counter(look_ups=LOOKUP_DELAYS_MS, answers={one.id: answers}, committed=lane.status)
         await lane.run(batch(Withdrawal("u1", NOW)))
-        for _ in LOOK_UPS:
+        for _ in LOOKUP_DELAYS_MS:
             lane.now = lane.last.next_due or lane.now
             await lane.run(BEAT, BEAT)
 
@@ -707,11 +710,11 @@ class TestPauses:
     async def test_what_waits_when_its_channel_is_paused_goes_when_it_is_resumed(self) -> None:
         lane = Lane()
 
-        await lane.run(batch(Hold(paused=True), message()), BEAT)
+        await lane.run(batch(ChannelPaused(paused=True), message()), BEAT)
         sent_in_the_pause = list(lane.desk.sent)
         await lane.run(BEAT)  # a restart forgets no pause
         sent_after_a_restart = list(lane.desk.sent)
-        await lane.run(batch(Hold(paused=False)), BEAT)
+        await lane.run(batch(ChannelPaused(paused=False)), BEAT)
 
         assert (sent_in_the_pause, sent_after_a_restart) == ([], [])
         assert lane.status(message()) == "delivered"
@@ -719,7 +722,7 @@ class TestPauses:
     async def test_what_waits_for_longer_than_it_may_says_why(self) -> None:
         lane = Lane()
 
-        await lane.run(batch(Hold(paused=True), message()))
+        await lane.run(batch(ChannelPaused(paused=True), message()))
         lane.now = message().expires
         await lane.run(BEAT)
 
@@ -729,14 +732,14 @@ class TestPauses:
 class TestUnknown:
     async def test_an_attempt_with_an_unknown_end_is_asked_about_and_found(self) -> None:
         answers = [Result("unknown", "no answer"), Result("delivered", "found", "SM1")]
-        lane = Lane(Counter(look_ups=LOOK_UPS, answers={message().id: answers}))
+        lane = Lane(Counter(look_ups=LOOKUP_DELAYS_MS, answers={message().id: answers}))
 
         await lane.run(batch(message()), BEAT)
         status, due = lane.status(message()), lane.last.next_due
         lane.now = due or 0
         await lane.run(BEAT, BEAT)
 
-        assert (status, due) == ("unknown", NOW + LOOK_UPS[0])
+        assert (status, due) == ("unknown", NOW + LOOKUP_DELAYS_MS[0])
         assert lane.desk.called == [(message().id, False), (message().id, True)]
         assert lane.status(message()) == "delivered"
         assert [event.type for event in lane.events] == ["message_unknown", "message_sent"]
@@ -744,11 +747,11 @@ class TestUnknown:
 
     async def test_one_that_is_never_found_stays_unknown_and_is_not_sent_again(self) -> None:
         answers = [Result("unknown", "no answer")] + [Result("failed", "not there")] * 10
-        lane = Lane(Counter(look_ups=LOOK_UPS, answers={message().id: answers}))
+        lane = Lane(Counter(look_ups=LOOKUP_DELAYS_MS, answers={message().id: answers}))
 
-        await lane.run(batch(message(expires=NOW + 10 * KEPT)), BEAT)
+        await lane.run(batch(message(expires=NOW + 10 * RETENTION_MS)), BEAT)
         for _ in range(6):
-            lane.now = min(lane.last.next_due or lane.now, NOW + KEPT - 1)
+            lane.now = min(lane.last.next_due or lane.now, NOW + RETENTION_MS - 1)
             await lane.run(BEAT, BEAT)
 
         assert [looks_up for _, looks_up in lane.desk.called] == [False, True, True, True]
@@ -757,9 +760,9 @@ class TestUnknown:
 
     async def test_an_error_of_the_provider_is_tried_again_once_it_surely_does_not_know_the_message(self) -> None:
         answers = [Result("unknown", "500", answered=True)] + [Result("failed", "not there")] * 3
-        lane = Lane(Counter(look_ups=LOOK_UPS, answers={message().id: answers}))
+        lane = Lane(Counter(look_ups=LOOKUP_DELAYS_MS, answers={message().id: answers}))
 
-        await lane.run(batch(message(expires=NOW + KEPT)), BEAT)
+        await lane.run(batch(message(expires=NOW + RETENTION_MS)), BEAT)
         while lane.status(message()) != "delivered":
             lane.now = lane.last.next_due or 0
             await lane.run(BEAT, BEAT)
@@ -767,12 +770,12 @@ class TestUnknown:
         assert [looks_up for _, looks_up in lane.desk.called] == [False, True, True, True, False]
         assert [event.type for event in lane.events] == ["message_unknown", "message_sent"]
 
-    @pytest.mark.parametrize("look_ups", [(), LOOK_UPS])
+    @pytest.mark.parametrize("look_ups", [(), LOOKUP_DELAYS_MS])
     async def test_the_provider_may_tell_by_itself(self, look_ups: Sequence[int]) -> None:
         lane = Lane(Counter(look_ups=look_ups, answers={message().id: [Result("unknown", "no answer")]}))
 
         await lane.run(batch(message()), BEAT, batch(Resolution(message().id, "email", "delivered")))
-        lane.now += LOOK_UPS[-1]
+        lane.now += LOOKUP_DELAYS_MS[-1]
         await lane.run(BEAT, BEAT)
 
         assert lane.status(message()) == "delivered"

@@ -1,18 +1,18 @@
-"""What is remembered of a message says which code can read it."""
+"""A stored delivery says which code can read it."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from models.delivery.deliveries import Delivery, decode_delivery, encode_delivery
+from models.delivery.deliveries import DeliveryRecord, decode_delivery, encode_delivery
 from models.errors import StateMismatch
 
 
-def test_what_is_written_is_read() -> None:
-    delivery = Delivery(status="unknown", changed=7, attempts=2, by="a1")
+def test_a_written_record_is_read_back() -> None:
+    record = DeliveryRecord(status="unknown", changed=7, attempts=2, by="a1")
 
-    assert decode_delivery(encode_delivery(delivery)) == delivery
+    assert decode_delivery(encode_delivery(record)) == record
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ def test_what_is_written_is_read() -> None:
         b'{"status":"resting","changed":"yesterday","schema":2}',
     ],
 )
-def test_what_newer_code_wrote_is_refused_and_never_misread(newer: bytes) -> None:
+def test_a_record_of_newer_code_is_refused_and_never_misread(newer: bytes) -> None:
     with pytest.raises(StateMismatch, match="delivery has schema version 2; this code reads version 1"):
         decode_delivery(newer)
 
 
-def test_what_is_damaged_is_no_newer_schema() -> None:
+def test_a_damaged_record_is_not_taken_for_a_newer_schema() -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_delivery(b'{"status":"resting","changed":7}')

@@ -1,10 +1,10 @@
-"""Whatever happens in whatever order: no provider is called twice for an attempt whose end is unknown."""
+"""In any order of events, no provider is called twice for an attempt whose end is unknown."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import pytest
@@ -12,20 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import Batch, Outputs, Restored
-from models.delivery import queue as book
-from models.delivery.deliveries import KEPT, LONGEST_WAIT, Delivery, Result, decode_delivery, wait_after
+from models.delivery.deliveries import MAX_RETRY_WAIT_MS, RETENTION_MS, Result, Status, decode_delivery, wait_after
 from models.delivery.messages import Message, encode_message, message_id
-from models.delivery.notices import Answer, Hold, Notice, UnderWay, Withdrawal, encode_notice
-from models.delivery.queue import Book, Call
+from models.delivery.notices import Answer, ChannelPaused, InFlight, Notice, Withdrawal, encode_notice
+from models.delivery.queue import Call, DeliveryQueue
 from models.events import Event, decode_event
 from models.units import MINUTE, SECOND
 
 START = 1_700_000_000_000
-STATUSES = ("delivered", "rejected", "failed", "unknown")
+STATUSES: tuple[Status, ...] = ("delivered", "rejected", "failed", "unknown")
 FINAL = {"delivered", "rejected", "unknown", "expired", "withdrawn"}
 
 
-class Read(msgspec.Struct):
+class StoredRecord(msgspec.Struct):
     """A record as a Kafka client shows it."""
 
     value: bytes
@@ -50,33 +49,39 @@ def letter(number: int, now: int) -> Message:
     )
 
 
-class World:
-    """A lane whose every commit may be its last, and a provider who notes what it is asked.
+def batch(*contents: Message | Notice) -> Batch:
+    values = [encode_message(one) if isinstance(one, Message) else encode_notice(one) for one in contents]
+    return Batch("messages.email", 0, [StoredRecord(value) for value in values])
 
-    One process, which knows what it has begun; after a kill another one, which does not. Where the partition only went
-    to another one, the calls of the one before go on, and it may tell what they gave, soon or late.
+
+class SimulatedPartition:
+    """A partition whose every commit may be the last one, and a provider that records what it is asked.
+
+    One process knows the calls that it has begun. After a kill there is another process, which does not know them. If
+    the partition only moves to another process, the calls of the previous one go on. It may report their ends, soon or
+    late.
     """
 
-    def __init__(self, look_ups: Sequence[int]) -> None:
-        self.look_ups = look_ups
+    def __init__(self, lookup_delays_ms: Sequence[int]) -> None:
+        self.lookup_delays_ms = lookup_delays_ms
         self.state = Restored()
         self.now = START
-        self.lives = 0
+        self.processes = 0
         self.calls: dict[str, Call] = {}
         self.begun: set[tuple[str, int]] = set()
         self.ended: dict[str, Result] = {}
         self.elsewhere: list[tuple[Call, str, Result | None]] = []
-        self.asked: Counter[str] = Counter()
-        self.sure: Counter[str] = Counter()
+        self.arrived: Counter[str] = Counter()
         self.log: list[Message | Notice] = []
         self.number = 0
         self.events: list[Event] = []
         self.lost = 0
-        self._live()
+        self._restart()
 
     # --- what happens
 
     def write(self, kind: str) -> None:
+        """Append a record of a kind to the log."""
         if kind == "message":
             self.log.append(letter(self.number, self.now))
             self.number += 1
@@ -85,123 +90,121 @@ class World:
         elif kind == "withdrawal":
             self.log.append(Withdrawal(f"u{self.number % 3}", self.now))
         else:
-            self.log.append(Hold(paused=kind == "hold"))
+            self.log.append(ChannelPaused(paused=kind == "pause"))
 
-    def beat(self, milliseconds: int) -> None:
+    def pass_time(self, milliseconds: int) -> None:
+        """Let time pass."""
         self.now += milliseconds
 
     def step(self, most: int, survives: str) -> None:
-        """Read what is new, hear of what ended, attempt; the commit may fail, or be the last thing that happens."""
-        outputs, read = Outputs(), self.log[self.state.position :]
-        told = dict(self.ended)
-        for key, result in told.items():
-            self.book.settle(key, result, self.now, outputs)
-        values = [encode_message(one) if isinstance(one, Message) else encode_notice(one) for one in read]
-        self.book.admit(Batch("messages.email", 0, [Read(value) for value in values]), self.now, outputs)
-        self.book.sweep(self.now, outputs)
-        calls = self.book.begin(most, self.now, outputs)
+        """Read new records, settle ended calls, begin attempts; the commit may fail, or be the last thing done."""
+        step, read = self.queue.step(self.now), self.log[self.state.position :]
+        settled = dict(self.ended)
+        for key, result in settled.items():
+            self.queue.settle(step, key, result)
+        self.queue.admit(step, batch(*read))
+        self.queue.sweep(step)
+        calls = self.queue.begin(step, most)
         if survives == "nothing":
-            self._live()
+            self._restart()
             return
-        self._commit(outputs, len(read))
-        for key in told:
+        self._commit(step.outputs, len(read))
+        for key in settled:
             del self.ended[key], self.calls[key]
         for call in calls:
             self.calls[call.message.id] = call
         if survives == "commit":
-            self._live()
+            self._restart()
             return
         for call in calls:
             self._call(call)
 
-    def end(self, status: str, *, first: bool, answered: bool) -> None:
-        """End a call that is under way."""
+    def end(self, status: Status, *, first: bool, answered: bool) -> None:
+        """End a call that is in flight."""
         waiting = [key for key in self.calls if key not in self.ended]
         waiting = [key for key in waiting if (key, self.calls[key].number) in self.begun]
         if not waiting:
             return
         call = self.calls[waiting[0 if first else -1]]
         if call.looks_up:
-            known = self.sure[call.message.id] and first  # a list may not show yet what is there
-            said = Result("delivered" if known else "failed") if status != "unknown" else Result("unknown")
+            is_listed = self.arrived[call.message.id] and first  # the provider's list may not show everything yet
+            result = Result("delivered" if is_listed else "failed") if status != "unknown" else Result("unknown")
         else:
-            said = Result(status, answered=answered and status == "unknown")  # type: ignore[arg-type]  # one of STATUSES
+            result = Result(status, answered=answered and status == "unknown")
             if status == "delivered" or (status == "unknown" and not answered):
-                self.sure[call.message.id] += 1
+                self.arrived[call.message.id] += 1
             if status == "unknown":
                 self.lost += 1
-        self.ended[call.message.id] = said
+        self.ended[call.message.id] = result
 
     def kill(self) -> None:
-        """Kill the process: nobody will ever know of the calls that were under way."""
+        """Kill the process, which loses the ends of all its calls in flight."""
         for key, call in self.calls.items():
             if not call.looks_up and (key, call.number) in self.begun:
                 self.lost += 1
                 if key not in self.ended:
-                    self.sure[key] += 1  # the worst case: it arrived
-        self.calls, self.ended, self.begun = {}, {}, set()
-        self.lives += 1
-        self._live()
+                    self.arrived[key] += 1  # the worst case: the message arrived
+        self._replace_process()
 
-    def move(self, *, says_so: bool) -> None:
-        """Give the partition to another process, while calls are under way."""
-        by = f"process {self.lives}"
+    def move(self, *, reports_calls: bool) -> None:
+        """Move the partition to another process while calls are in flight."""
+        by = f"process {self.processes}"
         for key, call in self.calls.items():
             if not call.looks_up and (key, call.number) not in self.begun:
                 self.log.append(Answer(message=key, channel="email", attempt=call.number, by=by, status="failed"))
             elif not call.looks_up:
                 self.elsewhere.append((call, by, self.ended.get(key)))
-                if says_so and key not in self.ended:
-                    self.log.append(UnderWay(key, call.number, by))
-                self.lost += 1  # unless it is told in time
+                if reports_calls and key not in self.ended:
+                    self.log.append(InFlight(key, call.number, by))
+                self.lost += 1  # unless it is reported in time
                 if key not in self.ended:
-                    self.sure[key] += 1  # the worst case, until it is told: it arrives
-        self.calls, self.ended, self.begun = {}, {}, set()
-        self.lives += 1
-        self._live()
+                    self.arrived[key] += 1  # the worst case, until it is reported: the message arrives
+        self._replace_process()
 
-    def tell(self, status: str, *, answered: bool) -> None:
-        """Let a process that lost the partition say what a call of its own gave."""
+    def report(self, status: Status, *, answered: bool) -> None:
+        """Let a previous owner of the partition report the end of one of its calls."""
         if not self.elsewhere:
             return
-        call, by, said = self.elsewhere.pop()
-        if said is None:
-            said = Result(status, answered=answered and status == "unknown")  # type: ignore[arg-type]  # one of STATUSES
+        call, by, result = self.elsewhere.pop()
+        if result is None:
+            result = Result(status, answered=answered and status == "unknown")
             if status != "delivered" and (status != "unknown" or answered):
-                self.sure[call.message.id] -= 1
-        told = Answer(
-            message=call.message.id,
-            channel="email",
-            attempt=call.number,
-            by=by,
-            status=said.status,  # type: ignore[arg-type]  # one of STATUSES
-            answered=said.answered,
+                self.arrived[call.message.id] -= 1
+        self.log.append(
+            Answer(
+                message=call.message.id,
+                channel="email",
+                attempt=call.number,
+                by=by,
+                status=result.status,  # type: ignore[arg-type]  # one of STATUSES
+                answered=result.answered,
+            )
         )
-        self.log.append(told)
 
     # --- what must hold
 
-    def look(self) -> None:
-        self.nothing_is_sent_twice()
-        self.there_are_no_more_unknown_than_calls_that_were_lost()
-        self.every_message_that_was_read_is_somewhere()
+    def check(self) -> None:
+        """Check everything that must hold at any time."""
+        self.check_that_no_message_arrives_twice()
+        self.check_that_only_lost_calls_are_unknown()
+        self.check_that_every_message_is_stored()
 
-    def nothing_is_sent_twice(self) -> None:
-        assert all(count <= 1 for count in self.sure.values())
+    def check_that_no_message_arrives_twice(self) -> None:
+        assert all(count <= 1 for count in self.arrived.values())
 
-    def there_are_no_more_unknown_than_calls_that_were_lost(self) -> None:
+    def check_that_only_lost_calls_are_unknown(self) -> None:
         unknown = {event.message for event in self.events if event.type == "message_unknown"}
         assert len(unknown) <= self.lost
 
-    def every_message_that_was_read_is_somewhere(self) -> None:
+    def check_that_every_message_is_stored(self) -> None:
         for one in self.log[: self.state.position]:
-            if isinstance(one, Message) and self.now < START + KEPT:
-                delivery = decode_delivery(self.state.records[one.id.encode()])
-                assert delivery.status in FINAL or delivery.message is not None
+            if isinstance(one, Message) and self.now < START + RETENTION_MS:
+                record = decode_delivery(self.state.records[one.id.encode()])
+                assert record.status in FINAL or record.message is not None
 
-    def end_well(self) -> None:
-        """Let all calls end and time pass: nothing is stuck."""
-        self.log.append(Hold(paused=False))
+    def check_that_everything_ends(self) -> None:
+        """Let all calls end and time pass: then no message is open, and each has an outcome."""
+        self.log.append(ChannelPaused(paused=False))
         for _ in range(8):
             for key, call in self.calls.items():
                 if (key, call.number) in self.begun:
@@ -210,93 +213,113 @@ class World:
             self.step(100, "all")
         statuses = [decode_delivery(value).status for value in self.state.records.values()]
         assert set(statuses) <= FINAL
-        told = {event.message for event in self.events}
-        assert told == {one.id for one in self.log if isinstance(one, Message)}
-        self.nothing_is_sent_twice()
+        reported = {event.message for event in self.events}
+        assert reported == {one.id for one in self.log if isinstance(one, Message)}
+        self.check_that_no_message_arrives_twice()
 
     # --- inside
 
-    def _live(self) -> None:
-        """Begin a life of the lane with what is committed."""
-        self.book = Book(self.state.records, self.state.memo, by=f"process {self.lives}", look_ups=self.look_ups)
-        outputs = Outputs()
-        name = f"process {self.lives}"
-        going_on = self.book.resume(
-            self.now, lambda call, by: by == name and (call.message.id, call.number) in self.begun, outputs
-        )
-        self._commit(outputs, 0)
+    def _replace_process(self) -> None:
+        self.calls, self.ended, self.begun = {}, {}, set()
+        self.processes += 1
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begin again with what is committed."""
+        name = f"process {self.processes}"
+        self.queue = DeliveryQueue(self.state.records, self.state.memo, by=name, lookup_delays_ms=self.lookup_delays_ms)
+        step = self.queue.step(self.now)
+        going_on = self.queue.resume(step, lambda call, by: by == name and (call.message.id, call.number) in self.begun)
+        self._commit(step.outputs, 0)
         self.calls = {call.message.id: call for call in going_on}
         self.ended = {key: result for key, result in self.ended.items() if key in self.calls}
 
     def _call(self, call: Call) -> None:
+        record = decode_delivery(self.state.records[call.message.id.encode()])
         if call.looks_up:
-            assert decode_delivery(self.state.records[call.message.id.encode()]).status == "unknown"
-            self.begun.add((call.message.id, call.number))
-            return
-        assert (call.message.id, call.number) not in self.begun, "one attempt was made twice"
-        delivery = decode_delivery(self.state.records[call.message.id.encode()])
-        assert (delivery.status, delivery.attempts) == ("attempted", call.number)
-        assert self.now < call.message.expires
+            assert record.status == "unknown"
+        else:
+            assert (call.message.id, call.number) not in self.begun, "one attempt was made twice"
+            assert (record.status, record.attempts) == ("attempted", call.number)
+            assert self.now < call.message.expires
         self.begun.add((call.message.id, call.number))
 
     def _commit(self, outputs: Outputs, read: int) -> None:
-        self.state.apply(outputs.commit)
-        self.state.position += read
+        self.state.apply(outputs.commit, self.state.position + read)
         self.events.extend(decode_event(one.value or b"") for one in outputs.commit.records)
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32), looks=st.booleans())
-def test_in_any_order_nothing_is_sent_twice_and_no_more_is_unknown_than_was_lost(seed: int, looks: bool) -> None:
-    world, drawn = World((10 * SECOND, 60 * SECOND) if looks else ()), random.Random(seed)
-    kinds = ["message"] * 6 + ["again", "withdrawal", "hold", "release", "release"]
+@given(seed=st.integers(0, 2**32), can_look_up=st.booleans())
+def test_in_any_order_no_message_is_sent_twice_and_only_lost_calls_are_unknown(seed: int, can_look_up: bool) -> None:
+    partition, drawn = SimulatedPartition((10 * SECOND, 60 * SECOND) if can_look_up else ()), random.Random(seed)
+    kinds = ["message"] * 6 + ["again", "withdrawal", "pause", "resume", "resume"]
     for _ in range(100):
-        happens = drawn.choices(["write", "beat", "step", "end", "kill", "move", "tell"], [6, 6, 10, 8, 2, 1, 2])[0]
+        happens = drawn.choices(["write", "time", "step", "end", "kill", "move", "report"], [6, 6, 10, 8, 2, 1, 2])[0]
         if happens == "write":
-            world.write(drawn.choice(kinds))
-        elif happens == "beat":
-            world.beat(drawn.choice([1, SECOND, 2 * SECOND, 30 * SECOND, 5 * MINUTE]))
+            partition.write(drawn.choice(kinds))
+        elif happens == "time":
+            partition.pass_time(drawn.choice([1, SECOND, 2 * SECOND, 30 * SECOND, 5 * MINUTE]))
         elif happens == "step":
-            world.step(drawn.randrange(5), drawn.choice(["all"] * 6 + ["commit", "nothing"]))
+            partition.step(drawn.randrange(5), drawn.choice(["all"] * 6 + ["commit", "nothing"]))
         elif happens == "end":
-            world.end(drawn.choice(STATUSES), first=drawn.random() < 0.5, answered=drawn.random() < 0.5)
+            partition.end(drawn.choice(STATUSES), first=drawn.random() < 0.5, answered=drawn.random() < 0.5)
         elif happens == "move":
-            world.move(says_so=drawn.random() < 0.5)
-        elif happens == "tell":
-            world.tell(drawn.choice(STATUSES), answered=drawn.random() < 0.5)
+            partition.move(reports_calls=drawn.random() < 0.5)
+        elif happens == "report":
+            partition.report(drawn.choice(STATUSES), answered=drawn.random() < 0.5)
         else:
-            world.kill()
-        world.look()
-    world.end_well()
+            partition.kill()
+        partition.check()
+    partition.check_that_everything_ends()
 
 
 @pytest.mark.parametrize("attempts", range(1, 40))
-def test_a_wait_grows_is_spread_over_its_second_half_and_is_always_the_same(attempts: int) -> None:
+def test_a_wait_grows_varies_within_its_second_half_and_is_always_the_same(attempts: int) -> None:
     waits = [wait_after(message_id("u", "r", str(n), 0), attempts) for n in range(200)]
-    longest = min(SECOND * 2 ** (attempts - 1), LONGEST_WAIT)
+    longest = min(SECOND * 2 ** (attempts - 1), MAX_RETRY_WAIT_MS)
 
     assert longest // 2 <= min(waits) < longest * 0.55
     assert longest * 0.95 < max(waits) <= longest
     assert waits == [wait_after(message_id("u", "r", str(n), 0), attempts) for n in range(200)]
 
 
-def test_a_withdrawal_reads_only_the_deliveries_of_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    state, outputs = Restored(), Outputs()
-    first = Book(state.records)
-    messages = [letter(number, START) for number in range(1, 301)]
-    first.admit(Batch("messages.email", 0, [Read(encode_message(message)) for message in messages]), START, outputs)
-    for call in first.begin(100, START, outputs):
-        first.settle(call.message.id, Result("unknown"), START, outputs)
-    calling = first.begin(100, START, outputs)
-    assert len(calling) == 100
-    read: list[bytes] = []
+class CountingRecords(Mapping[bytes, bytes]):
+    """Committed records that count how often one is read."""
 
-    def counted(value: bytes) -> Delivery:
-        read.append(value)
-        return decode_delivery(value)
+    def __init__(self, records: Mapping[bytes, bytes]) -> None:
+        self.records = records
+        self.reads = 0
 
-    monkeypatch.setattr(book, "decode_delivery", counted)
-    notice = encode_notice(Withdrawal(user="nobody", at=START))
-    first.admit(Batch("messages.email", 0, [Read(notice)]), START, outputs)
+    def __getitem__(self, key: bytes) -> bytes:
+        self.reads += 1
+        return self.records[key]
 
-    assert not read
+    def __contains__(self, key: object) -> bool:
+        return key in self.records
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def test_a_withdrawal_reads_only_the_deliveries_of_its_user() -> None:
+    state = Restored()
+    records = CountingRecords(state.records)
+    queue = DeliveryQueue(records)
+    step = queue.step(START)
+    queue.admit(step, batch(*(letter(number, START) for number in range(1, 301))))
+    for call in queue.begin(step, 100):
+        queue.settle(step, call.message.id, Result("unknown"))
+    assert len(queue.begin(step, 100)) == 100
+    state.apply(step.outputs.commit)
+
+    reads = []
+    for user in ("stranger", "u1"):
+        records.reads = 0
+        queue.admit(queue.step(START), batch(Withdrawal(user=user, at=START)))
+        reads.append(records.reads)
+
+    assert reads == [0, 100]

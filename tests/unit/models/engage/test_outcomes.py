@@ -13,14 +13,13 @@ from models.configuration.templates import Template
 from models.delivery.notices import (
     HOLD_KEY,
     AddressReport,
-    Hold,
+    ChannelPaused,
     Notice,
     Resolution,
     Withdrawal,
     decode_notice,
     encode_notice,
 )
-from models.delivery.queue import Book
 from models.engage import caps, outcomes
 from models.events import Channel, Event, EventType
 from models.log import Clock, Order, Use
@@ -114,12 +113,12 @@ def test_it_hears_of_none_that_concerns_nothing_of_it(changed: dict[str, str], c
     [
         Withdrawal("u1", START, "x"),
         Resolution(MESSAGE, "sms", "delivered"),
-        Hold(paused=False),
+        ChannelPaused(paused=False),
         AddressReport(user="u1", address="ada@example.com", kind="complaint", at=START, source="spam"),
     ],
 )
 def test_a_notice_is_read_as_it_was_written_and_nothing_else_is_one(
-    notice: Withdrawal | Resolution | Hold | AddressReport,
+    notice: Withdrawal | Resolution | ChannelPaused | AddressReport,
 ) -> None:
     assert decode_notice(encode_notice(notice)) == notice
     assert decode_notice(b'{"id":"x"}') is None
@@ -158,14 +157,16 @@ class TestThroughTheFold:
     def test_a_pause_follows_in_the_same_topic(self) -> None:
         _, paused, resumed = self._log(Order("pause", "email"), Order("resume", "email"))
 
-        assert [decode_notice(value) for value in (paused, resumed)] == [Hold(paused=True), Hold(paused=False)]
+        assert [decode_notice(value) for value in (paused, resumed)] == [
+            ChannelPaused(paused=True),
+            ChannelPaused(paused=False),
+        ]
 
     def test_a_pause_of_something_else_says_nothing(self) -> None:
         assert len(self._log(Order("pause", "carrier pigeons"), Order("dance", "email"))) == 1
 
     def test_a_hold_stands_under_no_users_key(self) -> None:
         assert HOLD_KEY.startswith(b"\x00")
-        assert not Book({}).is_paused
 
 
 def _suppressed(message: str) -> Event:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from models.delivery.breaker import Policy
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
-from models.delivery.notices import Answer, Notice, UnderWay, decode_notice
+from models.delivery.notices import Answer, InFlight, Notice, decode_notice
 from models.delivery.queue import Call
 from models.delivery.suppressor import Suppressor
 from monitoring.metrics import REGISTRY
@@ -405,7 +405,7 @@ class TestHeirs:
             detail="451 later",
             retry_after=3.0,
         )
-        assert too_early == [(letter(1).user.encode(), UnderWay(letter(1).id, 2, desk.name))]
+        assert too_early == [(letter(1).user.encode(), InFlight(letter(1).id, 2, desk.name))]
         assert told[1:] == [(letter(1).user.encode(), said)]
 
     async def test_who_has_the_partition_now_is_told_of_attempts_that_were_never_begun(
@@ -439,7 +439,7 @@ class TestHeirs:
         gate.open.set()
         await asyncio.wait(desk._telling)
 
-        assert (back, [type(notice) for _, notice in told]) == (True, [UnderWay])
+        assert (back, [type(notice) for _, notice in told]) == (True, [InFlight])
 
     async def test_a_process_that_ends_tells_of_nothing_that_it_does_not_know(
         self, told: list[tuple[bytes, Notice | None]], tell: Tell
@@ -453,7 +453,7 @@ class TestHeirs:
 
         await desk.close()
 
-        assert [type(notice) for _, notice in told] == [UnderWay]
+        assert [type(notice) for _, notice in told] == [InFlight]
 
     async def test_a_broker_that_is_away_leaves_the_message_unknown_and_harms_nobody(
         self, caplog: pytest.LogCaptureFixture

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from models.delivery.deliveries import KEPT, wait_after
+from models.delivery.deliveries import RETENTION_MS, wait_after
 from stream.delivery.twilio import Twilio, TwilioSettings
 from tests.support.letters import text_message
 
@@ -155,7 +155,7 @@ async def test_a_time_to_wait_that_is_none_does_no_harm(api: Api, twilio: Twilio
     result = await twilio.deliver(text_message(), unsubscribe=None)
 
     assert (result.status, result.trouble) == ("failed", True)
-    assert wait_after(text_message().id, 1, result.retry_after) <= KEPT
+    assert wait_after(text_message().id, 1, result.retry_after) <= RETENTION_MS
 
 
 async def test_twilio_is_told_where_to_say_what_becomes_of_it(api: Api, twilio: Twilio) -> None:

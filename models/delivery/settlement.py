@@ -1,0 +1,104 @@
+"""Settlement of attempts and look-ups: results become transitions, outcomes and entries of the suppression list."""
+
+from __future__ import annotations
+
+from models.delivery.deliveries import DeliveryRecord, Result, deadline
+from models.delivery.messages import Message
+from models.delivery.schedule import Schedule
+from models.delivery.step import DeliveryStep
+from models.delivery.suppressor import Suppressor
+from models.delivery.transitions import (
+    LookupDelays,
+    Transition,
+    answered,
+    expired,
+    looked_up,
+    resolved,
+    stopped,
+    withdrawn,
+)
+from models.events import Channel
+
+
+class Settlement:
+    """The effect of results on a partition's deliveries.
+
+    Parameters
+    ----------
+    schedule
+        The partition's open messages and timers, changed with each delivery.
+    lookup_delays_ms
+        Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
+    suppressor
+        Writes what follows from answers to the suppression list; ``None`` writes nothing.
+    """
+
+    def __init__(self, schedule: Schedule, lookup_delays_ms: LookupDelays, suppressor: Suppressor | None) -> None:
+        self._schedule = schedule
+        self._delays = lookup_delays_ms
+        self._suppressor = suppressor
+
+    def answer(self, step: DeliveryStep, key: bytes, result: Result) -> None:
+        """Settle an attempt."""
+        record, message = _read(step, key)
+        self._judge(step, message, result)
+        self._change(step, key, record, answered(record, result, self._delays, step.now))
+
+    def look_up(self, step: DeliveryStep, key: bytes, result: Result) -> None:
+        """Settle a look-up of an unknown delivery."""
+        record, message = _read(step, key)
+        if result.status in ("delivered", "rejected"):
+            self._judge(step, message, result)
+        self._change(step, key, record, looked_up(record, result, self._delays, step.now))
+
+    def resolve(self, step: DeliveryStep, key: bytes, channel: Channel, result: Result) -> None:
+        """Replace an unknown outcome by the true one; does nothing if the outcome is known."""
+        record = step.read(key)
+        if record.status == "unknown":
+            if record.summary is None:  # an old record does not say whose message it was: there is no one to report to
+                step.count("deliveries", channel, "resolved")
+            self._change(step, key, record, resolved(record, result, step.now))
+
+    def expire(self, step: DeliveryStep, key: bytes) -> None:
+        """End a waiting message whose time is over."""
+        record = step.read(key)
+        self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
+
+    def withdraw(self, step: DeliveryStep, user: str, why: str) -> None:
+        """End the marketing messages of a user that wait, and let no other one be tried again."""
+        for key in self._schedule.open.of_user(user, "waiting"):
+            record, message = _read(step, key)
+            if message.category == "marketing":
+                self._change(step, key, record, withdrawn(record, why, step.now))
+        # A call in flight cannot be recalled. But the message is not tried again, whichever process learns its end.
+        for key in self._schedule.open.of_user(user, "calling", "unknown", "looking_up"):
+            record, message = _read(step, key)
+            if message.category == "marketing":
+                step.write(key, stopped(record, why))
+
+    def _judge(self, step: DeliveryStep, message: Message, result: Result) -> None:
+        """Write to the suppression list what an answer says about the address."""
+        if result.bounce:
+            step.count("bounces", message.channel, result.bounce)
+        if self._suppressor is not None:
+            step.suppress(self._suppressor.ended(message, result, step.now), message.channel)
+
+    def _change(self, step: DeliveryStep, key: bytes, before: DeliveryRecord, change: Transition) -> None:
+        """Report the outcome of a transition, store its record, and schedule what follows."""
+        record, outcome, summary = change.record, change.outcome, before.summary
+        if outcome is not None and summary is not None:
+            step.report(key, summary, outcome)
+            label = "sent" if outcome.status == "delivered" else outcome.status
+            step.count("deliveries", summary.channel, "resolved" if change.resolves else label)
+        self._schedule.place(key, record, step.write(key, record))
+        if record.status == "queued" and record.message is not None:
+            step.count("delivery_retries", record.message.channel)
+            if deadline(record.message, record.arrived) <= step.now:
+                self.expire(step, key)
+
+
+def _read(step: DeliveryStep, key: bytes) -> tuple[DeliveryRecord, Message]:
+    """Return the delivery of a message that has not ended, with the message."""
+    record = step.read(key)
+    assert record.message is not None
+    return record, record.message

@@ -1,0 +1,157 @@
+"""The transition table of one delivery: which record follows from which, and which outcome is reported.
+
+::
+
+    state      what happens                             next state
+    ---------  ---------------------------------------  ---------------------------------
+    none       a message arrives                        queued
+    queued     an attempt begins                        attempted
+    queued     its time is over                         expired
+    queued     consent is withdrawn                     withdrawn
+    attempted  the provider accepts or refuses it       delivered, rejected
+    attempted  its address is on the suppression list   suppressed
+    attempted  the provider clearly did not accept it   queued, with a later due time
+    attempted  no answer                                unknown
+    unknown    a look-up or the provider gives its end  delivered, rejected
+    unknown    a look-up finds nothing                  unknown, or queued if that is safe
+
+Every function returns a new record; none has a side effect, and none knows of any other message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from models.delivery.deliveries import DeliveryRecord, Result, Status, StoredStatus, wait_after
+from models.delivery.messages import Message
+
+MAX_DETAIL = 300
+"""Maximum number of characters of a provider's words that are stored."""
+
+LookupDelays: TypeAlias = Sequence[int]
+"""Waits before each look-up of an unknown delivery, milliseconds; empty if the provider cannot be asked."""
+
+_STORED: dict[Status, StoredStatus] = {
+    "delivered": "delivered",
+    "failed": "failed",
+    "rejected": "rejected",
+    "unknown": "unknown",
+    "expired": "expired",
+    "withdrawn": "withdrawn",
+    "suppressed": "withdrawn",
+}
+"""Status that is stored for each end. A worker of the last release cannot read ``suppressed``; the event names it."""
+
+
+class Transition(NamedTuple):
+    """A change of one delivery.
+
+    Attributes
+    ----------
+    record
+        The record that is stored from now on.
+    outcome
+        The outcome to report to the message's user; ``None`` if there is nothing new to report.
+    resolves
+        Whether the outcome replaces ``unknown``, which was reported before.
+    """
+
+    record: DeliveryRecord
+    outcome: Result | None = None
+    resolves: bool = False
+
+
+def queued(message: Message, now: int) -> DeliveryRecord:
+    """Return the record of a message that has just arrived."""
+    return DeliveryRecord(status="queued", changed=now, since=now, message=message)
+
+
+def attempted(record: DeliveryRecord, by: str, now: int) -> DeliveryRecord:
+    """Return the record of a delivery whose next attempt begins, made by the process of that name."""
+    return msgspec.structs.replace(record, status="attempted", changed=now, attempts=record.attempts + 1, due=0, by=by)
+
+
+def stopped(record: DeliveryRecord, why: str) -> DeliveryRecord:
+    """Return the record of a delivery that is not tried again once its current attempt or look-up has ended."""
+    return msgspec.structs.replace(record, stopped=why)
+
+
+def answered(record: DeliveryRecord, result: Result, delays: LookupDelays, now: int) -> Transition:
+    """Return what follows from the result of an attempt."""
+    if result.status == "failed":
+        return _retried(record, result, now)
+    if result.status == "unknown" and delays:
+        unknown = msgspec.structs.replace(record, looks=0, detail=_short(result), answered=result.answered)
+        return Transition(_looked_up_later(unknown, delays, now), result)
+    return ended(record, result, now)
+
+
+def looked_up(record: DeliveryRecord, result: Result, delays: LookupDelays, now: int) -> Transition:
+    """Return what follows from a look-up of an unknown delivery."""
+    if result.status in ("delivered", "rejected"):
+        return resolved(record, result, now)
+    if record.looks + 1 < len(delays):
+        return Transition(_looked_up_later(msgspec.structs.replace(record, looks=record.looks + 1), delays, now))
+    if result.status == "failed" and record.answered:
+        return _retried(record, Result("failed", record.detail), now)
+    return Transition(_closed(record, "unknown", now))
+
+
+def resolved(record: DeliveryRecord, result: Result, now: int) -> Transition:
+    """Return what follows from the true end of an unknown delivery."""
+    return Transition(_closed(record, result.status, now), result, resolves=True)
+
+
+def expired(record: DeliveryRecord, now: int, *, paused: bool) -> Transition:
+    """Return the end of a delivery whose time was over while it waited; ``paused`` adds that the channel is paused."""
+    last = f"; attempts: {record.attempts}, the last: {record.detail}" if record.attempts else ""
+    held = "; the channel is paused" if paused else ""
+    return ended(record, Result("expired", f"not handed over within its time{held}{last}"), now)
+
+
+def withdrawn(record: DeliveryRecord, why: str, now: int) -> Transition:
+    """Return the end of a delivery whose user withdrew consent while it waited."""
+    return ended(record, Result("withdrawn", why), now)
+
+
+def ended(record: DeliveryRecord, result: Result, now: int) -> Transition:
+    """Return the end of a delivery, with its outcome."""
+    return Transition(_closed(record, result.status, now), result)
+
+
+def _retried(record: DeliveryRecord, result: Result, now: int) -> Transition:
+    if record.stopped:
+        return withdrawn(record, record.stopped, now)
+    assert record.message is not None
+    return Transition(
+        msgspec.structs.replace(
+            record,
+            status="queued",
+            changed=now,
+            since=record.arrived,
+            due=now + wait_after(record.message.id, max(record.attempts, 1), result.retry_after),
+            by="",
+            answered=False,
+            detail=_short(result),
+        )
+    )
+
+
+def _looked_up_later(record: DeliveryRecord, delays: LookupDelays, now: int) -> DeliveryRecord:
+    due = now + delays[record.looks]
+    return msgspec.structs.replace(record, status="unknown", changed=now, due=due, by="")
+
+
+def _closed(record: DeliveryRecord, status: Status, now: int) -> DeliveryRecord:
+    # Nothing of a person is kept except that there was this message. For an unknown one, its user is kept as well.
+    stored = _STORED[status]
+    if status != "unknown" or record.summary is None:
+        return DeliveryRecord(status=stored, changed=now)
+    return DeliveryRecord(status=stored, changed=now, attempts=record.attempts, closed=record.summary)
+
+
+def _short(result: Result) -> str:
+    return result.detail[:MAX_DETAIL]
