@@ -1,8 +1,18 @@
-"""Units of time, in milliseconds: every time and every span of time in the engine is a whole number of them."""
+"""Units of time in milliseconds, in which the engine counts every time and every duration; and the wall clock."""
 
 from __future__ import annotations
+
+import time
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+
+def now_ms() -> int:
+    """Return the time of this machine's clock, milliseconds since 1970.
+
+    Models and agents never call this: they get the time as an argument, so that a replay decides the same again.
+    """
+    return time.time_ns() // 1_000_000

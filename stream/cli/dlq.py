@@ -145,12 +145,11 @@ def _selection(ids: tuple[str, ...], reason: str | None, since: str | None, sour
 
 
 def _milliseconds(written: str) -> int:
-    import time
-
     from models.configuration import durations
+    from models.units import now_ms
 
     with suppress(ValueError):  # no duration: a time
-        return time.time_ns() // 1_000_000 - durations.milliseconds(written)
+        return now_ms() - durations.milliseconds(written)
     try:
         at = datetime.fromisoformat(written)
     except ValueError:

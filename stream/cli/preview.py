@@ -119,11 +119,12 @@ def _described(file: Path) -> Customer:
 
 
 def _now(customer: Customer) -> int:
-    import time
+
+    from models.units import now_ms
 
     # a replay's or a simulation's users live in its own time
     own = customer.facts.last_seen
-    return own if own and customer.facts.origin != "live" else int(time.time() * 1000)
+    return own if own and customer.facts.origin != "live" else now_ms()
 
 
 def _mistake(message: str) -> Exception:

@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
@@ -16,6 +15,7 @@ import typer
 
 from models.encoding import is_blank
 from models.errors import EventWarning, InvalidEvent, PerennialError
+from models.units import now_ms
 from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_error, print_json, print_line
 
@@ -161,7 +161,7 @@ def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result)
     events = []
     for number, content in chunk:
         source = Source(f"send:{instance}", 0, number)
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         warnings: list[EventWarning] = []
         try:
             events.append(decode(content, source=source, received_at=now, origin=origin, warnings=warnings))

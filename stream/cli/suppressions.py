@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +11,7 @@ import typer
 from models.delivery.suppression import LOST, STOPPING, Reason, Scope, Stopping
 from models.errors import PerennialError
 from models.events import Channel
+from models.units import now_ms
 from stream.cli.output import Config, Json, counted, print_error, print_json, print_line, print_table, short_time
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def import_(
     from models.delivery.suppression import SCOPE_OF
     from stream.installation.recognition import opened
 
-    settings, now = opened(config), _now()
+    settings, now = opened(config), now_ms()
     rows, mistakes = _read(file, now)
     for line, what in mistakes[:SHOWN]:
         print_error(f"{file}: line {line}: {what}")
@@ -313,7 +313,7 @@ def _time_in_force(listed: Sequence[Listed], addresses: Sequence[str], reason: R
     for one in listed:  # ordered by time
         if one.place.address in addresses:
             marks[one.place.reason] = Mark(one.entry.scope, one.entry.at)
-    return time_in_force(marks, reason, _now())
+    return time_in_force(marks, reason, now_ms())
 
 
 def _tombstone(one: Listed) -> Output:
@@ -353,10 +353,6 @@ def _progress() -> Any:
     from rich.progress import Progress
 
     return Progress(console=Console(stderr=True), transient=True)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _milliseconds(written: str, option: str) -> int:

@@ -26,9 +26,9 @@ def user(
     the claims sub (the user id), aud "perennial", iat and exp (at most 24 hours later).
     """
     from models.errors import InvalidEvent
+    from models.units import now_ms
     from models.wire import fields
     from stream.collector.configured import user_tokens
-    from stream.collector.door import now_ms
     from stream.settings.loading import load
 
     try:

@@ -47,6 +47,7 @@ from models.delivery.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Origin, Trust
 from models.rejected import KEPT
+from models.units import now_ms
 from models.wire import CALLS, fields
 from monitoring import metrics
 from stream.collector import addresses, bodies, recommendations, results
@@ -87,11 +88,6 @@ CLIENT_GONE = 499
 """Status in metrics of a request whose client went away before it was answered, such as a page that was left."""
 
 _KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
-
-
-def now_ms() -> int:
-    """Return the time of this machine's clock, milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Door:

@@ -15,11 +15,12 @@ from aiohttp import web
 from models.delivery.suppression import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.errors import PerennialError
+from models.units import now_ms
 from stream.cluster.topics import await_topics
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
-from stream.collector.door import Door, now_ms
+from stream.collector.door import Door
 from stream.collector.intake import Intake
 from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations

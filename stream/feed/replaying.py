@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from models.batch import Output
 from models.errors import EventWarning
+from models.units import now_ms
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import Read, Recording, kind_of, read_wire_events
@@ -98,7 +99,7 @@ async def replay(
 
     async with feeding(settings, on_write=written, speed=speed) as feeder:
         # A line's time is judged by the clock of the machine that replays it, like any other record's at a door.
-        received_at = time.time_ns() // 1_000_000
+        received_at = now_ms()
         lines = reads(recording, received_at)
         for portion in _portions(lines):
             letters: list[Output] = [read.rejected for read in portion if read.rejected is not None]

@@ -17,7 +17,7 @@ from models.recommend.model import FactorModel, Hyperparameters
 from models.recommend.retraining import Fit, Policy, retrain
 from models.recommend.retraining_report import Run
 from models.recommend.window import InteractionWindow
-from models.units import DAY
+from models.units import DAY, now_ms
 from monitoring import metrics
 from stream.cluster.connection import Connection
 from stream.processes.stop import StopRequest
@@ -231,7 +231,7 @@ class Retrainer:
             version=version,
             file=file,
             sha256=sha256,
-            trained_at=time.time_ns() // 1_000_000,
+            trained_at=now_ms(),
             trained_until=model.trained_until,
             run=run,
             previous=None if self._published is None else msgspec.structs.replace(self._published, previous=None),

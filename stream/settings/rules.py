@@ -6,7 +6,6 @@ file is read, for the commands that check it, show it or put it into use.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from models.configuration.templates import PARTS, InvalidTemplate, Template
 from models.encoding import TEXT
 from models.engage.preview import trial
 from models.errors import InvalidConfiguration, PerennialError
+from models.units import now_ms
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings, did_you_mean
 
@@ -116,7 +116,7 @@ def failing_templates(configuration: Configuration, templates: Mapping[str, Temp
     The users are those of :func:`models.engage.preview.trial`.
     """
     found: dict[str, list[str]] = {}
-    for failure in trial(configuration, templates, int(time.time() * 1000)):
+    for failure in trial(configuration, templates, now_ms()):
         users = found.setdefault(str(failure.error), [])
         if failure.user not in users:
             users.append(failure.user)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.events import CHANNELS, Channel
+from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.cluster.topics import await_topics
 from stream.delivery.holds import Holds
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from stream.suppressions.watch import SuppressionWatch
 
 log = logging.getLogger(__name__)
-
-
-def now_ms() -> int:
-    """The wall clock, milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def run(role: Role, settings: Settings) -> NoReturn:

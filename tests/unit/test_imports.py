@@ -52,3 +52,11 @@ def test_importing_does_nothing_else(package: str, tmp_path: Path) -> None:
     assert int(count) >= len([path for path in (ROOT / package).rglob("[a-z]*.py") if path.stem != "__init__"]) > 0
     assert changed == "{}\n"
     assert ended.stderr == ""
+
+
+def test_models_and_agents_never_read_the_clock() -> None:
+    files = [path for package in ("models", "agents") for path in (ROOT / package).rglob("*.py")]
+
+    reading = [path for path in files if "now_ms" in path.read_text(encoding="utf-8")]
+
+    assert reading == [ROOT / "models" / "units.py"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from models.delivery.suppression import (
     encode_entry,
     key_of,
 )
+from models.units import now_ms
 from stream.cli import run
 from stream.cluster import topics
 from stream.installation.embedded_broker import EmbeddedBroker
@@ -102,7 +102,7 @@ def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowh
 
 
 async def test_an_address_that_is_added_is_stopped_whatever_the_times_of_its_entries(call: Any, settings: Path) -> None:
-    later = time.time_ns() // 1_000_000 + 3_600_000
+    later = now_ms() + 3_600_000
     await bounce(settings, "ada@example.com", later)
     ends = Entry(scope="watch", reason="delivered", channel="email", at=later + 1)
     key = key_of(HASHES.newest("email", "ada@example.com"), "delivered")

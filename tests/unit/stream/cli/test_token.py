@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import orjson
 import pytest
 
+from models.units import now_ms
 from stream.cli import run
 from stream.collector.configured import server_tokens, user_tokens
 from stream.settings.loading import load
@@ -25,7 +25,7 @@ def test_a_token_for_a_user_works_without_any_setting(config: str, capsys: pytes
     assert run(["token", "user", "a/b 😀", "--config", config]) == 0
     token = capsys.readouterr().out.strip()
 
-    assert user_tokens(load(Path(config))).user(token, time.time_ns() // 1_000_000) == "a/b 😀"
+    assert user_tokens(load(Path(config))).user(token, now_ms()) == "a/b 😀"
     secret = Path(config).parent / ".perennial" / "user_tokens.secret"
     assert secret.stat().st_mode & 0o777 == 0o600
 

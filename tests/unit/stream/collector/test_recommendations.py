@@ -15,10 +15,10 @@ from yarl import URL
 
 from models.batch import Restored
 from models.profile.state import Touch
+from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.collector.configured import user_tokens
-from stream.collector.door import now_ms
 from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations
 from stream.collector.user_tokens import UserTokens

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from models.events import Event
+from models.units import now_ms
 from stream.installation.running import Installation, await_folding, last_words, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json
@@ -50,10 +51,6 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         yield started
 
 
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def profile_with(installation: Installation, user: str, orders: int) -> dict[str, Any]:
     where = worker_urls(installation.settings.sections.worker)[:1]
     async with asyncio.timeout(20):
@@ -69,14 +66,14 @@ async def profile_with(installation: Installation, user: str, orders: int) -> di
 
 async def test_a_purchase_becomes_a_profile_and_a_mail_in_the_outbox(installation: Installation) -> None:
     settings = installation.settings
-    order = Event(id="m2", user="ann", at=now(), type="purchase", order="o1", amount=25_000_000, currency="EUR")
+    order = Event(id="m2", user="ann", at=now_ms(), type="purchase", order="o1", amount=25_000_000, currency="EUR")
     async with EventLog(settings.connection(), settings.partitions) as log:
         await log.append(
             [
                 Event(
                     id="m1",
                     user="ann",
-                    at=now(),
+                    at=now_ms(),
                     type="identify",
                     traits={"email": "ann@example.org", "firstName": "Ann"},
                 ),

@@ -6,11 +6,11 @@ import pytest
 
 from models.events import CHANNELS
 from models.rejected import TOPIC as REJECTED
+from models.units import now_ms
 from monitoring import metrics
 from stream.cluster.topics import topic
 from stream.delivery.channels import DeliverySettings, open_channel
 from stream.engine.agent_spec import Edge
-from stream.worker.process import now_ms
 from stream.worker.topology import deliver_edges, fold_edges, learn_edges
 from tests.support.event_logs import fold_log, shoppers, written
 from tests.unit.models.fold.test_partition import EXTRA
