@@ -13,7 +13,7 @@ from models.batch import Batch, Output, Outputs, Record
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, decode_event, encode_event
 from models.rejected import reason_of, reject, reject_details
-from models.source import Source
+from models.source import Received, Source
 from models.wire import decode
 
 
@@ -86,7 +86,7 @@ def _count(outputs: Outputs, *key: str) -> None:
 
 
 def _from_outside(record: Record, source: Source, origin: Origin, warnings: list[EventWarning]) -> Event:
-    return decode(record.value, source=source, received_at=record.timestamp, origin=origin, warnings=warnings)
+    return decode(record.value, Received(source, record.timestamp, origin), warnings)
 
 
 def _outcome(record: Record) -> Event:

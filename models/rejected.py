@@ -1,54 +1,55 @@
-"""What the one dead letter topic, ``events.rejected``, says about a record: why, where it stood, and what it was."""
+"""Dead letters: the records of the topic ``events.rejected``. Each says why a record was refused, and what it was."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from models.batch import Output, Record
 from models.errors import EventWarning, InvalidEvent, OutputTooLarge
 from models.events import Origin, Trust
-from models.source import Source
+from models.source import Received, Source
 
 TOPIC = "events.rejected"
-KEPT = 65_536
-"""Bytes of the record that are kept."""
-KEY_KEPT = 1_024
-"""Bytes of its key that are kept."""
-FOUND_KEPT = 300
-"""Characters of the message of an unexpected error that are kept."""
+MAX_KEPT_BYTES = 65_536
+"""Maximum number of bytes of a record that are kept."""
+MAX_KEPT_KEY_BYTES = 1_024
+"""Maximum number of bytes of a record's key that are kept."""
+MAX_KEPT_MESSAGE_LENGTH = 300
+"""Maximum length of the message of an unexpected error that is kept, characters."""
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that did not become an event, or could not be folded.
+    """A dead letter: one record that did not become an event, or could not be folded.
 
     Attributes
     ----------
     reason
-        A stable code, such as ``bad_time``; ``fold_failed`` where a bug, not the record's form, is to blame.
+        A stable code, such as ``bad_time``. ``fold_failed`` means that a bug is to blame, and not the record.
     field, found, allowed
-        Which field of the wire form, what stood there (shortened), what is allowed there in words; see
+        Path of the field in the wire form, the shortened value found there, and what is allowed there; as in
         :class:`~models.errors.InvalidEvent`.
     topic, partition, offset
-        Where it stood (:class:`~models.source.Source`).
+        Place of the record (:class:`~models.source.Source`).
     at
-        When it came in: the broker's stamp, or the door's clock; milliseconds.
+        Time of arrival by the broker's or the HTTP door's clock, milliseconds.
     length
-        Bytes of the whole value; -1 where there was none (a tombstone).
+        Length of the whole value, bytes; -1 if there was no value (a tombstone).
     sha256
-        Of the whole value, hexadecimal; of a request's body that was too large, of as much as was read.
+        Hash of the whole value, hexadecimal; of a request's body that was too large, hash of the part that was read.
     key, content
-        Base64 of the key's first 1,024 bytes (``None`` without one) and of the value's first 65,536.
+        Base64 of the key's first 1,024 bytes (``None`` without a key), and of the value's first 65,536 bytes.
     accepted
         Whether the event itself was accepted, and only ``field`` was left out.
     withdrawal
-        Whether the withdrawal of consent in it counts all the same.
+        Whether a withdrawal of consent in the record counts although the record is refused.
     origin, trust
-        What its door knew: the most live origin that it can have, and whose key it came with. A replay of the letter
-        gives it neither more.
+        The most live origin that the record can have, and the trust in its key. A replay of the letter gives it no
+        more of either.
     """
 
     reason: str
@@ -70,12 +71,42 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes:
-        """The first 64 KiB of the record."""
+        """The first 64 KiB of the record's value."""
         return b64decode(self.content)
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Rejected)
+
+
+class _Original(NamedTuple):
+    """A record as it came in, before it was refused; the fields are those of :func:`reject_value`."""
+
+    value: bytes | None
+    source: Source
+    at: int
+    key: bytes | None = None
+    length: int | None = None
+
+    def rejected(self, reason: str, field: str, found: str, allowed: str) -> Rejected:
+        """Return the content of its dead letter."""
+        content, length = self.value or b"", self.length
+        if length is None:
+            length = -1 if self.value is None else len(content)
+        return Rejected(
+            reason=reason,
+            field=field,
+            found=found,
+            allowed=allowed,
+            topic=self.source.topic,
+            partition=self.source.partition,
+            offset=self.source.offset,
+            at=self.at,
+            length=length,
+            sha256=hashlib.sha256(content).hexdigest(),
+            key=None if self.key is None else b64encode(self.key[:MAX_KEPT_KEY_BYTES]).decode(),
+            content=b64encode(content[:MAX_KEPT_BYTES]).decode(),
+        )
 
 
 def reject(record: Record, source: Source, error: Exception) -> Output:
@@ -84,17 +115,17 @@ def reject(record: Record, source: Source, error: Exception) -> Output:
     Parameters
     ----------
     record
-        What was read; its key and value are kept in part, its broker's stamp says when.
+        The record; its key and value are kept in part, and the broker's timestamp says when it came in.
     source
-        Where it was read.
+        Place that the record was read from.
     error
-        :class:`InvalidEvent` speaks for itself; :class:`OutputTooLarge` becomes ``output_too_large``, and anything
-        else ``fold_failed``.
+        An :class:`InvalidEvent` gives its own reason. :class:`OutputTooLarge` becomes ``output_too_large``, and any
+        other error ``fold_failed``.
 
     Returns
     -------
     Output
-        Keyed by ``topic/partition/offset``, so a repeat after a crash is recognised.
+        Keyed by ``topic/partition/offset``, so that a repeat after a crash is recognised.
     """
     return reject_value(record.value, source, error, at=record.timestamp, key=record.key)
 
@@ -108,9 +139,20 @@ def reject_value(
     key: bytes | None = None,
     length: int | None = None,
 ) -> Output:
-    """Like :func:`reject`, for what was never a Kafka record, such as the body of a request.
+    """Reject bytes that need not be a Kafka record, such as the body of a request; otherwise like :func:`reject`.
 
-    Where only the beginning of it was read, ``length`` says how long it is.
+    Parameters
+    ----------
+    value
+        The bytes; ``None`` for a record without a value.
+    source, error
+        As for :func:`reject`.
+    at
+        Time of arrival, milliseconds.
+    key
+        Key of the record, if it has one.
+    length
+        Length of the whole value, bytes, if only its beginning was read.
 
     Examples
     --------
@@ -118,10 +160,15 @@ def reject_value(
     >>> output.topic, output.key, decode_rejected(output.value).reason
     ('events.rejected', b'events.in/0/7', 'bad_json')
     """
-    rejected = _rejected(value, source, _explain(error), at, key, length)
-    if isinstance(error, InvalidEvent) and error.withdrawal is not None:
-        rejected = msgspec.structs.replace(rejected, withdrawal=True)
-    return Output(TOPIC, source.id.encode(), _encoder.encode(rejected))
+    rejected = _Original(value, source, at, key, length).rejected(*_explain(error))
+    return _letter(source.id, _marked(rejected, error))
+
+
+def reject_received(value: bytes, received: Received, error: Exception) -> Output:
+    """Reject a record that says how it was received, so that a replay gives it no more origin and trust than it had."""
+    rejected = _Original(value, received.source, received.at).rejected(*_explain(error))
+    rejected = msgspec.structs.replace(rejected, origin=received.origin, trust=received.trust)
+    return _letter(received.source.id, _marked(rejected, error))
 
 
 def reject_details(
@@ -132,9 +179,9 @@ def reject_details(
     Parameters
     ----------
     value, source, at, key
-        Of the whole record, as for :func:`reject_value`.
+        As for :func:`reject_value`, of the whole record.
     warnings
-        What was said about it.
+        The warnings about the event.
 
     Returns
     -------
@@ -147,58 +194,32 @@ def reject_details(
     >>> [letter.key for letter in reject_details(b"{}", Source("events.in", 0, 7), [bad], at=5)]
     [b'events.in/0/7#traits.email']
     """
-    outputs = []
-    for warning in warnings:
-        if warning.rejected:
-            rejected = _rejected(value, source, warning[:4], at, key, None, accepted=True)
-            outputs.append(Output(TOPIC, f"{source.id}#{warning.field}".encode(), _encoder.encode(rejected)))
-    return outputs
+    original = _Original(value, source, at, key)
+    return [
+        _letter(f"{source.id}#{warning.field}", msgspec.structs.replace(original.rejected(*warning[:4]), accepted=True))
+        for warning in warnings
+        if warning.rejected
+    ]
 
 
-def mark(letter: Output, origin: Origin, trust: Trust) -> Output:
-    """Return a dead letter that says how far its record can be trusted."""
-    rejected = msgspec.structs.replace(decode_rejected(letter.value), origin=origin, trust=trust)
-    return letter._replace(value=_encoder.encode(rejected))
+def _marked(rejected: Rejected, error: Exception) -> Rejected:
+    """Mark a dead letter whose record had a withdrawal of consent that counts."""
+    if isinstance(error, InvalidEvent) and error.withdrawal is not None:
+        return msgspec.structs.replace(rejected, withdrawal=True)
+    return rejected
 
 
-def _rejected(
-    value: bytes | None,
-    source: Source,
-    explained: tuple[str, str, str, str],
-    at: int,
-    key: bytes | None,
-    length: int | None,
-    *,
-    accepted: bool = False,
-) -> Rejected:
-    reason, field, found, allowed = explained
-    content = value or b""
-    if length is None:
-        length = -1 if value is None else len(content)
-    return Rejected(
-        reason=reason,
-        field=field,
-        found=found,
-        allowed=allowed,
-        topic=source.topic,
-        partition=source.partition,
-        offset=source.offset,
-        at=at,
-        length=length,
-        sha256=hashlib.sha256(content).hexdigest(),
-        key=None if key is None else b64encode(key[:KEY_KEPT]).decode(),
-        content=b64encode(content[:KEPT]).decode(),
-        accepted=accepted,
-    )
+def _letter(key: str, rejected: Rejected) -> Output:
+    return Output(TOPIC, key.encode(), _encoder.encode(rejected))
 
 
 def decode_rejected(value: bytes | None) -> Rejected:
-    """Read a record of ``events.rejected``; raises ``msgspec.DecodeError`` where it is none."""
+    """Read a record of ``events.rejected``; raise ``msgspec.DecodeError`` if it is not one."""
     return _decoder.decode(value or b"")
 
 
 def reason_of(error: Exception) -> str:
-    """Give the stable code of an error: the ``reason`` that metrics and the dead letter topic are keyed by."""
+    """Return the stable code of an error: the ``reason`` by which metrics and dead letters are grouped."""
     return _explain(error)[0]
 
 
@@ -207,6 +228,6 @@ def _explain(error: Exception) -> tuple[str, str, str, str]:
         return error.reason, error.field, error.found, error.allowed
     if isinstance(error, OutputTooLarge):
         return "output_too_large", "", f"{error.size} bytes for {error.topic}", f"at most {error.limit} bytes"
-    # The message of a foreign exception may quote anything, lone surrogates included: keep what UTF-8 can say.
-    said = str(error)[:FOUND_KEPT].encode("utf-8", "backslashreplace").decode()
+    # The message of any other exception may quote lone surrogates, which UTF-8 cannot encode.
+    said = str(error)[:MAX_KEPT_MESSAGE_LENGTH].encode("utf-8", "backslashreplace").decode()
     return "fold_failed", "", f"{type(error).__name__}: {said}", "a record that can be folded; please report this"

@@ -1,25 +1,27 @@
-"""Where a record came from: a place in a log, a line of a file, a request to a door.
+"""Where a record came from, and how it was received: a place in a log, a line of a file, a request to a door.
 
-A record without a ``messageId`` gets its id from here, never at random and never from its content: reading the same
-place again gives the same id, and two equal records in two places stay two events.
+A record without a ``messageId`` gets its id from its place, never at random and never from its content. So reading the
+same place again gives the same id, and two equal records in two places remain two events.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from models.events import Origin, Trust
+
 
 class Source(NamedTuple):
-    """One place that a record was read from.
+    """The place that a record was read from.
 
     Attributes
     ----------
     topic
-        Logical topic name, or ``file:`` and the file's hash, or ``door:`` and the door instance's name.
+        Logical name of the topic, or ``file:`` and the file's hash, or ``door:`` and the name of the door instance.
     partition
-        Of the topic; 0 elsewhere.
+        Partition of the topic; 0 for a file and for a door.
     offset
-        Of the record; the line in a file (from 1), the sequence number at a door.
+        Offset of the record; in a file its line, counted from 1; at a door its sequence number.
 
     Examples
     --------
@@ -35,10 +37,31 @@ class Source(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The ``messageId`` of a record from here that brought none."""
+        """The ``messageId`` of a record that came from here without one."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @classmethod
     def line(cls, digest: str, number: int) -> Source:
-        """Line ``number`` (from 1) of the file whose content has the hash ``digest``."""
+        """Return the place of a line in a file, by the hash of the file's content and the line's number from 1."""
         return cls(f"file:{digest}", 0, number)
+
+
+class Received(NamedTuple):
+    """The circumstances in which a record was received: what its reader knows before reading it.
+
+    Attributes
+    ----------
+    source
+        Place of the record; gives the id of a record without a ``messageId``.
+    at
+        Time of arrival, milliseconds since the epoch. A record without a time gets it; no record may be much later.
+    origin
+        The most live origin that the record can have; the record itself may only claim to be less live.
+    trust
+        Trust in the key that the record came with.
+    """
+
+    source: Source
+    at: int
+    origin: Origin = "live"
+    trust: Trust = "server"

@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_EXACT = 2**53
 """Whole floats below this have the digits that were written."""
 
-MAX_WRITTEN = 10**fields.ID_LENGTH
+MAX_WRITTEN = 10**fields.MAX_ID_LENGTH
 """Whole numbers below this are written as ids: longer ones are no ids, and Python refuses to write the longest."""
 
 _number = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
@@ -199,7 +199,7 @@ def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bo
     warnings
         Warnings are appended here.
     small
-        Whether the whole record is known to be within ``fields.OBJECT_BYTES``.
+        Whether the whole record is known to be within ``fields.MAX_OBJECT_BYTES``.
     path
         Path of ``raw`` in the event, with the dot.
 
@@ -211,7 +211,7 @@ def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bo
     Raises
     ------
     InvalidEvent
-        ``too_large``: the object exceeds ``fields.OBJECT_BYTES`` as JSON.
+        ``too_large``: the object exceeds ``fields.MAX_OBJECT_BYTES`` as JSON.
     """
     value = raw.get(name)
     if value is None:

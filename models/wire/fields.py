@@ -17,25 +17,25 @@ from models.events import CHANNELS, MICROS, ORIGINS, Channel, Origin
 from models.units import DAY
 from models.wire.currencies import CURRENCIES
 
-ID_LENGTH = 200
+MAX_ID_LENGTH = 200
 """Characters of a user, item, order, message id; also of names and categories."""
-TEXT_LENGTH = 10_000
+MAX_TEXT_LENGTH = 10_000
 """Characters of a support message or review."""
-OBJECT_BYTES = 32_768
+MAX_OBJECT_BYTES = 32_768
 """Bytes of ``properties`` as JSON, and of ``traits``."""
-NESTING = 8
+MAX_NESTING = 8
 """Levels of objects and lists inside ``properties`` and ``traits``."""
-LINES = 500
+MAX_LINES = 500
 """Lines of an order."""
-QUANTITY = 1_000_000
+MAX_QUANTITY = 1_000_000
 """Pieces of a line."""
-MONEY = 10_000_000_000 * MICROS
+MAX_MONEY = 10_000_000_000 * MICROS
 """Largest amount, micros: ten thousand million units, so that sums of thousands still fit into 64 bits."""
-MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MONEY // MICROS:,}"
+MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MAX_MONEY // MICROS:,}"
 """What an amount may be, in words."""
-EARLIEST = 946_684_800_000
+MIN_TIME_MS = 946_684_800_000
 """2000-01-01T00:00:00Z; no event is older."""
-AHEAD = DAY
+MAX_AHEAD_MS = DAY
 """How far a sender's clock may be ahead of ours: one day."""
 
 ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})
@@ -70,12 +70,12 @@ def identifier(value: object, field: str) -> str:
     """Check an id, a name, a category: a string of 1 to 200 characters, none of them a control character."""
     if value.__class__ is str and plain(value):
         return value
-    allowed = f"a string of 1 to {ID_LENGTH} characters, no control characters"
+    allowed = f"a string of 1 to {MAX_ID_LENGTH} characters, no control characters"
     if not isinstance(value, str):
         raise wrong_type(field, value, allowed)
     if not value:
         raise InvalidEvent("empty", field, '""', allowed)
-    if len(value) > ID_LENGTH:
+    if len(value) > MAX_ID_LENGTH:
         raise InvalidEvent("too_long", field, f"{len(value)} characters", allowed)
     raise InvalidEvent("control_character", field, ascii(value), allowed)
 
@@ -89,12 +89,12 @@ def text(value: object, field: str) -> str:
     """Check prose: a string of 1 to 10,000 characters, no NUL; line breaks are welcome."""
     if isinstance(value, str) and _plain_text(value):
         return value
-    allowed = f"a string of 1 to {TEXT_LENGTH:,} characters without NUL"
+    allowed = f"a string of 1 to {MAX_TEXT_LENGTH:,} characters without NUL"
     if not isinstance(value, str):
         raise wrong_type(field, value, allowed)
     if not value:
         raise InvalidEvent("empty", field, '""', allowed)
-    if len(value) > TEXT_LENGTH:
+    if len(value) > MAX_TEXT_LENGTH:
         raise InvalidEvent("too_long", field, f"{len(value)} characters", allowed)
     raise InvalidEvent("control_character", field, ascii(value), allowed)
 
@@ -112,7 +112,7 @@ def money(value: object, field: str) -> int:
     Returns
     -------
     int
-        0 to ``MONEY``.
+        0 to ``MAX_MONEY``.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def money(value: object, field: str) -> int:
         micros = _exact(value)
     else:
         raise wrong_type(field, value, MONEY_ALLOWED)
-    if 0 <= micros <= MONEY:
+    if 0 <= micros <= MAX_MONEY:
         return micros
     raise InvalidEvent("bad_money", field, shown(value), MONEY_ALLOWED)
 
@@ -155,12 +155,12 @@ def quantity(value: object, field: str) -> int:
     """Check a number of pieces, 0 to 1,000,000; absent is 1."""
     if value is None:
         return 1
-    allowed = f"a whole number from 0 to {QUANTITY:,}"
+    allowed = f"a whole number from 0 to {MAX_QUANTITY:,}"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise wrong_type(field, value, allowed)
-    if not 0 <= value <= QUANTITY:
+    if not 0 <= value <= MAX_QUANTITY:
         raise InvalidEvent("out_of_range", field, value, allowed)
     return value
 
@@ -248,9 +248,9 @@ def _rfc3339(value: str, field: str) -> int:
 
 def plausible(at: int, field: str, found: object, received_at: int) -> int:
     """Check that a time is not before 2000 and at most a day after it was received."""
-    if at < EARLIEST:
+    if at < MIN_TIME_MS:
         raise InvalidEvent("time_too_early", field, shown(found), "a time since 2000-01-01T00:00:00Z")
-    if at > received_at + AHEAD:
+    if at > received_at + MAX_AHEAD_MS:
         raise InvalidEvent("time_in_future", field, shown(found), "at most a day ahead of the time of arrival")
     return at
 
@@ -265,30 +265,30 @@ def bounded(value: object, field: str, *, small: bool) -> Json:
     field
         ``properties`` or ``traits``.
     small
-        Whether the whole record is known to be within ``OBJECT_BYTES``.
+        Whether the whole record is known to be within ``MAX_OBJECT_BYTES``.
     """
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise wrong_type(field, value, "an object")
     for inner in value.values():
-        if inner.__class__ in _NESTED and not _flat(inner, NESTING - 1):
-            raise InvalidEvent("too_deep", field, "deeper nesting", f"at most {NESTING} levels")
+        if inner.__class__ in _NESTED and not _flat(inner, MAX_NESTING - 1):
+            raise InvalidEvent("too_deep", field, "deeper nesting", f"at most {MAX_NESTING} levels")
     if not small:
         size = len(orjson.dumps(value))
-        if size > OBJECT_BYTES:
-            raise InvalidEvent("too_large", field, f"{size} bytes", f"at most {OBJECT_BYTES:,} bytes of JSON")
+        if size > MAX_OBJECT_BYTES:
+            raise InvalidEvent("too_large", field, f"{size} bytes", f"at most {MAX_OBJECT_BYTES:,} bytes of JSON")
     return value
 
 
 def is_small(value: object) -> bool:
     """Return whether a value is within the limit of ``properties``, as JSON."""
-    return len(orjson.dumps(value)) <= OBJECT_BYTES
+    return len(orjson.dumps(value)) <= MAX_OBJECT_BYTES
 
 
 def is_bounded(value: Any) -> bool:
     """Return whether a value may be kept in ``properties``: neither its nesting nor its size is too large."""
-    return (value.__class__ not in _NESTED or _flat(value, NESTING - 1)) and is_small(value)
+    return (value.__class__ not in _NESTED or _flat(value, MAX_NESTING - 1)) and is_small(value)
 
 
 def _flat(value: Any, levels: int) -> bool:

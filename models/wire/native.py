@@ -58,17 +58,19 @@ def read_native(raw: Json, reading: Reading) -> Event:
     if stamp is None:
         stamp, time_field = get("timestamp"), "timestamp"
     event = Event(
-        id=reading.source.id if message_id is None else fields.identifier(message_id, id_field),
+        id=reading.received.source.id if message_id is None else fields.identifier(message_id, id_field),
         user=fields.identifier(get("user"), "user"),
         type=cast("EventType", kind),
         at=fields.plausible(
-            reading.received_at if stamp is None else fields.instant(stamp, time_field),
+            reading.received.at if stamp is None else fields.instant(stamp, time_field),
             time_field,
             stamp,
-            reading.received_at,
+            reading.received.at,
         ),
-        origin=reading.origin if "origin" not in raw else fields.origin(raw["origin"], reading.origin),
-        trust=reading.trust,
+        origin=reading.received.origin
+        if "origin" not in raw
+        else fields.origin(raw["origin"], reading.received.origin),
+        trust=reading.received.trust,
         name=None if name is None else fields.label(name, "name"),
         properties=fields.bounded(raw["properties"], "properties", small=reading.small) or None
         if "properties" in raw

@@ -28,8 +28,8 @@ def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[Order
         return ()
     if not isinstance(value, list):
         raise fields.wrong_type(field, value, "a list of lines")
-    if len(value) > fields.LINES:
-        raise InvalidEvent("too_long", field, f"{len(value)} lines", f"at most {fields.LINES} lines")
+    if len(value) > fields.MAX_LINES:
+        raise InvalidEvent("too_long", field, f"{len(value)} lines", f"at most {fields.MAX_LINES} lines")
     return tuple(_line(line, f"{field}[{i}]", item_names) for i, line in enumerate(value))
 
 
@@ -66,6 +66,6 @@ def _line(line: object, path: str, item_names: tuple[str, ...]) -> OrderLine:
 def total(of: tuple[OrderLine, ...], field: str) -> int:
     """Sum of quantity x price, micros, which must be an amount that one event may have."""
     micros = sum(line.quantity * line.price for line in of)
-    if micros > fields.MONEY:
+    if micros > fields.MAX_MONEY:
         raise InvalidEvent("bad_money", field, f"{fields.units(micros)} in all", fields.MONEY_ALLOWED)
     return micros

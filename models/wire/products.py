@@ -60,14 +60,14 @@ def read_products(value: object, warnings: list[EventWarning]) -> Products:
     if not isinstance(products, list):
         warnings.append(details.warning_of(fields.wrong_type(_PATH, value, "a list of products")))
         return Products((), None, value)
-    if len(products) > fields.LINES:
-        error = InvalidEvent("too_long", _PATH, f"{len(products)} products", f"at most {fields.LINES} products")
+    if len(products) > fields.MAX_LINES:
+        error = InvalidEvent("too_long", _PATH, f"{len(products)} products", f"at most {fields.MAX_LINES} products")
         warnings.append(details.warning_of(error))
     lines: list[OrderLine] = []
     worth: int | None = 0
     unusable: list[object] = []
     for number, product in enumerate(products):
-        if (usual := _usual(product)) is not None and len(lines) < fields.LINES:
+        if (usual := _usual(product)) is not None and len(lines) < fields.MAX_LINES:
             lines.append(usual)
             worth = None if worth is None else worth + usual.price * usual.quantity
             continue
@@ -77,9 +77,9 @@ def read_products(value: object, warnings: list[EventWarning]) -> Products:
         if found:
             unusable.append(product)
             warnings += found[: max(MAX_WARNINGS - len(warnings), 0)]
-        if line is not None and len(lines) < fields.LINES:
+        if line is not None and len(lines) < fields.MAX_LINES:
             lines.append(line)
-    if worth is not None and worth > fields.MONEY:
+    if worth is not None and worth > fields.MAX_MONEY:
         worth = None
     return Products(tuple(lines), worth, unusable or None)
 
@@ -93,7 +93,7 @@ def _usual(product: object) -> OrderLine | None:
     if (
         _is_name(item)
         and quantity.__class__ is int
-        and 0 <= quantity <= fields.QUANTITY
+        and 0 <= quantity <= fields.MAX_QUANTITY
         and (price.__class__ is float or price.__class__ is int)
         and 0 <= price <= MAX_USUAL_PRICE
         and (category is None or _is_name(category))
@@ -133,6 +133,6 @@ def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[Ord
 
 def _cost_of_part(price: int, quantity: object) -> int | None:
     """Return the cost of a quantity such as 1.5 kg: no line can state it, but its money is known."""
-    if isinstance(quantity, float) and 0 < quantity <= fields.QUANTITY:
+    if isinstance(quantity, float) and 0 < quantity <= fields.MAX_QUANTITY:
         return round(price * Decimal(repr(quantity)))
     return None

@@ -1,36 +1,26 @@
-"""The context of a record while it is read: its place, its door, and the warnings about it."""
+"""The context of a record while it is being read: how it was received, and the warnings about it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from models.errors import EventWarning
-from models.events import Origin, Trust
-from models.source import Source
+from models.source import Received
 
 
 class Reading(NamedTuple):
-    """One record being read.
+    """One record that is being read.
 
     Attributes
     ----------
-    source
-        Its place; gives the id of a record without a ``messageId``.
-    received_at
-        When it arrived, milliseconds since the epoch.
-    origin
-        The most live origin that it can have.
-    trust
-        Whose key it came with.
+    received
+        How the record was received.
     small
-        Whether the whole record is known to be within ``fields.OBJECT_BYTES``.
+        Whether the whole record is known to be at most ``fields.MAX_OBJECT_BYTES`` long.
     warnings
-        Details that were left out are appended here.
+        List to which a warning is appended for each detail that is left out.
     """
 
-    source: Source
-    received_at: int
-    origin: Origin
-    trust: Trust
+    received: Received
     small: bool
     warnings: list[EventWarning]

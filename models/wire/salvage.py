@@ -56,12 +56,12 @@ def salvage(raw: Any, reading: Reading) -> Salvaged | None:
     if not traits:
         return None
     event = Event(
-        id=_id(raw, reading)[: fields.ID_LENGTH - len(SUFFIX)] + SUFFIX,
+        id=_id(raw, reading)[: fields.MAX_ID_LENGTH - len(SUFFIX)] + SUFFIX,
         user=user,
         type="identify",
         at=_at(raw, reading),
         origin=_origin(raw, reading),
-        trust=reading.trust,
+        trust=reading.received.trust,
         traits=traits,
     )
     return Salvaged(event, is_whole=False)
@@ -110,7 +110,7 @@ def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> 
         type="consent",
         at=_at(raw, reading),
         origin=_origin(raw, reading),
-        trust=reading.trust,
+        trust=reading.received.trust,
         channel=withdrawals.channel_of(said.get("channel"), named.channel),
         granted=False,
         complaint=named.complaint or said.get("complaint") is True,
@@ -134,11 +134,11 @@ def _user(raw: Json) -> str | None:
 
 
 def _id(raw: Json, reading: Reading) -> str:
-    return _readable(raw.get("id")) or _readable(raw.get("messageId")) or reading.source.id
+    return _readable(raw.get("id")) or _readable(raw.get("messageId")) or reading.received.source.id
 
 
 def _at(raw: Json, reading: Reading) -> int:
-    received_at = reading.received_at
+    received_at = reading.received.at
     try:
         if raw.get("user") is None:
             return when(raw, reading)
@@ -150,12 +150,12 @@ def _at(raw: Json, reading: Reading) -> int:
 
 
 def _origin(raw: Json, reading: Reading) -> Origin:
-    if raw.get("user") is None or reading.trust == "public":
-        return reading.origin
+    if raw.get("user") is None or reading.received.trust == "public":
+        return reading.received.origin
     try:
-        return fields.origin(raw.get("origin"), reading.origin)
+        return fields.origin(raw.get("origin"), reading.received.origin)
     except InvalidEvent:
-        return reading.origin
+        return reading.received.origin
 
 
 def _properties(raw: Json, reading: Reading) -> dict[str, Any] | None:

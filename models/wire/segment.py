@@ -82,18 +82,18 @@ def read_segment(raw: Json, reading: Reading) -> Event:
         "id": _id(raw, reading),
         "user": _user(raw),
         "at": when(raw, reading),
-        "origin": reading.origin,
-        "trust": reading.trust,
+        "origin": reading.received.origin,
+        "trust": reading.received.trust,
     }
     return reader(raw, common, reading)
 
 
 def _id(raw: Json, reading: Reading) -> str:
     try:
-        return details.optional_id(raw.get("messageId"), "messageId") or reading.source.id
+        return details.optional_id(raw.get("messageId"), "messageId") or reading.received.source.id
     except InvalidEvent as error:  # the event is as true as one without an id; only a repeat of it cannot be known
         reading.warnings.append(details.warning_of(error))
-        return reading.source.id
+        return reading.received.source.id
 
 
 def _user(raw: Json) -> str:
@@ -114,7 +114,7 @@ def when(raw: Json, reading: Reading) -> int:
     Only live events are corrected: of a replay we received nothing, and what Segment itself exported (it says
     ``receivedAt``) is corrected already. A ``sentAt`` that is no time corrects nothing, and is reported as a warning.
     """
-    received_at = reading.received_at
+    received_at = reading.received.at
     field = "timestamp"
     stamp = raw.get(field)
     if stamp is None or is_absent(stamp):
@@ -124,7 +124,7 @@ def when(raw: Json, reading: Reading) -> int:
             return fields.plausible(received_at, "timestamp", received_at, received_at)
     at = fields.instant(stamp, field)
     sent = raw.get("sentAt")
-    if sent is not None and reading.origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
+    if sent is not None and reading.received.origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
         try:
             at = received_at - max(fields.instant(sent, "sentAt") - at, 0)
         except InvalidEvent as error:
@@ -167,7 +167,7 @@ def _custom(name: str, properties: Json, common: Json) -> Event:
 
 
 def _readable(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= fields.ID_LENGTH and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= fields.MAX_ID_LENGTH and value.isprintable()
 
 
 def _untyped(name: str, properties: Json, common: Json, warnings: list[EventWarning], error: InvalidEvent) -> Event:

@@ -155,7 +155,7 @@ async def _send(lines: AsyncIterator[list[Line]], target: Target, origin: Origin
 
 def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result) -> list[Event]:
     """Validate with the doors' code; note in ``result`` which lines are no events, and what was left out of others."""
-    from models.source import Source
+    from models.source import Received, Source
     from models.wire import decode
 
     events = []
@@ -164,7 +164,7 @@ def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result)
         now = now_ms()
         warnings: list[EventWarning] = []
         try:
-            events.append(decode(content, source=source, received_at=now, origin=origin, warnings=warnings))
+            events.append(decode(content, Received(source, now, origin), warnings))
         except InvalidEvent as error:
             allowed = error.allowed
             if error.withdrawal is not None:
@@ -321,13 +321,13 @@ class ThroughDoor:
 def _bodies(events: Sequence[Event]) -> list[list[tuple[Event, bytes]]]:
     """Cut events into bodies that the door takes."""
     from models.wire import encode
-    from stream.collector.intake import BATCH_BYTES
+    from stream.collector.intake import MAX_BATCH_BYTES
 
     bodies: list[list[tuple[Event, bytes]]] = [[]]
     size = 0
     for event in events:
         encoded = encode(event)
-        if bodies[-1] and size + len(encoded) > BATCH_BYTES - 1_000:
+        if bodies[-1] and size + len(encoded) > MAX_BATCH_BYTES - 1_000:
             bodies.append([])
             size = 0
         bodies[-1].append((event, encoded))

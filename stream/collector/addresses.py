@@ -1,4 +1,4 @@
-"""The addresses at which the HTTP door takes events: the long names, and those that the SDKs use."""
+"""The addresses at which the HTTP door takes events: the long names, and the names that the SDKs use."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from models.wire import CALLS
 
 BATCH = "/v1/batch"
 METRICS = "/v1/m"
-"""Where analytics-next reports how well it works. Its reports are accepted and dropped."""
+"""Address of analytics-next's reports about its own performance. They are accepted and dropped."""
 
 _OTHER_BATCHES = ("/v1/b", "/v1/import", "/beacon/v1/batch")
 
 
 def single() -> Iterator[tuple[str, str]]:
-    """Yield each address of one event, and the call of the Segment spec that it stands for.
+    """Yield each address of a single event, with the call of the Segment spec that it stands for.
 
     analytics-next shortens a call to its first letter: ``/v1/t`` is ``/v1/track``.
     """
@@ -30,7 +30,7 @@ def batches() -> Iterator[str]:
 
 
 def spellings(path: str) -> tuple[str, str]:
-    """Return an address without and with a slash at its end; both are served."""
+    """Return an address without and with a slash at its end. Both are served."""
     return path, f"{path}/"
 
 
@@ -40,4 +40,4 @@ def _labels() -> dict[str, str]:
 
 
 LABELS: dict[str, str] = _labels()
-"""Long name of each address of events, for metrics: all spellings of one address are one label."""
+"""Label in metrics of each address of events: its long name, for all spellings of the address."""

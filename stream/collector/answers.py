@@ -1,4 +1,4 @@
-"""JSON answers of the HTTP door: every error has one form, wherever it is found."""
+"""JSON answers of the HTTP door. Every error has the same form, wherever it is found."""
 
 from __future__ import annotations
 
@@ -10,42 +10,29 @@ from aiohttp import web
 
 from models.errors import InvalidEvent
 from monitoring import metrics
-from stream.collector.links import RETRY_AFTER_S
+from stream.lookup.refusals import HttpRefusal
 
 CLOSING = {"Connection": "close"}
-"""Headers of an answer to a body that was not read to its end: nothing else can follow on that connection."""
+"""Headers of the answer to a body that was not read to its end, because nothing else can follow on that connection."""
+RETRY_AFTER_S = 1
+"""How long a client waits before it repeats a request that Kafka could not take, seconds."""
 
 
-class HttpRefusal(Exception):
-    """An answer that ends a request.
-
-    Parameters
-    ----------
-    status
-        Of HTTP, 400 or above.
-    error
-        Says why.
-    headers
-        Further ones of the answer.
-    """
-
-    def __init__(self, status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(str(error))
-        self.status = status
-        self.error = error
-        self.headers = headers
+def refusal_of(status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> HttpRefusal:
+    """Return the refusal that an error in a request gives."""
+    return HttpRefusal(status, error.reason, str(error), details=_fields(error), headers=headers)
 
 
 def counted_only(status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> HttpRefusal:
     """Count a refusal of which no dead letter is kept, and return it."""
     metrics.increment("events_rejected", error.reason)
-    return HttpRefusal(status, error, headers)
+    return refusal_of(status, error, headers)
 
 
 def unavailable(why: str) -> HttpRefusal:
-    """Return the answer 503, which tells the client when to come back."""
+    """Return the refusal 503, which tells the client when to repeat the request."""
     error = InvalidEvent("unavailable", "", why, "the same request again, in a moment")
-    return HttpRefusal(503, error, {"Retry-After": str(RETRY_AFTER_S)})
+    return refusal_of(503, error, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -55,18 +42,15 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
     )
 
 
-def refused(error: InvalidEvent, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+def refused(refusal: HttpRefusal) -> web.Response:
     """Return the answer to a request that was refused as a whole."""
-    return json_answer({"success": False, **_coded(error), "error": _fields(error)}, status, headers)
+    content = {"success": False, "code": refusal.code, "message": refusal.message, "error": dict(refusal.details)}
+    return json_answer(content, refusal.status, refusal.headers)
 
 
 def explained(error: InvalidEvent) -> dict[str, str]:
-    """Explain the refusal of one event of a batch."""
-    return {**_coded(error), **_fields(error)}
-
-
-def _coded(error: InvalidEvent) -> dict[str, str]:
-    return {"code": error.reason, "message": str(error)}
+    """Return the answer's fields about one refused event of a batch."""
+    return {"code": error.reason, "message": str(error), **_fields(error)}
 
 
 def _fields(error: InvalidEvent) -> dict[str, str]:

@@ -1,30 +1,37 @@
-"""Bodies of requests: read within a time and a size, and counted as long as they are in memory."""
+"""Bodies of requests: read within a time and a size limit, and counted while they are in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 
 from models.errors import InvalidEvent
-from stream.collector.answers import CLOSING, HttpRefusal, counted_only, unavailable
+from stream.collector.answers import CLOSING, counted_only, unavailable
 from stream.collector.encodings import ALLOWED, DamagedBody, decompressed
+from stream.lookup.refusals import HttpRefusal
 
 READ_WITHIN_S = 30.0
-"""How long a body may take to arrive."""
+"""How long a body may take to arrive, seconds."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Maximum bytes of bodies in memory; beyond them the door answers 503 before memory runs out."""
+"""Maximum size of all bodies in memory, bytes. Above it the door answers 503, before memory runs out."""
 
 
 class Memory:
-    """Counts the bytes of bodies that are in memory at the same time.
+    """A counter of the bytes of all bodies that are in memory.
 
     Parameters
     ----------
     most
-        Maximum of them. One body is always admitted.
+        Maximum number of bytes; by default ``MAX_HELD_BYTES``. One body is always admitted.
+
+    Attributes
+    ----------
+    held
+        Number of bytes in memory now.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -32,18 +39,18 @@ class Memory:
         self.held = 0
 
     def hold(self, size: int) -> None:
-        """Count further bytes; raises the answer 503 where they are too many."""
+        """Add bytes; raise the refusal 503 if they are too many."""
         if self.held and self.held + size > self._most:
             raise unavailable("the door holds as many bodies as it can")
         self.held += size
 
     def release(self, size: int) -> None:
-        """Count bytes no longer."""
+        """Subtract bytes."""
         self.held -= size
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
-        """Count bytes until the end of the block."""
+        """Add bytes, and subtract them at the end of the block."""
         self.hold(size)
         try:
             yield
@@ -51,20 +58,19 @@ class Memory:
             self.release(size)
 
 
-class Body:
+class Body(NamedTuple):
     """A body that was read.
 
     Attributes
     ----------
     content
-        Decompressed; of one that is too large, its beginning.
+        The decompressed content; only its beginning, if the body is too large.
     length
-        Bytes of all of it, or as many as are known of.
+        Length of the whole body, bytes, as far as it is known.
     """
 
-    def __init__(self, content: bytes, length: int) -> None:
-        self.content = content
-        self.length = length
+    content: bytes
+    length: int
 
 
 async def read(request: web.Request, most: int, memory: Memory) -> Body:
@@ -73,16 +79,16 @@ async def read(request: web.Request, most: int, memory: Memory) -> Body:
     Parameters
     ----------
     request
-        Whose body has not been read yet.
+        A request whose body has not been read yet.
     most
-        Maximum bytes, after decompression.
+        Maximum number of bytes after decompression.
     memory
-        Counts the body while it arrives.
+        Counter for the body while it arrives.
 
     Raises
     ------
     HttpRefusal
-        408, 400 or 503: it comes too slowly, is damaged, or does not fit into memory.
+        408, 400 or 503: the body arrives too slowly, is damaged, or does not fit into memory.
     """
     try:
         async with asyncio.timeout(READ_WITHIN_S):
@@ -95,7 +101,7 @@ async def read(request: web.Request, most: int, memory: Memory) -> Body:
     encoding = request.headers.get("Content-Encoding", "")
     length = max(len(raw), request.content_length or 0)
     if len(raw) > most and encoding.strip().lower() not in ("", "identity"):
-        return Body(b"", length)  # even compressed it is too large
+        return Body(b"", length)  # it is too large even while it is compressed
     try:
         content = decompressed(raw, encoding, most)
     except DamagedBody as damage:
@@ -117,6 +123,6 @@ async def _beginning(request: web.Request, most: int, memory: Memory) -> bytes:
                 break
         return bytes(body)
     except HttpRefusal as refusal:
-        raise HttpRefusal(refusal.status, refusal.error, {**(refusal.headers or {}), **CLOSING}) from None
+        raise refusal.with_headers(CLOSING) from None
     finally:
         memory.release(len(body))

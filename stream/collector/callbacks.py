@@ -1,6 +1,6 @@
-"""Providers' callbacks at the HTTP door: what they tell of our messages becomes events of the users.
+"""Callbacks of providers at the HTTP door: outcomes of our messages become events of the users.
 
-What they tell of an address (no such number, STOP, START) also goes to the suppression list.
+Statements about an address (no such number, STOP, START) also go to the suppression list.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from models.errors import InvalidEvent
 from models.events import Event, EventType, encode_event
 from models.wire import fields
 from monitoring import metrics
-from stream.collector.links import RETRY_AFTER_S
-from stream.delivery.callbacks import SIGNATURE, twilio_signature
+from stream.collector.answers import RETRY_AFTER_S
+from stream.delivery.callbacks import SIGNATURE, TWILIO_PATH, twilio_signature
 from stream.log.event_log import EVENTS, EventLog, LogUnavailable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 READ_WITHIN_S = 10.0
-"""How long a body may take to arrive."""
+"""How long a body may take to arrive, seconds."""
 
 _MESSAGE = re.compile("[0-9a-f]{32}")
 _KINDS: dict[str, EventType] = {
@@ -44,30 +44,32 @@ _KINDS: dict[str, EventType] = {
     "canceled": "message_bounced",
 }
 
-
 STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
+"""Texts of an incoming SMS that stop all messages to its number, in lower case."""
 START_WORDS = frozenset({"start", "unstop"})
-"""Twilio also takes YES for START. An answer to another question must not grant anything, so it counts only where
-Twilio itself says so (``OptOutType``)."""
+"""Texts of an incoming SMS that end a STOP, in lower case.
+
+Twilio also accepts YES as START. But YES may answer another question, so it counts only if Twilio itself says so
+(``OptOutType``)."""
 _NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 class TwilioCallbacks:
-    """Takes Twilio's status callbacks and incoming messages, of those whose signature is right.
+    """The address of Twilio's status callbacks and incoming messages. A request without a valid signature is refused.
 
     Parameters
     ----------
     log
-        Where what they tell goes.
+        Log that the events and entries are written to.
     token
-        The account's auth token, which signs.
+        The account's auth token, which signs the callbacks.
     public_url
-        Where this door is reached from outside: the address is signed, too.
+        Address of this door from outside, because the signature includes the address.
     now
-        The clock, milliseconds.
+        Clock, milliseconds.
     suppressor
-        Writes to the suppression list; ``None`` writes nothing.
+        Writer of the suppression list; ``None`` writes no entries.
     """
 
     def __init__(
@@ -84,8 +86,12 @@ class TwilioCallbacks:
         self._public_url = public_url.rstrip("/")
         self._now = now
 
-    async def take(self, request: web.Request) -> web.Response:
-        """Write what a callback tells, and answer once Kafka has it; the same told twice is one event."""
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Serve the address that messages give to Twilio."""
+        router.add_post(TWILIO_PATH, self._take)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        """Write what a callback reports, and answer once Kafka has it. A repeated report is the same event."""
         form = await _form(request)
         expected = twilio_signature(self._token, self._public_url + request.raw_path, form)
         if not hmac.compare_digest(request.headers.get(SIGNATURE, "").encode(), expected.encode()):
@@ -102,7 +108,7 @@ class TwilioCallbacks:
                 return web.Response(status=400, text="This names no user, message and status that are known here.\n")
             await self._write([*self._of_status(event, said), Output(EVENTS, event.user.encode(), encode_event(event))])
         except (LogUnavailable, SecretMissing) as error:
-            log.warning("a callback of Twilio cannot be taken now: %s", error)
+            logger.warning("a callback of Twilio cannot be accepted now: %s", error)
             return web.Response(status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         metrics.increment("events_accepted", "http")
         return web.Response(status=204)
@@ -114,7 +120,7 @@ class TwilioCallbacks:
                 metrics.increment("suppressions_written", "sms", place_of(output.key).reason)
 
     def _of_status(self, event: Event, form: dict[str, str]) -> list[Output]:
-        """Entries that follow from what became of a message."""
+        """Return the entries of the suppression list that follow from the outcome of a message."""
         number, now = form.get("To", ""), self._now()
         if self._suppressor is None or not _NUMBER.fullmatch(number):
             return []
@@ -126,7 +132,7 @@ class TwilioCallbacks:
         return []
 
     def _of_incoming(self, form: dict[str, str]) -> list[Output]:
-        """Entries that follow from what somebody has sent to us: STOP, START, or nothing of the kind."""
+        """Return the entries that follow from an incoming SMS: for STOP, for START, or none."""
         number, now = form.get("From", ""), self._now()
         if self._suppressor is None or not _NUMBER.fullmatch(number):
             return []
@@ -146,9 +152,9 @@ class TwilioCallbacks:
             return None
         if kind is None or not _MESSAGE.fullmatch(message):
             return None
-        told = {"provider_id": form.get("MessageSid", "")[:64], "status": form["MessageStatus"]}
+        reported = {"provider_id": form.get("MessageSid", "")[:64], "status": form["MessageStatus"]}
         if form.get("ErrorCode"):
-            told["error"] = form["ErrorCode"][:16]
+            reported["error"] = form["ErrorCode"][:16]
         return Event(
             id=f"{message}:{kind}",
             user=user,
@@ -156,17 +162,19 @@ class TwilioCallbacks:
             at=self._now(),
             channel="sms",
             message=message,
-            reason=f"Twilio: {told['status']} {told.get('error', '')}".strip() if kind == "message_bounced" else None,
-            properties=dict(told),
+            reason=f"Twilio: {reported['status']} {reported.get('error', '')}".strip()
+            if kind == "message_bounced"
+            else None,
+            properties=dict(reported),
         )
 
 
 async def _form(request: web.Request) -> list[tuple[str, str]]:
-    """Fields of a body as Twilio sends it; none of any other body."""
+    """Return the fields of a form as Twilio sends it; an empty list for any other body."""
     if request.content_type != "application/x-www-form-urlencoded":
         return []
     try:
         async with asyncio.timeout(READ_WITHIN_S):
             return [(name, str(value)) for name, value in (await request.post()).items()]
     except (TimeoutError, LookupError, ValueError):
-        return []  # too slow, in an encoding that nobody knows, or damaged: its signature cannot be right
+        return []  # too slow, in an unknown encoding, or damaged: its signature cannot be valid

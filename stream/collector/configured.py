@@ -1,4 +1,4 @@
-"""From the settings file to what the door needs: keys and tokens are read here, when the door starts."""
+"""Keys, tokens and secrets of the door, read from the settings when the door starts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings
 
 USER_TOKEN_FILE = "user_tokens.secret"  # noqa: S105 - a file's name
-"""In the data folder: made at first use where the settings name no secret."""
+"""Name of the file in the data folder with the generated secret. It is used if the settings name no secret."""
 MIN_SERVER_TOKEN_BYTES = 16
+"""Minimum length of a server token, bytes."""
 
 
 def write_keys(settings: Settings) -> WriteKeys:
@@ -19,7 +20,7 @@ def write_keys(settings: Settings) -> WriteKeys:
     Raises
     ------
     InvalidSettings
-        A key is not where it should be.
+        A key cannot be found where the settings say.
     """
     return WriteKeys(
         WriteKey(
@@ -31,12 +32,12 @@ def write_keys(settings: Settings) -> WriteKeys:
 
 
 def user_tokens(settings: Settings) -> UserTokens:
-    """Read the secrets of user tokens; without any in the settings, the data folder has one.
+    """Read the secrets of user tokens. If the settings name none, one is generated in the data folder.
 
     Raises
     ------
     InvalidSettings
-        A secret is not where it should be, or is too short.
+        A secret cannot be found where the settings say, or is too short.
     """
     named = settings.sections.http.user_token_secrets
     if not named:
@@ -49,12 +50,12 @@ def user_tokens(settings: Settings) -> UserTokens:
 
 
 def server_tokens(settings: Settings) -> list[bytes]:
-    """Read the tokens of servers.
+    """Read the server tokens.
 
     Raises
     ------
     InvalidSettings
-        A token is not where it should be, or is too short.
+        A token cannot be found where the settings say, or is too short.
     """
     found = []
     for i, token in enumerate(settings.sections.http.server_tokens):

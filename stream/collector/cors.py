@@ -1,8 +1,8 @@
 """Cross-origin requests: which pages in a browser may call the HTTP door, and read its answers.
 
-The rule is on for the addresses in :data:`OPEN_ADDRESSES` and for addresses that do not exist below ``/v1/``, on every
-answer, errors included: without it a browser shows its SDK a network error, which the SDK repeats. It is off for
-callbacks, unsubscribe pages, health, and everything that is not named here.
+The headers of cross-origin requests are on every answer, errors included, at the addresses in :data:`OPEN_ADDRESSES`.
+They are also on the answer to an unknown address below ``/v1/``. Without them, a browser reports a network error to its
+SDK, and the SDK repeats the request. No other address has them, such as callbacks, unsubscribe pages and health.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ OPEN_ADDRESSES = (
     "/sourceConfig",
     "/v1/users/{user}/recommendations",
 )
-"""Addresses that pages may call. A name in braces stands for one step of the path."""
+"""Addresses that pages may call. A name in braces stands for one segment of the path."""
 
 ANY_ORIGIN = "*"
 METHODS = "GET, POST, OPTIONS"
 MAX_AGE_S = 7200
-"""How long a browser may remember the answer to a preflight; Chromium remembers it no longer."""
+"""Maximum age of an answer to a preflight in a browser's cache, seconds; the maximum that Chromium accepts."""
 MAX_REQUESTED_HEADERS = 64
-"""Maximum number of headers that a preflight may name; further ones are not echoed."""
+"""Maximum number of headers that the answer to a preflight allows. Further ones are left out."""
 
 _OPEN = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path.rstrip("/")) + "/?" for path in OPEN_ADDRESSES)).fullmatch
 _BELOW = ("/v1/", "/beacon/", "/sourceConfig/")
@@ -38,40 +38,44 @@ _DEFAULT_PORT = re.compile(r"(?<=^http)(://.*):80$|(?<=^https)(://.*):443$")
 
 
 class Cors:
-    """Answers preflights, and adds the headers of cross-origin requests to answers.
+    """The rules for cross-origin requests: it answers preflights, and adds headers to all other answers.
 
     Parameters
     ----------
     allowed_origins
-        Such as ``https://shop.example``; ``*`` is any origin. Others get no header, so their pages can read nothing.
+        Origins such as ``https://shop.example``; ``*`` is any origin. Pages of other origins get no header, so they
+        cannot read answers.
     """
 
     def __init__(self, allowed_origins: Iterable[str] = (ANY_ORIGIN,)) -> None:
         self._allowed = frozenset(_normalised(origin) for origin in allowed_origins)
         self._any = ANY_ORIGIN in self._allowed
 
+    def __repr__(self) -> str:
+        return f"Cors({sorted(self._allowed)})"
+
     @web.middleware
     async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer ``OPTIONS`` at an open address with 204; everything else goes on."""
+        """Answer ``OPTIONS`` at an open address with 204, and pass any other request on."""
         if request.method != "OPTIONS" or not is_open(request):
             return await handler(request)
         headers = {"Allow": METHODS}
         if self._headers(request.headers.get("Origin")).get("Access-Control-Allow-Origin"):
             headers["Access-Control-Allow-Methods"] = METHODS
             headers["Access-Control-Max-Age"] = str(MAX_AGE_S)
-            # `*` would not cover Authorization, which every browser SDK sends
+            # The value `*` would not cover Authorization, which every browser SDK sends.
             requested = _tokens(request.headers.getall("Access-Control-Request-Headers", ()))
             if requested:
                 headers["Access-Control-Allow-Headers"] = ", ".join(requested)
         return web.Response(status=204, headers=headers)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add what the browser needs to an answer; called for every answer, just before it is sent."""
+        """Called when an answer is about to be sent: add the headers that the browser needs."""
         if is_open(request):
             response.headers.update(self._headers(request.headers.get("Origin")))
 
     def headers_of_unread(self) -> Mapping[str, str]:
-        """Return the headers of an answer to a request that could not be read, and whose origin is not known."""
+        """Return the headers of an answer to a request that could not be read, so that its origin is not known."""
         return self._headers(None) if self._any else {}
 
     def _headers(self, origin: str | None) -> Mapping[str, str]:
@@ -97,11 +101,11 @@ def is_open(request: web.Request) -> bool:
 
 
 def _tokens(lines: Sequence[str]) -> list[str]:
-    """Names of headers that a preflight asks for; what is no name of a header is left out."""
+    """Return the valid names among the headers that a preflight asks for."""
     names = [name.strip() for line in lines for name in line.split(",")[:MAX_REQUESTED_HEADERS]]
     return [name for name in names if _token(name)][:MAX_REQUESTED_HEADERS]
 
 
 def _normalised(origin: str) -> str:
-    """An origin as browsers write it: in lower case, without the scheme's own port."""
+    """Return an origin in the form in which browsers write it: in lower case, without the scheme's default port."""
     return _DEFAULT_PORT.sub(lambda match: match[1] or match[2], origin.lower())

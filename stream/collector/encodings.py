@@ -1,4 +1,4 @@
-"""Compressed bodies of requests, decompressed within a bound."""
+"""Decompression of the bodies of requests, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ else:
 
 ALLOWED = "Content-Encoding gzip, deflate or zstd, or a body that is not compressed"
 MAX_MEMBERS = 128
-"""Maximum number of gzip members or zstd frames in a body: each copies what follows it, so many would take minutes."""
+"""Maximum number of gzip members or zstd frames in a body. Each copies the rest of the body, and many take minutes."""
 MAX_ZSTD_WINDOW_LOG = 23
-"""Windows up to 8 MiB, as RFC 9659 bounds them for HTTP; a frame may ask for gigabytes."""
+"""Maximum size of a zstd window as a power of two: 8 MiB, the limit of RFC 9659 for HTTP. A frame may ask for more."""
 
 
 class DamagedBody(ValueError):
-    """A body is not what its ``Content-Encoding`` says."""
+    """The body does not match its ``Content-Encoding``."""
 
 
 class _Decompressor(Protocol):
@@ -39,16 +39,17 @@ def decompressed(body: bytes, encoding: str, most: int) -> bytes:
     Parameters
     ----------
     body
-        All of it.
+        The whole body.
     encoding
-        Value of ``Content-Encoding``; empty and ``identity`` are not compressed.
+        Value of ``Content-Encoding``; empty and ``identity`` mean that the body is not compressed.
     most
-        Of a longer content only the first ``most`` + 1 bytes are returned: no more than that is ever in memory.
+        Maximum size. Of a larger content only the first ``most`` + 1 bytes are returned, so that no more than these are
+        ever in memory.
 
     Raises
     ------
     DamagedBody
-        The encoding is none of the allowed ones, or the body is damaged or ends too early.
+        The encoding is not allowed, or the body is damaged, or it ends too early.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
@@ -66,7 +67,7 @@ def decompressed(body: bytes, encoding: str, most: int) -> bytes:
 
 
 def _all(body: bytes, decompressor: Callable[[], _Decompressor], most: int) -> bytes:
-    """Decompress one member, or frame, after the other."""
+    """Decompress one member or frame after the other."""
     content = bytearray()
     rest = body
     members = 0
@@ -85,7 +86,7 @@ def _all(body: bytes, decompressor: Callable[[], _Decompressor], most: int) -> b
 
 
 def _deflated(body: bytes, most: int) -> bytes:
-    # RFC 9110 means zlib's format by it; some clients send a bare deflate stream
+    # RFC 9110 means the zlib format by this name, but some clients send a bare deflate stream.
     try:
         return _all(body, zlib.decompressobj, most)
     except zlib.error:

@@ -1,9 +1,10 @@
-"""From the body of a request to events and refusals; what the door decides before it asks Kafka."""
+"""From the body of a request to events and refusals: everything that the door decides before it writes to Kafka."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,35 +13,36 @@ import orjson
 from models.batch import Output
 from models.encoding import without_mark
 from models.errors import EventWarning, InvalidEvent
-from models.events import Event, Origin, Trust
-from models.rejected import mark, reject_details, reject_value
-from models.source import Source
-from models.wire import RECORD_BYTES, convert, fields, withdrawal_in
+from models.events import Event, Origin
+from models.rejected import reject_details, reject_received, reject_value
+from models.source import Received, Source
+from models.wire import MAX_RECORD_BYTES, convert, fields, withdrawal_in
 from stream.collector import lateness
+from stream.collector.credentials import BodyKeys, take_keys
 from stream.collector.write_keys import Admission, WriteKeys
 
-EVENT_BYTES = 32_768
-"""Maximum bytes of one event, as the Segment spec limits it."""
-ORDER_BYTES = RECORD_BYTES
-"""Maximum bytes of an event that has the lines of an order."""
-EVENT_SIZE_ALLOWED = f"at most {EVENT_BYTES:,} bytes an event, {ORDER_BYTES:,} bytes an order"
+MAX_EVENT_BYTES = 32_768
+"""Maximum size of one event, bytes; the limit of the Segment spec."""
+MAX_ORDER_BYTES = MAX_RECORD_BYTES
+"""Maximum size of an event that has the lines of an order, bytes."""
+EVENT_SIZE_ALLOWED = f"at most {MAX_EVENT_BYTES:,} bytes an event, {MAX_ORDER_BYTES:,} bytes an order"
 """The limits of one event, in words."""
-BATCH_BYTES = 4 * 1024 * 1024
-"""Maximum bytes of the body of a batch."""
-BATCH_EVENTS = 2_500
-"""Events in a batch."""
-LEVELS = 254
-"""Of objects and lists in each other, as far as orjson writes them; it reads deeper ones."""
-SHOWN_OF = 4_096
-"""Bytes of a body from which an excerpt is made; the rest of a long one takes time, and is not shown."""
-TIME_CHARACTERS = 64
-"""No time is longer."""
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Maximum size of the body of a batch, bytes."""
+MAX_BATCH_EVENTS = 2_500
+"""Maximum number of events in a batch."""
+MAX_LEVELS = 254
+"""Maximum number of nested objects and lists that orjson can write. It can read deeper ones."""
+MAX_EXCERPTED_BYTES = 4_096
+"""Maximum number of bytes of a body that are searched for an excerpt, because to search a long body takes time."""
+MAX_TIME_LENGTH = 64
+"""Maximum length of a time, characters."""
 ORIGIN_ALLOWED = "an origin only from a server key: everybody can read a browser key"
-"""Why an event with a browser key may not name its origin, in words."""
+"""The reason why an event with a browser key may not state its origin, in words."""
 
 _ORDERS = frozenset({"purchase", "refund"})
 
-# Also where the JSON around it is broken, its name is spelled with escapes, or a form's body came by mistake.
+# It also matches in broken JSON, in a name that is spelled with escapes, and in the body of a form.
 _name = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "writeKey")
 _write_key = re.compile(
     rf"""({_name}["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,&}}\]]*)""".encode(), re.DOTALL | re.IGNORECASE
@@ -48,16 +50,16 @@ _write_key = re.compile(
 
 
 class Acceptance(NamedTuple):
-    """An event that was taken.
+    """An event that was accepted.
 
     Attributes
     ----------
     event
-        What is written to ``events``.
+        The event that is written to ``events``.
     warnings
-        Details that do not count.
+        Warnings about details that do not count.
     details
-        Dead letters for those of them that are kept.
+        Dead letters for those details that are kept.
     """
 
     event: Event
@@ -66,16 +68,16 @@ class Acceptance(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """An event that was not taken: why, and what the dead letter topic says about it.
+    """An event that was refused.
 
     Attributes
     ----------
     error
-        Why; it carries the first of ``withdrawals``.
+        The reason; it carries the first of ``withdrawals``.
     output
         The dead letter.
     withdrawals
-        Withdrawals of consent that could still be read in it: they are written to ``events`` all the same.
+        Withdrawals of consent that could still be read in the event. They are written to ``events`` all the same.
     """
 
     error: InvalidEvent
@@ -87,44 +89,48 @@ Verdict = Acceptance | Refusal
 
 
 class Arrival(NamedTuple):
-    """A request with events, as far as it is known before they are read.
+    """A request with events, as far as it is known before the events are read.
 
     Attributes
     ----------
     body
-        As it came; kept of an event that cannot be written down again.
+        The body as it was sent; it is kept if an event of it cannot be serialized.
     received_at
-        When it came, milliseconds.
+        Time of arrival, milliseconds.
     origin
-        The most live origin that its events can have.
+        The most live origin that the events can have.
     admission
-        How far its events are trusted.
+        The trust in the events.
+    item_keys
+        Write keys of the events of a batch, in their order; empty where no event has a key of its own.
     """
 
     body: bytes
     received_at: int
     origin: Origin = "live"
     admission: Admission = Admission(WriteKeys(), "server")
+    item_keys: Sequence[object] = ()
 
 
 class Intake:
-    """Turns bodies into events.
+    """The reader of bodies: it turns them into events.
 
-    A write key is taken out before anything is judged, and cut out of all that is kept of what was refused: dead
-    letters are read by more people than keys are given to.
+    Write keys are removed when a body is parsed, and are cut out of everything that is kept of a refused event. The
+    reason is that more people read dead letters than are given keys.
 
-    An event without a ``messageId`` gets one from where it came in: this door's instance and a number that counts up.
-    So it is neither random nor made from the content, and no two are alike. (What cannot be known here is whether a
-    request is a client's second attempt: clients that repeat send a ``messageId``, as every Segment SDK does.)
+    An event without a ``messageId`` gets one from its place of arrival: the instance of this door, and a number that
+    counts up. So the id is neither random nor made from the content, and no two ids are equal. The door cannot know
+    whether a request is a client's second attempt. Clients that repeat requests send a ``messageId``, as every Segment
+    SDK does.
 
     Parameters
     ----------
     instance
-        A name that no other door has, and this one not after a restart.
+        A name that no other door has, and that this door does not have again after a restart.
     trust_browser_orders
         Whether purchases and refunds from browser keys are trusted like those from the shop's server.
     in_use
-        Gives the configuration of the log, which says how late an event may come.
+        Returns the configuration of the log, which says how late an event may arrive.
     """
 
     def __init__(
@@ -135,52 +141,76 @@ class Intake:
         self._trust_browser_orders = trust_browser_orders
         self._numbers = itertools.count(1)
 
+    def __repr__(self) -> str:
+        return f"Intake({self._instance!r}, trust_browser_orders={self._trust_browser_orders})"
+
     def source(self) -> Source:
-        """Place of the next thing that comes in."""
+        """Return the place of the next record that arrives."""
         return Source(f"door:{self._instance}", 0, next(self._numbers))
 
+    def parse(self, body: bytes) -> tuple[dict[str, Any], BodyKeys]:
+        """Parse a body, and remove its write keys.
+
+        Returns
+        -------
+        dict, BodyKeys
+            The body without its keys, and the keys.
+
+        Raises
+        ------
+        InvalidEvent
+            The body is not a JSON object.
+        """
+        try:
+            raw = orjson.loads(without_mark(body))
+        except orjson.JSONDecodeError as error:
+            begin = ascii(_without_write_key(body[:MAX_EXCERPTED_BYTES])[:60].decode("utf-8", "backslashreplace"))
+            raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None
+        if not isinstance(raw, dict):
+            raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")
+        return raw, take_keys(raw)
+
     def refuse(self, body: bytes, error: InvalidEvent, received_at: int, length: int | None = None) -> Refusal:
-        """Refuse a whole body of which nothing can be read; of one that is longer, its beginning and its ``length``."""
+        """Refuse a whole body in which nothing can be read.
+
+        Parameters
+        ----------
+        body
+            The body, or its beginning.
+        error
+            The reason.
+        received_at
+            Time of arrival, milliseconds.
+        length
+            Length of the whole body, bytes, if only its beginning was read.
+        """
         kept = _without_write_key(body)
         return Refusal(error, reject_value(kept, self.source(), error, at=received_at, length=length), [])
 
     def refuse_parsed(self, raw: dict[str, Any], call: str | None, arrival: Arrival, error: InvalidEvent) -> Refusal:
-        """Refuse a whole body that was parsed, except the withdrawals of consent in it.
+        """Refuse a whole body that was parsed, except for the withdrawals of consent in it.
 
         Parameters
         ----------
         raw
-            The body.
+            The parsed body.
         call
-            The address, as for :meth:`one`; ``None`` for a batch.
+            The call that the address stands for, as for :meth:`one`; ``None`` for a batch.
         arrival
             The request.
         error
-            Why.
+            The reason.
         """
-        items = raw.get("batch") if call is None else [{**raw, "type": raw.get("type") or call}]
-        found = []
-        for item in items if isinstance(items, list) else []:
-            trust = arrival.admission.of(item.get("writeKey")) if isinstance(item, dict) else "public"
-            withdrawal = _withdrawal(item, self.source(), arrival, trust)
-            if withdrawal is not None:
-                found.append(withdrawal)
+        if call is None:
+            items = raw.get("batch")
+            read = self._received(items if isinstance(items, list) else [], arrival)
+        else:
+            read = self._received([{**raw, "type": raw.get("type") or call}], arrival._replace(item_keys=()))
+        found = [withdrawal for item, received in read if (withdrawal := withdrawal_in(item, received)) is not None]
         if found:
             error.withdrawal = found[0]
-        return _refusal(arrival.body, self.source(), error, arrival, arrival.admission.trust)._replace(
-            withdrawals=found
-        )
-
-    def parse(self, body: bytes) -> dict[str, Any]:
-        """Read a body; raises :class:`InvalidEvent` where it is no JSON object."""
-        try:
-            raw = orjson.loads(without_mark(body))
-        except orjson.JSONDecodeError as error:
-            begin = ascii(_without_write_key(body[:SHOWN_OF])[:60].decode("utf-8", "backslashreplace"))
-            raise InvalidEvent("bad_json", "", begin, f"a JSON object ({error})") from None
-        if not isinstance(raw, dict):
-            raise InvalidEvent("not_an_object", "", type(raw).__name__, "a JSON object")
-        return raw
+        received = Received(self.source(), arrival.received_at, arrival.origin, arrival.admission.trust)
+        return _refusal(arrival.body, received, error)._replace(withdrawals=found)
 
     def one(self, raw: dict[str, Any], call: str, arrival: Arrival) -> Verdict:
         """Judge one event that was sent to its own address.
@@ -188,9 +218,9 @@ class Intake:
         Parameters
         ----------
         raw
-            Its body, read; the short form (with ``user``) is read at any address.
+            The parsed body; the short form (with ``user``) is read at any address.
         call
-            The address: a call of the Segment spec, which is the event's type.
+            The call of the Segment spec that the address stands for; it is the event's type.
         arrival
             The request.
         """
@@ -200,55 +230,61 @@ class Intake:
                 error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or nothing, at /v1/{call}")
                 return self.refuse_parsed(raw, call, arrival, error)
             raw = {**raw, "type": call}
-        return self._judge(raw, arrival, _Body(arrival.body))
+        ((item, received),) = self._received([raw], arrival._replace(item_keys=()))
+        return self._judge(item, received, _Body(arrival.body))
 
     def batch(self, raw: dict[str, Any], arrival: Arrival) -> list[Verdict]:
-        """Judge the events of a batch, each by itself; raises :class:`InvalidEvent` where it is no batch at all."""
+        """Judge each event of a batch by itself.
+
+        Raises
+        ------
+        InvalidEvent
+            The body is not a batch.
+        """
         items = raw.get("batch")
         if not isinstance(items, list):
             raise InvalidEvent("missing_field", "batch", type(items).__name__, "a list of events")
-        if len(items) > BATCH_EVENTS:
-            raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"at most {BATCH_EVENTS:,} events")
-        # Segment's libraries say once, for the whole batch, when it was sent. It goes into every event, so what is no
-        # time must not be long there.
+        if len(items) > MAX_BATCH_EVENTS:
+            raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"at most {MAX_BATCH_EVENTS:,} events")
+        # Segment's libraries state once, for the whole batch, when it was sent. That goes into every event, so a value
+        # that is not a time must not be long.
         sent_at = raw.get("sentAt")
-        if isinstance(sent_at, list | dict) or (isinstance(sent_at, str) and len(sent_at) > TIME_CHARACTERS):
-            sent_at = fields.shown(sent_at)[:TIME_CHARACTERS]
+        if isinstance(sent_at, list | dict) or (isinstance(sent_at, str) and len(sent_at) > MAX_TIME_LENGTH):
+            sent_at = fields.shown(sent_at)[:MAX_TIME_LENGTH]
         whole = _Body(arrival.body)
-        return [self._judge(_with_sent_at(item, sent_at), arrival, whole) for item in items]
+        return [
+            self._judge(_with_sent_at(item, sent_at), received, whole)
+            for item, received in self._received(items, arrival)
+        ]
 
-    def _judge(self, item: Any, arrival: Arrival, body: _Body) -> Verdict:
-        source, trust = self.source(), arrival.admission.trust
-        if isinstance(item, dict):
-            trust = arrival.admission.of(item.pop("writeKey", None))
+    def _received(self, items: Sequence[Any], arrival: Arrival) -> Iterable[tuple[Any, Received]]:
+        """Yield each event of a request with the circumstances in which it was received."""
+        keys = arrival.item_keys or itertools.repeat(None)
+        for item, key in zip(items, keys, strict=False):
+            yield item, Received(self.source(), arrival.received_at, arrival.origin, arrival.admission.of(key))
+
+    def _judge(self, item: Any, received: Received, body: _Body) -> Verdict:
         try:
             content = orjson.dumps(item)
-        except orjson.JSONEncodeError:  # orjson has read it itself, so nothing else can be wrong with it
-            error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {LEVELS} levels")
-            error.withdrawal = _withdrawal(item, source, arrival, trust)
-            return _refusal(body.kept_for(source), source, error, arrival, trust)
+        except orjson.JSONEncodeError:  # orjson parsed it, so nothing else can be wrong with it
+            error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {MAX_LEVELS} levels")
+            error.withdrawal = withdrawal_in(item, received)
+            return _refusal(body.kept_for(received.source), received, error)
         warnings: list[EventWarning] = []
         try:
             if not isinstance(item, dict):
                 raise InvalidEvent("not_an_object", "", type(item).__name__, "a JSON object")
-            if len(content) > EVENT_BYTES:
+            if len(content) > MAX_EVENT_BYTES:
                 _check_size(item, len(content))
-            event = convert(
-                item,
-                source=source,
-                received_at=arrival.received_at,
-                origin=arrival.origin,
-                trust=trust,
-                warnings=warnings,
-                size=len(content),
-            )
-            lateness.check(event, arrival.received_at, self._in_use)
+            event = convert(item, received, size=len(content), warnings=warnings)
+            lateness.check(event, received.at, self._in_use)
         except InvalidEvent as error:
-            if error.withdrawal is None:  # the door itself has refused it
-                error.withdrawal = _withdrawal(item, source, arrival, trust)
-            return _refusal(content, source, error, arrival, trust)
-        kept = _without_write_key(content) if warnings else b""
-        details = reject_details(kept, source, warnings, at=arrival.received_at)
+            if error.withdrawal is None:  # the door itself refused it
+                error.withdrawal = withdrawal_in(item, received)
+            return _refusal(content, received, error)
+        if not warnings:
+            return Acceptance(self._trusted(event), warnings, [])
+        details = reject_details(_without_write_key(content), received.source, warnings, at=received.at)
         return Acceptance(self._trusted(event), warnings, details)
 
     def _trusted(self, event: Event) -> Event:
@@ -258,9 +294,10 @@ class Intake:
 
 
 class _Body:
-    """The body of a request; kept with the first event that needs it, and named by the others.
+    """The body of a request: kept with the first event that needs it, and only referred to by the others.
 
-    A batch holds a thousand events that cannot be written down; a thousand bodies would be a flood of dead letters.
+    The reason is that a batch may hold a thousand events that cannot be serialized. A thousand copies of the body would
+    flood the dead letters.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -279,19 +316,14 @@ def _check_size(item: dict[str, Any], size: int) -> None:
     lines, properties = item.get("lines"), item.get("properties")
     if lines is None and isinstance(properties, dict):
         lines = properties.get("products")
-    most = ORDER_BYTES if isinstance(lines, list) else EVENT_BYTES
+    most = MAX_ORDER_BYTES if isinstance(lines, list) else MAX_EVENT_BYTES
     if size > most:
         raise InvalidEvent("too_large", "", f"{size} bytes", EVENT_SIZE_ALLOWED)
 
 
-def _withdrawal(item: Any, source: Source, arrival: Arrival, trust: Trust) -> Event | None:
-    return withdrawal_in(item, source=source, received_at=arrival.received_at, origin=arrival.origin, trust=trust)
-
-
-def _refusal(content: bytes, source: Source, error: InvalidEvent, arrival: Arrival, trust: Trust) -> Refusal:
-    letter = reject_value(_without_write_key(content), source, error, at=arrival.received_at)
-    found = [] if error.withdrawal is None else [error.withdrawal]
-    return Refusal(error, mark(letter, arrival.origin, trust), found)
+def _refusal(content: bytes, received: Received, error: InvalidEvent) -> Refusal:
+    letter = reject_received(_without_write_key(content), received, error)
+    return Refusal(error, letter, [] if error.withdrawal is None else [error.withdrawal])
 
 
 def _without_write_key(content: bytes) -> bytes:

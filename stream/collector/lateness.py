@@ -1,7 +1,7 @@
-"""Refusal of events that the fold would refuse as ``too_late``: the door refuses them, so that the sender knows.
+"""Early refusal of events that the fold would refuse as ``too_late``, so that the sender is notified.
 
-The fold goes by the broker's clock, and the door by its own. So the door refuses only what is late by a margin more:
-what it refuses, the fold would refuse, too. What states a withdrawal, a complaint or a bounce is never too late.
+The fold uses the broker's clock, and the door uses its own. So the door adds a margin, and refuses only events that the
+fold would refuse as well. An event that states a withdrawal, a complaint or a bounce is never too late.
 """
 
 from __future__ import annotations
@@ -16,35 +16,41 @@ from models.profile.state import Facts
 from models.profile.statements import statement_of
 from models.units import HOUR, MINUTE
 
-MARGIN = 15 * MINUTE
-"""How far the clocks of door and broker may be apart, and how old the door's knowledge may be, milliseconds."""
+MARGIN_MS = 15 * MINUTE
+"""Tolerance for the difference of the clocks of door and broker, and for an outdated configuration, milliseconds."""
 
 InUse = Callable[[], Configuration | None]
+"""Function that returns the configuration in use; ``None`` while it is not known."""
 
 
 def unknown() -> Configuration | None:
-    """Return no configuration: where none is known, nothing is too late for the door."""
+    """Return no configuration, so that no event is too late for the door."""
     return None
 
 
 def check(event: Event, received_at: int, in_use: InUse) -> None:
-    """Raise :class:`InvalidEvent` for an event that is certainly too late.
+    """Check that an event is not certainly too late.
 
     Parameters
     ----------
     event
-        As it would be written to the log.
+        The event as it would be written to the log.
     received_at
-        Now, milliseconds.
+        Time of arrival, milliseconds.
     in_use
-        Gives the configuration in use, as far as it is known.
+        Returns the configuration in use.
+
+    Raises
+    ------
+    InvalidEvent
+        ``too_late``: the event is older than the horizon of the log.
     """
-    if received_at - event.at <= HOUR:  # no horizon is shorter
+    if received_at - event.at <= HOUR:  # every horizon is longer
         return
     configuration = in_use()
-    if configuration is None or event.at >= received_at - configuration.events.horizon - MARGIN:
+    if configuration is None or event.at >= received_at - configuration.events.horizon - MARGIN_MS:
         return
-    # A user of whom nothing is known: so every statement in the event is a new one.
+    # For a user without facts, every statement in the event is a new one.
     if statement_of(Facts(), event, configuration.consent) is not None:
         return
     oldest = received_at - configuration.events.horizon
@@ -55,5 +61,5 @@ def check(event: Event, received_at: int, in_use: InUse) -> None:
 
 
 def _written(at: int) -> str:
-    """Write a time, milliseconds, as its sender may read it."""
+    """Return a time, milliseconds, in the form of RFC 3339."""
     return datetime.fromtimestamp(at / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,29 +11,27 @@ from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList,
 from models.events import Event, encode_event
 from monitoring import metrics
 from stream.collector import pages
+from stream.collector.answers import RETRY_AFTER_S
 from stream.collector.intake import Intake
 from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
 from stream.log.event_log import EVENTS, EventLog, LogUnavailable
 
-RETRY_AFTER_S = 1
-"""When to come back while Kafka is away."""
-
 
 class UnsubscribeLinks:
-    """Answers the signed links of our messages.
+    """The address of the signed links in our messages.
 
     Parameters
     ----------
     log
-        Where a withdrawal goes.
+        Log that a withdrawal is written to.
     intake
-        Gives it its id.
+        Source of the withdrawal's id.
     signer
-        Verifies links.
+        Verifier of the links.
     now
-        The clock, milliseconds.
+        Clock, milliseconds.
     listed
-        The suppression list, as far as it was read; ``None`` knows no entries.
+        The suppression list, as far as it was read; ``None`` is an empty list.
     """
 
     def __init__(
@@ -50,8 +48,13 @@ class UnsubscribeLinks:
         self._signer = signer
         self._now = now
 
-    async def ask(self, request: web.Request) -> web.Response:
-        """Show a page with a button; following a link changes nothing, for programs that scan mail follow them all."""
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Serve the address of the links."""
+        router.add_get(PATH, self._ask)
+        router.add_post(PATH, self._withdraw)
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        """Show a page with a button. To follow a link changes nothing, because programs that scan mail follow all."""
         token = request.query.get(PARAMETER, "")
         try:
             said = self._signer.verify(token)
@@ -59,8 +62,8 @@ class UnsubscribeLinks:
             return _page(pages.failed(f"{error}."), 400)
         return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
 
-    async def withdraw(self, request: web.Request) -> web.Response:
-        """Withdraw for the user and for the address, and say so once Kafka has both. A second click does no harm."""
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        """Withdraw for the user and for the address, and confirm once Kafka has both. A second click does no harm."""
         now = self._now()
         try:
             said = self._signer.verify(request.query.get(PARAMETER, ""))
@@ -77,7 +80,7 @@ class UnsubscribeLinks:
         )
         written = [Output(EVENTS, withdrawal.user.encode(), encode_event(withdrawal))]
         if said.address:
-            # Whoever else has this address gets no marketing over this channel either.
+            # Other users with this address get no marketing over this channel either.
             written.insert(0, self._entry(said, now))
         try:
             await self._log.write(written)

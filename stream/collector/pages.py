@@ -1,4 +1,4 @@
-"""The pages that somebody sees who follows an unsubscribe link. They load nothing and tell nobody."""
+"""The pages behind an unsubscribe link. They load nothing, and send the address of the page to no other site."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ button{{font:inherit;padding:.6rem 1.2rem}}</style></head>
 
 
 def confirm(action: str, channel: str) -> str:
-    """Ask before withdrawing: programs that scan mail follow every link, and must not unsubscribe anybody.
+    """Return the page that asks before consent is withdrawn.
+
+    It is needed because programs that scan mail follow every link, and must not unsubscribe the recipient.
 
     Parameters
     ----------
     action
-        Address, with the token, that the button posts to.
+        Address with the token, to which the button posts.
     channel
-        Of the consent.
+        Channel of the consent.
     """
     body = (
         f"<p>No more marketing by {_name(channel)}?</p>"
@@ -40,13 +42,13 @@ def confirm(action: str, channel: str) -> str:
 
 
 def done(channel: str) -> str:
-    """Say that the consent is withdrawn."""
+    """Return the page that confirms the withdrawal."""
     body = f"<p>You will get no more marketing by {_name(channel)} from us.</p>"
     return _PAGE.format(title="You are unsubscribed", body=body)
 
 
 def failed(why: str) -> str:
-    """Say why nothing was changed."""
+    """Return the page that says why nothing was changed."""
     return _PAGE.format(title="That did not work", body=f"<p>{escape(why)}</p>")
 
 

@@ -1,8 +1,8 @@
-"""The HTTP server under the door: what aiohttp cannot read is answered like every other mistake of a client.
+"""The HTTP server of the door: it answers a request that aiohttp cannot read like every other mistake of a client.
 
-aiohttp answers a request that is no HTTP (a bad header, a line that is too long, a broken chunk) in plain text, and
-writes a traceback to the log. Nobody at the door can do anything about such a request, so here it is counted, and
-answered in JSON.
+Such a request has a bad header, for example, or a broken chunk, or a line that is too long. aiohttp answers it in plain
+text, and writes a traceback to the log. But the operator of the door cannot correct such a request. So this server
+counts it, and answers in JSON.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from aiohttp import web
 
 from models.errors import InvalidEvent
 from monitoring import metrics
-from stream.collector.answers import CLOSING, refused
+from stream.collector.answers import CLOSING, refusal_of, refused
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Headers = Callable[[], Mapping[str, str]]
+"""Function that returns headers of an answer."""
 
 
 class DoorRunner(web.AppRunner):
-    """Runs the application of a door.
+    """The server process of a door's application.
 
-    Bodies reach it as they were sent: the door decompresses them itself, so that a damaged one is answered like every
-    other refusal.
+    It does not decompress bodies. The door does this itself, so that a damaged body is answered like every other
+    refusal.
 
     Parameters
     ----------
     app
-        Of :meth:`stream.collector.door.Door.application`.
+        The application, from :meth:`stream.collector.door.Door.application`.
     headers
-        Returns further headers of an answer to a request that cannot be read.
+        Returns further headers for the answer to a request that cannot be read.
     options
-        As of ``aiohttp.web.AppRunner``.
+        Options of ``aiohttp.web.AppRunner``.
     """
 
     __slots__ = ("_headers",)
@@ -78,19 +79,18 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request that was not answered: it cannot be read, or the code is wrong."""
+        """Answer a request that could not be read, or whose handler failed."""
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
+            raise ConnectionError("an answer was already begun")
         if status >= 500:
-            log.error("%s %s could not be answered", request.method, request.path, exc_info=exc)
+            logger.error("%s %s could not be answered", request.method, request.path, exc_info=exc)
             error = InvalidEvent("internal", "", "a mistake in the door", "the same request again, later")
-            answer = refused(error, status, CLOSING)
+            answer = refused(refusal_of(status, error, CLOSING))
         else:
             metrics.increment("http_requests", "other", str(status))
             metrics.increment("events_rejected", "bad_http")
             found = ascii((message or type(exc).__name__).partition("\n")[0])[1:-1]
-            answer = refused(
-                InvalidEvent("bad_http", "", found, "a request of HTTP/1.1"), status, {**CLOSING, **self._headers()}
-            )
+            error = InvalidEvent("bad_http", "", found, "a request of HTTP/1.1")
+            answer = refused(refusal_of(status, error, {**CLOSING, **self._headers()}))
         answer.force_close()
         return answer

@@ -1,4 +1,4 @@
-"""From verdicts on events to what is written, counted and answered."""
+"""Outputs, counts and answers that follow from the verdicts on events."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stream.log.event_log import EVENTS, Appended
 
 
 def outputs(verdicts: Sequence[Verdict]) -> list[Output]:
-    """Return what is written: one record for each verdict, in their order, and then what belongs to them.
+    """Return the records to write: one for each verdict, in their order, and then the additional records.
 
-    Beside an accepted event these are dead letters of its details, beside a refused one the withdrawals in it.
+    Additional records are the dead letters of an accepted event's details, and the withdrawals in a refused event.
     """
     written = [verdict.output if isinstance(verdict, Refusal) else _into_events(verdict.event) for verdict in verdicts]
     for verdict in verdicts:
@@ -27,7 +27,7 @@ def outputs(verdicts: Sequence[Verdict]) -> list[Output]:
 
 
 def counts(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
-    """Yield the metric, with its labels, of everything that is counted once."""
+    """Yield the name and labels of a metric for each time that it counts up."""
     for verdict in verdicts:
         if isinstance(verdict, Acceptance):
             yield "events_accepted", "http"
@@ -48,7 +48,7 @@ def result(verdict: Verdict, place: Appended) -> dict[str, Any]:
 
 
 def placed(accepted: Acceptance, place: Appended) -> dict[str, Any]:
-    """Return the answer for an event that was taken: its id, its place, and the details that do not count."""
+    """Return the answer for an accepted event: its id, its place in the log, and the details that do not count."""
     said: dict[str, Any] = {"id": accepted.event.id, "partition": place.partition, "offset": place.offset}
     if accepted.warnings:
         said["warnings"] = [

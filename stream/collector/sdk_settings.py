@@ -1,11 +1,11 @@
 """The settings that browser SDKs fetch before they send their first event.
 
-=====================================  ============================================================================
-``GET /v1/projects/KEY/settings``      analytics-next, whose ``cdnURL`` is the door's address
-``GET /sourceConfig/?writeKey=KEY``    RudderStack's analytics-js, whose ``configUrl`` is the door's address
-=====================================  ============================================================================
+::
 
-Both answers say that events go to this door, and that there are no destinations beside it.
+    GET /v1/projects/KEY/settings      analytics-next, whose cdnURL is the door's address
+    GET /sourceConfig/?writeKey=KEY    RudderStack's analytics-js, whose configUrl is the door's address
+
+Both answers say that events go to this door, and that there are no other destinations.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 from aiohttp import web
 
 from models.errors import InvalidEvent
-from stream.collector.answers import HttpRefusal, json_answer
+from stream.collector.answers import json_answer, refusal_of
 from stream.collector.credentials import request_keys
 from stream.collector.write_keys import WriteKeys
 
 _HEADERS = {"Cache-Control": "private, max-age=300"}
-"""Answers depend on the address that was asked, so no shared cache may keep them."""
+"""Headers of the answers. Answers depend on the address that was asked, so no shared cache may keep them."""
 _UPDATED_AT = "2026-01-01T00:00:00.000Z"
 
 
 class SdkSettings:
-    """Answers browser SDKs that ask for their settings.
+    """The addresses at which browser SDKs ask for their settings.
 
     Parameters
     ----------
     keys
-        For which there are settings; without any, for every key.
+        Keys for which there are settings; without any, there are settings for every key.
     public_url
-        How this door is reached from outside. ``None``: as the request reached it.
+        Address of this door from outside; ``None`` uses the address of each request.
     """
 
     def __init__(self, keys: WriteKeys, public_url: str | None) -> None:
@@ -49,7 +49,7 @@ class SdkSettings:
         key = request.match_info["key"]
         if self._keys.admit([key]) is None:
             error = InvalidEvent("unknown_project", "", "another write key", "a write key of http.write_keys")
-            raise HttpRefusal(404, error)
+            raise refusal_of(404, error)
         protocol, _, door = (self._public_url or f"{request.scheme}://{request.host}").partition("://")
         source = {"apiKey": key, "apiHost": f"{door}/v1", "protocol": protocol}
         return _settings({"integrations": {"Segment.io": source}, "plan": {}, "metrics": {"sampleRate": 0}})
@@ -63,7 +63,7 @@ class SdkSettings:
                 "another" if keys else "none",
                 "a write key of http.write_keys, as writeKey in the query or as the user name of HTTP Basic",
             )
-            raise HttpRefusal(401, error)
+            raise refusal_of(401, error)
         off = {"enabled": False}
         source = {
             "id": "perennial",

@@ -17,13 +17,18 @@ from models.delivery.suppressor import Suppressor
 from models.errors import PerennialError
 from models.units import now_ms
 from stream.cluster.topics import await_topics
+from stream.collector.bodies import Memory
+from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.cors import Cors
 from stream.collector.door import Door
+from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
 from stream.collector.intake import Intake
+from stream.collector.links import UnsubscribeLinks
 from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations
+from stream.collector.sdk_settings import SdkSettings
 from stream.delivery.configured import suppression_hashes, twilio_callback_token, unsubscribe_signer
 from stream.log.event_log import EventLog
 from stream.lookup.identity import await_identity
@@ -33,34 +38,34 @@ from stream.settings.loading import Settings
 from stream.settings.worker_addresses import worker_addresses
 from stream.suppressions.watch import SuppressionWatch
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FINISH_WITHIN_S = 15.0
-"""How long requests that are being answered may take at the end."""
+"""How long open requests may take to finish when the process stops, seconds."""
 
 
-class PortTaken(PerennialError):
-    """The door cannot listen there: choose another ``http.port``, or stop what does."""
+class CannotListen(PerennialError):
+    """The door cannot listen on its address: choose another ``http.port``, or stop the program that has it."""
 
 
-def run(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
+def run(settings: Settings, announce: Callable[[str], None] = logger.info) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Parameters
     ----------
     settings
-        Of the installation.
+        Settings of the installation.
     announce
-        Called with the door's address once it takes events.
+        Called with the door's address once it accepts events.
 
     Raises
     ------
     TopicsNotReady
-        Before anything is served.
+        The topics are missing; nothing has been served.
     WrongClock
-        The log is fed by a replay or a simulation: live events do not belong into it.
-    PortTaken
-        Something listens there.
+        A replay or a simulation feeds the log, so live events do not belong into it.
+    CannotListen
+        Another program listens on the door's address.
     """
     connection = settings.connection()
     await_topics(connection, settings.partitions)
@@ -72,8 +77,6 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    exposition = None
-    twilio = twilio_callback_token(settings)
     watch = ConfigurationWatch(settings.connection())
     async with (
         EventLog(settings.connection(), settings.partitions) as event_log,
@@ -81,47 +84,71 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         _running(watch.follow(), "configuration"),
     ):
         await event_log.ensure_clock("wall")
-        # A name that no other door ever has: ids of events that bring none are made from it.
-        intake = Intake(
-            secrets.token_hex(8),
-            trust_browser_orders=settings.sections.http.trust_browser_orders,
-            in_use=lambda: watch.configuration,
-        )
-        identity = await await_identity(settings.connection())
-        owners = Owners(
-            worker_addresses(settings.sections.http, settings.sections.worker), settings.partitions, lambda: identity
-        )
-        door = Door(
-            event_log,
-            intake,
-            unsubscribe_signer(settings),
-            write_keys=write_keys(settings),
-            cors=Cors(settings.sections.http.allowed_origins),
-            recommender=Recommendations(Readers(user_tokens(settings), server_tokens(settings), now_ms), owners),
-            twilio_token=twilio,
-            sms=None if twilio is None else Suppressor("sms", suppressions.listed, suppressions.behind),
-            listed=suppressions.listed,
-            public_url=settings.sections.http.public_url,
-        )
-        runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
-        await runner.setup()
-        try:
-            await _listen(web.TCPSite(runner, settings.sections.http.host, settings.sections.http.port), settings)
-            if settings.sections.metrics.collector is not None:
-                exposition = expose(settings.sections.metrics.collector, settings.sections.metrics.host)
-            host, port = runner.addresses[0][:2]
-            announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-            await stop.wait()
-        finally:
-            await runner.cleanup()
-            await owners.close()
-            if exposition is not None:
-                exposition.close()
+        async with _owners(settings) as owners:
+            endpoints = _endpoints(settings, event_log, watch, suppressions, owners)
+            door = Door(endpoints, Cors(settings.sections.http.allowed_origins))
+            await _answer(door, settings, announce, stop)
+
+
+async def _answer(door: Door, settings: Settings, announce: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Answer requests until ``stop`` is set, and then those that are open."""
+    http, metrics = settings.sections.http, settings.sections.metrics
+    runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
+    exposition = None
+    await runner.setup()
+    try:
+        await _listen(web.TCPSite(runner, http.host, http.port), settings)
+        if metrics.collector is not None:
+            exposition = expose(metrics.collector, metrics.host)
+        host, port = runner.addresses[0][:2]
+        announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        if exposition is not None:
+            exposition.close()
+
+
+def _endpoints(
+    settings: Settings, event_log: EventLog, watch: ConfigurationWatch, suppressions: SuppressionWatch, owners: Owners
+) -> list[Endpoints]:
+    """Return all addresses of the door; their keys and tokens are read here."""
+    http, keys, memory = settings.sections.http, write_keys(settings), Memory()
+    intake = Intake(
+        secrets.token_hex(8),  # no other door ever has this name, so the ids made from it are unique
+        trust_browser_orders=http.trust_browser_orders,
+        in_use=lambda: watch.configuration,
+    )
+    readers = Readers(user_tokens(settings), server_tokens(settings), now_ms)
+    endpoints: list[Endpoints] = [
+        EventEndpoints(event_log, intake, keys, now_ms, memory),
+        HealthEndpoints(event_log, memory),
+        SdkSettings(keys, http.public_url),
+        Recommendations(readers, owners),
+        UnsubscribeLinks(event_log, intake, unsubscribe_signer(settings), now_ms, suppressions.listed),
+    ]
+    twilio = twilio_callback_token(settings)
+    if twilio is not None:
+        sms = Suppressor("sms", suppressions.listed, suppressions.behind)
+        endpoints.append(TwilioCallbacks(event_log, twilio, http.public_url or "", now_ms, sms))
+    return endpoints
+
+
+@asynccontextmanager
+async def _owners(settings: Settings) -> AsyncIterator[Owners]:
+    """Wait for the broker, and yield the client of this installation's workers."""
+    identity = await await_identity(settings.connection())
+    workers = worker_addresses(settings.sections.http, settings.sections.worker)
+    owners = Owners(workers, settings.partitions, lambda: identity)
+    try:
+        yield owners
+    finally:
+        await owners.close()
 
 
 @asynccontextmanager
 async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
-    """Follow the suppression list: what the door writes to it never moves back the time of an entry."""
+    """Follow the suppression list, so that an entry that the door writes never moves back the time of an entry."""
     watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
     async with _running(watch.follow(), "suppressions"):
         yield watch
@@ -129,7 +156,7 @@ async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
 
 @asynccontextmanager
 async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run something beside the door until the end of the block."""
+    """Run a task until the end of the block."""
     task = asyncio.create_task(work, name=name)
     try:
         yield
@@ -143,8 +170,8 @@ async def _listen(site: web.TCPSite, settings: Settings) -> None:
         await site.start()
     except OSError as error:
         http = settings.sections.http
-        raise PortTaken(
+        raise CannotListen(
             f"the HTTP door cannot listen on {http.host}:{http.port} ({error.strerror or error}), "
-            f"which comes from {settings.given.source('http.port')}; set http.host or http.port (--port), or stop what "
-            "listens there"
+            f"which comes from {settings.given.source('http.port')}; set http.host or http.port (--port), or stop the "
+            "program that listens there"
         ) from error

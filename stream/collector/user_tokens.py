@@ -1,13 +1,11 @@
-"""User tokens: the shop's server says which user a page belongs to.
+"""User tokens, with which the shop's server states which user a page belongs to.
 
-A token is a JWT, signed with HS256 by the shop's server, with these claims:
+A token is a JWT, signed with HS256 by the shop's server, with these claims::
 
-=======  ==============================================================
-``sub``  the user's id, as in events
-``aud``  ``perennial``: a token for another service is none for us
-``iat``  when it was made, seconds
-``exp``  when it ends, seconds: at most 24 hours ahead
-=======  ==============================================================
+    sub  the user's id, as in events
+    aud  perennial; a token for another service is not valid here
+    iat  time at which the token was issued, seconds
+    exp  time at which the token expires, seconds: at most 24 hours ahead
 """
 
 from __future__ import annotations
@@ -20,32 +18,32 @@ import jwt
 AUDIENCE = "perennial"
 ALGORITHM = "HS256"
 MAX_LIFE_S = 24 * 3600
-"""How long a token may live."""
+"""Maximum lifetime of a token, seconds."""
 LEEWAY_S = 60
-"""How far the clock of the shop's server may be off."""
+"""Tolerance for the difference to the clock of the shop's server, seconds."""
 MIN_SECRET_BYTES = 32
-"""Anybody who has a token can try secrets, so a short one would be found."""
+"""Minimum length of a secret, bytes. Every holder of a token can try secrets, and would find a short one."""
 
 _OPTIONS: dict[str, Any] = {
     "require": ["sub", "aud", "iat", "exp"],
-    # times are compared with the door's clock below
+    # The code below compares the times with the door's clock.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
 }
 
 
-class InvalidToken(ValueError):
-    """A token that grants nothing; the message says why."""
+class InvalidUserToken(ValueError):
+    """The token grants nothing; the message says why."""
 
 
 class UserTokens:
-    """Makes and verifies user tokens.
+    """The issuer and verifier of user tokens.
 
     Parameters
     ----------
     secrets
-        Of at least 32 bytes each. The first one signs, all verify; without any, no token is valid.
+        Secrets of at least 32 bytes. The first one signs, and all verify. Without any, no token is valid.
 
     Examples
     --------
@@ -59,17 +57,20 @@ class UserTokens:
             raise ValueError(f"a secret of user tokens has at least {MIN_SECRET_BYTES} bytes")
         self._secrets = tuple(secrets)
 
+    def __repr__(self) -> str:
+        return f"UserTokens({len(self._secrets)} secrets)"
+
     def sign(self, user: str, now: int, life_s: int) -> str:
-        """Make a token.
+        """Return a new token.
 
         Parameters
         ----------
         user
-            Whose page it is for.
+            The user whose page gets the token.
         now
-            Milliseconds.
+            Current time, milliseconds.
         life_s
-            Seconds until it ends, at most 24 hours.
+            Lifetime, seconds, at most 24 hours.
         """
         issued = now // 1000
         claims = {"sub": user, "aud": AUDIENCE, "iat": issued, "exp": issued + life_s}
@@ -80,8 +81,8 @@ class UserTokens:
 
         Raises
         ------
-        InvalidToken
-            It is no token of ours, is too old, or lives too long.
+        InvalidUserToken
+            The token was not issued here, is too old, or lives too long.
         """
         claims = self._claims(token)
         issued, ends, begins = (_seconds(claims, name) for name in ("iat", "exp", "nbf"))
@@ -89,11 +90,11 @@ class UserTokens:
         assert issued is not None
         assert ends is not None
         if at >= ends + LEEWAY_S:
-            raise InvalidToken("the token is too old")
+            raise InvalidUserToken("the token is too old")
         if max(issued, begins or 0) > at + LEEWAY_S:
-            raise InvalidToken("the token begins in the future")
+            raise InvalidUserToken("the token begins in the future")
         if ends - min(issued, at) > MAX_LIFE_S + LEEWAY_S:
-            raise InvalidToken("the token lives longer than 24 hours")
+            raise InvalidUserToken("the token lives longer than 24 hours")
         user: str = claims["sub"]
         return user
 
@@ -105,8 +106,8 @@ class UserTokens:
             except jwt.InvalidSignatureError:
                 why = "the token is not signed with a secret of http.user_token_secrets"
             except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
-                raise InvalidToken(f"no user token: {error}") from error
-        raise InvalidToken(why)
+                raise InvalidUserToken(f"no user token: {error}") from error
+        raise InvalidUserToken(why)
 
 
 def _seconds(claims: dict[str, Any], name: str) -> float | None:
@@ -114,5 +115,5 @@ def _seconds(claims: dict[str, Any], name: str) -> float | None:
     if value is None and name == "nbf":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise InvalidToken(f"{name} is no number of seconds")
+        raise InvalidUserToken(f"{name} is no number of seconds")
     return float(value)

@@ -1,7 +1,7 @@
-"""Write keys: who may send events to the HTTP door, and how far they are trusted.
+"""Write keys: the permission to send events to the HTTP door, and the trust in these events.
 
-A ``server`` key is secret. A ``browser`` key stands in a page, so anybody can read it, and its events are marked
-``trust: public``. If a request carries several keys, any known key admits it, and the least trusted known one decides.
+A ``server`` key is secret. A ``browser`` key is in a page, so every visitor can read it. Its events are marked
+``trust: public``. If a request carries several keys, any known key admits it, and the least trusted known key decides.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class WriteKey(NamedTuple):
     Attributes
     ----------
     value
-        As clients send it.
+        The key as clients send it.
     trust
-        Of the events that come with it.
+        Trust in the events that come with the key.
     """
 
     value: bytes
@@ -29,31 +29,34 @@ class WriteKey(NamedTuple):
 
 
 class WriteKeys:
-    """All write keys of an installation; without any, every request is admitted and trusted.
+    """All write keys of an installation. Without any, every request is admitted and trusted.
 
     Parameters
     ----------
     keys
-        Their values need not differ; of two with the same value the less trusted counts.
+        The keys. If two have the same value, the less trusted one counts.
     """
 
     def __init__(self, keys: Iterable[WriteKey] = ()) -> None:
         self._keys = tuple(keys)
 
+    def __repr__(self) -> str:
+        return f"WriteKeys({len(self._keys)} keys)"
+
     def admit(self, said: Iterable[object], items: Iterable[object] = ()) -> Admission | None:
-        """Decide on a request.
+        """Decide whether a request may send events.
 
         Parameters
         ----------
         said
-            Keys that the request as a whole carries; what is no text or bytes is no key.
+            Keys of the request as a whole; a value that is neither text nor bytes is not a key.
         items
-            Keys of the events in it. They admit the request only if it carries no known key as a whole.
+            Keys of the events in the request. They admit it only if the request as a whole has no known key.
 
         Returns
         -------
         Admission or None
-            ``None`` where none of the keys is known.
+            ``None`` if none of the keys is known.
         """
         if not self._keys:
             return Admission(self, "server")
@@ -61,12 +64,12 @@ class WriteKeys:
         return None if trust is None else Admission(self, trust)
 
     def trust_of(self, said: Iterable[object]) -> Trust | None:
-        """Return the trust of the least trusted known key among ``said``; ``None`` where none is known."""
+        """Return the trust of the least trusted known key among ``said``; ``None`` if none is known."""
         found = {self._trust(key) for key in set(map(_encoded, said)) if key is not None}
         return "public" if "public" in found else "server" if "server" in found else None
 
     def _trust(self, said: bytes) -> Trust | None:
-        # every key is compared, so that the time it takes tells nothing
+        # Every key is compared, so that the duration gives no hint.
         matches = {key.trust for key in self._keys if hmac.compare_digest(said, key.value)}
         return "public" if "public" in matches else "server" if "server" in matches else None
 
@@ -77,16 +80,16 @@ class Admission(NamedTuple):
     Attributes
     ----------
     keys
-        That admitted it.
+        All keys of the installation.
     trust
-        Of its events.
+        Trust in the events of the request.
     """
 
     keys: WriteKeys
     trust: Trust
 
     def of(self, key: object) -> Trust:
-        """Return the trust of one event, which its own key can only lower."""
+        """Return the trust in one event. The event's own key can only lower it."""
         if key is None or self.trust == "public":
             return self.trust
         return self.keys.trust_of((key,)) or self.trust
@@ -94,5 +97,5 @@ class Admission(NamedTuple):
 
 def _encoded(key: object) -> bytes | None:
     if isinstance(key, str):
-        return key.encode("utf-8", "surrogatepass")  # lone surrogates become bytes that no configured key has
+        return key.encode("utf-8", "surrogatepass")  # lone surrogates become bytes that are in no key
     return key if isinstance(key, bytes) else None

@@ -12,7 +12,7 @@ import msgspec
 from models.errors import InvalidEvent, PerennialError
 from models.events import Event, Origin, decode_event
 from models.rejected import Rejected
-from models.source import Source
+from models.source import Received, Source
 from models.wire import decode
 
 OURS = ("events", "outcomes")
@@ -102,7 +102,7 @@ def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
     source = Source(rejected.topic, rejected.partition, rejected.offset)
     origin: Origin = "replay" if rejected.topic.startswith("file:") else rejected.origin
     try:
-        event = decode(value, source=source, received_at=rejected.at, origin=origin, trust=rejected.trust)
+        event = decode(value, Received(source, rejected.at, origin, rejected.trust))
     except InvalidEvent as error:
         refused = StillRefused(str(error))
         refused.withdrawal = error.withdrawal

@@ -30,7 +30,7 @@ from models import wire
 from models.encoding import TEXT
 from models.errors import InvalidEvent
 from models.rejected import reject_value
-from models.source import Source
+from models.source import Received, Source
 from stream.feed.recording import CannotReplay, Read, Recording, opened
 
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
@@ -65,7 +65,7 @@ def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]
                 continue
             source = Source.line(recording.digest, rows.line_num)
             try:
-                event = wire.convert(short_form(row), source=source, received_at=received_at, origin="replay")
+                event = wire.convert(short_form(row), Received(source, received_at, "replay"))
             except InvalidEvent as error:
                 value = ",".join(row).encode()
                 yield Read(rows.line_num, None, reject_value(value, source, error, at=received_at))

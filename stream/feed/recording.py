@@ -17,7 +17,7 @@ from models.encoding import is_blank
 from models.errors import EventWarning, InvalidEvent, PerennialError
 from models.events import Event
 from models.rejected import reject_details, reject_value
-from models.source import Source
+from models.source import Received, Source
 from models.wire.salvage import SUFFIX
 
 _DIGEST_LENGTH = 16
@@ -142,7 +142,7 @@ def _wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
             value = line.rstrip(b"\r\n")
             warnings: list[EventWarning] = []
             try:
-                event = wire.decode(value, source=source, received_at=received_at, origin="replay", warnings=warnings)
+                event = wire.decode(value, Received(source, received_at, "replay"), warnings)
             except InvalidEvent as error:
                 yield Read(number, error.withdrawal, reject_value(value, source, error, at=received_at))
             else:

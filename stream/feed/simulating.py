@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from models import wire
 from models.events import Event
-from models.source import Source
+from models.source import Received, Source
 from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
 from stream.feed.feeding import feeding
@@ -65,7 +65,7 @@ def validated(event: Event) -> Event:
     """
     if event.type.startswith("message_"):
         return event  # what became of our messages nobody may send; providers' webhooks report it
-    checked = wire.decode(wire.encode(event), source=Source("simulate", 0, 0), received_at=event.at, origin="simulate")
+    checked = wire.decode(wire.encode(event), Received(Source("simulate", 0, 0), event.at, "simulate"))
     # Which of our messages an unsubscription answers is no field of the wire either: the door knows it from the link.
     return checked if event.message is None else _about(checked, event.message)
 

@@ -1,7 +1,7 @@
-"""Client of the workers' lookups: asks each worker in turn, until the one answers that owns the user.
+"""Client of the workers' lookups: it asks one worker after the other, until the worker answers that owns the user.
 
-Ports near a worker's own may belong to another program, or to a worker of another installation. Only answers that name
-the installation of the asker count.
+The ports beside a worker's port may belong to another program, or to a worker of another installation. So an answer
+counts only if it names the client's own installation.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from models.errors import PerennialError
 from stream.lookup.identity import HEADER, Identity
 
 TIMEOUT_S = 5.0
-FEW = 3
-"""Addresses that a message names one by one."""
+"""How long a worker may take to answer, seconds."""
+MAX_LISTED = 3
+"""Maximum number of addresses that a message names one by one."""
 
 
 class LookupFailed(PerennialError):
-    """No worker gave an answer; the message says what to do."""
+    """No worker answered the question; the message says what to do."""
 
 
 class UnknownUser(LookupFailed):
-    """The worker that owns the partition knows nobody of that name."""
+    """The worker that owns the partition does not know the user."""
 
 
 async def ask(addresses: Sequence[str], path: str, own: Identity | None = None) -> bytes:
@@ -36,26 +37,26 @@ async def ask(addresses: Sequence[str], path: str, own: Identity | None = None) 
     Parameters
     ----------
     addresses
-        ``http://host:port`` of each worker.
+        Address of each worker, as ``http://host:port``.
     path
-        With its query.
+        The path, with its query.
     own
-        Identity of the asker's installation. ``None`` takes an answer of any installation: only for addresses that are
-        certainly those of its workers.
+        Identity of the client's installation. ``None`` accepts an answer of any installation; use it only for addresses
+        that certainly belong to workers of the client's installation.
 
     Returns
     -------
     bytes
-        The answer's body.
+        Body of the answer.
 
     Raises
     ------
     UnknownUser
-        404.
+        The worker that owns the user's partition does not know the user.
     LookupFailed
-        No worker of this installation runs, none owns the partition, or the owner is not ready.
+        No worker of this installation runs, or none owns the partition, or the owner is not ready.
     BrokerUnreachable
-        A worker answers, but no broker says whether it belongs to this installation.
+        A worker answered, but no broker answered whether the worker belongs to this installation.
     """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
         _, body = await find(session, addresses, path, own)
@@ -65,7 +66,7 @@ async def ask(addresses: Sequence[str], path: str, own: Identity | None = None) 
 async def find(
     session: aiohttp.ClientSession, addresses: Sequence[str], path: str, own: Identity | None
 ) -> tuple[str, bytes]:
-    """Ask for ``path`` over an open session; returns who answered, and the body. Raises as :func:`ask`."""
+    """Ask for ``path`` over an open session; return the address that answered and the body, or raise as :func:`ask`."""
     said: list[str] = []
     others: list[str] = []
     nameless: list[str] = []
@@ -99,21 +100,21 @@ class _Answer(NamedTuple):
 
 
 async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answer | None:
-    """Ask one address; ``None`` if nothing that speaks HTTP listens there."""
+    """Ask one address; return ``None`` if no HTTP server listens there."""
     try:
-        # The path is encoded already: an id may be `..`, which is no step of a path here.
+        # The path is already encoded. An id may be `..`, which must not be resolved as a parent folder.
         async with session.get(URL(address + path, encoded=True), allow_redirects=False) as answer:
             identity = answer.headers.get(HEADER)
-            if identity is None:  # another program: its answer may have any length
+            if identity is None:  # another program, whose answer may have any length
                 return _Answer(None, answer.status, b"")
             return _Answer(identity, answer.status, await answer.read())
     except (aiohttp.ClientError, TimeoutError):
-        return None  # nothing listens there, or a program that does not speak HTTP
+        return None  # nothing listens there, or a program that is not an HTTP server
 
 
 def _no_answer(addresses: Sequence[str], others: Sequence[str], nameless: Sequence[str]) -> str:
     asked = ", ".join(addresses)
-    if len(addresses) > FEW:
+    if len(addresses) > MAX_LISTED:
         asked = f"{addresses[0]} to {addresses[-1]} ({len(addresses)} addresses)"
     another = f"; a worker of another installation answers at {others[0]}" if others else ""
     if nameless and not others:
@@ -122,7 +123,7 @@ def _no_answer(addresses: Sequence[str], others: Sequence[str], nameless: Sequen
 
 
 async def ask_json(addresses: Sequence[str], path: str, own: Identity | None = None) -> dict[str, Any]:
-    """Ask for ``path`` and read the answer as JSON; raises as :func:`ask`."""
+    """Ask for ``path`` and read the answer as JSON; raise as :func:`ask`."""
     answer: dict[str, Any] = orjson.loads(await ask(addresses, path, own))
     return answer
 

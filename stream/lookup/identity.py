@@ -1,7 +1,7 @@
-"""Identity of an installation, so that a command never takes the answer of another one's worker.
+"""Identity of an installation, so that a command never accepts the answer of another installation's worker.
 
-Two installations may run on one machine, and their workers listen on neighbouring ports. Each answer of a worker names
-its installation: the id of the Kafka cluster, and the prefix of the topics.
+Two installations may run on one machine, and their workers listen on neighbouring ports. So each answer of a worker
+names its installation: the id of the Kafka cluster, and the prefix of the topics.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from functools import cache
 from stream.cluster.admin import ASK_EVERY_S, BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HEADER = "X-Perennial-Installation"
-"""Header of each answer."""
+"""Header of each answer, with the identity of the worker's installation."""
 
 Identity = Callable[[], str]
-"""Returns the identity of the asker's own installation; may ask the broker for it, so it is called in a thread."""
+"""Function that returns the identity of the client's installation. It may ask the broker, so call it in a thread."""
 
 
 def read_identity(connection: Connection) -> str:
-    """Ask the broker for its cluster's id, and return the identity of this installation.
+    """Ask the broker for the id of its cluster, and return the identity of this installation.
 
     Raises
     ------
@@ -36,15 +36,15 @@ def read_identity(connection: Connection) -> str:
 
 
 def identity_of(connection: Connection) -> Identity:
-    """Return a function that asks for the identity at its first call, and then remembers it."""
+    """Return a function that asks for the identity in its first call, and then remembers it."""
     return cache(lambda: read_identity(connection))
 
 
 async def await_identity(connection: Connection) -> str:
-    """Return the identity once the broker answers; the loop goes on meanwhile."""
+    """Return the identity once the broker answers; do not block the event loop meanwhile."""
     while True:
         try:
             return await asyncio.to_thread(read_identity, connection)
         except BrokerUnreachable as error:
-            log.warning("lookups wait for the broker: %s", error)
-            await asyncio.sleep(ASK_EVERY_S)  # a broker that is away can only be asked again
+            logger.warning("lookups wait for the broker: %s", error)
+            await asyncio.sleep(ASK_EVERY_S)  # nothing notifies when the broker is back

@@ -1,4 +1,4 @@
-"""The workers as a long-lived process asks them: the owner of a user's partition is found once, and asked first."""
+"""Client of the workers for a long-lived process: it remembers the owner of each partition, and asks it first."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from stream.lookup.identity import Identity
 
 
 class Owners:
-    """Asks the worker that owns a user; :meth:`close` it at the end.
+    """A client that asks the worker that owns a user; call :meth:`close` at the end.
 
     Parameters
     ----------
     workers
-        ``host:port`` of each worker that there may be. All addresses of a host are asked: behind the name of a service
-        there may be several workers.
+        Possible ``host:port`` of each worker. All addresses of a host are asked, because the name of a service may
+        stand for several workers.
     partitions
-        Of ``events``.
+        Number of partitions of ``events``.
     own
-        Identity of this installation: the answers of other installations do not count. ``None`` takes any answer.
+        Identity of this installation. Answers of other installations do not count; ``None`` accepts any answer.
     """
 
     def __init__(self, workers: Sequence[str], partitions: int, own: Identity | None = None) -> None:
@@ -37,18 +37,21 @@ class Owners:
         self._owner: dict[int, str] = {}
         self._session: aiohttp.ClientSession | None = None
 
+    def __repr__(self) -> str:
+        return f"Owners({list(self._workers)}, known={self._owner})"
+
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
     async def ask(self, user: str, rest: str = "") -> bytes:
-        """Ask for ``/v1/users/USER`` and what follows it.
+        """Ask for ``/v1/users/USER``, followed by ``rest``.
 
         Raises
         ------
         LookupFailed
-            No worker runs, none owns the user's partition, or the owner is not ready.
+            No worker runs, or none owns the user's partition, or the owner is not ready.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
@@ -73,7 +76,7 @@ class Owners:
 
 
 async def _resolved(host: str, port: int) -> list[str]:
-    """All addresses of a host; its name, where it has none, for the message."""
+    """Return all addresses of a host; if it has none, return its name, for the message."""
     try:
         return [str(ipaddress.ip_address(host))]
     except ValueError:

@@ -1,14 +1,15 @@
-"""What a worker answers about the users whom it owns, and about its own health.
+"""The HTTP server of a worker: it answers questions about the users that the worker owns, and about its health.
 
-===================================  ==============================================================================
-``GET /v1/users/USER``               everything about a user (``models/fold/view.py``)
-``GET /v1/users/USER/state``         the packed state, for tools that work on it (``X-Now``: the partition's clock)
-``GET /v1/users/USER/recommendations?k=10``  items for a user, newest clicks counted
-``GET /health``, ``GET /ready``      progress: each lane's position, lag, seconds since its last commit, failures
-===================================  ==============================================================================
+::
 
-404: nobody of that name; 421: another worker owns that partition; 503: the partition is being restored. Each answer
-names the installation of this worker (``stream/lookup/identity.py``).
+    GET /v1/users/USER                       everything about a user (models/fold/view.py)
+    GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
+    GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
+    GET /health, /ready                      progress: each lane's position, lag, failures, and the time since its
+                                             last commit
+
+Status 404 means that there is no such user. 421 means that another worker owns the partition, and 503 that the
+partition is being restored. Each answer names the installation of this worker (``stream/lookup/identity.py``).
 """
 
 from __future__ import annotations
@@ -27,47 +28,42 @@ from models.fold.view import describe
 from models.profile.state import Customer, Touch, unpack
 from stream.cluster.partitioner import partition_of
 from stream.lookup.identity import HEADER
+from stream.lookup.refusals import HttpRefusal
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 
 class Recommends(Protocol):
-    """Whoever recommends items."""
+    """The recommender that a worker asks."""
 
     def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
-        """Answer ``{"version": ..., "items": [...]}`` for a user's newest touches; none of a stranger."""
-
-
-class _Refusal(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+        """Return ``{"version": ..., "items": [...]}`` for a user's newest items; they are empty for an unknown user."""
 
 
 @web.middleware
 async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _Refusal as refusal:
-        return _json({"error": str(refusal)}, status=refusal.status)
+    except HttpRefusal as refusal:
+        return _json({"error": refusal.message}, status=refusal.status)
 
 
 class LookupServer:
-    """Serves the lookups of one worker.
+    """The lookup server of one worker.
 
     Parameters
     ----------
     restored
-        The committed state of a partition; ``None`` while this worker has none (yet).
+        Returns the committed state of a partition; ``None`` while this worker does not have it.
     owns
-        Whether a partition was assigned to this worker.
+        Returns whether a partition was assigned to this worker.
     standing
-        Whether this worker is ready and healthy, and how its lanes stand (``stream/worker/health.py``).
+        Returns whether this worker is ready and healthy, and the state of its lanes (``stream/worker/health.py``).
     partitions
-        Of ``events``.
+        Number of partitions of ``events``.
     recommends
-        ``None`` until a recommender is there.
+        The recommender; ``None`` if there is none.
     identity
-        Of the installation.
+        Identity of the installation.
     """
 
     def __init__(
@@ -89,11 +85,15 @@ class LookupServer:
         self._versions: dict[int, tuple[dict[str, int], Versions]] = {}
         self._runner: web.AppRunner | None = None
 
+    def __repr__(self) -> str:
+        listening = "stopped" if self._runner is None else f"at {self._runner.addresses}"
+        return f"LookupServer({self._identity!r}, {listening})"
+
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is chosen by the system where 0 was asked for."""
+        """Listen, and return the port. For port 0, the system chooses one."""
         app = web.Application(middlewares=[_refusals])
         app.on_response_prepare.append(self._name_installation)
-        user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern takes no braces
+        user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern refuses braces
         app.router.add_get(user, self._user)
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
@@ -118,31 +118,31 @@ class LookupServer:
     # --- users -----------------------------------------------------------------------------------------------------
 
     def _look_up(self, request: web.Request) -> tuple[str, int, Restored, bytes | None]:
-        """User, their partition, its state, and what is packed there of them."""
+        """Return the user, their partition, its state, and the user's stored state; ``None`` if there is none."""
         user = request.match_info["user"]
-        if user.startswith("\x00"):  # the lane's own records stand beside the users
-            raise _Refusal(404, f"there is no user {user!r}")
+        if user.startswith("\x00"):  # keys of the lane's own records, which are beside the users
+            raise _unknown(user)
         partition, state = self._owned(user)
         return user, partition, state, state.records.get(user.encode())
 
     def _owned(self, user: str) -> tuple[int, Restored]:
         partition = partition_of(user.encode(), self._partitions)
         if not self._owns(partition):
-            raise _Refusal(421, f"partition {partition} belongs to another worker")
+            raise HttpRefusal(421, "other_worker", f"partition {partition} belongs to another worker")
         state = self._restored(partition)
         if state is None:
-            raise _Refusal(503, f"partition {partition} is being restored; try again in a moment")
+            raise HttpRefusal(503, "restoring", f"partition {partition} is being restored; try again in a moment")
         return partition, state
 
     def _find(self, request: web.Request) -> tuple[str, Customer, Memo, Versions]:
         user, partition, state, packed = self._look_up(request)
         if packed is None:
-            raise _Refusal(404, f"there is no user {user!r}")
+            raise _unknown(user)
         memo = read_memo(state)
         return user, unpack(packed), memo, self._in_use(partition, state, memo)
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
-        # decoding templates and weights costs more than all the rest of a lookup
+        # To decode templates and weights costs more than all the rest of a lookup.
         known = self._versions.get(partition)
         if known is None or known[0] != memo.numbers:
             known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)
@@ -155,7 +155,7 @@ class LookupServer:
     async def _state(self, request: web.Request) -> web.Response:
         user, _, state, packed = self._look_up(request)
         if packed is None:
-            raise _Refusal(404, f"there is no user {user!r}")
+            raise _unknown(user)
         headers = {"X-Now": str(read_memo(state).now)}
         return web.Response(body=packed, content_type="application/octet-stream", headers=headers)
 
@@ -163,9 +163,9 @@ class LookupServer:
         asked = request.query.get("k", DEFAULT)
         wanted = recommendations_wanted(asked)
         if wanted is None:
-            raise _Refusal(400, f"k: found {asked!r}; allowed: {ALLOWED}")
+            raise HttpRefusal(400, "bad_number", f"k: found {asked!r}; allowed: {ALLOWED}")
         if self._recommends is None:
-            raise _Refusal(503, "this worker has no recommender")
+            raise HttpRefusal(503, "no_recommender", "this worker has no recommender")
         user, _, state, packed = self._look_up(request)
         recent = list(unpack(packed).facts.recent) if packed is not None else []
         answer = self._recommends.recommend(recent, read_memo(state).now, wanted, user)
@@ -180,6 +180,10 @@ class LookupServer:
     async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         standing = self._standing()
         return _json(standing, status=200 if standing["ready"] else 503)
+
+
+def _unknown(user: str) -> HttpRefusal:
+    return HttpRefusal(404, "unknown_user", f"there is no user {user!r}")
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:

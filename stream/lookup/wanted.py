@@ -1,14 +1,17 @@
-"""The parameter ``k``: how many items somebody wants to be recommended."""
+"""The parameter ``k`` of a request for recommendations: the number of items."""
 
 from __future__ import annotations
 
 MAX_RECOMMENDATIONS = 100
+"""Maximum number of items of one answer."""
 DEFAULT = "10"
+"""Value of ``k`` in a request without it."""
 ALLOWED = f"1 to {MAX_RECOMMENDATIONS}"
+"""The allowed values of ``k``, in words."""
 
 
 def recommendations_wanted(asked: str) -> int | None:
-    """Read ``k``; ``None`` where it is not allowed.
+    """Read ``k``; return ``None`` if its value is not allowed.
 
     Examples
     --------

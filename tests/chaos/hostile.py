@@ -30,8 +30,8 @@ from models.events import decode_event, encode_event
 from models.fold.outputs import LARGEST
 from models.log import Clock, Control, encode_control, is_control
 from models.profile.state import unpack
-from models.rejected import KEPT, TOPIC, decode_rejected
-from models.source import Source
+from models.rejected import MAX_KEPT_BYTES, TOPIC, decode_rejected
+from models.source import Received, Source
 from models.wire import decode
 from models.wire.statements import withdrawing
 from stream.cluster.partitioner import partition_of
@@ -185,7 +185,7 @@ class House:
             return False
         received_at, value = NOW + record * STEP_MS, portion[record - self._offset].value
         try:
-            decode(value, source=Source("events.in", 0, record), received_at=received_at)
+            decode(value, Received(Source("events.in", 0, record), received_at))
         except InvalidEvent as error:
             return error.withdrawal is not None and encode_event(error.withdrawal) == output.value
         return False
@@ -228,7 +228,7 @@ class House:
         content = value or b""
         if not letter.reason or not letter.allowed or letter.reason == "fold_failed":
             raise NotKept(f"rejected as {letter.reason!r}: {letter.found}, {content[:500]!r}")
-        if (letter.sha256, letter.value) != (hashlib.sha256(content).hexdigest(), content[:KEPT]):
+        if (letter.sha256, letter.value) != (hashlib.sha256(content).hexdigest(), content[:MAX_KEPT_BYTES]):
             raise NotKept(f"{output.key!r} is not what was sent")
         if output.key in self._letters or len(output.value or b"") > LARGEST:
             raise NotKept(f"{output.key!r} twice, or too large for Kafka")

@@ -11,9 +11,9 @@ from models.configuration.compiled import parse
 from models.configuration.definition import EventsDefinition
 from models.profile import lateness, orders, reducers, statements, trait_limits
 from models.profile import seen_ids as repeats
-from models.source import Source
+from models.source import Received, Source
 from models.wire import CALLS, TYPES, decode, fields, withdrawals
-from models.wire import RECORD_BYTES as MOST_BYTES
+from models.wire import MAX_RECORD_BYTES as MOST_BYTES
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 from stream.collector import intake
 from stream.collector.addresses import LABELS
@@ -25,7 +25,7 @@ EXAMPLES = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_an_event(example: str) -> None:
-    event = decode(example.encode(), source=Source("docs", 0, 0), received_at=1_800_000_000_000)
+    event = decode(example.encode(), Received(Source("docs", 0, 0), 1_800_000_000_000))
 
     assert event.user in {"ada", "anonymous:3f2a"}
 
@@ -42,14 +42,14 @@ def test_every_type_and_call_is_on_the_page(name: str) -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     for limit in (
         f"{MOST_BYTES // 1024} KiB a record",
-        f"{fields.OBJECT_BYTES // 1024} KiB of `properties`",
-        f"{fields.NESTING} levels deep",
-        f"{fields.LINES} lines an order",
-        f"{fields.TEXT_LENGTH:,}\n  characters of text",
-        f"{intake.EVENT_BYTES // 1000} KB an event",
-        f"{intake.ORDER_BYTES // 1024} KB an order",
-        f"{intake.BATCH_BYTES // 1024 // 1024} MB and {intake.BATCH_EVENTS:,} events a batch",
-        f"0 to {fields.MONEY // 1_000_000:,}",
+        f"{fields.MAX_OBJECT_BYTES // 1024} KiB of `properties`",
+        f"{fields.MAX_NESTING} levels deep",
+        f"{fields.MAX_LINES} lines an order",
+        f"{fields.MAX_TEXT_LENGTH:,}\n  characters of text",
+        f"{intake.MAX_EVENT_BYTES // 1000} KB an event",
+        f"{intake.MAX_ORDER_BYTES // 1024} KB an order",
+        f"{intake.MAX_BATCH_BYTES // 1024 // 1024} MB and {intake.MAX_BATCH_EVENTS:,} events a batch",
+        f"0 to {fields.MAX_MONEY // 1_000_000:,}",
     ):
         assert limit in PAGE
 

@@ -17,7 +17,7 @@ from models.configuration.compiled import encode, parse
 from models.configuration.templates import Template
 from models.events import ORIGINS, Event, Origin
 from models.log import Clock, Use
-from models.source import Source
+from models.source import Received, Source
 from models.wire import decode
 from stream.delivery.channels import DeliverySettings, open_channel
 from stream.delivery.smtp import SmtpSettings
@@ -38,9 +38,7 @@ def _events(origin: Origin) -> list[Event]:
     return [
         decode(
             json.dumps({**event, "messageId": f"m{i}", "timestamp": START + i}).encode(),
-            source=Source("events.in", 0, i),
-            received_at=START + i,
-            origin=origin,
+            Received(Source("events.in", 0, i), START + i, origin),
         )
         for i, event in enumerate(WIRE)
     ]

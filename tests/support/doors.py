@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from models.delivery.suppression import SuppressionList
 from models.events import Event, decode_event
 from models.rejected import Rejected, decode_rejected
 from monitoring.metrics import REGISTRY
 from stream.cluster.connection import Connection
+from stream.collector.bodies import Memory
+from stream.collector.cors import Cors
 from stream.collector.door import Door
+from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
 from stream.collector.intake import Intake
+from stream.collector.links import UnsubscribeLinks
+from stream.collector.sdk_settings import SdkSettings
 from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.delivery.unsubscribe import Signer
 from stream.log.event_log import EventLog
@@ -28,6 +35,43 @@ PAGE = {"type": "page", "userId": "u1", "messageId": "m2"}
 Client = TestClient[Any, Any]
 
 
+@dataclass(frozen=True)
+class DoorParts:
+    """The parts of a door that a test may replace.
+
+    Attributes
+    ----------
+    intake
+        Reader of bodies.
+    cors
+        Rules for cross-origin requests.
+    public_url
+        Address of the door from outside.
+    listed
+        The suppression list that unsubscribe links look into.
+    more
+        Function that returns further endpoints, given the door's log.
+    """
+
+    intake: Intake = field(default_factory=lambda: Intake("d1"))
+    cors: Cors = field(default_factory=Cors)
+    public_url: str | None = None
+    listed: SuppressionList | None = None
+    more: Callable[[EventLog], Sequence[Endpoints]] = lambda _: ()
+
+    def door(self, log: EventLog, keys: WriteKeys) -> Door:
+        """Return a door with these parts, whose clock stands still."""
+        memory = Memory()
+        endpoints: list[Endpoints] = [
+            EventEndpoints(log, self.intake, keys, lambda: NOW, memory),
+            HealthEndpoints(log, memory),
+            SdkSettings(keys, self.public_url),
+            UnsubscribeLinks(log, self.intake, SIGNER, lambda: NOW, self.listed),
+            *self.more(log),
+        ]
+        return Door(endpoints, self.cors)
+
+
 @asynccontextmanager
 async def door(
     connection: Connection,
@@ -36,18 +80,18 @@ async def door(
     write_keys: Sequence[str] = (),
     browser_keys: Sequence[str] = (),
     timeout_s: float = 10.0,
-    intake: Intake | None = None,
-    **more: Any,
+    parts: DoorParts | None = None,
 ) -> AsyncIterator[Client]:
+    """Open a door in this process, and yield a client of it."""
     keys = [WriteKey(key.encode()) for key in write_keys]
     keys += [WriteKey(key.encode(), "public") for key in browser_keys]
     async with EventLog(connection, partitions, timeout_s=timeout_s) as log:
-        made = Door(log, intake or Intake("d1"), SIGNER, write_keys=WriteKeys(keys), now=lambda: NOW, **more)
-        async with TestClient(_Served(made)) as client:
+        made = (parts or DoorParts()).door(log, WriteKeys(keys))
+        async with TestClient(_DoorServer(made)) as client:
             yield client
 
 
-class _Served(TestServer):
+class _DoorServer(TestServer):
     """The server that the process ``perennial collector`` runs."""
 
     def __init__(self, made: Door) -> None:
@@ -59,14 +103,17 @@ class _Served(TestServer):
 
 
 def counted(name: str, **labels: str) -> float:
+    """Return the value of a counter."""
     return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
 
 
 async def events(connection: Connection, count: int) -> list[Event]:
+    """Return the events of the log once there are this many."""
     records = await read_until(connection, "events", lambda found: len(found) >= count)
     return [decode_event(record.value or b"") for record in records]
 
 
 async def rejected(connection: Connection, count: int) -> list[Rejected]:
+    """Return the dead letters once there are this many."""
     records = await read_until(connection, "events.rejected", lambda found: len(found) >= count)
     return [decode_rejected(record.value) for record in records]

@@ -9,22 +9,23 @@ import pytest
 
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin
-from models.source import Source
+from models.source import Received, Source
 from models.wire import decode
 
 NOW = 1_777_636_800_250
 WHEN = "2026-05-01T12:00:00.250Z"
 SOURCE = Source("events.in", 3, 41)
+RECEIVED = Received(SOURCE, NOW)
 
 
 def read(raw: Any, origin: Origin = "live") -> Event:
-    return decode(orjson.dumps(raw), source=SOURCE, received_at=NOW, origin=origin)
+    return decode(orjson.dumps(raw), Received(SOURCE, NOW, origin))
 
 
 def warned(raw: Any) -> tuple[Event, list[EventWarning]]:
     """Read a record that is accepted, and what was left out of it."""
     warnings: list[EventWarning] = []
-    event = decode(orjson.dumps(raw), source=SOURCE, received_at=NOW, warnings=warnings)
+    event = decode(orjson.dumps(raw), RECEIVED, warnings)
     return event, warnings
 
 

@@ -134,7 +134,7 @@ async def test_a_detail_that_is_marked_so_becomes_a_dead_letter_beside_the_accep
         EventWarning("bad_quantity", "properties.quantity", "1.5", "a whole number"),
     ]
 
-    def decode(*_: object, warnings: list[EventWarning], **__: object) -> Event:
+    def decode(_: object, __: object, warnings: list[EventWarning]) -> Event:
         warnings += said
         return Event(id="m1", user="u1", type="identify", at=NOW)
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from models.errors import InvalidEvent, OutputTooLarge
-from models.rejected import KEPT, decode_rejected, reason_of, reject, reject_value
+from models.rejected import MAX_KEPT_BYTES, decode_rejected, reason_of, reject, reject_value
 from models.source import Source
 
 SOURCE = Source("events.in", 2, 40)
@@ -39,7 +39,7 @@ def test_a_large_record_keeps_its_first_64_kib_its_length_and_its_hash() -> None
 
     rejected = decode_rejected(reject(Stored(value=value), SOURCE, INVALID).value)
 
-    assert rejected.value == value[:KEPT]
+    assert rejected.value == value[:MAX_KEPT_BYTES]
     assert rejected.length == 5_120_000
     assert rejected.sha256 == hashlib.sha256(value).hexdigest()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.configuration.templates import render
 from models.engage.user_zone import unknown_zone, zone_of
 from models.places import countries, zones
-from models.source import Source
+from models.source import Received, Source
 from models.wire import decode
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -158,7 +158,7 @@ def test_an_unknown_zone_is_a_warning_and_is_kept(said: dict[str, Any]) -> None:
     for written, expected in (("PST", ["unknown_timezone"]), ("europe/berlin ", []), ("", [])):
         warnings: list[Any] = []
         value = orjson.dumps(said | {"traits": {"timezone": written, "plan": "pro"}})
-        event = decode(value, source=Source("s", 0, 0), received_at=1_800_000_000_000, warnings=warnings)
+        event = decode(value, Received(Source("s", 0, 0), 1_800_000_000_000), warnings)
 
         assert [warning.reason for warning in warnings] == expected
         assert event.traits == ({"plan": "pro"} if not written else {"timezone": written, "plan": "pro"})

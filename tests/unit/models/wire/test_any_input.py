@@ -13,8 +13,8 @@ from models.errors import InvalidEvent
 from models.events import Channel, Event, EventType, OrderLine, decode_event, encode_event
 from models.units import DAY
 from models.wire import TYPES, convert, decode, encode, withdrawals
-from models.wire.fields import EARLIEST, MONEY, OBJECT_BYTES
-from tests.support.wire_records import NOW, SOURCE, WHEN
+from models.wire.fields import MAX_MONEY, MAX_OBJECT_BYTES, MIN_TIME_MS
+from tests.support.wire_records import NOW, RECEIVED, WHEN
 
 # how long an example takes says more about what else the machine does than about the code
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -122,7 +122,7 @@ def test_any_mapping_becomes_an_event_or_a_refusal(
 ) -> None:
     raw = record | kind | user if "user" not in user else {**record, **user, "type": kind["type"]}
     try:
-        event = convert(raw, source=SOURCE, received_at=NOW)
+        event = convert(raw, RECEIVED)
     except InvalidEvent as error:
         encode_event_is_possible(error)
     else:
@@ -137,7 +137,7 @@ def encode_event_is_possible(error: InvalidEvent) -> None:
 
 def check(value: bytes) -> None:
     try:
-        event = decode(value, source=SOURCE, received_at=NOW)
+        event = decode(value, RECEIVED)
     except InvalidEvent as error:
         encode_event_is_possible(error)
     else:
@@ -145,11 +145,11 @@ def check(value: bytes) -> None:
 
 
 @patient
-@given(st.integers(0, MONEY))
+@given(st.integers(0, MAX_MONEY))
 def test_every_amount_reads_back_to_the_micro(amount: int) -> None:
     event = Event(id="m", user="u", type="purchase", at=NOW, amount=amount)
 
-    assert decode(encode(event), source=SOURCE, received_at=NOW) == event
+    assert decode(encode(event), RECEIVED) == event
 
 
 @patient
@@ -160,8 +160,8 @@ def test_a_written_price_is_read_exactly(digits: int, places: int) -> None:
 
     for value in (f'"{written}"', written):
         raw = b'{"type":"purchase","user":"u","amount":%s}' % value.encode()
-        if expected <= MONEY:
-            assert decode(raw, source=SOURCE, received_at=NOW).amount == expected
+        if expected <= MAX_MONEY:
+            assert decode(raw, RECEIVED).amount == expected
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=200)
@@ -185,7 +185,7 @@ def events(draw: st.DrawFn) -> Event:
     common: dict[str, Any] = {
         "id": draw(NAMES),
         "user": draw(NAMES),
-        "at": draw(st.integers(EARLIEST, NOW + DAY)),
+        "at": draw(st.integers(MIN_TIME_MS, NOW + DAY)),
         "origin": draw(st.sampled_from(["live", "replay", "simulate", "test"])),
         "properties": draw(st.none() | FREE),
     }
@@ -193,9 +193,9 @@ def events(draw: st.DrawFn) -> Event:
         st.sampled_from(["click", "cart_add", "purchase", "refund", "rating", "consent", "custom", "identify"])
     )
     if kind in ("click", "cart_add"):
-        common |= {"item": draw(NAMES), "quantity": draw(st.integers(0, 9)), "amount": draw(st.integers(0, MONEY))}
+        common |= {"item": draw(NAMES), "quantity": draw(st.integers(0, 9)), "amount": draw(st.integers(0, MAX_MONEY))}
     elif kind in ("purchase", "refund"):
-        common |= {"lines": tuple(draw(ORDER_LINES)), "amount": draw(st.integers(0, MONEY)), "currency": "GBP"}
+        common |= {"lines": tuple(draw(ORDER_LINES)), "amount": draw(st.integers(0, MAX_MONEY)), "currency": "GBP"}
         if kind == "purchase":
             common |= {"order": "o1", "order_form": draw(st.sampled_from(["lines", "whole", "replacement"]))}
         elif draw(st.booleans()):
@@ -218,7 +218,7 @@ def events(draw: st.DrawFn) -> Event:
 @patient
 @given(events())
 def test_an_event_written_in_the_short_form_reads_back_as_itself(event: Event) -> None:
-    assert decode(encode(event), source=SOURCE, received_at=NOW) == event
+    assert decode(encode(event), RECEIVED) == event
 
 
 def test_what_only_we_report_has_no_form_on_the_wire() -> None:
@@ -234,7 +234,7 @@ def test_what_nests_deeper_than_anything_of_ours_is_refused_wherever_it_stands(f
     value = b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), said) for name, said in fields.items())
 
     with pytest.raises(InvalidEvent):
-        decode(value, source=SOURCE, received_at=NOW)
+        decode(value, RECEIVED)
 
 
 BASES = [
@@ -255,7 +255,7 @@ def test_whatever_stands_in_a_field_the_log_can_hold_the_event(field: str, value
             record = rest[:-1] + b', "%s": ' % field.encode() + around % value + b"}"
             check(record)
             try:
-                event = decode(record, source=SOURCE, received_at=NOW)
+                event = decode(record, RECEIVED)
             except InvalidEvent:
                 continue
-            assert len(encode_event(event)) < 3 * OBJECT_BYTES
+            assert len(encode_event(event)) < 3 * MAX_OBJECT_BYTES

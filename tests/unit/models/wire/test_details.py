@@ -15,7 +15,7 @@ from models.events import MICROS, Event, OrderLine
 from models.wire import convert, decode
 from models.wire.currencies import CURRENCIES
 from models.wire.products import MAX_WARNINGS, read_products
-from tests.support.wire_records import NOW, SOURCE, WHEN, read, refused, track, warned
+from tests.support.wire_records import NOW, RECEIVED, SOURCE, WHEN, read, refused, track, warned
 from tests.unit.models.wire.test_any_input import JSON, LIKELY, patient
 
 
@@ -535,7 +535,7 @@ def test_any_one_detail_of_any_kind_loses_no_event_that_stays_true(replaced: tup
     raw, place = replaced
     warnings: list[EventWarning] = []
     try:
-        event = convert(raw, source=SOURCE, received_at=NOW, warnings=warnings)
+        event = convert(raw, RECEIVED, warnings=warnings)
     except InvalidEvent as refusal:
         error: InvalidEvent | None = refusal
     else:
@@ -552,7 +552,7 @@ def test_any_one_detail_of_any_kind_loses_no_event_that_stays_true(replaced: tup
 
 
 def test_a_record_with_a_byte_order_mark_is_read() -> None:
-    assert decode(b'\xef\xbb\xbf{"type":"click","user":"u1"}', source=SOURCE, received_at=NOW).user == "u1"
+    assert decode(b'\xef\xbb\xbf{"type":"click","user":"u1"}', RECEIVED).user == "u1"
 
 
 @pytest.mark.parametrize("written", [{}, [1], 1.5, True, "m" * 201, "a\nb"])

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from models.errors import InvalidEvent
-from models.wire import RECORD_BYTES, convert, decode
-from models.wire.fields import EARLIEST, MONEY, QUANTITY, shown
-from tests.support.wire_records import NOW, SOURCE, native, refused, track
+from models.wire import MAX_RECORD_BYTES, convert, decode
+from models.wire.fields import MAX_MONEY, MAX_QUANTITY, MIN_TIME_MS, shown
+from tests.support.wire_records import NOW, RECEIVED, native, refused, track
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ from tests.support.wire_records import NOW, SOURCE, native, refused, track
         (native("purchase", lines=[{"price": 5}]), "missing_field", "lines[0].item"),
         (native("purchase", lines=[{"item": "a", "price": -1}]), "bad_money", "lines[0].price"),
         (native("purchase", lines=[{"item": "a"}] * 501), "too_long", "lines"),
-        (native("purchase", lines=[{"item": "a", "quantity": QUANTITY, "price": 1e10}]), "bad_money", "lines"),
+        (native("purchase", lines=[{"item": "a", "quantity": MAX_QUANTITY, "price": 1e10}]), "bad_money", "lines"),
         (native("purchase", amount=-0.01), "bad_money", "amount"),
         (native("purchase", amount="free"), "bad_money", "amount"),
         (native("purchase", amount="2,55"), "bad_money", "amount"),
         (native("purchase", amount=1e300), "bad_money", "amount"),
-        (native("purchase", amount=MONEY), "bad_money", "amount"),
+        (native("purchase", amount=MAX_MONEY), "bad_money", "amount"),
         (native("purchase", amount=True), "wrong_type", "amount"),
         (native("purchase", amount=" 5"), "bad_money", "amount"),
         (native("purchase", order=42, amount=5), "wrong_type", "order"),
@@ -98,7 +98,7 @@ from tests.support.wire_records import NOW, SOURCE, native, refused, track
         (native("click", at="9999-12-31T23:59:59Z"), "time_in_future", "at"),
         (native("click", at=253_402_300_799_000), "time_in_future", "at"),
         (native("click", at=NOW + 86_400_001), "time_in_future", "at"),
-        (native("click", at=EARLIEST - 1), "bad_time" if EARLIEST < 10**11 else "time_too_early", "at"),
+        (native("click", at=MIN_TIME_MS - 1), "bad_time" if MIN_TIME_MS < 10**11 else "time_too_early", "at"),
         (native("click", at=-1), "time_too_early", "at"),
         (native("click", at=0), "time_too_early", "at"),
         (native("click", timestamp="1999-12-31T00:00:00Z", at=None), "time_too_early", "timestamp"),
@@ -106,7 +106,7 @@ from tests.support.wire_records import NOW, SOURCE, native, refused, track
         (native("click", properties={"a": [[[[[[[[[]]]]]]]]]}), "too_deep", "properties"),
         (native("click", properties={str(i): "x" * 1000 for i in range(40)}), "too_large", "properties"),
         ({"type": "identify", "userId": "u1", "traits": {"bio": "x" * 40_000}}, "too_large", "traits"),
-        (native("click", properties={"a": "x" * RECORD_BYTES}), "too_large", ""),
+        (native("click", properties={"a": "x" * MAX_RECORD_BYTES}), "too_large", ""),
     ],
 )
 def test_bad_input_names_its_reason_and_its_field(raw: Any, reason: str, field: str) -> None:
@@ -133,7 +133,7 @@ def test_bad_input_names_its_reason_and_its_field(raw: Any, reason: str, field: 
 )
 def test_garbage_is_refused_with_its_reason(value: bytes | None, reason: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
-        decode(value, source=SOURCE, received_at=NOW)
+        decode(value, RECEIVED)
 
     assert caught.value.reason == reason
     assert not caught.value.found.startswith("b'")
@@ -153,7 +153,7 @@ def test_a_misspelt_field_is_refused_with_a_hint() -> None:
 
 def test_not_a_number_is_no_price_however_it_came_in() -> None:
     with pytest.raises(InvalidEvent, match="price"):
-        convert(native("click", price=float("nan")), source=SOURCE, received_at=NOW)
+        convert(native("click", price=float("nan")), RECEIVED)
 
 
 @pytest.mark.parametrize(("value", "found"), [(True, "true"), (False, "false"), (None, "null"), (5, "5"), ("x", "'x'")])

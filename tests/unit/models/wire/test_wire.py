@@ -7,7 +7,7 @@ import pytest
 
 from models.events import MICROS, OrderLine, Origin
 from models.wire import convert
-from tests.support.wire_records import NOW, SOURCE, WHEN, native, read, track
+from tests.support.wire_records import NOW, RECEIVED, WHEN, native, read, track
 
 BOTH_FORMS = [
     (
@@ -90,7 +90,7 @@ def test_both_forms_of_the_same_event_give_the_same_event(short: dict[str, Any],
 @pytest.mark.parametrize(("short", "segment"), BOTH_FORMS)
 def test_a_parsed_record_reads_like_its_json(short: dict[str, Any], segment: dict[str, Any]) -> None:
     for raw in (short, segment):
-        assert convert(raw, source=SOURCE, received_at=NOW) == read(raw)
+        assert convert(raw, RECEIVED) == read(raw)
 
 
 def test_an_order_adds_up_to_the_last_micro() -> None:
@@ -198,6 +198,6 @@ def test_the_callers_mapping_stays_as_it_was() -> None:
     raw = track("Product Viewed", product_id="sku1", price=1)
     before = orjson.dumps(raw)
 
-    convert(raw, source=SOURCE, received_at=NOW)
+    convert(raw, RECEIVED)
 
     assert orjson.dumps(raw) == before

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, Trust, decode_event, encode_event
 from models.rejected import decode_rejected, reject_details
-from models.wire import RECORD_BYTES, convert, decode, withdrawal_in, withdrawals
+from models.source import Received
+from models.wire import MAX_RECORD_BYTES, convert, decode, withdrawal_in, withdrawals
 from models.wire.statements import MAX_HINTS, withdrawing
-from tests.support.wire_records import NOW, SOURCE, native, track
+from tests.support.wire_records import NOW, RECEIVED, SOURCE, native, track
 
 TRACK = {"type": "track", "userId": "u1", "messageId": "m1"}
 IDENTIFY = {"type": "identify", "userId": "u1", "messageId": "m1"}
@@ -22,7 +23,7 @@ IDENTIFY = {"type": "identify", "userId": "u1", "messageId": "m1"}
 
 def read(raw: Any, *, trust: Trust = "server", origin: Origin = "live") -> tuple[Event, list[EventWarning]]:
     warnings: list[EventWarning] = []
-    event = decode(orjson.dumps(raw), source=SOURCE, received_at=NOW, origin=origin, trust=trust, warnings=warnings)
+    event = decode(orjson.dumps(raw), Received(SOURCE, NOW, origin, trust), warnings)
     return event, warnings
 
 
@@ -239,12 +240,12 @@ def test_a_withdrawal_in_the_context_wins_over_the_opposite_beside_it() -> None:
         {"type": "dance", "userId": "u1", "context": {"traits": {"unsubscribed": True}}},
         {"type": "identify", "user": "u1", "trait": 1, "traits": {"unsubscribed": True}},
         {"type": "identify", "user": "u1", "userId": "u1", "traits": {"unsubscribed": True}},
-        IDENTIFY | {"traits": {"unsubscribed": True, "bio": "x" * RECORD_BYTES}},
+        IDENTIFY | {"traits": {"unsubscribed": True, "bio": "x" * MAX_RECORD_BYTES}},
     ],
 )
 def test_the_withdrawal_in_a_refused_record_counts_and_nothing_else_of_it(raw: dict[str, Any]) -> None:
     with pytest.raises(InvalidEvent) as parsed:
-        convert(raw, source=SOURCE, received_at=NOW)
+        convert(raw, RECEIVED)
     for withdrawal in (refused(raw).withdrawal, parsed.value.withdrawal):
         assert withdrawal is not None
         assert (withdrawal.user, withdrawal.type, withdrawal.traits) == ("u1", "identify", {"unsubscribed": True})
@@ -252,7 +253,7 @@ def test_the_withdrawal_in_a_refused_record_counts_and_nothing_else_of_it(raw: d
 
 
 def test_a_withdrawal_in_a_record_that_is_too_large_counts() -> None:
-    error = refused(track("Unsubscribed", channel="email", note="x" * RECORD_BYTES))
+    error = refused(track("Unsubscribed", channel="email", note="x" * MAX_RECORD_BYTES))
 
     assert (error.reason, said(error.withdrawal)) == ("too_large", ("consent", False, "email"))
 
@@ -261,7 +262,7 @@ def test_what_json_cannot_say_hides_no_withdrawal() -> None:
     raw = track("Unsubscribed", why={1: object()})
 
     with pytest.raises(InvalidEvent) as caught:
-        convert(raw, source=SOURCE, received_at=NOW)
+        convert(raw, RECEIVED)
 
     assert said(caught.value.withdrawal) == ("consent", False, None)
 
@@ -270,7 +271,7 @@ def test_what_json_cannot_say_hides_no_withdrawal() -> None:
     "raw", [5, None, [], {}, {"type": "track", "event": "Unsubscribed"}, track("Lamp Lit"), IDENTIFY]
 )
 def test_where_nothing_is_withdrawn_or_nobody_is_named_there_is_no_withdrawal(raw: Any) -> None:
-    assert withdrawal_in(raw, source=SOURCE, received_at=NOW) is None
+    assert withdrawal_in(raw, RECEIVED) is None
 
 
 @given(
@@ -285,7 +286,7 @@ def test_where_nothing_is_withdrawn_or_nobody_is_named_there_is_no_withdrawal(ra
 )
 def test_looking_for_a_withdrawal_never_fails(some: dict[str, Any]) -> None:
     for more in ({"type": "track", "event": "Unsubscribed"}, {"type": "identify"}, {"type": "consent", "user": "u"}):
-        withdrawal_in({**some, **more}, source=SOURCE, received_at=NOW)
+        withdrawal_in({**some, **more}, RECEIVED)
 
 
 class TestPublicKeys:
@@ -362,7 +363,7 @@ DEEP = "[" * 1_000 + "]" * 1_000
 def test_a_statement_that_nests_without_end_never_reaches_the_log(record: str) -> None:
     warnings: list[EventWarning] = []
     try:
-        event = decode((record % DEEP).encode(), source=SOURCE, received_at=NOW, warnings=warnings)
+        event = decode((record % DEEP).encode(), RECEIVED, warnings)
     except InvalidEvent as error:
         reason = error.reason
     else:
@@ -469,10 +470,10 @@ def test_a_grant_that_does_not_say_true_is_no_grant(granted: Any) -> None:
 def test_a_number_that_python_refuses_to_write_hides_no_withdrawal() -> None:
     raw = track("Unsubscribed", note=10**5_000) | {"timestamp": 10**5_000, "messageId": 10**5_000}
 
-    withdrawal = withdrawal_in(raw, source=SOURCE, received_at=NOW)
+    withdrawal = withdrawal_in(raw, RECEIVED)
 
     assert said(withdrawal) == ("consent", False, None)
-    assert withdrawal_in(raw | {"userId": 10**5_000}, source=SOURCE, received_at=NOW) is None
+    assert withdrawal_in(raw | {"userId": 10**5_000}, RECEIVED) is None
 
 
 @pytest.mark.parametrize("call", ["identify", "track", "page"])

@@ -8,7 +8,7 @@ import pytest
 
 from stream.cluster.connection import Connection
 from tests.support.brokers import Cluster
-from tests.support.doors import PAGE, counted, door, events
+from tests.support.doors import PAGE, DoorParts, counted, door, events
 
 CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "track": ({"event": "Product Clicked", "properties": {"product_id": "a"}}, "click"),
@@ -105,7 +105,7 @@ async def test_analytics_next_gets_its_settings_from_the_door() -> None:
     ],
 )
 async def test_behind_a_proxy_the_configured_address_counts(public_url: str, protocol: str, host: str) -> None:
-    async with door(Connection("127.0.0.1:1"), public_url=public_url) as client:
+    async with door(Connection("127.0.0.1:1"), parts=DoorParts(public_url=public_url)) as client:
         said = await (await client.get("/v1/projects/any/settings")).json()
 
     assert said["integrations"]["Segment.io"] == {"apiKey": "any", "apiHost": host, "protocol": protocol}

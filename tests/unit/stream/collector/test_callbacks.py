@@ -21,9 +21,10 @@ from models.delivery.suppression import (
 from models.delivery.suppressor import Suppressor
 from models.events import Event
 from stream.cluster.connection import Connection
+from stream.collector.callbacks import TwilioCallbacks
 from stream.delivery.callbacks import SIGNATURE, TWILIO_PATH, twilio_address, twilio_signature
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, NOW, Client, door, events
+from tests.support.doors import CLICK, NOW, Client, DoorParts, door, events
 from tests.support.letters import text_message
 from tests.support.topic_reading import read_until
 
@@ -43,7 +44,8 @@ async def _call(client: Client, form: dict[str, str], *, address: str = ADDRESS,
 
 def _door(connection: Connection, timeout_s: float = 10.0, listed: SuppressionList | None = None) -> Any:
     sms = None if listed is None else Suppressor("sms", listed)
-    return door(connection, twilio_token=TOKEN, public_url=PUBLIC + "/", timeout_s=timeout_s, sms=sms)
+    parts = DoorParts(more=lambda log: [TwilioCallbacks(log, TOKEN, PUBLIC + "/", lambda: NOW, sms)])
+    return door(connection, timeout_s=timeout_s, parts=parts)
 
 
 async def test_what_twilio_tells_is_an_event_of_the_user_and_told_twice_the_same_one(embedded: Cluster) -> None:

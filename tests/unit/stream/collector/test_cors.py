@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from stream.cluster.connection import Connection
+from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.cors import Cors
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, Client, door
+from tests.support.doors import CLICK, NOW, Client, DoorParts, door
 
 NOWHERE = Connection("127.0.0.1:1")
 PAGE = {"Origin": "https://shop.example"}
@@ -62,7 +63,8 @@ async def test_a_preflight_is_answered_at_every_open_address() -> None:
 
 @pytest.mark.parametrize("path", CLOSED_PATHS)
 async def test_a_closed_address_says_nothing_to_other_origins(path: str) -> None:
-    async with door(NOWHERE, twilio_token="t", public_url="https://d.example", timeout_s=0.2) as client:
+    twilio = DoorParts(more=lambda log: [TwilioCallbacks(log, "t", "https://d.example", lambda: NOW)])
+    async with door(NOWHERE, timeout_s=0.2, parts=twilio) as client:
         answers = [
             await preflight(client, path),
             await client.get(path, headers=PAGE),
@@ -127,7 +129,7 @@ async def test_with_a_list_only_its_origins_are_told(embedded: Cluster, origin: 
     embedded.create(events=1)
     cors = Cors(["https://shop.example:443", "http://127.0.0.1:3000"])
 
-    async with door(embedded.connection, cors=cors) as client:
+    async with door(embedded.connection, parts=DoorParts(cors=cors)) as client:
         asked = await preflight(client, "/v1/t", origin=origin)
         sent = await client.post("/v1/t", json=CLICK, headers={"Origin": origin})
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from models.errors import InvalidEvent
 from models.events import Event
 from models.rejected import decode_rejected
-from stream.collector.intake import BATCH_EVENTS, EVENT_BYTES, Acceptance, Arrival, Intake, Refusal, Verdict
+from stream.collector.intake import MAX_BATCH_EVENTS, MAX_EVENT_BYTES, Acceptance, Arrival, Intake, Refusal, Verdict
 from stream.collector.write_keys import Admission, WriteKeys
 
 NOW = 1_777_636_800_250
@@ -22,7 +23,8 @@ def batch(*items: Any, **said: Any) -> list[Verdict]:
 def sent(body: bytes) -> list[Verdict]:
     """What becomes of a body of a batch, from its bytes on."""
     intake = Intake("d1")
-    return intake.batch(intake.parse(body), Arrival(body, NOW))
+    raw, keys = intake.parse(body)
+    return intake.batch(raw, Arrival(body, NOW, item_keys=keys.items))
 
 
 def taken(verdict: Verdict) -> Event:
@@ -55,7 +57,7 @@ def test_the_short_form_is_read_at_any_address() -> None:
 
 
 def test_a_body_may_begin_with_a_byte_order_mark() -> None:
-    assert Intake("d1").parse(b'\xef\xbb\xbf{"userId":"u1"}') == {"userId": "u1"}
+    assert Intake("d1").parse(b'\xef\xbb\xbf{"userId":"u1"}')[0] == {"userId": "u1"}
 
 
 def test_two_equal_events_without_a_message_id_stay_two() -> None:
@@ -83,7 +85,7 @@ def test_each_event_of_a_batch_is_judged_by_itself() -> None:
 
 
 def test_a_large_event_spoils_only_itself() -> None:
-    large = PAGE | {"properties": {"a": "x" * EVENT_BYTES}}
+    large = PAGE | {"properties": {"a": "x" * MAX_EVENT_BYTES}}
 
     first, second = batch(large, PAGE)
 
@@ -109,7 +111,7 @@ def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
     assert taken(verdict).at == NOW - 5_000
 
 
-@pytest.mark.parametrize("items", [None, {}, [PAGE] * (BATCH_EVENTS + 1)])
+@pytest.mark.parametrize("items", [None, {}, [PAGE] * (MAX_BATCH_EVENTS + 1)])
 def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Intake("d1").batch({"batch": items}, Arrival(b"", NOW))
@@ -163,7 +165,7 @@ def test_an_event_at_its_own_address_that_nests_too_deep_is_refused(place: str) 
     body = b'{"userId":"u1","%s":%s}' % (place.encode(), DEEP)
     intake = Intake("d1")
 
-    verdict = intake.one(intake.parse(body), "page", Arrival(body, NOW))
+    verdict = intake.one(intake.parse(body)[0], "page", Arrival(body, NOW))
 
     assert isinstance(verdict, Refusal)
     assert verdict.error.reason == ("bad_type" if place == "type" else "too_deep")
@@ -185,7 +187,7 @@ SECRET = rb"s3cret\"tail"
     "item",
     [
         b'{"type":"page","writeKey":"%s"}',
-        b'{"writeKey" : "%s", "type":"page","userId":"u1","properties":{"a":"' + b"x" * EVENT_BYTES + b'"}}',
+        b'{"writeKey" : "%s", "type":"page","userId":"u1","properties":{"a":"' + b"x" * MAX_EVENT_BYTES + b'"}}',
         b'{"writeKey":"%s","userId":"u1","properties":' + DEEP + b"}",
         rb'{"write\u004bey":"%s","userId":"u1","properties":' + DEEP + b"}",
     ],
@@ -199,7 +201,9 @@ def test_a_write_key_is_not_kept_of_an_event_that_is_refused(item: bytes) -> Non
 
 
 def test_a_write_key_does_not_count_for_the_size_of_an_event() -> None:
-    (verdict,) = batch(PAGE | {"writeKey": "x" * EVENT_BYTES})
+    item = PAGE | {"writeKey": "x" * MAX_EVENT_BYTES}
+
+    (verdict,) = sent(orjson.dumps({"batch": [item]}))
 
     assert isinstance(verdict, Acceptance)
 
@@ -219,7 +223,7 @@ def test_a_write_key_is_not_kept_of_a_body_that_is_refused(body: bytes, rest: by
 
     intake = Intake("d1")
     with pytest.raises(InvalidEvent) as caught:
-        intake.batch(intake.parse(body), Arrival(body, NOW))
+        intake.batch(intake.parse(body)[0], Arrival(body, NOW))
 
     assert kept(intake.refuse(body, caught.value, NOW)) == rest
     assert "s3cret" not in str(caught.value)
@@ -232,10 +236,10 @@ GONE = {"type": "identify", "userId": "u8", "messageId": "g", "traits": {"unsubs
 @pytest.mark.parametrize(
     "item",
     [
-        OUT | {"properties": {"note": "x" * EVENT_BYTES}},
+        OUT | {"properties": {"note": "x" * MAX_EVENT_BYTES}},
         GONE | {"timestamp": "soon"},
-        GONE | {"traits": {"unsubscribed": True, "note": "x" * EVENT_BYTES}},
-        GONE | {"context": {"page": "x" * EVENT_BYTES}},
+        GONE | {"traits": {"unsubscribed": True, "note": "x" * MAX_EVENT_BYTES}},
+        GONE | {"context": {"page": "x" * MAX_EVENT_BYTES}},
     ],
 )
 def test_a_withdrawal_in_a_refused_event_is_written_beside_its_dead_letter(item: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.intake import Acceptance, Arrival, Intake, Refusal
 from stream.log.versions import publish
 from tests.support.brokers import Cluster
-from tests.support.doors import NOW, door, events, rejected
+from tests.support.doors import NOW, DoorParts, door, events, rejected
 from tests.support.event_logs import written
 
 DEFAULT = Configuration()
@@ -113,7 +113,7 @@ async def test_the_sender_of_a_late_event_is_told(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     intake = Intake("d1", in_use=lambda: DEFAULT)
 
-    async with door(embedded.connection, intake=intake) as client:
+    async with door(embedded.connection, parts=DoorParts(intake)) as client:
         old = {"userId": "u1", "event": "Saved", "timestamp": NOW - 9 * DAY}
         answer = await client.post("/v1/track", json=old)
         said = await answer.json()

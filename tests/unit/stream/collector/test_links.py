@@ -16,7 +16,7 @@ from models.delivery.suppression import (
 from stream.cluster.connection import Connection
 from stream.delivery.unsubscribe import PATH, InvalidToken, Signer
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, NOW, SIGNER, door, events
+from tests.support.doors import CLICK, NOW, SIGNER, DoorParts, door, events
 from tests.support.topic_reading import read_until
 
 
@@ -95,7 +95,7 @@ async def test_a_click_holds_although_an_entry_before_it_has_a_later_time(embedd
     before = Entry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)
     listed.apply(key_of(HASH, known), encode_entry(before))
 
-    async with door(embedded.connection, listed=listed) as client:
+    async with door(embedded.connection, parts=DoorParts(listed=listed)) as client:
         assert (await client.post(f"{PATH}?token={SIGNER.token('u1', 'email', HASH)}")).status == 200
 
     (written,) = await read_until(embedded.connection, TOPIC, bool)

@@ -1,4 +1,4 @@
-"""Recommendations at the door are those of the worker that owns the user, for whoever may read that user."""
+"""Recommendations at the door: they are those of the worker that owns the user, for everyone who may read the user."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
-from tests.support.doors import NOW, Client, door
+from tests.support.doors import NOW, Client, DoorParts, door
 
 PARTITIONS = 4
 TOKENS = UserTokens([b"u" * 32])
@@ -36,8 +36,8 @@ SERVER = {"Authorization": "Bearer a-server-token-of-some-length"}
 ORIGIN = {"Origin": "https://shop.example"}
 
 
-class Recommender:
-    """Recommends as many items as are asked for, and counts how often it is asked."""
+class FakeRecommender:
+    """A recommender that returns as many items as are asked for, and counts the questions."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -48,13 +48,13 @@ class Recommender:
         return {"version": 3, "items": [{"item": f"sku{i}", "score": 0.5, "why": "popular"} for i in range(k)]}
 
 
-class Worker:
+class FakeWorker:
     """The lookups of a worker that owns some partitions."""
 
     def __init__(self, owned: set[int]) -> None:
         self.owned = owned
         self.open = True
-        self.recommender = Recommender()
+        self.recommender = FakeRecommender()
         self.requests = 0
         self.server = LookupServer(
             restored=lambda partition: Restored(partition=partition) if self.open else None,
@@ -70,12 +70,16 @@ class Worker:
 
 
 @asynccontextmanager
-async def serving(*workers: Worker, **more: Any) -> AsyncIterator[Client]:
+async def serving(
+    *workers: FakeWorker, write_keys: Sequence[str] = (), browser_keys: Sequence[str] = ()
+) -> AsyncIterator[Client]:
     places = [f"127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in workers]
     owners = Owners(places or ["127.0.0.1:1"], PARTITIONS)
     readers = Readers(TOKENS, [b"another-token", b"a-server-token-of-some-length"], lambda: NOW)
     try:
-        async with door(Connection("127.0.0.1:1"), recommender=Recommendations(readers, owners), **more) as client:
+        parts = DoorParts(more=lambda _: [Recommendations(readers, owners)])
+        nowhere = Connection("127.0.0.1:1")
+        async with door(nowhere, write_keys=write_keys, browser_keys=browser_keys, parts=parts) as client:
             yield client
     finally:
         await owners.close()
@@ -99,7 +103,7 @@ USERS = [
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in (".", "..")])
 async def test_the_owner_answers_whatever_the_id_looks_like(user: str) -> None:
-    async with serving(Worker({0, 1}), Worker({2, 3})) as client:
+    async with serving(FakeWorker({0, 1}), FakeWorker({2, 3})) as client:
         for headers in (SERVER, bearer(user)):
             answer = await client.get(address(user, "?k=2"), headers=headers | ORIGIN)
             said = await answer.json()
@@ -110,7 +114,7 @@ async def test_the_owner_answers_whatever_the_id_looks_like(user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 async def test_the_door_reaches_the_owner_whatever_the_id_looks_like(user: str) -> None:
-    worker = Worker({0, 1, 2, 3})
+    worker = FakeWorker({0, 1, 2, 3})
     owners = Owners([f"127.0.0.1:{await worker.server.start('127.0.0.1', 0)}"], PARTITIONS)
     try:
         assert b'"known":false' in await owners.ask(user, "/recommendations?k=1")
@@ -120,7 +124,7 @@ async def test_the_door_reaches_the_owner_whatever_the_id_looks_like(user: str) 
 
 
 async def test_the_owner_is_asked_first_once_it_is_known_and_a_new_owner_is_found() -> None:
-    first, second = Worker(set()), Worker({0, 1, 2, 3})
+    first, second = FakeWorker(set()), FakeWorker({0, 1, 2, 3})
     async with serving(first, second) as client:
         for _ in range(5):
             assert (await client.get(address("ada"), headers=SERVER)).status == 200
@@ -132,7 +136,7 @@ async def test_the_owner_is_asked_first_once_it_is_known_and_a_new_owner_is_foun
 
 
 async def test_without_k_ten_items_are_recommended() -> None:
-    async with serving(Worker({0, 1, 2, 3})) as client:
+    async with serving(FakeWorker({0, 1, 2, 3})) as client:
         said = await (await client.get(address("ada"), headers=SERVER)).json()
 
     assert len(said["items"]) == 10
@@ -140,7 +144,7 @@ async def test_without_k_ten_items_are_recommended() -> None:
 
 @pytest.mark.parametrize("k", ["0", "101", "many", "-1", "1.5", "", "²", "9" * 5_000])
 async def test_any_other_k_is_400(k: str) -> None:
-    worker = Worker({0, 1, 2, 3})
+    worker = FakeWorker({0, 1, 2, 3})
     async with serving(worker) as client:
         answer = await client.get(address("ada", f"?k={quote(k)}"), headers=SERVER)
         said = await answer.json()
@@ -163,7 +167,7 @@ async def test_any_other_k_is_400(k: str) -> None:
     ],
 )
 async def test_nobody_else_reads_a_user(headers: dict[str, str], status: int, code: str) -> None:
-    worker = Worker({0, 1, 2, 3})
+    worker = FakeWorker({0, 1, 2, 3})
     async with serving(worker, write_keys=["wk"], browser_keys=["web"]) as client:
         answer = await client.get(address("ada", "?writeKey=wk"), headers=headers | ORIGIN)
         said = await answer.json()
@@ -173,9 +177,9 @@ async def test_nobody_else_reads_a_user(headers: dict[str, str], status: int, co
 
 
 async def test_while_no_worker_can_answer_it_is_503_with_when_to_come_back() -> None:
-    restoring = Worker({0, 1, 2, 3})
+    restoring = FakeWorker({0, 1, 2, 3})
     restoring.open = False
-    for workers in ((), (Worker(set()),), (restoring,)):
+    for workers in ((), (FakeWorker(set()),), (restoring,)):
         async with serving(*workers) as client:
             answer = await client.get(address("ada"), headers=SERVER | ORIGIN)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -186,7 +190,7 @@ async def test_while_no_worker_can_answer_it_is_503_with_when_to_come_back() -> 
 
 
 async def test_all_addresses_of_a_host_are_asked() -> None:
-    worker = Worker({0, 1, 2, 3})
+    worker = FakeWorker({0, 1, 2, 3})
     port = await worker.server.start("127.0.0.1", 0)
     owners = Owners(["no-such-host.invalid:1", f"localhost:{port}"], PARTITIONS)
     try:

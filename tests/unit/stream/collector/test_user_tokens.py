@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 import pytest
 
-from stream.collector.user_tokens import InvalidToken, UserTokens
+from stream.collector.user_tokens import InvalidUserToken, UserTokens
 
 NOW = 1_777_636_800_250
 NOW_S = NOW // 1000
@@ -30,9 +30,9 @@ def test_the_first_secret_signs_and_all_verify() -> None:
 
     assert both.user(UserTokens([OLD]).sign("ada", NOW, 60), NOW) == "ada"
     assert UserTokens([NEW]).user(both.sign("ada", NOW, 60), NOW) == "ada"
-    with pytest.raises(InvalidToken, match="not signed with a secret"):
+    with pytest.raises(InvalidUserToken, match="not signed with a secret"):
         both.user(made(OTHER), NOW)
-    with pytest.raises(InvalidToken, match="no secret"):
+    with pytest.raises(InvalidUserToken, match="no secret"):
         UserTokens([]).user(made(), NOW)
 
 
@@ -75,24 +75,24 @@ def test_a_token_within_its_day_is_valid(claims: dict[str, Any]) -> None:
     ],
 )
 def test_any_other_claims_grant_nothing(claims: dict[str, Any]) -> None:
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidUserToken):
         UserTokens([NEW]).user(made(**claims), NOW)
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", made() + "x", made()[:-4], "é.ü.ö", "\ud800", "x" * 100_000])
 def test_what_is_no_token_grants_nothing(token: str) -> None:
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidUserToken):
         UserTokens([NEW]).user(token, NOW)
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_no_other_algorithm_is_taken(algorithm: str) -> None:
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidUserToken):
         UserTokens([NEW * 2]).user(made(NEW * 2, algorithm), NOW)
 
 
 def test_a_token_without_a_signature_grants_nothing() -> None:
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidUserToken):
         UserTokens([NEW]).user(jwt.encode(CLAIMS, "", "none"), NOW)
 
 

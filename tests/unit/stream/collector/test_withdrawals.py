@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream.collector.intake import BATCH_EVENTS
+from stream.collector.intake import MAX_BATCH_EVENTS
 from tests.support.brokers import Cluster
 from tests.support.doors import PAGE, counted, door, events, rejected
 
@@ -23,7 +23,7 @@ def deep(no: bytes) -> bytes:
     [
         ("track", NO | {"properties": {"note": "x" * 40_000}}, {}, 413),
         ("batch", {"batch": [NO | {"properties": {"note": "x" * 40_000}}]}, {}, 200),
-        ("batch", {"batch": [PAGE] * BATCH_EVENTS + [NO]}, {}, 400),
+        ("batch", {"batch": [PAGE] * MAX_BATCH_EVENTS + [NO]}, {}, 400),
         ("batch", {"batch": [PAGE, NO]}, {"X-Perennial-Origin": "moon"}, 400),
         ("track", NO, {"X-Perennial-Origin": "moon"}, 400),
         ("track", {k: v for k, v in NO.items() if k != "type"}, {"X-Perennial-Origin": "moon"}, 400),

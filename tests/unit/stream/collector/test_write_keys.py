@@ -11,7 +11,7 @@ from models.events import Trust
 from stream.collector.intake import Intake
 from stream.collector.write_keys import WriteKey, WriteKeys
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, PAGE, Client, door, events, rejected
+from tests.support.doors import CLICK, PAGE, Client, DoorParts, door, events, rejected
 
 KEYS = {"secret": "server", "web": "public"}
 PLACES = ("basic", "query", "body", "item")
@@ -115,7 +115,7 @@ async def test_orders_of_browsers_are_trusted_only_where_that_is_set(
     ]
     intake = Intake("d1", trust_browser_orders=trusted)
 
-    async with door(embedded.connection, browser_keys=["web"], intake=intake) as client:
+    async with door(embedded.connection, browser_keys=["web"], parts=DoorParts(intake)) as client:
         assert (await client.post("/v1/batch", json={"batch": sent, "writeKey": "web"})).status == 200
 
     assert [event.trust for event in await events(embedded.connection, 3)] == [orders, orders, "public"]

@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import InvalidEvent
 from models.events import Event, encode_event
-from models.rejected import KEPT, Rejected, decode_rejected, reject_value
+from models.rejected import MAX_KEPT_BYTES, Rejected, decode_rejected, reject_value
 from models.source import Source
 from stream.dead_letters.repair import StillRefused, mend, whole
 
@@ -68,7 +68,9 @@ def test_what_came_too_late_is_taken_by_force_alone_and_then_for_good() -> None:
     assert mend(letter(CLICK, "door:a", "too_late"), nowhere, force=True).forced  # the door refused it
 
 
-LONG = json.dumps({"type": "custom", "user": "u1", "name": "Note", "properties": {"text": "x" * KEPT}}).encode()
+LONG = json.dumps(
+    {"type": "custom", "user": "u1", "name": "Note", "properties": {"text": "x" * MAX_KEPT_BYTES}}
+).encode()
 
 
 def test_what_was_kept_in_part_is_read_again_where_it_came_from() -> None:

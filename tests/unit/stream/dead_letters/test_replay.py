@@ -11,7 +11,7 @@ import pytest
 from models.batch import Output
 from models.errors import InvalidEvent
 from models.events import Event, decode_event, encode_event
-from models.rejected import KEPT, reject_value
+from models.rejected import MAX_KEPT_BYTES, reject_value
 from models.source import Source
 from stream.cluster import topics
 from stream.cluster.connection import Connection
@@ -118,7 +118,7 @@ async def test_what_came_too_late_waits_for_a_decision(connection: Connection) -
 
 async def test_a_letter_that_was_kept_in_part_is_fetched_from_its_topic(connection: Connection) -> None:
     long = json.dumps({"type": "custom", "user": "u1", "name": "Note", "properties": {"text": "x" * 900}}).encode()
-    padded = long + b" " * KEPT
+    padded = long + b" " * MAX_KEPT_BYTES
     await write(connection, "events.in", [(b"", click(0)), (b"", padded)], partition=0)
     await keep(connection, [rejected(padded, 1), rejected(padded, 99)])
 

@@ -28,12 +28,12 @@ from tests.support.event_logs import START, written
 PARTITIONS = 4
 
 
-class Popular:
+class RecentItems:
     def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         return {"version": 3, "items": [touch.item for touch in recent][:k]}
 
 
-class Worker:
+class FoldingWorker:
     """A lookup server over folded state, without Kafka."""
 
     def __init__(self, owned: set[int], identity: str = "ours/perennial.") -> None:
@@ -46,7 +46,7 @@ class Worker:
             owns=self.states.__contains__,
             standing=lambda: standing(self.lanes(), assigned=True),
             partitions=PARTITIONS,
-            recommends=Popular(),
+            recommends=RecentItems(),
             identity=identity,
         )
 
@@ -70,8 +70,8 @@ class Worker:
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[tuple[list[Worker], list[str]]]:
-    pair = [Worker({0, 1}), Worker({2, 3})]
+async def workers() -> AsyncIterator[tuple[list[FoldingWorker], list[str]]]:
+    pair = [FoldingWorker({0, 1}), FoldingWorker({2, 3})]
     addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in pair]
     yield pair, addresses
     for worker in pair:
@@ -83,7 +83,7 @@ def click(user: str) -> Event:
 
 
 async def test_the_worker_that_owns_a_user_answers_whichever_is_asked_first(
-    workers: tuple[list[Worker], list[str]],
+    workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     pair, addresses = workers
     for user in ("u1", "u2", "ü/3", "{u4}", "..", "a%2Fb"):
@@ -95,7 +95,7 @@ async def test_the_worker_that_owns_a_user_answers_whichever_is_asked_first(
             assert (answer["user"], answer["profile"]["recent"]) == (user, ["sku1"])
 
 
-async def test_packed_state_travels_unchanged(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_packed_state_travels_unchanged(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     pair, addresses = workers
     owner = next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states)
     owner.fold(click("u1"))
@@ -105,7 +105,9 @@ async def test_packed_state_travels_unchanged(workers: tuple[list[Worker], list[
     assert list(unpack(packed).facts.recent) == [Touch("sku1", 1.0, START)]
 
 
-async def test_recommendations_are_for_known_users_and_for_strangers(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_recommendations_are_for_known_users_and_for_strangers(
+    workers: tuple[list[FoldingWorker], list[str]],
+) -> None:
     pair, addresses = workers
     next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states).fold(click("u1"))
 
@@ -116,7 +118,7 @@ async def test_recommendations_are_for_known_users_and_for_strangers(workers: tu
     assert stranger == {"user": "nobody", "known": False, "version": 3, "items": []}
 
 
-async def test_every_refusal_says_why(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_every_refusal_says_why(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     pair, addresses = workers
     with pytest.raises(UnknownUser, match="no user 'nobody'"):
         await ask(addresses, "/v1/users/nobody")
@@ -135,7 +137,9 @@ async def test_every_refusal_says_why(workers: tuple[list[Worker], list[str]]) -
 
 
 @pytest.mark.parametrize("rest", ["", "/state", "/recommendations"])
-async def test_the_records_of_the_lane_itself_are_nobody(workers: tuple[list[Worker], list[str]], rest: str) -> None:
+async def test_the_records_of_the_lane_itself_are_nobody(
+    workers: tuple[list[FoldingWorker], list[str]], rest: str
+) -> None:
     pair, addresses = workers
     for worker in pair:
         for state in worker.states.values():
@@ -152,7 +156,7 @@ async def test_of_many_workers_that_are_away_the_message_names_the_first_and_the
         await ask([f"http://127.0.0.1:{port}" for port in range(1, 10)], "/v1/users/u1")
 
 
-async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     """Ports above the worker's may be anybody's; one that nobody listens on can even answer with the question."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,7 +171,7 @@ async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[Worker], list
         assert (await ask_json([address, workers[1][0]], "/ready"))["ready"]
 
 
-async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_health_is_progress_not_presence(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     (worker, _), addresses = workers
     assert (await ask_json(addresses[:1], "/health"))["healthy"]
     assert (await ask_json(addresses[:1], "/ready"))["ready"]
@@ -182,7 +186,7 @@ async def test_health_is_progress_not_presence(workers: tuple[list[Worker], list
 
 async def test_only_workers_of_the_askers_installation_count() -> None:
     """Two installations run on one machine: each has a worker that owns the user, and the ports are neighbours."""
-    other, ours = Worker({0, 1, 2, 3}, "theirs/perennial."), Worker({0, 1, 2, 3})
+    other, ours = FoldingWorker({0, 1, 2, 3}, "theirs/perennial."), FoldingWorker({0, 1, 2, 3})
     other.fold(Event(id="m1", user="u1", type="click", at=START, item="theirs"))
     addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in (other, ours)]
     own = functools.partial(str, "ours/perennial.")
@@ -200,7 +204,9 @@ async def test_only_workers_of_the_askers_installation_count() -> None:
         await ours.server.stop()
 
 
-async def test_another_web_server_is_no_worker_whatever_it_answers(workers: tuple[list[Worker], list[str]]) -> None:
+async def test_another_web_server_is_no_worker_whatever_it_answers(
+    workers: tuple[list[FoldingWorker], list[str]],
+) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         status = int(request.query["status"])
         if status == 302:
@@ -244,7 +250,7 @@ def test_the_address_of_a_worker_can_be_used_in_a_url(host: str, place: str, tmp
 
 
 async def test_a_worker_on_the_ipv6_loopback_is_found() -> None:
-    worker = Worker({0, 1, 2, 3})
+    worker = FoldingWorker({0, 1, 2, 3})
     port = await worker.server.start("::1", 0)
     owners = Owners([f"[::1]:{port}"], PARTITIONS)
     try:
