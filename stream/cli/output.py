@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stream.processes.error_lines import error_line
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="Settings file; else PERENNIAL_CONFIG, else perennial.yaml."),
@@ -88,7 +90,7 @@ def invoked() -> str:
 
 def print_error(message: str) -> None:
     """Print one line to standard error."""
-    print(f"perennial: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(error_line(message), file=sys.stderr, flush=True)
 
 
 def debugging() -> bool:

@@ -10,7 +10,7 @@ import typer
 from stream.cli.output import Config
 
 if TYPE_CHECKING:
-    from stream.processes.supervisor import Program
+    from stream.processes.programs import Program
     from stream.settings.loading import Settings
 
 PORTS_APART = 10
@@ -64,7 +64,7 @@ def worker(
     supervisor = Supervisor(
         programs,
         on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code)),
-        on_last_words=lambda report: bury(connection, report),
+        on_last_report=lambda report: bury(connection, report),
     )
     if settings.sections.metrics.worker is None:
         run_until_stopped(supervisor)
@@ -79,7 +79,7 @@ def worker(
 def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Program]:
     """What a supervisor runs: ``fold``, ``fold-2``, ``fold-3`` ..., ``deliver``, ``learn``, each with its own ports."""
     from stream.installation.commands import perennial
-    from stream.processes.supervisor import Program
+    from stream.processes.programs import Program
 
     for role, count in (("fold", settings.sections.worker.processes), ("deliver", deliver), ("learn", learn)):
         metrics_port: int | None = getattr(settings.sections.metrics, role)

@@ -20,12 +20,12 @@ from stream.installation.commands import perennial
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.log.event_log import ClockName, EventLog
 from stream.log.versions import publish
-from stream.processes.supervisor import ABOVE, Program, Supervisor
+from stream.processes.error_lines import last_error
+from stream.processes.programs import Program
+from stream.processes.supervisor import Supervisor
 from stream.settings.loading import Settings, load
 from stream.settings.rules import read_configuration
 
-TOLD = "perennial: "
-"""What a command tells its user begins so."""
 Part = Literal["worker", "retrainer", "collector"]
 
 
@@ -70,12 +70,9 @@ class Installation:
 def last_words(log: Path, begin: int = 0) -> str:
     """Find what a process of ours told its user last, in a log from ``begin`` on; else its last line."""
     try:
-        said = log.read_bytes()[begin:].decode("utf-8", "replace").splitlines()
+        return last_error(log.read_bytes()[begin:].decode("utf-8", "replace"))
     except OSError:
         return ""
-    lines = [line.strip() for line in said if line.strip()]
-    told = [line.removeprefix(TOLD) for line in lines if line.startswith(TOLD) and not line.endswith(ABOVE)]
-    return (told or lines or [""])[-1]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Child processes that never outlive their parent, not even one that is killed with ``kill -9``.
 
 On Linux the kernel kills the child when its parent ends (``PR_SET_PDEATHSIG``). Elsewhere a small guard process stays
-between the two and watches a pipe whose other end only the parent holds.
+between the two. It watches a pipe whose other end only the parent holds.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import IO, TypeVar
 
 from models.errors import PerennialError
 
-# The kernel's promise is asked for between fork and exec by an interpreter that then becomes the program. A preexec_fn
-# would do it without the 20 ms, but may deadlock in a process that has threads, and all of ours have. The parent may
-# end before the promise is made: hence the look at getppid afterwards.
+# An interpreter that then becomes the program asks for PR_SET_PDEATHSIG between fork and exec. A preexec_fn would save
+# its 20 ms, but it may deadlock in a process that has threads, and all of ours have. The parent may end before the
+# kernel knows of the request. Therefore getppid is checked afterwards.
 _EXEC = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGKILL)) != 0:
@@ -31,7 +31,7 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
-# The guard leads a process group of its own, with the program in it: when the pipe ends, the whole group goes.
+# The guard leads a process group of its own, with the program in it: when the pipe ends, the whole group is killed.
 _GUARD = """
 import os, signal, subprocess, sys, threading
 pipe, asked, child = int(sys.argv[1]), [], None
@@ -64,12 +64,12 @@ _spawner_lock = threading.Lock()
 
 
 class ProgramMissing(PerennialError):
-    """A program that shall be started is not there: install it, or correct its path.
+    """A program to start that does not exist: install it, or correct its path.
 
     Parameters
     ----------
     program
-        What was looked for.
+        Name or path that was looked for.
     """
 
     def __init__(self, program: str) -> None:
@@ -80,12 +80,12 @@ class ProgramMissing(PerennialError):
 def _from_lasting_thread(act: Callable[[], _T]) -> _T:
     """Run ``act`` in a thread that lives as long as this process.
 
-    The kernel's promise is bound to the *thread* that forked: a child started by a pool's thread would be killed
+    PR_SET_PDEATHSIG is bound to the *thread* that forked. A child that a thread of a pool started would be killed
     when that pool shrinks.
     """
     if threading.current_thread() is threading.main_thread():
         return act()
-    global _spawner  # noqa: PLW0603 - a process has one, and it must outlive whoever asked first
+    global _spawner  # noqa: PLW0603 - a process has one, and it must outlive the thread that asked first
     with _spawner_lock:
         if _spawner is None:
             _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
@@ -96,25 +96,25 @@ def _from_lasting_thread(act: Callable[[], _T]) -> _T:
 class Child:
     """A started program, in a process group of its own, that ends when its parent ends.
 
-    A group of its own, so that Ctrl-C in a terminal reaches only the parent, which then stops its children in order.
+    Because of the group, Ctrl-C in a terminal reaches only the parent, which then stops its children in order.
 
     Parameters
     ----------
     argv
         Program and arguments; the program is a path, or is found on the PATH.
     env
-        Added to this process's environment.
+        Variables that are added to this process's environment.
     output
-        Where its standard output and error go; ``None``: where this process's go.
+        File for its standard output and error; ``None`` takes those of this process.
     pass_fds
-        Open files that it gets, too.
+        Open files that the program inherits.
     guarded
-        Use the guard process instead of the kernel's promise (the only way outside Linux).
+        Whether to use the guard process instead of the kernel (the only way outside Linux).
 
     Raises
     ------
     ProgramMissing
-        Where there is no such program.
+        There is no such program.
     """
 
     def __init__(
@@ -160,28 +160,31 @@ class Child:
             for descriptor in kept:
                 os.close(descriptor)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.argv}, pid={self.pid})"
+
     @property
     def pid(self) -> int:
-        """Its process id (the guard's, where there is one)."""
+        """Process id (the guard's, if there is one)."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Exit code, negative for a signal; ``None`` while it runs."""
+        """Return the exit code, negative for a signal; ``None`` while the program runs."""
         return self._ended(self._process.poll())
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raises ``subprocess.TimeoutExpired`` after ``timeout`` seconds."""
+        """Wait for the end and return the exit code; raise ``subprocess.TimeoutExpired`` after ``timeout`` seconds."""
         code = self._process.wait(timeout)
         self._ended(code)
         return code
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the program has ended."""
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill(self) -> int:
-        """End it at once, with everything in its process group, and wait for that."""
+        """Kill the program and its process group, and return the exit code."""
         if self._process.poll() is None:
             try:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -190,7 +193,7 @@ class Child:
         return self.wait()
 
     def stop(self, within: float) -> int:
-        """Ask it to end, and make it end after ``within`` seconds; returns the exit code."""
+        """Ask the program to end, kill it after ``within`` seconds, and return the exit code."""
         self.signal(signal.SIGTERM)
         try:
             return self.wait(within)
@@ -209,7 +212,7 @@ class Child:
 
 
 def exit_reason(code: int) -> str:
-    """Put an exit code into words.
+    """Describe an exit code in words.
 
     Examples
     --------

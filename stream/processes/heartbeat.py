@@ -1,7 +1,7 @@
-"""Signs of life of a child process: a line of JSON every second, through a pipe that its supervisor made.
+"""Reports of a child process: a line of JSON every second, through a pipe that its supervisor made.
 
-A process that is frozen, or whose interpreter hangs in foreign code, answers no probe and ends itself by no watchdog of
-its own. It falls silent, and whoever listens can tell. A pipe needs no port, and is closed by the kernel.
+A frozen process, or one whose interpreter hangs in foreign code, answers no probe, and its own watchdog cannot end it.
+It falls silent, and its supervisor notices. A pipe needs no port, and the kernel closes it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import orjson
 logger = logging.getLogger(__name__)
 
 VARIABLE = "PERENNIAL_BEATS"
-"""Environment variable that tells a child which of its open files the pipe is."""
+"""Environment variable that names the pipe among the open files of a child."""
 STARTING_S = 60.0
-"""So much longer may a process be silent before its first beat: it has to be loaded."""
+"""How long a process may be silent before its first report, in addition to the usual time: it has to be loaded."""
 
 
-class Beats:
+class HeartbeatWriter:
     """A child's end of the pipe.
 
     Parameters
     ----------
     descriptor
-        Open file to write to; never waited for.
+        Open file to write to; writing never blocks.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -39,14 +39,17 @@ class Beats:
         self._descriptor: int | None = descriptor
         self._rest = b""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(descriptor={self._descriptor})"
+
     @classmethod
-    def from_environment(cls) -> Beats | None:
-        """The pipe of this process's supervisor, if it made one."""
+    def from_environment(cls) -> HeartbeatWriter | None:
+        """Return the pipe that this process's supervisor made, if there is one."""
         number = os.environ.get(VARIABLE)
         return None if number is None else cls(int(number))
 
     def send(self, report: Mapping[str, Any]) -> None:
-        """Tell how things stand; what a supervisor that does not read has no room for is left out."""
+        """Report how the process is doing; leave the report out if the pipe is full."""
         if self._descriptor is None:
             return
         if not self._rest:
@@ -56,32 +59,33 @@ class Beats:
         except BlockingIOError:
             return
         except OSError as error:
-            logger.warning("nobody listens to this process any more: %s", error)
+            logger.warning("the supervisor of this process no longer reads its reports: %s", error)
             self._descriptor = None
             return
         self._rest = self._rest[written:]
 
 
-class Listener:
+class HeartbeatReader:
     """A supervisor's end of the pipe: the newest report, and whether the child fell silent.
 
     Parameters
     ----------
     name
-        Of the program, for the thread.
+        Name of the program, for the thread.
     silent_s
-        A child that tells nothing for so long has fallen silent; :data:`STARTING_S` longer before its first word.
+        Seconds without a report after which the child counts as silent. Before its first report they are
+        :data:`STARTING_S` more.
     on_silence
-        Called once when that happens, in this listener's thread.
+        Called once when that happens, in this reader's thread.
 
     Attributes
     ----------
     child_end
-        The open file that the child shall write to; :meth:`hand_over` closes it here.
+        The open file for the child to write to; :meth:`hand_over` closes it here.
     report
         The newest report; ``None`` before the first.
-    heard_at
-        When that came, on the monotonic clock.
+    received_at
+        When that came, on the monotonic clock; before the first, when the reader was made.
     """
 
     def __init__(self, name: str, silent_s: float, on_silence: Callable[[], None]) -> None:
@@ -89,28 +93,31 @@ class Listener:
         self._silent_s = silent_s
         self._on_silence = on_silence
         self.report: Mapping[str, Any] | None = None
-        self.heard_at = time.monotonic()
-        self._thread = threading.Thread(target=self._listen, name=f"listener of {name}", daemon=True)
+        self.received_at = time.monotonic()
+        self._thread = threading.Thread(target=self._read, name=f"heartbeat of {name}", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._thread.name!r}, report={self.report!r})"
 
     def hand_over(self) -> None:
-        """Begin to listen; the child has its end."""
+        """Begin to read; the child has its end."""
         os.close(self.child_end)
         self._thread.start()
 
     def give_up(self) -> None:
-        """Close both ends: there is no child."""
+        """Close both ends, because there is no child."""
         os.close(self.child_end)
         os.close(self._read_end)
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         received = b""
-        patience = self._silent_s + STARTING_S
+        patience_s = self._silent_s + STARTING_S
         try:
             while True:
                 # poll and not select: a supervisor may have more than a thousand files open
                 poll = select.poll()
                 poll.register(self._read_end, select.POLLIN)
-                if not poll.poll(patience * 1_000):
+                if not poll.poll(patience_s * 1_000):
                     self._on_silence()
                     return
                 content = os.read(self._read_end, 1 << 16)
@@ -118,12 +125,12 @@ class Listener:
                     return  # it has ended
                 *lines, received = (received + content).split(b"\n")
                 for line in lines:
-                    self._hear(line)
-                    patience = self._silent_s
+                    self._take(line)
+                    patience_s = self._silent_s
         finally:
             os.close(self._read_end)
 
-    def _hear(self, line: bytes) -> None:
-        with contextlib.suppress(orjson.JSONDecodeError):  # the child was killed in the middle of one
+    def _take(self, line: bytes) -> None:
+        with contextlib.suppress(orjson.JSONDecodeError):  # the child was killed while it wrote the line
             self.report = orjson.loads(line)
-            self.heard_at = time.monotonic()
+            self.received_at = time.monotonic()

@@ -1,38 +1,49 @@
-"""Keeping a worker's log readable: a broker's restart makes aiokafka say the same thing thousands of times."""
+"""Readable logs of a worker: when a broker restarts, aiokafka repeats the same message thousands of times."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 NOISY = ("aiokafka", "faust", "mode", "asyncio")
 EXPECTED = ("NotEnoughReplicasError",)
-"""Kafka answers so to the first produce after a transaction, and aiokafka retries: nothing is wrong."""
-MESSAGES = 1_000
+"""Errors that are never shown: Kafka answers the first produce after a transaction so, and aiokafka retries."""
+MAX_MESSAGES = 1_000
+"""Maximum number of different messages that the filter remembers."""
 
 
-class Sparing(logging.Filter):
-    """Lets each message of the noisy loggers through once in ``every_s`` seconds, and counts what it holds back."""
+class RateLimitFilter(logging.Filter):
+    """Filter that passes each message of the noisy loggers once in ``every_s`` seconds, and counts the others.
 
-    def __init__(self, every_s: float = 5.0) -> None:
+    Parameters
+    ----------
+    every_s
+        Minimum number of seconds between two equal messages.
+    clock
+        Monotonic clock, seconds.
+    """
+
+    def __init__(self, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._every_s = every_s
+        self._clock = clock
         self._seen: dict[tuple[str, object], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show it."""
+        """Decide whether to show a message."""
         if not record.name.startswith(NOISY):
             return True
         if any(expected in record.getMessage() for expected in EXPECTED):
             return False
         place = (record.name, record.msg)
-        now = time.monotonic()
+        now = self._clock()
         last, held_back = self._seen.get(place, (-self._every_s, 0))
         if now - last < self._every_s:
             self._seen[place] = (last, held_back + 1)
             return False
-        if len(self._seen) > MESSAGES:
-            self._seen.clear()  # somebody formats before logging: no two messages are the same
+        if len(self._seen) > MAX_MESSAGES:
+            self._seen.clear()  # a library formats before it logs: no two messages are equal
         self._seen[place] = (now, 0)
         if held_back:
             record.msg = f"{record.getMessage()} (and {held_back} more like it)"
@@ -41,11 +52,11 @@ class Sparing(logging.Filter):
 
 
 def set_up_logging(level: int | str = logging.INFO) -> None:
-    """Log to standard error, sparingly; replaces what was set up before."""
+    """Set up logging to standard error with a :class:`RateLimitFilter`, in place of any earlier set-up."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(Sparing())
+    handler.addFilter(RateLimitFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Faust and mode tell about every one of their services at INFO.
+    # Faust and mode log about each of their services at INFO.
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,4 +1,4 @@
-"""What a supervisor answers about everything that it runs: ``/health``, ``/ready`` and its own ``/metrics``."""
+"""Answers of a supervisor about everything that it runs: ``/health``, ``/ready`` and its own ``/metrics``."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from monitoring.metrics import REGISTRY
-from stream.processes.supervisor import Status
+from stream.processes.programs import Status
 
 logger = logging.getLogger(__name__)
 
 FRESH_S = 10.0
-"""A report older than that says nothing: the process tells every second."""
+"""How long a report is valid, seconds: a process sends one every second."""
 
 
 def describe(statuses: Sequence[Status]) -> dict[str, Any]:
-    """Whether all of it is ready, and healthy, and why.
+    """Describe whether all processes are ready and healthy, and why.
 
-    A process is ready that runs and says so; healthy is one that runs and, from its first report on, says so. One that
-    tells nothing about itself is judged by its running alone.
+    A process is ready if it runs and its report says so. It is healthy if it runs and its report, from the first one
+    on, says so. A process that sends no reports is ready and healthy while it runs.
     """
     return {
         "ready": all(map(_is_ready, statuses)),
@@ -59,44 +59,56 @@ def _is_healthy(status: Status) -> bool:
     if status.state != "running":
         return False
     if status.report is None or status.silence_s is None:
-        return True  # it is starting, and silence for too long ends it
+        return True  # it is starting, and is killed if it stays silent for too long
     return status.silence_s <= FRESH_S and bool(status.report["healthy"])
 
 
 class Overview:
-    """Serves what :func:`describe` says, from ``with`` to its end.
+    """HTTP server for the answers of :func:`describe`; it listens from ``with`` to the end of the block.
 
     Parameters
     ----------
     statuses
-        Of what is supervised.
+        Function that returns the state of each supervised program.
     host, port
-        Where to listen; a port that is taken is replaced by a free one.
+        Address to listen on. If the port is taken, a free one is used.
 
     Attributes
     ----------
     port
-        Where it listens.
+        The port in use, from ``with`` on.
     """
 
     def __init__(self, statuses: Callable[[], Sequence[Status]], host: str, port: int) -> None:
+        self._statuses = statuses
+        self._host = host
+        self.port = port
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(http://{self._host}:{self.port})"
+
+    def __enter__(self) -> Self:
+        self._server = self._listen()
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_port)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="overview", daemon=True)
+        self._thread.start()
+        return self
+
+    def _listen(self) -> ThreadingHTTPServer:
+        statuses = self._statuses
+
         class Handler(_Handler):
             overview = staticmethod(lambda: describe(statuses()))
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            return ThreadingHTTPServer((self._host, self.port), Handler)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            self._server = ThreadingHTTPServer((host, 0), Handler)
-            logger.warning("port %d is taken: health is told at %d", port, self._server.server_port)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="overview", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        server = ThreadingHTTPServer((self._host, 0), Handler)
+        logger.warning("port %d is taken: health is at %d", self.port, server.server_port)
+        return server
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()

@@ -1,4 +1,4 @@
-"""Ending in order: SIGTERM and SIGINT as something to wait for."""
+"""Requests to stop: SIGTERM and SIGINT as something to wait for."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from types import FrameType
 
 
 class StopRequest:
-    """Set when this process shall end; may be set inside a signal handler.
+    """Request for this process to end, which may be made inside a signal handler.
 
-    (``threading.Event`` may not: its lock is not reentrant, so a signal during ``wait`` could block for ever.)
+    A ``threading.Event`` may not be set there: its lock is not reentrant, so a signal during ``wait`` could block
+    forever.
     """
 
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'running' if self._asked.empty() else 'asked to stop'}>"
+
     def set(self) -> None:
-        """Ask for the end."""
+        """Ask the process to end."""
         self._asked.put(None)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for it; whether it came."""
+        """Wait for the request, and return whether it came within ``timeout`` seconds."""
         try:
             self._asked.get(timeout=timeout)
         except queue.Empty:
             return False
-        self._asked.put(None)  # for whoever waits beside us, or again
+        self._asked.put(None)  # for other waiting threads, and for the next call
         return True
 
 
@@ -36,7 +40,7 @@ class StopRequest:
 def stop_requested(request: StopRequest | None = None) -> Iterator[StopRequest]:
     """Turn SIGTERM and SIGINT into a request that the caller waits for, instead of an exception somewhere.
 
-    Only in the main thread: Python delivers signals there.
+    This works only in the main thread, because Python delivers signals there.
     """
     asked = request or StopRequest()
 

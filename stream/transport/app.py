@@ -24,14 +24,13 @@ from stream.engine.context import Observer
 from stream.engine.lane import Lane
 from stream.engine.lanes import Lanes
 from stream.processes import exits
+from stream.processes.exits import leave
 from stream.processes.logs import set_up_logging
 from stream.transport.consumer import BatchThread, BatchTransport
 from stream.transport.subscription import NoTables
 
 log = logging.getLogger(__name__)
 
-EXIT_NOT_OWNER: Final = exits.NOT_OWNER
-EXIT_SLOW_STOP: Final = exits.SLOW_STOP
 STOP_WITHIN_S: Final = 9.0
 COLLECT_AFTER: Final = (400_000, 20, 50)
 """Thresholds of the collector's three generations: its youngest one about once in a full batch."""
@@ -72,13 +71,6 @@ class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
 
     def _create_directories(self) -> None:
         """Make no folders: nothing of ours is kept on this machine's disk."""
-
-
-def leave(reason: str, code: int = EXIT_NOT_OWNER) -> NoReturn:
-    """End this process at once, without a goodbye to the group: what it held belongs to somebody else."""
-    log.error("leaving: %s", reason)
-    logging.shutdown()
-    os._exit(code)
 
 
 def create_app(
@@ -174,7 +166,7 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
     def _give_up(self) -> None:
         log.error("not stopped within %.0f s", STOP_WITHIN_S)
         logging.shutdown()
-        os._exit(EXIT_SLOW_STOP)
+        os._exit(exits.SLOW_STOP)
 
     async def _sentinel_task(self) -> None:
         """Wait for nothing more: Faust's own lets a second pass when everything has ended."""
@@ -188,7 +180,7 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
 
     The process's garbage collector is set for batches here: it leaves alone what stands before, and looks seldom.
 
-    Exit codes: 0 after a signal, :data:`EXIT_NOT_OWNER`, :data:`EXIT_SLOW_STOP`.
+    Exit codes: 0 after a signal, :data:`stream.processes.exits.NOT_OWNER`, :data:`stream.processes.exits.SLOW_STOP`.
     """
     set_up_logging(level)
     # A batch makes a hundred thousand small objects and drops them without any cycle: looking for cycles while they

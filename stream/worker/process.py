@@ -18,7 +18,7 @@ from stream.delivery.holds import Holds
 from stream.engine.agent_spec import Edge
 from stream.lookup.identity import await_identity
 from stream.processes.exposition import expose
-from stream.processes.heartbeat import Beats
+from stream.processes.heartbeat import HeartbeatWriter
 from stream.settings.loading import Settings
 from stream.transport.app import LaneApp, create_app, run_worker
 from stream.worker.health import as_health, standing
@@ -41,7 +41,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
     TopicsNotReady
         Before anything starts, with the command to run.
     """
-    connection, beats = settings.connection(), Beats.from_environment()
+    connection, beats = settings.connection(), HeartbeatWriter.from_environment()
     if beats is None:
         await_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
     port: int | None = getattr(settings.sections.metrics, role)
@@ -136,7 +136,7 @@ def watched(
     connection: Connection,
     stall_after_s: float,
     told: Mapping[str, Any],
-    beats: Beats | None = None,
+    beats: HeartbeatWriter | None = None,
     desks: Mapping[Channel, Desk] = MappingProxyType({}),
 ) -> Iterator[Watchdog]:
     """End this process when it stands still, and tell its supervisor every second how it is.

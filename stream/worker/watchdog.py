@@ -23,8 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from stream.cluster.admin import BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 from stream.processes import exits
-from stream.processes.heartbeat import Beats
-from stream.transport.app import leave
+from stream.processes.heartbeat import HeartbeatWriter
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +164,7 @@ class Watchdog:
         left_out: Callable[[Membership], bool],
         *,
         patience: int,
-        beats: Beats | None = None,
+        beats: HeartbeatWriter | None = None,
         on_stall: Callable[[str], None] | None = None,
         every_s: float = LOOK_EVERY_S,
     ) -> None:
@@ -269,7 +268,7 @@ class Watchdog:
 
 
 def _leave(reason: str) -> None:
-    leave(reason, exits.STALLED)
+    exits.leave(reason, exits.STALLED)
 
 
 def records_wait(connection: Connection, lane: Watched) -> bool:

@@ -37,10 +37,11 @@ from stream.installation.running import Installation, await_folding, own_ports, 
 from stream.log.event_log import EventLog, LogUnavailable
 from stream.lookup.client import LookupFailed, ask_json
 from stream.processes.child import exit_reason
-from stream.processes.supervisor import Program, Supervisor
+from stream.processes.exits import NOT_OWNER
+from stream.processes.programs import Program
+from stream.processes.supervisor import Supervisor
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
-from stream.transport.app import EXIT_NOT_OWNER
 from tests.chaos.installing import write_templates
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import ApacheKafka, running_kafka
@@ -367,7 +368,7 @@ async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_an_undist
     found = await attack(shop)
 
     assert exit_reason(-signal.SIGKILL) in shop.ends()
-    assert exit_reason(EXIT_NOT_OWNER) in shop.ends(), "the stalled fold never woke up while its successor ran"
+    assert exit_reason(NOT_OWNER) in shop.ends(), "the stalled fold never woke up while its successor ran"
     assert_each_event_counts_once(found)
     assert_bytes_of_an_undisturbed_fold(found)
     await assert_each_message_is_delivered_once(found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.transport.app import EXIT_NOT_OWNER
+from stream.processes.exits import NOT_OWNER
 from tests.chaos.arena import Arena, an_arena
 from tests.chaos.plan import plan
 from tests.chaos.playing import play
@@ -31,7 +31,7 @@ async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: 
     played = await play(plan(STALL), arena)
 
     assert played.verdict.findings == []
-    assert played.exits[EXIT_NOT_OWNER] > 0, "no process woke up while a successor ran"
+    assert played.exits[NOT_OWNER] > 0, "no process woke up while a successor ran"
     assert played.deeds["rebalance beside a fold that woke up"] > 0
     assert played.verdict.versions > 0, "learners published nothing that could be compared"
 

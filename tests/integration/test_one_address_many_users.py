@@ -21,7 +21,8 @@ from stream.cluster.partitioner import partition_of
 from stream.installation.commands import perennial
 from stream.log.event_log import EventLog
 from stream.log.versions import publish
-from stream.processes.supervisor import Program, Supervisor
+from stream.processes.programs import Program
+from stream.processes.supervisor import Supervisor
 from stream.settings.loading import Settings, load
 from stream.settings.rules import read_configuration
 from tests.support.brokers import Cluster, free_ports

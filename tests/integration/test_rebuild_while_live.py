@@ -26,12 +26,13 @@ from stream.cluster.connection import Connection
 from stream.engine.committers import TransactionalCommitter
 from stream.engine.state import restore
 from stream.log.event_log import EventLog
-from stream.processes.supervisor import Program, Supervisor
+from stream.processes.exits import NOT_OWNER
+from stream.processes.programs import Program
+from stream.processes.supervisor import Supervisor
 from stream.rebuild import shadow_topic, switch
 from stream.rebuild.process import NoTransactions, Rebuild
 from stream.rebuild.reading import BeginningGone
 from stream.rebuild.shadow import Shadow, TakenOver, code_in_use
-from stream.transport.app import EXIT_NOT_OWNER
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import Cluster
 from tests.support.folding_worker import wrong
@@ -280,7 +281,7 @@ async def test_whatever_a_rebuild_dies_of_the_next_one_ends_it_while_the_fold_go
 
     assert [death.returncode for death in deaths] == [-signal.SIGKILL] * len(POINTS)
     assert (last.returncode, last.stdout.splitlines()) == (0, ["was switched", "switched"]), (last.stdout, last.stderr)
-    assert EXIT_NOT_OWNER in ends
+    assert NOT_OWNER in ends
     restored = [await restore(installation, "profiles", partition) for partition in range(PARTITIONS)]
     for state, calm in zip(restored, states, strict=True):
         assert (state.position, state.memo) == (calm.position, calm.memo)

@@ -17,7 +17,7 @@ from models.units import now_ms
 from stream.installation.running import Installation, await_folding, last_words, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json
-from stream.processes.supervisor import ABOVE
+from stream.processes.error_lines import SEE_ABOVE
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
 from tests.support.brokers import ApacheKafka
@@ -104,7 +104,7 @@ def mail_in(outbox: Path) -> email.message.Message:
         ("", ""),
         ("INFO one\nINFO two\n\n", "INFO two"),
         ("perennial: port 1 is taken\nERROR fold refused to start\n", "port 1 is taken"),
-        (f"perennial: port 1 is taken\nperennial: fold {ABOVE}\n", "port 1 is taken"),
+        (f"perennial: port 1 is taken\nperennial: fold {SEE_ABOVE}\n", "port 1 is taken"),
     ],
 )
 def test_the_last_words_of_a_process_are_what_it_told_its_user(tmp_path: Path, log: str, words: str) -> None:

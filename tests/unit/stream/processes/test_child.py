@@ -1,4 +1,4 @@
-"""No child process outlives its parent, in both ways of making sure of it."""
+"""No child process outlives its parent, whether the kernel or a guard process makes sure of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ both_ways = pytest.mark.parametrize("guarded", [False, True], ids=["kernel", "gu
 
 
 @both_ways
-def test_exit_code_and_output_are_those_of_the_program(tmp_path: Path, guarded: bool) -> None:
+def test_the_exit_code_and_the_output_are_those_of_the_program(tmp_path: Path, guarded: bool) -> None:
     with (tmp_path / "log").open("wb") as output:
         child = Child(["sh", "-c", "echo $WORD; exit 5"], env={"WORD": "hello"}, output=output, guarded=guarded)
 
@@ -30,7 +30,7 @@ def test_a_missing_program_is_named() -> None:
 
 
 @both_ways
-def test_stop_asks_first(tmp_path: Path, guarded: bool) -> None:
+def test_stop_asks_before_it_kills(tmp_path: Path, guarded: bool) -> None:
     script = f"trap 'echo bye > {tmp_path}/word; exit 0' TERM; touch {tmp_path}/up; while :; do sleep 0.05; done"
     child = Child(["sh", "-c", script], guarded=guarded)
     await_true((tmp_path / "up").exists)
@@ -40,7 +40,7 @@ def test_stop_asks_first(tmp_path: Path, guarded: bool) -> None:
 
 
 @both_ways
-def test_stop_kills_what_does_not_listen(tmp_path: Path, guarded: bool) -> None:
+def test_stop_kills_a_program_that_ignores_sigterm(tmp_path: Path, guarded: bool) -> None:
     script = f"trap '' TERM; echo $$ > {tmp_path}/pid; touch {tmp_path}/up; while :; do sleep 0.05; done"
     child = Child(["sh", "-c", script], guarded=guarded)
     await_true((tmp_path / "up").exists)
@@ -50,7 +50,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path, guarded: bool) -> None:
 
 
 @both_ways
-def test_a_killed_parent_takes_its_child_along(tmp_path: Path, guarded: bool) -> None:
+def test_a_child_ends_with_its_killed_parent(tmp_path: Path, guarded: bool) -> None:
     script = (
         "import sys, time; from stream.processes.child import Child\n"
         f"Child(['sh', '-c', 'echo $$ > {tmp_path}/pid; touch {tmp_path}/up; exec sleep 600'], guarded={guarded})\n"

@@ -1,34 +1,51 @@
+"""The rate limit on logs keeps repeated messages of noisy libraries out, and nothing else."""
+
 from __future__ import annotations
 
 import logging
 
-from stream.processes.logs import Sparing
+from stream.processes.logs import RateLimitFilter
+
+
+class ManualClock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def record(message: str, *args: object, name: str = "aiokafka.client") -> logging.LogRecord:
     return logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, None)
 
 
-def test_the_same_message_of_a_noisy_logger_is_shown_once_in_a_while() -> None:
-    sparing = Sparing(every_s=60)
-    assert [sparing.filter(record("Unable connect to %s", node)) for node in range(3)] == [True, False, False]
+def test_the_same_message_of_a_noisy_logger_is_shown_once_per_interval() -> None:
+    limit = RateLimitFilter(every_s=60, clock=ManualClock())
+
+    assert [limit.filter(record("Unable connect to %s", node)) for node in range(3)] == [True, False, False]
 
 
-def test_how_often_it_was_held_back_is_told_with_the_next() -> None:
-    sparing = Sparing(every_s=60)
+def test_the_next_message_that_is_shown_counts_those_held_back() -> None:
+    clock = ManualClock()
+    limit = RateLimitFilter(every_s=60, clock=clock)
     for _ in range(4):
-        sparing.filter(record("Unable connect to %s", 1))
-    sparing._every_s = 0
+        limit.filter(record("Unable connect to %s", 1))
+    clock.now += 60
     again = record("Unable connect to %s", 1)
-    assert sparing.filter(again)
+
+    assert limit.filter(again)
     assert again.getMessage() == "Unable connect to 1 (and 3 more like it)"
 
 
-def test_what_kafka_answers_after_every_transaction_is_never_shown() -> None:
+def test_kafkas_usual_answer_after_a_transaction_is_never_shown() -> None:
     answer = record("Got error produce response, retrying. Error: %s", "NotEnoughReplicasError")
-    assert not Sparing().filter(answer)
+
+    assert not RateLimitFilter().filter(answer)
 
 
 def test_our_own_messages_are_all_shown() -> None:
-    sparing = Sparing(every_s=60)
-    assert all(sparing.filter(record("the same", name="stream.engine.lane")) for _ in range(3))
+    limit = RateLimitFilter(every_s=60)
+
+    assert all(limit.filter(record("the same", name="stream.engine.lane")) for _ in range(3))

@@ -1,4 +1,4 @@
-"""What a supervisor answers about everything that it runs."""
+"""A supervisor answers for everything that it runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from stream.processes.overview import Overview, describe
-from stream.processes.supervisor import Status
+from stream.processes.programs import Status
 
-WELL = Status(
+HEALTHY = Status(
     "fold", "running", 7, 0, None, report={"ready": True, "healthy": True, "lanes": [], "lookups": 8391}, silence_s=0.5
 )
 
@@ -33,32 +33,32 @@ def judged(*statuses: Status) -> tuple[bool, bool]:
     return found["ready"], found["healthy"]
 
 
-def test_all_are_well_when_each_is() -> None:
-    assert judged(WELL, replace(WELL, name="learn")) == (True, True)
+def test_all_are_ready_and_healthy_when_each_is() -> None:
+    assert judged(HEALTHY, replace(HEALTHY, name="learn")) == (True, True)
 
 
 @pytest.mark.parametrize(
     ("other", "ready", "healthy"),
     [
-        (replace(WELL, report={"ready": False, "healthy": True}), False, True),
-        (replace(WELL, report={"ready": True, "healthy": False}), True, False),
-        (replace(WELL, silence_s=30.0), False, False),
-        (replace(WELL, report=None, silence_s=30.0), False, True),
-        (replace(WELL, state="waiting", pid=None, report=None, silence_s=None), False, False),
-        (replace(WELL, state="ended", pid=None, report=None, silence_s=None), False, False),
+        (replace(HEALTHY, report={"ready": False, "healthy": True}), False, True),
+        (replace(HEALTHY, report={"ready": True, "healthy": False}), True, False),
+        (replace(HEALTHY, silence_s=30.0), False, False),
+        (replace(HEALTHY, report=None, silence_s=30.0), False, True),
+        (replace(HEALTHY, state="waiting", pid=None, report=None, silence_s=None), False, False),
+        (replace(HEALTHY, state="ended", pid=None, report=None, silence_s=None), False, False),
     ],
     ids=["not ready", "not healthy", "silent", "starting", "waiting", "ended"],
 )
-def test_one_that_is_not_well_decides_for_all(other: Status, ready: bool, healthy: bool) -> None:
-    assert judged(WELL, replace(other, name="fold-2")) == (ready, healthy)
+def test_one_process_that_is_not_well_decides_for_all(other: Status, ready: bool, healthy: bool) -> None:
+    assert judged(HEALTHY, replace(other, name="fold-2")) == (ready, healthy)
 
 
-def test_one_that_tells_nothing_about_itself_is_judged_by_its_running() -> None:
+def test_a_process_that_sends_no_reports_is_judged_by_its_running() -> None:
     assert judged(Status("collector", "running", 7, 0, None)) == (True, True)
 
 
-def test_it_is_told_over_http_with_a_status_that_a_probe_understands() -> None:
-    statuses = [WELL]
+def test_http_answers_have_a_status_that_a_probe_understands() -> None:
+    statuses = [HEALTHY]
     with Overview(lambda: statuses, "127.0.0.1", 0) as overview:
         status, body = get(overview.port, "/ready")
         process = json.loads(body)["processes"][0]
@@ -68,7 +68,7 @@ def test_it_is_told_over_http_with_a_status_that_a_probe_understands() -> None:
         assert get(overview.port, "/elsewhere")[0] == 404
         assert b"perennial_process_ends_total" in get(overview.port, "/metrics")[1]
 
-        statuses[0] = replace(WELL, state="waiting")
+        statuses[0] = replace(HEALTHY, state="waiting")
         assert get(overview.port, "/ready")[0] == 503
         assert get(overview.port, "/health")[0] == 503
 

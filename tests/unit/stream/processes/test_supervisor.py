@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.installation.commands import perennial
 from stream.processes.child import ProgramMissing
-from stream.processes.supervisor import Backoff, Misconfigured, Program, Supervisor, run_until_stopped
+from stream.processes.programs import Backoff, Program
+from stream.processes.supervisor import Misconfigured, Supervisor, run_until_stopped
 from tests.support.processes import await_gone, await_true, is_running
 
 QUICK = Backoff(first=0.01, factor=1.0, longest=0.01, healthy_after=60)
@@ -43,7 +43,7 @@ def test_a_program_that_dies_is_started_again(tmp_path: Path) -> None:
         await_gone(int(pid))
 
 
-def test_its_end_is_reported_with_the_exit_code(tmp_path: Path) -> None:
+def test_the_end_of_a_program_is_reported_with_its_exit_code(tmp_path: Path) -> None:
     ends: list[tuple[str, int]] = []
     script = f"test -e {tmp_path}/once && exec sleep 600; touch {tmp_path}/once; exit 7"
     supervisor = Supervisor(
@@ -55,7 +55,7 @@ def test_its_end_is_reported_with_the_exit_code(tmp_path: Path) -> None:
     assert ends == [("learn", 7)]
 
 
-def test_one_that_dies_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_program_that_dies_does_not_affect_the_others(tmp_path: Path) -> None:
     pids = {name: tmp_path / name for name in ("fold", "deliver")}
     programs = [shell(name, f"echo $$ >> {file}; exec sleep 600") for name, file in pids.items()]
     with Supervisor(programs, backoff=QUICK):
@@ -70,7 +70,7 @@ def test_one_that_dies_leaves_the_others_alone(tmp_path: Path) -> None:
 def test_a_crash_loop_is_backed_off_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     waits = Backoff(first=0.02, factor=2.0, longest=0.2, healthy_after=60)
     with (
-        caplog.at_level(logging.WARNING, logger="stream.processes.supervisor"),
+        caplog.at_level(logging.WARNING, logger="stream.processes.keeper"),
         Supervisor([shell("fold", "exit 3")], backoff=waits) as supervisor,
     ):
         await_true(lambda: supervisor.statuses()[0].restarts >= 6)
@@ -83,13 +83,13 @@ def test_delays_grow_to_a_limit() -> None:
     assert [Backoff().delay(ends) for ends in (1, 2, 3, 100)] == [0.1, 0.2, 0.4, 30.0]
 
 
-def test_a_run_that_lasted_begins_the_count_anew() -> None:
+def test_a_run_that_lasted_resets_the_count() -> None:
     lasting = Backoff(first=0.01, factor=100.0, longest=60, healthy_after=0.0)
     with Supervisor([shell("fold", "exit 3")], backoff=lasting) as supervisor:
         await_true(lambda: supervisor.statuses()[0].restarts >= 3)
 
 
-def test_stop_ends_what_listens_and_kills_what_does_not(tmp_path: Path) -> None:
+def test_stop_ends_a_program_that_obeys_and_kills_one_that_does_not(tmp_path: Path) -> None:
     polite = f"trap 'echo bye > {tmp_path}/word; exit 0' TERM; touch {tmp_path}/polite; while :; do sleep 0.02; done"
     deaf = f"trap '' TERM; echo $$ > {tmp_path}/deaf; while :; do sleep 0.02; done"
     supervisor = Supervisor([shell("polite", polite), shell("deaf", deaf, stop_within=0.3)]).start()
@@ -133,7 +133,7 @@ def test_a_mistake_in_the_settings_ends_everything_instead_of_a_crash_loop(tmp_p
     await_gone(int(pids.read_text()))
 
 
-def test_output_goes_to_its_log(tmp_path: Path) -> None:
+def test_the_output_of_a_program_goes_to_its_log(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "fold.log"
     with Supervisor([shell("fold", "echo hello; exec sleep 600", log=log)]):
         await_true(pid_in(log))
@@ -143,13 +143,14 @@ def test_output_goes_to_its_log(tmp_path: Path) -> None:
 
 _SUPERVISOR = """
     import sys
-    from stream.processes.supervisor import Program, Supervisor, run_until_stopped
+    from stream.processes.programs import Program
+    from stream.processes.supervisor import Supervisor, run_until_stopped
     run_until_stopped(Supervisor([Program("child", sys.argv[1:])]))
 """
 
 
 def _nested(folder: Path) -> subprocess.Popen[bytes]:
-    """A supervisor of a supervisor of a program; each writes its process id."""
+    """Start a supervisor of a supervisor of a program; each writes its process id."""
     script = textwrap.dedent(_SUPERVISOR)
     leaf = f"echo $PPID > {folder}/inner; echo $$ > {folder}/leaf; exec sleep 600"
     return subprocess.Popen(
@@ -158,7 +159,7 @@ def _nested(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
-def test_nothing_is_left_of_a_supervisor_that_ends_not_even_grandchildren(tmp_path: Path, number: int) -> None:
+def test_no_child_or_grandchild_outlives_a_supervisor(tmp_path: Path, number: int) -> None:
     outer = _nested(tmp_path)
     await_true(pid_in(tmp_path / "leaf"))
     inner, leaf = (int((tmp_path / name).read_text()) for name in ("inner", "leaf"))
@@ -173,7 +174,7 @@ def test_nothing_is_left_of_a_supervisor_that_ends_not_even_grandchildren(tmp_pa
     await_gone(leaf)
 
 
-def test_a_killed_supervisor_in_the_middle_takes_its_program_along_and_is_started_again(tmp_path: Path) -> None:
+def test_a_killed_inner_supervisor_ends_with_its_program_and_is_started_again(tmp_path: Path) -> None:
     outer = _nested(tmp_path)
     await_true(pid_in(tmp_path / "leaf"))
     inner, leaf = (int((tmp_path / name).read_text()) for name in ("inner", "leaf"))
@@ -185,9 +186,3 @@ def test_a_killed_supervisor_in_the_middle_takes_its_program_along_and_is_starte
     outer.terminate()
     assert outer.wait(30) == 0
     await_gone(int((tmp_path / "leaf").read_text()))
-
-
-def test_our_own_commands_run_in_this_interpreter() -> None:
-    answer = subprocess.run(perennial("--help"), capture_output=True, text=True, check=True)
-
-    assert "Perennial: a self-hosted" in answer.stdout

@@ -14,7 +14,7 @@ from stream.cluster.connection import Connection
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import restore
 from stream.installation.embedded_broker import EmbeddedBroker
-from stream.transport.app import EXIT_NOT_OWNER
+from stream.processes.exits import NOT_OWNER
 from tests.support.brokers import Cluster, free_ports
 from tests.support.processes import await_true
 from tests.support.topic_reading import read_until, write
@@ -115,7 +115,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
         finally:
             await intruder.stop()
 
-    assert exit_code == EXIT_NOT_OWNER
+    assert exit_code == NOT_OWNER
     assert "somebody else owns events-0" in log.read_text()
     assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
 

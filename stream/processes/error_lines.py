@@ -1,0 +1,39 @@
+"""The form of the one line in which a command of ours reports an error.
+
+A command writes such lines to its standard error. A parent that keeps a child's output in a log finds them there, and
+repeats the last one.
+"""
+
+from __future__ import annotations
+
+_PREFIX = "perennial: "
+SEE_ABOVE = "refused to start; what it said stands above"
+"""Suffix of an error whose cause the child process has already printed."""
+
+
+def error_line(message: str) -> str:
+    r"""Return the line that reports an error.
+
+    Examples
+    --------
+    >>> error_line("port 8080 is taken;\n  choose another")
+    'perennial: port 8080 is taken; choose another'
+    """
+    return _PREFIX + " ".join(message.split())
+
+
+def last_error(output: str) -> str:
+    r"""Return the last error in a command's output; without one, its last line, and an empty text if it has none.
+
+    An error that only refers to an earlier one is not taken.
+
+    Examples
+    --------
+    >>> last_error("perennial: port 8080 is taken\nperennial: worker refused to start; what it said stands above\n")
+    'port 8080 is taken'
+    >>> last_error("Traceback ...\nKeyError: 'x'\n")
+    "KeyError: 'x'"
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix(_PREFIX) for line in lines if line.startswith(_PREFIX) and not line.endswith(SEE_ABOVE)]
+    return (errors or lines or [""])[-1]
