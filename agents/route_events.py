@@ -12,6 +12,7 @@ import msgspec
 from models.batch import Batch, Output, Outputs, Record
 from models.errors import EventWarning, InvalidEvent
 from models.events import Event, Origin, decode_event, encode_event
+from models.log import EVENTS
 from models.rejected import reason_of, reject, reject_details
 from models.source import Received, Source
 from models.wire import decode
@@ -78,7 +79,7 @@ def _warn(record: Record, source: Source, warnings: list[EventWarning], outputs:
 
 
 def _into_events(event: Event) -> Output:
-    return Output("events", event.user.encode(), encode_event(event))
+    return Output(EVENTS, event.user.encode(), encode_event(event))
 
 
 def _count(outputs: Outputs, *key: str) -> None:

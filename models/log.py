@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+EVENTS = "events"
+"""Logical name of the topic that is the event log."""
 CONTROL = b"\x00"
 CLOCK_KEY = b"\x00clock"
 TICK_KEY = b"\x00tick"

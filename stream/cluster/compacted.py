@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from models.batch import Record
-from stream.cluster import lean_records
 from stream.cluster.connection import Connection
+from stream.cluster.errors import map_kafka_errors
+from stream.cluster.topic_reader import ReadOptions, TopicReader
 
 __all__ = ["read_compacted", "read_key"]
 
@@ -53,9 +56,9 @@ async def read_compacted(
 
     Raises
     ------
-    KafkaError
-        The broker cannot be read.
-    TimeoutError
+    BrokerUnavailable
+        The partition cannot be read.
+    BrokerSilent
         The broker gave no answer for ``silence_s`` seconds.
     """
     found: dict[bytes, bytes] = {}
@@ -93,46 +96,32 @@ async def _records(
     slots: asyncio.Semaphore | None = None,
 ) -> AsyncGenerator[Sequence[Record], None]:
     """Yield the records of one partition, in batches, from its beginning to its end."""
-    lean_records.install()
-    consumer = AIOKafkaConsumer(
-        **connection.client_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=FETCH_BYTES,
-        key_deserializer=lean_records.as_they_are,
-    )
     tp = TopicPartition(connection.topic(topic), partition)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(consumer.stop)
-        slot = _Slot(slots)
-        stack.callback(slot.release)
-        await consumer.start()
-        consumer.assign([tp])
-        # There are two answers about the end, and the higher one is right. The embedded broker's ListOffsets is too
-        # low. The high watermark of a fetch is too low for a moment after the election of a new leader. A partition in
-        # use always has an open transaction after the listed end, so a reading never reaches its watermark.
-        listed = (await consumer.end_offsets([tp]))[tp]
-        position = -1
-        while True:
-            async with asyncio.timeout(silence_s):
-                while True:
-                    batches = await consumer.getmany(tp, timeout_ms=POLL_MS)
-                    moved = await consumer.position(tp) != position
-                    watermark = listed if in_use else consumer.highwater(tp)
-                    if moved or (watermark is not None and position >= max(watermark, listed)):
-                        break
-                    slot.release_if_idle()
-            records = batches.get(tp, ())
-            # A fetch may end inside the next commit. The first half of a commit alone is a state that never existed.
-            yield [record for record in records if record.offset < listed] if in_use else records
-            position = await consumer.position(tp)
-            if watermark is not None and position >= max(watermark, listed):
-                return
-            if records:
-                await slot.acquire()
+    options = ReadOptions(wait_ms=FETCH_WAIT_MS, fetch_bytes=FETCH_BYTES)
+    with map_kafka_errors(f"{tp.topic}[{partition}] at {connection.servers} cannot be read"), _Slot(slots) as slot:
+        async with TopicReader(connection, [tp], options) as reader:
+            # There are two answers about the end, and the higher one is right. The embedded broker's ListOffsets is too
+            # low. The high watermark of a fetch is too low for a moment after the election of a new leader. A partition
+            # in use always has an open transaction after the listed end, so a reading never reaches its watermark.
+            listed = (await reader.ends())[tp]
+            position = -1
+            while True:
+                async with asyncio.timeout(silence_s):
+                    while True:
+                        batches = await reader.poll(timeout_ms=POLL_MS)
+                        moved = await reader.position(tp) != position
+                        watermark = listed if in_use else reader.watermark(tp)
+                        if moved or (watermark is not None and position >= max(watermark, listed)):
+                            break
+                        slot.release_if_idle()
+                records = batches.get(tp, ())
+                # A fetch may end inside the next commit. The first half of a commit is a state that never existed.
+                yield [record for record in records if record.offset < listed] if in_use else records
+                position = await reader.position(tp)
+                if watermark is not None and position >= max(watermark, listed):
+                    return
+                if records:
+                    await slot.acquire()
 
 
 class _Slot:
@@ -141,6 +130,14 @@ class _Slot:
     def __init__(self, slots: asyncio.Semaphore | None) -> None:
         self._slots = slots
         self._used_at: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
 
     async def acquire(self) -> None:
         """Wait for a slot, or keep the slot that this reading has."""

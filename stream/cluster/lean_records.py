@@ -1,8 +1,8 @@
-"""Records as aiokafka's parser makes them, without the wrapping that costs as much as all the rest of reading one.
+"""Records as aiokafka's C parser makes them, without a second object around each.
 
-Around each record that its C parser has made, aiokafka builds a second one with topic, partition, headers and sizes: a
-third of what it costs to read and decode an event. Who needs no more than :class:`models.batch.Record` passes
-:func:`as_they_are` as the consumer's ``key_deserializer``, and gets the parser's own.
+Around each record of its parser aiokafka builds another one with topic, partition, headers and sizes. That is a third
+of the cost of reading and decoding an event. A consumer that needs no more than :class:`models.batch.Record` gets the
+parser's own records.
 """
 
 from __future__ import annotations
@@ -10,31 +10,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
 
+__all__ = ["LeanPartitionRecords", "make_consumer"]
 
-def as_they_are(content: bytes | None) -> bytes | None:
-    """Deserialize nothing; also the mark by which a consumer asks for lean records."""
+
+def keep(content: bytes | None) -> bytes | None:
+    """Return the key unchanged; with this deserializer a consumer gets lean records."""
     return content
 
 
 class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """What one fetch gave of one partition; lean for the consumers that ask for it, aiokafka's own for all others."""
+    """Records of one fetch of one partition: lean for consumers of :func:`make_consumer`, aiokafka's own for others."""
 
     def __iter__(self) -> Iterator[Any]:
-        # aiokafka's own generator at once, for every consumer: its `__next__` only passes each record on
+        # Return aiokafka's own generator at once, because its `__next__` only passes each record on.
         return self._records_iterator or iter(())
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
-        if self._key_deserializer is as_they_are:
+        if self._key_deserializer is keep:
             return record
         return super()._consumer_record(tp, record)
 
     def _contains_abort_marker(self, batch: object) -> bool:
-        """Take a control batch without its record for no abort marker, as Kafka's own consumer does.
+        """Return False for a control batch without a record, as Kafka's own consumer does.
 
-        Kafka's cleaner leaves such a batch of a transaction in a compacted topic; aiokafka raises there.
+        Kafka's cleaner leaves such a batch of a transaction in a compacted topic; aiokafka raises an error for it.
         """
         try:
             return bool(super()._contains_abort_marker(batch))
@@ -44,7 +47,14 @@ class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # a
             return False
 
 
-def install() -> None:
-    """Make this process's consumers use :class:`LeanPartitionRecords`; needed once, before the first one fetches."""
-    # aiokafka's fetcher takes the class from its own module and offers no other way in.
+def make_consumer(**options: Any) -> AIOKafkaConsumer:
+    """Create a consumer of aiokafka whose records have an offset, a timestamp, a key and a value, and no more.
+
+    Parameters
+    ----------
+    options
+        Options of ``AIOKafkaConsumer``, without a deserializer of keys.
+    """
+    # aiokafka's fetcher takes the class from its own module and offers no other way to replace it.
     fetcher.PartitionRecords = LeanPartitionRecords
+    return AIOKafkaConsumer(**options, key_deserializer=keep)

@@ -19,11 +19,12 @@ from models.delivery.suppression import TOPIC, SecretMissing, place_of
 from models.delivery.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Event, EventType, encode_event
+from models.log import EVENTS
 from models.wire import fields
 from monitoring import metrics
 from stream.collector.answers import RETRY_AFTER_S
 from stream.delivery.callbacks import SIGNATURE, TWILIO_PATH, twilio_signature
-from stream.log.event_log import EVENTS, EventLog, LogUnavailable
+from stream.log.event_log import EventLog, LogUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from models.batch import Record
 from models.configuration.compiled import Configuration, decode
 from models.learning.publication import TOPIC
 from models.log import Use, decode_control
-from stream.cluster import lean_records
 from stream.cluster.connection import Connection
 from stream.cluster.repeating import repeat
+from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.versions import NAME
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_MS = 200
 RETRY_S = 1.0
 
 
@@ -41,7 +39,7 @@ class ConfigurationWatch:
     def __init__(self, connection: Connection) -> None:
         self.configuration: Configuration | None = None
         self._connection = connection
-        self._place = TopicPartition(connection.topic(TOPIC), 0)
+        (self._place,) = partitions_of(connection, TOPIC, 1)
         self._position = 0
         self._version = 0
         self._newest: Configuration | None = Configuration()
@@ -58,32 +56,17 @@ class ConfigurationWatch:
         await repeat(self._consume, "the configuration in use cannot be read", retry_s=RETRY_S)
 
     async def _consume(self) -> None:
-        lean_records.install()
-        consumer = AIOKafkaConsumer(
-            **self._connection.client_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            key_deserializer=lean_records.as_they_are,
-        )
         place = self._place
-        try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises
-            consumer.assign([place])
-            consumer.seek(place, self._position)
+        async with TopicReader(self._connection, [place]) as reader:
+            reader.seek(place, self._position)
             while True:
-                batches = await consumer.getmany(place, timeout_ms=LOOK_EVERY_MS)
-                self._take(batches.get(place, ()))
-                self._position = await consumer.position(place)
-                end = consumer.highwater(place)
+                self._take((await reader.poll()).get(place, ()))
+                self._position = await reader.position(place)
+                end = reader.watermark(place)
                 if end is not None and self._position >= end:
                     await self._publish()
-        finally:
-            await consumer.stop()
 
-    def _take(self, records: Sequence[Any]) -> None:
+    def _take(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.key != NAME.encode() or record.value is None:
                 continue

@@ -9,12 +9,13 @@ from aiohttp import web
 from models.batch import Output
 from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList, encode_entry, key_of, time_in_force
 from models.events import Event, encode_event
+from models.log import EVENTS
 from monitoring import metrics
 from stream.collector import pages
 from stream.collector.answers import RETRY_AFTER_S
 from stream.collector.intake import Intake
 from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
-from stream.log.event_log import EVENTS, EventLog, LogUnavailable
+from stream.log.event_log import EventLog, LogUnavailable
 
 
 class UnsubscribeLinks:

@@ -7,9 +7,10 @@ from typing import Any
 
 from models.batch import Output
 from models.events import Event, encode_event
+from models.log import EVENTS
 from stream.collector.answers import explained
 from stream.collector.intake import Acceptance, Refusal, Verdict
-from stream.log.event_log import EVENTS, Appended
+from stream.log.event_log import Appended
 
 
 def outputs(verdicts: Sequence[Verdict]) -> list[Output]:

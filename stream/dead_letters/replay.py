@@ -15,12 +15,13 @@ import msgspec
 
 from models.batch import Output
 from models.events import decode_event
+from models.log import EVENTS
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.dead_letters import reading
 from stream.dead_letters.reading import Letter
 from stream.dead_letters.repair import Mended, StillRefused, mend
-from stream.log.event_log import EVENTS, EventLog
+from stream.log.event_log import EventLog
 
 TOPIC = "events.replayed"
 TOGETHER = 500

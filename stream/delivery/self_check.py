@@ -12,15 +12,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
+from models.batch import Record
 from models.configuration.compiled import Configuration, decode
 from models.learning.publication import TOPIC
 from models.log import Use, decode_control
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
 from stream.cluster.repeating import repeat
+from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.delivery.holds import Holds
 from stream.delivery.requirements import unmet, unmet_secrets
 from stream.log.versions import NAME, newest_use, read_uses
@@ -33,7 +33,6 @@ OWN = "delivery."
 UNREAD = "delivery.configuration"
 """Reason to hold until the rules in the log have been read once."""
 RETRY_S = 1.0
-POLL_MS = 500
 
 
 def hold_until_checked(settings: Settings, holds: Holds) -> None:
@@ -82,7 +81,7 @@ async def _follow(connection: Connection, settings: Settings, holds: Holds) -> N
                     check(settings, rules, holds)
 
     def failed(error: BaseException) -> None:
-        if not isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError):
+        if not isinstance(error, BrokerUnavailable | asyncio.CancelledError):
             holds.set(UNREAD, f"the rules in the log cannot be checked: {type(error).__name__}: {error}")
 
     await repeat(attempt, "the rules in the log cannot be read", retry_s=RETRY_S, failed=failed)
@@ -92,29 +91,16 @@ async def _versions(connection: Connection) -> AsyncGenerator[bytes | None]:
     """Yield the rules in use, and again each newer version; ``None`` if nothing was ever put into use."""
     newest = newest_use(await read_uses(connection))
     yield None if newest is None else bytes(newest.content)
-    consumer = AIOKafkaConsumer(
-        **connection.client_options(),
-        group_id=None,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        isolation_level="read_committed" if connection.transactions else "read_uncommitted",
-    )
-    place = TopicPartition(connection.topic(TOPIC), 0)
-    try:
-        await consumer.start()
-        consumer.assign([place])
-        await consumer.seek_to_beginning(place)
-        while True:
-            batches = await consumer.getmany(place, timeout_ms=POLL_MS)
-            found = newest_use([*([newest] if newest else []), *_uses(batches.get(place, []))])
+    (place,) = partitions_of(connection, TOPIC, 1)
+    async with TopicReader(connection, [place]) as reader:
+        async for _, records in reader:
+            found = newest_use([*([newest] if newest else []), *_uses(records)])
             if found is not None and found is not newest:
                 newest = found
                 yield bytes(found.content)
-    finally:
-        await consumer.stop()
 
 
-def _uses(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Use]:
+def _uses(records: Sequence[Record]) -> list[Use]:
     uses: list[Use] = []
     for record in records:
         if record.key != NAME.encode() or record.value is None:

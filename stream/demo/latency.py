@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
 from models.events import MICROS, Event, OrderLine
 from stream.cluster.connection import Connection
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.demo.summary import Latency
 from stream.log.event_log import EventLog
 
@@ -65,38 +65,25 @@ async def measure(
         ``None`` where no message came at all.
     """
     count = int(rate * seconds)
-    topic = connection.topic("messages.email")
-    reader = AIOKafkaConsumer(
-        **connection.client_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="latest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=20,
-    )
-    async with EventLog(connection, partitions) as log:
-        await reader.start()
-        try:
-            places = [TopicPartition(topic, partition) for partition in range(partitions)]
-            reader.assign(places)
-            for place in places:
-                await reader.position(place)  # from here on; the end must be known before the first purchase
-            acknowledged: dict[str, float] = {}
-            readable: dict[str, float] = {}
-            people = [newcomer(number, now) for number in range(count)]
-            await log.append([event for person in people for event in person[:2]])
-            reading = asyncio.create_task(_read(reader, readable, count))
-            began = time.perf_counter() + 0.2
-            buying = []
-            for number, person in enumerate(people):
-                await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-                buying.append(asyncio.create_task(_buy(log, person[2], acknowledged)))
-            await asyncio.gather(*buying)
-            await asyncio.wait([reading], timeout=_ANSWER_WITHIN_S)
-            reading.cancel()
-            await asyncio.wait([reading])
-        finally:
-            await reader.stop()
+    places = partitions_of(connection, "messages.email", partitions)
+    options = ReadOptions(begin="end", wait_ms=20)
+    async with EventLog(connection, partitions) as log, TopicReader(connection, places, options) as reader:
+        for place in places:
+            await reader.position(place)  # from here on; the end must be known before the first purchase
+        acknowledged: dict[str, float] = {}
+        readable: dict[str, float] = {}
+        people = [newcomer(number, now) for number in range(count)]
+        await log.append([event for person in people for event in person[:2]])
+        reading = asyncio.create_task(_read(reader, readable, count))
+        began = time.perf_counter() + 0.2
+        buying = []
+        for number, person in enumerate(people):
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            buying.append(asyncio.create_task(_buy(log, person[2], acknowledged)))
+        await asyncio.gather(*buying)
+        await asyncio.wait([reading], timeout=_ANSWER_WITHIN_S)
+        reading.cancel()
+        await asyncio.wait([reading])
     took = [(readable[user] - at) * 1000 for user, at in acknowledged.items() if user in readable]
     if not took:
         return None
@@ -110,9 +97,9 @@ async def _buy(log: EventLog, purchase: Event, acknowledged: dict[str, float]) -
     acknowledged[purchase.user] = time.perf_counter()
 
 
-async def _read(reader: AIOKafkaConsumer, readable: dict[str, float], wanted: int) -> None:
+async def _read(reader: TopicReader, readable: dict[str, float], wanted: int) -> None:
     while len(readable) < wanted:
-        batches = await reader.getmany(timeout_ms=1_000)
+        batches = await reader.poll(timeout_ms=1_000)
         stamp = time.perf_counter()
         for records in batches.values():
             for record in records:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from models.batch import Checkpoint, Commit, Restored
 from stream.cluster.admin import BrokerUnreachable
@@ -23,10 +23,9 @@ from stream.cluster.writer import (
     ANSWER_WITHIN_S,
     BATCH_BYTES,
     Pairs,
-    Place,
     Writer,
     check_size,
-    place,
+    distribute,
     send,
     stop_producer,
 )
@@ -148,7 +147,7 @@ class TransactionalCommitter:
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
         own = self._own
-        places = await place(self._producer, self._connection, commit.records, own.aligned, own.partition)
+        places = await distribute(self._producer, self._connection, commit.records, own.aligned, own.partition)
         places[_state_place(self._connection, own)] = _state_pairs(own.state_topic, commit, checkpoint)
         await self._producer.begin_transaction()
         try:
@@ -261,8 +260,8 @@ class RelayCommitter:
         """Nothing is held."""
 
 
-def _state_place(connection: Connection, own: Ownership) -> Place:
-    return Place(connection.topic(own.state_topic), own.partition)
+def _state_place(connection: Connection, own: Ownership) -> TopicPartition:
+    return TopicPartition(connection.topic(own.state_topic), own.partition)
 
 
 def _position_pair(checkpoint: Checkpoint) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 
 from models.batch import Batch, Outputs, Restored
-from models.log import Tick, encode_control
+from models.log import EVENTS, Tick, encode_control
 from stream.cluster.writer import ANSWER_WITHIN_S
 from stream.engine.agent_spec import Edge
 from stream.engine.committers import Committer
@@ -28,7 +28,6 @@ from stream.transport.consumer import Delivery, ReadTo
 
 log = logging.getLogger(__name__)
 
-EVENTS = "events"
 IDLE_COMMIT_S = 1.0
 BACKOFF_S = (0.2, 10.0)
 STEADY_S = 90.0

@@ -78,9 +78,9 @@ async def restore(
     ------
     StateMismatch
         The position record has another schema.
-    KafkaError
-        The broker cannot be read.
-    TimeoutError
+    BrokerUnavailable
+        The partition cannot be read.
+    BrokerSilent
         The broker gave no answer for ``silence_s`` seconds.
     """
     records = await read_compacted(connection, topic, partition, silence_s=silence_s, in_use=in_use, slots=slots)

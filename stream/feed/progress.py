@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.errors import PerennialError
-from models.log import TICK_KEY, is_control
+from models.log import EVENTS, TICK_KEY, is_control
 from stream.cluster.connection import Connection
-from stream.log.event_log import EVENTS, LogUnavailable
+from stream.log.event_log import LogUnavailable
 
 FOLD_GROUP = "fold"
 _POLL_S = 0.02

@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 
 from models.events import REPORTED, Event, decode_event
+from models.log import EVENTS
 from models.rejected import Rejected
 from models.source import Source
 from stream.feed.recording import Read, Recording
-from stream.log.event_log import EVENTS
 
 MAX_SHOWN = 200
 """Maximum number of characters of a value that are shown."""

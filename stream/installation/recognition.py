@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from models.log import EVENTS
 from stream.cluster.admin import BrokerUnreachable, admin, patiently
 from stream.cluster.topics import existing
 from stream.installation.embedded_broker import NAME_PREFIX
@@ -56,7 +57,7 @@ def _ask(settings: Settings) -> dict[str, Any]:
         if not str(client.describe_cluster()["cluster_id"]).startswith(NAME_PREFIX):
             return {"kafka.embedded": False}
         found: dict[str, Any] = {"kafka.embedded": True}
-        events = existing(client, connection).get(connection.topic("events"))
+        events = existing(client, connection).get(connection.topic(EVENTS))
         if settings.sections.kafka.partitions is None and events is not None:
             found["kafka.partitions"] = events
         return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.errors import PerennialError
+from models.log import EVENTS
 from stream.cluster import topics
 from stream.cluster.admin import patiently
 from stream.installation.commands import perennial
@@ -179,7 +180,7 @@ def _folds(settings: Settings) -> bool:
         connection.request("GET", "/ready")
         answer = connection.getresponse()
         lanes = json.loads(answer.read())["lanes"]
-        owned = sum(1 for lane in lanes if lane["topic"] == "events" and lane["open"])
+        owned = sum(1 for lane in lanes if lane["topic"] == EVENTS and lane["open"])
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return False  # not listening yet
     else:

@@ -14,7 +14,7 @@ import msgspec
 from models.configuration.compiled import Configuration, encode
 from models.errors import PerennialError
 from models.learning.publication import TOPIC, Publication
-from models.log import Use, decode_control
+from models.log import EVENTS, Use, decode_control
 from stream.cluster.compacted import read_key
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
@@ -62,7 +62,7 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
     writer = Writer(connection)
     try:
         applied = await _take_version(connection, writer, content)
-        await writer.send_everywhere("events", [Publication(applied.version, content).broadcast(NAME)])
+        await writer.send_everywhere(EVENTS, [Publication(applied.version, content).broadcast(NAME)])
     finally:
         await writer.close()
     return applied

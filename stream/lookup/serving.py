@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from models.batch import Restored
+from models.log import EVENTS
 from stream.lookup.server import LookupServer
 from stream.recommender.artifacts import ArtifactFolder
 from stream.recommender.following import ModelWatch
@@ -37,12 +38,12 @@ async def lookups(
     watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
 
     def restored(partition: int) -> Restored | None:
-        return app.lanes.restored("events", partition)
+        return app.lanes.restored(EVENTS, partition)
 
     server = LookupServer(
         restored=restored,
         owns=lambda partition: any(
-            lane.topic == "events" and lane.partition == partition for lane in app.lanes.snapshot()
+            lane.topic == EVENTS and lane.partition == partition for lane in app.lanes.snapshot()
         ),
         standing=standing,
         partitions=settings.partitions,

@@ -16,7 +16,7 @@ from models.batch import Batch, Checkpoint, Commit, Output, Record, Restored
 from models.errors import PerennialError
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
-from models.log import Tick, encode_control
+from models.log import EVENTS, Tick, encode_control
 from models.profile.state import header
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
@@ -102,7 +102,7 @@ class Shadow:
         self._connection = connection
         self._code = code
         own = Ownership(
-            transactional_id(connection.group(APPLICATION), "events", partition), partition=partition, state_topic=TOPIC
+            transactional_id(connection.group(APPLICATION), EVENTS, partition), partition=partition, state_topic=TOPIC
         )
         self._committer = TransactionalCommitter(connection, own)
         self._state = Restored(partition=partition)
@@ -206,7 +206,7 @@ class Shadow:
 
     def _take(self, records: Sequence[Record]) -> None:
         self._before = {}
-        outputs = self._fold.fold(Batch("events", self.partition, records))
+        outputs = self._fold.fold(Batch(EVENTS, self.partition, records))
         # What left the fold when it first read this has left: of all it says only the state is kept.
         self._state.apply(outputs.commit)
         self._state.position = records[-1].offset + 1

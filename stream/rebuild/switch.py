@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.rebuilt import carry_memo, carry_over
-from models.log import is_control
+from models.log import EVENTS, is_control
 from models.profile.state import pack, unpack
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
@@ -129,7 +129,7 @@ async def switch(shadow: Shadow, carrier: Carrier, connection: Connection, fold:
     """
     partition, error = shadow.partition, None
     own = Ownership(
-        transactional_id(fold, "events", partition), partition, state_topic="profiles", aligned=frozenset({TOPIC})
+        transactional_id(fold, EVENTS, partition), partition, state_topic="profiles", aligned=frozenset({TOPIC})
     )
     for _ in range(ATTEMPTS):
         try:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
+from models.batch import Record
 from models.errors import PerennialError
 from models.recommend.catalogue import Catalogue
 from models.recommend.new_items import seed_of, with_new
 from models.recommend.recommender import OFFERED, POPULAR, Recommender, Touch
 from monitoring import metrics
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
+from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.recommender.artifacts import NAME, ArtifactFolder, Published, decode_published
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class ModelWatch:
                 if time.monotonic() - began > LONGEST_S:
                     wait = RETRY_S
                 # a broker that is away needs no traceback
-                expected = isinstance(error, KafkaError | OSError)
+                expected = isinstance(error, BrokerUnavailable)
                 log.warning(
                     "recommender: following %s and %s failed, trying again in %g s: %r",
                     *(VERSIONS, ITEMS, wait, error),
@@ -159,27 +159,15 @@ class ModelWatch:
                 wait = min(2 * wait, LONGEST_S)
 
     async def _consume(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **self._connection.client_options(),
-            group_id=None,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            isolation_level="read_committed" if self._connection.transactions else "read_uncommitted",
-        )
-        versions, items = (TopicPartition(self._connection.topic(name), 0) for name in (VERSIONS, ITEMS))
-        try:
-            await consumer.start()
-            consumer.assign([versions, items])
-            await consumer.seek_to_beginning(versions, items)
+        (versions,), (items,) = (partitions_of(self._connection, name, 1) for name in (VERSIONS, ITEMS))
+        async with TopicReader(self._connection, [versions, items]) as reader:
             while True:
-                batches = await consumer.getmany(timeout_ms=int(RETRY_S * 1000))
-                await self._apply_items(batches.get(items, []))
+                batches = await reader.poll(timeout_ms=int(RETRY_S * 1000))
+                await self._apply_items(batches.get(items, ()))
                 newest = self._newest(batches.get(versions, ()))
                 await self._take(newest or self.refused)
-        finally:
-            await consumer.stop()
 
-    async def _apply_items(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    async def _apply_items(self, records: Sequence[Record]) -> None:
         if not records:
             return
         # In a thread, and beside what answers meanwhile: this loop also folds, and a catalogue may be large.
@@ -190,7 +178,7 @@ class ModelWatch:
             self.catalogue, self._recommender = catalogue, recommender
             self._changed.notify_all()
 
-    def _with_items(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> tuple[Catalogue, Recommender | None]:
+    def _with_items(self, records: Iterable[Record]) -> tuple[Catalogue, Recommender | None]:
         catalogue = self.catalogue.copy()
         for record in records:
             try:
@@ -199,7 +187,7 @@ class ModelWatch:
                 log.warning("catalogue: record %s of %s is passed over: %s", record.offset, ITEMS, error)
         return catalogue, None if self._recommender is None else self._recommender.prepared(catalogue)
 
-    def _newest(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> Published | None:
+    def _newest(self, records: Iterable[Record]) -> Published | None:
         newest: Published | None = None
         for record in records:
             if record.key != NAME.encode() or record.value is None:

@@ -1,8 +1,8 @@
 """Reader of ``suppressions`` inside a process: the whole list in memory, a few milliseconds old.
 
-It also reads transactions that are not committed (``read_uncommitted``). A lane that is frozen in the middle of a
-commit would otherwise hide all later entries until it is fenced. What an aborted transaction says about an address is
-true as well: the lane writes it once more.
+It also reads transactions that are not committed (``read_uncommitted``). Otherwise a lane that stops in the middle of a
+commit would hide all later entries until it is fenced. An entry of an aborted transaction is true as well, because the
+lane writes it again.
 """
 
 from __future__ import annotations
@@ -11,55 +11,59 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from models.batch import Record
 from models.delivery.suppression import TOPIC, SuppressionList
 from monitoring import metrics
-from stream.cluster import lean_records
 from stream.cluster.connection import Connection
 from stream.cluster.repeating import repeat
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.delivery.holds import Holds
 
-log = logging.getLogger(__name__)
+__all__ = ["HOLD", "SuppressionWatch"]
+
+logger = logging.getLogger(__name__)
 
 HOLD = "suppressions"
 """Name of the reason for which delivery holds its messages."""
-FETCH_WAIT_MS = 50
-"""How long a broker may keep a fetch that finds nothing; one that finds something is answered at once."""
-LOOK_EVERY_MS = 50
 MAX_AGE_S = 0.75
-"""A list that was complete longer ago is not trusted: delivery holds its messages, so that an entry acts within a
-second also where its broker does not answer."""
+"""Maximum age of a complete list that delivery trusts, seconds.
+
+With an older list delivery holds its messages. So an entry takes effect within a second, also if the broker does not
+answer.
+"""
+POLL_MS = 50
+"""How long one poll waits for new entries, milliseconds."""
 RETRY_S = 0.2
+"""How long a failed reading waits before it begins again, seconds."""
 MAX_RECORDS = 2_000
-"""Records that are taken in at a time: the loop also serves calls of providers."""
-FETCH_BYTES = 4 << 20
+"""Maximum number of records applied at a time, because the same event loop serves calls to providers."""
+OPTIONS = ReadOptions(committed=False, wait_ms=50, fetch_bytes=4 << 20, request_timeout_ms=10_000, retry_backoff_ms=50)
 
 NOT_READ = "the suppression list is not read to its end yet"
 TOO_OLD = f"the suppression list could not be read for more than {MAX_AGE_S:g} s"
 
 
 class SuppressionWatch:
-    """Keeps a list current; run :meth:`follow` in a task.
+    """Follower of the suppression list; run :meth:`follow` in a task.
 
     Parameters
     ----------
     connection
         The cluster.
     listed
-        The list that it keeps current.
+        The list to keep current.
     holds
-        Get a reason while nothing may be sent; ``None`` in a process that sends nothing.
+        It gets a reason while nothing may be sent; ``None`` in a process that sends nothing.
     clock
         Seconds of a clock that never moves back.
 
     Attributes
     ----------
     listed
-        See there.
+        The list that is kept current.
     """
 
     def __init__(
@@ -73,15 +77,18 @@ class SuppressionWatch:
         self._connection = connection
         self._holds = holds
         self._clock = clock
-        self._place = TopicPartition(connection.topic(TOPIC), 0)
+        (self._place,) = partitions_of(connection, TOPIC, 1)
         self._position = 0
         self._as_of: float | None = None
-        self._answers = _Answers()
+        self._ages = AnswerAges()
         self._changed = asyncio.Condition()
         self._show()
 
+    def __repr__(self) -> str:
+        return f"SuppressionWatch({len(self.listed)} entries, {self.behind() or 'current'})"
+
     def behind(self) -> str:
-        """Say why the list cannot be trusted now; nothing where it can."""
+        """Return why the list cannot be trusted now; an empty text if it can."""
         if self._as_of is None:
             return NOT_READ
         if self.listed.hashes.missing:
@@ -105,7 +112,7 @@ class SuppressionWatch:
             await self._changed.wait_for(lambda: self._as_of is not None)
 
     async def follow(self) -> None:
-        """Follow the topic until cancelled; whatever fails is tried again."""
+        """Follow the topic until cancelled; after any failure, begin again at the last position."""
         await repeat(self._consume, "the suppression list cannot be read", retry_s=RETRY_S, failed=self._failed)
 
     def _failed(self, error: BaseException) -> None:
@@ -113,51 +120,33 @@ class SuppressionWatch:
         self._show()
 
     async def _consume(self) -> None:
-        lean_records.install()
-        consumer = AIOKafkaConsumer(
-            **self._connection.client_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_uncommitted",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=FETCH_BYTES,
-            request_timeout_ms=10_000,
-            retry_backoff_ms=50,
-            key_deserializer=lean_records.as_they_are,
-        )
         place = self._place
-        try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's own tasks begin: stopping one that never did raises
-            consumer.assign([place])
-            consumer.seek(place, self._position)
-            # The embedded broker lists too low an end; the high watermark of its answers is right.
-            listed = (await consumer.end_offsets([place]))[place]
-            self._answers = _Answers()
+        async with TopicReader(self._connection, [place], OPTIONS) as reader:
+            reader.seek(place, self._position)
+            # The embedded broker lists too low an end, but the high watermark of its answers is right.
+            listed = (await reader.ends())[place]
+            self._ages = AnswerAges()
             while True:
-                looked = self._clock()
-                batches = await consumer.getmany(place, timeout_ms=LOOK_EVERY_MS, max_records=MAX_RECORDS)
+                polled = self._clock()
+                batches = await reader.poll(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
                 self._take(batches.get(place, ()))
-                self._position = await consumer.position(place)
-                as_of = self._answers.look(consumer.last_poll_timestamp(place), looked)
-                if as_of is not None and self._position >= max(consumer.highwater(place) or 0, listed):
+                self._position = await reader.position(place)
+                as_of = self._ages.poll(reader.answered_at(place), polled)
+                if as_of is not None and self._position >= max(reader.watermark(place) or 0, listed):
                     self._as_of = as_of
-                await self._tell()
-        finally:
-            await consumer.stop()
+                await self._notify()
 
-    def _take(self, records: Sequence[Any]) -> None:
+    def _take(self, records: Sequence[Record]) -> None:
         for record in records:
             try:
                 self.listed.apply(record.key or b"", record.value)
             except (ValueError, msgspec.DecodeError):  # one record must not hold all messages
-                log.exception("record %d of %s is no entry and is passed over", record.offset, TOPIC)
+                logger.exception("record %d of %s is not an entry and is skipped", record.offset, TOPIC)
                 metrics.increment("suppressions_unreadable")
         if records:
             metrics.gauge("suppressions", len(self.listed))
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         self._show()
         async with self._changed:
             self._changed.notify_all()
@@ -172,11 +161,11 @@ class SuppressionWatch:
             self._holds.clear(HOLD)
 
 
-class _Answers:
-    """Says as of when the newest answer of the broker is at least.
+class AnswerAges:
+    """Lower bound of the time at which the broker gave its newest answer.
 
-    The request for an answer is sent when the one before has arrived. So what an answer shows is as new as the arrival
-    of the one before; a process that was frozen cannot take an old answer for a new one.
+    aiokafka sends the next request when an answer has arrived. So an answer is as new as the arrival of the previous
+    answer. A process that was stopped cannot mistake an old answer for a new one.
     """
 
     def __init__(self) -> None:
@@ -184,17 +173,17 @@ class _Answers:
         self._arrived: float | None = None
         self._as_of: float | None = None
 
-    def look(self, stamp: int | None, looked: float) -> float | None:
-        """Return when the newest answer was asked for at the earliest; ``None`` while that is not known.
+    def poll(self, stamp: int | None, polled: float) -> float | None:
+        """Return the earliest time at which the newest answer can have been requested; ``None`` while it is unknown.
 
         Parameters
         ----------
         stamp
-            Of the newest answer.
-        looked
-            When the look before this one ended: what is new has arrived since.
+            Stamp of the newest answer.
+        polled
+            When the poll began; a new answer has arrived since then.
         """
         if stamp != self._stamp:
             self._stamp = stamp
-            self._as_of, self._arrived = self._arrived, looked
+            self._as_of, self._arrived = self._arrived, polled
         return self._as_of

@@ -142,8 +142,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
     def _create_worker_consumer(self, transport: BatchTransport) -> AIOKafkaConsumer:
         connection = transport.connection
         self._assignor = EvenAssignor
-        lean_records.install()
-        return AIOKafkaConsumer(
+        return lean_records.make_consumer(
             **connection.client_options(),
             group_id=self.app.conf.id,
             client_id=self.app.conf.broker_client_id,
@@ -151,7 +150,6 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            key_deserializer=lean_records.as_they_are,
             fetch_max_wait_ms=FETCH_WAIT_MS if connection.transactions else EMBEDDED_FETCH_WAIT_MS,
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),

@@ -9,9 +9,9 @@ import msgspec
 
 from models.batch import Outputs
 from models.fold.memo import read_memo
-from models.log import Use, decode_control
+from models.log import EVENTS, Use, decode_control
 from monitoring import metrics
-from stream.engine.lane import EVENTS, Lane
+from stream.engine.lane import Lane
 from stream.engine.lanes import Lanes
 
 REPORT_EVERY_S = 2.0

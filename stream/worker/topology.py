@@ -23,6 +23,7 @@ from agents.route_events import route_events
 from models.batch import Batch, Outputs
 from models.events import Channel
 from models.fold.memo import on_wall_clock
+from models.log import EVENTS
 from stream.delivery.desk import Desk
 from stream.engine.agent_spec import AgentFactory, Edge
 
@@ -49,7 +50,7 @@ def fold_edges() -> tuple[Edge, ...]:
         Edge("route_events", ("events.in", "outcomes"), _stateless(route_events), kind="relay"),
         Edge(
             "fold_customers",
-            ("events",),
+            (EVENTS,),
             _with_state(fold_customers),
             state="profiles",
             aligned=_BESIDE_EVENTS,

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.cluster.writer import Place, send
+from stream.cluster.writer import send
 from stream.engine.agent_spec import Agent, Edge, Wake
 from tests.support.brokers import create_topics, running_kafka
 from tests.support.counting import COUNTING
@@ -38,7 +38,7 @@ async def fill(connection: Connection, count: int) -> None:
     await producer.start()
     each = count // PARTITIONS
     for partition in range(PARTITIONS):
-        place = Place(connection.topic("events"), partition)
+        place = TopicPartition(connection.topic("events"), partition)
         for first in range(0, each, 50_000):
             pairs = [(b"u%d" % (number % 20_000), VALUE) for number in range(first, min(first + 50_000, each))]
             await send(producer, {place: pairs})

@@ -20,7 +20,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from stream.cluster.connection import Connection
-from stream.cluster.lean_records import LeanPartitionRecords, as_they_are, install
+from stream.cluster.lean_records import LeanPartitionRecords, keep, make_consumer
 from tests.support.brokers import Cluster, create_topics
 from tests.support.topic_reading import read_until, write
 
@@ -201,7 +201,7 @@ def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -
 
 
 def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
-    held, tp = fetched_of(as_they_are, *[(b"u1", b"%d" % number) for number in range(5)]), TopicPartition("t.events", 3)
+    held, tp = fetched_of(keep, *[(b"u1", b"%d" % number) for number in range(5)]), TopicPartition("t.events", 3)
     state = SimpleNamespace(paused=False, position=0)
     state.consumed_to = lambda position: setattr(state, "position", position)
     assignment = SimpleNamespace(active=True, state_value=lambda _: state)
@@ -216,7 +216,7 @@ def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
 
 
 def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
-    lean = parsed(as_they_are, (b"u1", b"one"), (b"u2", None))
+    lean = parsed(keep, (b"u1", b"one"), (b"u2", None))
 
     assert [(one.offset, one.timestamp, one.key, one.value) for one in lean] == [
         (0, 1_700_000_000_000, b"u1", b"one"),
@@ -232,8 +232,20 @@ def test_who_asks_for_nothing_gets_aiokafkas_records() -> None:
     assert (one.topic, one.partition, one.key, one.serialized_value_size) == ("t.events", 3, b"u1", 3)
 
 
-def test_lean_records_are_what_this_processs_consumers_make_once_they_are_installed() -> None:
-    install()
+async def test_every_consumer_that_we_make_gives_lean_records(embedded: Cluster) -> None:
+    embedded.create(events=1)
+    await write(embedded.connection, "events", [(b"u1", b"one")], 0)
+    tp = TopicPartition(embedded.connection.topic("events"), 0)
+    consumer = make_consumer(**embedded.connection.client_options(), group_id=None, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        async with asyncio.timeout(10):
+            while not (found := await consumer.getmany(tp, timeout_ms=200)):
+                pass
+    finally:
+        await consumer.stop()
 
-    assert fetcher.PartitionRecords is LeanPartitionRecords
-    assert as_they_are(b"u1") == b"u1"
+    (record,) = found[tp]
+    assert (record.offset, record.key, record.value) == (0, b"u1", b"one")
+    assert not isinstance(record, ConsumerRecord)

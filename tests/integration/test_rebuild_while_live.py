@@ -17,7 +17,7 @@ from kafka.structs import TopicPartition
 
 from models.batch import Restored
 from models.fold import step
-from models.log import is_control
+from models.log import Tick, encode_control, is_control
 from models.profile.state import unpack
 from models.units import DAY
 from stream.cluster import topics
@@ -183,11 +183,11 @@ async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_t
     async with EventLog(connection, PARTITIONS) as log:
         now = time.time_ns() // 1_000_000
         await log.ensure_clock("feeder")
-        await log.tick(now)
+        await log.broadcast(*encode_control(Tick(at=now)))
         await log.append(Shoppers(1).events(300))
         async with reference(connection) as quiet:
             ends = quiet.positions
-        await log.tick(now + 40 * DAY)
+        await log.broadcast(*encode_control(Tick(at=now + 40 * DAY)))
         await log.append(Shoppers(2, "n").events(40))
     with monkeypatch.context() as patch:
         if is_wrong:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from models.batch import Checkpoint, Commit, Output, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.hanging_transactions import end_forgotten
-from stream.cluster.writer import Place, send, stop_producer
+from stream.cluster.writer import send, stop_producer
 from stream.engine import committers as transaction
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
@@ -59,8 +59,9 @@ async def leave_open(connection: Connection, *, commit: bool) -> None:
         # aiokafka's own list of partitions that the coordinator was told of
         producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
         state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
-        known = {Place(copies, 1): [(b"bob", b"second of bob")]}
-        await send(producer, {**known, Place(copies, 0): [(b"ann", b"second")], Place(profiles, 0): state})
+        known = {TopicPartition(copies, 1): [(b"bob", b"second of bob")]}
+        hanging = {TopicPartition(copies, 0): [(b"ann", b"second")], TopicPartition(profiles, 0): state}
+        await send(producer, {**known, **hanging})
         await (producer.commit_transaction() if commit else producer.abort_transaction())
     finally:
         await stop_producer(producer, 1)

@@ -12,7 +12,7 @@ from models.batch import Checkpoint, Commit, Output, Restored
 from models.errors import OutputTooLarge
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
-from stream.cluster.writer import ANSWER_WITHIN_S, RECORD_BYTES, Writer
+from stream.cluster.writer import ANSWER_WITHIN_S, MAX_RECORD_BYTES, Writer
 from stream.engine.committers import (
     ABORT_WITHIN_S,
     TRANSACTION_TIMEOUT_MS,
@@ -108,7 +108,8 @@ async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(t
         await take_over(committer)
         with pytest.raises(OutputTooLarge, match="copies"):
             await committer.commit(
-                Commit([Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (RECORD_BYTES + 1))]), Checkpoint(1)
+                Commit([Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (MAX_RECORD_BYTES + 1))]),
+                Checkpoint(1),
             )
         await committer.commit(Commit([Output("copies", b"c", b"2")]), Checkpoint(1))
 
@@ -118,9 +119,9 @@ async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(t
 async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection) -> None:
     async with committing(topics) as committer:
         await take_over(committer)
-        await committer.commit(Commit([Output("copies", b"a", b"x" * (RECORD_BYTES - 1))]), Checkpoint(1))
+        await committer.commit(Commit([Output("copies", b"a", b"x" * (MAX_RECORD_BYTES - 1))]), Checkpoint(1))
 
-    assert [len(value) for value in await values(topics, "copies", 1)] == [RECORD_BYTES - 1]
+    assert [len(value) for value in await values(topics, "copies", 1)] == [MAX_RECORD_BYTES - 1]
 
 
 async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the_broker() -> None:

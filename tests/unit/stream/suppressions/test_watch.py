@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from models.batch import Record
 from models.delivery.suppression import TOPIC, AddressHashes, Entry, SuppressionList, encode_entry, key_of
 from stream.cluster.connection import Connection
 from stream.delivery.holds import Holds
 from stream.installation.embedded_broker import EmbeddedBroker
-from stream.suppressions.watch import HOLD, MAX_AGE_S, NOT_READ, TOO_OLD, SuppressionWatch, _Answers
+from stream.suppressions.watch import HOLD, MAX_AGE_S, NOT_READ, TOO_OLD, AnswerAges, SuppressionWatch
 from tests.support.brokers import Cluster
 from tests.support.inprocess import until
 from tests.support.topic_reading import producing, write
@@ -50,7 +51,7 @@ async def test_the_list_is_read_again_after_a_failure_of_any_kind(
     failures: list[Exception] = [RuntimeError("a bug")]
     take = SuppressionWatch._take
 
-    def failing(watch: SuppressionWatch, records: Sequence[object]) -> None:
+    def failing(watch: SuppressionWatch, records: Sequence[Record]) -> None:
         if failures:
             raise failures.pop()
         take(watch, records)
@@ -189,12 +190,12 @@ async def test_a_record_that_is_no_entry_is_passed_over_and_the_next_one_counts(
 
 
 def test_an_answer_is_as_new_as_the_arrival_of_the_one_before() -> None:
-    answers = _Answers()
+    ages = AnswerAges()
 
-    assert answers.look(None, 0.0) is None
-    assert answers.look(1, 1.0) is None  # when it was asked for is not known
-    assert answers.look(2, 2.0) == 1.0
-    assert answers.look(2, 3.0) == 1.0  # nothing new
-    # The process was frozen from 3 to 60; an answer from before lay in its buffer.
-    assert answers.look(3, 60.0) == 2.0
-    assert answers.look(4, 61.0) == 60.0
+    assert ages.poll(None, 0.0) is None
+    assert ages.poll(1, 1.0) is None  # the time of its request is unknown
+    assert ages.poll(2, 2.0) == 1.0
+    assert ages.poll(2, 3.0) == 1.0  # nothing new
+    # The process was stopped from 3 to 60, with an earlier answer in its buffer.
+    assert ages.poll(3, 60.0) == 2.0
+    assert ages.poll(4, 61.0) == 60.0

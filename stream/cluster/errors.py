@@ -1,0 +1,73 @@
+"""Kafka's errors, mapped at one boundary to errors of ours.
+
+Each client library has its own error classes, and a lost connection or a timeout may also arrive as Python's own.
+:func:`map_kafka_errors` turns all of them into :class:`BrokerUnavailable`. So code outside ``cluster`` catches one
+class and imports no client library for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka.errors import KafkaError
+
+from models.errors import PerennialError
+
+__all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_errors"]
+
+
+class BrokerUnavailable(PerennialError, ConnectionError):
+    """Kafka gave no answer, or an error: try again, because a broker that restarts gives such answers meanwhile.
+
+    It is also a :class:`ConnectionError`, as other failures of a connection are in Python.
+    """
+
+
+class BrokerSilent(BrokerUnavailable, TimeoutError):
+    """Kafka gave no answer in time."""
+
+
+def is_kafka_error(error: BaseException) -> bool:
+    """Return whether an error comes from a Kafka client, a connection or a timeout."""
+    if isinstance(error, KafkaError | OSError):  # a TimeoutError is an OSError
+        return True
+    # An error of kafka-python can exist only after that library was loaded. Loading it costs a third of a second.
+    library = sys.modules.get("kafka.errors")
+    return library is not None and isinstance(error, library.KafkaError)
+
+
+@contextmanager
+def map_kafka_errors(failure: str) -> Iterator[None]:
+    """Raise errors of Kafka's clients, connections and timeouts as :class:`BrokerUnavailable`.
+
+    Parameters
+    ----------
+    failure
+        What does not work, such as ``the suppression list cannot be read``; the beginning of the new error's text.
+
+    Raises
+    ------
+    BrokerUnavailable
+        An error of a client or a connection; the original is its cause.
+    BrokerSilent
+        A timeout.
+
+    Examples
+    --------
+    >>> with map_kafka_errors("the log cannot be read"):
+    ...     raise ConnectionResetError("reset by peer")
+    Traceback (most recent call last):
+    stream.cluster.errors.BrokerUnavailable: the log cannot be read: ConnectionResetError: reset by peer
+    """
+    try:
+        yield
+    except BrokerUnavailable:
+        raise
+    except TimeoutError as error:
+        raise BrokerSilent(f"{failure}: no answer in time") from error
+    except Exception as error:
+        if not is_kafka_error(error):
+            raise
+        raise BrokerUnavailable(f"{failure}: {type(error).__name__}: {error}") from error

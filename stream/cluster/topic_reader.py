@@ -1,0 +1,278 @@
+"""The one reader of topics. It has no consumer group: its owner names the partitions and says where it begins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from aiokafka import TopicPartition
+
+from models.batch import Record
+from stream.cluster import lean_records
+from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerSilent, map_kafka_errors
+
+__all__ = ["ReadOptions", "TopicReader", "blocking", "partitions_of"]
+
+SILENCE_S = 60.0
+"""How long the broker may give no answer before a reading to the end fails, seconds."""
+POLL_MS = 200
+"""How long one poll waits for records, milliseconds."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Way in which a reader fetches.
+
+    Attributes
+    ----------
+    begin
+        Whether it begins at the first record of each partition, or after the last one.
+    committed
+        Whether it skips records of open and aborted transactions (``read_committed``).
+    wait_ms
+        How long the broker may keep a fetch that finds no records, milliseconds.
+    fetch_bytes
+        Maximum size of what one fetch gives of one partition.
+    request_timeout_ms, retry_backoff_ms
+        As aiokafka names them.
+    """
+
+    begin: Literal["beginning", "end"] = "beginning"
+    committed: bool = True
+    wait_ms: int = 50
+    fetch_bytes: int = 1 << 20
+    request_timeout_ms: int = 40_000
+    retry_backoff_ms: int = 100
+
+
+def partitions_of(connection: Connection, topic: str, count: int) -> list[TopicPartition]:
+    """Return the partitions of a logical topic.
+
+    Examples
+    --------
+    >>> partitions_of(Connection("localhost:9092"), "events", 2)
+    [TopicPartition(topic='perennial.events', partition=0), TopicPartition(topic='perennial.events', partition=1)]
+    """
+    return [TopicPartition(connection.topic(topic), number) for number in range(count)]
+
+
+class TopicReader:
+    """A reader of some partitions; use it with ``async with``.
+
+    Iterating over it gives the records of one partition after the other, as they arrive, without an end. The records
+    have no topic, partition or headers, which makes reading them a third cheaper.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    partitions
+        Partitions to read.
+    options
+        Way in which it fetches.
+
+    Raises
+    ------
+    BrokerUnavailable
+        From every method that asks Kafka.
+    """
+
+    def __init__(
+        self, connection: Connection, partitions: Iterable[TopicPartition], options: ReadOptions | None = None
+    ) -> None:
+        self.partitions: Sequence[TopicPartition] = tuple(partitions)
+        self._connection = connection
+        self._options = options or ReadOptions()
+        self._started: Any = None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{place.topic}[{place.partition}]" for place in self.partitions[:4])
+        return f"TopicReader({shown}{', ...' if len(self.partitions) > 4 else ''})"
+
+    async def __aenter__(self) -> Self:
+        options = self._options
+        consumer = lean_records.make_consumer(
+            **self._connection.client_options(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest" if options.begin == "beginning" else "latest",
+            isolation_level="read_committed" if options.committed else "read_uncommitted",
+            fetch_max_wait_ms=options.wait_ms,
+            max_partition_fetch_bytes=options.fetch_bytes,
+            request_timeout_ms=options.request_timeout_ms,
+            retry_backoff_ms=options.retry_backoff_ms,
+        )
+        try:
+            with self._errors():
+                await consumer.start()
+                await asyncio.sleep(0)  # aiokafka's own tasks begin, because stopping one that never began raises
+                consumer.assign(list(self.partitions))
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._started = consumer
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        consumer, self._started = self._started, None
+        await consumer.stop()
+
+    async def __aiter__(self) -> AsyncIterator[tuple[TopicPartition, Sequence[Record]]]:
+        while True:
+            for place, records in (await self.poll()).items():
+                yield place, records
+
+    async def poll(
+        self, *partitions: TopicPartition, timeout_ms: int = POLL_MS, max_records: int | None = None
+    ) -> dict[TopicPartition, Sequence[Record]]:
+        """Return the records that have arrived; wait at most ``timeout_ms`` if there are none.
+
+        Parameters
+        ----------
+        partitions
+            Return records of these only; by default, of all.
+        timeout_ms
+            How long it may wait, milliseconds.
+        max_records
+            Maximum number of records.
+        """
+        with self._errors():
+            found: dict[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
+                *partitions, timeout_ms=timeout_ms, max_records=max_records
+            )
+            return found
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        """Continue in a partition at an offset."""
+        self._consumer.seek(place, offset)
+
+    async def position(self, place: TopicPartition) -> int:
+        """Return the offset of the next record to read in a partition."""
+        with self._errors():
+            return int(await self._consumer.position(place))
+
+    async def begins(self) -> dict[TopicPartition, int]:
+        """Return the offset of the first record of each partition."""
+        with self._errors():
+            found: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(self.partitions))
+            return found
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return the offset after the last record of each partition, as the broker lists it.
+
+        If the reader skips open transactions, this is the first offset of an open transaction, if there is one. The
+        embedded broker lists too low an end, except for an empty partition.
+        """
+        with self._errors():
+            found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(self.partitions))
+            return found
+
+    def watermark(self, place: TopicPartition) -> int | None:
+        """Return the offset after the last record of a partition, as the newest answer to a fetch has said it.
+
+        ``None`` if no fetch was answered yet. It includes records of open transactions. It is right on the embedded
+        broker as well.
+        """
+        found: int | None = self._consumer.highwater(place)
+        return found
+
+    def answered_at(self, place: TopicPartition) -> int | None:
+        """Return when the newest answer to a fetch of a partition arrived; ``None`` if none did yet."""
+        found: int | None = self._consumer.last_poll_timestamp(place)
+        return found
+
+    async def lag(self) -> int | None:
+        """Return how many records are still to be read; ``None`` until a fetch of every partition was answered."""
+        lag = 0
+        for place in self.partitions:
+            end = self.watermark(place)
+            if end is None:
+                return None
+            lag += max(0, end - await self.position(place))
+        return lag
+
+    async def read_to_end(
+        self, *, silence_s: float = SILENCE_S, max_records: int | None = None
+    ) -> AsyncGenerator[tuple[TopicPartition, Sequence[Record]]]:
+        """Yield what the partitions contain now, from the reader's positions on.
+
+        On Apache Kafka the end is that of the committed records, if the reader skips open transactions. So an open
+        transaction does not hold it up.
+
+        Parameters
+        ----------
+        silence_s
+            How long the broker may give no answer, seconds.
+        max_records
+            Maximum number of records in one poll.
+
+        Raises
+        ------
+        BrokerSilent
+            The broker gave no answer for ``silence_s`` seconds.
+        """
+        ends = await self.ends()
+        begins = {} if self._connection.transactions else await self.begins()
+        remaining = {place for place in self.partitions if begins.get(place) != ends[place]}
+        before: dict[TopicPartition, int] = {}
+        moved_at = time.monotonic()
+        while True:
+            positions = {place: await self.position(place) for place in remaining}
+            remaining = {place for place in remaining if not self._is_at_end(place, positions[place], ends[place])}
+            if not remaining:
+                return
+            batches = await self.poll(*remaining, max_records=max_records)
+            for place, records in batches.items():
+                yield place, records
+            if batches or positions != before:
+                before, moved_at = positions, time.monotonic()
+            elif time.monotonic() - moved_at > silence_s:
+                raise BrokerSilent(
+                    f"{self._topics} at {self._connection.servers} gave no answer for {silence_s:g} s; try again"
+                )
+
+    def _is_at_end(self, place: TopicPartition, position: int, listed: int) -> bool:
+        if self._connection.transactions:
+            return position >= listed
+        watermark = self.watermark(place)
+        return watermark is not None and position >= max(watermark, listed)
+
+    @property
+    def _consumer(self) -> Any:
+        assert self._started is not None, "a TopicReader is used with `async with`"
+        return self._started
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return map_kafka_errors(f"{self._topics} at {self._connection.servers} cannot be read")
+
+    @property
+    def _topics(self) -> str:
+        return ", ".join(sorted({place.topic for place in self.partitions}))
+
+
+def blocking(items: AsyncGenerator[T]) -> Iterator[T]:
+    """Yield the items of an asynchronous generator in code that has no event loop."""
+
+    async def advance() -> T:
+        return await anext(items)
+
+    with asyncio.Runner() as runner:
+        try:
+            while True:
+                try:
+                    item = runner.run(advance())
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            runner.run(items.aclose())
