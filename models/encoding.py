@@ -1,6 +1,6 @@
-"""Text from outside is UTF-8, and may begin with a byte order mark, as editors and spreadsheets write it.
+"""Decoding of text from outside: UTF-8, with or without the byte order mark that editors and spreadsheets write.
 
-Every input is decoded here: events, bodies of requests, recordings, catalogues, settings, secrets, templates.
+It is for every input: events, bodies of requests, recordings, catalogues, settings, secrets and templates.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""Bytes with which UTF-8 text may begin."""
 
 TEXT: Final = "utf-8-sig"
-"""Name of the codec that reads UTF-8 with or without the mark, for files that are opened as text."""
+"""Name of the codec for files that are opened as text; it reads UTF-8 with or without the mark."""
 
 
 def without_mark(content: bytes) -> bytes:
-    r"""Remove the byte order mark from the beginning.
+    r"""Remove the byte order mark from the beginning of a text.
 
     Examples
     --------
@@ -25,7 +26,7 @@ def without_mark(content: bytes) -> bytes:
 
 
 def is_blank(line: bytes) -> bool:
-    r"""Return whether a line says nothing: blanks only, or a byte order mark.
+    r"""Return whether a line is empty, except for blanks and a byte order mark.
 
     Examples
     --------

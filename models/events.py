@@ -1,7 +1,7 @@
-"""The vocabulary of the wire: one typed :class:`Event` for everything that happens to a user.
+"""The vocabulary of events: one typed :class:`Event` for everything that happens to a user.
 
-``models/wire.py`` reads the two forms that the doors accept into it; inside, between our own topics, it is JSON
-of this very struct.
+``models/wire/`` reads both forms that are accepted from outside into it. Between our own topics, an event is the JSON
+of this struct.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EventType = Literal[
     "identify",
     "consent",
     "custom",
-    # what our own messages caused
+    # outcomes of our own messages
     "message_sent",
     "message_failed",
     "message_unknown",
@@ -33,34 +33,33 @@ EventType = Literal[
     "message_bounced",
     "message_suppressed",
 ]
-"""What can happen. An unsubscription is ``consent`` with ``granted=False``."""
+"""Type of an event. An unsubscription is ``consent`` with ``granted=False``."""
 
 Origin = Literal["live", "replay", "simulate", "test"]
-"""Where an event comes from; only ``live`` can reach a real provider."""
+"""Origin of an event: how real it is. Only the effects of ``live`` events can reach a real provider."""
 
 ORIGINS: tuple[Origin, ...] = ("live", "replay", "simulate", "test")
-"""From the most to the least live."""
+"""All origins, from the most to the least live."""
 
 Trust = Literal["server", "public"]
-"""The writer of an event: a holder of a secret key, or anybody, with the public key of a page."""
+"""Trust in the sender of an event: a holder of a secret key, or any visitor of a page with its public key."""
 
 OrderForm = Literal["lines", "whole", "replacement"]
-"""The form in which a purchase states its order: lines that add up, the whole order, or a replacement of it."""
+"""Form in which a purchase states its order: lines that add up, the whole order, or a replacement of the order."""
 
 UPDATE = "Order Updated"
-"""Name of a purchase that is a replacement; rules can wait for it."""
+"""Name of a purchase that replaces an order. Rules can wait for it."""
 
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
 
 MICROS = 1_000_000
-"""Money is integer micros: 10^-6 of the currency's unit."""
-
+"""Micros in one unit of a currency. Money is a whole number of micros."""
 
 DEFAULT_CURRENCY = "USD"
-"""Currency of money whose sender leaves the currency out."""
+"""Currency of an amount whose sender states no currency."""
 UNREADABLE_CURRENCY = "XXX"
-"""ISO's own code for amounts without a currency: money whose currency cannot be read is never added to another one."""
+"""Currency of an amount whose currency cannot be read, so that it is added to no other. ISO's code for no currency."""
 
 
 class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -69,13 +68,13 @@ class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     Attributes
     ----------
     item
-        Item id.
+        Id of the item.
     quantity
-        Pieces, at least 0.
+        Number of pieces, at least 0.
     price
-        Micros a piece, at least 0.
+        Micros per piece, at least 0.
     category
-        Of the item, if known.
+        Category of the item, if it is known.
     """
 
     item: str
@@ -90,56 +89,55 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     Attributes
     ----------
     id
-        ``messageId``; a second event of the user with the same one is ignored.
+        The ``messageId``. A second event of the user with the same id is ignored.
     user
-        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``; of a test event after ``test:``.
+        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``. A test event has ``test:`` first.
     type
-        What happened.
+        Type of the event.
     at
-        When, milliseconds since the epoch.
+        Time of the event, milliseconds since the epoch.
     origin
-        Where it comes from.
+        Origin of the event.
     trust
-        ``public``: it came with a key that anybody can read; it counts as behaviour, and grants nothing.
+        ``public``: it came with a key that every visitor can read, so it counts as behaviour, and grants nothing.
     name
-        The wire's event name where it says more than ``type`` (custom events, pages).
+        Name of the event on the wire, if it says more than ``type`` (custom events, pages).
     item, category
-        What was viewed, clicked, put into the cart, rated.
+        The item that was viewed, clicked, put into the cart or rated, and its category.
     quantity
-        Pieces put into or taken out of the cart.
+        Number of pieces put into the cart or taken out of it.
     lines
-        Of a purchase or refund.
+        Lines of a purchase or a refund.
     amount
-        Micros, at least 0: the order's total, or what was paid back; price of ``item`` elsewhere.
+        Micros, at least 0: total of an order, or amount of a refund. For other types, the price of ``item``.
     currency
-        ISO 4217. Of a purchase or refund with an order id that leaves it out: empty, for that of the order.
+        Code of ISO 4217. It is empty for a purchase or a refund with an order id that has the currency of its order.
     order
-        Order id.
+        Id of the order.
     order_form
-        Of a purchase with an order id: ``lines`` are added to those that were read before; ``whole`` counts once;
-        ``replacement`` takes the place of what was read before. Of a refund: ``whole`` pays back all that is left of
-        the order.
+        For a purchase with an order id: ``lines`` are added to the lines before, ``whole`` counts once, and
+        ``replacement`` replaces everything before. For a refund: ``whole`` refunds the remainder of the order.
     rating
-        1 to 5.
+        A number from 1 to 5.
     text
-        A support message or a comment.
+        Text of a support message or of a review.
     traits
-        Of identify: ``email``, ``phone``, ``firstName``, ``timezone`` ... Of any other event: nothing but traits that
-        state something about consent.
+        For ``identify``: ``email``, ``phone``, ``firstName``, ``timezone`` ... For other types: only traits that state
+        something about consent.
     channel, granted
-        Of consent: for which channel (``None``: all), given or withdrawn.
+        For ``consent``: its channel (``None`` means all channels), and whether it is granted or withdrawn.
     complaint
-        Of a withdrawal: the recipient marked a message as spam.
+        For a withdrawal: whether the recipient marked a message as spam.
     confirmed
-        Of a grant: the owner of the address confirmed it, such as by a link in an e-mail.
+        For a grant: whether the owner of the address confirmed it, for example by a link in an e-mail.
     message
-        Id of the message of ours that it is about.
+        Id of our message that the event is about.
     reason
-        Why a message failed or bounced; where a consent comes from.
+        Reason why a message failed or bounced; source of a consent.
     properties
-        What else the sender said; usable in rules and templates.
+        Everything else that the sender stated, for rules and templates.
     forced
-        Folded however late it is, because a person decided so; no door takes it from a sender.
+        Whether the event is folded however late it is, because a person decided so. Senders cannot set it.
     """
 
     id: str
@@ -176,19 +174,20 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
 
 
 ANONYMOUS = "anonymous:"
+"""Begin of the key of a user without a ``userId``."""
 TEST = "test:"
-"""Begins the key of the separate user that test events are folded into."""
+"""Begin of the key of the separate user for test events."""
 _NAMELESS = (ANONYMOUS, TEST + ANONYMOUS)
 
 REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))
-"""Types of what became of our own messages: only we report them."""
+"""Types of the outcomes of our own messages. Only we report them."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:
-    """JSON of an event, as it stands in ``events``.
+    """Return the JSON of an event, as it is stored in ``events``.
 
     Examples
     --------
@@ -199,5 +198,5 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(value: bytes) -> Event:
-    """Read JSON of an event; raises ``msgspec.DecodeError`` (``ValidationError`` among them) where it is none."""
+    """Read the JSON of an event; raise ``msgspec.DecodeError`` (or its ``ValidationError``) if it is not one."""
     return _decoder.decode(value)

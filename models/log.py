@@ -1,7 +1,7 @@
-"""What a partition of ``events`` carries besides events: the clock, ticks, versions in use, orders.
+"""Control records: the records of ``events`` that are not events. They state the clock, ticks, versions and orders.
 
-Control records stand under keys that begin with a NUL byte, which no user id may contain. Readers that fold apply
-them in log order, so time, versions and orders are the same in every replay.
+Their keys begin with a NUL byte, which no user id may contain. The fold applies them in log order, so time, versions
+and orders are the same in every replay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 EVENTS = "events"
 """Logical name of the topic that is the event log."""
 CONTROL = b"\x00"
+"""First byte of the key of every control record."""
 CLOCK_KEY = b"\x00clock"
 TICK_KEY = b"\x00tick"
 USE_KEY = b"\x00use"
@@ -20,40 +21,40 @@ ORDER_KEY = b"\x00order"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=False):
-    """Names the log's one clock; the first record of each partition.
+    """The name of the log's only clock; the first record of each partition.
 
     Attributes
     ----------
     clock
-        ``wall``: now is the newest broker's stamp read. ``feeder``: now is the newest tick.
+        ``wall``: the time is the newest timestamp of the broker. ``feeder``: the time is the newest tick.
     """
 
     clock: Literal["wall", "feeder"]
 
 
 class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True, gc=False):
-    """Moves ``now``.
+    """A step of the clock, which moves the time when no event does.
 
     Attributes
     ----------
     at
-        Milliseconds since the epoch; what it says counts on a feeder's clock, the broker's stamp on a wall clock.
+        Milliseconds since the epoch. It counts only on a feeder's clock; a wall clock uses the broker's timestamps.
     """
 
     at: int
 
 
 class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False):
-    """From here on use this version; lower and equal versions are ignored.
+    """The statement that this version is used from here on. Lower and equal versions are ignored.
 
     Attributes
     ----------
     name
-        ``configuration``, ``churn``, ``segments``.
+        ``configuration``, ``churn`` or ``segments``.
     version
-        Positive, growing.
+        A positive number that grows.
     content
-        The version itself, JSON as ``name``'s own module defines it.
+        The version itself, as JSON that the module of ``name`` defines.
     """
 
     name: str
@@ -62,14 +63,14 @@ class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False)
 
 
 class Order(msgspec.Struct, tag_field="control", tag="order", frozen=True, gc=False):
-    """An order to everybody.
+    """An order to all processes.
 
     Attributes
     ----------
     order
-        What to do, such as ``pause``.
+        The order, such as ``pause``.
     argument
-        To what, such as a channel's name.
+        The object of the order, such as the name of a channel.
     """
 
     order: str
@@ -83,12 +84,12 @@ _KEYS: dict[type, bytes] = {Clock: CLOCK_KEY, Tick: TICK_KEY, Use: USE_KEY, Orde
 
 
 def is_control(key: bytes | None) -> bool:
-    """Whether a record of ``events`` is a control record."""
+    """Return whether a record of ``events`` is a control record."""
     return key is not None and key[:1] == CONTROL
 
 
 def encode_control(control: Control) -> tuple[bytes, bytes]:
-    r"""Key and value of a control record.
+    r"""Return the key and the value of a control record.
 
     Examples
     --------
@@ -99,6 +100,6 @@ def encode_control(control: Control) -> tuple[bytes, bytes]:
 
 
 def decode_control(value: bytes) -> Control:
-    """Read a control record's value; raises ``msgspec.DecodeError`` where it is none."""
+    """Read the value of a control record; raise ``msgspec.DecodeError`` if it is not one."""
     control: Control = _decoder.decode(value)
     return control

@@ -1,4 +1,4 @@
-"""Reports of bounced e-mail as other tools send them: a track call of a known name, with properties that say how."""
+"""Reports of bounced e-mail by other tools: a track call with a known name, whose properties describe the bounce."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _hard_status = re.compile(r"(?<![\d.])5\.1\.(?:1|3|6|10)(?![\d.])").search
 
 
 def is_bounce(name: str) -> bool:
-    """Return whether an event of that name reports a bounced e-mail."""
+    """Return whether an event with this name reports a bounced e-mail."""
     return len(name) <= _LONGEST and normalized(name) in _NAMES
 
 
 def is_hard(name: str, properties: Mapping[str, Any]) -> bool:
-    """Return whether a report says that the address does not exist, and never will.
+    """Return whether a report says that the address does not exist permanently.
 
     Parameters
     ----------
     name
-        Of the event; one with ``hard`` in it needs no property.
+        Name of the event. A name with ``hard`` in it needs no property.
     properties
         A flag (``hard: true``), a kind (``bounce_type: Permanent``), or one of the enhanced status codes 5.1.1, 5.1.3,
-        5.1.6 and 5.1.10. Any other report is taken for a passing failure.
+        5.1.6 and 5.1.10. Any other report counts as a temporary failure.
 
     Examples
     --------

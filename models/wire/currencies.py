@@ -1,4 +1,7 @@
-"""Currency codes of ISO 4217, those that were withdrawn (as CLDR lists them) included: histories are read, too."""
+"""Currency codes of ISO 4217.
+
+They include withdrawn codes, as CLDR lists them, because old orders are imported as well.
+"""
 
 from __future__ import annotations
 
@@ -17,3 +20,4 @@ _CODES = """
     ZAL ZAR ZMK ZMW ZRN ZRZ ZWD ZWG ZWL ZWR
 """
 CURRENCIES = frozenset(_CODES.split())
+"""All currency codes."""

@@ -1,8 +1,8 @@
-"""Details of the Segment form: one that cannot be used is left out of the event, and reported as a warning.
+"""Details of the Segment form: a detail that cannot be used is left out of the event, and reported as a warning.
 
-A sender's library writes ids as numbers and numbers as text, and its user cannot change that. So here whole
-numbers are ids, texts of digits are numbers, and blanks are absent. Other values stay in the properties, where rules
-and templates still see them.
+A sender's library may write ids as numbers and numbers as text, and the sender cannot change this. So whole numbers are
+read as ids, texts of digits as numbers, and blanks as absent. Other values stay in the properties, where rules and
+templates can use them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from models.wire.fields import Json
 T = TypeVar("T")
 
 MAX_EXACT = 2**53
-"""Whole floats below this have the digits that were written."""
+"""Maximum of whole floats, exclusive: up to here a float has exactly the digits that were written."""
 
 MAX_WRITTEN = 10**fields.MAX_ID_LENGTH
-"""Whole numbers below this are written as ids: longer ones are no ids, and Python refuses to write the longest."""
+"""Maximum of whole numbers that are read as ids, exclusive. Longer numbers are too long for an id."""
 
 _number = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
 
 
 def is_absent(value: object) -> bool:
-    """Return whether a value says nothing: ``null``, or text of blanks only."""
+    """Return whether a value counts as absent: ``null``, or a text that is empty or blank."""
     return value is None or (isinstance(value, str) and (not value or value.isspace()))
 
 
 def as_text(value: object) -> object:
-    """Write a whole number with the digits that it was given with; any other value comes back unchanged.
+    """Return a whole number as text, with the digits of its sender; return any other value unchanged.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def as_text(value: object) -> object:
 
 
 def as_number(value: object) -> object:
-    """Read text of digits as a number; any other value comes back unchanged.
+    """Return a text of digits as a number; return any other value unchanged.
 
     Examples
     --------
@@ -69,49 +69,49 @@ def identifier(value: object, field: str) -> str:
 
 
 def order_id(value: object, field: str) -> str:
-    """Check an order's id; blanks around it do not count, because client and server may both send the order."""
+    """Check an order's id, without the blanks around it, because client and server may both send the same order."""
     return identifier(value.strip() if isinstance(value, str) else value, field)
 
 
 def optional_id(value: object, field: str) -> str | None:
-    """Check an id that may be absent or blank; raises :class:`InvalidEvent` if it is no id."""
+    """Check an id that may be absent or blank; raise :class:`InvalidEvent` if it is not an id."""
     if value.__class__ is str and fields.plain(value) and not value.isspace():
         return value
     return None if is_absent(value) else identifier(value, field)
 
 
 def text(value: object, field: str) -> str:
-    """Check prose that is not blank; see :func:`models.wire.fields.text`."""
+    """Check a text that is not blank, as :func:`models.wire.fields.text` does."""
     return fields.text("" if is_absent(value) else value, field)
 
 
 def money(value: object, field: str) -> int:
-    """Read an amount as micros; see :func:`models.wire.fields.money`."""
+    """Read an amount as micros, as :func:`models.wire.fields.money` does."""
     return fields.money(value.strip() if value.__class__ is str else value, field)
 
 
 def quantity(value: object, field: str) -> int:
-    """Check a number of pieces, which may be text."""
+    """Check a number of pieces, which may be written as text."""
     return fields.quantity(value if value.__class__ is int else as_number(value), field)
 
 
 def rating(value: object, field: str) -> float:
-    """Check a rating, which may be text."""
+    """Check a rating, which may be written as text."""
     return fields.rating(as_number(value), field)
 
 
 def currency(value: object, field: str) -> str:
-    """Check an ISO 4217 code; blanks around it do not count."""
+    """Check an ISO 4217 code, without the blanks around it."""
     return fields.currency(value.strip() if isinstance(value, str) else value, field)
 
 
 def required_id(raw: Json, name: str, allowed: str) -> str:
-    """Read an id that the event cannot be without.
+    """Read an id without which the event has no meaning.
 
     Raises
     ------
     InvalidEvent
-        The id is absent, blank, or no id.
+        The id is absent or blank, or is not an id.
     """
     found = optional_id(raw.get(name), name)
     if found is None:
@@ -131,20 +131,20 @@ def take(
     Parameters
     ----------
     rest
-        The properties; a detail that can be used, or is blank, is removed.
+        The properties. A detail that can be used or that is blank is removed from them.
     name
         Name of the detail.
     read
-        Checks its value; raises :class:`InvalidEvent` if it cannot be used.
+        Function that checks the value; it raises :class:`InvalidEvent` if the value cannot be used.
     warnings
-        Then a warning is appended here, and the detail stays in ``rest``.
+        List to which a warning is appended if the value cannot be used. The detail then stays in ``rest``.
     path
         Path of ``rest`` in the event, with the dot.
 
     Returns
     -------
     T or None
-        ``None`` if it is absent or cannot be used.
+        ``None`` if the detail is absent or cannot be used.
     """
     value = rest.pop(name, None)
     if value is None:
@@ -163,7 +163,7 @@ def take_first(
     warnings: list[EventWarning],
     path: str = "properties.",
 ) -> T | None:
-    """Take the first of these details that can be used out of the properties; later ones stay there."""
+    """Take the first of several details that can be used out of the properties. Later ones stay there."""
     for name in names:
         value = rest.pop(name, None)
         if value is None:
@@ -176,19 +176,19 @@ def take_first(
 
 
 def _leave(rest: Json, name: str, value: object, warning: EventWarning, warnings: list[EventWarning]) -> None:
-    """Leave a detail that cannot be used where it was, unless it says nothing."""
+    """Put a detail that cannot be used back where it was, unless it counts as absent."""
     if not is_absent(value):
         rest[name] = value
         warnings.append(warning)
 
 
 def warning_of(error: InvalidEvent, path: str = "") -> EventWarning:
-    """Turn the refusal of a detail into a warning; ``path`` is that of the object in which it was found."""
+    """Turn the refusal of a detail into a warning; ``path`` is the path of the object that contains the detail."""
     return EventWarning(error.reason, path + error.field, error.found, error.allowed)
 
 
 def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bool, path: str = "") -> Json:
-    """Read ``properties`` or ``traits``; a value that is no object, or too deep inside, is left out with a warning.
+    """Read ``properties`` or ``traits``, and leave out, with a warning, what is not an object or is nested too deep.
 
     Parameters
     ----------
@@ -197,16 +197,16 @@ def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bo
     name
         Name of the field.
     warnings
-        Warnings are appended here.
+        List to which warnings are appended.
     small
-        Whether the whole record is known to be within ``fields.MAX_OBJECT_BYTES``.
+        Whether the whole record is known to be at most ``fields.MAX_OBJECT_BYTES`` long.
     path
         Path of ``raw`` in the event, with the dot.
 
     Returns
     -------
     dict
-        The object itself, to be copied before it is changed; empty if absent.
+        The object itself, so copy it before you change it; empty if it is absent.
 
     Raises
     ------

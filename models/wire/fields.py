@@ -1,6 +1,6 @@
-"""The fields of the wire, one check each: a value that we can rely on comes back, or :class:`InvalidEvent` is raised.
+"""Checks of the fields of the wire. Each returns a value that is safe to use, or raises :class:`InvalidEvent`.
 
-Every check takes the value as JSON gave it and the field's path, for the error. ``null`` counts as absent everywhere.
+Every check takes the parsed value, and the path of the field for the error. ``null`` always counts as absent.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from models.units import DAY
 from models.wire.currencies import CURRENCIES
 
 MAX_ID_LENGTH = 200
-"""Characters of a user, item, order, message id; also of names and categories."""
+"""Maximum length of the id of a user, item, order or message, and of a name or category, characters."""
 MAX_TEXT_LENGTH = 10_000
-"""Characters of a support message or review."""
+"""Maximum length of a support message or a review, characters."""
 MAX_OBJECT_BYTES = 32_768
-"""Bytes of ``properties`` as JSON, and of ``traits``."""
+"""Maximum size of ``properties`` and of ``traits`` as JSON, bytes."""
 MAX_NESTING = 8
-"""Levels of objects and lists inside ``properties`` and ``traits``."""
+"""Maximum number of nested objects and lists inside ``properties`` and ``traits``."""
 MAX_LINES = 500
-"""Lines of an order."""
+"""Maximum number of lines of an order."""
 MAX_QUANTITY = 1_000_000
-"""Pieces of a line."""
+"""Maximum number of pieces of a line."""
 MAX_MONEY = 10_000_000_000 * MICROS
-"""Largest amount, micros: ten thousand million units, so that sums of thousands still fit into 64 bits."""
+"""Maximum amount, micros: ten thousand million units, so that the sum of thousands of amounts fits into 64 bits."""
 MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MAX_MONEY // MICROS:,}"
-"""What an amount may be, in words."""
+"""The allowed amounts, in words."""
 MIN_TIME_MS = 946_684_800_000
-"""2000-01-01T00:00:00Z; no event is older."""
+"""Minimum time of an event: 2000-01-01T00:00:00Z."""
 MAX_AHEAD_MS = DAY
-"""How far a sender's clock may be ahead of ours: one day."""
+"""Maximum difference by which a sender's clock may be ahead of ours: one day."""
 
 ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})
-"""Types that say nothing without an item."""
+"""Types of events that have no meaning without an item."""
 
 Json = dict[str, Any]
 
 plain = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}").fullmatch
-"""Matches an id, a name, a category."""
+"""Function that matches an id, a name or a category."""
 _plain_text = re.compile(r"[^\x00\ud800-\udfff]{1,10000}", re.DOTALL).fullmatch
 _amount = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?").fullmatch
 _time = re.compile(
@@ -57,17 +57,17 @@ _TIME_ALLOWED = "milliseconds since the epoch, or RFC 3339 with an offset such a
 
 
 def missing(field: str, allowed: str) -> InvalidEvent:
-    """Error of a required field that is absent."""
+    """Return the error for a required field that is absent."""
     return InvalidEvent("missing_field", field, "nothing", allowed)
 
 
 def wrong_type(field: str, found: object, allowed: str) -> InvalidEvent:
-    """Error of a field that has another JSON type."""
+    """Return the error for a field that has another JSON type."""
     return InvalidEvent("wrong_type", field, shown(found), allowed)
 
 
 def identifier(value: object, field: str) -> str:
-    """Check an id, a name, a category: a string of 1 to 200 characters, none of them a control character."""
+    """Check an id, a name or a category: a string of 1 to 200 characters without control characters."""
     if value.__class__ is str and plain(value):
         return value
     allowed = f"a string of 1 to {MAX_ID_LENGTH} characters, no control characters"
@@ -86,7 +86,7 @@ def label(value: object, field: str) -> str | None:
 
 
 def text(value: object, field: str) -> str:
-    """Check prose: a string of 1 to 10,000 characters, no NUL; line breaks are welcome."""
+    """Check a text: a string of 1 to 10,000 characters without NUL. Line breaks are allowed."""
     if isinstance(value, str) and _plain_text(value):
         return value
     allowed = f"a string of 1 to {MAX_TEXT_LENGTH:,} characters without NUL"
@@ -105,9 +105,9 @@ def money(value: object, field: str) -> int:
     Parameters
     ----------
     value
-        A JSON number, or the same as a string (``"2.55"``). Digits behind the sixth are rounded.
+        A JSON number, or the same as a string (``"2.55"``). It is rounded to six decimal places.
     field
-        Its path.
+        Path of the field.
 
     Returns
     -------
@@ -122,8 +122,8 @@ def money(value: object, field: str) -> int:
     if value.__class__ is int:
         micros: int = value * MICROS
     elif isinstance(value, float):
-        # Below 2**31 units the product's error is under half a micro, so rounding gives what was written; NaN takes
-        # the second branch and fails there.
+        # Below 2**31 units the error of the product is less than half a micro, so rounding gives the written amount.
+        # NaN takes the second branch, and fails there.
         micros = round(value * MICROS) if -1e9 < value < 1e9 else _exact(repr(value))
     elif isinstance(value, str):
         micros = _exact(value)
@@ -135,12 +135,12 @@ def money(value: object, field: str) -> int:
 
 
 def _exact(written: str) -> int:
-    """Micros of a written decimal; -1 where it is none."""
+    """Return the micros of a written decimal; -1 if it is not one."""
     return round(Decimal(written) * MICROS) if _amount(written) else -1
 
 
 def units(micros: int) -> float | str:
-    """Write micros as units that :func:`money` reads back exactly.
+    """Return micros as units, in a form that :func:`money` reads back exactly.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def units(micros: int) -> float | str:
 
 
 def quantity(value: object, field: str) -> int:
-    """Check a number of pieces, 0 to 1,000,000; absent is 1."""
+    """Check a number of pieces, 0 to 1,000,000; if it is absent, return 1."""
     if value is None:
         return 1
     allowed = f"a whole number from 0 to {MAX_QUANTITY:,}"
@@ -166,7 +166,7 @@ def quantity(value: object, field: str) -> int:
 
 
 def currency(value: object, field: str) -> str:
-    """Check an ISO 4217 code; lower case is read too, absent is ``USD``."""
+    """Check an ISO 4217 code, which may be in lower case; if it is absent, return ``USD``."""
     if value is None:
         return "USD"
     if isinstance(value, str):
@@ -178,7 +178,7 @@ def currency(value: object, field: str) -> str:
 
 
 def rating(value: object, field: str) -> float:
-    """Check a rating, 1 to 5."""
+    """Check a rating from 1 to 5."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise wrong_type(field, value, "a number from 1 to 5")
     if not 1 <= value <= 5:
@@ -187,9 +187,9 @@ def rating(value: object, field: str) -> float:
 
 
 def channel(value: object, field: str, *, granted: bool) -> Channel | None:
-    """Check the channel of a consent; ``None`` means all of them.
+    """Check the channel of a consent; ``None`` means all channels.
 
-    A consent that is given names its channel (or ``all``); one that is withdrawn without a channel counts for all.
+    A grant must name its channel (or ``all``). A withdrawal without a channel is one for all channels.
     """
     if value == "all" or (value is None and not granted):
         return None
@@ -202,7 +202,7 @@ def channel(value: object, field: str, *, granted: bool) -> Channel | None:
 
 
 def origin(claimed: object, given: Origin) -> Origin:
-    """Choose the less live of what the sender claims and what the door knows."""
+    """Return the less live of two origins: the one that the sender claims, and the one that the door knows."""
     if claimed is None:
         return given
     for known in ORIGINS:
@@ -212,7 +212,7 @@ def origin(claimed: object, given: Origin) -> Origin:
 
 
 def instant(value: object, field: str) -> int:
-    """Read a time as milliseconds since the epoch, without judging whether it is plausible.
+    """Read a time as milliseconds since the epoch, without a check whether it is plausible.
 
     Examples
     --------
@@ -241,13 +241,13 @@ def _rfc3339(value: str, field: str) -> int:
         raise InvalidEvent("bad_time", field, value, hint)
     try:
         moment = datetime.fromisoformat(value.upper())
-    except ValueError as error:  # a 30th of February, an hour 25
+    except ValueError as error:  # such as the 30th of February, or the hour 25
         raise InvalidEvent("bad_time", field, value, f"{_TIME_ALLOWED} ({error})") from None
     return (moment - _EPOCH) // _MILLISECOND
 
 
 def plausible(at: int, field: str, found: object, received_at: int) -> int:
-    """Check that a time is not before 2000 and at most a day after it was received."""
+    """Check that a time is not before the year 2000, and at most a day after the time of arrival."""
     if at < MIN_TIME_MS:
         raise InvalidEvent("time_too_early", field, shown(found), "a time since 2000-01-01T00:00:00Z")
     if at > received_at + MAX_AHEAD_MS:
@@ -256,16 +256,16 @@ def plausible(at: int, field: str, found: object, received_at: int) -> int:
 
 
 def bounded(value: object, field: str, *, small: bool) -> Json:
-    """Check a free object: its size as JSON and its nesting; absent is empty. The object is not copied.
+    """Check the size and the nesting of a free object; if it is absent, return an empty one. The object is not copied.
 
     Parameters
     ----------
     value
-        As JSON gave it.
+        The parsed value.
     field
-        ``properties`` or ``traits``.
+        Path of the object, such as ``properties``.
     small
-        Whether the whole record is known to be within ``MAX_OBJECT_BYTES``.
+        Whether the whole record is known to be at most ``MAX_OBJECT_BYTES`` long.
     """
     if value is None:
         return {}
@@ -282,12 +282,12 @@ def bounded(value: object, field: str, *, small: bool) -> Json:
 
 
 def is_small(value: object) -> bool:
-    """Return whether a value is within the limit of ``properties``, as JSON."""
+    """Return whether the size of a value as JSON is within the limit of ``properties``."""
     return len(orjson.dumps(value)) <= MAX_OBJECT_BYTES
 
 
 def is_bounded(value: Any) -> bool:
-    """Return whether a value may be kept in ``properties``: neither its nesting nor its size is too large."""
+    """Return whether a value may be kept in ``properties``, by its nesting and its size."""
     return (value.__class__ not in _NESTED or _flat(value, MAX_NESTING - 1)) and is_small(value)
 
 
@@ -299,17 +299,17 @@ def _flat(value: Any, levels: int) -> bool:
 
 
 def quoted(name: str) -> str:
-    """Quote a name that a sender chose, as a part of a path: ASCII, at most 60 characters."""
+    """Return a name that a sender chose as part of a path: in ASCII, at most 60 characters."""
     return ascii(name)[1:-1][:60]
 
 
 def shown(value: object) -> str:
-    """Something safe and short to quote: a value may be huge, and may hold lone surrogates."""
+    """Return a value in a form that is safe and short, because it may be huge or contain lone surrogates."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "a list"
-    if isinstance(value, int) and value.bit_length() > 1_000:  # Python refuses to write the longest
+    if isinstance(value, int) and value.bit_length() > 1_000:  # Python refuses to write the longest numbers
         return f"a number of {value.bit_length():,} bits"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]

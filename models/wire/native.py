@@ -16,7 +16,7 @@ from models.wire.reading import Reading
 from models.wire.traits import read_traits
 
 TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.startswith("message_"))
-"""What anybody may send."""
+"""Types of events that every sender may use."""
 
 _OPEN = frozenset(TYPES)
 _OURS = frozenset(get_args(EventType)) - _OPEN
@@ -41,7 +41,7 @@ _LINE_ITEM = ("item",)
 
 
 def read_native(raw: Json, reading: Reading) -> Event:
-    """Read a mapping with ``user``; see :func:`models.wire.decode`."""
+    """Read a record with ``user``; see :func:`models.wire.decode`."""
     kind = raw.get("type")
     if kind.__class__ is not str or kind not in _OPEN:
         raise _bad_type(kind)
@@ -81,7 +81,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
 
 
 def _named(event: Event) -> Event:
-    """Return the withdrawal that a custom event's name says, or the event as it is."""
+    """Return the withdrawal that the name of a custom event states, or else the event as it is."""
     withdrawal = withdrawals.named(event.name)
     if withdrawal is None or event.name is None:
         return event
@@ -100,7 +100,7 @@ def _named(event: Event) -> Event:
 
 
 def _statements(traits: object, reading: Reading) -> Json | None:
-    """Check the traits of what is no identify: they state something about consent, and nothing else."""
+    """Check the traits of an event that is not an ``identify``: they may only state something about consent."""
     said = statements.statements(traits)
     if traits is not None and (not said or not isinstance(traits, dict) or len(said) != len(traits)):
         raise InvalidEvent("unknown_field", "traits", fields.shown(traits), "only in identify")
@@ -121,7 +121,7 @@ def _product(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signatu
 
 
 def _order(raw: Json, reading: Reading) -> Json:
-    """Read a purchase or a refund; ``item``, ``quantity`` and ``price`` are short for an order of one line."""
+    """Read a purchase or a refund. ``item``, ``quantity`` and ``price`` are a short form of an order with one line."""
     lines, field, total = orders.lines(raw.get("lines"), "lines", _LINE_ITEM), "lines", raw.get("amount")
     amount = None if total is None else fields.money(total, "amount")
     order, said = raw.get("order"), raw.get("currency")
@@ -141,10 +141,10 @@ def _order(raw: Json, reading: Reading) -> Json:
     return {
         "lines": lines,
         "amount": orders.total(lines, field) if amount is None else amount,
-        # without one, it is that of the order
+        # An order with an id and without a currency has the currency of its earlier events.
         "currency": "" if order is not None and said is None else fields.currency(said, "currency"),
         "order": None if order is None else fields.identifier(order, "order"),
-        # a refund of an order alone pays back all that is left of it
+        # A refund with only an order id refunds the remainder of the order.
         "order_form": orders.form(raw) if amount is not None or lines else "whole",
     }
 
@@ -243,12 +243,12 @@ def _unknown(raw: Json, kind: str) -> InvalidEvent:
 
 
 def encode(event: Event) -> bytes:
-    r"""Write an event in the short form, which :func:`models.wire.decode` reads back into the same event.
+    r"""Write an event in the short form, from which :func:`models.wire.decode` reads the same event.
 
     Raises
     ------
     ValueError
-        For what only we report (``message_...``), which has no form on the wire.
+        The type is one that only we report (``message_...``), so it has no form on the wire.
 
     Examples
     --------

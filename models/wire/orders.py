@@ -1,4 +1,4 @@
-"""The lines of an order on the wire; both forms say them alike, but for the names of the item's id."""
+"""The lines of an order on the wire. Both forms write them alike, except for the names of the item's id."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _FORMS = get_args(OrderForm)
 
 
 def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[OrderLine, ...]:
-    """Check the lines of an order; absent is none.
+    """Check the lines of an order; if they are absent, return none.
 
     Parameters
     ----------
     value
-        A list of objects with an item's id, ``quantity`` (default 1), ``price`` a piece (units, default 0) and
-        ``category``. What else they say is not kept.
+        A list of objects with an item's id, ``quantity`` (default 1), ``price`` per piece (units, default 0) and
+        ``category``. Their other fields are not kept.
     field
         Path of the list.
     item_names
-        Under which names the item's id may stand; the first one present counts.
+        Possible names of the item's id; the first one that is present counts.
     """
     if value is None:
         return ()
@@ -34,7 +34,7 @@ def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[Order
 
 
 def form(raw: fields.Json) -> OrderForm:
-    """Check how a purchase of the short form states its order; lines of it, unless it says otherwise."""
+    """Check how a purchase in the short form states its order; by default, as lines that add up."""
     said = raw.get("order_form")
     if said is None:
         return "lines"
@@ -64,7 +64,7 @@ def _line(line: object, path: str, item_names: tuple[str, ...]) -> OrderLine:
 
 
 def total(of: tuple[OrderLine, ...], field: str) -> int:
-    """Sum of quantity x price, micros, which must be an amount that one event may have."""
+    """Return the sum of quantity x price, micros; raise :class:`InvalidEvent` if it is more than an event may have."""
     micros = sum(line.quantity * line.price for line in of)
     if micros > fields.MAX_MONEY:
         raise InvalidEvent("bad_money", field, f"{fields.units(micros)} in all", fields.MONEY_ALLOWED)

@@ -10,12 +10,12 @@ from models.events import OrderLine
 from models.wire import details, fields
 
 ITEM_NAMES = ("product_id", "productId", "id", "sku")
-"""Names of an item's id, the first that can be used counts; ``id`` is that of the spec's first version."""
+"""Names of an item's id; the first that can be used counts. ``id`` is from the first version of the spec."""
 MAX_WARNINGS = 20
-"""Maximum number of warnings about the products of one order: it may have hundreds of them, all alike."""
+"""Maximum number of warnings about the products of one order, which may have hundreds of similar products."""
 
 MAX_USUAL_PRICE = 1_000_000
-"""Maximum price of a product that is read without more care, in units of the currency."""
+"""Maximum price of a product on the fast path, in units of the currency."""
 
 _PATH = "properties.products"
 _ITEM_ALLOWED = f"an item's id: {', '.join(ITEM_NAMES[:-1])} or {ITEM_NAMES[-1]}"
@@ -29,9 +29,9 @@ class Products(NamedTuple):
     lines
         Products that name an item.
     worth
-        Sum over all products, micros, those without an item included; ``None`` if one of them cannot be read.
+        Sum over all products, including those without an item, micros; ``None`` if one of them cannot be read.
     unusable
-        Products with a detail that cannot be used, to be kept in the properties.
+        Products with a detail that cannot be used; they are kept in the properties.
     """
 
     lines: tuple[OrderLine, ...]
@@ -40,19 +40,19 @@ class Products(NamedTuple):
 
 
 NONE = Products((), None, None)
-"""No products: what the order is worth cannot be read from them."""
+"""No products; the worth of the order cannot be read from them."""
 
 
 def read_products(value: object, warnings: list[EventWarning]) -> Products:
-    """Read the products of an order; one product may stand alone, without a list.
+    """Read the products of an order. A single product may be given without a list.
 
     Parameters
     ----------
     value
-        As JSON gave it.
+        The parsed value.
     warnings
-        Details that cannot be used are appended here. A product without an item, or with a negative quantity (it came
-        back), is no line. Any other detail is left out of its line.
+        List to which a warning is appended for each detail that cannot be used. A product without an item, or with a
+        negative quantity (it was returned), gives no line. Any other such detail is left out of its line.
     """
     if not value or details.is_absent(value):
         return NONE
@@ -85,7 +85,7 @@ def read_products(value: object, warnings: list[EventWarning]) -> Products:
 
 
 def _usual(product: object) -> OrderLine | None:
-    """Read a product as nearly all of them are written; ``None`` for any other one, which is read with more care."""
+    """Read a product on the fast path, in the form of nearly all products; return ``None`` for any other form."""
     if not isinstance(product, dict):
         return None
     item, quantity, price = product.get("product_id"), product.get("quantity", 1), product.get("price")
@@ -107,7 +107,7 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 
 def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[OrderLine | None, int | None]:
-    """Read a product as a line, and its cost in micros; ``None`` for the one that cannot be read."""
+    """Read a product, and return its line and its cost in micros; ``None`` for each that cannot be read."""
     if not isinstance(product, dict):
         warnings.append(details.warning_of(fields.wrong_type(path, product, "an object")))
         return None, None
@@ -118,7 +118,7 @@ def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[Ord
     price = details.take(rest, "price", details.money, warnings, path)
     quantity = details.take(rest, "quantity", details.quantity, warnings, path)
     category = details.take(rest, "category", details.identifier, warnings, path)
-    # what cannot be used is still there
+    # A value that cannot be used is still in `rest`.
     unusable = details.as_number(rest.get("quantity"))
     is_priced = "price" not in rest and (price is not None or item is not None)
     price, pieces = price or 0, 1 if quantity is None else quantity
@@ -132,7 +132,7 @@ def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[Ord
 
 
 def _cost_of_part(price: int, quantity: object) -> int | None:
-    """Return the cost of a quantity such as 1.5 kg: no line can state it, but its money is known."""
+    """Return the cost of a quantity such as 1.5 kg, which no line can state although its cost is known."""
     if isinstance(quantity, float) and 0 < quantity <= fields.MAX_QUANTITY:
         return round(price * Decimal(repr(quantity)))
     return None

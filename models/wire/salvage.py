@@ -1,7 +1,7 @@
-"""Finding a withdrawal of consent in a record that cannot be read as it should be.
+"""Search for a withdrawal of consent in a record that is refused.
 
-Nothing refuses a withdrawal that can be read: no bad time, no bad id, no unknown field, no size. Whatever is wrong
-with the rest of a record, the "no" in it counts.
+A withdrawal that can be read always counts. A bad time, a bad id, an unknown field or the size of the record does not
+change this.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from models.wire.withdrawals import NamedWithdrawal
 MAX_SALVAGED_BYTES = 8 << 20
 """Maximum size of a record that is parsed only to look for a withdrawal, bytes."""
 SUFFIX = "~withdrawal"
-"""Ends the id of a withdrawal from a refused record: the record itself may come again, corrected, with its own id."""
+"""End of the id of a withdrawal from a refused record, whose own id the sender may use for the corrected record."""
 
 _ANY = NamedWithdrawal()
 _UNNAMED = frozenset({*TYPES, *CALLS}) - {"custom", "track"}
-"""Types that say what happened: a ``name`` beside them, such as that of a page, says nothing; an ``event`` does."""
+"""Types that state what happened. So a ``name`` beside them, such as the name of a page, is not an event's name."""
 
 
 class Salvaged(NamedTuple):
@@ -33,9 +33,9 @@ class Salvaged(NamedTuple):
     Attributes
     ----------
     event
-        A ``consent`` that is withdrawn, or an ``identify`` with nothing but the traits that withdraw it.
+        A ``consent`` that withdraws, or an ``identify`` with only those traits that withdraw.
     is_whole
-        Whether the record says nothing else, so that it need not be refused.
+        Whether the record states nothing else, so that it need not be refused.
     """
 
     event: Event
@@ -43,7 +43,7 @@ class Salvaged(NamedTuple):
 
 
 def salvage(raw: Any, reading: Reading) -> Salvaged | None:
-    """Return the withdrawal in a record whose reading failed; ``None`` if there is none, or no user."""
+    """Return the withdrawal in a record that was refused; ``None`` if there is none, or no user."""
     if not isinstance(raw, dict):
         return None
     user = _user(raw)
@@ -70,8 +70,8 @@ def salvage(raw: Any, reading: Reading) -> Salvaged | None:
 def in_context(raw: Json) -> dict[str, Any]:
     """Return the statements about consent outside an event's own fields.
 
-    They are in ``context.traits``, in ``traits``, and, where they withdraw, beside these. A group's ``traits`` are the
-    group's, and say nothing about the user.
+    They are in ``context.traits`` and in ``traits``. A withdrawal may also be in a field of any other name. The
+    ``traits`` of a ``group`` call describe the group, so they say nothing about the user.
     """
     said = {} if raw.get("type") == "group" else statements.statements(raw.get("traits"))
     context = raw.get("context")
@@ -84,7 +84,7 @@ def in_context(raw: Json) -> dict[str, Any]:
 
 
 def _named(raw: Json) -> NamedWithdrawal | None:
-    """Return what the record as a whole withdraws, by its type or its event's name, in whichever form it is."""
+    """Return what the record as a whole withdraws, by its type or by its event's name, in either form."""
     kind = raw.get("type")
     if _is_consent(kind):
         return _ANY if withdrawals.is_no(raw.get("granted")) else None
@@ -95,7 +95,7 @@ def _named(raw: Json) -> NamedWithdrawal | None:
 
 
 def _is_consent(kind: object) -> bool:
-    """Return whether a type is that of a statement about consent, in any case and with blanks around it."""
+    """Return whether a type is ``consent``, in upper or lower case, with or without blanks around it."""
     return isinstance(kind, str) and kind.strip().lower() == "consent"
 
 
@@ -161,7 +161,7 @@ def _origin(raw: Json, reading: Reading) -> Origin:
 def _properties(raw: Json, reading: Reading) -> dict[str, Any] | None:
     try:
         return dict(fields.bounded(raw.get("properties"), "properties", small=reading.small)) or None
-    except (InvalidEvent, TypeError):  # TypeError: what JSON cannot say
+    except (InvalidEvent, TypeError):  # TypeError: JSON cannot express it
         return None
 
 

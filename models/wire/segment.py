@@ -1,31 +1,30 @@
-"""The Segment spec's form: ``type`` is one of its calls, the user is ``userId`` or ``anonymousId``.
+"""The Segment spec's form: ``type`` is one of its calls, and the user is ``userId`` or ``anonymousId``.
 
-Libraries of this form send what they were given, and their callers never see an answer. So one bad detail does not lose
-an event, unless the event would then say something that is not true:
+Libraries of this form send what the shop's code gave them, and this code never sees an answer. So one bad detail does
+not lose an event, unless the event would then state something that is not true::
 
-===============================  ======================================================================================
-what cannot be used              what becomes of the event
-===============================  ======================================================================================
-user, time, the event's name,    refused: it is not known whose or when it was, or what happened
-groupId, previousId
-messageId                        kept with an id made from its place: a repeat of it cannot be recognised
-an order's money: no total can   refused: sums would be wrong. ``total``, ``revenue``, ``value`` count in this order,
-be read, and not all products    then the products; a product counts with its money even if it names no item
-the item of Product Viewed,      kept as a custom event of its name
-Added or Removed; the rating of
-Product Reviewed; the text of a
-support message; the order id
-of Order Updated
-currency                         kept; amounts count in ``XXX``, ISO's code for no currency, and not in dollars
-quantity                         kept with quantity 1; in an order a negative one came back, and is no line
-a product without an item        kept without that line
-an order id                      kept without it: the order cannot be recognised in another event
-price, category, review text     kept without it
-a trait                          kept without it; a bad address becomes a dead letter besides
-properties, traits               kept without them if they are no object, or without the one that nests too deep
-===============================  ======================================================================================
+    detail that cannot be used       what becomes of the event
+    user, time, the event's name,    refused: it is not known whose event it is, or when or what happened
+    groupId, previousId
+    messageId                        kept, with an id made from its place; a repetition cannot be recognised
+    an order's money: no total and   refused, because sums would be wrong. total, revenue and value count in this
+    not all products can be read     order, then the products; a product without an item counts with its money
+    the item of Product Viewed,      kept as a custom event with its name
+    Added or Removed; the rating
+    of Product Reviewed; the text
+    of a support message; the order
+    id of Order Updated
+    currency                         kept; amounts count in XXX, ISO's code for no currency, and not in dollars
+    quantity                         kept with quantity 1; in an order, a negative quantity was returned and gives
+                                     no line
+    a product without an item        kept without this line
+    an order id                      kept without it; the order cannot be recognised in another event
+    price, category, review text     kept without it
+    a trait                          kept without it; a bad address also becomes a dead letter
+    properties, traits               kept without them if they are not objects, or without the one that is nested
+                                     too deep
 
-Each of these is a warning, and what cannot be used stays in ``properties``.
+Each of these gives a warning, and the value that cannot be used stays in ``properties``.
 
 References
 ----------
@@ -49,14 +48,14 @@ from models.wire.traits import read_traits
 from models.wire.withdrawals import NamedWithdrawal
 
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
-"""The spec's calls."""
+"""The calls of the spec."""
 
 FIELDS = frozenset(
     {"type", "event", "name", "category", "userId", "anonymousId", "previousId", "groupId", "messageId", "timestamp"}
     | {"originalTimestamp", "sentAt", "receivedAt", "properties", "traits", "context", "integrations", "channel"}
     | {"version", "origin", "writeKey", "_metadata", "metadata", "rudderId", "request_ip", "options"}
 )
-"""Fields of a record that its libraries send beside what happened."""
+"""Fields of a record that the spec and its libraries define."""
 
 _TOTALS = ("total", "revenue", "value")
 _MONEY_PATHS = frozenset(f"properties.{name}" for name in (*_TOTALS, "products"))
@@ -70,7 +69,7 @@ _EventReader = Callable[[str, Json, Json, Reading], Event]
 
 
 def read_segment(raw: Json, reading: Reading) -> Event:
-    """Read a mapping with ``userId`` or ``anonymousId``; see :func:`models.wire.decode`."""
+    """Read a record with ``userId`` or ``anonymousId``; see :func:`models.wire.decode`."""
     call = raw.get("type")
     reader = _READERS.get(call) if isinstance(call, str) else None
     if reader is None:
@@ -91,7 +90,7 @@ def read_segment(raw: Json, reading: Reading) -> Event:
 def _id(raw: Json, reading: Reading) -> str:
     try:
         return details.optional_id(raw.get("messageId"), "messageId") or reading.received.source.id
-    except InvalidEvent as error:  # the event is as true as one without an id; only a repeat of it cannot be known
+    except InvalidEvent as error:  # as for an event without an id: only its repetition cannot be recognised
         reading.warnings.append(details.warning_of(error))
         return reading.received.source.id
 
@@ -107,12 +106,13 @@ def _user(raw: Json) -> str:
 
 
 def when(raw: Json, reading: Reading) -> int:
-    """Return ``receivedAt - (sentAt - timestamp)``, the spec's cure for wrong clocks, where a record has a ``sentAt``.
+    """Return the time of a record, with the spec's correction for wrong clocks: ``receivedAt - (sentAt - timestamp)``.
 
-    Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make one.
+    Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make it.
 
-    Only live events are corrected: of a replay we received nothing, and what Segment itself exported (it says
-    ``receivedAt``) is corrected already. A ``sentAt`` that is no time corrects nothing, and is reported as a warning.
+    Only a live event with a ``sentAt`` is corrected. In a replay, the time of arrival says nothing about the clock. An
+    event that Segment exported (it has ``receivedAt``) is already corrected. A ``sentAt`` that is not a time corrects
+    nothing, and is reported as a warning.
     """
     received_at = reading.received.at
     field = "timestamp"
@@ -141,7 +141,7 @@ def _track(raw: Json, common: Json, reading: Reading) -> Event:
     reader = _EVENTS.get(name.lower())
     if reader is None and withdrawals.resembles(name):
         reading.warnings.append(EventWarning("no_withdrawal", "event", fields.shown(name), statements.RESEMBLES))
-    # the properties of an order are bounded without its products, which have a limit of their own
+    # The size of an order's properties is checked later, without its products, because these have their own limit.
     small = reading.small or reader in _ORDERS
     properties = details.free_object(raw, "properties", reading.warnings, small=small)
     if reader is not None:
@@ -153,8 +153,8 @@ def _track(raw: Json, common: Json, reading: Reading) -> Event:
 
 
 def _custom(name: str, properties: Json, common: Json) -> Event:
-    # What a custom event's properties mean is the sender's business: an item and a category are taken out only where
-    # they can be, and nothing there is a reason to reject it.
+    # The sender alone knows the meaning of a custom event's properties. So an item and a category are read only if they
+    # can be, and no property is a reason to refuse the event.
     item, category = properties.get("product_id"), properties.get("category")
     return Event(
         type="custom",
@@ -171,7 +171,7 @@ def _readable(value: object) -> bool:
 
 
 def _untyped(name: str, properties: Json, common: Json, warnings: list[EventWarning], error: InvalidEvent) -> Event:
-    """Keep an event that lacks what its type is about as a custom event of its name."""
+    """Keep an event that lacks an essential detail of its type as a custom event with its name."""
     warnings.append(details.warning_of(error))
     return _custom(name, properties, common)
 
@@ -201,7 +201,7 @@ def _product(kind: EventType) -> _EventReader:
 
 
 def _currency(rest: Json, warnings: list[EventWarning], absent: str = DEFAULT_CURRENCY) -> str:
-    # A currency that cannot be read is not the default one: its amounts would be added to dollars.
+    # A currency that cannot be read is not replaced by the default, because its amounts would be added to dollars.
     written = rest.get("currency")
     if written.__class__ is str and written in CURRENCIES:
         del rest["currency"]
@@ -228,7 +228,7 @@ def _order(kind: EventType, form: OrderForm) -> _EventReader:
             is_alone = products is NONE and rest.keys().isdisjoint(_TOTALS)
             if kind == "purchase" or order is None or not is_alone:
                 _refuse_money(warnings)
-            amount, stated = 0, "whole"  # a refund of an order alone pays back all that is left of it
+            amount, stated = 0, "whole"  # a refund with only an order id refunds the remainder of the order
         return Event(
             type=kind,
             name=UPDATE if form == "replacement" else None,
@@ -245,7 +245,7 @@ def _order(kind: EventType, form: OrderForm) -> _EventReader:
 
 
 def _refuse_money(warnings: list[EventWarning]) -> NoReturn:
-    """Refuse an order whose money cannot be read, with the detail that is to blame."""
+    """Refuse an order whose money cannot be read, and name the detail that is the cause."""
     of_total = [one for one in warnings if one.field in _MONEY_PATHS]
     of_products = [one for one in warnings if one.field.endswith((".price", ".quantity"))]
     for one in (*of_total, *of_products):
@@ -324,7 +324,7 @@ def _identify(raw: Json, common: Json, reading: Reading) -> Event:
 def _page(raw: Json, common: Json, reading: Reading) -> Event:
     warnings = reading.warnings
     rest = dict(details.free_object(raw, "properties", warnings, small=reading.small))
-    # the browser's library says name and category twice: beside the properties and in them
+    # The browser's library sends name and category twice: beside the properties, and in them.
     return Event(
         type="page_view",
         name=_beside(raw, rest, "name", warnings),
@@ -342,7 +342,7 @@ def _beside(raw: Json, rest: Json, field: str, warnings: list[EventWarning]) -> 
     holder = {field: outside}
     found = take(holder, field, details.identifier, warnings, "")
     kept = outside if is_absent(inside) else inside
-    # the record is bounded outside the properties by its size alone
+    # Outside the properties, only the size of the whole record was checked.
     if found is None and fields.is_bounded(kept):
         rest[field] = kept
     return found
@@ -382,7 +382,7 @@ _EVENTS: dict[str, _EventReader] = {
     "order refunded": _refund,
     "product reviewed": _rating,
     "product rated": _rating,
-    # the first version of the spec put the verb first
+    # The first version of the spec put the verb first.
     "viewed product": _product("product_view"),
     "clicked product": _product("click"),
     "added product": _product("cart_add"),

@@ -1,4 +1,4 @@
-"""The traits of one record that state something about consent: found, kept within bounds, and reviewed."""
+"""The traits of one record that state something about consent: how they are found, limited and reviewed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.wire.fields import quoted, shown
 from models.wire.withdrawals import MAX_NAME, Meaning, meaning, normalized, resembles, stating
 
 MAX_HINTS = 20
-"""Maximum number of an event's traits that its warnings name."""
+"""Maximum number of traits that the warnings about one event name."""
 
 _UNCLEAR = "true or false; it counts neither as a withdrawal nor as a grant"
 RESEMBLES = "no withdrawal, unless the section consent of perennial.yaml names it; docs/events.md lists the names"
@@ -18,7 +18,7 @@ _GRANT_HINT = "nothing but a withdrawal; to grant consent, send Consent Given wi
 
 
 def statements(traits: object) -> dict[str, Any]:
-    """Return those traits that state something about consent, whatever their values say.
+    """Return those traits whose names are about consent, with any values.
 
     Examples
     --------
@@ -37,10 +37,10 @@ def withdrawing(traits: object) -> dict[str, Any]:
 
 
 def brief(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the statements that an event keeps, so that no number, size or nesting of them makes it large.
+    """Return the statements that an event keeps, so that they cannot make the event large.
 
-    Values that are long or nested cannot be read, and are left out. Of several spellings of one name one is kept; a
-    withdrawal wins.
+    A long or nested value cannot be read, and is left out. Of several spellings of one name one is kept. A withdrawal
+    takes precedence.
 
     Examples
     --------
@@ -58,18 +58,18 @@ def brief(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -> None:
-    """Append a hint for each trait that looks like a grant, or like a withdrawal of a name that is not known.
+    """Append a warning for each trait that looks like a grant, or like a withdrawal with an unknown name.
 
-    All that are unclear give one rejected detail.
+    All unclear traits together give one rejected detail.
 
     Parameters
     ----------
     traits
-        Of an event that is accepted.
+        Traits of an event that is accepted.
     path
-        Their path in the record, such as ``traits``.
+        Path of the traits in the record, such as ``traits``.
     warnings
-        Grows.
+        List to which the warnings are appended.
     """
     grants, unclear, alike = [], [], []
     for name, value in traits.items():
@@ -91,7 +91,7 @@ def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -
     if not unclear:
         return
     field, found = f"{path}.{quoted(unclear[0])}", shown(traits[unclear[0]])
-    if len(unclear) > 1:  # one dead letter each would make a flood of one small record
+    if len(unclear) > 1:  # a dead letter for each would turn a small record into a flood
         names = ", ".join(map(quoted, unclear[:MAX_HINTS]))
         field, found = path, f"{len(unclear)} unclear: {names}"
     warnings.append(EventWarning("bad_consent", field, found, _UNCLEAR, rejected=True))

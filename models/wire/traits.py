@@ -1,4 +1,4 @@
-"""Traits of identify: what is said about a user; messages are addressed and written with it."""
+"""Traits of ``identify``: properties of a user, with which messages are addressed and written."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from models.wire import details, fields
 from models.wire.fields import Json
 
 SPELLINGS = {"first_name": "firstName", "last_name": "lastName", "created_at": "createdAt", "time_zone": "timezone"}
-"""Other spellings of traits, and the one that is kept."""
+"""Other spellings of traits, each with the spelling that is kept."""
 SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale", "language")
-"""Traits that messages are addressed and written with."""
+"""Traits with which messages are addressed and written."""
 ADDRESSES = ("email", "phone")
-"""Those that messages are sent to."""
+"""Traits to which messages are sent."""
 
 _KEPT = "; the user keeps the one that is known"
 _EMAIL_ALLOWED = f"one address such as ada@example.org, its domain as IDNA 2008 allows it{_KEPT}"
@@ -24,24 +24,24 @@ _ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours go by th
 
 
 def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenient: bool) -> Json:
-    """Check identify's traits.
+    """Check the traits of ``identify``.
 
-    Those that messages are addressed and written with are strings, or ``null`` to forget; an empty one, as forms send
-    it, says nothing. A bad address is left out in either form, because it must not cost the rest of the traits. The
-    warning about it also becomes a dead letter.
+    A trait of :data:`SPOKEN` is a string, or ``null`` to forget it. An empty string, as forms send it, counts as
+    absent. A bad address is left out in either form, so that the other traits are not lost. The warning about it also
+    becomes a dead letter.
 
-    What they state about consent is read elsewhere (:mod:`models.wire.withdrawals`).
+    Statements about consent in the traits are read elsewhere (:mod:`models.wire.withdrawals`).
 
     Parameters
     ----------
     traits
-        As the sender wrote them; they are not changed.
+        The traits as the sender wrote them. They are not changed.
     path
         Path of the traits, for errors and warnings.
     warnings
-        Traits that are left out are appended here.
+        List to which a warning is appended for each trait that is left out.
     lenient
-        Whether whole numbers are text, and a trait of another type is left out. Otherwise such a trait is refused.
+        Whether a whole number is read as text, and a trait of another type is left out. Otherwise it is refused.
     """
     known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
     for name in SPOKEN:
@@ -61,18 +61,18 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
             del known[name]
             warnings.append(details.warning_of(error)._replace(rejected=is_address))
     zone = known.get("timezone")
-    if isinstance(zone, str) and resolve(zone) is None:  # it is kept: templates may show it
+    if isinstance(zone, str) and resolve(zone) is None:  # it is kept, because templates may show it
         warnings.append(EventWarning("unknown_timezone", f"{path}.timezone", fields.shown(zone), _ZONE_ALLOWED))
     return known
 
 
 def _is_text(value: object) -> bool:
-    """Return whether a trait is text that may be kept as it is."""
+    """Return whether a trait is a text that can be kept as it is."""
     return value.__class__ is str and fields.plain(value) is not None and not value.isspace()
 
 
 def _plain(name: str, value: Any, *, lenient: bool) -> Any:
-    """Write a trait as text without blanks around it, where this may be done."""
+    """Return a trait as a text without blanks around it, if the form allows this."""
     if lenient and name != "email":
         value = details.as_text(value)
     if isinstance(value, str) and (lenient or name in ADDRESSES):
@@ -81,7 +81,7 @@ def _plain(name: str, value: Any, *, lenient: bool) -> Any:
 
 
 def _without_breaks(value: str) -> str:
-    """Remove the ends of lines, and other blanks, around a text that has some."""
+    """Remove line breaks and other blanks around a text that contains a control character."""
     return value if fields.plain(value) is not None and not value.isspace() else value.strip()
 
 
