@@ -1,1 +1,5 @@
-"""What is measured, and how it is watched."""
+"""Metrics and how they are watched: declarations, values, exposition, alerts and dashboards.
+
+It imports nothing of ``stream``, ``agents`` and ``models``. Tests, also those of other projects, read metrics with
+:mod:`monitoring.testing`.
+"""

@@ -154,7 +154,7 @@ def test_the_documents_speak_of_the_default_ports() -> None:
 
 
 def test_every_metric_of_the_runbook_is_declared() -> None:
-    from monitoring.metrics import DECLARED
+    from monitoring.declarations import DECLARED
 
     exposed = {declared.exposed for declared in DECLARED}
     assert set(re.findall(r"`(perennial_[a-z_]+)`", RUNBOOK)) <= exposed

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from models.log import is_control
 from models.profile.state import Customer, unpack
 from models.rejected import Rejected, decode_rejected
-from monitoring.metrics import REGISTRY
+from monitoring.testing import MetricsCapture, capture_metrics
 from stream.cluster import topics
 from stream.cluster.partitioner import partition_of
 from stream.log.event_log import EventLog
@@ -49,16 +49,16 @@ async def test_bad_records_are_kept_with_their_reasons_and_disturb_nothing_else(
     await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)
     async with EventLog(cluster.connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
-    before = counts()
     good = len(BAD) * ROUNDS
 
-    async with folding(cluster) as app:
-        await send_each_between_good_ones(cluster)
-        found = await rejected(cluster)
-        events = await read_until(
-            cluster.connection, "events", lambda records: sum(not is_control(r.key) for r in records) >= good
-        )
-        users = await folded(app, good, before)
+    with capture_metrics() as captured:
+        async with folding(cluster) as app:
+            await send_each_between_good_ones(cluster)
+            found = await rejected(cluster)
+            events = await read_until(
+                cluster.connection, "events", lambda records: sum(not is_control(r.key) for r in records) >= good
+            )
+            users = await folded(app, good, captured)
 
     assert Counter(one.reason for one in found) == Counter(BAD.values())
     assert {one.value for one in found} == {bad[:65_536] for bad in BAD}
@@ -68,7 +68,10 @@ async def test_bad_records_are_kept_with_their_reasons_and_disturb_nothing_else(
         {f"u{user}".encode(): good // USERS for user in range(USERS)}
     )
     assert sum(user.facts.events["click"] for user in users) == len(BAD)
-    assert changes(before) == {"accepted": good, "rejected": len(BAD), "duplicate": good - len(BAD)}
+    refused = {("events_rejected", reason): count for reason, count in Counter(BAD.values()).items()}
+    assert {key: count for key, count in captured.items() if key[0] == "events_rejected"} == refused
+    assert captured["events_accepted", "kafka"] == good
+    assert captured["events_duplicate",] == good - len(BAD)
 
 
 @asynccontextmanager
@@ -104,13 +107,13 @@ async def rejected(cluster: Cluster) -> list[Rejected]:
     return [decode_rejected(record.value) for record in records]
 
 
-async def folded(app: LaneApp, good: int, before: dict[str, float]) -> list[Customer]:
+async def folded(app: LaneApp, good: int, captured: MetricsCapture) -> list[Customer]:
     """States of all users once they have seen every event."""
     async with asyncio.timeout(20):
         while True:
             users = [state_of(app, f"u{user}".encode()) for user in range(USERS)]
             known = [user for user in users if user is not None]
-            if changes(before)["duplicate"] + sum(sum(user.facts.events.values()) for user in known) >= good:
+            if captured["events_duplicate",] + sum(sum(user.facts.events.values()) for user in known) >= good:
                 return known
             await asyncio.sleep(0.02)
 
@@ -119,20 +122,3 @@ def state_of(app: LaneApp, user: bytes) -> Customer | None:
     restored = app.lanes.restored("events", partition_of(user, PARTITIONS))
     packed = restored.records.get(user) if restored is not None else None
     return unpack(packed) if packed is not None else None
-
-
-def counts() -> dict[str, float]:
-    totals = {"accepted": 0.0, "rejected": 0.0, "duplicate": 0.0}
-    for metric in REGISTRY.collect():
-        for sample in metric.samples:
-            if sample.name == "perennial_events_accepted_total" and sample.labels["door"] == "kafka":
-                totals["accepted"] += sample.value
-            elif sample.name == "perennial_events_rejected_total":
-                totals["rejected"] += sample.value
-            elif sample.name == "perennial_events_duplicate_total":
-                totals["duplicate"] += sample.value
-    return totals
-
-
-def changes(before: dict[str, float]) -> dict[str, float]:
-    return {name: value - before[name] for name, value in counts().items()}

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from models.delivery.suppression import SuppressionList
 from models.events import Event, decode_event
 from models.rejected import Rejected, decode_rejected
-from monitoring.metrics import REGISTRY
+from monitoring.testing import value
 from stream.cluster.connection import Connection
 from stream.collector.bodies import Memory
 from stream.collector.cors import Cors
@@ -104,7 +104,7 @@ class _DoorServer(TestServer):
 
 def counted(name: str, **labels: str) -> float:
     """Return the value of a counter."""
-    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
+    return value(name, **labels) or 0.0
 
 
 async def events(connection: Connection, count: int) -> list[Event]:

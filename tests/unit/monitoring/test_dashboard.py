@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.metrics import DECLARED
+from monitoring.declarations import DECLARED
 from tests.support.paths import ROOT
 
 MONITORING = ROOT / "monitoring"
@@ -28,7 +28,7 @@ EXPOSED = {
         else [declared.exposed]
     )
 }
-# What Prometheus adds to every series, what a histogram adds, and prometheus-client's own metrics of the process.
+# Labels that Prometheus or a histogram adds, and prometheus-client's own metrics of the process.
 EVERYWHERE = {"instance", "job", "le"}
 PROCESS = {"process_resident_memory_bytes", "process_start_time_seconds"}
 

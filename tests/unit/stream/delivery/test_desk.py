@@ -16,7 +16,7 @@ from models.delivery.messages import Message
 from models.delivery.notices import Answer, InFlight, Notice, decode_notice
 from models.delivery.queue import Call
 from models.delivery.suppressor import Suppressor
-from monitoring.metrics import REGISTRY
+from monitoring.testing import capture_metrics, value
 from stream.delivery import desk as desk_module
 from stream.delivery.desk import Desk, Tell
 from tests.support.letters import NOW, letter
@@ -103,7 +103,7 @@ async def _left(desk: Desk, call: Call, partition: int = 0) -> None:
 
 
 def _shown(metric: str) -> float | None:
-    return REGISTRY.get_sample_value(f"perennial_{metric}", {"channel": "email"})
+    return value(metric, channel="email")
 
 
 async def test_a_call_is_made_once_however_often_it_is_asked_for() -> None:
@@ -302,12 +302,12 @@ class TestBreaker:
         assert desk.take(1, _nobody) == 0
 
     async def test_openings_are_counted(self) -> None:
-        before = REGISTRY.get_sample_value("perennial_breaker_openings_total", {"channel": "email"}) or 0.0
         desk = _open(Gate(answer=AWAY))
-        for number in range(3):
-            await _made(desk, number)
+        with capture_metrics() as captured:
+            for number in range(3):
+                await _made(desk, number)
 
-        assert REGISTRY.get_sample_value("perennial_breaker_openings_total", {"channel": "email"}) == before + 1
+        assert captured["breaker_openings", "email"] == 1
 
 
 async def test_how_many_wait_is_shown_and_forgotten_with_the_partition() -> None:

@@ -14,7 +14,7 @@ from models.delivery.messages import Message
 from models.delivery.queue import Call
 from models.delivery.suppressor import Suppressor
 from models.events import CHANNELS, Channel
-from monitoring.metrics import REGISTRY
+from monitoring.testing import value
 from stream.cluster.connection import Connection
 from stream.delivery import self_check
 from stream.delivery.desk import Desk
@@ -56,7 +56,7 @@ def _nobody() -> None:
 
 
 def _held(channel: str, reason: str) -> float | None:
-    return REGISTRY.get_sample_value("perennial_delivery_held", {"channel": channel, "reason": reason})
+    return value("delivery_held", channel=channel, reason=reason)
 
 
 def test_no_slot_is_given_while_there_is_a_reason_and_a_lane_that_waits_is_woken_when_the_last_one_is_gone() -> None:

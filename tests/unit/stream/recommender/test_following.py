@@ -16,7 +16,7 @@ from models.recommend.catalogue import Catalogue, Item, encode_item
 from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.new_items import NEW
 from models.recommend.retraining_report import Run
-from monitoring.metrics import REGISTRY
+from monitoring.testing import value
 from stream.recommender.artifacts import ArtifactFolder, Published, encode_published
 from stream.recommender.following import ModelWatch
 from tests.support.brokers import Cluster
@@ -57,7 +57,7 @@ async def publish(topics: Cluster, *published: Published) -> None:
 
 
 def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"perennial_{name}_total", labels) or 0.0
+    return value(name, **labels) or 0.0
 
 
 def shown(watch: ModelWatch) -> list[str]:

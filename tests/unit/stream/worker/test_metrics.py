@@ -11,14 +11,14 @@ import pytest
 from models.batch import AfterCommit, Outputs, Restored
 from models.fold.memo import Memo, encode_memo
 from models.log import Order, Use, encode_control
-from monitoring.metrics import REGISTRY
+from monitoring import testing
 from stream.engine.lane import Lane
 from stream.engine.lanes import LaneReport, Lanes
 from stream.worker.metrics import MetricsObserver, report
 
 
 def value(metric: str, /, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"perennial_{metric}", labels) or 0.0
+    return testing.value(metric, **labels) or 0.0
 
 
 @pytest.fixture
@@ -27,15 +27,15 @@ def lane() -> Lane:
 
 
 def test_a_commit_is_counted_with_what_the_agent_counted_in_it(lane: Lane) -> None:
-    folded = value("events_folded_total", type="rating")
+    folded = value("events_folded", type="rating")
 
     MetricsObserver().committed(lane, 7, 0.01, Outputs(counts={("events_folded", "rating"): 7}))
 
-    assert value("events_folded_total", type="rating") == folded + 7
-    assert value("transactions_total", topic="observed", outcome="committed") == 1
-    assert value("batch_records_sum", topic="observed") == 7
-    assert value("think_seconds_sum", topic="observed") == pytest.approx(0.02)
-    assert value("commit_seconds_sum", topic="observed") == pytest.approx(0.01)
+    assert value("events_folded", type="rating") == folded + 7
+    assert value("transactions", topic="observed", outcome="committed") == 1
+    assert value("batch_records", topic="observed") == 7
+    assert value("think_seconds", topic="observed") == pytest.approx(0.02)
+    assert value("commit_seconds", topic="observed") == pytest.approx(0.01)
 
 
 def test_the_way_of_an_event_is_measured_from_the_oldest_stamp_of_its_batch(lane: Lane) -> None:
@@ -43,7 +43,7 @@ def test_the_way_of_an_event_is_measured_from_the_oldest_stamp_of_its_batch(lane
 
     MetricsObserver().committed(lane, 1, 0.01, Outputs())
 
-    assert 3.0 <= value("event_to_commit_seconds_sum", topic="observed") < 4.0
+    assert 3.0 <= value("event_to_commit_seconds", topic="observed") < 4.0
 
 
 def test_a_version_is_noted_with_how_good_the_scores_turned_out_to_be(lane: Lane) -> None:
@@ -65,7 +65,7 @@ def test_a_version_that_cannot_be_graded_yet_and_an_order_have_no_quality(lane: 
     MetricsObserver().committed(lane, 0, 0.01, Outputs(after=AfterCommit(broadcasts=broadcasts)))
 
     assert value("learner_version", model="young_model") == 1
-    assert REGISTRY.get_sample_value("perennial_learner_auc", {"model": "young_model"}) is None
+    assert testing.value("learner_auc", model="young_model") is None
 
 
 def test_a_failure_and_a_restore_are_counted(lane: Lane) -> None:
@@ -74,9 +74,9 @@ def test_a_failure_and_a_restore_are_counted(lane: Lane) -> None:
     observer.opened(lane, 1.5)
     observer.failed(lane, TimeoutError())
 
-    assert value("restore_seconds_sum", topic="observed") == 1.5
-    assert value("lane_failures_total", topic="observed", error="TimeoutError") == 1
-    assert value("transactions_total", topic="observed", outcome="aborted") == 1
+    assert value("restore_seconds", topic="observed") == 1.5
+    assert value("lane_failures", topic="observed", error="TimeoutError") == 1
+    assert value("transactions", topic="observed", outcome="aborted") == 1
 
 
 class SomeLanes:
@@ -147,7 +147,7 @@ async def test_a_lane_that_has_read_everything_is_as_fresh_as_one_that_has_just_
 async def test_a_lane_that_knows_no_lag_shows_the_age_alone() -> None:
     await once(SomeLanes(a_lane(partition=7, lag=None)))
 
-    assert REGISTRY.get_sample_value("perennial_lane_lag_records", {"topic": "events", "partition": "7"}) is None
+    assert testing.value("lane_lag_records", topic="events", partition="7") is None
     assert age(7) == pytest.approx(100, abs=2)
 
 
@@ -172,6 +172,6 @@ async def test_a_lane_that_went_to_another_worker_is_shown_no_more(monkeypatch: 
             await lanes.asked.wait()
 
     for name in ("lane_lag_records", "last_commit_timestamp_seconds"):
-        assert REGISTRY.get_sample_value(f"perennial_{name}", {"topic": "events", "partition": "9"}) is None
-    assert REGISTRY.get_sample_value("perennial_users", {"partition": "9"}) is None
+        assert testing.value(name, topic="events", partition="9") is None
+    assert testing.value("users", partition="9") is None
     assert value("partitions_assigned", topic="events") == 0
