@@ -32,7 +32,7 @@ _THERE_AT_START = 0.7
 _ARRIVALS_UNTIL = 0.85
 
 
-class Received(NamedTuple):
+class ReceivedMessage(NamedTuple):
     """What a shopper sees of a message of ours.
 
     Attributes
@@ -119,7 +119,7 @@ class Storefront:
         while self.now < self.end:
             yield from self.advance(self.now + DAY_MS)
 
-    def react(self, message: Received) -> None:
+    def react(self, message: ReceivedMessage) -> None:
         """Tell a shopper of a message: they may open it, click, come back, or unsubscribe; later than ``now``.
 
         Chance here belongs to the message alone, so without a click nobody's visits change.
@@ -224,7 +224,7 @@ class Storefront:
 
     @staticmethod
     def _reaction(
-        shopper: Shopper, type_: Literal["message_opened", "message_clicked"], message: Received, at: int
+        shopper: Shopper, type_: Literal["message_opened", "message_clicked"], message: ReceivedMessage, at: int
     ) -> Event:
         return Event(
             id=f"{message.id}-{type_}", user=shopper.user, type=type_, at=at, origin="simulate",

@@ -45,7 +45,7 @@ def check(event: Event, received_at: int, in_use: InUse) -> None:
     InvalidEvent
         ``too_late``: the event is older than the horizon of the log.
     """
-    if received_at - event.at <= HOUR:  # every horizon is longer
+    if received_at - event.at <= HOUR:  # no horizon is shorter than an hour
         return
     configuration = in_use()
     if configuration is None or event.at >= received_at - configuration.events.horizon - MARGIN_MS:

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
 from models.events import CHANNELS
-from models.storefront.storefront import Received
+from models.storefront.storefront import ReceivedMessage
 from stream.cluster.connection import Connection
 from stream.log.event_log import LogUnavailable
 
@@ -42,7 +42,7 @@ class Mailbox:
 
     def __init__(self, connection: Connection, partitions: int, *, silence_s: float = 120.0) -> None:
         self._silence_s = silence_s
-        self._waiting: list[Received] = []
+        self._waiting: list[ReceivedMessage] = []
         self._seen: set[str] = set()
         self._places = [
             TopicPartition(connection.topic(f"messages.{channel}"), partition)
@@ -68,7 +68,7 @@ class Mailbox:
     ) -> None:
         await self._consumer.stop()
 
-    async def before(self, at: int) -> list[Received]:
+    async def before(self, at: int) -> list[ReceivedMessage]:
         """Messages that were decided before ``at`` and not handed out yet, in the order of their decisions.
 
         Which these are depends on the log alone, and not on how fast it is folded: call it when everything before
@@ -117,7 +117,7 @@ class Mailbox:
                     continue  # after a crash of the fold the embedded broker has it twice
                 self._seen.add(message.id)
                 self._waiting.append(
-                    Received(
+                    ReceivedMessage(
                         id=message.id,
                         user=message.user,
                         channel=message.channel,

@@ -8,7 +8,7 @@ import pytest
 
 from models.events import Event, encode_event
 from models.storefront.season import DAY_MS
-from models.storefront.storefront import Received, Storefront
+from models.storefront.storefront import ReceivedMessage, Storefront
 
 START = 1_767_571_200_000
 
@@ -96,7 +96,7 @@ def test_reactions_to_messages_lie_in_the_future() -> None:
     now = storefront.now
 
     for user in users:
-        storefront.react(Received(id=f"m-{user}", user=user, channel="email", at=now - DAY_MS))
+        storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=now - DAY_MS))
     reactions = [event for event in storefront.advance(storefront.end) if event.message is not None]
 
     assert {event.type for event in reactions} == {"message_opened", "message_clicked", "consent"}
@@ -108,10 +108,10 @@ def test_a_message_moves_nobody_but_its_reader() -> None:
     undisturbed, _ = _halfway()
     probe, _ = _halfway()
     for user in users:
-        probe.react(Received(id=f"m-{user}", user=user, channel="email", at=probe.now))
+        probe.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=probe.now))
     reader = next(event.user for event in probe.advance(probe.end) if event.type == "message_clicked")
 
-    storefront.react(Received(id=f"m-{reader}", user=reader, channel="email", at=storefront.now))
+    storefront.react(ReceivedMessage(id=f"m-{reader}", user=reader, channel="email", at=storefront.now))
     events, others = storefront.advance(storefront.end), undisturbed.advance(undisturbed.end)
 
     assert [event for event in events if event.user == reader] != [event for event in others if event.user == reader]
@@ -121,7 +121,7 @@ def test_a_message_moves_nobody_but_its_reader() -> None:
 def test_who_clicks_comes_back_right_away() -> None:
     storefront, users = _halfway()
     for user in users:
-        storefront.react(Received(id=f"m-{user}", user=user, channel="email", at=storefront.now))
+        storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))
     later = storefront.advance(storefront.end)
     clicked = {event.user: event.at for event in later if event.type == "message_clicked"}
 
@@ -138,6 +138,6 @@ def test_a_message_to_a_stranger_changes_nothing() -> None:
     storefront, _ = _halfway()
     undisturbed, _ = _halfway()
 
-    storefront.react(Received(id="m", user="nobody", channel="email", at=storefront.now))
+    storefront.react(ReceivedMessage(id="m", user="nobody", channel="email", at=storefront.now))
 
     assert storefront.advance(storefront.end) == undisturbed.advance(undisturbed.end)

@@ -10,7 +10,7 @@ import pytest
 
 from models.events import Event
 from models.log import Tick, encode_control
-from models.storefront.storefront import Received, Storefront
+from models.storefront.storefront import ReceivedMessage, Storefront
 from stream import presets
 from stream.cluster import topics
 from stream.feed.progress import AlreadyFed, require_unfed
@@ -39,7 +39,7 @@ def test_every_event_of_the_shop_passes_the_doors_unchanged() -> None:
     storefront = Storefront(seed=3, shoppers=200, days=40, start_ms=START)
     events = storefront.advance(START + 20 * DAY_MS)
     for user in sorted({event.user for event in events}):
-        storefront.react(Received(id=f"m-{user}", user=user, channel="email", at=storefront.now))
+        storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))
     events += storefront.advance(storefront.end)
 
     assert {"message_opened", "message_clicked"} <= {event.type for event in events}
