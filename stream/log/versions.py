@@ -48,8 +48,8 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
     """Put a configuration into use, for every partition from here on; going back to an old one is a new version.
 
     ``versions`` is written first, then every partition of ``events``. After a failure in between, the same call again
-    completes it: the same content keeps its version, and the fold ignores a version that it has. When two publishers
-    take one version at the same time, it belongs to the first in ``versions``. The other takes the next one.
+    completes it, because the same content keeps its version. The fold ignores a version that it already has. When two
+    publishers take one version at the same time, it belongs to the first in ``versions``. The other takes the next one.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""The record of a running installation, so that every command in its folder finds it.
+"""The record of a running installation, from which every command in its folder finds it.
 
-``perennial up`` writes ``installation.json`` into the data folder: where its broker listens, how its topics are called,
-and the ports of its processes. It holds a lock for as long as it runs. A record whose lock is free is of an
-installation that has ended, and is not used.
+``perennial up`` writes ``installation.json`` into the data folder: the address of its broker, the prefix of its topics,
+and the ports of its processes. It holds a lock while it runs. If the lock is free, the installation has ended, and its
+record is not used.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from stream.settings.sources import Given
 FILE = "installation.json"
 LOCK = "installation.lock"
 LOCK_WITHIN_S = 1.0
-"""How long a start waits for the lock, which a command holds for a moment when it looks whether anybody else does."""
+"""How long a start waits for the lock, in seconds. A command holds it for a moment to check whether it is free."""
 
 
 class RunsAlready(PerennialError):
-    """Another ``perennial up`` runs in this folder: stop it, or use another folder."""
+    """An installation that already runs in this folder: stop it, or use another folder."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An installation that runs.
 
     Attributes
     ----------
     pid, started
-        The process, and when it began.
+        Id of the process, and the time of its start.
     settings
-        Path to value: what the commands in its folder have to know.
+        Settings that the commands in its folder need, path to value.
     overridden
         Names of failed findings that ``--force`` overrode.
     """
@@ -58,13 +58,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def read(folder: Path) -> Record | None:
+def read(folder: Path) -> InstallationRecord | None:
     """Read the record in a data folder, whether its installation still runs or not; ``None`` if there is none.
 
-    One that cannot be read is none: whatever wrote it, it is not ours to use.
+    A record that cannot be read counts as none, because another program wrote it.
     """
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=Record)
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=InstallationRecord)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -85,28 +85,28 @@ def runs(folder: Path) -> bool:
 
 
 def lay_under(given: Given, folder: Path) -> str:
-    """Add what the record of a running installation says to settings that were not given otherwise.
+    """Take settings that were not given from the record of the installation that runs in the data folder.
 
     Parameters
     ----------
     given
-        Changed in place: gets values with the record as their origin.
+        Changed in place: gets values whose origin is the record.
     folder
         The data folder.
 
     Returns
     -------
     str
-        A note about a record that is not used; empty if there is none.
+        Why the record is not used; empty if it is used, or if there is none.
     """
     record = read(folder)
     if record is None:
         return ""
     if not runs(folder):
-        return f"{folder / FILE} is of an installation that has ended ({record}), and is ignored"
+        return f"{folder / FILE} is ignored, because its installation has ended ({record})"
     named = _value(given, "kafka.servers")
     if named is not None and _address(named) != _address(record.settings.get("kafka.servers")):
-        return f"{folder / FILE} is of another broker than kafka.servers names ({record}), and is ignored"
+        return f"{folder / FILE} is ignored, because it is of another broker than kafka.servers ({record})"
     prefix = _value(given, "kafka.prefix")
     another_log = prefix is not None and prefix != record.settings.get("kafka.prefix")
     for path, value in record.settings.items():
@@ -126,19 +126,19 @@ def _address(servers: object) -> str:
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[Owner]:
-    """Own a data folder: no other installation runs in it until the context ends.
+def owned(folder: Path) -> Iterator[InstallationOwner]:
+    """Lock a data folder, so that no other installation runs in it until the context ends.
 
     Raises
     ------
     RunsAlready
-        One does.
+        Another one runs in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _take(lock, folder)
-        owner = Owner(folder)
+        owner = InstallationOwner(folder)
         try:
             yield owner
         finally:
@@ -157,23 +157,26 @@ def _take(lock: int, folder: Path) -> None:
                 record = read(folder)
                 known = f" ({record})" if record is not None else ""
                 raise RunsAlready(
-                    f"perennial up runs in {folder} already{known}; stop it first, or use another folder"
+                    f"perennial up already runs in {folder}{known}; stop it first, or use another folder"
                 ) from None
-            time.sleep(0.05)  # a lock with a time limit can only be asked for again
+            time.sleep(0.05)  # flock has no time limit, so it is asked again
         else:
             return
 
 
-class Owner:
-    """The one that may write a data folder's record."""
+class InstallationOwner:
+    """Owner of a data folder, which may write its record."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._folder)!r})"
+
     def write(self, settings: Mapping[str, Any], overridden: list[str]) -> None:
         """Write the record in one step, so that no reader sees half of it."""
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        record = Record(pid=os.getpid(), started=started, settings=dict(settings), overridden=overridden)
+        record = InstallationRecord(pid=os.getpid(), started=started, settings=dict(settings), overridden=overridden)
         draft = self._folder / f"{FILE}.{os.getpid()}"
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         draft.replace(self._folder / FILE)

@@ -1,7 +1,7 @@
-"""Every setting, from where it was given: a flag, the environment, ``perennial.yaml``, or else a record or a default.
+"""All settings of a process, each from a flag, the environment, ``perennial.yaml``, a record, or its default.
 
-A flag wins over the environment, and that over the file. The record of the installation that runs in the data folder
-(``stream/settings/installation_record.py``) stands in for what nobody set.
+A flag wins over the environment, and the environment over the file. For a setting that none of them gives, the record
+of the installation that runs in the data folder is used (``stream/settings/installation_record.py``).
 
 The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/settings/rules.py`` reads them.
 """
@@ -29,9 +29,9 @@ from stream.settings.sources import Given, InvalidSettings
 
 FILE = "perennial.yaml"
 MAX_SECRET = 65_536
-"""Maximum number of characters that are read of a secret's file."""
+"""Maximum number of characters that are read from the file of a secret."""
 FORMS: tuple[type[msgspec.Struct], ...] = (Sections, definition.Definition)
-"""What a file may hold."""
+"""Structs that together describe the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,19 @@ class Settings:
     Attributes
     ----------
     sections
-        Typed, as in the file.
+        The sections that every process reads for itself, typed.
     definition
         The sections that travel in the log, as they were written.
     file
-        Where they were read from, if from a file.
+        The settings file, if there is one.
     home
-        The file's folder, else the current one: what relative paths are relative to.
+        Folder that relative paths start from: the file's, or the current one if there is no file.
     given
-        What was given and where.
+        Each value that was given, and where.
     flags
-        Those that were given, for a child process.
+        The flags that were given, for a child process.
     note
-        About the record of an installation that was not used; empty by default.
+        Why the record of an installation was not used; empty if there is nothing to say.
     """
 
     sections: Sections
@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def outbox(self) -> Path:
-        """Folder of messages that no provider got."""
+        """Folder of messages that go to no provider."""
         written = self.sections.delivery.outbox
         return self.path(written) if written else self.folder / "outbox"
 
@@ -93,7 +93,7 @@ class Settings:
 
     @property
     def public_url(self) -> str:
-        """How the HTTP door is reached from outside, without a slash at the end."""
+        """URL of the HTTP door from outside, without a slash at the end."""
         http = self.sections.http
         return (http.public_url or f"http://{http.host}:{http.port}").rstrip("/")
 
@@ -105,51 +105,52 @@ class Settings:
 
     @property
     def servers(self) -> str:
-        """Of Kafka, ``host:port``, several separated by commas."""
+        """Kafka's servers as ``host:port``, several separated by commas."""
         return self.sections.kafka.servers or "127.0.0.1:9092"
 
     @property
     def session_timeout_s(self) -> float:
-        """After how many seconds a silent worker is taken for dead."""
-        if self.sections.kafka.session_timeout is not None:
-            return durations.milliseconds(self.sections.kafka.session_timeout) / 1000
+        """Seconds of silence after which a worker counts as dead."""
+        written = self.sections.kafka.session_timeout
+        if written is not None:
+            return durations.milliseconds(written) / 1000
         return 6 if self.embedded else 10
 
     @property
     def stall_after_s(self) -> float:
-        """A process whose input waits for so many seconds without anything being done ends."""
+        """Seconds that a process may do nothing while its input waits; then it ends."""
         return durations.milliseconds(self.sections.worker.stall_after) / 1000
 
     @property
     def partitions(self) -> int:
-        """Of the log."""
+        """Number of the log's partitions."""
         return self.sections.kafka.partitions or (EMBEDDED_PARTITIONS if self.embedded else PARTITIONS)
 
     @property
     def replication_factor(self) -> int:
-        """Of topics that we create; -1 is the cluster's default."""
+        """Copies of each partition of the topics that we create; -1 is the cluster's default."""
         return self.sections.kafka.replication_factor or (1 if self.embedded else -1)
 
     def path(self, written: str) -> Path:
-        """Where a path of the settings leads."""
+        """Return the absolute path for a path of the settings."""
         return (self.home / expanded(written)).absolute()
 
     def connection(self) -> Connection:
-        """How every Kafka client of ours connects.
+        """Return the connection of every Kafka client of ours; this reads the secrets.
 
         Raises
         ------
         InvalidSettings
-            A secret is not where it should be, or the options contradict each other.
+            A secret cannot be read, or the options contradict each other.
         """
-        kafka, sasl = self.sections.kafka, self.sections.kafka.sasl
+        kafka = self.sections.kafka
+        sasl, tls = kafka.sasl, kafka.tls or TlsSection()
         protocols: dict[tuple[bool, bool], SecurityProtocol] = {
             (False, False): "PLAINTEXT",
             (True, False): "SSL",
             (False, True): "SASL_PLAINTEXT",
             (True, True): "SASL_SSL",
         }
-        tls = kafka.tls or TlsSection()
         try:
             return Connection(
                 servers=self.servers,
@@ -175,14 +176,14 @@ class Settings:
         Parameters
         ----------
         secret
-            Where it is.
+            Place of the secret.
         path
-            Of the setting, for the error.
+            Path of the setting, for the error.
 
         Raises
         ------
         InvalidSettings
-            It is not there, or is empty.
+            The secret is not there, or is empty.
         """
         origin = self.given.origin(path)
         if secret.env is not None:
@@ -191,20 +192,21 @@ class Settings:
                 raise InvalidSettings(origin, path, None, f"the environment variable {secret.env}, not empty")
             return value
         assert secret.file is not None
+        file = self.path(secret.file)
         try:
-            # a device or a pipe would never end
-            if self.path(secret.file).exists() and not self.path(secret.file).is_file():
-                raise OSError("it is no regular file")
-            with self.path(secret.file).open(encoding=TEXT) as file:
-                value = file.read(MAX_SECRET).rstrip()
+            # reading a device or a pipe would never end
+            if file.exists() and not file.is_file():
+                raise OSError("it is not a regular file")
+            with file.open(encoding=TEXT) as opened:
+                value = opened.read(MAX_SECRET).rstrip()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSettings(origin, path, str(error), f"a text file at {self.path(secret.file)}") from error
+            raise InvalidSettings(origin, path, str(error), f"a text file at {file}") from error
         if not value:
-            raise InvalidSettings(origin, path, None, f"something in {self.path(secret.file)}")
+            raise InvalidSettings(origin, path, None, f"something in {file}")
         return value
 
     def environment(self) -> dict[str, str]:
-        """Variables that give a child process the same settings, together with this process's environment."""
+        """Return the variables that, with this process's environment, give a child process the same settings."""
         passed = {sources.environment_name(path): sources.environment_value(v) for path, v in self.flags.items()}
         if self.file is not None:
             passed["PERENNIAL_CONFIG"] = str(self.file.absolute())
@@ -212,7 +214,7 @@ class Settings:
 
 
 def expanded(written: str) -> Path:
-    """Put the home folder in the place of ``~`` or ``~user``; as in a shell, an unknown user's stays as it is.
+    """Replace ``~`` or ``~user`` by the home folder; as in a shell, leave the name of an unknown user as it is.
 
     Examples
     --------
@@ -234,14 +236,14 @@ def load(
     Parameters
     ----------
     file
-        The settings file; else ``PERENNIAL_CONFIG``, else ``perennial.yaml`` in the current folder, else none.
+        The settings file. By default the one that ``PERENNIAL_CONFIG`` names, or ``perennial.yaml`` in the current
+        folder if there is one.
     flags
-        Path to value, such as ``{"http.port": 0}``; ``None`` was not given.
+        Path to value, such as ``{"http.port": 0}``; a flag of value ``None`` was not given.
     environment
         ``os.environ`` by default.
     record
-        Whether the record of the installation that runs in the data folder stands in for what nobody set
-        (``stream/settings/installation_record.py``).
+        Whether to use the record of the installation that runs in the data folder for settings that are not given.
 
     Raises
     ------
@@ -249,27 +251,51 @@ def load(
         With the place, what was found and what is allowed.
     """
     variables = os.environ if environment is None else environment
-    if file is None:
-        named = variables.get("PERENNIAL_CONFIG")
-        file = Path(named) if named else Path(FILE) if Path(FILE).exists() else None
-    given = Given() if file is None else sources.read_file(file)
-    # `kafka:` with nothing but comments below it
-    given.values = {name: value for name, value in given.values.items() if value is not None}
-    sources.add_environment(given, variables, FORMS)
-    # a path in a flag is relative to where the person stands, not to the file
-    wanted = {
-        path: str(value.absolute()) if isinstance(value, Path) else value
-        for path, value in (flags or {}).items()
-        if value is not None
-    }
-    for path, value in wanted.items():
-        given.set(path, value, "a flag")
+    file = file or _default_file(variables)
     home = Path.cwd() if file is None else file.absolute().parent
+    wanted = _given_flags(flags or {})
+    given = _read(file, variables, wanted)
     folder = given.values.get("folder", Sections().folder)
     note = ""
     if record and isinstance(folder, str):
         note = installation_record.lay_under(given, home / expanded(folder))
     carried = {name: value for name, value in given.values.items() if name in definition.SECTIONS}
+    zone = carried.get("timezone", "UTC")
+    sections = _sections(given)
+    if not isinstance(zone, str) or zone not in zones.names():
+        raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
+    return Settings(sections, carried, file, home, given, wanted, note)
+
+
+def _default_file(variables: Mapping[str, str]) -> Path | None:
+    named = variables.get("PERENNIAL_CONFIG")
+    if named:
+        return Path(named)
+    return Path(FILE) if Path(FILE).exists() else None
+
+
+def _given_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given; a path in a flag is relative to the current folder, not to the file."""
+    return {
+        path: str(value.absolute()) if isinstance(value, Path) else value
+        for path, value in flags.items()
+        if value is not None
+    }
+
+
+def _read(file: Path | None, variables: Mapping[str, str], flags: Mapping[str, Any]) -> Given:
+    """Combine the file, the environment and the flags; later ones win."""
+    given = Given() if file is None else sources.read_file(file)
+    # `kafka:` with only comments below it has no value
+    given.values = {name: value for name, value in given.values.items() if value is not None}
+    sources.add_environment(given, variables, FORMS)
+    for path, value in flags.items():
+        given.set(path, value, "a flag")
+    return given
+
+
+def _sections(given: Given) -> Sections:
+    """Check the sections that do not travel in the log, and refuse unknown ones."""
     own = {name: value for name, value in given.values.items() if name not in definition.SECTIONS}
     for name in own:
         if name not in Sections.__struct_fields__:
@@ -277,13 +303,9 @@ def load(
             hint = sources.did_you_mean(name, names)
             raise InvalidSettings(given.origin(name), name, name, f"one of {', '.join(names)}{hint}")
     try:
-        sections = read(own, Sections)
+        return read(own, Sections)
     except InvalidConfiguration as error:
         raise given.explain(error, secret=_is_secret(error.path)) from None
-    zone = carried.get("timezone", "UTC")
-    if not isinstance(zone, str) or zone not in zones.names():
-        raise InvalidSettings(given.origin("timezone"), "timezone", zone, "an IANA zone, such as Europe/Berlin")
-    return Settings(sections, carried, file, home, given, wanted, note)
 
 
 _SECRETS = (
@@ -297,7 +319,7 @@ def _is_secret(path: str) -> bool:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of ``perennial.yaml``, for editors."""
+    """Return the JSON Schema of ``perennial.yaml``, for editors."""
     _, components = msgspec.json.schema_components(FORMS, ref_template="#/$defs/{name}")
     own = components.pop(Sections.__name__)
     carried = components.pop(definition.Definition.__name__)

@@ -1,7 +1,7 @@
-"""YAML as people write settings: plain values, with the line of each, read in a time that its length bounds.
+"""YAML as people write settings: plain values, each with its line, read in a time that grows with their length only.
 
-No value can make reading it slow: the text, the number of values (each alias counts as often as it is used) and the
-nesting have limits, nothing is read twice, and tags that build other things are refused.
+No text can make reading it slow. Its length, its number of values and its nesting have limits, and each alias counts as
+often as it is used. Nothing is read twice, and tags that build other objects are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 MAX_CHARACTERS = 2_000_000
 """Maximum length of a text."""
 MAX_VALUES = 100_000
-"""Maximum number of keys and values of a text: some 5,000 rules."""
+"""Maximum number of keys and values of a text: about 5,000 rules."""
 MAX_DEPTH = 50
 """Maximum nesting of lists and mappings."""
 
@@ -27,16 +27,16 @@ _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
 class Unreadable(ValueError):
-    """A text is not YAML, or has something that settings cannot hold.
+    """A text that is not YAML, or that has a value which settings cannot hold.
 
     Parameters
     ----------
     problem
         The parser's own words, or what was found.
     line
-        From 1; 0 where it is not known.
+        Number of the line, from 1; 0 if it is not known.
     path, allowed
-        Where in the settings, and what is allowed there; empty for a text that is not YAML at all.
+        Path of the setting, and what is allowed there; empty for a text that is not YAML at all.
     """
 
     def __init__(self, problem: str, line: int, path: str = "", allowed: str = "") -> None:
@@ -48,7 +48,7 @@ class Unreadable(ValueError):
 
 
 class _Parser(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: ``no`` and ``21:00`` are words, and nothing becomes a date."""
+    """Parser of YAML 1.2's plain scalars: ``no`` and ``21:00`` are words, and nothing becomes a date."""
 
 
 _Parser.yaml_implicit_resolvers = {}
@@ -68,15 +68,16 @@ class _Node:
     Attributes
     ----------
     kind
-        ``map``, ``seq``, or what a scalar is: ``str``, ``int``, ``float``, ``bool``, ``null``; else an unknown tag.
+        ``map``, ``seq``, or the kind of a scalar: ``str``, ``int``, ``float``, ``bool``, ``null``. Otherwise an
+        unknown tag.
     line
-        From 1.
+        Number of the line, from 1.
     text
-        Of a scalar.
+        Text of a scalar.
     items
-        Of a list: its values. Of a mapping: keys and values in turn.
+        Values of a list, or keys and values of a mapping in turn.
     size, depth
-        Values in it with itself, and levels of nesting; 0 until it is complete.
+        Number of values, itself included, and levels of nesting; 0 until it is complete.
     """
 
     kind: str
@@ -93,12 +94,12 @@ def read(text: str) -> tuple[Any, dict[str, int]]:
     Returns
     -------
     tuple
-        The value, and the line of everything in it by its path, such as ``rules[0].when``.
+        The value, and the line of every value in it by its path, such as ``rules[0].when``.
 
     Raises
     ------
     Unreadable
-        With the line.
+        With the line of the problem.
 
     Examples
     --------
@@ -139,7 +140,7 @@ def _events(parser: _Parser) -> Iterator[Any]:
 
 
 def _compose(text: str) -> _Node | None:
-    """Build the tree without recursion: how deep a text is nested must not matter before that is known."""
+    """Build the tree without recursion, because deep nesting must do no harm before it is counted."""
     parser = _Parser(text)
     root: _Node | None = None
     open_nodes: list[_Node] = []
@@ -224,7 +225,7 @@ def _value(node: _Node, path: str, lines: dict[str, int]) -> Any:
         case "bool":
             return node.text == "true"
         case "int":
-            # longer ones are not even converted: that takes a time that grows with the square of their digits
+            # a longer one is not converted, because that takes a time that grows with the square of its digits
             number = int(node.text) if len(node.text) <= 20 else _INTEGERS.stop
             if number not in _INTEGERS:
                 raise Unreadable(node.text, node.line, path, "a whole number of at most 64 bits")

@@ -1,6 +1,6 @@
 """The form of ``perennial.yaml``: the sections that every process reads for itself.
 
-Those that travel in the log stand in ``models/configuration/definition.py``.
+The sections that travel in the log are in ``models/configuration/definition.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ Servers = Annotated[
     ),
 ]
 
-
 HttpOrigin = Annotated[
     str,
     Meta(
@@ -32,7 +31,6 @@ HttpOrigin = Annotated[
         description="* for any, or the scheme, host and port of a page, such as https://shop.example",
     ),
 ]
-
 
 HostPort = Annotated[str, Meta(pattern=r"^[^\s,/]+:[0-9]{1,5}$", description="host:port")]
 
@@ -42,21 +40,21 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Secret(_Section, frozen=True, kw_only=True):
-    """Where a secret is: never the secret itself.
+    """Place of a secret, never the secret itself.
 
     Attributes
     ----------
     env
         Name of an environment variable.
     file
-        Path of a file; white space at its end does not count.
+        Path of a file; white space at its end is ignored.
     """
 
     env: Annotated[str, Meta(min_length=1)] | None = None
     file: Annotated[str, Meta(min_length=1)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse both, and neither."""
+        """Refuse both places, and none."""
         if (self.env is None) == (self.file is None):
             raise ValueError("Expected {env: NAME} or {file: PATH}")
 
@@ -67,16 +65,16 @@ class WriteKeySection(Secret, frozen=True, kw_only=True):
     Attributes
     ----------
     value
-        A browser key itself: it stands in a page, so it is no secret.
+        A browser key itself; it is not a secret, because every page contains it.
     kind
-        ``server``: only the shop's servers know it. ``browser``: anybody can read it, so its events grant nothing.
+        ``server``: only the shop's servers know the key. ``browser``: everyone can read it; its events grant nothing.
     """
 
     value: Annotated[str, Meta(min_length=1)] | None = None
     kind: Literal["server", "browser"] = "server"
 
     def __post_init__(self) -> None:
-        """Refuse none or several places, and a server key that stands in the file."""
+        """Refuse several places or none, and a server key that is written into the file."""
         if [self.env, self.file, self.value].count(None) != 2:
             raise ValueError("Expected {env: NAME}, {file: PATH}, or {value: KEY, kind: browser}")
         if self.value is not None and self.kind == "server":
@@ -89,19 +87,21 @@ class ServerTokenSection(Secret, frozen=True, kw_only=True):
     Attributes
     ----------
     role
-        What its holder may do. A viewer reads.
+        Permissions of its holder. A viewer reads.
     """
 
     role: Literal["viewer"] = "viewer"
 
 
 class TlsSection(_Section, frozen=True, kw_only=True):
-    """Encrypt the connection to Kafka. ``tls: {}`` trusts the system's authorities.
+    """Encryption of the connection to Kafka. ``tls: {}`` trusts the system's authorities.
 
     Attributes
     ----------
-    ca_file, certificate_file, key_file
-        PEM files: authorities to trust; the client's own certificate and its key, where the cluster asks for one.
+    ca_file
+        PEM file with the authorities to trust.
+    certificate_file, key_file
+        PEM files with the client's own certificate and its key, if the cluster asks for one.
     """
 
     ca_file: str | None = None
@@ -110,12 +110,12 @@ class TlsSection(_Section, frozen=True, kw_only=True):
 
 
 class SaslSection(_Section, frozen=True, kw_only=True):
-    """Say to Kafka who we are.
+    """Credentials for Kafka.
 
     Attributes
     ----------
     mechanism, username, password
-        As the cluster knows them.
+        Those that the cluster is configured with.
     """
 
     mechanism: SaslMechanism
@@ -124,24 +124,24 @@ class SaslSection(_Section, frozen=True, kw_only=True):
 
 
 class KafkaSection(_Section, frozen=True, kw_only=True):
-    """How to reach Kafka, and what our things are called there.
+    """The connection to Kafka, and the names and sizes of our topics there.
 
     Attributes
     ----------
     servers
-        ``host:port``, several separated by commas; without it: the embedded broker (``perennial broker``) on 9092.
+        ``host:port``, several separated by commas. By default the embedded broker (``perennial broker``) on port 9092.
     embedded
-        Whether that is the embedded broker, which has no transactions; by default, where no servers are named.
+        Whether this is the embedded broker, which has no transactions. By default it is if no servers are named.
     prefix
-        Stands before every topic, group and transactional id.
+        Beginning of the name of every topic, group and transactional id.
     partitions
-        Of the log; fixed for its life. 12, on the embedded broker 4.
+        Number of partitions of the log, which never changes. 12 by default, on the embedded broker 4.
     replication_factor
-        Copies of each partition, of topics that we create; the cluster's default, on the embedded broker 1.
+        Copies of each partition of the topics that we create. By default as the cluster says; on the embedded broker 1.
     session_timeout
-        After how long a silent worker is taken for dead; 10s, on the embedded broker 6s.
+        How long a worker may be silent before it counts as dead. 10s by default, on the embedded broker 6s.
     tls, sasl
-        See there.
+        Encryption and credentials; by default none.
     """
 
     servers: Servers | None = None
@@ -162,23 +162,23 @@ class HttpSection(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     host, port
-        Where it listens.
+        Address to listen on.
     public_url
-        How it is reached from outside; unsubscribe links begin with it. By default, host and port.
+        Its URL from outside, with which unsubscribe links begin. By default made of host and port.
     write_keys
-        One of them must come with every event; by default nobody is asked.
+        Keys of which one must come with every event. By default none is required.
     trust_browser_orders
-        Purchases and refunds from browser keys count like those from the shop's server: they trigger transactional
-        messages.
+        Whether purchases and refunds with a browser key trigger transactional messages, like those from the shop's
+        server.
     allowed_origins
-        Pages that may call the door from a browser, such as ``https://shop.example``; by default, any.
+        Pages that may call the door from a browser, such as ``https://shop.example``. By default any page.
     user_token_secrets
-        The shop's server signs user tokens with the first one, all verify; at least 32 bytes. By default one is made
-        in the data folder.
+        Secrets of user tokens, at least 32 bytes each. The shop's server signs with the first one, and all are valid.
+        By default one is made in the data folder.
     server_tokens
-        Each may read any user; at least 16 bytes.
+        Tokens of which each may read any user; at least 16 bytes each.
     workers
-        ``host:port`` at which the folds answer for their users (``worker.port``); by default, those of this machine.
+        ``host:port`` of each fold that answers for its users (``worker.port``). By default the folds of this machine.
     """
 
     host: str = "127.0.0.1"
@@ -198,13 +198,12 @@ class WorkerSection(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     host, port
-        Where a fold answers for the users it owns (``perennial user``); further ones of this machine take the ports
-        above it.
+        Address at which a fold answers for the users it owns (``perennial user``). Further folds of this machine take
+        the ports above it.
     processes
-        So many folds on this machine.
+        Number of folds on this machine.
     stall_after
-        A process whose input waits for so long without anything being done, although Kafka answers, ends and is started
-        anew.
+        How long a process may do nothing although its input waits and Kafka answers. Then it is started again.
     """
 
     host: str = "127.0.0.1"
@@ -214,14 +213,14 @@ class WorkerSection(_Section, frozen=True, kw_only=True):
 
 
 class MetricsSection(_Section, frozen=True, kw_only=True):
-    """Where each process serves its metrics; ``null`` serves none.
+    """Ports at which the processes serve their metrics; ``null`` serves none.
 
     Attributes
     ----------
     host
-        Of all of them.
+        Host of all of them.
     fold, deliver, learn, retrainer, collector
-        Ports. A second fold of the same supervisor has the one ten above, a third the one twenty above ...
+        Port of each process. A second fold of the same supervisor has the port ten above, a third one twenty above.
     worker
         Port of ``perennial worker`` itself: ``/metrics``, and ``/health`` and ``/ready`` of all that it runs.
     """
@@ -241,21 +240,21 @@ class RetrainerSection(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     artifacts
-        Folder of trained models, which recommenders must reach, too; ``artifacts`` in the data folder by default.
+        Folder of trained models, which the folds must reach, too. By default ``artifacts`` in the data folder.
     window
-        Interactions older than this are forgotten.
+        Maximum age of an interaction; older ones are forgotten.
     every
         How often it trains.
     fresh
-        Only after so many new interactions.
+        Minimum number of new interactions before it trains again.
     interactions, users, items
-        Most that are held in memory; the newest stay.
+        Maximum number of each in memory; the newest stay.
     origins
-        Events of which origins it learns from.
+        Origins of the events that it learns from.
     dimensions
-        Length of an item's vector: more is better, and slower, where there is much data.
+        Length of an item's vector. With much data, a longer one is better and slower.
     keep
-        So many models stay in the folder.
+        Number of models that stay in the folder.
     """
 
     artifacts: str | None = None
@@ -271,24 +270,25 @@ class RetrainerSection(_Section, frozen=True, kw_only=True):
 
 
 class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
-    """Where e-mail is handed over.
+    """The server that takes e-mail.
 
     Attributes
     ----------
     host, port
-        Of the server.
+        Address of the server.
     sender
         Address in the From header, ``Shop <hello@shop.example>``.
     reply_to
-        Where answers go.
+        Address for answers.
     username, password
-        Where it asks for them.
+        Credentials, if the server asks for them.
     tls
         ``starttls``, ``tls`` from the first byte, or ``none``.
     connections
-        Side by side, at most; so many messages are unknown at most when a worker is killed.
+        Maximum number of connections at the same time. When a worker is killed, the outcome of as many messages is
+        unknown.
     timeout
-        Of each step of the conversation.
+        How long each step of the conversation may take.
     """
 
     host: Annotated[str, Meta(min_length=1)]
@@ -303,16 +303,16 @@ class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}
 
 
 class TwilioSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
-    """Where SMS are handed over.
+    """The account at Twilio, which takes SMS.
 
     Attributes
     ----------
     account_sid, auth_token
-        As Twilio's console shows them.
+        Those that Twilio's console shows.
     sender
         A number in E.164, or the SID of a messaging service.
     base_url
-        Of the API.
+        URL of the API.
     """
 
     account_sid: Annotated[str, Meta(min_length=1)]
@@ -324,16 +324,16 @@ class TwilioSection(_Section, frozen=True, kw_only=True, rename={"sender": "from
 
 
 class BreakerSection(_Section, frozen=True, kw_only=True):
-    """When a provider that fails is left alone.
+    """Limits after which a provider that fails gets a pause.
 
     Attributes
     ----------
     failures
-        So many in a row; that one recipient is refused is none.
+        Number of failures in a row that begin a pause. The refusal of one recipient is not a failure.
     pause
-        Until one message tries again; it doubles with each failure of that.
+        How long it is until one message tries again; doubled each time that this message fails.
     longest
-        That it grows to.
+        Maximum of this pause.
     """
 
     failures: Annotated[int, Meta(ge=1, le=1000, description="a whole number, 1 to 1000")] = 5
@@ -342,26 +342,28 @@ class BreakerSection(_Section, frozen=True, kw_only=True):
 
 
 class DeliverySection(_Section, frozen=True, kw_only=True):
-    """Where messages go.
+    """Destinations of messages.
 
     Attributes
     ----------
     mode
-        ``outbox``: into a folder; ``allowlist``: to the addresses of the allowlist, the rest into the folder;
-        ``live``: to everybody. What is not of origin ``live`` always goes into the folder.
+        ``outbox``: into a folder; ``allowlist``: to the addresses of the allowlist, all others into the folder;
+        ``live``: to everyone. A message that is not of origin ``live`` always goes into the folder.
     outbox
-        That folder; ``outbox`` in the data folder by default.
+        This folder. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
     smtp, twilio
         Providers.
     breaker
-        See there.
+        Pauses of a provider that fails.
     unsubscribe_secrets
-        The first signs unsubscribe links, all verify; by default one is made in the data folder.
+        Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
+        folder.
     suppression_secrets
-        The first hashes addresses for new entries of the suppression list, all of them find entries; by default one is
-        made in the data folder. Keep old ones: without its secret an entry cannot be found, and nothing is sent.
+        Secrets that hash the addresses of the suppression list: the first one makes new entries, and all find entries.
+        By default one is made in the data folder. Keep old ones: without its secret an entry cannot be found, and
+        nothing is sent.
     """
 
     mode: Literal["outbox", "allowlist", "live"] = "outbox"
@@ -380,11 +382,11 @@ class Sections(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     version
-        Of the file's form.
+        Version of the file's form.
     folder
         Data folder: logs, outbox, artifacts.
     kafka, http, worker, metrics, retrainer, delivery
-        See there.
+        One section each.
     """
 
     version: Literal[1] = 1

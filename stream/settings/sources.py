@@ -1,4 +1,4 @@
-"""Where settings come from: the file (with its lines), the environment, flags; later ones win.
+"""Sources of settings: the file (with its lines), the environment and flags; later ones win.
 
 A path such as ``kafka.sasl.username`` or ``rules[0].when`` names a setting everywhere: in errors, in flags, and in the
 environment as ``PERENNIAL_KAFKA__SASL__USERNAME``.
@@ -23,6 +23,7 @@ from stream.settings import plain_yaml
 
 ENVIRONMENT = "PERENNIAL_"
 RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG", "PERENNIAL_BEATS")
+"""Variables of ours that are not settings."""
 # Kubernetes sets these in every container for a service whose name begins with `perennial`.
 _KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 _KUBERNETES_PORT = re.compile(r"^PERENNIAL_(\w+_)?PORT$")
@@ -31,12 +32,12 @@ _UNKNOWN = re.compile(r"^one of (.+)$")
 
 
 class InvalidSettings(InvalidConfiguration):
-    """A setting cannot be used; says where it was given, what was found, and what is allowed.
+    """A setting that cannot be used: correct it where the message says, to what the message allows.
 
     Parameters
     ----------
     origin
-        ``perennial.yaml:12``, ``PERENNIAL_KAFKA__SERVERS``, ``a flag``.
+        Where it was given: ``perennial.yaml:12``, ``PERENNIAL_KAFKA__SERVERS``, ``a flag``.
     path, found, allowed
         As in :class:`InvalidConfiguration`.
     """
@@ -51,7 +52,7 @@ class InvalidSettings(InvalidConfiguration):
 
 
 class NotYaml(InvalidSettings):
-    """A file, or the value of a variable, cannot be read at all; ``problem`` is the parser's own words."""
+    """A file, or the value of a variable, that is not YAML; ``problem`` has the parser's own words."""
 
     def __init__(self, origin: str, problem: str, path: str = "") -> None:
         super().__init__(origin, path, problem, "YAML")
@@ -60,25 +61,25 @@ class NotYaml(InvalidSettings):
 
 @dataclass(slots=True)
 class Given:
-    """What was given, and where.
+    """Values that were given, and the place of each.
 
     Attributes
     ----------
     values
         Nested mappings, as the file has them.
     origins
-        Path to where it was given; of what was given inside it, too.
+        Where each value was given, by its path; also for values inside others.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
     def origin(self, path: str) -> str:
-        """Where ``path``, or else the nearest thing around it, was given; ``default`` where nothing was."""
+        """Return where ``path`` or, if it was not given, its nearest enclosing value was given; or ``default``."""
         return next((self.origins[place] for place in _enclosing(path) if place in self.origins), "default")
 
     def source(self, path: str) -> str:
-        """Where this very setting was given; ``default`` where it was not, whatever was given around it."""
+        """Return where exactly this setting was given; ``default`` if it was not, whatever else its section gives."""
         held: Any = self.values
         for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
             if name and isinstance(held, Mapping) and name in held:
@@ -90,7 +91,7 @@ class Given:
         return self.origin(path)
 
     def set(self, path: str, value: Any, origin: str) -> None:
-        """Put ``value`` in the place of what was there."""
+        """Replace the value at ``path``."""
         *outer, last = path.split(".")
         inside = self.values
         for step in outer:
@@ -104,7 +105,7 @@ class Given:
         self.origins[path] = origin
 
     def explain(self, error: InvalidConfiguration, secret: bool) -> InvalidSettings:
-        """Add to an error where the value was given and what may have been meant; a secret is not shown."""
+        """Add to an error where the value was given and which name may have been meant; hide a secret."""
         allowed = error.allowed
         names = _UNKNOWN.match(allowed)
         if names and isinstance(error.found, str):
@@ -115,7 +116,7 @@ class Given:
 
 
 def _enclosing(path: str) -> Iterator[str]:
-    """Name a place, then each place around it.
+    """Yield a path, then each path that encloses it.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def _enclosing(path: str) -> Iterator[str]:
 
 
 def did_you_mean(found: str, names: Iterable[str]) -> str:
-    """Say which name may have been meant, or nothing.
+    """Return a hint at the name that may have been meant; an empty text if none is close.
 
     Examples
     --------
@@ -146,7 +147,7 @@ def read_file(path: Path) -> Given:
     Raises
     ------
     InvalidSettings
-        It is not there, not YAML (:class:`NotYaml`), or no mapping; or a key stands twice.
+        The file is missing, is not YAML (:class:`NotYaml`) or not a mapping, or has a key twice.
     """
     try:
         with path.open(encoding=TEXT) as file:
@@ -171,7 +172,7 @@ def read_file(path: Path) -> Given:
 
 
 def add_environment(given: Given, environment: Mapping[str, str], forms: Iterable[type]) -> None:
-    """Lay the environment's settings over those of the file.
+    """Apply the environment's settings over those of the file.
 
     Parameters
     ----------
@@ -180,12 +181,12 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
     environment
         Such as ``os.environ``.
     forms
-        The structs of the file: their fields say which names there are, and how to read a value.
+        Structs that describe the file. Their fields give the names of settings, and how to read a value.
 
     Raises
     ------
     InvalidSettings
-        A variable names no setting, or its value cannot be read.
+        A variable does not name a setting, or its value cannot be read.
     """
     known = _variables(tuple(forms))
     misspelt: dict[str, str] = {}
@@ -210,7 +211,7 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
 
 
 def _meant(name: str, known: Collection[str]) -> str | None:
-    """Return the variable that a name means, in any case and with a prefix that is nearly ours; ``None`` if none.
+    """Return the variable that a name in another case, or with a misspelt prefix, means; ``None`` if there is none.
 
     Examples
     --------
@@ -225,7 +226,7 @@ def _meant(name: str, known: Collection[str]) -> str | None:
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:
-    """Return whether Kubernetes set a variable: a misspelt port is a number, one of Kubernetes' is an address."""
+    """Return whether Kubernetes set a variable: its port is an address, while a misspelt setting is a number."""
     if _KUBERNETES_PORT.match(name):
         return bool(_KUBERNETES_ADDRESS.match(value))
     return bool(_KUBERNETES.match(name))
@@ -233,13 +234,13 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
 
 @cache
 def _variables(forms: tuple[type, ...]) -> dict[str, tuple[str, inspect.Type]]:
-    """Path and type of every setting, by the name of its variable."""
+    """Return the path and the type of every setting, by the name of its variable."""
     kinds = [inspect.type_info(form) for form in forms]
     return {_variable(path): (path, kind) for form in kinds for path, kind in _settings(form, "")}
 
 
 def environment_name(path: str) -> str:
-    """Name of the variable for a setting.
+    """Return the name of the variable for a setting.
 
     Examples
     --------
@@ -250,7 +251,7 @@ def environment_name(path: str) -> str:
 
 
 def environment_value(value: Any) -> str:
-    """Text that is read back as ``value`` from the environment."""
+    """Return the text that is read back from the environment as ``value``."""
     if isinstance(value, str | Path):
         return str(value)
     return str(yaml.safe_dump(value, default_flow_style=True, width=1 << 20)).removesuffix("\n...\n").strip()

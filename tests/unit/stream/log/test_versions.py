@@ -27,14 +27,14 @@ def connection(cluster: Cluster) -> Connection:
 
 
 async def uses(connection: Connection) -> list[list[tuple[int, str]]]:
-    """Version and time zone of each `use` record, for each partition of events."""
+    """Return version and time zone of each `use` record, for each partition of events."""
     return [
         [(use.version, decode(use.content).timezone) for use in partition if isinstance(use, Use)]
         for partition in await read_controls(connection)
     ]
 
 
-async def test_every_partition_hears_of_it_and_versions_keeps_it(connection: Connection) -> None:
+async def test_a_version_reaches_every_partition_and_is_kept_in_versions(connection: Connection) -> None:
     applied = await publish(connection, Configuration(timezone="Europe/Berlin"))
 
     assert applied == Applied(version=1, changed=True)
@@ -44,7 +44,7 @@ async def test_every_partition_hears_of_it_and_versions_keeps_it(connection: Con
     assert (kept.name, kept.version, decode(kept.content).timezone) == (NAME, 1, "Europe/Berlin")
 
 
-async def test_going_back_is_a_new_version(connection: Connection) -> None:
+async def test_going_back_to_old_content_is_a_new_version(connection: Connection) -> None:
     for zone in ("Europe/Berlin", "Asia/Tokyo", "Europe/Berlin"):
         applied = await publish(connection, Configuration(timezone=zone))
 
@@ -52,7 +52,9 @@ async def test_going_back_is_a_new_version(connection: Connection) -> None:
     assert (await uses(connection))[0] == [(1, "Europe/Berlin"), (2, "Asia/Tokyo"), (3, "Europe/Berlin")]
 
 
-async def test_the_same_again_keeps_its_version_and_completes_what_was_cut_short(connection: Connection) -> None:
+async def test_the_same_content_keeps_its_version_and_completes_an_interrupted_call(
+    connection: Connection,
+) -> None:
     await publish(connection, Configuration(timezone="Europe/Berlin"))
 
     assert await publish(connection, Configuration(timezone="Europe/Berlin")) == Applied(version=1, changed=False)
@@ -62,7 +64,7 @@ async def test_the_same_again_keeps_its_version_and_completes_what_was_cut_short
 ZONES = ("Europe/Berlin", "Asia/Tokyo", "America/Lima", "Africa/Cairo")
 
 
-async def test_of_many_at_once_each_has_a_version_of_its_own(connection: Connection) -> None:
+async def test_publishers_at_the_same_time_get_different_versions(connection: Connection) -> None:
     applied = await asyncio.gather(*(publish(connection, Configuration(timezone=zone)) for zone in ZONES))
 
     assert sorted(each.version for each in applied) == [1, 2, 3, 4]
@@ -72,34 +74,34 @@ async def test_of_many_at_once_each_has_a_version_of_its_own(connection: Connect
         assert dict(partition) == wanted
 
 
-async def said(connection: Connection, *versions: tuple[int, str]) -> None:
-    """What others have written to `versions`, in this order."""
+async def write_versions(connection: Connection, *versions: tuple[int, str]) -> None:
+    """Write versions as other publishers would, in this order."""
     made = [Publication(version, encode(Configuration(timezone=zone))).output(NAME) for version, zone in versions]
     await write(connection, "versions", [(output.key, output.value or b"") for output in made])
 
 
-async def test_who_came_second_with_a_version_never_had_it(connection: Connection) -> None:
-    await said(connection, (1, "Europe/Berlin"), (1, "Asia/Tokyo"))
+async def test_the_second_publisher_of_a_version_never_had_it(connection: Connection) -> None:
+    await write_versions(connection, (1, "Europe/Berlin"), (1, "Asia/Tokyo"))
 
     assert await publish(connection, Configuration(timezone="Europe/Berlin")) == Applied(version=1, changed=False)
     assert await publish(connection, Configuration(timezone="Asia/Tokyo")) == Applied(version=2, changed=True)
 
 
 async def test_a_version_that_comes_late_is_not_the_newest(connection: Connection) -> None:
-    await said(connection, (1, "Europe/Berlin"), (2, "Asia/Tokyo"), (1, "America/Lima"))
+    await write_versions(connection, (1, "Europe/Berlin"), (2, "Asia/Tokyo"), (1, "America/Lima"))
 
     assert await publish(connection, Configuration(timezone="Asia/Tokyo")) == Applied(version=2, changed=False)
     assert await publish(connection, Configuration(timezone="America/Lima")) == Applied(version=3, changed=True)
 
 
-async def test_it_gives_up_where_others_are_always_first(
+async def test_a_publisher_gives_up_when_others_are_always_first(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def late(writer: Writer, outputs: Iterable[Output]) -> None:
         (output,) = outputs
         use = decode_control(output.value or b"")
         assert isinstance(use, Use)
-        await said(connection, (use.version, "Asia/Tokyo"))
+        await write_versions(connection, (use.version, "Asia/Tokyo"))
         await send(writer, [output])
 
     send = Writer.send

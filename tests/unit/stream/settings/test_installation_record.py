@@ -1,4 +1,4 @@
-"""The record of a running installation stands in for what nobody set; one of a dead process does not."""
+"""The record of a running installation is used for settings that are not given; one of a dead process is not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_command_finds_broker_and_ports_of_the_installation_in_its_folder(tmp_
     assert settings.given.source("metrics.learn") == "default"
 
 
-def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_record(tmp_path: Path) -> None:
+def test_flags_win_over_environment_over_file_over_record(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(
@@ -68,7 +68,7 @@ def test_another_folder_has_another_installation(tmp_path: Path) -> None:
     assert settings.servers == "127.0.0.1:9092"
 
 
-def test_the_address_of_its_broker_alone_says_everything_else_about_it(tmp_path: Path) -> None:
+def test_the_brokers_address_alone_is_enough_to_use_the_record(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "", {"PERENNIAL_KAFKA__SERVERS": "localhost:29092"})
@@ -76,16 +76,16 @@ def test_the_address_of_its_broker_alone_says_everything_else_about_it(tmp_path:
     assert (settings.embedded, settings.partitions) == (True, 6)
 
 
-def test_the_address_of_another_broker_leaves_the_record_aside_with_a_note(tmp_path: Path) -> None:
+def test_with_the_address_of_another_broker_the_record_is_ignored_with_a_note(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {servers: 'kafka.example:9092'}")
 
     assert (settings.servers, settings.embedded, settings.sections.http.port) == ("kafka.example:9092", False, 8080)
-    assert "is of another broker" in settings.note
+    assert "because it is of another broker" in settings.note
 
 
-def test_another_prefix_is_another_log_with_partitions_of_its_own(tmp_path: Path) -> None:
+def test_another_prefix_is_another_log_with_its_own_partitions(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {prefix: other.}")
@@ -107,7 +107,9 @@ def test_the_record_of_a_killed_process_is_ignored_with_a_note_and_replaced_by_t
         other.stdout.readline()
         alive = loaded(tmp_path).servers, runs(folder)
         with (
-            pytest.raises(RunsAlready, match=rf"already \(process {other.pid} since .*broker 127.0.0.1:29092"),
+            pytest.raises(
+                RunsAlready, match=rf"already runs in .*\(process {other.pid} since .*broker 127.0.0.1:29092"
+            ),
             owned(folder),
         ):
             pass
@@ -117,7 +119,7 @@ def test_the_record_of_a_killed_process_is_ignored_with_a_note_and_replaced_by_t
 
     assert alive == ("127.0.0.1:29092", True)
     assert (dead.servers, runs(folder)) == ("127.0.0.1:9092", False)
-    assert f"of an installation that has ended (process {other.pid}" in dead.note
+    assert f"because its installation has ended (process {other.pid}" in dead.note
     assert [finding.says for finding in findings(dead, offline=True) if finding.name == "installation"] == [dead.note]
     with owned(folder) as owner:
         owner.write(RECORD | {"http.port": 8099}, [])
@@ -126,15 +128,15 @@ def test_the_record_of_a_killed_process_is_ignored_with_a_note_and_replaced_by_t
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "\x00"])
-def test_what_is_no_record_is_ignored(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_record_is_ignored(tmp_path: Path, content: str) -> None:
     folder = tmp_path / ".perennial"
     with owned(folder):
         (folder / FILE).write_text(content)
         assert loaded(tmp_path).servers == "127.0.0.1:9092"
 
 
-def test_a_living_process_that_holds_no_lock_is_no_installation(tmp_path: Path) -> None:
-    """Its number may be that of an installation which has ended."""
+def test_the_record_of_a_living_process_without_the_lock_is_ignored(tmp_path: Path) -> None:
+    # the process may have got the number of an installation that has ended
     folder = tmp_path / ".perennial"
     folder.mkdir()
     (folder / FILE).write_text(json.dumps({"pid": os.getpid(), "started": "2026-01-01T00:00:00Z", "settings": RECORD}))

@@ -32,7 +32,7 @@ def refused(folder: Path, text: str, **environment: str) -> str:
     return str(caught.value).replace(f"{folder}/", "")
 
 
-def test_without_anything_the_embedded_broker_is_used(folder: Path) -> None:
+def test_without_any_setting_the_embedded_broker_is_used(folder: Path) -> None:
     settings = load(environment={})
 
     connection = settings.connection()
@@ -48,7 +48,7 @@ def test_named_servers_are_a_kafka_with_transactions(folder: Path) -> None:
     assert (settings.partitions, settings.replication_factor) == (12, -1)
 
 
-def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(folder: Path) -> None:
+def test_flags_win_over_environment_over_file_over_default(folder: Path) -> None:
     file = folder / "perennial.yaml"
     file.write_text("version: 1\nhttp: {port: 1}\nworker: {port: 1}\nkafka: {partitions: 1}\n")
     environment = {"PERENNIAL_WORKER__PORT": "2", "PERENNIAL_KAFKA__PARTITIONS": "2"}
@@ -61,7 +61,7 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_defau
     assert origins == ["a flag", "PERENNIAL_WORKER__PORT", f"{file}:2", f"{file}:4"]
 
 
-def test_the_file_here_is_found_and_the_environment_can_name_another(folder: Path) -> None:
+def test_the_file_in_the_current_folder_is_found_and_the_environment_can_name_another(folder: Path) -> None:
     (folder / "perennial.yaml").write_text("version: 1\ntimezone: Europe/Berlin\n")
     (folder / "other.yaml").write_text("version: 1\ntimezone: Asia/Tokyo\n")
 
@@ -128,24 +128,24 @@ def test_a_missing_file_is_named() -> None:
         load(Path("nowhere.yaml"), environment={})
 
 
-def test_a_variable_that_is_no_utf_8_is_named(folder: Path) -> None:
+def test_a_variable_that_is_not_utf_8_is_named(folder: Path) -> None:
     torn = b"UTC\xff".decode("utf-8", "surrogateescape")
 
     with pytest.raises(InvalidSettings, match=r"PERENNIAL_TIMEZONE: timezone: found .*; allowed: text in UTF-8"):
         written(folder, "", PERENNIAL_TIMEZONE=torn)
 
 
-def test_a_variable_that_is_no_yaml_is_named(folder: Path) -> None:
+def test_a_variable_that_is_not_yaml_is_named(folder: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"^PERENNIAL_HTTP__PORT is not YAML: expected the node content"):
         load(environment={"PERENNIAL_HTTP__PORT": "["})
 
 
-def test_a_variable_that_names_no_setting_is_refused_with_the_one_that_was_meant(folder: Path) -> None:
+def test_a_variable_that_names_no_setting_is_refused_with_the_closest_name(folder: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"'PERENNIAL_KAFKA__SERVER'; .*did you mean PERENNIAL_KAFKA__SERVERS\?"):
         load(environment={"PERENNIAL_KAFKA__SERVER": "x"})
 
 
-def test_a_variable_of_something_else_is_not_looked_at() -> None:
+def test_a_variable_of_another_program_is_ignored() -> None:
     load(environment={"PERENNIALS_HOME": "/x", "MY_PERENNIAL_HTTP__PORT": "1", "PEREGRINE_HTTP__PORT": "1"})
 
 
@@ -165,14 +165,14 @@ def test_a_variable_of_something_else_is_not_looked_at() -> None:
         ("perennial_http__port", "8081", "PERENNIAL_HTTP__PORT"),
     ],
 )
-def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, value: str, meant: str) -> None:
+def test_a_misspelt_variable_is_named_with_the_closest_name(name: str, value: str, meant: str) -> None:
     with pytest.raises(InvalidSettings) as caught:
         load(environment={name: value})
 
     assert str(caught.value) == f"the environment: found '{name}'; allowed: a setting's name (did you mean {meant}?)"
 
 
-def test_a_folder_of_a_user_who_does_not_exist_is_a_folder_of_that_name(tmp_path: Path) -> None:
+def test_the_tilde_of_an_unknown_user_is_part_of_the_folders_name(tmp_path: Path) -> None:
     file = tmp_path / "perennial.yaml"
     file.write_text("version: 1\nfolder: ~there-is-no-such-user/data\n")
 
@@ -188,7 +188,7 @@ def test_all_misspelt_variables_are_named_at_once() -> None:
     assert "for PERENNIAL_KAFKA__SERVER a setting's name (did you mean PERENNIAL_KAFKA__SERVERS?)" in str(caught.value)
 
 
-def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(folder: Path) -> None:
+def test_variables_that_kubernetes_sets_for_a_service_are_not_settings(folder: Path) -> None:
     environment = {
         "PERENNIAL_PORT": "tcp://10.0.0.1:80",
         "PERENNIAL_PORT_80_TCP_ADDR": "10.0.0.1",
@@ -247,7 +247,7 @@ def test_plain_words_stay_words(folder: Path) -> None:
     assert settings.definition["rules"] == [{"name": "no", "when": {"event": "on"}}]
 
 
-def test_a_section_with_nothing_but_comments_is_the_default(folder: Path) -> None:
+def test_a_section_with_only_comments_has_its_defaults(folder: Path) -> None:
     assert written(folder, "kafka:\n  # servers: kafka:9092\nrules:\n").embedded
 
 
@@ -277,7 +277,7 @@ def test_a_cluster_with_tls_and_scram_is_reached_with_its_secret(folder: Path, m
     assert "hunter2" not in repr(settings)
 
 
-def test_a_secret_may_stand_in_a_file(folder: Path) -> None:
+def test_a_secret_may_be_in_a_file(folder: Path) -> None:
     (folder / "password").write_text("hunter2\n")
     sasl = "{mechanism: PLAIN, username: app, password: {file: password}}"
 
@@ -290,7 +290,7 @@ def test_a_secret_may_stand_in_a_file(folder: Path) -> None:
     ("secret", "message"),
     [
         ("{env: NO_SUCH_VARIABLE}", r"kafka\.sasl\.password: .*the environment variable NO_SUCH_VARIABLE, not empty"),
-        ("{file: /dev/zero}", r"kafka\.sasl\.password: found 'it is no regular file'; allowed: a text file"),
+        ("{file: /dev/zero}", r"kafka\.sasl\.password: found 'it is not a regular file'; allowed: a text file"),
         ("{file: nothing}", r"kafka\.sasl\.password: .*a text file at .*/nothing"),
     ],
 )
@@ -326,7 +326,7 @@ def test_a_child_process_gets_the_same_settings(folder: Path) -> None:
     assert again.folder == folder / "data"
 
 
-def test_the_schema_names_every_section_and_closes_the_file() -> None:
+def test_the_schema_names_every_section_and_allows_no_other() -> None:
     made = schema()
 
     assert set(made["properties"]) == {*Sections.__struct_fields__, *SECTIONS}
@@ -335,7 +335,7 @@ def test_the_schema_names_every_section_and_closes_the_file() -> None:
     assert msgspec.json.encode(made)
 
 
-def test_a_browser_key_may_stand_in_the_file_and_a_server_key_may_not(folder: Path) -> None:
+def test_a_browser_key_may_be_written_into_the_file_and_a_server_key_may_not(folder: Path) -> None:
     keys = "[{env: KEY}, {file: key.txt, kind: browser}, {value: wk_web, kind: browser}]"
     settings = written(folder, f"http: {{write_keys: {keys}}}")
     shown = dict(settings_of(settings))
@@ -357,7 +357,7 @@ def test_a_browser_key_may_stand_in_the_file_and_a_server_key_may_not(folder: Pa
         ("{env: KEY, kind: mobile}", ""),
     ],
 )
-def test_a_write_key_that_says_two_things_is_refused_and_not_shown(folder: Path, key: str, allowed: str) -> None:
+def test_a_write_key_with_two_places_is_refused_and_not_shown(folder: Path, key: str, allowed: str) -> None:
     said = refused(folder, f"http: {{write_keys: [{key}]}}")
 
     assert "http.write_keys[0]" in said
@@ -366,5 +366,5 @@ def test_a_write_key_that_says_two_things_is_refused_and_not_shown(folder: Path,
 
 
 @pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://faß.de", "https://*", "null"])
-def test_what_no_browser_says_is_no_allowed_origin(folder: Path, origin: str) -> None:
+def test_an_origin_that_no_browser_sends_is_refused(folder: Path, origin: str) -> None:
     assert "http.allowed_origins[0]" in refused(folder, f"http: {{allowed_origins: ['{origin}']}}")

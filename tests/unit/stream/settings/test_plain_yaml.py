@@ -1,4 +1,4 @@
-"""A settings file is read in a time that its length bounds, whatever is written in it."""
+"""A settings file is read in a time that grows with its length only, whatever is written in it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from stream.settings.plain_yaml import MAX_DEPTH, MAX_VALUES, Unreadable, read
 from stream.settings.sources import InvalidSettings, NotYaml, read_file
 
-LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))])
+ALIASES = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))])
 
 
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
-        (LAUGHS, 6, "more than 100,000 values"),
+        (ALIASES, 6, "more than 100,000 values"),
         ("a: &a\n  - *a", 2, "the alias 'a' is used inside the value that it names"),
         ("a: &a {b: &b {c: *a}}", 1, "the alias 'a' is used inside the value that it names"),
-        ("a: *nobody", 1, "undefined alias 'nobody'"),
+        ("a: *unknown", 1, "undefined alias 'unknown'"),
         ("a: " + "[" * 5_000, 1, "nested deeper than 50 levels"),
         ("a: " + "{b: " * 5_000, 1, "nested deeper than 50 levels"),
         ("a: [" + "1, " * MAX_VALUES + "1]", 1, "more than 100,000 values"),
@@ -31,7 +31,7 @@ LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']
         ("#" * 3_000_000, 0, "3,000,000 characters"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_once_with_its_line(text: str, line: int, problem: str) -> None:
+def test_a_text_that_cannot_be_read_is_refused_at_once_with_its_line(text: str, line: int, problem: str) -> None:
     began = time.process_time()
 
     with pytest.raises(Unreadable) as caught:
@@ -67,7 +67,7 @@ def test_a_value_that_settings_cannot_hold_is_named_with_its_place(
     assert found.line == (3 if path == "x.a" else 2)
 
 
-def test_plain_values_are_what_people_mean() -> None:
+def test_plain_values_have_the_types_that_people_mean() -> None:
     text = (
         "a: no\nb: 21:00\nc: 012\nd: 2024-01-01\ne: ~\nf: true\ng: -1.5e3\nh: '1'\ni: !!str 5\nj:\n3: x\ntrue: y\n<<: z"
     )
@@ -104,11 +104,11 @@ def test_nesting_up_to_the_limit_is_read() -> None:
     assert read("[" * deep + "]" * deep)[0] is not None
 
 
-def test_nothing_is_read_of_nothing() -> None:
+def test_an_empty_text_has_no_value() -> None:
     assert read("# only a comment\n") == (None, {})
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path) -> None:
     file = tmp_path / "perennial.yaml"
     file.write_bytes(b"\xef\xbb\xbfversion: 1\ntimezone: UTC\n")
 

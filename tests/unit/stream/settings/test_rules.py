@@ -1,4 +1,4 @@
-"""Rules and templates are read from the file; what is wrong with them is named with its place."""
+"""Rules and templates are read from the file, and a mistake in them is named with its place."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_no_folder_means_no_templates(tmp_path: Path) -> None:
         ({"winback__text": "t"}, r"perennial\.yaml:3: rules\[0\]\.template: found 'win_back'; .*\(winback\)"),
     ],
 )
-def test_what_is_wrong_with_a_template_names_its_file(tmp_path: Path, templates: dict[str, str], message: str) -> None:
+def test_a_mistake_in_a_template_names_its_file(tmp_path: Path, templates: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
         read_configuration(write_settings(tmp_path, WIN_BACK, **templates))
 
 
-def test_what_is_wrong_with_a_rule_names_its_line(tmp_path: Path) -> None:
+def test_a_mistake_in_a_rule_names_its_line(tmp_path: Path) -> None:
     settings = write_settings(tmp_path, "rules:\n  - name: x\n    when:\n      churn_risk: {crosses: 7}\n")
 
     with pytest.raises(InvalidSettings, match=r"perennial\.yaml:5: rules\[0\]\.when\.churn_risk\.crosses: found 7"):
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_a_rule_names_its_line(tmp_path: Path) -> None:
         ("[1]", "where", r"\[1\]"),
     ],
 )
-def test_what_is_wrong_in_a_mapping_with_free_keys_names_its_place(
+def test_a_mistake_in_a_mapping_with_free_keys_names_its_place(
     tmp_path: Path, where: str, place: str, found: str
 ) -> None:
     settings = write_settings(tmp_path, f"rules:\n  - name: x\n    when:\n      event: A\n      where: {where}\n")
