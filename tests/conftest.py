@@ -1,4 +1,4 @@
-"""Fixtures for every test: brokers, started once for all that need them."""
+"""Fixtures for every test: brokers, each started once for all tests that need it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
-# Its plugin imports it at the end of a run that has not, for its summary: pytest parses it then, in a process full of
-# what tests left, and CPython 3.11's parser does not always survive a collection in between (SystemError).
+# Import hypothesis here, although only its plugin uses it. Otherwise the plugin imports it at the end of the run, for
+# its summary. Parsing it that late sometimes fails with a SystemError in CPython 3.11, if a garbage collection
+# interferes.
 import hypothesis
 import pytest
 
@@ -18,22 +19,22 @@ from tests.support.brokers import ApacheKafka, Cluster, running_kafka
 
 _numbers = itertools.count()
 
-# An example has no time limit: tests share a machine with others, and a limit would fail whichever example was starved.
+# Examples have no time limit, because tests share a machine: a limit would fail any example that got no CPU time.
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long tests: at the end of a run that two processes share, one would wait for the other's."""
+    """Run the long tests first, so that no process is left with a long one at the end while the others are idle."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that skips itself although what it needs is there: it would never run anywhere.
+    """Fail a test that skips itself although everything that it needs is available, because it would never run.
 
     Tests of Apache Kafka need ``KAFKA_HOME``; those of real clients need what ``make test-clients`` installs. A
-    ``skipif`` at the test names another thing that it needs, such as a file that is not ours to give away.
+    ``skipif`` at the test names any other requirement, such as a file that we may not distribute.
     """
     report = yield
     if not report.skipped or hasattr(report, "wasxfail") or item.get_closest_marker("skipif") is not None:
@@ -54,7 +55,7 @@ def _reason(skipped: Any) -> str:
 
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One Apache Kafka for the whole session, where ``KAFKA_HOME`` names a distribution."""
+    """One Apache Kafka for the whole session, if ``KAFKA_HOME`` names a distribution."""
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("KAFKA_HOME names no Kafka distribution")
     yield from running_kafka(tmp_path_factory.mktemp("kafka"))
@@ -73,20 +74,20 @@ def _prefix() -> str:
 
 @pytest.fixture
 def kafka(kafka_broker: ApacheKafka) -> Cluster:
-    """A fresh prefix on Apache Kafka; mark the test with ``pytest.mark.kafka``."""
+    """An unused prefix on Apache Kafka; mark the test with ``pytest.mark.kafka``."""
     connection = Connection(kafka_broker.address, prefix=_prefix(), session_timeout_s=6)
     return Cluster(connection, kafka_broker)
 
 
 @pytest.fixture
 def embedded(embedded_broker: EmbeddedBroker) -> Cluster:
-    """A fresh prefix on the embedded broker."""
+    """An unused prefix on the embedded broker."""
     connection = Connection(embedded_broker.address, prefix=_prefix(), transactions=False, session_timeout_s=6)
     return Cluster(connection)
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Both brokers, one after the other."""
+    """An unused prefix on each of the two brokers, one after the other."""
     found: Cluster = request.getfixturevalue(request.param)
     return found

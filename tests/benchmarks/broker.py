@@ -1,4 +1,4 @@
-"""The broker that a benchmark runs against: a process of its own, and named."""
+"""Broker for a benchmark, in its own process, with its name and version."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Broker:
     Attributes
     ----------
     name
-        For people, with its version.
+        Name with version, for reports.
     address
         ``host:port``.
     transactions
-        Whether it has them.
+        Whether it supports transactions.
     pid
-        Of its process.
+        Process id.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Broker:
     pid: int
 
     def connection(self) -> Connection:
-        """A prefix that nothing else has."""
+        """Make a connection with an unused prefix."""
         return Connection(
             self.address,
             prefix=f"bench{next(_numbers)}.",
@@ -57,17 +57,17 @@ class Broker:
         )
 
     def cpu_s(self) -> float:
-        """Seconds of CPU that it has used so far."""
+        """Return the CPU time that the broker has used so far, seconds."""
         return cpu_seconds(self.pid)
 
 
 def kafka_home() -> Path:
-    """Where a Kafka distribution stands.
+    """Return the folder of the Kafka distribution.
 
     Raises
     ------
     NoKafka
-        Nowhere.
+        There is no distribution.
     """
     named = os.environ.get("KAFKA_HOME")
     home = Path(named) if named else ROOT.parent / "shared" / "kafka"
@@ -78,7 +78,7 @@ def kafka_home() -> Path:
 
 @contextmanager
 def a_broker(kind: Kind) -> Iterator[Broker]:
-    """Start a broker in a folder of its own, and end it."""
+    """Start a broker in a separate folder, and end it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-broker-")))
         if kind == "kafka":
@@ -95,11 +95,11 @@ def a_broker(kind: Kind) -> Iterator[Broker]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU that a process has used so far, of user and system, all threads."""
+    """Return the CPU time that a process has used so far: user and system, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process holds now."""
+    """Return the memory that a process holds now."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
-"""How many cores, brokers and partitions a number of users needs, computed from what the other benchmarks measured.
+"""Number of cores, brokers and partitions that a number of users needs, computed from other benchmarks' measurements.
 
-The formula stands in :func:`needs`, every assumption in :class:`Assumptions`, every measured cost in :class:`Costs`.
+:func:`needs` is the formula, :class:`Assumptions` holds every assumption, and :class:`Costs` every measured cost.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ GIB = 2**30
 
 
 class NotMeasured(PerennialError):
-    """A benchmark's figures are missing: run it, or name the folder where its JSON lies."""
+    """Figures of a benchmark are missing: run the benchmark, or name the folder with its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What nobody can measure for you.
+    """Assumptions that depend on the installation and cannot be measured here.
 
     Attributes
     ----------
     events_per_user_day
-        Mean over all known users, those who are away included.
+        Mean number over all known users, including inactive ones.
     peak
-        Events in the busiest second beside the mean.
+        Events in the busiest second, as a multiple of the mean.
     busy
         Share of a core that may be used at the peak; the rest is for restarts, rebalances and growth.
     replicas
-        Of each partition.
+        Number of copies of each partition.
     worker_gib
         Memory that one fold may take.
     broker_cores, broker_tib
         Cores and disk of one broker.
     bytes_per_event
-        On a broker's disk, once: 330 of the event, and 270 of what the fold makes of it, which is kept for a few weeks.
+        Disk space of one copy of an event on a broker. It holds 330 bytes of the event, and 270 of the fold's outputs,
+        which are kept for a few weeks only.
     kept_days
-        How long events are kept; replays and new features read them.
+        Number of days for which events are kept; replays and new features read them.
     """
 
     events_per_user_day: float = 3.0
@@ -60,16 +61,16 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured.
+    """Measured costs.
 
     Attributes
     ----------
     fold_us, learn_us, broker_us
-        CPU an event: of folds, of learners, of an unreplicated broker.
+        CPU time per event: of folds, of learners, of an unreplicated broker.
     fixed_bytes, user_bytes
-        Memory of a fold: without users, and for each.
+        Memory of a fold: without users, and for each user.
     restart_s, restart_s_per_user
-        From ``kill -9`` to the next event in every partition: without users, and for each user of the worker.
+        Time from ``kill -9`` to the next event in every partition: without users, and for each user of the worker.
     """
 
     fold_us: float
@@ -82,12 +83,12 @@ class Costs:
 
     @classmethod
     def read(cls, folder: Path = FIGURES) -> Costs:
-        """Take them from the JSON of the benchmarks ``pipeline``, ``memory`` and ``restart``.
+        """Read the costs from the JSON of the benchmarks ``pipeline``, ``memory`` and ``restart``.
 
         Raises
         ------
         NotMeasured
-            One of them is not there, or was run at one size only.
+            One of them is missing, or was run at one size only.
         """
         pipeline, memory, restart = (_figures(folder, name) for name in ("pipeline", "memory", "restart"))
         try:
@@ -107,28 +108,28 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What it takes.
+    """Resources that a number of users needs.
 
     Attributes
     ----------
     users
-        Known.
+        Number of known users.
     events_per_second
-        At the peak.
+        Rate at the peak.
     fold_cores, learner_cores, broker_cores
-        Busy to the allowed share at the peak.
+        Number of cores, each busy to the allowed share at the peak.
     folds
-        Processes: one a core, and enough for the memory.
+        Number of processes: one per core, and enough for the memory.
     fold_gib
-        Memory of each.
+        Memory of each fold.
     partitions
-        Of the log, for its life.
+        Number of partitions of the log, which cannot change later.
     brokers
-        Machines, for CPU, disk and replicas.
+        Number of machines, for CPU, disk and replicas.
     disk_tib
-        Of all brokers, replicas included.
+        Disk space of all brokers, including replicas.
     restart_s
-        Of a fold that was killed.
+        Restart time of a fold that was killed.
     """
 
     users: int
@@ -145,7 +146,7 @@ class Needs:
 
 
 def needs(users: int, costs: Costs, assumed: Assumptions) -> Needs:
-    """The formula.
+    """Compute the resources for a number of users.
 
     Examples
     --------
@@ -175,7 +176,7 @@ def needs(users: int, costs: Costs, assumed: Assumptions) -> Needs:
         broker_cores=broker_cores,
         folds=folds,
         fold_gib=(costs.fixed_bytes + each * costs.user_bytes) / GIB,
-        # four for each fold: one worker less moves a quarter of a worker's users to each of a few others, not to one
+        # Four for each fold: when a worker dies, a quarter of its users each move to several others, not all to one.
         partitions=max(12, 4 * folds),
         brokers=brokers,
         disk_tib=disk,
@@ -188,7 +189,7 @@ HEADINGS = ("users", "events/s at the peak", "fold cores", "folds", "GiB each", 
 
 
 def rows(found: Sequence[Needs]) -> list[tuple[str, ...]]:
-    """The table, for people."""
+    """Format the table for readers."""
     return [
         (
             f"{one.users:,}",
@@ -208,7 +209,7 @@ def rows(found: Sequence[Needs]) -> list[tuple[str, ...]]:
 
 
 def markdown(found: Sequence[Needs]) -> str:
-    """The table, as ``docs/capacity.md`` has it.
+    """Format the table in the form of ``docs/capacity.md``.
 
     Examples
     --------
@@ -220,17 +221,17 @@ def markdown(found: Sequence[Needs]) -> str:
 
 
 def costs_markdown(costs: Costs) -> str:
-    """What was measured, as ``docs/capacity.md`` has it."""
+    """Format the measured costs in the form of ``docs/capacity.md``."""
     lines = [
         "| cost | measured | by |",
         "|---|--:|---|",
-        f"| a fold's CPU an event, its timers included | {costs.fold_us:.1f} us | `perennial bench pipeline` |",
-        f"| the learners' CPU an event | {costs.learn_us:.1f} us | the same |",
-        f"| the broker's CPU an event, one copy | {costs.broker_us:.1f} us | the same |",
-        f"| a fold's memory without users | {costs.fixed_bytes / 2**20:,.0f} MiB | `perennial bench memory` |",
-        f"| and for each user | {costs.user_bytes:,.0f} bytes | the same |",
-        f"| from `kill -9` to the next event, without users | {costs.restart_s:.1f} s | `perennial bench restart` |",
-        f"| and for each million users of the fold | {costs.restart_s_per_user * 1e6:.1f} s | the same |",
+        f"| CPU time of a fold per event, with its timers | {costs.fold_us:.1f} us | `perennial bench pipeline` |",
+        f"| CPU time of the learners per event | {costs.learn_us:.1f} us | the same |",
+        f"| CPU time of the broker per event, one copy | {costs.broker_us:.1f} us | the same |",
+        f"| memory of a fold without users | {costs.fixed_bytes / 2**20:,.0f} MiB | `perennial bench memory` |",
+        f"| additional memory of a fold per user | {costs.user_bytes:,.0f} bytes | the same |",
+        f"| `kill -9` to the next event, without users | {costs.restart_s:.1f} s | `perennial bench restart` |",
+        f"| additional time per million users of the fold | {costs.restart_s_per_user * 1e6:.1f} s | the same |",
     ]
     return "\n".join(lines)
 

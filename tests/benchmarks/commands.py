@@ -22,26 +22,30 @@ from tests.benchmarks import profiling as profiling_job
 from tests.benchmarks import restart as restart_job
 from tests.benchmarks import scaling as scaling_job
 from tests.benchmarks import table as tables
+from tests.benchmarks.comparison import Comparison
+from tests.benchmarks.latency import LatencyPlan
 
-app = typer.Typer(help="Measure on this machine, beside the peers.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Measure on this machine, and compare with peers.", no_args_is_help=True, add_completion=False)
 
-# A topic that was created a moment ago has no leader yet, and aiokafka says so for every partition.
+# A new topic has no leader for a moment, and aiokafka logs a warning about that for every partition.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class On(StrEnum):
-    """Which broker."""
+    """Kind of broker."""
 
     KAFKA = "kafka"
     EMBEDDED = "embedded"
 
 
-Broker = Annotated[On, typer.Option("--broker", help="Apache Kafka (KAFKA_HOME, else ../shared/kafka), or embedded.")]
-Runs = Annotated[int, typer.Option(min=1, help="How often each side runs; medians are told.")]
-Output = Annotated[Path | None, typer.Option(help="Where the JSON goes; build/benchmarks by default.")]
-Seed = Annotated[int, typer.Option(help="Of the load.")]
-Partitions = Annotated[int, typer.Option(min=1, help="Of the log.")]
-Sides = Annotated[str, typer.Option(help="Who takes part, separated by commas.")]
+Broker = Annotated[
+    On, typer.Option("--broker", help="Apache Kafka (from KAFKA_HOME, otherwise ../shared/kafka), or embedded.")
+]
+Runs = Annotated[int, typer.Option(min=1, help="Number of runs of each system; medians are reported.")]
+Output = Annotated[Path | None, typer.Option(help="File for the JSON; by default in build/benchmarks.")]
+Seed = Annotated[int, typer.Option(help="Seed of the load.")]
+Partitions = Annotated[int, typer.Option(min=1, help="Number of partitions of the log.")]
+Sides = Annotated[str, typer.Option(help="Systems to measure, separated by commas.")]
 Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
 _FIGURES = capacity_job.FIGURES
 _SIDES = "perennial,aiokafka,bytewax,quix,faust"
@@ -49,14 +53,14 @@ _SIDES = "perennial,aiokafka,bytewax,quix,faust"
 
 @app.callback()
 def _bench() -> None:
-    """Measure on this machine, beside the peers: each prints a table and writes JSON."""
-    # Whoever ends a benchmark ends its broker and workers, too: as an exception it passes everything that ends them.
+    """Measure on this machine, and compare with peers. Each command prints a table and writes JSON."""
+    # SIGTERM becomes an exception, so that every cleanup that ends brokers and workers runs.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 @app.command()
 def engine(
-    events: Annotated[int, typer.Option(min=100_000, help="How many each side reads.")] = 2_000_000,
+    events: Annotated[int, typer.Option(min=100_000, help="Number of events that each system reads.")] = 2_000_000,
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
     sides: Sides = _SIDES,
@@ -64,21 +68,13 @@ def engine(
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Read, decode, acknowledge: events a second of one process, beside the peers."""
-    engine_job.measure(
-        broker.value,
-        events=events,
-        runs=runs,
-        sides=sides.split(","),
-        partitions=partitions,
-        seed=seed,
-        output=output,
-    )
+    """Measure one process that reads, decodes and acknowledges, in events per second, and compare with peers."""
+    engine_job.measure(broker.value, Comparison(events, runs, tuple(sides.split(",")), partitions, seed), output)
 
 
 @app.command()
 def pipeline(
-    events: Annotated[int, typer.Option(min=20_000, help="How many our worker folds.")] = 300_000,
+    events: Annotated[int, typer.Option(min=20_000, help="Number of events that our worker folds.")] = 300_000,
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
     sides: Sides = _SIDES,
@@ -86,50 +82,37 @@ def pipeline(
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Profiles, models, interactions, triggers, durable: events a second of one worker, beside the peers."""
-    pipeline_job.measure(
-        broker.value,
-        events=events,
-        runs=runs,
-        sides=sides.split(","),
-        partitions=partitions,
-        seed=seed,
-        output=output,
-    )
+    """Measure one worker with profiles, models and triggers, durably, in events per second; compare with peers."""
+    pipeline_job.measure(broker.value, Comparison(events, runs, tuple(sides.split(",")), partitions, seed), output)
 
 
 @app.command()
 def guard(
-    broker: Annotated[On | None, typer.Option(help="Apache Kafka where one is found, else the embedded one.")] = None,
-    commit: Annotated[bool, typer.Option("--commit", help="Take this figure as the one to hold.")] = False,
+    broker: Annotated[
+        On | None, typer.Option(help="Apache Kafka if one is found, otherwise the embedded broker, by default.")
+    ] = None,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit this figure as the new reference.")] = False,
     output: Output = None,
 ) -> None:
-    """Fail when an event of the pipeline costs a fifth more, beside a bare aiokafka loop, than was committed."""
+    """Fail if an event of the pipeline costs a fifth more than the reference, relative to a bare aiokafka loop."""
     guard_job.measure(broker.value if broker else guard_job.available(), commit=commit, output=output)
 
 
 @app.command()
 def latency(
-    rates: Annotated[str, typer.Option(help="Events a second, separated by commas.")] = "1,50,1000,5000,10000",
-    seconds: Annotated[float, typer.Option(min=1, help="How long each, after five seconds to warm up.")] = 20,
+    rates: Annotated[str, typer.Option(help="Events per second, separated by commas.")] = "1,50,1000,5000,10000",
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of each run after a warm-up of five seconds.")] = 20,
     runs: Runs = 3,
-    hanging: Annotated[bool, typer.Option(help="Also 5,000 events/s while a provider hangs.")] = True,
+    hanging: Annotated[bool, typer.Option(help="Also measure 5,000 events/s while a provider hangs.")] = True,
     broker: Broker = On.KAFKA,
     partitions: Partitions = 8,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Event to readable message, open loop, as a histogram."""
-    latency_job.measure(
-        broker.value,
-        rates=[int(rate) for rate in rates.split(",")],
-        seconds=seconds,
-        runs=runs,
-        hanging=hanging,
-        partitions=partitions,
-        seed=seed,
-        output=output,
-    )
+    """Measure the time from an event to its readable message under an open-loop load, as a histogram."""
+    numbers = tuple(int(rate) for rate in rates.split(","))
+    plan = LatencyPlan(numbers, seconds, runs, partitions, seed, with_hanging_provider=hanging)
+    latency_job.measure(broker.value, plan, output)
 
 
 @app.command()
@@ -140,7 +123,7 @@ def memory(
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Resident bytes of a worker with so many users after a simulated month, everything on."""
+    """Measure the resident memory of a worker with this number of users, after a simulated month of full use."""
     sizes = [int(size) for size in users.split(",")]
     memory_job.measure(broker.value, sizes=sizes, partitions=partitions, seed=seed, output=output)
 
@@ -154,45 +137,45 @@ def restart(
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Seconds from kill -9 of a fold to its next folded event, the join included."""
+    """Measure the seconds from kill -9 of a fold to its next folded event, including the join of its group."""
     sizes = [int(size) for size in users.split(",")]
     restart_job.measure(broker.value, sizes=sizes, runs=runs, partitions=partitions, seed=seed, output=output)
 
 
 @app.command()
 def scaling(
-    curves: Annotated[str, typer.Option(help="Which, separated by commas.")] = ",".join(scaling_job.CURVES),
-    events: Annotated[int, typer.Option(min=50_000, help="How many are folded at each point.")] = 150_000,
+    curves: Annotated[str, typer.Option(help="Curves, separated by commas.")] = ",".join(scaling_job.CURVES),
+    events: Annotated[int, typer.Option(min=50_000, help="Number of events folded at each point.")] = 150_000,
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """What an event costs with more workers, and with ten times the users, items, partitions and rules."""
+    """Measure the cost of an event with more workers, and with ten times the users, items, partitions and rules."""
     scaling_job.measure(broker.value, curves=curves.split(","), events=events, runs=runs, seed=seed, output=output)
 
 
 @app.command()
 def profile(
-    events: Annotated[int, typer.Option(min=10_000, help="How many are folded.")] = 60_000,
+    events: Annotated[int, typer.Option(min=10_000, help="Number of events that are folded.")] = 60_000,
     runs: Runs = 3,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Where the fold's CPU goes, without a broker."""
+    """Measure the CPU time of the fold, without a broker."""
     profiling_job.measure(events=events, runs=runs, seed=seed, output=output)
 
 
 @app.command()
 def capacity(
     users: Sizes = "10000,1000000,100000000",
-    figures: Annotated[Path, typer.Option(help="Folder with the JSON of pipeline, memory, restart.")] = _FIGURES,
+    figures: Annotated[Path, typer.Option(help="Folder with the JSON of pipeline, memory and restart.")] = _FIGURES,
     events_per_user_day: Annotated[float, typer.Option(min=0.001, help="Mean over all known users.")] = 3.0,
-    peak: Annotated[float, typer.Option(min=1, help="Busiest second beside the mean.")] = 5.0,
+    peak: Annotated[float, typer.Option(min=1, help="Busiest second as a multiple of the mean.")] = 5.0,
     worker_gib: Annotated[float, typer.Option(min=1, help="Memory that one fold may take.")] = 8.0,
-    kept_days: Annotated[int, typer.Option(min=1, help="How long events are kept.")] = 365,
+    kept_days: Annotated[int, typer.Option(min=1, help="Number of days for which events are kept.")] = 365,
 ) -> None:
-    """Cores, brokers and partitions for a number of users, computed from measured costs, as Markdown."""
+    """Compute cores, brokers and partitions for a number of users from measured costs, as Markdown."""
     assumed = capacity_job.Assumptions(
         events_per_user_day=events_per_user_day, peak=peak, worker_gib=worker_gib, kept_days=kept_days
     )
@@ -203,24 +186,24 @@ def capacity(
 
 @app.command("all")
 def every(
-    only: Annotated[str, typer.Option(help="These alone, separated by commas; the guard always.")] = "",
+    only: Annotated[str, typer.Option(help="Run only these, separated by commas; the guard always runs.")] = "",
     broker: Broker = On.KAFKA,
     commit: Annotated[
         bool, typer.Option("--commit", help="Keep the JSON as committed figures, and write the documents' tables.")
     ] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where the JSON goes; build/benchmarks by default.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder for the JSON; by default build/benchmarks.")] = None,
 ) -> None:
-    """Run all of these one after the other, in about 35 minutes, and print the README's table."""
+    """Run all benchmarks one after the other, in about 35 minutes, and print the README's table."""
     everything.measure(broker.value, only=only.split(",") if only else (), folder=folder, commit=commit)
 
 
 @app.command()
 def table(
-    write: Annotated[bool, typer.Option("--write", help="Put the tables into the documents.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the tables into the documents.")] = False,
     figures: Annotated[Path, typer.Option(help="Folder with the JSON.")] = _FIGURES,
 ) -> None:
     """Print the README's table, made from the committed JSON."""
     if write:
         for path in tables.write(figures):
-            typer.echo(f"written anew: {path}", err=True)
+            typer.echo(f"rewritten: {path}", err=True)
     typer.echo(tables.summary(tables.read(figures)))

@@ -1,7 +1,8 @@
-"""How many messages a second one delivering worker hands over: ``python -m tests.benchmarks.deliveries``.
+"""Messages per second that one delivering worker hands over: ``python -m tests.benchmarks.deliveries``.
 
-``kafka`` or ``embedded`` names the broker; ``outbox`` a folder, ``smtp`` a mail server on loopback that takes all
-at once. Prints messages, seconds, messages a second, the worker's CPU for one, and the outcomes by kind.
+``kafka`` or ``embedded`` chooses the broker. ``outbox`` chooses a folder, ``smtp`` a local mail server that accepts
+everything at once. The program prints messages, seconds, messages per second, the worker's CPU time per message, and
+the outcomes by kind.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ MESSAGES = 2_000
 TOPICS = ("messages.email", "deliveries.email", "outcomes", "events.rejected")
 
 
-class Sink:
-    """Takes everything."""
+class AcceptingSink:
+    """Mail server that accepts everything."""
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         return "250 taken"
@@ -60,9 +61,9 @@ def _messages(count: int, origin: str) -> list[Message]:
 
 
 async def measure(connection: Connection, where: str, count: int, folder: Path) -> str:
-    """Deliver ``count`` messages; from the first outcome to the last."""
+    """Deliver ``count`` messages, and measure from the first outcome to the last."""
     (port,) = free_ports(1)
-    controller = Controller(Sink(), hostname="127.0.0.1", port=port)
+    controller = Controller(AcceptingSink(), hostname="127.0.0.1", port=port)
     controller.start()
     try:
         create_topics(connection, dict.fromkeys(TOPICS, PARTITIONS))
@@ -82,7 +83,7 @@ async def measure(connection: Connection, where: str, count: int, folder: Path) 
 
 
 def main() -> None:
-    """Measure what the command line names, or everything."""
+    """Measure the combinations that the command line names, or all."""
     asked = sys.argv[1:]
     kinds: list[Kind] = ["kafka", "embedded"]
     for kind in [kind for kind in kinds if kind in asked] or kinds:

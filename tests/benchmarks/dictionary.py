@@ -1,10 +1,11 @@
-"""Make the dictionary that states of users who rest are squeezed with: ``python -m tests.benchmarks.dictionary``.
+"""Train the dictionary that compresses the state of dormant users: ``python -m tests.benchmarks.dictionary``.
 
-It learns how a state is built, not what a shop sells: every shopper of the simulated month is given a shop of their own
-first, in which items, categories, rules, subjects, people and ids have other letters and digits. So what is common to
-two of them is the structure, our own words, and how often each byte occurs.
+The dictionary must learn the structure of a state, not the products of a shop. So every shopper of a simulated month
+first moves to another shop. There, the letters and digits of items, categories, rules, subjects and ids are replaced.
+Then two shoppers share only the structure, our own words, and the frequency of each byte.
 
-A new dictionary gets the next number (``resting.DICTIONARY``): what an older one has squeezed has to be read.
+A new dictionary gets the next number (``compression.DICTIONARY``), because state that an older one has compressed must
+stay readable.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ from tests.benchmarks.profiles import fold_a_month
 
 SIZE = 4_096
 SEED = 2
-"""Not the one that the memory benchmark plays."""
+"""Seed of the training month; the memory benchmark plays another one."""
 _KEPT = {"timezone", "country"}
-"""Traits that are the same words everywhere."""
+"""Traits whose values are the same words in every shop."""
 
 
 class Disguise:
-    """Other letters for letters and other digits for digits, the same ones for the same word."""
+    """A substitution of letters by letters and of digits by digits; the same word always gives the same result."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self._known: dict[str, str] = {}
 
     def word(self, word: str) -> str:
-        """One word in disguise."""
+        """Replace the characters of one word."""
         if word not in self._known:
             self._known[word] = "".join(map(self._other, word))
         return self._known[word]
 
     def words(self, text: str) -> str:
-        """Each word of an id or a sentence for itself."""
+        """Replace each word of an id or a sentence separately."""
         for separator in (" ", ":", "-"):
             if separator in text:
                 return separator.join(map(self.words, text.split(separator)))
@@ -58,7 +59,7 @@ class Disguise:
 
 
 def disguise(customer: Customer, other: Disguise) -> Customer:
-    """A user as they would be in another shop."""
+    """Move a user to another shop: replace all names in their state."""
     facts, ledger, words = customer.facts, customer.ledger, other.words
     facts.traits = {
         name: words(value) if isinstance(value, str) and name not in _KEPT else value
@@ -92,13 +93,13 @@ def _timer(name: str, other: Disguise) -> str:
 
 
 def samples() -> Iterator[bytes]:
-    """What would be squeezed of each shopper of a month, in disguise."""
+    """Yield the part of each shopper's state that would be compressed, after a month in another shop."""
     for number, packed in enumerate(fold_a_month(seed=SEED).states):
         yield resting_body(disguise(unpack(packed), Disguise(number)))
 
 
 def main() -> None:
-    """Train it, and write it into the place of the one in use, or into the file that is named."""
+    """Train the dictionary, and write it over the current one, or into the given file."""
     folder = Path(models.profile.__file__).parent
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / f"resting_{DICTIONARY}.zdict"
     learned: list[bytes | bytearray | memoryview] = list(samples())

@@ -1,64 +1,62 @@
-"""How fast events are read, decoded and acknowledged, beside the peers: same topic, same run."""
+"""Speed of reading, decoding and acknowledging events, compared with peers on the same topic in the same run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.broker import Kind, a_broker
+from tests.benchmarks.comparison import Comparison
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
-from tests.benchmarks.peers.running import Figure, NoAnswer, run_program
-from tests.benchmarks.report import Grid, Report, Spread
+from tests.benchmarks.peers.running import Figure, NoAnswer, Source, run_program
+from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.support.brokers import create_topics
 
-SLOW = {"faust": 100_000, "quix": 500_000}
-"""Whoever would take minutes for all of it reads so many at most."""
-DISTINCT = 200_000
-"""So many different events are generated; a longer log repeats them."""
+READ_AT_MOST = {"faust": 100_000, "quix": 500_000}
+"""Number of records for slow systems, which would take minutes for all of them."""
+MAX_DISTINCT = 200_000
+"""Maximum number of different events; a longer log repeats them."""
 
 
-def measure(
-    kind: Kind, *, events: int, runs: int, sides: Sequence[str], partitions: int, seed: int, output: Path | None
-) -> None:
-    """Run every side ``runs`` times, one after the other, and report."""
-    report = Report("engine", output, events=events, partitions=partitions, seed=seed)
+def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
+    """Run every system ``runs`` times, one after the other, and report."""
+    sides, runs, partitions, seed = plan.sides, plan.runs, plan.partitions, plan.seed
+    report = BenchReport("engine", output, events=plan.events, partitions=partitions, seed=seed)
     for side in sides:
         report.say(f"{side}: {python_of(side)}")
-    times = max(1, events // DISTINCT)
-    load = list(log_of(Load(events=events // times, seed=seed)))
+    times = max(1, plan.events // MAX_DISTINCT)
+    load = list(log_of(BenchLoad(events=plan.events // times, seed=seed)))
     figures: dict[str, list[Figure]] = {side: [] for side in sides}
     absent: dict[str, str] = {}
     with a_broker(kind) as broker:
         connection = broker.connection()
         topic = connection.topic("events")
         create_topics(connection, {"events": partitions})
-        report.say(f"{broker.name}: feeding {events:,} events")
+        report.say(f"{broker.name}: feeding {plan.events:,} events")
         records = asyncio.run(feed(connection, topic, partitions, load, times))
         for run in range(runs):
-            # each run begins with another side: whoever is first finds the broker's memory colder
+            # Each run begins with another system, because the first one finds the broker's memory colder.
             for side in [*sides[run % len(sides) :], *sides[: run % len(sides)]]:
                 if side in absent:
                     continue
-                expected = min(records, SLOW.get(side, records))
+                expected = min(records, READ_AT_MOST.get(side, records))
                 try:
-                    figure = run_program(
-                        side, "engine", connection.servers, topic, f"{side}{run}", partitions, expected
-                    )
+                    figure = run_program(side, "engine", Source(connection.servers, topic, partitions), run, expected)
                 except NoAnswer as error:
                     absent[side] = str(error)
                     report.say(str(error))
                     continue
                 figures[side].append(figure)
-                report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.2f} us CPU an event")
-    _tell(report, broker.name, figures, absent)
+                report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.2f} us CPU per event")
+    _report(report, broker.name, figures, absent)
 
 
-def _tell(report: Report, broker: str, figures: dict[str, list[Figure]], absent: dict[str, str]) -> None:
+def _report(report: BenchReport, broker: str, figures: dict[str, list[Figure]], absent: dict[str, str]) -> None:
     ours = figures.get("perennial", [])
     report.put(
         broker=broker,
@@ -77,12 +75,12 @@ def _tell(report: Report, broker: str, figures: dict[str, list[Figure]], absent:
 
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
-    """What was measured, for people."""
+    """Return the tables of the measurement."""
     times = content["perennial_is_times"]
     return [
         Grid(
             f"Read, decode, acknowledge; one process each; {content['broker']}",
-            ("", "events/s", "us CPU an event", "Perennial is"),
+            ("", "events/s", "CPU per event, us", "Perennial is faster"),
             [
                 (
                     f"{side} {content['peer_versions'].get(side, '')}".strip(),

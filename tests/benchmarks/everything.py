@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each a process of its own, in sizes for 35 minutes of two calm cores."""
+"""All benchmarks one after the other, each in its own process, in sizes for 35 minutes on two idle cores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 
 class Incomplete(PerennialError):
-    """Some benchmarks failed; what they said stands above."""
+    """Some benchmarks failed; their output is above."""
 
 
 class Step(NamedTuple):
@@ -29,11 +29,11 @@ class Step(NamedTuple):
     Attributes
     ----------
     name
-        Its command.
+        Name of its command.
     minutes
-        About so many on two calm cores.
+        Approximate duration on two idle cores, minutes.
     words
-        Its options; ``{kind}`` is the broker.
+        Options; ``{kind}`` is replaced by the broker.
     """
 
     name: str
@@ -55,23 +55,23 @@ CALM = 0.1
 
 
 def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: bool) -> None:
-    """Run the steps, and show the table that follows from them.
+    """Run the steps, and show the resulting table.
 
     Parameters
     ----------
     kind
-        Which broker.
+        Kind of broker.
     only
-        Names of steps; all where there are none.
+        Names of steps; if empty, all steps run.
     folder
-        For the JSON.
+        Folder for the JSON.
     commit
-        Keep the JSON as the figures to commit, the guard's ratio with them, and write the documents' tables anew.
+        Whether to keep the JSON as committed figures, with the guard's ratio, and to rewrite the documents' tables.
 
     Raises
     ------
     Incomplete
-        Some steps failed; the others' JSON is there. Or figures of the embedded broker shall be committed.
+        Some steps failed, but the JSON of the others was written. Or ``commit`` was asked for on the embedded broker.
     """
     if commit and kind != "kafka":
         raise Incomplete("the documents show figures of Apache Kafka: --commit goes with it alone")
@@ -83,7 +83,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     words, folds = (" --commit", guard.COMMITTED_OF) if commit else ("", 1)
     steps += [Step("guard", GUARD_MINUTES * folds, f"--broker {one}{words}") for one in guards]
     if (others := busy()) and others > CALM:
-        console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will say so, and suffer from it")
+        console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will be worse, and will say so")
     failed, began = [], time.monotonic()
     ahead = sum(step.minutes for step in steps)
     for number, step in enumerate(steps):
@@ -93,15 +93,15 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
             f"{passed:.0f} min passed, about {ahead:.0f} to go"
         )
         ahead -= step.minutes
-        place = RESULTS if step.name == "guard" else folder  # the guard keeps its committed ratio by itself
+        place = RESULTS if step.name == "guard" else folder  # the guard writes its committed ratio itself
         output = ("--output", str(place / f"{step.name}.json"))
         if _run(step.name, *shlex.split(step.words.format(kind=kind)), *output):
             failed.append(step.name)
     console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON lies in {folder}")
-    print(table.summary(table.read(folder)))  # for whoever pipes it
+    print(table.summary(table.read(folder)))  # on standard output, for pipes
     if commit and not failed:
         for path in table.write():
-            console.print(f"{path.relative_to(ROOT)} is written anew")
+            console.print(f"{path.relative_to(ROOT)} was rewritten")
     if failed:
         raise Incomplete(f"failed: {', '.join(failed)}")
 

@@ -1,4 +1,4 @@
-"""Puts a load into a topic, each user in the partition that Kafka's own partitioner gives them."""
+"""Write a load into a topic, each user into the partition that Kafka's own partitioner chooses."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ async def feed(
     load: Iterable[tuple[bytes, bytes]],
     times: int = 1,
 ) -> int:
-    """Write everything, in order, control records into every partition; returns how many records there are then.
+    """Write all records in order, and control records into every partition; return the resulting number of records.
 
     Parameters
     ----------
     connection, topic, partitions
-        Where; ``topic`` is physical.
+        Destination; ``topic`` is the physical name.
     load
         Key and value of each record.
     times
-        Write all of it so many times over: for who only reads.
+        How often to write the whole load, for systems that only read.
     """
     slots: dict[bytes, int] = {}
     waiting: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)

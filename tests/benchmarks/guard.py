@@ -1,10 +1,12 @@
-"""Fails when the pipeline has become dearer: its CPU an event beside that of a bare aiokafka loop, in one run.
+"""Guard against a more expensive pipeline: its CPU time per event, relative to that of a bare aiokafka loop.
 
-A ratio and no time, of CPU and not of the clock: machines differ, and others work on them. One fold is frozen while a
-turn's events are written, so that it always finds all of them and cuts them alike, however busy the machine is; each
-turn of it stands between two of the bare loop. Turns are not alike, for profiles grow and daily timers begin: each is
-held against the committed ratio of the same turn, and the median of that counts. A first turn warms up. What fails is
-measured once more by a fresh fold, and fails if that is no better.
+The guard compares ratios of CPU time, because machines differ and other programs use them. One fold does several turns.
+It is frozen while the events of a turn are written. So it always finds all of them and batches them in the same way.
+Each turn is between two turns of the bare loop.
+
+Turns differ, because profiles grow and daily timers begin. So each turn is compared with the committed ratio of the
+same turn, and the median counts. A first turn warms up. If the guard fails, a fresh fold is measured again, and the
+better result counts.
 """
 
 from __future__ import annotations
@@ -33,47 +35,47 @@ from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, NoKafka, a_broker, kafka_home
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.wire import read_event
-from tests.benchmarks.report import Report
-from tests.benchmarks.worker import OPEN, Worker
+from tests.benchmarks.report import BenchReport
+from tests.benchmarks.worker import OPEN, WorkerProcess
 from tests.support.brokers import create_topics
 
 COMMITTED = Path(__file__).parent / "figures" / "guard.json"
 WORST = 0.8
-"""The ratio may fall to so much of the committed one."""
+"""Share of the committed ratio below which the guard fails."""
 STALE = 1.25
-"""Where it has risen to so much, the committed one guards nothing any more."""
+"""Share of the committed ratio above which the committed figure is too low to guard anything."""
 EVENTS = 10_000
-"""Of each turn."""
+"""Number of events of each turn."""
 TURNS = 5
 TRIES = 2
 COMMITTED_OF = 3
-"""The ratios to commit are the medians of so many folds."""
+"""Number of folds whose median ratios are committed."""
 BARE_READS_TIMES = 16
-"""The bare loop reads a turn's events so often: it is done with them in a fraction of a second."""
+"""How often the bare loop reads the events of a turn, because it reads them once in a fraction of a second."""
 PARTITIONS = 8
 PATIENCE_S = 120.0
-LOOK_EVERY_S = 0.2
+SAMPLE_EVERY_S = 0.2
 
 
 class Slower(PerennialError):
-    """The pipeline's ratio to the bare loop has fallen: find out why, or commit the new figure with its reason."""
+    """The pipeline has become slower relative to the bare loop: find out why, or commit the new figure."""
 
 
 class NothingCommitted(PerennialError):
-    """There is no figure to hold: commit one."""
+    """No figure was committed to compare with: commit one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn.
+class GuardTurn:
+    """One turn of the guard.
 
     Attributes
     ----------
     bare_us, pipeline_us
-        Microseconds of CPU an event.
+        CPU time per event, microseconds.
     """
 
     bare_us: float
@@ -81,12 +83,12 @@ class Turn:
 
     @property
     def ratio(self) -> float:
-        """The pipeline's speed as a share of the bare loop's."""
+        """Speed of the pipeline as a share of the bare loop's speed."""
         return self.bare_us / self.pipeline_us
 
 
-def turns_of(bares: list[float], pipelines: list[float]) -> list[Turn]:
-    """Put each of the pipeline's turns between two of the bare loop's.
+def turns_of(bares: list[float], pipelines: list[float]) -> list[GuardTurn]:
+    """Match each turn of the pipeline with the two turns of the bare loop around it.
 
     Examples
     --------
@@ -94,11 +96,11 @@ def turns_of(bares: list[float], pipelines: list[float]) -> list[Turn]:
     [0.02, 0.04]
     """
     between = [(before + after) / 2 for before, after in pairwise(bares)]
-    return [Turn(bare, pipeline) for bare, pipeline in zip(between, pipelines, strict=True)]
+    return [GuardTurn(bare, pipeline) for bare, pipeline in zip(between, pipelines, strict=True)]
 
 
-def share_of(kind: Kind, turns: list[Turn], committed: Path = COMMITTED) -> float:
-    """Share of the committed ratios that is left: the median over the turns.
+def share_of(kind: Kind, turns: list[GuardTurn], committed: Path = COMMITTED) -> float:
+    """Return the remaining share of the committed ratios: the median over the turns.
 
     Raises
     ------
@@ -115,23 +117,23 @@ def share_of(kind: Kind, turns: list[Turn], committed: Path = COMMITTED) -> floa
 
 
 def check(kind: Kind, share: float) -> None:
-    """Raise where too little is left.
+    """Check that the share is large enough.
 
     Raises
     ------
     Slower
-        Less than :data:`WORST`.
+        The share is less than :data:`WORST`.
     """
     if share < WORST:
         raise Slower(
-            f"beside what a bare aiokafka loop needs to read and decode an event, one event of the pipeline on {kind} "
-            f"costs {1 / share:.2f} times what is committed in {COMMITTED.name}: {1 - share:.0%} of the ratio are "
-            f"lost, and {1 - WORST:.0%} are allowed"
+            f"relative to a bare aiokafka loop that reads and decodes an event, one event of the pipeline on {kind} "
+            f"costs {1 / share:.2f} times the figure in {COMMITTED.name}: the ratio fell by {1 - share:.0%}, and "
+            f"{1 - WORST:.0%} are allowed"
         )
 
 
 def available() -> Kind:
-    """Apache Kafka where a distribution and Java are found, else the embedded broker."""
+    """Return Apache Kafka if a distribution and Java are found, otherwise the embedded broker."""
     try:
         kafka_home()
     except NoKafka:
@@ -141,10 +143,10 @@ def available() -> Kind:
 
 
 def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
-    """Take the ratio, and hold it against the committed one, or commit it."""
-    report = Report("guard", output, events=EVENTS, turns=TURNS)
-    load = list(Load(events=EVENTS * (1 + TURNS), users=20_000))
-    gc.freeze()  # nothing of what is here already is looked through while the bare loop is timed
+    """Measure the ratio, and compare it with the committed one, or commit it."""
+    report = BenchReport("guard", output, events=EVENTS, turns=TURNS)
+    load = list(BenchLoad(events=EVENTS * (1 + TURNS), users=20_000))
+    gc.freeze()  # existing objects are not scanned while the bare loop is timed
     with a_broker(kind) as broker:
         bare_log = broker.connection()
         create_topics(bare_log, {"events": PARTITIONS})
@@ -157,11 +159,11 @@ def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
         else:
             folds = [_turns(report, broker, bare_log, records, load)]
             while share_of(kind, folds[-1]) < WORST and len(folds) < TRIES:
-                report.say(f"{share_of(kind, folds[-1]):.0%} of the committed ratio: once more")
+                report.say(f"{share_of(kind, folds[-1]):.0%} of the committed ratio: measuring again")
                 folds.append(_turns(report, broker, bare_log, records, load))
     share = max(share_of(kind, turns) for turns in folds)
     report.table(
-        f"CPU an event, us; {broker.name}",
+        f"CPU time per event, us; {broker.name}",
         ("turn", "bare aiokafka loop", "pipeline", "ratio"),
         [
             (str(number + 1), f"{turn.bare_us:.2f}", f"{turn.pipeline_us:.1f}", f"1 : {1 / turn.ratio:.1f}")
@@ -171,13 +173,13 @@ def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
     )
     report.put(broker=broker.name, share=share, folds=[[asdict(turn) for turn in turns] for turns in folds])
     report.write()
-    report.say(f"{share:.0%} of the committed ratio; {WORST:.0%} are asked for")
+    report.say(f"{share:.0%} of the committed ratio; at least {WORST:.0%} are required")
     if share > STALE:
-        report.say(f"the pipeline has become cheaper: perennial bench guard --broker {kind} --commit holds that")
+        report.say(f"the pipeline has become cheaper: commit that with perennial bench guard --broker {kind} --commit")
     check(kind, share)
 
 
-def _commit(kind: Kind, folds: list[list[Turn]]) -> None:
+def _commit(kind: Kind, folds: list[list[GuardTurn]]) -> None:
     figures = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
     figures[kind] = {
         "ratios": [float(f"{statistics.median(turn.ratio for turn in same):.4g}") for same in zip(*folds, strict=True)],
@@ -187,14 +189,14 @@ def _commit(kind: Kind, folds: list[list[Turn]]) -> None:
 
 
 def _turns(
-    report: Report, broker: Broker, bare_log: Connection, records: int, load: list[tuple[bytes, bytes]]
-) -> list[Turn]:
-    """CPU an event of a fresh fold's turns, each between two of the bare loop."""
+    report: BenchReport, broker: Broker, bare_log: Connection, records: int, load: list[tuple[bytes, bytes]]
+) -> list[GuardTurn]:
+    """Measure the CPU time per event in the turns of a fresh fold, each between two of the bare loop."""
     connection = broker.connection()
     create(connection, PARTITIONS)
     topic = connection.topic("events")
     asyncio.run(feed(connection, topic, PARTITIONS, log_of(())))
-    each = len(load) // (1 + TURNS)  # the log's own ticks stand evenly in it
+    each = len(load) // (1 + TURNS)  # the ticks of the log are evenly spread
     bares, pipelines = list[float](), list[float]()
     with (
         tempfile.TemporaryDirectory(prefix="bench-guard-") as name,
@@ -211,13 +213,13 @@ def _turns(
                 pipelines.append(cost)
             bares.append(asyncio.run(_bare(bare_log, records)))
             report.say(
-                f"pipeline {cost:.1f} us CPU an event, bare loop {bares[-1]:.2f}" + ("" if turn else ", to warm up")
+                f"pipeline {cost:.1f} us CPU per event, bare loop {bares[-1]:.2f}" + ("" if turn else ", to warm up")
             )
     return turns_of(bares, pipelines)
 
 
 @contextmanager
-def _frozen(fold: Worker) -> Iterator[None]:
+def _frozen(fold: WorkerProcess) -> Iterator[None]:
     fold.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -225,17 +227,17 @@ def _frozen(fold: Worker) -> Iterator[None]:
         fold.process.send_signal(signal.SIGCONT)
 
 
-def _await_folded(fold: Worker, events: int) -> None:
+def _await_folded(fold: WorkerProcess, events: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while fold.look().folded < events:
+    while fold.sample().folded < events:
         fold.check("folding")
         if time.monotonic() > deadline:
             raise TimeoutError(f"not folded within {PATIENCE_S} s")
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(SAMPLE_EVERY_S)
 
 
 async def _bare(connection: Connection, records: int) -> float:
-    """CPU a record of reading and decoding, in this process, from the first record to the last."""
+    """Measure the CPU time per record of reading and decoding in this process, from the first record to the last."""
     consumer = AIOKafkaConsumer(
         **connection.client_options(), group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
     )
@@ -256,8 +258,8 @@ async def _bare(connection: Connection, records: int) -> float:
         await consumer.stop()
 
 
-def await_open(fold: Worker, partitions: int) -> None:
-    """Return when every lane of the log has its state."""
+def await_open(fold: WorkerProcess, partitions: int) -> None:
+    """Wait until every lane of the log has its state."""
     deadline = time.monotonic() + PATIENCE_S
     while len(OPEN.findall(fold.log.read_bytes())) < partitions:
         fold.check("taking its partitions over")

@@ -1,8 +1,8 @@
-"""How fast lanes are on Apache Kafka: ``python -m tests.benchmarks.lanes [read|commit|RATE] ...``.
+"""Speed of lanes on Apache Kafka: ``python -m tests.benchmarks.lanes [read|commit|RATE] ...``.
 
-``read``: batches handed over to an agent that does nothing but look at every value, beside a bare aiokafka loop that
-does the same. ``commit``: every event counted in its user's state and copied, a batch a transaction. ``RATE``: from
-sending to reading the committed copy, open loop. Broker, worker and load share this machine's cores.
+``read``: batches go to an agent that only reads every value, compared with a bare aiokafka loop that does the same.
+``commit``: every event is counted in its user's state and copied, one transaction per batch. ``RATE``: the time from
+sending to reading the committed copy, open loop. Broker, worker and load share the cores of this machine.
 """
 
 from __future__ import annotations
@@ -47,18 +47,20 @@ async def fill(connection: Connection, count: int) -> None:
 
 @dataclass
 class Rate:
-    """How fast something went; what it cost holds on a busy machine, too."""
+    """Duration and CPU time of a number of events; the CPU time is comparable on a busy machine too."""
 
     events: int
     seconds: float
     cpu_seconds: float
 
     def __str__(self) -> str:
-        return f"{self.events / self.seconds:,.0f} events/s, {self.cpu_seconds / self.events * 1e6:.2f} us CPU an event"
+        return (
+            f"{self.events / self.seconds:,.0f} events/s, {self.cpu_seconds / self.events * 1e6:.2f} us CPU per event"
+        )
 
 
 async def bare(connection: Connection) -> Rate:
-    """aiokafka alone, in this process."""
+    """Measure aiokafka alone, in this process."""
     consumer = AIOKafkaConsumer(
         **connection.client_options(), group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
     )
@@ -75,11 +77,11 @@ async def bare(connection: Connection) -> Rate:
 
 
 async def read(connection: Connection) -> Rate:
-    """Lanes whose agent only looks, from the first batch to the last."""
+    """Measure lanes whose agent only reads values, from the first batch to the last."""
     seen, size, first, cpu = 0, 0, 0.0, 0.0
 
     def factory(_: Restored, _wake: Wake) -> Agent:
-        async def look(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async def read_values(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             nonlocal seen, size, first, cpu
             async for batch in batches:
                 first, cpu = first or time.perf_counter(), cpu or time.process_time()
@@ -88,7 +90,7 @@ async def read(connection: Connection) -> Rate:
                 if seen < 0:
                     yield Outputs()
 
-        return look
+        return read_values
 
     edge = Edge("look", ("events",), factory, state="profiles")
     async with running_app(connection, [edge], name=f"read{time.time_ns()}"):
@@ -97,7 +99,7 @@ async def read(connection: Connection) -> Rate:
 
 
 async def commit(connection: Connection) -> Rate:
-    """Counting lanes in this process, from the first commit to the last."""
+    """Measure counting lanes in this process, from the first commit to the last."""
     async with running_app(connection, [COUNTING], name="commit") as app:
 
         def done() -> int:
@@ -110,7 +112,7 @@ async def commit(connection: Connection) -> Rate:
 
 
 async def latency(connection: Connection, rate: int, folder: Path, seconds: int = 15) -> tuple[float, float, float]:
-    """Median, 99th percentile and maximum, ms, of the last two thirds."""
+    """Measure median, 99th percentile and maximum of the last two thirds, milliseconds."""
     with running_worker(connection, folder / "worker.log"):
         consumer = AIOKafkaConsumer(
             **connection.client_options(),

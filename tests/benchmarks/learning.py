@@ -1,14 +1,14 @@
-"""How good the online models are: the real fold and the real learners in a closed loop, in memory, without Kafka.
+"""Quality of the online models: the real fold and the real learners in a closed loop, in memory, without Kafka.
 
-Every probability that is graded was issued by the version in use when its example was taken. Beside it stands recency
-alone, on the same rows::
+Every probability that is graded was issued by the version in use when its example was taken. It is compared with
+recency alone, on the same rows::
 
     python -m tests.benchmarks.learning storefront --seeds 6
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz --early
 
-``--early`` tells "returned" at once and "churned" at the end of the horizon, to compare: the prior it teaches is wrong
-for as long as a log is young.
+``--early`` is for comparison: it labels "returned" at once and "churned" at the end of the horizon. While a log is
+young, this teaches a wrong prior.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from stream.feed.recording import survey
 
 RECENCY = FEATURES.index("days_since_last")
 START = 1_767_571_200_000
-"""A Monday."""
+"""Start of the log, a Monday."""
 
 app = typer.Typer(add_completion=False)
 
 
-class Written(NamedTuple):
-    """A record as a client shows it."""
+class LogRecord(NamedTuple):
+    """A record with the attributes that a Kafka client gives it."""
 
     offset: int
     timestamp: int
@@ -60,14 +60,14 @@ class Written(NamedTuple):
 
 
 class Loop:
-    """One partition's fold and both learners; a version acts ``lag_ms`` of log time after it was completed.
+    """Fold of one partition and both learners; a version is used ``lag_ms`` of log time after it was completed.
 
     Attributes
     ----------
     examples
         Churn examples, in the order of their release.
     names
-        Of the segments, by version.
+        Names of the segments, by version.
     """
 
     def __init__(self, tick_ms: int, lag_ms: int) -> None:
@@ -101,7 +101,7 @@ class Loop:
     def _write(self, records: list[tuple[bytes, bytes]]) -> None:
         if not records:
             return
-        batch = [Written(self._offset + i, 0, key, value) for i, (key, value) in enumerate(records)]
+        batch = [LogRecord(self._offset + i, 0, key, value) for i, (key, value) in enumerate(records)]
         self._offset += len(batch)
         outputs = self._fold.fold(Batch("events", 0, batch))
         self._state.apply(outputs.commit)
@@ -122,7 +122,7 @@ class Loop:
 
 
 def early(examples: list[ChurnExample], visits: dict[str, list[int]]) -> list[ChurnExample]:
-    """Issue and learn the same examples once more, each label told as soon as it could be known."""
+    """Learn the same examples again, each label as soon as it could be known."""
     learner, issued = ChurnLearner(FEATURES), []
     order = sorted(examples, key=lambda e: (e.at, e.user))
     labels: list[tuple[int, int, ChurnExample]] = []
@@ -178,7 +178,7 @@ def _segments(loop: Loop) -> None:
 def storefront(
     seeds: int = 3, first: int = 0, days: int = 84, shoppers: int = 1_500, lag_days: float = 0.0, warm_up_days: int = 28
 ) -> None:
-    """The simulated shop, without messages."""
+    """Grade the models on the simulated shop, without messages."""
     for seed in range(first, first + seeds):
         began = time.perf_counter()
         shop = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=START)
@@ -197,7 +197,7 @@ def online_retail(
     lag_days: float = 0.0,
     warm_up_days: int = 28,
 ) -> None:
-    """UCI Online Retail, its identified customers."""
+    """Grade the models on UCI Online Retail, with its identified customers."""
     began = time.perf_counter()
     visits: dict[str, list[int]] = defaultdict(list)
 

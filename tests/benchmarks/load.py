@@ -1,8 +1,8 @@
-"""The load of the benchmarks: seeded events of many users, a few of whom do most of it.
+"""BenchLoad of the benchmarks: seeded events of many users, with a few very active users.
 
-200,000 users and 20,000 items whose activity falls off as in a shop (a Zipf law), 300 bytes an event on average, as
-they stand in ``events``: some days of a shop, with a tick every thousand events, and now and then somebody who leaves
-an address and a consent. From the second day on everybody who was there is looked at once a day, as in production.
+There are 200,000 users and 20,000 items, and their activity follows a Zipf law as in a shop. An event has 300 bytes on
+average, as it is in ``events``. The log covers some days of a shop, with a tick every thousand events. Some
+users leave an address and a consent. From the second day on, each active user is assessed once a day, as in production.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _MIX: dict[EventType, float] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What is generated.
+class BenchLoad:
+    """Parameters of the generated load.
 
     Attributes
     ----------
     events, users, items
-        How many.
+        Number of each.
     seed
-        Same seed, same bytes.
+        Seed; the same one gives the same bytes.
     days
-        How long the log is.
+        Length of the log.
     origin
-        Of every event: what is ``live`` in a log that is fed would be taken for a replay, at a microsecond each.
+        Origin of every event. In a log fed at once, ``live`` events would be taken for a replay, at a microsecond each.
     start_ms
-        When it begins.
+        Time of the first event.
     """
 
     events: int = 200_000
@@ -60,7 +60,7 @@ class Load:
     start_ms: int = START_MS
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of each record, in order of time; those with the key of a tick are for every partition."""
+        """Yield key and value of each record, in order of time; those with a tick's key are for every partition."""
         apart = self.days * DAY / self.events
         random = np.random.default_rng(self.seed)
         users = _heavy_tail(random, self.users, self.events)
@@ -77,7 +77,7 @@ class Load:
 
 
 def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Numbers below ``size``, the n-th most frequent in proportion to 1 / (n + 20), in shuffled order."""
+    """Draw numbers below ``size``, the n-th most frequent in proportion to 1 / (n + 20), in shuffled order."""
     weights = 1.0 / (np.arange(size) + 20.0)
     ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(draws)).astype(np.int64)
     return random.permutation(size)[np.minimum(ranks, size - 1)]

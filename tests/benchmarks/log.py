@@ -1,4 +1,4 @@
-"""A log as the fold finds one in use: its clock, rules, a version of each model, then the load."""
+"""A log as a running fold finds it: its clock, rules, a version of each model, then the load."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ CLUSTERS = 5
 def log_of(
     load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Put before the load what a log in use begins with.
+    """Put the records before the load with which a log in use begins.
 
     Parameters
     ----------
     load
         Keys and values.
     clock
-        Of the log.
+        Clock of the log.
     more_rules
-        Rules beside those of the shop's preset, as they stand in its ``perennial.yaml``.
+        Rules in addition to the shop's preset, as written in ``perennial.yaml``.
     """
     first = [encode_control(Clock(clock))]
     first += [Publication(1, content).broadcast(name) for name, content in versions(more_rules).items()]
@@ -44,7 +44,7 @@ def log_of(
 
 
 def versions(more_rules: str = "") -> dict[str, bytes]:
-    """Content of a first version of everything; of the models, made up, with moments as a shop has them."""
+    """Return a first version of rules and models; the models are invented, with moments as in a shop."""
     several = len(FEATURES)
     churn = ChurnWeights(
         features=FEATURES, mean=(0.5,) * several, std=(1.0,) * several, weights=(0.05,) * several, intercept=-2.0
@@ -66,7 +66,7 @@ def versions(more_rules: str = "") -> dict[str, bytes]:
 
 
 def rules(more: str = "") -> bytes:
-    """The shop's preset, as ``perennial apply`` puts it into the log."""
+    """Return the shop's preset, as ``perennial apply`` writes it to the log."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         presets.write("shop", folder)

@@ -1,4 +1,4 @@
-"""Resident bytes of a worker that holds so many profiles after a month with everything on; and what they consist of."""
+"""Resident memory of a worker with a number of profiles after a month of full use, and the parts of a profile."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.guard import PATIENCE_S, await_open
 from tests.benchmarks.profiles import Month, fold_a_month, populate, user_of
-from tests.benchmarks.report import Report
-from tests.benchmarks.worker import Worker
+from tests.benchmarks.report import BenchReport
+from tests.benchmarks.worker import WorkerProcess
 
 FOLDED = 20_000
-"""Events that are folded before memory is read for the second time."""
+"""Number of events that are folded before memory is read for the second time."""
 WIDEST = 8
-"""Fields that are told."""
+"""Number of fields that are reported."""
 
 
 def measure(kind: Kind, *, sizes: Sequence[int], partitions: int, seed: int, output: Path | None) -> None:
     """Start a worker on each number of profiles, and report."""
-    report = Report("memory", output, partitions=partitions, seed=seed)
+    report = BenchReport("memory", output, partitions=partitions, seed=seed)
     report.say("a month of the simulated shop is folded")
     month = fold_a_month(seed=seed)
     packed = sum(map(len, month.states)) / len(month.states)
@@ -60,10 +60,10 @@ def measure(kind: Kind, *, sizes: Sequence[int], partitions: int, seed: int, out
     )
     parts = widths(month)
     shown = [(name, f"{size:,.0f}") for name, size in parts[:WIDEST]]
-    report.table("What a profile consists of before it is squeezed", ("", "bytes"), shown)
+    report.table("Parts of a profile before compression", ("", "bytes"), shown)
     forms = by_form(month)
     report.table(
-        "In which form profiles lie there",
+        "Stored forms of profiles",
         ("", "share", "bytes"),
         [(name, f"{share:.0%}", f"{size:,.0f}") for name, (share, size) in forms.items()],
     )
@@ -78,7 +78,7 @@ def measure(kind: Kind, *, sizes: Sequence[int], partitions: int, seed: int, out
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Offset and slope of the line through the first and the last point.
+    """Return offset and slope of the line through the first and the last point.
 
     Examples
     --------
@@ -91,16 +91,16 @@ def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def by_form(month: Month) -> dict[str, tuple[float, float]]:
-    """Share and mean bytes of the profiles that are squeezed, because their users rest, and of the others."""
-    sizes: dict[str, list[int]] = {"at rest": [], "awake": []}
+    """Return share and mean bytes of compressed profiles, whose users are dormant, and of the others."""
+    sizes: dict[str, list[int]] = {"dormant": [], "active": []}
     for packed in month.states:
-        sizes["at rest" if unpack(packed).is_resting else "awake"].append(len(packed))
+        sizes["dormant" if unpack(packed).is_resting else "active"].append(len(packed))
     count = len(month.states)
     return {name: (len(some) / count, sum(some) / len(some)) for name, some in sizes.items() if some}
 
 
 def widths(month: Month) -> list[tuple[str, float]]:
-    """Mean bytes of each field of a profile as msgpack, widest first, and of what Python adds to it in memory."""
+    """Return the mean bytes of each field of a profile as msgpack, widest first, and of Python's own overhead."""
     sizes: dict[str, int] = {}
     for packed in month.states:
         customer = unpack(packed)
@@ -127,7 +127,7 @@ def _worker(connection: Connection, partitions: int, users: int, month: Month) -
 
 
 def going_on(users: int, month: Month) -> list[tuple[bytes, bytes]]:
-    """A minute after the month's end."""
+    """Return the events of the minute after the end of the month."""
     log = [encode_control(Tick(at=month.end + MINUTE))]
     for number in range(FOLDED):
         key = user_of(number * 7919 % users)
@@ -143,10 +143,10 @@ def going_on(users: int, month: Month) -> list[tuple[bytes, bytes]]:
     return log
 
 
-def await_folded(fold: Worker, events: int) -> None:
-    """Return when so many events are committed."""
+def await_folded(fold: WorkerProcess, events: int) -> None:
+    """Wait until this number of events is committed."""
     deadline = time.monotonic() + PATIENCE_S
-    while fold.look().folded < events:
+    while fold.sample().folded < events:
         fold.check("folding")
         if time.monotonic() > deadline:
             raise TimeoutError(f"not folded within {PATIENCE_S} s")

@@ -1,14 +1,14 @@
-"""The full pipeline beside the peers: profiles, models, interactions, triggers, durable; same topic, same run.
+"""The full pipeline compared with peers: profiles, models, interactions, triggers, durable state; same topic and run.
 
-Ours is ``perennial worker`` as a user starts it, without delivery: the process that folds, and the one that learns. The
-figure is read off its metrics, which count what is committed; the learners' CPU is counted on our side.
+Our side is ``perennial worker`` as a user starts it, without delivery: one process folds, another one learns. The rate
+comes from its metrics, which count committed events. The learners' CPU time is added to our side.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,29 @@ from stream.cluster.connection import Connection
 from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
+from tests.benchmarks.comparison import Comparison
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
-from tests.benchmarks.peers.running import Figure, NoAnswer, run_program, topics_of
-from tests.benchmarks.report import Grid, Report, Spread
-from tests.benchmarks.worker import Folded
+from tests.benchmarks.peers.running import Figure, NoAnswer, Source, run_program, topics_of
+from tests.benchmarks.report import BenchReport, Grid, Spread
+from tests.benchmarks.worker import FoldCost
 from tests.support.brokers import create_topics
 
-SLOW = {"faust": 20_000}
-"""Whoever would take minutes reads so many at most: the beginning of the topic, where profiles are small and cheap."""
+READ_AT_MOST = {"faust": 20_000}
+"""Number of records for slow systems, which would take minutes. They read the beginning, where profiles are small."""
 PATIENCE_S = 900.0
 
 
-def measure(
-    kind: Kind, *, events: int, runs: int, sides: Sequence[str], partitions: int, seed: int, output: Path | None
-) -> None:
-    """Run every side ``runs`` times, one after the other on the same topic, and report."""
-    report = Report("pipeline", output, events=events, partitions=partitions, seed=seed)
+def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
+    """Run every system ``runs`` times, one after the other on the same topic, and report."""
+    sides, runs, partitions = plan.sides, plan.runs, plan.partitions
+    report = BenchReport("pipeline", output, events=plan.events, partitions=partitions, seed=plan.seed)
     for side in sides:
         report.say(f"{side}: {python_of(side)}")
-    load = list(log_of(Load(events=events, seed=seed)))
-    ours: list[Folded] = []
+    load = list(log_of(BenchLoad(events=plan.events, seed=plan.seed)))
+    ours: list[FoldCost] = []
     theirs: dict[str, list[Figure]] = {side: [] for side in sides if side != "perennial"}
     absent: dict[str, str] = {}
     with a_broker(kind) as broker:
@@ -46,31 +46,29 @@ def measure(
             connection = broker.connection()
             topic = connection.topic("events")
             create(connection, partitions)
-            report.say(f"{broker.name}: feeding {events:,} events, run {run + 1} of {runs}")
+            report.say(f"{broker.name}: feeding {plan.events:,} events, run {run + 1} of {runs}")
             records = asyncio.run(feed(connection, topic, partitions, load))
             names = [f"{side}{run}" for side in theirs]
             outputs = [connection.logical(name) for name in topics_of(topic, names)]
             if outputs:
                 create_topics(connection, dict.fromkeys(outputs, partitions))
             for side in [side for side in theirs if side not in absent]:
-                expected = min(records, SLOW.get(side, records))
+                expected = min(records, READ_AT_MOST.get(side, records))
                 try:
-                    figure = run_program(
-                        side, "pipeline", connection.servers, topic, f"{side}{run}", partitions, expected
-                    )
+                    figure = run_program(side, "pipeline", Source(connection.servers, topic, partitions), run, expected)
                 except NoAnswer as error:
                     absent[side] = str(error)
                     report.say(str(error))
                     continue
                 theirs[side].append(figure)
-                report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.1f} us CPU an event")
+                report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.1f} us CPU per event")
             if "perennial" in sides:
-                ours.append(_fold(broker, connection, partitions, events))
-                report.say(f"perennial: {ours[-1].rate:,.0f} events/s, {ours[-1].cpu_us:.1f} us CPU an event")
-    _tell(report, broker, ours, theirs, absent)
+                ours.append(_fold(broker, connection, partitions, plan.events))
+                report.say(f"perennial: {ours[-1].rate:,.0f} events/s, {ours[-1].cpu_us:.1f} us CPU per event")
+    _report(report, broker, ours, theirs, absent)
 
 
-def _fold(broker: Broker, connection: Connection, partitions: int, events: int) -> Folded:
+def _fold(broker: Broker, connection: Connection, partitions: int, events: int) -> FoldCost:
     with (
         tempfile.TemporaryDirectory(prefix="bench-worker-") as name,
         worker.running(("fold", "learn"), connection, partitions, Path(name)) as workers,
@@ -78,8 +76,8 @@ def _fold(broker: Broker, connection: Connection, partitions: int, events: int) 
         return worker.watch(workers, events, broker.pid, PATIENCE_S)
 
 
-def _tell(
-    report: Report, broker: Broker, ours: list[Folded], theirs: dict[str, list[Figure]], absent: dict[str, str]
+def _report(
+    report: BenchReport, broker: Broker, ours: list[FoldCost], theirs: dict[str, list[Figure]], absent: dict[str, str]
 ) -> None:
     if ours:
         report.put(
@@ -112,7 +110,7 @@ def _tell(
 
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
-    """What was measured, for people."""
+    """Return the tables of the measurement."""
     rows = []
     ours = {name: Spread.read(spread) for name, spread in content.get("perennial", {}).items()}
     if ours:
@@ -125,5 +123,5 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
             for name in ("perennial_is_times_faster", "perennial_is_times_cheaper")
         )
         rows.append((f"{side} {peer.get('version', '')}".strip(), rate.show(), cost.show(".1f"), faster, cheaper))
-    headings = ("", "events/s", "us CPU an event", "Perennial is faster", "needs less CPU, learners included")
+    headings = ("", "events/s", "CPU per event, us", "Perennial is faster", "needs less CPU, learners included")
     return [Grid(f"The pipeline, one worker; {content['broker']}", headings, rows)]

@@ -1,8 +1,8 @@
-"""Profiles as they are after a month of use, any number of them, in a log that can go on.
+"""Profiles after a month of use, in any number, in a log that can continue.
 
-The simulated storefront plays some thousand shoppers for 30 days, and the real fold folds it, with everything on:
-features, timers, duplicates' ids, open examples, messages. A larger population is that one again under other user
-ids: its state is as large, as varied and as busy, and a month of a million users needs no hours to make.
+The simulated storefront plays some thousand shoppers for 30 days. The real fold folds it with everything on: features,
+timers, ids of duplicates, open examples, messages. A larger population repeats this one under other user ids. Its state
+is as large, varied and busy, and a month of a million users does not take hours to make.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BATCH = 5_000
 _CHUNK = 2_000
 
 
-class Record(NamedTuple):
+class MemoryRecord(NamedTuple):
     """One record of a log in memory."""
 
     offset: int
@@ -44,20 +44,20 @@ class Record(NamedTuple):
 
 
 class Month(NamedTuple):
-    """What a month of a sample left.
+    """Result of a simulated month of a sample.
 
     Attributes
     ----------
     states
-        Packed, as the fold would find them before the first record of a log.
+        Packed states, as the fold finds them before the first record of a log.
     memo
-        The partition's clock and versions.
+        Clock and versions of the partition.
     control
         Contents of the versions in use, by their keys.
     end
-        The clock, milliseconds.
+        Time of the clock at the end, milliseconds.
     events
-        How many were folded.
+        Number of events folded.
     """
 
     states: list[bytes]
@@ -68,14 +68,14 @@ class Month(NamedTuple):
 
 
 def fold_a_month(shoppers: int = SAMPLE, days: int = DAYS, seed: int = 1) -> Month:
-    """Fold a simulated month of so many shoppers."""
+    """Fold a simulated month of this number of shoppers."""
     state = Restored()
     fold = PartitionFold(state)
-    waiting: list[Record] = []
+    waiting: list[MemoryRecord] = []
     events = 0
     for offset, (key, value) in enumerate(log_of(_month(shoppers, days, seed))):
         events += key[:1] != CONTROL
-        waiting.append(Record(offset, 0, key, value))
+        waiting.append(MemoryRecord(offset, 0, key, value))
         if len(waiting) == _BATCH:
             state.apply(fold.fold(Batch("events", 0, waiting)).commit)
             waiting = []
@@ -84,7 +84,7 @@ def fold_a_month(shoppers: int = SAMPLE, days: int = DAYS, seed: int = 1) -> Mon
     for key, packed in state.records.items():
         if key[:1] != CONTROL:
             customer = unpack(packed)
-            customer.seen = -1  # the log that goes on from here begins at 0
+            customer.seen = -1  # the log that continues from here begins at offset 0
             states.append(pack(customer))
     control = {key: value for key, value in state.records.items() if key[:1] == CONTROL}
     return Month(states, state.memo, control, fold.now, events)
@@ -99,14 +99,14 @@ def _month(shoppers: int, days: int, seed: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def user_of(number: int) -> bytes:
-    """Id of a user of a population."""
+    """Return the id of a user of a population."""
     return b"user-%07d" % number
 
 
 def populate(connection: Connection, partitions: int, users: int, month: Month) -> dict[int, list[bytes]]:
-    """Create the topics and write the profiles of so many users; returns each partition's users.
+    """Create the topics, write the profiles of this number of users, and return each partition's users.
 
-    The log itself holds only the name of its clock: it goes on where the month ended.
+    The log itself holds only the name of its clock: it continues where the month ended.
     """
     create(connection, partitions)
     homes: dict[int, list[bytes]] = defaultdict(list)

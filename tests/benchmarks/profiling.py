@@ -1,7 +1,7 @@
-"""Where the fold's CPU goes: the pure fold alone, in this process, without any broker.
+"""CPU profile of the fold: the pure fold alone, in this process, without any broker.
 
-A profiler makes every call dearer, so its shares lean towards what is made of many small functions; what an event costs
-is therefore taken without it. What the pipeline costs beyond this figure is reading, sending and committing.
+A profiler makes every call slower, so its shares are too high for code with many small functions. Therefore the cost of
+an event is measured without it. Reading, sending and committing are the rest of the pipeline's cost.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from models.batch import Batch, Restored
 from models.fold.partition import PartitionFold
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
-from tests.benchmarks.profiles import Record
-from tests.benchmarks.report import Grid, Report, Spread
+from tests.benchmarks.profiles import MemoryRecord
+from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.support.paths import ROOT
 
 BATCH = 2_000
@@ -28,14 +28,14 @@ TOLD = 14
 
 def measure(*, events: int, runs: int, seed: int, output: Path | None) -> None:
     """Fold a log several times, once under the profiler, and report."""
-    report = Report("profile", output, events=events, seed=seed, broker="none")
-    log = log_of(Load(events=events, users=events, seed=seed))
-    records = [Record(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
+    report = BenchReport("profile", output, events=events, seed=seed, broker="none")
+    log = log_of(BenchLoad(events=events, users=events, seed=seed))
+    records = [MemoryRecord(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
     costs, timers = [], 0.0
     for run in range(runs):
         cost, timers = _fold(records, events)
         costs.append(cost)
-        report.say(f"run {run + 1} of {runs}: {cost:.1f} us CPU an event")
+        report.say(f"run {run + 1} of {runs}: {cost:.1f} us CPU per event")
     profiler = cProfile.Profile()
     with profiler:
         _fold(records, events)
@@ -45,16 +45,16 @@ def measure(*, events: int, runs: int, seed: int, output: Path | None) -> None:
 
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
-    """What was measured, for people."""
+    """Return the tables of the measurement."""
     cost = Spread.read(content["cpu_us"])
     shares = list(content["shares"].items())
     rest = sum(share for _, share in shares[TOLD:])
     rows = [(name, f"{share:.1%}", f"{share * cost.median:.1f}") for name, share in shares[:TOLD]]
     rows += [("everything else", f"{rest:.1%}", f"{rest * cost.median:.1f}"), ("together", "", cost.show(".1f"))]
-    return [Grid("The fold alone, without a broker: where its CPU goes", ("", "share", "us an event"), rows)]
+    return [Grid("The fold alone, without a broker: shares of its CPU time", ("", "share", "us per event"), rows)]
 
 
-def _fold(records: Sequence[Record], events: int) -> tuple[float, float]:
+def _fold(records: Sequence[MemoryRecord], events: int) -> tuple[float, float]:
     state = Restored()
     fold = PartitionFold(state)
     timers = 0.0
@@ -67,7 +67,7 @@ def _fold(records: Sequence[Record], events: int) -> tuple[float, float]:
 
 
 def _shares(stats: pstats.Stats) -> dict[str, float]:
-    """Each file's share, largest first; what is not written in Python counts for the file that calls it."""
+    """Return the share of each file, largest first; code that is not Python counts for the file that calls it."""
     spent: Counter[str] = Counter()
     every: Mapping[Any, Any] = stats.stats  # type: ignore[attr-defined]  # documented, but not in its stubs
     for (file, _, _), (_, _, own, _, callers) in every.items():

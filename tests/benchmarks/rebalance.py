@@ -1,10 +1,11 @@
-"""What a rebalance costs on Apache Kafka: ``python -m tests.benchmarks.rebalance [--rounds N]`` (needs ``KAFKA_HOME``).
+"""Cost of a rebalance on Apache Kafka: ``python -m tests.benchmarks.rebalance [--rounds N]`` (needs ``KAFKA_HOME``).
 
-Real ``perennial worker`` processes fold an open-loop load of clicks; a reader sees when what follows from each is
-committed. Printed: how long a partition that stays with its worker is silent when another one joins or leaves, beside
-how long it is when nothing happens (a machine that is busy is silent, too), and how long it takes from ``kill -9`` of a
-fold to the first committed record of a click that was sent after it, of the users that it owned, alone and with three
-folds.
+Real ``perennial worker`` processes fold an open-loop load of clicks; a reader sees when the results of each click are
+committed. Two figures are printed. The first is how long a partition that stays with its worker is silent when another
+worker joins or leaves. It is compared with the silence when nothing happens, because a busy machine is silent too.
+
+The second is the time from ``kill -9`` of a fold to the first committed result of a later click, of the users that it
+owned. It is measured with one fold and with three.
 """
 
 from __future__ import annotations
@@ -45,22 +46,22 @@ RATE = 400
 SETTLED_S = 6.0
 WITHIN_S = 90.0
 
-Told = Mapping[str, Mapping[str, Any]]
+ProcessReport = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
-class Seen:
-    """When committed records came, of each partition: arrival, and when the click behind it was sent."""
+class Arrivals:
+    """Arrivals of committed records in each partition: the arrival time, and when the click was sent."""
 
     arrivals: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def silence(self, partition: int, since: float, until: float = math.inf) -> float:
-        """Longest time without a record in between."""
+        """Return the longest time without a record in this period."""
         times = [since, *(arrival for arrival, _ in self.arrivals[partition] if since <= arrival < until)]
         return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def first(self, partition: int, since: float) -> float | None:
-        """Seconds until the first record of a click that was sent since then."""
+        """Return the seconds until the first record of a click that was sent after this time."""
         found = (arrival for arrival, sent in reversed(self.arrivals[partition]) if sent >= since)
         return min((arrival - since for arrival in found), default=None)
 
@@ -87,8 +88,8 @@ class Supervised:
                 stderr=log,
             )
 
-    def told(self) -> Told:
-        """What it tells of its processes."""
+    def reported(self) -> ProcessReport:
+        """Return the last report on its processes."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5) as answer:
                 body = answer.read()
@@ -100,23 +101,23 @@ class Supervised:
         return {process["name"]: process for process in json.loads(body)["processes"]}
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """End the worker, and wait for its end."""
         self._process.terminate()
         self._process.wait(30)
 
 
 def owned(process: Mapping[str, Any]) -> frozenset[int]:
-    """Partitions of the log that a fold has open."""
+    """Return the partitions of the log that a fold has open."""
     lanes = process.get("lanes", ())
     return frozenset(lane["partition"] for lane in lanes if lane["topic"] == "events" and lane["open"])
 
 
 async def until_shared(workers: list[Supervised], folds: int) -> dict[int, frozenset[int]]:
-    """Wait until so many folds have shared all partitions; returns what each has, by process id."""
+    """Wait until this number of folds share all partitions; return the partitions of each, by process id."""
     async with asyncio.timeout(WITHIN_S):
         while True:
-            told = [await asyncio.to_thread(worker.told) for worker in workers]
-            shares = {process["pid"]: owned(process) for one in told for process in one.values()}
+            reported = [await asyncio.to_thread(worker.reported) for worker in workers]
+            shares = {process["pid"]: owned(process) for one in reported for process in one.values()}
             every = [partition for share in shares.values() for partition in share]
             if len(shares) == folds and all(shares.values()) and sorted(every) == list(range(PARTITIONS)):
                 return shares
@@ -124,9 +125,9 @@ async def until_shared(workers: list[Supervised], folds: int) -> dict[int, froze
 
 
 @contextlib.asynccontextmanager
-async def load(connection: Connection) -> AsyncIterator[Seen]:
-    """Clicks at a fixed rate, and what follows from them."""
-    seen, topic = Seen(), connection.topic("interactions")
+async def load(connection: Connection) -> AsyncIterator[Arrivals]:
+    """Send clicks at a fixed rate, and yield the arrivals of their results."""
+    seen, topic = Arrivals(), connection.topic("interactions")
     consumer = AIOKafkaConsumer(
         **connection.client_options(), isolation_level="read_committed", enable_auto_commit=False, fetch_max_wait_ms=20
     )
@@ -171,7 +172,7 @@ def _now() -> int:
 
 
 async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, report: Callable[[str], None]) -> None:
-    """How long partitions that stay are silent."""
+    """Measure how long partitions are silent that stay with their worker."""
     pauses: dict[str, list[float]] = {"nothing happens": [], "a third fold joins": [], "a third fold leaves": []}
     first = Supervised(connection, folder, 2)
     try:
@@ -200,21 +201,21 @@ async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, re
 
 
 def _silences(
-    seen: Seen, before: Mapping[int, frozenset[int]], after: Mapping[int, frozenset[int]], began: float
+    seen: Arrivals, before: Mapping[int, frozenset[int]], after: Mapping[int, frozenset[int]], began: float
 ) -> list[float]:
     stayed = [partition for pid, share in before.items() for partition in share & after.get(pid, frozenset())]
     return [seen.silence(partition, began) for partition in stayed]
 
 
 async def kills(connection: Connection, folder: Path, folds: int, rounds: int, report: Callable[[str], None]) -> None:
-    """How long the users of a fold that is killed wait."""
+    """Measure how long the users of a killed fold wait."""
     worker, waits = Supervised(connection, folder, folds), list[float]()
     try:
         await until_shared([worker], folds)
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                await asyncio.sleep(2 * SETTLED_S)  # a run of ten seconds is no early end
+                await asyncio.sleep(2 * SETTLED_S)  # the supervisor regards an end after ten seconds as no early one
                 victim, share = min(shares.items())
                 killed = time.time()
                 os.kill(victim, signal.SIGKILL)
@@ -225,9 +226,9 @@ async def kills(connection: Connection, folder: Path, folds: int, rounds: int, r
     report(f"kill -9 of a fold, {who}: until the next event of the same user is folded, {_summary(waits)}")
 
 
-async def _first(seen: Seen, partition: int, since: float) -> float:
+async def _first(seen: Arrivals, partition: int, since: float) -> float:
     async with asyncio.timeout(WITHIN_S):
-        while (found := seen.first(partition, since)) is None:  # noqa: ASYNC110 - what came is only looked at
+        while (found := seen.first(partition, since)) is None:  # noqa: ASYNC110 - arrivals are polled
             await asyncio.sleep(0.02)
     return found
 
@@ -238,7 +239,7 @@ def _summary(values: list[float]) -> str:
 
 @contextlib.contextmanager
 def installation(folder: Path) -> Iterator[Connection]:
-    """A Kafka with our topics."""
+    """Start a Kafka with our topics."""
     with contextlib.contextmanager(running_kafka)(folder) as kafka:
         connection = Connection(kafka.address, prefix="bench.")
         topics.create(connection, PARTITIONS)

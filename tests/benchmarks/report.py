@@ -1,4 +1,4 @@
-"""What a benchmark says: medians of several runs with their spread, on which machine, with which versions."""
+"""BenchReport of a benchmark: medians of several runs with their spread, the machine, and the versions."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "orjson", "river", "numpy")
 RESULTS = ROOT / "build" / "benchmarks"
-"""Where each benchmark leaves its JSON, unless it is told another place."""
+"""Default folder of the JSON of each benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Several measurements of one thing.
+    """Several measurements of one quantity.
 
     Attributes
     ----------
     median, least, most
-        Of them.
+        Median, minimum and maximum.
     runs
-        All, in the order in which they were taken.
+        All values, in the order in which they were measured.
     """
 
     median: float
@@ -56,11 +56,11 @@ class Spread:
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Spread:
-        """Take what was written as JSON."""
+        """Read a spread that was written as JSON."""
         return cls(written["median"], written["least"], written["most"], tuple(written["runs"]))
 
     def show(self, form: str = ",.0f", unit: str = "") -> str:
-        """Median, and what lies farthest from it.
+        """Format the median, with minimum and maximum.
 
         Examples
         --------
@@ -77,9 +77,9 @@ class Grid(NamedTuple):
     Attributes
     ----------
     title
-        What it shows.
+        Title of the table.
     headings, rows
-        As many words in each.
+        Headings, and rows with the same number of cells.
     """
 
     title: str
@@ -88,7 +88,7 @@ class Grid(NamedTuple):
 
     @property
     def markdown(self) -> str:
-        """For a document, without the title.
+        """The table in Markdown, without the title.
 
         Examples
         --------
@@ -106,7 +106,7 @@ def _cells(words: Sequence[str]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on, and how busy that was."""
+    """Describe the machine, and how busy it is."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),
@@ -123,7 +123,7 @@ def machine() -> dict[str, Any]:
 
 
 def busy(seconds: float = 1.0) -> float | None:
-    """Share of the cores that others use while nothing is measured yet; ``None`` where nobody tells."""
+    """Return the share of the cores that other programs use now; ``None`` if the system does not report it."""
     idle, every = _ticks()
     time.sleep(seconds)
     idle_then, every_then = _ticks()
@@ -131,8 +131,8 @@ def busy(seconds: float = 1.0) -> float | None:
 
 
 def versions() -> dict[str, str]:
-    """Which code ran."""
-    # the figures that a benchmark of the same call has just written are no other code
+    """Return the versions of the code."""
+    # figures that a benchmark of the same call has just written do not count as changed code
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/benchmarks/figures")
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
     found = {"perennial": version("perennial"), "commit": f"{commit}-dirty" if changed else commit}
@@ -143,22 +143,22 @@ def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
-class Report:
-    """One benchmark's results: printed as tables, and written as JSON.
+class BenchReport:
+    """Results of one benchmark: printed as tables, and written as JSON.
 
     Parameters
     ----------
     name
-        Of the benchmark; also of its file.
+        Name of the benchmark and of its file.
     output
-        Where the JSON goes; by default a file below :data:`RESULTS`.
+        File for the JSON; by default in :data:`RESULTS`.
     **about
-        What was measured, and how: broker, sizes, seed.
+        Parameters of the measurement: broker, sizes, seed.
 
     Attributes
     ----------
     content
-        What the JSON will hold.
+        Content of the JSON.
     """
 
     def __init__(self, name: str, output: Path | None, **about: Any) -> None:
@@ -175,11 +175,11 @@ class Report:
         }
 
     def say(self, line: str) -> None:
-        """Tell how far it is, beside the result."""
+        """Print progress, on standard error."""
         Console(stderr=True).print(f"[dim]{line}[/dim]", highlight=False)
 
     def put(self, **parts: Any) -> None:
-        """Keep results for the file."""
+        """Add results to the content."""
         self.content |= {name: plain(part) for name, part in parts.items()}
 
     def show(self, grids: Iterable[Grid]) -> None:
@@ -188,7 +188,7 @@ class Report:
             self.table(*grid)
 
     def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table: the first column to the left, figures to the right."""
+        """Print a table with the first column to the left and figures to the right."""
         table = Table(title=title, title_justify="left")
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")
@@ -197,7 +197,7 @@ class Report:
         self.console.print(table)
 
     def write(self) -> None:
-        """Write the file, and say where."""
+        """Write the file, and print its path."""
         self.content["seconds_taken"] = round(time.monotonic() - self._began, 1)
         self.content["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
         self.output.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +206,7 @@ class Report:
 
 
 def plain(part: Any) -> Any:
-    """Turn results into what JSON knows; floats keep six digits."""
+    """Convert results to types that JSON knows; floats keep six digits."""
     if is_dataclass(part) and not isinstance(part, type):
         return plain(asdict(part))
     if isinstance(part, Mapping):

@@ -1,7 +1,7 @@
-"""Seconds from ``kill -9`` of a fold to its next folded event, the group's join included, under a supervisor.
+"""Seconds from ``kill -9`` of a fold to its next folded event, including the join of its group, under a supervisor.
 
-Probes are due all the time, one after the other in every partition. What counts is when the first interaction of an
-event that was due after the kill can be read, and when every partition has given one.
+Probes are due all the time, one after the other in every partition. Only events that were
+due after the kill count. Two times are measured: the first interaction can be read, and every partition has given one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.benchmarks import worker
 from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.memory import line
 from tests.benchmarks.profiles import Month, fold_a_month, populate
-from tests.benchmarks.report import Report, Spread
+from tests.benchmarks.report import BenchReport, Spread
 from tests.support.processes import roles_below
 
 PATIENCE_S = 180.0
@@ -35,7 +35,7 @@ EVERY_S = 0.02
 
 def measure(kind: Kind, *, sizes: Sequence[int], runs: int, partitions: int, seed: int, output: Path | None) -> None:
     """Kill a fold ``runs`` times for each number of profiles, and report."""
-    report = Report("restart", output, partitions=partitions, seed=seed)
+    report = BenchReport("restart", output, partitions=partitions, seed=seed)
     report.say("a month of the simulated shop is folded")
     month = fold_a_month(seed=seed)
     found: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ class _Probes:
         self._all = asyncio.Event()
 
     async def next_in_every_partition(self) -> tuple[float, float]:
-        """When the first, and the last partition gave an event that is sent after this call."""
+        """Return when the first and the last partition gave an event that was sent after this call."""
         self._after = self._sent
         self._wanted = dict.fromkeys(range(len(self._users)))
         self._all.clear()

@@ -1,4 +1,4 @@
-"""More workers, and ten times more of everything: what an event costs then. Each curve is flat, or explained."""
+"""Cost of an event with more workers, and with ten times more of everything; each curve is flat, or explained."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
-from tests.benchmarks.report import Grid, Report, Spread
-from tests.benchmarks.worker import Folded
+from tests.benchmarks.report import BenchReport, Grid, Spread
+from tests.benchmarks.worker import FoldCost
 
 PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScalingPoint:
     """One point of one curve.
 
     Attributes
     ----------
     workers, users, items, partitions
-        How many.
+        Number of each.
     rules
-        Beside those of the shop's preset; each waits for an event of its own name, which never comes.
+        Number of rules in addition to the shop's preset; each waits for an event that never comes.
     """
 
     workers: int = 1
@@ -41,31 +41,31 @@ class Case:
 
     @property
     def more_rules(self) -> str:
-        """The rules as they stand in ``perennial.yaml``."""
+        """The rules as they are written in ``perennial.yaml``."""
         return "".join(
             f"  - name: rule_{number}\n    when: {{event: Event {number}}}\n    template: first_order\n"
             for number in range(self.rules)
         )
 
 
-CURVES: dict[str, Sequence[Case]] = {
-    "workers": [Case(workers=count) for count in (1, 2, 4)],
-    "users": [Case(users=count) for count in (20_000, 200_000, 2_000_000)],
-    "items": [Case(items=count) for count in (2_000, 20_000, 200_000)],
-    "partitions": [Case(partitions=count) for count in (4, 40)],
-    "rules": [Case(rules=count) for count in (5, 50, 500)],
+CURVES: dict[str, Sequence[ScalingPoint]] = {
+    "workers": [ScalingPoint(workers=count) for count in (1, 2, 4)],
+    "users": [ScalingPoint(users=count) for count in (20_000, 200_000, 2_000_000)],
+    "items": [ScalingPoint(items=count) for count in (2_000, 20_000, 200_000)],
+    "partitions": [ScalingPoint(partitions=count) for count in (4, 40)],
+    "rules": [ScalingPoint(rules=count) for count in (5, 50, 500)],
 }
 
 
 def measure(kind: Kind, *, curves: Sequence[str], events: int, runs: int, seed: int, output: Path | None) -> None:
     """Fold the same number of events at each point of the curves, and report.
 
-    A point that stands on several curves is measured once. Every run passes over all points, so that what the machine
-    does beside it in a while is not one point's.
+    A point that belongs to several curves is measured once. Every run measures all points, so that temporary load on
+    the machine does not affect only one of them.
     """
-    report = Report("scaling", output, events=events, seed=seed)
+    report = BenchReport("scaling", output, events=events, seed=seed)
     cases = list(dict.fromkeys(case for curve in curves for case in CURVES[curve]))
-    taken: dict[Case, list[Folded]] = {case: [] for case in cases}
+    taken: dict[ScalingPoint, list[FoldCost]] = {case: [] for case in cases}
     with a_broker(kind) as broker:
         for run in range(runs):
             for number, case in enumerate(cases):
@@ -94,7 +94,7 @@ def measure(kind: Kind, *, curves: Sequence[str], events: int, runs: int, seed: 
 
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
-    """What was measured, for people."""
+    """Return the tables of the measurement."""
     rows = []
     for curve, points in content["curves"].items():
         first = points[0]["cpu_us"]["median"]
@@ -108,20 +108,20 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
             rows.append((curve, f"{point['count']:,}", *shown))
     headings = (
         "",
-        "how many",
+        "number",
         "events/s",
-        "us CPU an event",
-        "beside the first",
-        "timers an event",
-        "us of the broker",
+        "CPU per event, us",
+        "relative to the first",
+        "timers per event",
+        "CPU of the broker, us",
     )
-    return [Grid(f"CPU an event as things grow; {content['broker']}", headings, rows)]
+    return [Grid(f"CPU time per event as the load grows; {content['broker']}", headings, rows)]
 
 
-def _fold(broker: Broker, case: Case, events: int, seed: int) -> Folded:
+def _fold(broker: Broker, case: ScalingPoint, events: int, seed: int) -> FoldCost:
     connection = broker.connection()
     create(connection, case.partitions)
-    load = Load(events=events, users=case.users, items=case.items, seed=seed)
+    load = BenchLoad(events=events, users=case.users, items=case.items, seed=seed)
     log = log_of(load, more_rules=case.more_rules)
     asyncio.run(feed(connection, connection.topic("events"), case.partitions, log))
     with (

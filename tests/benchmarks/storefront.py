@@ -1,10 +1,10 @@
-"""How hard the simulated shop is, and how far the models get on it, without any Kafka.
+"""Difficulty of the simulated shop, and quality of the models on it, without any Kafka.
 
     python -m tests.benchmarks.storefront 1 2 3 4 5
 
-One line a seed: the fold, the churn learner and the retrainer's policy run in a plain loop over the shop's events, as
-they do in the demo. The oracle's AUC must lie between .80 and .92, the model's not below that of recency, and the
-recommender's recall@10 at 1.5 times that of popularity or more.
+Fold, churn learner and the retrainer's policy run in a plain loop over the shop's events, as they do in the demo. One
+line is printed per seed. The oracle's AUC must be between .80 and .92, and the model's not below that of recency. The
+recommender's recall@10 must be at least 1.5 times that of popularity.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class _Record(NamedTuple):
     value: bytes
 
 
-class _House:
-    """One partition's fold and the churn learner, joined by a list."""
+class _ShopLoop:
+    """Fold of one partition and the churn learner, joined by a list."""
 
     def __init__(self) -> None:
         self.restored = Restored()
@@ -56,7 +56,7 @@ class _House:
         self._offset = 0
 
     def take(self, events: list[Event]) -> None:
-        """Fold a step's events with their ticks, and let the learner hear of the labels."""
+        """Fold the events of a step with their ticks, and pass the labels to the learner."""
         pairs = [*self._pending, *_with_ticks(events)]
         self._pending = []
         records: list[Record] = [
@@ -91,18 +91,18 @@ def _with_ticks(events: list[Event]) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Measured(NamedTuple):
-    """How hard a seed's shop is, and how far the models got.
+    """Difficulty of the shop of one seed, and quality of the models.
 
     Attributes
     ----------
     events
-        In all.
+        Number of events.
     churn
         Figures of the probabilities issued.
     recall, popular
         Recall@10 of the recommender and of popularity on the same candidates.
     seconds
-        It took.
+        Duration.
     """
 
     events: int
@@ -113,23 +113,23 @@ class Measured(NamedTuple):
 
 
 def measure(seed: int) -> Measured:
-    """Run a seed's shop through fold, learner and retrainer."""
+    """Run the shop of a seed through fold, learner and retrainer."""
     began = time.perf_counter()
     storefront = Storefront(seed=seed, shoppers=SHOPPERS, days=DAYS, start_ms=START)
-    house, count = _House(), 0
+    loop, count = _ShopLoop(), 0
     while storefront.now < storefront.end:
         events = storefront.advance(storefront.now + STEP_MS)
         count += len(events)
-        house.take(events)
-    churn = churn_figures(house.examples, storefront.truth())
-    _, run = retrain(house.window.columns(), Hyperparameters(dimensions=32), fit_items)
+        loop.take(events)
+    churn = churn_figures(loop.examples, storefront.truth())
+    _, run = retrain(loop.window.columns(), Hyperparameters(dimensions=32), fit_items)
     recall = run.grade.recall_at_10 if run.grade else 0.0
     popular = run.popularity.recall_at_10 if run.popularity else 0.0
     return Measured(count, churn, recall, popular, time.perf_counter() - began)
 
 
 def line(seed: int, found: Measured) -> str:
-    """One line about a seed."""
+    """Format the line of a seed."""
     churn, times = found.churn, found.recall / found.popular if found.popular else 0
     return (
         f"{seed:>6} {found.events:>8,} {churn.rows:>7,} {churn.churned:>8.1%} {churn.oracle_auc or 0:>7.3f} "

@@ -1,7 +1,7 @@
-"""The tables of the documents, from the JSON that is committed: ``perennial bench table --write``.
+"""Tables of the documents, made from the committed JSON: ``perennial bench table --write``.
 
-No figure is typed by hand. The README shows what was aimed at beside what was measured, ``docs/benchmarks.md`` each
-benchmark's own tables, ``docs/capacity.md`` what follows from them.
+No figure is typed by hand. The README shows aims and measurements, ``docs/benchmarks.md`` the tables of each benchmark,
+and ``docs/capacity.md`` the resources that follow from them.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class NoPlace(PerennialError):
     """A document has no place for its table."""
 
 
-class Row(NamedTuple):
+class SummaryRow(NamedTuple):
     """One line of the README's table.
 
     Attributes
     ----------
     what, measured, aim
-        For people; an aim is empty where there is none.
+        Texts of the columns; the aim may be empty.
     name
-        Of the benchmark.
+        Name of the benchmark.
     """
 
     what: str
@@ -49,13 +49,13 @@ class Row(NamedTuple):
 
 
 def read(folder: Path = FIGURES) -> dict[str, Content]:
-    """Read everything that was committed, by benchmark, in the tables' order."""
+    """Read all committed figures, by benchmark, in the order of the tables."""
     files = {name: folder / f"{name}.json" for name in {**_ROWS, **_GRIDS}}
     return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
 
 
 def summary(found: Mapping[str, Content]) -> str:
-    """The README's table, and on what it was measured."""
+    """Format the README's table, and the machine of its figures."""
     rows = [row for name, content in found.items() if name in _ROWS for row in _ROWS[name](content)]
     grid = Grid(
         "",
@@ -69,7 +69,7 @@ def summary(found: Mapping[str, Content]) -> str:
 
 
 def details(found: Mapping[str, Content]) -> str:
-    """Each benchmark's own tables."""
+    """Format the tables of each benchmark."""
     grids = [grid for name, content in found.items() if name in _GRIDS for grid in _GRIDS[name](content)]
     return "\n\n".join(f"**{grid.title}**\n\n{grid.markdown}" for grid in grids)
 
@@ -80,7 +80,7 @@ def put(page: str, text: str) -> str:
     Raises
     ------
     NoPlace
-        It does not have them.
+        The page does not have the marks.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def put(page: str, text: str) -> str:
     before, begin, rest = page.partition(f"{BEGIN}\n")
     _, end, after = rest.partition(f"{END}\n")
     if not begin or not end:
-        raise NoPlace(f"no {BEGIN} with an {END} behind it")
+        raise NoPlace(f"no {BEGIN} with an {END} after it")
     return f"{before}{begin}{text}\n{end}{after}"
 
 
@@ -104,7 +104,7 @@ def put_instead(page: str, table: str) -> str:
     Raises
     ------
     NoPlace
-        It has none.
+        The page has no such table.
     """
     lines, headings = page.splitlines(), table.splitlines()[0]
     if headings not in lines:
@@ -116,7 +116,7 @@ def put_instead(page: str, table: str) -> str:
 
 
 def documents(folder: Path = FIGURES) -> dict[Path, str]:
-    """Each document as it has to be; what was measured on the embedded broker lies in a folder of its own."""
+    """Return each document as it must be; figures of the embedded broker are in a separate folder."""
     found, embedded = read(folder), read(folder / "embedded")
     costs = capacity.Costs.read(folder)
     needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]
@@ -129,40 +129,45 @@ def documents(folder: Path = FIGURES) -> dict[Path, str]:
 
 
 def write(folder: Path = FIGURES) -> list[Path]:
-    """Write the documents; returns those that have changed."""
+    """Write the documents, and return those that have changed."""
     changed = [path for path, text in documents(folder).items() if text != path.read_text()]
     for path, text in documents(folder).items():
         path.write_text(text)
     return changed
 
 
-def _engine(content: Content) -> Iterator[Row]:
+def _engine(content: Content) -> Iterator[SummaryRow]:
     rate = Spread.read(content["events_per_second"]["perennial"]).show()
-    yield Row("read, decode, acknowledge, one process: events/s", rate, "", "engine")
+    yield SummaryRow("read, decode, acknowledge, one process: events/s", rate, "", "engine")
     aims = {"bytewax": "2.0 x", "aiokafka": "1.0 x", "faust": "30 x", "quix": ""}
     yield from _beside(content["perennial_is_times"], content["peer_versions"], aims, "engine")
 
 
-def _pipeline(content: Content) -> Iterator[Row]:
+def _pipeline(content: Content) -> Iterator[SummaryRow]:
     ours = {name: Spread.read(spread) for name, spread in content["perennial"].items()}
     what = "the whole pipeline, one worker, durable, transactions on: events/s"
-    yield Row(what, ours["events_per_second"].show(), "50,000", "pipeline")
-    yield Row("its CPU an event, us; of the learners", _each(ours, "cpu_us", "learners_cpu_us"), "", "pipeline")
+    yield SummaryRow(what, ours["events_per_second"].show(), "50,000", "pipeline")
+    yield SummaryRow(
+        "CPU time per event of this pipeline, us; of its learners",
+        _each(ours, "cpu_us", "learners_cpu_us"),
+        "",
+        "pipeline",
+    )
     aims = {"quix": "10 x", "faust": "15 x", "bytewax": "", "aiokafka": ""}
     times = {side: peer["perennial_is_times_faster"] for side, peer in content["peers"].items()}
     versions = {side: peer.get("version", "") for side, peer in content["peers"].items()}
     yield from _beside({side: one for side, one in times.items() if one}, versions, aims, "pipeline")
 
 
-def _latency(content: Content) -> Iterator[Row]:
+def _latency(content: Content) -> Iterator[SummaryRow]:
     aims = {"50 events/s": "10; 30", "5,000 events/s": "40; 120"}
     for load, result in content["loads"].items():
         due = {name: Spread.read(result["due"][name]) for name in ("p50", "p99")}
-        what = f"event due to message readable at {load}, ms: p50; p99"
-        yield Row(what, _each(due, "p50", "p99"), aims.get(load, ""), "latency")
+        what = f"from an event's due time to its readable message at {load}, ms: p50; p99"
+        yield SummaryRow(what, _each(due, "p50", "p99"), aims.get(load, ""), "latency")
 
 
-def _memory(content: Content) -> Iterator[Row]:
+def _memory(content: Content) -> Iterator[SummaryRow]:
     sizes = {one["users"]: one["folded"] for one in content["sizes"]}
     how, held = "measured", sizes.get(MILLION)
     if held is None and "formula" in content:
@@ -170,10 +175,10 @@ def _memory(content: Content) -> Iterator[Row]:
         held = content["formula"]["fixed_bytes"] + MILLION * content["formula"]["bytes_per_user"]
     if held is not None:
         what = f"memory of a worker with a million profiles after 30 days, {how}: GiB"
-        yield Row(what, f"{held / 2**30:.2f}", "1", "memory")
+        yield SummaryRow(what, f"{held / 2**30:.2f}", "1", "memory")
 
 
-def _restart(content: Content) -> Iterator[Row]:
+def _restart(content: Content) -> Iterator[SummaryRow]:
     sizes = {one["users"]: one for one in content["sizes"]}
     if MILLION in sizes:
         held = {name: Spread.read(sizes[MILLION][name]) for name in ("first_s", "every_s")}
@@ -184,22 +189,22 @@ def _restart(content: Content) -> Iterator[Row]:
     else:
         return
     what = "from `kill -9` with a million profiles to the next folded event; in every partition, s"
-    yield Row(what, measured, "15", "restart")
+    yield SummaryRow(what, measured, "15", "restart")
 
 
-def _scaling(content: Content) -> Iterator[Row]:
+def _scaling(content: Content) -> Iterator[SummaryRow]:
     for curve, points in content["curves"].items():
         counts = ", ".join(f"{point['count']:,}" for point in points)
         if curve == "workers":
             rates = "; ".join(Spread.read(point["events_per_second"]).show() for point in points)
-            yield Row(f"events/s of {counts} workers, on the same cores", rates, "", "scaling")
+            yield SummaryRow(f"events/s of {counts} workers, on the same cores", rates, "", "scaling")
             continue
         first = points[0]["cpu_us"]["median"]
         costs = "; ".join(f"{point['cpu_us']['median'] / first:.2f} x" for point in points)
-        yield Row(f"CPU an event with {counts} {curve}", costs, "flat", "scaling")
+        yield SummaryRow(f"CPU time per event with {counts} {curve}", costs, "flat", "scaling")
 
 
-_ROWS: dict[str, Callable[[Content], Iterator[Row]]] = {
+_ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "engine": _engine,
     "pipeline": _pipeline,
     "latency": _latency,
@@ -217,11 +222,13 @@ _GRIDS: dict[str, Callable[[Content], list[Grid]]] = {
 }
 
 
-def _beside(times: Mapping[str, Any], versions: Mapping[str, str], aims: Mapping[str, str], name: str) -> Iterator[Row]:
+def _beside(
+    times: Mapping[str, Any], versions: Mapping[str, str], aims: Mapping[str, str], name: str
+) -> Iterator[SummaryRow]:
     for side, aim in aims.items():
         if side in times:
-            who = f"{_NAMES[side]} {versions[side]}".strip()
-            yield Row(f"beside {who}, same run", Spread.read(times[side]).show(".2f", " x"), aim, name)
+            system = f"{_NAMES[side]} {versions[side]}".strip()
+            yield SummaryRow(f"compared with {system}, same run", Spread.read(times[side]).show(".2f", " x"), aim, name)
 
 
 def _each(spreads: Mapping[str, Spread], *names: str) -> str:
@@ -229,7 +236,7 @@ def _each(spreads: Mapping[str, Spread], *names: str) -> str:
 
 
 def _taken(found: Mapping[str, Content]) -> str:
-    """On what, when, and how busy it was: a table that was taken beside other work says so itself."""
+    """Describe machine, date and load of the measurements; a table that was measured on a busy machine says so."""
     found = {name: content for name, content in found.items() if name in _ROWS}
     machines = {_machine(content) for content in found.values()}
     taken = "; ".join(
@@ -237,8 +244,8 @@ def _taken(found: Mapping[str, Content]) -> str:
         for name, content in found.items()
     )
     return textwrap.fill(
-        f"Medians, with the least and the most of several runs. {'; '.join(sorted(machines))}. "
-        f"When, of which commit, and how busy the cores were with other things before: {taken}.",
+        f"Medians, with minimum and maximum of several runs. {'; '.join(sorted(machines))}. "
+        f"Date, commit, and share of the cores that other programs used before the run: {taken}.",
         width=120,
         break_on_hyphens=False,
     )

@@ -1,8 +1,8 @@
-"""What a million pending timers cost: the restore, a tick that finds none due, and a clock that jumps past many.
+"""Cost of a million pending timers: the restore, a tick that finds none due, and a clock that jumps past many.
 
     python -m tests.benchmarks.timers [USERS]
 
-Pure: one partition's fold, no Kafka. Every user has been here once, and waits for the daily look.
+No Kafka: the fold of one partition. Every user was here once, and waits for the daily assessment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Record(NamedTuple):
 
 
 def crowd(users: int) -> Restored:
-    """Users who have each seen one product, with timers spread over a day, two hours from now and later."""
+    """Return users who have each seen one product, with timers spread over a day, at least two hours from now."""
     state = Restored()
     for number in range(users):
         customer = Customer(seen=number)
@@ -51,7 +51,7 @@ def _batch(offset: int, *controls: Clock | Tick) -> Batch:
 
 
 def main() -> None:
-    """Measure, and print a line each."""
+    """Measure, and print a line for each cost."""
     users = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     state = crowd(users)
     held = sum(map(len, state.records.values()))

@@ -1,4 +1,4 @@
-"""Workers of ours as a user starts them, ``perennial worker --role ...``, watched through metrics and ``/proc``."""
+"""Our workers as a user starts them, ``perennial worker --role ...``, observed through metrics and ``/proc``."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from tests.support.brokers import free_ports
 
 _FOLDED = re.compile(r"^perennial_events_folded_total\{.*\} (\S+)$", re.MULTILINE)
 _TIMERS = re.compile(r"^perennial_timers_fired_total\{.*\} (\S+)$", re.MULTILINE)
-# these alone: all of its metrics would cost the worker 7 ms each time, a tenth of its CPU at twenty looks a second
+# Only these two: all metrics would cost the worker 7 ms per request, a tenth of its CPU at twenty samples a second.
 _ASKED = "name[]=perennial_events_folded_total&name[]=perennial_timers_fired_total"
-LOOK_EVERY_S = 0.1
+SAMPLE_EVERY_S = 0.1
 OPEN = re.compile(rb"\bevents-\d+: open at ")
-"""What a fold says of each partition of the log whose state it has."""
+"""Line that a fold logs for each partition of the log when it has the state."""
 
 
-class Look(NamedTuple):
-    """What the metrics say at one moment.
+class MetricsSample(NamedTuple):
+    """Metrics at one moment.
 
     Attributes
     ----------
     at
-        Seconds of this process's clock.
+        Time on this process's clock, seconds.
     folded, timers
-        Events and timers committed so far.
+        Number of events and timers committed so far.
     cpu
-        Seconds of CPU that the process has used so far.
+        CPU time that the process has used so far, seconds.
     """
 
     at: float
@@ -49,7 +49,7 @@ class Look(NamedTuple):
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     """One process of one role.
 
     Attributes
@@ -57,11 +57,11 @@ class Worker:
     role
         ``fold``, ``deliver`` or ``learn``.
     process
-        It.
+        The process.
     port
-        Of its metrics.
+        Port of its metrics.
     log
-        Its output.
+        File with its output.
     """
 
     role: str
@@ -71,43 +71,43 @@ class Worker:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU so far."""
+        """CPU time so far, seconds."""
         return cpu_seconds(self.process.pid)
 
     @property
     def resident(self) -> int:
-        """Bytes of memory now."""
+        """Resident memory now, bytes."""
         return resident_bytes(self.process.pid)
 
     @property
     def opened(self) -> bool:
-        """Whether a fold has the state of a partition: it reads the log of that from then on."""
+        """Whether a fold has the state of a partition; from then on it reads the log of that partition."""
         return OPEN.search(self.log.read_bytes()) is not None
 
-    def look(self) -> Look:
-        """Ask its metrics; none are there while it does not listen yet."""
+    def sample(self) -> MetricsSample:
+        """Read the metrics; all are 0 until the process listens."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics?{_ASKED}", timeout=30) as answer:
                 text = answer.read().decode()
         except (urllib.error.URLError, ConnectionError):
-            return Look(time.perf_counter(), 0.0, 0.0, self.cpu_s)
+            return MetricsSample(time.perf_counter(), 0.0, 0.0, self.cpu_s)
         folded = sum(float(number) for number in _FOLDED.findall(text))
         timers = sum(float(number) for number in _TIMERS.findall(text))
-        return Look(time.perf_counter(), folded, timers, self.cpu_s)
+        return MetricsSample(time.perf_counter(), folded, timers, self.cpu_s)
 
     def check(self, doing: str) -> None:
-        """Raise, with its last words, where it has ended."""
+        """Raise an error with the last lines of its log if the process has ended."""
         if self.process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"the worker ended ({self.process.returncode}) while {doing}:\n{tail}")
 
     def kill(self) -> None:
-        """``kill -9``."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """End it as a supervisor does."""
+        """End the process as a supervisor does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -117,7 +117,7 @@ class Worker:
 
 
 def environment(connection: Connection, partitions: int, folder: Path) -> dict[str, str]:
-    """Settings of an installation, as environment variables."""
+    """Return the settings of an installation as environment variables."""
     given = {
         "KAFKA__SERVERS": connection.servers,
         "KAFKA__PREFIX": connection.prefix,
@@ -130,7 +130,7 @@ def environment(connection: Connection, partitions: int, folder: Path) -> dict[s
 
 def start(
     role: str, connection: Connection, partitions: int, folder: Path, more: Mapping[str, str] | None = None
-) -> Worker:
+) -> WorkerProcess:
     """Start a worker; its settings file, if any, is ``perennial.yaml`` in ``folder``."""
     metrics, lookups = free_ports(2)
     own = {f"PERENNIAL_METRICS__{role.upper()}": str(metrics), "PERENNIAL_WORKER__PORT": str(lookups)}
@@ -144,13 +144,13 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    return Worker(role, process, metrics, log)
+    return WorkerProcess(role, process, metrics, log)
 
 
 @contextmanager
 def running(
     roles: Sequence[str], connection: Connection, partitions: int, folder: Path, more: Mapping[str, str] | None = None
-) -> Iterator[list[Worker]]:
+) -> Iterator[list[WorkerProcess]]:
     """Start workers, and end them."""
     with ExitStack() as stack:
         workers = []
@@ -163,7 +163,7 @@ def running(
 
 @contextmanager
 def supervised(connection: Connection, partitions: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start ``perennial worker``, all roles under its supervisor, and end it."""
+    """Start ``perennial worker`` with all roles under its supervisor, and end it."""
     *metrics, lookups = free_ports(4)
     own = {
         f"PERENNIAL_METRICS__{role}": str(port)
@@ -194,21 +194,21 @@ def supervised(connection: Connection, partitions: int, folder: Path) -> Iterato
             process.wait()
 
 
-class Folded(NamedTuple):
-    """What it took to fold a log.
+class FoldCost(NamedTuple):
+    """Cost of folding a log.
 
     Attributes
     ----------
     rate
-        Events a second, committed, of all folds together.
+        Committed events per second, of all folds together.
     cpu_us
-        Microseconds of the folds' CPU an event.
+        CPU time of the folds per event, microseconds.
     beside_us
-        Microseconds of CPU an event of what ran beside them: learners.
+        CPU time per event of the processes that run besides the folds, such as learners, microseconds.
     broker_us
-        Of the broker.
+        CPU time of the broker per event, microseconds.
     timers
-        Timers fired for each event.
+        Number of timers fired per event.
     """
 
     rate: float
@@ -218,22 +218,22 @@ class Folded(NamedTuple):
     timers: float
 
 
-def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float) -> Folded:
+def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s: float) -> FoldCost:
     """Watch folds from when each has a partition until everything is folded.
 
-    So a single fold's work counts from its first record; to begin with the first commit would leave out all that was
-    folded for it and for those that come with it.
+    So the work of a single fold counts from its first record. From the first commit on, the figure would leave out all
+    events of the first transactions.
 
     Parameters
     ----------
     workers
-        Folds, and what runs beside them.
+        Folds, and the processes that run besides them.
     events
-        How many are in the log.
+        Number of events in the log.
     broker
-        Its process id.
+        Process id of the broker.
     patience_s
-        Seconds until all must be folded.
+        How long folding may take, seconds.
     """
     folds = [worker for worker in workers if worker.role == "fold"]
     beside = [worker for worker in workers if worker.role != "fold"]
@@ -247,23 +247,23 @@ def watch(workers: Sequence[Worker], events: int, broker: int, patience_s: float
         time.sleep(seconds)
 
     while not all(fold.opened for fold in folds):
-        wait("taking partitions over", LOOK_EVERY_S / 10)
-    at, folded, timers, cpu = (sum(part) for part in zip(*(fold.look() for fold in folds), strict=True))
+        wait("taking partitions over", SAMPLE_EVERY_S / 10)
+    at, folded, timers, cpu = (sum(part) for part in zip(*(fold.sample() for fold in folds), strict=True))
     began, before = at / len(folds), (sum(worker.cpu_s for worker in beside), cpu_seconds(broker))
     while True:
-        looks = [fold.look() for fold in folds]
-        seen = sum(look.folded for look in looks)
+        samples = [fold.sample() for fold in folds]
+        seen = sum(sample.folded for sample in samples)
         if seen >= events:
             break
-        wait(f"folding ({seen:,.0f} of {events:,} events)", LOOK_EVERY_S)
+        wait(f"folding ({seen:,.0f} of {events:,} events)", SAMPLE_EVERY_S)
     done = seen - folded
     if not done:
-        raise RuntimeError("all was folded before the first look: take more events")
+        raise RuntimeError("all events were folded before the first sample: use more events")
     micro = 1e6 / done
-    return Folded(
-        done / (max(look.at for look in looks) - began),
-        (sum(look.cpu for look in looks) - cpu) * micro,
+    return FoldCost(
+        done / (max(sample.at for sample in samples) - began),
+        (sum(sample.cpu for sample in samples) - cpu) * micro,
         (sum(worker.cpu_s for worker in beside) - before[0]) * micro,
         (cpu_seconds(broker) - before[1]) * micro,
-        (sum(look.timers for look in looks) - timers) / done,
+        (sum(sample.timers for sample in samples) - timers) / done,
     )

@@ -1,8 +1,8 @@
 """Install the SDKs and a browser: ``python -m tests.clients.install``.
 
-Everything comes from PyPI, npm and Debian, in pinned versions, and stands in ``build/clients``: one virtual environment
-for each Python SDK, because they bring other versions of what we use, and one ``node_modules``. What is there already,
-and was made from the same pins, is left alone.
+Everything comes from PyPI, npm and Debian, in pinned versions, and is installed in ``build/clients``. Each Python SDK
+has its own virtual environment, because the SDKs need other versions of our dependencies. There is one
+``node_modules``. An existing installation with the same pins is kept.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ PACKAGES = (HERE / "package.json", HERE / "package-lock.json")
 
 
 class NotInstalled(Exception):
-    """Something could not be installed; the message says how to."""
+    """An installation failed; the message says what to do."""
 
 
 def python_of(brand: str) -> Path:
-    """Return the interpreter of the environment that has a brand's Python SDK."""
+    """Return the interpreter of the environment with a brand's Python SDK."""
     return BUILD / brand / "bin" / "python"
 
 
 def main() -> None:
-    """Install what is missing, and say what is being done."""
+    """Install what is missing, and print each step."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)
@@ -67,7 +67,7 @@ def _node_modules() -> None:
             folder.mkdir(parents=True)
             for file in PACKAGES:
                 shutil.copy(file, folder)
-            # no package's own script runs: an SDK is used as it was published
+            # no package may run its own script, so an SDK is used as it was published
             quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
             _run(["npm", "ci", "--include=dev", "--ignore-scripts", *quiet], folder)
 
@@ -85,9 +85,9 @@ def _chromium() -> None:
 
 @contextmanager
 def _stamped(folder: Path, *pins: Path) -> Iterator[bool]:
-    """Give whether a folder has to be made again, and stamp it once that is done."""
+    """Yield whether a folder must be created again, and write its stamp afterwards."""
     stamp = folder / ".pins"
-    # the interpreter's own version counts: a virtual environment does not outlive it
+    # the version of the interpreter counts, because a virtual environment cannot move to another one
     pinned = hashlib.sha256(sys.version.encode() + b"".join(file.read_bytes() for file in pins)).hexdigest()
     wanted = not stamp.exists() or stamp.read_text() != pinned
     yield wanted

@@ -1,7 +1,7 @@
-"""Something between a client and the HTTP door that has one fault, and records what it let through.
+"""Proxy between a client and the HTTP door that has one fault, and records the requests that passed.
 
-It stands for what stands there in production: a load balancer that answers 503, a network that loses answers, a door
-that dies with an answer in its hands.
+It simulates production: a load balancer that answers 503, a network that loses answers, and a door that dies before its
+answer is sent.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from aiohttp import web
 
 from tests.support.brokers import HOST
 
-# Not `Host`: a load balancer passes it on, and the door tells browsers to come back to it.
+# `Host` is not listed: a load balancer passes it on, and the door uses it to tell browsers where to send events.
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})
 _UPSTREAM_TIMEOUT = aiohttp.ClientTimeout(total=30)
 MAX_BODY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """When which answer is kept from the client; counted in requests with a body, from 1.
+class ProxyFault:
+    """Plan of the answers that the client does not get; requests with a body are counted from 1.
 
     Attributes
     ----------
     kill_at
-        At this request the door has accepted and is then killed; its answer is lost.
+        Number of the request after which the door is killed: it has accepted the request, and its answer is lost.
     unavailable_from, unavailable_s
         From this request on, and for this long, every answer is 503 with ``Retry-After: 1``; nothing reaches the door.
     lose_every, lose_at_most
-        The answer of every such request is lost after the door has given it, up to this number of them.
+        The answer to every n-th request is lost after the door has given it, up to a maximum number of them.
     """
 
     kill_at: int = 0
@@ -46,14 +46,14 @@ class Fault:
 
 @dataclass(slots=True)
 class Passage:
-    """One request that came through.
+    """One request that passed the proxy.
 
     Attributes
     ----------
     path, headers, body
-        As the client sent them; the body as it was encoded.
+        Path, headers and body as the client sent them; the body is still encoded.
     status
-        Of the answer that the client got; ``None`` where it got none.
+        Status that the client got; ``None`` if it got no answer.
     """
 
     path: str
@@ -64,24 +64,24 @@ class Passage:
 
 @dataclass
 class Proxy:
-    """Forwards requests to a door; see :func:`proxied`.
+    """Forwarder of requests to a door; see :func:`proxied`.
 
     Attributes
     ----------
     door
         Address of the HTTP door.
     fault
-        What goes wrong.
+        ProxyFault of the proxy.
     kill
         Called to kill the door.
     passages
         Requests with a body, in the order of their arrival.
     address
-        Where clients reach it.
+        Address for clients.
     """
 
     door: str
-    fault: Fault = Fault()
+    fault: ProxyFault = ProxyFault()
     kill: Callable[[], None] = lambda: None
     passages: list[Passage] = field(default_factory=list)
     address: str = ""
@@ -90,11 +90,11 @@ class Proxy:
 
     @property
     def answers(self) -> list[int | None]:
-        """Status of each answer; ``None`` where the client got none."""
+        """Status of each answer; ``None`` if the client got none."""
         return [passage.status for passage in self.passages]
 
     async def handle(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
-        """Forward one request, or do what the fault wants."""
+        """Forward one request, or do what the fault requires."""
         body = await request.read()
         if request.method != "POST":
             return await self._forward(request, body, session) or _cut(request)
@@ -103,7 +103,7 @@ class Proxy:
         number = len(self.passages)
         if self._is_unavailable(number):
             passage.status = 503
-            # as the door answers it: without the first header a browser would not show the status to the page
+            # the door sets the same headers; without the first one, a browser would hide the status from the page
             headers = {"Access-Control-Allow-Origin": "*", "Retry-After": "1"}
             return web.json_response({"code": "unavailable", "message": "in a moment"}, status=503, headers=headers)
         answer = await self._forward(request, body, session)
@@ -130,7 +130,7 @@ class Proxy:
         return True
 
     async def _forward(self, request: web.Request, body: bytes, session: aiohttp.ClientSession) -> web.Response | None:
-        """Return the door's answer, or ``None`` where the door gave none."""
+        """Return the door's answer, or ``None`` if the door gave none."""
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
             async with session.request(
@@ -144,18 +144,18 @@ class Proxy:
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
-    """End the client's connection without an answer."""
+    """Close the client's connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()  # aiohttp wants one; nobody is there to read it
+    return web.Response()  # aiohttp requires a response; the closed connection does not carry it
 
 
 @asynccontextmanager
-async def proxied(door: str, fault: Fault, kill: Callable[[], None] = lambda: None) -> AsyncIterator[Proxy]:
-    """Listen on a free port of loopback until the end of the block."""
+async def proxied(door: str, fault: ProxyFault, kill: Callable[[], None] = lambda: None) -> AsyncIterator[Proxy]:
+    """Listen on a free local port until the end of the block."""
     proxy = Proxy(door, fault, kill)
     connector = aiohttp.TCPConnector(force_close=True)
-    # bodies and answers pass as they are encoded
+    # bodies and answers pass in their original encoding
     async with aiohttp.ClientSession(auto_decompress=False, timeout=_UPSTREAM_TIMEOUT, connector=connector) as session:
 
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -1,9 +1,11 @@
-"""The six SDKs, as they are installed, and how each plays a story.
+"""The six installed SDKs, and how each plays a story.
 
-Every driver is called with the story's file, the door's address and a write key. It plays the story with the SDK's
-public interface, and prints one line of JSON: ``called`` (visitor, step, and the time that the caller stated, else its
-clock), ``errors`` that the SDK reported to its caller, and for a browser ``anonymous``: the id that the SDK gave each
-visitor.
+Every driver gets the file of the story, the address of the door and a write key. It plays the story with the public
+interface of the SDK, and prints one line of JSON with these fields:
+
+- ``called``: visitor, step, and the time of each call: the time that the caller stated, otherwise the caller's clock.
+- ``errors``: errors that the SDK reported to its caller.
+- ``anonymous``, for a browser: the id that the SDK gave each visitor.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ class Sdk:
     name
         ``package version``, as in the documentation.
     argv
-        Its driver, without the story.
+        Command of its driver, without the story.
     browser
-        Whether it runs in a browser: with a key that may stand in a page, and ids that it makes itself.
+        Whether it runs in a browser. Then its key may be in a page, and it makes its own anonymous ids.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Sdk:
 
     @property
     def slug(self) -> str:
-        """Name that ids and files can begin with."""
+        """Name with which ids and files can begin."""
         return self.name.replace("@", "").replace("/", "-").replace(" ", "-")
 
 
@@ -74,17 +76,17 @@ SDKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a driver saw.
+class DriverReport:
+    """Output of a driver.
 
     Attributes
     ----------
     called
-        Time of each call, milliseconds, by visitor and step: what the caller stated, else its clock.
+        Time of each call, milliseconds, by visitor and step: the time that the caller stated, otherwise its clock.
     errors
-        That the SDK reported.
+        Errors that the SDK reported.
     anonymous
-        Id of each visitor before the sign-up, by their user id.
+        Id of each visitor before the sign-up, by user id.
     """
 
     called: dict[tuple[str, int], int]
@@ -93,8 +95,10 @@ class Report:
 
 
 @asynccontextmanager
-async def playing(sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, folder: Path) -> AsyncIterator[Report]:
-    """Play a story; the block begins when every call was made. A browser's pages stay open to its end."""
+async def playing(
+    sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, folder: Path
+) -> AsyncIterator[DriverReport]:
+    """Play a story; the block begins after the last call. The pages of a browser stay open until its end."""
     story = folder / "story.json"
     story.write_text(json.dumps([{"user": v.user, "anonymous": v.anonymous, "calls": v.calls} for v in visitors]))
     log = folder / "driver.log"
@@ -114,7 +118,7 @@ async def playing(sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, fo
     try:
         async with asyncio.timeout(PLAY_WITHIN_S):
             line = await process.stdout.readline()
-        assert line, f"the driver said nothing: {log.read_text()[-2000:]}"
+        assert line, f"the driver printed nothing: {log.read_text()[-2000:]}"
         yield _report(json.loads(line), visitors)
         process.stdin.close()
         async with asyncio.timeout(PLAY_WITHIN_S):
@@ -126,6 +130,6 @@ async def playing(sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, fo
             await process.wait()
 
 
-def _report(said: dict[str, Any], visitors: list[Visitor]) -> Report:
+def _report(said: dict[str, Any], visitors: list[Visitor]) -> DriverReport:
     called = {(user, step): at for user, step, at in said["called"]}
-    return Report(called, said["errors"], said.get("anonymous") or {v.user: v.anonymous for v in visitors})
+    return DriverReport(called, said["errors"], said.get("anonymous") or {v.user: v.anonymous for v in visitors})

@@ -1,4 +1,4 @@
-"""An installation that takes events over HTTP, as ``perennial up`` runs it: processes, broker, keys, one rule."""
+"""Installation that accepts events over HTTP, as ``perennial up`` runs it: processes, broker, keys, one rule."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ rules:
     channels: [email]
 """
 OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("message_"))
-"""Types of events about our own messages, which no SDK sent."""
+"""Types of events about our own messages, which no SDK sends."""
 PARTITIONS = 4
 START_WITHIN_S = 180.0
-"""How long the processes may take to start; six of them do at once on two cores."""
-MAX_FOLD_S = 60.0
-"""How long the fold may take to read what was accepted."""
+"""How long the processes may take to start, seconds; six of them start at once on two cores."""
+FOLD_WITHIN_S = 60.0
+"""How long the fold may take to read what was accepted, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one run's events at the door.
+    """Events of one run in the log and among the dead letters.
 
     Attributes
     ----------
     events
-        Every record of the log, repeats included, by user.
+        Every record in the log, including duplicates, by user.
     refused
         Dead letters.
     """
@@ -66,16 +66,16 @@ class Taken:
 
     @property
     def records(self) -> int:
-        """Number of records in the log, repeats included."""
+        """Number of records in the log, including duplicates."""
         return sum(map(len, self.events.values()))
 
     def ids(self) -> Counter[str]:
-        """Return how often each event's id is in the log."""
+        """Return how often the id of each event is in the log."""
         return Counter(event.id for events in self.events.values() for event in events)
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class ClientShop:
     """A running installation; see :func:`open_shop`."""
 
     installation: Installation
@@ -96,18 +96,18 @@ class Shop:
         os.kill(self.collector, signal.SIGKILL)
 
     def await_door(self, within_s: float = 60.0) -> None:
-        """Return when the door takes events."""
+        """Wait until the door accepts events."""
         await_true(lambda: _answers(f"{self.door}/ready"), within_s)
 
     async def taken(self, users: set[str], marks: set[str]) -> Taken:
-        """Read from the log what a run's events became.
+        """Read the events of a run from the log.
 
         Parameters
         ----------
         users
-            Of the run.
+            Users of the run.
         marks
-            Texts of which every record of the run has one, also where it was refused.
+            Texts of which every record of the run contains one, even if it was refused.
         """
         events: dict[str, list[Event]] = {user: [] for user in users}
         for _, event in await self._events():
@@ -117,18 +117,18 @@ class Shop:
         return Taken(events, [letter for letter in found if any(mark.encode() in letter.value for mark in marks)])
 
     async def await_fold(self) -> None:
-        """Return when the fold has committed everything that is in the log now."""
+        """Wait until the fold has committed everything that is in the log now."""
         ends = {record.partition: record.offset + 1 for record, _ in await self._events()}
-        async with asyncio.timeout(MAX_FOLD_S):
+        async with asyncio.timeout(FOLD_WITHIN_S):
             while True:
                 lanes = (await ask_json([self._lookup], "/ready"))["lanes"]
                 read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == "events"}
                 if all(read.get(partition, 0) >= end for partition, end in ends.items()):
                     return
-                await asyncio.sleep(0.05)  # a worker answers, and calls nobody
+                await asyncio.sleep(0.05)  # poll: a worker only answers requests
 
     async def profile(self, user: str) -> dict[str, Any] | None:
-        """Return everything that is known about a user; ``None`` of one that is not."""
+        """Return the profile of a user; ``None`` if the user is unknown."""
         try:
             return await ask_json([self._lookup], f"/v1/users/{user}")
         except UnknownUser:
@@ -157,7 +157,7 @@ class Shop:
 
 
 @contextmanager
-def open_shop(home: Path, kafka: ApacheKafka | None) -> Iterator[Shop]:
+def open_shop(home: Path, kafka: ApacheKafka | None) -> Iterator[ClientShop]:
     """Run an installation until the end of the block.
 
     Parameters
@@ -165,7 +165,7 @@ def open_shop(home: Path, kafka: ApacheKafka | None) -> Iterator[Shop]:
     home
         Folder of its settings, templates and data.
     kafka
-        The broker; ``None`` takes the embedded one.
+        The broker; ``None`` means the embedded one.
     """
     (home / "perennial.yaml").write_text(_SETTINGS)
     (home / "server.key").write_text(SERVER_KEY)
@@ -178,7 +178,7 @@ def open_shop(home: Path, kafka: ApacheKafka | None) -> Iterator[Shop]:
     if kafka is not None:
         flags |= {"kafka.servers": kafka.address, "kafka.prefix": "clients."}
     with running(load(home / "perennial.yaml", flags), ("worker", "collector")) as installation:
-        shop = Shop(installation)
+        shop = ClientShop(installation)
         await_folding(installation, START_WITHIN_S)
         shop.await_door(START_WITHIN_S)
         yield shop

@@ -1,4 +1,4 @@
-"""The README's snippets for web pages, as pages: what people paste is what is tested."""
+"""The README's snippets for web pages, as pages, so that the tests run exactly what readers paste."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILES = {
     "/js/standalone.js": NODE_MODULES / "@segment/analytics-next/dist/umd/standalone.js",
     "/js/rudder.js": NODE_MODULES / "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js",
 }
-"""The files of the packages that the README says to put on the shop's own server, by their path there."""
+"""Files of the packages that the README says to put on the shop's own server, by their path there."""
 DOOR, KEY = "https://events.shop.example", "wk_web"
 """Parts of a snippet that a reader replaces."""
 _BLOCK = re.compile(r"^```(html|js)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -37,7 +37,7 @@ class Snippet:
     form
         ``html``: script tags. ``js``: a module that a bundler packs.
     code
-        As it stands in the README.
+        Code as in the README.
     """
 
     brand: str
@@ -46,13 +46,13 @@ class Snippet:
 
     @property
     def steps(self) -> int:
-        """Number of the story's first calls that the snippet makes itself when the page loads."""
+        """Number of the story's first calls that the snippet itself makes when the page loads."""
         calls = re.findall(r"analytics\.(page\(\"Home\"\)|track\(\"Product Viewed\")", self.code)
-        assert [call[:4] for call in calls] in (["page"], ["page", "trac"]), f"not how a story begins: {calls}"
+        assert [call[:4] for call in calls] in (["page"], ["page", "trac"]), f"a story does not begin so: {calls}"
         return len(calls)
 
     def page(self, door: str, key: str) -> str:
-        """Return a page with it, for a door and a key; it also has what plays a story."""
+        """Return a page with the snippet, for a door and a key, and with the code that plays a story."""
         assert DOOR in self.code, "the README names another door"
         assert KEY in self.code, "the README names another key"
         code = self.code.replace(DOOR, door).replace(KEY, key)
@@ -78,7 +78,7 @@ def snippets(brand: str) -> list[Snippet]:
 
 
 def _bundled(code: str) -> str:
-    """Pack a module with what it imports, as a shop's build does."""
+    """Pack a module with its imports, as a shop's build does."""
     esbuild = [str(NODE_MODULES / ".bin" / "esbuild"), "--bundle", "--format=iife", "--log-level=error"]
     done = subprocess.run(esbuild, input=code, cwd=BUILD / "npm", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
-"""Twenty visitors of a shop and their 300 calls: what every SDK is asked to send, and what must be known afterwards.
+"""Twenty visitors of a shop and their 300 calls: what every SDK must send, and the resulting profiles.
 
-A story is plain JSON, so that Python, Node.js and a browser play the same one. Each visitor comes as a stranger, looks
-around, signs up, buys, reviews what they bought, and reads on.
+A story is plain JSON, so that Python, Node.js and a browser play the same one. Each visitor arrives anonymously, views
+products, signs up, buys, reviews the purchase, and continues reading.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any
 from models.events import MICROS
 
 Call = dict[str, Any]
-"""One call of an SDK: ``call`` (its method), ``step``, its arguments, and ``at`` where the caller states a time."""
+"""One call of an SDK: ``call`` (its method), ``step``, its arguments, and ``at`` if the caller states a time."""
 
 VISITORS = 20
 CURRENCIES = ("EUR", "USD", "GBP")
 PAGE_AGE_MS = 40 * 60_000
-"""How long ago the first page was, as its caller states it; below ``events.order_within``."""
+"""How long ago the first page was viewed, as its caller states it, milliseconds; below ``events.order_within``."""
 CUSTOM_AGE_MS = 20 * 60_000
-"""How long ago the custom event was, as its caller states it."""
+"""How long ago the custom event happened, as its caller states it, milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """One person's part of a story.
+    """Part of one person in a story.
 
     Attributes
     ----------
     user
         Id from the sign-up on.
     anonymous
-        Id before it, and beside it. A browser's SDK replaces it by its own.
+        Id before the sign-up, and in addition to the user id after it. The SDK of a browser replaces it by its own.
     calls
-        In order. Those before ``identify`` belong to the stranger.
+        Calls in order; those before ``identify`` belong to the anonymous visitor.
     """
 
     user: str
@@ -45,18 +45,18 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What must be known of one user, or of one stranger, afterwards.
+    """Expected profile of one user, or of one anonymous visitor.
 
     Attributes
     ----------
     events
         Number of events, by type.
     traits
-        All of them.
+        All traits.
     spent
-        Micros, by currency.
+        Amount in micros, by currency.
     orders, ratings
-        How many.
+        Number of each.
     """
 
     events: Counter[str]
@@ -72,9 +72,9 @@ def story(name: str, now: int) -> list[Visitor]:
     Parameters
     ----------
     name
-        Begins every id, so that no two runs share a user.
+        Prefix of every id, so that no two runs share a user.
     now
-        The callers' clock, milliseconds.
+        Time of the callers' clock, milliseconds.
     """
     return [_visitor(f"{name}-{number:02d}", number, now) for number in range(VISITORS)]
 
@@ -92,7 +92,7 @@ def _visitor(user: str, number: int, now: int) -> Visitor:
         _track("Checkout Started", order_id=f"o-{user}", value=float(total(number)), products=_lines(number)),
         _track("Order Completed", **_order(user, number)),
         {"call": "screen", "name": "Account", "properties": {"tab": "orders"}},
-        # as the specification prints it: a number in quotes
+        # the specification shows the rating as a number in quotes
         _track("Product Reviewed", product_id=f"lamp-{number}", review_body="It glows. ✨", rating="5"),
         {**_track("Newsletter Read", issue=7, parts=["news", "offers"]), "at": now - CUSTOM_AGE_MS + number},
         _track("Wishlist Product Added to Cart", wishlist_id="w-1", **_product(number, "chair")),
@@ -102,7 +102,7 @@ def _visitor(user: str, number: int, now: int) -> Visitor:
 
 
 def as_user(user: str, number: int) -> Known:
-    """Return what must be known of a visitor from the sign-up on."""
+    """Return the expected profile of a visitor from the sign-up on."""
     # A group, an alias, Checkout Started and two events of the shop's own are custom events.
     events = {"identify": 1, "custom": 5, "cart_add": 2, "purchase": 1, "page_view": 2, "rating": 1}
     spent = {CURRENCIES[number % 3]: int(total(number) * MICROS)}
@@ -110,12 +110,12 @@ def as_user(user: str, number: int) -> Known:
 
 
 def as_stranger() -> Known:
-    """Return what must be known of a visitor before the sign-up."""
+    """Return the expected profile of a visitor before the sign-up."""
     return Known(Counter({"page_view": 1, "product_view": 1, "custom": 1}))
 
 
 def traits(user: str, number: int) -> dict[str, Any]:
-    """Return a visitor's traits, as the caller states them."""
+    """Return the traits of a visitor, as the caller states them."""
     return {
         "email": f"{user}@example.org",
         "firstName": "Zoë",
@@ -149,7 +149,7 @@ def _order(user: str, number: int) -> Call:
     said = total(number)
     return {
         "order_id": f"o-{user}",
-        # shops state money as numbers and as text
+        # shops send money as numbers or as text
         "total": str(said) if number % 2 else float(said),
         "revenue": float(said - Decimal("4.95")),
         "shipping": 4.95,

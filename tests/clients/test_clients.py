@@ -1,4 +1,4 @@
-"""The real SDKs, unchanged, against the real door: what they send is folded once, whatever happens on the way."""
+"""The real SDKs, unchanged, against the real door: each event is folded once, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from typing import Any
 import pytest
 
 from models.events import ANONYMOUS, MICROS, Event
-from tests.clients.proxy import Fault, Proxy, proxied
-from tests.clients.sdks import SDKS, Report, Sdk, playing
-from tests.clients.shop import BROWSER_KEY, OUTCOMES, RULE, SERVER_KEY, Shop, Taken
+from tests.clients.proxy import Proxy, ProxyFault, proxied
+from tests.clients.sdks import SDKS, DriverReport, Sdk, playing
+from tests.clients.shop import BROWSER_KEY, OUTCOMES, RULE, SERVER_KEY, ClientShop, Taken
 from tests.clients.story import Known, Visitor, as_stranger, as_user, story
 
 pytestmark = [pytest.mark.clients, pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)]
 
 SENT = 300
 ARRIVE_WITHIN_S = 60.0
-"""How long the SDKs may take to deliver what they hold, once the fault is over."""
+"""How long the SDKs may take to deliver their queues once the fault is over, seconds."""
 CLOCK_MS = 30_000
-"""How far an event's time may be from its caller's: the correction of clocks adds the time since ``sentAt``, which some
-SDKs do not renew when they try again. What callers state themselves is 20 and 40 minutes ago."""
+"""How far the time of an event may differ from the caller's time, milliseconds.
+
+The correction of clocks adds the time since ``sentAt``, which some SDKs do not renew when they retry. The times that
+callers state themselves are 20 and 40 minutes ago.
+"""
 
 
-async def test_every_event_is_folded_once(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
-    run = Run(sdk, shop, "calm", tmp_path)
+async def test_every_event_is_folded_once(sdk: Sdk, shop: ClientShop, tmp_path: Path) -> None:
+    run = StoryRun(sdk, shop, "calm", tmp_path)
 
     await run.play(shop.door)
 
@@ -35,11 +38,11 @@ async def test_every_event_is_folded_once(sdk: Sdk, shop: Shop, tmp_path: Path) 
     run.verify_times()
 
 
-async def test_nothing_is_lost_or_doubled_when_the_door_is_killed(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
-    run, before = Run(sdk, shop, "killed", tmp_path), shop.collector
+async def test_nothing_is_lost_or_doubled_when_the_door_is_killed(sdk: Sdk, shop: ClientShop, tmp_path: Path) -> None:
+    run, before = StoryRun(sdk, shop, "killed", tmp_path), shop.collector
 
-    # a server's SDK sends batches, a browser's one event after the other: both times in the middle
-    proxy = await run.play_through(Fault(kill_at=100 if sdk.browser else 2))
+    # a server's SDK sends batches, and a browser's SDK one event after the other: the kill is in the middle of both
+    proxy = await run.play_through(ProxyFault(kill_at=100 if sdk.browser else 2))
 
     assert None in proxy.answers, "the kill came too late to be noticed"
     assert shop.collector != before
@@ -47,37 +50,39 @@ async def test_nothing_is_lost_or_doubled_when_the_door_is_killed(sdk: Sdk, shop
     run.verify_times()
 
 
-async def test_nothing_is_lost_or_doubled_when_the_door_is_unavailable(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
-    run = Run(sdk, shop, "unavailable", tmp_path)
+async def test_nothing_is_lost_or_doubled_when_the_door_is_unavailable(
+    sdk: Sdk, shop: ClientShop, tmp_path: Path
+) -> None:
+    run = StoryRun(sdk, shop, "unavailable", tmp_path)
 
-    proxy = await run.play_through(Fault(unavailable_from=2, unavailable_s=3.0))
+    proxy = await run.play_through(ProxyFault(unavailable_from=2, unavailable_s=3.0))
 
     assert 503 in proxy.answers
     await run.verify()
     run.verify_times()
 
 
-async def test_nothing_is_lost_or_doubled_when_answers_are_lost(sdk: Sdk, shop: Shop, tmp_path: Path) -> None:
-    run = Run(sdk, shop, "lost", tmp_path)
+async def test_nothing_is_lost_or_doubled_when_answers_are_lost(sdk: Sdk, shop: ClientShop, tmp_path: Path) -> None:
+    run = StoryRun(sdk, shop, "lost", tmp_path)
 
-    proxy = await run.play_through(Fault(lose_every=2, lose_at_most=8))
+    proxy = await run.play_through(ProxyFault(lose_every=2, lose_at_most=8))
 
     assert None in proxy.answers
     taken = await run.verify()
-    assert taken.records > SENT, "what was accepted twice is in the log twice, and counts once"
+    assert taken.records > SENT, "nothing that was accepted twice is in the log twice"
     run.verify_times()
 
 
-class Run:
+class StoryRun:
     """One story, played by one SDK against one door."""
 
-    def __init__(self, sdk: Sdk, shop: Shop, name: str, folder: Path) -> None:
+    def __init__(self, sdk: Sdk, shop: ClientShop, name: str, folder: Path) -> None:
         self._sdk, self._shop, self._folder = sdk, shop, folder
         self._visitors = story(f"{sdk.slug}-{name}", time.time_ns() // 1_000_000)
-        self._report: Report | None = None
+        self._report: DriverReport | None = None
         self._taken: Taken | None = None
 
-    async def play_through(self, fault: Fault) -> Proxy:
+    async def play_through(self, fault: ProxyFault) -> Proxy:
         """Play against the shop's door, with a fault in between."""
         self._shop.await_door()
         async with proxied(self._shop.door, fault, self._shop.kill_door) as proxy:
@@ -85,7 +90,7 @@ class Run:
         return proxy
 
     async def play(self, endpoint: str) -> None:
-        """Play, and return when the SDK has delivered everything, or has had the time for it."""
+        """Play, and wait until the SDK has delivered everything, or its time is over."""
         key = BROWSER_KEY if self._sdk.browser else SERVER_KEY
         async with playing(self._sdk, self._visitors, endpoint, key, self._folder) as report:
             self._report = report
@@ -93,7 +98,7 @@ class Run:
         self._taken = await self._read()
 
     async def verify(self) -> Taken:
-        """Compare what is known of every visitor with what they did."""
+        """Compare the profile of every visitor with the visitor's calls."""
         report, taken = self._played()
         assert len(report.called) == SENT
         assert report.errors == []
@@ -111,10 +116,10 @@ class Run:
         return taken
 
     def _verify_message(self, user: dict[str, Any], records: list[Event]) -> None:
-        """Expect the message about the first order, or the reason why there is none.
+        """Expect the message about the first order, or the reason for its absence.
 
-        An order from a page triggers none, because anybody can send one with the key in the page. SDKs that try again
-        change the order of their batches: where the order was read before the sign-up, no address was known in time.
+        An order from a page triggers no message, because anyone can send one with the key in the page. SDKs that retry
+        may send batches in another order. If the order was read before the sign-up, no address was known in time.
         """
         read = [event.type for event in records]
         if self._sdk.browser:
@@ -127,7 +132,7 @@ class Run:
         assert [message["rule"] for message in user["messages"]] == ([] if reasons else [RULE])
 
     def verify_times(self) -> None:
-        """Compare each event's time with what the caller stated, else with the caller's clock."""
+        """Compare the time of each event with the time that the caller stated, otherwise with the caller's clock."""
         report, taken = self._played()
         for visitor in self._visitors:
             expected = sorted(at for (user, _), at in report.called.items() if user == visitor.user)
@@ -135,12 +140,12 @@ class Run:
             assert found == pytest.approx(expected, abs=CLOCK_MS), visitor.user
 
     def _first(self, visitor: Visitor, taken: Taken) -> list[Event]:
-        """Return a visitor's events as they were accepted first."""
+        """Return the events of a visitor in the order in which they were first accepted."""
         report, _ = self._played()
         records = taken.events[visitor.user] + taken.events[ANONYMOUS + report.anonymous[visitor.user]]
         return list({event.id: event for event in reversed(records)}.values())
 
-    def _played(self) -> tuple[Report, Taken]:
+    def _played(self) -> tuple[DriverReport, Taken]:
         assert self._report is not None
         assert self._taken is not None
         return self._report, self._taken
@@ -167,7 +172,7 @@ def _compare(profile: dict[str, Any], known: Known) -> None:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
-    """Return when a condition holds, or when the time is over: what follows then says what is missing."""
+    """Wait until a condition holds, or until the time is over; the assertions that follow say what is missing."""
     deadline = time.monotonic() + within_s
-    while not await condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a log calls nobody
+    while not await condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a log can only be polled
         await asyncio.sleep(0.2)

@@ -10,25 +10,25 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.clients.proxy import Fault, Passage, proxied
+from tests.clients.proxy import Passage, ProxyFault, proxied
 from tests.support.brokers import HOST
 
 
 @dataclass
-class Door:
-    """A door that remembers what it got, decoded, and answers all of it."""
+class FakeDoor:
+    """A door that stores the decoded requests, and accepts all of them."""
 
     address: str = ""
     bodies: list[bytes] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.read())
-        return web.json_response({"host": request.host, "path": request.path_qs}, headers={"X-Door": "open"})
+        return web.json_response({"host": request.host, "path": request.path_qs}, headers={"X-FakeDoor": "open"})
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Door]:
-    door, app = Door(), web.Application()
+async def opened() -> AsyncIterator[FakeDoor]:
+    door, app = FakeDoor(), web.Application()
     app.router.add_route("*", "/{path:.*}", door.take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -41,7 +41,7 @@ async def opened() -> AsyncIterator[Door]:
 
 
 async def statuses(address: str, count: int) -> list[int | None]:
-    """Post so often, on a connection each; ``None`` for no answer."""
+    """Post several times, each on a new connection, and return the statuses; ``None`` means no answer."""
     found: list[int | None] = []
     for number in range(count):
         async with aiohttp.ClientSession() as session:
@@ -55,20 +55,20 @@ async def statuses(address: str, count: int) -> list[int | None]:
 
 async def test_what_passes_is_as_it_was_sent_and_the_host_is_the_client_s() -> None:
     body = gzip.compress(b"{}")
-    async with opened() as door, proxied(door.address, Fault()) as proxy, aiohttp.ClientSession() as session:
+    async with opened() as door, proxied(door.address, ProxyFault()) as proxy, aiohttp.ClientSession() as session:
         said = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
         async with session.post(f"{proxy.address}/v1/t?writeKey=k", data=body, headers=said) as answer:
             content = await answer.json()
 
     assert content == {"host": proxy.address.removeprefix("http://"), "path": "/v1/t?writeKey=k"}
-    assert (answer.status, answer.headers["X-Door"]) == (200, "open")
-    assert door.bodies == [b"{}"], "the door decodes it, not the proxy"
+    assert (answer.status, answer.headers["X-FakeDoor"]) == (200, "open")
+    assert door.bodies == [b"{}"], "the proxy must not decode the body; the door does"
     [passage] = proxy.passages
     assert (passage.path, passage.body, passage.status) == ("/v1/t?writeKey=k", body, 200)
 
 
 async def test_a_lost_answer_was_given() -> None:
-    async with opened() as door, proxied(door.address, Fault(lose_every=2, lose_at_most=2)) as proxy:
+    async with opened() as door, proxied(door.address, ProxyFault(lose_every=2, lose_at_most=2)) as proxy:
         found = await statuses(proxy.address, 7)
 
     assert found == [200, None, 200, None, 200, 200, 200] == proxy.answers
@@ -76,7 +76,7 @@ async def test_a_lost_answer_was_given() -> None:
 
 
 async def test_while_it_is_unavailable_nothing_reaches_the_door() -> None:
-    async with opened() as door, proxied(door.address, Fault(unavailable_from=2, unavailable_s=60)) as proxy:
+    async with opened() as door, proxied(door.address, ProxyFault(unavailable_from=2, unavailable_s=60)) as proxy:
         found = await statuses(proxy.address, 3)
 
     assert found == [200, 503, 503]
@@ -84,7 +84,7 @@ async def test_while_it_is_unavailable_nothing_reaches_the_door() -> None:
 
 
 async def test_it_is_available_again_afterwards() -> None:
-    async with opened() as door, proxied(door.address, Fault(unavailable_from=1, unavailable_s=0.05)) as proxy:
+    async with opened() as door, proxied(door.address, ProxyFault(unavailable_from=1, unavailable_s=0.05)) as proxy:
         first = await statuses(proxy.address, 1)
         async with asyncio.timeout(10):
             while await statuses(proxy.address, 1) != [200]:
@@ -100,23 +100,23 @@ async def test_the_door_is_killed_with_the_answer_in_its_hands() -> None:
         def kill() -> None:
             killed.append(len(door.bodies))
 
-        async with proxied(door.address, Fault(kill_at=2), kill) as proxy:
+        async with proxied(door.address, ProxyFault(kill_at=2), kill) as proxy:
             found = await statuses(proxy.address, 3)
 
     assert found == [200, None, 200]
-    assert killed == [2], "it had accepted the second request"
+    assert killed == [2], "the door must have accepted the second request"
 
 
 async def test_a_door_that_is_down_looks_like_one() -> None:
     async with opened() as door:
         pass
-    async with proxied(door.address, Fault()) as proxy:
+    async with proxied(door.address, ProxyFault()) as proxy:
         assert await statuses(proxy.address, 2) == [None, None]
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_requests_without_a_body_are_not_counted(method: str) -> None:
-    fault = Fault(lose_every=1, lose_at_most=9)
+    fault = ProxyFault(lose_every=1, lose_at_most=9)
     async with opened() as door, proxied(door.address, fault) as proxy, aiohttp.ClientSession() as session:
         answer = await session.request(method, f"{proxy.address}/v1/batch")
         assert answer.status == 200

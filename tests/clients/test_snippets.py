@@ -10,7 +10,7 @@ def test_the_readme_shows_each_sdk_with_script_tags_and_for_a_bundler(brand: str
     shown = snippets(brand)
 
     assert sorted(snippet.form for snippet in shown) == ["html", "js"]
-    assert all(snippet.steps >= 1 for snippet in shown), "a page says that it was looked at"
+    assert all(snippet.steps >= 1 for snippet in shown), "each snippet sends a page view"
 
 
 @pytest.mark.parametrize("brand", ["segment", "rudder"])

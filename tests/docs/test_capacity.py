@@ -1,4 +1,4 @@
-"""The page on capacity says what the command computes from the committed figures."""
+"""Tests that the page on capacity shows what the command computes from the committed figures."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def test_the_tables_are_what_perennial_bench_capacity_prints() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        f"At {Assumptions().events_per_user_day:g} events a day",
-        f"at {Assumptions().peak:g} times the mean",
-        f"cores busy\nto {Assumptions().busy:.0%} then, {Assumptions().replicas} copies",
+        f"each known user has {Assumptions().events_per_user_day:g} events a day",
+        f"has {Assumptions().peak:g} times the\nmean rate",
+        f"cores are busy to {Assumptions().busy:.0%} then. There are {Assumptions().replicas} copies",
         f"{Assumptions().bytes_per_event:g} bytes x copies",
         f"{Assumptions().broker_cores} cores each",
         f"{Assumptions().broker_tib:g} TiB each",
     ],
 )
-def test_what_is_assumed_is_said(said: str) -> None:
+def test_the_page_states_each_assumption(said: str) -> None:
     assert said in PAGE

@@ -1,4 +1,4 @@
-"""The page on the recommender says what the code does."""
+"""Tests that the page on the recommender agrees with the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "recommender.md").read_text()
 
 
 def block_after(heading: str, first_word: str) -> list[str]:
-    """The indented block below a heading that begins with a word, without its indentation."""
+    """Return the indented block below a heading that begins with a word, without its indentation."""
     lines = PAGE[PAGE.index(f"## {heading}") :].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"    {first_word}"))
     end = next(number for number, line in enumerate(lines) if number > start and not line.startswith("    "))

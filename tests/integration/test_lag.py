@@ -1,4 +1,4 @@
-"""Lag is what a lane still has to do; markers of transactions are nothing to do."""
+"""The lag of a lane counts only records that it still has to process; markers of transactions do not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever stands in the settings and templates, a command ends, with a result or with an error of ours."""
+"""Whatever settings and templates contain, a command ends, with a result or with an error of ours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_case_follows_from_its_seed_and_number() -> None:
 
 
 def test_a_case_that_hangs_is_found_and_the_others_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configurations, "LIMIT_S", 1.0)
+    monkeypatch.setattr(configurations, "MAX_CPU_S", 1.0)
 
     result = configurations.Proof(1, range(3), jobs=1, stuck=1).run()
 

@@ -1,4 +1,4 @@
-"""Workers of this schema and of the one before side by side, on Apache Kafka: nothing is misread, whoever gets what."""
+"""Workers of this schema and of the previous one run together on Apache Kafka, and neither misreads any state."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PARTITIONS = 4
 OLD, NEW = "tests.support.old_worker", "tests.support.folding_worker"
 
 
-class Shop:
-    """Sends events, and knows how many of them are folded."""
+class UpgradingShop:
+    """Sender of events that knows how many of them are folded."""
 
     def __init__(self, connection: Connection, log: EventLog) -> None:
         self.connection = connection
@@ -50,28 +50,28 @@ class Shop:
         return [state.position for state in found]
 
     async def folded(self, partitions: set[int], within_s: float = 60) -> None:
-        """Return when these partitions are folded to what was sent."""
+        """Wait until these partitions are folded up to the last event sent."""
         async with asyncio.timeout(within_s):
             while True:
                 positions = await self.positions()
                 if all(positions[partition] >= self.ends[partition] for partition in partitions):
                     return
-                await asyncio.sleep(0.2)  # a state topic can only be asked
+                await asyncio.sleep(0.2)  # poll: the end of a state topic has no event
 
     async def schemas(self) -> list[set[int]]:
-        """Schema versions of the users in each partition."""
+        """Return the schema versions of the users in each partition."""
         found = [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
         return [{packed[0] for key, packed in state.records.items() if not is_control(key)} for state in found]
 
 
 async def logged(log: Path, *words: str, within_s: float = 60) -> None:
-    """Return when a log holds all of these."""
+    """Wait until a log contains all of these words."""
     async with asyncio.timeout(within_s):
         while True:
             text = await asyncio.to_thread(log.read_text)
             if all(word in text for word in words):
                 return
-            await asyncio.sleep(0.1)  # a file can only be looked at
+            await asyncio.sleep(0.1)  # poll: a file has no event
 
 
 @pytest.mark.kafka
@@ -84,13 +84,13 @@ async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_on
     old_log, again_log = tmp_path / "old.log", tmp_path / "again.log"
     async with EventLog(connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
-        shop = Shop(connection, log)
+        shop = UpgradingShop(connection, log)
         with running_worker(connection, old_log, OLD) as old:
             await shop.send()
             await shop.folded(everything)
             assert await shop.schemas() == [{PREVIOUS_SCHEMA}] * PARTITIONS
 
-            # a new one joins: what it gets it reads, and writes in its own schema
+            # A new worker joins. It reads the state of its partitions, and writes it in its own schema.
             with running_worker(connection, tmp_path / "new.log", NEW):
                 await logged(tmp_path / "new.log", ": open at")
                 await shop.send()
@@ -99,7 +99,7 @@ async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_on
                 new = {partition for partition in everything if SCHEMA in schemas[partition]}
                 assert new
                 assert everything - new
-            # it is gone again: the old one gets what it cannot read, and leaves it alone
+            # The new worker has left. The old one gets state that it cannot read, and does not change it.
             before = await shop.positions()
             await logged(old_log, *(f"events-{partition}: begins anew" for partition in new))
             await shop.send()

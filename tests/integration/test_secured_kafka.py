@@ -1,4 +1,4 @@
-"""A cluster that asks for TLS and credentials is reached with what the settings file says, by both client libraries."""
+"""Both client libraries reach a cluster with TLS and credentials, with the options of the settings file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.kafka
 
 
 class SecuredKafka(ApacheKafka):
-    """Beside the open listener one with credentials, and one with credentials over TLS."""
+    """Kafka with two additional listeners: one with credentials, and one with credentials over TLS."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         super().__init__(home, folder)
@@ -142,7 +142,7 @@ async def test_topics_are_made_and_records_are_written_and_read(
 
 
 def _refusal(connection: Connection) -> str:
-    """What is said where nobody is let in."""
+    """Return the message of the error when a connection is refused."""
     with warnings.catch_warnings():
         # kafka-python leaves the sockets of refused attempts to the garbage collector
         warnings.simplefilter("ignore", ResourceWarning)

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop commits, leaves its group and ends in time, whatever hangs."""
+"""A worker that is asked to stop commits, leaves its group and ends in time, even if its effects hang."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTITIONS = 4
 
 @asynccontextmanager
 async def load(connection: Connection) -> AsyncIterator[list[bytes]]:
-    """Events, a few hundred a second, until the end; gives those that were sent."""
+    """Send a few hundred events a second until the end of the block, and yield the list of those sent."""
     sent: list[bytes] = []
     over = asyncio.Event()
 
@@ -63,7 +63,7 @@ async def test_a_worker_under_load_whose_effects_hang_stops_in_time_leaves_and_l
     with admin(connection) as client:
         group = connection.group("count")
         left = client.describe_groups([group])[group]["members"]
-    # Had it not left, its partitions would be its own for two minutes more.
+    # If the first worker had not left, it would keep its partitions for two more minutes.
     with running_worker(connection, log):
         copies = await read_until(connection, "copies", lambda found: len(found) >= len(sent), within_s=90)
 

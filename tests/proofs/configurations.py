@@ -1,9 +1,9 @@
-"""``python -m tests.proofs.configurations``: no settings file and no template makes a command hang.
+"""``python -m tests.proofs.configurations``: proof that no settings file and no template makes a command hang.
 
-Each random case takes the way of ``perennial check --offline``: YAML, settings, rules, templates rendered for every
-kind of user, findings. A worker that needs more CPU time for one case than the limit is ended, and the case is a hang;
-an exception that is no :class:`PerennialError` is a crash. A case follows from seed and number alone, so
-``--seed 1 --case 17`` plays one again.
+Each random case goes through ``perennial check --offline``: YAML, settings, rules, templates rendered for every kind of
+user, findings. If a case needs more CPU time than the limit, its process is ended and the case counts as a hang. An
+exception other than :class:`PerennialError` is a crash. Seed and number determine a case, so ``--seed 1 --case 17``
+plays it again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from stream.installation.check import findings
 from stream.settings.loading import load
 from tests.proofs import writing
 
-LIMIT_S = 20.0
-"""Maximum CPU time of one case."""
-SILENCE_S = 600.0
-"""Maximum wall time of one case, for one that waits for something instead."""
+MAX_CPU_S = 20.0
+"""Maximum CPU time of one case, seconds."""
+MAX_WALL_S = 600.0
+"""Maximum wall time of one case, seconds; for a case that waits without using CPU time."""
 RESULTS = Path(__file__).with_name("CONFIGURATIONS.md")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
-class Result:
-    """What became of all cases.
+class ProofResult:
+    """Results of all cases.
 
     Attributes
     ----------
@@ -58,13 +58,13 @@ class Result:
     trouble: list[tuple[int, str]] = field(default_factory=list)
 
 
-def generated(seed: int, number: int) -> writing.Case:
+def generated(seed: int, number: int) -> writing.RandomInstallation:
     """Return the files of a case."""
     return writing.case(Random(f"{seed}:{number}"))
 
 
-def play(case: writing.Case, folder: Path) -> str:
-    """Check an installation; returns ``accepted`` or ``refused``, and raises whatever is none of our errors."""
+def play(case: writing.RandomInstallation, folder: Path) -> str:
+    """Check an installation, and return ``accepted`` or ``refused``; any other error is raised."""
     templates = folder / "templates"
     for path in templates.glob("*/*.liquid") if templates.exists() else ():
         if str(path.relative_to(templates)) not in case.templates:
@@ -82,7 +82,7 @@ def play(case: writing.Case, folder: Path) -> str:
 
 
 def _work(pipe: Connection, seed: int, numbers: range, folder: Path, stuck: int | None) -> None:
-    """Play cases in a process of its own, and say before and after each which one it is."""
+    """Play cases in a separate process, and report each before and after it."""
     for number in numbers:
         case = generated(seed, number)
         pipe.send(("began", number, ""))
@@ -91,7 +91,7 @@ def _work(pipe: Connection, seed: int, numbers: range, folder: Path, stuck: int 
         began = time.process_time()
         try:
             outcome, said = play(case, folder), ""
-        except Exception:  # noqa: BLE001 - it is what is looked for
+        except Exception:  # noqa: BLE001 - crashes are what the proof searches
             outcome, said = "crashed", traceback.format_exc(limit=-4)
         pipe.send((outcome, number, f"{(time.process_time() - began) * 1000:.1f} {said}"))
     pipe.send(("over", 0, ""))
@@ -108,14 +108,14 @@ class _Worker:
 
     @property
     def overdue(self) -> bool:
-        """Whether the case that it plays takes too long."""
+        """Whether its current case takes too long."""
         if self.playing < 0:
             return False
-        return _cpu_s(self.process) - self.cpu_s > LIMIT_S or time.monotonic() - self.since_s > SILENCE_S
+        return _cpu_s(self.process) - self.cpu_s > MAX_CPU_S or time.monotonic() - self.since_s > MAX_WALL_S
 
 
 def _cpu_s(process: BaseProcess) -> float:
-    """CPU time of a process so far."""
+    """Return the CPU time of a process so far, seconds."""
     try:
         after_name = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -124,20 +124,20 @@ def _cpu_s(process: BaseProcess) -> float:
 
 
 class Proof:
-    """Plays the cases of a seed in several processes, and ends whatever hangs.
+    """Player of the cases of a seed in several processes; it ends every case that hangs.
 
     Parameters
     ----------
     seed, numbers
-        Of the cases.
+        Seed, and numbers of the cases.
     jobs
         Number of processes.
     stuck
-        Number of a case that loops for ever instead: the control that a hang is found.
+        Number of a case that is replaced by an endless loop, to show that a hang is found.
     """
 
     def __init__(self, seed: int, numbers: range, jobs: int, stuck: int | None = None) -> None:
-        self.result = Result()
+        self.result = ProofResult()
         self._seed = seed
         self._stuck = stuck
         self._began = time.monotonic()
@@ -146,20 +146,20 @@ class Proof:
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(numbers[job::jobs]) for job in range(min(jobs, len(numbers)))]
 
-    def run(self) -> Result:
-        """Play all of them."""
+    def run(self) -> ProofResult:
+        """Play all cases."""
         told = time.monotonic()
         try:
             while self._workers:
                 by_pipe = {worker.pipe: worker for worker in self._workers}
                 for pipe in wait([*by_pipe], timeout=1.0):
                     assert isinstance(pipe, Connection)
-                    self._hear(by_pipe[pipe])
+                    self._receive(by_pipe[pipe])
                 for worker in [worker for worker in self._workers if worker.overdue]:
                     self._end(worker, "hung", "it was ended")
                 if time.monotonic() - told > 15:
                     told = time.monotonic()
-                    self._tell()
+                    self._print_progress()
         finally:
             for worker in self._workers:
                 worker.process.kill()
@@ -176,7 +176,7 @@ class Proof:
         theirs.close()
         return _Worker(process, ours, numbers)
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         try:
             what, number, said = worker.pipe.recv()
         except EOFError:
@@ -196,7 +196,7 @@ class Proof:
                 self.result.trouble.append((number, trace))
 
     def _end(self, worker: _Worker, outcome: str, why: str) -> None:
-        """End a worker's process, and go on behind its case with another."""
+        """End the process of a worker, and continue after its case with another worker."""
         worker.process.kill()
         worker.process.join()
         self._workers.remove(worker)
@@ -207,7 +207,7 @@ class Proof:
         if rest:
             self._workers.append(self._start(rest))
 
-    def _tell(self) -> None:
+    def _print_progress(self) -> None:
         done = self.result.outcomes.total()
         rate = done / (time.monotonic() - self._began)
         said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.result.outcomes.items()))
@@ -215,7 +215,7 @@ class Proof:
 
 
 def _memory() -> str | None:
-    """Return a folder in memory, where there is one: the files of a case are written and read once."""
+    """Return a folder in memory, if there is one, because the files of a case are written and read only once."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -227,14 +227,14 @@ def _commit() -> str:
     return git("rev-parse", "--short", "HEAD") + changed
 
 
-def report(result: Result, seed: int, count: int) -> str:
-    """Write the result as a page."""
+def report(result: ProofResult, seed: int, count: int) -> str:
+    """Format the result as a page."""
     slowest, number = result.slowest
     lines = [
         "# No settings file makes a command hang",
         "",
-        "Random settings files with random templates, each played as `perennial check --offline` would, under a limit",
-        f"of {LIMIT_S:g} s of CPU time. Written by `python -m tests.proofs.configurations`; one case again:",
+        "Random settings files with random templates, each played as `perennial check --offline` would, with a limit",
+        f"of {MAX_CPU_S:g} s of CPU time. Written by `python -m tests.proofs.configurations`; options for one case:",
         f"`--seed {seed} --case N`.",
         "",
         "| what | |",
@@ -254,13 +254,13 @@ def report(result: Result, seed: int, count: int) -> str:
 
 
 def main(
-    count: Annotated[int, typer.Option(min=1, help="How many cases.")] = 100_000,
-    seed: Annotated[int | None, typer.Option(help="By default another one each time.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
-    case: Annotated[int | None, typer.Option(help="Show and play this case only.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100_000,
+    seed: Annotated[int | None, typer.Option(help="Seed of the cases; a new one by default.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = os.cpu_count() or 1,
+    case: Annotated[int | None, typer.Option(help="Show and play only the case with this number.")] = None,
     write: Annotated[bool, typer.Option(help="Write the result to CONFIGURATIONS.md.")] = True,
 ) -> None:
-    """Look for a settings file that makes a command hang or crash; exit code 1 where one is found."""
+    """Search for a settings file that makes a command hang or crash; the exit code is 1 if one is found."""
     chosen = int(time.time()) if seed is None else seed
     if case is not None:
         files = generated(chosen, case)

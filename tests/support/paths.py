@@ -1,4 +1,4 @@
-"""Folders that tests read: the repository's root, and the real data beside it."""
+"""Folders that tests read: the root of the repository, and the real data next to it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ONLINE_RETAIL = ROOT.parent / "shared/data/online_retail/online_retail.csv.gz"
-"""The UCI data set Online Retail, where a copy is beside the repository."""
+"""The UCI data set Online Retail, if a copy is next to the repository."""

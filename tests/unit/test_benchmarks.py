@@ -12,8 +12,8 @@ import pytest
 from models.events import Event, OrderLine, decode_event
 from models.log import Tick, decode_control, is_control
 from models.units import HOUR
-from tests.benchmarks import capacity, everything, guard, latency, table
-from tests.benchmarks.load import Load
+from tests.benchmarks import capacity, everything, guard, latency, open_loop, table
+from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.environments import REQUIREMENTS, version_of
 from tests.benchmarks.peers.job import Job, pack, unpack
@@ -21,12 +21,12 @@ from tests.benchmarks.report import Spread, plain
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
-    assert list(Load(events=500)) == list(Load(events=500))
-    assert list(Load(events=500)) != list(Load(events=500, seed=2))
+    assert list(BenchLoad(events=500)) == list(BenchLoad(events=500))
+    assert list(BenchLoad(events=500)) != list(BenchLoad(events=500, seed=2))
 
 
 def test_events_have_about_300_bytes_and_ids_of_their_own() -> None:
-    load = [(key, value) for key, value in Load(events=20_000) if not is_control(key)]
+    load = [(key, value) for key, value in BenchLoad(events=20_000) if not is_control(key)]
     events = [decode_event(value) for _, value in load]
 
     assert 270 < sum(len(value) for _, value in load) / len(load) < 330
@@ -35,14 +35,14 @@ def test_events_have_about_300_bytes_and_ids_of_their_own() -> None:
 
 
 def test_a_hundredth_of_the_users_does_a_large_part_of_what_is_done() -> None:
-    done = Counter(key for key, _ in Load(events=50_000, users=50_000) if not is_control(key))
+    done = Counter(key for key, _ in BenchLoad(events=50_000, users=50_000) if not is_control(key))
 
     assert sum(count for _, count in done.most_common(500)) > 0.3 * 50_000
 
 
 def test_time_passes_with_ticks_that_are_never_ahead_of_the_next_event() -> None:
     now = 0
-    for key, value in Load(events=5_000):
+    for key, value in BenchLoad(events=5_000):
         if is_control(key):
             tick = decode_control(value)
             assert isinstance(tick, Tick)
@@ -64,13 +64,13 @@ def test_the_guard_fails_when_most_turns_have_lost_a_fifth_of_their_committed_ra
     committed.write_text('{"kafka": {"ratios": [0.1, 0.05, 0.04]}, "embedded": {"ratios": [0.01, 0.01, 0.01]}}')
 
     def share(*costs: float) -> float:
-        return guard.share_of("kafka", [guard.Turn(1.0, cost) for cost in costs], committed)
+        return guard.share_of("kafka", [guard.GuardTurn(1.0, cost) for cost in costs], committed)
 
     assert share(10, 20, 25) == pytest.approx(1.0)
     assert share(10, 20, 250) == pytest.approx(1.0)  # one turn in which the machine was busy elsewhere changes nothing
     assert share(12, 24, 25) == pytest.approx(1 / 1.2)
     guard.check("kafka", share(12, 24, 25))
-    with pytest.raises(guard.Slower, match="23% of the ratio are lost"):
+    with pytest.raises(guard.Slower, match="the ratio fell by 23%"):
         guard.check("kafka", share(13, 26, 25))
 
 
@@ -112,7 +112,7 @@ def test_what_was_aimed_at_stands_beside_what_was_measured_and_how_busy_the_mach
     shown = table.summary({"engine": engine})
 
     assert "| 200,000 (9 to 300,000) | |" in shown
-    assert "| beside Bytewax 0.21.1, same run | 1.38 x (1.25 to 1.50) | 2.0 x |" in shown
+    assert "| compared with Bytewax 0.21.1, same run | 1.38 x (1.25 to 1.50) | 2.0 x |" in shown
     assert "2026-11-22 at abc, 37%" in shown
 
 
@@ -170,7 +170,7 @@ def test_a_histogram_counts_every_value_once() -> None:
 
 
 def test_a_message_counts_from_when_its_event_was_due_and_not_from_when_it_could_be_sent() -> None:
-    probes = latency.Probes(due={"a": 1.0, "b": 2.0, "early": 0.0}, accepted={"a": 4.0, "b": 2.5})
+    probes = open_loop.Probes(due={"a": 1.0, "b": 2.0, "early": 0.0}, accepted={"a": 4.0, "b": 2.5})
     probes.read = {"a": 5.0, "b": 3.0, "early": 9.0}
 
     assert probes.since(probes.due, from_=0.5) == [1_000.0, 4_000.0]

@@ -1,4 +1,4 @@
-"""What `.ci/run` relies on: a test that cannot do its work does not pass silently."""
+"""Tests of a promise on which `.ci/run` relies: a test that cannot do its work does not pass silently."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A bare aiokafka loop at the pipeline's job: profiles in a dict and in a compacted topic, offsets after the writes.
 
-As in aiokafka's own examples ("batch consumer", "manual commit", "local state"): whatever one fetch gave is handled,
-everything is sent, flushed, and then the offsets are committed. At least once.
+The loop follows aiokafka's own examples ("batch consumer", "manual commit", "local state"). It handles the records of
+one fetch, sends and flushes everything, and then commits the offsets: at least once.
 """
 
 from __future__ import annotations

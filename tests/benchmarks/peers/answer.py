@@ -1,4 +1,4 @@
-"""What every program here is told, and what it answers.
+"""Arguments of every program here, and its answer.
 
     python -m tests.benchmarks.peers.NAME SERVERS TOPIC OWN PARTITIONS EXPECTED ANSWER FOLDER
 
@@ -17,24 +17,24 @@ from pathlib import Path
 
 @dataclass
 class Task:
-    """What a program is told, and its stopwatch.
+    """Arguments of a program, and its stopwatch.
 
     Attributes
     ----------
     servers
         ``host:port``.
     topic
-        To read.
+        Topic to read.
     own
-        Names of this program's own topics and group begin with it.
+        Prefix of the names of this program's own topics and group.
     partitions
-        It has so many, and so have all others.
+        Number of partitions of this topic and of all others.
     expected
-        How many records to handle.
+        Number of records to handle.
     answer
-        The file to write.
+        File to write.
     folder
-        For files of its own.
+        Folder for the program's own files.
     """
 
     servers: str
@@ -58,16 +58,16 @@ class Task:
         return self.handled >= self.expected
 
     def name(self, suffix: str) -> str:
-        """Name of a topic that this program writes; it is there already."""
+        """Return the name of a topic that this program writes; it exists already."""
         return f"{self.own}.{suffix}"
 
     def begin(self) -> None:
-        """Start the stopwatch: the first record is here."""
+        """Start the stopwatch at the first record."""
         if not self.began:
             self.began, self.cpu = time.perf_counter(), time.process_time()
 
     def count(self, records: int = 1) -> None:
-        """Note that so many more were handled; answers with the last expected one."""
+        """Record that this number of records was handled; write the answer after the last expected one."""
         before, self.handled = self.handled, self.handled + records
         if before < self.expected <= self.handled:
             measured = {

@@ -14,8 +14,8 @@ from tests.benchmarks.peers.wire import read_event
 BATCH = 10_000
 
 
-class Counted(StatelessSinkPartition[int]):  # type: ignore[misc]  # Bytewax stands in an environment of its own
-    """Where the dataflow ends; it must end in a sink."""
+class Counted(StatelessSinkPartition[int]):  # type: ignore[misc]  # Bytewax is installed in another environment
+    """Sink at the end of the dataflow, which Bytewax requires."""
 
     def __init__(self, task: Task) -> None:
         self.task = task

@@ -1,7 +1,7 @@
 """Bytewax at the pipeline's job: a stateful map by user, in one worker, with recovery.
 
-As in its documentation ("Stateful operators", "Recovery"): the state of each key is snapshotted into a SQLite store at
-the end of every epoch of ten seconds (the default), and what goes out is written by its Kafka sink.
+It follows the documentation ("Stateful operators", "Recovery"). The state of each key is snapshotted into a SQLite
+store at the end of every epoch of ten seconds (the default). Bytewax's Kafka sink writes the results.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(task: Task) -> None:
     def decode(batch: list[KafkaSourceMessage]) -> list[tuple[str, Event]]:
         task.begin()
         events = [read_event(record.key, record.value) for record in batch]
-        task.count(events.count(None))  # the log's own records
+        task.count(events.count(None))  # control records of the log
         return [(event.user, event) for event in events if event is not None]
 
     def fold(state: bytes | None, event: Event) -> tuple[bytes, tuple[list[bytes], list[bytes]]]:

@@ -15,9 +15,9 @@ ENVIRONMENTS = ROOT / "build" / "peers"
 
 
 def python_of(peer: str) -> str:
-    """Interpreter of a peer's environment, which is made where it is not there or has other versions.
+    """Return the interpreter of a peer's environment, which is created if it is missing or has other versions.
 
-    ``perennial`` itself runs in this one.
+    ``perennial`` itself runs in the current environment.
     """
     if peer == "perennial":
         return sys.executable
@@ -34,7 +34,7 @@ def python_of(peer: str) -> str:
 
 
 def version_of(peer: str) -> str:
-    """Version of the system itself, as pinned."""
+    """Return the pinned version of the system itself."""
     package = {"faust": "faust-streaming", "quix": "quixstreams"}.get(peer, peer)
     lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))

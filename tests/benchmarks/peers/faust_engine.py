@@ -1,7 +1,7 @@
 """Stock Faust: an agent that decodes every event; Faust acknowledges.
 
-Faust's defaults, save those without which it does not run here: its topics are there already, it has no web server, and
-its group's session is short enough for the embedded broker, which holds a join for half of it.
+It uses Faust's defaults except those with which it does not run here: topics exist already and there is no web server.
+The session of its group is short enough for the embedded broker, which holds a join for half of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stock Faust at the pipeline's job: a table of profiles with its changelog, one event at a time.
 
-As in its documentation ("Tables", "Agents"): a table that is read and written inside the agent, and ``topic.send`` for
-what goes out. The table is in memory, which is faster than RocksDB; its changelog makes it durable.
+It follows the documentation ("Tables", "Agents"): a table that is read and written inside the agent, and ``topic.send``
+for the results. The table is in memory, which is faster than RocksDB; its changelog makes it durable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main(task: Task) -> None:
     profiles = app.Table(
         "profiles",
         partitions=task.partitions,
-        key_type=bytes,  # stored as they are, and not as JSON
+        key_type=bytes,  # stored as bytes, not as JSON
         value_type=bytes,
         changelog_topic=app.topic(task.name("profiles"), key_serializer="raw", value_serializer="raw"),
     )

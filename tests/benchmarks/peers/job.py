@@ -1,9 +1,9 @@
-"""The pipeline's thinking, for every peer the same: profile, features, river's models, interactions, triggers.
+"""Work of the pipeline, the same for every peer: profile, features, river's models, interactions, triggers.
 
-Facts and features are our own pure code. The models are those that we learn, too, on the same inputs and with the same
-settings: a running scaler with a logistic regression for churn, and with k-means for segments, joined as river's own
-documentation joins them, learned and scored with every event that is a visit. The label of a visit is known at the next
-one: whoever was silent for longer than the horizon had left.
+Facts and features are our own pure code. The models are the ones that we learn too, with the same inputs and settings:
+a running scaler with a logistic regression for churn, and with k-means for segments. They are joined as in river's own
+documentation, and learn and score every event that is a visit. The label of a visit is known at the next visit: a user
+who was silent for longer than the horizon had churned.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _INPUTS = (*features.FEATURES, *(f"{features.FEATURES[feature]}>{knot:.6g}" for 
 
 
 class Profile(msgspec.Struct, array_like=True, gc=False):
-    """One user's durable state.
+    """Durable state of one user.
 
     Attributes
     ----------
     facts
-        What happened.
+        Facts from the user's events.
     row
         Features at the last visit.
     segment, risk
-        What the models said then.
+        Results of the models at the last visit.
     """
 
     facts: Facts
@@ -60,17 +60,17 @@ _decode = msgspec.msgpack.Decoder(Profile).decode
 
 
 def pack(profile: Profile) -> bytes:
-    """Bytes of a profile."""
+    """Encode a profile."""
     return _encode(profile)
 
 
 def unpack(packed: bytes | None) -> Profile:
-    """Read a profile; a new one where there is none."""
+    """Decode a profile; return a new one if there is none."""
     return _decode(packed) if packed else Profile(Facts())
 
 
 class Job:
-    """The models of one process, and what it does with an event."""
+    """Models of one process, and its work on each event."""
 
     def __init__(self) -> None:
         churn = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
@@ -78,7 +78,7 @@ class Job:
         self._segments: Any = Pipeline(StandardScaler(), KMeans(n_clusters=CLUSTERS, halflife=MIN_STEP, seed=1))
 
     def handle(self, event: Event, profile: Profile) -> tuple[list[bytes], list[bytes]]:
-        """Change a profile, learn and score; returns interactions and triggers, as they shall be written."""
+        """Change a profile, learn and score; return encoded interactions and triggers."""
         facts = profile.facts
         silence = event.at - facts.last_seen
         first_order = facts.orders == 0

@@ -1,7 +1,7 @@
 """Quix Streams at the pipeline's job: a stateful function over a streaming dataframe.
 
-As in its documentation ("Stateful processing"): state by message key in RocksDB with a changelog topic, at least once
-(the default), and ``to_topic`` for what goes out.
+It follows the documentation ("Stateful processing"). State by message key is in RocksDB with a changelog topic, at
+least once (the default), and ``to_topic`` writes the results.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs one program of this folder, and reads its answer."""
+"""Run one program of this folder, and read its answer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ANSWER_WITHIN_S = 900.0
 
 
 class Figure(NamedTuple):
-    """What a program did.
+    """Result of a program.
 
     Attributes
     ----------
     rate
-        Records a second.
+        Records per second.
     cpu_us
-        Microseconds of its CPU a record, all threads.
+        CPU time per record, all threads, microseconds.
     records
-        How many it handled.
+        Number of records handled.
     """
 
     rate: float
@@ -36,41 +36,60 @@ class Figure(NamedTuple):
 
 
 OUTPUTS = ("interactions", "triggers", "profiles")
-"""Topics that a program of the pipeline writes, below its own name."""
+"""Topics that a program of the pipeline writes; each name begins with the program's own prefix."""
 
 
 def topics_of(topic: str, names: Iterable[str]) -> list[str]:
-    """Every topic that programs reading ``topic`` write; they must be there first."""
+    """Return every topic that the programs reading ``topic`` write; they must exist before a program starts."""
     return [f"{topic}.{name}.{output}" for name in names for output in OUTPUTS]
 
 
 class NoAnswer(RuntimeError):
-    """A program ended, or stayed silent; its last words are in the message."""
+    """A program ended or gave no answer; the message holds the last lines of its log."""
 
 
-def run_program(peer: str, job: str, servers: str, topic: str, own: str, partitions: int, expected: int) -> Figure:
+class Source(NamedTuple):
+    """Topic that a program reads.
+
+    Attributes
+    ----------
+    servers
+        Addresses of the broker.
+    topic
+        Physical name of the topic.
+    partitions
+        Number of its partitions.
+    """
+
+    servers: str
+    topic: str
+    partitions: int
+
+
+def run_program(peer: str, job: str, source: Source, run: int, expected: int) -> Figure:
     """Start a program on a filled topic, wait for its answer, and end it.
 
     Parameters
     ----------
     peer, job
-        Which program.
-    servers, topic, partitions
-        Where to read.
-    own
-        Stands, behind the topic's name, in the names of its own topics and group.
+        Name of the program.
+    source
+        Topic to read.
+    run
+        Number of the run; with peer and topic, it makes the names of the program's own topics and group unique.
     expected
-        How many records it shall handle.
+        Number of records to handle.
 
     Raises
     ------
     NoAnswer
-        It gave none.
+        The program gave no answer.
     """
     with tempfile.TemporaryDirectory(prefix=f"bench-{peer}-") as name:
         folder = Path(name)
         answer, log = folder / "answer.json", folder / "program.log"
-        arguments = [servers, topic, f"{topic}.{own}", str(partitions), str(expected), str(answer), str(folder)]
+        own = f"{source.topic}.{peer}{run}"
+        arguments = [source.servers, source.topic, own, str(source.partitions), str(expected), str(answer), str(folder)]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [python_of(peer), "-m", f"tests.benchmarks.peers.{peer}_{job}", *arguments],

@@ -1,8 +1,8 @@
 """Play a story with an SDK in Chromium: ``python -m tests.clients.drivers.play_browser BRAND STORY ENDPOINT KEY``.
 
-The page is of another origin than the door: another host name and another port. Several visitors come at the same
-time, in profiles of their own, and to every form of the README's snippet. The pages stay open until the standard input
-ends, because an SDK in a browser delivers in the background and does not say when it has.
+The page has another origin than the door: another host name and another port. Several visitors come at the same time,
+in separate profiles, and to every form of the README's snippet. The pages stay open until the standard input ends. They
+must, because an SDK in a browser delivers in the background without reporting the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from tests.clients.install import CHROMIUM
 from tests.clients.snippets import FILES, Snippet, snippets
 
-# Chromium's own services are not to be reached from a test, and root needs no sandbox of its own.
+# Chromium must not contact its own services from a test, and root does not need Chromium's sandbox.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -31,7 +31,7 @@ READY_WITHIN_MS = 60_000
 
 
 async def main(brand: str, story: str, endpoint: str, key: str) -> None:
-    """Play, say what was called, and keep the pages open."""
+    """Play the story, print the calls, and keep the pages open."""
     visitors = json.loads(Path(story).read_text())  # noqa: ASYNC240 - nothing else runs yet
     async with AsyncExitStack() as stack:
         shown = snippets(brand)
@@ -40,7 +40,7 @@ async def main(brand: str, story: str, endpoint: str, key: str) -> None:
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         stack.push_async_callback(browser.close)
-        # A page that cannot load the SDK's settings sends nothing: all of them are loaded before anything goes wrong.
+        # A page that cannot load the SDK's settings sends nothing, so all settings are loaded before any fault begins.
         pages = [await _open(browser, f"{site}/{snippet.form}", errors) for snippet in shown * (PROFILES // len(shown))]
         reports = await asyncio.gather(
             *(_play(page, visitors[number::PROFILES], shown[number % len(shown)]) for number, page in enumerate(pages))
@@ -52,7 +52,7 @@ async def main(brand: str, story: str, endpoint: str, key: str) -> None:
 
 
 async def _open(browser: Browser, address: str, errors: list[str]) -> Page:
-    """Open a page in a profile of its own, and return when its SDK is ready."""
+    """Open a page in a separate profile, and wait until its SDK is ready."""
     context = await browser.new_context()
     page: Page = await context.new_page()
     page.set_default_timeout(READY_WITHIN_MS)
@@ -69,18 +69,18 @@ async def _play(page: Page, visitors: list[dict[str, Any]], snippet: Snippet) ->
 
 
 def _show(message: ConsoleMessage) -> None:
-    # A fault in between is an error of the network to the browser, and its console says so: no error of the SDK's.
+    # The console reports a fault of the proxy as a network error; it is no error of the SDK.
     print(f"{message.type}: {message.text}", file=sys.stderr, flush=True)
 
 
 async def _serve(stack: AsyncExitStack, pages: dict[str, str]) -> str:
-    """Serve pages by their names, and the files that they load, on a free port; return the site's address."""
+    """Serve pages by name, and the files that they load, on a free port; return the address of the site."""
 
     async def show(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name in pages:
             return web.Response(text=pages[name], content_type="text/html")
-        return web.Response(status=204)  # the browser asks for an icon
+        return web.Response(status=204)  # the browser requests an icon
 
     async def file(request: web.Request) -> web.StreamResponse:
         return web.FileResponse(FILES[request.path])

@@ -1,6 +1,6 @@
 """Play a story with a Python SDK: ``python play_python.py segment|rudder STORY ENDPOINT KEY``.
 
-It runs in the SDK's own environment, so it imports nothing of this project. Only the endpoint is set.
+It runs in the environment of the SDK, so it imports nothing of this project. Only the endpoint is configured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MODULES = {"segment": "segment.analytics.client", "rudder": "rudderstack.analyti
 
 def main(brand: str, file: str, endpoint: str, key: str) -> None:
     errors: list[str] = []
-    # what a caller passes as on_error is called when the SDK gives a batch up
+    # the SDK calls on_error when it gives up a batch
     client = import_module(MODULES[brand]).Client(
         key, host=endpoint, on_error=lambda error, batch: errors.append(f"{len(batch)} events: {error!r}")
     )
