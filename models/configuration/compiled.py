@@ -1,38 +1,24 @@
-"""The configuration that travels in the log (``use configuration@v``): what the fold reads of ``perennial.yaml``.
+"""The compiled configuration, which travels in the log as ``use configuration@v`` and which the fold reads.
 
-Durations are milliseconds here, times of day minutes after midnight, and the templates' sources are carried along: a
-replay of the log needs no file.
+Durations are milliseconds here, and times of day are minutes after midnight. The sources of the templates are included,
+so a replay of the log needs no file. :mod:`models.configuration.parsing` makes it from ``perennial.yaml``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from models.configuration import templates as liquid
-from models.configuration.definition import (
-    ChurnDefinition,
-    ConsentDefinition,
-    Definition,
-    EventsDefinition,
-    RuleDefinition,
-    TraitDefinition,
-    When,
-)
-from models.configuration.durations import milliseconds
-from models.configuration.reading import read
 from models.configuration.templates import Template
-from models.errors import InvalidConfiguration
 from models.events import Channel, EventType
-from models.places import zones
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 
-Category = Literal["marketing", "transactional"]
+Category: TypeAlias = Literal["marketing", "transactional"]
+TriggerKind: TypeAlias = Literal["churn_risk", "entered_segment", "first_purchase", "cart_left", "event"]
 
 ACTIVITY: tuple[EventType, ...] = (
     "page_view",
@@ -44,27 +30,27 @@ ACTIVITY: tuple[EventType, ...] = (
     "rating",
     "support_message",
 )
-"""What counts as activity unless the file says otherwise."""
+"""Types of events in which a person is active; the default of ``churn.activity``."""
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a rule waits for.
+    """Condition on which a rule sends a message.
 
     Attributes
     ----------
     kind
-        ``churn_risk``, ``entered_segment``, ``first_purchase``, ``cart_left``, ``event``.
+        ``churn_risk``, ``entered_segment``, ``first_purchase``, ``cart_left`` or ``event``.
     threshold
-        Of ``churn_risk``: the probability to rise to, 0 to 1.
+        For ``churn_risk``: probability that the risk must reach from below, 0 to 1.
     name
-        Of the segment or of the event.
+        Name of the segment or of the event.
     delay
-        Of ``cart_left``: milliseconds.
+        For ``cart_left``: time for which the cart must be unchanged, milliseconds.
     where
-        Of ``event``: the values that a property may have.
+        For ``event``: values that a property may have, by the property's name.
     """
 
-    kind: Literal["churn_risk", "entered_segment", "first_purchase", "cart_left", "event"]
+    kind: TriggerKind
     threshold: float = 0.0
     name: str = ""
     delay: int = 0
@@ -72,14 +58,14 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """From a trigger to a message.
+    """A trigger and the message that it sends.
 
     Attributes
     ----------
     name, category, when, channels, template
         As in the file.
     expires_after, cooldown
-        Milliseconds; a cooldown of 0 is none.
+        Milliseconds. A cooldown of 0 means no cooldown.
     """
 
     name: str
@@ -92,7 +78,17 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
-    """At most ``messages`` marketing messages to a user in any ``within`` milliseconds, over one channel or all."""
+    """A limit on marketing messages to one user.
+
+    Attributes
+    ----------
+    messages
+        Maximum number of messages.
+    within
+        Length of the rolling window, milliseconds.
+    channel
+        Channel that is limited; ``None`` limits all channels together.
+    """
 
     messages: int
     within: int
@@ -100,14 +96,20 @@ class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QuietHours(msgspec.Struct, frozen=True):
-    """From ``start`` to ``end``, minutes after the user's midnight; ``end`` below ``start`` lies on the next day."""
+    """Time of day without marketing messages, in the user's own time zone.
+
+    Attributes
+    ----------
+    start, end
+        Minutes after midnight. If ``end`` is below ``start``, it is on the next day.
+    """
 
     start: int
     end: int
 
 
 class EventSettings(msgspec.Struct, frozen=True):
-    """How late an event may come: see ``definition.EventsDefinition``; milliseconds."""
+    """Limits for late and repeated events, milliseconds; see ``definition.EventsDefinition``."""
 
     horizon: int = 48 * HOUR
     order_within: int = HOUR
@@ -120,11 +122,11 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     Attributes
     ----------
     events
-        By name of an event: the channel that it withdraws; ``None``: the one that the event names, or all.
+        Channel that an event withdraws, by the event's name. ``None`` is the channel that the event names, or all.
     traits
-        By name of a trait: how it is read.
+        How a trait is read, by the trait's name.
     ignored
-        Names of traits that state nothing here.
+        Names of built-in traits that have another meaning here.
     """
 
     events: dict[str, Channel | None] = {}
@@ -132,16 +134,16 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     ignored: tuple[str, ...] = ()
 
     def trait(self, name: str) -> StatingTrait | None:
-        """Return how a trait is read; ``None`` for one that states nothing."""
+        """Return how a trait is read, or ``None`` if it says nothing about consent."""
         return self._own_traits.get(withdrawals.normalized(name)) if self._own_traits else withdrawals.stating(name)
 
     def event(self, name: str) -> NamedWithdrawal | None:
-        """Return what the name of a custom event withdraws here; ``None`` for any other name."""
+        """Return what a custom event of that name withdraws, or ``None`` if it withdraws nothing."""
         return self._own_events.get(withdrawals.normalized(name)) if self.events else None
 
     @cached_property
     def _own_traits(self) -> dict[str, StatingTrait]:
-        """Every trait in use by its plain name; empty where the built-in table is in use as it is."""
+        """Traits in use by their normalized names; empty if the built-in table is used unchanged."""
         if not self.traits and not self.ignored:
             return {}
         ignored = set(map(withdrawals.normalized, self.ignored))
@@ -155,18 +157,18 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
 
 
 class ChurnSettings(msgspec.Struct, frozen=True):
-    """What churn means.
+    """Definition of churn.
 
     Attributes
     ----------
     activity
         Event types that count as activity.
     horizon_days
-        No activity within it is churn.
+        A user without activity for this many days has churned.
     active_within_days
-        Only users who were active within it before are looked at.
+        Examples are taken only of users who were active within this many days before.
     example_every_days
-        How often an example is taken of each user.
+        Days between two examples of one user.
     """
 
     activity: tuple[EventType, ...] = ACTIVITY
@@ -176,16 +178,16 @@ class ChurnSettings(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, dict=True):
-    """Everything that people decide and the fold obeys. ``Configuration()`` is usable: it has no rules.
+    """Everything that people decide for the fold. ``Configuration()`` is valid and has no rules.
 
     Attributes
     ----------
     timezone
-        IANA name; where a user's own zone is not known, and for hours of the day.
+        IANA name of the zone for users whose own zone is unknown.
     events, consent, churn, rules, caps, quiet_hours
         As in the file.
     templates
-        By name; each that a rule uses is there.
+        Templates of all rules, by name.
     """
 
     timezone: str = "UTC"
@@ -199,13 +201,13 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
-        """Rules by the kind of their trigger and the name that it waits for, in the order of the file.
+        """Rules by the kind and the name of their trigger, in the order of the file.
 
-        The fold asks with every signal of every user: it costs the same with 5 rules and with 5,000.
+        The fold looks rules up for every signal of every user. So a look-up costs the same with 5 and with 5,000 rules.
         """
         found: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
-            # each rule has a timer of its own for a cart, and so a name of its own
+            # Each rule has its own timer for a cart, so the name is that of the rule.
             name = rule.name if rule.when.kind == "cart_left" else rule.when.name
             found.setdefault((rule.when.kind, name), []).append(rule)
         return {waiting: tuple(rules) for waiting, rules in found.items()}
@@ -221,7 +223,7 @@ _decoder = msgspec.json.Decoder(Configuration)
 
 
 def encode(configuration: Configuration) -> bytes:
-    """JSON for a ``use`` record; the same configuration gives the same bytes.
+    """Return the JSON for a ``use`` record; the same configuration gives the same bytes.
 
     Examples
     --------
@@ -232,181 +234,5 @@ def encode(configuration: Configuration) -> bytes:
 
 
 def decode(content: bytes) -> Configuration:
-    """Read what :func:`encode` wrote; raises ``msgspec.DecodeError`` where it is something else."""
+    """Read what :func:`encode` wrote; raise ``msgspec.DecodeError`` if it is something else."""
     return _decoder.decode(content)
-
-
-def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Configuration:
-    """Read the configuration's sections of ``perennial.yaml``.
-
-    Parameters
-    ----------
-    mapping
-        Nothing but the keys of ``definition.SECTIONS``.
-    templates
-        By name; only those that a rule uses are carried along, but all are checked.
-
-    Raises
-    ------
-    InvalidConfiguration
-        With the path in the file, what was found, and what is allowed.
-
-    Examples
-    --------
-    >>> parse({"caps": [{"messages": 3, "within": "7d"}]}, {}).caps
-    (Cap(messages=3, within=604800000, channel=None),)
-    """
-    written = read(mapping, Definition)
-    if written.timezone not in zones.names():
-        raise InvalidConfiguration("timezone", written.timezone, "an IANA zone, such as Europe/Berlin")
-    for name, template in templates.items():
-        liquid.check(name, template)
-    quiet = written.quiet_hours
-    if quiet is not None and quiet.start == quiet.end:
-        raise InvalidConfiguration("quiet_hours.to", quiet.end, "another time than `from`")
-    rules = tuple(_rule(rule, f"rules[{i}]", templates) for i, rule in enumerate(written.rules))
-    seen: set[str] = set()
-    for i, rule in enumerate(rules):
-        if rule.name in seen:
-            raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
-        seen.add(rule.name)
-    return Configuration(
-        timezone=written.timezone,
-        events=_events(written.events),
-        consent=_consent(written.consent),
-        churn=_churn(written.churn),
-        rules=rules,
-        caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
-        quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
-        templates={rule.template: templates[rule.template] for rule in rules},
-    )
-
-
-def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
-    template = written.template or written.name
-    if template not in templates:
-        known = ", ".join(sorted(templates)) or "none: there is no folder of that name with a text.liquid"
-        raise InvalidConfiguration(f"{path}.template", template, f"a template beside the file ({known})")
-    if "email" in written.channels and not templates[template].subject.strip():
-        raise InvalidConfiguration(f"templates.{template}.subject", "", "a subject, for a rule that sends e-mail")
-    if written.category == "transactional":
-        _require_fallback(template, templates[template], "email" in written.channels)
-    return Rule(
-        name=written.name,
-        category=written.category,
-        when=_trigger(written.when, f"{path}.when"),
-        channels=tuple(dict.fromkeys(written.channels)),
-        template=template,
-        expires_after=milliseconds(written.expires_after),
-        cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
-    )
-
-
-_FALLBACK = (
-    "a text for when the template fails, since the rule is transactional, that names nothing but "
-    f"{', '.join(liquid.FALLBACK_NAMES)}, such as: Subject: Your order / / Thank you, we have your order."
-)
-
-
-def _require_fallback(name: str, template: Template, is_by_email: bool) -> None:
-    path = f"templates.{name}.fallback"
-    if template.fallback is None or not template.fallback.strip():
-        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
-    subject, text, _ = liquid.fallback_parts(template.fallback)
-    if not text.strip():
-        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
-    if is_by_email and not subject:
-        found = template.fallback.splitlines()[0]
-        raise InvalidConfiguration(path, found, "a first line `Subject: ...`, for a rule that sends e-mail")
-
-
-_KINDS = ("churn_risk", "entered_segment", "first_purchase", "cart_left", "event")
-
-
-def _trigger(when: When, path: str) -> Trigger:
-    given = [kind for kind in _KINDS if getattr(when, kind) is not None]
-    if len(given) != 1:
-        raise InvalidConfiguration(path, given, f"exactly one of {', '.join(_KINDS)}")
-    if when.where is not None and when.event is None:
-        raise InvalidConfiguration(f"{path}.where", when.where, "nothing: only `event` has properties")
-    if when.churn_risk is not None:
-        return Trigger(kind="churn_risk", threshold=when.churn_risk.crosses)
-    if when.entered_segment is not None:
-        return Trigger(kind="entered_segment", name=when.entered_segment)
-    if when.cart_left is not None:
-        return Trigger(kind="cart_left", delay=milliseconds(when.cart_left.after))
-    if when.event is not None:
-        where = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in (when.where or {}).items()}
-        return Trigger(kind="event", name=when.event, where=where)
-    return Trigger(kind="first_purchase")
-
-
-LONGEST_HORIZON = 30 * DAY
-"""So long ids may have to be remembered: each takes 8 bytes of memory."""
-
-MAX_REMEMBERED_ORDERS = 366 * DAY
-"""Maximum of ``events.remember_orders``. An order costs about 32 bytes of memory, or 20 of a user who rests."""
-
-
-def _events(written: EventsDefinition) -> EventSettings:
-    settings = EventSettings(
-        milliseconds(written.horizon), milliseconds(written.order_within), milliseconds(written.remember_orders)
-    )
-    if not HOUR <= settings.horizon <= LONGEST_HORIZON:
-        raise InvalidConfiguration("events.horizon", written.horizon, "an hour (1h) to 30 days (30d)")
-    if settings.order_within > settings.horizon:
-        raise InvalidConfiguration("events.order_within", written.order_within, f"at most {written.horizon}")
-    if not settings.horizon <= settings.remember_orders <= MAX_REMEMBERED_ORDERS:
-        allowed = f"{written.horizon}, as the horizon is, to 366 days (366d)"
-        raise InvalidConfiguration("events.remember_orders", written.remember_orders, allowed)
-    return settings
-
-
-def _consent(written: ConsentDefinition) -> ConsentSettings:
-    _distinct("consent.withdrawal_events", written.withdrawal_events)
-    _distinct("consent.withdrawal_traits", written.withdrawal_traits)
-    traits = {}
-    for name, said in written.withdrawal_traits.items():
-        if isinstance(said, TraitDefinition):
-            traits[name] = StatingTrait(said.value, None if said.channel == "all" else said.channel)
-        else:
-            traits[name] = StatingTrait(said)
-    for i, name in enumerate(written.ignore_traits):
-        if withdrawals.stating(name) is None:
-            allowed = f"one of {', '.join(withdrawals.TRAITS)}"
-            raise InvalidConfiguration(f"consent.ignore_traits[{i}]", name, allowed)
-    return ConsentSettings(
-        events={name: None if channel == "all" else channel for name, channel in written.withdrawal_events.items()},
-        traits=traits,
-        ignored=tuple(dict.fromkeys(written.ignore_traits)),
-    )
-
-
-def _distinct(path: str, names: Collection[str]) -> None:
-    known: set[str] = set()
-    for name in names:
-        plain = withdrawals.normalized(name)
-        if not plain or plain in known:
-            raise InvalidConfiguration(path, name, "names that differ in more than case, blanks and separators")
-        known.add(plain)
-
-
-OPEN_EXAMPLES = 60
-"""So many examples of a user may wait for their labels: each holds a whole row of features in the user's state."""
-
-
-def _churn(written: ChurnDefinition) -> ChurnSettings:
-    settings = ChurnSettings(
-        activity=ACTIVITY if written.activity is None else tuple(dict.fromkeys(written.activity)),
-        horizon_days=milliseconds(written.horizon) // DAY,
-        active_within_days=milliseconds(written.active_within) // DAY,
-        example_every_days=milliseconds(written.example_every) // DAY,
-    )
-    if settings.horizon_days > OPEN_EXAMPLES * settings.example_every_days:
-        allowed = f"at least a {OPEN_EXAMPLES}th of the horizon ({written.horizon})"
-        raise InvalidConfiguration("churn.example_every", written.example_every, allowed)
-    return settings
-
-
-def _minutes(clock: str) -> int:
-    return int(clock[:2]) * 60 + int(clock[3:])

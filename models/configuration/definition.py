@@ -1,24 +1,25 @@
-"""The form in which people write the configuration: the sections of ``perennial.yaml`` that travel in the log.
+"""The written configuration: the sections of ``perennial.yaml`` that travel in the log.
 
-Only the file's shape stands here (its JSON Schema is made from these structs); ``configuration.parse`` turns it into
-what the fold reads.
+These structs give the form of the file, and its JSON Schema is made from them. :mod:`models.configuration.parsing`
+turns them into the compiled configuration, which the fold reads.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from models.configuration import durations
+from models.configuration.compiled import Category
 from models.events import Channel, EventType
 
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
 Days = Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}(d|w)$", description="whole days: 14d or 2w")]
 ClockTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description='wall time, such as "21:00"')]
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="lower case letters, digits, underscores")]
-Scalar = str | int | float | bool
+Scalar: TypeAlias = str | int | float | bool
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,34 +27,34 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Crossing(_Section, frozen=True, kw_only=True):
-    """When the churn probability rises to ``crosses`` or above."""
+    """A trigger for a churn probability that rises to ``crosses`` or above."""
 
     crosses: Annotated[float, Meta(gt=0, lt=1)]
 
 
 class CartLeft(_Section, frozen=True, kw_only=True, rename={"after": "for"}):
-    """When a filled cart has not changed for so long."""
+    """A trigger for a filled cart that has not changed for the duration ``for``."""
 
     after: Duration
 
 
 class When(_Section, frozen=True, kw_only=True):
-    """What triggers a rule; exactly one of these.
+    """The trigger of a rule; exactly one of these is given, and ``where`` only with ``event``.
 
     Attributes
     ----------
     churn_risk
-        The probability rose to a threshold.
+        The user's churn probability rose to a threshold.
     entered_segment
         The user moved into the segment of that name.
     first_purchase
-        The first order of this user.
+        The user placed the first order.
     cart_left
-        A filled cart was left alone.
+        The user left a filled cart unchanged.
     event
-        An event of that name (``Trial Started``) or type (``refund``).
+        An event of that name (``Trial Started``) or type (``refund``) arrived.
     where
-        With ``event``: properties that must have that value, or one of those values.
+        With ``event``: the value that a property must have, or a list of allowed values, by the property's name.
     """
 
     churn_risk: Crossing | None = None
@@ -65,28 +66,28 @@ class When(_Section, frozen=True, kw_only=True):
 
 
 class RuleDefinition(_Section, frozen=True, kw_only=True):
-    """One rule: from a trigger to a message.
+    """One rule: a trigger and the message that it sends.
 
     Attributes
     ----------
     name
-        Unique.
+        Name of the rule; every rule has another.
     category
         ``marketing`` needs consent and respects caps and quiet hours; ``transactional`` needs none of them.
     when
         The trigger.
     channels
-        In order of preference; the first that may be used is.
+        Channels in order of preference. The first one that is allowed for the user is used.
     template
-        Name of its folder beside the configuration; the rule's name by default.
+        Name of the template's folder next to the configuration; by default, the name of the rule.
     expires_after
-        A trigger older than this is dropped.
+        A trigger that is older than this is dropped.
     cooldown
-        At most one message of this rule to a user within it.
+        A user gets at most one message of this rule within this time.
     """
 
     name: Name
-    category: Literal["marketing", "transactional"] = "marketing"
+    category: Category = "marketing"
     when: When
     channels: Annotated[list[Channel], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["email"])
     template: Name | None = None
@@ -95,7 +96,7 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
 
 
 class CapDefinition(_Section, frozen=True, kw_only=True):
-    """At most so many marketing messages to a user within a rolling window, over all channels or over one."""
+    """A limit on marketing messages to one user within a rolling window, on one channel or on all together."""
 
     messages: Annotated[int, Meta(ge=0)]
     within: Duration
@@ -103,25 +104,25 @@ class CapDefinition(_Section, frozen=True, kw_only=True):
 
 
 class QuietHoursDefinition(_Section, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
-    """When nobody is marketed to, in the user's own time zone; ``to`` may lie on the next day."""
+    """Time of day without marketing messages, in the user's own time zone; ``to`` may be on the next day."""
 
     start: ClockTime
     end: ClockTime
 
 
 class ChurnDefinition(_Section, frozen=True, kw_only=True):
-    """What churn means here.
+    """Definition of churn.
 
     Attributes
     ----------
     activity
         Event types that count as activity.
     horizon
-        No activity within it is churn.
+        A user without activity for this long has churned.
     active_within
-        Only users who were active within it before are looked at.
+        Examples are taken only of users who were active within this time before.
     example_every
-        How often an example is taken of each user.
+        Time between two examples of one user.
     """
 
     activity: Annotated[list[EventType], Meta(min_length=1)] | None = None
@@ -131,17 +132,17 @@ class ChurnDefinition(_Section, frozen=True, kw_only=True):
 
 
 class EventsDefinition(_Section, frozen=True, kw_only=True):
-    """Bounds of late events, and how long orders are known.
+    """Limits for late and repeated events, and for the time that orders are remembered.
 
     Attributes
     ----------
     horizon
-        A repeat within it is known by its ``messageId``; events older than it are refused as ``too_late``. 30 days at
-        most: ids are kept in memory for so long.
+        Events older than this are refused as ``too_late``. Repeats within it are recognized by their ``messageId``.
+        At most 30 days, because the ids are kept in memory.
     order_within
-        What is read so soon after it happened is put into its place in time. At most the horizon.
+        Events that arrive within this time after they happened are put into their place in time. At most the horizon.
     remember_orders
-        Time for which an order is known by its id after it was placed or updated, if it is one of the user's 64
+        Time for which an order is remembered by its id after it was placed or updated, if it is one of the user's 64
         newest. At least the horizon, at most 366 days.
     """
 
@@ -156,9 +157,9 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     value
-        The value that is a withdrawal: ``true``, ``false``, or a word.
+        Value that withdraws consent: ``true``, ``false``, or a word.
     channel
-        Of which channel.
+        Channel whose consent is withdrawn.
     """
 
     value: bool | str
@@ -166,16 +167,16 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
 
 
 class ConsentDefinition(_Section, frozen=True, kw_only=True):
-    """Names that withdraw consent, besides those that are built in (``docs/events.md``). None of them ever grants it.
+    """Names that withdraw consent, in addition to the built-in ones (``docs/events.md``). None of them grants consent.
 
     Attributes
     ----------
     withdrawal_events
-        Names of events of your own, each with the channel that it withdraws.
+        Names of your own events, each with the channel that it withdraws.
     withdrawal_traits
         Names of traits, each with the value that withdraws consent for all channels, or with ``value`` and ``channel``.
     ignore_traits
-        Built-in traits that mean something else here, such as ``subscribed`` to a paid plan.
+        Built-in traits that have another meaning here, such as ``subscribed`` for a paid plan.
     """
 
     withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
@@ -189,9 +190,9 @@ class Definition(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     timezone
-        IANA name; where a user's own zone is not known, and for hours of the day.
+        IANA name of the zone for users whose own zone is unknown.
     churn, rules, caps, quiet_hours, events, consent
-        See there.
+        See the class of each section.
     """
 
     timezone: str = "UTC"

@@ -7,7 +7,7 @@ import re
 from models.units import DAY, HOUR, MINUTE, SECOND
 
 PATTERN = r"^[1-9][0-9]{0,5}(s|m|h|d|w)$"
-"""What a duration looks like; also what the JSON Schema of the file says."""
+"""Regular expression of a duration, also used in the JSON Schema of the file."""
 
 ALLOWED = "a whole number and a unit: 90s, 30m, 1h, 14d or 2w"
 
@@ -16,12 +16,12 @@ _FORM = re.compile(PATTERN)
 
 
 def milliseconds(duration: str) -> int:
-    """Milliseconds of a written duration; a day is 24 hours.
+    """Convert a written duration to milliseconds; a day is 24 hours.
 
     Raises
     ------
     ValueError
-        It is not written as one.
+        The text is not a duration.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def milliseconds(duration: str) -> int:
 
 
 def written(duration: int) -> str:
-    """Write milliseconds, a multiple of a second, with the largest unit that divides them; weeks as days.
+    """Format milliseconds, a multiple of a second, with the largest unit that divides them; weeks as days.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Read plain mappings into the structs of ``definition``, with errors that say where, what and what is allowed."""
+"""Reading of plain mappings into the structs of ``definition``; errors give place, value found and values allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(mapping: Mapping[str, Any], form: type[T]) -> T:
     Raises
     ------
     InvalidConfiguration
-        Something has another type or range, is missing, or is not known.
+        A value has another type or range, or a field is missing or unknown.
 
     Examples
     --------
@@ -57,20 +57,30 @@ def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidC
         missing = what.removeprefix("Object missing required field ")
         return InvalidConfiguration(where, sorted(found) if isinstance(found, Mapping) else found, f"with {missing}")
     allowed = what.removeprefix("Expected ").split(", got")[0].replace("`", "")
-    # what a section checks itself is told in its own words
-    said = _described(kind) if what.startswith(("Expected `", "Invalid ")) else ""
-    return InvalidConfiguration(where, found, said or allowed)
+    # For checks of a section's own, use the section's description instead of msgspec's message.
+    described = _described(kind) if what.startswith(("Expected `", "Invalid ")) else ""
+    return InvalidConfiguration(where, found, described or allowed)
 
 
 class _Place(NamedTuple):
-    """A place in what was read: its path, what was found there, and the type that is expected; ``None`` if unknown."""
+    """A place in the mapping that was read.
+
+    Attributes
+    ----------
+    path
+        Path from the top, such as ``rules[0].when``.
+    found
+        Value at that place.
+    form
+        Type that is expected there; ``None`` if unknown.
+    """
 
     path: str
     found: Any
     form: Any
 
     def member(self, key: str) -> _Place:
-        """Go to a field of a struct."""
+        """Return the place of a field of a struct."""
         found = self.found.get(key) if isinstance(self.found, Mapping) else None
         form = None
         for option in _options(self.form):
@@ -80,13 +90,13 @@ class _Place(NamedTuple):
         return _Place(f"{self.path}.{key}".lstrip("."), found, form)
 
     def element(self, index: int) -> _Place:
-        """Go to an element of a list."""
+        """Return the place of an element of a list."""
         form = next((get_args(option)[0] for option in _options(self.form) if get_origin(option) is list), None)
         found = self.found[index] if isinstance(self.found, list | tuple) and index < len(self.found) else None
         return _Place(f"{self.path}[{index}]", found, form)
 
     def free_key(self) -> _Place:
-        """Go to the first value with a wrong type in a mapping with free keys: msgspec does not name the key."""
+        """Find the first value with a wrong type in a mapping with free keys, because msgspec does not name its key."""
         form = next((get_args(option)[1] for option in _options(self.form) if get_origin(option) is dict), None)
         if form is None or not isinstance(self.found, Mapping):
             return self
@@ -108,7 +118,7 @@ def _options(form: Any) -> tuple[Any, ...]:
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:
-    """Take ``T`` out of ``T | None``."""
+    """Return ``T`` of ``T | None``; any other type is returned unchanged."""
     if isinstance(kind, inspect.UnionType):
         inner = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
         return inner[0] if len(inner) == 1 else kind
@@ -116,7 +126,7 @@ def _plain(kind: inspect.Type) -> inspect.Type:
 
 
 def _described(kind: inspect.Type | None) -> str:
-    """Say what a type allows, for people: its own description, its literal values, its bounds; or nothing."""
+    """Describe what a type allows: by its own description, its literal values or its bounds; or by an empty text."""
     match kind:
         case inspect.Metadata():
             return str((kind.extra_json_schema or {}).get("description", "")) or _described(kind.type)
@@ -142,14 +152,14 @@ def _described(kind: inspect.Type | None) -> str:
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     bounds = [("above", kind.gt), ("from", kind.ge), ("below", kind.lt), ("to", kind.le)]
-    said = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
-    if len(said) == 1:  # "from 0" alone leaves open where it ends
-        said = [said[0].replace("from", "of at least").replace("to", "of at most")]
-    return " ".join(said) if kind.ge is not None and kind.le is not None else " and ".join(said)
+    parts = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
+    if len(parts) == 1:  # A single "from 0" would leave the other end open.
+        parts = [parts[0].replace("from", "of at least").replace("to", "of at most")]
+    return " ".join(parts) if kind.ge is not None and kind.le is not None else " and ".join(parts)
 
 
 def _either(kind: inspect.UnionType) -> str:
-    """Say what a union of scalars and lists allows."""
+    """Describe what a union of scalars and lists allows."""
     named = (
         ("a text", inspect.StrType),
         ("a number", inspect.IntType | inspect.FloatType),

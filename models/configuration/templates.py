@@ -1,8 +1,8 @@
-"""Liquid templates of messages: parsed once by source, rendered with nothing but what they are given.
+"""Liquid templates of messages: each source is parsed once, and rendered only from the values that are passed.
 
-A template cannot read the machine's clock or zone (our own ``date`` filter replaces Liquid's), cannot open files, and
-cannot loop for ever. What a user does not have is nil, and renders as empty text; a *name* that no message knows is
-found by :func:`check` before the template is ever used.
+A template cannot open files or loop for ever. It cannot read the machine's clock or time zone, because our own ``date``
+filter replaces Liquid's. A value that a user does not have is nil, and renders as empty text. A *name* that does not
+exist is found by :func:`check` before the template is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.errors import InvalidConfiguration
 from models.liquid.environment import MessageEnvironment
 
 UNSUBSCRIBE_PLACEHOLDER = "https://unsubscribe.invalid/perennial"
-"""Stands where the signed link goes: delivery puts it in, so that no secret is ever in the log."""
+"""Placeholder for the signed link. Delivery replaces it, so the log never contains a secret."""
 
 NAMES: tuple[str, ...] = (
     "user",
@@ -38,11 +38,11 @@ NAMES: tuple[str, ...] = (
     "timezone",
     "unsubscribe_url",
 )
-"""What a template may name; ``messages.context`` gives exactly these."""
+"""Names that a template may use; ``models.engage.composing.context`` gives a value for each."""
 
 
 PARTS: tuple[str, ...] = ("subject", "text", "html", "sms", "fallback")
-"""Fields of a :class:`Template`, each a file."""
+"""Fields of a :class:`Template`; each is a file."""
 
 
 class Template(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,15 +51,15 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes
     ----------
     subject
-        Of an e-mail, one line.
+        Subject of an e-mail, one line.
     text
-        Plain text: the whole of an SMS, the plain part of an e-mail.
+        Plain part of an e-mail, and the text of an SMS if there is no ``sms``.
     html
-        The HTML part of an e-mail; values put into it are escaped.
+        HTML part of an e-mail. Values are escaped.
     sms
-        Instead of ``text`` for an SMS.
+        Text of an SMS.
     fallback
-        What a transactional message says where the other parts fail; see :func:`fallback_parts`.
+        Text of a transactional message whose other parts fail; see :func:`fallback_parts`.
     """
 
     subject: str
@@ -70,7 +70,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone")
-"""Names that a fallback may use; ``messages.certain`` gives exactly these."""
+"""Names that a fallback may use; ``models.engage.composing.certain`` gives a value for each."""
 
 _SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)
 
@@ -90,7 +90,7 @@ def fallback_parts(source: str) -> tuple[str, str, int]:
 
 
 def file_of(name: str, part: str) -> str:
-    """Return where a part of a template is, from the folder of the settings.
+    """Return the file of a template's part, relative to the folder of the settings.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class InvalidTemplate(InvalidConfiguration):
     path, found, allowed
         As in :class:`InvalidConfiguration`.
     line
-        Of the file, from 1.
+        Line of the file, from 1.
     """
 
     def __init__(self, path: str, found: object, allowed: str, line: int) -> None:
@@ -122,11 +122,11 @@ class TemplateError(ValueError):
     Parameters
     ----------
     problem
-        Why, in Liquid's words.
+        The reason, in Liquid's words.
     line
-        Of the source, from 1; 0 where it is about the whole.
+        Line of the source, from 1; 0 for the whole source.
     file
-        Of the source, such as ``templates/first_order/text.liquid``; empty where it is not known.
+        File of the source, such as ``templates/first_order/text.liquid``; empty if unknown.
     """
 
     def __init__(self, problem: str, line: int = 0, file: str = "") -> None:
@@ -137,7 +137,10 @@ class TemplateError(ValueError):
         self.file = file
 
     def within(self, file: str, lines_before: int = 0) -> TemplateError:
-        """Say in which file the source is, and how many lines of the file precede it."""
+        """Return this error with the file of the source, and the line in that file.
+
+        ``lines_before`` is the number of lines in the file before the source.
+        """
         return TemplateError(self.problem, self.line + lines_before if self.line else 0, file)
 
 
@@ -157,23 +160,23 @@ def _parsed(source: str, html: bool, strict: bool) -> BoundTemplate:
 
 
 def render(source: str, context: Mapping[str, Any], *, html: bool = False, strict: bool = False) -> str:
-    """Text of a template.
+    """Render a template.
 
     Parameters
     ----------
     source
-        Liquid.
+        Liquid source.
     context
-        A value for each of :data:`NAMES`.
+        Value of each name in :data:`NAMES`.
     html
-        Escape the values.
+        Whether values are escaped for HTML.
     strict
-        Something undefined is an error (``| default:`` makes up for it) instead of empty.
+        Whether an undefined value is an error, unless ``| default:`` replaces it. Otherwise it is empty text.
 
     Raises
     ------
     TemplateError
-        It cannot be parsed or rendered.
+        The source cannot be parsed or rendered.
 
     Examples
     --------
@@ -185,17 +188,17 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     except LiquidError as error:
         raise TemplateError(*_problem(source, error)) from error
     except Exception as error:
-        # Whatever it is: a template is somebody's program, run over anybody's traits. No event must be lost for it.
+        # A template is a program of the user's, run with any customer's traits. No error in it may lose an event.
         raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
 def check(name: str, template: Template) -> None:
-    """Find what is wrong with a template before any message is made of it.
+    """Check a template before any message is made from it.
 
     Raises
     ------
     InvalidTemplate
-        Liquid cannot read it, or it uses a name or a filter that does not exist; with the line.
+        Liquid cannot read it, or it uses a name or a filter that does not exist. The error gives the line.
     """
     for part in PARTS:
         source: str | None = getattr(template, part)
@@ -220,12 +223,12 @@ def check(name: str, template: Template) -> None:
 
 
 def _problem(source: str, error: LiquidError) -> tuple[str, int]:
-    """Return what is wrong, and in which line."""
+    """Return the problem and its line."""
     cause = error.__cause__ if error.token is None and isinstance(error.__cause__, RecursionError) else None
-    said = "nested too deeply" if cause else str(error.message or type(error).__name__).splitlines()[0]
-    return said, _line(source, -1 if error.token is None else error.token.start_index)
+    problem = "nested too deeply" if cause else str(error.message or type(error).__name__).splitlines()[0]
+    return problem, _line(source, -1 if error.token is None else error.token.start_index)
 
 
 def _line(source: str, index: int) -> int:
-    """Line of a place, from 1; the last one where Liquid came to the end."""
+    """Return the line of an index, from 1. A negative index is the end of the source."""
     return source.rstrip("\n").count("\n") + 1 if index < 0 else source.count("\n", 0, index) + 1

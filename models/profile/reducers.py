@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
+from models.configuration.compiled import ACTIVITY
 from models.events import ORIGINS, Event
 from models.profile import lateness, orders, statements
 from models.profile.decay import bump
@@ -20,10 +21,8 @@ from models.wire import withdrawals
 RECENT = 30
 CATEGORIES = 12
 
-VISITS = frozenset(
-    {"page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "rating", "support_message"}
-)
-"""What a person does in front of us: counts as activity, opens and prolongs sessions."""
+VISITS = frozenset(ACTIVITY)
+"""Types of events in which a person is active; they begin and prolong sessions."""
 
 _ADDRESSES = frozenset({"email", "phone"})
 _CATEGORY_HALF_LIFE = 30 * DAY

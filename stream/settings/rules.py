@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.configuration.compiled import Configuration, parse
+from models.configuration.compiled import Configuration
+from models.configuration.parsing import parse
 from models.configuration.templates import PARTS, InvalidTemplate, Template
 from models.encoding import TEXT
 from models.engage.preview import trial

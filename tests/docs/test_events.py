@@ -7,8 +7,8 @@ import re
 import pytest
 import yaml
 
-from models.configuration.compiled import parse
 from models.configuration.definition import EventsDefinition
+from models.configuration.parsing import parse
 from models.profile import lateness, orders, reducers, statements, trait_limits
 from models.profile import seen_ids as repeats
 from models.source import Received, Source

@@ -13,7 +13,8 @@ import pytest
 
 from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Restored
-from models.configuration.compiled import encode, parse
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import ORIGINS, Event, Origin
 from models.log import Clock, Use

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from models.configuration import compiled as configuration
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights
 from models.learning.segment_scorer import SegmentCentres, SegmentScorer
@@ -32,14 +33,14 @@ def configuration_version(version: int) -> Use:
     """Rules of every kind, a cap and quiet hours."""
     said = "Come back. {{ unsubscribe_url }}"
     templates = {"plain": Template(subject="Hello {{ user }}", text=said, fallback="Subject: Hello\n\nThank you.")}
-    parsed = configuration.parse(RULES, templates)
-    return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
+    parsed = parse(RULES, templates)
+    return Use(name="configuration", version=version, content=msgspec.Raw(encode(parsed)))
 
 
 def settings_version(version: int, **events: str) -> Use:
     """No rules; how late an event may come."""
-    parsed = configuration.parse({"events": events}, {})
-    return Use(name="configuration", version=version, content=msgspec.Raw(configuration.encode(parsed)))
+    parsed = parse({"events": events}, {})
+    return Use(name="configuration", version=version, content=msgspec.Raw(encode(parsed)))
 
 
 def churn_version(version: int) -> Use:

@@ -1,4 +1,4 @@
-"""docs/messages.md names everything that there is, and nothing else."""
+"""docs/messages.md names every template name, reason, trigger and code that exists, and no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import get_args
 import yaml
 
 from models.configuration import definition
-from models.configuration.compiled import parse
+from models.configuration.parsing import parse
 from models.configuration.templates import NAMES, PARTS, Template
 from models.delivery import bounces
 from models.delivery.suppression import STOPPING
@@ -20,7 +20,7 @@ PAGE = (ROOT / "docs" / "messages.md").read_text()
 
 
 def _first_column(heading: str) -> set[str]:
-    """Code in the first column of the tables of a section."""
+    """Return the code in the first column of the tables of a section."""
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     return {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
@@ -34,7 +34,7 @@ def test_every_reason_is_explained() -> None:
     assert _first_column("What became of it") == set(get_args(Reason)) - {""}
 
 
-def test_every_reason_has_its_words() -> None:
+def test_every_reason_has_a_description() -> None:
     assert REASONS.keys() == set(get_args(Reason)) - {""}
 
 
@@ -60,7 +60,7 @@ def test_every_reason_of_the_suppression_list_is_explained() -> None:
     assert _first_column("The suppression list") == set(STOPPING)
 
 
-def test_every_code_that_says_something_of_an_address_stands_in_the_row_of_its_class() -> None:
+def test_every_code_about_an_address_is_in_the_row_of_its_class() -> None:
     section = PAGE.split("## Bounces\n")[1]
     rows = {row[1]: row[0] for row in re.finditer(r"^\| `(\w+)` \|.*$", section, re.MULTILINE)}
     codes: dict[str, set[str]] = {"stop": set(), "soft": set()}

@@ -21,20 +21,20 @@ def test_values_are_not_escaped_in_text() -> None:
     assert render("{{ first_name }}", {"first_name": "A & B"}) == "A & B"
 
 
-def test_what_a_user_does_not_have_is_empty() -> None:
+def test_a_missing_value_is_empty_text() -> None:
     assert render("[{{ traits.shoe }}]", {"traits": {}}) == "[]"
 
 
-def test_what_a_user_does_not_have_is_an_error_where_somebody_looks_for_mistakes() -> None:
+def test_a_missing_value_is_an_error_in_a_strict_render() -> None:
     with pytest.raises(TemplateError, match="shoe"):
         render("[{{ traits.shoe }}]", {"traits": {}}, strict=True)
 
 
-def test_a_default_makes_up_for_what_is_missing_even_there() -> None:
+def test_a_default_replaces_a_missing_value_in_a_strict_render() -> None:
     assert render("{{ traits.shoe | default: 'M' }}", {"traits": {}}, strict=True) == "M"
 
 
-def test_the_clock_is_the_one_of_the_log_and_the_zone_the_one_of_the_user() -> None:
+def test_dates_use_the_clock_of_the_log_and_the_zone_of_the_user() -> None:
     assert render("{{ 'now' | date: '%Y-%m-%d %H:%M' }}", WHEN) == "2023-11-15 07:13"
     assert render("{{ now | date: '%H' }}", WHEN) == "07"
 
@@ -43,7 +43,7 @@ def test_a_date_with_an_offset_is_shown_in_the_zone_of_the_user() -> None:
     assert render("{{ at | date: '%d %H:%M' }}", {**WHEN, "at": "2024-02-29T20:00:00Z"}) == "01 05:00"
 
 
-def test_what_is_no_date_stays_as_it_is() -> None:
+def test_a_value_that_is_not_a_date_stays_as_it_is() -> None:
     assert render("{{ 'soon' | date: '%d' }}", WHEN) == "soon"
 
 
@@ -91,7 +91,7 @@ def test_a_mistake_in_a_template_is_found_with_its_line(source: str, line: int) 
     assert caught.value.line == line
 
 
-def test_names_of_the_template_itself_are_no_mistake() -> None:
+def test_names_that_a_template_assigns_are_allowed() -> None:
     check(
         "ok", Template("Hi", "{% assign x = cart.items | first %}{{ x.item }}{% for i in items %}{{ i }}{% endfor %}")
     )
@@ -138,7 +138,7 @@ traits = st.recursive(
 
 @given(one=traits, other=traits, filters=st.lists(st.sampled_from(FILTERS), min_size=1, max_size=3), html=st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_whatever_a_user_is_like_a_template_renders_or_fails_as_one(
+def test_a_template_renders_or_raises_a_template_error_for_any_user(
     one: object, other: object, filters: list[str], html: bool
 ) -> None:
     source = "{{ " + " | ".join(["t", *filters]) + " }}{% for i in t %}{{ i.a[x] }}{% endfor %}"
@@ -200,12 +200,12 @@ def test_a_comparison_that_cannot_be_made_is_false(condition: str) -> None:
         "traits.price > 'tex'",
     ],
 )
-def test_a_comparison_that_can_be_made_is_true_where_it_holds(condition: str) -> None:
+def test_a_comparison_that_can_be_made_has_its_usual_result(condition: str) -> None:
     assert render(f"{{% if {condition} %}}x{{% endif %}}", ABSENT) == "x"
 
 
 @pytest.mark.parametrize("absent", [None, ""])
-def test_a_default_makes_up_for_nil_and_for_an_empty_text(absent: str | None) -> None:
+def test_a_default_replaces_nil_and_an_empty_text(absent: str | None) -> None:
     assert render("{{ first_name | default: 'there' }}", {"first_name": absent}) == "there"
 
 

@@ -8,7 +8,8 @@ from itertools import permutations, repeat
 import msgspec
 import pytest
 
-from models.configuration.compiled import Cap, encode, parse
+from models.configuration.compiled import Cap, encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.notices import (
     HOLD_KEY,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batch import Restored
-from models.configuration import compiled as configuration
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import Event
@@ -157,16 +158,16 @@ def test_an_example_taken_before_any_version_says_so() -> None:
 
 def test_open_examples_are_bounded_by_the_configuration() -> None:
     with pytest.raises(InvalidConfiguration, match="example_every"):
-        configuration.parse({"churn": {"horizon": "9999d", "example_every": "1d"}}, {})
+        parse({"churn": {"horizon": "9999d", "example_every": "1d"}}, {})
 
 
 def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str, str]]:
     """Outcome and reason of each decision when a log is at ``now`` as the event is folded."""
-    parsed = configuration.parse(
+    parsed = parse(
         {"rules": [{"name": "r", "category": "transactional", **rule}]},
         {"r": Template("s", "t", fallback="Subject: s\nt")},
     )
-    use = Use(name="configuration", version=1, content=msgspec.Raw(configuration.encode(parsed)))
+    use = Use(name="configuration", version=1, content=msgspec.Raw(encode(parsed)))
     known = Event(id="i", user="u", type="identify", at=event.at, traits={"email": "u@example.org"})
     log: list[Event | Control] = [Clock("feeder"), use, Tick(at=now), known, event, Tick(at=now + 1)]
     _, outputs = fold_log(written(log), forever(100))

@@ -164,5 +164,5 @@ def test_a_division_by_zero_is_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [10**30, -(10**20), 1e300, "9999-99-99", "2024-13-01T00:00:00Z", "soon"])
-def test_what_is_no_date_stays_as_it_is(value: object) -> None:
+def test_a_value_that_is_not_a_date_stays_as_it_is(value: object) -> None:
     assert _filtered("date", value, "'%d'") == render("{{ v }}", {"v": value})

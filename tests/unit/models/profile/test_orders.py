@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import Outputs
-from models.configuration import compiled as configuration
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.messages import decode_message
 from models.errors import InvalidConfiguration
@@ -300,8 +301,8 @@ def _receipt_and_thanks(when: dict[str, Any]) -> Control:
         for name, category in (("receipt", "transactional"), ("thanks", "marketing"))
     ]
     template = Template(subject="Hello", text="Thanks", fallback="Subject: Hello\nThanks")
-    parsed = configuration.parse({"rules": rules}, {"plain": template})
-    return Use(name="configuration", version=1, content=msgspec.Raw(configuration.encode(parsed)))
+    parsed = parse({"rules": rules}, {"plain": template})
+    return Use(name="configuration", version=1, content=msgspec.Raw(encode(parsed)))
 
 
 # --- what is remembered ----------------------------------------------------------------------------------------------

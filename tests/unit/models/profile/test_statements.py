@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from models.batch import Outputs
-from models.configuration.compiled import encode, parse
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.notices import AddressReport, Notice, Withdrawal, decode_notice
 from models.events import Event

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from models.configuration.compiled import encode, parse
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.fold.versions import Versions
 from models.fold.view import describe

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.configuration.compiled import Configuration, parse
+from models.configuration.compiled import Configuration
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.learning.publication import Publication
 from stream.cluster import topics

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.configuration.compiled import Cap, ChurnSettings, Configuration, QuietHours, decode, encode, parse
+from models.configuration.compiled import Cap, ChurnSettings, Configuration, QuietHours, decode, encode
 from models.configuration.definition import Definition
+from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.errors import InvalidConfiguration
 from models.units import DAY, HOUR
@@ -18,7 +19,7 @@ TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}", fallb
 RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
 
 
-def test_a_file_with_everything_is_read() -> None:
+def test_a_file_with_every_section_is_read() -> None:
     read = parse(
         {
             "timezone": "Europe/Berlin",
@@ -55,11 +56,11 @@ def test_a_file_with_everything_is_read() -> None:
     assert read.templates == TEMPLATES
 
 
-def test_nothing_written_is_the_default() -> None:
+def test_an_empty_file_gives_the_defaults() -> None:
     assert parse({}, {}) == Configuration()
 
 
-def test_the_log_gives_back_what_was_applied_byte_for_byte() -> None:
+def test_a_configuration_is_decoded_and_encoded_to_the_same_bytes() -> None:
     applied = parse({"rules": [RULE], "quiet_hours": {"from": "21:00", "to": "08:00"}}, TEMPLATES)
 
     assert decode(encode(applied)) == applied
@@ -114,7 +115,7 @@ def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
         ({"churn": {"horizon": "36h"}}, "churn.horizon", "36h", "whole days"),
     ],
 )
-def test_a_mistake_is_told_with_its_path_what_was_found_and_what_is_allowed(
+def test_a_mistake_is_reported_with_its_path_the_value_found_and_the_values_allowed(
     mapping: dict[str, Any], path: str, found: object, allowed: str
 ) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
@@ -143,7 +144,7 @@ RECEIPT: dict[str, Any] = {"name": "receipt", "category": "transactional", "when
         ("Subject:\nYour refund is on its way.", "a first line `Subject: ...`"),
     ],
 )
-def test_a_transactional_rule_needs_a_fallback_that_says_something(fallback: str | None, allowed: str) -> None:
+def test_a_transactional_rule_needs_a_fallback_with_text(fallback: str | None, allowed: str) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         parse({"rules": [RECEIPT]}, {"receipt": Template("Hi", "text", fallback=fallback)})
 
@@ -157,7 +158,7 @@ def test_a_fallback_by_sms_needs_no_subject() -> None:
     assert parse({"rules": [{**RECEIPT, "channels": ["sms"]}]}, {"receipt": template}).templates["receipt"] == template
 
 
-def test_the_file_form_has_a_json_schema_for_editors() -> None:
+def test_the_written_form_has_a_json_schema_for_editors() -> None:
     schema = msgspec.json.schema(Definition)
 
     assert "quiet_hours" in schema["$defs"]["Definition"]["properties"]
@@ -175,22 +176,22 @@ anything = st.recursive(
 
 @given(mapping=st.dictionaries(words, anything, max_size=4) | st.fixed_dictionaries({"rules": st.lists(anything)}))
 @settings(max_examples=300, deadline=None)
-def test_whatever_stands_in_the_file_is_read_or_explained(mapping: dict[str, Any]) -> None:
+def test_any_content_of_the_file_is_read_or_explained(mapping: dict[str, Any]) -> None:
     try:
         read = parse(mapping, TEMPLATES)
     except InvalidConfiguration as error:
-        assert error.allowed  # noqa: PT017 - most of what is made up is a mistake; the rest is read
+        assert error.allowed  # noqa: PT017 - most generated files have a mistake; the others are read
         return
     assert decode(encode(read)) == read
 
 
 @pytest.mark.parametrize("wrong", [7, "x", [], {}, None, True])
 @pytest.mark.parametrize("name", ["timezone", "churn", "rules", "caps", "quiet_hours"])
-def test_no_mistake_is_told_in_the_words_of_python(name: str, wrong: object) -> None:
+def test_no_mistake_is_described_with_names_of_python_types(name: str, wrong: object) -> None:
     try:
         parse({name: wrong}, TEMPLATES)
     except InvalidConfiguration as error:
-        assert not [bad for bad in ("`int", "`float", "`str", "`array", "`object", "Expected") if bad in error.allowed]  # noqa: PT017 - some of these are no mistakes
+        assert not [bad for bad in ("`int", "`float", "`str", "`array", "`object", "Expected") if bad in error.allowed]  # noqa: PT017 - some of these values are allowed
 
 
 def test_the_names_that_withdraw_consent_travel_in_the_log() -> None:
@@ -204,7 +205,7 @@ def test_the_names_that_withdraw_consent_travel_in_the_log() -> None:
 
     assert consent.event("bye-bye") == NamedWithdrawal("sms")
     assert consent.event("Enough") == NamedWithdrawal()
-    assert consent.event("Unsubscribed") is None  # the wire reads what is built in
+    assert consent.event("Unsubscribed") is None  # The wire handles the built-in names.
     assert consent.trait("noMail") == StatingTrait(True)
     assert consent.trait("mood") == StatingTrait("angry", "email")
     assert consent.trait("Subscribed") is None

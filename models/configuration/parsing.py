@@ -1,0 +1,209 @@
+"""Turns the sections of ``perennial.yaml`` into the compiled configuration, or says what is wrong and where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
+
+from models.configuration import templates as liquid
+from models.configuration.compiled import (
+    ACTIVITY,
+    Cap,
+    ChurnSettings,
+    Configuration,
+    ConsentSettings,
+    EventSettings,
+    QuietHours,
+    Rule,
+    Trigger,
+    TriggerKind,
+)
+from models.configuration.definition import (
+    ChurnDefinition,
+    ConsentDefinition,
+    Definition,
+    EventsDefinition,
+    RuleDefinition,
+    TraitDefinition,
+    When,
+)
+from models.configuration.durations import milliseconds
+from models.configuration.reading import read
+from models.configuration.templates import Template
+from models.errors import InvalidConfiguration
+from models.places import zones
+from models.units import DAY, HOUR
+from models.wire import withdrawals
+from models.wire.withdrawals import StatingTrait
+
+MAX_HORIZON_MS = 30 * DAY
+"""Maximum of ``events.horizon``, milliseconds; each message id within the horizon takes 8 bytes of memory."""
+MAX_REMEMBERED_ORDERS_MS = 366 * DAY
+"""Maximum of ``events.remember_orders``, milliseconds.
+
+An order takes about 32 bytes of memory, or 20 bytes if its user is dormant.
+"""
+MAX_OPEN_EXAMPLES = 60
+"""Maximum number of a user's examples that wait for their labels, because each holds a whole row of features."""
+
+_KINDS: tuple[str, ...] = get_args(TriggerKind)
+_FALLBACK = (
+    "a text for when the template fails, since the rule is transactional, that names nothing but "
+    f"{', '.join(liquid.FALLBACK_NAMES)}, such as: Subject: Your order / / Thank you, we have your order."
+)
+
+
+def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Configuration:
+    """Read the sections of ``perennial.yaml`` that belong to the configuration.
+
+    Parameters
+    ----------
+    mapping
+        The sections by name; only the names in ``definition.SECTIONS`` are allowed.
+    templates
+        Templates by name. All are checked, and those that a rule uses are included in the result.
+
+    Raises
+    ------
+    InvalidConfiguration
+        Something is wrong. The message gives the path in the file, what was found, and what is allowed.
+
+    Examples
+    --------
+    >>> parse({"caps": [{"messages": 3, "within": "7d"}]}, {}).caps
+    (Cap(messages=3, within=604800000, channel=None),)
+    """
+    written = read(mapping, Definition)
+    if written.timezone not in zones.names():
+        raise InvalidConfiguration("timezone", written.timezone, "an IANA zone, such as Europe/Berlin")
+    for name, template in templates.items():
+        liquid.check(name, template)
+    quiet = written.quiet_hours
+    if quiet is not None and quiet.start == quiet.end:
+        raise InvalidConfiguration("quiet_hours.to", quiet.end, "another time than `from`")
+    rules = tuple(_rule(rule, f"rules[{i}]", templates) for i, rule in enumerate(written.rules))
+    seen: set[str] = set()
+    for i, rule in enumerate(rules):
+        if rule.name in seen:
+            raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
+        seen.add(rule.name)
+    return Configuration(
+        timezone=written.timezone,
+        events=_events(written.events),
+        consent=_consent(written.consent),
+        churn=_churn(written.churn),
+        rules=rules,
+        caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
+        quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
+        templates={rule.template: templates[rule.template] for rule in rules},
+    )
+
+
+def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
+    template = written.template or written.name
+    if template not in templates:
+        known = ", ".join(sorted(templates)) or "none: there is no folder of that name with a text.liquid"
+        raise InvalidConfiguration(f"{path}.template", template, f"a template beside the file ({known})")
+    if "email" in written.channels and not templates[template].subject.strip():
+        raise InvalidConfiguration(f"templates.{template}.subject", "", "a subject, for a rule that sends e-mail")
+    if written.category == "transactional":
+        _require_fallback(template, templates[template], "email" in written.channels)
+    return Rule(
+        name=written.name,
+        category=written.category,
+        when=_trigger(written.when, f"{path}.when"),
+        channels=tuple(dict.fromkeys(written.channels)),
+        template=template,
+        expires_after=milliseconds(written.expires_after),
+        cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
+    )
+
+
+def _require_fallback(name: str, template: Template, is_by_email: bool) -> None:
+    path = f"templates.{name}.fallback"
+    if template.fallback is None or not template.fallback.strip():
+        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
+    subject, text, _ = liquid.fallback_parts(template.fallback)
+    if not text.strip():
+        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
+    if is_by_email and not subject:
+        found = template.fallback.splitlines()[0]
+        raise InvalidConfiguration(path, found, "a first line `Subject: ...`, for a rule that sends e-mail")
+
+
+def _trigger(when: When, path: str) -> Trigger:
+    given = [kind for kind in _KINDS if getattr(when, kind) is not None]
+    if len(given) != 1:
+        raise InvalidConfiguration(path, given, f"exactly one of {', '.join(_KINDS)}")
+    if when.where is not None and when.event is None:
+        raise InvalidConfiguration(f"{path}.where", when.where, "nothing: only `event` has properties")
+    if when.churn_risk is not None:
+        return Trigger(kind="churn_risk", threshold=when.churn_risk.crosses)
+    if when.entered_segment is not None:
+        return Trigger(kind="entered_segment", name=when.entered_segment)
+    if when.cart_left is not None:
+        return Trigger(kind="cart_left", delay=milliseconds(when.cart_left.after))
+    if when.event is not None:
+        where = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in (when.where or {}).items()}
+        return Trigger(kind="event", name=when.event, where=where)
+    return Trigger(kind="first_purchase")
+
+
+def _events(written: EventsDefinition) -> EventSettings:
+    settings = EventSettings(
+        milliseconds(written.horizon), milliseconds(written.order_within), milliseconds(written.remember_orders)
+    )
+    if not HOUR <= settings.horizon <= MAX_HORIZON_MS:
+        raise InvalidConfiguration("events.horizon", written.horizon, "an hour (1h) to 30 days (30d)")
+    if settings.order_within > settings.horizon:
+        raise InvalidConfiguration("events.order_within", written.order_within, f"at most {written.horizon}")
+    if not settings.horizon <= settings.remember_orders <= MAX_REMEMBERED_ORDERS_MS:
+        allowed = f"{written.horizon}, as the horizon is, to 366 days (366d)"
+        raise InvalidConfiguration("events.remember_orders", written.remember_orders, allowed)
+    return settings
+
+
+def _consent(written: ConsentDefinition) -> ConsentSettings:
+    _distinct("consent.withdrawal_events", written.withdrawal_events)
+    _distinct("consent.withdrawal_traits", written.withdrawal_traits)
+    traits = {}
+    for name, stated in written.withdrawal_traits.items():
+        if isinstance(stated, TraitDefinition):
+            traits[name] = StatingTrait(stated.value, None if stated.channel == "all" else stated.channel)
+        else:
+            traits[name] = StatingTrait(stated)
+    for i, name in enumerate(written.ignore_traits):
+        if withdrawals.stating(name) is None:
+            allowed = f"one of {', '.join(withdrawals.TRAITS)}"
+            raise InvalidConfiguration(f"consent.ignore_traits[{i}]", name, allowed)
+    return ConsentSettings(
+        events={name: None if channel == "all" else channel for name, channel in written.withdrawal_events.items()},
+        traits=traits,
+        ignored=tuple(dict.fromkeys(written.ignore_traits)),
+    )
+
+
+def _distinct(path: str, names: Collection[str]) -> None:
+    known: set[str] = set()
+    for name in names:
+        plain = withdrawals.normalized(name)
+        if not plain or plain in known:
+            raise InvalidConfiguration(path, name, "names that differ in more than case, blanks and separators")
+        known.add(plain)
+
+
+def _churn(written: ChurnDefinition) -> ChurnSettings:
+    settings = ChurnSettings(
+        activity=ACTIVITY if written.activity is None else tuple(dict.fromkeys(written.activity)),
+        horizon_days=milliseconds(written.horizon) // DAY,
+        active_within_days=milliseconds(written.active_within) // DAY,
+        example_every_days=milliseconds(written.example_every) // DAY,
+    )
+    if settings.horizon_days > MAX_OPEN_EXAMPLES * settings.example_every_days:
+        allowed = f"at least a {MAX_OPEN_EXAMPLES}th of the horizon ({written.horizon})"
+        raise InvalidConfiguration("churn.example_every", written.example_every, allowed)
+    return settings
+
+
+def _minutes(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])
