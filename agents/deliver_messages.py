@@ -1,63 +1,53 @@
-"""Messages handed to a provider, each at most once."""
+"""Delivery of messages: each is handed to its provider at most once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
-from models.batch import Batch, Outputs, Restored
-from models.delivery.queue import Call, DeliveryQueue, EndedCall
-from models.delivery.step import DeliveryStep
-from models.delivery.suppressor import Suppressor
+from models.batch import Batch, Effect, Outputs, Restored
+from models.delivery.calls import AssignedCalls, Call, CallTerms, EndedCall
+from models.delivery.queue import DeliveryQueue
 
-ASK_AGAIN = 1_000
-"""When a lane that found no room asks again, milliseconds; it is woken earlier where some gets free."""
+RETRY_SLOTS_MS = 1_000
+"""Retry interval when no call slot was free, milliseconds. The lane is woken earlier when one is released."""
 
 
-class Desk(Protocol):
-    """Whoever calls the provider, for all partitions of a channel in this process.
+class CallDispatcher(Protocol):
+    """Maker of calls for all partitions of a channel in this process.
 
-    A call outlives the lane that began it: what became of it is kept until :meth:`forget`.
+    A call outlives the lane that began it. Its result is kept until :meth:`commit`.
     """
 
     @property
-    def name(self) -> str:
-        """Of this process, and of no other that ever was."""
+    def terms(self) -> CallTerms:
+        """Name, look-ups and suppression list of the calls made here."""
 
-    @property
-    def look_ups(self) -> Sequence[int]:
-        """Waits before each look at an attempt with an unknown end, milliseconds; none where that cannot be done."""
+    def reclaim(self, call: Call, by: str) -> bool:
+        """Give a call back to its partition, if it was begun here under that name; return whether it was."""
 
-    @property
-    def suppressor(self) -> Suppressor | None:
-        """The suppression list at work; ``None`` where there is no list."""
+    def assign(
+        self,
+        wanted: int,
+        take: Callable[[int], Sequence[Call]],
+        wake: Callable[[], None],
+        ended: Iterable[Call] = (),
+    ) -> AssignedCalls:
+        """Reserve slots for at most ``wanted`` calls, and let ``take`` choose that many.
 
-    def take(self, wanted: int, wake: Callable[[], None], ended: Iterable[Call] = ()) -> int:
-        """Take places for so many calls, or for fewer: then ``wake`` is called when there may be more.
-
-        The places of calls in ``ended``, whose results are committed together with the new attempts, may be taken over.
+        If there are fewer slots than wanted, ``wake`` is called when there may be more. The results of the calls in
+        ``ended`` are committed together with the new attempts, so their slots may be used again.
         """
 
-    def give_back(self, places: int) -> None:
-        """Give places back that no call needs; :meth:`make` gives back its own."""
-
-    def waits_until(self) -> int | None:
-        """Until when nobody is called, milliseconds of the wall clock; ``None`` where that does not wait for a time."""
-
     def make(self, call: Call) -> Awaitable[EndedCall]:
-        """Begin a call, once however often it is asked for; return its end."""
+        """Begin a call that has a slot, and return its end; however often it is asked for, it is made once."""
 
-    def knows(self, call: Call, by: str) -> bool:
-        """Whether a call was begun here, by that name."""
-
-    def forget(self, call: Call) -> None:
-        """Drop the result of a call: it is committed."""
+    def commit(self, partition: int, ended: Iterable[Call], waiting: int) -> None:
+        """Drop results that are committed, release their slots, and show how many messages of the partition wait."""
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
-        """Hear that nobody here asks for these calls any more; places of those that were not begun are free."""
-
-    def note_waiting(self, partition: int, messages: int) -> None:
-        """Hear how many messages of a partition wait."""
+        """Called when the lane of a partition ends, with all its calls whose results are not committed."""
 
 
 def _no_wake() -> None:
@@ -68,25 +58,25 @@ async def deliver_messages(
     batches: AsyncIterator[Batch],
     *,
     state: Restored,
-    desk: Desk,
+    dispatcher: CallDispatcher,
     now: Callable[[], int],
     wake: Callable[[], None] = _no_wake,
 ) -> AsyncIterator[Outputs]:
     """Deliver each message of ``messages.<channel>``.
 
-    Whoever drives this commits what is yielded before it begins the effects in it: an attempt is durable before the
-    provider is called. A call that takes its time holds up nobody else; what became of it is told at the next batch.
+    The driver commits each yield before it begins the effects in it. So an attempt is durable before the provider is
+    called. A slow call delays no other message; its result arrives with a later batch.
 
     Parameters
     ----------
     batches
-        Of one partition, and beats.
+        Batches of one partition, some of them without records.
     state
-        The partition's deliveries; kept current by whoever drives this.
-    desk
-        Calls the provider.
+        The partition's deliveries, kept current by the driver.
+    dispatcher
+        Makes the calls of the provider.
     now
-        The wall clock, milliseconds.
+        Returns the time of the wall clock, milliseconds.
     wake
         Asks the driver for a batch, with or without records.
 
@@ -95,52 +85,42 @@ async def deliver_messages(
     Outputs
         New states of deliveries, outcomes of those that ended, and the calls that follow as effects.
     """
-    queue = DeliveryQueue(
-        state.records, state.memo, by=desk.name, lookup_delays_ms=desk.look_ups, suppressor=desk.suppressor
-    )
+    queue = DeliveryQueue(state.records, state.memo, dispatcher.terms)
     step = queue.step(now())
+    in_flight = {call.message.id: call for call in queue.resume(step, dispatcher.reclaim)}
     step.outputs.next_due = step.now
-    under_way = {call.message.id: call for call in queue.resume(step, desk.knows)}
-    step.outputs.after.effects = [_effect(desk, call) for call in under_way.values()]
+    step.outputs.after.effects = [_effect(dispatcher, call) for call in in_flight.values()]
     try:
         yield step.outputs
         async for batch in batches:
-            step = queue.step(now())
-            ended = [one for one in batch.ended if isinstance(one, EndedCall)]
+            step, assigned = queue.step(now()), AssignedCalls()
+            ended = [end for end in batch.ended if isinstance(end, EndedCall)]
             for call, result in ended:
                 queue.settle(step, call.message.id, result)
             queue.admit(step, batch)
             queue.sweep(step)
-            begun = [] if batch.closing else _begin(queue, desk, wake, [call for call, _ in ended], step)
-            under_way.update((call.message.id, call) for call in begun)
-            step.outputs.next_due, step.outputs.full = _next_due(queue, desk, step.now), queue.is_full
-            desk.note_waiting(state.partition, queue.waiting)
+            if not batch.closing:
+                take = partial(queue.begin, step)
+                assigned = dispatcher.assign(queue.wanted, take, wake, [call for call, _ in ended])
+            in_flight.update((call.message.id, call) for call in assigned.calls)
+            step.outputs.after.effects = [_effect(dispatcher, call) for call in assigned.calls]
+            step.outputs.next_due, step.outputs.full = _next_due(queue, assigned, step.now), queue.is_full
             yield step.outputs
+            dispatcher.commit(state.partition, [call for call, _ in ended], queue.waiting)
             for call, _ in ended:
-                desk.forget(call)
-                if under_way[call.message.id] is call:
-                    del under_way[call.message.id]
+                if in_flight[call.message.id] is call:
+                    del in_flight[call.message.id]
     finally:
-        desk.leave(state.partition, under_way.values())
+        dispatcher.leave(state.partition, in_flight.values())
 
 
-def _begin(
-    queue: DeliveryQueue, desk: Desk, wake: Callable[[], None], ended: Iterable[Call], step: DeliveryStep
-) -> list[Call]:
-    places = desk.take(queue.wanted, wake, ended)
-    calls = queue.begin(step, places)
-    desk.give_back(places - len(calls))
-    step.outputs.after.effects = [_effect(desk, call) for call in calls]
-    return calls
+def _effect(dispatcher: CallDispatcher, call: Call) -> Effect:
+    return lambda: dispatcher.make(call)
 
 
-def _effect(desk: Desk, call: Call) -> Callable[[], Awaitable[EndedCall]]:
-    return lambda: desk.make(call)
-
-
-def _next_due(queue: DeliveryQueue, desk: Desk, now: int) -> int | None:
+def _next_due(queue: DeliveryQueue, assigned: AssignedCalls, now: int) -> int | None:
     due = queue.next_due
     if not queue.wanted:
         return due
-    asks = desk.waits_until() or now + ASK_AGAIN
-    return asks if due is None else min(due, asks)
+    retry = assigned.waits_until or now + RETRY_SLOTS_MS
+    return retry if due is None else min(due, retry)

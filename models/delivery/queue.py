@@ -7,14 +7,13 @@ Nothing here calls a provider, waits, or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from models.batch import Batch
+from models.delivery.calls import Call, CallTerms
 from models.delivery.content import read_content
 from models.delivery.deliveries import (
     HANDOVER_ANSWER_MS,
     HANDOVER_WAIT_MS,
-    LOOKUP_DELAYS_MS,
     RETENTION_MS,
     DeliveryRecord,
     Result,
@@ -32,47 +31,13 @@ from models.delivery.notices import (
 from models.delivery.schedule import Schedule
 from models.delivery.settlement import Settlement
 from models.delivery.step import DeliveryStep
-from models.delivery.suppressor import Suppressor
-from models.delivery.transitions import LookupDelays, attempted, queued
+from models.delivery.transitions import attempted, queued
 from models.errors import InvalidEvent
 from models.rejected import reason_of, reject
 from models.source import Source
 
 _PAUSED = b"paused"
 """Memo of a queue whose channel is paused."""
-
-
-class Call(NamedTuple):
-    """A call of the provider that is to be made for a message.
-
-    Attributes
-    ----------
-    message
-        The message.
-    number
-        Number of the attempt, from 1.
-    looks_up
-        Whether the call only asks about the end of that attempt.
-    """
-
-    message: Message
-    number: int
-    looks_up: bool = False
-
-
-class EndedCall(NamedTuple):
-    """A call that has ended.
-
-    Attributes
-    ----------
-    call
-        The call.
-    result
-        Its result.
-    """
-
-    call: Call
-    result: Result
 
 
 class DeliveryQueue:
@@ -84,28 +49,21 @@ class DeliveryQueue:
         Committed records of the partition. The driver of the agent keeps them current.
     memo
         Committed memo of the partition.
-    by
-        Name under which attempts are made here. No other process ever has it.
-    lookup_delays_ms
-        Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
-    suppressor
-        Writes what follows from answers and reports to the suppression list; ``None`` writes nothing.
+    terms
+        Name of the attempts made here, waits before look-ups, and writer of the suppression list.
     """
 
     def __init__(
         self,
         records: Mapping[bytes, bytes],
-        memo: bytes = b"",
-        *,
-        by: str = "",
-        lookup_delays_ms: LookupDelays = LOOKUP_DELAYS_MS,
-        suppressor: Suppressor | None = None,
+        memo: bytes,
+        terms: CallTerms,
     ) -> None:
         self._records = records
-        self._suppressor = suppressor
-        self._by = by
+        self._suppressor = terms.suppressor
+        self._by = terms.name
         self._schedule = Schedule(paused=memo == _PAUSED)
-        self._settlement = Settlement(self._schedule, lookup_delays_ms, suppressor)
+        self._settlement = Settlement(self._schedule, terms.lookup_delays_ms, terms.suppressor)
         self._found = self._schedule.restore(records)  # attempts without a result, until resume() decides about them
         self._awaited: dict[bytes, int] = {}  # attempts of other processes, and until when their answer is awaited
 

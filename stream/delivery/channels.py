@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.delivery.breaker import Policy
+from models.delivery.breaker import BreakerPolicy
 from models.delivery.suppressor import Suppressor
 from models.events import Channel
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.delivery.gate import Gate, Mode
 from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
@@ -46,7 +46,7 @@ class DeliverySettings:
     secrets: tuple[bytes, ...] = ()
     smtp: SmtpSettings | None = None
     twilio: TwilioSettings | None = None
-    breaker: Policy = field(default_factory=Policy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 def _email(settings: DeliverySettings) -> Provider | None:
@@ -63,7 +63,7 @@ PROVIDERS: dict[Channel, Callable[[DeliverySettings], Provider | None]] = {
 }
 
 
-FILES_SIDE_BY_SIDE = 64
+MAX_CONCURRENT_FILES = 64
 """Of an outbox; a provider says for itself how many calls it takes."""
 
 
@@ -74,7 +74,7 @@ def open_channel(
     now: Callable[[], int],
     holds: Holds | None = None,
     suppressor: Suppressor | None = None,
-) -> Desk:
+) -> Dispatcher:
     """Put desk, gate and provider of a channel together; connects to nothing yet.
 
     Parameters
@@ -106,5 +106,5 @@ def open_channel(
         suppressor=suppressor,
     )
     leaves = provider is not None and settings.mode != "outbox"
-    side_by_side = provider.side_by_side if provider is not None and leaves else FILES_SIDE_BY_SIDE
-    return Desk(channel, gate, now=now, side_by_side=side_by_side, policy=settings.breaker, holds=holds)
+    max_concurrency = provider.max_concurrency if provider is not None and leaves else MAX_CONCURRENT_FILES
+    return Dispatcher(channel, gate, now=now, max_concurrency=max_concurrency, policy=settings.breaker, holds=holds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from models.configuration.durations import milliseconds
-from models.delivery.breaker import Policy
+from models.delivery.breaker import BreakerPolicy
 from models.delivery.suppression import AddressHashes
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.requirements import suppression_secrets, unmet_secrets
@@ -40,7 +40,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         secrets=() if cannot_sign else unsubscribe_keys(settings),
         smtp=None if cannot_sign or "secrets.smtp" in missing else _smtp(settings),
         twilio=None if cannot_sign or "secrets.twilio" in missing else _twilio(settings),
-        breaker=Policy(
+        breaker=BreakerPolicy(
             failures=delivery.breaker.failures,
             pause=milliseconds(delivery.breaker.pause),
             longest=milliseconds(delivery.breaker.longest),

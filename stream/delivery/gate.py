@@ -69,9 +69,9 @@ class Gate:
         self._allowed = frozenset(entry.strip().lower() for entry in allowlist)
 
     @property
-    def look_ups(self) -> Sequence[int]:
+    def lookup_delays_ms(self) -> Sequence[int]:
         """Waits before each look at a message with an unknown outcome; none where nobody can be asked."""
-        return () if self._provider is None else self._provider.look_ups
+        return () if self._provider is None else self._provider.lookup_delays_ms
 
     def leaves(self, message: Message) -> bool:
         """Whether the real provider is called for a message."""

@@ -21,11 +21,11 @@ class Provider(Protocol):
     """Hands messages of one channel over to whoever delivers them."""
 
     @property
-    def side_by_side(self) -> int:
+    def max_concurrency(self) -> int:
         """Calls that it takes at a time."""
 
     @property
-    def look_ups(self) -> Sequence[int]:
+    def lookup_delays_ms(self) -> Sequence[int]:
         """Waits before each look at a message with an unknown outcome, milliseconds; none where nobody can be asked."""
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:

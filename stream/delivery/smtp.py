@@ -76,12 +76,12 @@ class Smtp:
         self._idle: list[aiosmtplib.SMTP] = []
 
     @property
-    def side_by_side(self) -> int:
+    def max_concurrency(self) -> int:
         """One conversation on each connection."""
         return self._settings.connections
 
     @property
-    def look_ups(self) -> tuple[int, ...]:
+    def lookup_delays_ms(self) -> tuple[int, ...]:
         """None: SMTP has no way to ask."""
         return ()
 

@@ -21,7 +21,7 @@ from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
 from stream.delivery.provider import LastLook, unstopped
 
-SIDE_BY_SIDE = 16
+MAX_CONCURRENCY = 16
 """Requests at a time; Twilio queues what is above the account's rate by itself."""
 LISTED = 100
 """Newest messages to a number that are looked at."""
@@ -70,12 +70,12 @@ class Twilio:
         self._session: aiohttp.ClientSession | None = None
 
     @property
-    def side_by_side(self) -> int:
-        """See :data:`SIDE_BY_SIDE`."""
-        return SIDE_BY_SIDE
+    def max_concurrency(self) -> int:
+        """See :data:`MAX_CONCURRENCY`."""
+        return MAX_CONCURRENCY
 
     @property
-    def look_ups(self) -> tuple[int, ...]:
+    def lookup_delays_ms(self) -> tuple[int, ...]:
         """Its list shows a message soon after it was taken."""
         return LOOKUP_DELAYS_MS
 

@@ -27,7 +27,7 @@ from stream.worker.topology import Role, deliver_edges, fold_edges, learn_edges
 from stream.worker.watchdog import LOOK_EVERY_S, Membership, Report, Watchdog, left_out, records_wait
 
 if TYPE_CHECKING:
-    from stream.delivery.desk import Desk
+    from stream.delivery.dispatcher import Dispatcher
     from stream.suppressions.watch import SuppressionWatch
 
 log = logging.getLogger(__name__)
@@ -51,15 +51,15 @@ def run(role: Role, settings: Settings) -> NoReturn:
     }
     holds = Holds()
     watch = _suppressions(connection, settings, holds) if role == "deliver" else None
-    edges, desks = _edges(role, settings, holds, watch)
+    edges, dispatchers = _edges(role, settings, holds, watch)
     app = create_app(role, connection, edges, observer=MetricsObserver())
 
     news = asyncio.Event()
 
     async def beside() -> None:
         async with AsyncExitStack() as stack:
-            for desk in desks.values():
-                stack.push_async_callback(desk.close)
+            for dispatcher in dispatchers.values():
+                stack.push_async_callback(dispatcher.close)
             # Lookups wait for the broker; the metrics of the lanes do not.
             await asyncio.gather(report(app.lanes), serve(stack))
 
@@ -77,7 +77,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
         news.set()  # who dies now shall have told which member it was
 
     async def watching() -> None:
-        with watched(app, connection, settings.stall_after_s, told, beats, desks) as watchdog:
+        with watched(app, connection, settings.stall_after_s, told, beats, dispatchers) as watchdog:
             while await news.wait():
                 news.clear()
                 watchdog.hurry()
@@ -101,7 +101,7 @@ def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> S
 
 def _edges(
     role: Role, settings: Settings, holds: Holds, watch: SuppressionWatch | None
-) -> tuple[Sequence[Edge], Mapping[Channel, Desk]]:
+) -> tuple[Sequence[Edge], Mapping[Channel, Dispatcher]]:
     if role == "fold":
         return fold_edges(), {}
     if role == "learn":
@@ -112,7 +112,7 @@ def _edges(
     from stream.delivery.configured import delivery_settings
 
     assert watch is not None, "nothing is sent without the suppression list"
-    desks = {
+    dispatchers = {
         channel: open_channel(
             channel,
             delivery_settings(settings),
@@ -122,7 +122,7 @@ def _edges(
         )
         for channel in CHANNELS
     }
-    return deliver_edges(desks, now_ms), desks
+    return deliver_edges(dispatchers, now_ms), dispatchers
 
 
 def _standing(app: LaneApp, held: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def watched(
     stall_after_s: float,
     told: Mapping[str, Any],
     beats: HeartbeatWriter | None = None,
-    desks: Mapping[Channel, Desk] = MappingProxyType({}),
+    dispatchers: Mapping[Channel, Dispatcher] = MappingProxyType({}),
 ) -> Iterator[Watchdog]:
     """End this process when it stands still, and tell its supervisor every second how it is.
 
@@ -151,7 +151,7 @@ def watched(
         What the supervisor shall know, beside how the lanes stand.
     beats
         Where it listens.
-    desks
+    dispatchers
         Whoever calls providers: how those stand is told, too.
     """
 
@@ -159,9 +159,9 @@ def watched(
         app.lanes.check_group()
         group = Membership(app.conf.id, app.lanes.member, app.lanes.has_assignment)
         member = {"group": group.group, "member": group.member}
-        providers = {channel: desk.describe() for channel, desk in desks.items()}
+        providers = {channel: dispatcher.describe() for channel, dispatcher in dispatchers.items()}
         held = {name: words for provider in providers.values() for name, words in provider["held"].items()}
-        delivery = {"providers": providers} if desks else {}
+        delivery = {"providers": providers} if dispatchers else {}
         return Report(app.lanes.snapshot(), {**_standing(app, held), **member, **told, **delivery}, group)
 
     watchdog = Watchdog(

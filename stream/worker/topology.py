@@ -24,7 +24,7 @@ from models.batch import Batch, Outputs
 from models.events import Channel
 from models.fold.memo import on_wall_clock
 from models.log import EVENTS
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.engine.agent_spec import AgentFactory, Edge
 
 Role = Literal["fold", "deliver", "learn"]
@@ -79,12 +79,12 @@ def learn_edges() -> tuple[Edge, ...]:
     )
 
 
-def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tuple[Edge, ...]:
+def deliver_edges(dispatchers: Mapping[Channel, Dispatcher], now: Callable[[], int]) -> tuple[Edge, ...]:
     """Edges of the role ``deliver``: one a channel.
 
     Parameters
     ----------
-    desks
+    dispatchers
         Open channels.
     now
         The wall clock, milliseconds.
@@ -93,14 +93,14 @@ def deliver_edges(desks: Mapping[Channel, Desk], now: Callable[[], int]) -> tupl
         Edge(
             f"deliver_{channel}",
             (f"messages.{channel}",),
-            _with_state_and_wake(partial(deliver_messages, desk=desk, now=now)),
+            _with_state_and_wake(partial(deliver_messages, dispatcher=dispatcher, now=now)),
             state=f"deliveries.{channel}",
             pace_s=DELIVER_EVERY_S,
             max_records=DELIVER_MOST,
             beats=True,
-            gone=desk.gone,
+            gone=dispatcher.on_revoked,
         )
-        for channel, desk in desks.items()
+        for channel, dispatcher in dispatchers.items()
     )
 
 

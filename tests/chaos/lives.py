@@ -1,7 +1,7 @@
 """Lives of processes: when each one ran, how it ended, and which notes it wrote into the folder of the round.
 
-A worker of the suite notes the names of its desks, which are part of every attempt that it makes. It also notes each
-assignment that its group gave it. So a finding in the log can be traced to exactly one life.
+A worker of the suite notes the names of its dispatchers, which are part of every attempt that it makes. It also notes
+each assignment that its group gave it. So a finding in the log can be traced to exactly one life.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.engine.lanes import Lanes
 from stream.processes import exits
 from tests.chaos.faults import Fault
@@ -90,14 +90,14 @@ class Life:
 
 
 class ProcessNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A note that a process has written: the name of a desk, or an assignment.
+    """A note that a process has written: the name of a dispatcher, or an assignment.
 
     Attributes
     ----------
     pid, at
         Process id, and the time in milliseconds.
-    desk
-        Name of the desk.
+    dispatcher
+        Name of the dispatcher.
     generation
         Generation of the group, at an assignment.
     lanes
@@ -106,7 +106,7 @@ class ProcessNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     pid: int
     at: int
-    desk: str = ""
+    dispatcher: str = ""
     generation: int = 0
     lanes: tuple[str, ...] = ()
 
@@ -124,13 +124,13 @@ def append(file: Path, line: bytes) -> None:
 
 
 def keep_notes(file: Path) -> None:
-    """Make this process note the names of its desks and its assignments."""
+    """Make this process note the names of its dispatchers and its assignments."""
 
-    def of_desks(real: Callable[..., None]) -> Callable[..., None]:
+    def of_dispatchers(real: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(real)
-        def init(self: Desk, *arguments: Any, **named: Any) -> None:
+        def init(self: Dispatcher, *arguments: Any, **named: Any) -> None:
             real(self, *arguments, **named)
-            append(file, msgspec.json.encode(ProcessNote(pid=os.getpid(), at=now_ms(), desk=self.name)))
+            append(file, msgspec.json.encode(ProcessNote(pid=os.getpid(), at=now_ms(), dispatcher=self.name)))
 
         return init
 
@@ -147,7 +147,7 @@ def keep_notes(file: Path) -> None:
 
         return assigned
 
-    for owner, name, around in ((Desk, "__init__", of_desks), (Lanes, "assigned", of_assignments)):
+    for owner, name, around in ((Dispatcher, "__init__", of_dispatchers), (Lanes, "assigned", of_assignments)):
         setattr(owner, name, around(getattr(owner, name)))
 
 
@@ -159,18 +159,18 @@ def read_notes(file: Path) -> list[ProcessNote]:
     return [decoder.decode(line) for line in file.read_bytes().splitlines()]
 
 
-def by_desk(lives: Sequence[Life], notes: Iterable[ProcessNote]) -> Mapping[str, Life]:
-    """Map the name of each desk, which is part of its attempts, to the life that it belongs to."""
+def by_dispatcher(lives: Sequence[Life], notes: Iterable[ProcessNote]) -> Mapping[str, Life]:
+    """Map the name of each dispatcher, which is part of its attempts, to the life that it belongs to."""
     found = {}
     for note in notes:
-        if note.desk and (life := _of(lives, note)) is not None:
-            found[note.desk] = life
+        if note.dispatcher and (life := _of(lives, note)) is not None:
+            found[note.dispatcher] = life
     return found
 
 
 def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[ProcessNote]) -> frozenset[str]:
     """Return the lanes that a life held at a moment."""
-    mine = [note for note in notes if not note.desk and note.at <= at and _of(lives, note) is life]
+    mine = [note for note in notes if not note.dispatcher and note.at <= at and _of(lives, note) is life]
     return frozenset(max(mine, key=lambda note: note.at).lanes) if mine else frozenset()
 
 
@@ -214,7 +214,7 @@ def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[
     peers = [
         note
         for note in notes
-        if not note.desk and (of := _of(lives, note)) is not None and of.role == life.role and of is not life
+        if not note.dispatcher and (of := _of(lives, note)) is not None and of.role == life.role and of is not life
     ]
     before = max((note.generation for note in peers if note.at <= woken), default=0)
     return any(note.at > woken and note.generation > before for note in peers)

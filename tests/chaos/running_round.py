@@ -16,7 +16,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.crew import Crew
 from tests.chaos.faults import Sabotage
 from tests.chaos.installing import SESSION_S, write_settings
-from tests.chaos.lives import Absence, by_desk, now_ms
+from tests.chaos.lives import Absence, by_dispatcher, now_ms
 from tests.chaos.plan import DISK_S, Deed, Plan
 from tests.chaos.sink import Sink
 from tests.chaos.unknown import Troubles
@@ -176,7 +176,7 @@ class RunningRound:
     @property
     def troubles(self) -> Troubles:
         """Incidents so far that can have left a message unknown."""
-        return Troubles(by_desk(self.crew.lives, self.crew.notes), self.broker_away, self.hanging)
+        return Troubles(by_dispatcher(self.crew.lives, self.crew.notes), self.broker_away, self.hanging)
 
 
 def _named(deed: Deed) -> str:

@@ -30,7 +30,7 @@ from models.profile.state import unpack
 from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
 from stream.cluster.connection import Connection
-from stream.delivery.channels import FILES_SIDE_BY_SIDE
+from stream.delivery.channels import MAX_CONCURRENT_FILES
 from stream.engine.state import restore
 from stream.installation.commands import perennial
 from stream.installation.running import Installation, await_folding, own_ports, running
@@ -357,7 +357,7 @@ async def assert_each_message_is_delivered_once(found: Aftermath) -> None:
     assert {message for message, status in deliveries if status == "attempted"} == set(ids)
     assert ends.keys() == set(ids)
     assert {end for end in ends.values() if end != "unknown"} == {"delivered"}
-    assert len(unknown) <= FILES_SIDE_BY_SIDE, "more messages are unknown than calls were open when the broker died"
+    assert len(unknown) <= MAX_CONCURRENT_FILES, "more messages are unknown than calls were open when the broker died"
     assert len(found.outbox) == len(set(found.outbox))
     assert set(ids) - unknown <= set(found.outbox) <= set(ids)
 

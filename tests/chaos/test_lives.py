@@ -10,7 +10,7 @@ from tests.chaos.lives import (
     Life,
     ProcessNote,
     awakenings,
-    by_desk,
+    by_dispatcher,
     ended_by_limit,
     has_moved_on,
     held_by,
@@ -65,13 +65,13 @@ def test_a_group_moved_on_when_another_one_got_a_later_generation_after_the_waki
 def test_notes_say_whose_a_desk_is_and_what_was_held_even_where_a_process_id_comes_again() -> None:
     first, second = Life("deliver-0", 7, 0, end=500), Life("deliver-1", 7, 600)
     notes = [
-        ProcessNote(pid=7, at=100, desk="a"),
-        ProcessNote(pid=7, at=700, desk="b"),
+        ProcessNote(pid=7, at=100, dispatcher="a"),
+        ProcessNote(pid=7, at=700, dispatcher="b"),
         ProcessNote(pid=7, at=200, generation=1, lanes=("events-1",)),
         ProcessNote(pid=7, at=300, generation=2, lanes=("events-2",)),
     ]
 
-    assert by_desk([first, second], notes) == {"a": first, "b": second}
+    assert by_dispatcher([first, second], notes) == {"a": first, "b": second}
     assert held_by(first, 250, [first, second], notes) == {"events-1"}
     assert held_by(first, 400, [first, second], notes) == {"events-2"}
     assert held_by(second, 900, [first, second], notes) == frozenset()

@@ -68,15 +68,15 @@ async def test_only_what_is_live_reaches_the_mail_server(
         smtp=SmtpSettings("127.0.0.1", port, security="none", sender="Shop <hello@shop.example>"),
     )
     records = written((b"u1", value) for value in _messages(_events(origin)))
-    desk, state = open_channel("email", settings, now=lambda: START + 1000), Restored()
+    dispatcher, state = open_channel("email", settings, now=lambda: START + 1000), Restored()
 
     async def batches() -> AsyncIterator[Batch]:
         yield Batch("messages.email", 0, records)
 
-    async for outputs in deliver_messages(batches(), state=state, desk=desk, now=lambda: START + 1000):
+    async for outputs in deliver_messages(batches(), state=state, dispatcher=dispatcher, now=lambda: START + 1000):
         state.apply(outputs.commit)
         await asyncio.gather(*(effect() for effect in outputs.after.effects))
-    await desk.close()
+    await dispatcher.close()
 
     live = origin == "live"
     assert len(records) == 1

@@ -1,4 +1,4 @@
-"""A lane with its desk against real servers that refuse for now, hang, or go away: what must wait waits."""
+"""A lane with its dispatcher against real servers that refuse for now, hang, or go away: what must wait waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 from aiosmtpd.controller import Controller
 
 from models.delivery import deliveries
-from models.delivery.breaker import Policy
+from models.delivery.breaker import BreakerPolicy
 from models.delivery.deliveries import decode_delivery
 from models.delivery.messages import Message, encode_message
 from models.events import Channel, Event, decode_event
@@ -44,11 +44,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Lane(Bench):
-    """A delivery lane whose broker is in memory, with a desk that calls a real server."""
+    """A delivery lane whose broker is in memory, with a dispatcher that calls a real server."""
 
     def __init__(self, channel: Channel, settings: DeliverySettings, messages: list[Message]) -> None:
-        self.desk = open_channel(channel, settings, now=_now)
-        (edge,) = deliver_edges({channel: self.desk}, _now)
+        self.dispatcher = open_channel(channel, settings, now=_now)
+        (edge,) = deliver_edges({channel: self.dispatcher}, _now)
         records = [record(i, one.user.encode(), encode_message(one)) for i, one in enumerate(messages)]
         super().__init__(replace(edge, pace_s=0.0), records)
         self.lane.topic = f"messages.{channel}"
@@ -56,7 +56,7 @@ class Lane(Bench):
 
     @property
     def now(self) -> float:
-        """Seconds, of the machine's own clock: the desk and the provider go by it, too."""
+        """Seconds, of the machine's own clock: the dispatcher and the provider go by it, too."""
         return time.time()
 
     @now.setter
@@ -90,7 +90,7 @@ async def lane(channel: Channel, settings: DeliverySettings, messages: list[Mess
         async with made:
             yield made
     finally:
-        await made.desk.close()
+        await made.dispatcher.close()
 
 
 def _live(make: Callable[..., Message], count: int) -> list[Message]:
@@ -160,7 +160,11 @@ def mail(mailbox: Mailbox, unused_tcp_port: int, tmp_path: Path) -> Iterator[Del
         "127.0.0.1", unused_tcp_port, security="none", sender="hello@shop.example", timeout_s=60.0, connections=4
     )
     yield DeliverySettings(
-        mode="live", outbox=tmp_path, secrets=(SECRET,), smtp=smtp, breaker=Policy(failures=3, pause=100, longest=200)
+        mode="live",
+        outbox=tmp_path,
+        secrets=(SECRET,),
+        smtp=smtp,
+        breaker=BreakerPolicy(failures=3, pause=100, longest=200),
     )
     controller.stop()
 
@@ -285,7 +289,7 @@ async def sms(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
         outbox=tmp_path,
         secrets=(SECRET,),
         twilio=twilio,
-        breaker=Policy(failures=100, pause=100, longest=200),
+        breaker=BreakerPolicy(failures=100, pause=100, longest=200),
     )
     await server.close()
 

@@ -28,7 +28,7 @@ from models.delivery.suppression import (
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from stream.delivery.channels import DeliverySettings, open_channel
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.delivery.gate import Gate, Mode
 from stream.delivery.outbox import Outbox
 from stream.delivery.smtp import SmtpSettings
@@ -128,7 +128,7 @@ def judge(unused_tcp_port: int) -> Iterator[tuple[Judge, int]]:
         yield made, unused_tcp_port
 
 
-def open_desk(port: int, folder: Path, made: SuppressionList, now: Callable[[], int] = lambda: NOW) -> Desk:
+def open_dispatcher(port: int, folder: Path, made: SuppressionList, now: Callable[[], int] = lambda: NOW) -> Dispatcher:
     settings = DeliverySettings(
         mode="live",
         outbox=folder,
@@ -138,7 +138,7 @@ def open_desk(port: int, folder: Path, made: SuppressionList, now: Callable[[], 
     return open_channel("email", settings, now=now, suppressor=Suppressor("email", made))
 
 
-async def deliver(desk: Desk, *batches: Sequence[bytes], state: Restored | None = None) -> list[Outputs]:
+async def deliver(dispatcher: Dispatcher, *batches: Sequence[bytes], state: Restored | None = None) -> list[Outputs]:
     """Drive the agent as a lane does; every batch is delivered to its end before the next one comes."""
     state = state or Restored()
     made: list[Outputs] = []
@@ -153,7 +153,7 @@ async def deliver(desk: Desk, *batches: Sequence[bytes], state: Restored | None 
             yield Batch("messages.email", 0, records)
             yield Batch("messages.email", 0, (), ended=ended)
 
-    async for outputs in deliver_messages(given(), state=state, desk=desk, now=lambda: NOW):
+    async for outputs in deliver_messages(given(), state=state, dispatcher=dispatcher, now=lambda: NOW):
         state.apply(outputs.commit)
         made.append(outputs)
         ended = await asyncio.gather(*(effect() for effect in outputs.after.effects))
@@ -172,10 +172,10 @@ def entries(outputs: Outputs) -> list[Entry]:
 async def test_after_a_hard_bounce_three_triggers_make_one_attempt(judge: tuple[Judge, int], tmp_path: Path) -> None:
     server, port = judge
     server.answers[ADDRESS] = "550 5.1.1 <ada@example.com>: no such user"
-    desk = open_desk(port, tmp_path, listed())
+    dispatcher = open_dispatcher(port, tmp_path, listed())
 
-    made = await deliver(desk, *([encode_message(to_ada(number))] for number in range(3)))
-    await desk.close()
+    made = await deliver(dispatcher, *([encode_message(to_ada(number))] for number in range(3)))
+    await dispatcher.close()
 
     assert server.asked == [ADDRESS]
     assert [event.type for event in events(made)] == ["message_failed", "message_suppressed", "message_suppressed"]
@@ -195,10 +195,10 @@ async def test_any_other_refusal_makes_an_attempt_for_every_trigger(
 ) -> None:
     server, port = judge
     server.answers[ADDRESS] = answer
-    desk = open_desk(port, tmp_path, listed())
+    dispatcher = open_dispatcher(port, tmp_path, listed())
 
-    made = await deliver(desk, *([encode_message(to_ada(number))] for number in range(3)))
-    await desk.close()
+    made = await deliver(dispatcher, *([encode_message(to_ada(number))] for number in range(3)))
+    await dispatcher.close()
 
     assert len(server.asked) == 3
     assert {event.type for event in events(made)} == {"message_failed"}
@@ -212,12 +212,12 @@ async def test_an_entry_that_comes_while_the_server_answers_still_stops_the_mess
     key = key_of(HASHES.newest("email", ADDRESS), "unsubscribe")
     entry = encode_entry(Entry(scope="marketing", reason="unsubscribe", channel="email", at=NOW))
     server.on_recipient = lambda: made.apply(key, entry)
-    desk = open_desk(port, tmp_path, made)
+    dispatcher = open_dispatcher(port, tmp_path, made)
 
-    first = await deliver(desk, [encode_message(to_ada(1))])
+    first = await deliver(dispatcher, [encode_message(to_ada(1))])
     server.on_recipient = None
-    second = await deliver(desk, [encode_message(to_ada(2, to="eve@example.com"))])
-    await desk.close()
+    second = await deliver(dispatcher, [encode_message(to_ada(2, to="eve@example.com"))])
+    await dispatcher.close()
 
     assert [event.type for event in events(first)] == ["message_suppressed"]
     assert [event.type for event in events(second)] == ["message_sent"]  # over the same connection
@@ -228,19 +228,21 @@ async def test_who_inherits_a_call_writes_the_entry_of_its_bounce(judge: tuple[J
     server, port = judge
     message = to_ada(1)
     state = Restored()
-    first = open_desk(port, tmp_path, listed())
-    first.name = "the desk before"
-    async for outputs in deliver_messages(_once(encode_message(message)), state=state, desk=first, now=lambda: NOW):
+    first = open_dispatcher(port, tmp_path, listed())
+    first.name = "the dispatcher before"
+    async for outputs in deliver_messages(
+        _once(encode_message(message)), state=state, dispatcher=first, now=lambda: NOW
+    ):
         state.apply(outputs.commit)  # and this process dies before it calls the provider
-    heir = open_desk(port, tmp_path, listed())
+    heir = open_dispatcher(port, tmp_path, listed())
     told = Answer(
-        message=message.id, channel="email", attempt=1, by="the desk before", status="rejected",
+        message=message.id, channel="email", attempt=1, by="the dispatcher before", status="rejected",
         detail="550 5.1.1 unknown", bounce="hard", code="550 5.1.1",
     )  # fmt: skip
 
     made = await deliver(
         heir,
-        [encode_notice(InFlight(message.id, 1, "the desk before"))],
+        [encode_notice(InFlight(message.id, 1, "the dispatcher before"))],
         [encode_notice(told)],
         [encode_message(to_ada(2))],
         state=state,
@@ -261,15 +263,15 @@ async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_th
     judge: tuple[Judge, int], tmp_path: Path
 ) -> None:
     port = judge[1]
-    desk = open_desk(port, tmp_path, listed())
+    dispatcher = open_dispatcher(port, tmp_path, listed())
     report = AddressReport(kind="complaint", address=ADDRESS, user="u1", at=NOW, source="Email Marked as Spam")
 
     made = await deliver(
-        desk,
+        dispatcher,
         [encode_notice(report)],
         [encode_message(to_ada(2)), encode_message(to_ada(3, category="transactional"))],
     )
-    await desk.close()
+    await dispatcher.close()
 
     assert sorted(event.type for event in events(made)) == ["message_sent", "message_suppressed"]
     assert [entry.reason for outputs in made for entry in entries(outputs)] == ["complaint"]
@@ -280,13 +282,15 @@ async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_th
 async def test_a_suppressed_message_says_nothing_about_the_provider(tmp_path: Path, unused_tcp_port: int) -> None:
     """While the provider is left alone, one message tries; it must not look as if the provider had taken it."""
     clock = [NOW]
-    desk = open_desk(unused_tcp_port, tmp_path, listed("complaint"), lambda: clock[0])  # nobody listens there
-    await deliver(desk, [encode_message(letter(number)) for number in range(8)])
-    assert desk.describe()["breaker"] == "open"
+    dispatcher = open_dispatcher(
+        unused_tcp_port, tmp_path, listed("complaint"), lambda: clock[0]
+    )  # nobody listens there
+    await deliver(dispatcher, [encode_message(letter(number)) for number in range(8)])
+    assert dispatcher.describe()["breaker"] == "open"
     clock[0] += 6_000  # now one message may try
 
-    made = await deliver(desk, [encode_message(to_ada(9))])
-    await desk.close()
+    made = await deliver(dispatcher, [encode_message(to_ada(9))])
+    await dispatcher.close()
 
     assert [event.type for event in events(made)] == ["message_suppressed"]
-    assert desk.describe()["breaker"] == "half_open"
+    assert dispatcher.describe()["breaker"] == "half_open"

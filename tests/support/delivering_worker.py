@@ -32,8 +32,10 @@ def main() -> None:
         secrets=(b"0123456789abcdef",),
         smtp=SmtpSettings("127.0.0.1", int(port), security="none", sender="Shop <hello@shop.example>"),
     )
-    desks = {channel: open_channel(channel, settings, now=_now) for channel in CHANNELS if channel in ("email", *more)}
-    run_worker(create_app("deliver", connection, deliver_edges(desks, _now)))
+    dispatchers = {
+        channel: open_channel(channel, settings, now=_now) for channel in CHANNELS if channel in ("email", *more)
+    }
+    run_worker(create_app("deliver", connection, deliver_edges(dispatchers, _now)))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import Batch, Outputs, Restored
-from models.delivery.deliveries import MAX_RETRY_WAIT_MS, RETENTION_MS, Result, Status, decode_delivery, wait_after
+from models.delivery.calls import Call, CallTerms
+from models.delivery.deliveries import (
+    LOOKUP_DELAYS_MS,
+    MAX_RETRY_WAIT_MS,
+    RETENTION_MS,
+    Result,
+    Status,
+    decode_delivery,
+    wait_after,
+)
 from models.delivery.messages import Message, encode_message, message_id
 from models.delivery.notices import Answer, ChannelPaused, InFlight, Notice, Withdrawal, encode_notice
-from models.delivery.queue import Call, DeliveryQueue
+from models.delivery.queue import DeliveryQueue
 from models.events import Event, decode_event
 from models.units import MINUTE, SECOND
 
@@ -227,7 +236,7 @@ class SimulatedPartition:
     def _restart(self) -> None:
         """Begin again with what is committed."""
         name = f"process {self.processes}"
-        self.queue = DeliveryQueue(self.state.records, self.state.memo, by=name, lookup_delays_ms=self.lookup_delays_ms)
+        self.queue = DeliveryQueue(self.state.records, self.state.memo, CallTerms(name, self.lookup_delays_ms))
         step = self.queue.step(self.now)
         going_on = self.queue.resume(step, lambda call, by: by == name and (call.message.id, call.number) in self.begun)
         self._commit(step.outputs, 0)
@@ -308,7 +317,7 @@ class CountingRecords(Mapping[bytes, bytes]):
 def test_a_withdrawal_reads_only_the_deliveries_of_its_user() -> None:
     state = Restored()
     records = CountingRecords(state.records)
-    queue = DeliveryQueue(records)
+    queue = DeliveryQueue(records, b"", CallTerms("process 1", LOOKUP_DELAYS_MS))
     step = queue.step(START)
     queue.admit(step, batch(*(letter(number, START) for number in range(1, 301))))
     for call in queue.begin(step, 100):

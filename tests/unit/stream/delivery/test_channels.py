@@ -1,40 +1,41 @@
+"""Without settings messages go to the outbox, and no message leaves without a signed link."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
+from models.delivery.calls import Call
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
-from models.delivery.queue import Call
 from models.events import CHANNELS, Channel
 from stream.delivery.channels import PROVIDERS, DeliverySettings, open_channel
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.delivery.smtp import SmtpSettings
+from tests.support.dispatching import take
 from tests.support.letters import NOW, files, letter
 
 every_channel = pytest.mark.parametrize("channel", PROVIDERS)
 
 
-async def delivered(desk: Desk, message: Message) -> Result:
-    """Have a desk call its provider."""
-    call = Call(message, 1)
-    assert desk.take(1, lambda: None) == 1
-    _, result = await desk.make(call)
-    assert result is not None
-    return result
+async def delivered(dispatcher: Dispatcher, message: Message) -> Result:
+    """Make a call of the provider, and return its result."""
+    made = Call(message, 1)
+    assert take(dispatcher, made) == 1
+    return (await dispatcher.make(made)).result
 
 
-def test_every_channel_stands_in_the_table() -> None:
+def test_every_channel_is_in_the_table() -> None:
     assert set(PROVIDERS) == set(CHANNELS)
 
 
 @every_channel
 async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, tmp_path: Path) -> None:
-    desk = open_channel(channel, DeliverySettings(outbox=tmp_path), now=lambda: NOW)
+    dispatcher = open_channel(channel, DeliverySettings(outbox=tmp_path), now=lambda: NOW)
 
-    result = await delivered(desk, letter(channel=channel))
-    await desk.close()
+    result = await delivered(dispatcher, letter(channel=channel))
+    await dispatcher.close()
 
     assert result.status == "delivered"
     assert files(tmp_path) == [result.provider_id]
@@ -42,10 +43,10 @@ async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, t
 
 @every_channel
 async def test_a_live_channel_without_a_provider_rejects(channel: Channel, tmp_path: Path) -> None:
-    desk = open_channel(channel, DeliverySettings(mode="live", outbox=tmp_path), now=lambda: NOW)
+    dispatcher = open_channel(channel, DeliverySettings(mode="live", outbox=tmp_path), now=lambda: NOW)
 
-    result = await delivered(desk, letter(channel=channel))
-    await desk.close()
+    result = await delivered(dispatcher, letter(channel=channel))
+    await dispatcher.close()
 
     assert (result.status, files(tmp_path)) == ("rejected", [])
 

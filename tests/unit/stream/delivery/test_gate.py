@@ -25,8 +25,8 @@ class Real:
 
     taken: list[tuple[Message, str | None]] = field(default_factory=list)
     closed: bool = False
-    side_by_side: int = 1
-    look_ups: tuple[int, ...] = (1_000,)
+    max_concurrency: int = 1
+    lookup_delays_ms: tuple[int, ...] = (1_000,)
     asked: list[Message] = field(default_factory=list)
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:

@@ -1,4 +1,4 @@
-"""While there is a reason to hold messages, no call is begun; when it is gone, delivery goes on by itself."""
+"""While there is a reason to hold messages, no call begins; when it has gone, delivery goes on by itself."""
 
 from __future__ import annotations
 
@@ -10,96 +10,70 @@ from typing import Any
 import pytest
 
 from models.delivery.deliveries import Result
-from models.delivery.messages import Message
-from models.delivery.queue import Call
-from models.delivery.suppressor import Suppressor
 from models.events import CHANNELS, Channel
 from monitoring.testing import value
 from stream.cluster.connection import Connection
 from stream.delivery import self_check
-from stream.delivery.desk import Desk
+from stream.delivery.dispatcher import Dispatcher
 from stream.delivery.holds import Holds
 from stream.settings.loading import load
-from tests.support.letters import NOW, letter
+from tests.support.dispatching import FakeGate, call, take
+from tests.support.letters import NOW
 
 URL = ("delivery.public_url", "http.public_url is not set")
 
 
-class Carrier:
-    """Takes every message."""
-
-    def __init__(self) -> None:
-        self.taken: list[str] = []
-        self.look_ups: tuple[int, ...] = ()
-        self.suppressor: Suppressor | None = None
-
-    def leaves(self, message: Message) -> bool:
-        return True
-
-    async def deliver(self, message: Message) -> Result:
-        self.taken.append(message.id)
-        return Result("delivered")
-
-    async def look_up(self, message: Message) -> Result:
-        return Result("unknown")
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-def _desk(holds: Holds, channel: Channel = "email") -> Desk:
-    return Desk(channel, Carrier(), now=lambda: NOW, side_by_side=4, holds=holds)
-
-
-def _nobody() -> None:
-    pass
+def dispatcher_with(holds: Holds, channel: Channel = "email", gate: FakeGate | None = None) -> Dispatcher:
+    gate = gate or FakeGate()
+    gate.open.set()
+    return Dispatcher(channel, gate, now=lambda: NOW, max_concurrency=4, holds=holds)
 
 
 def _held(channel: str, reason: str) -> float | None:
     return value("delivery_held", channel=channel, reason=reason)
 
 
-def test_no_slot_is_given_while_there_is_a_reason_and_a_lane_that_waits_is_woken_when_the_last_one_is_gone() -> None:
+def test_no_slot_is_given_while_there_is_a_reason_and_a_waiting_lane_is_woken_when_the_last_reason_has_gone() -> None:
     holds, woken = Holds(), []
-    desk = _desk(holds)
+    dispatcher = dispatcher_with(holds)
+    calls = [call(number) for number in range(3)]
     holds.set(*URL)
     holds.set("delivery.suppressions", "the list is being read")
 
-    while_two = desk.take(3, lambda: woken.append("lane"))
+    while_held = dispatcher.assign(3, lambda slots: calls[:slots], lambda: woken.append("lane")).calls
     holds.clear("delivery.suppressions")
     after_one = list(woken)
     holds.clear(URL[0])
 
-    assert (while_two, after_one, woken) == (0, [], ["lane"])
-    assert desk.take(3, _nobody) == 3
+    assert (while_held, after_one, woken) == ([], [], ["lane"])
+    assert take(dispatcher, *calls) == 3
 
 
-async def test_a_slot_that_gets_free_while_messages_are_held_wakes_nobody() -> None:
+async def test_a_slot_that_is_released_while_messages_are_held_wakes_no_lane() -> None:
     holds, woken = Holds(), []
-    desk = _desk(holds)
-    call = Call(letter(), 1)
-    assert desk.take(1, _nobody) == 1
+    dispatcher = dispatcher_with(holds)
+    assert take(dispatcher, call()) == 1
     holds.set(*URL)
-    desk.take(1, lambda: woken.append("lane"))
+    dispatcher.assign(1, lambda _: [], lambda: woken.append("lane"))
 
-    _, result = await desk.make(call)
-    desk.forget(call)
+    _, result = await dispatcher.make(call())
+    dispatcher.commit(0, [call()], 0)
 
     assert result == Result("delivered")
     assert woken == []
 
 
-def test_a_reason_of_one_channel_holds_no_other() -> None:
+def test_a_reason_of_one_channel_holds_no_other_channel() -> None:
     holds = Holds()
-    email, sms = _desk(holds), _desk(holds, "sms")
+    email, sms = dispatcher_with(holds), dispatcher_with(holds, "sms")
     holds.set("delivery.provider.sms", "delivery.twilio is missing", channel="sms")
 
-    assert (email.take(2, _nobody), sms.take(2, _nobody)) == (2, 0)
+    assert (take(email, call(0), call(1)), take(sms, call(0), call(1))) == (2, 0)
     assert email.describe()["held"] == {}
     assert sms.describe()["held"] == {"delivery.provider.sms": "delivery.twilio is missing"}
 
 
-def test_reasons_of_a_check_replace_those_of_the_check_before_and_no_others() -> None:
+def test_the_reasons_of_a_check_replace_those_of_the_previous_check_and_no_others() -> None:
     holds = Holds()
     holds.set("suppressions", "the list is being read")
     holds.replace("delivery.", {URL[0]: (URL[1], None), "delivery.provider.sms": ("twilio is missing", "sms")})

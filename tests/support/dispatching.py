@@ -1,0 +1,126 @@
+"""A gate in memory, and helpers that use a dispatcher as a lane does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from models.delivery.breaker import BreakerPolicy
+from models.delivery.calls import Call
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
+from models.delivery.suppressor import Suppressor
+from stream.delivery.dispatcher import Dispatcher
+from tests.support.letters import NOW, letter
+
+DELIVERED = Result("delivered")
+POLICY = BreakerPolicy(failures=3, pause=1_000, longest=4_000)
+
+
+@dataclass
+class FakeGate:
+    """A gate that gives one answer to all calls, as soon as it is open.
+
+    Attributes
+    ----------
+    answer
+        Result of every call.
+    taken
+        Ids of the messages handed over, in order.
+    open
+        While this is not set, calls hang.
+    begun
+        Set when a call has begun.
+    concurrent, most_concurrent
+        Number of calls now, and at most so far.
+    stays
+        Whether messages go to the outbox.
+    raises
+        Whether calls raise an error.
+    """
+
+    answer: Result = DELIVERED
+    taken: list[str] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    concurrent: int = 0
+    most_concurrent: int = 0
+    stays: bool = False
+    raises: bool = False
+    lookup_delays_ms: tuple[int, ...] = ()
+    suppressor: Suppressor | None = None
+    closed: bool = False
+
+    def leaves(self, message: Message) -> bool:
+        """Return whether the provider is called."""
+        return not self.stays
+
+    async def deliver(self, message: Message) -> Result:
+        """Hand a message over."""
+        self.taken.append(message.id)
+        self.concurrent += 1
+        self.most_concurrent = max(self.most_concurrent, self.concurrent)
+        self.begun.set()
+        try:
+            await self.open.wait()
+        finally:
+            self.concurrent -= 1
+        if self.raises:
+            raise RuntimeError("a bug")
+        return self.answer
+
+    async def look_up(self, message: Message) -> Result:
+        """Look a message up."""
+        return self.answer
+
+    async def close(self) -> None:
+        """Record that the gate was closed."""
+        self.closed = True
+
+
+@dataclass
+class ManualClock:
+    """A wall clock that the test moves, milliseconds."""
+
+    now: int = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def open_dispatcher(gate: FakeGate, clock: ManualClock | None = None, max_concurrency: int = 4) -> Dispatcher:
+    """Make a dispatcher of e-mail with an open gate."""
+    gate.open.set()
+    return Dispatcher("email", gate, now=clock or ManualClock(), max_concurrency=max_concurrency, policy=POLICY)
+
+
+def call(number: int = 0, attempt: int = 1) -> Call:
+    """Make the call of an attempt."""
+    return Call(letter(number), attempt)
+
+
+def ignore_wake() -> None:
+    """Do nothing when a slot is free."""
+
+
+def take(dispatcher: Dispatcher, *calls: Call, ended: tuple[Call, ...] = ()) -> int:
+    """Reserve slots for calls, as a lane that wants exactly these, and return their number."""
+    return len(dispatcher.assign(len(calls), lambda slots: calls[:slots], ignore_wake, ended).calls)
+
+
+async def made(dispatcher: Dispatcher, number: int) -> Result:
+    """Make a call, and commit its result."""
+    assert take(dispatcher, call(number)) == 1
+    _, result = await dispatcher.make(call(number))
+    dispatcher.commit(0, [call(number)], 0)
+    return result
+
+
+async def begin_and_leave(dispatcher: Dispatcher, left: Call, partition: int = 0) -> None:
+    """Begin a call as a lane that then ends."""
+    assert take(dispatcher, left) == 1
+    waiting = asyncio.ensure_future(dispatcher.make(left))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    dispatcher.leave(partition, [left])

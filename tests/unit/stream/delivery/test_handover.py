@@ -1,0 +1,126 @@
+"""The new owner of a partition gets the results of calls that its previous owner began."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from models.delivery.deliveries import Result
+from models.delivery.notices import Answer, InFlight, Notice, decode_notice
+from stream.delivery.handover import WriteToPartition
+from tests.support.dispatching import FakeGate, begin_and_leave, call, open_dispatcher, take
+from tests.support.letters import letter
+
+Written = list[tuple[bytes, Notice | None]]
+
+
+@pytest.fixture
+def written() -> Written:
+    """Notices that were written to the partition, with their keys."""
+    return []
+
+
+@pytest.fixture
+def write(written: Written) -> WriteToPartition:
+    """A function that writes to the partition."""
+
+    async def write(pairs: list[tuple[bytes, bytes | None]]) -> None:
+        written.extend((key, decode_notice(value or b"")) for key, value in pairs)
+
+    return write
+
+
+async def test_the_new_owner_gets_the_results_of_calls_in_flight(written: Written, write: WriteToPartition) -> None:
+    gate = FakeGate(answer=Result("failed", "451 later", retry_after=3.0))
+    dispatcher = open_dispatcher(gate)
+    gate.open.clear()
+    for number in range(2):
+        await begin_and_leave(dispatcher, call(number, attempt=2), partition=number)
+
+    dispatcher.on_revoked(1, write)
+    await asyncio.sleep(0)
+    before_the_end = list(written)
+    gate.open.set()
+    await dispatcher.reported()
+
+    answer = Answer(
+        message=letter(1).id,
+        channel="email",
+        attempt=2,
+        by=dispatcher.name,
+        status="failed",
+        detail="451 later",
+        retry_after=3.0,
+    )
+    assert before_the_end == [(letter(1).user.encode(), InFlight(letter(1).id, 2, dispatcher.name))]
+    assert written[1:] == [(letter(1).user.encode(), answer)]
+
+
+async def test_the_new_owner_is_notified_about_attempts_that_were_never_begun(
+    written: Written, write: WriteToPartition
+) -> None:
+    gate = FakeGate()
+    dispatcher = open_dispatcher(gate, max_concurrency=1)
+    take(dispatcher, call())
+
+    dispatcher.leave(0, [call()])
+    dispatcher.on_revoked(0, write)
+    await dispatcher.reported()
+
+    ((_, notice),) = written
+    assert isinstance(notice, Answer)
+    assert (notice.message, notice.attempt, notice.by) == (letter(0).id, 1, dispatcher.name)
+    assert notice.status == "failed"
+    assert gate.taken == []
+    assert take(dispatcher, call(1)) == 1  # its slot is free
+
+
+async def test_nothing_is_reported_about_a_partition_that_has_come_back(
+    written: Written, write: WriteToPartition
+) -> None:
+    gate = FakeGate()
+    dispatcher = open_dispatcher(gate)
+    gate.open.clear()
+    await begin_and_leave(dispatcher, call())
+    dispatcher.on_revoked(0, write)
+    await asyncio.sleep(0)
+
+    is_reclaimed = dispatcher.reclaim(call(), dispatcher.name)
+    gate.open.set()
+    await dispatcher.reported()
+
+    assert (is_reclaimed, [type(notice) for _, notice in written]) == (True, [InFlight])
+
+
+async def test_a_process_that_ends_reports_no_result_that_it_does_not_know(
+    written: Written, write: WriteToPartition
+) -> None:
+    gate = FakeGate()
+    dispatcher = open_dispatcher(gate)
+    gate.open.clear()
+    await begin_and_leave(dispatcher, call())
+    dispatcher.on_revoked(0, write)
+    await asyncio.sleep(0)
+
+    await dispatcher.close()
+
+    assert [type(notice) for _, notice in written] == [InFlight]
+
+
+async def test_a_broker_that_is_away_leaves_the_message_unknown_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def refuse(_: object) -> None:
+        raise KafkaError("away")
+
+    dispatcher = open_dispatcher(FakeGate())
+    take(dispatcher, call())
+    await dispatcher.make(call())
+    dispatcher.leave(0, [call()])
+
+    dispatcher.on_revoked(0, refuse)
+    await dispatcher.reported()
+
+    assert f"the partition's new owner is not notified about message {letter(0).id}" in caplog.text
