@@ -31,12 +31,12 @@ def test_faults_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["kill@nowhere:1", "tickle@commit.sent:1"])
-def test_a_fault_that_is_none_is_refused(text: str) -> None:
+def test_an_unknown_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no such fault"):
         parse(text)
 
 
-def test_a_process_dies_at_its_point_the_time_that_was_named_and_leaves_a_note(tmp_path: Path) -> None:
+def test_a_process_dies_at_the_planned_visit_of_its_point_and_records_that_in_the_journal(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(journal)], capture_output=True, text=True, check=False)
 
@@ -45,7 +45,7 @@ def test_a_process_dies_at_its_point_the_time_that_was_named_and_leaves_a_note(t
     assert [deed.fault for deed in happened(journal)] == [Fault("kill", "commit.sent", 3)]
 
 
-async def test_what_has_a_point_in_its_middle_is_done_like_without_one(tmp_path: Path) -> None:
+async def test_a_coroutine_with_a_point_in_its_middle_has_the_same_result(tmp_path: Path) -> None:
     points = Points((), tmp_path / "journal")
 
     assert await points.amid("commit.ending", asyncio.sleep(0, "done")) == "done"

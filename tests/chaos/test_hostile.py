@@ -63,7 +63,7 @@ async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -
         await House().run(attack(2_000, 1))
 
 
-def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_section_replaces_the_previous_one_with_its_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "RESULTS", tmp_path / "HOSTILE.md")
     for text in ("one", "two"):
         hostile.write(f"## 5 records, seed 1\n\n{text}\n")
@@ -75,7 +75,7 @@ def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path, monkeypatch
     assert [line for line in written.split("\n") if line in ("one", "two", "other")] == ["two", "other"]
 
 
-async def test_through_a_broker_none_is_lost_and_the_same_are_refused(cluster: Cluster) -> None:
+async def test_with_a_broker_no_record_is_lost_and_the_same_ones_are_refused(cluster: Cluster) -> None:
     sent = [record for record in attack(RECORDS, 5) if len(record.value or b"") < LARGEST_BYTES]
     expected = await _reasons(sent)
     await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)

@@ -24,7 +24,7 @@ def _asked(code: int, after_ms: int, stalls: tuple[Absence, ...] = ()) -> Life:
 
 
 @pytest.mark.parametrize("life", [_asked(0, 10_500), _asked(76, 9_100), _asked(75, 2_000), _asked(-15, 50)])
-def test_who_is_asked_to_end_does_in_time_and_in_order_where_the_broker_is_there(life: Life) -> None:
+def test_a_process_must_end_in_time_and_in_order_while_the_broker_is_there(life: Life) -> None:
     assert len(late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], [])) == 1
 
 
@@ -32,15 +32,15 @@ def test_who_is_asked_to_end_does_in_time_and_in_order_where_the_broker_is_there
     "life",
     [_asked(0, 9_500), _asked(-9, 15_000), _asked(75, 15_000, (Absence("fold-0", 21_000, 29_000),))],
 )
-def test_who_ended_in_order_was_killed_or_was_stopped_is_not_late(life: Life) -> None:
+def test_a_process_that_ended_in_order_or_was_killed_or_stopped_is_not_late(life: Life) -> None:
     assert late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], []) == []
 
 
-def test_who_was_not_loaded_yet_may_end_without_a_word() -> None:
+def test_a_process_that_had_not_finished_loading_may_end_in_any_way() -> None:
     assert late_ends([_asked(-15, 50)], [], []) == []
 
 
-def test_a_broker_that_is_away_excuses_the_own_limit_but_no_end_beyond_it() -> None:
+def test_an_absent_broker_excuses_an_end_by_the_process_s_own_limit_but_no_later_end() -> None:
     away = [Absence("broker", 18_000, 25_000)]
 
     assert late_ends([_asked(76, 9_100)], [], away) == []
@@ -48,7 +48,7 @@ def test_a_broker_that_is_away_excuses_the_own_limit_but_no_end_beyond_it() -> N
     assert ended_by_limit([_asked(76, 9_100), _asked(0, 10)]) == 1
 
 
-def test_a_group_moved_on_when_another_one_got_a_later_generation_after_the_waking() -> None:
+def test_a_group_moved_on_when_another_member_got_a_later_generation_after_the_wake_up() -> None:
     stalled = Life("fold-0", 7, 0, stalls=[Absence("fold-0", 5_000, 12_000)])
     other, deliver = Life("fold-1", 8, 0), Life("deliver-0", 9, 0)
     lives = [stalled, other, deliver]
@@ -62,7 +62,7 @@ def test_a_group_moved_on_when_another_one_got_a_later_generation_after_the_waki
     assert has_moved_on(life, woken, lives, [*before, ProcessNote(pid=8, at=13_000, generation=3)])
 
 
-def test_notes_say_whose_a_desk_is_and_what_was_held_even_where_a_process_id_comes_again() -> None:
+def test_notes_tell_the_owner_of_a_desk_and_its_lanes_even_if_a_process_id_is_reused() -> None:
     first, second = Life("deliver-0", 7, 0, end=500), Life("deliver-1", 7, 600)
     notes = [
         ProcessNote(pid=7, at=100, dispatcher="a"),
@@ -77,7 +77,7 @@ def test_notes_say_whose_a_desk_is_and_what_was_held_even_where_a_process_id_com
     assert held_by(second, 900, [first, second], notes) == frozenset()
 
 
-def test_a_planned_fault_that_nobody_met_is_named() -> None:
+def test_a_planned_fault_that_no_process_met_is_named() -> None:
     kill, stop = Fault("kill", "commit.sent", 3), Fault("stop", "restore.in", 1)
     planned = {"fold-0": ((), (kill,), (stop,)), "fold-1": ((kill,),)}
 

@@ -17,7 +17,7 @@ def test_ten_seeds_in_a_row_have_every_kind_of_round() -> None:
     assert [one.kind for one in FIFTY[:10]] == list(KINDS)
 
 
-def test_one_kind_can_be_asked_for() -> None:
+def test_one_kind_can_be_requested() -> None:
     assert {plan(seed, "disk").kind for seed in range(1, 4)} == {"disk"}
 
 
@@ -36,7 +36,7 @@ def test_fifty_rounds_do_everything_that_can_be_done_from_outside() -> None:
     }  # fmt: skip
 
 
-def test_whoever_a_plan_names_is_there() -> None:
+def test_every_process_that_a_plan_names_exists() -> None:
     for one in FIFTY + EMBEDDED:
         roles = {"fold": one.folds, "deliver": one.delivers, "learn": one.learns}
         there = {f"{role}-{n}" for role, count in roles.items() for n in range(count)} | {"door"}
@@ -50,7 +50,7 @@ def test_in_every_round_a_learner_ends_at_a_named_point_and_one_at_a_random_mome
         assert any(deed.target.startswith("learn") for deed in one.deeds), one
 
 
-def test_on_the_embedded_broker_nobody_is_stalled_and_the_broker_stays() -> None:
+def test_on_the_embedded_broker_no_process_is_stalled_and_the_broker_is_not_killed() -> None:
     faults = {fault.action for one in EMBEDDED for lives in one.faults.values() for life in lives for fault in life}
 
     assert {one.kind for one in EMBEDDED} == set(EMBEDDED_KINDS)
@@ -65,7 +65,7 @@ def test_when_the_broker_dies_a_fold_is_asked_to_end_while_it_is_away() -> None:
             assert any(deed.act == "terminate" and away < deed.at_s < away + 2.1 for deed in one.deeds), one
 
 
-def test_in_every_stall_a_send_and_a_commit_are_stopped_and_both_points_of_a_send_come_in_turn() -> None:
+def test_every_stall_round_stops_a_send_and_a_commit_and_the_points_of_a_send_alternate() -> None:
     stalls = [one for one in FIFTY if one.kind == "stall"]
     stopped = [{fault.point for life in one.faults["deliver-0"] for fault in life} for one in stalls]
 
@@ -74,7 +74,7 @@ def test_in_every_stall_a_send_and_a_commit_are_stopped_and_both_points_of_a_sen
     assert all(any(process.startswith("fold") for process in one.faults) for one in stalls)
 
 
-def test_in_every_rebalance_delivers_come_and_go_and_none_of_them_dies() -> None:
+def test_in_every_rebalance_round_delivery_processes_come_and_go_and_none_of_them_dies() -> None:
     for one in FIFTY:
         if one.kind == "rebalance":
             deeds = {(deed.act, deed.target) for deed in one.deeds}
@@ -83,7 +83,7 @@ def test_in_every_rebalance_delivers_come_and_go_and_none_of_them_dies() -> None
             assert not any(process.startswith("deliver") for process in one.faults), one
 
 
-def test_in_every_broker_round_it_is_stopped_for_5_to_12_seconds() -> None:
+def test_every_broker_round_stops_the_broker_for_5_to_12_seconds() -> None:
     slow = [deed.for_s for one in FIFTY for deed in one.deeds if one.kind == "broker" and deed.act == "slow"]
 
     assert len(slow) == 5

@@ -20,7 +20,7 @@ def _played(*findings: str) -> Played:
     )  # fmt: skip
 
 
-def test_the_newest_line_of_a_round_is_the_one_that_counts(tmp_path: Path) -> None:
+def test_the_newest_line_of_a_round_counts(tmp_path: Path) -> None:
     file = tmp_path / "rounds.jsonl"
     append(file, line_of(plan(3), _played("a partition stands still"), sabotage="", at="then"))
     append(file, line_of(plan(3), _played(), sabotage="", at="now"))
@@ -47,7 +47,7 @@ def test_the_page_sums_up_the_rounds_and_names_their_seeds() -> None:
     assert "embedded" not in text
 
 
-def test_rounds_on_the_embedded_broker_have_a_part_of_their_own() -> None:
+def test_rounds_on_the_embedded_broker_have_a_separate_section() -> None:
     plans = [plan(1), plan(1, broker="embedded"), plan(2, broker="embedded")]
     lines = [line_of(one, _played(), sabotage="", at="now") for one in plans]
 
@@ -58,7 +58,7 @@ def test_rounds_on_the_embedded_broker_have_a_part_of_their_own() -> None:
     assert "| records written again with the same bytes | 6 |" in embedded
 
 
-def test_a_round_with_a_broken_promise_counts_for_nothing_but_the_proof() -> None:
+def test_a_round_with_a_broken_promise_counts_only_as_a_proof_of_the_suite() -> None:
     broken = line_of(plan(3), _played("users whose events are not counted once each: 7"), sabotage="fencing", at="now")
 
     text = page([broken], "Apache Kafka 4.3.1")

@@ -27,7 +27,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield found
 
 
-async def test_a_fold_that_wakes_up_beside_its_successor_leaves_no_trace(arena: Arena) -> None:
+async def test_a_fold_that_wakes_up_while_its_successor_runs_changes_nothing(arena: Arena) -> None:
     played = await play(plan(STALL), arena)
 
     assert played.verdict.findings == []
@@ -45,7 +45,7 @@ async def test_deliveries_that_die_between_attempt_and_outcome_send_nothing_twic
     assert played.verdict.suppressed > 0, "the suppression list stopped nothing"
 
 
-async def test_a_broker_that_dies_costs_nobody_anything(arena: Arena) -> None:
+async def test_a_broker_that_dies_loses_and_doubles_nothing(arena: Arena) -> None:
     played = await play(plan(BROKER), arena)
 
     assert played.verdict.findings == []

@@ -12,25 +12,25 @@ def _looks(memory: list[float], waiting: list[int]) -> list[SoakSample]:
     ]
 
 
-def test_what_grows_only_while_it_warms_up_is_flat() -> None:
+def test_memory_that_grows_only_during_the_warm_up_is_flat() -> None:
     samples = _looks([100, 150, 190, *[200] * 9], [9_000, 5_000, 0, *[40] * 9])
 
     assert findings(samples, 30, 5_000) == []
 
 
-def test_memory_that_goes_on_growing_is_found() -> None:
+def test_memory_that_continues_to_grow_is_found() -> None:
     (found,) = findings(_looks([200 + 3 * n for n in range(12)], [40] * 12), 30, 5_000)
 
     assert found.startswith("fold grew from 212 to 230 MiB")
 
 
-def test_a_lag_that_goes_on_growing_is_found() -> None:
+def test_a_lag_that_continues_to_grow_is_found() -> None:
     (found,) = findings(_looks([200] * 12, [3_000 * n for n in range(12)]), 30, 5_000)
 
     assert found.startswith("30,000 events wait at the end")
 
 
-def test_a_soak_that_was_too_short_says_so() -> None:
+def test_a_soak_that_was_too_short_is_a_finding() -> None:
     (found,) = findings(_looks([200] * 5, [40] * 5), 30, 5_000)
 
     assert "let it run longer" in found

@@ -29,12 +29,12 @@ def _found(
 
 
 @pytest.mark.parametrize(("after_ms", "found"), [(-1, 0), (ACTS_WITHIN_MS, 0), (ACTS_WITHIN_MS + 1, 1)])
-def test_an_entry_has_a_second_to_act(after_ms: int, found: int) -> None:
+def test_an_entry_takes_effect_after_a_second(after_ms: int, found: int) -> None:
     assert _found(_handed(after_ms), _bounced()) == found
     assert _found(_handed(after_ms), clicked={ADA: AT}) == found
 
 
-def test_a_click_stops_marketing_and_a_bounce_everything_to_that_address_alone() -> None:
+def test_a_click_stops_marketing_and_a_bounce_stops_everything_to_that_address_only() -> None:
     receipt = _handed(5_000, is_marketing=False)
 
     assert _found(receipt, clicked={ADA: AT}) == 0
@@ -49,7 +49,7 @@ def test_an_entry_that_was_removed_stops_nothing_from_then_on() -> None:
     assert _found(_handed(5_000), _bounced(), removed) == 0
 
 
-def test_whoever_was_stopped_in_the_middle_of_a_call_may_finish_it() -> None:
+def test_a_process_that_was_stopped_in_the_middle_of_a_call_may_finish_it() -> None:
     life = Life("deliver-0", 7, AT - 9_000, stalls=[Absence("deliver-0", AT - 100, AT + 6_000, stalled=True)])
 
     assert _found(_handed(6_010), _bounced(), lives=(life,)) == 0

@@ -24,7 +24,7 @@ def _found(life: Life, broker: tuple[Absence, ...] = (), hanging: tuple[Absence,
     "life",
     [_life(-9, 12_000), _life(75, 12_000), _life(76, 12_000), _life(stalls=(Absence("deliver-0", 12_000, 19_000),))],
 )
-def test_a_life_that_ended_or_was_stalled_behind_its_attempt_explains_it(life: Life) -> None:
+def test_a_life_that_ended_or_was_stalled_after_its_attempt_explains_an_unknown_message(life: Life) -> None:
     assert _found(life) == []
 
 
@@ -37,7 +37,7 @@ def test_a_life_that_ended_or_was_stalled_behind_its_attempt_explains_it(life: L
         _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )
-def test_a_life_that_went_on_between_the_attempt_and_its_becoming_unknown_explains_nothing(life: Life) -> None:
+def test_a_life_that_ran_from_the_attempt_until_it_became_unknown_explains_nothing(life: Life) -> None:
     assert len(_found(life)) == 1
 
 
@@ -48,17 +48,17 @@ def test_the_death_of_another_process_explains_nothing() -> None:
     assert len(unexplained([ATTEMPT], Troubles({"desk-b": other}))) == 1
 
 
-def test_who_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
+def test_a_process_that_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
     assert _found(_life(0, 12_000), hanging=(Absence("provider", 9_000, 15_000),)) == []
     assert len(_found(_life(0, 12_000), hanging=(Absence("provider", 2_000, 9_000),))) == 1
 
 
-def test_a_broker_that_was_away_meanwhile_explains_it_and_one_that_was_away_before_does_not() -> None:
+def test_a_broker_that_was_away_meanwhile_explains_an_unknown_message_and_an_earlier_absence_does_not() -> None:
     assert _found(_life(), (Absence("broker", 12_000, 15_000),)) == []
     assert len(_found(_life(), (Absence("broker", 2_000, 9_000),))) == 1
 
 
-def test_a_life_leaves_no_more_than_it_makes_calls_side_by_side() -> None:
+def test_a_life_leaves_no_more_unknown_messages_than_it_makes_concurrent_calls() -> None:
     attempts = [ATTEMPT._replace(message=f"m{n}") for n in range(PLACES + 1)]
     troubles = Troubles({"desk-a": _life(-9, 12_000)})
 

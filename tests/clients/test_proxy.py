@@ -53,7 +53,7 @@ async def statuses(address: str, count: int) -> list[int | None]:
     return found
 
 
-async def test_what_passes_is_as_it_was_sent_and_the_host_is_the_client_s() -> None:
+async def test_a_request_passes_unchanged_with_the_client_s_host() -> None:
     body = gzip.compress(b"{}")
     async with opened() as door, proxied(door.address, ProxyFault()) as proxy, aiohttp.ClientSession() as session:
         said = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
@@ -67,7 +67,7 @@ async def test_what_passes_is_as_it_was_sent_and_the_host_is_the_client_s() -> N
     assert (passage.path, passage.body, passage.status) == ("/v1/t?writeKey=k", body, 200)
 
 
-async def test_a_lost_answer_was_given() -> None:
+async def test_the_door_has_given_an_answer_that_is_lost() -> None:
     async with opened() as door, proxied(door.address, ProxyFault(lose_every=2, lose_at_most=2)) as proxy:
         found = await statuses(proxy.address, 7)
 
@@ -75,7 +75,7 @@ async def test_a_lost_answer_was_given() -> None:
     assert door.bodies == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
 
 
-async def test_while_it_is_unavailable_nothing_reaches_the_door() -> None:
+async def test_while_the_proxy_is_unavailable_nothing_reaches_the_door() -> None:
     async with opened() as door, proxied(door.address, ProxyFault(unavailable_from=2, unavailable_s=60)) as proxy:
         found = await statuses(proxy.address, 3)
 
@@ -83,7 +83,7 @@ async def test_while_it_is_unavailable_nothing_reaches_the_door() -> None:
     assert door.bodies == [b"0"]
 
 
-async def test_it_is_available_again_afterwards() -> None:
+async def test_the_proxy_is_available_again_afterwards() -> None:
     async with opened() as door, proxied(door.address, ProxyFault(unavailable_from=1, unavailable_s=0.05)) as proxy:
         first = await statuses(proxy.address, 1)
         async with asyncio.timeout(10):
@@ -93,7 +93,7 @@ async def test_it_is_available_again_afterwards() -> None:
     assert first == [503]
 
 
-async def test_the_door_is_killed_with_the_answer_in_its_hands() -> None:
+async def test_the_door_is_killed_before_its_answer_is_sent() -> None:
     killed: list[int] = []
     async with opened() as door:
 
@@ -107,7 +107,7 @@ async def test_the_door_is_killed_with_the_answer_in_its_hands() -> None:
     assert killed == [2], "the door must have accepted the second request"
 
 
-async def test_a_door_that_is_down_looks_like_one() -> None:
+async def test_a_door_that_is_down_gives_no_answer() -> None:
     async with opened() as door:
         pass
     async with proxied(door.address, ProxyFault()) as proxy:

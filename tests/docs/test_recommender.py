@@ -26,7 +26,7 @@ def block_after(heading: str, first_word: str) -> list[str]:
     return [line[4:] for line in lines[start:end]]
 
 
-def test_the_table_of_weights_is_the_codes() -> None:
+def test_the_table_of_weights_agrees_with_the_code() -> None:
     rows: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (\d+) \|$", PAGE, re.MULTILINE)
     documented: dict[EventType, float] = {kind: float(weight) for kind, weight in rows}  # type: ignore[misc]
 
@@ -41,7 +41,7 @@ def test_the_example_of_a_catalogue_can_be_imported() -> None:
     assert [catalogue.sells(item) for item in ("mug", "pot")] == [True, False]
 
 
-def test_the_settings_are_all_there_are_with_their_defaults(tmp_path: Path) -> None:
+def test_the_page_lists_all_settings_with_their_defaults(tmp_path: Path) -> None:
     text = "\n".join(block_after("Settings", "retrainer:"))
     (tmp_path / "perennial.yaml").write_text(f"version: 1\n{text}\n")
     settings = load(tmp_path / "perennial.yaml", environment={})

@@ -46,7 +46,7 @@ async def test_lanes_of_empty_topics_know_that_they_have_no_lag(cluster: Cluster
         await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0] * 2 * PARTITIONS)
 
 
-async def test_an_idle_lane_has_nothing_waiting_however_long_ago_it_committed(cluster: Cluster) -> None:
+async def test_an_idle_lane_has_no_waiting_record_however_long_ago_it_committed(cluster: Cluster) -> None:
     cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS, seen=PARTITIONS)
     async with running_app(cluster.connection, [COUNTING]) as app:
         await until(lambda: len(app.lanes.snapshot()) == PARTITIONS)
@@ -55,7 +55,7 @@ async def test_an_idle_lane_has_nothing_waiting_however_long_ago_it_committed(cl
         await until(lambda: all(lane.seconds_since_commit > lane.waiting_s + 1.0 for lane in app.lanes.snapshot()))
 
 
-async def test_the_pulse_of_an_idle_lane_beats_with_every_fetch(cluster: Cluster) -> None:
+async def test_each_fetch_renews_the_pulse_of_an_idle_lane(cluster: Cluster) -> None:
     cluster.create(events=1, copies=1, profiles=1)
     async with running_app(cluster.connection, [COUNTING]) as app:
         await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0])

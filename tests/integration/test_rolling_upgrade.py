@@ -76,7 +76,7 @@ async def logged(log: Path, *words: str, within_s: float = 60) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_one_cannot_read_waits_for_the_new_one(
+async def test_old_and_new_workers_lose_nothing_together_and_state_of_the_new_schema_waits_for_a_new_worker(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     connection, everything = kafka.connection, set(range(PARTITIONS))
@@ -130,14 +130,14 @@ async def test_old_and_new_workers_side_by_side_lose_nothing_and_what_the_old_on
     assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in shop.sent if e.type in WEIGHTS)
 
 
-def test_what_the_old_worker_of_the_test_writes_is_read_as_the_schema_before() -> None:
+def test_the_old_worker_of_this_test_writes_the_previous_schema() -> None:
     packed = old_pack(Customer(seen=7))
 
     assert packed[0] == PREVIOUS_SCHEMA
     assert unpack(packed) == Customer(seen=7)
 
 
-async def test_a_lane_that_finds_a_state_of_a_later_schema_says_so_commits_nothing_and_is_not_open() -> None:
+async def test_a_lane_that_finds_state_of_a_later_schema_reports_it_and_neither_commits_nor_opens() -> None:
     (fold,) = (edge for edge in fold_edges() if edge.name == "fold_customers")
     later = bytes((SCHEMA + 1,)) + pack(Customer())[1:]
     before = Partition(position=1, state={b"u1": later})

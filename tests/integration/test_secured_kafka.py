@@ -121,7 +121,7 @@ def _connection(folder: Path, port: int, prefix: str, mechanism: str, *, tls: st
 
 @pytest.mark.parametrize("tls", [False, True], ids=["open", "tls"])
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-async def test_topics_are_made_and_records_are_written_and_read(
+async def test_topics_are_created_and_records_are_written_and_read(
     secured: SecuredKafka, tmp_path: Path, mechanism: str, tls: bool
 ) -> None:
     connection = _connection(
@@ -164,7 +164,7 @@ def test_a_wrong_password_is_a_clear_error(secured: SecuredKafka, tmp_path: Path
     assert "not the password" not in said
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(secured: SecuredKafka, tmp_path: Path) -> None:
+def test_a_certificate_without_a_trusted_issuer_is_refused(secured: SecuredKafka, tmp_path: Path) -> None:
     connection = _connection(tmp_path, secured.tls_port, "x.", "PLAIN", tls="tls: {}", password="hunter2")
 
     assert "CERTIFICATE_VERIFY_FAILED" in _refusal(connection)

@@ -47,7 +47,7 @@ async def load(connection: Connection) -> AsyncIterator[list[bytes]]:
 
 
 @pytest.mark.kafka
-async def test_a_worker_under_load_whose_effects_hang_stops_in_time_leaves_and_loses_nothing(
+async def test_a_worker_under_load_with_hanging_effects_stops_in_time_leaves_its_group_and_loses_nothing(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     connection = replace(kafka.connection, session_timeout_s=120)

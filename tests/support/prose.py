@@ -20,40 +20,39 @@ from tests.support.paths import ROOT
 
 SOURCES = ("agents", "models", "monitoring", "stream", "tests")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "tests/benchmarks/peers/README.md")
+COMMENTED = (
+    ".ci/run",
+    "Dockerfile",
+    "Makefile",
+    "docker-compose.yml",
+    "monitoring/prometheus/*.yml",
+    "pyproject.toml",
+    "stream/presets/*/perennial.yaml",
+)
+"""Files whose comments begin with ``#``."""
 MAX_WORDS = 25
 """Maximum number of words in a sentence; code between backticks counts as one word."""
 
-VERBS = frozenset(Path(__file__).with_name("verbs.txt").read_text(encoding="ascii").split())
-"""Verbs that may begin a function's docstring. A new one is added here when it says what a function does."""
 
-FORBIDDEN_STARTS = frozenset(
-    re.findall(
-        r"\w+",
-        "And As Anybody Because Behind But For Hear Hears Here How If Its Let Nobody Nothing Now Of Only Or "
-        "Say Says So Somebody Something Than That Their Then There Those Told Until What Whatever When Where "
-        "Wherever Whether Which While Who Whoever Whom Whose Why ",
-    )
-)
-"""Words that begin no docstring; exceptions for a kind of docstring are in :func:`_bad_start`."""
+def _listed(name: str) -> list[str]:
+    return Path(__file__).with_name(name).read_text(encoding="ascii").splitlines()
 
-DIALECT = {
-    r"anew": "again",
-    r"but for\b(?! )": "except",
-    r"hears? of": "is notified",
-    r"(?:is|are|was|were|be|been) told": "is notified, gets",
-    r"lets? go": "release",
-    r"nobody": "no one, or name the thing",
-    r"none of (?:ours|us)": "not one of ours",
-    r"somebody(?: else)?": "name the person or thing",
-    r"so (?:many|long|much|few)(?! as\b)": "this many, how long, maximum",
-    r"whoever": "name the person or thing",
-    r"whom": "name the person or thing",
-}
-"""Patterns of word-for-word German, and the plain words to use instead."""
+
+VERBS = frozenset(" ".join(_listed("verbs.txt")).split())
+"""Verbs that may begin a function's docstring. A new one is added to the file if it says what a function does."""
+
+FORBIDDEN_STARTS = frozenset(_listed("bad_starts.txt"))
+"""Words that begin no docstring; :func:`_bad_start` has exceptions for some kinds of docstrings."""
+
+DIALECT = dict(line.split("\t") for line in _listed("dialect.txt"))
+"""Patterns of words that are translated word for word from German, and the plain words to use instead.
+
+The lists are in files, so that this module does not contain the words that it forbids.
+"""
 
 _DIALECT = re.compile(r"\b(?:" + "|".join(f"(?:{pattern})" for pattern in DIALECT) + r")\b", re.IGNORECASE)
-_CODE = re.compile(r"``[^`]+``|:[a-z]+:`[^`]+`|`[^`]+`|<[^>]+>|\]\([^)]*\)|https?://\S+")
-_END = re.compile(r"(?<=[.?!])[*)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s|:\s*\n")
+_CODE = re.compile(r"``[^`]+``|:[a-z]+:`[^`]+`|`[^`]+`|<[a-zA-Z/!][^>]{0,200}>|\]\([^)]*\)|https?://\S+")
+_END = re.compile(r"(?<=[.?!])[*)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s")
 _WORD = re.compile(r"[\w'-]*[A-Za-z][\w'-]*")
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 _UNITS = {"seconds": ("_S",), "milliseconds": ("_MS",), "bytes": ("_BYTES",)}
@@ -91,7 +90,13 @@ def violations(paths: Iterable[Path] | None = None) -> Iterator[Violation]:
     for path in _files(paths):
         name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
         text = path.read_text(encoding="utf-8")
-        yield from in_page(name, text) if path.suffix == ".md" else in_module(name, text)
+        match path.suffix:
+            case ".md":
+                yield from in_page(name, text)
+            case ".py":
+                yield from in_module(name, text)
+            case _:
+                yield from in_comments(name, text)
 
 
 def in_module(path: str, source: str) -> Iterator[Violation]:
@@ -113,24 +118,63 @@ def in_module(path: str, source: str) -> Iterator[Violation]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
             yield from _dialect(path, node.lineno, node.value) if " " in node.value else ()
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_test(node):
+            yield from _dialect(path, node.lineno, node.name.replace("_", " "))
 
 
 def in_page(path: str, text: str) -> Iterator[Violation]:
-    """Yield the violations in a Markdown page, outside its blocks of code and its tables.
+    """Yield the violations in a Markdown page, outside its blocks of code; each cell of a table is a separate text.
 
     A block is code between fences, or when it is indented by four columns.
+
+    Examples
+    --------
+    >>> [str(violation) for violation in in_page("a.md", "Nobody is here." + chr(10))]
+    ["a.md:1: plain: 'Nobody'; plain: no one, or name the thing"]
     """
     text = re.sub(r"^```.*?^```", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
     for number, block in _blocks(text):
-        if not block.startswith("    ") and not block.lstrip().startswith("|"):
+        if block.startswith("    "):
+            continue
+        if not block.lstrip().startswith("|"):
             yield from _text(path, number, block, "page")
+            continue
+        for line, row in enumerate(block.splitlines(), number):
+            for cell in row.strip().strip("|").split(" | "):
+                yield from _text(path, line, cell, "table")
+
+
+def in_comments(path: str, source: str) -> Iterator[Violation]:
+    """Yield the violations in the comments of a file whose comments begin with ``#``, such as YAML or a Makefile.
+
+    Examples
+    --------
+    >>> [violation.line for violation in in_comments("a.yaml", "a: 1" + chr(10) + "b: 2  # nobody")]
+    [2]
+    """
+    block, start = list[str](), 0
+    for number, line in enumerate([*source.splitlines(), ""], 1):
+        found = re.search(r"(?:^|\s)#+\s(.*)", line)
+        whole = line.lstrip().startswith("#")
+        if block and not (found and whole):
+            yield from _text(path, start, " ".join(block), "comment")
+            block = []
+        if found:
+            start = start if block else number
+            block.append(found[1])
+            if not whole:
+                yield from _text(path, number, " ".join(block), "comment")
+                block = []
 
 
 def _files(paths: Iterable[Path] | None) -> Iterator[Path]:
     if paths is None:
         yield from _files([ROOT / name for name in SOURCES])
-        for pattern in PAGES:
-            yield from sorted(ROOT.glob(pattern))
+        for pattern in (*PAGES, *COMMENTED):
+            found = sorted(path for path in ROOT.glob(pattern) if not path.is_symlink())
+            if not found:
+                raise FileNotFoundError(f"{pattern} matches no file")
+            yield from found
         return
     for path in paths:
         whole = path.resolve()
@@ -141,7 +185,7 @@ def _files(paths: Iterable[Path] | None) -> Iterator[Path]:
 
 def _definition(path: str, node: Definition | ast.Module) -> Iterator[Violation]:
     document = ast.get_docstring(node)
-    if document is not None:
+    if document:
         line = node.body[0].lineno
         if not isinstance(node, ast.Module):
             yield from _bad_start(path, line, node, document)

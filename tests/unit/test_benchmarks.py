@@ -1,4 +1,4 @@
-"""The benchmarks say what they measure: their load, their stopwatch, what they hold against what, and the formula."""
+"""Tests of the benchmarks: their load, their stopwatch, their comparisons, and the formula of capacity."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
     assert list(BenchLoad(events=500)) != list(BenchLoad(events=500, seed=2))
 
 
-def test_events_have_about_300_bytes_and_ids_of_their_own() -> None:
+def test_events_have_about_300_bytes_and_unique_ids() -> None:
     load = [(key, value) for key, value in BenchLoad(events=20_000) if not is_control(key)]
     events = [decode_event(value) for _, value in load]
 
@@ -34,7 +34,7 @@ def test_events_have_about_300_bytes_and_ids_of_their_own() -> None:
     assert all(event.user.encode() == key for event, (key, _) in zip(events, load, strict=True))
 
 
-def test_a_hundredth_of_the_users_does_a_large_part_of_what_is_done() -> None:
+def test_one_percent_of_the_users_causes_a_large_part_of_the_events() -> None:
     done = Counter(key for key, _ in BenchLoad(events=50_000, users=50_000) if not is_control(key))
 
     assert sum(count for _, count in done.most_common(500)) > 0.3 * 50_000
@@ -52,7 +52,7 @@ def test_time_passes_with_ticks_that_are_never_ahead_of_the_next_event() -> None
             assert decode_event(value).at >= now
 
 
-def test_a_turn_of_the_guard_stands_between_the_bare_loops_before_and_after_it() -> None:
+def test_a_turn_of_the_guard_is_compared_with_the_bare_loops_before_and_after_it() -> None:
     turns = guard.turns_of([2.0, 4.0, 2.0, 2.0], [100.0, 100.0, 400.0])
 
     assert [turn.bare_us for turn in turns] == [3.0, 3.0, 2.0]
@@ -83,7 +83,9 @@ def test_a_ratio_is_committed_for_every_turn_on_either_broker() -> None:
     }
 
 
-def test_without_a_kafka_the_guard_takes_the_embedded_broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_kafka_distribution_the_guard_uses_the_embedded_broker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
     assert guard.available() == "embedded"
 
@@ -94,11 +96,11 @@ def test_without_a_kafka_the_guard_takes_the_embedded_broker(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("page", [table.README, table.DETAILS, table.CAPACITY], ids=lambda page: page.name)
-def test_a_document_shows_what_the_committed_figures_say(page: Path) -> None:
+def test_each_document_shows_the_committed_figures(page: Path) -> None:
     assert page.read_text() == table.documents()[page], "perennial bench table --write"
 
 
-def test_what_was_aimed_at_stands_beside_what_was_measured_and_how_busy_the_machine_was() -> None:
+def test_the_summary_shows_figure_and_aim_and_how_busy_the_machine_was() -> None:
     engine = {
         "at": "2026-11-22T19:29:58+00:00",
         "broker": "Apache Kafka 4.3.1",
@@ -116,7 +118,7 @@ def test_what_was_aimed_at_stands_beside_what_was_measured_and_how_busy_the_mach
     assert "2026-11-22 at abc, 37%" in shown
 
 
-def test_a_table_is_put_in_place_of_the_one_with_its_headings() -> None:
+def test_a_table_replaces_the_one_with_the_same_headings() -> None:
     page = "text\n| a | b |\n|---|--:|\n| old | 1 |\n| older | 2 |\n\nmore\n"
 
     assert table.put_instead(page, "| a | b |\n|---|--:|\n| new | 3 |") == (
@@ -131,7 +133,7 @@ def test_every_benchmark_of_the_table_is_run_by_make_bench() -> None:
     assert sum(step.minutes for step in everything.STEPS) + everything.GUARD_MINUTES * 2 * guard.COMMITTED_OF <= 35
 
 
-def test_percentiles_are_of_each_run_and_the_histogram_of_all() -> None:
+def test_each_run_has_percentiles_and_all_runs_together_have_a_histogram() -> None:
     several = latency.summary([[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]])
 
     assert several["p50"].runs == (2.0, 5.0)
@@ -139,7 +141,7 @@ def test_percentiles_are_of_each_run_and_the_histogram_of_all() -> None:
     assert several["count"] == sum(several["histogram"].values()) == 6
 
 
-def test_the_tables_of_latency_say_who_took_the_cores() -> None:
+def test_the_tables_of_latency_show_which_processes_used_the_cores() -> None:
     run = latency.summary([[1.0, 2.0]])
     took = {"broker": Spread.of([0.5]), "fold": Spread.of([0.25])}
     loads = {
@@ -153,7 +155,7 @@ def test_the_tables_of_latency_say_who_took_the_cores() -> None:
     assert [tuple(row) for row in cores.rows] == [("calm", "0.50", "0.25", ""), ("hanging", "0.50", "0.25", "0.12")]
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     values = [float(value) for value in range(1, 1_001)]
 
     assert [latency.percentile(values, percent) for percent in (50, 99, 99.9)] == [500.0, 990.0, 999.0]
@@ -169,7 +171,7 @@ def test_a_histogram_counts_every_value_once() -> None:
     assert sum(counts.values()) == 4
 
 
-def test_a_message_counts_from_when_its_event_was_due_and_not_from_when_it_could_be_sent() -> None:
+def test_the_time_of_a_message_counts_from_the_due_time_of_its_event() -> None:
     probes = open_loop.Probes(due={"a": 1.0, "b": 2.0, "early": 0.0}, accepted={"a": 4.0, "b": 2.5})
     probes.read = {"a": 5.0, "b": 3.0, "early": 9.0}
 
@@ -177,7 +179,7 @@ def test_a_message_counts_from_when_its_event_was_due_and_not_from_when_it_could
     assert probes.since(probes.accepted, from_=0.5) == [500.0, 1_000.0]
 
 
-def test_a_program_answers_once_with_the_last_expected_record(tmp_path: Path) -> None:
+def test_a_program_answers_once_after_the_last_expected_record(tmp_path: Path) -> None:
     task = Task("host:1", "events", "own", 8, 10, tmp_path / "answer.json", tmp_path)
     task.begin()
     task.count(9)
@@ -192,7 +194,7 @@ def test_a_program_answers_once_with_the_last_expected_record(tmp_path: Path) ->
     assert task.name("profiles") == "own.profiles"
 
 
-def test_the_peers_job_keeps_a_profile_learns_and_writes_interactions_and_triggers() -> None:
+def test_the_job_of_the_peers_updates_a_profile_learns_and_writes_interactions_and_triggers() -> None:
     job, packed, interactions, triggers = Job(), b"", 0, list[str]()
     for number in range(50):
         line = OrderLine(item=f"sku-{number}", price=5)
@@ -210,7 +212,7 @@ def test_the_peers_job_keeps_a_profile_learns_and_writes_interactions_and_trigge
     assert 0 <= unpack(packed).risk <= 1
 
 
-def test_what_a_user_number_needs_grows_with_it_and_partitions_suffice_for_every_fold() -> None:
+def test_needs_grow_with_the_number_of_users_and_there_are_enough_partitions_for_every_fold() -> None:
     costs = capacity.Costs(100.0, 10.0, 20.0, 2.0**28, 2048.0, 11.0, 1e-6)
     few, many = (capacity.needs(users, costs, capacity.Assumptions()) for users in (1_000_000, 100_000_000))
 
@@ -221,12 +223,12 @@ def test_what_a_user_number_needs_grows_with_it_and_partitions_suffice_for_every
     assert few.brokers == capacity.Assumptions().replicas  # never fewer machines than copies
 
 
-def test_capacity_says_which_benchmark_has_to_be_run_first(tmp_path: Path) -> None:
+def test_capacity_names_the_benchmark_that_must_be_run_first(tmp_path: Path) -> None:
     with pytest.raises(capacity.NotMeasured, match="perennial bench pipeline"):
         capacity.Costs.read(tmp_path)
 
 
-def test_every_peer_has_exact_versions_of_everything() -> None:
+def test_every_peer_pins_exact_versions() -> None:
     for peer in ("aiokafka", "bytewax", "faust", "quix"):
         lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
         assert all(line.count("==") == 1 for line in lines)
