@@ -1,4 +1,4 @@
-"""Records as senders write them, and how they are read."""
+"""Records as senders write them, and functions that read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models.errors import EventWarning, InvalidEvent
-from models.events import Event, Origin
+from models.events import Event, Origin, Trust
 from models.source import Received, Source
 from models.wire import decode
 
@@ -19,23 +19,31 @@ RECEIVED = Received(SOURCE, NOW)
 
 
 def read(raw: Any, origin: Origin = "live") -> Event:
+    """Read a record that is accepted."""
     return decode(orjson.dumps(raw), Received(SOURCE, NOW, origin))
 
 
-def warned(raw: Any) -> tuple[Event, list[EventWarning]]:
-    """Read a record that is accepted, and what was left out of it."""
+def warned(raw: Any, *, trust: Trust = "server", origin: Origin = "live") -> tuple[Event, list[EventWarning]]:
+    """Read a record that is accepted, and return the event and the warnings about it."""
     warnings: list[EventWarning] = []
-    event = decode(orjson.dumps(raw), RECEIVED, warnings)
+    event = decode(orjson.dumps(raw), Received(SOURCE, NOW, origin, trust), warnings)
     return event, warnings
 
 
-def refused(raw: Any) -> InvalidEvent:
+def refused(raw: Any, *, trust: Trust = "server", origin: Origin = "live") -> InvalidEvent:
+    """Read a record that is refused, and return the error."""
     with pytest.raises(InvalidEvent) as caught:
-        read(raw)
+        warned(raw, trust=trust, origin=origin)
     return caught.value
 
 
+def said(event: Event | None) -> tuple[str, bool | None, str | None] | None:
+    """Return what an event says about consent: its type, whether it grants, and the channel."""
+    return None if event is None else (event.type, event.granted, event.channel)
+
+
 def track(event: str, **properties: Any) -> dict[str, Any]:
+    """Return a track call."""
     return {
         "type": "track",
         "event": event,
@@ -46,5 +54,28 @@ def track(event: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def native(kind: str, **said: Any) -> dict[str, Any]:
-    return {"type": kind, "user": "u1", "id": "m1", "at": NOW} | said
+def order(**properties: Any) -> dict[str, Any]:
+    """Return a track call of an order with two lines, 25 units in all."""
+    lines = [{"product_id": "a", "quantity": 2, "price": 10}, {"product_id": "b", "price": 5}]
+    return track("Order Completed", **{"order_id": "o1", "products": lines} | properties)
+
+
+def identify(traits: Any = None, **more: Any) -> dict[str, Any]:
+    """Return an identify call."""
+    return {"type": "identify", "userId": "u1", "messageId": "m1", "timestamp": WHEN, "traits": traits} | more
+
+
+def page(**more: Any) -> dict[str, Any]:
+    """Return a page call without a user."""
+    return {"type": "page", "messageId": "m1", "timestamp": WHEN} | more
+
+
+def native(kind: str, **more: Any) -> dict[str, Any]:
+    """Return a record in the short form."""
+    return {"type": kind, "user": "u1", "id": "m1", "at": NOW} | more
+
+
+def spellings(value: Any) -> dict[str, Any]:
+    """Return two thousand spellings of one trait, each with this value."""
+    name = "unsubscribed"
+    return {"".join(letter + "_" * (n >> i & 1) for i, letter in enumerate(name)): value for n in range(2_000)}

@@ -20,7 +20,7 @@ WRITES = re.compile(r"""open\("?[wa]b?["),]|"[wa]",""")
 
 
 @pytest.mark.parametrize("package", ["models", "agents", "stream", "monitoring"])
-def test_no_input_is_decoded_without_regard_to_the_byte_order_mark(package: str) -> None:
+def test_every_input_is_decoded_with_or_without_the_byte_order_mark(package: str) -> None:
     found = [
         f"{name}: {line.strip()}"
         for path in sorted((ROOT / package).rglob("*.py"))

@@ -19,7 +19,7 @@ class Stored:
     value: bytes | None = b'{"user":1}'
 
 
-def test_a_rejected_record_says_why_where_and_what_it_was() -> None:
+def test_a_dead_letter_has_the_reason_the_place_and_the_content_of_its_record() -> None:
     rejected = decode_rejected(reject(Stored(), SOURCE, INVALID).value)
 
     assert (rejected.reason, rejected.field, rejected.found, rejected.allowed) == (
@@ -44,7 +44,7 @@ def test_a_large_record_keeps_its_first_64_kib_its_length_and_its_hash() -> None
     assert rejected.sha256 == hashlib.sha256(value).hexdigest()
 
 
-def test_a_tombstone_is_told_apart_from_an_empty_record() -> None:
+def test_a_tombstone_is_distinguished_from_an_empty_record() -> None:
     tombstone = decode_rejected(reject(Stored(value=None), SOURCE, INVALID).value)
     empty = decode_rejected(reject(Stored(value=b""), SOURCE, INVALID).value)
 
@@ -55,14 +55,14 @@ def test_the_key_is_the_place_so_that_a_repeat_is_recognised() -> None:
     assert reject(Stored(), SOURCE, INVALID).key == b"events.in/2/40"
 
 
-def test_a_bug_is_told_apart_from_bad_input() -> None:
+def test_a_bug_is_distinguished_from_bad_input() -> None:
     rejected = decode_rejected(reject_value(b"", SOURCE, KeyError("cart\udc80"), at=1).value)
 
     assert rejected.reason == "fold_failed"
     assert "KeyError" in rejected.found
 
 
-def test_an_output_that_is_too_large_names_its_topic_and_limit() -> None:
+def test_the_dead_letter_of_an_output_that_is_too_large_names_its_topic_and_limit() -> None:
     rejected = decode_rejected(reject_value(b"", SOURCE, OutputTooLarge("signals", 9, 8), at=1).value)
 
     assert (rejected.reason, rejected.found, rejected.allowed) == (

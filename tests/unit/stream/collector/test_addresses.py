@@ -21,7 +21,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_call_is_taken_at_its_long_and_its_short_address(embedded: Cluster, slash: str) -> None:
+async def test_a_call_is_accepted_at_its_long_and_its_short_address(embedded: Cluster, slash: str) -> None:
     embedded.create(events=1)
     sent = [(name, call) for call in CALLS for name in (call, call[0])]
 
@@ -36,7 +36,7 @@ async def test_a_call_is_taken_at_its_long_and_its_short_address(embedded: Clust
 
 
 @pytest.mark.parametrize("path", ["/v1/b", "/v1/batch/", "/v1/import", "/v1/import/"])
-async def test_a_batch_is_taken_at_each_of_its_addresses(embedded: Cluster, path: str) -> None:
+async def test_a_batch_is_accepted_at_each_of_its_addresses(embedded: Cluster, path: str) -> None:
     embedded.create(events=1)
 
     async with door(embedded.connection, write_keys=["wk"]) as client:
@@ -56,7 +56,7 @@ async def test_a_beacon_has_its_key_in_the_query_and_its_json_as_text(embedded: 
         assert (known.status, (await known.json())["accepted"], stranger.status) == (200, 2, 401)
 
 
-async def test_reports_of_a_library_about_itself_are_dropped() -> None:
+async def test_a_librarys_reports_about_itself_are_dropped() -> None:
     async with door(Connection("127.0.0.1:1"), write_keys=["wk"]) as client:
         for path in ("/v1/m", "/v1/m/"):
             answer = await client.post(path, json={"series": [{"type": "Counter", "metric": "x", "value": 1}]})
@@ -104,7 +104,7 @@ async def test_analytics_next_gets_its_settings_from_the_door() -> None:
         ("http://shop.example:8443/door/", "http", "shop.example:8443/door/v1"),
     ],
 )
-async def test_behind_a_proxy_the_configured_address_counts(public_url: str, protocol: str, host: str) -> None:
+async def test_the_configured_address_of_the_door_counts_behind_a_proxy(public_url: str, protocol: str, host: str) -> None:
     async with door(Connection("127.0.0.1:1"), parts=DoorParts(public_url=public_url)) as client:
         said = await (await client.get("/v1/projects/any/settings")).json()
 

@@ -48,7 +48,7 @@ def _door(connection: Connection, timeout_s: float = 10.0, listed: SuppressionLi
     return door(connection, timeout_s=timeout_s, parts=parts)
 
 
-async def test_what_twilio_tells_is_an_event_of_the_user_and_told_twice_the_same_one(embedded: Cluster) -> None:
+async def test_a_status_report_of_twilio_is_an_event_and_its_repetition_is_the_same_event(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with _door(embedded.connection) as client:
@@ -69,7 +69,7 @@ async def test_what_twilio_tells_is_an_event_of_the_user_and_told_twice_the_same
     assert (bounced.type, bounced.reason) == ("message_bounced", "Twilio: undelivered 30003")
 
 
-async def test_who_does_not_know_the_token_is_refused_and_nothing_is_written(embedded: Cluster) -> None:
+async def test_a_request_without_a_valid_signature_is_refused_and_nothing_is_written(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with _door(embedded.connection) as client:
@@ -94,14 +94,14 @@ async def test_who_does_not_know_the_token_is_refused_and_nothing_is_written(emb
         ({}, f"?user=u1&message={MESSAGE.id}"),
     ],
 )
-async def test_what_names_nothing_that_is_known_is_refused(form: dict[str, str], query: str) -> None:
+async def test_a_callback_without_a_known_user_message_and_status_is_refused(form: dict[str, str], query: str) -> None:
     async with _door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await _call(client, form, address=f"{PUBLIC}{TWILIO_PATH}{query}")
 
     assert answer.status == 400 if form else answer.status in (400, 403)
 
 
-async def test_while_kafka_is_away_it_asks_to_come_back() -> None:
+async def test_while_kafka_is_away_the_answer_says_when_to_repeat_the_callback() -> None:
     async with _door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await _call(client, FORM)
 
@@ -139,7 +139,7 @@ def _listed(*reasons: Reason) -> SuppressionList:
         ("", [], []),
     ],
 )
-async def test_what_a_status_tells_of_a_number_goes_to_the_suppression_list(
+async def test_a_status_that_concerns_the_number_goes_to_the_suppression_list(
     embedded: Cluster, code: str, before: list[Reason], written: list[str]
 ) -> None:
     embedded.create(events=1, suppressions=1)
@@ -158,7 +158,7 @@ async def test_what_a_status_tells_of_a_number_goes_to_the_suppression_list(
     assert (listed.stops("sms", NUMBER, "transactional") is not None) == bool({"stop", "bounce"} & set(written))
 
 
-async def test_a_delivery_that_is_told_later_ends_a_bounce_and_writes_nothing_of_other_numbers(
+async def test_a_later_delivery_ends_a_bounce_and_writes_nothing_about_other_numbers(
     embedded: Cluster,
 ) -> None:
     embedded.create(events=1, suppressions=1)
@@ -221,7 +221,7 @@ async def test_start_by_sms_ends_a_stop_and_nothing_else(embedded: Cluster, form
     assert complained.stops("sms", NUMBER, "marketing") is not None
 
 
-async def test_a_stop_that_cannot_be_written_now_is_not_answered_as_taken() -> None:
+async def test_a_stop_that_cannot_be_written_is_not_confirmed() -> None:
     missing = SuppressionList(AddressHashes([], missing="delivery.suppression_secrets[0] is not there"))
 
     for listed in (missing, _listed()):

@@ -62,7 +62,7 @@ async def test_a_preflight_is_answered_at_every_open_address() -> None:
 
 
 @pytest.mark.parametrize("path", CLOSED_PATHS)
-async def test_a_closed_address_says_nothing_to_other_origins(path: str) -> None:
+async def test_a_closed_address_has_no_headers_for_other_origins(path: str) -> None:
     twilio = DoorParts(more=lambda log: [TwilioCallbacks(log, "t", "https://d.example", lambda: NOW)])
     async with door(NOWHERE, timeout_s=0.2, parts=twilio) as client:
         answers = [
@@ -97,7 +97,7 @@ async def test_every_answer_of_an_open_address_can_be_read_by_a_page(embedded: C
         assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
 
 
-async def test_a_body_that_comes_too_slowly_is_answered_to_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_can_read_the_answer_to_a_body_that_arrives_too_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     async with door(NOWHERE) as client:
         reader, writer = await raw(client)
@@ -125,7 +125,7 @@ async def raw(client: Client) -> Any:
         ("null", False),
     ],
 )
-async def test_with_a_list_only_its_origins_are_told(embedded: Cluster, origin: str, allowed: bool) -> None:
+async def test_with_a_list_of_origins_only_these_get_the_headers(embedded: Cluster, origin: str, allowed: bool) -> None:
     embedded.create(events=1)
     cors = Cors(["https://shop.example:443", "http://127.0.0.1:3000"])
 
@@ -140,7 +140,7 @@ async def test_with_a_list_only_its_origins_are_told(embedded: Cluster, origin: 
     assert ("Access-Control-Allow-Headers" in asked.headers) == allowed
 
 
-async def test_what_is_no_name_of_a_header_is_not_echoed() -> None:
+async def test_an_invalid_name_of_a_header_is_not_echoed() -> None:
     async with door(NOWHERE) as client:
         answer = await preflight(client, "/v1/t", "x-good, bad name, <script>, a:b, , x-fine")
         crowd = await preflight(client, "/v1/t", ",".join(f"x-{i}" for i in range(900)))

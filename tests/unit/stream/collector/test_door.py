@@ -62,7 +62,7 @@ async def test_a_batch_is_answered_event_by_event(cluster: Cluster) -> None:
     assert [one.reason for one in await rejected(cluster.connection, 1)] == ["missing_user"]
 
 
-async def test_an_event_that_nests_too_deep_does_not_hold_up_its_batch(embedded: Cluster) -> None:
+async def test_an_event_that_is_nested_too_deep_does_not_affect_the_rest_of_its_batch(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     deep = b'{"userId":"u2","properties":' + b"[" * 300 + b"]" * 300 + b"}"
     body = b'{"writeKey":"s3cret","batch":[%s,%s]}' % (orjson.dumps(CLICK), deep)
@@ -93,7 +93,7 @@ BAD: list[tuple[str, bytes, int, str]] = [
 ]
 
 
-async def test_bad_input_is_refused_kept_and_counted_and_disturbs_nothing(embedded: Cluster) -> None:
+async def test_bad_input_is_refused_kept_and_counted_and_affects_nothing_else(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     before = {reason: counted("events_rejected", reason=reason) for _, _, _, reason in BAD}
     accepted = counted("events_accepted", door="http")
@@ -119,7 +119,7 @@ async def test_bad_input_is_refused_kept_and_counted_and_disturbs_nothing(embedd
     [("track", 5_000_000, "at most 32,768 bytes an event"), ("batch", 5_000_000, "4,194,304")],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_what_is_too_large_is_answered_with_the_limit_kept_in_part_and_counted(
+async def test_a_body_that_is_too_large_is_refused_with_the_limit_kept_in_part_and_counted(
     embedded: Cluster, path: str, size: int, limit: str, chunked: bool
 ) -> None:
     embedded.create(events=1, events_rejected=1)
@@ -138,7 +138,7 @@ async def test_what_is_too_large_is_answered_with_the_limit_kept_in_part_and_cou
     assert counted("events_rejected", reason="too_large") == before + 1
 
 
-async def test_an_event_of_more_than_32_kb_is_413_and_its_batch_goes_on(embedded: Cluster) -> None:
+async def test_an_event_of_more_than_32_kb_is_413_and_the_rest_of_its_batch_is_accepted(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     large = {**PAGE, "context": {"x": "y" * 33_000}}
 
@@ -176,7 +176,7 @@ def _order(lines: int, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["short", "segment"])
 @pytest.mark.parametrize("path", ["track", "batch"])
-async def test_an_order_of_500_usual_lines_is_taken(embedded: Cluster, kind: str, path: str) -> None:
+async def test_an_order_of_500_ordinary_lines_is_accepted(embedded: Cluster, kind: str, path: str) -> None:
     embedded.create(events=1, events_rejected=1)
     order = _order(500, kind)
     assert len(orjson.dumps(order)) > 32_768
@@ -208,7 +208,7 @@ async def test_only_the_lines_of_an_order_may_be_large(embedded: Cluster) -> Non
 
 
 @pytest.mark.parametrize("encoding", [None, "gzip"])
-async def test_a_batch_of_4_mb_is_taken(embedded: Cluster, encoding: str | None) -> None:
+async def test_a_batch_of_4_mb_is_accepted(embedded: Cluster, encoding: str | None) -> None:
     embedded.create(events=4, events_rejected=4)
     item = {"type": "track", "event": "Saved", "properties": {"note": "x" * 30_000}}
     batch = [{**item, "userId": f"u{i}", "messageId": f"m{i}"} for i in range(138)]
@@ -267,7 +267,7 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
         yield body[first : first + 10_000]
 
 
-async def test_what_has_no_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded.create(events=1)  # and no topic for dead letters: writing there would fail
     monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     over = asyncio.Event()
@@ -301,7 +301,7 @@ async def test_a_compressed_body_is_read_and_counts_by_its_true_size(embedded: C
     assert (small.status, bomb.status, damaged.status) == (200, 413, 400)
 
 
-async def test_a_broker_that_is_away_is_503_with_when_to_come_back() -> None:
+async def test_while_the_broker_is_away_the_answer_is_503_and_says_when_to_repeat_the_request() -> None:
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await client.post("/v1/track", json=CLICK)
         said = await answer.text()
@@ -321,7 +321,7 @@ async def test_the_door_is_ready_when_kafka_answers(embedded: Cluster) -> None:
 
 
 @pytest.mark.parametrize("in_body", [True, False])
-async def test_a_write_key_is_asked_for_where_keys_are_set(embedded: Cluster, in_body: bool) -> None:
+async def test_a_write_key_is_required_if_keys_are_set(embedded: Cluster, in_body: bool) -> None:
     embedded.create(events=1)
 
     async def send(client: Client, key: str | None) -> int:
@@ -334,7 +334,7 @@ async def test_a_write_key_is_asked_for_where_keys_are_set(embedded: Cluster, in
         assert [await send(client, key) for key in ("old", "new", "other", None)] == [200, 200, 401, 401]
 
 
-async def test_without_a_key_garbage_does_not_reach_the_dead_letters(embedded: Cluster) -> None:
+async def test_garbage_without_a_key_does_not_become_a_dead_letter(embedded: Cluster) -> None:
     embedded.create(events=1)  # and no topic for dead letters: writing there would fail
 
     async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
@@ -353,7 +353,7 @@ async def test_a_header_makes_an_event_less_live(embedded: Cluster) -> None:
     assert (letter.reason, letter.field, orjson.loads(letter.value)) == ("bad_origin", "X-Perennial-Origin", CLICK)
 
 
-async def test_what_strangers_ask_for_does_not_become_a_label() -> None:
+async def test_an_unknown_path_does_not_become_a_label() -> None:
     async with door(Connection("127.0.0.1:1")) as client:
         answer = await client.get("/wp-admin/42")
         assert answer.status == 404
@@ -377,7 +377,7 @@ LENIENT: list[dict[str, Any]] = [
 ]
 
 
-async def test_what_libraries_really_send_is_taken_and_answered_with_what_was_left_out(embedded: Cluster) -> None:
+async def test_events_as_libraries_really_send_them_are_accepted_with_warnings(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     before = counted("event_warnings", reason="bad_email")
 

@@ -34,7 +34,7 @@ MADE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("encoding", MADE)
-def test_what_was_compressed_is_read(encoding: str) -> None:
+def test_a_compressed_body_is_read(encoding: str) -> None:
     assert decompressed(MADE[encoding](TEXT), encoding, 1_000) == TEXT
 
 
@@ -58,7 +58,7 @@ def test_a_body_of_many_thousand_parts_is_refused_before_it_takes_minutes(encodi
 
 
 @pytest.mark.parametrize("encoding", [name for name in MADE if name.strip() not in ("", "identity")])
-def test_no_more_is_decompressed_than_may_be(encoding: str) -> None:
+def test_no_more_is_decompressed_than_is_allowed(encoding: str) -> None:
     bomb = MADE[encoding](b"x" * 50_000_000)
 
     assert len(bomb) < 100_000
@@ -67,7 +67,7 @@ def test_no_more_is_decompressed_than_may_be(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", [name for name in MADE if name.strip() not in ("", "identity")])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other", "tail"])
-def test_a_damaged_body_is_named(encoding: str, damage: str) -> None:
+def test_a_damaged_body_is_refused_with_its_encoding(encoding: str, damage: str) -> None:
     good = MADE[encoding](TEXT * 20)
     bad = {"cut": good[:-6], "flipped": b"\xff\xff" + good[2:], "other": b"not compressed", "tail": good + b"junk"}
 
@@ -76,12 +76,12 @@ def test_a_damaged_body_is_named(encoding: str, damage: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "\xff", "x" * 500])
-def test_an_encoding_that_is_not_known_is_named(encoding: str) -> None:
+def test_an_unknown_encoding_is_refused_with_its_name(encoding: str) -> None:
     with pytest.raises(DamagedBody, match="Content-Encoding"):
         decompressed(TEXT, encoding, 1_000)
 
 
-def test_a_zstd_frame_that_wants_gigabytes_is_refused() -> None:
+def test_a_zstd_frame_with_a_huge_window_is_refused() -> None:
     wide = zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
     )
@@ -93,7 +93,7 @@ def test_a_zstd_frame_that_wants_gigabytes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
-async def test_a_compressed_event_is_taken(embedded: Cluster, encoding: str) -> None:
+async def test_a_compressed_event_is_accepted(embedded: Cluster, encoding: str) -> None:
     embedded.create(events=1)
 
     async with door(embedded.connection) as client:
@@ -126,7 +126,7 @@ async def test_a_damaged_body_is_400_in_json_counted_and_not_logged(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", "deflate"])
-async def test_a_bomb_is_413(embedded: Cluster, encoding: str) -> None:
+async def test_a_body_that_is_huge_after_decompression_is_413(embedded: Cluster, encoding: str) -> None:
     embedded.create(events=1, events_rejected=1)
 
     async with door(embedded.connection) as client:

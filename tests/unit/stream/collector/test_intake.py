@@ -37,7 +37,7 @@ def kept(verdict: Verdict) -> bytes:
     return decode_rejected(verdict.output.value).value
 
 
-def test_the_address_says_what_call_it_is() -> None:
+def test_the_address_gives_the_type_of_the_call() -> None:
     verdict = Intake("d1").one({"userId": "u1", "name": "Home"}, "page", Arrival(b"{}", NOW))
 
     assert (taken(verdict).type, taken(verdict).name) == ("page_view", "Home")
@@ -60,13 +60,13 @@ def test_a_body_may_begin_with_a_byte_order_mark() -> None:
     assert Intake("d1").parse(b'\xef\xbb\xbf{"userId":"u1"}')[0] == {"userId": "u1"}
 
 
-def test_two_equal_events_without_a_message_id_stay_two() -> None:
+def test_two_equal_events_without_a_message_id_remain_two_events() -> None:
     one, other = batch(dict(PAGE), dict(PAGE))
 
     assert (taken(one).id, taken(other).id) == ("door:d1/0/1", "door:d1/0/2")
 
 
-def test_doors_never_give_the_same_id() -> None:
+def test_two_doors_never_give_the_same_id() -> None:
     ids = {Intake(name).source().id for name in ("d1", "d2")}
 
     assert len(ids) == 2
@@ -84,7 +84,7 @@ def test_each_event_of_a_batch_is_judged_by_itself() -> None:
     ]
 
 
-def test_a_large_event_spoils_only_itself() -> None:
+def test_only_the_large_event_of_a_batch_is_refused() -> None:
     large = PAGE | {"properties": {"a": "x" * MAX_EVENT_BYTES}}
 
     first, second = batch(large, PAGE)
@@ -103,7 +103,7 @@ def test_a_refused_event_is_kept_for_the_dead_letter_topic() -> None:
     assert rejected.value == b'{"type":"page","name":"Home"}'
 
 
-def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
+def test_the_time_of_sending_of_a_batch_corrects_the_clocks_of_its_events() -> None:
     late = PAGE | {"timestamp": "2026-04-01T00:00:00Z"}
 
     (verdict,) = batch(late, sentAt="2026-04-01T00:00:05Z")
@@ -112,7 +112,7 @@ def test_when_a_batch_was_sent_corrects_the_clocks_of_its_events() -> None:
 
 
 @pytest.mark.parametrize("items", [None, {}, [PAGE] * (MAX_BATCH_EVENTS + 1)])
-def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
+def test_a_body_that_is_not_a_batch_is_refused_as_a_whole(items: Any) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Intake("d1").batch({"batch": items}, Arrival(b"", NOW))
 
@@ -128,7 +128,7 @@ def test_what_is_no_batch_is_refused_as_a_whole(items: Any) -> None:
         (b"[]", "not_an_object", "list"),
     ],
 )
-def test_what_is_no_json_object_is_refused_and_its_beginning_is_quoted_as_text(
+def test_a_body_that_is_not_a_json_object_is_refused_and_its_beginning_is_quoted(
     body: bytes, reason: str, found: str
 ) -> None:
     with pytest.raises(InvalidEvent) as caught:
@@ -141,7 +141,7 @@ DEEP = b"[" * 1_000 + b"]" * 1_000
 
 
 @pytest.mark.parametrize("place", ["properties", "context", "type"])
-def test_an_event_that_nests_too_deep_spoils_only_itself_and_the_body_is_kept(place: str) -> None:
+def test_only_the_events_that_are_nested_too_deep_are_refused_and_the_body_is_kept_once(place: str) -> None:
     deep = b'{"userId":"u2","%s":%s}' % (place.encode(), DEEP)
     body = b'{"batch":[{"type":"page","userId":"u1"},%s,%s,{"type":"page","userId":"u3"}]}' % (deep, DEEP)
 
@@ -154,14 +154,14 @@ def test_an_event_that_nests_too_deep_spoils_only_itself_and_the_body_is_kept(pl
     assert kept(third) == b"part of the body that door:d1/0/2 shows"
 
 
-def test_of_a_large_body_its_beginning_is_kept() -> None:
+def test_the_beginning_of_a_large_body_is_kept() -> None:
     body = b'{"batch":[%s,"%s"]}' % (DEEP, b"x" * 100_000)
 
     assert kept(sent(body)[0]) == body[:65_536]
 
 
 @pytest.mark.parametrize("place", ["properties", "type"])
-def test_an_event_at_its_own_address_that_nests_too_deep_is_refused(place: str) -> None:
+def test_a_single_event_that_is_nested_too_deep_is_refused(place: str) -> None:
     body = b'{"userId":"u1","%s":%s}' % (place.encode(), DEEP)
     intake = Intake("d1")
 
@@ -192,7 +192,7 @@ SECRET = rb"s3cret\"tail"
         rb'{"write\u004bey":"%s","userId":"u1","properties":' + DEEP + b"}",
     ],
 )
-def test_a_write_key_is_not_kept_of_an_event_that_is_refused(item: bytes) -> None:
+def test_the_write_key_of_a_refused_event_is_not_kept(item: bytes) -> None:
     (verdict,) = sent(b'{"batch":[%s]}' % (item % SECRET))
 
     assert b"s3cret" not in kept(verdict)
@@ -218,7 +218,7 @@ def test_a_write_key_does_not_count_for_the_size_of_an_event() -> None:
         (b"writeKey=%s&type=page", b'writeKey=""&type=page'),
     ],
 )
-def test_a_write_key_is_not_kept_of_a_body_that_is_refused(body: bytes, rest: bytes) -> None:
+def test_the_write_key_of_a_refused_body_is_not_kept(body: bytes, rest: bytes) -> None:
     body = body.replace(b"%s", b"s3cret")
 
     intake = Intake("d1")
@@ -242,7 +242,7 @@ GONE = {"type": "identify", "userId": "u8", "messageId": "g", "traits": {"unsubs
         GONE | {"context": {"page": "x" * MAX_EVENT_BYTES}},
     ],
 )
-def test_a_withdrawal_in_a_refused_event_is_written_beside_its_dead_letter(item: dict[str, Any]) -> None:
+def test_a_withdrawal_in_a_refused_event_is_written_in_addition_to_the_dead_letter(item: dict[str, Any]) -> None:
     refused, accepted = batch(item, PAGE)
 
     assert isinstance(accepted, Acceptance)
@@ -252,7 +252,7 @@ def test_a_withdrawal_in_a_refused_event_is_written_beside_its_dead_letter(item:
     assert decode_rejected(refused.output.value).withdrawal
 
 
-def test_a_withdrawal_in_an_event_that_nests_too_deep_counts() -> None:
+def test_a_withdrawal_in_an_event_that_is_nested_too_deep_counts() -> None:
     (verdict,) = sent(b'{"batch":[{"type":"track","userId":"u9","event":"Opted Out","properties":%s}]}' % DEEP)
 
     assert isinstance(verdict, Refusal)
@@ -276,7 +276,7 @@ def test_a_withdrawal_at_the_wrong_address_counts() -> None:
     assert [event.traits for event in verdict.withdrawals] == [{"unsubscribed": True}]
 
 
-def test_a_dead_letter_knows_how_far_its_record_is_trusted() -> None:
+def test_a_dead_letter_states_the_origin_and_trust_of_its_record() -> None:
     arrival = Arrival(b"{}", NOW, "live", Admission(WriteKeys(), "public"))
     verdict = Intake("d1").one({"userId": "u1", "event": "Consent Given"}, "track", arrival)
 

@@ -68,7 +68,7 @@ def test_the_horizon_of_the_log_and_a_margin_decide(age: int, configuration: Con
         {"type": "custom", "name": "Email Bounced", "properties": {"type": "hard", "email": "a@b.example"}},
     ],
 )
-def test_what_states_a_withdrawal_is_never_too_late(said: dict[str, Any]) -> None:
+def test_an_event_that_states_a_withdrawal_is_never_too_late(said: dict[str, Any]) -> None:
     assert judged(click(300 * DAY, item=None, **said)) == ""
 
 
@@ -76,11 +76,11 @@ def test_what_states_a_withdrawal_is_never_too_late(said: dict[str, Any]) -> Non
     "said",
     [{"type": "consent", "granted": True, "channel": "email"}, {"type": "identify", "traits": {"plan": "pro"}}],
 )
-def test_a_grant_and_other_traits_are(said: dict[str, Any]) -> None:
+def test_a_grant_and_other_traits_can_be_too_late(said: dict[str, Any]) -> None:
     assert judged(click(300 * DAY, item=None, **said)) == "too_late"
 
 
-def test_what_the_door_refuses_the_fold_refuses_too() -> None:
+def test_the_fold_also_refuses_an_event_that_the_door_refuses() -> None:
     fold = PartitionFold(Restored(partition=0))
     old = click(2 * DAY + 16 * MINUTE)
 
@@ -109,7 +109,7 @@ def test_only_the_late_event_of_a_batch_is_refused() -> None:
     assert isinstance(withdrawn, Acceptance)
 
 
-async def test_the_sender_of_a_late_event_is_told(embedded: Cluster) -> None:
+async def test_the_sender_of_a_late_event_gets_the_reason(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     intake = Intake("d1", in_use=lambda: DEFAULT)
 
@@ -143,7 +143,7 @@ async def test_the_newest_configuration_of_the_log_is_followed(cluster: Cluster)
             await task
 
 
-async def test_while_kafka_is_away_no_configuration_is_known_and_nothing_is_logged_loudly(
+async def test_while_kafka_is_away_no_configuration_is_known_and_reading_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("stream.collector.configuration_watch.RETRY_S", 0.01)

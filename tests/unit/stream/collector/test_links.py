@@ -32,7 +32,7 @@ async def test_one_click_withdraws_consent_for_the_links_channel(embedded: Clust
     assert (event.type, event.user, event.channel, event.granted, event.at) == ("consent", "u1", "email", False, NOW)
 
 
-async def test_following_the_link_only_asks(embedded: Cluster) -> None:
+async def test_following_the_link_only_shows_a_question(embedded: Cluster) -> None:
     embedded.create(events=1)
     link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
 
@@ -49,7 +49,7 @@ async def test_following_the_link_only_asks(embedded: Cluster) -> None:
 @pytest.mark.parametrize(
     "token", ["", "x.y", '"><script>', Signer([b"another-secret-16"], "http://x").token("u1", "email")]
 )
-async def test_a_link_that_is_not_ours_changes_nothing(method: str, token: str) -> None:
+async def test_a_link_with_an_invalid_token_changes_nothing(method: str, token: str) -> None:
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await client.request(method, PATH, params={"token": token})
 
@@ -57,7 +57,7 @@ async def test_a_link_that_is_not_ours_changes_nothing(method: str, token: str) 
         assert "<script>" not in await answer.text()
 
 
-async def test_a_click_while_kafka_is_away_asks_to_come_back() -> None:
+async def test_while_kafka_is_away_the_page_asks_to_try_again() -> None:
     link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
 
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
@@ -88,7 +88,7 @@ async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_w
 
 
 @pytest.mark.parametrize("known", ["confirmed", "unsubscribe"])
-async def test_a_click_holds_although_an_entry_before_it_has_a_later_time(embedded: Cluster, known: Reason) -> None:
+async def test_a_click_counts_although_an_earlier_entry_has_a_later_time(embedded: Cluster, known: Reason) -> None:
     """The clock of the process that wrote that entry was ahead; nothing that is known already ends what comes now."""
     embedded.create(events=1, suppressions=1)
     listed = SuppressionList(AddressHashes([b"0123456789abcdef"]))

@@ -46,7 +46,7 @@ async def say(client: Client, *parts: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_what_cannot_be_read_is_answered_in_json_counted_and_not_logged(
+async def test_a_request_that_cannot_be_read_is_answered_in_json_counted_and_not_logged(
     what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -78,7 +78,7 @@ async def test_what_cannot_be_read_is_answered_in_json_counted_and_not_logged(
         b"POST /v1/tr",
     ],
 )
-async def test_a_client_that_goes_away_in_the_middle_is_not_logged(
+async def test_a_client_that_leaves_during_a_request_is_not_logged(
     begin: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     failed = counted("http_requests", path="/v1/track", status="500")
@@ -100,7 +100,7 @@ async def test_a_client_that_goes_away_in_the_middle_is_not_logged(
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
 
 
-async def test_a_mistake_of_ours_is_logged_and_answered_in_json(
+async def test_a_bug_of_the_door_is_logged_and_answered_in_json(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -117,7 +117,7 @@ async def test_a_mistake_of_ours_is_logged_and_answered_in_json(
     assert "RuntimeError: a mistake" in caplog.text
 
 
-async def test_an_event_can_come_byte_by_byte_and_in_chunks(embedded: Cluster) -> None:
+async def test_an_event_can_arrive_byte_by_byte_and_in_chunks(embedded: Cluster) -> None:
     embedded.create(events=1)
     body = orjson.dumps(CLICK)
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
@@ -130,7 +130,7 @@ async def test_an_event_can_come_byte_by_byte_and_in_chunks(embedded: Cluster) -
     assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
 
 
-async def test_bodies_that_do_not_fit_into_memory_are_503_and_the_others_go_on(
+async def test_a_body_that_does_not_fit_into_memory_is_503_and_others_are_accepted(
     embedded: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.create(events=1)
@@ -154,7 +154,7 @@ async def test_bodies_that_do_not_fit_into_memory_are_503_and_the_others_go_on(
     assert (large.status, large.headers["Retry-After"], small.status, again.status) == (503, "1", 200, 200)
 
 
-def test_one_body_is_always_held() -> None:
+def test_one_body_of_any_size_is_always_admitted() -> None:
     memory = Memory(10)
 
     with memory.holding(1_000):

@@ -102,7 +102,7 @@ USERS = [
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in (".", "..")])
-async def test_the_owner_answers_whatever_the_id_looks_like(user: str) -> None:
+async def test_the_owner_answers_for_any_spelling_of_an_id(user: str) -> None:
     async with serving(FakeWorker({0, 1}), FakeWorker({2, 3})) as client:
         for headers in (SERVER, bearer(user)):
             answer = await client.get(address(user, "?k=2"), headers=headers | ORIGIN)
@@ -113,7 +113,7 @@ async def test_the_owner_answers_whatever_the_id_looks_like(user: str) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-async def test_the_door_reaches_the_owner_whatever_the_id_looks_like(user: str) -> None:
+async def test_the_door_reaches_the_owner_for_any_spelling_of_an_id(user: str) -> None:
     worker = FakeWorker({0, 1, 2, 3})
     owners = Owners([f"127.0.0.1:{await worker.server.start('127.0.0.1', 0)}"], PARTITIONS)
     try:
@@ -143,7 +143,7 @@ async def test_without_k_ten_items_are_recommended() -> None:
 
 
 @pytest.mark.parametrize("k", ["0", "101", "many", "-1", "1.5", "", "²", "9" * 5_000])
-async def test_any_other_k_is_400(k: str) -> None:
+async def test_any_other_value_of_k_is_400(k: str) -> None:
     worker = FakeWorker({0, 1, 2, 3})
     async with serving(worker) as client:
         answer = await client.get(address("ada", f"?k={quote(k)}"), headers=SERVER)
@@ -166,7 +166,7 @@ async def test_any_other_k_is_400(k: str) -> None:
         (bearer("ada "), 403, "other_user"),
     ],
 )
-async def test_nobody_else_reads_a_user(headers: dict[str, str], status: int, code: str) -> None:
+async def test_only_a_token_of_the_user_or_of_a_server_can_read_the_user(headers: dict[str, str], status: int, code: str) -> None:
     worker = FakeWorker({0, 1, 2, 3})
     async with serving(worker, write_keys=["wk"], browser_keys=["web"]) as client:
         answer = await client.get(address("ada", "?writeKey=wk"), headers=headers | ORIGIN)
@@ -176,7 +176,7 @@ async def test_nobody_else_reads_a_user(headers: dict[str, str], status: int, co
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-async def test_while_no_worker_can_answer_it_is_503_with_when_to_come_back() -> None:
+async def test_while_no_worker_can_answer_it_is_503_and_says_when_to_repeat_the_request() -> None:
     restoring = FakeWorker({0, 1, 2, 3})
     restoring.open = False
     for workers in ((), (FakeWorker(set()),), (restoring,)):
@@ -201,7 +201,7 @@ async def test_all_addresses_of_a_host_are_asked() -> None:
         await worker.server.stop()
 
 
-async def test_a_door_that_knows_no_workers_has_no_such_address() -> None:
+async def test_a_door_without_workers_has_no_such_address() -> None:
     async with door(Connection("127.0.0.1:1")) as client:
         assert (await client.get("/v1/users/ada/recommendations")).status == 404
 
@@ -224,7 +224,7 @@ async def known(worker: list[str], path: str) -> dict[str, Any]:
             await asyncio.sleep(0.05)  # nothing says that the fold has read it
 
 
-async def test_the_door_of_an_installation_says_what_its_worker_says(installation: Installation) -> None:
+async def test_the_door_of_an_installation_gives_the_answer_of_its_worker(installation: Installation) -> None:
     settings, user = installation.settings, "ü/1 {x}"
     own = {"Authorization": f"Bearer {user_tokens(settings).sign(user, now_ms(), 60)}"}
     path = address(user, "?k=3")

@@ -19,7 +19,7 @@ def made(secret: bytes = NEW, algorithm: str = "HS256", **claims: Any) -> str:
 
 
 @pytest.mark.parametrize("user", ["ada", "anonymous:3f2a", "a/b c%2F", "ü😀", "0"])
-def test_what_is_signed_names_its_user(user: str) -> None:
+def test_a_signed_token_names_its_user(user: str) -> None:
     tokens = UserTokens([NEW])
 
     assert tokens.user(tokens.sign(user, NOW, 60), NOW) == user
@@ -80,13 +80,13 @@ def test_any_other_claims_grant_nothing(claims: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", made() + "x", made()[:-4], "é.ü.ö", "\ud800", "x" * 100_000])
-def test_what_is_no_token_grants_nothing(token: str) -> None:
+def test_a_text_that_is_not_a_token_grants_nothing(token: str) -> None:
     with pytest.raises(InvalidUserToken):
         UserTokens([NEW]).user(token, NOW)
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_no_other_algorithm_is_taken(algorithm: str) -> None:
+def test_no_other_algorithm_is_accepted(algorithm: str) -> None:
     with pytest.raises(InvalidUserToken):
         UserTokens([NEW * 2]).user(made(NEW * 2, algorithm), NOW)
 

@@ -32,7 +32,7 @@ def deep(no: bytes) -> bytes:
         ("batch", b'{"batch":[%s]}' % deep(DEEP), {}, 200),
     ],
 )
-async def test_a_withdrawal_counts_in_what_is_refused(
+async def test_a_withdrawal_in_a_refused_request_counts(
     embedded: Cluster, path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
     embedded.create(events=1, events_rejected=1)
@@ -63,14 +63,14 @@ async def test_every_withdrawal_of_a_refused_batch_counts(embedded: Cluster) -> 
     assert counted("withdrawals_salvaged", reason="bad_origin") == before + 3
 
 
-async def test_nothing_counts_of_a_stranger(embedded: Cluster) -> None:
+async def test_a_withdrawal_without_a_known_key_does_not_count(embedded: Cluster) -> None:
     embedded.create(events=1)  # and no topic for dead letters: writing there would fail
 
     async with door(embedded.connection, write_keys=["k"], timeout_s=1) as client:
         assert (await client.post("/v1/page", json=NO)).status == 401
 
 
-async def test_of_a_refused_event_its_origin_and_trust_are_kept(embedded: Cluster) -> None:
+async def test_the_origin_and_trust_of_a_refused_event_are_kept(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     bad = {"type": "track", "userId": "u1"}
 

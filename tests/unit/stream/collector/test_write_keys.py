@@ -30,7 +30,7 @@ async def send(client: Client, keys: dict[str, str], **event: Any) -> Any:
     )
 
 
-async def test_a_key_admits_from_every_place(embedded: Cluster) -> None:
+async def test_a_key_admits_a_request_in_every_place(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with door(embedded.connection, write_keys=["secret"], browser_keys=["web"]) as client:
@@ -61,7 +61,7 @@ async def test_any_known_key_admits_and_the_least_trusted_known_key_decides(embe
     assert found == ["public" if "web" in keys.values() else "server" for keys in admitted]
 
 
-async def test_an_item_can_only_lower_the_trust_of_itself(embedded: Cluster) -> None:
+async def test_an_events_own_key_can_only_lower_its_own_trust(embedded: Cluster) -> None:
     embedded.create(events=1)
     items = [PAGE | {"writeKey": key} for key in ("web", "secret", "other")] + [PAGE]
 
@@ -85,7 +85,7 @@ async def test_without_keys_every_event_is_trusted(embedded: Cluster) -> None:
     assert [event.trust for event in await events(embedded.connection, 1)] == ["server"]
 
 
-async def test_a_browser_key_may_not_name_an_origin(embedded: Cluster) -> None:
+async def test_a_request_with_a_browser_key_may_not_state_an_origin(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     test = {"X-Perennial-Origin": "test"}
 
@@ -104,7 +104,7 @@ async def test_a_browser_key_may_not_name_an_origin(embedded: Cluster) -> None:
 
 
 @pytest.mark.parametrize(("trusted", "orders"), [(False, "public"), (True, "server")])
-async def test_orders_of_browsers_are_trusted_only_where_that_is_set(
+async def test_orders_of_browsers_are_trusted_only_if_the_settings_say_so(
     embedded: Cluster, trusted: bool, orders: Trust
 ) -> None:
     embedded.create(events=1)
@@ -129,11 +129,11 @@ def test_of_two_keys_with_one_value_the_less_trusted_counts() -> None:
 
 
 @pytest.mark.parametrize("said", [None, 5, ["k"], {"k": 1}, "", b"", "\ud800", "k ", "K"])
-def test_what_is_not_the_key_is_not_known(said: object) -> None:
+def test_any_other_value_is_not_a_known_key(said: object) -> None:
     assert WriteKeys([WriteKey(b"k")]).admit([said]) is None
 
 
-async def test_keys_of_any_type_in_a_body_are_answered(embedded: Cluster) -> None:
+async def test_a_body_with_a_key_of_any_type_is_answered(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     async with door(embedded.connection, write_keys=["k"]) as client:
         for key in ("5", "null", "[]", "{}", '"\\ud800"'):

@@ -95,7 +95,7 @@ async def test_the_worker_that_owns_a_user_answers_whichever_is_asked_first(
             assert (answer["user"], answer["profile"]["recent"]) == (user, ["sku1"])
 
 
-async def test_packed_state_travels_unchanged(workers: tuple[list[FoldingWorker], list[str]]) -> None:
+async def test_the_stored_state_is_answered_unchanged(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     pair, addresses = workers
     owner = next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states)
     owner.fold(click("u1"))
@@ -105,7 +105,7 @@ async def test_packed_state_travels_unchanged(workers: tuple[list[FoldingWorker]
     assert list(unpack(packed).facts.recent) == [Touch("sku1", 1.0, START)]
 
 
-async def test_recommendations_are_for_known_users_and_for_strangers(
+async def test_recommendations_are_for_known_and_for_unknown_users(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     pair, addresses = workers
@@ -118,7 +118,7 @@ async def test_recommendations_are_for_known_users_and_for_strangers(
     assert stranger == {"user": "nobody", "known": False, "version": 3, "items": []}
 
 
-async def test_every_refusal_says_why(workers: tuple[list[FoldingWorker], list[str]]) -> None:
+async def test_every_refusal_gives_its_reason(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     pair, addresses = workers
     with pytest.raises(UnknownUser, match="no user 'nobody'"):
         await ask(addresses, "/v1/users/nobody")
@@ -137,7 +137,7 @@ async def test_every_refusal_says_why(workers: tuple[list[FoldingWorker], list[s
 
 
 @pytest.mark.parametrize("rest", ["", "/state", "/recommendations"])
-async def test_the_records_of_the_lane_itself_are_nobody(
+async def test_the_records_of_the_lane_itself_are_not_users(
     workers: tuple[list[FoldingWorker], list[str]], rest: str
 ) -> None:
     pair, addresses = workers
@@ -149,14 +149,14 @@ async def test_the_records_of_the_lane_itself_are_nobody(
         await ask(addresses, f"/v1/users/%00clock{rest}")
 
 
-async def test_of_many_workers_that_are_away_the_message_names_the_first_and_the_last() -> None:
+async def test_the_message_about_many_absent_workers_names_the_first_and_the_last() -> None:
     with pytest.raises(
         LookupFailed, match=r"answers at http://127\.0\.0\.1:1 to http://127\.0\.0\.1:9 \(9 addresses\);"
     ):
         await ask([f"http://127.0.0.1:{port}" for port in range(1, 10)], "/v1/users/u1")
 
 
-async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[FoldingWorker], list[str]]) -> None:
+async def test_a_program_that_is_not_an_http_server_is_not_a_worker(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     """Ports above the worker's may be anybody's; one that nobody listens on can even answer with the question."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -171,7 +171,7 @@ async def test_who_speaks_no_http_is_no_worker(workers: tuple[list[FoldingWorker
         assert (await ask_json([address, workers[1][0]], "/ready"))["ready"]
 
 
-async def test_health_is_progress_not_presence(workers: tuple[list[FoldingWorker], list[str]]) -> None:
+async def test_a_worker_is_healthy_only_while_it_makes_progress(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     (worker, _), addresses = workers
     assert (await ask_json(addresses[:1], "/health"))["healthy"]
     assert (await ask_json(addresses[:1], "/ready"))["ready"]
@@ -184,7 +184,7 @@ async def test_health_is_progress_not_presence(workers: tuple[list[FoldingWorker
         await ask(addresses[:1], "/ready")
 
 
-async def test_only_workers_of_the_askers_installation_count() -> None:
+async def test_only_workers_of_the_clients_installation_count() -> None:
     """Two installations run on one machine: each has a worker that owns the user, and the ports are neighbours."""
     other, ours = FoldingWorker({0, 1, 2, 3}, "theirs/perennial."), FoldingWorker({0, 1, 2, 3})
     other.fold(Event(id="m1", user="u1", type="click", at=START, item="theirs"))
@@ -204,7 +204,7 @@ async def test_only_workers_of_the_askers_installation_count() -> None:
         await ours.server.stop()
 
 
-async def test_another_web_server_is_no_worker_whatever_it_answers(
+async def test_another_web_server_is_not_a_worker_whatever_it_answers(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:

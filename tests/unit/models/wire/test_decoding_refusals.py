@@ -109,7 +109,7 @@ from tests.support.wire_records import NOW, RECEIVED, native, refused, track
         (native("click", properties={"a": "x" * MAX_RECORD_BYTES}), "too_large", ""),
     ],
 )
-def test_bad_input_names_its_reason_and_its_field(raw: Any, reason: str, field: str) -> None:
+def test_bad_input_is_refused_with_its_reason_and_its_field(raw: Any, reason: str, field: str) -> None:
     error = refused(raw)
 
     assert (error.reason, error.field) == (reason, field)
@@ -151,11 +151,11 @@ def test_a_misspelt_field_is_refused_with_a_hint() -> None:
     assert "did you mean item?" in refused(native("click", itme="sku1")).allowed
 
 
-def test_not_a_number_is_no_price_however_it_came_in() -> None:
+def test_a_price_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="price"):
         convert(native("click", price=float("nan")), RECEIVED)
 
 
 @pytest.mark.parametrize(("value", "found"), [(True, "true"), (False, "false"), (None, "null"), (5, "5"), ("x", "'x'")])
-def test_a_value_is_quoted_as_json_writes_it(value: object, found: str) -> None:
+def test_a_value_is_quoted_in_the_spelling_of_json(value: object, found: str) -> None:
     assert shown(value) == found

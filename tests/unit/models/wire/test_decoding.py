@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from models.events import MICROS, OrderLine, Origin
-from models.wire import convert
+from models.wire import convert, decode
 from tests.support.wire_records import NOW, RECEIVED, WHEN, native, read, track
 
 BOTH_FORMS = [
@@ -119,7 +119,7 @@ def test_the_stated_total_of_an_order_wins_over_its_lines() -> None:
     assert event.properties == {"revenue": 8}
 
 
-def test_a_refund_of_an_order_alone_is_not_one_of_nothing() -> None:
+def test_a_refund_with_only_an_order_id_is_not_a_refund_of_zero() -> None:
     forms = [
         read(track("Order Refunded", order_id="o1", **said)).order_form
         for said in ({}, {"total": 0}, {"products": [{"product_id": "a"}]})
@@ -128,7 +128,7 @@ def test_a_refund_of_an_order_alone_is_not_one_of_nothing() -> None:
     assert forms == ["whole", "lines", "lines"]
 
 
-def test_an_anonymous_user_is_told_from_an_identified_one() -> None:
+def test_an_anonymous_user_is_distinguished_from_an_identified_user() -> None:
     event = read({"type": "page", "anonymousId": "x-1", "timestamp": WHEN})
 
     assert (event.user, event.identified) == ("anonymous:x-1", False)
@@ -153,13 +153,13 @@ def test_a_missing_time_is_the_time_of_arrival() -> None:
     assert read({"type": "page", "userId": "u1"}).at == NOW
 
 
-def test_a_wrong_clock_is_corrected_by_when_the_record_was_sent() -> None:
+def test_a_wrong_clock_is_corrected_by_the_time_of_sending() -> None:
     ahead = {"type": "page", "userId": "u1", "timestamp": "2031-01-01T00:00:00Z", "sentAt": "2031-01-01T00:00:10Z"}
 
     assert read(ahead).at == NOW - 10_000
 
 
-def test_a_replay_keeps_the_time_that_the_record_says() -> None:
+def test_a_replay_keeps_the_time_of_the_record() -> None:
     early = {"type": "page", "userId": "u1", "timestamp": "2024-01-01T00:00:00Z", "sentAt": "2024-01-01T00:00:10Z"}
 
     assert read(early, origin="replay").at == 1_704_067_200_000
@@ -173,7 +173,7 @@ def test_an_event_can_only_claim_to_be_less_live_than_its_door(claimed: Origin, 
     assert read(native("click", origin=claimed), origin=given).origin == origin
 
 
-def test_an_empty_trait_says_nothing_and_null_forgets() -> None:
+def test_an_empty_trait_counts_as_absent_and_null_forgets() -> None:
     event = read(native("identify", traits={"email": "", "first_name": None, "plan": ""}))
 
     assert event.traits == {"firstName": None, "plan": ""}
@@ -194,10 +194,14 @@ def test_a_custom_event_is_never_refused_for_its_properties() -> None:
     assert (event.item, event.category) == (None, None)
 
 
-def test_the_callers_mapping_stays_as_it_was() -> None:
+def test_the_callers_mapping_is_not_changed() -> None:
     raw = track("Product Viewed", product_id="sku1", price=1)
     before = orjson.dumps(raw)
 
     convert(raw, RECEIVED)
 
     assert orjson.dumps(raw) == before
+
+
+def test_a_record_with_a_byte_order_mark_is_read() -> None:
+    assert decode(b'\xef\xbb\xbf{"type":"click","user":"u1"}', RECEIVED).user == "u1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InvalidEvent
@@ -14,10 +14,8 @@ from models.events import Channel, Event, EventType, OrderLine, decode_event, en
 from models.units import DAY
 from models.wire import TYPES, convert, decode, encode, withdrawals
 from models.wire.fields import MAX_MONEY, MAX_OBJECT_BYTES, MIN_TIME_MS
-from tests.support.wire_records import NOW, RECEIVED, WHEN
-
-# how long an example takes says more about what else the machine does than about the code
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from tests.support.any_json import JSON, LIKELY, patient
+from tests.support.wire_records import NOW, RECEIVED
 
 
 @patient
@@ -26,32 +24,6 @@ def test_any_bytes_become_an_event_or_a_refusal(value: bytes) -> None:
     check(value)
 
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec=None), max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=10,
-)
-LIKELY = st.sampled_from(
-    [
-        *(
-            "u1",
-            "click",
-            "track",
-            "Order Completed",
-            "Product Viewed",
-            "Consent Given",
-            "purchase",
-            "consent",
-            "identify",
-        ),
-        *("rating", "custom", "email", "EUR", WHEN, NOW, 5, 2.55, "2.55", True, [], {}),
-        [{"item": "a", "product_id": "a", "price": 1}],
-    ]
-)
 FIELDS = [
     "type",
     "user",
@@ -221,14 +193,14 @@ def test_an_event_written_in_the_short_form_reads_back_as_itself(event: Event) -
     assert decode(encode(event), RECEIVED) == event
 
 
-def test_what_only_we_report_has_no_form_on_the_wire() -> None:
+def test_a_type_that_only_we_report_has_no_form_on_the_wire() -> None:
     with pytest.raises(ValueError, match="message_opened"):
         encode(Event(id="m", user="u", type="message_opened", at=NOW))
 
 
 @pytest.mark.parametrize("field", ["user", "userId", "type", "timestamp"])
 @pytest.mark.parametrize("levels", [300, 1_020])
-def test_what_nests_deeper_than_anything_of_ours_is_refused_wherever_it_stands(field: str, levels: int) -> None:
+def test_a_value_that_is_nested_too_deep_is_refused_in_any_field(field: str, levels: int) -> None:
     fields = {"userId": b'"u"', "type": b'"page"', "timestamp": b"1777636800250"}
     fields[field] = b"[" * levels + b"]" * levels
     value = b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), said) for name, said in fields.items())
@@ -248,7 +220,7 @@ LONG = b'"' + b"x" * 200_000 + b'"'
 
 @pytest.mark.parametrize("field", [*FIELDS, "context"])
 @pytest.mark.parametrize("value", [NESTED, LONG], ids=["nested", "long"])
-def test_whatever_stands_in_a_field_the_log_can_hold_the_event(field: str, value: bytes) -> None:
+def test_the_event_fits_into_the_log_with_any_value_in_any_field(field: str, value: bytes) -> None:
     for base in BASES:
         for around in (b"%s", b'{"a": %s}', b'{"unsubscribed": %s}', b'{"traits": {"unsubscribed": %s}}'):
             rest = orjson.dumps({name: said for name, said in base.items() if name != field})
