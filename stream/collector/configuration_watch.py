@@ -1,4 +1,4 @@
-"""Follows the configuration that is in use in the log, for a process that does not fold."""
+"""The configuration that is in use in the log, for a process that does not fold."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from stream.cluster.repeating import repeat
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.versions import NAME
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+"""How long to wait before the topic is read again after a failure, seconds."""
 
 
 class ConfigurationWatch:
-    """Keeps the newest configuration; run :meth:`follow` in a task.
+    """The newest configuration; run :meth:`follow` in a task to keep it current.
 
     Parameters
     ----------
     connection
         The cluster.
+    retry_s
+        Wait before the topic is read again after a failure, seconds.
 
     Attributes
     ----------
     configuration
-        In use; ``None`` while that is not known, and where this code cannot read it.
+        The configuration in use; ``None`` while it is not known, or if this code cannot read it.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, retry_s: float = RETRY_S) -> None:
         self.configuration: Configuration | None = None
         self._connection = connection
+        self._retry_s = retry_s
         (self._place,) = partitions_of(connection, TOPIC, 1)
         self._position = 0
         self._version = 0
@@ -46,14 +50,14 @@ class ConfigurationWatch:
         self._changed = asyncio.Condition()
 
     async def current(self, version: int = 0) -> Configuration | None:
-        """Return the configuration once the topic was read to its end, and ``version`` was seen in it."""
+        """Return the configuration once the topic was read to its end, and at least ``version`` was in it."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.configuration is not None and self._version >= version)
         return self.configuration
 
     async def follow(self) -> None:
-        """Follow the topic until cancelled; whatever fails is tried again."""
-        await repeat(self._consume, "the configuration in use cannot be read", retry_s=RETRY_S)
+        """Follow the topic until cancelled; repeat after any failure."""
+        await repeat(self._consume, "the configuration in use cannot be read", retry_s=self._retry_s)
 
     async def _consume(self) -> None:
         place = self._place
@@ -73,11 +77,11 @@ class ConfigurationWatch:
             try:
                 use = decode_control(record.value)
                 if not isinstance(use, Use) or use.version <= self._version:
-                    continue  # of one version, the first record counts
+                    continue  # the first record of a version counts
                 self._version, self._newest = use.version, None
                 self._newest = decode(use.content)
             except msgspec.DecodeError as error:
-                log.warning("record %d of %s is of another release: %s", record.offset, TOPIC, error)
+                logger.warning("record %d of %s is of another release: %s", record.offset, TOPIC, error)
 
     async def _publish(self) -> None:
         if self.configuration is self._newest:

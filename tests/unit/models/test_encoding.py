@@ -1,4 +1,4 @@
-"""Every input is decoded in one place, so that each one passes over the byte order mark."""
+"""Every input is decoded in one place, so that each may begin with the byte order mark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 OWN_FILES = {
     "stream/installation/embedded_broker.py",  # the log of a child process
     "stream/presets/__init__.py",  # files of this package
-    "stream/demo/session.py",  # a file that it has just written
+    "stream/demo/session.py",  # a file that this module has just written
 }
 PLAIN = re.compile(
     r"""read_text\(\s*(?:\)|encoding="utf-8")|(?:open\(|TextIOWrapper\()[^\n]*encoding="utf-8(?:-sig)?\""""

@@ -1,4 +1,4 @@
-"""What holds for every record: it becomes an event that reads back as itself, or a refusal that can be told."""
+"""Properties of every record: it becomes an event that can be read back, or a refusal that can be quoted in JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.wire_records import NOW, RECEIVED
 @patient
 @given(st.binary(max_size=300))
 def test_any_bytes_become_an_event_or_a_refusal(value: bytes) -> None:
-    check(value)
+    check_record(value)
 
 
 FIELDS = [
@@ -96,22 +96,22 @@ def test_any_mapping_becomes_an_event_or_a_refusal(
     try:
         event = convert(raw, RECEIVED)
     except InvalidEvent as error:
-        encode_event_is_possible(error)
+        check_refusal(error)
     else:
         assert decode_event(encode_event(event)) == event
 
 
-def encode_event_is_possible(error: InvalidEvent) -> None:
-    """A refusal can be quoted in JSON: no lone surrogates, no megabytes."""
+def check_refusal(error: InvalidEvent) -> None:
+    """Check that a refusal can be quoted in JSON: it has no lone surrogates, and is short."""
     orjson.dumps([error.reason, error.field, error.found, error.allowed, str(error)])
     assert len(str(error)) < 2_000
 
 
-def check(value: bytes) -> None:
+def check_record(value: bytes) -> None:
     try:
         event = decode(value, RECEIVED)
     except InvalidEvent as error:
-        encode_event_is_possible(error)
+        check_refusal(error)
     else:
         assert decode_event(encode_event(event)) == event
 
@@ -178,7 +178,7 @@ def events(draw: st.DrawFn) -> Event:
         channel: Channel | None = draw(st.sampled_from(["email", "sms", None]))
         common |= {"channel": channel, "granted": draw(st.booleans()), "reason": draw(st.none() | NAMES)}
     elif kind == "custom":
-        name = draw(NAMES.filter(lambda name: withdrawals.named(name) is None))  # those are read as withdrawals
+        name = draw(NAMES.filter(lambda name: withdrawals.named(name) is None))  # such names are read as withdrawals
         common |= {"name": name, "item": draw(st.none() | NAMES)}
     else:
         common |= {"traits": {"firstName": draw(NAMES), "age": draw(st.integers(0, 99))}}
@@ -225,7 +225,7 @@ def test_the_event_fits_into_the_log_with_any_value_in_any_field(field: str, val
         for around in (b"%s", b'{"a": %s}', b'{"unsubscribed": %s}', b'{"traits": {"unsubscribed": %s}}'):
             rest = orjson.dumps({name: said for name, said in base.items() if name != field})
             record = rest[:-1] + b', "%s": ' % field.encode() + around % value + b"}"
-            check(record)
+            check_record(record)
             try:
                 event = decode(record, RECEIVED)
             except InvalidEvent:

@@ -1,4 +1,4 @@
-"""What a record may state with a public key, and test events."""
+"""Statements that a record with a public key may make, and test events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from tests.support.wire_records import identify, native, refused, track, warned
 
 
-class TestPublicKeys:
-    """What a record may say that came with a key that stands in a page."""
+class TestARecordWithAPublicKey:
+    """A record that came with a key from a web page."""
 
     def test_a_grant_is_accepted_with_a_warning_and_marked(self) -> None:
         event, (warning,) = warned(track("Consent Given", channel="email", confirmed=True), trust="public")

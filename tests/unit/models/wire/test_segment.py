@@ -49,7 +49,9 @@ def test_a_viewed_category_remains_a_custom_event() -> None:
         ("Support Message Sent", {"text": " "}, "properties.text"),
     ],
 )
-def test_an_event_without_an_essential_detail_is_kept_as_a_custom_event(name: str, properties: dict[str, Any], field: str) -> None:
+def test_an_event_without_an_essential_detail_is_kept_as_a_custom_event(
+    name: str, properties: dict[str, Any], field: str
+) -> None:
     event, warnings = warned(track(name, **properties))
 
     assert (event.type, event.name, event.properties) == ("custom", name, properties or None)

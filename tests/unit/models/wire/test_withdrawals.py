@@ -1,4 +1,4 @@
-"""Names, channels and values that are read as a withdrawal of consent, and what is never a grant."""
+"""Names, channels and values that are read as a withdrawal of consent, and grants, which are read strictly."""
 
 from __future__ import annotations
 

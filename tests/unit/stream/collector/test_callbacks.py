@@ -37,7 +37,7 @@ FORM = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+4930901820", 
 
 async def _call(client: Client, form: dict[str, str], *, address: str = ADDRESS, token: str = TOKEN) -> Any:
     headers = {SIGNATURE: twilio_signature(token, address, form.items())}
-    # encoded: not a letter of what was signed may change on the way
+    # The URL is already encoded, because the signature covers every character of it.
     there = URL(str(client.make_url("")).rstrip("/") + address.removeprefix(PUBLIC), encoded=True)
     return await client.session.post(there, data=form, headers=headers)
 

@@ -133,7 +133,7 @@ async def test_a_body_that_is_too_large_is_refused_with_the_limit_kept_in_part_a
 
     (letter,) = await rejected(embedded.connection, 1)
     assert (letter.reason, letter.value) == ("too_large", b"x" * min(size, 65_536))
-    # in chunks nobody says how much more would have come
+    # With chunks, the length of the rest is not known.
     assert letter.length == size if not chunked else min(size, 65_536) <= letter.length <= size
     assert counted("events_rejected", reason="too_large") == before + 1
 
@@ -153,7 +153,7 @@ async def test_an_event_of_more_than_32_kb_is_413_and_the_rest_of_its_batch_is_a
 
 
 def _order(lines: int, kind: str) -> dict[str, Any]:
-    """An order as a shop sends it: each line with all that Segment's spec names."""
+    """Return an order as a shop sends it: each line with all fields that the Segment spec names."""
     line = {
         "sku": "45790-32-blue",
         "name": "Monopoly: 3rd Edition, the collector's box",
@@ -268,7 +268,7 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded.create(events=1)  # and no topic for dead letters: writing there would fail
+    embedded.create(events=1)  # without a topic for dead letters, so that to write one fails
     monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     over = asyncio.Event()
 
@@ -335,7 +335,7 @@ async def test_a_write_key_is_required_if_keys_are_set(embedded: Cluster, in_bod
 
 
 async def test_garbage_without_a_key_does_not_become_a_dead_letter(embedded: Cluster) -> None:
-    embedded.create(events=1)  # and no topic for dead letters: writing there would fail
+    embedded.create(events=1)  # without a topic for dead letters, so that to write one fails
 
     async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
         assert (await client.post("/v1/track", data=b"{")).status == 401

@@ -45,7 +45,7 @@ def test_a_body_of_several_parts_is_read_to_its_end(encoding: str, compress: Any
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", MADE["zstd"])])
 def test_a_body_of_many_thousand_parts_is_refused_before_it_takes_minutes(encoding: str, compress: Any) -> None:
-    """Each part copies what follows it: 4 MB of empty ones would hold the loop of the door for minutes."""
+    """Each part copies the rest of the body, so 4 MB of empty parts would block the event loop for minutes."""
     most = 4 * 1024 * 1024
     body = compress(b"") * (most // len(compress(b"")))
     began = time.process_time()
@@ -110,7 +110,7 @@ async def test_a_damaged_body_is_400_in_json_counted_and_not_logged(
     before = counted("events_rejected", reason="bad_body")
 
     async with door(Connection("127.0.0.1:1"), timeout_s=0.2) as client:
-        # two requests on one connection: the second one is read as well
+        # The second request on the same connection is read as well.
         answers = [
             await client.post("/v1/track", data=b"\x00garbage", headers={"Content-Encoding": encoding})
             for _ in range(2)

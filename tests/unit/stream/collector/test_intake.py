@@ -21,7 +21,7 @@ def batch(*items: Any, **said: Any) -> list[Verdict]:
 
 
 def sent(body: bytes) -> list[Verdict]:
-    """What becomes of a body of a batch, from its bytes on."""
+    """Parse the body of a batch, and return the verdicts on its events."""
     intake = Intake("d1")
     raw, keys = intake.parse(body)
     return intake.batch(raw, Arrival(body, NOW, item_keys=keys.items))
@@ -150,7 +150,7 @@ def test_only_the_events_that_are_nested_too_deep_are_refused_and_the_body_is_ke
     assert [taken(verdict).user for verdict in (first, fourth)] == ["u1", "u3"]
     assert [verdict.error.reason for verdict in (second, third) if isinstance(verdict, Refusal)] == ["too_deep"] * 2
     assert kept(second) == body
-    # or a batch of a thousand of them would become a thousand bodies
+    # Otherwise a batch with a thousand such events would become a thousand bodies.
     assert kept(third) == b"part of the body that door:d1/0/2 shows"
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,11 +11,8 @@ from models.errors import InvalidEvent
 from models.events import Event
 from models.fold.partition import PartitionFold
 from models.units import DAY, HOUR, MINUTE
-from stream.cluster.connection import Connection
 from stream.collector import lateness
-from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.intake import Acceptance, Arrival, Intake, Refusal
-from stream.log.versions import publish
 from tests.support.brokers import Cluster
 from tests.support.doors import NOW, DoorParts, door, events, rejected
 from tests.support.event_logs import written
@@ -122,37 +117,3 @@ async def test_the_sender_of_a_late_event_gets_the_reason(embedded: Cluster) -> 
     assert (answer.status, said["code"], no.status) == (400, "too_late", 200)
     assert [letter.reason for letter in await rejected(embedded.connection, 1)] == ["too_late"]
     assert [event.granted for event in await events(embedded.connection, 1)] == [False]
-
-
-async def test_the_newest_configuration_of_the_log_is_followed(cluster: Cluster) -> None:
-    cluster.create(events=1, versions=1)
-    watch = ConfigurationWatch(cluster.connection)
-    assert watch.configuration is None
-    task = asyncio.create_task(watch.follow())
-    try:
-        async with asyncio.timeout(20):
-            assert await watch.current() == DEFAULT
-            for number, horizon in enumerate((5, 6, 7), start=1):
-                assert (await publish(cluster.connection, days(horizon))).version == number
-                found = await watch.current(number)
-                assert found is not None
-                assert found.events.horizon == horizon * DAY
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def test_while_kafka_is_away_no_configuration_is_known_and_reading_is_repeated(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("stream.collector.configuration_watch.RETRY_S", 0.01)
-    watch = ConfigurationWatch(Connection("127.0.0.1:1"))
-    task = asyncio.create_task(watch.follow())
-    await asyncio.sleep(0.2)
-    assert not task.done()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-    assert watch.configuration is None

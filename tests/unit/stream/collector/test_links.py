@@ -89,7 +89,7 @@ async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_w
 
 @pytest.mark.parametrize("known", ["confirmed", "unsubscribe"])
 async def test_a_click_counts_although_an_earlier_entry_has_a_later_time(embedded: Cluster, known: Reason) -> None:
-    """The clock of the process that wrote that entry was ahead; nothing that is known already ends what comes now."""
+    """The clock of the process that wrote the earlier entry was ahead. The earlier entry must not end the new one."""
     embedded.create(events=1, suppressions=1)
     listed = SuppressionList(AddressHashes([b"0123456789abcdef"]))
     before = Entry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)

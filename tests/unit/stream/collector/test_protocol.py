@@ -1,4 +1,4 @@
-"""Raw sockets at the door: what no HTTP client would send."""
+"""Raw connections to the door, with requests that no HTTP client would send."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_client_that_leaves_during_a_request_is_not_logged(
         for _ in range(20):
             assert (await client.get("/health")).status == 200
 
-    # no failure of the door: an alert goes by those
+    # It does not count as a failure of the door, because an alert uses this counter.
     assert counted("http_requests", path="/v1/track", status="500") == failed
     assert counted("http_requests", path="/v1/track", status="499") == gone + (b"\r\n\r\n" in begin)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]

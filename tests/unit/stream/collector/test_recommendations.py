@@ -49,7 +49,7 @@ class FakeRecommender:
 
 
 class FakeWorker:
-    """The lookups of a worker that owns some partitions."""
+    """The lookup server of a worker that owns some partitions."""
 
     def __init__(self, owned: set[int]) -> None:
         self.owned = owned
@@ -166,7 +166,9 @@ async def test_any_other_value_of_k_is_400(k: str) -> None:
         (bearer("ada "), 403, "other_user"),
     ],
 )
-async def test_only_a_token_of_the_user_or_of_a_server_can_read_the_user(headers: dict[str, str], status: int, code: str) -> None:
+async def test_a_request_without_a_token_of_the_user_or_of_a_server_is_refused(
+    headers: dict[str, str], status: int, code: str
+) -> None:
     worker = FakeWorker({0, 1, 2, 3})
     async with serving(worker, write_keys=["wk"], browser_keys=["web"]) as client:
         answer = await client.get(address("ada", "?writeKey=wk"), headers=headers | ORIGIN)
@@ -221,7 +223,7 @@ async def known(worker: list[str], path: str) -> dict[str, Any]:
             answer = await ask_json(worker, path)
             if answer["known"]:
                 return answer
-            await asyncio.sleep(0.05)  # nothing says that the fold has read it
+            await asyncio.sleep(0.05)  # no signal says that the fold has read the event
 
 
 async def test_the_door_of_an_installation_gives_the_answer_of_its_worker(installation: Installation) -> None:

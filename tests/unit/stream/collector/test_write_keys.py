@@ -18,7 +18,7 @@ PLACES = ("basic", "query", "body", "item")
 
 
 async def send(client: Client, keys: dict[str, str], **event: Any) -> Any:
-    """Send a batch of one event with a key in each of the places."""
+    """Send a batch of one event, with the given key in each of the given places."""
     item = {**PAGE, **event, **({"writeKey": keys["item"]} if "item" in keys else {})}
     body: dict[str, Any] = {"batch": [item], **({"writeKey": keys["body"]} if "body" in keys else {})}
     basic = base64.b64encode(f"{keys.get('basic', '')}:".encode()).decode()
@@ -44,7 +44,7 @@ async def test_a_key_admits_a_request_in_every_place(embedded: Cluster) -> None:
 
 async def test_any_known_key_admits_and_the_least_trusted_known_key_decides(embedded: Cluster) -> None:
     embedded.create(events=1)
-    # every pair of two places with every pair of keys; an item's own key only lowers what the request has
+    # Every pair of two places with every pair of keys. An event's own key can only lower the trust of the request.
     pairs = [
         {one: first, other: second}
         for one, other in itertools.combinations(PLACES, 2)
@@ -72,7 +72,7 @@ async def test_an_events_own_key_can_only_lower_its_own_trust(embedded: Cluster)
     async with door(embedded.connection, write_keys=["secret"], browser_keys=["web"]) as client:
         assert await trusts(0, writeKey="secret") == ["public", "server", "server", "server"]
         assert await trusts(4, writeKey="web") == ["public"] * 4
-        # nothing but the items' own keys admits the request, so the least trusted of them decides
+        # Only the events' own keys admit this request, so the least trusted of them decides.
         assert await trusts(8) == ["public"] * 4
 
 

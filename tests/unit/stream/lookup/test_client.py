@@ -34,7 +34,7 @@ class RecentItems:
 
 
 class FoldingWorker:
-    """A lookup server over folded state, without Kafka."""
+    """A worker that folds events in memory, and answers lookups."""
 
     def __init__(self, owned: set[int], identity: str = "ours/perennial.") -> None:
         self.states = {partition: Restored(partition=partition) for partition in owned}
@@ -112,16 +112,16 @@ async def test_recommendations_are_for_known_and_for_unknown_users(
     next(w for w in pair if partition_of(b"u1", PARTITIONS) in w.states).fold(click("u1"))
 
     known = await ask_json(addresses, "/v1/users/u1/recommendations?k=5")
-    stranger = await ask_json(addresses, "/v1/users/nobody/recommendations")
+    stranger = await ask_json(addresses, "/v1/users/unknown/recommendations")
 
     assert known == {"user": "u1", "known": True, "version": 3, "items": ["sku1"]}
-    assert stranger == {"user": "nobody", "known": False, "version": 3, "items": []}
+    assert stranger == {"user": "unknown", "known": False, "version": 3, "items": []}
 
 
 async def test_every_refusal_gives_its_reason(workers: tuple[list[FoldingWorker], list[str]]) -> None:
     pair, addresses = workers
-    with pytest.raises(UnknownUser, match="no user 'nobody'"):
-        await ask(addresses, "/v1/users/nobody")
+    with pytest.raises(UnknownUser, match="no user 'unknown'"):
+        await ask(addresses, "/v1/users/unknown")
     with pytest.raises(LookupFailed, match="allowed: 1 to 100"):
         await ask(addresses, "/v1/users/u1/recommendations?k=many")
     with pytest.raises(LookupFailed, match=r"no worker answers at http://127\.0\.0\.1:9; start one"):
@@ -156,8 +156,10 @@ async def test_the_message_about_many_absent_workers_names_the_first_and_the_las
         await ask([f"http://127.0.0.1:{port}" for port in range(1, 10)], "/v1/users/u1")
 
 
-async def test_a_program_that_is_not_an_http_server_is_not_a_worker(workers: tuple[list[FoldingWorker], list[str]]) -> None:
-    """Ports above the worker's may be anybody's; one that nobody listens on can even answer with the question."""
+async def test_a_program_that_is_not_an_http_server_is_not_a_worker(
+    workers: tuple[list[FoldingWorker], list[str]],
+) -> None:
+    """The ports above the worker's port may belong to any program, such as one that returns what it receives."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readline())
@@ -185,7 +187,7 @@ async def test_a_worker_is_healthy_only_while_it_makes_progress(workers: tuple[l
 
 
 async def test_only_workers_of_the_clients_installation_count() -> None:
-    """Two installations run on one machine: each has a worker that owns the user, and the ports are neighbours."""
+    """Two installations run on one machine. Each has a worker that owns the user, and the ports are neighbours."""
     other, ours = FoldingWorker({0, 1, 2, 3}, "theirs/perennial."), FoldingWorker({0, 1, 2, 3})
     other.fold(Event(id="m1", user="u1", type="click", at=START, item="theirs"))
     addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in (other, ours)]
@@ -195,7 +197,7 @@ async def test_only_workers_of_the_clients_installation_count() -> None:
             await ask(addresses, "/v1/users/u1", own)
         ours.fold(click("u1"))
         assert (await ask_json(addresses, "/v1/users/u1", own))["profile"]["recent"] == ["sku1"]
-        for refused in ("/v1/users/u1", "/v1/users/nobody", "/v1/users/u1/recommendations?k=many"):
+        for refused in ("/v1/users/u1", "/v1/users/unknown", "/v1/users/u1/recommendations?k=many"):
             with pytest.raises(LookupFailed, match="a worker of another installation answers at http") as caught:
                 await ask(addresses[:1], refused, own)
             assert not isinstance(caught.value, UnknownUser)
