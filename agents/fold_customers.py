@@ -1,4 +1,4 @@
-"""Everything that happens to users, folded into their profiles and into what follows from it."""
+"""Agent that folds events into profiles, and emits signals, decisions, messages, interactions and examples."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ async def fold_customers(batches: AsyncIterator[Batch], *, state: Restored) -> A
     Parameters
     ----------
     batches
-        Of one partition.
+        Batches of one partition.
     state
-        The partition's profiles, clock and versions; kept current by whoever drives this.
+        The partition's profiles, clock and versions. The driver of the agent keeps it current.
 
     Yields
     ------
     Outputs
-        Profiles, signals, decisions, messages, interactions and examples of one batch; of its parts, one by one, where
-        many timers have come due at once.
+        The outputs of one batch: profiles, signals, decisions, messages, interactions and examples. If many timers have
+        come due at once, they are yielded in several parts.
     """
     fold = PartitionFold(state)
     async for batch in batches:

@@ -1,8 +1,8 @@
 """E-mail addresses and phone numbers: the address exactly as it was given, or no address.
 
-A message to a changed address reaches somebody else. So a domain is written for the DNS by IDNA 2008, which keeps
-letters such as the German sharp s and the Greek final sigma: ``faß.de`` and ``fass.de`` have two owners. What IDNA 2008
-refuses, such as an emoji, is no address.
+A message to a changed address reaches another person. So a domain is encoded for the DNS by IDNA 2008. It keeps letters
+such as the German sharp s and the Greek final sigma, because ``faß.de`` and ``fass.de`` have two owners. A domain that
+IDNA 2008 refuses, such as one with an emoji, is no address.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ import phonenumbers
 from models.places import countries, zones
 
 MAX_EMAIL = 254
-"""Maximum length of an e-mail address, characters of its written form (RFC 5321)."""
+"""Maximum length of an e-mail address in its written form, characters (RFC 5321)."""
 MAX_LOCAL_PART = 64
+"""Maximum length of the part before the @, characters (RFC 5321)."""
 MAX_DOMAIN = 253
+"""Maximum length of a domain name, characters (RFC 1035)."""
 MAX_AREA_DIGITS = 9
-"""Maximum number of digits of an area code with its country, before a stroke; more are a number of their own."""
+"""Maximum number of digits before a stroke that can be an area code with its country; more are a whole number."""
 
-# Local part: dot-atom of RFC 5321 in ASCII.
+# The local part: a dot-atom of RFC 5321 in ASCII.
 _local_part = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*",
 ).fullmatch
-# A domain name of letters, digits and inner hyphens. The last label is no number: that would be an IP address.
+# A domain name of letters, digits and inner hyphens. The last label is no number, because that would be an IP address.
 _host_name = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
 ).fullmatch
-# An address as nearly all of them are written: there is nothing to change.
+# The usual form of an address, in which nothing has to be changed.
 _usual = re.compile(
     r"(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
 ).fullmatch
-# Invisible characters that copying brings along: joiners, marks of direction, the byte order mark, the soft hyphen.
+# Invisible characters that are often copied with an address: joiners, direction marks, byte order mark, soft hyphen.
 _INVISIBLE = (
     "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
@@ -55,7 +57,7 @@ def trimmed(written: str) -> str:
 
 
 def mailbox(written: str) -> str | None:
-    """Write an e-mail address as SMTP needs it.
+    """Write an e-mail address in the form that SMTP needs.
 
     Parameters
     ----------
@@ -65,8 +67,8 @@ def mailbox(written: str) -> str | None:
     Returns
     -------
     str or None
-        The local part as given, and the domain in lower case, other alphabets as IDNA 2008 writes them. ``None`` if
-        this is not exactly one address that can be written so.
+        The local part as given, and the domain in lower case and encoded by IDNA 2008. ``None`` if the text is not
+        exactly one address that can be written so.
 
     Examples
     --------
@@ -103,15 +105,15 @@ def e164(written: str, country: str | None) -> str | None:
     Parameters
     ----------
     written
-        With a country code (``+49 ...``), or national.
+        The number, with a country code (``+49 ...``) or national.
     country
-        ISO 3166 code of the country in which a national number is read.
+        ISO 3166 code of the country whose national numbers are meant; ``None`` if it is unknown.
 
     Returns
     -------
     str or None
-        ``None`` if this is no possible number, or a national one of an unknown country. An extension, and a second
-        number after a stroke, are no part of a number that can be sent to: there is no number then.
+        ``None`` if this is no possible number, or a national one of an unknown country. ``None`` also if it has an
+        extension, or a second number after a stroke, because such a number cannot receive messages.
 
     Examples
     --------
@@ -134,9 +136,9 @@ def e164(written: str, country: str | None) -> str | None:
 
 
 def is_bad_phone(written: str, country: str | None) -> bool:
-    """Return whether a phone number is certainly none, in its own country code or in the country given.
+    """Return whether a text is certainly no phone number, by its own country code or in the given country.
 
-    A national number without a country may be one: the country may be known from elsewhere.
+    A national number without a country may be valid, because the country may be known from elsewhere.
 
     Examples
     --------
@@ -165,6 +167,6 @@ def country_of(traits: dict[str, object]) -> str | None:
 
 
 def _country_code(written: str) -> str | None:
-    # Some territories with telephone numbers of their own have no zone of their own, such as Kosovo.
+    # Some territories have their own telephone numbers but no time zone of their own, such as Kosovo.
     code = countries.code_of(written) or written.strip().upper()
     return code if code in phonenumbers.SUPPORTED_REGIONS else None

@@ -1,4 +1,4 @@
-"""How many marketing messages a user gets at most, within rolling windows."""
+"""Caps: the maximum number of marketing messages that a user gets within rolling windows."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 from models.configuration.compiled import Cap, Configuration
 from models.events import Channel
-from models.profile.state import Sent
+from models.profile.ledger import SentMessage
 
 SUPPRESSED = "suppressed"
-"""Outcome of a message that the suppression list stopped. It was not sent, so it uses no place under a cap."""
-KEPT = 30
-"""So many sent messages a user are kept, and all marketing within the longest window."""
+"""Outcome of a message that the suppression list stopped. It was not sent, so it does not count towards a cap."""
+MIN_KEPT = 30
+"""Minimum number of sent messages kept per user; marketing within the longest cap window is always kept."""
 
 
-def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: int) -> Cap | None:
+def reached(caps: Sequence[Cap], sent: Sequence[SentMessage], channel: Channel, now: int) -> Cap | None:
     """Find the first cap that one more marketing message over ``channel`` would exceed.
 
     A message that the suppression list stopped does not count.
 
     Examples
     --------
-    >>> one = Sent(id="m", rule="r", channel="sms", category="marketing", at=1_000)
+    >>> one = SentMessage(id="m", rule="r", channel="sms", category="marketing", at=1_000)
     >>> reached([Cap(1, 500)], [one], "email", now=1_499), reached([Cap(1, 500)], [one], "email", now=1_500)
     (Cap(messages=1, within=500, channel=None), None)
     """
@@ -41,10 +41,10 @@ def reached(caps: Sequence[Cap], sent: Sequence[Sent], channel: Channel, now: in
     return None
 
 
-def trimmed(configuration: Configuration, sent: Sequence[Sent], now: int) -> list[Sent]:
-    """Keep what is needed of the messages sent, oldest first."""
+def trimmed(configuration: Configuration, sent: Sequence[SentMessage], now: int) -> list[SentMessage]:
+    """Return the sent messages that are still needed, oldest first; see :data:`MIN_KEPT`."""
     window = max((cap.within for cap in configuration.caps), default=0)
-    first = max(0, len(sent) - KEPT)
+    first = max(0, len(sent) - MIN_KEPT)
     return [
         message
         for i, message in enumerate(sent)

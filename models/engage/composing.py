@@ -1,4 +1,4 @@
-"""Messages ready to be delivered: the wire of ``messages.<channel>``, their ids, and how they are composed."""
+"""Compose the text of messages: the values that templates may name, and the rendered parts."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from models.configuration.templates import (
     file_of,
     render,
 )
+from models.engage.recipient import Recipient
 from models.events import MICROS, Channel
 from models.profile.signals import Signal
-from models.profile.state import Customer
 
 _CENT = Decimal("0.01")
 _FOOTER = "\n\n--\nUnsubscribe: " + UNSUBSCRIBE_PLACEHOLDER + "\n"
 _HTML_FOOTER = f'<p style="font-size:12px"><a href="{UNSUBSCRIBE_PLACEHOLDER}">Unsubscribe</a></p>'
 
 
-def context(rule: Rule, signal: Signal, user: str, customer: Customer, timezone: str, now: int) -> dict[str, Any]:
-    """Values that a template may name: one for each of ``templates.NAMES``.
+def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> dict[str, Any]:
+    """Return the values that a template may name: one for each of ``templates.NAMES``.
 
-    Amounts are in units of the currency, not in micros. What a user does not have is ``None``.
+    Amounts are in units of the currency, not in micros. A value that a user does not have is ``None``.
     """
-    facts, ledger = customer.facts, customer.ledger
+    facts, ledger = recipient.customer.facts, recipient.customer.ledger
     lines = [
         {"item": item, "quantity": line.quantity, "price": _units(line.price)} for item, line in facts.cart.items()
     ]
     total = sum(line.quantity * line.price for line in facts.cart.values())
     first_name = facts.traits.get("firstName") or facts.traits.get("first_name") or None
     return {
-        "user": user,
+        "user": recipient.user,
         "first_name": first_name,
         "traits": facts.traits,
         "items": list(signal.items),
@@ -63,16 +63,16 @@ def context(rule: Rule, signal: Signal, user: str, customer: Customer, timezone:
         "orders": facts.orders,
         "spent": {currency: _units(micros) for currency, micros in facts.spent.items()},
         "rule": rule.name,
-        "now": now,
+        "now": recipient.now,
         "timezone": timezone,
         "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
     }
 
 
 def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> dict[str, Any]:
-    """Values that a fallback may name: those that the event that triggers the rule must have, and no others.
+    """Return the values that a fallback may name: only those that every trigger of the rule has.
 
-    Of its properties that is what the rule waits for with ``where``.
+    Of the event's properties, these are the ones that the rule names in ``where``.
     """
     found = signal.properties or {}
     said: dict[str, Any] = {
@@ -111,18 +111,18 @@ def compose(
     Parameters
     ----------
     template, channel, category
-        What is rendered, and for what.
+        The template, and the channel and category of the message.
     values
-        See :func:`context`.
+        The values that it may name, see :func:`context`.
     name
-        Of the template, for errors.
+        Name of the template, for errors.
     strict
-        Something that has no value is an error.
+        Whether a name without a value is an error.
 
     Raises
     ------
     TemplateError
-        A part of it cannot be rendered, or nothing comes out of a part.
+        A part cannot be rendered, or its result is empty.
     """
     parts = _Parts(name, values, strict)
     if channel == "sms":
@@ -142,21 +142,21 @@ def compose(
 def compose_fallback(
     template: Template, channel: Channel, values: Mapping[str, Any], *, name: str = "", strict: bool = False
 ) -> Content:
-    """Render what a transactional message says where its template fails.
+    """Render the fallback of a transactional message, which is sent if its template fails.
 
     Parameters
     ----------
     template
-        One with a fallback.
+        A template with a fallback.
     channel, name, strict
-        As of :func:`compose`.
+        As for :func:`compose`.
     values
-        See :func:`certain`.
+        The values that it may name, see :func:`certain`.
 
     Raises
     ------
     TemplateError
-        It has no fallback, or that cannot be rendered.
+        There is no fallback, or it cannot be rendered.
     """
     if template.fallback is None:
         raise TemplateError("there is no such file", file=file_of(name, "fallback"))
@@ -167,20 +167,20 @@ def compose_fallback(
 
 
 class _Parts:
-    """Renders parts of one template; its errors name the file and the line."""
+    """A renderer for the parts of one template; its errors name the file and the line."""
 
     def __init__(self, name: str, values: Mapping[str, Any], strict: bool) -> None:
         self._name, self._values, self._strict = name, values, strict
 
     def line(self, part: str, source: str) -> str:
-        """Render a part that is one line."""
+        """Render a part that has one line."""
         rendered = self._rendered(part, source, 0)
         if not _is_visible(rendered):
             raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
         return _line(rendered)
 
     def body(self, part: str, source: str, lines_before: int = 0) -> str:
-        """Render a part that may have many lines."""
+        """Render a part that may have several lines."""
         rendered = self._rendered(part, source, lines_before)
         if not _is_visible(rendered):
             raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
@@ -194,9 +194,9 @@ class _Parts:
 
 
 _NO_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Characters that have no place in any channel: control characters but line ends and tabs, and lone surrogates."""
+"""Characters that are removed on every channel: control characters except line ends and tabs, and lone surrogates."""
 _NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that have no place in a line. Joiners and variation selectors have: they make words and pictures."""
+"""Characters that are removed from a line. Joiners and variation selectors stay, because words and emoji need them."""
 
 
 def _line(text: str) -> str:
@@ -204,11 +204,12 @@ def _line(text: str) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    """Return whether a text shows anything: blanks, control characters, joiners and selectors alone do not."""
+    """Return whether a text has a visible character: not only blanks, control characters, joiners and selectors."""
     return any(unicodedata.category(c) not in _INVISIBLE for c in text)
 
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Mn", "Zs", "Zl", "Zp"})
+"""Unicode categories of characters that are not visible."""
 
 
 def _before_end(html: str, footer: str) -> str:

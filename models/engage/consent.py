@@ -1,4 +1,4 @@
-"""Whether somebody may be written to, and where."""
+"""Consent of a user to messages, and the address that they reach."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from models.profile.state import Facts
 
 
 def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
-    """Whether consent permits a message.
+    """Return whether consent permits a message.
 
-    No record means no marketing; what is transactional needs none.
+    Marketing needs a recorded consent. Transactional messages need none.
 
     Examples
     --------
@@ -25,13 +25,13 @@ def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
 
 
 def address(facts: Facts, channel: Channel) -> str | None:
-    """Where a user is reached, from identify's traits; ``None`` where nothing usable was given.
+    """Return the user's address on a channel, from the traits; ``None`` if they contain no usable one.
 
     Returns
     -------
     str or None
-        An e-mail address, or a phone number in E.164. A number without a country code is read in the country of the
-        traits (``country`` or ``address.country``, two letters).
+        An e-mail address, or a phone number in E.164. A number without a country code is taken for one of the country
+        of the traits (``country`` or ``address.country``).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Outcomes of the messages that a user was sent, as far as events report them, and what delivery has to know."""
+"""Outcomes of the messages that a user was sent, as events report them, and the notices to delivery that follow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 from models.delivery.notices import Notice, Resolution, Withdrawal
 from models.engage.caps import SUPPRESSED
 from models.events import Channel, Event
-from models.profile.state import Ledger, Sent
+from models.profile.ledger import Ledger, SentMessage
 
 _PREFIX = "message_"
-_CERTAINTY = {
+_RANK = {
     "": 0,
     "unknown": 1,
     "failed": 2,
@@ -24,47 +24,50 @@ _CERTAINTY = {
     "opened": 4,
     "clicked": 5,
 }
-"""Of an outcome; a less certain one that comes later says nothing new. A bounce may follow a delivery, and counts."""
+"""Rank of each outcome; a later outcome of lower rank is ignored.
+
+A bounce ranks with a delivery, so it may replace one.
+"""
 
 _EXPLAINED = frozenset({"message_failed", "message_bounced", "message_unknown"})
-"""Types of events whose reason is shown with the message."""
+"""Types of events whose reason is kept with the message."""
 MAX_DETAIL = 300
 """Maximum length of a reason that is kept, characters."""
 
 
-def note(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
-    """Note the outcome of a message of the user; return what delivery has to know of it, by channel.
+def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
+    """Record the outcome of a user's message, and return the notices to delivery, with their channels.
 
-    Delivery has to know that a message with an unknown outcome is known after all, in whichever order both were read.
+    Delivery is notified if the outcome of a message was unknown and is known now, in whichever order both were read.
 
     Parameters
     ----------
     ledger
-        Of the event's user; ``sent`` is changed.
+        The ledger of the event's user; ``sent`` is changed.
     event
-        Any of the types in ``REPORTED``.
+        An event of any type in ``REPORTED``.
     """
     for index, sent in enumerate(ledger.sent):
         if sent.id != event.message:
             continue
-        told, known = event.type.removeprefix(_PREFIX), sent.outcome
+        outcome, known = event.type.removeprefix(_PREFIX), sent.outcome
         detail = sent.detail
-        if _CERTAINTY.get(told, 0) < _CERTAINTY.get(known, 0):
-            told, known = known, told
+        if _RANK.get(outcome, 0) < _RANK.get(known, 0):
+            outcome, known = known, outcome
         elif event.type in _EXPLAINED and event.reason:
             detail = event.reason[:MAX_DETAIL]
-        because = (event.reason or "").removeprefix(f"{SUPPRESSED}: ") if told == SUPPRESSED else ""
-        ledger.sent[index] = msgspec.structs.replace(sent, outcome=told, because=because, detail=detail)
-        if told == SUPPRESSED != sent.outcome:
-            _give_back(ledger, sent)
-        if known == "unknown" and told not in ("unknown", "failed", SUPPRESSED):
+        because = (event.reason or "").removeprefix(f"{SUPPRESSED}: ") if outcome == SUPPRESSED else ""
+        ledger.sent[index] = msgspec.structs.replace(sent, outcome=outcome, because=because, detail=detail)
+        if outcome == SUPPRESSED != sent.outcome:
+            _restart_cooldown(ledger, sent)
+        if known == "unknown" and outcome not in ("unknown", "failed", SUPPRESSED):
             channel = cast("Channel", sent.channel)
-            return [(channel, Resolution(sent.id, channel, "rejected" if told == "bounced" else "delivered"))]
+            return [(channel, Resolution(sent.id, channel, "rejected" if outcome == "bounced" else "delivered"))]
     return []
 
 
-def _give_back(ledger: Ledger, stopped: Sent) -> None:
-    """Let the rule's cooldown count from the last message that was not stopped."""
+def _restart_cooldown(ledger: Ledger, stopped: SentMessage) -> None:
+    """Make the rule's cooldown count from its last message that the suppression list has not stopped."""
     if ledger.fired.get(stopped.rule) != stopped.at:
         return
     before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome != SUPPRESSED]
@@ -72,23 +75,24 @@ def _give_back(ledger: Ledger, stopped: Sent) -> None:
     ledger.fired = fired | ({stopped.rule: max(before)} if before else {})
 
 
-def withdrawn(
+def notices_of_withdrawal(
     ledger: Ledger, event: Event, channels: Collection[Channel], granted: Collection[Channel]
 ) -> list[tuple[Channel, Notice]]:
-    """Return the notices that stop marketing of the user which may still wait in delivery.
+    """Return the notices that stop the user's marketing messages which may still wait in delivery.
 
     Parameters
     ----------
     ledger
-        Of the event's user; only read.
+        The ledger of the event's user; it is only read.
     event
         The withdrawal.
     channels
-        For which it withdraws consent.
+        The channels for which it withdraws consent.
     granted
-        For which consent was granted until now: messages may wait there that the ledger has no room for any more.
+        The channels for which consent was granted until now. Messages that the ledger has dropped may wait there.
     """
-    # a message without an outcome may wait for its turn or its next attempt; an unknown one may be tried again
+    # A message without an outcome may wait for its turn or its next attempt. One with an unknown outcome may be tried
+    # again.
     waiting = {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
     notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
     return [(channel, notice) for channel in channels if channel in granted or channel in waiting]

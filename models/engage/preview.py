@@ -1,4 +1,4 @@
-"""Show a template as somebody would get it, without a trigger and without a trace."""
+"""Preview a template as a user would receive it, without a trigger and without an effect."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from models.configuration.compiled import Configuration, Rule, Trigger
 from models.configuration.templates import Template, TemplateError
 from models.engage import planner
 from models.engage.composing import Content, certain, compose, compose_fallback, context
+from models.engage.decisions import Decision
+from models.engage.recipient import Recipient
 from models.engage.user_zone import zone_of
 from models.events import MICROS, Channel
+from models.profile.codec import pack, unpack
 from models.profile.signals import Signal, SignalKind
 from models.profile.state import CartLine, Consent, Customer, Facts
 
 SAMPLE_USER = "sample"
+"""Id of the sample user."""
 
 _SIGNALS: dict[str, SignalKind] = {
     "churn_risk": "churn_risk",
@@ -28,24 +32,24 @@ _SIGNALS: dict[str, SignalKind] = {
 
 
 class Preview(NamedTuple):
-    """What would come out.
+    """A rendered message, and what the planner would decide about it.
 
     Attributes
     ----------
     rule
-        The rule it was rendered for; a made up one where no rule uses the template.
+        The rule for which it was rendered; a made-up one if no rule uses the template.
     channel
-        The one chosen.
+        The chosen channel.
     content
-        What it says.
+        The rendered content.
     missing
-        What the template names and this user does not have, in Liquid's words; empty where nothing is missing. In
-        production it is left out of the text.
+        The name in the template for which this user has no value, in Liquid's words; empty if nothing is missing. A
+        real message leaves it out of the text.
     decision
-        What the planner would decide now, if the rule were triggered; ``None`` where no rule uses the template.
+        The planner's decision if the rule were triggered now; ``None`` if no rule uses the template.
     untriggered
-        Why the rule cannot be triggered for this user as they are now, such as a first purchase that has been made;
-        empty where it can.
+        The reason why the rule cannot be triggered for this user now, such as an earlier first purchase. It is empty if
+        the rule can be triggered.
     again_from
         See :func:`planner.again_from`.
     """
@@ -54,7 +58,7 @@ class Preview(NamedTuple):
     channel: Channel
     content: Content
     missing: str
-    decision: planner.Decision | None
+    decision: Decision | None
     untriggered: str = ""
     again_from: int = 0
 
@@ -63,36 +67,38 @@ def preview(
     configuration: Configuration,
     name: str,
     template: Template,
-    user: str,
-    customer: Customer,
-    now: int,
+    recipient: Recipient,
     channel: Channel | None = None,
 ) -> Preview:
-    """Render a template for a user; the customer is changed as by a real decision, so pass a copy.
+    """Render a template for a user; the user's state is not changed.
 
     Parameters
     ----------
     configuration
-        As written in the file.
+        The configuration, as written in the file.
     name, template
-        The first rule that uses it says category and channels.
-    user, customer, now
-        For whom, and when.
+        The template. The first rule that uses it gives category and channels.
+    recipient
+        The user, and the time.
     channel
-        Instead of the one that the planner or else the rule prefers.
+        The channel; by default the one that the planner chooses, or the first one of the rule.
 
     Raises
     ------
     TemplateError
-        It cannot be rendered even with what is missing left out.
+        The template cannot be rendered even if missing values are left out.
     """
     used = next((rule for rule in configuration.rules if rule.template == name), None)
     rule = used or _unused(name, template)
-    signal = _signal(rule, user, customer, now)
+    customer = recipient.customer
+    signal = _signal(rule, recipient)
     own_zone = zone_of(customer.facts.traits, configuration.timezone).name
-    values = context(rule, signal, user, customer, own_zone, now)
+    values = context(rule, signal, recipient, own_zone)
     untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
-    decision = None if used is None else planner.plan(configuration, rule, signal, user, customer, now, 0)
+    decision: Decision | None = None
+    if used is not None:
+        copied = recipient._replace(customer=unpack(pack(customer)))  # a decision changes the ledger
+        decision = planner.Planner(configuration).plan(rule, signal, copied)
     chosen = channel or (rule.channels[0] if decision is None else decision.channel)
     content, missing = compose(template, chosen, rule.category, values, name=name), ""
     try:
@@ -102,17 +108,17 @@ def preview(
     return Preview(rule, chosen, content, missing, decision, untriggered, again_from)
 
 
-class Failure(NamedTuple):
+class PreviewFailure(NamedTuple):
     """A template that cannot be rendered for one of the :func:`users`.
 
     Attributes
     ----------
     rule, channel
-        For what it was rendered.
+        The rule and the channel for which it was rendered.
     user
-        Which of them; ``certain`` for a fallback, which has nothing of a user.
+        Name of the user; ``certain`` for a fallback, which names no values of a user.
     error
-        With file and line.
+        The error, with file and line.
     """
 
     rule: str
@@ -122,9 +128,9 @@ class Failure(NamedTuple):
 
 
 def users() -> dict[str, Customer]:
-    """Three users whom every template has to suit: one with everything, one with nothing, one with half of it.
+    """Return three users, for each of which every template has to work: with all values, with none, with half of them.
 
-    The third has what real data has: traits that are null or of another type, a cart without prices, no order.
+    The third one resembles real data: traits that are null or of another type, a cart without prices, no order.
     """
     half = Customer(
         facts=Facts(
@@ -136,17 +142,19 @@ def users() -> dict[str, Customer]:
     return {"full": sample(), "empty": Customer(), "half": half}
 
 
-def trial(configuration: Configuration, templates: Mapping[str, Template], now: int) -> Iterator[Failure]:
-    """Render each template for the :func:`users`, by every channel of its rules, and each fallback with nothing else.
+def trial(configuration: Configuration, templates: Mapping[str, Template], now: int) -> Iterator[PreviewFailure]:
+    """Render each template for each of the :func:`users` and each channel of its rules, and yield the failures.
+
+    Each fallback is rendered too, with the values of :func:`~models.engage.composing.certain` only.
 
     Parameters
     ----------
     configuration
-        As written in the files.
+        The configuration, as written in the files.
     templates
-        By name; also those that no rule uses.
+        The templates by name, including those that no rule uses.
     now
-        Milliseconds.
+        The time, milliseconds.
     """
     for name, template in templates.items():
         rules = [rule for rule in configuration.rules if rule.template == name] or [_unused(name, template)]
@@ -157,10 +165,11 @@ def trial(configuration: Configuration, templates: Mapping[str, Template], now: 
 
 def _failures(
     configuration: Configuration, rule: Rule, channel: Channel, template: Template, now: int
-) -> Iterator[Failure]:
+) -> Iterator[PreviewFailure]:
     zone = configuration.timezone
     for who, customer in users().items():
-        signal = _signal(rule, SAMPLE_USER, customer, now)
+        recipient = Recipient(SAMPLE_USER, customer, now)
+        signal = _signal(rule, recipient)
         if who == "full":
             signal = msgspec.structs.replace(signal, reasons=("no visit for 12 days",))
         elif rule.when.kind != "cart_left":
@@ -168,21 +177,22 @@ def _failures(
         if who == "half":
             absent = dict.fromkeys(("amount", "name", "url"))
             signal = msgspec.structs.replace(signal, properties={**absent, **(signal.properties or {})})
-        values = context(rule, signal, SAMPLE_USER, customer, zone, now)
+        values = context(rule, signal, recipient, zone)
         try:
             compose(template, channel, rule.category, values, name=rule.template)
         except TemplateError as error:
-            yield Failure(rule.name, channel, who, error)
+            yield PreviewFailure(rule.name, channel, who, error)
     if template.fallback is not None:
-        bare = certain(rule, _signal(rule, SAMPLE_USER, Customer(), now), SAMPLE_USER, zone, now)
+        signal = _signal(rule, Recipient(SAMPLE_USER, Customer(), now))
+        bare = certain(rule, signal, SAMPLE_USER, zone, now)
         try:
             compose_fallback(template, channel, bare, name=rule.template, strict=True)
         except TemplateError as error:
-            yield Failure(rule.name, channel, "certain", error)
+            yield PreviewFailure(rule.name, channel, "certain", error)
 
 
 def _unused(name: str, template: Template) -> Rule:
-    """Make up a rule for a template that none uses."""
+    """Make a rule for a template that no rule uses."""
     channels: tuple[Channel, ...] = ("email",) if template.subject.strip() else ("sms",)
     return Rule(
         name=name, category="marketing", when=Trigger(kind="event", name=name), channels=channels, template=name
@@ -190,7 +200,7 @@ def _unused(name: str, template: Template) -> Rule:
 
 
 def sample() -> Customer:
-    """Somebody with everything that a template may name.
+    """Make a user with every value that a template may name.
 
     Examples
     --------
@@ -212,7 +222,7 @@ def sample() -> Customer:
 
 
 def _untriggered(rule: Rule, customer: Customer) -> str:
-    """Say why what the rule waits for cannot happen to this user as they are; nothing where it can."""
+    """Return why the trigger of the rule cannot happen to this user now; empty if it can."""
     when, facts, ledger = rule.when, customer.facts, customer.ledger
     match when.kind:
         case "first_purchase" if facts.orders:
@@ -232,13 +242,13 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _signal(rule: Rule, user: str, customer: Customer, now: int) -> Signal:
-    """Make up the signal that the rule waits for."""
-    when, kind = rule.when, _SIGNALS[rule.when.kind]
+def _signal(rule: Rule, recipient: Recipient) -> Signal:
+    """Make a signal that the rule waits for."""
+    when, kind, customer = rule.when, _SIGNALS[rule.when.kind], recipient.customer
     return Signal(
         kind=kind,
-        user=user,
-        at=now,
+        user=recipient.user,
+        at=recipient.now,
         cause="preview",
         name=rule.name if kind == "cart_left" else when.name,
         value=customer.ledger.risk or when.threshold,

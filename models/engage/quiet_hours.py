@@ -1,7 +1,7 @@
 """Quiet hours on the user's own wall clock, exact through every change of the zone's offset.
 
-A user may be in one of several zones (:class:`~models.engage.user_zone.ZoneAnswer`). Then it is quiet where it is quiet
-in any of them, as long as an hour is left in which it is quiet in none.
+A user may be in one of several zones (:class:`~models.engage.user_zone.ZoneAnswer`). Then it is quiet if it is quiet in
+any of them. If that leaves no hour of the day open, the most populous zone decides.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _DAY_MIN = 1_440
 LENGTHENED_MIN = 120
 """Time by which quiet hours begin earlier and end later if the user's zone is not known, minutes."""
 MIN_OPEN_MIN = 60
-"""Minimum of a day that lengthened quiet hours leave open, minutes; less only where less was open before."""
-MAX_SEARCH = 2 * DAY
-"""Maximum time to search ahead for an hour that is quiet in no zone, milliseconds; the clocks may change in it."""
+"""Minimum time of a day that lengthened quiet hours leave open, minutes; less only if less was open before."""
+MAX_SEARCH_MS = 2 * DAY
+"""Maximum time to search ahead for an hour that is quiet in no zone, milliseconds. The clocks may change in it."""
 
 
 class Quiet(NamedTuple):
@@ -33,40 +33,40 @@ class Quiet(NamedTuple):
     is_quiet
         Whether it is within quiet hours.
     until
-        When that changes, milliseconds.
+        The time at which that changes, milliseconds.
     """
 
     is_quiet: bool
     until: int
 
 
-def look(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
-    """Say whether it is quiet for a user, in all zones that they may be in, and until when.
+def check(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
+    """Return whether it is quiet for a user in any zone that they may be in, and until when.
 
     Parameters
     ----------
     quiet
-        As configured.
+        The configured quiet hours.
     answer
-        Of the user.
+        The zones that the user may be in.
     at
-        Milliseconds.
+        The time, milliseconds.
 
     Examples
     --------
     >>> night, noon = QuietHours(21 * 60, 8 * 60), 12 * 3_600_000
-    >>> look(night, ZoneAnswer(("UTC",), "trait", ""), noon).until // 3_600_000
+    >>> check(night, ZoneAnswer(("UTC",), "trait", ""), noon).until // 3_600_000
     21
-    >>> look(night, ZoneAnswer(("UTC",), "configuration", ""), noon).until // 3_600_000
+    >>> check(night, ZoneAnswer(("UTC",), "configuration", ""), noon).until // 3_600_000
     19
-    >>> look(night, ZoneAnswer(("UTC", "Asia/Tokyo"), "country", ""), noon)  # in Tokyo it is 21:00
+    >>> check(night, ZoneAnswer(("UTC", "Asia/Tokyo"), "country", ""), noon)  # in Tokyo it is 21:00
     Quiet(is_quiet=True, until=115200000)
     """
     if answer.is_guess:
         quiet = lengthened(quiet)
     candidates = [zones.zone(name) for name in answer.zones]
     opens = _next_open(quiet, candidates, at)
-    if opens is None:  # there is no such hour: the most populous zone decides
+    if opens is None:  # there is no hour that is open in all zones, so the most populous zone decides
         return Quiet(is_quiet(quiet, candidates[0], at), next_change(quiet, candidates[0], at))
     if opens > at:
         return Quiet(is_quiet=True, until=opens)
@@ -90,7 +90,7 @@ def lengthened(quiet: QuietHours) -> QuietHours:
 
 def _next_open(quiet: QuietHours, candidates: Sequence[tzinfo], at: int) -> int | None:
     """Find the first instant from ``at`` on at which it is quiet in no zone."""
-    end = at + MAX_SEARCH
+    end = at + MAX_SEARCH_MS
     while at <= end:
         ends = [next_change(quiet, where, at) for where in candidates if is_quiet(quiet, where, at)]
         if not ends:
@@ -113,18 +113,20 @@ def is_quiet(quiet: QuietHours, where: tzinfo, at: int) -> bool:
 def next_change(quiet: QuietHours, where: tzinfo, at: int) -> int:
     """Find the first instant after ``at`` at which quiet hours end or, outside of them, begin.
 
-    The wall clock runs evenly between two changes of the offset. So the end is computed with the offset of now; where
-    the offset changes before that, the search goes on from the very instant of the change.
+    The wall clock runs evenly between two changes of the offset. So the end is computed with the current offset. If the
+    offset changes before that, the search continues from the instant of the change.
 
     Parameters
     ----------
-    quiet, where, at
-        The hours, the zone, milliseconds.
+    quiet, where
+        The quiet hours, and the zone of the wall clock.
+    at
+        The time, milliseconds.
 
     Returns
     -------
     int
-        Milliseconds.
+        The time of the change, milliseconds.
 
     Examples
     --------
@@ -135,7 +137,7 @@ def next_change(quiet: QuietHours, where: tzinfo, at: int) -> int:
     while True:
         boundary = (quiet.end if now_quiet else quiet.start) * 60
         seconds = (boundary - _second_of_day(where, at)) % _DAY_SECONDS or _DAY_SECONDS
-        # `at` may stand within a second; a boundary is at a full one
+        # A boundary is at a full second, and `at` may not be.
         candidate = (at // 1000 + seconds) * 1000
         changed = _offset_change(where, at, candidate)
         if changed is None:
@@ -158,7 +160,7 @@ def _second_of_day(where: tzinfo, at: int) -> int:
 
 
 def _offset_change(where: tzinfo, start: int, end: int) -> int | None:
-    """First full second in (start, end] with another offset than at ``start``; ``None`` without one."""
+    """Find the first full second in (start, end] with another offset than at ``start``."""
     before = zones.local(start, where).utcoffset()
     if zones.local(end, where).utcoffset() == before:
         return None

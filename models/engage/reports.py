@@ -1,4 +1,4 @@
-"""Reports of trusted senders about an address: it complained, bounced for good, or confirmed a grant."""
+"""Reports of trusted senders about an address: a complaint, a permanent bounce, or a confirmed grant."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from models.events import Channel, Event
 from models.profile.state import Facts
 
 _TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone"}
-"""The trait, and the event's property, that holds a channel's address."""
+"""Name of the trait, and of the event's property, that holds the address on a channel."""
 
 
 def reports_of(
     facts: Facts, event: Event, kind: ReportKind, channels: Iterable[Channel]
 ) -> list[tuple[Channel, Notice]]:
-    """Return a report for each channel on which the event's user has an address; none of an event that is not live.
+    """Return a report for each channel on which the event's user has an address; none if the event is not live.
 
     Parameters
     ----------
     facts
-        Of the event's user; their address counts where the event names none.
+        The facts about the event's user. Their address is reported if the event names none.
     event
-        Its property ``email`` or ``phone`` wins over the trait, where that is an address.
+        The event. If its property ``email`` or ``phone`` is an address, it is reported instead.
     kind
-        Of the report.
+        The kind of the report.
     channels
-        Which channels it is about.
+        The channels that the report is about.
     """
     if event.origin != "live":
-        return []  # the list is about real addresses
+        return []  # the suppression list is about real addresses
     source = event.reason or event.name or event.type
     reports: list[tuple[Channel, Notice]] = []
     for channel in channels:
@@ -43,7 +43,7 @@ def reports_of(
 
 
 def _named(facts: Facts, event: Event, channel: Channel) -> str | None:
-    """Return the address that the event itself names, read as the user's own would be."""
+    """Return the address that the event itself names; it is read with the country of the user's traits."""
     trait = _TRAITS[channel]
     said = (event.properties or {}).get(trait)
     if not isinstance(said, str):

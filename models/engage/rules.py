@@ -1,4 +1,4 @@
-"""Which rules a signal triggers, and what the fold has to watch for their sake."""
+"""The rules that a signal triggers, and what the fold has to watch for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.profile.signals import Signal, SignalKind
 
 
 def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
-    """Rules that a signal triggers, in the order of the file.
+    """Return the rules that a signal triggers, in the order of the configuration.
 
     Examples
     --------
@@ -24,17 +24,17 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
 
 
 def cart_timers(configuration: Configuration) -> tuple[tuple[str, int], ...]:
-    """``(rule name, delay in milliseconds)`` of each timer to set when a cart changes."""
+    """Return ``(rule name, delay in milliseconds)`` of each timer to set when a cart changes."""
     return tuple((rule.name, rule.when.delay) for rule in configuration.rules if rule.when.kind == "cart_left")
 
 
 def churn_thresholds(configuration: Configuration) -> tuple[float, ...]:
-    """Probabilities whose crossing somebody waits for, ascending."""
+    """Return the churn probabilities whose crossing triggers a rule, ascending."""
     return tuple(sorted({rule.when.threshold for rule in configuration.rules if rule.when.kind == "churn_risk"}))
 
 
 def event_names(configuration: Configuration) -> frozenset[str]:
-    """Names and types of events that some rule waits for; others need no signal."""
+    """Return the names and types of events that some rule waits for; other events need no signal."""
     return frozenset(rule.when.name for rule in configuration.rules if rule.when.kind == "event")
 
 
@@ -45,7 +45,7 @@ _TRIGGERS: dict[SignalKind, str] = {
     "cart_left": "cart_left",
     "event": "event",
 }
-"""Which kind of trigger waits for which kind of signal; for the other kinds, none does."""
+"""The kind of trigger that waits for each kind of signal; no trigger waits for the other kinds."""
 
 
 def _agrees(when: Trigger, signal: Signal) -> bool:
@@ -56,5 +56,5 @@ def _agrees(when: Trigger, signal: Signal) -> bool:
 
 
 def _same(found: Any, allowed: Any) -> bool:
-    # `True == 1` in Python: a flag is not a number here
+    # In Python, `True == 1`. Here a flag is not a number.
     return isinstance(found, bool) == isinstance(allowed, bool) and bool(found == allowed)

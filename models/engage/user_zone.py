@@ -1,7 +1,8 @@
-"""The time zone of a user: what is certain, and what is done where nothing is.
+"""The time zone of a user, or the zones that the user may be in.
 
-In this order: the trait ``timezone``; the zones of the country of the traits; those of the country of the phone number;
-the configured zone. A country with several zones has several candidates, because the user's own one is not known.
+The first of these that is known decides: the trait ``timezone``, the country in the traits, the country of the phone
+number, the configured zone. A country with several zones gives several candidates, because the user's own one is not
+known.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ class ZoneAnswer(NamedTuple):
     Attributes
     ----------
     zones
-        Names for ``zones.zone``, at least one; the most populous one first.
+        Names for ``zones.zone``, at least one, the most populous one first.
     source
-        What they follow from.
+        The source from which they follow.
     rule
-        What quiet hours do with it, in words.
+        The effect on quiet hours, in words.
     """
 
     zones: tuple[str, ...]
@@ -36,24 +37,24 @@ class ZoneAnswer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The one zone to show times in."""
+        """The zone in which times are shown."""
         return self.zones[0]
 
     @property
     def is_guess(self) -> bool:
-        """Whether nothing is known of the user's zone, so that quiet hours are lengthened."""
+        """Whether the user's zone is unknown, so that quiet hours are lengthened."""
         return self.source == "configuration"
 
 
 def zone_of(traits: dict[str, Any], configured: str) -> ZoneAnswer:
-    """Return the zones that a user of these traits may be in.
+    """Return the zones that a user with these traits may be in.
 
     Parameters
     ----------
     traits
         ``timezone``, ``country`` or ``address.country``, and ``phone`` are read.
     configured
-        Name of the zone for users of whom nothing is known.
+        Name of the zone for users whose zone is unknown.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def zone_of(traits: dict[str, Any], configured: str) -> ZoneAnswer:
 
 
 def unknown_zone(traits: dict[str, Any]) -> str | None:
-    """Return the trait ``timezone`` where it names no zone that is certain."""
+    """Return the trait ``timezone`` if it does not name a known zone; otherwise ``None``."""
     own = traits.get("timezone")
     return own if isinstance(own, str) and own and zones.resolve(own) is None else None
 

@@ -1,4 +1,4 @@
-"""Decisions in words."""
+"""Decisions of the planner, explained in words."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "rule_gone": "the rule was deleted while the message waited",
     }
 )
-"""What deferred or dropped a message, for people; by ``planner.Reason``."""
+"""Explanation of each ``decisions.Reason``, for people."""
 
 
 def explain(rule: str, signal: Signal, configuration: int) -> str:
-    """One sentence: the rule, what triggered it, which model decided and why.
+    """Explain a trigger in one sentence: the rule, the signal, the model that decided, and its reasons.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the models say about a user, and what of that is news: segments, churn risk, examples to learn from."""
+"""The assessment of a user by the models: segment and churn risk, and the examples that the learners learn from."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from bisect import bisect_right
 from zlib import crc32
 
 from models.events import Event
-from models.fold.effects import Effects
+from models.fold.effects import Step
 from models.fold.versions import Versions
 from models.learning.examples import ChurnExample, SegmentExample, fingerprint
 from models.profile import features, timers
+from models.profile.open_examples import Example
 from models.profile.signals import Signal
-from models.profile.state import Customer, Example
+from models.profile.state import Customer
 from models.units import DAY
 
 ASSESS, LABEL = "assess", "label"
-"""Timers: look at a user once a day; release the label of the oldest open example."""
+"""Names of timers: the daily assessment of a user, and the release of the label of the oldest open example."""
 
 SCHEMA = fingerprint(features.FEATURES)
+"""Fingerprint of the features that this code computes."""
 
 
 def align(customer: Customer, versions: Versions) -> None:
-    """Bring the ledger to the versions in use, before anything else happens to the user.
+    """Update the ledger to the versions in use, before anything else happens to the user.
 
-    The versions in use say what they would have said at the last assessment. So a move that only a new version caused
-    is no signal, while whatever happened since, silence included, is judged by one and the same version.
+    The ledger then holds what the versions in use would have said at the last assessment. So a move that only a new
+    version caused is no signal. All that happened since the last assessment, silence included, is judged by one
+    version.
     """
     facts, ledger = customer.facts, customer.ledger
     if not ledger.assessed_at:
@@ -43,53 +46,45 @@ def align(customer: Customer, versions: Versions) -> None:
         ledger.risk_at = ledger.assessed_at
 
 
-def assess(
-    customer: Customer, user: str, now: int, versions: Versions, cause: str, at: int, effects: Effects
-) -> list[float]:
-    """Score a user and emit the signals that follow.
+def assess(step: Step, cause: str, at: int) -> list[float]:
+    """Score the step's user, and emit the signals that follow.
 
     Parameters
     ----------
-    customer, user
-        Whom.
-    now
-        When, of the partition's clock.
-    versions
-        In use.
+    step
+        The step; its user is scored at its ``now``.
     cause, at
-        What gave rise to it, and when that happened: a signal is as old as its cause.
-    effects
-        Grow.
+        The cause of the assessment, and the time of the cause in milliseconds. A signal is as old as its cause.
 
     Returns
     -------
     list of float
         The row that was scored.
     """
-    facts, ledger = customer.facts, customer.ledger
+    facts, ledger, versions, now = step.customer.facts, step.customer.ledger, step.versions, step.now
     ledger.assessed_at = now
     row = features.row(facts, now)
     if versions.segments is not None:
-        segment = versions.segments.segment(row)
+        segment, number = versions.segments.segment(row), versions.segments_number
         if segment != ledger.segment:
-            version = versions.segments_number
-            if ledger.segment is not None:
-                effects.signals.append(
-                    Signal(kind="segment_left", user=user, at=at, cause=cause, name=ledger.segment, version=version)
+            left, signals = ledger.segment, step.effects.signals
+            if left is not None:
+                signals.append(
+                    Signal(kind="segment_left", user=step.user, at=at, cause=cause, name=left, version=number)
                 )
-            effects.signals.append(
-                Signal(kind="segment_entered", user=user, at=at, cause=cause, name=segment, version=version)
+            signals.append(
+                Signal(kind="segment_entered", user=step.user, at=at, cause=cause, name=segment, version=number)
             )
             ledger.segment = segment
-        ledger.segment_version = versions.segments_number
+        ledger.segment_version = number
     if versions.churn is not None and facts.identified:
         risk = versions.churn.predict_one(row)
         previous = 0.0 if ledger.risk is None else ledger.risk
-        if _crosses(versions.risk_thresholds, previous, risk):
-            effects.signals.append(
+        if crosses(versions.risk_thresholds, previous, risk):
+            step.effects.signals.append(
                 Signal(
                     kind="churn_risk",
-                    user=user,
+                    user=step.user,
                     at=at,
                     cause=cause,
                     value=risk,
@@ -102,30 +97,32 @@ def assess(
     return row
 
 
-def arm(customer: Customer, user: str, now: int) -> None:
-    """Make sure that the daily look at this user will come, at a time of day that follows from the user id."""
-    if not timers.is_set(customer, ASSESS):
-        timers.set_timer(customer, ASSESS, _next_look(user, now))
+def schedule(step: Step) -> None:
+    """Schedule the next daily assessment of the step's user, unless it is scheduled; its time follows from the id."""
+    if not timers.is_set(step.customer, ASSESS):
+        timers.set_timer(step.customer, ASSESS, _next_assessment(step.user, step.now))
 
 
-def look(customer: Customer, user: str, now: int, versions: Versions, effects: Effects) -> None:
-    """The daily look: score, take an example on the user's day of the week, and look again tomorrow.
+def assess_daily(step: Step) -> None:
+    """Run the daily assessment: score the user, take an example on the user's weekday, schedule the next one.
 
-    It ends for users who were silent for longer than ``churn.active_within_days``; their next visit arms it again.
+    No next one is scheduled for a user who was inactive for longer than ``churn.active_within_days``. Their next visit
+    schedules it again.
     """
-    churn = versions.configuration.churn
-    row = assess(customer, user, now, versions, f"timer:{ASSESS}", now, effects)
+    customer, user, now = step.customer, step.user, step.now
+    churn = step.versions.configuration.churn
+    row = assess(step, f"timer:{ASSESS}", now)
     if now - customer.facts.last_seen > churn.active_within_days * DAY:
         return
     if (now // DAY + crc32(user.encode())) % churn.example_every_days == 0:
-        effects.segment_examples.append(SegmentExample(user=user, at=now, schema=SCHEMA, row=row))
+        step.effects.segment_examples.append(SegmentExample(user=user, at=now, schema=SCHEMA, row=row))
         if customer.facts.identified:
-            _take(customer, now, row, versions)
-    timers.set_timer(customer, ASSESS, _next_look(user, now))
+            _take_example(step, row)
+    timers.set_timer(customer, ASSESS, _next_assessment(user, now))
 
 
-def witness(customer: Customer, event: Event, versions: Versions) -> None:
-    """Note for the open examples that the user came back."""
+def mark_returned(customer: Customer, event: Event, versions: Versions) -> None:
+    """Mark the open examples within whose horizon the event lies: the user has returned."""
     churn = versions.configuration.churn
     if customer.ledger.examples and event.type in churn.activity:
         for example in customer.ledger.examples:
@@ -133,19 +130,19 @@ def witness(customer: Customer, event: Event, versions: Versions) -> None:
                 example.returned = True
 
 
-def release(customer: Customer, user: str, now: int, versions: Versions, effects: Effects) -> None:
-    """Release the labels whose horizon has passed, oldest first, whatever they turned out to be.
+def release_labels(step: Step) -> None:
+    """Release the examples whose horizon has passed, oldest first, whatever their label is.
 
-    Never earlier for the one class than for the other: releasing "returned" at once would show the learner a world
-    in which hardly anybody churns.
+    Both labels are released at the same age. If "returned" were released at once, the learner would see a world in
+    which hardly any user churns.
     """
-    horizon = versions.configuration.churn.horizon_days * DAY
-    examples = customer.ledger.examples
-    while examples and examples[0].at + horizon <= now:
+    horizon = step.versions.configuration.churn.horizon_days * DAY
+    examples = step.customer.ledger.examples
+    while examples and examples[0].at + horizon <= step.now:
         example = examples.pop(0)
-        effects.churn_examples.append(
+        step.effects.churn_examples.append(
             ChurnExample(
-                user=user,
+                user=step.user,
                 at=example.at,
                 due=example.at + horizon,
                 schema=example.schema,
@@ -156,21 +153,27 @@ def release(customer: Customer, user: str, now: int, versions: Versions, effects
             )
         )
     if examples:
-        timers.set_timer(customer, LABEL, examples[0].at + horizon)
+        timers.set_timer(step.customer, LABEL, examples[0].at + horizon)
 
 
-def _take(customer: Customer, now: int, row: list[float], versions: Versions) -> None:
-    ledger = customer.ledger
-    ledger.examples.append(Example(at=now, row=row, schema=SCHEMA, risk=ledger.risk, version=ledger.risk_version))
-    if not timers.is_set(customer, LABEL):
-        timers.set_timer(customer, LABEL, ledger.examples[0].at + versions.configuration.churn.horizon_days * DAY)
+def crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool:
+    """Return whether a risk has risen to one of the ascending thresholds, or beyond it.
 
-
-def _crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool:
-    """Whether a risk has risen to one of the thresholds, which ascend, or beyond."""
+    Examples
+    --------
+    >>> crosses((0.5, 0.7), previous=0.5, risk=0.6), crosses((0.5, 0.7), previous=0.5, risk=0.7)
+    (False, True)
+    """
     return bisect_right(thresholds, previous) < bisect_right(thresholds, risk)
 
 
-def _next_look(user: str, now: int) -> int:
+def _take_example(step: Step, row: list[float]) -> None:
+    ledger, churn = step.customer.ledger, step.versions.configuration.churn
+    ledger.examples.append(Example(at=step.now, row=row, schema=SCHEMA, risk=ledger.risk, version=ledger.risk_version))
+    if not timers.is_set(step.customer, LABEL):
+        timers.set_timer(step.customer, LABEL, ledger.examples[0].at + churn.horizon_days * DAY)
+
+
+def _next_assessment(user: str, now: int) -> int:
     phase = crc32(user.encode()) % DAY
     return now + DAY - (now - phase) % DAY

@@ -1,7 +1,7 @@
-"""Which users have a timer that comes due next, in nine bytes a user instead of ninety.
+"""Queue of the users by their next timer, in nine bytes per user instead of ninety.
 
-Most timers are due in some hours or days. Until their hour has come they need no order, and a user's state says itself
-when the next one is due: so those of an hour are a list of keys. The nearest hour alone is a heap of (due, key).
+Most timers are due in some hours or days. Before their hour begins they need no order, and a user's state holds the
+exact time. So the timers of an hour are a list of keys. Only those of the nearest hour are a heap of (due, key).
 """
 
 from __future__ import annotations
@@ -16,30 +16,34 @@ Entry = tuple[int, bytes]
 
 
 class DueTimes:
-    """Users by when their next timer is due. What is noted here may be out of date, and is never missing.
+    """Priority queue of users by their next timer. Entries may be stale, but none is missing.
 
     Parameters
     ----------
-    dues
-        When a user's next timer is due, by the states that count: as stored, and as changed since.
+    due_times_of
+        A function that returns the due times of a user's next timer: in the stored state, and in the changed one.
     """
 
-    def __init__(self, dues: Callable[[bytes], Iterable[int]]) -> None:
-        self._dues = dues
+    def __init__(self, due_times_of: Callable[[bytes], Iterable[int]]) -> None:
+        self._due_times_of = due_times_of
         self._near: list[Entry] = []
         self._later: defaultdict[int, list[bytes]] = defaultdict(list)
         self._hours: list[int] = []
         self._until = 0
 
-    def note(self, due: int, key: bytes) -> None:
-        """Remember that this user has a timer then.
+    def __repr__(self) -> str:
+        """Show how many entries there are, and how many of them are sorted."""
+        return f"DueTimes({len(self)} entries, {len(self._near)} sorted)"
+
+    def add(self, due: int, key: bytes) -> None:
+        """Add a user whose next timer is due then.
 
         Examples
         --------
         >>> times = DueTimes(lambda key: [{b"a": 5 * HOUR, b"b": 5 * HOUR - 1}[key]])
-        >>> times.note(5 * HOUR, b"a")
-        >>> times.note(5 * HOUR - 1, b"b")
-        >>> times.first(), times.take(), times.take(), times.first()
+        >>> times.add(5 * HOUR, b"a")
+        >>> times.add(5 * HOUR - 1, b"b")
+        >>> times.first(), times.pop(), times.pop(), times.first()
         ((17999999, b'b'), (17999999, b'b'), (18000000, b'a'), None)
         """
         if due < self._until:
@@ -54,30 +58,36 @@ class DueTimes:
     def __len__(self) -> int:
         return len(self._near) + sum(map(len, self._later.values()))
 
-    def before(self, now: int) -> bool:
-        """Whether anything may be due until ``now``; cheap, and right where it says no."""
+    def may_be_due(self, now: int) -> bool:
+        """Return whether a timer may be due at ``now``; it is cheap, and a "no" is always right."""
         if self._near:
             return self._near[0][0] <= now
         return bool(self._hours) and self._hours[0] * HOUR <= now
 
     def first(self) -> Entry | None:
-        """The earliest one, of several at once the one of the smallest key; it stays."""
+        """Return the earliest entry without removing it; of several at one time, the one with the smallest key."""
         while not self._near and self._hours:
             self._open()
         return self._near[0] if self._near else None
 
-    def take(self) -> Entry:
-        """Take the earliest one out; there has to be one."""
+    def pop(self) -> Entry:
+        """Remove the earliest entry and return it.
+
+        Raises
+        ------
+        IndexError
+            The queue is empty.
+        """
         first = self.first()
         if first is None:
-            raise IndexError("no timer is noted")
+            raise IndexError("the queue of timers is empty")
         return heapq.heappop(self._near)
 
     def _open(self) -> None:
         hour = heapq.heappop(self._hours)
         self._until = (hour + 1) * HOUR
         for key in self._later.pop(hour):
-            for due in set(self._dues(key)):
+            for due in set(self._due_times_of(key)):
                 if due // HOUR == hour:
                     self._near.append((due, key))
         heapq.heapify(self._near)

@@ -1,33 +1,36 @@
-"""What a step gives beside the changed state, still typed; the fold turns it into records."""
+"""One step of the fold: the user that it is about, and the effects that it has besides the changed state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from models.delivery.notices import Notice
-from models.engage.planner import Decision
+from models.engage.decisions import Decision
+from models.engage.recipient import Recipient
 from models.events import Channel
+from models.fold.versions import Versions
 from models.learning.examples import ChurnExample, SegmentExample
 from models.profile.signals import Signal
+from models.profile.state import Customer
 from models.recommend.interactions import Interaction
 
 
 @dataclass(slots=True)
-class Effects:
-    """Outputs of one step, in the order in which they came about.
+class StepEffects:
+    """Effects of one step, each kind in the order in which its effects were added; the fold turns them into records.
 
     Attributes
     ----------
     interactions
-        For the retrainer.
+        Interactions with items, for the retrainer.
     signals
-        What changed about the user.
+        Changes of the user.
     decisions
-        What the planner decided; a sent one carries its message.
+        Decisions of the planner; one with the outcome ``sent`` carries its message.
     churn_examples, segment_examples
-        For the learners.
+        Examples for the learners.
     notices
-        For delivery, by channel: about messages that it has already.
+        Notices to delivery about messages that it has already, with their channels.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
@@ -39,12 +42,47 @@ class Effects:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing came about: so it is with most daily looks."""
-        said = self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
-        return not (said or self.notices)
+        """Whether the step had no effect, as most daily assessments have none."""
+        found = self.interactions or self.signals or self.decisions or self.churn_examples or self.segment_examples
+        return not (found or self.notices)
 
     def clear(self) -> None:
-        """Forget everything, for the next step."""
-        for some in (self.interactions, self.signals, self.decisions, self.churn_examples, self.segment_examples):
-            some.clear()
+        """Remove all effects, for the next step."""
+        self.interactions.clear()
+        self.signals.clear()
+        self.decisions.clear()
+        self.churn_examples.clear()
+        self.segment_examples.clear()
         self.notices.clear()
+
+
+@dataclass(slots=True)
+class Step:
+    """The user that a step changes, and all that decides about them.
+
+    One object serves every step of a slice, because a new one for each event would cost time.
+
+    Attributes
+    ----------
+    versions
+        Versions in use at this place of the log.
+    effects
+        Effects of the step; they are cleared before the next one.
+    customer
+        A working copy of the user's state, changed in place.
+    user
+        The user's id.
+    now
+        The partition's clock, milliseconds.
+    """
+
+    versions: Versions
+    effects: StepEffects = field(default_factory=StepEffects)
+    customer: Customer = field(default_factory=Customer)
+    user: str = ""
+    now: int = 0
+
+    @property
+    def recipient(self) -> Recipient:
+        """The user as the planner sees them."""
+        return Recipient(self.user, self.customer, self.now)

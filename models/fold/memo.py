@@ -1,4 +1,4 @@
-"""What stands beside a partition's position: its clock, ``now``, and which versions are in use."""
+"""The memo, which is stored beside a partition's position: its clock, its counters, and the versions in use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from models.errors import StateMismatch
 from models.fold.versions import Versions
 
 SCHEMA = 2
-"""Stands before the memo."""
+"""Version of the memo's layout, which is its first byte."""
 
 
 class Memo(msgspec.Struct, array_like=True):
-    """The partition's clock and versions.
+    """The partition's clock, counters and versions.
 
     Attributes
     ----------
@@ -24,15 +24,16 @@ class Memo(msgspec.Struct, array_like=True):
     numbers
         Version in use, by name.
     paused
-        What orders have paused, sorted.
+        Names that orders have paused, sorted.
     failing
-        How many events and timers in a row could not be folded until here.
+        Number of events and timers in a row that could not be folded, up to this place.
     floor
-        Ids that only events from before this time can carry may have been forgotten: those are refused. It only grows,
-        also where the horizon does. Milliseconds.
+        Events from before this time are refused, because ids that only such events can carry may have been forgotten.
+        It never decreases, even if the horizon grows. Milliseconds.
     passed_over
-        Number of events that counted nowhere and are no dead letters, by why: ``repeat`` of an id, ``order`` that is
-        stated again, ``statement`` (refused, but for the withdrawal in it). Reports of our own messages are left out.
+        Number of events that had no effect and are no dead letters, by reason. ``repeat``: the id was seen before.
+        ``order``: the order was stated before. ``statement``: the event was refused, except for its withdrawal.
+        Reports about our own messages are not counted.
     """
 
     now: int = 0
@@ -49,12 +50,12 @@ _decoder = msgspec.msgpack.Decoder(Memo)
 
 
 def read_memo(state: Restored) -> Memo:
-    """The memo of a committed state.
+    """Decode the memo of a committed state.
 
     Raises
     ------
     StateMismatch
-        Another schema version wrote it.
+        The memo was written under another schema.
     """
     if not state.memo:
         return Memo()
@@ -65,17 +66,17 @@ def read_memo(state: Restored) -> Memo:
 
 
 def encode_memo(memo: Memo) -> bytes:
-    """Bytes for ``Outputs.memo``."""
+    """Encode a memo for ``Commit.memo``."""
     return bytes((SCHEMA,)) + _encoder.encode(memo)
 
 
 def content_key(name: str) -> bytes:
-    """Key in ``profiles`` under which the content of the version in use stands."""
+    """Return the key in ``profiles`` under which the content of the version in use is stored."""
     return b"\x00use:" + name.encode()
 
 
 def versions_in_use(state: Restored, memo: Memo) -> Versions:
-    """Read the versions that a committed state is under."""
+    """Read the versions in use of a committed state."""
     versions = Versions(paused=set(memo.paused))
     for name, number in memo.numbers.items():
         versions.use(name, number, state.records[content_key(name)])
@@ -83,5 +84,8 @@ def versions_in_use(state: Restored, memo: Memo) -> Versions:
 
 
 def on_wall_clock(state: Restored) -> bool:
-    """Whether the partition's log goes by the wall clock, so that its owner has to move it when nothing else does."""
+    """Return whether the partition's log uses the wall clock.
+
+    Then the partition's owner has to move the clock if no record does.
+    """
     return read_memo(state).clock == "wall"

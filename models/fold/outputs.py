@@ -1,4 +1,4 @@
-"""From typed effects to the records that leave the fold."""
+"""Encode the typed effects of a step as the records that leave the fold."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import msgspec
 from models.batch import Output, Outputs
 from models.delivery.messages import encode_message
 from models.delivery.notices import encode_notice
-from models.engage.planner import encode_decision
+from models.engage.decisions import encode_decision
 from models.errors import OutputTooLarge
-from models.fold.effects import Effects
+from models.fold.effects import StepEffects
 from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
 from models.recommend.interactions import encode_interaction
 
-LARGEST = 900_000
-"""Bytes of a record's key and value together; Kafka's default bound for a batch is 1 MiB."""
+MAX_RECORD_BYTES = 900_000
+"""Maximum size of a record's key and value together, bytes; Kafka's default limit of a batch is 1 MiB."""
 
 _encoder = msgspec.json.Encoder()
 
 
-def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
-    """Append the records of one step to the batch's outputs, and count them.
+def encode_effects(key: bytes, effects: StepEffects, outputs: Outputs) -> None:
+    """Append the records of one step to the outputs, and count them.
 
     Parameters
     ----------
     key
-        The user's.
+        Key of the user.
     effects
-        Of the step.
+        The effects of the step.
     outputs
-        Grows; unchanged where an error is raised.
+        The outputs to append to. If an error is raised, they are unchanged.
 
     Raises
     ------
     OutputTooLarge
-        A record would not fit.
+        A record is too large.
     """
     if effects.is_empty:
         return
     records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
     if effects.signals:
         records += [Output("signals", key, _encoder.encode(signal)) for signal in effects.signals]
-    # before what is decided now: a withdrawal stops what lies before it
+    # Notices come before the messages decided now, because a withdrawal stops all messages before it.
     for channel, notice in effects.notices:
         records.append(Output(f"messages.{channel}", key, encode_notice(notice)))
     for decision in effects.decisions:
@@ -52,15 +52,15 @@ def encode_effects(key: bytes, effects: Effects, outputs: Outputs) -> None:
         records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
     if effects.segment_examples:
         records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
-    room = LARGEST - len(key)
+    room = MAX_RECORD_BYTES - len(key)
     for topic, _, value in records:
         if value is not None and len(value) > room:
-            raise OutputTooLarge(topic, len(key) + len(value), LARGEST)
+            raise OutputTooLarge(topic, len(key) + len(value), MAX_RECORD_BYTES)
     outputs.commit.records.extend(records)
     _count(effects, outputs.counts)
 
 
-def _count(effects: Effects, counts: dict[tuple[str, ...], float]) -> None:
+def _count(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:
     def add(*name: str, by: float = 1.0) -> None:
         counts[name] = counts.get(name, 0.0) + by
 

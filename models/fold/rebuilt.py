@@ -1,31 +1,33 @@
-"""A rebuilt user: facts recomputed from the log by new code, beside the ledger that is only ever carried over."""
+"""Merge a rebuilt state into the one in use: facts are recomputed by new code, the ledger is carried over."""
 
 from __future__ import annotations
 
 from models.batch import Restored
 from models.fold.memo import encode_memo, read_memo
-from models.profile.state import Customer, Ledger, pack, unpack
+from models.profile.codec import pack, unpack
+from models.profile.ledger import Ledger
+from models.profile.state import Customer
 
 
 def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
-    """Put recomputed facts into the place of those in use.
+    """Replace the facts in use by recomputed ones.
 
     Parameters
     ----------
     rebuilt
-        The user as a fold of the whole log left them; ``None`` where it knows nobody of this name.
+        The user after a fold of the whole log; ``None`` if that fold does not know the user.
     current
-        The user as they stand at the same position; ``None`` where the code in use has kept nothing of them.
+        The user in use at the same position; ``None`` if the code in use has stored nothing.
 
     Returns
     -------
     bytes
-        The first one's facts and the second one's ledger; what is missing is empty.
+        The facts of the first one and the ledger of the second one. Whatever is missing is empty.
 
     Raises
     ------
     StateMismatch
-        One of them was written by a schema that this code does not read.
+        One of them was written under a schema that this code cannot read.
 
     Examples
     --------
@@ -43,19 +45,19 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
 
 
 def carry_memo(rebuilt: bytes, current: bytes) -> bytes:
-    """What stands beside the position once rebuilt users are in use: that of the partition as it stands.
+    """Merge the memos after a rebuild: the memo in use, with the larger floor of both.
 
-    But for what is refused as too late: ids that a rebuilt user has forgotten must not be taken for new ones.
+    So ids that the rebuilt state has forgotten are not accepted as new.
 
     Parameters
     ----------
     rebuilt, current
-        Memos of the two folds.
+        Memo of the fold of the whole log, and memo in use.
 
     Raises
     ------
     StateMismatch
-        One of them was written by a schema that this code does not read.
+        One of them was written under a schema that this code cannot read.
     """
     memo = read_memo(Restored(memo=current))
     memo.floor = max(memo.floor, read_memo(Restored(memo=rebuilt)).floor)

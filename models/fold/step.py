@@ -1,8 +1,7 @@
-"""The step: state and an event (or a timer) in, changed state and effects out.
+"""Steps of the fold: a user's state and an event (or a timer) give the changed state and its effects.
 
-Everything that is decided about a user is decided here, in one fixed order: versions, facts, what the models say,
-rules, planner, timers. So an event is visible to its own decision, and a cap is reserved in the very change that
-decides.
+All that is decided about a user is decided here, in one fixed order: versions, facts, scores, rules, planner, timers.
+So a decision sees the event that caused it. A place under a cap is reserved in the change that decides.
 """
 
 from __future__ import annotations
@@ -11,60 +10,57 @@ from collections.abc import Iterator
 
 import msgspec
 
-from models.engage import outcomes, planner, rules
+from models.engage import outcomes, rules
 from models.engage.reports import reports_of
 from models.events import MICROS, REPORTED, Event
 from models.fold import assessment
-from models.fold.effects import Effects
-from models.fold.versions import Versions
+from models.fold.effects import Step
 from models.profile import orders, timers
+from models.profile.ledger import Timer
 from models.profile.orders import News
-from models.profile.reducers import UNBOUNDED, VISITS, Lines, reduce_facts
+from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
-from models.profile.state import Customer, Timer
 from models.profile.statements import SIMPLE, Statement, statement_of, withdraw
 from models.recommend.interactions import Interaction, interactions_of
 from models.wire.withdrawals import channels_of
 
 CART, PENDING = "cart", "pending"
-"""Timers of rules: a cart was left for the rule's time; a deferred message may go."""
+"""Names of timers: a cart was left for as long as a rule says, and a deferred message may be sent."""
+
+_CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
+"""Types of events that change the cart."""
+_ASSESSED = VISITS | {"refund"}
+"""Types of events after which the models score the user."""
 
 
-def step_event(
-    customer: Customer, event: Event, now: int, versions: Versions, effects: Effects, lines: Lines = UNBOUNDED
-) -> None:
-    """Fold one event into a user, in place.
+def step_event(step: Step, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
+    """Fold one event into the step's user, in place.
 
     Parameters
     ----------
-    customer
-        A working copy of the user's state.
+    step
+        The step; the event may be older than its ``now``.
     event
-        Not a duplicate.
-    now
-        Of the partition's clock, milliseconds; the event may be older.
-    versions
-        In use at this place of the log.
-    effects
-        What follows is appended to it.
-    lines
-        What is too old to find its place in time.
+        An event of the step's user that was not folded before.
+    cutoffs
+        Times before which an event is too old to be put in order.
     """
-    kind, at = event.type, min(event.at, now)
+    customer, versions, effects = step.customer, step.versions, step.effects
+    kind, at = event.type, min(event.at, step.now)
     first_order = customer.facts.orders == 0
-    news = orders.ALL_NEW if kind != "purchase" else orders.news_of(customer.facts, event, lines.orders)
+    news = orders.ALL_NEW if kind != "purchase" else orders.news_of(customer.facts, event, cutoffs.orders_before)
     assessed = kind in _ASSESSED
     if assessed:
         assessment.align(customer, versions)
     if customer.ledger.examples and news.is_visit:
-        assessment.witness(customer, event, versions)
+        assessment.mark_returned(customer, event, versions)
     if kind not in SIMPLE or event.traits:
         statement = statement_of(customer.facts, event, versions.configuration.consent)
         if statement is not None:
-            step_statement(customer, event, statement, effects)
-    reduce_facts(customer.facts, event, versions.zone, lines)
+            step_statement(step, event, statement)
+    reduce_facts(customer.facts, event, versions.zone, cutoffs)
     if kind in REPORTED:
-        effects.notices.extend(outcomes.note(customer.ledger, event))
+        effects.notices.extend(outcomes.record_outcome(customer.ledger, event))
     elif event.confirmed and event.granted and event.trust == "server":
         channels = channels_of(event.channel)
         effects.notices.extend(reports_of(customer.facts, event, "confirmed_grant", channels))
@@ -73,73 +69,67 @@ def step_event(
     )
     begin = len(effects.signals)
     if assessed:
-        assessment.assess(customer, event.user, now, versions, event.id, at, effects)
+        assessment.assess(step, event.id, at)
     if kind in VISITS and news.is_visit:
-        assessment.arm(customer, event.user, now)
+        assessment.schedule(step)
         if kind in _CARTS:
-            _watch_cart(customer, versions)
+            _watch_cart(step)
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
         is_first = (first_order or news.confirms) and customer.facts.orders == 1
-        effects.signals.extend(_signals_of(event, at, news, is_first, versions))
+        effects.signals.extend(_signals_of(step, event, news, is_first=is_first))
     if len(effects.signals) > begin:
         if event.trust == "public":
             effects.signals[begin:] = [msgspec.structs.replace(one, public=True) for one in effects.signals[begin:]]
-        _react(customer, event.user, now, versions, effects, begin)
+        _react(step, begin)
 
 
-def step_statement(customer: Customer, event: Event, statement: Statement, effects: Effects) -> None:
-    """Let a statement count, and nothing else of its event: consent is withdrawn, and delivery is notified.
+def step_statement(step: Step, event: Event, statement: Statement) -> None:
+    """Fold a statement, and nothing else of its event: consent is withdrawn, and delivery is notified.
 
     Parameters
     ----------
-    customer
-        A working copy of the user's state.
+    step
+        The step.
     event
-        Which may be refused for whatever else it says.
+        The event of the statement. It may have been refused because of its other content.
     statement
-        Of ``event``, before it was folded.
-    effects
-        Notices are appended to it.
+        The statement of ``event``, read before the event was folded.
     """
-    facts, channels = customer.facts, statement.channels
+    facts, notices, channels = step.customer.facts, step.effects.notices, statement.channels
     granted = withdraw(facts, channels, event.at, statement.source)
-    effects.notices.extend(outcomes.withdrawn(customer.ledger, event, channels, granted))
+    notices.extend(outcomes.notices_of_withdrawal(step.customer.ledger, event, channels, granted))
     if statement.complaint:
-        effects.notices.extend(reports_of(facts, event, "complaint", channels))
+        notices.extend(reports_of(facts, event, "complaint", channels))
     if statement.bounce:
-        effects.notices.extend(reports_of(facts, event, "hard_bounce", ("email",)))
+        notices.extend(reports_of(facts, event, "hard_bounce", ("email",)))
 
 
-def step_timer(customer: Customer, user: str, timer: Timer, now: int, versions: Versions, effects: Effects) -> None:
-    """Fire one timer of a user, in place; it has been taken out of the ledger already."""
+def step_timer(step: Step, timer: Timer) -> None:
+    """Fire one timer of the step's user, in place; the timer has been removed from the ledger before."""
+    customer, versions, effects = step.customer, step.versions, step.effects
     kind, _, argument = timer.name.partition(":")
     begin = len(effects.signals)
     if kind == assessment.ASSESS:
         assessment.align(customer, versions)
-        assessment.look(customer, user, now, versions, effects)
+        assessment.assess_daily(step)
     elif kind == assessment.LABEL:
-        assessment.release(customer, user, now, versions, effects)
+        assessment.release_labels(step)
     elif kind == CART and customer.facts.cart:
         items = tuple(customer.facts.cart)
         cause = f"timer:{timer.name}:{timer.due}"
         effects.signals.append(
-            Signal(kind="cart_left", user=user, at=timer.due, cause=cause, name=argument, items=items)
+            Signal(kind="cart_left", user=step.user, at=timer.due, cause=cause, name=argument, items=items)
         )
     elif kind == PENDING:
-        number = versions.configuration_number
-        released = planner.release(versions.configuration, user, customer, now, number, paused=versions.paused)
-        effects.decisions.extend(released)
-        _wait(customer, now)
+        effects.decisions.extend(versions.planner().release(step.recipient))
+        _schedule_pending(step)
     if len(effects.signals) > begin:
-        _react(customer, user, now, versions, effects, begin)
+        _react(step, begin)
 
 
-_CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
-_ASSESSED = VISITS | {"refund"}
-
-
-def _signals_of(event: Event, at: int, news: News, is_first: bool, versions: Versions) -> Iterator[Signal]:
-    """Give the signals of an event itself: the user's first purchase, and its name where a rule waits for that."""
+def _signals_of(step: Step, event: Event, news: News, *, is_first: bool) -> Iterator[Signal]:
+    """Yield the signals of an event itself: the user's first purchase, and its name if a rule waits for the name."""
+    at = min(event.at, step.now)
     if event.type == "purchase" and news.triggers and is_first:
         yield Signal(
             kind="first_purchase",
@@ -151,7 +141,7 @@ def _signals_of(event: Event, at: int, news: News, is_first: bool, versions: Ver
             confirms=news.confirms,
         )
     name = event.name if event.type == "custom" or not news.triggers else event.type
-    if name in versions.event_names:
+    if name in step.versions.event_names:
         yield Signal(
             kind="event",
             user=event.user,
@@ -164,39 +154,40 @@ def _signals_of(event: Event, at: int, news: News, is_first: bool, versions: Ver
 
 
 def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
-    """Interactions of an event, without those that are no news."""
+    """Return the interactions of an event, without those that the recommender has learned before."""
     if learned is None:
         return ()
     found = interactions_of(event)
     return tuple(one for one in found if one.item not in learned) if learned else found
 
 
-def _watch_cart(customer: Customer, versions: Versions) -> None:
+def _watch_cart(step: Step) -> None:
+    """Set the timers of the rules that wait for a cart to be left, or cancel them because the cart is empty."""
+    customer = step.customer
     if not customer.facts.cart:
         timers.cancel_all(customer, CART)
         return
-    for rule, delay in versions.cart_timers:
+    for rule, delay in step.versions.cart_timers:
         timers.set_timer(customer, f"{CART}:{rule}", customer.facts.cart_at + delay)
 
 
-def _react(customer: Customer, user: str, now: int, versions: Versions, effects: Effects, begin: int) -> None:
-    """Let the rules look at the signals since ``begin``."""
-    number, decided = versions.configuration_number, len(effects.decisions)
-    for signal in effects.signals[begin:]:
-        for rule in rules.matching(versions.configuration, signal):
+def _react(step: Step, begin: int) -> None:
+    """Let the planner decide about each rule that a signal from number ``begin`` on triggers."""
+    configuration, decisions = step.versions.configuration, step.effects.decisions
+    decided = len(decisions)
+    for signal in step.effects.signals[begin:]:
+        for rule in rules.matching(configuration, signal):
             if signal.confirms and rule.category == "marketing":
                 continue
-            decision = planner.plan(
-                versions.configuration, rule, signal, user, customer, now, number, paused=versions.paused
-            )
-            effects.decisions.append(decision)
-    if len(effects.decisions) > decided:
-        _wait(customer, now)
+            decisions.append(step.versions.planner().plan(rule, signal, step.recipient))
+    if len(decisions) > decided:
+        _schedule_pending(step)
 
 
-def _wait(customer: Customer, now: int) -> None:
-    """One timer for whatever waits, at the earliest end of a wait."""
-    if customer.ledger.pending:
-        timers.set_timer(customer, PENDING, max(now + 1, min(p.until for p in customer.ledger.pending)))
+def _schedule_pending(step: Step) -> None:
+    """Set one timer for all pending messages, at the earliest end of a wait; cancel it if none is pending."""
+    pending = step.customer.ledger.pending
+    if pending:
+        timers.set_timer(step.customer, PENDING, max(step.now + 1, min(one.until for one in pending)))
     else:
-        timers.cancel(customer, PENDING)
+        timers.cancel(step.customer, PENDING)

@@ -1,4 +1,4 @@
-"""What is in use in a partition of the log: configuration and models, each from its ``use`` record."""
+"""The versions in use in a partition of the log: configuration and models, each from its ``use`` record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from datetime import tzinfo
 
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
+from models.engage.planner import Planner
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.segment_scorer import SegmentScorer
 from models.places import zones
 from models.profile.features import FEATURES
 
 CONFIGURATION, CHURN, SEGMENTS = "configuration", "churn", "segments"
+"""Names that ``use`` records may carry."""
 
 
 @dataclass(slots=True)
@@ -22,19 +24,19 @@ class Versions:
     Attributes
     ----------
     numbers
-        Version by name; 0 where none was ever put into use. Changed by :meth:`use` alone.
+        Version by name, for each name that was ever used. Only :meth:`use` changes it.
     configuration_number, churn_number, segments_number
-        The three that are asked for with every event.
+        The three numbers that every event needs.
     configuration
-        Rules, caps, quiet hours, templates; a default one before any was applied.
+        Rules, caps, quiet hours and templates; the default configuration before any was used.
     churn, segments
-        Scorers, ``None`` before any version existed, or when the newest was learned on other features than this code's.
+        Scorers. They are ``None`` before any version, and if the newest version was learned on other features.
     zone
         The configured time zone, ``None`` for UTC.
     cart_timers, risk_thresholds, event_names
-        What the configuration's rules wait for.
+        The delays, probabilities and names that the configuration's rules wait for.
     paused
-        What orders have paused.
+        Names that orders have paused.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
@@ -50,32 +52,36 @@ class Versions:
     event_names: frozenset[str] = frozenset()
     paused: set[str] = field(default_factory=set)
 
+    def planner(self) -> Planner:
+        """Return a planner under the configuration in use."""
+        return Planner(self.configuration, self.configuration_number, self.paused)
+
     def number(self, name: str) -> int:
-        """Version of ``name`` in use; 0 for none."""
+        """Return the version of ``name`` in use; 0 for none."""
         return self.numbers.get(name, 0)
 
     def use(self, name: str, version: int, content: bytes) -> bool:
-        """Put a version into use, unless a newer one already is.
+        """Use a version from now on, unless the same or a newer one is in use.
 
         Parameters
         ----------
         name
-            ``configuration``, ``churn`` or ``segments``; another name is remembered and does nothing, so that an older
-            worker passes over what only a newer one knows.
+            ``configuration``, ``churn`` or ``segments``. The version of any other name is remembered and has no effect.
+            So an older worker can read a log with names that only a newer one knows.
         version
-            Positive, growing.
+            A positive number that increases with each version.
         content
-            JSON as the module of ``name`` writes it.
+            JSON, as the module of ``name`` writes it.
 
         Returns
         -------
         bool
-            Whether it acts from now on.
+            Whether the version is used.
 
         Raises
         ------
         InvalidConfiguration, StateMismatch, msgspec.DecodeError
-            The content cannot be used; nothing has changed then.
+            The content cannot be used. Then nothing has changed.
         """
         if version <= self.number(name):
             return False

@@ -1,4 +1,4 @@
-"""A customer for people and other systems: plain values, times as RFC 3339, money in units."""
+"""A user described for people and other systems: plain values, times in RFC 3339, money in units."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from models.engage.why import REASONS
 from models.events import MICROS
 from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.profile import consents, features, orders
-from models.profile.state import Consent, Customer, Facts, Withheld
+from models.profile.ledger import Pending, SentMessage, Withheld
+from models.profile.state import Consent, Customer, Facts
 
 
 def moment(at: int) -> str | None:
-    """Write milliseconds since the epoch as RFC 3339 in UTC; ``None`` for never.
+    """Format milliseconds since the epoch as RFC 3339 in UTC; ``None`` for 0, which means never.
 
     Examples
     --------
@@ -34,76 +35,83 @@ def moment(at: int) -> str | None:
 
 
 def money(amounts: Mapping[str, int]) -> dict[str, float]:
-    """Units by currency, of micros by currency."""
+    """Convert micros by currency to units by currency."""
     return {currency: micros / MICROS for currency, micros in sorted(amounts.items())}
 
 
 def describe(user: str, customer: Customer, now: int, versions: Versions) -> dict[str, Any]:
-    """Everything that we know and decided about one user.
+    """Describe everything that we know and have decided about one user.
 
     Parameters
     ----------
     user
-        Their id.
+        The user's id.
     customer
-        Their state; only read.
+        The user's state; it is only read.
     now
-        Of the partition's clock, milliseconds.
+        The partition's clock, milliseconds.
     versions
-        In use there.
+        The versions in use in the partition.
 
     Returns
     -------
     dict
-        JSON-able; see the keys below.
+        Values that JSON can hold.
     """
     facts, ledger = customer.facts, customer.ledger
     row = features.row(facts, now) if facts.sessions else None
-    # reasons of the risk that is shown, which was issued then: with every day of silence they change
-    scored = row if row is None or not ledger.risk_at else features.row(facts, ledger.risk_at)
     return {
         "user": user,
         "as_of": moment(now),
         "profile": _profile(facts),
         "zone": _zone(facts, versions),
         "segment": {"name": ledger.segment, "version": ledger.segment_version},
-        "churn": {
-            "risk": None if ledger.risk is None else round(ledger.risk, 4),
-            "as_of": moment(ledger.risk_at),
-            "version": ledger.risk_version,
-            "reasons": list(versions.churn.reasons(scored))
-            if versions.churn is not None and scored is not None
-            else [],
-        },
+        "churn": _churn(customer, row, versions),
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
-        "messages": [
-            {
-                "id": sent.id,
-                "at": moment(sent.at),
-                "rule": sent.rule,
-                "channel": sent.channel,
-                "category": sent.category,
-                "subject": sent.subject,
-                "why": sent.why,
-                "outcome": sent.outcome or None,
-                **({"because": sent.because} if sent.because else {}),
-                "detail": sent.detail or None,
-            }
-            for sent in ledger.sent
-        ],
-        "not_sent": [_withheld(one, customer, versions) for one in ledger.withheld],
-        "waiting": [
-            {
-                "rule": pending.rule,
-                "reason": pending.reason,
-                "detail": pending.detail or None,
-                "until": moment(pending.until),
-                "expires": moment(pending.expires),
-            }
-            for pending in ledger.pending
-        ],
+        "messages": [_sent(message) for message in ledger.sent],
+        "not_sent": [_withheld(message, customer, versions) for message in ledger.withheld],
+        "waiting": [_pending(message) for message in ledger.pending],
         "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
         "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
+    }
+
+
+def _churn(customer: Customer, row: list[float] | None, versions: Versions) -> dict[str, Any]:
+    facts, ledger = customer.facts, customer.ledger
+    reasons: tuple[str, ...] = ()
+    if versions.churn is not None and row is not None:
+        # The reasons are those of the time when the shown risk was computed, because they change with each day.
+        reasons = versions.churn.reasons(features.row(facts, ledger.risk_at) if ledger.risk_at else row)
+    return {
+        "risk": None if ledger.risk is None else round(ledger.risk, 4),
+        "as_of": moment(ledger.risk_at),
+        "version": ledger.risk_version,
+        "reasons": list(reasons),
+    }
+
+
+def _sent(message: SentMessage) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "at": moment(message.at),
+        "rule": message.rule,
+        "channel": message.channel,
+        "category": message.category,
+        "subject": message.subject,
+        "why": message.why,
+        "outcome": message.outcome or None,
+        **({"because": message.because} if message.because else {}),
+        "detail": message.detail or None,
+    }
+
+
+def _pending(message: Pending) -> dict[str, Any]:
+    return {
+        "rule": message.rule,
+        "reason": message.reason,
+        "detail": message.detail or None,
+        "until": moment(message.until),
+        "expires": moment(message.expires),
     }
 
 
@@ -113,7 +121,7 @@ def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str
     rule = next((rule for rule in versions.configuration.rules if rule.name == one.rule), None)
     if one.reason == "cooldown" and rule is not None:
         fired = customer.ledger.fired.get(one.rule, 0)
-        if fired <= one.at:  # else it has written again since
+        if fired <= one.at:  # otherwise the rule has sent another message since
             shown["last_sent"] = moment(fired)
             shown["again_from"] = moment(again_from(rule, customer.ledger))
     return shown
@@ -159,7 +167,7 @@ def _profile(facts: Facts) -> dict[str, Any]:
             for name, value in sorted(facts.categories.items(), key=lambda pair: (-pair[1], pair[0]))
         },
         "cart": {item: line.quantity for item, line in facts.cart.items()},
-        "recent": [touch.item for touch in reversed(facts.recent)],
+        "recent": [recent.item for recent in reversed(facts.recent)],
         "ratings": {
             "count": facts.ratings,
             "mean": round(facts.rating_sum / facts.ratings, 2) if facts.ratings else None,

@@ -1,8 +1,7 @@
-"""Bytes of a user who rests, squeezed: Zstandard with a dictionary of what every state has in common.
+"""Compress the stored state of dormant users with Zstandard and a shared dictionary.
 
-Most users of any day are silent, and one who is costs memory and nothing else. The dictionary stands in a numbered
-file, so that what an older one has squeezed can be read beside a newer one; ``python -m tests.benchmarks.dictionary``
-makes it.
+On any day most users are inactive and cost only memory. Dictionary files are numbered, so state that was compressed
+with an older one stays readable. ``python -m tests.benchmarks.dictionary`` makes one.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from importlib import resources
 import zstandard
 
 DICTIONARY = 1
-"""Number of the dictionary that is written with; all there are can be read."""
+"""Number of the dictionary that compresses. Every dictionary in the package can decompress."""
 
 LEVEL = 3
-"""6 takes three times as long, for 3% fewer bytes."""
+"""Level of compression. Level 6 takes three times as long and saves 3% more."""
 
 
 @cache
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
-    content = resources.files("models.profile").joinpath(f"resting_{number}.zdict").read_bytes()
+    content = resources.files("models.profile").joinpath(f"dormant_{number}.zdict").read_bytes()
     dictionary = zstandard.ZstdCompressionDict(content)
     dictionary.precompute_compress(level=LEVEL)
     return dictionary
 
 
 class _Tools(threading.local):
-    """One pair a thread, since neither may be used by two at once."""
+    """The compressor and decompressors of one thread, because two threads may not use one at the same time."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(
@@ -47,17 +46,17 @@ class _Tools(threading.local):
 _tools = _Tools()
 
 
-def squeeze(body: bytes) -> bytes:
-    """Make bytes of a state smaller, with :data:`DICTIONARY`; the same bytes always give the same."""
+def compress(body: bytes) -> bytes:
+    """Compress an encoded state with :data:`DICTIONARY`; the same input always gives the same bytes."""
     return _tools.compressor.compress(body)
 
 
-def unsqueeze(squeezed: bytes, dictionary: int) -> bytes:
-    """Give back what was squeezed with the dictionary of that number.
+def decompress(compressed: bytes, dictionary: int) -> bytes:
+    """Decompress a state that was compressed with the dictionary of this number.
 
     Examples
     --------
-    >>> unsqueeze(squeeze(b"product_view" * 30), DICTIONARY) == b"product_view" * 30
+    >>> decompress(compress(b"product_view" * 30), DICTIONARY) == b"product_view" * 30
     True
     """
-    return _tools.decompressor(dictionary).decompress(squeezed)
+    return _tools.decompressor(dictionary).decompress(compressed)

@@ -1,8 +1,8 @@
-"""The rule of consent: a withdrawal never weakens.
+"""The rule of consent: a withdrawal always counts, whatever its time.
 
-The state of a channel is (granted, at, newest grant). A withdrawal sets ``granted`` to no, and its time never moves
-``at`` back. A grant counts only if its time is later than ``at``; at the same time, "no" wins. So the answer may be
-"no" although a grant is newer, if an older withdrawal was read after it: then a new grant is needed.
+The state of a channel is (granted, at, newest grant). A withdrawal sets ``granted`` to no, and never decreases ``at``.
+A grant counts only if its time is later than ``at``. At the same time, "no" wins. So the answer may be "no" although a
+grant is newer, if an older withdrawal was read after that grant. Then a new grant is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from models.profile.state import Consent
 
 
 def withdraw(known: Consent | None, at: int, source: str = "") -> Consent:
-    """Return the state after a withdrawal was read, whatever its time.
+    """Return the state after a withdrawal, whatever its time.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def withdraw(known: Consent | None, at: int, source: str = "") -> Consent:
 
 
 def grant(known: Consent | None, at: int, source: str = "") -> Consent:
-    """Return the state after a grant was read; it changes the answer only if it is newer than all that led to it.
+    """Return the state after a grant; the grant changes the answer only if it is newer than all that led to it.
 
     Examples
     --------
@@ -44,8 +44,8 @@ def grant(known: Consent | None, at: int, source: str = "") -> Consent:
 def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     """Return the state of two identities that turn out to be one person.
 
-    Each state is taken for the statement that decided it: a "no" of one of them falls only to a later grant of the
-    other.
+    Each state stands for the statement that decided it. So a "no" of one identity yields only to a later grant of the
+    other one.
 
     Examples
     --------
@@ -55,16 +55,19 @@ def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     if one is None or other is None:
         return other if one is None else one
     newest = max(_newest_grant(one), _newest_grant(other))
-    # the later one decides; at the same time, "no" does; the source breaks the tie, so that the order does not matter
+    # The later one decides. At the same time, "no" decides. The source breaks a tie, so the order does not matter.
     decides = max(one, other, key=lambda state: (state.at, not state.granted, state.source))
     return Consent(granted=decides.granted, at=decides.at, source=decides.source, newest_grant=newest)
 
 
 def needs_new_grant(known: Consent) -> bool:
-    """Return whether a grant was read that is as new as the answer "no": the person may then expect messages."""
+    """Return whether a grant was read that is at least as new as the answer "no".
+
+    The person may then expect messages that they do not get.
+    """
     return not known.granted and 0 < known.at <= _newest_grant(known)
 
 
 def _newest_grant(known: Consent) -> int:
-    # a state of the layout before this one says "yes" without the time of its grant, which is its own
+    # A state of schema 3 has no time of its newest grant. If its answer is "yes", that time is its own.
     return max(known.newest_grant, known.at) if known.granted else known.newest_grant

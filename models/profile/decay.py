@@ -1,4 +1,4 @@
-"""Exponentially decayed counts: how much of something lately, at several half-lives."""
+"""Exponentially decayed counts: how often something has happened lately, at several half-lives."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from models.profile.state import Decay
 from models.units import DAY
 
 HALF_LIVES = (1.0, 7.0, 30.0)
-"""Days."""
+"""The half-lives, in days."""
 
 _SHORT, _MIDDLE, _LONG = HALF_LIVES
 
 
 def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
-    """Count ``amount`` at time ``at``.
+    """Add ``amount`` at time ``at``.
 
-    An event that comes late is weighed as if it had come in order, so the result does not depend on the order (but for
-    the last bits).
+    A late event is weighed as if it had come in order. So the result does not depend on the order, except for the last
+    bits of the floats.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def bump(decay: Decay, at: int, amount: float = 1.0) -> None:
 
 
 def levels(decay: Decay, now: int) -> tuple[float, float, float]:
-    """The counts at each of ``HALF_LIVES``, decayed to ``now``."""
+    """Return the counts at each of ``HALF_LIVES``, decayed to ``now``."""
     if not decay.values:
         return 0.0, 0.0, 0.0
     short, middle, long = decay.values

@@ -1,8 +1,10 @@
-"""A user as a row of numbers, for every model that looks at users.
+"""A user as a row of numbers, for every model that scores users.
 
-Counts, money and times enter as ``log1p``, so rows are roughly within 0 to 10 and no heavy tail rules a linear model.
-Add a feature: a name in ``FEATURES`` and its value at the same place in ``row``; learners notice the changed schema
-and start anew.
+Counts, money and times are transformed by ``log1p``. So most values lie between 0 and 10, and no heavy tail dominates a
+linear model.
+
+To add a feature, add its name to ``FEATURES`` and its value at the same place in ``row``. Learners notice the changed
+schema and start again.
 """
 
 from __future__ import annotations
@@ -40,28 +42,27 @@ FEATURES: tuple[str, ...] = (
     "messages_opened",
     "evening_share",
 )
-"""Names, in the order of a row."""
+"""Names of the features, in the order of a row.
+
+- ``gap_ratio``: time since the last activity, relative to the user's usual gap between sessions.
+- ``activity_trend``: the last week's activity, relative to what the last month's activity makes expect (1: steady).
+- ``rating_mean``: mean rating, relative to 3.
+- ``refund_share``, ``evening_share``: shares between 0 and 1.
+- All others: ``log1p`` of days, counts, or units of money.
+"""
 
 _EVENING = slice(18, 24)
 
 
 def row(facts: Facts, now: int) -> list[float]:
-    """Features of a user at ``now``.
+    """Compute the features of a user at ``now``: one value for each of ``FEATURES``.
 
     Parameters
     ----------
     facts
-        What happened.
+        The user's facts.
     now
-        Milliseconds since the epoch, not before the newest event for a meaningful recency.
-
-    Returns
-    -------
-    list of float
-        One value for each of ``FEATURES``: ``gap_ratio`` is the silence in units of the user's own usual gap,
-        ``activity_trend`` the last week's activity as a share of what the last month's would make expect (1: steady),
-        ``rating_mean`` is relative to 3, shares are within 0 and 1; everything else is ``log1p`` of days, counts or
-        units of money.
+        Milliseconds since the epoch. It should not be before the newest event, because recencies count from it.
 
     Examples
     --------

@@ -1,10 +1,12 @@
-"""Events of one user that come out of order, put into their place in time.
+"""Events of one user that come out of order, put into their order in time.
 
-Most facts do not depend on the order: counts, sums, decayed counts, firsts and lasts. Those that do (sessions and the
-gaps between them, the cart, the newest of each trait) keep, for the last hours, what it
-takes to say what they would be had all come in order: that is :class:`~models.profile.state.Window`. An event is in
-time for its place when it is not older than ``edge``, the partition's clock less ``events.order_within``, or newer than
-all that is known of its kind, however old it is. Any other is late: what counts, counts; what is newest stays.
+Most facts do not depend on the order: counts, sums, decayed counts, first and last times. Three do: sessions with the
+gaps between them, the cart, and the newest value of each trait. For these, :class:`~models.profile.state.Window` keeps
+the recent history from which they can be computed again, as if all events had come in order.
+
+An event is put in order if it is not older than ``late_before``, the partition's clock minus ``events.order_within``.
+It is also put in order, however old it is, if it is newer than all other events of its kind. Any other event is late:
+it is counted, but it does not replace what is newer.
 """
 
 from __future__ import annotations
@@ -15,57 +17,58 @@ from operator import attrgetter
 from models.profile.state import CartChange, CartLine, Facts, Window
 from models.profile.trait_limits import NEEDED, is_needed
 
-SESSION_GAP = 30 * 60_000
-"""Silence that ends a session, milliseconds."""
+SESSION_GAP_MS = 30 * 60_000
+"""Inactivity that ends a session, milliseconds."""
 
-CART_LINES = 30
-CHANGES = 100
-"""Maximum number of changes of a cart that are kept in order."""
-SESSIONS = 64
-"""Maximum number of sessions of the last hours that are kept in order."""
-NAMES = 8_192
-"""Characters of the names of traits whose times are kept, in all."""
+MAX_CART_LINES = 30
+"""Maximum number of different items in a cart."""
+MAX_CHANGES = 100
+"""Maximum number of recent cart changes kept for reordering."""
+MAX_SESSIONS = 64
+"""Maximum number of recent sessions kept for reordering."""
+MAX_NAMES = 8_192
+"""Maximum total length of the names of the traits whose times are kept, characters."""
 
 _GAP_WEIGHT = 0.3
 _when = attrgetter("at")
 
 
-def settle(facts: Facts, edge: int, floor: int) -> None:
-    """Let go of what no event that is in time can change any more.
+def settle(facts: Facts, late_before: int, refused_before: int) -> None:
+    """Remove the recent history that no event in time can change any more.
 
     Parameters
     ----------
     facts
-        Changed in place; what they say stays the same.
-    edge
+        The user's facts. Only ``window`` is changed.
+    late_before
         Older events are late, milliseconds.
-    floor
-        Older events are refused.
+    refused_before
+        Older events are refused, milliseconds.
     """
     window = facts.window
     if window is None:
         return
-    _close_sessions(facts, window, edge)
-    window.orders = {order: at for order, at in window.orders.items() if at >= edge}
-    _let_changes_pass(window, edge)
-    window.traits = {name: at for name, at in window.traits.items() if at >= floor}
-    window.forgotten = window.forgotten if window.forgotten >= floor else 0
+    _close_sessions(facts, window, late_before)
+    window.orders = {order: at for order, at in window.orders.items() if at >= late_before}
+    _apply_old_changes(window, late_before)
+    window.traits = {name: at for name, at in window.traits.items() if at >= refused_before}
+    window.forgotten = window.forgotten if window.forgotten >= refused_before else 0
     if not (window.visits or window.orders or window.changes or window.traits or window.forgotten):
         facts.window = None
 
 
-def visit(facts: Facts, at: int, edge: int) -> None:
-    """Count a visit into the user's sessions, and see to first and last; late ones open and prolong no session."""
+def visit(facts: Facts, at: int, late_before: int) -> None:
+    """Count a visit into the user's sessions and first and last times; a late one opens and prolongs no session."""
     if not facts.first_seen or at < facts.first_seen:
         facts.first_seen = at
     newest = facts.last_seen
     if at < newest:
-        if at >= edge and at < facts.session_at:
-            _visit_before(facts, at, edge)
+        if at >= late_before and at < facts.session_at:
+            _visit_before(facts, at, late_before)
         return
     facts.last_seen = at
     window = facts.window
-    if at - newest <= SESSION_GAP and facts.sessions:
+    if at - newest <= SESSION_GAP_MS and facts.sessions:
         if window is not None and window.visits:
             window.visits[-1] = at
         return
@@ -78,53 +81,54 @@ def visit(facts: Facts, at: int, edge: int) -> None:
     facts.sessions += 1
     facts.session_at = at
     if window is not None:
-        _close_sessions(facts, window, edge)
+        _close_sessions(facts, window, late_before)
 
 
-def change_cart(facts: Facts, change: CartChange, edge: int) -> None:
-    """Put something into the cart, take it out, or empty it."""
+def change_cart(facts: Facts, change: CartChange, late_before: int) -> None:
+    """Apply a change to the cart, in the order of time."""
     if change.at >= facts.cart_at:
-        if change.at >= edge:
+        if change.at >= late_before:
             _keep(facts, change)
         facts.cart = _changed(facts.cart, change)
         facts.cart_at = change.at
-    elif change.at >= edge:
+    elif change.at >= late_before:
         window = _keep(facts, change)
         cart = window.cart
         for one in window.changes:
             cart = _changed(cart, one)
         facts.cart = cart
     if facts.window is not None:
-        _let_changes_pass(facts.window, edge)
+        _apply_old_changes(facts.window, late_before)
 
 
-def is_newest_of(facts: Facts, trait: str, at: int, floor: int) -> bool:
-    """Note that a trait was said or taken back; return whether nothing newer was said of it before."""
+def is_newest_of(facts: Facts, trait: str, at: int, refused_before: int) -> bool:
+    """Record the time of a trait's change, and return whether the change is the newest one of that trait."""
     window = facts.window
     if window is not None and at < window.traits.get(trait, window.forgotten if trait in facts.traits else 0):
         return False
-    if at < floor:  # forced: what is there may be newer
+    if at < refused_before:  # a forced event: the known value may be newer
         return trait not in facts.traits
     _window(facts).traits[trait] = at
     return True
 
 
 def bound_traits(facts: Facts) -> None:
-    """Forget the oldest times of traits where their names take too much; those that messages need go last.
+    """Remove the oldest times of traits if the names are too long in total.
 
-    The times of ``NEEDED`` are always kept. A name that states consent has any number of spellings.
+    The times of ``NEEDED`` are always kept. Those of other traits that messages need are removed last. They are not
+    always kept, because a trait that states consent can be spelled in any number of ways.
     """
     window = facts.window
     if window is None:
         return
     size = sum(map(len, window.traits))
-    if size <= NAMES:
+    if size <= MAX_NAMES:
         return
     times = window.traits
     for name in sorted(times.keys() - NEEDED, key=lambda name: (is_needed(name), times[name], name)):
         size -= len(name)
         window.forgotten = max(window.forgotten, times.pop(name))
-        if size <= NAMES:
+        if size <= MAX_NAMES:
             return
 
 
@@ -146,12 +150,12 @@ def _mean_gap(mean: float, gap: int, *, first: bool) -> float:
     return float(gap) if first else (1 - _GAP_WEIGHT) * mean + _GAP_WEIGHT * gap
 
 
-def _visit_before(facts: Facts, at: int, edge: int) -> None:
-    """Put a visit before the newest session: it prolongs a session, joins two, or is one of its own."""
+def _visit_before(facts: Facts, at: int, late_before: int) -> None:
+    """Insert a visit before the newest session: it prolongs a session, joins two, or becomes one itself."""
     window = _window(facts)
     visits = window.visits
     if at <= window.ended:
-        return  # among sessions that are closed, because there are too many
+        return  # it lies among sessions that were closed because there are too many
     if not visits:
         window.gap, window.ended, visits = facts.gap, 0, [facts.session_at, facts.last_seen]
     closed = facts.sessions - len(visits) // 2
@@ -159,7 +163,7 @@ def _visit_before(facts: Facts, at: int, edge: int) -> None:
     insort(spans, [at, at])
     joined = [spans[0]]
     for begin, end in spans[1:]:
-        if begin - joined[-1][1] <= SESSION_GAP:
+        if begin - joined[-1][1] <= SESSION_GAP_MS:
             joined[-1][1] = max(joined[-1][1], end)
         else:
             joined.append([begin, end])
@@ -171,13 +175,13 @@ def _visit_before(facts: Facts, at: int, edge: int) -> None:
         if ended:
             facts.gap = _mean_gap(facts.gap, begin - ended, first=number == 1)
         ended = end
-    _close_sessions(facts, window, edge)
+    _close_sessions(facts, window, late_before)
 
 
-def _close_sessions(facts: Facts, window: Window, edge: int) -> None:
-    """Count the gaps that are final: a session's neighbours are, once the next one began before ``edge``."""
+def _close_sessions(facts: Facts, window: Window, late_before: int) -> None:
+    """Count the gaps that are final: those before a session whose next session began before ``late_before``."""
     visits = window.visits
-    while visits and (len(visits) > 2 * SESSIONS or (visits[2] if len(visits) > 2 else visits[0]) <= edge):
+    while visits and (len(visits) > 2 * MAX_SESSIONS or (visits[2] if len(visits) > 2 else visits[0]) <= late_before):
         if len(visits) == 2:
             window.visits, window.gap, window.ended = [], 0.0, 0
             return
@@ -190,7 +194,7 @@ def _close_sessions(facts: Facts, window: Window, edge: int) -> None:
 
 
 def _changed(cart: dict[str, CartLine], change: CartChange) -> dict[str, CartLine]:
-    """A cart after a change; the one given stays as it is, and may be shared."""
+    """Return a cart after a change; the given cart is not changed, because it may be shared."""
     item = change.item
     if item is None:
         return {}
@@ -202,14 +206,14 @@ def _changed(cart: dict[str, CartLine], change: CartChange) -> dict[str, CartLin
             changed[item] = CartLine(quantity, line.price)
         else:
             changed.pop(item, None)
-    elif line or len(cart) < CART_LINES:
+    elif line or len(cart) < MAX_CART_LINES:
         changed[item] = CartLine(quantity, change.price or (line.price if line else 0))
     return changed
 
 
-def _let_changes_pass(window: Window, edge: int) -> None:
+def _apply_old_changes(window: Window, late_before: int) -> None:
     changes, past = window.changes, 0
-    while past < len(changes) and (changes[past].at < edge or len(changes) - past > CHANGES):
+    while past < len(changes) and (changes[past].at < late_before or len(changes) - past > MAX_CHANGES):
         window.cart = _changed(window.cart, changes[past])
         past += 1
     if past:

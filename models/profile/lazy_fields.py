@@ -1,9 +1,9 @@
-"""Fields of a struct that stay packed until somebody reads them.
+"""Fields of a struct that stay encoded until they are first read.
 
-A daily look at a user asks for neither their traits nor the messages they were sent, and most events for few of them.
-A field that is annotated ``Lazily[...]`` is decoded as :class:`msgspec.Raw`, which costs nothing; the first read puts
-its value into its place; and what was never read is encoded as it came. For whoever uses the struct, and for mypy, the
-field is of the type in the brackets.
+A daily assessment needs neither a user's traits nor the messages they were sent, and most events need few of the
+fields. A field that is annotated ``Lazily[...]`` is decoded as :class:`msgspec.Raw`, which costs nothing. The first
+read decodes the value and stores it in the field. A field that was never read is encoded as it came. For readers of the
+struct, and for mypy, the field has the type in the brackets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
 
     class Lazily:
-        """``Lazily[type]``: msgspec sees bytes that it leaves as they are, and :func:`defer` the type."""
+        """``Lazily[type]``: a type that is plain bytes for msgspec, and ``type`` for :func:`defer`."""
 
         def __class_getitem__(cls, inner: Any) -> Any:
             return Annotated[msgspec.Raw, _Deferred(inner)]
@@ -32,9 +32,9 @@ class _Deferred:
 
 
 def defer(struct: type[S]) -> type[S]:
-    """Let the fields of a struct class that are :data:`Lazily` decode themselves; to be called once all types exist.
+    """Make the :data:`Lazily` fields of a struct class decode themselves; call it once all their types are defined.
 
-    Two such structs are equal when all of their fields are, packed or not: the class needs ``eq=False``.
+    Two such structs are equal if all of their fields are equal, encoded or not. So the class needs ``eq=False``.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def defer(struct: type[S]) -> type[S]:
 
 
 def _read_once(slot: Any, inner: Any) -> property:
-    """A property over a field's own place, which holds its bytes at first."""
+    """Return a property over a field's own slot, which holds the encoded bytes at first."""
     decode, get, put = msgspec.msgpack.Decoder(inner).decode, slot.__get__, slot.__set__
 
     def read(struct: Any) -> Any:

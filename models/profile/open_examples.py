@@ -1,8 +1,8 @@
-"""Churn examples that wait for their label, kept small: three bytes a feature.
+"""Churn examples that wait for their label, stored in three bytes per feature.
 
-A row is rounded once, when it is taken, to floats of 24 bits: sign and exponent of those with 32 bits, and 16 bits of
-precision, so that the error is below 1 in 100,000. Whatever becomes of a row then (a fold that goes on, one that was
-restored, a learner that reads the example) sees the same numbers.
+A row is rounded once, when the example is taken, to floats of 24 bits: sign, exponent and 16 bits of precision. So the
+error is below 1 in 100,000. All later readers of the row see the same numbers: a fold that goes on, a fold that was
+restored, and a learner.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 
 
 def pack_row(row: Sequence[float]) -> bytes:
-    """Round a row, and lay out the first bytes of all its numbers, then the second, then the third.
+    """Round a row, and write the first byte of every number, then the second bytes, then the third ones.
 
-    The first ones, which hold sign and exponent, are much the same; side by side they are squeezed to little.
+    The first bytes hold sign and exponent and are similar, so side by side they compress well.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def pack_row(row: Sequence[float]) -> bytes:
 
 
 def unpack_row(packed: bytes) -> list[float]:
-    """The numbers that :func:`pack_row` kept."""
+    """Return the numbers that :func:`pack_row` kept."""
     count = len(packed) // 3
     wide = bytearray(4 * count)
     for place in range(3):
@@ -46,11 +46,11 @@ class Example(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     at
-        When it was taken, milliseconds.
+        Time at which it is taken, milliseconds.
     row, schema
-        Features then, and the fingerprint of their names: code with other features may release it.
+        The features at that time, and the fingerprint of their names, because code with other features may release it.
     risk, version
-        The probability issued then and the version that issued it; ``None`` and 0 before any version existed.
+        The probability computed at that time and the version that computed it; ``None`` and 0 before any version.
     """
 
     at: int
@@ -61,16 +61,16 @@ class Example(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenExample(msgspec.Struct, array_like=True, gc=False):
-    """An :class:`Example` that waits.
+    """An :class:`Example` that waits for its label.
 
     Attributes
     ----------
     at, schema, risk, version
-        As it was taken.
+        As in the :class:`Example`.
     packed
         Its row, see :func:`pack_row`.
     returned
-        Whether there was activity since.
+        Whether the user has been active since.
     """
 
     at: int
@@ -82,12 +82,12 @@ class OpenExample(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def row(self) -> list[float]:
-        """The features, as they were rounded."""
+        """The rounded features."""
         return unpack_row(self.packed)
 
 
 class OpenExamples(msgspec.Struct, array_like=True, gc=False):
-    """Examples of one user, oldest first.
+    """The open examples of one user, oldest first.
 
     Examples
     --------
@@ -100,11 +100,11 @@ class OpenExamples(msgspec.Struct, array_like=True, gc=False):
     waiting: list[OpenExample] = []
 
     def append(self, taken: Example) -> None:
-        """Let one wait; its row is rounded here."""
+        """Add an example; its row is rounded here."""
         self.waiting.append(OpenExample(taken.at, pack_row(taken.row), taken.schema, taken.risk, taken.version))
 
     def pop(self, place: int) -> OpenExample:
-        """Take one out."""
+        """Remove the example at a place and return it."""
         return self.waiting.pop(place)
 
     def __len__(self) -> int:

@@ -1,17 +1,17 @@
 """A user's order book: what makes an order count once, and keeps its refunds within its amount.
 
-Purchases and refunds of one order may come twice, in parts, late, and in any order. So an order is remembered by its id
-(:class:`~models.profile.state.KnownOrder`), and what it counts with follows from all that was read of it:
+Purchases and refunds of one order may come twice, in parts, late, and out of order. So an order is remembered by its id
+(:class:`~models.profile.state.KnownOrder`). Its amount follows from all events of the order that were read:
 
 - ``lines`` add up;
-- a ``whole`` statement takes the place of lines, and further whole statements are repeats;
-- a ``replacement`` takes the place of both, whenever it was made; the newest one counts;
-- what a secret key stated takes the place of what anybody could have stated with a public one;
+- a ``whole`` statement replaces lines, and further whole statements are repeats;
+- a ``replacement`` replaces both, whatever its time; the newest one counts;
+- a statement with a secret key replaces statements with a public key, which anyone can use;
 - refunds count up to the order's amount.
 
-Each event changes the sums by what the order counts with after it, less what it counted with before. So the events of
-an order in one currency give the same result, in whichever order they are read. If its events name several currencies,
-the first one that was read decides which refunds count against it.
+Each event changes the sums by the difference between the order's amounts after and before it. So the events of an order
+in one currency give the same result in any order. If the events name several currencies, the first one that was read
+decides which refunds count against the order.
 """
 
 from __future__ import annotations
@@ -26,15 +26,19 @@ from models.profile.decay import bump
 from models.profile.state import Facts, KnownOrder
 
 LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
-"""Flags of ``KnownOrder.known``: stated by lines; as a whole; by an update; by a holder of a secret key; to be refunded
-wholly."""
+"""Flags of ``KnownOrder.known``.
+
+The order was stated by lines, as a whole, by an update, or with a secret key. The last flag: it is to be refunded
+entirely.
+"""
 EXCESS = "refund_exceeds_order"
 """Reason of the dead letter of a refund of which only a part has counted."""
 MAX_ORDERS = 64
 """Maximum number of orders remembered per user; the oldest are forgotten first."""
 MAX_MONEY = 2**62
-"""Maximum sum of one currency, micros: beyond any shop, and within 64 bits."""
+"""Maximum sum of one currency, micros: above that of any shop, and within 64 bits."""
 MAX_CURRENCIES = 16
+"""Maximum number of currencies in which a user's purchases, or refunds, are added up."""
 
 _STATED = LINES | WHOLE | UPDATED
 _UNKNOWN = KnownOrder(at=0)
@@ -42,18 +46,18 @@ _NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
 
 
 class News(NamedTuple):
-    """The parts of a purchase that are news, beside its facts.
+    """The parts of a purchase that are new, apart from its facts.
 
     Attributes
     ----------
     is_visit
-        Whether the user did something in front of us: it opens sessions, empties the cart, counts as activity.
+        Whether the purchase counts as an activity of the user: it opens sessions and empties the cart.
     triggers
         Whether rules may react to it.
     learned_items
-        Items whose interaction is no news to the recommender; ``None``: no item is.
+        Items whose interaction the recommender has learned before; ``None`` if it has learned all of them.
     confirms
-        Whether it says with a secret key what a public key has said before: marketing has reacted to that already.
+        Whether it states with a secret key what was stated before with a public key. Marketing has reacted before.
     """
 
     is_visit: bool = True
@@ -63,23 +67,23 @@ class News(NamedTuple):
 
 
 ALL_NEW = News()
-"""Everything is new, as it is for nearly every event."""
+"""The news of an event in which everything is new, as in nearly every event."""
 
 
 def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
-    """Return how a repeat of a whole order compares with what is known: empty where the event is no repeat.
+    """Return how a repeat of a whole order compares with what is known; empty if the event is no repeat.
 
     Parameters
     ----------
     facts, event
-        The user's, and a purchase of theirs.
+        The user's facts, and a purchase by the user.
     forgotten
-        Orders from before this time are not remembered, milliseconds.
+        Older orders are not remembered, milliseconds.
 
     Returns
     -------
     str
-        ``same`` amount and currency, ``different``, or ``updated``: an update has taken the place of the first one.
+        ``same`` amount and currency, ``different``, or ``updated``: an update has replaced the first statement.
     """
     if event.order_form != "whole" or event.order is None:
         return ""
@@ -89,7 +93,7 @@ def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
     if not before.known & WHOLE or _confirms(before, event):
         return ""
     if before.currency in _NO_CURRENCIES and event.currency not in _NO_CURRENCIES:
-        return ""  # it says what the first one has left out
+        return ""  # it gives the currency, which the first one did not
     if before.known & UPDATED:
         return "updated"
     is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
@@ -97,7 +101,7 @@ def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
 
 
 def news_of(facts: Facts, event: Event, forgotten: int) -> News:
-    """Return what of a purchase is new, before it is folded."""
+    """Return the parts of a purchase that are new; call it before the purchase is folded."""
     if event.order is None:
         return ALL_NEW
     before = _known(facts, event.order, forgotten)
@@ -108,7 +112,7 @@ def news_of(facts: Facts, event: Event, forgotten: int) -> News:
     if _confirms(before, event) and event.order_form == "whole":
         return News(is_visit=is_visit, learned_items=None, confirms=True)
     if event.order_form == "replacement" and _after(before, event).amount != before.amount:
-        return News(is_visit=False, triggers=False, learned_items=frozenset(touch.item for touch in facts.recent))
+        return News(is_visit=False, triggers=False, learned_items=frozenset(recent.item for recent in facts.recent))
     return News(is_visit=is_visit, triggers=False, learned_items=None)
 
 
@@ -141,9 +145,9 @@ def refund(facts: Facts, event: Event, forgotten: int) -> None:
 
 
 def excess_of(facts: Facts, event: Event, forgotten: int) -> tuple[int, KnownOrder] | None:
-    """Return the part of a refund that its order does not cover, with the order; ``None`` where it covers all.
+    """Return the part of a refund that its order does not cover, with the order; ``None`` if it covers all.
 
-    To be asked before the refund is folded.
+    Call it before the refund is folded.
     """
     if event.order is None or event.order_form == "whole":
         return None
@@ -155,7 +159,7 @@ def excess_of(facts: Facts, event: Event, forgotten: int) -> tuple[int, KnownOrd
 
 
 def refunded(order: KnownOrder) -> int:
-    """Micros of an order that count as paid back.
+    """Return the amount of an order that counts as refunded, micros.
 
     Examples
     --------
@@ -175,7 +179,7 @@ def currency_of(order: KnownOrder) -> str:
 
 
 def beyond(facts: Facts) -> dict[str, int]:
-    """Micros that refunds claimed beyond the amounts of their orders, by currency, of the orders remembered."""
+    """Return the sums of refunds beyond the amounts of their orders, micros by currency, for remembered orders."""
     found: dict[str, int] = {}
     for order in facts.known_orders.values():
         if order.known & _STATED and order.claimed > order.amount:
@@ -185,12 +189,13 @@ def beyond(facts: Facts) -> dict[str, int]:
 
 
 def check(facts: Facts, event: Event, forgotten: int) -> None:
-    """Refuse money that cannot be counted; nothing is changed.
+    """Refuse money that cannot be counted; change nothing.
 
     Raises
     ------
     InvalidEvent
-        ``other_currency`` than that of the order; ``state_full``: too many currencies, or too large a sum.
+        ``other_currency``: the currency is not that of the order. ``state_full``: there are too many currencies, or the
+        sum is too large.
     """
     sums = facts.spent if event.type == "purchase" else facts.refunded
     before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
@@ -204,7 +209,7 @@ def check(facts: Facts, event: Event, forgotten: int) -> None:
         raise InvalidEvent("state_full", "amount", str(event.amount), f"{MAX_MONEY} micros in all")
 
 
-# --- what is known of one order --------------------------------------------------------------------------------------
+# --- one order -----------------------------------------------------------------------------------------------------
 
 
 def _known(facts: Facts, order: str, forgotten: int) -> KnownOrder:
@@ -217,7 +222,7 @@ def _counted_by_schema_3(facts: Facts, order: str) -> bool:
 
 
 def _confirms(before: KnownOrder, event: Event) -> bool:
-    """Return whether a secret key states what only public keys have stated so far."""
+    """Return whether an event states with a secret key what only public keys have stated so far."""
     return event.trust == "server" and before.known & _STATED > 0 and not before.known & TRUSTED
 
 
@@ -230,21 +235,21 @@ def _is_in_other_currency(before: KnownOrder, event: Event) -> bool:
 
 
 def _can_be_one(known: str, said: str) -> bool:
-    """Return whether two currencies are the same, or one of them is not known."""
+    """Return whether two currencies are the same, or at least one is unknown."""
     return known == said or known in _NO_CURRENCIES or said in _NO_CURRENCIES
 
 
 def _settled(known: str, said: str) -> str:
-    """Return the currency of an order: the one that is known, unless only the other one can be."""
+    """Return the currency of an order: the known one, or the stated one if the other is unknown."""
     return said if known in _NO_CURRENCIES and said else known
 
 
 def _after(before: KnownOrder, event: Event) -> KnownOrder:
-    """Return what is known of an order after a purchase."""
+    """Return the order as it is known after a purchase."""
     if not before.known & _STATED:
         if _can_be_one(before.currency, event.currency):
             before = KnownOrder(event.at, 0, before.currency, before.claimed, before.known)
-        else:  # refunds in another currency do not count against it
+        else:  # refunds in another currency do not count against the order
             before = KnownOrder(event.at, known=before.known)
     elif _confirms(before, event):
         before = KnownOrder(before.at, 0, event.currency, before.claimed, before.known & REFUNDED)
@@ -270,7 +275,7 @@ def _after(before: KnownOrder, event: Event) -> KnownOrder:
 
 
 def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
-    """Return what is known of an order after a refund; ``before`` itself if there is nothing to remember."""
+    """Return the order as it is known after a refund; ``before`` itself if there is nothing to remember."""
     at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
     if event.order_form == "whole":
         known |= REFUNDED
@@ -293,18 +298,18 @@ def _remember(facts: Facts, order: str, known: KnownOrder, forgotten: int) -> No
     facts.known_orders = book
 
 
-# --- what it counts with ---------------------------------------------------------------------------------------------
+# --- the amounts that count -------------------------------------------------------------------------------------------
 
 
 def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
-    """Count what an order counts with now, in place of what it counted with before."""
+    """Replace the amounts that an order added to the facts before by those that it adds now."""
     was = None if before is None or not before.known & _STATED else before
     if after.known & _STATED:
         if was is None:
             facts.orders += 1
             bump(facts.purchases, after.at)
             bump(facts.spend, after.at, after.amount / MICROS)
-        elif was.at != after.at:  # an earlier part of it has come
+        elif was.at != after.at:  # an earlier part of the order has come
             bump(facts.purchases, after.at)
             bump(facts.purchases, was.at, -1.0)
             bump(facts.spend, after.at, after.amount / MICROS)
@@ -314,13 +319,13 @@ def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
         if was is not None:
             _add(facts.spent, currency_of(was), -was.amount)
         _add(facts.spent, currency_of(after), after.amount)
-    if before is not None and before.claimed <= after.claimed:  # else refunds in another currency stay as they are
+    if before is not None and before.claimed <= after.claimed:  # otherwise refunds in another currency stay
         _add(facts.refunded, currency_of(before), -refunded(before))
     _add(facts.refunded, currency_of(after), refunded(after))
 
 
 def _add(sums: dict[str, int], currency: str, amount: int) -> None:
-    """Add to the sum of a currency; a sum of 0 is not kept, so that no trace is left of what was taken back."""
+    """Add an amount to the sum of a currency; a sum of 0 is removed, so that a reversed amount leaves no trace."""
     if not amount:
         return
     total = sums.get(currency, 0) + amount

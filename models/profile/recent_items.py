@@ -1,6 +1,6 @@
-"""The items that a user touched last, kept as columns: thirty objects a user would take three times as much.
+"""The items that a user interacted with last, stored as columns: thirty objects would take three times as much memory.
 
-What reads them gets :class:`Touch`, one at a time; what folds an event calls :meth:`Recent.add`.
+Readers get :class:`RecentItem`, one at a time. The fold of an event calls :meth:`RecentItems.add`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,37 @@ from itertools import pairwise
 import msgspec
 
 
-class Touch(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A user's interaction with an item."""
+class RecentItem(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A user's interaction with an item.
+
+    Attributes
+    ----------
+    item
+        Id of the item.
+    weight
+        Strength of the interaction, see ``recommend.interactions``.
+    at
+        Time of the interaction, milliseconds.
+    """
 
     item: str
     weight: float
     at: int
 
 
-class Recent(msgspec.Struct, array_like=True, gc=False):
-    """Newest touches of a user in the order of time, oldest first.
+class RecentItems(msgspec.Struct, array_like=True, gc=False):
+    """The newest interactions of a user, oldest first.
 
     Attributes
     ----------
     at
-        When the newest one was, milliseconds; 0 without any.
+        Time of the newest one, milliseconds; 0 without any.
     items
-        What was touched.
+        Ids of the items.
     weights
-        How much each one says. A whole number is an integer, which takes a byte and not nine.
+        Strength of each interaction. A whole number is stored as an integer, which takes one byte and not nine.
     gaps
-        Milliseconds from each touch to the next one; one fewer than there are touches.
+        Milliseconds from each interaction to the next one; one fewer than there are interactions.
     """
 
     at: int = 0
@@ -41,31 +51,31 @@ class Recent(msgspec.Struct, array_like=True, gc=False):
     gaps: list[int] = []
 
     @classmethod
-    def of(cls, touches: Iterable[Touch]) -> Recent:
-        """Columns of touches that come in the order of time.
+    def of(cls, items: Iterable[RecentItem]) -> RecentItems:
+        """Build the columns from interactions in the order of time.
 
         Examples
         --------
-        >>> recent = Recent.of([Touch("mug", 1.0, 5), Touch("pot", 2.5, 9)])
+        >>> recent = RecentItems.of([RecentItem("mug", 1.0, 5), RecentItem("pot", 2.5, 9)])
         >>> recent
-        Recent(at=9, items=['mug', 'pot'], weights=[1, 2.5], gaps=[4])
+        RecentItems(at=9, items=['mug', 'pot'], weights=[1, 2.5], gaps=[4])
         >>> list(recent)
-        [Touch(item='mug', weight=1.0, at=5), Touch(item='pot', weight=2.5, at=9)]
+        [RecentItem(item='mug', weight=1.0, at=5), RecentItem(item='pot', weight=2.5, at=9)]
         """
         recent = cls()
-        for touch in touches:
-            recent.add(touch.item, touch.weight, touch.at)
+        for one in items:
+            recent.add(one.item, one.weight, one.at)
         return recent
 
-    def add(self, item: str, weight: float, at: int, most: int | None = None) -> None:
-        """Put a touch into its place in time, behind those of the same moment; the oldest go where there are too many.
+    def add(self, item: str, weight: float, at: int, limit: int | None = None) -> None:
+        """Insert an interaction in the order of time, after those of the same time; remove the oldest above the limit.
 
         Examples
         --------
-        >>> recent = Recent.of([Touch("mug", 1.0, 5), Touch("pot", 1.0, 9)])
-        >>> recent.add("pan", 3.0, 7, most=2)
+        >>> recent = RecentItems.of([RecentItem("mug", 1.0, 5), RecentItem("pot", 1.0, 9)])
+        >>> recent.add("pan", 3.0, 7, limit=2)
         >>> recent
-        Recent(at=9, items=['pan', 'pot'], weights=[3, 1], gaps=[2])
+        RecentItems(at=9, items=['pan', 'pot'], weights=[3, 1], gaps=[2])
         """
         lean = int(weight) if weight.is_integer() else weight
         if at >= self.at or not self.items:
@@ -81,12 +91,12 @@ class Recent(msgspec.Struct, array_like=True, gc=False):
             self.items.insert(place, item)
             self.weights.insert(place, lean)
             self.gaps = [after - before for before, after in pairwise(times)]
-        if most is not None and len(self.items) > most:
-            surplus = len(self.items) - most
+        if limit is not None and len(self.items) > limit:
+            surplus = len(self.items) - limit
             del self.items[:surplus], self.weights[:surplus], self.gaps[:surplus]
 
     def times(self) -> list[int]:
-        """When each touch was, milliseconds."""
+        """Return the time of each interaction, milliseconds, oldest first."""
         at, times = self.at, [self.at] if self.items else []
         for gap in reversed(self.gaps):
             at -= gap
@@ -97,12 +107,12 @@ class Recent(msgspec.Struct, array_like=True, gc=False):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __iter__(self) -> Iterator[Touch]:
+    def __iter__(self) -> Iterator[RecentItem]:
         for item, weight, at in zip(self.items, self.weights, self.times(), strict=True):
-            yield Touch(item, float(weight), at)
+            yield RecentItem(item, float(weight), at)
 
-    def __reversed__(self) -> Iterator[Touch]:
+    def __reversed__(self) -> Iterator[RecentItem]:
         return reversed(list(self))
 
-    def __getitem__(self, place: int) -> Touch:
+    def __getitem__(self, place: int) -> RecentItem:
         return list(self)[place]

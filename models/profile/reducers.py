@@ -1,6 +1,7 @@
-"""Facts: what one event changes in what we know about its user. Pure, and the same for any order of batches.
+"""Reducers: each folds one event into the facts about its user.
 
-Also for any order of the events, as far as ``lateness`` says.
+They are pure. The result does not depend on how a log is cut into batches. Within the limits that
+:mod:`models.profile.lateness` describes, it does not depend on the order of the events either.
 """
 
 from __future__ import annotations
@@ -18,66 +19,68 @@ from models.recommend.interactions import weight_of
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 
-RECENT = 30
-CATEGORIES = 12
+MAX_RECENT_ITEMS = 30
+"""Maximum number of recent items kept per user."""
+MAX_CATEGORIES = 12
+"""Maximum number of categories kept per user; the weakest is removed first."""
 
 VISITS = frozenset(ACTIVITY)
-"""Types of events in which a person is active; they begin and prolong sessions."""
+"""Types of events that a person causes on a site: they count as activity, and open and prolong sessions."""
 
 _ADDRESSES = frozenset({"email", "phone"})
 _CATEGORY_HALF_LIFE = 30 * DAY
 
 
-class Lines(NamedTuple):
-    """Lines in time that an event may lie before, milliseconds.
+class Cutoffs(NamedTuple):
+    """Times before which an event is too old for something, milliseconds.
 
     Attributes
     ----------
-    edge
-        Older ones are late, see ``lateness``.
-    floor
-        Older ones are refused, unless a person forces them.
-    orders
-        Orders of the time before it are not remembered any more.
+    late_before
+        Older events are late, see :mod:`models.profile.lateness`.
+    refused_before
+        Older events are refused, unless a person forces them.
+    orders_before
+        Older orders are not remembered any more.
     """
 
-    edge: int = 0
-    floor: int = 0
-    orders: int = 0
+    late_before: int = 0
+    refused_before: int = 0
+    orders_before: int = 0
 
 
-UNBOUNDED = Lines()
-"""Nothing is too old."""
+NO_CUTOFFS = Cutoffs()
+"""Cut-offs under which no event is too old."""
 
 
-def check(facts: Facts, event: Event, lines: Lines = UNBOUNDED) -> None:
-    """Refuse money that cannot be counted, or would let a user's state grow without bound; nothing is changed.
+def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
+    """Refuse money that cannot be counted, or that would let a user's state grow without bound; change nothing.
 
-    Traits have limits of their own (:mod:`models.profile.trait_limits`), and refuse no event.
+    Traits have limits of their own (:mod:`models.profile.trait_limits`), which refuse no event.
 
     Raises
     ------
     InvalidEvent
-        ``state_full``: currencies or sums of money would be beyond what is kept. ``other_currency``: than that of the
-        order.
+        ``state_full``: there would be too many currencies, or too large a sum of money. ``other_currency``: the
+        currency is not that of the order.
     """
     if event.type in ("purchase", "refund"):
-        orders.check(facts, event, lines.orders)
+        orders.check(facts, event, cutoffs.orders_before)
 
 
-def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, lines: Lines = UNBOUNDED) -> None:
+def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
     """Fold one event into the facts, in place.
 
     Parameters
     ----------
     facts
-        A working copy.
+        A working copy of the user's facts.
     event
-        What happened.
+        The event.
     zone
-        Where hours of the day are counted; UTC by default.
-    lines
-        What is too old to find its place in time; by default nothing is.
+        The time zone in which hours of the day are counted; UTC by default.
+    cutoffs
+        Times before which an event is too old to be put in order; by default no event is.
     """
     kind, events = event.type, facts.events
     events[kind] = events.get(kind, 0) + 1
@@ -85,21 +88,21 @@ def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, lines: 
         facts.identified = True
     if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
-    if kind in VISITS and (kind != "purchase" or orders.news_of(facts, event, lines.orders).is_visit):
-        _visit(facts, event, zone, lines)
+    if kind in VISITS and (kind != "purchase" or orders.news_of(facts, event, cutoffs.orders_before).is_visit):
+        _visit(facts, event, zone, cutoffs)
         if kind == "purchase":
-            _bought(facts, event, lines)
-    if (reducer := _REDUCERS.get(kind)) is not None:
+            _buy(facts, event, cutoffs)
+    if (reducer := REDUCERS.get(kind)) is not None:
         reducer(facts, event)
-    elif (ordered := _ORDERED.get(kind)) is not None:
-        ordered(facts, event, lines)
+    elif (ordered := ORDERED_REDUCERS.get(kind)) is not None:
+        ordered(facts, event, cutoffs)
     if event.traits is not None:
-        _traits(facts, event, lines)
+        _traits(facts, event, cutoffs)
 
 
-def _visit(facts: Facts, event: Event, zone: tzinfo | None, lines: Lines) -> None:
+def _visit(facts: Facts, event: Event, zone: tzinfo | None, cutoffs: Cutoffs) -> None:
     at = event.at
-    lateness.visit(facts, at, lines.edge)
+    lateness.visit(facts, at, cutoffs.late_before)
     bump(facts.activity, at)
     if not facts.hours:
         facts.hours = [0] * 24
@@ -108,17 +111,17 @@ def _visit(facts: Facts, event: Event, zone: tzinfo | None, lines: Lines) -> Non
     if event.item is not None:
         weight = weight_of(event.type, event.rating)
         if weight > 0:
-            _touch(facts, event.item, weight, at)
+            _add_recent(facts, event.item, weight, at)
             if event.category is not None:
                 _interest(facts, event.category, weight, at)
 
 
-def _touch(facts: Facts, item: str, weight: float, at: int) -> None:
-    facts.recent.add(item, weight, at, RECENT)
+def _add_recent(facts: Facts, item: str, weight: float, at: int) -> None:
+    facts.recent.add(item, weight, at, MAX_RECENT_ITEMS)
 
 
 def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
-    # all categories decay together: newer interest weighs more, so only the ratio to the newest matters
+    # All categories decay together. Only the ratio to the newest matters, because newer interest weighs more.
     elapsed = at - facts.categories_at
     if facts.categories_at:
         factor = 2.0 ** (-abs(elapsed) / _CATEGORY_HALF_LIFE)
@@ -129,7 +132,7 @@ def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
             weight *= factor
     facts.categories_at = max(facts.categories_at, at)
     facts.categories[category] = facts.categories.get(category, 0.0) + weight
-    if len(facts.categories) > CATEGORIES:
+    if len(facts.categories) > MAX_CATEGORIES:
         weakest = min(facts.categories, key=lambda name: (facts.categories[name], name))
         del facts.categories[weakest]
 
@@ -138,32 +141,32 @@ def _view(facts: Facts, event: Event) -> None:
     bump(facts.views, event.at)
 
 
-def _cart_add(facts: Facts, event: Event, lines: Lines) -> None:
+def _cart_add(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     bump(facts.carts, event.at)
     if event.item is not None:
         change = CartChange(event.at, event.item, event.quantity, event.amount)
-        lateness.change_cart(facts, change, lines.edge)
+        lateness.change_cart(facts, change, cutoffs.late_before)
 
 
-def _cart_remove(facts: Facts, event: Event, lines: Lines) -> None:
+def _cart_remove(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     if event.item is not None and event.quantity:
-        lateness.change_cart(facts, CartChange(event.at, event.item, -event.quantity), lines.edge)
+        lateness.change_cart(facts, CartChange(event.at, event.item, -event.quantity), cutoffs.late_before)
 
 
-def _purchase(facts: Facts, event: Event, lines: Lines) -> None:
-    orders.purchase(facts, event, lines.orders)
+def _purchase(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
+    orders.purchase(facts, event, cutoffs.orders_before)
 
 
-def _bought(facts: Facts, event: Event, lines: Lines) -> None:
-    lateness.change_cart(facts, CartChange(event.at), lines.edge)
+def _buy(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
+    lateness.change_cart(facts, CartChange(event.at), cutoffs.late_before)
     for line in event.lines:
-        _touch(facts, line.item, weight_of(event.type, event.rating), event.at)
+        _add_recent(facts, line.item, weight_of(event.type, event.rating), event.at)
         if line.category is not None:
             _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
 
 
-def _refund(facts: Facts, event: Event, lines: Lines) -> None:
-    orders.refund(facts, event, lines.orders)
+def _refund(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
+    orders.refund(facts, event, cutoffs.orders_before)
 
 
 def _rating(facts: Facts, event: Event) -> None:
@@ -172,16 +175,16 @@ def _rating(facts: Facts, event: Event) -> None:
         facts.rating_sum += event.rating
 
 
-def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - it only counts
+def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - the event is only counted
     facts.support += 1
 
 
-def _traits(facts: Facts, event: Event, lines: Lines) -> None:
+def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     known = facts.traits
     for name, value in (event.traits or {}).items():
         if event.trust == "public" and name in _ADDRESSES and name in known:
-            continue  # who read a public key must not send another person's messages elsewhere
-        if not lateness.is_newest_of(facts, name, event.at, lines.floor):
+            continue  # a visitor with a public key must not redirect another person's messages
+        if not lateness.is_newest_of(facts, name, event.at, cutoffs.refused_before):
             continue
         if value is None:
             known.pop(name, None)
@@ -201,7 +204,7 @@ def _message(facts: Facts, event: Event) -> None:
     facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
 
 
-_REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
+REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "product_view": _view,
     "rating": _rating,
     "support_message": _support,
@@ -215,10 +218,11 @@ _REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "message_bounced": _message,
     "message_suppressed": _message,
 }
-_ORDERED: dict[str, Callable[[Facts, Event, Lines], None]] = {
+"""Reducers whose result does not depend on the order of the events in time, by event type."""
+ORDERED_REDUCERS: dict[str, Callable[[Facts, Event, Cutoffs], None]] = {
     "cart_add": _cart_add,
     "cart_remove": _cart_remove,
     "purchase": _purchase,
     "refund": _refund,
 }
-"""Those whose result depends on where the event stands among others in time."""
+"""Reducers whose result depends on the order of the events in time, by event type."""

@@ -1,12 +1,15 @@
-"""Which events a user's state has seen: a repeat is known by its id for as long as one could be folded at all.
+"""The message ids that a user's state has seen: a repeated event is known by its id as long as it could be folded.
 
-Two rules make it exact. A repeat that comes within the horizon (``events.horizon``, of the partition's clock) after the
-first one is known by its id, whatever its time says. Beyond it an event is refused as ``too_late`` when its time lies
-before the clock less the horizon, and an id is forgotten only when every event that could still carry it with its own
-time would be refused so: it is kept until the later of its arrival and its time lies before that line.
+Two rules make this exact:
 
-An id is 8 bytes of BLAKE2b. Two different ids of one user are taken for the same with a probability of n / 2^64 at each
-event, n being the ids remembered: below one in 2 x 10^15 for the fullest memory there can be.
+- A repeat is known by its id if it comes within the horizon (``events.horizon``) after the first one, by the
+  partition's clock. Its own time does not matter.
+- After the horizon, an event is refused as ``too_late`` if its time is before the clock minus the horizon. An id is
+  forgotten only once every event that could still carry it, with its own time, would be refused. So an id is kept until
+  both its arrival and its time are before that line.
+
+An id is stored as 8 bytes of BLAKE2b. If n ids are remembered, a new id is taken for one of them with a probability of
+n / 2^64. With the maximum number of ids, that is below one in 2 x 10^15.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ import msgspec
 
 from models.units import HOUR
 
-WIDTH = 8
-"""Bytes of a digest."""
+WIDTH_BYTES = 8
+"""Size of a digest, bytes."""
 
-REMEMBERED = 8_192
-"""At most so many ids a user, 64 KiB. Who sends more within the horizon is remembered for less long."""
+MAX_IDS = 8_192
+"""Maximum number of message ids kept per user (64 KiB). A user who exceeds it gets a shorter deduplication window."""
 
 BUCKET = 512
-"""So many ids, or an hour's, are forgotten together."""
+"""Number of ids that are forgotten together, unless an hour passes before there are as many."""
 
 
 class SeenIds(msgspec.Struct, array_like=True, gc=False):
@@ -33,13 +36,13 @@ class SeenIds(msgspec.Struct, array_like=True, gc=False):
     Attributes
     ----------
     floor
-        Events older than this are refused although the horizon would let them in: ids of its time had to be forgotten,
-        because there were too many. 0 for nearly everybody. Milliseconds.
+        Events older than this are refused although they are within the horizon, milliseconds. Ids of that time had to
+        be forgotten, because there were too many. It is 0 for nearly all users.
     marks
-        Two numbers a bucket, oldest first: how many ids are in it, and the newest of the times at which they came or
-        happened, milliseconds.
+        Two numbers per bucket, oldest first: the number of its ids, and the newest of their arrivals and times in
+        milliseconds.
     digests
-        ``WIDTH`` bytes an id, in the order in which they came.
+        ``WIDTH_BYTES`` bytes per id, in the order of arrival.
     """
 
     floor: int = 0
@@ -47,16 +50,16 @@ class SeenIds(msgspec.Struct, array_like=True, gc=False):
     digests: bytes = b""
 
     def __len__(self) -> int:
-        return len(self.digests) // WIDTH
+        return len(self.digests) // WIDTH_BYTES
 
 
 def digest_of(message_id: str) -> bytes:
-    """What is remembered of a ``messageId``."""
-    return blake2b(message_id.encode(), digest_size=WIDTH).digest()
+    """Return the digest of a ``messageId``."""
+    return blake2b(message_id.encode(), digest_size=WIDTH_BYTES).digest()
 
 
 def knows(ids: SeenIds, digest: bytes) -> bool:
-    """Whether an event of that id was folded.
+    """Return whether an event of that id was folded.
 
     Examples
     --------
@@ -67,36 +70,36 @@ def knows(ids: SeenIds, digest: bytes) -> bool:
     """
     place = ids.digests.find(digest)
     while place >= 0:
-        if place % WIDTH == 0:
+        if place % WIDTH_BYTES == 0:
             return True
         place = ids.digests.find(digest, place + 1)
     return False
 
 
 def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
-    """Note an event that has been folded.
+    """Remember the id of an event that has been folded.
 
     Parameters
     ----------
     ids
-        Changed in place.
+        The user's ids, changed in place.
     digest
-        See :func:`digest_of`.
+        The digest of the event's id, see :func:`digest_of`.
     now
-        Of the partition's clock, milliseconds.
+        The partition's clock, milliseconds.
     at
-        When it happened, which may be ahead of the clock.
+        Time of the event, milliseconds; it may be ahead of the clock.
 
     Returns
     -------
     int
-        How many other ids had to be forgotten before their time. Events that could carry them are refused from now on
-        (``floor``), but for those whose time was ahead of the clock, and those that carry another time when they come
-        again.
+        Number of other ids that had to be forgotten early. From then on ``floor`` refuses the events that could carry
+        them. There are two exceptions: an event whose time was ahead of the clock, and one that carries another time
+        when it comes again.
     """
     marks, time = ids.marks, max(now, at)
     forgotten = 0
-    if len(ids.digests) >= REMEMBERED * WIDTH:
+    if len(ids.digests) >= MAX_IDS * WIDTH_BYTES:
         forgotten, until = marks[0], marks[1]
         _drop(ids, 1)
         if until <= now:
@@ -111,7 +114,7 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
 
 
 def forget(ids: SeenIds, floor: int) -> None:
-    """Let go of the ids that only events from before ``floor`` can carry: those are refused.
+    """Remove the ids that only events from before ``floor`` can carry, because such events are refused.
 
     Examples
     --------
@@ -133,5 +136,5 @@ def forget(ids: SeenIds, floor: int) -> None:
 
 def _drop(ids: SeenIds, buckets: int) -> None:
     count = sum(ids.marks[0 : 2 * buckets : 2])
-    ids.digests = ids.digests[count * WIDTH :]
+    ids.digests = ids.digests[count * WIDTH_BYTES :]
     del ids.marks[: 2 * buckets]

@@ -1,4 +1,4 @@
-"""Signals: what changed about a user that somebody may want to react to."""
+"""Signals: changes of a user that rules may react to."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ SignalKind = Literal["segment_entered", "segment_left", "churn_risk", "first_pur
 
 
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Something about a user changed.
+    """A change of a user.
 
     Attributes
     ----------
     kind
-        ``segment_entered`` and ``segment_left`` (``name``: the segment), ``churn_risk`` (``previous`` and ``value``:
-        the probability before and now), ``first_purchase`` (``value``: units paid), ``cart_left`` (``name``: the rule
-        whose time has passed; ``items``), ``event`` (``name``: a custom event's name or an event's type, and its
-        ``properties``).
+        The kind of change:
+
+        - ``segment_entered`` and ``segment_left``: ``name`` is the segment.
+        - ``churn_risk``: ``previous`` and ``value`` are the probability before and now.
+        - ``first_purchase``: ``value`` is the amount in units of the currency.
+        - ``cart_left``: ``name`` is the rule whose waiting time has passed, and ``items`` is the content of the cart.
+        - ``event``: ``name`` is the name of a custom event or the type of another one, with its ``properties``.
     user, at
-        Whom, and when its cause happened, milliseconds: the event's own time, the timer's due time. A rule's
-        ``expires_after`` counts from there.
+        The user, and the time of the cause in milliseconds: the time of the event, or the due time of the timer. A
+        rule's ``expires_after`` counts from there.
     cause
         Id of the event, or ``timer:`` and the timer's name.
     version
-        Of the model that decided, 0 where none did.
+        Version of the model that decided, 0 if none did.
     items
-        Item ids concerned.
+        Ids of the items concerned.
     reasons
-        For people: which features pushed a score, strongest first.
+        The features that contributed most to a score, for people, strongest first.
     properties
-        Of the event, for rules with ``where`` and for templates.
+        Properties of the event, for rules with ``where`` and for templates.
     public
-        Whether its cause came with a public key: then no transactional message follows from it.
+        Whether the cause came with a public key. Then it triggers no transactional message.
     confirms
-        Whether its cause says with a secret key what a public key has said before: then nothing else follows from it.
+        Whether the cause states with a secret key what was stated before with a public key. Then it triggers nothing
+        else.
     """
 
     kind: SignalKind

@@ -1,7 +1,7 @@
-"""Statements about consent, complaints and bounces that must count whatever becomes of their event.
+"""Statements about consent, complaints and bounces that must count, even if their event does not.
 
-Such a statement counts although its event is refused (too late, no room). It is passed over only if the very same one
-is known already: the user's state remembers the newest of them, however long ago they were.
+Such a statement counts although its event is refused (too late, no room). It is passed over only if the same statement
+has counted before. The user's state remembers the newest statements, however long ago they were.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from models.configuration.compiled import ConsentSettings
 from models.events import CHANNELS, REPORTED, Channel, Event
-from models.profile import consents
-from models.profile import seen_ids as repeats
+from models.profile import consents, seen_ids
 from models.profile.state import Facts
 from models.wire import bounces, withdrawals
 
@@ -23,15 +22,15 @@ class Statement(NamedTuple):
     Attributes
     ----------
     channels
-        For which consent is withdrawn; none where a trait repeats what it said before.
+        The channels for which consent is withdrawn; none if a trait only repeats its previous value.
     source
-        Where the withdrawal comes from, in words.
+        The source of the withdrawal, in words.
     complaint
-        Whether the recipient marked a message as spam, as a trusted sender says.
+        Whether a trusted sender reports that the recipient marked a message as spam.
     bounce
-        Whether the address of the event bounced for good, as a trusted sender says.
+        Whether a trusted sender reports that the address of the event has bounced permanently.
     is_whole
-        Whether the event is a withdrawal, and says nothing else.
+        Whether the event is a withdrawal and has no other content.
     """
 
     channels: tuple[Channel, ...] = ()
@@ -42,7 +41,7 @@ class Statement(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether it says anything that was not said before."""
+        """Whether the statement has content that was not stated before."""
         return bool(self.channels) or self.bounce
 
 
@@ -50,22 +49,22 @@ MAX_REMEMBERED = 32
 """Maximum number of statements remembered per user; a repeat of an older one counts again."""
 
 SIMPLE = REPORTED | {"page_view", "product_view", "click", "cart_add", "cart_remove", "rating", "support_message"}
-"""Types of events that state nothing about consent, unless they carry traits, and name no order."""
+"""Types of events that name no order, and that state nothing about consent unless they carry traits."""
 
-NOTHING = ConsentSettings()
-"""The built-in tables, with no changes of a configuration."""
+NO_SETTINGS = ConsentSettings()
+"""The built-in tables, without changes by a configuration."""
 
 
-def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NOTHING) -> Statement | None:
-    """Return what must count of an event; ``None`` for nearly every event.
+def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NO_SETTINGS) -> Statement | None:
+    """Return the part of an event that must count; ``None`` for nearly every event.
 
     Parameters
     ----------
     facts
-        Of the event's user, before the event: a trait makes a statement when its value changes, or when it is first
-        seen, because sites repeat their traits at every login.
+        The facts about the event's user, before the event. A trait makes a statement only when it is first seen or
+        when its value changes, because sites repeat their traits at every login.
     event
-        Any.
+        The event, of any type.
     settings
         Changes to the built-in tables.
     """
@@ -83,19 +82,19 @@ def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NOTHING
 
 
 def digest_of(event: Event) -> bytes:
-    """Return what is remembered of a statement: its id alone may come with other words."""
-    return repeats.digest_of(f"{event.id}\0{event.channel}\0{event.at}")
+    """Return the digest of a statement: of its id, channel and time, because an id may come with another statement."""
+    return seen_ids.digest_of(f"{event.id}\0{event.channel}\0{event.at}")
 
 
 def knows(facts: Facts, digest: bytes) -> bool:
-    """Return whether a statement has counted already."""
+    """Return whether a statement has counted before."""
     stated = facts.stated
-    return any(stated[i : i + repeats.WIDTH] == digest for i in range(0, len(stated), repeats.WIDTH))
+    return any(stated[i : i + seen_ids.WIDTH_BYTES] == digest for i in range(0, len(stated), seen_ids.WIDTH_BYTES))
 
 
 def remember(facts: Facts, digest: bytes) -> None:
     """Remember a statement that has counted."""
-    facts.stated = (facts.stated + digest)[-MAX_REMEMBERED * repeats.WIDTH :]
+    facts.stated = (facts.stated + digest)[-MAX_REMEMBERED * seen_ids.WIDTH_BYTES :]
 
 
 def withdraw(facts: Facts, channels: tuple[Channel, ...], at: int, source: str) -> tuple[Channel, ...]:
@@ -130,7 +129,7 @@ def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSet
         channels.update(withdrawals.channels_of(trait.channel))
         names.append(name)
     if not names:
-        # it is remembered as well: the same event, read again after the trait has changed, must not withdraw
+        # A repeated statement is remembered too: its event must not withdraw if it is read again after a change.
         return Statement() if repeated else None
     return Statement(_ordered(channels), f"trait {', '.join(names)}"[:200])
 

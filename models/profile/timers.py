@@ -1,10 +1,11 @@
-"""A user's timers: few, kept sorted by (due, name), one of each name."""
+"""A user's timers: a short list sorted by (due, name), with at most one timer of each name."""
 
 from __future__ import annotations
 
 from bisect import insort
 
-from models.profile.state import Customer, Timer
+from models.profile.ledger import Timer
+from models.profile.state import Customer
 
 
 def set_timer(customer: Customer, name: str, due: int) -> None:
@@ -14,7 +15,7 @@ def set_timer(customer: Customer, name: str, due: int) -> None:
 
 
 def cancel(customer: Customer, name: str) -> None:
-    """Forget the timer ``name``, if it is set."""
+    """Remove the timer ``name``, if it is set."""
     timers = customer.ledger.timers
     for index, timer in enumerate(timers):
         if timer.name == name:
@@ -23,14 +24,14 @@ def cancel(customer: Customer, name: str) -> None:
 
 
 def cancel_all(customer: Customer, kind: str) -> None:
-    """Forget every timer of a kind: those named ``kind:...``."""
+    """Remove every timer of a kind: those named ``kind:...``."""
     prefix = kind + ":"
     customer.ledger.timers = [t for t in customer.ledger.timers if not t.name.startswith(prefix)]
 
 
 def is_set(customer: Customer, name: str) -> bool:
-    """Whether the timer ``name`` is set."""
-    for timer in customer.ledger.timers:  # a generator would cost more than it looks at  # noqa: SIM110
+    """Return whether the timer ``name`` is set."""
+    for timer in customer.ledger.timers:  # a generator would take longer than the loop  # noqa: SIM110
         if timer.name == name:
             return True
     return False

@@ -1,7 +1,7 @@
-"""Limits of a user's traits: which of them are kept when there is no room for all.
+"""Limits of a user's traits, and the choice of those that are kept if there is no room for all.
 
-Messages need some traits: where a user is reached, and how. They have room of their own, so no number of other traits
-can keep an address out. What does not fit is left out of its event, and reported; the rest of the event counts.
+Messages need some traits, such as addresses and names. These have room of their own, so other traits can never displace
+an address. A trait that does not fit is left out of its event and reported. The rest of the event counts.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import msgspec
 from models.configuration.compiled import ConsentSettings
 from models.errors import EventWarning
 from models.events import Event
-from models.profile.statements import NOTHING
+from models.profile.statements import NO_SETTINGS
 
 MAX_TRAITS = 100
 """Maximum number of a user's traits, besides those that messages need."""
 MAX_BYTES = 32_768
-"""Maximum size of those traits, as JSON."""
+"""Maximum size of those traits as JSON, bytes."""
 MAX_NEEDED_BYTES = 16_384
-"""Maximum size of the traits that messages need, as JSON."""
+"""Maximum size of the traits that messages need as JSON, bytes."""
 
 MAX_SHOWN = 300
-"""Maximum number of characters in which a warning names what was left out."""
+"""Maximum length of the list of omitted traits in a warning, characters."""
 
 NEEDED = frozenset(
     {"email", "phone", "firstName", "lastName", "name", "language", "locale", "timezone", "country", "address"}
 )
-"""Traits that messages are addressed and written with."""
+"""Traits that messages need: for their address, their text and their time."""
 
 ADDRESSES = frozenset({"email", "phone"})
-"""Traits that are never left out: their length is limited where they are read."""
+"""Traits that are never left out, because their length is limited when they are read."""
 
 _encoder = msgspec.json.Encoder()
 _ALLOWED = (
@@ -40,24 +40,24 @@ _ALLOWED = (
 )
 
 
-def is_needed(name: str, settings: ConsentSettings = NOTHING) -> bool:
-    """Return whether messages need a trait: it is one of ``NEEDED``, or states consent."""
+def is_needed(name: str, settings: ConsentSettings = NO_SETTINGS) -> bool:
+    """Return whether messages need a trait: it is one of ``NEEDED``, or it states consent."""
     return name in NEEDED or settings.trait(name) is not None
 
 
-def beyond(known: dict[str, Any], said: dict[str, Any], settings: ConsentSettings = NOTHING) -> list[str]:
-    """Return the names of those traits of an event for which a user has no room, in the order of the event.
+def beyond(known: dict[str, Any], said: dict[str, Any], settings: ConsentSettings = NO_SETTINGS) -> list[str]:
+    """Return the names of the traits of an event for which a user has no room, in the order of the event.
 
-    A trait that is known may get another value of its size, and one that is forgotten makes room.
+    A known trait may always get another value that is not larger. Removing a trait makes room.
 
     Parameters
     ----------
     known
         Traits of the user.
     said
-        Traits of the event; ``None`` forgets one.
+        Traits of the event; the value ``None`` removes a trait.
     settings
-        Say which traits state consent.
+        The settings that name the traits which state consent.
     """
     together = known | said
     if len(together) <= MAX_TRAITS and _size(together) <= MAX_NEEDED_BYTES:
@@ -99,7 +99,7 @@ def without(event: Event, names: list[str]) -> Event:
 
 
 def warning(names: list[str]) -> EventWarning:
-    """Say which traits were left out; it becomes a dead letter.
+    """Make the warning about omitted traits, which becomes a dead letter.
 
     Examples
     --------
@@ -108,9 +108,8 @@ def warning(names: list[str]) -> EventWarning:
     """
     found = f"{len(names)} more: {', '.join(ascii(name)[1:-1] for name in names)}"
     field = f"traits.{ascii(names[0])[1:-1][:60]}" if len(names) == 1 else "traits"
-    return EventWarning(
-        "state_full", field, found if len(found) <= 300 else found[:297] + "...", _ALLOWED, rejected=True
-    )
+    shown = found if len(found) <= MAX_SHOWN else found[: MAX_SHOWN - 3] + "..."
+    return EventWarning("state_full", field, shown, _ALLOWED, rejected=True)
 
 
 def _size(traits: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ OFFERED = "on offer"
 
 
 class Touch(Protocol):
-    """One of a user's newest interactions; ``models.profile.state.Touch`` is one."""
+    """One of a user's newest interactions; ``models.profile.recent_items.RecentItem`` is one."""
 
     @property
     def item(self) -> str:
@@ -70,13 +70,13 @@ class Recommender:
 
     Examples
     --------
-    >>> from models.profile.state import Touch
+    >>> from models.profile.recent_items import RecentItem
     >>> from models.recommend.model import Hyperparameters, model_of
     >>> factors = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     >>> popularity = np.array([1, 2, 3], np.float32)
     >>> model = model_of(["mug", "pot", "sock"], factors, popularity, Hyperparameters(dimensions=2))
     >>> recommender = Recommender(model)
-    >>> [(r.item, r.why) for r in recommender.recommend([Touch("mug", 1.0, 0)], now=0, k=1)]
+    >>> [(r.item, r.why) for r in recommender.recommend([RecentItem("mug", 1.0, 0)], now=0, k=1)]
     [('pot', 'because of mug')]
     >>> [(r.item, r.why) for r in recommender.recommend([], now=0, k=1)]
     [('sock', 'popular')]

@@ -37,6 +37,7 @@ def preview(
     """
     from models.configuration.templates import TemplateError
     from models.engage.preview import preview as show
+    from models.engage.recipient import Recipient
     from stream.settings.loading import load
     from stream.settings.rules import failing_templates, read_configuration, read_templates
     from stream.settings.sources import did_you_mean
@@ -49,7 +50,8 @@ def preview(
     who, customer = _customer(settings, user, facts)
     failures = failing_templates(wanted, {template: templates[template]})
     try:
-        shown = show(wanted, template, templates[template], who, customer, _now(customer), channel)
+        recipient = Recipient(who, customer, _now(customer))
+        shown = show(wanted, template, templates[template], recipient, channel)
     except TemplateError as error:
         raise _mistake(f"for {who}: {error}") from error
     if user is None and facts is None:
@@ -77,7 +79,7 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
     import asyncio
     from urllib.parse import quote
 
-    from models.profile.state import unpack
+    from models.profile.codec import unpack
     from stream.lookup.client import ask
     from stream.lookup.identity import identity_of
     from stream.settings.worker_addresses import worker_urls

@@ -153,7 +153,7 @@ TOPICS: tuple[Topic, ...] = (
         "fold", "people, other systems", _ONCE,
     ),
     Topic(
-        "decisions", "user id", "models.engage.planner.Decision as JSON", "log", "delete", 90,
+        "decisions", "user id", "models.engage.decisions.Decision as JSON", "log", "delete", 90,
         "fold", "people, other systems", _ONCE,
     ),
     Topic(

@@ -10,10 +10,10 @@ import msgspec
 from models.batch import Record
 from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
-from models.engage.planner import Decision
+from models.engage.decisions import Decision
 from models.learning.examples import ChurnExample, decode_churn
 from models.log import Tick, decode_control, is_control
-from models.profile.state import header, unpack
+from models.profile.codec import header, unpack
 from stream.recommender.artifacts import NAME as RECOMMENDER
 from stream.recommender.artifacts import Published, decode_published
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from models.events import MICROS, REPORTED
 from models.fold.memo import read_memo
 from models.log import is_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.rejected import TOPIC as REJECTED
 from models.rejected import Rejected, decode_rejected
 from stream.cluster.compacted import read_compacted

@@ -25,7 +25,9 @@ from models.batch import Restored
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.versions import Versions
 from models.fold.view import describe
-from models.profile.state import Customer, Touch, unpack
+from models.profile.codec import unpack
+from models.profile.recent_items import RecentItem
+from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
 from stream.lookup.identity import HEADER
 from stream.lookup.refusals import HttpRefusal
@@ -35,7 +37,7 @@ from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 class Recommends(Protocol):
     """The recommender that a worker asks."""
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
+    def recommend(self, recent: Sequence[RecentItem], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         """Return ``{"version": ..., "items": [...]}`` for a user's newest items; they are empty for an unknown user."""
 
 

@@ -17,7 +17,7 @@ from models.errors import PerennialError
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.log import EVENTS, Tick, encode_control
-from models.profile.state import header
+from models.profile.codec import header
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position

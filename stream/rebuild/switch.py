@@ -13,7 +13,7 @@ from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.rebuilt import carry_memo, carry_over
 from models.log import EVENTS, is_control
-from models.profile.state import pack, unpack
+from models.profile.codec import pack, unpack
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import restore

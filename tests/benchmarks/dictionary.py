@@ -20,9 +20,11 @@ import msgspec
 import zstandard
 
 import models.profile
+from models.profile.codec import dormant_body, unpack
 from models.profile.compression import DICTIONARY
-from models.profile.recent_items import Recent, Touch
-from models.profile.state import Customer, Timer, resting_body, unpack
+from models.profile.ledger import Timer
+from models.profile.recent_items import RecentItem, RecentItems
+from models.profile.state import Customer
 from tests.benchmarks.profiles import fold_a_month
 
 SIZE = 4_096
@@ -68,7 +70,7 @@ def disguise(customer: Customer, other: Disguise) -> Customer:
     facts.last_order = None if facts.last_order is None else words(facts.last_order)
     facts.categories = {words(name): value for name, value in facts.categories.items()}
     facts.cart = {words(item): line for item, line in facts.cart.items()}
-    facts.recent = Recent.of(Touch(words(touch.item), touch.weight, touch.at) for touch in facts.recent)
+    facts.recent = RecentItems.of(RecentItem(words(touch.item), touch.weight, touch.at) for touch in facts.recent)
     ledger.timers = [Timer(timer.due, _timer(timer.name, other)) for timer in ledger.timers]
     ledger.sent = [
         msgspec.structs.replace(
@@ -95,13 +97,13 @@ def _timer(name: str, other: Disguise) -> str:
 def samples() -> Iterator[bytes]:
     """Yield the part of each shopper's state that would be compressed, after a month in another shop."""
     for number, packed in enumerate(fold_a_month(seed=SEED).states):
-        yield resting_body(disguise(unpack(packed), Disguise(number)))
+        yield dormant_body(disguise(unpack(packed), Disguise(number)))
 
 
 def main() -> None:
     """Train the dictionary, and write it over the current one, or into the given file."""
     folder = Path(models.profile.__file__).parent
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / f"resting_{DICTIONARY}.zdict"
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / f"dormant_{DICTIONARY}.zdict"
     learned: list[bytes | bytearray | memoryview] = list(samples())
     file.write_bytes(zstandard.train_dictionary(SIZE, learned).as_bytes())
     sys.stdout.write(f"{file}: {file.stat().st_size:,} bytes, of {len(learned):,} states\n")

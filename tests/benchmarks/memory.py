@@ -14,7 +14,7 @@ import msgspec
 
 from models.events import Event, encode_event
 from models.log import Tick, encode_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.units import MINUTE
 from stream.cluster.connection import Connection
 from tests.benchmarks import worker
@@ -94,7 +94,7 @@ def by_form(month: Month) -> dict[str, tuple[float, float]]:
     """Return share and mean bytes of compressed profiles, whose users are dormant, and of the others."""
     sizes: dict[str, list[int]] = {"dormant": [], "active": []}
     for packed in month.states:
-        sizes["dormant" if unpack(packed).is_resting else "active"].append(len(packed))
+        sizes["dormant" if unpack(packed).is_dormant else "active"].append(len(packed))
     count = len(month.states)
     return {name: (len(some) / count, sum(some) / len(some)) for name, some in sizes.items() if some}
 

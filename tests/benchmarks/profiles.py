@@ -16,7 +16,7 @@ from models.batch import Batch, Restored
 from models.events import encode_event
 from models.fold.partition import PartitionFold
 from models.log import CONTROL, Clock, Tick, encode_control
-from models.profile.state import pack, unpack
+from models.profile.codec import pack, unpack
 from models.storefront.storefront import Storefront
 from models.units import DAY, HOUR
 from stream.cluster.connection import Connection

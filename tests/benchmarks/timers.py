@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from models.batch import Batch, Restored
 from models.events import Event
-from models.fold.partition import TIMERS, PartitionFold
+from models.fold.partition import MAX_TIMERS, PartitionFold
 from models.log import Clock, Tick, encode_control
+from models.profile.codec import pack
 from models.profile.reducers import reduce_facts
-from models.profile.state import Customer, pack
+from models.profile.state import Customer
 from models.profile.timers import set_timer
 from models.units import DAY, HOUR
 
@@ -81,7 +82,7 @@ def main() -> None:
             break
         began = time.perf_counter()
     print(
-        f"a clock that jumps past all of them: slices of {TIMERS:,}, {statistics.median(slices) * 1e3:.0f} ms each "
+        f"a clock that jumps past all of them: slices of {MAX_TIMERS:,}, {statistics.median(slices) * 1e3:.0f} ms each "
         f"(longest {max(slices) * 1e3:.0f} ms), {sum(slices) / fired * 1e6:.0f} us a timer"
     )
 

@@ -27,7 +27,7 @@ from aiokafka import AIOKafkaProducer
 from models.batch import Checkpoint, Commit
 from models.delivery.suppression import SuppressionList
 from models.events import Event
-from models.fold import partition as fold
+from models.fold import event_fold
 from stream.cluster import compacted
 from stream.cluster.writer import Writer
 from stream.delivery.smtp import Smtp
@@ -331,7 +331,7 @@ def break_promise(sabotage: Sabotage) -> None:
     elif sabotage == "suppression":
         _wrap(SuppressionList, "stops", lambda _: lambda self, channel, address, category: None)
     else:
-        _wrap(fold, "decode_event", _never_seen)
+        _wrap(event_fold, "decode_event", _never_seen)
 
 
 def _owning_alone(real: Callable[..., None]) -> Callable[..., None]:

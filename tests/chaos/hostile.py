@@ -27,9 +27,9 @@ from agents.route_events import route_events
 from models.batch import Batch, Output, Outputs, Restored
 from models.errors import InvalidEvent
 from models.events import decode_event, encode_event
-from models.fold.outputs import LARGEST
+from models.fold.outputs import MAX_RECORD_BYTES
 from models.log import Clock, Control, encode_control, is_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.rejected import MAX_KEPT_BYTES, TOPIC, decode_rejected
 from models.source import Received, Source
 from models.wire import decode
@@ -230,7 +230,7 @@ class House:
             raise NotKept(f"rejected as {letter.reason!r}: {letter.found}, {content[:500]!r}")
         if (letter.sha256, letter.value) != (hashlib.sha256(content).hexdigest(), content[:MAX_KEPT_BYTES]):
             raise NotKept(f"{output.key!r} is not what was sent")
-        if output.key in self._letters or len(output.value or b"") > LARGEST:
+        if output.key in self._letters or len(output.value or b"") > MAX_RECORD_BYTES:
             raise NotKept(f"{output.key!r} twice, or too large for Kafka")
         self._letters.add(output.key)
         (self.books.details if letter.accepted else self.books.refused)[letter.reason, by] += 1
@@ -244,7 +244,7 @@ class House:
             events += sum(sum(unpack(packed).facts.events.values()) for packed in profiles)
         if events != books.folded:
             raise NotKept(f"{books.folded} events folded, {events} in the profiles")
-        if books.largest > LARGEST:
+        if books.largest > MAX_RECORD_BYTES:
             raise NotKept(f"a profile of {books.largest} bytes")
 
 

@@ -57,7 +57,7 @@ async def test_a_record_that_gets_lost_is_found(monkeypatch: pytest.MonkeyPatch)
 async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.profile import reducers
 
-    monkeypatch.setitem(reducers._REDUCERS, "rating", lambda facts, event: 1 / 0)
+    monkeypatch.setitem(reducers.REDUCERS, "rating", lambda facts, event: 1 / 0)
 
     with pytest.raises(NotKept, match="fold_failed"):
         await House().run(attack(2_000, 1))

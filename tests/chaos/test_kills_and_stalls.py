@@ -26,7 +26,7 @@ from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
 from models.events import Event, EventType, OrderLine
 from models.log import is_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
 from stream.cluster.connection import Connection

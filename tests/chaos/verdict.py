@@ -11,7 +11,7 @@ from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import is_from_delivery
 from models.delivery.suppression import AddressHashes
 from models.log import Use, decode_control, is_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.rejected import decode_rejected
 from stream.cluster import topics
 from stream.cluster.connection import Connection

@@ -9,8 +9,7 @@ import yaml
 
 from models.configuration.definition import EventsDefinition
 from models.configuration.parsing import parse
-from models.profile import lateness, orders, reducers, statements, trait_limits
-from models.profile import seen_ids as repeats
+from models.profile import lateness, orders, reducers, seen_ids, statements, trait_limits
 from models.source import Received, Source
 from models.wire import CALLS, TYPES, decode, fields, withdrawals
 from models.wire import MAX_RECORD_BYTES as MOST_BYTES
@@ -65,11 +64,11 @@ def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> Non
     for said in (
         f"horizon: {written.horizon} ",
         f"order_within: {written.order_within} ",
-        f"{repeats.REMEMBERED:,} ids, {repeats.REMEMBERED * repeats.WIDTH // 1024} KiB",
-        f"the oldest {repeats.BUCKET}\n  ids go",
-        f"categories beyond {reducers.CATEGORIES}, cart lines beyond {lateness.CART_LINES}, ",
-        f"traits beyond {trait_limits.MAX_TRAITS} are kept; sessions beyond {lateness.SESSIONS}, cart\n",
-        f"changes beyond {lateness.CHANGES} within",
+        f"{seen_ids.MAX_IDS:,} ids, {seen_ids.MAX_IDS * seen_ids.WIDTH_BYTES // 1024} KiB",
+        f"the oldest {seen_ids.BUCKET}\n  ids go",
+        f"categories beyond {reducers.MAX_CATEGORIES}, cart lines beyond {lateness.MAX_CART_LINES}, ",
+        f"traits beyond {trait_limits.MAX_TRAITS} are kept; sessions beyond {lateness.MAX_SESSIONS}, cart\n",
+        f"changes beyond {lateness.MAX_CHANGES} within",
         f"remember_orders: {written.remember_orders} ",
         f"of the user's {orders.MAX_ORDERS} newest orders",
         f"`{orders.EXCESS}`",

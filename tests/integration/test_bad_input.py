@@ -11,7 +11,8 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from models.log import is_control
-from models.profile.state import Customer, unpack
+from models.profile.codec import unpack
+from models.profile.state import Customer
 from models.rejected import Rejected, decode_rejected
 from monitoring.testing import MetricsCapture, capture_metrics
 from stream.cluster import topics

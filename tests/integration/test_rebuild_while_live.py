@@ -18,7 +18,7 @@ from kafka.structs import TopicPartition
 from models.batch import Restored
 from models.fold import step
 from models.log import Tick, encode_control, is_control
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.units import DAY
 from stream.cluster import topics
 from stream.cluster.admin import admin
@@ -195,7 +195,7 @@ async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_t
         for owner, end in zip(owners, ends, strict=True):
             await owner.take_over()
             await owner.fold_to(end)
-            await owner.fold_slices(most_timers=4, slices=2)
+            await owner.fold_slices(max_timers=4, slices=2)
             await owner.leave()
 
     done = await rebuild(connection).run()

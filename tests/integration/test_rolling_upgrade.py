@@ -11,7 +11,8 @@ import pytest
 from models.errors import StateMismatch
 from models.events import Event
 from models.log import is_control
-from models.profile.state import PREVIOUS_SCHEMA, SCHEMA, Customer, pack, unpack
+from models.profile.codec import PREVIOUS_SCHEMA, SCHEMA, pack, unpack
+from models.profile.state import Customer
 from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
 from stream.cluster.connection import Connection

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from models.batch import Batch, Outputs, Restored
 from models.events import Event, OrderLine, encode_event
-from models.fold.partition import TIMERS, PartitionFold
+from models.fold.partition import MAX_TIMERS, PartitionFold
 from models.log import Clock, Control, Tick, encode_control
 from models.units import DAY
 
@@ -53,7 +53,7 @@ def batches(records: Sequence[Written], sizes: Iterator[int]) -> Iterator[Batch]
 
 
 def fold_log(
-    records: Sequence[Written], sizes: Iterator[int], restart_every: int = 0, most_timers: int = TIMERS
+    records: Sequence[Written], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
 ) -> tuple[Restored, list[Outputs]]:
     """Fold a whole partition, driven as a lane drives it; optionally with a new process every few batches."""
     state = Restored()
@@ -62,7 +62,7 @@ def fold_log(
         if restart_every and number % restart_every == 0:
             state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
             fold = PartitionFold(state)
-        for outputs in fold.slices(batch, most_timers):
+        for outputs in fold.slices(batch, max_timers):
             checkpoint = state.checkpoint(outputs.commit, batch.records[-1].offset + 1)
             state.apply(outputs.commit, checkpoint.position)
             given.append(outputs)

@@ -12,8 +12,9 @@ import sys
 import msgspec
 
 from models.errors import StateMismatch
-from models.fold import partition as fold
-from models.profile.state import _HEADER, PREVIOUS_SCHEMA, Consent, Customer, Facts, header, unpack
+from models.profile import codec
+from models.profile.codec import HEADER, PREVIOUS_SCHEMA, header, unpack
+from models.profile.state import Consent, Customer, Facts
 from stream.cluster.connection import Connection
 from stream.transport.app import create_app, run_worker
 from stream.worker.topology import fold_edges
@@ -28,7 +29,7 @@ def old_pack(customer: Customer) -> bytes:
     """Bytes of a customer in schema 3."""
     facts, ledger = _decode(_encode(customer.facts))[:_FACTS], _decode(_encode(customer.ledger))
     facts[_CONSENT] = {channel: consent[:_CONSENTS] for channel, consent in facts[_CONSENT].items()}
-    return _HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
+    return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
 
 
 def old_unpack(data: bytes) -> Customer:
@@ -49,8 +50,8 @@ def _check(data: bytes) -> None:
 def become_old() -> None:
     """Let this process's fold read and write as the code before did."""
     for name, function in {"pack": old_pack, "unpack": old_unpack, "header": old_header}.items():
-        assert hasattr(fold, name)
-        setattr(fold, name, function)
+        assert hasattr(codec, name)
+        setattr(codec, name, function)
 
 
 def main() -> None:

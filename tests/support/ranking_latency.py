@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from models.profile.state import Touch
+from models.profile.recent_items import RecentItem
 from models.recommend.model import Hyperparameters, model_of
 from models.recommend.recommender import Recommender
 
@@ -22,7 +22,7 @@ def main() -> None:
     recommender = Recommender(model_of(names, factors, rng.random(ITEMS).astype(np.float32), hyper))
     taken = []
     for _ in range(CALLS):
-        recent = [Touch(names[item], 1.0, 0) for item in rng.integers(0, ITEMS, TOUCHES)]
+        recent = [RecentItem(names[item], 1.0, 0) for item in rng.integers(0, ITEMS, TOUCHES)]
         began = time.perf_counter()
         recommender.recommend(recent, now=0, k=10)
         taken.append(1000 * (time.perf_counter() - began))

@@ -61,11 +61,11 @@ class Owner:
         async for records in read_log(self._connection, partition, self.state.position, end):
             await self._commit(self._fold.fold(Batch("events", partition, records)), records[-1].offset + 1)
 
-    async def fold_slices(self, most_timers: int, slices: int) -> None:
+    async def fold_slices(self, max_timers: int, slices: int) -> None:
         """Fold and commit so many slices of what is there, each of so many timers at most."""
         partition, begin = self.state.partition, self.state.position
         async for records in read_log(self._connection, partition, begin, begin + 1):
-            made = self._fold.slices(Batch("events", partition, records), most_timers)
+            made = self._fold.slices(Batch("events", partition, records), max_timers)
             for outputs in itertools.islice(made, slices):
                 assert outputs.commit.position == begin, "there are more slices than were asked for"
                 await self._commit(outputs, begin)

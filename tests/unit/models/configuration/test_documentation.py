@@ -12,7 +12,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import NAMES, PARTS, Template
 from models.delivery import bounces
 from models.delivery.suppression import STOPPING
-from models.engage.planner import Reason
+from models.engage.decisions import Reason
 from models.engage.why import REASONS
 from tests.support.paths import ROOT
 

@@ -9,6 +9,7 @@ from models.configuration.compiled import Trigger
 from models.configuration.templates import FALLBACK_NAMES, NAMES, UNSUBSCRIBE_PLACEHOLDER, Template, TemplateError
 from models.delivery.messages import message_id
 from models.engage.composing import Content, certain, compose, compose_fallback, context
+from models.engage.recipient import Recipient
 from models.profile.signals import Signal
 from models.profile.state import CartLine
 from tests.support.people import NOW, customer, rule, signal
@@ -29,7 +30,7 @@ def test_an_id_follows_from_user_rule_and_cause_and_from_nothing_else() -> None:
 
 
 def test_a_template_is_given_exactly_the_names_that_check_knows() -> None:
-    assert set(context(rule(), signal(), "u1", customer(), "UTC", NOW)) == set(NAMES)
+    assert set(context(rule(), signal(), Recipient("u1", customer(), NOW), "UTC")) == set(NAMES)
 
 
 def test_amounts_are_units_and_not_micros() -> None:
@@ -37,7 +38,7 @@ def test_amounts_are_units_and_not_micros() -> None:
     who.facts.cart = {"sku1": CartLine(quantity=2, price=12_505_000)}
     who.facts.spent = {"EUR": 99_990_000}
 
-    values = context(rule(), signal(), "u1", who, "UTC", NOW)
+    values = context(rule(), signal(), Recipient("u1", who, NOW), "UTC")
 
     assert values["cart"]["total"] == Decimal("25.01")
     assert values["cart"]["count"] == 2
@@ -45,7 +46,7 @@ def test_amounts_are_units_and_not_micros() -> None:
 
 
 def _values() -> dict[str, object]:
-    return context(rule(), signal(), "u1", customer(), "UTC", NOW)
+    return context(rule(), signal(), Recipient("u1", customer(), NOW), "UTC")
 
 
 def test_marketing_by_e_mail_always_has_a_way_out() -> None:

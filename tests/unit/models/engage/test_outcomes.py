@@ -24,7 +24,7 @@ from models.delivery.notices import (
 from models.engage import caps, outcomes
 from models.events import Channel, Event, EventType
 from models.log import Clock, Order, Use
-from models.profile.state import Ledger, Sent
+from models.profile.ledger import Ledger, SentMessage
 from models.wire.withdrawals import channels_of
 from tests.support.event_logs import START, fold_log, written
 
@@ -32,7 +32,9 @@ MESSAGE = "0" * 32
 
 
 def _ledger(**changed: str) -> Ledger:
-    return Ledger(sent=[msgspec.structs.replace(Sent(MESSAGE, "win_back", "sms", "marketing", START), **changed)])
+    return Ledger(
+        sent=[msgspec.structs.replace(SentMessage(MESSAGE, "win_back", "sms", "marketing", START), **changed)]
+    )
 
 
 def _told(kind: EventType) -> Event:
@@ -44,7 +46,7 @@ def _withdrawal(channel: Channel | None = "sms") -> Event:
 
 
 def _notices(ledger: Ledger, withdrawal: Event, granted: Sequence[Channel] = ()) -> list[tuple[Channel, Notice]]:
-    return outcomes.withdrawn(ledger, withdrawal, channels_of(withdrawal.channel), granted)
+    return outcomes.notices_of_withdrawal(ledger, withdrawal, channels_of(withdrawal.channel), granted)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_the_most_certain_outcome_is_kept(kinds: list[EventType], outcome: str) 
     ledger = _ledger()
 
     for kind in kinds:
-        outcomes.note(ledger, _told(kind))
+        outcomes.record_outcome(ledger, _told(kind))
 
     assert ledger.sent[0].outcome == outcome
 
@@ -70,7 +72,7 @@ def test_the_most_certain_outcome_is_kept(kinds: list[EventType], outcome: str) 
 def test_an_unknown_outcome_that_the_provider_tells_is_resolved_in_either_order(kinds: list[EventType]) -> None:
     ledger = _ledger()
 
-    first, second = (outcomes.note(ledger, _told(kind)) for kind in kinds)
+    first, second = (outcomes.record_outcome(ledger, _told(kind)) for kind in kinds)
 
     assert first == []
     assert second == [("sms", Resolution(MESSAGE, "sms", "rejected"))]
@@ -80,7 +82,7 @@ def test_an_unknown_outcome_that_the_provider_tells_is_resolved_in_either_order(
 def test_an_outcome_of_no_message_of_the_user_says_nothing() -> None:
     ledger = _ledger(id="f" * 32)
 
-    assert outcomes.note(ledger, _told("message_sent")) == []
+    assert outcomes.record_outcome(ledger, _told("message_sent")) == []
     assert ledger.sent[0].outcome == ""
 
 
@@ -174,8 +176,8 @@ def _suppressed(message: str) -> Event:
     return msgspec.structs.replace(_told("message_suppressed"), message=message, reason="suppressed: bounce (all)")
 
 
-def _sent(number: int, at: int, **changed: str) -> Sent:
-    return msgspec.structs.replace(Sent(f"{number:032x}", "win_back", "sms", "marketing", at), **changed)
+def _sent(number: int, at: int, **changed: str) -> SentMessage:
+    return msgspec.structs.replace(SentMessage(f"{number:032x}", "win_back", "sms", "marketing", at), **changed)
 
 
 def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
@@ -183,7 +185,7 @@ def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
     cap = [Cap(2, 1_000)]
     assert caps.reached(cap, ledger.sent, "sms", START + 2) is not None
 
-    assert outcomes.note(ledger, _suppressed(ledger.sent[1].id)) == []
+    assert outcomes.record_outcome(ledger, _suppressed(ledger.sent[1].id)) == []
 
     assert (ledger.sent[1].outcome, ledger.sent[1].because) == ("suppressed", "bounce (all)")
     assert caps.reached(cap, ledger.sent, "sms", START + 2) is None
@@ -198,11 +200,11 @@ def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
         ([_sent(1, START - 5, rule="other")], {}),
     ],
 )
-def test_the_cooldown_of_a_suppressed_message_is_given_back(before: list[Sent], fired: dict[str, int]) -> None:
+def test_the_cooldown_of_a_suppressed_message_is_given_back(before: list[SentMessage], fired: dict[str, int]) -> None:
     ledger = Ledger(sent=[*before, _sent(2, START)], fired={"win_back": START, "hello": 7})
 
     for _ in range(2):
-        outcomes.note(ledger, _suppressed(ledger.sent[-1].id))
+        outcomes.record_outcome(ledger, _suppressed(ledger.sent[-1].id))
 
     assert ledger.fired == {"hello": 7} | fired
 
@@ -210,6 +212,6 @@ def test_the_cooldown_of_a_suppressed_message_is_given_back(before: list[Sent], 
 def test_a_later_message_keeps_its_cooldown_when_an_earlier_one_was_suppressed() -> None:
     ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 9)], fired={"win_back": START + 9})
 
-    outcomes.note(ledger, _suppressed(ledger.sent[0].id))
+    outcomes.record_outcome(ledger, _suppressed(ledger.sent[0].id))
 
     assert ledger.fired == {"win_back": START + 9}

@@ -12,23 +12,31 @@ from hypothesis import strategies as st
 from models.configuration.compiled import Cap, Configuration, QuietHours
 from models.configuration.templates import Template
 from models.delivery.messages import encode_message
-from models.engage.caps import KEPT
-from models.engage.planner import MAX_HELD, MAX_WAITING_BYTES, Decision, encode_decision, plan, release
+from models.engage.caps import MIN_KEPT
+from models.engage.decisions import Decision, encode_decision
+from models.engage.planner import MAX_HELD, Planner
+from models.engage.proposal import MAX_WAITING_BYTES
 from models.engage.quiet_hours import is_quiet
+from models.engage.recipient import Recipient
 from models.engage.user_zone import zone_of
 from models.events import Channel
 from models.places import zones
+from models.profile.codec import pack, unpack
 from models.profile.signals import Signal
-from models.profile.state import CartLine, Consent, Customer, pack, unpack
+from models.profile.state import CartLine, Consent, Customer
 from models.units import DAY, HOUR, MINUTE
 from tests.support.people import NOW, configuration, customer, rule, signal
 
 NIGHT = QuietHours(21 * 60, 8 * 60)
 
 
+def _release(using: Configuration, who: Customer, now: int, version: int) -> tuple[Decision, ...]:
+    return Planner(using, version).release(Recipient("u1", who, now))
+
+
 def _plan(using: Configuration, who: Customer, now: int = NOW, cause: str = "m1", at: int | None = None) -> Decision:
     triggered = signal(at=now if at is None else at, cause=cause)
-    return plan(using, using.rules[0], triggered, "u1", who, now, 3)
+    return Planner(using, 3).plan(using.rules[0], triggered, Recipient("u1", who, now))
 
 
 def test_a_message_that_nothing_blocks_is_sent_and_says_why() -> None:
@@ -93,7 +101,7 @@ def test_the_next_channel_is_taken_where_the_preferred_one_is_capped() -> None:
 def test_the_next_channel_is_taken_where_the_preferred_one_is_paused() -> None:
     using = configuration(rule())
 
-    decision = plan(using, using.rules[0], signal(), "u1", customer(), NOW, 3, paused={"email"})
+    decision = Planner(using, 3, {"email"}).plan(using.rules[0], signal(), Recipient("u1", customer(), NOW))
 
     assert decision.channel == "sms"
 
@@ -194,8 +202,8 @@ def test_a_receipt_that_cannot_be_rendered_at_all_waits_for_the_next_configurati
     broken, who = _receipts(BROKEN, fallback), customer()
 
     held = _plan(broken, who)
-    same = release(broken, "u1", who, held.until, 3)
-    mended = release(_receipts("Thank you.", FALLBACK), "u1", who, held.until + 5 * MINUTE, 4)
+    same = _release(broken, who, held.until, 3)
+    mended = _release(_receipts("Thank you.", FALLBACK), who, held.until + 5 * MINUTE, 4)
 
     assert (held.outcome, held.reason, held.until) == ("deferred", "template_error", NOW + 5 * MINUTE)
     assert "templates/cart_left/text.liquid:1: divided_by" in held.detail
@@ -209,7 +217,7 @@ def test_a_configuration_that_fails_too_is_told_and_the_receipt_waits_on() -> No
     who = customer()
     held = _plan(_receipts(BROKEN, None), who)
 
-    again = release(_receipts("{{ 1 | modulo: 0 }}", None), "u1", who, held.until, 4)
+    again = _release(_receipts("{{ 1 | modulo: 0 }}", None), who, held.until, 4)
 
     assert [(decision.outcome, decision.reason) for decision in again] == [("deferred", "template_error")]
     assert "modulo" in again[0].detail
@@ -220,7 +228,7 @@ def test_a_receipt_is_given_up_only_when_its_time_is_over_and_says_what_failed()
     broken, who = _receipts(BROKEN, None), customer()
     held = _plan(broken, who)
 
-    decisions = [d for after in range(0, HOUR + 1, MINUTE) for d in release(broken, "u1", who, NOW + after, 3)]
+    decisions = [d for after in range(0, HOUR + 1, MINUTE) for d in _release(broken, who, NOW + after, 3)]
 
     assert [(decision.outcome, decision.reason, decision.at) for decision in decisions] == [
         ("dropped", "template_error", NOW + HOUR)
@@ -234,7 +242,7 @@ def test_no_receipt_displaces_another_that_waits() -> None:
 
     held = [_plan(broken, who, cause=f"m{i}") for i in range(MAX_HELD)]
     one_more = _plan(broken, who, cause="one more")
-    sent = release(_receipts("Thank you.", None), "u1", who, held[0].until, 4)
+    sent = _release(_receipts("Thank you.", None), who, held[0].until, 4)
 
     assert {decision.outcome for decision in held} == {"deferred"}
     assert (one_more.outcome, one_more.reason) == ("dropped", "already_waiting")
@@ -249,7 +257,10 @@ def test_what_waits_for_one_user_fits_into_the_record_of_their_state() -> None:
     broken, who = _receipts(BROKEN, None), customer()
     large = {"note": "x" * 30_000}
 
-    held = [plan(broken, broken.rules[0], _with(f"m{i}", large), "u1", who, NOW, 3) for i in range(MAX_HELD)]
+    held = [
+        Planner(broken, 3).plan(broken.rules[0], _with(f"m{i}", large), Recipient("u1", who, NOW))
+        for i in range(MAX_HELD)
+    ]
 
     assert [decision.reason for decision in held] == ["template_error"] * 13 + ["already_waiting"] * 87
     assert len(pack(who)) < MAX_WAITING_BYTES + 10_000
@@ -268,7 +279,7 @@ def test_a_receipt_that_waits_is_the_same_after_a_restart() -> None:
     who = customer()
     held = _plan(_receipts(BROKEN, None), who)
 
-    sent = release(_receipts("Thank you.", None), "u1", unpack(pack(who)), held.until, 4)
+    sent = _release(_receipts("Thank you.", None), unpack(pack(who)), held.until, 4)
 
     assert [decision.id for decision in sent] == [held.id]
 
@@ -277,7 +288,7 @@ def test_a_receipt_whose_rule_is_gone_is_told_as_transactional() -> None:
     who = customer()
     held = _plan(_receipts(BROKEN, None), who)
 
-    (gone,) = release(configuration(), "u1", who, held.until, 4)
+    (gone,) = _release(configuration(), who, held.until, 4)
 
     assert (gone.reason, gone.category) == ("rule_gone", "transactional")
 
@@ -294,7 +305,7 @@ def _deferred() -> tuple[Configuration, Customer, Decision]:
 def test_marketing_waits_for_the_morning_of_the_user() -> None:
     using, who, evening = _deferred()
 
-    morning = release(using, "u1", who, evening.until, 4)
+    morning = _release(using, who, evening.until, 4)
 
     assert (evening.outcome, evening.reason) == ("deferred", "quiet_hours")
     assert evening.until == _berlin("2024-06-02T08:00")
@@ -306,7 +317,7 @@ def test_marketing_waits_for_the_morning_of_the_user() -> None:
 def test_nothing_is_released_before_its_time() -> None:
     using, who, evening = _deferred()
 
-    assert release(using, "u1", who, evening.until - 1, 4) == ()
+    assert _release(using, who, evening.until - 1, 4) == ()
     assert len(who.ledger.pending) == 1
 
 
@@ -314,7 +325,7 @@ def test_consent_withdrawn_in_the_night_blocks_the_morning() -> None:
     using, who, evening = _deferred()
     who.facts.consent = {channel: Consent(granted=False, at=evening.at + 1) for channel in ("email", "sms")}
 
-    morning = release(using, "u1", who, evening.until, 4)
+    morning = _release(using, who, evening.until, 4)
 
     assert [(decision.outcome, decision.reason) for decision in morning] == [("dropped", "no_consent")]
     assert who.ledger.pending == []
@@ -323,7 +334,7 @@ def test_consent_withdrawn_in_the_night_blocks_the_morning() -> None:
 def test_a_rule_that_was_deleted_in_the_night_sends_nothing() -> None:
     _, who, evening = _deferred()
 
-    morning = release(configuration(), "u1", who, evening.until, 4)
+    morning = _release(configuration(), who, evening.until, 4)
 
     assert [(decision.outcome, decision.reason) for decision in morning] == [("dropped", "rule_gone")]
 
@@ -331,7 +342,7 @@ def test_a_rule_that_was_deleted_in_the_night_sends_nothing() -> None:
 def test_a_wait_that_survives_a_restart_is_the_same_message() -> None:
     using, who, evening = _deferred()
 
-    morning = release(using, "u1", unpack(pack(who)), evening.until, 4)
+    morning = _release(using, unpack(pack(who)), evening.until, 4)
 
     assert [decision.id for decision in morning] == [evening.id]
 
@@ -378,7 +389,7 @@ def test_no_marketing_goes_out_within_the_quiet_hours_of_any_zone_that_the_user_
     if decision.outcome == "deferred":
         assert now < decision.until <= now + 2 * DAY
         now = decision.until
-        (decision,) = release(using, "u1", who, now, 4)
+        (decision,) = _release(using, who, now, 4)
 
     assert decision.message is not None, "a deferred message goes at the end of its quiet hours"
     answer = zone_of(who.facts.traits, using.timezone)
@@ -477,8 +488,9 @@ def test_caps_consent_and_the_night_hold_whatever_happens(
     for i, (gap, agreed) in enumerate(zip(gaps, said, strict=False)):
         now += gap * MINUTE
         who.facts.consent = {channel: Consent(granted=True, at=now) for channel in _given(agreed)}
-        decisions = list(release(using, "u1", who, now, 1))
-        decisions += [plan(using, one, signal(now, f"m{i}", one.name), "u1", who, now, 1) for one in using.rules]
+        planner, recipient = Planner(using, 1), Recipient("u1", who, now)
+        decisions = list(planner.release(recipient))
+        decisions += [planner.plan(one, signal(now, f"m{i}", one.name), recipient) for one in using.rules]
         for decision in decisions:
             if decision.message is None:
                 continue
@@ -491,7 +503,7 @@ def test_caps_consent_and_the_night_hold_whatever_happens(
         counted = [at for at, channel in sent if cap.channel in (None, channel)]
         for end in counted:
             assert sum(1 for at in counted if end - cap.within < at <= end) <= cap.messages
-    assert len(who.ledger.sent) <= max(KEPT, len(sent))
+    assert len(who.ledger.sent) <= max(MIN_KEPT, len(sent))
     assert len(who.ledger.pending) <= len(using.rules)
 
 
@@ -503,7 +515,10 @@ def test_the_same_inputs_give_the_same_ids_and_the_same_bytes(gaps: list[int], q
         written: list[bytes] = []
         for i, gap in enumerate(gaps):
             now += gap * MINUTE
-            for decision in (*release(using, "u1", who, now, 1), _plan(using, who, now, cause=f"m{i}")):
+            for decision in (
+                *_release(using, who, now, 1),
+                _plan(using, who, now, cause=f"m{i}"),
+            ):
                 written.append(encode_decision(decision))
                 if decision.message is not None:
                     written.append(encode_message(decision.message))

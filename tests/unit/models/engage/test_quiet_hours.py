@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.configuration.compiled import QuietHours
-from models.engage.quiet_hours import Quiet, is_quiet, lengthened, look, next_change
+from models.engage.quiet_hours import Quiet, check, is_quiet, lengthened, next_change
 from models.engage.user_zone import ZoneAnswer, zone_of
 from models.places import zones
 from models.units import DAY
@@ -144,7 +144,7 @@ def test_a_look_says_until_when_it_holds(answer: ZoneAnswer, start: int, end: in
         said = [is_quiet(hours, where, at) for where in candidates]
         return any(said), said[0]
 
-    found = look(quiet, answer, at)
+    found = check(quiet, answer, at)
 
     assert at < found.until <= at + 3 * DAY
     later = [state(moment) for moment in range(at, found.until, max(60_000, (found.until - at) // 300))]
@@ -160,8 +160,8 @@ def test_a_look_says_until_when_it_holds(answer: ZoneAnswer, start: int, end: in
 def test_a_user_of_a_country_with_several_zones_waits_until_all_of_them_are_awake() -> None:
     night, spain = QuietHours(21 * 60, 8 * 60), zone_of({"country": "ES"}, "UTC")
 
-    morning = look(night, spain, _at("2026-07-01T07:59", "Europe/Madrid"))
-    evening = look(night, spain, _at("2026-07-01T12:00", "Europe/Madrid"))
+    morning = check(night, spain, _at("2026-07-01T07:59", "Europe/Madrid"))
+    evening = check(night, spain, _at("2026-07-01T12:00", "Europe/Madrid"))
 
     assert (spain.zones, spain.rule) == (("Europe/Madrid", "Atlantic/Canary"), "outside quiet hours in all of them")
     assert morning == Quiet(is_quiet=True, until=_at("2026-07-01T08:00", "Atlantic/Canary"))
@@ -171,8 +171,8 @@ def test_a_user_of_a_country_with_several_zones_waits_until_all_of_them_are_awak
 def test_where_no_hour_is_left_in_common_the_most_populous_zone_decides() -> None:
     long_night, russia = QuietHours(17 * 60, 9 * 60), zone_of({"country": "RU"}, "UTC")
 
-    morning = look(long_night, russia, _at("2026-07-01T08:00", "Europe/Moscow"))
-    noon = look(long_night, russia, _at("2026-07-01T12:00", "Europe/Moscow"))
+    morning = check(long_night, russia, _at("2026-07-01T08:00", "Europe/Moscow"))
+    noon = check(long_night, russia, _at("2026-07-01T12:00", "Europe/Moscow"))
 
     assert russia.name == "Europe/Moscow"
     assert morning == Quiet(is_quiet=True, until=_at("2026-07-01T09:00", "Europe/Moscow"))
@@ -191,8 +191,8 @@ def test_lengthened_hours_keep_to_the_wall_clock_over_a_change_of_the_clocks(
 ) -> None:
     nobody_knows, night = ZoneAnswer(("Europe/Berlin",), "configuration", ""), QuietHours(21 * 60, 8 * 60)
 
-    begins = look(night, nobody_knows, _at(f"{day}T12:00", "Europe/Berlin"))
-    ends = look(night, nobody_knows, begins.until)
+    begins = check(night, nobody_knows, _at(f"{day}T12:00", "Europe/Berlin"))
+    ends = check(night, nobody_knows, begins.until)
 
     assert begins == Quiet(is_quiet=False, until=_at(quiet_from, "Europe/Berlin"))
     assert ends == Quiet(is_quiet=True, until=_at(quiet_until, "Europe/Berlin"))

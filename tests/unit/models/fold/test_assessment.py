@@ -14,11 +14,12 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.errors import InvalidConfiguration
 from models.events import Event
-from models.fold.assessment import _crosses
+from models.fold.assessment import crosses
 from models.learning.examples import ChurnExample, SegmentExample, decode_churn, decode_segment
 from models.log import Clock, Control, Tick, Use
+from models.profile.codec import unpack
 from models.profile.signals import Signal
-from models.profile.state import Customer, unpack
+from models.profile.state import Customer
 from models.units import DAY
 from tests.support.configured_versions import churn_version, configuration_version, segments_version
 from tests.support.event_logs import START, fold_log, written
@@ -199,4 +200,4 @@ def test_a_threshold_is_crossed_by_who_was_below_it_and_reaches_it(
 ) -> None:
     reached = any(previous < threshold <= risk for threshold in thresholds)
 
-    assert _crosses(tuple(sorted(thresholds)), previous, risk) == reached
+    assert crosses(tuple(sorted(thresholds)), previous, risk) == reached

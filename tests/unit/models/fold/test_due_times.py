@@ -25,16 +25,16 @@ def test_timers_come_in_the_order_of_due_and_user_as_from_a_heap_of_all(log: lis
         key = b"%d" % user
         if what == "set":
             actual[key] = now + step
-            times.note(actual[key], key)
+            times.add(actual[key], key)
             heapq.heappush(heap, (actual[key], key))
         elif what == "drop":
             actual.pop(key, None)
         else:
             now += step
             fired, expected = [], []
-            assert times.before(now) or not [due for key, due in actual.items() if due <= now]
+            assert times.may_be_due(now) or not [due for key, due in actual.items() if due <= now]
             while (entry := times.first()) is not None and entry[0] <= now:
-                times.take()
+                times.pop()
                 if actual.get(entry[1]) == entry[0] and entry not in fired:
                     fired.append(entry)
             while heap and heap[0][0] <= now:

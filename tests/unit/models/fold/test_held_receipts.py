@@ -16,7 +16,7 @@ from models.events import Event
 from models.fold.versions import Versions
 from models.fold.view import describe
 from models.log import Clock, Control, Tick, Use
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import START, fold_log, written
 

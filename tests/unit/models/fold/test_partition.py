@@ -8,10 +8,14 @@ import pytest
 
 from models.batch import Batch, Outputs, Restored
 from models.events import Event
-from models.fold.partition import FAILURES, FoldBroken, PartitionFold
+from models.fold.effects import Step
+from models.fold.partition import PartitionFold
+from models.fold.slice import MAX_FAILURES, FoldBroken
 from models.log import Clock, Control, Tick, Use
+from models.profile.codec import unpack
 from models.profile.features import FEATURES
-from models.profile.state import Customer, Facts, Timer, unpack
+from models.profile.ledger import Timer
+from models.profile.state import Facts
 from models.rejected import decode_rejected
 from models.units import DAY
 from tests.support.configured_versions import churn_version, configuration_version, segments_version
@@ -135,7 +139,7 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_
         if event.text == "break":
             raise ZeroDivisionError("boom")
 
-    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
     events = [Event(id=f"m{i}", user=f"u{i % 2}", type="click", at=START + i, item="s") for i in range(6)]
     bad = Event(id="bad", user="u1", type="support_message", at=START + 2, text="break")
     clean, _ = fold_log(written([*events[:3], (b"\x00order", b"{}"), *events[3:]]), forever(100))
@@ -156,8 +160,8 @@ def test_a_hundred_failures_in_a_row_stop_the_fold(monkeypatch: pytest.MonkeyPat
     def broken(facts: object, event: Event) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
-    events = [Event(id=f"m{i}", user="u", type="support_message", at=START + i) for i in range(FAILURES)]
+    monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
+    events = [Event(id=f"m{i}", user="u", type="support_message", at=START + i) for i in range(MAX_FAILURES)]
 
     with pytest.raises(FoldBroken):
         fold_log(written(events), forever(7))
@@ -215,13 +219,13 @@ def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fire = step.step_timer
 
-    def unlucky(customer: Customer, user: str, timer: Timer, *rest: Any) -> None:
-        customer.facts.support += 1
+    def unlucky(current: Step, timer: Timer) -> None:
+        current.customer.facts.support += 1
         if timer.name.startswith("cart") and timer.due % 3 == 0:
             raise ZeroDivisionError("late")
-        fire(customer, user, timer, *rest)
+        fire(current, timer)
 
-    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
     monkeypatch.setattr(step, "step_timer", unlucky)
 
 
@@ -247,15 +251,15 @@ def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pyte
     def broken(facts: Facts, event: Event) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(reducers._REDUCERS, "support_message", broken)
+    monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
     events = [
         Event(id=f"m{i}", user="u", type="support_message" if i % 2 else "click", at=START + i, item="s")
-        for i in range(6 * FAILURES)
+        for i in range(6 * MAX_FAILURES)
     ]
     for size in (1, 10_000):
         _, outputs = fold_log(written(events), forever(size))
 
-        assert sum(o.counts.get(("events_rejected", "fold_failed"), 0) for o in outputs) == 3 * FAILURES
+        assert sum(o.counts.get(("events_rejected", "fold_failed"), 0) for o in outputs) == 3 * MAX_FAILURES
 
 
 @pytest.mark.parametrize(
@@ -290,7 +294,7 @@ def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
 
     state.apply(fold.fold(Batch("events", 0, written(events))).commit)
 
-    assert len(fold._due) == 10
+    assert fold.scheduled == 10
 
 
 def test_nothing_is_live_in_a_feeders_log() -> None:

@@ -9,7 +9,7 @@ import pytest
 from models.events import Event
 from models.fold.memo import Memo, encode_memo, read_memo
 from models.log import Clock, Control, Tick
-from models.profile.state import unpack
+from models.profile.codec import unpack
 from models.units import DAY
 from tests.support.event_logs import START, fold_log, written
 

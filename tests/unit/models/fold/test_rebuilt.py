@@ -8,10 +8,12 @@ from models.batch import Restored
 from models.errors import StateMismatch
 from models.fold.memo import Memo, encode_memo, read_memo
 from models.fold.rebuilt import carry_memo, carry_over
-from models.profile.state import SCHEMA, Customer, Facts, Ledger, Sent, Timer, pack, unpack
+from models.profile.codec import SCHEMA, pack, unpack
+from models.profile.ledger import Ledger, SentMessage, Timer
+from models.profile.state import Customer, Facts
 
 LEDGER = Ledger(
-    timers=[Timer(9, "assess")], sent=[Sent("m1", "welcome", "email", "marketing", 5)], fired={"welcome": 5}
+    timers=[Timer(9, "assess")], sent=[SentMessage("m1", "welcome", "email", "marketing", 5)], fired={"welcome": 5}
 )
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from models.errors import InvalidConfiguration
 from models.events import Event, OrderLine, encode_event
 from models.log import Clock, Control, Tick
+from models.profile.codec import unpack
 from models.profile.decay import levels
-from models.profile.lateness import CHANGES, NAMES, SESSION_GAP, SESSIONS
+from models.profile.lateness import MAX_CHANGES, MAX_NAMES, MAX_SESSIONS, SESSION_GAP_MS
 from models.profile.orders import MAX_ORDERS
-from models.profile.reducers import Lines, reduce_facts
-from models.profile.state import CartLine, Facts, unpack
+from models.profile.reducers import Cutoffs, reduce_facts
+from models.profile.state import CartLine, Facts
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import settings_version
 from tests.support.event_logs import START, Written, fold_log, shoppers, written
@@ -144,10 +145,10 @@ def test_a_log_out_of_order_is_folded_to_the_same_bytes_however_it_is_cut(seed: 
     assert sum(output.counts.get(("events_late",), 0) for output in outputs) > 0
 
 
-def facts_of(*events: Event, lines: Lines) -> Facts:
+def facts_of(*events: Event, cutoffs: Cutoffs) -> Facts:
     facts = Facts()
     for event in events:
-        reduce_facts(facts, event, None, lines)
+        reduce_facts(facts, event, None, cutoffs)
     return facts
 
 
@@ -155,7 +156,7 @@ def event(kind: Any, at: int, **more: Any) -> Event:
     return Event(id=f"{kind}{at}", user="u", type=kind, at=at, **more)
 
 
-LATE = Lines(edge=START, floor=START - 2 * DAY)
+LATE = Cutoffs(late_before=START, refused_before=START - 2 * DAY)
 
 
 def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
@@ -166,7 +167,7 @@ def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
         event("rating", START - DAY, item="lamp", rating=5.0),
     ]
 
-    facts = facts_of(event("purchase", START + 8, amount=5, order="o2"), filled, *late, lines=LATE)
+    facts = facts_of(event("purchase", START + 8, amount=5, order="o2"), filled, *late, cutoffs=LATE)
 
     assert (facts.orders, facts.spent, facts.ratings) == (2, {"USD": 12}, 1)
     assert facts.hours == [5, *([0] * 23)]
@@ -178,7 +179,7 @@ def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
 def test_what_is_old_and_yet_the_newest_is_in_order() -> None:
     phone = [event("cart_add", START - DAY + n * MINUTE, item=f"i{n}") for n in range(5)]
 
-    facts = facts_of(*phone, event("purchase", START - DAY + 9 * MINUTE, order="o1"), lines=LATE)
+    facts = facts_of(*phone, event("purchase", START - DAY + 9 * MINUTE, order="o1"), cutoffs=LATE)
 
     assert (facts.sessions, facts.session_at, facts.last_seen) == (1, START - DAY, START - DAY + 9 * MINUTE)
     assert (facts.cart, facts.orders) == ({}, 1)
@@ -190,14 +191,14 @@ def test_a_trait_that_was_taken_back_is_not_revived_by_what_was_said_before() ->
     taken = event("identify", START + 1, traits={"phone": None})
 
     for order in ([said, taken], [taken, said]):
-        assert facts_of(*order, lines=LATE).traits == {"city": "Bonn"}
+        assert facts_of(*order, cutoffs=LATE).traits == {"city": "Bonn"}
 
 
 def test_what_is_forced_fills_in_what_nobody_has_said_since() -> None:
     newer = event("identify", START - DAY, traits={"email": "new@example.org"})
     forced = event("identify", START - 9 * DAY, traits={"email": "old@example.org", "city": "Bonn"}, forced=True)
 
-    facts = facts_of(newer, forced, lines=LATE)
+    facts = facts_of(newer, forced, cutoffs=LATE)
 
     assert facts.traits == {"email": "new@example.org", "city": "Bonn"}
 
@@ -205,27 +206,27 @@ def test_what_is_forced_fills_in_what_nobody_has_said_since() -> None:
 def test_lines_of_two_orders_that_come_mixed_are_two_orders() -> None:
     lines = [event("purchase", START + n, order=f"o{n % 2}", amount=1) for n in range(10)]
 
-    facts = facts_of(*lines, lines=LATE)
+    facts = facts_of(*lines, cutoffs=LATE)
 
     assert (facts.orders, facts.spent) == (2, {"USD": 10})
 
 
 def test_what_is_kept_to_put_events_in_order_is_bounded() -> None:
-    nothing_passes = Lines(edge=0, floor=0)
-    many = [event("page_view", START + n * 2 * SESSION_GAP) for n in range(3 * SESSIONS)]
-    many += [event("cart_add", START + n, item="mug") for n in range(3 * CHANGES)]
+    nothing_passes = Cutoffs(late_before=0, refused_before=0)
+    many = [event("page_view", START + n * 2 * SESSION_GAP_MS) for n in range(3 * MAX_SESSIONS)]
+    many += [event("cart_add", START + n, item="mug") for n in range(3 * MAX_CHANGES)]
     many += [event("purchase", START + n, order=f"o{n}") for n in range(200)]
     many += [event("identify", START + n, traits={f"{n:03}" + "x" * 90: None}) for n in range(200)]
 
-    facts = facts_of(*many, lines=nothing_passes)
+    facts = facts_of(*many, cutoffs=nothing_passes)
 
     window = facts.window
     assert window is not None
-    assert len(window.visits) <= 2 * SESSIONS
-    assert len(window.changes) <= CHANGES
+    assert len(window.visits) <= 2 * MAX_SESSIONS
+    assert len(window.changes) <= MAX_CHANGES
     assert len(facts.known_orders) == MAX_ORDERS
-    assert sum(map(len, window.traits)) <= NAMES
-    assert facts.sessions == 3 * SESSIONS
+    assert sum(map(len, window.traits)) <= MAX_NAMES
+    assert facts.sessions == 3 * MAX_SESSIONS
     assert facts.orders == 200
 
 
@@ -235,12 +236,12 @@ def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() ->
     older = event("identify", START - 1, traits={"plan": "free", "city": "Bonn"})
     newer = event("identify", START + 300, traits={"plan": "team"})
 
-    facts = facts_of(said, *many, older, lines=LATE)
+    facts = facts_of(said, *many, older, cutoffs=LATE)
 
     assert facts.window is not None
     assert "plan" not in facts.window.traits
     assert facts.traits == {"plan": "pro", "city": "Bonn"}
-    assert facts_of(said, *many, older, newer, lines=LATE).traits["plan"] == "team"
+    assert facts_of(said, *many, older, newer, cutoffs=LATE).traits["plan"] == "team"
 
 
 def test_an_event_cannot_have_happened_after_it_was_read() -> None:
@@ -287,8 +288,8 @@ def test_spellings_of_a_trait_that_states_consent_do_not_grow_without_end() -> N
         event("identify", START + n, traits={one: None, "email": "ada@example.org"}) for n, one in enumerate(spelled)
     ]
 
-    window = facts_of(*many, lines=Lines(edge=0, floor=0)).window
+    window = facts_of(*many, cutoffs=Cutoffs(late_before=0, refused_before=0)).window
 
     assert window is not None
-    assert sum(map(len, window.traits)) <= NAMES
+    assert sum(map(len, window.traits)) <= MAX_NAMES
     assert window.traits["email"] == START + 999

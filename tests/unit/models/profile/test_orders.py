@@ -18,10 +18,11 @@ from models.delivery.messages import decode_message
 from models.errors import InvalidConfiguration
 from models.events import MICROS, Event, OrderLine
 from models.log import Clock, Control, Tick, Use
+from models.profile.codec import unpack
 from models.profile.features import row
 from models.profile.orders import EXCESS, MAX_ORDERS, beyond
-from models.profile.reducers import Lines, reduce_facts
-from models.profile.state import Facts, unpack
+from models.profile.reducers import Cutoffs, reduce_facts
+from models.profile.state import Facts
 from models.rejected import decode_rejected
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import configuration_version, settings_version
@@ -354,7 +355,7 @@ def test_a_memory_that_is_too_short_or_too_long_is_refused(remember: str) -> Non
 def facts_of(*events: Event) -> Facts:
     facts = Facts()
     for event in events:
-        reduce_facts(facts, event, None, Lines(edge=START - DAY))
+        reduce_facts(facts, event, None, Cutoffs(late_before=START - DAY))
     return facts
 
 

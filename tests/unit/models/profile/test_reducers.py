@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.events import Event, OrderLine
-from models.profile.reducers import CATEGORIES, RECENT, UNBOUNDED, Lines, reduce_facts
+from models.profile.reducers import MAX_CATEGORIES, MAX_RECENT_ITEMS, NO_CUTOFFS, Cutoffs, reduce_facts
 from models.profile.state import CartLine, Consent, Facts
 from models.units import DAY
 from tests.support.event_logs import START
@@ -14,10 +14,10 @@ from tests.support.event_logs import START
 MINUTE = 60_000
 
 
-def facts_of(*events: Event, zone: ZoneInfo | None = None, lines: Lines = UNBOUNDED) -> Facts:
+def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> Facts:
     facts = Facts()
     for event in events:
-        reduce_facts(facts, event, zone, lines)
+        reduce_facts(facts, event, zone, cutoffs)
     return facts
 
 
@@ -34,7 +34,7 @@ def test_half_an_hour_of_silence_ends_a_session() -> None:
 
 
 def test_a_late_event_moves_the_first_visit_and_never_the_last() -> None:
-    facts = facts_of(event("click", START), event("click", START - DAY), lines=Lines(edge=START))
+    facts = facts_of(event("click", START), event("click", START - DAY), cutoffs=Cutoffs(late_before=START))
 
     assert (facts.first_seen, facts.last_seen, facts.sessions) == (START - DAY, START, 1)
 
@@ -102,9 +102,9 @@ def test_what_a_user_touched_and_likes_is_bounded_and_keeps_the_newest_and_the_s
         *(event("purchase", START + 200 + n, lines=(OrderLine("best", category="c0"),)) for n in range(3)),
     )
 
-    assert len(facts.recent) == RECENT
+    assert len(facts.recent) == MAX_RECENT_ITEMS
     assert facts.recent[-1].item == "best"
-    assert len(facts.categories) == CATEGORIES
+    assert len(facts.categories) == MAX_CATEGORIES
     assert max(facts.categories, key=lambda name: facts.categories[name]) == "c0"
 
 

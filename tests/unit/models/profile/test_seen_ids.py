@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from models.batch import Outputs
 from models.events import Event
 from models.log import Clock, Control, Tick
-from models.profile.seen_ids import BUCKET, REMEMBERED, SeenIds, digest_of, forget, knows, remember
-from models.profile.state import unpack
+from models.profile.codec import unpack
+from models.profile.seen_ids import BUCKET, MAX_IDS, SeenIds, digest_of, forget, knows, remember
 from models.rejected import decode_rejected
 from models.units import DAY, HOUR
 from tests.support.configured_versions import settings_version
@@ -58,11 +58,11 @@ def test_what_is_forgotten_first_is_what_came_first_and_a_bucket_at_a_time() -> 
 
 def test_who_sends_more_than_is_remembered_is_refused_what_could_not_be_known_and_it_is_counted() -> None:
     ids, forgotten = SeenIds(), 0
-    for number in range(REMEMBERED + BUCKET + 1):
+    for number in range(MAX_IDS + BUCKET + 1):
         forgotten += remember(ids, digest_of(str(number)), START + number, START + number)
 
     assert forgotten == 2 * BUCKET
-    assert len(ids) <= REMEMBERED
+    assert len(ids) <= MAX_IDS
     assert ids.floor == START + 2 * BUCKET
     assert not knows(ids, digest_of(str(2 * BUCKET - 1)))
     assert knows(ids, digest_of(str(2 * BUCKET)))
@@ -70,7 +70,7 @@ def test_who_sends_more_than_is_remembered_is_refused_what_could_not_be_known_an
 
 def test_a_clock_that_is_ahead_closes_no_door_behind_a_busy_user() -> None:
     ids = SeenIds()
-    for number in range(REMEMBERED + 1):
+    for number in range(MAX_IDS + 1):
         remember(ids, digest_of(str(number)), START + number, START + DAY)
 
     assert ids.floor == 0

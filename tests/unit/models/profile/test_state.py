@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from models.batch import Restored
 from models.learning.examples import MAX_VALUE
 from models.log import CONTROL
-from models.profile import compression as resting
+from models.profile import compression
+from models.profile.codec import header, pack, unpack
+from models.profile.ledger import Ledger, SentMessage, Timer
 from models.profile.open_examples import pack_row, unpack_row
-from models.profile.state import Customer, Facts, Ledger, Sent, Timer, header, pack, unpack
+from models.profile.state import Customer, Facts
 from models.units import DAY
 from tests.support.event_logs import START, fold_log, shoppers, written
 from tests.unit.models.fold.test_partition import EXTRA
@@ -47,7 +49,7 @@ def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(da
 
     assert back == customer
     assert header(packed) == (7, START + 9)
-    assert (back.squeezed is not None) == customer.is_resting == rests
+    assert (back.compressed is not None) == customer.is_dormant == rests
 
 
 def test_who_has_no_timer_and_no_risk_rests_as_well() -> None:
@@ -59,7 +61,7 @@ def test_who_has_no_timer_and_no_risk_rests_as_well() -> None:
 
 def test_a_shop_at_rest_takes_much_less_and_says_the_same(profiles: list[bytes]) -> None:
     customers = [unpack(packed) for packed in profiles]
-    at_rest = [customer for customer in customers if customer.is_resting]
+    at_rest = [customer for customer in customers if customer.is_dormant]
     plain = [msgspec.msgpack.encode([customer.facts, customer.ledger]) for customer in at_rest]
 
     squeezed = [pack(customer) for customer in at_rest]
@@ -75,7 +77,7 @@ def test_what_a_state_was_unpacked_from_is_not_seen_in_its_bytes(profiles: list[
         for part in (read.facts, read.ledger):
             for name in part.__struct_fields__:
                 getattr(part, name)
-        read.squeezed = None
+        read.compressed = None
 
         assert pack(known) == pack(read) == packed
         assert known == read
@@ -83,13 +85,13 @@ def test_what_a_state_was_unpacked_from_is_not_seen_in_its_bytes(profiles: list[
 
 def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     customer = unpack(pack(silent(5)))
-    monkeypatch.setattr(resting, "squeeze", lambda body: b"")
+    monkeypatch.setattr(compression, "compress", lambda body: b"")
 
     customer.ledger.assessed_at += DAY
     customer.ledger.timers.pop(0)
     customer.seen += 1
     same = pack(customer)
-    customer.ledger.sent = [Sent("m", "r", "sms", "marketing", START)]
+    customer.ledger.sent = [SentMessage("m", "r", "sms", "marketing", START)]
 
     assert unpack(same) == msgspec.structs.replace(customer, ledger=unpack(same).ledger)
     assert unpack(same).ledger.timers == customer.ledger.timers

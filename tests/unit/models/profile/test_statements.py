@@ -19,7 +19,8 @@ from models.fold.versions import Versions
 from models.fold.view import describe
 from models.log import Clock, Control, Tick, Use
 from models.profile import statements
-from models.profile.state import Facts, unpack
+from models.profile.codec import unpack
+from models.profile.state import Facts
 from models.profile.trait_limits import MAX_BYTES, MAX_NEEDED_BYTES
 from models.rejected import Rejected, decode_rejected
 from models.units import DAY, HOUR

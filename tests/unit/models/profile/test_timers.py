@@ -7,12 +7,15 @@ import pytest
 from models.batch import Batch, Outputs, Restored
 from models.errors import StateMismatch
 from models.events import Event, encode_event
-from models.fold import partition as fold_module
 from models.fold import step
+from models.fold.effects import Step
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.log import Clock, Tick
-from models.profile.state import NEVER, Customer, Timer, header, pack, unpack
+from models.profile import codec
+from models.profile.codec import header, pack, unpack
+from models.profile.ledger import NEVER, Timer
+from models.profile.state import Customer
 from models.profile.timers import cancel, cancel_all, is_set, set_timer
 from models.units import DAY, MINUTE
 from tests.support.configured_versions import configuration_version
@@ -63,11 +66,11 @@ def fired(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
     seen: list[tuple[int, str, str]] = []
     original = step.step_timer
 
-    def noted(customer: Customer, user: str, timer: Timer, *rest: object) -> None:
-        seen.append((timer.due, user, timer.name))
-        original(customer, user, timer, *rest)  # type: ignore[arg-type]
+    def recording(current: Step, timer: Timer) -> None:
+        seen.append((timer.due, current.user, timer.name))
+        original(current, timer)
 
-    monkeypatch.setattr(step, "step_timer", noted)
+    monkeypatch.setattr(step, "step_timer", recording)
     return seen
 
 
@@ -163,7 +166,7 @@ def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_alread
     state = a_crowd(10, timers=1)
     log = [Written(0, START + 99, b"u0", encode_event(Event(id="e", user="u0", type="click", at=START, item="i")))]
 
-    first, *others = fold_each(state, log, most_timers=4)
+    first, *others = fold_each(state, log, max_timers=4)
 
     assert first.commit.position == 0
     assert read_memo(Restored(memo=first.commit.memo or b"")).now == START + 99
@@ -171,9 +174,9 @@ def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_alread
     assert unpack(state.records[b"u0"]).facts.events == {"click": 1}
 
 
-def fold_each(state: Restored, log: list[Written], most_timers: int) -> list[Outputs]:
+def fold_each(state: Restored, log: list[Written], max_timers: int) -> list[Outputs]:
     given = []
-    for outputs in PartitionFold(state).slices(Batch("events", 0, log), most_timers):
+    for outputs in PartitionFold(state).slices(Batch("events", 0, log), max_timers):
         state.apply(outputs.commit)
         given.append(outputs)
     return given
@@ -183,10 +186,10 @@ def fold_each(state: Restored, log: list[Written], most_timers: int) -> list[Out
 def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_holds(seed: int) -> None:
     log = written(shoppers(seed, users=12, days=12, extra=[(0.0, configuration_version(1))]))
     awake = [record for record in log if record.offset % 500 == 0 or record.key != b"\x00tick"]
-    whole, outputs = fold_log(awake, itertools.repeat(1_000), most_timers=10**9)
+    whole, outputs = fold_log(awake, itertools.repeat(1_000), max_timers=10**9)
 
     for most in (1, 3, 40):
-        state, others = fold_log(awake, itertools.repeat(33), restart_every=2, most_timers=most)
+        state, others = fold_log(awake, itertools.repeat(33), restart_every=2, max_timers=most)
 
         assert (state.records, state.memo) == (whole.records, whole.memo)
         assert [r for o in others for r in o.commit.records] == [r for o in outputs for r in o.commit.records]
@@ -209,7 +212,7 @@ def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypa
         (fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))).commit
     )
     click = Event(id="e", user="u7", type="click", at=START, item="i")
-    monkeypatch.setattr(fold_module, "header", noted)
+    monkeypatch.setattr(codec, "header", noted)
 
     outputs = fold.fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START), click, Tick(at=START + 1)])[1:]))
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from models.configuration.compiled import ConsentSettings
 from models.events import Event
 from models.profile import trait_limits
+from models.profile.codec import unpack
 from models.profile.reducers import reduce_facts
-from models.profile.state import Facts, unpack
+from models.profile.state import Facts
 from models.profile.trait_limits import MAX_BYTES, MAX_NEEDED_BYTES, MAX_TRAITS, NEEDED, beyond, is_needed
 from models.rejected import decode_rejected
 from models.wire.withdrawals import StatingTrait

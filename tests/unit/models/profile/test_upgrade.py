@@ -16,7 +16,8 @@ from models.events import Event
 from models.fold.memo import Memo, encode_memo, read_memo
 from models.fold.partition import PartitionFold
 from models.log import Tick
-from models.profile.state import PREVIOUS_SCHEMA, SCHEMA, Customer, header, pack, unpack
+from models.profile.codec import PREVIOUS_SCHEMA, SCHEMA, header, pack, unpack
+from models.profile.state import Customer
 from models.units import DAY
 from tests.support.event_logs import batches, shoppers, written
 

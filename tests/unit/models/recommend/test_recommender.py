@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from models.profile.state import Touch
+from models.profile.recent_items import RecentItem
 from models.recommend.catalogue import Catalogue, Item
 from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.recommender import Recommender
@@ -29,7 +29,7 @@ def model() -> FactorModel:
     return model_of(ITEMS, factors, np.arange(10, dtype=np.float32), hyper)
 
 
-def items_for(recommender: Recommender, recent: list[Touch], **how: object) -> list[str]:
+def items_for(recommender: Recommender, recent: list[RecentItem], **how: object) -> list[str]:
     return [each.item for each in recommender.recommend(recent, now=0, **how)]  # type: ignore[arg-type]
 
 
@@ -40,29 +40,29 @@ def test_strangers_get_what_is_popular(model: FactorModel) -> None:
 
 
 def test_somebody_who_only_touched_unknown_items_is_a_stranger(model: FactorModel) -> None:
-    assert items_for(Recommender(model), [Touch("gone", 1.0, 0)], k=1) == ["b4"]
+    assert items_for(Recommender(model), [RecentItem("gone", 1.0, 0)], k=1) == ["b4"]
 
 
 def test_one_click_decides_at_once_and_is_named_as_the_reason(model: FactorModel) -> None:
-    found = Recommender(model).recommend([Touch("a3", 1.0, 0)], now=0, k=2)
+    found = Recommender(model).recommend([RecentItem("a3", 1.0, 0)], now=0, k=2)
 
     assert [each.item for each in found] == ["a0", "a1"]
     assert {each.why for each in found} == {"because of a3"}
 
 
 def test_the_newer_of_two_tastes_wins(model: FactorModel) -> None:
-    touches = [Touch("a0", 1.0, -60 * DAY), Touch("b0", 1.0, 0)]
+    touches = [RecentItem("a0", 1.0, -60 * DAY), RecentItem("b0", 1.0, 0)]
 
     assert items_for(Recommender(model), touches, k=1) == ["b1"]
 
 
 def test_touches_years_ago_still_count(model: FactorModel) -> None:
-    assert items_for(Recommender(model), [Touch("a0", 1.0, -3650 * DAY)], k=4) == ["a1", "a2", "a3", "a4"]
+    assert items_for(Recommender(model), [RecentItem("a0", 1.0, -3650 * DAY)], k=4) == ["a1", "a2", "a3", "a4"]
 
 
 def test_what_was_touched_is_not_shown_again_unless_wanted(model: FactorModel) -> None:
     recommender = Recommender(model)
-    touches = [Touch("a0", 1.0, 0)]
+    touches = [RecentItem("a0", 1.0, 0)]
 
     assert "a0" not in items_for(recommender, touches, k=10)
     assert items_for(recommender, touches, k=1, exclude_recent=False) == ["a0"]
@@ -71,7 +71,7 @@ def test_what_was_touched_is_not_shown_again_unless_wanted(model: FactorModel) -
 def test_excluded_items_are_shown_neither_to_known_users_nor_to_strangers(model: FactorModel) -> None:
     recommender = Recommender(model)
 
-    assert items_for(recommender, [Touch("a0", 1.0, 0)], k=1, exclude={"a1", "unknown"}) == ["a2"]
+    assert items_for(recommender, [RecentItem("a0", 1.0, 0)], k=1, exclude={"a1", "unknown"}) == ["a2"]
     assert items_for(recommender, [], k=1, exclude={"b4"}) == ["b3"]
 
 
@@ -81,7 +81,7 @@ def test_only_what_is_for_sale_is_shown(model: FactorModel) -> None:
         catalogue.put(item)
     recommender = Recommender(model)
 
-    assert items_for(recommender, [Touch("a0", 1.0, 0)], catalogue=catalogue) == ["a2", "a3", "b0"]
+    assert items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue) == ["a2", "a3", "b0"]
     assert items_for(recommender, [], catalogue=catalogue) == ["b0", "a3", "a2"]
 
 
@@ -89,19 +89,19 @@ def test_a_change_of_the_catalogue_counts_at_once(model: FactorModel) -> None:
     catalogue, recommender = Catalogue(), Recommender(model)
     catalogue.put(Item(id="a1", stock=1))
     catalogue.put(Item(id="a2", stock=1))
-    before = items_for(recommender, [Touch("a0", 1.0, 0)], catalogue=catalogue)
+    before = items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue)
     catalogue.put(Item(id="a1", stock=0))
-    sold_out = items_for(recommender, [Touch("a0", 1.0, 0)], catalogue=catalogue)
+    sold_out = items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue)
     catalogue.withdraw("a2")
 
     assert (before, sold_out) == (["a1", "a2"], ["a2"])
-    assert items_for(recommender, [Touch("a0", 1.0, 0)], catalogue=catalogue) == []
+    assert items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue) == []
 
 
 def test_popularity_of_the_moment_lifts_an_item_and_is_named_where_it_decides(model: FactorModel) -> None:
     hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=5.0)
     trendy = model_of(ITEMS, model.factors, model.popularity, hyper)
-    found = Recommender(trendy).recommend([Touch("a0", 1.0, 0)], now=0, k=1)
+    found = Recommender(trendy).recommend([RecentItem("a0", 1.0, 0)], now=0, k=1)
 
     assert [(each.item, each.why) for each in found] == [("b4", "popular")]
 
@@ -109,7 +109,7 @@ def test_popularity_of_the_moment_lifts_an_item_and_is_named_where_it_decides(mo
 def test_a_taste_made_of_many_touches_is_not_called_popularity(model: FactorModel) -> None:
     hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=0.4)
     recommender = Recommender(model_of(ITEMS, model.factors, model.popularity, hyper))
-    found = recommender.recommend([Touch(f"b{number}", 1.0, 0) for number in range(4)], now=0, k=1)
+    found = recommender.recommend([RecentItem(f"b{number}", 1.0, 0) for number in range(4)], now=0, k=1)
 
     assert [(each.item, each.why) for each in found] == [("b4", "because of b0")]
 
@@ -118,7 +118,7 @@ def test_no_item_is_called_popular_that_nobody_touched_nor_a_reason_that_speaks_
     recommender = Recommender(model)
 
     strangers = {each.item: each.why for each in recommender.recommend([], now=0, k=10)}
-    known = {each.item: each.why for each in recommender.recommend([Touch("b4", 1.0, 0)], now=0, k=10)}
+    known = {each.item: each.why for each in recommender.recommend([RecentItem("b4", 1.0, 0)], now=0, k=10)}
 
     assert strangers["a0"] == "on offer"
     assert {why for item, why in strangers.items() if item != "a0"} == {"popular"}

@@ -13,9 +13,10 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.fold.versions import Versions
 from models.fold.view import describe
+from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.orders import WHOLE
-from models.profile.recent_items import Recent
-from models.profile.state import CartLine, Consent, Customer, KnownOrder, Pending, Sent, Touch, Withheld
+from models.profile.recent_items import RecentItem, RecentItems
+from models.profile.state import CartLine, Consent, Customer, KnownOrder
 from models.units import DAY, HOUR
 from stream.cli import run
 from tests.support.answering import worker
@@ -39,10 +40,12 @@ def ada() -> Customer:
     facts.orders, facts.refunds, facts.spent = 1, 1, {"EUR": 49_900_000}
     facts.refunded = {"EUR": 49_900_000}
     facts.known_orders = {"o1": KnownOrder(START, 49_900_000, "EUR", 60_000_000, WHOLE)}
-    facts.recent = Recent.of([Touch("mug", 1.0, START), Touch("pan", 1.0, START + 1), Touch("mug", 1.0, START + 2)])
+    facts.recent = RecentItems.of(
+        [RecentItem("mug", 1.0, START), RecentItem("pan", 1.0, START + 1), RecentItem("mug", 1.0, START + 2)]
+    )
     facts.cart = {"mug": CartLine(2, 5_000_000)}
     facts.consent = {"email": Consent(granted=True, at=START, source="box")}
-    ledger.sent = [Sent("m1", "cool", "email", "marketing", START + DAY, "You left 1 item in your cart", WHY)]
+    ledger.sent = [SentMessage("m1", "cool", "email", "marketing", START + DAY, "You left 1 item in your cart", WHY)]
     ledger.fired = {"cool": START + DAY}
     ledger.withheld = [
         Withheld("cool", "email", "no_consent", START + HOUR),
@@ -148,7 +151,7 @@ def test_what_failed_in_a_template_is_shown_with_file_and_line(
     monkeypatch.setenv("COLUMNS", "200")
     customer, place = ada(), "templates/cool/text.liquid:3: divided_by: can't divide by 0"
     customer.ledger.sent = [
-        Sent("m1", "cool", "email", "transactional", START, "Hi", WHY, detail=f"the fallback: {place}")
+        SentMessage("m1", "cool", "email", "transactional", START, "Hi", WHY, detail=f"the fallback: {place}")
     ]
     customer.ledger.withheld = [Withheld("cool", "email", "template_error", START, place)]
     held = Pending("cool", b"{}", START + HOUR, START + 5 * DAY, "template_error", 1, place)

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from models.batch import Restored
-from models.profile.state import Touch
+from models.profile.recent_items import RecentItem
 from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
@@ -42,7 +42,7 @@ class FakeRecommender:
     def __init__(self) -> None:
         self.asked = 0
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
+    def recommend(self, recent: Sequence[RecentItem], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         del recent, now, user
         self.asked += 1
         return {"version": 3, "items": [{"item": f"sku{i}", "score": 0.5, "why": "popular"} for i in range(k)]}

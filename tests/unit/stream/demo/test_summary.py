@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from models.delivery.messages import Message, encode_message
-from models.engage.planner import Decision, encode_decision
+from models.engage.decisions import Decision, encode_decision
 from models.events import Event, encode_event
 from models.learning.examples import ChurnExample, encode_example
 from models.log import Clock, Tick, encode_control
+from models.profile.codec import pack
 from models.profile.features import FEATURES
-from models.profile.state import Customer, Ledger, pack
+from models.profile.ledger import Ledger
+from models.profile.state import Customer
 from models.recommend.retraining_report import Grade, Run
 from models.storefront.season import DAY_MS
 from models.storefront.truth import Story, Truth, Visited

@@ -15,7 +15,8 @@ from yarl import URL
 from models.batch import Batch, Restored
 from models.events import Event
 from models.fold.partition import PartitionFold
-from models.profile.state import Touch, unpack
+from models.profile.codec import unpack
+from models.profile.recent_items import RecentItem
 from stream.cluster.partitioner import partition_of
 from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
 from stream.lookup.owners import Owners
@@ -29,7 +30,7 @@ PARTITIONS = 4
 
 
 class RecentItems:
-    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> Mapping[str, Any]:
+    def recommend(self, recent: Sequence[RecentItem], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         return {"version": 3, "items": [touch.item for touch in recent][:k]}
 
 
@@ -102,7 +103,7 @@ async def test_the_stored_state_is_answered_unchanged(workers: tuple[list[Foldin
 
     packed = await ask(addresses, "/v1/users/u1/state")
 
-    assert list(unpack(packed).facts.recent) == [Touch("sku1", 1.0, START)]
+    assert list(unpack(packed).facts.recent) == [RecentItem("sku1", 1.0, START)]
 
 
 async def test_recommendations_are_for_known_and_for_unknown_users(

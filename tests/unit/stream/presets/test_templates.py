@@ -8,6 +8,7 @@ import pytest
 
 from models.configuration.templates import UNSUBSCRIBE_PLACEHOLDER
 from models.engage.preview import preview, sample
+from models.engage.recipient import Recipient
 from models.events import CHANNELS, Channel
 from models.profile.state import Customer
 from stream.presets import files, write
@@ -33,7 +34,9 @@ def test_every_template_reads_well_on_every_channel(
     write(preset, tmp_path)
     rules = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
 
-    shown = preview(rules, name, rules.templates[name], "u1", sample() if known else Customer(), NOW, channel)
+    shown = preview(
+        rules, name, rules.templates[name], Recipient("u1", sample() if known else Customer(), NOW), channel
+    )
 
     said = " ".join([shown.content.subject, shown.content.text, shown.content.html or ""])
     assert not [bad for bad in (", ,", " ,", "None", "{{") if bad in said]
@@ -48,7 +51,7 @@ def test_the_subject_and_the_explanation_of_a_left_cart_count_the_same(tmp_path:
     write("shop", tmp_path)
     rules = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
 
-    shown = preview(rules, "cart_reminder", rules.templates["cart_reminder"], "u1", sample(), NOW, "email")
+    shown = preview(rules, "cart_reminder", rules.templates["cart_reminder"], Recipient("u1", sample(), NOW), "email")
 
     assert shown.content.subject == "You left 2 items in your cart"
     assert shown.decision is not None

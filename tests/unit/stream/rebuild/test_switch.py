@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from models.profile import state
-from models.profile.state import Customer, Facts, Ledger, Timer, pack
+from models.profile.codec import pack
+from models.profile.ledger import Ledger, Timer
+from models.profile.state import Customer, Facts
 from models.units import HOUR
 from stream.rebuild.switch import Carrier
 
@@ -20,7 +22,7 @@ def silent_for_hours() -> Customer:
 
 def test_who_stands_in_another_form_and_says_the_same_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
     rebuilt = pack(silent_for_hours())
-    monkeypatch.setattr(state, "SILENCE", HOUR)
+    monkeypatch.setattr(state, "DORMANT_AFTER_MS", HOUR)
     known = pack(silent_for_hours())
     monkeypatch.undo()
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.profile.state import Touch
+from models.profile.recent_items import RecentItem
 from models.recommend.catalogue import Catalogue, Item, encode_item
 from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.new_items import NEW
@@ -61,7 +61,7 @@ def counted(name: str, **labels: str) -> float:
 
 
 def shown(watch: ModelWatch) -> list[str]:
-    return [each["item"] for each in watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)["items"]]
+    return [each["item"] for each in watch.recommend([RecentItem("mug", 1.0, 0)], now=0, k=10)["items"]]
 
 
 async def test_before_the_first_version_nothing_is_recommended(watch: ModelWatch) -> None:
@@ -72,7 +72,7 @@ async def test_the_newest_version_is_in_use(topics: Cluster, folder: ArtifactFol
     await publish(topics, written(folder, 2), written(folder, 1))
     await asyncio.wait_for(watch.until(lambda it: it.version == 2), 20)
 
-    assert watch.recommend([Touch("mug", 1.0, 0)], now=0, k=1) == {
+    assert watch.recommend([RecentItem("mug", 1.0, 0)], now=0, k=1) == {
         "version": 2,
         "trained_until": 4,
         "items": [{"item": "pot", "score": pytest.approx(0.9, abs=0.2), "why": "because of mug"}],
@@ -137,7 +137,7 @@ async def test_what_is_sold_out_disappears_and_titles_are_shown(
     items = [Item(id="pan", stock=0), Item(id="pot", title="Pot", price=5, stock=2)]
     await write(topics.connection, "items", [(item.id.encode(), encode_item(item)) for item in items])
     await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == len(items)), 20)
-    answer = watch.recommend([Touch("mug", 1.0, 0)], now=0, k=10)
+    answer = watch.recommend([RecentItem("mug", 1.0, 0)], now=0, k=10)
 
     assert [(each["item"], each["title"], each["price"]) for each in answer["items"]] == [("pot", "Pot", 5)]
 
@@ -145,7 +145,7 @@ async def test_what_is_sold_out_disappears_and_titles_are_shown(
 async def test_new_items_take_part_and_an_empty_answer_says_why_it_is_empty(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
 ) -> None:
-    touched = [Touch(item, 1.0, 0) for item in ITEMS]
+    touched = [RecentItem(item, 1.0, 0) for item in ITEMS]
     await publish(topics, written(folder, 1))
     await asyncio.wait_for(watch.until(lambda it: it.version == 1), 20)
     without_catalogue = watch.recommend(touched, now=0, k=3, user="big")
@@ -153,7 +153,7 @@ async def test_new_items_take_part_and_an_empty_answer_says_why_it_is_empty(
     await asyncio.wait_for(watch.until(lambda it: len(it.catalogue) == 1), 20)
     for_known = watch.recommend(touched, now=0, k=3, user="big")
     for_stranger = watch.recommend([], now=0, k=3)
-    touched_all = watch.recommend([*touched, Touch("vase", 1.0, 0)], now=0, k=3)
+    touched_all = watch.recommend([*touched, RecentItem("vase", 1.0, 0)], now=0, k=3)
     await write(topics.connection, "items", [(b"vase", encode_item(Item(id="vase", stock=0)))])
     await asyncio.wait_for(watch.until(lambda it: not it.catalogue.sells("vase")), 20)
     sold_out = watch.recommend(touched, now=0, k=3)

@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from models.profile.state import Touch
+from models.profile.recent_items import RecentItem
 from models.recommend.factors import fit_items
 from models.recommend.interactions import Interaction, encode_interaction
 from models.recommend.model import FactorModel, Hyperparameters
@@ -102,7 +102,7 @@ async def test_interactions_become_a_version_that_a_watch_recommends_from(topics
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
     with retraining(topics, folder):
         await asyncio.wait_for(watch.until(lambda it: it.version == 1), 30)
-    answer = watch.recommend([Touch("a0", 1.0, 10**9)], now=10**9, k=3)
+    answer = watch.recommend([RecentItem("a0", 1.0, 10**9)], now=10**9, k=3)
     await watch.stop()
 
     assert answer["version"] == 1

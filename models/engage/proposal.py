@@ -1,0 +1,172 @@
+"""A message that a rule proposes, and what each decision about it changes in the user's ledger."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from models.configuration.compiled import Configuration, Rule
+from models.delivery.messages import Message, message_id
+from models.engage import caps
+from models.engage.composing import Content
+from models.engage.decisions import Decision, Outcome, Reason
+from models.engage.recipient import Recipient
+from models.engage.user_zone import zone_of
+from models.engage.why import explain
+from models.events import Channel
+from models.profile.ledger import Ledger, Pending, SentMessage, Withheld
+from models.profile.signals import Signal
+
+MAX_WITHHELD = 20
+"""Maximum number of withheld messages kept per user; the oldest are removed first."""
+MAX_WAITING_BYTES = 400_000
+"""Maximum size of a user's pending messages, bytes. The whole state of the user has to fit into one record."""
+
+_encode_signal = msgspec.json.Encoder().encode
+_encode_pending = msgspec.msgpack.Encoder().encode
+
+
+class Proposal:
+    """A message that one rule proposes for one signal and one recipient.
+
+    Parameters
+    ----------
+    configuration, version
+        The configuration in use, and its version.
+    rule, signal
+        The rule, and the signal that triggered it.
+    recipient
+        The recipient; each decision is recorded in the ledger of its ``customer``.
+
+    Attributes
+    ----------
+    id
+        The id of the message.
+    expires
+        The time from which the message is too old to be sent, milliseconds.
+    why
+        The trigger and the model that decided, for people.
+    zone
+        The time zones that the recipient may be in.
+    """
+
+    def __init__(
+        self, configuration: Configuration, version: int, rule: Rule, signal: Signal, recipient: Recipient
+    ) -> None:
+        self.configuration = configuration
+        self.version = version
+        self.rule = rule
+        self.signal = signal
+        self.recipient = recipient
+        self.id = message_id(recipient.user, rule.name, signal.cause, signal.at)
+        self.expires = signal.at + rule.expires_after
+        self.why = explain(rule.name, signal, version)
+        self.zone = zone_of(recipient.customer.facts.traits, configuration.timezone)
+
+    def __repr__(self) -> str:
+        """Name the message, the rule and the user."""
+        return f"Proposal({self.id!r}, rule={self.rule.name!r}, user={self.recipient.user!r})"
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the recipient."""
+        return self.recipient.customer.ledger
+
+    @property
+    def encoded_signal(self) -> bytes:
+        """The signal in the form in which a pending message keeps it."""
+        return _encode_signal(self.signal)
+
+    def send(self, channel: Channel, to: str, content: Content, expires: int, failure: str = "") -> Decision:
+        """Decide to send the message: reserve its place under the caps.
+
+        Parameters
+        ----------
+        channel, to
+            The channel, and the recipient's address there.
+        content
+            The rendered message, or its rendered fallback.
+        expires
+            The time after which delivery does not send it, milliseconds.
+        failure
+            The error of the template, if the content is its fallback.
+        """
+        now, ledger = self.recipient.now, self.ledger
+        message = Message(
+            id=self.id,
+            user=self.recipient.user,
+            rule=self.rule.name,
+            category=self.rule.category,
+            channel=channel,
+            to=to,
+            subject=content.subject,
+            text=content.text,
+            html=content.html,
+            why=self.why,
+            at=now,
+            expires=expires,
+            origin=self.recipient.customer.facts.origin,
+        )
+        sent = SentMessage(
+            id=self.id,
+            rule=self.rule.name,
+            channel=channel,
+            category=self.rule.category,
+            at=now,
+            subject=message.subject,
+            why=self.why,
+            detail=f"the fallback: {failure}" if failure else "",
+        )
+        ledger.sent = caps.trimmed(self.configuration, [*ledger.sent, sent], now)
+        ledger.fired = {**ledger.fired, self.rule.name: now}
+        decision = self._decision("sent", channel)
+        return msgspec.structs.replace(decision, message=message, detail=failure, fallback=bool(failure))
+
+    def defer(
+        self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
+    ) -> Decision:
+        """Decide to wait: keep the signal until then, or drop the message if all pending ones are too large."""
+        pending = Pending(
+            rule=self.rule.name,
+            signal=self.encoded_signal,
+            until=until,
+            expires=self.expires,
+            reason=reason,
+            configuration=self.version if reason == "template_error" else 0,
+            detail=detail,
+        )
+        waiting = [*self.ledger.pending, pending]
+        if len(_encode_pending(waiting)) > MAX_WAITING_BYTES:
+            return self.drop("already_waiting", channel, detail)
+        self.ledger.pending = waiting
+        return msgspec.structs.replace(self._decision("deferred", channel, reason), until=until, detail=detail)
+
+    def drop(
+        self,
+        reason: Reason,
+        channel: Channel | None = None,
+        detail: str = "",
+        blocked: dict[str, Reason] | None = None,
+    ) -> Decision:
+        """Decide not to send the message, and record what blocked it."""
+        channel, ledger = channel or self.rule.channels[0], self.ledger
+        withheld = Withheld(rule=self.rule.name, channel=channel, reason=reason, at=self.recipient.now, detail=detail)
+        ledger.withheld = [*ledger.withheld, withheld][-MAX_WITHHELD:]
+        decision = self._decision("dropped", channel, reason)
+        return msgspec.structs.replace(decision, detail=detail, blocked=blocked or {})
+
+    def _decision(self, outcome: Outcome, channel: Channel, reason: Reason = "") -> Decision:
+        return Decision(
+            id=self.id,
+            user=self.recipient.user,
+            rule=self.rule.name,
+            category=self.rule.category,
+            outcome=outcome,
+            reason=reason,
+            channel=channel,
+            why=self.why,
+            signal=self.signal,
+            configuration=self.version,
+            at=self.recipient.now,
+        )

@@ -1,0 +1,170 @@
+"""Stored form of a user: a fixed header, then msgpack of the facts and the ledger.
+
+The header answers two questions without decoding the rest: which record the user's state has seen last, and when the
+next timer is due. The rest has one of two forms. The form follows from the state alone, so the bytes are the same
+however a log is cut into batches:
+
+- An active user is an array of two: facts and ledger.
+- A dormant user is a :class:`_DormantUser`: the fields that the daily assessment changes, and all others compressed.
+"""
+
+from __future__ import annotations
+
+import struct
+from copy import copy
+from itertools import accumulate, pairwise
+
+import msgspec
+
+from models.errors import StateMismatch
+from models.profile import compression
+from models.profile.ledger import Ledger, Timer
+from models.profile.seen_ids import SeenIds
+from models.profile.state import Customer, Facts
+
+SCHEMA = 4
+"""Version of the layout of a stored user."""
+PREVIOUS_SCHEMA = 3
+"""Version of the older layout that can still be read.
+
+Its structs are those of today without their last fields, which get their defaults: ``Facts.known_orders``,
+``Facts.stated``, ``Window.forgotten``, ``Consent.newest_grant``, ``SentMessage.because``, ``SentMessage.detail``,
+``Withheld.detail``, and three of ``Pending``. Its header is the same.
+"""
+HEADER = struct.Struct("<Bqq")
+"""Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
+
+_READABLE = (SCHEMA, PREVIOUS_SCHEMA)
+_ACTIVE = 0x92
+"""First byte of the msgpack of an active user, an array of two. That of a dormant user is an array of eight."""
+_NO_IDS = SeenIds()
+
+
+class _ActiveUser(msgspec.Struct, array_like=True, gc=False):
+    facts: Facts
+    ledger: Ledger
+
+
+class _DormantUser(msgspec.Struct, array_like=True, gc=False):
+    """Stored form of a dormant user: the fields that the daily assessment changes, uncompressed, and all others.
+
+    Attributes
+    ----------
+    assessed_at, risk
+        ``Ledger.assessed_at`` and ``Ledger.risk``.
+    risk_age
+        How long before ``assessed_at`` the risk was computed, milliseconds.
+    timers
+        Names of the timers; the due time of the first one is in the header.
+    waits
+        Time from each timer to the next one, milliseconds.
+    seen_ids
+        Digests of seen message ids. They are uncompressed, because hashes do not compress and the daily assessment
+        prunes them.
+    compressed
+        All other fields, see :func:`dormant_body`.
+    dictionary
+        Number of the dictionary with which they were compressed.
+    """
+
+    assessed_at: int
+    risk: float | None
+    risk_age: int
+    timers: list[str]
+    waits: list[int]
+    seen_ids: SeenIds
+    compressed: bytes
+    dictionary: int = compression.DICTIONARY
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_active = msgspec.msgpack.Decoder(_ActiveUser).decode
+_decode_dormant = msgspec.msgpack.Decoder(_DormantUser).decode
+
+
+def pack(customer: Customer) -> bytes:
+    """Encode a user."""
+    head = HEADER.pack(SCHEMA, customer.seen, customer.next_due)
+    if customer.is_dormant:
+        return head + _encode(_to_dormant(customer))
+    return head + _encode(_ActiveUser(customer.facts, customer.ledger))
+
+
+def unpack(data: bytes) -> Customer:
+    """Decode a user that :func:`pack` encoded.
+
+    Raises
+    ------
+    StateMismatch
+        Neither this schema version nor the previous one wrote it.
+    """
+    schema, seen, due = HEADER.unpack_from(data)
+    if schema not in _READABLE:
+        raise StateMismatch("profile", schema, SCHEMA)
+    packed = memoryview(data)[HEADER.size :]
+    if packed[0] != _ACTIVE:
+        return _from_dormant(_decode_dormant(packed), seen, due)
+    body = _decode_active(packed)
+    return Customer(body.facts, body.ledger, seen)
+
+
+def header(data: bytes) -> tuple[int, int]:
+    """Return ``(seen, next due)`` of an encoded user, without decoding the rest.
+
+    Raises
+    ------
+    StateMismatch
+        Neither this schema version nor the previous one wrote it.
+
+    Examples
+    --------
+    >>> from models.profile.state import NEVER
+    >>> header(pack(Customer(seen=7))) == (7, NEVER)
+    True
+    """
+    schema, seen, due = HEADER.unpack_from(data)
+    if schema not in _READABLE:
+        raise StateMismatch("profile", schema, SCHEMA)
+    return seen, due
+
+
+def dormant_body(customer: Customer) -> bytes:
+    """Encode the part of a dormant user that is compressed: all but what the daily assessment changes."""
+    facts, ledger = copy(customer.facts), customer.ledger
+    facts.seen_ids = _NO_IDS
+    unchanged = Ledger(
+        segment=ledger.segment,
+        segment_version=ledger.segment_version,
+        risk_version=ledger.risk_version,
+        examples=ledger.examples,
+        sent=ledger.sent,
+        withheld=ledger.withheld,
+        pending=ledger.pending,
+        fired=ledger.fired,
+    )
+    return _encode(_ActiveUser(facts, unchanged))
+
+
+def _to_dormant(customer: Customer) -> _DormantUser:
+    ledger, body, known = customer.ledger, dormant_body(customer), customer.compressed
+    return _DormantUser(
+        assessed_at=ledger.assessed_at,
+        risk=ledger.risk,
+        risk_age=ledger.assessed_at - ledger.risk_at,
+        timers=[timer.name for timer in ledger.timers],
+        waits=[after.due - before.due for before, after in pairwise(ledger.timers)],
+        seen_ids=customer.facts.seen_ids,
+        compressed=known[1] if known is not None and known[0] == body else compression.compress(body),
+    )
+
+
+def _from_dormant(stored: _DormantUser, seen: int, due: int) -> Customer:
+    packed = compression.decompress(stored.compressed, stored.dictionary)
+    body = _decode_active(packed)
+    body.facts.seen_ids, ledger = stored.seen_ids, body.ledger
+    ledger.assessed_at, ledger.risk = stored.assessed_at, stored.risk
+    ledger.risk_at = stored.assessed_at - stored.risk_age
+    ledger.timers = [
+        Timer(at, name) for at, name in zip(accumulate(stored.waits, initial=due), stored.timers, strict=False)
+    ]
+    return Customer(body.facts, ledger, seen, (packed, stored.compressed))

@@ -1,0 +1,141 @@
+"""The ledger of a user: timers, scores, open examples, and the messages that were sent, withheld or deferred."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.profile.lazy_fields import Lazily, defer
+from models.profile.open_examples import OpenExamples
+
+NEVER = 2**63 - 1
+"""The due time of a user without timers."""
+
+
+class Timer(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
+    """A timer of a user, which fires when the partition's clock reaches ``due``.
+
+    Attributes
+    ----------
+    due
+        Milliseconds since the epoch.
+    name
+        The name, unique within a user. The part before ``:`` says what to do, the part after it is the argument.
+    """
+
+    due: int
+    name: str
+
+
+class SentMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A message that was handed over for delivery.
+
+    Attributes
+    ----------
+    id, rule, channel, category, at, subject, why
+        As in the decision to send it.
+    outcome
+        Its outcome (``engage.outcomes``): ``sent``, ``failed``, ``unknown``, ``delivered`` ...; empty before any.
+    because
+        For a suppressed message: the reason on the suppression list.
+    detail
+        More about the message: why its fallback was sent, or why it failed.
+    """
+
+    id: str
+    rule: str
+    channel: str
+    category: str
+    at: int
+    subject: str = ""
+    why: str = ""
+    outcome: str = ""
+    because: str = ""
+    detail: str = ""
+
+
+class Withheld(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A message that was not sent, and what blocked it.
+
+    Attributes
+    ----------
+    rule, channel, reason, at
+        As in the decision to drop it.
+    detail
+        More about the reason, such as file and line of a template.
+    """
+
+    rule: str
+    channel: str
+    reason: str
+    at: int
+    detail: str = ""
+
+
+class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A message that waits: for quiet hours to end, or for a template that can be rendered.
+
+    Attributes
+    ----------
+    rule
+        The rule that proposes it.
+    signal
+        The signal that triggered it, as JSON.
+    until, expires
+        The time of the next attempt, and the time from which it is too old; milliseconds.
+    reason
+        The reason to wait: ``quiet_hours`` or ``template_error``.
+    configuration
+        Version of the configuration that failed to render it; 0 if none failed.
+    detail
+        The error of the template, with file and line.
+    """
+
+    rule: str
+    signal: bytes
+    until: int
+    expires: int
+    reason: str = "quiet_hours"
+    configuration: int = 0
+    detail: str = ""
+
+
+class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
+    """The record of our decisions about a user, and of the messages sent to them.
+
+    Attributes
+    ----------
+    timers
+        Timers in the order (due, name).
+    segment, segment_version
+        The user's segment (``None`` before any version) and the version that assigned it last.
+    risk, risk_version, risk_at
+        The newest churn probability, the version that computed it, and the time, milliseconds.
+    assessed_at
+        Time of the last assessment of the user by the models, milliseconds; 0 before any.
+    examples
+        Open churn examples, oldest first.
+    sent
+        The messages sent last, oldest first; see ``caps.trimmed`` for how many are kept.
+    withheld
+        The messages withheld last, oldest first, at most 20.
+    pending
+        Messages that wait.
+    fired
+        Time at which each rule last sent a message, milliseconds, by rule name.
+    """
+
+    timers: list[Timer] = []
+    segment: str | None = None
+    segment_version: int = 0
+    risk: float | None = None
+    risk_version: int = 0
+    risk_at: int = 0
+    assessed_at: int = 0
+    examples: OpenExamples = msgspec.field(default_factory=OpenExamples)
+    sent: Lazily[list[SentMessage]] = []
+    withheld: Lazily[list[Withheld]] = []
+    pending: list[Pending] = []
+    fired: Lazily[dict[str, int]] = {}
+
+
+defer(Ledger)
