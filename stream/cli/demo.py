@@ -46,8 +46,8 @@ def demo(
     from stream.demo.screen import closing, live
     from stream.demo.session import Session, settings_file
     from stream.demo.summary import unmeasured
-    from stream.installation.embedded_broker import free_port
-    from stream.installation.running import own_ports, running
+    from stream.installation.ports import free_port
+    from stream.installation.running import StartOptions, own_ports, running
     from stream.processes.stop import stop_requested
     from stream.settings.loading import load
 
@@ -64,7 +64,7 @@ def demo(
         port = free_port()
         file = settings_file(Path(folder), port, own_ports())
         installation = stack.enter_context(
-            running(load(file), PARTS, clock="feeder", broker_port=port, lasting=debugging())
+            running(load(file), PARTS, StartOptions(clock="feeder", broker_port=port, keeps_logs=debugging()))
         )
         with Live(console=console, auto_refresh=False, transient=True) as screen:
 

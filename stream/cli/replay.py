@@ -89,14 +89,14 @@ def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple
 
 
 def _embedded(config: Path | None, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
-    from stream.installation.running import await_folding, own_ports, running
+    from stream.installation.running import StartOptions, await_folding, own_ports, running
     from stream.settings.loading import load
 
     with folder_of_its_own("replay") as folder:
         # Whatever else the settings say: an installation of its own, which ends with this command.
         flags = {**own_ports(), "folder": folder, "kafka.servers": "127.0.0.1:0", "kafka.embedded": True}
         settings = load(config, flags)
-        with running(settings, ("worker",), clock="feeder", lasting=debugging()) as installation:
+        with running(settings, ("worker",), StartOptions(clock="feeder", keeps_logs=debugging())) as installation:
             await_folding(installation)
             return _fed(installation.settings, recording, speed)
 

@@ -41,7 +41,7 @@ def up(
     """
     from stream.installation.check import require_ready
     from stream.installation.ports import Claims, choose
-    from stream.installation.running import NotReady, await_folding, running
+    from stream.installation.running import NotReady, StartOptions, await_folding, running
     from stream.processes.stop import stop_requested
     from stream.settings.installation_record import owned
     from stream.settings.loading import load
@@ -54,13 +54,16 @@ def up(
         chosen = choose(settings, claims, broker_port)
         for note in chosen.notes:
             print_line(note)
+        names = [finding.name for finding in overridden]
         flags = {path: port for path, port in chosen.ports.items() if path not in BROKER}
         with running(
             load(config, flags, record=False),
             ("worker", "retrainer", "collector"),
-            broker_port=next((port for path, port in chosen.ports.items() if path in BROKER), None),
-            applies=not any(finding.what == "rules" for finding in overridden),
-            started=lambda settings: owner.write(known_to_commands(settings), [each.name for each in overridden]),
+            StartOptions(
+                broker_port=next((port for path, port in chosen.ports.items() if path in BROKER), None),
+                applies=not any(finding.what == "rules" for finding in overridden),
+            ),
+            on_broker_ready=lambda settings: owner.write(known_to_commands(settings), names),
         ) as installation:
             supervisor = installation.supervisor
             with stop_requested(supervisor.over):

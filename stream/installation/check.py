@@ -1,4 +1,4 @@
-"""Findings about an installation as its settings describe it: what ``perennial check`` says."""
+"""Checks of an installation as its settings describe it; ``perennial check`` prints the findings."""
 
 from __future__ import annotations
 
@@ -24,56 +24,53 @@ from stream.settings.rules import read_configuration, require_rendering
 
 
 def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
-    """Look at everything, and go on after what failed.
+    """Check everything, and go on after a failure.
 
     Parameters
     ----------
     settings
-        Of the installation.
+        Settings of the installation.
     offline
-        Leave out what needs a broker.
+        Whether to leave out the checks that need a broker.
     """
     yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
     if settings.note:
         yield Finding("installation", "note", settings.note)
-    rules: list[Configuration] = []
-    yield from _tried("rules", lambda: _rules(settings, rules))
-    if rules:
-        yield from _tried("templates", lambda: _templates(settings, rules[0]))
+    try:
+        rules = read_configuration(settings)
+    except PerennialError as error:
+        yield Finding("rules", "failed", str(error))
+        rules = Configuration()
+    else:
+        yield _rules(settings, rules)
+        yield _templates(settings, rules)
     yield from _secrets(settings)
-    found = rules[0] if rules else Configuration()
-    yield from _consent(found.consent)
-    yield from _delivery(settings, found)
+    yield from _consent(rules.consent)
+    yield from _delivery(settings, rules)
     yield from _write_keys(settings)
     if offline:
-        yield from _segments(found, None)
+        yield from _segments(rules, None)
     else:
-        yield from _cluster(settings, found)
+        yield from _cluster(settings, rules)
 
 
-def _tried(name: str, look: Callable[[], str]) -> Iterator[Finding]:
+def _rules(settings: Settings, rules: Configuration) -> Finding:
+    names = ", ".join(rule.name for rule in rules.rules) or "none"
+    says = f"{len(rules.rules)} rules ({names}), {len(rules.templates)} templates in {settings.templates}"
+    return Finding("rules", "ok", says)
+
+
+def _templates(settings: Settings, rules: Configuration) -> Finding:
     try:
-        says = look()
+        require_rendering(settings, rules)
     except PerennialError as error:
-        yield Finding(name, "failed", str(error))
-    else:
-        yield Finding(name, "ok", says)
-
-
-def _rules(settings: Settings, read: list[Configuration]) -> str:
-    found = read_configuration(settings)
-    read.append(found)
-    names = ", ".join(rule.name for rule in found.rules) or "none"
-    return f"{len(found.rules)} rules ({names}), {len(found.templates)} templates in {settings.templates}"
-
-
-def _templates(settings: Settings, rules: Configuration) -> str:
-    require_rendering(settings, rules)
-    return "each can be rendered for a user with everything, with nothing, and with half of it"
+        return Finding("templates", "failed", str(error))
+    says = "each can be rendered for a user with everything, with nothing, and with half of it"
+    return Finding("templates", "ok", says)
 
 
 def _consent(settings: ConsentSettings) -> Iterator[Finding]:
-    """Print which names withdraw consent."""
+    """Yield which names withdraw consent."""
     own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
     yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
     traits = {**settings.traits, **withdrawals.TRAITS}
@@ -83,7 +80,7 @@ def _consent(settings: ConsentSettings) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    """Look at each secret that the settings name."""
+    """Check each secret that the settings name."""
     failed = [Finding(name, "failed", says) for name, says, _ in unmet_secrets(settings)]
     if settings.sections.kafka.sasl is not None:
         failed += _failed("secrets.kafka", settings.connection)
@@ -97,12 +94,12 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     failed += _failed("secrets.server_tokens", partial(server_tokens, settings))
     yield from failed
     if not failed:
-        yield Finding("secrets", "ok", "all that the settings name are there")
+        yield Finding("secrets", "ok", "all secrets that the settings name can be read")
 
 
-def _failed(name: str, look: Callable[[], object]) -> list[Finding]:
+def _failed(name: str, read: Callable[[], object]) -> list[Finding]:
     try:
-        look()
+        read()
     except PerennialError as error:
         return [Finding(name, "failed", str(error))]
     return []
@@ -118,22 +115,20 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     url = settings.sections.http.public_url
     named = {finding.name for finding in failed}
     if url is not None and is_loopback(urlsplit(url).hostname or "") and "delivery.public_url" not in named:
-        says = (
-            f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, and work on this one only"
-        )
+        says = f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, so they work only here"
         yield Finding("delivery.public_url", "note", says)
     if not failed:
         yield Finding("delivery", "ok", f"mode {delivery.mode}")
 
 
 def _write_keys(settings: Settings) -> Iterator[Finding]:
-    """Say whether anybody in the network could send events that cause real messages."""
+    """Check whether strangers in the network could send events that cause real messages."""
     keys, host = settings.sections.http.write_keys, settings.sections.http.host
     if keys:
         kinds = Counter(key.kind for key in keys)
         yield Finding("write_keys", "ok", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
     elif not is_loopback(host):
-        says = f"http.write_keys is empty, and the HTTP door listens on {host}: anybody who reaches it can send events"
+        says = f"http.write_keys is empty, and the HTTP door listens on {host}: everyone who reaches it can send events"
         yield Finding("write_keys", "failed" if settings.sections.delivery.mode == "live" else "note", says)
 
 
@@ -187,29 +182,29 @@ def _kind(settings: Settings, connection: Connection, name: str) -> Finding:
 
 
 class Refused(PerennialError):
-    """Findings that failed stop ``perennial up``: correct them, or override each by its name."""
+    """A start with failed findings: correct them, or override each by its name."""
 
 
 class NotFailed(PerennialError):
-    """A finding was to be overridden that has not failed."""
+    """A finding to override that has not failed: correct its name, or leave it out."""
 
 
 def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Finding]:
-    """Return what failed and was overridden, where nothing else failed; needs no broker.
+    """Check the installation without a broker, and return the failed findings that were overridden.
 
     Parameters
     ----------
     settings
-        Of the installation.
+        Settings of the installation.
     force
         Names of findings that may fail.
 
     Raises
     ------
     NotFailed
-        ``force`` names something else.
+        ``force`` names a finding that has not failed.
     Refused
-        With all that failed and was not overridden.
+        With all failed findings that were not overridden.
     """
     failed = [finding for finding in findings(settings, offline=True) if finding.result == "failed"]
     names = sorted({finding.name for finding in failed})
@@ -220,5 +215,5 @@ def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Findi
     serious = [finding for finding in failed if finding.name not in force]
     if serious:
         said = "; ".join(f"{finding.name}: {finding.says}" for finding in serious)
-        raise Refused(f"{said} (perennial check shows everything; --force NAME starts in spite of one)")
+        raise Refused(f"{said} (perennial check shows everything; --force NAME overrides one)")
     return failed

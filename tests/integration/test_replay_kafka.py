@@ -11,7 +11,7 @@ import pytest
 from stream.feed.reconciliation import reconcile
 from stream.feed.recording import survey
 from stream.feed.replaying import replay
-from stream.installation.running import Installation, await_folding, own_ports, running
+from stream.installation.running import Installation, StartOptions, await_folding, own_ports, running
 from stream.settings.loading import load
 from tests.support.brokers import ApacheKafka
 from tests.support.paths import ONLINE_RETAIL
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 def installation(kafka_broker: ApacheKafka, tmp_path: Path) -> Iterator[Installation]:
     flags = {**own_ports(), "folder": tmp_path, "kafka.servers": kafka_broker.address, "kafka.prefix": "retail."}
     # `embedded` is said, since the environment may name another broker
-    with running(load(None, {**flags, "kafka.embedded": False}), ("worker",), clock="feeder") as started:
+    with running(load(None, {**flags, "kafka.embedded": False}), ("worker",), StartOptions(clock="feeder")) as started:
         await_folding(started)
         yield started
 

@@ -1,4 +1,4 @@
-"""``perennial check`` looks at everything and says what stops something from working."""
+"""``perennial check`` checks everything, and names what stops something from working."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from stream.installation.findings import Finding
 from stream.settings.loading import load
 
 
-def looked(folder: Path, text: str, flags: dict[str, Any] | None = None, *, offline: bool = True) -> list[Finding]:
+def checked(folder: Path, text: str, flags: dict[str, Any] | None = None, *, offline: bool = True) -> list[Finding]:
     (folder / "perennial.yaml").write_text(f"version: 1\n{text}")
     return list(findings(load(folder / "perennial.yaml", flags, {}), offline=offline))
 
 
-def of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
+def findings_of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.result, finding.says) for finding in found if finding.what == what]
 
 
-def test_a_bad_rule_fails_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
-    found = looked(tmp_path, "rules: [{name: x, when: {}}]")
+def test_after_a_bad_rule_the_rest_is_still_checked(tmp_path: Path) -> None:
+    found = checked(tmp_path, "rules: [{name: x, when: {}}]")
 
-    assert of("rules", found)[0][0] == "failed"
-    assert [result for result, _ in of("delivery", found)] == ["ok"]
+    assert findings_of("rules", found)[0][0] == "failed"
+    assert [result for result, _ in findings_of("delivery", found)] == ["ok"]
 
 
 def test_a_missing_secret_fails(tmp_path: Path) -> None:
-    found = looked(tmp_path, "delivery: {unsubscribe_secrets: [{env: NO_SUCH_VARIABLE}]}")
+    found = checked(tmp_path, "delivery: {unsubscribe_secrets: [{env: NO_SUCH_VARIABLE}]}")
 
-    assert [result for result, _ in of("secrets", found)] == ["failed"]
-    assert "NO_SUCH_VARIABLE" in of("secrets", found)[0][1]
+    assert [result for result, _ in findings_of("secrets", found)] == ["failed"]
+    assert "NO_SUCH_VARIABLE" in findings_of("secrets", found)[0][1]
 
 
 def test_live_delivery_without_providers_and_address_fails(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_live_delivery_without_providers_and_address_fails(tmp_path: Path) -> No
     (place / "text.liquid").write_text("t")
     (place / "subject.liquid").write_text("s")
 
-    found = looked(tmp_path, "delivery: {mode: live}\nrules: [{name: x, when: {first_purchase: true}}]")
+    found = checked(tmp_path, "delivery: {mode: live}\nrules: [{name: x, when: {first_purchase: true}}]")
 
-    says = [says for result, says in of("delivery", found) if result == "failed"]
+    says = [says for result, says in findings_of("delivery", found) if result == "failed"]
     assert says[0] == "mode live needs delivery.smtp (for email)"
     assert says[1].startswith("http.public_url is not set")
 
@@ -61,32 +61,32 @@ def test_a_broker_with_all_topics_is_found(tmp_path: Path, broker: EmbeddedBroke
     topics.create(broker.connection("ready."), 4)
     flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "ready."}
 
-    found = looked(tmp_path, "", flags, offline=False)
+    found = checked(tmp_path, "", flags, offline=False)
 
-    assert of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
-    assert of("topics", found) == [("ok", f"all {len(topics.PERMANENT)} are there, the log with 4 partitions")]
+    assert findings_of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
+    assert findings_of("topics", found) == [("ok", f"all {len(topics.PERMANENT)} are there, the log with 4 partitions")]
 
 
 def test_missing_topics_fail_with_the_command_to_run(tmp_path: Path, broker: EmbeddedBroker) -> None:
     flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": "empty."}
 
-    found = looked(tmp_path, "", flags, offline=False)
+    found = checked(tmp_path, "", flags, offline=False)
 
-    assert of("topics", found)[0][0] == "failed"
-    assert "run: perennial topics create" in of("topics", found)[0][1]
-
-
-def test_the_embedded_broker_taken_for_a_cluster_fails(tmp_path: Path, broker: EmbeddedBroker) -> None:
-    found = looked(tmp_path, "", {"kafka.servers": broker.address}, offline=False)
-
-    assert of("broker", found)[0][0] == "failed"
-    assert "set kafka.embedded: true" in of("broker", found)[0][1]
+    assert findings_of("topics", found)[0][0] == "failed"
+    assert "run: perennial topics create" in findings_of("topics", found)[0][1]
 
 
-def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> None:
-    found = looked(tmp_path, "", {"kafka.servers": "127.0.0.1:1", "kafka.embedded": True}, offline=False)
+def test_an_embedded_broker_that_the_settings_call_a_cluster_fails(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    found = checked(tmp_path, "", {"kafka.servers": broker.address}, offline=False)
 
-    assert of("broker", found) == [("note", "the embedded broker does not run; perennial up starts it")]
+    assert findings_of("broker", found)[0][0] == "failed"
+    assert "set kafka.embedded: true" in findings_of("broker", found)[0][1]
+
+
+def test_an_embedded_broker_that_does_not_run_is_only_a_note(tmp_path: Path) -> None:
+    found = checked(tmp_path, "", {"kafka.servers": "127.0.0.1:1", "kafka.embedded": True}, offline=False)
+
+    assert findings_of("broker", found) == [("note", "the embedded broker does not run; perennial up starts it")]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +101,21 @@ def test_an_embedded_broker_that_does_not_run_is_no_mistake(tmp_path: Path) -> N
         ("{host: 0.0.0.0, write_keys: [{value: wk, kind: browser}]}", ["ok"]),
     ],
 )
-def test_live_delivery_fails_where_strangers_can_send_events(tmp_path: Path, http: str, result: list[str]) -> None:
-    found = looked(tmp_path, f"delivery: {{mode: live}}\nhttp: {http}")
+def test_live_delivery_fails_if_strangers_can_send_events(tmp_path: Path, http: str, result: list[str]) -> None:
+    found = checked(tmp_path, f"delivery: {{mode: live}}\nhttp: {http}")
 
-    assert [each for each, _ in of("write_keys", found)] == result
+    assert [each for each, _ in findings_of("write_keys", found)] == result
 
 
-def test_a_door_without_keys_is_only_noted_where_nothing_is_sent(tmp_path: Path) -> None:
-    assert [each for each, _ in of("write_keys", looked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
+def test_a_door_without_keys_is_only_a_note_if_nothing_is_sent(tmp_path: Path) -> None:
+    assert [each for each, _ in findings_of("write_keys", checked(tmp_path, "http: {host: 0.0.0.0}"))] == ["note"]
 
 
 def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
-    found = looked(tmp_path, "http: {write_keys: [{value: wk, kind: browser}, {env: NO_SUCH_VARIABLE}]}")
+    found = checked(tmp_path, "http: {write_keys: [{value: wk, kind: browser}, {env: NO_SUCH_VARIABLE}]}")
 
-    assert [result for result, _ in of("secrets", found)] == ["failed"]
-    assert "http.write_keys[1]" in of("secrets", found)[0][1]
+    assert [result for result, _ in findings_of("secrets", found)] == ["failed"]
+    assert "http.write_keys[1]" in findings_of("secrets", found)[0][1]
 
 
 LIVE = "delivery: {mode: live, smtp: {host: 127.0.0.1, port: 2525, from: shop@shop.example}}\n"
@@ -149,15 +149,15 @@ def test_links_of_live_marketing_mail_need_https_unless_they_stay_on_this_machin
 ) -> None:
     http = f"http: {{public_url: '{url}'}}\n" if url else ""
 
-    assert failed(looked(with_template(tmp_path), LIVE + MARKETING + http)) == names
+    assert failed(checked(with_template(tmp_path), LIVE + MARKETING + http)) == names
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8080", "http://localhost:8080", "https://localhost", "http://[::1]:1"]
 )
-def test_mail_that_leaves_this_machine_has_no_links_that_lead_to_the_readers_own(tmp_path: Path, url: str) -> None:
+def test_mail_that_leaves_this_machine_needs_links_that_lead_back_to_it(tmp_path: Path, url: str) -> None:
     text = LIVE.replace("127.0.0.1", "smtp.shop.example") + MARKETING + f"http: {{public_url: '{url}'}}\n"
-    found = looked(with_template(tmp_path), text)
+    found = checked(with_template(tmp_path), text)
 
     assert failed(found) == {"delivery.public_url"}
     assert [finding.says for finding in found if finding.name == "delivery.public_url"] == [
@@ -166,21 +166,21 @@ def test_mail_that_leaves_this_machine_has_no_links_that_lead_to_the_readers_own
 
 
 @pytest.mark.parametrize("host", ["mailpit", "10.0.0.3", "localhost"])
-def test_a_mail_server_for_trying_things_out_may_send_links_to_this_machine(tmp_path: Path, host: str) -> None:
+def test_a_mail_server_for_trials_may_send_links_to_this_machine(tmp_path: Path, host: str) -> None:
     text = LIVE.replace("127.0.0.1", host) + MARKETING + "http: {public_url: 'http://localhost:8080'}\n"
 
-    assert failed(looked(with_template(tmp_path), text)) == set()
+    assert failed(checked(with_template(tmp_path), text)) == set()
 
 
-def test_an_allowlist_may_try_links_without_https(tmp_path: Path) -> None:
+def test_with_an_allowlist_links_need_no_https(tmp_path: Path) -> None:
     text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
-    found = looked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
+    found = checked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
 
     assert failed(found) == set()
 
 
-def test_each_secret_that_is_not_there_is_a_finding_of_its_own(tmp_path: Path) -> None:
-    found = looked(
+def test_each_missing_secret_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    found = checked(
         tmp_path,
         """
 http: {write_keys: [{env: NO_KEY}]}
@@ -198,7 +198,7 @@ delivery:
 
 
 class TestStart:
-    def test_it_is_refused_with_all_that_failed(self, tmp_path: Path) -> None:
+    def test_a_start_is_refused_with_all_failed_findings(self, tmp_path: Path) -> None:
         (tmp_path / "perennial.yaml").write_text(
             "version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\nrules: [{name: x, when: {}}]\n"
         )
@@ -222,7 +222,7 @@ class TestStart:
     @pytest.mark.parametrize(
         ("text", "says"), [("", "nothing failed"), (LIVE, "failed: delivery.public_url")], ids=["well", "failing"]
     )
-    def test_a_name_that_did_not_fail_is_a_mistake_that_lists_those_that_did(
+    def test_overriding_a_finding_that_did_not_fail_is_refused_with_the_failed_ones(
         self, tmp_path: Path, text: str, says: str
     ) -> None:
         (tmp_path / "perennial.yaml").write_text("version: 1\n" + text)
@@ -233,7 +233,7 @@ class TestStart:
 
 def test_the_names_that_withdraw_consent_are_printed(tmp_path: Path) -> None:
     text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed]}"
-    found = {finding.name: finding.says for finding in looked(tmp_path, text)}
+    found = {finding.name: finding.says for finding in checked(tmp_path, text)}
 
     assert found["consent.events"].startswith("withdraw consent: Bye (sms), Unsubscribed, ")
     traits = found["consent.traits"].removeprefix("withdraw consent: ").split("; ignored: ")

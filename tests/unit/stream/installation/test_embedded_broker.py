@@ -1,4 +1,4 @@
-"""The embedded broker starts, answers, says why it cannot, and never outlives its parent."""
+"""The embedded broker starts, answers, reports why it cannot start, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_stopped_broker_is_gone_and_frees_its_port(tmp_path: Path) -> None:
         pass
 
 
-def test_its_log_is_kept_and_the_one_before_stays_beside_it(tmp_path: Path) -> None:
+def test_its_log_and_that_of_the_previous_run_are_kept(tmp_path: Path) -> None:
     for _ in range(2):
         with EmbeddedBroker(None, tmp_path):
             pass
@@ -45,7 +45,7 @@ def test_its_log_is_kept_and_the_one_before_stays_beside_it(tmp_path: Path) -> N
     assert "listening on" in (tmp_path / "broker.log.1").read_text()
 
 
-def test_a_taken_port_is_named_together_with_the_way_out(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BrokerNotStarted, match=f"port {port} is taken.*another port"):
@@ -73,7 +73,7 @@ def test_a_crash_at_the_start_shows_the_end_of_the_log(tmp_path: Path, monkeypat
         EmbeddedBroker(None, tmp_path).start()
 
 
-def test_a_silent_program_is_given_up_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_never_answers_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _use_program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 600", monkeypatch)
 
     with pytest.raises(BrokerNotStarted, match=r"did not answer within 0\.5 s"):
@@ -84,13 +84,13 @@ def test_a_silent_program_is_given_up_and_ended(tmp_path: Path, monkeypatch: pyt
 
 def test_another_broker_on_the_port_is_not_mistaken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedBroker(None, tmp_path / "other") as other:
-        monkeypatch.setattr("stream.installation.embedded_broker._is_taken", lambda port: False)
+        monkeypatch.setattr("stream.installation.embedded_broker.is_taken", lambda host, port: False)
 
         with pytest.raises(BrokerNotStarted, match=r"AddrInUse"):
             EmbeddedBroker(other.port, tmp_path / "ours").start()
 
 
-def test_killing_its_parent_takes_the_broker_along(tmp_path: Path) -> None:
+def test_the_broker_ends_with_its_killed_parent(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from stream.installation.embedded_broker import EmbeddedBroker\n"
         "broker = EmbeddedBroker(None, Path(sys.argv[1])).start()\n"

@@ -1,4 +1,4 @@
-"""Ports of an installation: a default one that is taken is replaced, one that a person set never."""
+"""A default port that is taken is replaced; a port that was set never is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def settings(home: Path, text: str = "", environment: dict[str, str] | None = No
     return load(home / "perennial.yaml", {}, environment or {})
 
 
-def test_a_default_port_that_is_taken_is_replaced_by_a_free_one_and_that_is_said(
+def test_a_default_port_that_is_taken_is_replaced_by_a_free_one_with_a_note(
     tmp_path: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = {9092, 8080, 8391, 9101, 9102}
@@ -51,7 +51,7 @@ def test_a_default_port_that_is_taken_is_replaced_by_a_free_one_and_that_is_said
 
 @pytest.mark.parametrize("where", ["file", "environment"])
 @pytest.mark.parametrize("setting", ["http.port", "worker.port", "metrics.learn"])
-def test_a_port_that_was_set_and_is_taken_is_an_error_that_says_where(
+def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_its_place(
     tmp_path: Path, claims: Claims, setting: str, where: str
 ) -> None:
     section, name = setting.split(".")
@@ -81,7 +81,7 @@ def test_two_addresses_of_one_broker_contradict_each_other(tmp_path: Path, claim
         choose(given, claims, 29093)
 
 
-def test_port_0_is_any_free_one_and_becomes_a_number_that_can_be_recorded(tmp_path: Path, claims: Claims) -> None:
+def test_port_0_becomes_the_number_of_a_free_port(tmp_path: Path, claims: Claims) -> None:
     chosen = choose(settings(tmp_path, "http: {port: 0}\nmetrics: {fold: null}"), claims, 0)
 
     assert chosen.ports["http.port"] > 0
@@ -95,7 +95,7 @@ def test_a_kafka_of_your_own_needs_no_port_here(tmp_path: Path, claims: Claims) 
     assert not {"--broker-port", "kafka.servers"} & set(chosen.ports)
 
 
-def test_what_another_process_has_claimed_and_not_yet_opened_is_taken_until_it_ends(tmp_path: Path) -> None:
+def test_a_port_that_another_process_has_claimed_is_taken_until_that_process_ends(tmp_path: Path) -> None:
     [port] = free_ports(1)
     script = (
         "import sys, pathlib; from stream.installation.ports import Claims\n"

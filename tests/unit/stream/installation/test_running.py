@@ -1,4 +1,4 @@
-"""The whole house on one machine: real broker, real processes, events in, profile and message out."""
+"""All processes on one machine: real broker, real processes, events in, profile and message out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from models.events import Event
 from models.units import now_ms
-from stream.installation.running import Installation, await_folding, last_words, own_ports, running
+from stream.installation.running import Installation, await_folding, logged_error, own_ports, running
 from stream.log.event_log import EventLog
 from stream.lookup.client import UnknownUser, ask_json
 from stream.processes.error_lines import SEE_ABOVE
@@ -99,7 +99,7 @@ def mail_in(outbox: Path) -> email.message.Message:
 
 
 @pytest.mark.parametrize(
-    ("log", "words"),
+    ("log", "error"),
     [
         ("", ""),
         ("INFO one\nINFO two\n\n", "INFO two"),
@@ -107,9 +107,9 @@ def mail_in(outbox: Path) -> email.message.Message:
         (f"perennial: port 1 is taken\nperennial: fold {SEE_ABOVE}\n", "port 1 is taken"),
     ],
 )
-def test_the_last_words_of_a_process_are_what_it_told_its_user(tmp_path: Path, log: str, words: str) -> None:
+def test_the_logged_error_of_a_process_is_the_last_one_that_it_printed(tmp_path: Path, log: str, error: str) -> None:
     before = "perennial: of another day\n"
     (tmp_path / "worker.log").write_text(before + log)
 
-    assert last_words(tmp_path / "worker.log", len(before)) == words
-    assert last_words(tmp_path / "none.log") == ""
+    assert logged_error(tmp_path / "worker.log", len(before)) == error
+    assert logged_error(tmp_path / "none.log") == ""

@@ -1,4 +1,4 @@
-"""A rule that waits for a segment which will never be is pointed out."""
+"""A rule that waits for a segment which can never exist is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def waiting_for(segment: str) -> Configuration:
 
 
 @pytest.mark.parametrize("known", [None, IN_USE])
-def test_a_misspelt_name_is_told_with_the_names_there_are(known: tuple[str, ...] | None) -> None:
+def test_a_misspelt_name_is_reported_with_the_possible_names(known: tuple[str, ...] | None) -> None:
     (note,) = notes(waiting_for("freqent big spenders"), known)
 
     assert "rule big waits for the segment 'freqent big spenders'" in note
@@ -31,11 +31,11 @@ def test_a_misspelt_name_is_told_with_the_names_there_are(known: tuple[str, ...]
 
 
 @pytest.mark.parametrize("known", [None, IN_USE])
-def test_a_name_in_use_is_nothing_to_tell(known: tuple[str, ...] | None) -> None:
+def test_a_name_in_use_is_not_reported(known: tuple[str, ...] | None) -> None:
     assert list(notes(waiting_for("dormant"), known)) == []
 
 
-def test_a_name_that_may_come_is_told_only_where_it_is_known_not_to_be_there() -> None:
+def test_a_name_that_may_come_is_reported_only_if_it_is_known_to_be_absent() -> None:
     assert list(notes(waiting_for("new visitors"), None)) == []
     (note,) = notes(waiting_for("new visitors"), IN_USE)
     assert "segments in use: dormant, frequent big spenders, window shoppers" in note
