@@ -22,7 +22,7 @@ from models.wire.segment import CALLS, FIELDS, read_segment
 MAX_RECORD_BYTES = 262_144
 """Maximum size of a record, bytes. An order of 500 ordinary lines in Segment's form fits."""
 
-_SERVER_KEY = "a server key; this one is a browser key"
+_SERVER_KEY = "only with a server key; this record came with a browser key"
 
 
 def decode(value: bytes | None, received: Received, warnings: list[EventWarning] | None = None) -> Event:
@@ -89,7 +89,7 @@ def convert(
         try:
             size = len(orjson.dumps(raw))
         except TypeError as error:  # JSON cannot express it: other types or keys, lone surrogates, over 254 levels
-            invalid = InvalidEvent("bad_json", "", type(raw).__name__, f"what JSON can say ({error})")
+            invalid = InvalidEvent("bad_json", "", type(raw).__name__, f"a value that JSON can express ({error})")
             invalid.withdrawal = withdrawal_in(raw, received)
             raise invalid from None
     reading = Reading(received, size <= MAX_OBJECT_BYTES, noted)
@@ -210,7 +210,7 @@ def _distrusted(event: Event, warnings: list[EventWarning]) -> Event:
     if event.type == "custom" and event.name is not None and bounces.is_bounce(event.name):
         raise InvalidEvent("needs_server_key", "event", event.name, _SERVER_KEY)
     if event.granted:
-        allowed = "a grant of consent comes with a server key; this one grants nothing"
+        allowed = "only with a server key; with a browser key this grants nothing"
         warnings.append(EventWarning("needs_server_key", "granted", "true", allowed))
     if event.complaint or event.confirmed:
         event = msgspec.structs.replace(event, complaint=False, confirmed=False)

@@ -135,7 +135,9 @@ def _order(raw: Json, reading: Reading) -> Json:
         field = "price"
     elif not raw.keys().isdisjoint(_PRODUCT - {"currency"}):
         stray = next(name for name in raw if name in _PRODUCT and name != "currency")
-        raise InvalidEvent("unknown_field", stray, "no item", "only beside item; in lines, each line has its own")
+        raise InvalidEvent(
+            "unknown_field", stray, "no item", "only together with item; in lines, each line has its own"
+        )
     if amount is None and not lines and (raw["type"] == "purchase" or order is None):
         raise fields.missing("amount", "the order's total in units of the currency, or its lines")
     return {
@@ -163,7 +165,7 @@ def _rating(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signatur
 
 def _support(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signature for every type
     if raw.get("text") is None:
-        raise fields.missing("text", "what the customer wrote")
+        raise fields.missing("text", "the text that the customer wrote")
     return {"text": fields.text(raw["text"], "text")}
 
 
@@ -228,8 +230,10 @@ def _bad_type(kind: object) -> InvalidEvent:
     if not isinstance(kind, str):
         return fields.wrong_type("type", kind, allowed)
     if kind in _OURS:
-        return InvalidEvent("reserved_type", "type", kind, f"{allowed}; what became of our messages only we report")
-    return InvalidEvent("bad_type", "type", ascii(kind), f"{allowed}; an event of your own is custom with a name")
+        return InvalidEvent(
+            "reserved_type", "type", kind, f"{allowed}; only Perennial itself reports outcomes of its messages"
+        )
+    return InvalidEvent("bad_type", "type", ascii(kind), f"{allowed}; for an event of your own, use custom with a name")
 
 
 def _unknown(raw: Json, kind: str) -> InvalidEvent:
@@ -256,7 +260,7 @@ def encode(event: Event) -> bytes:
     b'{"type":"product_view","user":"u1","id":"m1","at":1777636800250,"item":"sku1","price":2.55}'
     """
     if event.type not in _OPEN:
-        raise ValueError(f"{event.type} has no form on the wire: only we report it")
+        raise ValueError(f"{event.type} has no form on the wire, because only we report it")
     allowed = _FIELDS[event.type]
     user = event.user.removeprefix(TEST) if event.origin == "test" else event.user
     said: dict[str, Any] = {"type": event.type, "user": user, "id": event.id, "at": event.at}

@@ -41,7 +41,7 @@ def form(raw: fields.Json) -> OrderForm:
     if said not in _FORMS:
         raise InvalidEvent("bad_order_form", "order_form", fields.shown(said), ", ".join(_FORMS))
     if said != "lines" and raw.get("order") is None:
-        raise fields.missing("order", f"the id of the order, of which this is the {said}")
+        raise fields.missing("order", f"the id of the order, because order_form is {said}")
     return cast("OrderForm", said)
 
 

@@ -63,6 +63,7 @@ _ORDER_ID = ("order_id", "orderId")
 _REVIEWED_ITEM = ("product_id", "productId", "sku")
 _USER_ALLOWED = "userId or anonymousId, not blank"
 _MONEY_ALLOWED = "the order's total, or its products with their prices"
+_ELSE_CUSTOM = "; without it, the event is kept as custom"
 
 _Reader = Callable[[Json, Json, Reading], Event]
 _EventReader = Callable[[str, Json, Json, Reading], Event]
@@ -73,7 +74,7 @@ def read_segment(raw: Json, reading: Reading) -> Event:
     call = raw.get("type")
     reader = _READERS.get(call) if isinstance(call, str) else None
     if reader is None:
-        allowed = f"{', '.join(CALLS)}; the short form's types go with user in place of userId"
+        allowed = f"{', '.join(CALLS)}; the types of the short form need user instead of userId"
         if call is None:
             raise fields.missing("type", allowed)
         raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
@@ -183,7 +184,7 @@ def _product(kind: EventType) -> _EventReader:
         rest, warnings = dict(properties), reading.warnings
         item = take_first(rest, ITEM_NAMES, details.identifier, warnings)
         if item is None and needs_item:
-            error = fields.missing(f"properties.{ITEM_NAMES[0]}", "the item's id; without one the event stays custom")
+            error = fields.missing(f"properties.{ITEM_NAMES[0]}", f"the item's id{_ELSE_CUSTOM}")
             return _untyped(name, properties, common, warnings, error)
         quantity = take(rest, "quantity", details.quantity, warnings)
         return Event(
@@ -214,7 +215,7 @@ def _order(kind: EventType, form: OrderForm) -> _EventReader:
         rest, warnings = dict(properties), reading.warnings
         order = take_first(rest, _ORDER_ID, details.order_id, warnings)
         if order is None and form == "replacement":
-            error = fields.missing(f"properties.{_ORDER_ID[0]}", "the order's id; without one the event stays custom")
+            error = fields.missing(f"properties.{_ORDER_ID[0]}", f"the order's id{_ELSE_CUSTOM}")
             return _untyped(name, properties, common, warnings, error)
         stated: OrderForm = "lines" if order is None else form
         products = read_products(rest.pop("products", None), warnings)
@@ -257,7 +258,7 @@ def _rating(name: str, properties: Json, common: Json, reading: Reading) -> Even
     rest, warnings = dict(properties), reading.warnings
     stars = take(rest, "rating", details.rating, warnings)
     if stars is None:
-        error = fields.missing("properties.rating", "a number from 1 to 5; without one the event stays custom")
+        error = fields.missing("properties.rating", f"a number from 1 to 5{_ELSE_CUSTOM}")
         return _untyped(name, properties, common, warnings, error)
     return Event(
         type="rating",
@@ -274,7 +275,7 @@ def _support(name: str, properties: Json, common: Json, reading: Reading) -> Eve
     rest, warnings = dict(properties), reading.warnings
     text = take_first(rest, ("text", "message_body", "message"), details.text, warnings)
     if text is None:
-        error = fields.missing("properties.text", "what the customer wrote; without it the event stays custom")
+        error = fields.missing("properties.text", f"the text that the customer wrote{_ELSE_CUSTOM}")
         return _untyped(name, properties, common, warnings, error)
     return Event(type="support_message", text=text, properties=rest or None, **common)
 
@@ -284,7 +285,7 @@ def _granted(name: str, properties: Json, common: Json, reading: Reading) -> Eve
     if withdrawals.is_no(said):
         return _withdrawn(name, properties, common, reading, NamedWithdrawal())
     if said is not True:
-        raise fields.wrong_type("properties.granted", said, "true, or nothing")
+        raise fields.wrong_type("properties.granted", said, "true, or no value")
     rest = dict(properties)
     return Event(
         type="consent",

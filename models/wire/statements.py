@@ -13,8 +13,8 @@ MAX_HINTS = 20
 """Maximum number of traits that the warnings about one event name."""
 
 _UNCLEAR = "true or false; it counts neither as a withdrawal nor as a grant"
-RESEMBLES = "no withdrawal, unless the section consent of perennial.yaml names it; docs/events.md lists the names"
-_GRANT_HINT = "nothing but a withdrawal; to grant consent, send Consent Given with a channel"
+RESEMBLES = "not a withdrawal, unless the section consent of perennial.yaml names it; docs/events.md lists the names"
+_GRANT_HINT = "only a withdrawal; to grant consent, send Consent Given with a channel"
 
 
 def statements(traits: object) -> dict[str, Any]:

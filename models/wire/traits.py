@@ -17,10 +17,10 @@ SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale
 ADDRESSES = ("email", "phone")
 """Traits to which messages are sent."""
 
-_KEPT = "; the user keeps the one that is known"
-_EMAIL_ALLOWED = f"one address such as ada@example.org, its domain as IDNA 2008 allows it{_KEPT}"
-_PHONE_ALLOWED = f"a number that exists, with its country code such as +49 30 901820 or in the user's country{_KEPT}"
-_ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours go by the user's country instead"
+_KEPT = "; the user keeps the known one"
+_EMAIL_ALLOWED = f"one address such as ada@example.org, with a domain that IDNA 2008 allows{_KEPT}"
+_PHONE_ALLOWED = f"an existing number, with its country code such as +49 30 901820, or of the user's country{_KEPT}"
+_ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours use the user's country instead"
 
 
 def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenient: bool) -> Json:

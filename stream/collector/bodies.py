@@ -94,10 +94,10 @@ async def read(request: web.Request, most: int, memory: Memory) -> Body:
         async with asyncio.timeout(READ_WITHIN_S):
             raw = await _beginning(request, most, memory)
     except TimeoutError:
-        error = InvalidEvent("too_slow", "", "an unfinished body", f"a body within {READ_WITHIN_S:g} s")
+        error = InvalidEvent("too_slow", "", "an unfinished body", f"the whole body within {READ_WITHIN_S:g} s")
         raise counted_only(408, error, CLOSING) from None
     except web.RequestPayloadError as broken:
-        raise _damaged("a damaged body", f"what its headers say ({broken})", CLOSING) from None
+        raise _damaged("a damaged body", f"a body that matches its headers ({broken})", CLOSING) from None
     encoding = request.headers.get("Content-Encoding", "")
     length = max(len(raw), request.content_length or 0)
     if len(raw) > most and encoding.strip().lower() not in ("", "identity"):

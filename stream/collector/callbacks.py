@@ -97,7 +97,7 @@ class TwilioCallbacks:
         expected = twilio_signature(self._token, self._public_url + request.raw_path, form)
         if not hmac.compare_digest(request.headers.get(SIGNATURE, "").encode(), expected.encode()):
             metrics.increment("events_rejected", "bad_signature")
-            return web.Response(status=403, text="This was not signed with this account's token.\n")
+            return web.Response(status=403, text="This request is not signed with the token of this account.\n")
         said = dict(form)
         try:
             if "MessageStatus" not in said and "Body" in said:
@@ -106,7 +106,7 @@ class TwilioCallbacks:
             event = self._event(request, said)
             if event is None:
                 metrics.increment("events_rejected", "bad_callback")
-                return web.Response(status=400, text="This names no user, message and status that are known here.\n")
+                return web.Response(status=400, text="This request does not name a known user, message and status.\n")
             await self._write([*self._of_status(event, said), Output(EVENTS, event.user.encode(), encode_event(event))])
         except (LogUnavailable, SecretMissing) as error:
             logger.warning("a callback of Twilio cannot be accepted now: %s", error)

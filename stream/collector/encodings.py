@@ -62,7 +62,7 @@ def decompressed(body: bytes, encoding: str, most: int) -> bytes:
         if name == "zstd":
             return _all(body, _zstd, most)
     except (zlib.error, zstd.ZstdError) as error:
-        raise DamagedBody(f"no {name}: {error}") from error
+        raise DamagedBody(f"a body that is not {name}: {error}") from error
     raise DamagedBody(f"Content-Encoding {name[:40]!a}")
 
 
@@ -74,13 +74,13 @@ def _all(body: bytes, decompressor: Callable[[], _Decompressor], most: int) -> b
     while rest:
         members += 1
         if members > MAX_MEMBERS:
-            raise DamagedBody(f"more than {MAX_MEMBERS} members")
+            raise DamagedBody(f"more than {MAX_MEMBERS} members of gzip or frames of zstd")
         member = decompressor()
         content += member.decompress(rest, most + 1 - len(content))
         if len(content) > most:
             break
         if not member.eof:
-            raise DamagedBody("it ends too early")
+            raise DamagedBody("a body that ends too early")
         rest = member.unused_data.lstrip(b"\0")  # gzip allows padding
     return bytes(content)
 

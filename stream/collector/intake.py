@@ -37,7 +37,7 @@ MAX_EXCERPTED_BYTES = 4_096
 """Maximum number of bytes of a body that are searched for an excerpt, because to search a long body takes time."""
 MAX_TIME_LENGTH = 64
 """Maximum length of a time, characters."""
-ORIGIN_ALLOWED = "an origin only from a server key: everybody can read a browser key"
+ORIGIN_ALLOWED = "an origin only with a server key, because every visitor can read a browser key"
 """The reason why an event with a browser key may not state its origin, in words."""
 
 _ORDERS = frozenset({"purchase", "refund"})
@@ -227,7 +227,7 @@ class Intake:
         if raw.get("user") is None:
             said = raw.get("type")
             if said is not None and said != call:
-                error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or nothing, at /v1/{call}")
+                error = InvalidEvent("bad_type", "type", fields.shown(said), f"{call}, or no type, at /v1/{call}")
                 return self.refuse_parsed(raw, call, arrival, error)
             raw = {**raw, "type": call}
         ((item, received),) = self._received([raw], arrival._replace(item_keys=()))

@@ -55,8 +55,8 @@ def check(event: Event, received_at: int, in_use: InUse) -> None:
         return
     oldest = received_at - configuration.events.horizon
     hours = configuration.events.horizon // HOUR
-    history = "perennial replay reads history into a log of its own"
-    allowed = f"{_written(oldest)} or later: events.horizon is {hours} h; {history}"
+    history = "to read older events into a separate log, use perennial replay"
+    allowed = f"{_written(oldest)} or later, because events.horizon is {hours} h; {history}"
     raise InvalidEvent("too_late", "at", _written(event.at), allowed)
 
 

@@ -84,7 +84,7 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("an answer was already begun")
         if status >= 500:
             logger.error("%s %s could not be answered", request.method, request.path, exc_info=exc)
-            error = InvalidEvent("internal", "", "a mistake in the door", "the same request again, later")
+            error = InvalidEvent("internal", "", "an error inside the door", "the same request again, later")
             answer = refused(refusal_of(status, error, CLOSING))
         else:
             metrics.increment("http_requests", "other", str(status))

@@ -90,11 +90,11 @@ class UserTokens:
         assert issued is not None
         assert ends is not None
         if at >= ends + LEEWAY_S:
-            raise InvalidUserToken("the token is too old")
+            raise InvalidUserToken("the token has expired")
         if max(issued, begins or 0) > at + LEEWAY_S:
-            raise InvalidUserToken("the token begins in the future")
+            raise InvalidUserToken("the token is not valid yet")
         if ends - min(issued, at) > MAX_LIFE_S + LEEWAY_S:
-            raise InvalidUserToken("the token lives longer than 24 hours")
+            raise InvalidUserToken("the token is valid for more than 24 hours")
         user: str = claims["sub"]
         return user
 
@@ -106,7 +106,7 @@ class UserTokens:
             except jwt.InvalidSignatureError:
                 why = "the token is not signed with a secret of http.user_token_secrets"
             except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
-                raise InvalidUserToken(f"no user token: {error}") from error
+                raise InvalidUserToken(f"not a user token: {error}") from error
         raise InvalidUserToken(why)
 
 
@@ -115,5 +115,5 @@ def _seconds(claims: dict[str, Any], name: str) -> float | None:
     if value is None and name == "nbf":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise InvalidUserToken(f"{name} is no number of seconds")
+        raise InvalidUserToken(f"{name} is not a number of seconds")
     return float(value)
