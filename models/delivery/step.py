@@ -14,7 +14,7 @@ from models.delivery.deliveries import (
     encode_delivery,
     outcome_of,
 )
-from models.delivery.suppression import place_of
+from models.delivery.suppression import parse_key
 from models.events import Channel, encode_event
 
 _NOTHING = DeliveryRecord(status="expired", changed=0)
@@ -67,7 +67,7 @@ class DeliveryStep:
         for entry in entries:
             self.emit(entry)
             if entry.value is not None:
-                self.count("suppressions_written", channel, place_of(entry.key).reason)
+                self.count("suppressions_written", channel, parse_key(entry.key).reason)
 
     def keep(self, memo: bytes) -> None:
         """Store the memo of the partition."""

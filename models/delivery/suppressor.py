@@ -6,24 +6,15 @@ import re
 from collections.abc import Callable
 
 from models.batch import Output
+from models.delivery.address_hashes import domain_of
 from models.delivery.bounce_guard import ALL, BounceGuard
 from models.delivery.bounces import MIN_APART_MS, Bounce
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.delivery.notices import AddressReport
-from models.delivery.suppression import (
-    ENDED_BY,
-    SCOPE_OF,
-    TOPIC,
-    Entry,
-    Reason,
-    SuppressionList,
-    domain_of,
-    encode_entry,
-    in_force,
-    key_of,
-    time_in_force,
-)
+from models.delivery.suppression import ENDED_BY, SCOPE_OF, TOPIC, Reason, SuppressionEntry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList
+from models.delivery.suppression_rules import in_force, time_in_force
 from models.events import Channel
 from models.units import SECOND
 
@@ -193,7 +184,7 @@ class Suppressor:
         if reason == "stop":
             at = time_in_force(marks, reason, at)  # somebody states it now, whatever the clock of a START said
         bounced = ENDED_BY.get(reason) == "delivered"
-        entry = Entry(
+        entry = SuppressionEntry(
             scope=SCOPE_OF[reason],
             reason=reason,
             channel=self.channel,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.batch import Output
-    from models.delivery.suppression import AddressHashes
+    from models.delivery.address_hashes import AddressHashes
     from models.delivery.suppression_file import Mistake, Row
     from stream.settings.loading import Settings
     from stream.suppressions.store import Listed
@@ -292,9 +292,10 @@ def _entry(
     hashes: AddressHashes, channel: Channel, address: str, reason: Reason, at: int, source: str, scope: Scope | None
 ) -> Output:
     from models.batch import Output
-    from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, domain_of, encode_entry, key_of
+    from models.delivery.address_hashes import domain_of
+    from models.delivery.suppression import SCOPE_OF, TOPIC, SuppressionEntry, encode_entry, key_of
 
-    entry = Entry(
+    entry = SuppressionEntry(
         scope=scope or SCOPE_OF[reason],
         reason=reason,
         channel=channel,
@@ -307,12 +308,12 @@ def _entry(
 
 def _time_in_force(listed: Sequence[Listed], addresses: Sequence[str], reason: Reason) -> int:
     """Return the time of an entry that holds from now on, whatever the clocks of other writers said."""
-    from models.delivery.suppression import Mark, time_in_force
+    from models.delivery.suppression_rules import SuppressionMark, time_in_force
 
-    marks: dict[str, Mark] = {}
+    marks: dict[str, SuppressionMark] = {}
     for one in listed:  # ordered by time
         if one.place.address in addresses:
-            marks[one.place.reason] = Mark(one.entry.scope, one.entry.at)
+            marks[one.place.reason] = SuppressionMark(one.entry.scope, one.entry.at)
     return time_in_force(marks, reason, now_ms())
 
 

@@ -175,8 +175,9 @@ TOPICS: tuple[Topic, ...] = (
         "delivery", "delivery", _STATE, alike="messages.sms",
     ),
     Topic(
-        "suppressions", "secret's id:hash of channel and address:reason", "models.delivery.suppression.Entry as JSON",
-        "one", "compact", None, "delivery, HTTP door, perennial suppressions", "delivery, HTTP door, tools",
+        "suppressions", "secret's id:hash of channel and address:reason",
+        "models.delivery.suppression.SuppressionEntry as JSON", "one", "compact", None,
+        "delivery, HTTP door, perennial suppressions", "delivery, HTTP door, tools",
         "at least once; the newest record of an address and reason wins; acknowledged by all replicas",
     ),
     Topic(

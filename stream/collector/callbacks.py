@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from models.batch import Output
+from models.delivery.address_hashes import SecretMissing
 from models.delivery.bounces import of_twilio
-from models.delivery.suppression import TOPIC, SecretMissing, place_of
+from models.delivery.suppression import TOPIC, parse_key
 from models.delivery.suppressor import Suppressor
 from models.errors import InvalidEvent
 from models.events import Event, EventType, encode_event
@@ -118,7 +119,7 @@ class TwilioCallbacks:
         await self._log.write(outputs)
         for output in outputs:
             if output.topic == TOPIC:
-                metrics.increment("suppressions_written", "sms", place_of(output.key).reason)
+                metrics.increment("suppressions_written", "sms", parse_key(output.key).reason)
 
     def _of_status(self, event: Event, form: dict[str, str]) -> list[Output]:
         """Return the entries of the suppression list that follow from the outcome of a message."""

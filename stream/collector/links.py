@@ -7,7 +7,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from models.batch import Output
-from models.delivery.suppression import SCOPE_OF, TOPIC, Entry, SuppressionList, encode_entry, key_of, time_in_force
+from models.delivery.suppression import SCOPE_OF, TOPIC, SuppressionEntry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList
+from models.delivery.suppression_rules import time_in_force
 from models.events import Event, encode_event
 from models.log import EVENTS
 from monitoring import metrics
@@ -94,7 +96,7 @@ class UnsubscribeLinks:
 
     def _entry(self, said: Unsubscription, now: int) -> Output:
         marks = {} if self._listed is None else self._listed.marks_of_hash(said.address)
-        entry = Entry(
+        entry = SuppressionEntry(
             scope=SCOPE_OF["unsubscribe"],
             reason="unsubscribe",
             channel=said.channel,

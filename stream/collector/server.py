@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from models.delivery.suppression import SuppressionList
+from models.delivery.suppression_list import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.errors import PerennialError
 from models.units import now_ms

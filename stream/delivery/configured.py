@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from models.configuration.durations import milliseconds
+from models.delivery.address_hashes import AddressHashes
 from models.delivery.breaker import BreakerPolicy
-from models.delivery.suppression import AddressHashes
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.requirements import suppression_secrets, unmet_secrets
 from stream.delivery.smtp import SmtpSettings

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from models.configuration.compiled import Configuration
-from models.delivery.suppression import MIN_SECRET_BYTES
+from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
 from stream.settings.loading import Settings
 from stream.settings.schema import Secret

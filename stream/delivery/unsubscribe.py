@@ -45,8 +45,9 @@ class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
     expires
         Read by doors of earlier releases only.
     address
-        The address that got the message, as :meth:`models.delivery.suppression.AddressHashes.newest` gives it; nothing
-        in a token of an earlier release, or of a message that was not live. Such a token withdraws for the user alone.
+        The address that got the message, as :meth:`models.delivery.address_hashes.AddressHashes.newest` returns it.
+        Empty in a token of an earlier release, or of a message that was not live. Such a token withdraws for the user
+        alone.
     """
 
     user: str

@@ -37,7 +37,7 @@ async def announce(watch: SuppressionWatch, connection: Connection, partitions: 
     async with EventLog(connection, partitions) as event_log:
         while True:
             try:
-                await event_log.write([Output(TOPIC, *announcement(hashes))])
+                await event_log.write([Output(TOPIC, *announcement(hashes.newest_id))])
             except LogUnavailable as error:
                 log.warning("the secret of the suppression list is not announced yet: %s", error)
                 await asyncio.sleep(AGAIN_S)

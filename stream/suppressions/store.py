@@ -11,7 +11,8 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from models.batch import Output
-from models.delivery.suppression import TOPIC, Entry, Mark, Place, decode_entry, in_force, place_of
+from models.delivery.suppression import TOPIC, SuppressionEntry, SuppressionKey, decode_entry, parse_key
+from models.delivery.suppression_rules import SuppressionMark, in_force
 from stream.cluster.admin import BrokerUnreachable
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
@@ -35,8 +36,8 @@ class Listed(NamedTuple):
         Whether something that came later has ended it, or it stops nothing by itself.
     """
 
-    place: Place
-    entry: Entry
+    place: SuppressionKey
+    entry: SuppressionEntry
     ended: bool
 
 
@@ -52,10 +53,10 @@ def read(connection: Connection) -> list[Listed]:
         records = asyncio.run(read_compacted(connection, TOPIC, 0, silence_s=SILENCE_S, in_use=connection.transactions))
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnreachable(f"the suppression list at {connection.servers} cannot be read: {error!r}") from error
-    found: list[tuple[Place, Entry]] = []
+    found: list[tuple[SuppressionKey, SuppressionEntry]] = []
     for key, value in records.items():
         try:
-            found.append((place_of(key), decode_entry(value)))
+            found.append((parse_key(key), decode_entry(value)))
         except (ValueError, msgspec.DecodeError) as error:
             log.warning("a record of %s is no entry and is passed over: %s", TOPIC, error)
     valid = _valid(found)
@@ -63,11 +64,11 @@ def read(connection: Connection) -> list[Listed]:
     return sorted(listed, key=lambda one: (one.entry.at, one.place))
 
 
-def _valid(found: Iterable[tuple[Place, Entry]]) -> set[bytes]:
+def _valid(found: Iterable[tuple[SuppressionKey, SuppressionEntry]]) -> set[bytes]:
     """Keys of the entries that are in force and stop something."""
-    by_address: dict[str, dict[str, Mark]] = {}
+    by_address: dict[str, dict[str, SuppressionMark]] = {}
     for place, entry in found:
-        by_address.setdefault(place.address, {})[place.reason] = Mark(entry.scope, entry.at)
+        by_address.setdefault(place.address, {})[place.reason] = SuppressionMark(entry.scope, entry.at)
     return {
         f"{address}:{reason}".encode()
         for address, marks in by_address.items()

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from models.batch import Record
-from models.delivery.suppression import TOPIC, SuppressionList
+from models.delivery.suppression import TOPIC
+from models.delivery.suppression_list import SuppressionList
 from monitoring import metrics
 from stream.cluster.connection import Connection
 from stream.cluster.repeating import repeat

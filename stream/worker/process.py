@@ -92,7 +92,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
 
 
 def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> SuppressionWatch:
-    from models.delivery.suppression import SuppressionList
+    from models.delivery.suppression_list import SuppressionList
     from stream.delivery.configured import suppression_hashes
     from stream.suppressions.watch import SuppressionWatch
 

@@ -25,7 +25,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from models.batch import Checkpoint, Commit
-from models.delivery.suppression import SuppressionList
+from models.delivery.suppression_list import SuppressionList
 from models.events import Event
 from models.fold import event_fold
 from stream.cluster import compacted

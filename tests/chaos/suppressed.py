@@ -21,7 +21,9 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.delivery.suppression import TOPIC, AddressHashes, Mark, decode_entry, place_of, stops
+from models.delivery.address_hashes import AddressHashes
+from models.delivery.suppression import TOPIC, decode_entry, parse_key
+from models.delivery.suppression_rules import SuppressionMark, stops
 from stream.cluster.connection import Connection
 from tests.chaos.lives import Life, now_ms
 from tests.chaos.sink import Handed, Sink
@@ -52,7 +54,7 @@ class DatedEntry(NamedTuple):
     at: int
     address: str
     reason: str
-    mark: Mark | None
+    mark: SuppressionMark | None
 
 
 @dataclass
@@ -103,9 +105,9 @@ class Listing:
                 continue
             at = now_ms()
             for record in (record for records in found.values() for record in records):
-                place = place_of(record.key)
+                place = parse_key(record.key)
                 entry = None if record.value is None else decode_entry(record.value)
-                mark = None if entry is None else Mark(entry.scope, entry.at)
+                mark = None if entry is None else SuppressionMark(entry.scope, entry.at)
                 self.seen.append(DatedEntry(at, place.address, place.reason, mark))
 
 
@@ -185,12 +187,12 @@ def handed_late(
 
 
 def _of_click(hashes: AddressHashes, address: str, at: int) -> DatedEntry:
-    return DatedEntry(at, hashes.newest("email", address), "unsubscribe", Mark("marketing", at))
+    return DatedEntry(at, hashes.newest("email", address), "unsubscribe", SuppressionMark("marketing", at))
 
 
-def _marks(entries: Iterable[DatedEntry]) -> dict[str, Mark]:
+def _marks(entries: Iterable[DatedEntry]) -> dict[str, SuppressionMark]:
     """Return the marks on the list after these entries."""
-    marks: dict[str, Mark] = {}
+    marks: dict[str, SuppressionMark] = {}
     for entry in sorted(entries, key=lambda one: one.at):
         if entry.mark is None:
             marks.pop(entry.reason, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.delivery.suppression import AddressHashes, Mark
+from models.delivery.address_hashes import AddressHashes
+from models.delivery.suppression_rules import SuppressionMark
 from tests.chaos.lives import Absence, Life
 from tests.chaos.sink import Handed
 from tests.chaos.suppressed import ACTS_WITHIN_MS, WAKES_WITHIN_MS, DatedEntry, handed_late
@@ -19,7 +20,7 @@ def _handed(after_ms: int, *, is_marketing: bool = True, address: str = ADA) -> 
 
 
 def _bounced(address: str = ADA, at: int = AT) -> DatedEntry:
-    return DatedEntry(at, HASHES.newest("email", address), "bounce", Mark("all", at))
+    return DatedEntry(at, HASHES.newest("email", address), "bounce", SuppressionMark("all", at))
 
 
 def _found(

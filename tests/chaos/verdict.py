@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import is_from_delivery
-from models.delivery.suppression import AddressHashes
 from models.log import Use, decode_control, is_control
 from models.profile.codec import unpack
 from models.rejected import decode_rejected

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from models.delivery.suppression import ANNOUNCED, TOPIC, place_of
+from models.delivery.suppression import ANNOUNCED, TOPIC, parse_key
 from models.events import decode_event
 from stream.cluster import topics
 from stream.cluster.partitioner import partition_of
@@ -212,6 +212,6 @@ async def test_a_click_of_one_user_stops_marketing_to_the_others_of_that_address
     assert {one.user for one in suppressed} == {OTHER}
     assert {one.reason for one in suppressed} == {"suppressed: unsubscribe (marketing)"}
     entries = await read_until(cluster.connection, TOPIC, lambda found: len(found) >= 3)
-    assert {place_of(record.key).reason for record in entries} == {"unsubscribe", ANNOUNCED}
+    assert {parse_key(record.key).reason for record in entries} == {"unsubscribe", ANNOUNCED}
     assert len({record.key for record in entries}) == 2
     assert b"ada" not in b"".join(record.key + record.value for record in entries)

@@ -12,19 +12,12 @@ import pytest
 
 from agents.deliver_messages import deliver_messages
 from models.batch import Batch, Outputs, Restored
+from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message, encode_message
 from models.delivery.notices import AddressReport, Answer, InFlight, encode_notice
-from models.delivery.suppression import (
-    TOPIC,
-    AddressHashes,
-    Entry,
-    SuppressionList,
-    decode_entry,
-    encode_entry,
-    key_of,
-    read_list,
-)
+from models.delivery.suppression import TOPIC, SuppressionEntry, decode_entry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList, read_list
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from stream.delivery.channels import DeliverySettings, open_channel
@@ -47,7 +40,9 @@ ADDRESS = "ada@example.com"
 def listed(*reasons: str) -> SuppressionList:
     made = SuppressionList(HASHES)
     for reason in reasons:
-        entry = Entry(scope="all" if reason == "bounce" else "marketing", reason=reason, channel="email", at=NOW)
+        entry = SuppressionEntry(
+            scope="all" if reason == "bounce" else "marketing", reason=reason, channel="email", at=NOW
+        )
         made.apply(key_of(HASHES.newest("email", ADDRESS), reason), encode_entry(entry))  # type: ignore[arg-type]
     return made
 
@@ -165,7 +160,7 @@ def events(made: Sequence[Outputs]) -> list[Event]:
     return [decode_event(record.value or b"") for record in records]
 
 
-def entries(outputs: Outputs) -> list[Entry]:
+def entries(outputs: Outputs) -> list[SuppressionEntry]:
     return [decode_entry(record.value) for record in outputs.commit.records if record.topic == TOPIC and record.value]
 
 
@@ -210,7 +205,7 @@ async def test_an_entry_that_comes_while_the_server_answers_still_stops_the_mess
     server, port = judge
     made = listed()
     key = key_of(HASHES.newest("email", ADDRESS), "unsubscribe")
-    entry = encode_entry(Entry(scope="marketing", reason="unsubscribe", channel="email", at=NOW))
+    entry = encode_entry(SuppressionEntry(scope="marketing", reason="unsubscribe", channel="email", at=NOW))
     server.on_recipient = lambda: made.apply(key, entry)
     dispatcher = open_dispatcher(port, tmp_path, made)
 

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from models.delivery.suppression import SuppressionList
+from models.delivery.suppression_list import SuppressionList
 from models.events import Event, decode_event
 from models.rejected import Rejected, decode_rejected
 from monitoring.testing import value

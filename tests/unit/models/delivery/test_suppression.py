@@ -6,23 +6,23 @@ import itertools
 
 import pytest
 
+from models.delivery.address_hashes import AddressHashes
 from models.delivery.suppression import (
     ENDED_BY,
     REASONS,
     SCOPE_OF,
     STOPPING,
-    AddressHashes,
-    Entry,
     Reason,
     Scope,
-    Stop,
-    SuppressionList,
+    SuppressionEntry,
     encode_entry,
     given_up,
     is_address_hash,
     key_of,
-    place_of,
+    parse_key,
 )
+from models.delivery.suppression_list import SuppressionList
+from models.delivery.suppression_rules import Suppression
 
 OLD, NEW = b"an-old-secret-16", b"a-new-secret--16"
 HASHES = AddressHashes([NEW, OLD])
@@ -30,7 +30,7 @@ ADA = "ada@example.com"
 
 
 def entry(reason: Reason, at: int, scope: Scope | None = None) -> bytes:
-    made = Entry(scope=scope or SCOPE_OF[reason], reason=reason, channel="email", at=at)
+    made = SuppressionEntry(scope=scope or SCOPE_OF[reason], reason=reason, channel="email", at=at)
     return encode_entry(made)
 
 
@@ -45,7 +45,7 @@ def listed(*entries: tuple[Reason, int], hashes: AddressHashes = HASHES) -> Supp
 def test_an_entry_stops_what_its_scope_says_on_its_channel_alone(reason: Reason) -> None:
     made = listed((reason, 5))
 
-    assert made.stops("email", ADA, "marketing") == Stop(reason, SCOPE_OF[reason], 5)
+    assert made.stops("email", ADA, "marketing") == Suppression(reason, SCOPE_OF[reason], 5)
     assert (made.stops("email", ADA, "transactional") is not None) == (SCOPE_OF[reason] == "all")
     assert made.stops("email", "eve@example.com", "marketing") is None
     assert made.stops("sms", ADA, "marketing") is None
@@ -80,13 +80,13 @@ def test_the_order_in_which_a_reason_and_its_end_are_read_does_not_matter() -> N
 def test_one_reason_that_ends_leaves_the_others_in_force() -> None:
     made = listed(("unsubscribe", 5), ("complaint", 4), ("confirmed", 9))
 
-    assert made.stops("email", ADA, "marketing") == Stop("complaint", "marketing", 4)
+    assert made.stops("email", ADA, "marketing") == Suppression("complaint", "marketing", 4)
 
 
 def test_an_entry_of_an_older_secret_is_found_after_the_secret_was_replaced() -> None:
     made = listed(("bounce", 5), hashes=AddressHashes([OLD]))
 
-    assert made.stops("email", ADA, "transactional") == Stop("bounce", "all", 5)
+    assert made.stops("email", ADA, "transactional") == Suppression("bounce", "all", 5)
     assert HASHES.newest("email", ADA) == AddressHashes([NEW]).newest("email", ADA)
 
 
@@ -95,7 +95,7 @@ def test_of_two_secrets_entries_the_later_time_counts() -> None:
     for reason, at in (("unsubscribe", 3), ("confirmed", 5)):
         made.apply(key_of(HASHES.newest("email", ADA), reason), entry(reason, at))  # type: ignore[arg-type]
 
-    assert made.stops("email", ADA, "marketing") == Stop("unsubscribe", "marketing", 7)
+    assert made.stops("email", ADA, "marketing") == Suppression("unsubscribe", "marketing", 7)
 
 
 def test_a_removed_entry_is_gone_and_the_others_stay() -> None:
@@ -103,7 +103,7 @@ def test_a_removed_entry_is_gone_and_the_others_stay() -> None:
 
     made.apply(key_of(HASHES.newest("email", ADA), "manual"), None)
 
-    assert made.stops("email", ADA, "marketing") == Stop("unsubscribe", "marketing", 5)
+    assert made.stops("email", ADA, "marketing") == Suppression("unsubscribe", "marketing", 5)
     assert len(made) == 1
 
 
@@ -134,7 +134,7 @@ def test_a_secret_that_was_given_up_and_is_found_again_stops_messages() -> None:
     made = listed(("unsubscribe", 5))
     made.apply(*given_up(HASHES.newest_id))
 
-    assert made.stops("email", ADA, "marketing") == Stop("unsubscribe", "marketing", 5)
+    assert made.stops("email", ADA, "marketing") == Suppression("unsubscribe", "marketing", 5)
     assert (len(made), made.unknown) == (1, {})
 
 
@@ -142,9 +142,9 @@ def test_a_reason_that_only_a_newer_release_knows_stops_what_its_scope_says() ->
     made = SuppressionList(HASHES)
     key = f"{HASHES.newest('email', ADA)}:of_tomorrow".encode()
 
-    made.apply(key, encode_entry(Entry(scope="marketing", reason="of_tomorrow", channel="email", at=5)))
+    made.apply(key, encode_entry(SuppressionEntry(scope="marketing", reason="of_tomorrow", channel="email", at=5)))
 
-    assert made.stops("email", ADA, "marketing") == Stop("of_tomorrow", "marketing", 5)
+    assert made.stops("email", ADA, "marketing") == Suppression("of_tomorrow", "marketing", 5)
     assert made.stops("email", ADA, "transactional") is None
 
 
@@ -154,7 +154,7 @@ def test_a_reason_that_only_a_newer_release_knows_stops_what_its_scope_says() ->
 )
 def test_what_is_no_key_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - what is wrong stands in the log with its offset
-        place_of(key)
+        parse_key(key)
 
 
 def test_the_hash_in_a_link_is_told_from_other_texts() -> None:

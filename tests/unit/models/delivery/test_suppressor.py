@@ -5,19 +5,13 @@ from __future__ import annotations
 import pytest
 
 from models.batch import Output
+from models.delivery.address_hashes import AddressHashes, SecretMissing
 from models.delivery.bounce_guard import HOLD_MS, MIN_ATTEMPTS
 from models.delivery.bounces import MIN_APART_MS
 from models.delivery.deliveries import Result
 from models.delivery.notices import AddressReport
-from models.delivery.suppression import (
-    AddressHashes,
-    Entry,
-    SecretMissing,
-    SuppressionList,
-    decode_entry,
-    place_of,
-    read_list,
-)
+from models.delivery.suppression import SuppressionEntry, decode_entry, parse_key
+from models.delivery.suppression_list import SuppressionList, read_list
 from models.delivery.suppressor import Suppressor
 from models.events import ORIGINS, Origin
 from tests.support.letters import NOW, letter
@@ -34,7 +28,7 @@ def suppressor(behind: str = "") -> Suppressor:
     return Suppressor("email", SuppressionList(HASHES), lambda: behind)
 
 
-def entries(outputs: list[Output]) -> list[Entry]:
+def entries(outputs: list[Output]) -> list[SuppressionEntry]:
     return [decode_entry(output.value) for output in outputs if output.value is not None]
 
 
@@ -49,7 +43,9 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
     written = made.ended(LETTER, HARD, NOW)
 
     assert entries(written) == [
-        Entry(scope="all", reason="bounce", channel="email", source="answer 550 5.1.1", at=NOW, domain="example.com")
+        SuppressionEntry(
+            scope="all", reason="bounce", channel="email", source="answer 550 5.1.1", at=NOW, domain="example.com"
+        )
     ]
     assert made.stops(receipt, NOW) == Result("suppressed", "bounce (all)", called=False)
     assert read_list(HASHES, [(one.key, one.value) for one in written]).stops("email", LETTER.to, "transactional")
@@ -105,7 +101,7 @@ def test_a_message_that_is_taken_in_between_takes_the_suspicion_away() -> None:
     removed = made.ended(LETTER, TAKEN, NOW + 1)
     again = entries(made.ended(LETTER, SECOND, NOW + MIN_APART_MS))
 
-    assert {place_of(one.key).reason for one in removed} == {"bounce_suspected"}
+    assert {parse_key(one.key).reason for one in removed} == {"bounce_suspected"}
     assert [one.value for one in removed] == [None, None]  # of both secrets
     assert [one.reason for one in again] == ["bounce_suspected"]
 

@@ -11,15 +11,14 @@ import orjson
 import pytest
 
 from models.batch import Output
+from models.delivery.address_hashes import AddressHashes, domain_of
 from models.delivery.suppression import (
     SCOPE_OF,
     STOPPING,
     TOPIC,
-    AddressHashes,
-    Entry,
     Reason,
+    SuppressionEntry,
     announcement,
-    domain_of,
     encode_entry,
     key_of,
 )
@@ -73,9 +72,9 @@ def rows(call: Any, *words: str) -> list[dict[str, Any]]:
 
 async def bounce(settings: Path, address: str, at: int, hashes: AddressHashes = HASHES) -> None:
     """Write what a delivery would."""
-    entry = Entry(scope="all", reason="bounce", channel="email", at=at, domain=domain_of("email", address))
+    entry = SuppressionEntry(scope="all", reason="bounce", channel="email", at=at, domain=domain_of("email", address))
     output = Output(TOPIC, key_of(hashes.newest("email", address), "bounce"), encode_entry(entry))
-    await _write(settings, [output, Output(TOPIC, *announcement(hashes))])
+    await _write(settings, [output, Output(TOPIC, *announcement(hashes.newest_id))])
 
 
 async def _write(settings: Path, outputs: list[Output]) -> None:
@@ -104,7 +103,7 @@ def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowh
 async def test_an_address_that_is_added_is_stopped_whatever_the_times_of_its_entries(call: Any, settings: Path) -> None:
     later = now_ms() + 3_600_000
     await bounce(settings, "ada@example.com", later)
-    ends = Entry(scope="watch", reason="delivered", channel="email", at=later + 1)
+    ends = SuppressionEntry(scope="watch", reason="delivered", channel="email", at=later + 1)
     key = key_of(HASHES.newest("email", "ada@example.com"), "delivered")
     await _write(settings, [Output(TOPIC, key, encode_entry(ends))])
     assert await _in_thread(rows, call, "--reason", "bounce") == []
@@ -279,8 +278,10 @@ async def test_where_the_secret_is_another_one_nothing_is_said_and_nothing_is_wr
     assert code == 0
     assert (await _in_thread(call, "add", "ada@example.com"))[0] == 0
 
-    await _write(settings, [Output(TOPIC, *announcement(HASHES))])
-    clicked = Entry(scope="marketing", reason="unsubscribe", channel="email", at=NOON)  # on a link of that secret
+    await _write(settings, [Output(TOPIC, *announcement(HASHES.newest_id))])
+    clicked = SuppressionEntry(
+        scope="marketing", reason="unsubscribe", channel="email", at=NOON
+    )  # on a link of that secret
     key = key_of(stranger.newest("email", "eve@example.com"), "unsubscribe")
     await _write(settings, [Output(TOPIC, key, encode_entry(clicked))])
     assert (await _in_thread(call, "add", "eve@example.com"))[0] == 0

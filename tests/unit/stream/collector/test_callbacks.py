@@ -7,17 +7,9 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from models.delivery.suppression import (
-    SCOPE_OF,
-    TOPIC,
-    AddressHashes,
-    Entry,
-    Reason,
-    SuppressionList,
-    decode_entry,
-    encode_entry,
-    key_of,
-)
+from models.delivery.address_hashes import AddressHashes
+from models.delivery.suppression import SCOPE_OF, TOPIC, Reason, SuppressionEntry, decode_entry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.events import Event
 from stream.cluster.connection import Connection
@@ -123,7 +115,7 @@ INCOMING = f"{PUBLIC}{TWILIO_PATH}"
 def _listed(*reasons: Reason) -> SuppressionList:
     made = SuppressionList(HASHES)
     for reason in reasons:
-        entry = Entry(scope=SCOPE_OF[reason], reason=reason, channel="sms", at=NOW - 1)
+        entry = SuppressionEntry(scope=SCOPE_OF[reason], reason=reason, channel="sms", at=NOW - 1)
         made.apply(key_of(HASHES.newest("sms", NUMBER), reason), encode_entry(entry))
     return made
 

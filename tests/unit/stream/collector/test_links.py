@@ -2,17 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.delivery.suppression import (
-    SCOPE_OF,
-    TOPIC,
-    AddressHashes,
-    Entry,
-    Reason,
-    SuppressionList,
-    decode_entry,
-    encode_entry,
-    key_of,
-)
+from models.delivery.address_hashes import AddressHashes
+from models.delivery.suppression import SCOPE_OF, TOPIC, Reason, SuppressionEntry, decode_entry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList
 from stream.cluster.connection import Connection
 from stream.delivery.unsubscribe import PATH, InvalidToken, Signer
 from tests.support.brokers import Cluster
@@ -81,7 +73,7 @@ async def test_a_click_is_answered_when_the_entry_of_the_address_and_the_users_w
 
     entries = await read_until(embedded.connection, TOPIC, lambda found: len(found) >= 2)
     assert {record.key for record in entries} == {f"{HASH}:unsubscribe".encode()}
-    assert decode_entry(entries[0].value) == Entry(
+    assert decode_entry(entries[0].value) == SuppressionEntry(
         scope="marketing", reason="unsubscribe", channel="email", source="unsubscribe link", at=NOW
     )
     assert {event.granted for event in await events(embedded.connection, 2)} == {False}
@@ -92,7 +84,7 @@ async def test_a_click_counts_although_an_earlier_entry_has_a_later_time(embedde
     """The clock of the process that wrote the earlier entry was ahead. The earlier entry must not end the new one."""
     embedded.create(events=1, suppressions=1)
     listed = SuppressionList(AddressHashes([b"0123456789abcdef"]))
-    before = Entry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)
+    before = SuppressionEntry(scope=SCOPE_OF[known], reason=known, channel="email", at=NOW + 60_000)
     listed.apply(key_of(HASH, known), encode_entry(before))
 
     async with door(embedded.connection, parts=DoorParts(listed=listed)) as client:

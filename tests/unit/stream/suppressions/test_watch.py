@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from models.batch import Record
-from models.delivery.suppression import TOPIC, AddressHashes, Entry, SuppressionList, encode_entry, key_of
+from models.delivery.address_hashes import AddressHashes
+from models.delivery.suppression import TOPIC, SuppressionEntry, encode_entry, key_of
+from models.delivery.suppression_list import SuppressionList
 from stream.cluster.connection import Connection
 from stream.delivery.holds import Holds
 from stream.installation.embedded_broker import EmbeddedBroker
@@ -22,7 +24,7 @@ from tests.support.inprocess import until
 from tests.support.topic_reading import producing, write
 
 HASHES = AddressHashes([b"0123456789abcdef"])
-ENTRY = encode_entry(Entry(scope="all", reason="manual", channel="email", at=5))
+ENTRY = encode_entry(SuppressionEntry(scope="all", reason="manual", channel="email", at=5))
 
 
 def _key(number: int, hashes: AddressHashes = HASHES) -> bytes:

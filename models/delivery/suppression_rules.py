@@ -1,0 +1,85 @@
+"""Rules of the suppression list: which reasons of an address are in force, and which messages they stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from models.configuration.compiled import Category
+from models.delivery.suppression import ENDED_BY, STOPPING, Scope
+
+
+class SuppressionMark(NamedTuple):
+    """An entry in memory: its scope, and its time in milliseconds."""
+
+    scope: Scope
+    at: int
+
+
+class Suppression(NamedTuple):
+    """The reason that stops a message, with the scope and the time of its entry."""
+
+    reason: str
+    scope: Scope
+    at: int
+
+
+def in_force(marks: Mapping[str, SuppressionMark]) -> dict[str, SuppressionMark]:
+    """Return the reasons of one address that have not ended.
+
+    If both have the same time, a reason wins over the reason that would end it.
+
+    Examples
+    --------
+    >>> list(in_force({"unsubscribe": SuppressionMark("marketing", 5), "confirmed": SuppressionMark("watch", 5)}))
+    ['unsubscribe']
+    >>> in_force({"unsubscribe": SuppressionMark("marketing", 5), "confirmed": SuppressionMark("watch", 6)})
+    {}
+    """
+    ends = set(ENDED_BY.values())
+    found = {}
+    for reason, mark in marks.items():
+        end = marks.get(ENDED_BY.get(reason, ""))
+        if reason not in ends and (end is None or end.at <= mark.at):
+            found[reason] = mark
+    return found
+
+
+def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppression | None:
+    """Return why a message to an address is stopped; ``None`` if it may be sent.
+
+    Examples
+    --------
+    >>> marks = {"unsubscribe": SuppressionMark("marketing", 5)}
+    >>> stops(marks, "marketing"), stops(marks, "transactional")
+    (Suppression(reason='unsubscribe', scope='marketing', at=5), None)
+    """
+    wanted = ("all",) if category == "transactional" else ("marketing", "all")
+    valid = {reason: mark for reason, mark in in_force(marks).items() if mark.scope in wanted}
+    if not valid:
+        return None
+    reason = next((reason for reason in STOPPING if reason in valid), min(valid))
+    return Suppression(reason, *valid[reason])
+
+
+def time_in_force(marks: Mapping[str, SuppressionMark], reason: str, at: int) -> int:
+    """Return the time to write for a reason that is stated now, so that it is in force whatever the list knows.
+
+    Clocks of processes differ. The time of a reason never moves back, and an earlier statement does not end it.
+
+    Parameters
+    ----------
+    marks
+        Known marks of the address, by reason.
+    reason
+        The reason that is stated.
+    at
+        Time of the statement by the clock of this process, milliseconds.
+
+    Examples
+    --------
+    >>> time_in_force({"confirmed": SuppressionMark("watch", 9)}, "unsubscribe", 5)
+    9
+    """
+    known = (marks.get(reason), marks.get(ENDED_BY.get(reason, "")))
+    return max([at, *(mark.at for mark in known if mark is not None)])
