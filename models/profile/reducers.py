@@ -15,12 +15,10 @@ from models.events import ORIGINS, Event
 from models.profile import lateness, orders, statements
 from models.profile.decay import bump
 from models.profile.state import CartChange, Facts
-from models.recommend.interactions import weight_of
+from models.recommend.interactions import MAX_RECENT_ITEMS, weight_of
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 
-MAX_RECENT_ITEMS = 30
-"""Maximum number of recent items kept per user."""
 MAX_CATEGORIES = 12
 """Maximum number of categories kept per user; the weakest is removed first."""
 

@@ -1,4 +1,7 @@
-"""What can be recommended at all: the items for sale, as ``perennial import items`` and the ``items`` topic tell."""
+"""The catalogue: items that may be recommended, read from the topic ``items``.
+
+``perennial import items`` writes that topic.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,24 @@ import msgspec
 from models.errors import StateMismatch
 
 IMPORTED_KEY = b"\x00imported"
-"""Key of the record that says that a catalogue exists, even when everything in it was withdrawn since."""
+"""Key of the record that says that a catalogue was imported, even if all its items were withdrawn since."""
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One item of the catalogue; a record of ``items``, under its id.
+    """One item of the catalogue; the value of a record of ``items``, whose key is the item's id.
 
     Attributes
     ----------
     id
-        Item id, as events name it.
+        Item id, as in events.
     title
-        For people.
+        Name for people.
     price
-        Micros a piece.
+        Price of one piece, micros.
     categories
-        Most specific last.
+        Categories, the most specific one last.
     stock
-        Pieces; ``None`` is unknown, 0 is out of stock.
+        Number of pieces; ``None`` is unknown, 0 is out of stock.
     """
 
     id: str
@@ -39,21 +42,21 @@ _decoder = msgspec.json.Decoder(Item)
 
 
 def encode_item(item: Item) -> bytes:
-    """JSON of an item, as it stands in ``items``."""
+    """Return the JSON of an item, as in the topic ``items``."""
     return _encoder.encode(item)
 
 
 class Catalogue:
-    """Which items are for sale.
+    """The items that are for sale.
 
-    Until a catalogue was imported, that is every item that events name. From then on it is what the catalogue lists
-    and has in stock, and nothing else: a withdrawn item's tombstone is compacted away some day, so an item that is
-    not listed must not come back.
+    Before a catalogue was imported, every item that events name is for sale. Afterwards only items that the catalogue
+    lists and has in stock are. An item that is not listed must not come back, because compaction removes the tombstone
+    of a withdrawn item at some time.
 
     Attributes
     ----------
     revision
-        Grows with every change, so that who derives something from it knows when to do so again.
+        Number that grows with every change. A value derived from the catalogue is valid for one revision.
 
     Examples
     --------
@@ -76,45 +79,49 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __repr__(self) -> str:
+        """Show the number of items and the revision."""
+        return f"Catalogue(items={len(self)}, imported={self._imported}, revision={self.revision})"
+
     def copy(self) -> Catalogue:
-        """Another one with the same items, to be changed beside this one."""
+        """Return a copy, whose changes do not affect this catalogue."""
         other = Catalogue()
         other._items, other._imported, other.revision = self._items.copy(), self._imported, self.revision
         return other
 
     def get(self, item_id: str) -> Item | None:
-        """Look an item up by its id."""
+        """Return the item with an id, or ``None``."""
         return self._items.get(item_id)
 
     def ids(self) -> tuple[str, ...]:
-        """Name every item that is listed, in or out of stock, in the order in which they were listed first."""
+        """Return the ids of all listed items, in or out of stock, in the order in which they were first listed."""
         return tuple(self._items)
 
     @property
     def imported(self) -> bool:
-        """Whether there is a catalogue that decides."""
+        """Whether a catalogue was imported, so that only listed items are for sale."""
         return self._imported
 
     def put(self, item: Item) -> None:
-        """List an item, or change it."""
+        """Add or change an item."""
         self._imported = True
         if self._items.get(item.id) != item:
             self._items[item.id] = item
             self.revision += 1
 
     def withdraw(self, item_id: str) -> None:
-        """Take an item out."""
+        """Remove an item."""
         self._imported = True
         self._items.pop(item_id, None)
         self.revision += 1
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Take over one record of ``items``.
+        """Apply one record of ``items``.
 
         Raises
         ------
         msgspec.DecodeError
-            The value is no item.
+            The value is not an item.
         StateMismatch
             The key is a control key that this code does not know.
         """
@@ -129,7 +136,7 @@ class Catalogue:
             self.put(_decoder.decode(value))
 
     def sells(self, item_id: str) -> bool:
-        """Whether an item may be recommended."""
+        """Return whether an item may be recommended."""
         if not self._imported:
             return True
         item = self._items.get(item_id)

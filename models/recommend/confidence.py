@@ -1,4 +1,4 @@
-"""How much a touch counts, in training and in serving alike."""
+"""How much an interaction counts; the same in training and in serving."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-FAINTEST = 2.0**-10
-"""However old, a touch keeps so much of its weight: somebody who returns after years is no stranger."""
+MIN_DECAY = 2.0**-10
+"""Minimum share of its weight that an interaction keeps, so that users who return after years are not strangers."""
 
 
 @overload
@@ -16,7 +16,9 @@ def decay(age: float, half_life: float) -> float: ...
 @overload
 def decay(age: NDArray[np.int64], half_life: float) -> NDArray[np.float64]: ...
 def decay(age: float | NDArray[np.int64], half_life: float) -> float | NDArray[np.float64]:
-    """Say what is left of a weight after ``age``, both in milliseconds; a half-life of 0 keeps everything.
+    """Return the share of a weight that is left after ``age``; age and half-life are milliseconds.
+
+    A half-life of 0 keeps everything. The result is between ``MIN_DECAY`` and 1.
 
     Examples
     --------
@@ -26,17 +28,22 @@ def decay(age: float | NDArray[np.int64], half_life: float) -> float | NDArray[n
     if isinstance(age, np.ndarray):
         if half_life <= 0:
             return np.ones(len(age))
-        faded: NDArray[np.float64] = np.maximum(np.exp2(-np.maximum(age, 0) / half_life), FAINTEST)
+        faded: NDArray[np.float64] = np.maximum(np.exp2(-np.maximum(age, 0) / half_life), MIN_DECAY)
         return faded
     if half_life <= 0 or age <= 0:
         return 1.0
-    return max(2.0 ** (-age / half_life), FAINTEST) if age < 10 * half_life else FAINTEST
+    return max(2.0 ** (-age / half_life), MIN_DECAY) if age < 10 * half_life else MIN_DECAY
 
 
 def confidence_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Confidence that a user likes an item, from the sum of the decayed weights of their touches.
+    """Return the confidence that a user likes an item, from the sum of the decayed weights of their interactions.
 
-    It grows with the logarithm: the tenth view of one page says less than the first.
+    It grows with the logarithm, because the tenth view of a page says less than the first.
+
+    Parameters
+    ----------
+    weights
+        Sums of weights, at least 0, of any shape.
 
     Examples
     --------
@@ -47,14 +54,14 @@ def confidence_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def ridge_of(mass: float, others: int, unobserved: float, regularization: float, exponent: float) -> float:
-    """Regularization of one user's (or item's) factors, scaled by how much is known of them.
+    """Return the regularization of one user's (or item's) factors, which grows with what is known of them.
 
     Parameters
     ----------
     mass
         Sum of the confidences of the user's items.
     others
-        How many items there are.
+        Number of all items.
     unobserved, regularization, exponent
         As in :class:`models.recommend.model.Hyperparameters`.
 

@@ -1,6 +1,6 @@
 """iALS: factors of users and items from implicit feedback, by alternating least squares, in torch on GPU or CPU.
 
-The one module of ``models`` that imports torch; nothing that a worker imports may import it.
+This is the only module of ``models`` that imports torch. Modules that a worker imports must not import it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,30 @@ from scipy.sparse import csr_array
 from models.recommend.model import Hyperparameters
 
 Progress = Callable[[int, int], None]
-"""Called after each sweep with how many are done, and how many there will be."""
+"""Callback after each sweep, with the number of finished sweeps and of all sweeps."""
 
 BATCH_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 26}
-"""Numbers that one batch of gathered factors may hold: bounded memory, and still large products."""
+"""Size of one batch of gathered factors, numbers; it bounds the memory and still allows large matrix products."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """What training ends with: float32 of shape (users, dimensions) and (items, dimensions)."""
+    """Result of training.
+
+    Attributes
+    ----------
+    users
+        float32 of shape ``(users, dimensions)``.
+    items
+        float32 of shape ``(items, dimensions)``.
+    """
 
     users: NDArray[np.float32]
     items: NDArray[np.float32]
 
 
 def device_of_choice() -> torch.device:
-    """CUDA where there is one, else the CPU."""
+    """Return the CUDA device if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -44,27 +52,31 @@ def fit_factors(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Factors:
-    """Train from scratch, or go on from known item factors.
+    """Train from scratch, or continue from known item factors.
 
-    Minimizes, over all observed pairs, ``c (1 - u'v)^2``, plus ``unobserved`` times the sum of ``(u'v)^2`` over all
-    pairs, plus a ridge that grows with what is known of each user and item.
+    With c the confidence, u a user's factors and v an item's, the loss has three terms:
+
+    - the sum of ``c (1 - u'v)^2`` over all observed pairs;
+    - ``unobserved`` times the sum of ``(u'v)^2`` over all pairs;
+    - a ridge that grows with what is known of each user and item.
 
     Parameters
     ----------
     confidence
-        float32 of shape (users, items), above 0 where observed.
+        Confidences, float32 of shape ``(users, items)``, above 0 where observed.
     hyperparameters
         Shape of the model.
     start
-        Item factors to begin with, of shape (items, dimensions); rows of zeros are drawn anew.
+        Item factors to begin with, of shape ``(items, dimensions)``. Rows of zeros are drawn at random.
     device
-        Where to compute; ``None``: :func:`device_of_choice`.
+        Device to compute on; ``None`` is that of :func:`device_of_choice`.
     progress
-        Told after each sweep.
+        Called after each sweep.
 
     References
     ----------
-    Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008. Rendle et al., arXiv:2110.14037.
+    Y. Hu, Y. Koren, C. Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.
+    S. Rendle and others, "Revisiting the performance of iALS on item recommendation benchmarks", arXiv:2110.14037.
 
     Examples
     --------
@@ -92,7 +104,7 @@ def fit_factors(
 
 
 class _Rows:
-    """One side of the matrix, cut into batches of rows of like length."""
+    """One side of the matrix, whose rows are solved in batches of similar length."""
 
     def __init__(self, matrix: csr_array, device: torch.device) -> None:
         self.count, self.others = matrix.shape
@@ -104,16 +116,17 @@ class _Rows:
         self.order = torch.argsort(self.lengths, descending=True, stable=True)
 
     def solve(self, factors: torch.Tensor, hyper: Hyperparameters) -> torch.Tensor:
-        """Best factors of every row, given those of the other side; rows without entries get zeros.
+        """Compute the best factors of every row, given those of the other side; rows without entries get zeros.
 
-        All rows share ``unobserved * factors' factors``. In the basis of its eigenvectors that is a diagonal, so a row
-        with fewer entries than dimensions is solved by a matrix of its entries (Woodbury) instead of its dimensions:
-        on Gowalla, where most rows have under 30, a sweep with 256 dimensions costs a tenth.
+        All rows share the matrix ``unobserved * factors' factors``, which is diagonal in the basis of its eigenvectors.
+        A row with fewer entries than dimensions can then be solved by a matrix of its entries (Woodbury identity)
+        instead of one of its dimensions. On Gowalla most rows have fewer than 30 entries. There, a sweep with 256
+        dimensions costs a tenth.
         """
         d = factors.shape[1]
         gram = factors.T @ factors
         if not bool(torch.isfinite(gram).all()):
-            # what is no number stays none, and the model is never published
+            # Keep NaN visible, so that such a model is never published.
             return torch.full((self.count, d), torch.nan, device=self.device)
         values, vectors = torch.linalg.eigh(gram.double())
         basis = vectors.to(factors.dtype)
@@ -138,13 +151,13 @@ class _Rows:
         while start < end:
             longest = int(self.lengths[self.order[start]])
             size = max(1, budget // (longest * d + min(longest, d) ** 2))
-            stop = min(start + size, wide if start < wide else end)  # never wide and narrow rows in one
+            stop = min(start + size, wide if start < wide else end)  # Never wide and narrow rows in one batch.
             yield self.order[start:stop]
             start = stop
 
 
 def _solve_wide(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
-    """Solve ``(diagonal + X' W X) u = X' W 1`` for a batch: X (B, L, d), W (B, L), diagonal (B, d)."""
+    """Solve ``(diagonal + X' W X) u = X' W 1`` for a batch; X is (B, L, d), W is (B, L), diagonal is (B, d)."""
     weighted = gathered * weights[:, :, None]
     normal = weighted.transpose(1, 2) @ gathered  # (B, d, d)
     normal.diagonal(dim1=1, dim2=2).add_(diagonal)
@@ -153,7 +166,7 @@ def _solve_wide(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.T
 
 
 def _solve_narrow(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
-    """Solve the same where L is less than d: with ``B = sqrt(W) X diagonal^-1/2``, through ``1 + B B'``."""
+    """Solve the equation of :func:`_solve_wide` if L < d, through ``1 + B B'`` with ``B = sqrt(W) X diagonal^-1/2``."""
     root, scale = weights.sqrt()[:, :, None], diagonal.rsqrt()[:, None, :]
     scaled = gathered * root * scale  # (B, L, d); padding is zeros
     inner = scaled @ scaled.transpose(1, 2)  # (B, L, L)
@@ -169,14 +182,14 @@ def fit_items(
     start: NDArray[np.float32] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Train, and keep the item factors; where some are known, a third of the sweeps is enough."""
+    """Train and return the item factors; if some are known, use only a third of the sweeps, which is enough."""
     if start is not None:
         hyperparameters = msgspec.structs.replace(hyperparameters, epochs=max(1, hyperparameters.epochs // 3))
     return fit_factors(confidence, hyperparameters, start=start, progress=progress).items
 
 
 def use_share_of_cores(share: float) -> str:
-    """Leave the rest of the processor to others; returns on what training computes, for people."""
+    """Limit training to a share of the processor's cores; return a description of the device."""
     device = device_of_choice()
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

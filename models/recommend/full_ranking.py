@@ -1,4 +1,4 @@
-"""Recall and NDCG over all items, as the literature on implicit feedback reports them."""
+"""Recall and NDCG of full rankings, as publications on implicit feedback report them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 USERS_AT_ONCE = 512
+"""Number of users whose scores are held in memory together."""
 
 
 def recall_and_ndcg_at(
@@ -16,22 +17,27 @@ def recall_and_ndcg_at(
     test: csr_array,
     k: int = 20,
 ) -> tuple[float, float]:
-    """Mean Recall@k and NDCG@k over the users who have something in the test set.
+    """Return mean Recall@k and NDCG@k over the users who have items in the test set.
 
     Parameters
     ----------
     users, items
-        Factors, of shape (users, dimensions) and (items, dimensions).
+        Factors, of shape ``(users, dimensions)`` and ``(items, dimensions)``.
     train
-        Of shape (users, items); what is in it is never ranked.
+        Known pairs, of shape ``(users, items)``; they are never ranked.
     test
-        Of the same shape; what is to be found.
+        Pairs to be found, of the same shape.
     k
         Length of the ranking.
 
+    Returns
+    -------
+    tuple of float
+        Recall and NDCG, 0 to 1.
+
     References
     ----------
-    He et al.: LightGCN, 2020 (arXiv:2002.02126), whose published splits are measured so.
+    X. He and others, "LightGCN", SIGIR 2020 (arXiv:2002.02126); results on its published splits are measured this way.
 
     Examples
     --------

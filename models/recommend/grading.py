@@ -1,4 +1,4 @@
-"""How well a model would have served: it ranks, as in serving, what users had not met before a cut in time."""
+"""Grading of a model on held-out interactions: it ranks, as in serving, items that users met after a cut in time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recommend.interactions import MAX_RECENT_ITEMS
 from models.recommend.model import FactorModel
 from models.recommend.ranking import recall_and_ndcg, top_rows
 from models.recommend.recommender import Recommender
@@ -17,12 +18,10 @@ from models.recommend.window import Columns
 
 AT = 10
 """Length of the graded list."""
-RECENT = 30
-"""So many of a user's newest touches are known when serving (``models.profile.state.Facts.recent``)."""
 
 
-class Met(NamedTuple):
-    """One touch of a user."""
+class PastInteraction(NamedTuple):
+    """One interaction of a user before the cut; see :class:`models.recommend.recommender.RecentInteraction`."""
 
     item: str
     weight: float
@@ -30,55 +29,55 @@ class Met(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One user of the held-out tail.
+class HeldOutUser:
+    """A user whose newest interactions were held out.
 
     Attributes
     ----------
     recent
-        The newest touches before the cut.
+        The newest interactions before the cut.
     met
-        Every item met before the cut: no candidate.
+        All items met before the cut; they are not recommended.
     wanted
-        Items met after the cut for the first time, all known before it; at least one.
+        Items that the user met first after the cut, and that the model knows; at least one.
     """
 
-    recent: Sequence[Met]
+    recent: Sequence[PastInteraction]
     met: frozenset[str]
     wanted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What each case got; arrays of float64, one number a case."""
+    """Recall and NDCG of each user, float64 of shape ``(users,)``."""
 
     recall: NDArray[np.float64]
     ndcg: NDArray[np.float64]
 
     @property
     def grade(self) -> Grade:
-        """Means."""
+        """Means over the users."""
         return Grade(recall_at_10=float(self.recall.mean()), ndcg_at_10=float(self.ndcg.mean()), users=len(self.recall))
 
 
-def cases_of(history: Columns, tail: Columns, *, most: int, seed: int) -> list[Case]:
-    """Cases of everybody who is known before the cut and met something new after it.
+def held_out_users(history: Columns, tail: Columns, *, most: int, seed: int) -> list[HeldOutUser]:
+    """Return the users who are known before the cut and met a new item after it.
 
     Parameters
     ----------
     history, tail
-        Before and after the cut, each in the order of time, with the same ids.
+        Interactions before and after the cut, each in the order of time, with the same ids.
     most
-        How many cases at most; a seeded sample where there are more.
+        Maximum number of users; if there are more, a seeded sample is drawn.
     seed
-        Of that sample.
+        Seed of that sample.
     """
     known = np.zeros(len(history.item_ids), np.bool_)
     known[history.items] = True
     before, after = _by_user(history), _by_user(tail)
     chosen = np.intersect1d(np.unique(history.users), np.unique(tail.users))
     np.random.default_rng(seed).shuffle(chosen)
-    cases: list[Case] = []
+    users: list[HeldOutUser] = []
     for user in chosen.tolist():
         rows = before[user]
         met = np.unique(history.items[rows])
@@ -86,47 +85,47 @@ def cases_of(history: Columns, tail: Columns, *, most: int, seed: int) -> list[C
         wanted = np.setdiff1d(later[known[later]], met)
         if len(wanted):
             name = history.item_ids
-            newest = rows[-RECENT:]
-            touches = zip(history.items[newest], history.weights[newest], history.at[newest], strict=True)
-            recent = [Met(name[item], float(weight), int(at)) for item, weight, at in touches]
-            cases.append(Case(recent, frozenset(name[i] for i in met), frozenset(name[i] for i in wanted)))
-            if len(cases) == most:
+            newest = rows[-MAX_RECENT_ITEMS:]
+            newest_rows = zip(history.items[newest], history.weights[newest], history.at[newest], strict=True)
+            recent = [PastInteraction(name[item], float(weight), int(at)) for item, weight, at in newest_rows]
+            users.append(HeldOutUser(recent, frozenset(name[i] for i in met), frozenset(name[i] for i in wanted)))
+            if len(users) == most:
                 break
-    return cases
+    return users
 
 
-def grade_model(model: FactorModel, cases: Sequence[Case], now: int) -> Scores:
+def grade_model(model: FactorModel, users: Sequence[HeldOutUser], now: int) -> Scores:
     """Grade a model as it would serve at ``now``, milliseconds."""
     recommender = Recommender(model)
     return _grade(
-        [[each.item for each in recommender.recommend(case.recent, now=now, k=AT, exclude=case.met)] for case in cases],
-        cases,
+        [[each.item for each in recommender.recommend(user.recent, now=now, k=AT, exclude=user.met)] for user in users],
+        users,
     )
 
 
-def grade_popularity(items: Sequence[str], popularity: NDArray[np.float32], cases: Sequence[Case]) -> Scores:
-    """Grade a popularity on the same candidates: what everybody would get without knowing anybody."""
+def grade_popularity(items: Sequence[str], popularity: NDArray[np.float32], users: Sequence[HeldOutUser]) -> Scores:
+    """Grade the recommendation of popular items to every user, on the same candidates."""
     rows = {item: row for row, item in enumerate(items)}
     ranked = []
-    for case in cases:
+    for user in users:
         scores = popularity.copy()
-        scores[[rows[item] for item in case.met if item in rows]] = -np.inf
+        scores[[rows[item] for item in user.met if item in rows]] = -np.inf
         ranked.append([items[row] for row in top_rows(scores, AT)])
-    return _grade(ranked, cases)
+    return _grade(ranked, users)
 
 
-def _grade(ranked: Sequence[Sequence[str]], cases: Sequence[Case]) -> Scores:
-    pairs = np.array(list(_pairs(ranked, cases)), np.float64).reshape(-1, 2)
+def _grade(ranked: Sequence[Sequence[str]], users: Sequence[HeldOutUser]) -> Scores:
+    pairs = np.array(list(_pairs(ranked, users)), np.float64).reshape(-1, 2)
     return Scores(pairs[:, 0], pairs[:, 1])
 
 
-def _pairs(ranked: Sequence[Sequence[str]], cases: Sequence[Case]) -> Iterator[tuple[float, float]]:
-    for items, case in zip(ranked, cases, strict=True):
-        yield recall_and_ndcg([item in case.wanted for item in items], len(case.wanted), AT)
+def _pairs(ranked: Sequence[Sequence[str]], users: Sequence[HeldOutUser]) -> Iterator[tuple[float, float]]:
+    for items, user in zip(ranked, users, strict=True):
+        yield recall_and_ndcg([item in user.wanted for item in items], len(user.wanted), AT)
 
 
 def _by_user(columns: Columns) -> dict[int, NDArray[np.intp]]:
-    """Rows of each user, in the order of time."""
+    """Return the rows of each user, in the order of time."""
     order = np.argsort(columns.users, kind="stable")
     users, starts = np.unique(columns.users[order], return_index=True)
     return dict(zip(users.tolist(), np.split(order, starts[1:]), strict=True))

@@ -1,4 +1,4 @@
-"""Rows of recorded interactions into :class:`Interaction`; every data set of the field is one of three shapes."""
+"""Reading of files of recorded interactions, in three formats that the public data sets use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from models.recommend.interactions import Interaction, decode_interaction
 
 
 class InvalidInteractions(PerennialError, ValueError):
-    """A file of interactions cannot be read: correct it, or name another.
+    """A file of interactions cannot be read. Correct it, or give another one.
 
     Parameters
     ----------
     source
-        The file.
+        Name of the file.
     line
-        Where, from 1; 0 is the whole file.
+        Line of the mistake, from 1; 0 is the whole file.
     what
-        What is wrong, in words.
+        Description of the mistake.
     """
 
     def __init__(self, source: str, line: int, what: str) -> None:
@@ -30,12 +30,12 @@ class InvalidInteractions(PerennialError, ValueError):
 
 
 def read_json_lines(source: str, lines: Iterable[str]) -> Iterator[Interaction]:
-    """Read interactions as they stand in the topic of that name, one a line.
+    """Read interactions in the form of the topic ``interactions``, one per line.
 
     Raises
     ------
     InvalidInteractions
-        At the first line that is none.
+        A line is not an interaction.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -46,14 +46,14 @@ def read_json_lines(source: str, lines: Iterable[str]) -> Iterator[Interaction]:
 
 
 def read_atomic(source: str, lines: Iterable[str]) -> Iterator[Interaction]:
-    r"""Read RecBole's atomic files: tab-separated, a header with ``user_id``, ``item_id``, ``timestamp`` (seconds).
+    r"""Read RecBole's atomic files: tab-separated, with columns ``user_id``, ``item_id`` and ``timestamp`` (seconds).
 
-    Every row is one interaction of weight 1, whatever its rating.
+    Every row is one interaction of weight 1; ratings are ignored.
 
     Raises
     ------
     InvalidInteractions
-        At the first line that does not fit.
+        A column is missing, or a line has a wrong value.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def read_atomic(source: str, lines: Iterable[str]) -> Iterator[Interaction]:
 
 
 def read_adjacency(source: str, lines: Iterable[str]) -> Iterator[tuple[int, list[int]]]:
-    """Read LightGCN's splits: a line is a user, then the user's items, all numbers.
+    """Read LightGCN's splits: each line is a user and then the user's items, all numbers.
 
     Raises
     ------
     InvalidInteractions
-        At the first line that is not so.
+        A line has another form.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A user met an item: what the fold writes to ``interactions``, and the retrainer learns from."""
+"""Interactions of users with items: the fold writes them to ``interactions``, and the retrainer learns from them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from models.events import Event, EventType, Origin
 WEIGHTS: Mapping[EventType, float] = MappingProxyType(
     {"product_view": 1.0, "click": 1.0, "cart_add": 3.0, "purchase": 5.0},
 )
-"""How much an event says about what its user likes; ratings weigh by their stars, all else says nothing."""
+"""Weight of an event as a sign that its user likes the item. Ratings count by their stars; other types do not count."""
 
 NEUTRAL_STARS = 2.0
-"""A rating of so many stars, or fewer, says no good of the item."""
+"""Number of stars up to which a rating is no sign that its user likes the item."""
+MAX_RECENT_ITEMS = 30
+"""Maximum number of a user's newest interactions that are kept for serving, and used in grading."""
 
 
 class Interaction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """One user met one item.
+    """An interaction of one user with one item.
 
     Attributes
     ----------
     user, item
-        Ids.
+        Ids of the user and the item.
     weight
-        Above 0; a click is 1.
+        Weight, above 0; a click has 1.
     at
-        When, milliseconds since the epoch.
+        Time of the event, milliseconds since the epoch.
     type
-        What happened.
+        Type of the event.
     origin
-        Where the event came from.
+        Origin of the event.
     category
-        Of the item, if the event said so.
+        Category of the item, if the event gives it.
     price
-        Micros a piece, if the event said so.
+        Price of one piece, micros, if the event gives it.
     """
 
     user: str
@@ -50,14 +52,14 @@ class Interaction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
 
 
 def weight_of(event_type: EventType, rating: float | None = None) -> float:
-    """How much an event of a type says that its user likes its item; 0 where it says nothing.
+    """Return the weight of an event as a sign that its user likes the item; 0 if it is none.
 
     Parameters
     ----------
     event_type
-        What happened.
+        Type of the event.
     rating
-        1 to 5 stars, of a rating.
+        Stars of a rating, 1 to 5.
 
     Examples
     --------
@@ -72,7 +74,7 @@ def weight_of(event_type: EventType, rating: float | None = None) -> float:
 
 
 def interactions_of(event: Event) -> tuple[Interaction, ...]:
-    """Every interaction that an event is: one for each item of a purchase, at most one of any other.
+    """Return the interactions of an event: one for each item of a purchase, at most one for any other event.
 
     Examples
     --------
@@ -115,7 +117,7 @@ _decoder = msgspec.json.Decoder(Interaction)
 
 
 def encode_interaction(interaction: Interaction) -> bytes:
-    """JSON of an interaction, as it stands in ``interactions``.
+    """Return the JSON of an interaction, as in the topic ``interactions``.
 
     Examples
     --------
@@ -126,5 +128,5 @@ def encode_interaction(interaction: Interaction) -> bytes:
 
 
 def decode_interaction(value: bytes) -> Interaction:
-    """Read JSON of an interaction; raises ``msgspec.DecodeError`` where it is none."""
+    """Read the JSON of an interaction; raise ``msgspec.DecodeError`` if it is not one."""
     return _decoder.decode(value)

@@ -1,4 +1,4 @@
-"""Rows of a file of items, CSV or JSON Lines, into :class:`Item`; every mistake with its line."""
+"""Reading of files of items, CSV or JSON Lines; every mistake is reported with its line."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from models.events import MICROS
 from models.recommend.catalogue import Item
 
 FIELDS = ("id", "title", "price", "categories", "stock")
-SHOWN = 10
-"""So many mistakes are listed; the others are counted."""
-LONGEST_ID = 512
-LARGEST = 2**53 // MICROS
+MAX_MISTAKES = 10
+"""Maximum number of mistakes that are listed; the others are counted."""
+MAX_ID = 512
+"""Maximum length of an item's id, characters."""
+MAX_PRICE = 2**53 // MICROS
+"""Maximum price of an item, units of the currency; in micros it is still exact as a double."""
 _SEPARATOR = "|"
 
 
 class InvalidItems(PerennialError, ValueError):
-    """A file of items has mistakes: correct them; nothing was imported.
+    """A file of items has mistakes. Correct them; nothing was imported.
 
     Parameters
     ----------
     source
-        The file.
+        Name of the file.
     mistakes
-        ``(line, what)``, in the order of lines, at least one; line 0 is the whole file.
+        Line and description of each mistake, in the order of lines; at least one. Line 0 is the whole file.
     """
 
     def __init__(self, source: str, mistakes: list[tuple[int, str]]) -> None:
         self.source = source
         self.mistakes = mistakes
-        shown = "; ".join((f"line {line}: " if line else "") + what for line, what in mistakes[:SHOWN])
-        more = f"; and {len(mistakes) - SHOWN} more" if len(mistakes) > SHOWN else ""
+        shown = "; ".join((f"line {line}: " if line else "") + what for line, what in mistakes[:MAX_MISTAKES])
+        more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         super().__init__(f"{source}: {shown}{more}; nothing was imported")
 
 
@@ -45,12 +47,12 @@ class _Mistake(ValueError):
 
 
 def read_csv(source: str, lines: Iterable[str]) -> list[Item]:
-    """Read CSV with a header; categories are separated by ``|``, prices are in units.
+    """Read CSV with a header; categories are separated by ``|``, prices are in units of the currency.
 
     Raises
     ------
     InvalidItems
-        With every mistake.
+        The file has mistakes; the error lists them.
 
     Examples
     --------
@@ -92,12 +94,12 @@ def _csv_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, A
 
 
 def read_json_lines(source: str, lines: Iterable[str]) -> list[Item]:
-    """Read one JSON object a line; empty lines are passed over.
+    """Read one JSON object per line; empty lines are skipped.
 
     Raises
     ------
     InvalidItems
-        With every mistake.
+        The file has mistakes; the error lists them.
 
     Examples
     --------
@@ -114,7 +116,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
         try:
             row = msgspec.json.decode(line)
         except msgspec.DecodeError as error:
-            yield number, _Mistake(f"no JSON: {error}")
+            yield number, _Mistake(f"not JSON: {error}")
             continue
         if not isinstance(row, dict):
             yield number, _Mistake(f"found {_short(row)}; allowed: a JSON object")
@@ -133,7 +135,7 @@ def _items(source: str, rows: Iterable[tuple[int, Mapping[str, Any] | _Mistake]]
                 raise row
             item = _item(row)
             if item.id in found:
-                raise _Mistake(f"id: {item.id!r} stands on line {found[item.id][0]}, too")
+                raise _Mistake(f"id: {item.id!r} is already on line {found[item.id][0]}")
         except _Mistake as mistake:
             mistakes.append((line, str(mistake)))
         else:
@@ -157,8 +159,8 @@ def _item(row: Mapping[str, Any]) -> Item:
 
 def _id(value: object) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_ID or text.startswith("\x00"):
-        raise _Mistake(f"id: found {_short(value)}; allowed: 1 to {LONGEST_ID} characters")
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_ID or text.startswith("\x00"):
+        raise _Mistake(f"id: found {_short(value)}; allowed: 1 to {MAX_ID} characters")
     return text
 
 
@@ -181,10 +183,10 @@ def _micros(value: object) -> int:
         if isinstance(value, bool):
             raise InvalidOperation
         units = Decimal(str(value))
-        if not units.is_finite() or not 0 <= units <= LARGEST:
+        if not units.is_finite() or not 0 <= units <= MAX_PRICE:
             raise InvalidOperation
     except InvalidOperation:
-        raise _Mistake(f"price: found {_short(value)}; allowed: 0 to {LARGEST}, such as 9.50") from None
+        raise _Mistake(f"price: found {_short(value)}; allowed: 0 to {MAX_PRICE}, such as 9.50") from None
     return int((units * MICROS).to_integral_value())
 
 

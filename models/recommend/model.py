@@ -1,4 +1,4 @@
-"""A trained factor model as plain arrays, and the bytes it travels in: a safetensors file with a checksum."""
+"""A trained factor model as plain arrays, and its published form: a safetensors file with a checksum."""
 
 from __future__ import annotations
 
@@ -19,43 +19,47 @@ from models.units import DAY
 
 SCHEMA = 1
 BARE_RIDGE = 4.0
+"""Ridge of a user without interactions: lambda * alpha_0 * items; see :meth:`Hyperparameters.scaled_to`."""
 PER_DENSITY = 20.0
-LEAST_UNOBSERVED = 0.001
-LARGEST_REGULARIZATION = 0.1
+"""Ratio of alpha_0 to the density of the matrix; see :meth:`Hyperparameters.scaled_to`."""
+MIN_UNOBSERVED = 0.001
+"""Minimum of alpha_0 for very sparse matrices."""
+MAX_REGULARIZATION = 0.1
+"""Maximum of lambda for small matrices."""
 
 
 class DamagedArtifact(PerennialError):
-    """An artifact is not what was published: keep the one in use."""
+    """An artifact differs from what was published. The one in use is kept."""
 
 
 class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What shapes the model; names as in the paper.
+    """Hyperparameters of the model, with the symbols of the paper (Rendle and others, 2021).
 
     Attributes
     ----------
     dimensions
-        Length of a factor.
+        Length of a factor vector, at least 1.
     unobserved
-        Alpha_0: weight of everything that was not observed.
+        Alpha_0, the weight of pairs that were not observed, above 0. For sparse matrices it is reduced.
     regularization
-        Lambda.
+        Lambda, the strength of the regularization, above 0. It is replaced when the model is scaled to its data.
     exponent
-        Nu: 1 regularizes by frequency, 0 everybody alike.
+        Nu, 0 to 1. With 1 the regularization grows with the frequency of a user or item; with 0 it is equal for all.
     epochs
-        Sweeps over users and items.
+        Number of sweeps over users and items.
     half_life
-        Milliseconds after which an interaction counts half; 0: all count alike.
+        Age at which an interaction counts half, milliseconds. With 0 all count the same.
     trend
-        What the most popular item of the moment gains in score; a sure like is a score of about 1.
+        Score that the most popular item of the moment gains; a certain like has a score of about 1.
     trend_half_life
-        Half-life of popularity, milliseconds: what strangers get, and the trend.
+        Half-life of popularity, milliseconds. Popularity decides what strangers get, and the trend.
     seed
-        Of the first factors.
+        Seed of the initial factors.
 
     References
     ----------
-    Rendle, Krichene, Zhang, Koren: Revisiting the Performance of iALS on Item Recommendation Benchmarks, 2021
-    (arXiv:2110.14037).
+    S. Rendle, W. Krichene, L. Zhang, Y. Koren, "Revisiting the performance of iALS on item recommendation
+    benchmarks", RecSys 2022 (arXiv:2110.14037).
     """
 
     dimensions: int = 64
@@ -69,12 +73,22 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 7
 
     def scaled_to(self, users: int, items: int, observed: int) -> Hyperparameters:
-        """Scale to a matrix of so many users and items, of which so many pairs were observed.
+        """Return hyperparameters for a matrix of this size and number of observed pairs.
 
-        What good values published for matrices of very different size have in common: alpha_0 is about 20 times the
-        density (MovieLens 20M: 0.1 at 0.5 %, Million Songs: 0.02 at 0.14 %; here, Gowalla: 0.01 at 0.07 %), and
-        lambda * alpha_0 * items, the ridge under a user of whom nothing is known, is about 4. What stands in
-        ``unobserved`` is the most it gets, for dense matrices.
+        Good values that were published for matrices of very different size have two things in common:
+
+        - alpha_0 is about 20 times the density. MovieLens 20M has 0.1 at 0.5 %, Million Songs 0.02 at 0.14 %. We
+          measured 0.01 for Gowalla, at 0.07 %.
+        - lambda * alpha_0 * items is about 4. That is the ridge of a user without interactions.
+
+        The present ``unobserved`` is the maximum, which dense matrices get.
+
+        Parameters
+        ----------
+        users, items
+            Shape of the matrix.
+        observed
+            Number of pairs that were observed.
 
         Examples
         --------
@@ -83,31 +97,31 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         (0.01, 0.01)
         """
         density = observed / max(users * items, 1)
-        unobserved = min(self.unobserved, max(PER_DENSITY * density, LEAST_UNOBSERVED))
+        unobserved = min(self.unobserved, max(PER_DENSITY * density, MIN_UNOBSERVED))
         ridge = BARE_RIDGE / (unobserved * max(items, 1))
-        return msgspec.structs.replace(self, unobserved=unobserved, regularization=min(ridge, LARGEST_REGULARIZATION))
+        return msgspec.structs.replace(self, unobserved=unobserved, regularization=min(ridge, MAX_REGULARIZATION))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactorModel:
-    """Item factors and what serving needs beside them.
+    """Item factors, and what else serving needs.
 
     Attributes
     ----------
     items
-        Ids; row ``i`` of every array belongs to ``items[i]``.
+        Item ids; row ``i`` of every array belongs to ``items[i]``.
     factors
-        float32 of shape (items, dimensions).
+        float32 of shape ``(items, dimensions)``.
     gram
-        ``factors.T @ factors``, float32 of shape (dimensions, dimensions).
+        ``factors.T @ factors``, float32 of shape ``(dimensions, dimensions)``.
     popularity
-        Weight of all interactions with each item, decayed by ``trend_half_life``, float32.
+        Sum of the weights of each item's interactions, decayed by ``trend_half_life``, float32 of shape ``(items,)``.
     hyperparameters
-        What it was trained with.
+        Hyperparameters of the training.
     trained_until
-        Time of the newest interaction it has seen, milliseconds.
+        Time of the newest interaction in the training data, milliseconds.
     facts
-        What else is worth knowing: counts, metrics. JSON types.
+        Other facts about the training, such as counts and metrics; JSON types.
     """
 
     items: tuple[str, ...]
@@ -120,7 +134,7 @@ class FactorModel:
 
     @property
     def finite(self) -> bool:
-        """Whether every number of it is one."""
+        """Whether all its numbers are finite."""
         return all(bool(np.isfinite(array).all()) for array in (self.factors, self.gram, self.popularity))
 
 
@@ -133,7 +147,23 @@ def model_of(
     trained_until: int = 0,
     facts: dict[str, Any] | None = None,
 ) -> FactorModel:
-    """Make a model from trained factors."""
+    """Make a model from trained factors.
+
+    Parameters
+    ----------
+    items
+        Item ids, in the order of the rows.
+    factors
+        float32 of shape ``(items, dimensions)``.
+    popularity
+        float32 of shape ``(items,)``.
+    hyperparameters
+        Hyperparameters of the training.
+    trained_until
+        Time of the newest interaction in the training data, milliseconds.
+    facts
+        Other facts about the training; JSON types.
+    """
     factors = np.ascontiguousarray(factors, np.float32)
     return FactorModel(
         items=tuple(items),
@@ -147,12 +177,12 @@ def model_of(
 
 
 def checksum(data: bytes) -> str:
-    """SHA-256, as hexadecimal."""
+    """Return the SHA-256 of bytes, as hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def pack_model(model: FactorModel) -> bytes:
-    """Safetensors bytes of a model.
+    """Return a model as the bytes of a safetensors file.
 
     Examples
     --------
@@ -185,14 +215,14 @@ def unpack_model(data: bytes, sha256: str | None = None) -> FactorModel:
     Parameters
     ----------
     data
-        The file's bytes.
+        Bytes of the file.
     sha256
-        What was published; ``None`` checks nothing.
+        Published checksum; ``None`` skips that check.
 
     Raises
     ------
     DamagedArtifact
-        The checksum differs, or it is no model, or it holds what is no number.
+        The checksum differs, or the bytes are not a model, or a number is not finite.
     StateMismatch
         Another schema version wrote it.
     """
@@ -226,5 +256,5 @@ def unpack_model(data: bytes, sha256: str | None = None) -> FactorModel:
     if (len(items), count) != (len(model.popularity),) * 2 or model.gram.shape != (dimensions, dimensions):
         raise DamagedArtifact(f"shapes disagree: {len(items)} items, factors {model.factors.shape}")
     if not model.finite:
-        raise DamagedArtifact("it holds what is no number")
+        raise DamagedArtifact("it holds numbers that are not finite")
     return model

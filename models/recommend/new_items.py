@@ -1,7 +1,8 @@
-"""A place for items that no model knows: without one they would never be touched, and so never become known.
+"""Places for new items, which no model knows yet.
 
-About one place in ten goes to them, behind everything that the model recommends; so do places that the model cannot
-fill. Which items they are follows from user, model version and day, so an answer does not change between two clicks.
+Without such places users would never meet a new item, so no model could ever learn it. About one place in ten is for
+new items, after everything that the model recommends. Places that the model cannot fill are theirs, too. The choice
+depends on the user, the model version and the day, so an answer does not change between two clicks.
 """
 
 from __future__ import annotations
@@ -13,40 +14,41 @@ from models.recommend.recommender import Recommendation
 from models.units import DAY
 
 NEW = "new or rarely touched"
-"""The reason for an item that the model does not know. It may be older than it seems: nobody has touched it lately."""
+"""Reason for an item that the model does not know. It may be an old item that no one has touched lately."""
 SHARE = 10
-"""One place in this many is for items that the model does not know."""
+"""Number of places of which one is for items that the model does not know."""
 POOL = 50
-"""Number of newest unknown items that take turns."""
+"""Number of newest unknown items from which the choice is made."""
 
 
 def seed_of(user: str, version: int, now: int) -> str:
-    """Return what the choice for a user follows from: the same for a day, in milliseconds since the epoch."""
+    """Return the seed of the choice for a user; it changes once a day. ``now`` is milliseconds since the epoch."""
     return f"{user}\0{version}\0{now // DAY}"
 
 
 def with_new(
     found: Sequence[Recommendation], unknown: Sequence[str], hidden: Collection[str], k: int, seed: str
 ) -> list[Recommendation]:
-    """Give some places to items that the model does not know.
+    """Replace some recommendations by items that the model does not know.
 
     Parameters
     ----------
     found
-        What the model recommends, best first, at most ``k``.
+        Recommendations of the model, best first, at most ``k``.
     unknown
-        Items for sale that it does not know, the newest first.
+        Items for sale that the model does not know, the newest first.
     hidden
-        Items never to show.
+        Items that must not be shown.
     k
         Number of places.
     seed
-        See :func:`seed_of`.
+        Result of :func:`seed_of`.
 
     Returns
     -------
     list
-        At most ``k``. New items come last, the newest first, with the lowest score of the answer: it is not measured.
+        At most ``k`` recommendations. New items come last, the newest first. Their score is unknown, so they get the
+        lowest score of the answer.
 
     Examples
     --------
@@ -66,7 +68,7 @@ def with_new(
 
 
 def _places(k: int, seed: str) -> int:
-    """Return a tenth of the places; where that is no whole number, one more in as many cases."""
+    """Return a tenth of the places, rounded up or down at random so that the mean is exact."""
     return k // SHARE + (_draw(seed) % SHARE < k % SHARE)
 
 

@@ -1,4 +1,4 @@
-"""The best rows of a score vector, and how good a ranking is."""
+"""The best rows of a score vector, and measures of a ranking."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 
 def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Rows of the ``k`` highest scores, best first; ties by row; rows at minus infinity are left out.
+    """Return the rows of the ``k`` highest scores, best first.
+
+    Equal scores are in the order of rows. Rows whose score is minus infinity are left out.
+
+    Parameters
+    ----------
+    scores
+        float32 of shape ``(rows,)``.
+    k
+        Maximum number of rows to return, at least 1.
 
     Examples
     --------
@@ -17,7 +26,7 @@ def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     [1, 3, 4, 0]
     """
     if k < len(scores):
-        # everything that ties with the k-th is taken into the sort, so that ties do not depend on the partition
+        # Sort all rows that tie with the k-th, so that the result does not depend on how the partition cuts ties.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         candidates = np.flatnonzero(scores >= threshold)
     else:
@@ -27,21 +36,21 @@ def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
 
 
 def recall_and_ndcg(hits: Sequence[bool], wanted: int, k: int) -> tuple[float, float]:
-    """Recall@k and NDCG@k of one user's ranking.
+    """Return Recall@k and NDCG@k of one user's ranking.
 
     Parameters
     ----------
     hits
-        Whether each item of the ranking, best first, was wanted; the first ``k`` count.
+        Whether each item of the ranking, best first, was wanted. The first ``k`` count.
     wanted
-        How many items the user wanted, at least 1.
+        Number of items that the user wanted, at least 1.
     k
         Length of the list.
 
     Returns
     -------
-    tuple
-        Hits by number of wanted items, and discounted gain by that of the best ranking possible.
+    tuple of float
+        Hits divided by wanted items, and discounted gain divided by that of the best possible ranking; 0 to 1.
 
     Examples
     --------

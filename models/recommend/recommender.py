@@ -1,4 +1,7 @@
-"""What to show a user now, from a trained model and the newest things the user did; numpy only, no training."""
+"""Recommendations for a user, from a trained model and the user's newest interactions.
+
+It needs only numpy, and trains nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ from models.recommend.model import FactorModel
 from models.recommend.ranking import top_rows
 
 POPULAR = "popular"
+"""Reason for an item whose popularity counts more than the user's taste."""
 OFFERED = "on offer"
-"""The reason for an item that neither taste nor popularity speaks for: it fills a place."""
+"""Reason for an item that fills a place although neither taste nor popularity speaks for it."""
 
 
-class Touch(Protocol):
-    """One of a user's newest interactions; ``models.profile.recent_items.RecentItem`` is one."""
+class RecentInteraction(Protocol):
+    """One of a user's newest interactions, as a profile or a held-out user holds it."""
 
     @property
     def item(self) -> str:
@@ -29,11 +33,11 @@ class Touch(Protocol):
 
     @property
     def weight(self) -> float:
-        """As of :func:`models.recommend.interactions.weight_of`."""
+        """Weight, as :func:`models.recommend.interactions.weight_of` gives it; at least 0."""
 
     @property
     def at(self) -> int:
-        """When, milliseconds."""
+        """Time of the interaction, milliseconds since the epoch."""
 
 
 class Recommendation(msgspec.Struct, frozen=True):
@@ -42,12 +46,12 @@ class Recommendation(msgspec.Struct, frozen=True):
     Attributes
     ----------
     item
-        Its id.
+        Id of the item.
     score
-        Higher is better; comparable within one answer only.
+        Score; higher is better. It can only be compared within one answer.
     why
-        ``because of ITEM``, the touch that speaks most for it; ``popular`` where popularity says more than taste; or
-        ``on offer`` where neither says anything.
+        Reason. ``because of ITEM`` names the interaction that speaks most for it. ``popular`` means that popularity
+        counts more than taste, and ``on offer`` that neither speaks for it.
     """
 
     item: str
@@ -56,15 +60,15 @@ class Recommendation(msgspec.Struct, frozen=True):
 
 
 class Recommender:
-    """Serves a :class:`FactorModel`.
+    """Recommendations of a :class:`FactorModel`.
 
-    A user's vector is solved from the newest touches with the item factors held fixed, which is exactly the user's half
-    of a training sweep: a click counts at once, and nothing about users is stored.
+    A user's vector is computed for each answer from the newest interactions, with the item factors held fixed. That is
+    exactly the user's half of a training sweep. So a click counts at once, and nothing about users is stored.
 
     Parameters
     ----------
     model
-        What was trained.
+        The trained model.
     version
         Its published version.
 
@@ -92,20 +96,24 @@ class Recommender:
         self._for_sale: tuple[Catalogue | None, int, NDArray[np.bool_] | None] = (None, -1, None)
         self._unknown: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Show the size of the model and its version."""
+        return f"Recommender(items={len(self.model.items)}, version={self.version})"
+
     def user_vector(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Solve the user's half of a training sweep.
+        """Compute the user's half of a training sweep.
 
         Parameters
         ----------
         rows
-            Of the items touched, each once.
+            Rows of the user's items, each once, shape ``(n,)``.
         confidence
-            How much each counts, above 0.
+            Confidence in each, above 0, shape ``(n,)``.
 
         Returns
         -------
         NDArray
-            float32 of shape (dimensions,).
+            float32 of shape ``(dimensions,)``.
         """
         return np.linalg.solve(self._normal(rows, confidence), confidence @ self.model.factors[rows])
 
@@ -120,7 +128,7 @@ class Recommender:
 
     def recommend(
         self,
-        recent: Sequence[Touch],
+        recent: Sequence[RecentInteraction],
         *,
         now: int,
         k: int = 10,
@@ -128,28 +136,28 @@ class Recommender:
         exclude_recent: bool = True,
         catalogue: Catalogue | None = None,
     ) -> list[Recommendation]:
-        """Rank the ``k`` best items for a user, best first.
+        """Return the ``k`` best items for a user, best first.
 
         Parameters
         ----------
         recent
-            The user's newest touches, in any order; items that the model does not know are passed over.
+            The user's newest interactions, in any order. Items that the model does not know are ignored.
         now
-            Milliseconds; older touches count less.
+            Present time, milliseconds since the epoch; older interactions count less.
         k
-            How many, at least 1; fewer come when fewer are for sale.
+            Number of items, at least 1. There are fewer if fewer are for sale.
         exclude
-            Items never to show, such as what was bought.
+            Items that must not be shown, such as those already bought.
         exclude_recent
-            Whether what is in ``recent`` is not shown again.
+            Whether the items in ``recent`` are left out.
         catalogue
-            What is for sale; ``None``: everything the model knows.
+            Items for sale; ``None`` allows every item that the model knows.
         """
         if k < 1:
             raise ValueError(f"k is {k}; at least 1 is allowed")
         rows, confidence = self._history(recent, now)
         allowed = self._allowed(catalogue).copy()
-        hidden = {*exclude, *(touch.item for touch in recent)} if exclude_recent else exclude
+        hidden = {*exclude, *(each.item for each in recent)} if exclude_recent else exclude
         allowed[[self._index[item] for item in hidden if item in self._index]] = False
         if not len(rows):
             return self._popular(allowed, k)
@@ -157,21 +165,21 @@ class Recommender:
         taste = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows])
         scores = taste + self._trend
         best = top_rows(np.where(allowed, scores, -np.inf), k)
-        # taste is a sum over the touches of confidence * item' normal^-1 touched: the largest term names the reason
+        # Taste is a sum over the interactions, of confidence * item' normal^-1 touched. The largest term is the reason.
         pushes = confidence[:, None] * (self.model.factors[rows] @ np.linalg.solve(normal, self.model.factors[best].T))
         return [
             Recommendation(
                 self.model.items[row],
                 float(scores[row]),
-                f"because of {self.model.items[rows[touch]]}"
-                if taste[row] >= self._trend[row] and pushes[touch, place] > 0
+                f"because of {self.model.items[rows[strongest]]}"
+                if taste[row] >= self._trend[row] and pushes[strongest, place] > 0
                 else self._without_taste(row),
             )
-            for place, (row, touch) in enumerate(zip(best, pushes.argmax(axis=0), strict=True))
+            for place, (row, strongest) in enumerate(zip(best, pushes.argmax(axis=0), strict=True))
         ]
 
     def unknown(self, catalogue: Catalogue) -> tuple[str, ...]:
-        """Name what is for sale and no part of the model, the newest of the catalogue first."""
+        """Return the items for sale that the model does not know, the newest in the catalogue first."""
         self._allowed(catalogue)
         return self._unknown
 
@@ -179,23 +187,23 @@ class Recommender:
         return POPULAR if self.model.popularity[row] > 0 else OFFERED
 
     def prepared(self, catalogue: Catalogue) -> Recommender:
-        """Work out what of another catalogue is for sale now, and not within the next answer.
+        """Return a recommender for another catalogue, with all that depends on the catalogue already computed.
 
         Returns
         -------
         Recommender
-            The same model for that catalogue; this one still answers for its own as fast as before.
+            The same model for that catalogue. This one still answers for its own catalogue as fast as before.
         """
         other = copy(self)
         other._allowed(catalogue)
         return other
 
-    def _history(self, recent: Sequence[Touch], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def _history(self, recent: Sequence[RecentInteraction], now: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         weights: dict[int, float] = {}
-        for touch in recent:
-            row = self._index.get(touch.item)
-            if row is not None and touch.weight > 0:
-                faded = touch.weight * decay(now - touch.at, self.model.hyperparameters.half_life)
+        for each in recent:
+            row = self._index.get(each.item)
+            if row is not None and each.weight > 0:
+                faded = each.weight * decay(now - each.at, self.model.hyperparameters.half_life)
                 weights[row] = weights.get(row, 0.0) + faded
         rows = np.fromiter(weights, np.intp, len(weights))
         return rows, confidence_of(np.fromiter(weights.values(), np.float64, len(weights)))
@@ -214,7 +222,7 @@ class Recommender:
             sells = (True if catalogue is None else catalogue.sells(item) for item in self.model.items)
             mask = np.fromiter(sells, np.bool_, len(self.model.items))
             self._for_sale = (catalogue, revision, mask)
-            # without a catalogue nothing is known of an item that the model does not know
+            # Without a catalogue, no items exist besides those that the model knows.
             self._unknown = ()
             if catalogue is not None and catalogue.imported:
                 unknown = [item for item in reversed(catalogue.ids()) if item not in self._index]

@@ -1,9 +1,11 @@
-"""One run of the retrainer: train on the past, grade on the newest tail of time, then publish or keep."""
+"""One training run: train on the past, grade on the newest interactions, then publish the model or keep the old one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -11,14 +13,17 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from models.recommend.grading import Case, Scores, cases_of, grade_model, grade_popularity
+from models.recommend.grading import HeldOutUser, Scores, grade_model, grade_popularity, held_out_users
 from models.recommend.model import FactorModel, Hyperparameters, model_of
-from models.recommend.retraining_report import Run
+from models.recommend.retraining_report import RetrainingReport
 from models.recommend.window import Columns
+
+StageProgress: TypeAlias = Callable[[str, int, int], None]
+"""Callback with the stage (``grading`` or ``final``), the number of finished sweeps, and the number of all sweeps."""
 
 
 class Fit(Protocol):
-    """Trains item factors; ``models.recommend.factors.fit_items`` on torch."""
+    """A function that trains item factors, such as ``models.recommend.factors.fit_items`` on torch."""
 
     def __call__(
         self,
@@ -28,27 +33,29 @@ class Fit(Protocol):
         start: NDArray[np.float32] | None,
         progress: Callable[[int, int], None] | None,
     ) -> NDArray[np.float32]:
-        """Item factors, float32 of shape (items, dimensions)."""
+        """Return item factors, float32 of shape ``(items, dimensions)``."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """When a model is good enough.
+class RetrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Conditions under which a new model replaces the published one.
 
     Attributes
     ----------
     tail
-        Share of the newest interactions that is held out.
+        Share of the newest interactions that is held out for grading, 0 to 1.
     tolerance
-        A model is kept back when its NDCG is lower than that of the published one by more than this share of it,
-        and by more than a standard error of the difference.
-    graded_most, graded_least
-        Users that are graded; with fewer than the least no two models are compared.
+        Share of the published model's NDCG by which a new model may be worse, 0 to 1. A new model is only refused if
+        it is worse by more than that, and by more than a standard error of the difference.
+    max_graded
+        Maximum number of users that are graded.
+    min_graded
+        Minimum number of users for a comparison of two models.
     """
 
     tail: float = 0.1
     tolerance: float = 0.1
-    graded_most: int = 2000
-    graded_least: int = 30
+    max_graded: int = 2000
+    min_graded: int = 30
 
 
 def retrain(
@@ -57,40 +64,103 @@ def retrain(
     fit: Fit,
     *,
     published: FactorModel | None = None,
-    policy: Policy | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[FactorModel | None, Run]:
-    """Train, grade, and train again on everything when it is good enough.
+    policy: RetrainingPolicy | None = None,
+    progress: StageProgress | None = None,
+) -> tuple[FactorModel | None, RetrainingReport]:
+    """Train on the history, grade on the held-out tail, and train again on everything if the model is good enough.
 
-    The published model has seen everything until its ``trained_until``. So the cut is never before that: otherwise it
-    would be graded on what it has learned, and could never be beaten.
+    The published model has learned everything until its ``trained_until``, so the tail begins after that. Otherwise it
+    would be graded on its own training data, and no new model could ever be better.
 
     Parameters
     ----------
     columns
-        The window.
+        Interactions of the window.
     hyperparameters
-        Shape of the model; scaled to the data.
+        Hyperparameters of the model. They are scaled to the data.
     fit
         Trains item factors.
     published
-        The model in use.
+        Model in use, if any.
     policy
-        When a model is good enough.
+        Conditions for publishing.
     progress
-        Told what is trained (``grading`` or ``final``), sweeps done, sweeps in all.
+        Callback; see :data:`StageProgress`.
 
     Returns
     -------
     tuple
-        The model to publish, ``None`` to keep what is in use, and what was found out.
+        The model to publish, or ``None`` to keep the one in use; and the report.
+
+    Raises
+    ------
+    ValueError
+        There are no interactions.
     """
-    policy = policy or Policy()
+    policy = policy or RetrainingPolicy()
     if not len(columns):
         raise ValueError("there is nothing to train on")
+    training = _Training(hyperparameters, fit, progress)
     history, tail, cut = _divide(columns, policy.tail, published)
-    cases = cases_of(history, tail, most=policy.graded_most, seed=hyperparameters.seed)
-    run = Run(
+    users = held_out_users(history, tail, most=policy.max_graded, seed=hyperparameters.seed)
+    report = _report(columns, cut)
+    if len(users) < policy.min_graded:
+        return _without_grade(training, columns, published, report, len(users))
+    candidate = training.train(history, "grading")
+    if not candidate.finite:
+        return None, replace(report, reason="training ended with numbers that are not finite")
+    scores = grade_model(candidate, users, cut)
+    report = replace(report, grade=scores.grade, popularity=_popularity(history, candidate, users).grade)
+    if published is not None:
+        in_use = grade_model(published, users, cut)
+        report = replace(report, published=in_use.grade)
+        if _worse(scores, in_use, policy.tolerance):
+            return None, replace(report, reason="worse than the published one on the same tail")
+    model = training.train(columns, "final", start=candidate)
+    return _finish(model, replace(report, reason="good enough"))
+
+
+def _without_grade(
+    training: _Training, columns: Columns, published: FactorModel | None, report: RetrainingReport, users: int
+) -> tuple[FactorModel | None, RetrainingReport]:
+    """Publish a first model ungraded, but keep one that is in use."""
+    if published is not None:
+        return None, replace(report, reason=f"only {users} users to grade with")
+    reason = f"the first one; {users} users are too few to grade"
+    return _finish(training.train(columns, "final"), replace(report, reason=reason))
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The parts of a run that are the same for all its models.
+
+    Attributes
+    ----------
+    hyperparameters, fit, progress
+        As in :func:`retrain`.
+    """
+
+    hyperparameters: Hyperparameters
+    fit: Fit
+    progress: StageProgress | None
+
+    def train(self, columns: Columns, stage: str, start: FactorModel | None = None) -> FactorModel:
+        """Train a model on interactions, from scratch or from another model."""
+        # Use a quantile, because a few senders whose clocks are ahead must not decide what counts as new.
+        now = int(np.quantile(columns.at, 0.999))
+        used = np.unique(columns.items)
+        names = [columns.item_ids[item] for item in used]
+        confidence = csr_array(columns.confidence(now, self.hyperparameters.half_life)[:, used])
+        users = len(np.unique(columns.users))
+        scaled = self.hyperparameters.scaled_to(users, len(used), confidence.nnz)
+        progress = None if self.progress is None else partial(self.progress, stage)
+        factors = self.fit(confidence, scaled, start=_start(names, start), progress=progress)
+        popularity = columns.popularity(now, scaled.trend_half_life)[used]
+        return model_of(names, factors, popularity, scaled, trained_until=now)
+
+
+def _report(columns: Columns, cut: int) -> RetrainingReport:
+    return RetrainingReport(
         publish=False,
         reason="",
         cut=cut,
@@ -98,24 +168,6 @@ def retrain(
         users=len(np.unique(columns.users)),
         items=len(np.unique(columns.items)),
     )
-    if len(cases) < policy.graded_least:
-        if published is not None:
-            return None, replace(run, reason=f"only {len(cases)} users to grade with")
-        model = _train(columns, hyperparameters, fit, None, _stage(progress, "final"))
-        return _finish(model, replace(run, reason=f"the first one; {len(cases)} users are too few to grade"))
-
-    candidate = _train(history, hyperparameters, fit, None, _stage(progress, "grading"))
-    if not candidate.finite:
-        return None, replace(run, reason="training ended in what is no number")
-    scores = grade_model(candidate, cases, cut)
-    run = replace(run, grade=scores.grade, popularity=_popularity(history, candidate, cases).grade)
-    if published is not None:
-        in_use = grade_model(published, cases, cut)
-        run = replace(run, published=in_use.grade)
-        if _worse(scores, in_use, policy.tolerance):
-            return None, replace(run, reason="worse than the published one on the same tail")
-    model = _train(columns, hyperparameters, fit, candidate, _stage(progress, "final"))
-    return _finish(model, replace(run, reason="good enough"))
 
 
 def _divide(columns: Columns, share: float, published: FactorModel | None) -> tuple[Columns, Columns, int]:
@@ -125,27 +177,8 @@ def _divide(columns: Columns, share: float, published: FactorModel | None) -> tu
     return columns.where(columns.at < cut), columns.where(columns.at >= cut), cut
 
 
-def _train(
-    columns: Columns,
-    hyperparameters: Hyperparameters,
-    fit: Fit,
-    start: FactorModel | None,
-    progress: Callable[[int, int], None] | None,
-) -> FactorModel:
-    # a few senders whose clocks run ahead must not decide what counts as new
-    now = int(np.quantile(columns.at, 0.999))
-    used = np.unique(columns.items)
-    names = [columns.item_ids[item] for item in used]
-    confidence = csr_array(columns.confidence(now, hyperparameters.half_life)[:, used])
-    users = len(np.unique(columns.users))
-    hyperparameters = hyperparameters.scaled_to(users, len(used), confidence.nnz)
-    factors = fit(confidence, hyperparameters, start=_start(names, start), progress=progress)
-    popularity = columns.popularity(now, hyperparameters.trend_half_life)[used]
-    return model_of(names, factors, popularity, hyperparameters, trained_until=now)
-
-
 def _start(names: list[str], model: FactorModel | None) -> NDArray[np.float32] | None:
-    """Rows of a trained model by name; zeros where it has none."""
+    """Return the factors of a trained model in the order of names, with zeros for names that it does not have."""
     if model is None:
         return None
     rows = {item: row for row, item in enumerate(model.items)}
@@ -157,11 +190,11 @@ def _start(names: list[str], model: FactorModel | None) -> NDArray[np.float32] |
     return start
 
 
-def _popularity(history: Columns, model: FactorModel, cases: list[Case]) -> Scores:
-    """Grade the better of recent and all-time popularity: a weak baseline flatters."""
+def _popularity(history: Columns, model: FactorModel, users: list[HeldOutUser]) -> Scores:
+    """Grade recent and all-time popularity and return the better, because a weak baseline would flatter the model."""
     used = np.unique(history.items)
-    recent = grade_popularity(model.items, model.popularity, cases)
-    always = grade_popularity(model.items, history.popularity(0, 0)[used], cases)
+    recent = grade_popularity(model.items, model.popularity, users)
+    always = grade_popularity(model.items, history.popularity(0, 0)[used], users)
     return max(recent, always, key=lambda scores: scores.grade.recall_at_10)
 
 
@@ -172,13 +205,7 @@ def _worse(scores: Scores, published: Scores, tolerance: float) -> bool:
     return bool(difference.mean() < -margin)
 
 
-def _finish(model: FactorModel, run: Run) -> tuple[FactorModel | None, Run]:
+def _finish(model: FactorModel, report: RetrainingReport) -> tuple[FactorModel | None, RetrainingReport]:
     if not model.finite:
-        return None, replace(run, reason="training on everything ended in what is no number")
-    return model, replace(run, publish=True)
-
-
-def _stage(progress: Callable[[str, int, int], None] | None, name: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)
+        return None, replace(report, reason="training on everything ended with numbers that are not finite")
+    return model, replace(report, publish=True)

@@ -1,4 +1,4 @@
-"""What a run of the retrainer found out."""
+"""The report of a training run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean over the users of a tail.
+    """Mean grades over the held-out users.
 
     Attributes
     ----------
     recall_at_10, ndcg_at_10
-        0 to 1.
+        Recall@10 and NDCG@10, 0 to 1.
     users
-        How many were graded.
+        Number of graded users.
     """
 
     recall_at_10: float
@@ -21,25 +21,25 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
     users: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run found out; all but the model, as numbers for people and metrics.
+class RetrainingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Results of a training run, without the model.
 
     Attributes
     ----------
     publish
-        Whether to publish.
+        Whether the model is to be published.
     reason
-        Why, or why not.
+        Reason for that decision.
     cut
-        Time that divides history and tail, milliseconds.
+        Time between the history and the held-out tail, milliseconds since the epoch.
     rows, users, items
-        What it was trained on.
+        Number of interactions, users and items in the window.
     grade
-        Of the model trained before the cut; ``None`` where too few users met something new.
+        Grade of a model trained before the cut; ``None`` if too few users met new items.
     popularity
-        Of the better of recent and of all-time popularity, on the same candidates.
+        Grade of recent or all-time popularity, the better of both, on the same candidates.
     published
-        Of the model in use, on the same candidates.
+        Grade of the model in use, on the same candidates.
     """
 
     publish: bool

@@ -1,4 +1,4 @@
-"""The newest interactions, bounded in memory, as arrays that a model can be trained on."""
+"""A window of the newest interactions, bounded in memory, as arrays for training."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from models.recommend.confidence import confidence_of, decay
 from models.recommend.interactions import Interaction
 
 SLACK = 1.25
-"""A window grows to so many times its limits before it is cut back to them, so that cutting is rare."""
+"""Factor by which a window may exceed its limits before it is cut back to them; it makes cutting rare."""
 
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("weight", np.float32), ("at", np.int64)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Interactions by column; row ``i`` of every array is the same interaction.
+    """Interactions by column; element ``i`` of every array belongs to the same interaction.
 
     Attributes
     ----------
     users, items
-        int32, into ``user_ids`` and ``item_ids``.
+        Indices into ``user_ids`` and ``item_ids``, int32 of shape ``(n,)``.
     weights
-        float32.
+        Weights, float32 of shape ``(n,)``.
     at
-        int64, milliseconds.
+        Times, milliseconds since the epoch, int64 of shape ``(n,)``.
     user_ids, item_ids
-        Names; some may have no row.
+        Ids; some may have no interaction.
     """
 
     users: NDArray[np.int32]
@@ -44,13 +44,13 @@ class Columns:
         return len(self.at)
 
     def where(self, rows: NDArray[np.bool_]) -> Columns:
-        """Keep some rows; the ids stay what they are."""
+        """Return some of the interactions, with the same ids; ``rows`` is a mask of shape ``(n,)``."""
         return Columns(
             self.users[rows], self.items[rows], self.weights[rows], self.at[rows], self.user_ids, self.item_ids
         )
 
     def confidence(self, now: int, half_life: int) -> csr_array:
-        """Confidence of each user in each item, float32 of shape (users, items), from decayed sums of weights."""
+        """Return the confidences, from decayed sums of weights; float32 of shape ``(users, items)``."""
         shape = (len(self.user_ids), len(self.item_ids))
         sums = coo_array((self._faded(now, half_life), (self.users, self.items)), shape=shape).tocsr()
         sums.sum_duplicates()
@@ -58,7 +58,7 @@ class Columns:
         return sums
 
     def popularity(self, now: int, half_life: int) -> NDArray[np.float32]:
-        """Sum of the decayed weights of each item, float32 of shape (items,)."""
+        """Return the sum of the decayed weights of each item, float32 of shape ``(items,)``."""
         return np.bincount(self.items, self._faded(now, half_life), len(self.item_ids)).astype(np.float32)
 
     def _faded(self, now: int, half_life: int) -> NDArray[np.float64]:
@@ -66,20 +66,20 @@ class Columns:
 
 
 class InteractionWindow:
-    """Holds the newest interactions, and never more than it may.
+    """The newest interactions, within limits of number and age.
 
     Parameters
     ----------
     rows, users, items
-        Most of each that are held; up to a quarter more between two cuts. The users and items whose newest
-        interaction is oldest go first.
+        Maximum number of interactions, users and items; up to a quarter more between two cuts. Users and items whose
+        newest interaction is the oldest are removed first.
     age
-        Milliseconds behind the newest after which interactions are forgotten; 0 keeps all.
+        Maximum age of an interaction, relative to the newest, milliseconds; 0 keeps all.
 
     Attributes
     ----------
     added
-        How many interactions were ever added.
+        Number of interactions that were ever added.
 
     Examples
     --------
@@ -105,8 +105,14 @@ class InteractionWindow:
     def __len__(self) -> int:
         return self._count
 
+    def __repr__(self) -> str:
+        """Show what the window holds, and its limits."""
+        rows, users, items = self._limits
+        held = f"{self._count}/{rows} rows, {len(self._users)}/{users} users, {len(self._items)}/{items} items"
+        return f"InteractionWindow({held})"
+
     def add(self, interaction: Interaction) -> None:
-        """Take one in."""
+        """Add one interaction."""
         if self._count == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
         user = self._users.setdefault(interaction.user, len(self._users))
@@ -123,7 +129,7 @@ class InteractionWindow:
             self._cut()
 
     def columns(self) -> Columns:
-        """Copy what is held, within the limits, in the order of time."""
+        """Return a copy of the interactions, within the limits and in the order of time."""
         self._cut()
         rows = self._rows[: self._count]
         rows = rows[np.argsort(rows["at"], kind="stable")]
@@ -141,7 +147,7 @@ class InteractionWindow:
         rows = self._rows[: self._count]
         keep = np.ones(self._count, np.bool_)
         if self._age and self._count:
-            # a few senders whose clocks run ahead must not make everybody else old
+            # Use a quantile, because a few senders whose clocks are ahead must not make all other rows old.
             keep = rows["at"] >= np.quantile(rows["at"], 0.999) - self._age
         if len(self._users) > users_most:
             keep &= _newest(rows["user"], rows["at"], len(self._users), users_most)[rows["user"]]
@@ -159,7 +165,7 @@ class InteractionWindow:
 
 
 def _newest(ids: NDArray[np.int32], at: NDArray[np.int64], count: int, most: int) -> NDArray[np.bool_]:
-    """Mark the ``most`` ids whose newest row is newest."""
+    """Mark the ``most`` ids that have the newest rows."""
     last = np.full(count, np.iinfo(np.int64).min)
     np.maximum.at(last, ids, at)
     marked = np.zeros(count, np.bool_)
@@ -168,7 +174,7 @@ def _newest(ids: NDArray[np.int32], at: NDArray[np.int64], count: int, most: int
 
 
 def _renumber(names: dict[str, int], ids: NDArray[np.int32]) -> tuple[dict[str, int], NDArray[np.int32]]:
-    """Drop the names that no row has; return the others' new numbers, and the rows in those."""
+    """Drop the names that no row has; return the new numbers of the others, and the rows with new numbers."""
     used, renumbered = np.unique(ids, return_inverse=True)
     by_id = list(names)
     return {by_id[old]: new for new, old in enumerate(used.tolist())}, renumbered.astype(np.int32)

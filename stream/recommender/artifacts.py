@@ -10,7 +10,7 @@ import msgspec
 
 from models.log import Use, decode_control, encode_control
 from models.recommend.model import DamagedArtifact, FactorModel, checksum, pack_model, unpack_model
-from models.recommend.retraining_report import Run
+from models.recommend.retraining_report import RetrainingReport
 
 NAME = "recommend"
 """Under which name recommenders are versioned; the key in ``versions``."""
@@ -44,7 +44,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     trained_at: int
     trained_until: int
-    run: Run
+    run: RetrainingReport
     previous: Published | None = None
 
 

@@ -14,7 +14,7 @@ from models.batch import Record
 from models.errors import PerennialError
 from models.recommend.catalogue import Catalogue
 from models.recommend.new_items import seed_of, with_new
-from models.recommend.recommender import OFFERED, POPULAR, Recommender, Touch
+from models.recommend.recommender import OFFERED, POPULAR, RecentInteraction, Recommender
 from monitoring import metrics
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable
@@ -66,7 +66,7 @@ class ModelWatch:
         """The version in use; 0 before the first."""
         return 0 if self.published is None else self.published.version
 
-    def recommend(self, recent: Sequence[Touch], now: int, k: int, user: str = "") -> dict[str, Any]:
+    def recommend(self, recent: Sequence[RecentInteraction], now: int, k: int, user: str = "") -> dict[str, Any]:
         """Recommend ``k`` items to a user.
 
         Parameters

@@ -14,8 +14,8 @@ from models.errors import PerennialError
 from models.events import ORIGINS, Origin
 from models.recommend.interactions import Interaction, decode_interaction
 from models.recommend.model import FactorModel, Hyperparameters
-from models.recommend.retraining import Fit, Policy, retrain
-from models.recommend.retraining_report import Run
+from models.recommend.retraining import Fit, RetrainingPolicy, retrain
+from models.recommend.retraining_report import RetrainingReport
 from models.recommend.window import InteractionWindow
 from models.units import DAY, now_ms
 from monitoring import metrics
@@ -65,7 +65,7 @@ class RetrainerOptions:
     age_ms: int = 90 * DAY
     origins: frozenset[Origin] = frozenset(ORIGINS)
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    policy: Policy = field(default_factory=Policy)
+    policy: RetrainingPolicy = field(default_factory=RetrainingPolicy)
 
 
 class Retrainer:
@@ -224,7 +224,7 @@ class Retrainer:
         _measure(run, seconds)
         self._report(describe(run, None if self._published is None else self._published.version, seconds))
 
-    def _publish(self, model: FactorModel, run: Run) -> None:
+    def _publish(self, model: FactorModel, run: RetrainingReport) -> None:
         version = 1 if self._published is None else self._published.version + 1
         file, sha256 = self._folder.write(version, model)
         published = Published(
@@ -246,7 +246,7 @@ def _plausible(interaction: Interaction) -> bool:
     return 0 < interaction.weight <= HEAVIEST and 0 <= interaction.at <= LATEST
 
 
-def describe(run: Run, version: int | None, seconds: float) -> str:
+def describe(run: RetrainingReport, version: int | None, seconds: float) -> str:
     """One line about a run, for people."""
     what = f"published version {version}" if run.publish else f"kept version {version or 'none'}"
     graded = ""
@@ -258,7 +258,7 @@ def describe(run: Run, version: int | None, seconds: float) -> str:
     return f"{what}: {run.reason}; {run.rows} interactions, {run.items} items{graded}; {seconds:.1f} s"
 
 
-def _measure(run: Run, seconds: float) -> None:
+def _measure(run: RetrainingReport, seconds: float) -> None:
     metrics.observe("retrain_seconds", seconds)
     metrics.gauge("retrain_rows", run.rows)
     metrics.gauge("retrain_timestamp_seconds", time.time())

@@ -1,4 +1,4 @@
-"""Times recommendations from 40,000 items, and prints the milliseconds as JSON."""
+"""Program that times recommendations from 40,000 items and prints the milliseconds as JSON."""
 
 from __future__ import annotations
 

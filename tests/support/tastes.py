@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from models.recommend.interactions import Interaction
-
-HOUR = 3_600_000
+from models.units import HOUR
 
 
 def interactions_of_two_tastes(
     *, users: int, seed: int, items: int = 12, each: int = 8, start: int = 0
 ) -> list[Interaction]:
-    """Half of the users touch ``a0`` to ``a11``, the others ``b0`` to ``b11``; in the order of time."""
+    """Draw interactions of half of the users with ``a0`` to ``a11``, of the others with ``b0`` to ``b11``; by time."""
     rng = np.random.default_rng(seed)
     found = []
     for user in range(users):

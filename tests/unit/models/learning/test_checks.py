@@ -10,6 +10,7 @@ from typing import Self
 import pytest
 
 from models.errors import PerennialError
+from models.learning import checks
 from models.learning.checks import (
     CHECKS,
     CheckFailed,
@@ -164,6 +165,4 @@ def test_a_check_finds_the_mistake_that_it_is_for(check: Callable[[ModelCase], N
 
 
 def test_all_checks_are_in_the_list() -> None:
-    from models.learning import checks
-
     assert [name for name in checks.__all__ if name.startswith("check_")] == sorted(c.__name__ for c in CHECKS)

@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.events import Event, OrderLine
-from models.profile.reducers import MAX_CATEGORIES, MAX_RECENT_ITEMS, NO_CUTOFFS, Cutoffs, reduce_facts
+from models.profile.reducers import MAX_CATEGORIES, NO_CUTOFFS, Cutoffs, reduce_facts
 from models.profile.state import CartLine, Consent, Facts
+from models.recommend.interactions import MAX_RECENT_ITEMS
 from models.units import DAY
 from tests.support.event_logs import START
 

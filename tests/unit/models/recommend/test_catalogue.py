@@ -1,4 +1,4 @@
-"""What is for sale, from the records of ``items``."""
+"""The items for sale, from the records of ``items``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from models.errors import StateMismatch
 from models.recommend.catalogue import IMPORTED_KEY, Catalogue, Item, encode_item
 
 
-def test_before_an_import_everything_is_for_sale() -> None:
+def test_before_an_import_every_item_is_for_sale() -> None:
     assert Catalogue().sells("mug")
 
 
-def test_stock_decides_and_unknown_stock_is_enough() -> None:
+def test_items_in_stock_or_with_unknown_stock_are_for_sale() -> None:
     catalogue = Catalogue()
     for item in (Item(id="none", stock=0), Item(id="some", stock=1), Item(id="unknown")):
         catalogue.apply(item.id.encode(), encode_item(item))
@@ -30,14 +30,14 @@ def test_a_tombstone_withdraws_an_item() -> None:
     assert catalogue.get("mug") is None
 
 
-def test_a_catalogue_whose_tombstones_were_compacted_away_still_decides() -> None:
+def test_an_imported_catalogue_without_items_sells_nothing() -> None:
     catalogue = Catalogue()
     catalogue.apply(IMPORTED_KEY, b"{}")
 
     assert not catalogue.sells("mug")
 
 
-def test_an_unchanged_item_is_no_new_revision() -> None:
+def test_an_unchanged_item_does_not_change_the_revision() -> None:
     catalogue = Catalogue()
     catalogue.put(Item(id="mug", stock=1))
     revision = catalogue.revision
@@ -47,7 +47,7 @@ def test_an_unchanged_item_is_no_new_revision() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"garbage", b'{"title": "no id"}', b'{"id": "mug", "stock": "many"}'])
-def test_what_is_no_item_is_an_error_and_changes_nothing(value: bytes) -> None:
+def test_an_invalid_item_is_an_error_and_changes_nothing(value: bytes) -> None:
     catalogue = Catalogue()
     with pytest.raises(msgspec.DecodeError):
         catalogue.apply(b"mug", value)
@@ -55,6 +55,6 @@ def test_what_is_no_item_is_an_error_and_changes_nothing(value: bytes) -> None:
     assert catalogue.sells("anything")
 
 
-def test_a_control_record_from_a_later_release_is_not_taken_for_an_item() -> None:
+def test_an_unknown_control_record_is_not_read_as_an_item() -> None:
     with pytest.raises(StateMismatch):
         Catalogue().apply(b"\x00later", b"{}")

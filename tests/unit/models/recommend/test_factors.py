@@ -1,4 +1,4 @@
-"""Known answers: a checkerboard falls into two halves; the numpy fold-in is the torch half-sweep."""
+"""Training solves the equations of the paper; the known answers are in ``tests/contracts/test_recommenders.py``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from models.recommend.checks import checkerboard
 from models.recommend.factors import fit_factors, fit_items
 from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.recommender import Recommender
@@ -22,33 +23,15 @@ DEVICES = [
 HYPER = Hyperparameters(dimensions=6, regularization=0.02, trend=0.0)
 
 
-def checkerboard() -> csr_array:
-    """Even users like even items, odd users odd ones, but nobody has met the item of the own number yet."""
-    users, items = np.indices((SIZE, SIZE))
-    likes = ((users + items) % 2 == 0).astype(np.float32)
-    np.fill_diagonal(likes, 0)
-    return csr_array(likes)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_the_held_out_item_of_a_checkerboard_is_found_for_every_user(device: torch.device) -> None:
-    likes = checkerboard()
-    factors = fit_factors(likes, HYPER, device=device)
-    scores = factors.users @ factors.items.T
-    scores[likes.toarray() > 0] = -np.inf
-
-    assert scores.argmax(axis=1).tolist() == list(range(SIZE))
-
-
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_same_seed_gives_the_same_factors(device: torch.device) -> None:
-    first, second = (fit_factors(checkerboard(), HYPER, device=device) for _ in range(2))
+    first, second = (fit_factors(checkerboard(SIZE), HYPER, device=device) for _ in range(2))
 
     assert np.array_equal(first.items, second.items)
 
 
 def ragged(seed: int = 3) -> csr_array:
-    """Rows of very different lengths, some empty; different confidences."""
+    """Make rows of very different lengths, some empty, with different confidences."""
     rng = np.random.default_rng(seed)
     dense = rng.random((40, 60)) * (rng.random((40, 60)) < rng.random((40, 1)) ** 3)
     dense[5] = 0
@@ -71,7 +54,7 @@ def test_folding_a_user_in_gives_the_factors_that_training_gives(device: torch.d
 
 
 @pytest.mark.parametrize("dimensions", [2, 16, 64], ids=["all wide", "some narrow", "all narrow"])
-def test_every_user_is_solved_exactly_whether_the_row_is_wide_or_narrow(dimensions: int) -> None:
+def test_wide_and_narrow_rows_are_solved_exactly(dimensions: int) -> None:
     confidence = ragged()
     hyper = Hyperparameters(dimensions=dimensions, regularization=0.02)
     factors = fit_factors(confidence, hyper, device=torch.device("cpu"))
@@ -110,24 +93,24 @@ def test_every_sweep_lowers_the_loss() -> None:
     assert losses == sorted(losses, reverse=True)
 
 
-def test_progress_is_told_after_each_sweep_and_an_exception_ends_training() -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_after_each_sweep_and_an_exception_ends_training() -> None:
+    calls: list[tuple[int, int]] = []
 
     def progress(done: int, total: int) -> None:
-        told.append((done, total))
+        calls.append((done, total))
         if done == 2:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fit_factors(checkerboard(), HYPER, progress=progress)
+        fit_factors(checkerboard(SIZE), HYPER, progress=progress)
 
-    assert told == [(1, HYPER.epochs), (2, HYPER.epochs)]
+    assert calls == [(1, HYPER.epochs), (2, HYPER.epochs)]
 
 
-def test_training_goes_on_from_known_factors_and_learns_new_items() -> None:
-    likes = checkerboard()
+def test_training_continues_from_known_factors_and_learns_new_items() -> None:
+    likes = checkerboard(SIZE)
     start = fit_items(likes, HYPER)
-    start[3] = 0.0  # a new item
+    start[3] = 0.0  # A new item.
     model = model_of(
         [str(item) for item in range(SIZE)], fit_items(likes, HYPER, start=start), np.ones(SIZE, np.float32), HYPER
     )
@@ -138,8 +121,8 @@ def test_training_goes_on_from_known_factors_and_learns_new_items() -> None:
     assert scores.argmax() == 3
 
 
-def test_what_is_no_number_is_not_hidden() -> None:
-    likes = checkerboard()
+def test_confidences_that_are_not_finite_stay_visible_in_the_factors() -> None:
+    likes = checkerboard(SIZE)
     likes.data[0] = np.nan
     items = fit_items(likes, HYPER)
     model: FactorModel = model_of([str(item) for item in range(SIZE)], items, np.ones(SIZE, np.float32), HYPER)

@@ -1,4 +1,4 @@
-"""Which events are interactions, and how much each weighs."""
+"""The events that are interactions, and their weights."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def test_a_purchase_is_one_interaction_for_each_item_with_its_price() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in get_args(EventType) if weight_of(kind, 5.0) == 0])
-def test_events_that_say_nothing_good_of_an_item_are_no_interactions(kind: EventType) -> None:
+def test_events_that_are_no_sign_of_liking_are_not_interactions(kind: EventType) -> None:
     assert interactions_of(Event(id="m", user="u", type=kind, at=7, item="mug", rating=5.0)) == ()
 
 
-def test_a_bad_rating_is_no_interaction_and_a_good_one_weighs_its_stars() -> None:
+def test_a_good_rating_is_weighted_by_its_stars_and_a_bad_one_is_not_an_interaction() -> None:
     ratings = [Event(id="m", user="u", type="rating", at=7, item="mug", rating=stars) for stars in (1, 2, 4)]
 
     assert [[each.weight for each in interactions_of(event)] for event in ratings] == [[], [], [2.0]]
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_an_interaction_is_encoded_and_decoded_exactly() -> None:
     interaction = Interaction(user="ü", item="mug", weight=0.5, at=7, type="click", price=1)
 
     assert decode_interaction(encode_interaction(interaction)) == interaction

@@ -1,4 +1,4 @@
-"""A file of items is imported as a whole, or says on which lines it is wrong."""
+"""A file of items is imported as a whole, or refused with the lines of all mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.recommend.catalogue import Item
 from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
 
 
-def test_csv_and_json_lines_say_the_same() -> None:
+def test_csv_and_json_lines_give_the_same_items() -> None:
     csv = ["id,title,price,categories,stock\n", '17,"A ""big"" mug",19.99,home | kitchen,0\n', "pot,,,,\n"]
     rows = [
         {"id": 17, "title": 'A "big" mug', "price": 19.99, "categories": ["home", "kitchen"], "stock": 0},
@@ -28,7 +28,7 @@ def test_csv_and_json_lines_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("row", "mistake"),
     [
-        ("{", "line 2: no JSON"),
+        ("{", "line 2: not JSON"),
         ("[1]", "line 2: found [1]; allowed: a JSON object"),
         ('{"title": "x"}', "line 2: id: found None"),
         ('{"id": ""}', "line 2: id: found ''"),
@@ -44,10 +44,10 @@ def test_csv_and_json_lines_say_the_same() -> None:
         ('{"id": "x", "title": 5}', "line 2: title: found 5"),
         ('{"id": "x", "categories": 5}', "line 2: categories: found 5"),
         ('{"id": "x", "cost": 5}', "line 2: unknown field 'cost'; allowed: id, title"),
-        ('{"id": "mug"}', "line 2: id: 'mug' stands on line 1, too"),
+        ('{"id": "mug"}', "line 2: id: 'mug' is already on line 1"),
     ],
 )
-def test_a_mistake_names_line_field_and_what_is_allowed(row: str, mistake: str) -> None:
+def test_a_mistake_is_reported_with_line_field_and_allowed_values(row: str, mistake: str) -> None:
     with pytest.raises(InvalidItems) as refused:
         read_json_lines("items.jsonl", ['{"id": "mug"}', row])
 
@@ -66,7 +66,7 @@ def test_a_mistake_names_line_field_and_what_is_allowed(row: str, mistake: str) 
         (["id,price", 'mug,"1'], "line 2: unexpected end of data"),
     ],
 )
-def test_csv_that_is_no_table_of_items_is_refused(lines: list[str], mistake: str) -> None:
+def test_csv_without_a_valid_table_of_items_is_refused(lines: list[str], mistake: str) -> None:
     with pytest.raises(InvalidItems) as refused:
         read_csv("items.csv", lines)
 

@@ -1,4 +1,4 @@
-"""A model survives its travel, and a damaged one is refused."""
+"""A model is packed and read back exactly, and a damaged one is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model() -> FactorModel:
     )
 
 
-def test_everything_arrives(model: FactorModel) -> None:
+def test_a_model_is_read_back_exactly(model: FactorModel) -> None:
     data = pack_model(model)
     read = unpack_model(data, checksum(data))
 
@@ -55,7 +55,7 @@ def test_one_flipped_bit_is_noticed(model: FactorModel) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"garbage", b"\x10" + bytes(7) + b"{}              "], ids=["empty", "text", "header"]
 )
-def test_what_is_no_model_is_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_model_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedArtifact):
         unpack_model(data)
 
@@ -65,14 +65,14 @@ def test_a_truncated_file_is_refused(model: FactorModel) -> None:
         unpack_model(pack_model(model)[:-5])
 
 
-def test_what_is_no_number_is_refused(model: FactorModel) -> None:
+def test_numbers_that_are_not_finite_are_refused(model: FactorModel) -> None:
     model.factors[1, 1] = np.nan
 
-    with pytest.raises(DamagedArtifact, match="no number"):
+    with pytest.raises(DamagedArtifact, match="not finite"):
         unpack_model(pack_model(model))
 
 
-def test_another_schema_is_named(model: FactorModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_other_schema(model: FactorModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "SCHEMA", 99)
     data = pack_model(model)
     monkeypatch.undo()

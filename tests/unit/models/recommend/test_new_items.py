@@ -1,4 +1,4 @@
-"""Items that no model knows get a bounded place, and nothing is said of them that is not true."""
+"""New items get a bounded share of the places, and a reason that is true."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_one_place_in_ten_is_for_new_items(k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 5, 17])
-def test_on_average_it_is_one_place_in_ten_in_short_answers_too(k: int) -> None:
+def test_short_answers_have_one_place_in_ten_on_average(k: int) -> None:
     shown = sum(len(_new(k, f"user{i}")) for i in range(2_000))
 
     assert shown / 2_000 == pytest.approx(k / 10, rel=0.15)
@@ -38,12 +38,12 @@ def test_places_that_the_model_cannot_fill_are_for_new_items() -> None:
     assert len(_new(100, "u", found=0)) == 100
 
 
-def test_without_new_items_the_answer_is_the_one_of_the_model() -> None:
+def test_without_new_items_the_answer_is_that_of_the_model() -> None:
     assert with_new(KNOWN[:10], (), (), 10, "u") == KNOWN[:10]
     assert with_new(KNOWN[:10], ["new0"], {"new0"}, 10, "u") == KNOWN[:10]
 
 
-def test_new_items_come_last_newest_first_and_never_above_what_is_known() -> None:
+def test_new_items_come_after_known_ones_the_newest_first() -> None:
     shown = with_new(KNOWN[:20], UNKNOWN, (), 20, "u")
     new = [each for each in shown if each.why == NEW]
 
@@ -53,13 +53,13 @@ def test_new_items_come_last_newest_first_and_never_above_what_is_known() -> Non
     assert {each.score for each in new} == {shown[17].score}
 
 
-def test_what_is_hidden_is_no_new_item_either() -> None:
+def test_hidden_items_are_not_shown_as_new() -> None:
     hidden = set(UNKNOWN[:199])
 
     assert [each.item for each in with_new([], UNKNOWN, hidden, 5, "u")] == ["new199"]
 
 
-def test_the_choice_is_the_same_all_day_and_another_for_another_user_version_or_day() -> None:
+def test_the_choice_changes_with_user_version_and_day_and_not_within_a_day() -> None:
     noon = 20_000 * DAY + DAY // 2
     seeds = [seed_of("u", 1, noon), seed_of("v", 1, noon), seed_of("u", 2, noon), seed_of("u", 1, noon + DAY)]
 
@@ -68,7 +68,7 @@ def test_the_choice_is_the_same_all_day_and_another_for_another_user_version_or_
     assert len({tuple(_new(50, seed)) for seed in seeds}) == 4
 
 
-def test_the_newest_take_turns() -> None:
+def test_the_newest_items_get_equal_shares() -> None:
     shown = Counter(item for i in range(3_000) for item in _new(10, f"user{i}"))
 
     assert set(shown) == set(UNKNOWN[:POOL])

@@ -1,4 +1,4 @@
-"""Rankings are those of a plain sort, and their grades those of the definitions."""
+"""Rankings are those of a plain sort, and their measures follow the definitions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scipy.sparse import csr_array
 from models.recommend.full_ranking import recall_and_ndcg_at
 from models.recommend.ranking import recall_and_ndcg, top_rows
 
-# few different values, so that ties are common; minus infinity is what may not be shown
+# Few different values, so that ties are common. Minus infinity marks rows that must not be shown.
 scores = st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 2.0]), min_size=1, max_size=30)
 
 
 @given(scores, st.integers(1, 40))
 @settings(deadline=None)
-def test_the_top_is_that_of_a_stable_sort_without_what_may_not_be_shown(found: list[float], k: int) -> None:
+def test_the_top_rows_are_those_of_a_stable_sort_without_hidden_rows(found: list[float], k: int) -> None:
     expected = sorted((row for row, score in enumerate(found) if score > -math.inf), key=lambda row: (-found[row], row))
 
     assert top_rows(np.array(found, np.float32), k).tolist() == expected[:k]
@@ -26,7 +26,7 @@ def test_the_top_is_that_of_a_stable_sort_without_what_may_not_be_shown(found: l
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(0, 5))
 @settings(deadline=None)
-def test_grades_lie_between_nothing_and_perfect(hits: list[bool], missed: int) -> None:
+def test_recall_and_ndcg_are_between_zero_and_one(hits: list[bool], missed: int) -> None:
     wanted = max(sum(hits) + missed, 1)
     recall, ndcg = recall_and_ndcg(hits, wanted, len(hits))
 

@@ -1,4 +1,4 @@
-"""What is shown to whom, and what never is."""
+"""The items that users see, and those that they must not see."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def items_for(recommender: Recommender, recent: list[RecentItem], **how: object)
     return [each.item for each in recommender.recommend(recent, now=0, **how)]  # type: ignore[arg-type]
 
 
-def test_strangers_get_what_is_popular(model: FactorModel) -> None:
+def test_strangers_get_popular_items(model: FactorModel) -> None:
     found = Recommender(model).recommend([], now=0, k=3)
 
     assert [(each.item, each.why) for each in found] == [("b4", "popular"), ("b3", "popular"), ("b2", "popular")]
 
 
-def test_somebody_who_only_touched_unknown_items_is_a_stranger(model: FactorModel) -> None:
+def test_a_user_with_only_unknown_items_is_a_stranger(model: FactorModel) -> None:
     assert items_for(Recommender(model), [RecentItem("gone", 1.0, 0)], k=1) == ["b4"]
 
 
-def test_one_click_decides_at_once_and_is_named_as_the_reason(model: FactorModel) -> None:
+def test_a_single_click_counts_at_once_and_is_given_as_the_reason(model: FactorModel) -> None:
     found = Recommender(model).recommend([RecentItem("a3", 1.0, 0)], now=0, k=2)
 
     assert [each.item for each in found] == ["a0", "a1"]
     assert {each.why for each in found} == {"because of a3"}
 
 
-def test_the_newer_of_two_tastes_wins(model: FactorModel) -> None:
+def test_the_newer_of_two_tastes_counts_more(model: FactorModel) -> None:
     touches = [RecentItem("a0", 1.0, -60 * DAY), RecentItem("b0", 1.0, 0)]
 
     assert items_for(Recommender(model), touches, k=1) == ["b1"]
 
 
-def test_touches_years_ago_still_count(model: FactorModel) -> None:
+def test_interactions_of_years_ago_still_count(model: FactorModel) -> None:
     assert items_for(Recommender(model), [RecentItem("a0", 1.0, -3650 * DAY)], k=4) == ["a1", "a2", "a3", "a4"]
 
 
-def test_what_was_touched_is_not_shown_again_unless_wanted(model: FactorModel) -> None:
+def test_recent_items_are_shown_again_only_on_request(model: FactorModel) -> None:
     recommender = Recommender(model)
     touches = [RecentItem("a0", 1.0, 0)]
 
@@ -75,7 +75,7 @@ def test_excluded_items_are_shown_neither_to_known_users_nor_to_strangers(model:
     assert items_for(recommender, [], k=1, exclude={"b4"}) == ["b3"]
 
 
-def test_only_what_is_for_sale_is_shown(model: FactorModel) -> None:
+def test_only_items_for_sale_are_shown(model: FactorModel) -> None:
     catalogue = Catalogue()
     for item in (Item(id="a1", stock=0), Item(id="a2", stock=1), Item(id="a3"), Item(id="b0", stock=5)):
         catalogue.put(item)
@@ -85,7 +85,7 @@ def test_only_what_is_for_sale_is_shown(model: FactorModel) -> None:
     assert items_for(recommender, [], catalogue=catalogue) == ["b0", "a3", "a2"]
 
 
-def test_a_change_of_the_catalogue_counts_at_once(model: FactorModel) -> None:
+def test_a_change_of_the_catalogue_takes_effect_at_once(model: FactorModel) -> None:
     catalogue, recommender = Catalogue(), Recommender(model)
     catalogue.put(Item(id="a1", stock=1))
     catalogue.put(Item(id="a2", stock=1))
@@ -98,7 +98,7 @@ def test_a_change_of_the_catalogue_counts_at_once(model: FactorModel) -> None:
     assert items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue) == []
 
 
-def test_popularity_of_the_moment_lifts_an_item_and_is_named_where_it_decides(model: FactorModel) -> None:
+def test_the_trend_raises_an_item_and_is_given_as_the_reason_where_it_decides(model: FactorModel) -> None:
     hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=5.0)
     trendy = model_of(ITEMS, model.factors, model.popularity, hyper)
     found = Recommender(trendy).recommend([RecentItem("a0", 1.0, 0)], now=0, k=1)
@@ -106,7 +106,7 @@ def test_popularity_of_the_moment_lifts_an_item_and_is_named_where_it_decides(mo
     assert [(each.item, each.why) for each in found] == [("b4", "popular")]
 
 
-def test_a_taste_made_of_many_touches_is_not_called_popularity(model: FactorModel) -> None:
+def test_a_taste_from_many_interactions_is_not_called_popularity(model: FactorModel) -> None:
     hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=0.4)
     recommender = Recommender(model_of(ITEMS, model.factors, model.popularity, hyper))
     found = recommender.recommend([RecentItem(f"b{number}", 1.0, 0) for number in range(4)], now=0, k=1)
@@ -114,7 +114,7 @@ def test_a_taste_made_of_many_touches_is_not_called_popularity(model: FactorMode
     assert [(each.item, each.why) for each in found] == [("b4", "because of b0")]
 
 
-def test_no_item_is_called_popular_that_nobody_touched_nor_a_reason_that_speaks_for_nothing(model: FactorModel) -> None:
+def test_an_item_without_interactions_is_not_called_popular(model: FactorModel) -> None:
     recommender = Recommender(model)
 
     strangers = {each.item: each.why for each in recommender.recommend([], now=0, k=10)}
@@ -127,7 +127,7 @@ def test_no_item_is_called_popular_that_nobody_touched_nor_a_reason_that_speaks_
     assert {known[f"a{number}"] for number in range(1, 5)} == {"popular"}
 
 
-def test_what_is_for_sale_and_unknown_is_named_newest_first(model: FactorModel) -> None:
+def test_unknown_items_for_sale_are_listed_newest_first(model: FactorModel) -> None:
     catalogue, recommender = Catalogue(), Recommender(model)
     before = recommender.unknown(catalogue)
     for item in (Item(id="old"), Item(id="a1"), Item(id="gone", stock=0), Item(id="new", stock=2)):
@@ -138,13 +138,13 @@ def test_what_is_for_sale_and_unknown_is_named_newest_first(model: FactorModel) 
     assert recommender.unknown(catalogue) == ("old",)
 
 
-def test_a_list_of_nothing_is_refused(model: FactorModel) -> None:
+def test_a_request_for_zero_items_is_refused(model: FactorModel) -> None:
     with pytest.raises(ValueError, match="k is 0"):
         Recommender(model).recommend([], now=0, k=0)
 
 
 def test_recommending_from_forty_thousand_items_is_fast() -> None:
-    # a process of its own: BLAS reads how many threads it may use when it is loaded, and the command line says one
+    # Its own process, because BLAS reads its number of threads when it is loaded; here it may use one.
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.ranking_latency"],
         capture_output=True,
@@ -154,5 +154,5 @@ def test_recommending_from_forty_thousand_items_is_fast() -> None:
         timeout=60,
     )
 
-    # the reach is a p99 of 5 ms; the median is what a busy machine leaves steady
+    # The goal is a p99 of 5 ms. Check the median, because it stays stable on a busy machine.
     assert json.loads(done.stdout)["p50_ms"] < 5.0

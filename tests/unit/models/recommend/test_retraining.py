@@ -1,4 +1,4 @@
-"""Which models are published, and which are kept back."""
+"""Decisions which models are published and which are not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from models.recommend.factors import fit_items
-from models.recommend.grading import cases_of
+from models.recommend.grading import held_out_users
 from models.recommend.interactions import Interaction
 from models.recommend.model import Hyperparameters
-from models.recommend.retraining import Policy, retrain
+from models.recommend.retraining import RetrainingPolicy, retrain
 from models.recommend.window import Columns, InteractionWindow
-from tests.support.tastes import HOUR, interactions_of_two_tastes
+from models.units import HOUR
+from tests.support.tastes import interactions_of_two_tastes
 
 HYPER = Hyperparameters(dimensions=8, epochs=6)
 Progress = Callable[[int, int], None]
@@ -56,7 +57,7 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="module")
 def later() -> Columns:
-    """The same and a later time, in which half of the users went on."""
+    """The same interactions, and later ones of half of the users."""
     more = interactions_of_two_tastes(users=100, seed=2, start=201 * HOUR)
     return columns_of(interactions_of_two_tastes(users=200, seed=1) + more)
 
@@ -72,7 +73,7 @@ def test_the_first_model_is_graded_against_popularity_and_published(columns: Col
     assert (run.rows, run.users, run.items) == (1600, 200, 24)
 
 
-def test_a_model_that_is_worse_than_the_published_one_is_kept_back(columns: Columns, later: Columns) -> None:
+def test_a_model_that_is_worse_than_the_published_one_is_not_published(columns: Columns, later: Columns) -> None:
     published, _ = retrain(columns, HYPER, fit_items)
     model, run = retrain(later, HYPER, fit_noise, published=published)
 
@@ -89,7 +90,7 @@ def test_a_model_that_is_as_good_replaces_the_published_one(columns: Columns, la
     assert run.published is not None
 
 
-def test_the_tail_holds_nothing_that_the_published_model_has_seen(columns: Columns, later: Columns) -> None:
+def test_the_tail_contains_no_training_data_of_the_published_model(columns: Columns, later: Columns) -> None:
     published, _ = retrain(columns, HYPER, fit_items)
     assert published is not None
     _, run = retrain(later, HYPER, fit_items, published=published)
@@ -97,7 +98,7 @@ def test_the_tail_holds_nothing_that_the_published_model_has_seen(columns: Colum
     assert run.cut > published.trained_until
 
 
-def test_without_anything_new_nothing_is_trained(columns: Columns) -> None:
+def test_without_new_interactions_no_model_is_trained(columns: Columns) -> None:
     published, _ = retrain(columns, HYPER, fit_items)
     model, run = retrain(columns, HYPER, fit_nothing, published=published)
 
@@ -105,11 +106,11 @@ def test_without_anything_new_nothing_is_trained(columns: Columns) -> None:
     assert "users to grade with" in run.reason
 
 
-def test_what_is_no_number_is_never_published(columns: Columns) -> None:
+def test_a_model_with_numbers_that_are_not_finite_is_never_published(columns: Columns) -> None:
     model, run = retrain(columns, HYPER, fit_nothing)
 
     assert model is None
-    assert "no number" in run.reason
+    assert "not finite" in run.reason
 
 
 def test_the_first_model_of_a_tiny_shop_is_published_without_a_grade() -> None:
@@ -120,7 +121,7 @@ def test_the_first_model_of_a_tiny_shop_is_published_without_a_grade() -> None:
     assert "too few to grade" in run.reason
 
 
-def test_a_clock_that_runs_ahead_does_not_stop_later_runs(columns: Columns) -> None:
+def test_a_clock_that_is_ahead_does_not_stop_later_runs(columns: Columns) -> None:
     ahead = Interaction(user="u0", item="a0", weight=1.0, at=10_000 * HOUR, type="click")
     model, _ = retrain(columns_of([*interactions_of_two_tastes(users=200, seed=1), ahead]), HYPER, fit_items)
 
@@ -128,12 +129,12 @@ def test_a_clock_that_runs_ahead_does_not_stop_later_runs(columns: Columns) -> N
     assert model.trained_until <= 200 * HOUR
 
 
-def test_nothing_to_train_on_is_an_error() -> None:
+def test_retraining_without_interactions_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing to train on"):
         retrain(columns_of([]), HYPER, fit_items)
 
 
-def test_cases_want_only_what_was_known_before_and_not_met_before() -> None:
+def test_wanted_items_are_known_before_the_cut_and_new_to_the_user() -> None:
     before = [("u", "old"), ("u", "met"), ("v", "new")]
     after = [("u", "met"), ("u", "new"), ("u", "unknown"), ("stranger", "old"), ("v", "new")]
     rows = [
@@ -142,13 +143,13 @@ def test_cases_want_only_what_was_known_before_and_not_met_before() -> None:
         for user, item in pairs
     ]
     columns = columns_of(rows)
-    cases = cases_of(columns.where(columns.at < 2), columns.where(columns.at >= 2), most=10, seed=0)
+    users = held_out_users(columns.where(columns.at < 2), columns.where(columns.at >= 2), most=10, seed=0)
 
-    assert [(case.met, case.wanted) for case in cases] == [(frozenset({"old", "met"}), frozenset({"new"}))]
+    assert [(user.met, user.wanted) for user in users] == [(frozenset({"old", "met"}), frozenset({"new"}))]
 
 
-def test_training_tells_its_progress_by_stage(columns: Columns) -> None:
-    told: list[tuple[str, int, int]] = []
-    retrain(columns, HYPER, fit_items, policy=Policy(), progress=lambda *step: told.append(step))
+def test_training_reports_its_progress_by_stage(columns: Columns) -> None:
+    steps: list[tuple[str, int, int]] = []
+    retrain(columns, HYPER, fit_items, policy=RetrainingPolicy(), progress=lambda *step: steps.append(step))
 
-    assert [step[0] for step in told] == ["grading"] * 6 + ["final"] * 2
+    assert [step[0] for step in steps] == ["grading"] * 6 + ["final"] * 2

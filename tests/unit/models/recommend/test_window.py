@@ -1,4 +1,4 @@
-"""The window holds the newest, and never more than it may."""
+"""The window holds the newest interactions, within its limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ touches = st.lists(
 
 @given(touches, st.integers(1, 20), st.integers(1, 6), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
-def test_limits_hold_at_every_moment(found: list[Interaction], rows: int, users: int, items: int) -> None:
+def test_the_limits_always_hold(found: list[Interaction], rows: int, users: int, items: int) -> None:
     window = InteractionWindow(rows, users, items)
     for each in found:
         window.add(each)
@@ -37,7 +37,7 @@ def test_limits_hold_at_every_moment(found: list[Interaction], rows: int, users:
 
 @given(touches)
 @settings(max_examples=40, deadline=None)
-def test_a_large_enough_window_holds_everything_under_its_own_name(found: list[Interaction]) -> None:
+def test_a_large_enough_window_holds_every_interaction_with_its_ids(found: list[Interaction]) -> None:
     window = InteractionWindow(100, 100, 100)
     for each in found:
         window.add(each)
@@ -48,7 +48,7 @@ def test_a_large_enough_window_holds_everything_under_its_own_name(found: list[I
     assert sorted(named) == sorted((each.user, each.item, each.at) for each in found)
 
 
-def test_the_users_and_items_that_were_touched_last_stay() -> None:
+def test_the_newest_users_and_items_are_kept() -> None:
     window = InteractionWindow(100, users=1, items=1)
     for at, (user, item) in enumerate([("u", "a"), ("v", "a"), ("v", "b")]):
         window.add(touch(user, item, at))
@@ -57,7 +57,7 @@ def test_the_users_and_items_that_were_touched_last_stay() -> None:
     assert (columns.user_ids, columns.item_ids, columns.at.tolist()) == (("v",), ("b",), [2])
 
 
-def test_what_is_older_than_its_age_is_forgotten() -> None:
+def test_interactions_older_than_the_maximum_age_are_removed() -> None:
     window = InteractionWindow(100, 100, 100, age=10)
     for at in (0, 95, 100):
         window.add(touch("u", "a", at))
@@ -65,7 +65,7 @@ def test_what_is_older_than_its_age_is_forgotten() -> None:
     assert window.columns().at.tolist() == [95, 100]
 
 
-def test_confidence_sums_decayed_weights_before_it_dampens_them() -> None:
+def test_confidence_is_the_logarithm_of_the_sum_of_decayed_weights() -> None:
     window = InteractionWindow(100, 100, 100)
     for at in (0, 10):
         window.add(touch("u", "a", at, weight=2.0))

@@ -16,7 +16,7 @@ from models.profile.codec import pack
 from models.profile.features import FEATURES
 from models.profile.ledger import Ledger
 from models.profile.state import Customer
-from models.recommend.retraining_report import Grade, Run
+from models.recommend.retraining_report import Grade, RetrainingReport
 from models.storefront.season import DAY_MS
 from models.storefront.truth import Story, Truth, Visited
 from stream.demo.summary import WARM_UP_DAYS, Summary, churn_figures, summarize
@@ -160,7 +160,7 @@ def test_without_any_grade_the_figures_are_missing_and_not_zero() -> None:
 def test_the_newest_published_recommender_counts() -> None:
     tally = Tally()
     for version, recall in ((2, 0.3), (1, 0.1)):
-        run = Run(
+        run = RetrainingReport(
             publish=True, reason="good enough", cut=START, rows=10, users=5, items=4,
             grade=Grade(recall_at_10=recall, ndcg_at_10=0.1, users=40),
             popularity=Grade(recall_at_10=0.05, ndcg_at_10=0.1, users=40),

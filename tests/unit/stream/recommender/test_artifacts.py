@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from models.recommend.model import DamagedArtifact, FactorModel, Hyperparameters, model_of
-from models.recommend.retraining_report import Run
+from models.recommend.retraining_report import RetrainingReport
 from stream.recommender.artifacts import ArtifactFolder, Published, decode_published, encode_published
 
-RUN = Run(publish=True, reason="good enough", cut=1, rows=2, users=3, items=4)
+RUN = RetrainingReport(publish=True, reason="good enough", cut=1, rows=2, users=3, items=4)
 
 
 @pytest.fixture

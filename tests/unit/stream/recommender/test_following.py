@@ -15,14 +15,14 @@ from models.profile.recent_items import RecentItem
 from models.recommend.catalogue import Catalogue, Item, encode_item
 from models.recommend.model import FactorModel, Hyperparameters, model_of
 from models.recommend.new_items import NEW
-from models.recommend.retraining_report import Run
+from models.recommend.retraining_report import RetrainingReport
 from monitoring.testing import value
 from stream.recommender.artifacts import ArtifactFolder, Published, encode_published
 from stream.recommender.following import ModelWatch
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import write
 
-RUN = Run(publish=True, reason="good enough", cut=1, rows=2, users=3, items=4)
+RUN = RetrainingReport(publish=True, reason="good enough", cut=1, rows=2, users=3, items=4)
 ITEMS = ("mug", "pot", "pan")
 
 
