@@ -17,8 +17,8 @@
     GET  /health, /ready                  whether this process answers; whether Kafka answers it
 
 Each address of events and of settings is also served with a slash at its end. Pages of other origins may call these
-addresses (``stream/collector/cors.py``). A write key comes as the user name of HTTP Basic, or as ``writeKey``:
-in the query, in the body, or in an event of a batch (``stream/collector/write_keys.py``).
+addresses (``stream/collector/cors.py``). A write key is the user name of HTTP Basic, or a ``writeKey``. The
+latter is in the query, in the body, or in an event of a batch (``stream/collector/write_keys.py``).
 
 Statuses of answers::
 

@@ -1,4 +1,4 @@
-"""The page that says what can be sent says it truly."""
+"""The page about events states the limits, names and addresses of the code."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from stream.collector.addresses import LABELS
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "events.md").read_text()
+TEXT = " ".join(PAGE.split())
+"""The page without line breaks."""
 EXAMPLES = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
 
 
@@ -44,13 +46,13 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"{fields.MAX_OBJECT_BYTES // 1024} KiB of `properties`",
         f"{fields.MAX_NESTING} levels deep",
         f"{fields.MAX_LINES} lines an order",
-        f"{fields.MAX_TEXT_LENGTH:,}\n  characters of text",
+        f"{fields.MAX_TEXT_LENGTH:,} characters of text",
         f"{intake.MAX_EVENT_BYTES // 1000} KB an event",
         f"{intake.MAX_ORDER_BYTES // 1024} KB an order",
         f"{intake.MAX_BATCH_BYTES // 1024 // 1024} MB and {intake.MAX_BATCH_EVENTS:,} events a batch",
         f"0 to {fields.MAX_MONEY // 1_000_000:,}",
     ):
-        assert limit in PAGE
+        assert limit in TEXT
 
 
 @pytest.mark.parametrize("path", [*(f"/v1/{call}" for call in ("t", "b", "import", "m")), "/beacon/v1/batch"])
@@ -59,27 +61,27 @@ def test_every_short_address_of_events_is_on_the_page(path: str) -> None:
     assert f"{path}`" in PAGE
 
 
-def test_how_late_and_how_often_an_event_may_come_is_what_the_code_says() -> None:
+def test_the_limits_of_late_and_repeated_events_are_those_of_the_code() -> None:
     written = EventsDefinition()
     for said in (
         f"horizon: {written.horizon} ",
         f"order_within: {written.order_within} ",
         f"{seen_ids.MAX_IDS:,} ids, {seen_ids.MAX_IDS * seen_ids.WIDTH_BYTES // 1024} KiB",
-        f"the oldest {seen_ids.BUCKET}\n  ids go",
-        f"categories beyond {reducers.MAX_CATEGORIES}, cart lines beyond {lateness.MAX_CART_LINES}, ",
-        f"traits beyond {trait_limits.MAX_TRAITS} are kept; sessions beyond {lateness.MAX_SESSIONS}, cart\n",
+        f"the oldest {seen_ids.BUCKET} ids are forgotten",
+        f"categories beyond {reducers.MAX_CATEGORIES}, cart lines beyond {lateness.MAX_CART_LINES}, and ",
+        f"traits beyond {trait_limits.MAX_TRAITS}. Others are sessions beyond {lateness.MAX_SESSIONS}, and cart ",
         f"changes beyond {lateness.MAX_CHANGES} within",
         f"remember_orders: {written.remember_orders} ",
         f"of the user's {orders.MAX_ORDERS} newest orders",
         f"`{orders.EXCESS}`",
         f"a user has at most {trait_limits.MAX_TRAITS}, and {trait_limits.MAX_BYTES // 1024} KiB of them",
-        f"have {trait_limits.MAX_NEEDED_BYTES // 1024} KiB of\n  their own",
+        f"have {trait_limits.MAX_NEEDED_BYTES // 1024} KiB of their own",
     ):
-        assert said in PAGE
+        assert said in TEXT
 
 
 def _rows(by: str) -> dict[str, str]:
-    """Each name of the table of withdrawals in rows that begin with ``by``, with what the row says it withdraws."""
+    """Return each name of the table of withdrawals in rows that begin with ``by``, with the last cell of its row."""
     found = {}
     for names, withdraws in re.findall(rf"^\| {by} \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE):
         found.update(dict.fromkeys(re.findall(r"`([^`]+)`", names), withdraws))
@@ -89,7 +91,7 @@ def _rows(by: str) -> dict[str, str]:
 def test_the_table_of_withdrawals_is_that_of_the_code() -> None:
     channels = {"email": "`email`", "sms": "`sms`"}
     events = {
-        name: channels.get(entry.channel or "", "the `channel` that it names, else all")
+        name: channels.get(entry.channel or "", "the `channel` that it names, otherwise all")
         + "; also a complaint" * entry.complaint
         for name, entry in withdrawals.EVENTS.items()
     }
@@ -111,4 +113,4 @@ def test_the_example_of_consent_can_be_used() -> None:
     assert settings.trait("noMail") == StatingTrait(True)
     assert settings.trait("contact_by_sms") == StatingTrait("never", "sms")
     assert settings.trait("subscribed") is None
-    assert f"the newest {statements.MAX_REMEMBERED} of" in PAGE
+    assert f"the newest {statements.MAX_REMEMBERED} of" in TEXT
