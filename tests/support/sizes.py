@@ -9,7 +9,7 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tests.support.paths import ROOT
 
@@ -29,13 +29,16 @@ EXCEPTIONS: dict[str, str] = {
 """Places above a limit, as ``path`` or ``path:name``, each with the reason. This is the only list of exceptions."""
 
 
+Definition: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
 class Size(NamedTuple):
     """A file, class, function or signature above its limit.
 
     Attributes
     ----------
     place
-        ``path`` for a file, ``path:name`` for anything in it.
+        ``path`` for a file, ``path:name`` for anything in it; the name of a method is ``Class.method``.
     kind
         ``file``, ``class``, ``function`` or ``signature``.
     size, limit
@@ -51,21 +54,33 @@ class Size(NamedTuple):
 def above(paths: Iterable[Path] | None = None) -> Iterator[Size]:
     """Yield what is above a limit in the given files and folders; by default, in the whole repository."""
     for path in _files(paths):
-        name = path.relative_to(ROOT).as_posix()
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
         text = path.read_text(encoding="utf-8")
         yield from _over(name, "file", text.count("\n"), MAX_LINES["file"])
-        for node in ast.walk(ast.parse(text)):
+        for place, node in _definitions(name, ast.parse(text)):
             if isinstance(node, ast.ClassDef):
-                yield from _over(f"{name}:{node.name}", "class", _lines(node), MAX_LINES["class"])
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from _over(f"{name}:{node.name}", "function", _lines(node), MAX_LINES["function"])
-                yield from _over(f"{name}:{node.name}", "signature", _parameters(node), MAX_PARAMETERS)
+                yield from _over(place, "class", _lines(node), MAX_LINES["class"])
+            else:
+                yield from _over(place, "function", _lines(node), MAX_LINES["function"])
+                yield from _over(place, "signature", _parameters(node), MAX_PARAMETERS)
+
+
+def _definitions(path: str, tree: ast.AST, outer: str = "") -> Iterator[tuple[str, Definition]]:
+    """Yield every class and function with its place; that of a method has the name of its class too."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{path}:{outer}{node.name}", node
+            yield from _definitions(path, node, f"{outer}{node.name}.")
+        else:
+            yield from _definitions(path, node, outer)
 
 
 def _files(paths: Iterable[Path] | None) -> Iterator[Path]:
     for path in paths or [ROOT / name for name in SOURCES]:
         whole = path.resolve()
-        yield from sorted(whole.rglob("*.py")) if whole.is_dir() else [whole]
+        yield from (
+            sorted(p for p in whole.rglob("*.py") if "node_modules" not in p.parts) if whole.is_dir() else [whole]
+        )
 
 
 def _over(place: str, kind: str, size: int, limit: int) -> Iterator[Size]:
@@ -73,7 +88,7 @@ def _over(place: str, kind: str, size: int, limit: int) -> Iterator[Size]:
         yield Size(place, kind, size, limit)
 
 
-def _lines(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+def _lines(node: Definition) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
