@@ -1,7 +1,8 @@
 """Queries over the syntax trees of source and tests: classes, imports, loggers and calls.
 
-``python -m tests.support.source_tree`` prints what ``tests/unit/test_structure.py`` refuses: class names that are used
-twice, cycles of imports, imports between packages for types only, other names of loggers, and sleeps in tests.
+``python -m tests.support.source_tree`` prints the findings of ``tests/unit/test_structure.py``, one per line: class
+names that are used twice, cycles of imports, imports between packages for types only, misnamed loggers, and sleeps in
+tests.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def type_imports_between_packages(found: Iterable[Module]) -> list[str]:
     ]
 
 
-def tests_with_sleeps() -> list[str]:
+def sleeps_in_tests() -> list[str]:
     """Return each place in unit and integration tests that sleeps instead of awaiting a condition."""
     return [
         place
@@ -196,7 +197,7 @@ def main() -> None:
     for module in every:
         for place in misnamed_loggers(module):
             print(f"logger: {place}")
-    for place in tests_with_sleeps():
+    for place in sleeps_in_tests():
         print(f"sleep: {place}")
 
 
