@@ -38,6 +38,9 @@ class Memory:
         self._most = MAX_HELD_BYTES if most is None else most
         self.held = 0
 
+    def __repr__(self) -> str:
+        return f"Memory({self.held} of {self._most} bytes)"
+
     def hold(self, size: int) -> None:
         """Add bytes; raise the refusal 503 if they are too many."""
         if self.held and self.held + size > self._most:

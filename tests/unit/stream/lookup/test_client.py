@@ -29,7 +29,7 @@ from tests.support.event_logs import START, written
 PARTITIONS = 4
 
 
-class RecentItems:
+class FakeRecentItemsRecommender:
     def recommend(self, recent: Sequence[RecentItem], now: int, k: int, user: str = "") -> Mapping[str, Any]:
         return {"version": 3, "items": [touch.item for touch in recent][:k]}
 
@@ -47,7 +47,7 @@ class FoldingWorker:
             owns=self.states.__contains__,
             standing=lambda: standing(self.lanes(), assigned=True),
             partitions=PARTITIONS,
-            recommends=RecentItems(),
+            recommends=FakeRecentItemsRecommender(),
             identity=identity,
         )
 
