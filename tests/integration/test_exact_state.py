@@ -1,4 +1,4 @@
-"""The real fold on real brokers, whose owner dies in a commit: the state is exact, and what repeats is the same."""
+"""The real fold on real brokers, whose owner crashes in a commit: the state is exact, and repeats are the same."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from models.batch import Batch, Checkpoint, Commit, Outputs, Restored
 from models.events import Event, OrderLine
@@ -16,19 +17,19 @@ from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
 from stream.engine.committers import Committer, OrderedCommitter, Ownership, TransactionalCommitter
 from tests.support.brokers import Cluster
-from tests.support.event_logs import START, Written, written
+from tests.support.event_logs import START, LogRecord, written
 from tests.support.topic_reading import read_until
 
 TOPICS = ("interactions", "signals")
 HALF, EVENTS = 60, 120
 
 
-class Died(Exception):
-    """Here the process ended."""
+class Crashed(Exception):
+    """The end of the process at this place."""
 
 
-def log() -> list[Written]:
-    """A live log of one partition; of who buys first there is a signal."""
+def log() -> list[LogRecord]:
+    """Make a live log of one partition; the first purchase of each user gives a signal."""
     events = []
     for number in range(EVENTS):
         common: dict[str, Any] = {"id": f"m{number}", "user": f"u{number % 9}", "at": START + number}
@@ -55,24 +56,24 @@ async def owning(connection: Connection, writer: Writer) -> AsyncIterator[tuple[
         await committer.stop()
 
 
-async def fold(committer: Committer, state: Restored, records: list[Written]) -> Outputs:
-    """Fold and commit what is not folded yet of a log."""
+async def fold(committer: Committer, state: Restored, records: list[LogRecord]) -> Outputs:
+    """Fold and commit the records of a log that are not folded yet."""
     rest = [record for record in records if record.offset >= state.position]
     outputs = PartitionFold(state).fold(Batch("events", 0, rest))
     await committer.commit(outputs.commit, state.checkpoint(outputs.commit, len(records)))
     return outputs
 
 
-async def die(*_: object) -> None:
-    raise Died
+async def crash(*_: object) -> None:
+    raise Crashed
 
 
-async def say_nothing(*_: object) -> None:
-    """Abort nothing: who is dead cannot."""
+async def abort_nothing(*_: object) -> None:
+    """Abort nothing, because a crashed process cannot."""
 
 
-@pytest.mark.parametrize("point", ["before the commit", "behind the outputs", "behind the commit"])
-async def test_the_state_is_exact_wherever_its_owner_dies_and_outputs_repeat_at_most_with_the_same_bytes(
+@pytest.mark.parametrize("point", ["before the commit", "after the outputs", "after the commit"])
+async def test_the_state_is_exact_wherever_the_owner_crashes_and_repeated_outputs_have_the_same_bytes(
     cluster: Cluster, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection, records, writer = cluster.connection, log(), Writer(cluster.connection)
@@ -82,42 +83,42 @@ async def test_the_state_is_exact_wherever_its_owner_dies_and_outputs_repeat_at_
     async with owning(connection, writer) as (committer, state):
         with monkeypatch.context() as patch:
             if point == "before the commit":
-                patch.setattr(committer, "commit", die)
-            elif point == "behind the outputs" and isinstance(committer, TransactionalCommitter):
-                patch.setattr(committer._producer, "commit_transaction", die)
-                patch.setattr(committer, "_abort", say_nothing)
-            elif point == "behind the outputs":
-                patch.setattr(writer, "send_to", die)
+                patch.setattr(committer, "commit", crash)
+            elif point == "after the outputs" and isinstance(committer, TransactionalCommitter):
+                patch.setattr(AIOKafkaProducer, "commit_transaction", crash)
+                patch.setattr(AIOKafkaProducer, "abort_transaction", abort_nothing)
+            elif point == "after the outputs":
+                patch.setattr(writer, "send_to", crash)
             else:
-                patch.setattr(committer, "commit", _and_die(committer))
-            with pytest.raises(Died):
+                patch.setattr(committer, "commit", _then_crash(committer))
+            with pytest.raises(Crashed):
                 await fold(committer, state, records)
-        # its successor comes while it is still there
+        # The next owner starts while the crashed one still holds its connections.
         async with owning(connection, writer) as (successor, restored):
             if restored.position < len(records):
                 await fold(successor, restored, records)
     async with owning(connection, writer) as (_, found):
-        quiet = Restored()
-        calm = PartitionFold(quiet).fold(Batch("events", 0, records))
-        quiet.apply(calm.commit)
+        undisturbed = Restored()
+        undisturbed_outputs = PartitionFold(undisturbed).fold(Batch("events", 0, records))
+        undisturbed.apply(undisturbed_outputs.commit)
     await writer.close()
 
-    assert (found.position, found.memo, found.records) == (len(records), quiet.memo, quiet.records)
+    assert (found.position, found.memo, found.records) == (len(records), undisturbed.memo, undisturbed.records)
     said: Counter[tuple[str, bytes, bytes | None]] = Counter()
     for topic in TOPICS:
         said.update(await outputs_of(connection, topic))
-    expected = Counter((output.topic, output.key, output.value) for output in calm.commit.records)
+    expected = Counter((output.topic, output.key, output.value) for output in undisturbed_outputs.commit.records)
     repeats = said - expected
     assert said.keys() == expected.keys()
-    assert bool(repeats) == (not connection.transactions and point == "behind the outputs")
+    assert bool(repeats) == (not connection.transactions and point == "after the outputs")
 
 
-def _and_die(committer: Committer) -> Any:
+def _then_crash(committer: Committer) -> Any:
     commit = committer.commit
 
     async def committed(one: Commit, checkpoint: Checkpoint) -> None:
         await commit(one, checkpoint)
-        raise Died
+        raise Crashed
 
     return committed
 

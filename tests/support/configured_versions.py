@@ -1,4 +1,4 @@
-"""Versions to put into use in tests: small, hand-made, valid."""
+"""Versions for tests, as ``use`` records: small, made by hand, and valid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights
 from models.learning.segment_scorer import SegmentCentres, SegmentScorer
-from models.log import Use
+from models.log import Control, Use
 from models.profile.features import FEATURES
 
 RULES = {
@@ -30,7 +30,7 @@ RULES = {
 
 
 def configuration_version(version: int) -> Use:
-    """Rules of every kind, a cap and quiet hours."""
+    """Make a configuration with rules of every kind, a cap and quiet hours."""
     said = "Come back. {{ unsubscribe_url }}"
     templates = {"plain": Template(subject="Hello {{ user }}", text=said, fallback="Subject: Hello\n\nThank you.")}
     parsed = parse(RULES, templates)
@@ -38,13 +38,13 @@ def configuration_version(version: int) -> Use:
 
 
 def settings_version(version: int, **events: str) -> Use:
-    """No rules; how late an event may come."""
+    """Make a configuration without rules, with settings of the section ``events``."""
     parsed = parse({"events": events}, {})
     return Use(name="configuration", version=version, content=msgspec.Raw(encode(parsed)))
 
 
 def churn_version(version: int) -> Use:
-    """Risk grows with the days of silence."""
+    """Make a churn model in which the risk grows with the days of inactivity."""
     weights = [0.0] * len(FEATURES)
     weights[FEATURES.index("days_since_last")] = 1.0 + version / 4
     scorer = ChurnScorer(
@@ -60,7 +60,7 @@ def churn_version(version: int) -> Use:
 
 
 def segments_version(version: int) -> Use:
-    """Two segments by recent activity."""
+    """Make a segment model with two segments by recent activity."""
     scorer = SegmentScorer(
         SegmentCentres(
             features=FEATURES,
@@ -72,3 +72,14 @@ def segments_version(version: int) -> Use:
         )
     )
     return Use(name="segments", version=version, content=msgspec.Raw(scorer.encode()))
+
+
+VERSIONS_OVER_TIME: tuple[tuple[float, Control], ...] = (
+    (0.0, configuration_version(1)),
+    (9.3, churn_version(1)),
+    (11.0, segments_version(1)),
+    (18.2, churn_version(2)),
+    (25.0, configuration_version(2)),
+    (26.0, segments_version(2)),
+)
+"""Versions to use in a log of shoppers, each with the day on which it comes."""

@@ -13,11 +13,11 @@ from models.log import Clock, Control, Tick, encode_control
 from models.units import DAY
 
 START = 1_767_225_600_000
-"""2026-01-01T00:00:00Z."""
+"""The time 2026-01-01T00:00:00Z, milliseconds since the epoch."""
 
 
-class Written(NamedTuple):
-    """A record as a client shows it."""
+class LogRecord(NamedTuple):
+    """A record of a partition, as a Kafka client shows it."""
 
     offset: int
     timestamp: int
@@ -27,8 +27,8 @@ class Written(NamedTuple):
 
 def written(
     contents: Iterable[Event | Control | tuple[bytes | None, bytes | None]], stamp: int = START
-) -> list[Written]:
-    """Number records as a partition does."""
+) -> list[LogRecord]:
+    """Write contents as the records of a partition: with offsets from 0, and a timestamp that grows with the offset."""
     records = []
     key: bytes | None
     value: bytes | None
@@ -39,11 +39,11 @@ def written(
             key, value = content
         else:
             key, value = encode_control(content)
-        records.append(Written(offset, stamp + offset, key, value))
+        records.append(LogRecord(offset, stamp + offset, key, value))
     return records
 
 
-def batches(records: Sequence[Written], sizes: Iterator[int]) -> Iterator[Batch]:
+def batches(records: Sequence[LogRecord], sizes: Iterator[int]) -> Iterator[Batch]:
     """Cut a partition into batches of the given sizes."""
     begin = 0
     while begin < len(records):
@@ -53,9 +53,9 @@ def batches(records: Sequence[Written], sizes: Iterator[int]) -> Iterator[Batch]
 
 
 def fold_log(
-    records: Sequence[Written], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
+    records: Sequence[LogRecord], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
 ) -> tuple[Restored, list[Outputs]]:
-    """Fold a whole partition, driven as a lane drives it; optionally with a new process every few batches."""
+    """Fold a whole partition as a lane drives it; with ``restart_every``, a new fold begins every few batches."""
     state = Restored()
     fold, given = PartitionFold(state), []
     for number, batch in enumerate(batches(records, sizes)):
@@ -72,7 +72,7 @@ def fold_log(
 def shoppers(
     seed: int, users: int = 20, days: int = 40, extra: Sequence[tuple[float, Control]] = ()
 ) -> list[Event | Control]:
-    """Give a feeder's log of seeded shoppers: clock, hourly ticks, events, some repeated, ``extra`` at day x."""
+    """Make a log of random shoppers: a feeder's clock, hourly ticks, events, repeats, and ``extra`` at its days."""
     rng = random.Random(seed)
     moments: list[tuple[int, int, Event | Control]] = []
     order = 0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from models.configuration.compiled import Cap, Category, Configuration, QuietHours, Rule, Trigger
 from models.configuration.templates import Template
+from models.engage.decisions import Decision
+from models.engage.planner import Planner
+from models.engage.recipient import Recipient
 from models.events import Channel
+from models.places import zones
 from models.profile.signals import Signal
 from models.profile.state import Consent, Customer, Facts
 from models.units import DAY, HOUR
@@ -22,7 +27,7 @@ CART_LEFT = Template(
 
 
 def customer(*, consent: tuple[Channel, ...] = ("email", "sms"), **traits: Any) -> Customer:
-    """Somebody with an address and a phone who agreed to these channels."""
+    """Make a user with an e-mail address and a phone number who has consented to these channels."""
     given: dict[str, Consent] = {channel: Consent(granted=True, at=1, source="signup") for channel in consent}
     known = {"email": "ada@example.com", "phone": "+4930901820", "firstName": "Ada", **traits}
     return Customer(facts=Facts(identified=True, traits=known, consent=given))
@@ -56,3 +61,19 @@ def signal(at: int = NOW, cause: str = "m1", name: str = "cart_left") -> Signal:
 def configuration(*rules: Rule, caps: tuple[Cap, ...] = (), quiet: QuietHours | None = None) -> Configuration:
     """Make a configuration with one template."""
     return Configuration(rules=rules, caps=caps, quiet_hours=quiet, templates={"cart_left": CART_LEFT})
+
+
+def release(using: Configuration, who: Customer, now: int, version: int) -> tuple[Decision, ...]:
+    """Decide again about the user's pending messages, under this version of a configuration."""
+    return Planner(using, version).release(Recipient("u1", who, now))
+
+
+def plan(using: Configuration, who: Customer, now: int = NOW, cause: str = "m1", at: int | None = None) -> Decision:
+    """Decide about the first rule of a configuration, of version 3, which the signal of :func:`signal` triggers."""
+    triggered = signal(at=now if at is None else at, cause=cause)
+    return Planner(using, 3).plan(using.rules[0], triggered, Recipient("u1", who, now))
+
+
+def berlin_ms(text: str) -> int:
+    """Return the time of a wall clock in Berlin, milliseconds since the epoch."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=zones.zone("Europe/Berlin")).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The address exactly as it was given, or no address."""
+"""Addresses: exactly as they were given, or no address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.addresses import country_of, e164, is_bad_phone, mailbox, trimmed
         ("ada@STRAẞE.example", "ada@xn--strae-oqa.example"),
         ("ada@strasse.example", "ada@strasse.example"),
         ("ada@οδός.gr", "ada@xn--pxavk3b.gr"),
-        ("ada@ΟΔΌΣ.gr", "ada@xn--pxavn9a.gr"),  # upper case says no final sigma, as UTS 46 has it
+        ("ada@ΟΔΌΣ.gr", "ada@xn--pxavn9a.gr"),  # upper case has no final sigma (UTS 46)
         ("ada@\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com", "ada@xn--mgba3gch31f060k.com"),
         ("ada@क्\u200dष.com", "ada@xn--11b2ezcw70k.com"),
         ("ada@bücher.example", "ada@xn--bcher-kva.example"),
@@ -27,7 +27,7 @@ from models.addresses import country_of, e164, is_bad_phone, mailbox, trimmed
         ("ada@l·l.cat", "ada@xn--ll-0ea.cat"),
     ],
 )
-def test_a_domain_is_written_by_idna_2008_and_belongs_to_the_same_owner(written: str, address: str) -> None:
+def test_a_domain_is_encoded_by_idna_2008_so_its_owner_stays_the_same(written: str, address: str) -> None:
     assert mailbox(written) == address
 
 
@@ -47,7 +47,7 @@ def test_a_domain_is_written_by_idna_2008_and_belongs_to_the_same_owner(written:
         ("\u202aada@example.org\u202c", "ada@example.org"),
     ],
 )
-def test_case_and_width_of_a_domain_and_blanks_around_an_address_do_not_count(written: str, address: str) -> None:
+def test_case_and_width_of_a_domain_and_blanks_around_an_address_are_ignored(written: str, address: str) -> None:
     assert mailbox(written) == address
 
 
@@ -64,12 +64,12 @@ def test_case_and_width_of_a_domain_and_blanks_around_an_address_do_not_count(wr
         *("ada@example.org\r\nBcc: eve@example.org", "ada@example.org\0", "ada\u200b@example.org"),
     ],
 )
-def test_what_is_not_exactly_one_address_is_none(written: str) -> None:
+def test_a_text_that_is_not_exactly_one_address_is_refused(written: str) -> None:
     assert mailbox(written) is None
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_is_an_address_in_ascii_or_none(local: str, domain: str) -> None:
+def test_any_text_is_either_an_address_in_ascii_or_refused(local: str, domain: str) -> None:
     address = mailbox(f"{local}@{domain}")
 
     if address is not None:
@@ -105,16 +105,16 @@ def test_trimming_twice_is_trimming_once(written: str) -> None:
         ("1-800-FLOWERS", "US", False),
     ],
 )
-def test_a_phone_number_is_bad_only_where_its_country_is_known(phone: str, country: str | None, is_bad: bool) -> None:
+def test_a_phone_number_is_bad_only_if_its_country_is_known(phone: str, country: str | None, is_bad: bool) -> None:
     assert is_bad_phone(phone, country) == is_bad
 
 
-def test_what_is_no_text_is_no_country() -> None:
+def test_a_value_that_is_no_text_is_no_country() -> None:
     assert country_of({"address": ["DE"]}) is None
     assert country_of({"country": 49}) is None
 
 
-def test_blanks_and_invisible_characters_are_removed_in_a_time_that_grows_with_the_length() -> None:
+def test_blanks_and_invisible_characters_are_removed_in_linear_time() -> None:
     around = "\u200b " * 100_000
     begin = time.process_time()
 
@@ -138,11 +138,11 @@ def test_a_stroke_may_follow_the_area_code(written: str) -> None:
 
 
 @pytest.mark.parametrize("country", ["DE", "de ", "DEU", "Germany", "germany"])
-def test_a_national_number_is_read_in_its_country_however_that_is_written(country: str) -> None:
+def test_a_national_number_is_read_by_its_country_in_any_spelling(country: str) -> None:
     assert e164("030 901820", country_of({"country": country})) == "+4930901820"
 
 
-def test_the_country_of_the_postal_address_counts_where_the_other_one_is_not_certain() -> None:
+def test_the_country_of_the_postal_address_is_used_if_the_other_one_is_unknown() -> None:
     assert country_of({"country": "Atlantis", "address": {"country": "Portugal"}}) == "PT"
     assert country_of({"country": "Atlantis"}) is None
 

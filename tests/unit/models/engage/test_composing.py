@@ -15,7 +15,7 @@ from models.profile.state import CartLine
 from tests.support.people import NOW, customer, rule, signal
 
 
-def test_an_id_follows_from_user_rule_and_cause_and_from_nothing_else() -> None:
+def test_a_message_id_follows_from_user_rule_cause_and_time() -> None:
     ids = {
         message_id("u1", "r", "m1", 1),
         message_id("u2", "r", "m1", 1),
@@ -29,7 +29,7 @@ def test_an_id_follows_from_user_rule_and_cause_and_from_nothing_else() -> None:
     assert message_id("u1", "r", "m1", 1) in ids
 
 
-def test_a_template_is_given_exactly_the_names_that_check_knows() -> None:
+def test_a_template_may_use_exactly_the_documented_names() -> None:
     assert set(context(rule(), signal(), Recipient("u1", customer(), NOW), "UTC")) == set(NAMES)
 
 
@@ -49,7 +49,7 @@ def _values() -> dict[str, object]:
     return context(rule(), signal(), Recipient("u1", customer(), NOW), "UTC")
 
 
-def test_marketing_by_e_mail_always_has_a_way_out() -> None:
+def test_marketing_by_e_mail_always_has_an_unsubscribe_link() -> None:
     plain = Template("Hi", "text", "<html><body>html</body></html>")
 
     content = compose(plain, "email", "marketing", _values())
@@ -59,7 +59,7 @@ def test_marketing_by_e_mail_always_has_a_way_out() -> None:
     assert content.html.index(UNSUBSCRIBE_PLACEHOLDER) < content.html.index("</body>")
 
 
-def test_a_link_that_the_template_has_is_not_doubled() -> None:
+def test_an_unsubscribe_link_in_the_template_is_not_repeated() -> None:
     content = compose(Template("Hi", "bye: {{ unsubscribe_url }}"), "email", "marketing", _values())
 
     assert content.text.count(UNSUBSCRIBE_PLACEHOLDER) == 1
@@ -69,14 +69,14 @@ def test_a_receipt_has_no_unsubscribe_link() -> None:
     assert UNSUBSCRIBE_PLACEHOLDER not in compose(Template("Hi", "text"), "email", "transactional", _values()).text
 
 
-def test_an_sms_takes_its_own_text_where_there_is_one() -> None:
+def test_an_sms_uses_its_own_text_if_there_is_one() -> None:
     template = Template("Hi", "long", sms="short")
 
     assert compose(template, "sms", "marketing", _values()).text == "short\n"
     assert compose(Template("Hi", "long"), "sms", "marketing", _values()).text == "long\n"
 
 
-def test_a_subject_is_one_line_whatever_a_user_is_called() -> None:
+def test_a_subject_is_one_line_for_any_name_of_a_user() -> None:
     values = {**_values(), "first_name": "Ada\r\nBcc: eve@example.com\u2028\x00x"}
 
     content = compose(Template("Hi {{ first_name }}", "text"), "email", "marketing", values)
@@ -103,14 +103,14 @@ def test_joiners_selectors_and_marks_are_kept_in_a_subject(kept: str) -> None:
 
 @pytest.mark.parametrize("absent", [None, "", "  ", "\r\n\t", "\x00\x1f", "\u200d\u200c", "\ufe0f", "\u2028", "\u00a0"])
 @pytest.mark.parametrize("part", ["subject", "text", "html"])
-def test_a_part_that_shows_nothing_is_an_error_with_its_file(part: str, absent: str | None) -> None:
+def test_an_empty_part_is_an_error_that_names_its_file(part: str, absent: str | None) -> None:
     sources = {"subject": "Hi", "text": "text", "html": "<p>", part: " {{ first_name }}"}
 
     with pytest.raises(TemplateError, match=rf"^templates/hello/{part}\.liquid: nothing comes out of it$"):
         compose(Template(**sources), "email", "marketing", {**_values(), "first_name": absent}, name="hello")
 
 
-def test_a_message_without_words_is_an_error() -> None:
+def test_a_message_without_visible_text_is_an_error() -> None:
     with pytest.raises(TemplateError, match="nothing"):
         compose(Template("Hi", "{{ segment }}"), "sms", "marketing", {**_values(), "segment": None})
 
@@ -139,7 +139,7 @@ def test_an_error_of_a_fallback_names_its_own_line() -> None:
         compose_fallback(template, "email", certain(rule(), signal(), "u1", "UTC", NOW), name="hello")
 
 
-def test_a_fallback_is_given_what_the_trigger_must_have_and_nothing_else() -> None:
+def test_a_fallback_may_use_only_values_that_every_trigger_of_the_rule_has() -> None:
     waiting = msgspec.structs.replace(rule(), when=Trigger(kind="event", name="Paid", where={"plan": ("pro",)}))
     paid = Signal(kind="event", user="u1", at=NOW, cause="m1", name="Paid", properties={"plan": "pro", "coupon": "x"})
 

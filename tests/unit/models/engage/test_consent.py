@@ -6,7 +6,7 @@ from models.engage.consent import address, allowed
 from models.profile.state import Consent, Facts
 
 
-def test_no_record_means_no_marketing() -> None:
+def test_marketing_needs_a_recorded_consent() -> None:
     assert not allowed(Facts(), "marketing", "email")
 
 
@@ -17,11 +17,11 @@ def test_consent_to_one_channel_is_not_consent_to_another() -> None:
     assert not allowed(facts, "marketing", "email")
 
 
-def test_consent_that_was_withdrawn_is_none() -> None:
+def test_a_withdrawn_consent_does_not_allow_marketing() -> None:
     assert not allowed(Facts(consent={"email": Consent(granted=False, at=1)}), "marketing", "email")
 
 
-def test_what_is_transactional_needs_no_consent() -> None:
+def test_transactional_messages_need_no_consent() -> None:
     assert allowed(Facts(consent={"email": Consent(granted=False, at=1)}), "transactional", "email")
 
 
@@ -46,7 +46,9 @@ def test_what_is_transactional_needs_no_consent() -> None:
         ({}, None),
     ],
 )
-def test_an_e_mail_address_is_used_only_where_it_is_exactly_one(traits: dict[str, object], found: str | None) -> None:
+def test_an_e_mail_trait_is_used_only_if_it_is_exactly_one_address(
+    traits: dict[str, object], found: str | None
+) -> None:
     assert address(Facts(traits=traits), "email") == found
 
 

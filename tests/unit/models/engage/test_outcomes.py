@@ -1,4 +1,4 @@
-"""What became of messages, and what delivery hears of withdrawals, pauses and unknown outcomes."""
+"""Outcomes of messages, and the notices to delivery about withdrawals, pauses and unknown outcomes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _ledger(**changed: str) -> Ledger:
     )
 
 
-def _told(kind: EventType) -> Event:
+def _reported(kind: EventType) -> Event:
     return Event(id=kind, user="u1", type=kind, at=START, channel="sms", message=MESSAGE)
 
 
@@ -63,36 +63,36 @@ def test_the_most_certain_outcome_is_kept(kinds: list[EventType], outcome: str) 
     ledger = _ledger()
 
     for kind in kinds:
-        outcomes.record_outcome(ledger, _told(kind))
+        outcomes.record_outcome(ledger, _reported(kind))
 
     assert ledger.sent[0].outcome == outcome
 
 
 @pytest.mark.parametrize("kinds", list(permutations(["message_unknown", "message_bounced"])))
-def test_an_unknown_outcome_that_the_provider_tells_is_resolved_in_either_order(kinds: list[EventType]) -> None:
+def test_delivery_is_notified_when_an_unknown_outcome_becomes_known_in_either_order(kinds: list[EventType]) -> None:
     ledger = _ledger()
 
-    first, second = (outcomes.record_outcome(ledger, _told(kind)) for kind in kinds)
+    first, second = (outcomes.record_outcome(ledger, _reported(kind)) for kind in kinds)
 
     assert first == []
     assert second == [("sms", Resolution(MESSAGE, "sms", "rejected"))]
     assert ledger.sent[0].outcome == "bounced"
 
 
-def test_an_outcome_of_no_message_of_the_user_says_nothing() -> None:
+def test_an_outcome_of_an_unknown_message_has_no_effect() -> None:
     ledger = _ledger(id="f" * 32)
 
-    assert outcomes.record_outcome(ledger, _told("message_sent")) == []
+    assert outcomes.record_outcome(ledger, _reported("message_sent")) == []
     assert ledger.sent[0].outcome == ""
 
 
 @pytest.mark.parametrize("channel", ["sms", None])
-def test_delivery_hears_of_a_withdrawal_while_marketing_may_wait_there(channel: Channel | None) -> None:
+def test_delivery_is_notified_of_a_withdrawal_while_marketing_may_wait_there(channel: Channel | None) -> None:
     assert _notices(_ledger(), _withdrawal(channel)) == [("sms", Withdrawal("u1", START, "unsubscribe link"))]
     assert _notices(_ledger(outcome="unknown"), _withdrawal(channel)) == _notices(_ledger(), _withdrawal(channel))
 
 
-def test_delivery_hears_of_a_withdrawal_of_what_was_granted_also_if_the_ledger_has_forgotten_its_messages() -> None:
+def test_delivery_is_notified_of_a_withdrawn_grant_even_if_the_ledger_has_no_messages() -> None:
     assert _notices(Ledger(), _withdrawal("email"), granted=["email"]) == [
         ("email", Withdrawal("u1", START, "unsubscribe link"))
     ]
@@ -107,7 +107,7 @@ def test_delivery_hears_of_a_withdrawal_of_what_was_granted_also_if_the_ledger_h
         ({"channel": "email"}, "sms"),
     ],
 )
-def test_it_hears_of_none_that_concerns_nothing_of_it(changed: dict[str, str], channel: Channel) -> None:
+def test_delivery_is_not_notified_if_no_message_can_wait(changed: dict[str, str], channel: Channel) -> None:
     assert _notices(_ledger(**changed), _withdrawal(channel)) == []
 
 
@@ -120,7 +120,7 @@ def test_it_hears_of_none_that_concerns_nothing_of_it(changed: dict[str, str], c
         AddressReport(user="u1", address="ada@example.com", kind="complaint", at=START, source="spam"),
     ],
 )
-def test_a_notice_is_read_as_it_was_written_and_nothing_else_is_one(
+def test_a_notice_is_decoded_as_it_was_encoded_and_other_records_are_no_notices(
     notice: Withdrawal | Resolution | ChannelPaused | AddressReport,
 ) -> None:
     assert decode_notice(encode_notice(notice)) == notice
@@ -128,7 +128,7 @@ def test_a_notice_is_read_as_it_was_written_and_nothing_else_is_one(
 
 
 class TestThroughTheFold:
-    """A log in, what stands in ``messages.email`` out."""
+    """Notices in ``messages.email``, through the whole fold."""
 
     def _log(self, *more: Event | Order) -> list[bytes]:
         content = encode(
@@ -165,22 +165,22 @@ class TestThroughTheFold:
             ChannelPaused(paused=False),
         ]
 
-    def test_a_pause_of_something_else_says_nothing(self) -> None:
+    def test_a_pause_of_an_unknown_name_gives_no_notice(self) -> None:
         assert len(self._log(Order("pause", "carrier pigeons"), Order("dance", "email"))) == 1
 
-    def test_a_hold_stands_under_no_users_key(self) -> None:
+    def test_the_key_of_a_paused_channel_is_no_users_key(self) -> None:
         assert HOLD_KEY.startswith(b"\x00")
 
 
 def _suppressed(message: str) -> Event:
-    return msgspec.structs.replace(_told("message_suppressed"), message=message, reason="suppressed: bounce (all)")
+    return msgspec.structs.replace(_reported("message_suppressed"), message=message, reason="suppressed: bounce (all)")
 
 
 def _sent(number: int, at: int, **changed: str) -> SentMessage:
     return msgspec.structs.replace(SentMessage(f"{number:032x}", "win_back", "sms", "marketing", at), **changed)
 
 
-def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
+def test_a_suppressed_message_keeps_its_reason_and_does_not_count_towards_a_cap() -> None:
     ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 1)], fired={"win_back": START + 1})
     cap = [Cap(2, 1_000)]
     assert caps.reached(cap, ledger.sent, "sms", START + 2) is not None
@@ -200,7 +200,7 @@ def test_a_suppressed_message_shows_why_and_uses_no_place_under_a_cap() -> None:
         ([_sent(1, START - 5, rule="other")], {}),
     ],
 )
-def test_the_cooldown_of_a_suppressed_message_is_given_back(before: list[SentMessage], fired: dict[str, int]) -> None:
+def test_a_suppressed_message_starts_no_cooldown(before: list[SentMessage], fired: dict[str, int]) -> None:
     ledger = Ledger(sent=[*before, _sent(2, START)], fired={"win_back": START, "hello": 7})
 
     for _ in range(2):

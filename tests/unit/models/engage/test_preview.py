@@ -13,7 +13,7 @@ from models.profile.state import CartLine, Customer
 from tests.support.people import CART_LEFT, NOW, configuration, customer, rule
 
 
-def test_a_template_is_shown_as_the_sample_would_get_it() -> None:
+def test_a_template_is_shown_as_the_sample_user_would_receive_it() -> None:
     shown = preview(configuration(rule()), "cart_left", CART_LEFT, Recipient("sample", sample(), NOW))
 
     assert shown.content.subject == "You left 3 items"
@@ -23,7 +23,7 @@ def test_a_template_is_shown_as_the_sample_would_get_it() -> None:
     assert shown.decision.outcome == "sent"
 
 
-def test_what_the_planner_would_say_is_shown_too() -> None:
+def test_the_planners_decision_is_shown_too() -> None:
     shown = preview(configuration(rule()), "cart_left", CART_LEFT, Recipient("u1", customer(consent=()), NOW))
 
     assert shown.decision is not None
@@ -31,7 +31,7 @@ def test_what_the_planner_would_say_is_shown_too() -> None:
     assert shown.content.subject == "You left 0 items"
 
 
-def test_what_a_user_does_not_have_is_named_and_left_out() -> None:
+def test_a_missing_value_is_named_and_left_out_of_the_text() -> None:
     template = Template("Hi", "size [{{ traits.shoe }}]")
 
     shown = preview(configuration(), "other", template, Recipient("u1", Customer(), NOW))
@@ -47,7 +47,7 @@ def test_a_template_without_a_rule_is_shown_as_marketing() -> None:
     assert "Unsubscribe" in shown.content.text
 
 
-def test_another_channel_can_be_asked_for() -> None:
+def test_another_channel_can_be_chosen() -> None:
     shown = preview(configuration(rule()), "cart_left", CART_LEFT, Recipient("u1", customer(), NOW), channel="sms")
 
     assert (shown.channel, shown.content.subject, shown.content.html) == ("sms", "", None)
@@ -73,7 +73,7 @@ def test_a_template_that_fails_is_an_error() -> None:
         (Trigger(kind="event", name="refund"), {"orders": 3}, {}, ""),
     ],
 )
-def test_a_rule_that_cannot_fire_for_this_user_says_why(
+def test_a_preview_says_why_a_rule_cannot_be_triggered_for_the_user(
     when: Trigger, facts: dict[str, Any], ledger: dict[str, Any], why: str
 ) -> None:
     who = customer()
@@ -91,7 +91,7 @@ def _failures(template: Template, *rules: Rule) -> list[tuple[str, str]]:
     return [(failure.user, str(failure.error)) for failure in trial(using, {"cart_left": template}, NOW)]
 
 
-def test_a_template_is_tried_for_users_with_everything_nothing_and_half_of_it() -> None:
+def test_a_template_is_tried_for_users_with_all_no_and_half_of_the_values() -> None:
     assert [*users()] == ["full", "empty", "half"]
     assert _failures(CART_LEFT, rule()) == []
 
@@ -106,7 +106,7 @@ def test_a_template_is_tried_for_users_with_everything_nothing_and_half_of_it() 
         ("Hello {{ traits.none | date: '%d' }}{% if risk > 0.5 %}!{% endif %}", []),
     ],
 )
-def test_a_template_that_fails_says_for_whom_with_file_and_line(text: str, whom: list[str]) -> None:
+def test_a_failing_template_names_the_user_the_file_and_the_line(text: str, whom: list[str]) -> None:
     failures = _failures(Template("Hi", text), rule(channels=("email",)))
 
     assert [user for user, _ in failures] == whom
@@ -127,7 +127,7 @@ def test_every_channel_of_every_rule_is_tried() -> None:
     }
 
 
-def test_a_fallback_is_tried_with_nothing_but_what_the_event_must_have() -> None:
+def test_a_fallback_is_tried_only_with_values_that_every_trigger_has() -> None:
     receipt = rule(category="transactional", channels=("email",))
     named = Template("Hi", "text", fallback="Subject: Hi\n\n{{ signal.properties.order }}")
 

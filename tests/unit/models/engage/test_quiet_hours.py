@@ -47,13 +47,13 @@ def test_quiet_hours_that_pass_midnight_end_the_next_morning() -> None:
         ("2024-10-26T23:00", "2024-10-27T08:00:00+01:00"),  # one comes twice
     ],
 )
-def test_the_morning_is_the_one_on_the_wall_after_the_clocks_changed(now: str, end: str) -> None:
+def test_quiet_hours_end_by_the_wall_clock_after_a_change_of_the_clocks(now: str, end: str) -> None:
     berlin = zones.zone("Europe/Berlin")
 
     assert _wall(next_change(NIGHT, berlin, _at(now, "Europe/Berlin")), "Europe/Berlin") == end
 
 
-def test_an_end_that_the_clocks_skip_is_the_moment_after_the_gap() -> None:
+def test_an_end_inside_a_skipped_hour_is_the_instant_after_the_gap() -> None:
     quiet = QuietHours(22 * 60, 2 * 60 + 30)  # 02:30 does not exist on that day
 
     end = next_change(quiet, zones.zone("Europe/Berlin"), _at("2024-03-30T23:00", "Europe/Berlin"))
@@ -75,7 +75,7 @@ def test_an_hour_that_comes_twice_is_quiet_twice() -> None:
 
 minutes = st.integers(min_value=0, max_value=1439)
 instants = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2037, 1, 1))  # noqa: DTZ001 (made UTC below)
-# the days around changes of the clocks are few: ask for them by name
+# The days around changes of the clocks are listed, because random instants rarely hit them.
 changes = st.sampled_from(
     ["2024-03-31", "2024-10-27", "2024-03-10", "2024-11-03", "2023-10-01", "2011-12-30", "2018-11-04", "2024-04-14"]
 ).flatmap(
@@ -104,7 +104,7 @@ def test_the_next_change_is_the_first_instant_that_differs(start: int, end: int,
 
 
 def _lengths(quiet: QuietHours) -> tuple[int, int]:
-    """Minutes of a day that are open, and that stay open when it is lengthened."""
+    """Return how many minutes of a day are open, and how many stay open if quiet hours are lengthened."""
     longer = lengthened(quiet)
     return (quiet.start - quiet.end) % 1440, (longer.start - longer.end) % 1440
 
@@ -132,7 +132,9 @@ ANSWERS = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(ANSWERS), minutes, minutes, instants | changes)
-def test_a_look_says_until_when_it_holds(answer: ZoneAnswer, start: int, end: int, moment: datetime) -> None:
+def test_the_answer_holds_until_the_time_that_it_gives(
+    answer: ZoneAnswer, start: int, end: int, moment: datetime
+) -> None:
     if start == end:
         return
     quiet, at = QuietHours(start, end), int(moment.replace(tzinfo=UTC).timestamp() * 1000)
@@ -140,7 +142,7 @@ def test_a_look_says_until_when_it_holds(answer: ZoneAnswer, start: int, end: in
     candidates = [zones.zone(name) for name in answer.zones]
 
     def state(at: int) -> tuple[bool, bool]:
-        """Whether it is quiet in some zone, and in the most populous one."""
+        """Return whether it is quiet in any zone, and whether in the most populous one."""
         said = [is_quiet(hours, where, at) for where in candidates]
         return any(said), said[0]
 
@@ -150,14 +152,14 @@ def test_a_look_says_until_when_it_holds(answer: ZoneAnswer, start: int, end: in
     later = [state(moment) for moment in range(at, found.until, max(60_000, (found.until - at) // 300))]
     if found.is_quiet:
         assert all(in_any for in_any, _ in later)
-    elif any(later[0]):  # the most populous zone decides, because there is no hour in common
+    elif any(later[0]):  # the most populous zone decides, because no hour is open in all zones
         assert not any(in_first for _, in_first in later)
         assert all(state(moment)[0] for moment in range(at, at + DAY, 30 * 60_000))
     else:
         assert not any(in_any for in_any, _ in later)
 
 
-def test_a_user_of_a_country_with_several_zones_waits_until_all_of_them_are_awake() -> None:
+def test_a_user_of_a_country_with_several_zones_waits_until_it_is_quiet_in_none_of_them() -> None:
     night, spain = QuietHours(21 * 60, 8 * 60), zone_of({"country": "ES"}, "UTC")
 
     morning = check(night, spain, _at("2026-07-01T07:59", "Europe/Madrid"))
@@ -168,7 +170,7 @@ def test_a_user_of_a_country_with_several_zones_waits_until_all_of_them_are_awak
     assert evening == Quiet(is_quiet=False, until=_at("2026-07-01T21:00", "Europe/Madrid"))
 
 
-def test_where_no_hour_is_left_in_common_the_most_populous_zone_decides() -> None:
+def test_the_most_populous_zone_decides_if_no_hour_is_open_in_all_zones() -> None:
     long_night, russia = QuietHours(17 * 60, 9 * 60), zone_of({"country": "RU"}, "UTC")
 
     morning = check(long_night, russia, _at("2026-07-01T08:00", "Europe/Moscow"))
@@ -181,7 +183,7 @@ def test_where_no_hour_is_left_in_common_the_most_populous_zone_decides() -> Non
 
 @pytest.mark.parametrize(
     ("day", "quiet_from", "quiet_until"),
-    [  # the clocks change between these: an hour is missing in the first night, one comes twice in the second
+    [  # the clocks change: an hour is missing in the first night, and one comes twice in the second
         ("2026-03-28", "2026-03-28T19:00", "2026-03-29T10:00"),
         ("2026-10-24", "2026-10-24T19:00", "2026-10-25T10:00"),
     ],
@@ -189,10 +191,10 @@ def test_where_no_hour_is_left_in_common_the_most_populous_zone_decides() -> Non
 def test_lengthened_hours_keep_to_the_wall_clock_over_a_change_of_the_clocks(
     day: str, quiet_from: str, quiet_until: str
 ) -> None:
-    nobody_knows, night = ZoneAnswer(("Europe/Berlin",), "configuration", ""), QuietHours(21 * 60, 8 * 60)
+    unknown_zone, night = ZoneAnswer(("Europe/Berlin",), "configuration", ""), QuietHours(21 * 60, 8 * 60)
 
-    begins = check(night, nobody_knows, _at(f"{day}T12:00", "Europe/Berlin"))
-    ends = check(night, nobody_knows, begins.until)
+    begins = check(night, unknown_zone, _at(f"{day}T12:00", "Europe/Berlin"))
+    ends = check(night, unknown_zone, begins.until)
 
     assert begins == Quiet(is_quiet=False, until=_at(quiet_from, "Europe/Berlin"))
     assert ends == Quiet(is_quiet=True, until=_at(quiet_until, "Europe/Berlin"))

@@ -55,7 +55,7 @@ def test_a_cart_timer_triggers_its_own_rule() -> None:
     assert _named("cart_left", name="day") == ["day"]
 
 
-def test_a_first_purchase_triggers() -> None:
+def test_a_first_purchase_triggers_its_rule() -> None:
     assert _named("first_purchase") == ["first"]
 
 
@@ -70,11 +70,13 @@ def test_a_first_purchase_triggers() -> None:
         (None, []),
     ],
 )
-def test_an_event_triggers_where_all_its_properties_agree(properties: dict[str, Any] | None, named: list[str]) -> None:
+def test_an_event_triggers_a_rule_if_all_its_properties_match(
+    properties: dict[str, Any] | None, named: list[str]
+) -> None:
     assert _named("event", name="Trial Started", properties=properties) == named
 
 
-def test_a_signal_looks_only_at_the_rules_that_wait_for_it_however_many_there_are() -> None:
+def test_a_signal_is_compared_only_with_the_rules_that_wait_for_it() -> None:
     others = tuple(_rule(f"rule_{number}", Trigger(kind="event", name=f"Event {number}")) for number in range(1_000))
     many = Configuration(rules=(*others, *RULES.rules, _rule("late", Trigger(kind="event", name="Event 7"))))
 
@@ -83,10 +85,10 @@ def test_a_signal_looks_only_at_the_rules_that_wait_for_it_however_many_there_ar
         "rule_7",
         "late",
     ]
-    assert encode(many) == encode(decode(encode(many)))  # what is looked up is not carried in the log
+    assert encode(many) == encode(decode(encode(many)))  # the index by trigger is not stored in the log
 
 
-def test_the_fold_is_told_what_to_watch() -> None:
+def test_the_configuration_gives_what_the_fold_has_to_watch() -> None:
     assert cart_timers(RULES) == (("hour", HOUR), ("day", 24 * HOUR))
     assert churn_thresholds(RULES) == (0.5, 0.7)
     assert event_names(RULES) == frozenset({"Trial Started"})

@@ -23,7 +23,6 @@ from models.profile.state import Customer
 from models.units import DAY
 from tests.support.configured_versions import churn_version, configuration_version, segments_version
 from tests.support.event_logs import START, fold_log, written
-from tests.unit.models.fold.test_partition import forever
 
 HOUR = 3_600_000
 HORIZON = 14 * DAY
@@ -36,7 +35,7 @@ def click(number: int, day: float, user: str = "u") -> Event:
 
 
 def fold(*contents: Event | Control, days: int) -> tuple[Restored, list[tuple[str, bytes]]]:
-    """Fold contents at their places between hourly ticks; the state, and what went to each topic."""
+    """Fold contents at their times between hourly ticks, and return the state and the records with their topics."""
     ticks: list[tuple[int, int, Event | Control]] = [
         (START + hour * HOUR, 0, Tick(at=START + hour * HOUR)) for hour in range(days * 24)
     ]
@@ -46,12 +45,12 @@ def fold(*contents: Event | Control, days: int) -> tuple[Restored, list[tuple[st
 
 def fold_placed(placed: Sequence[tuple[int, int, Event | Control]]) -> tuple[Restored, list[tuple[str, bytes]]]:
     ordered = [content for _, _, content in sorted(placed, key=lambda entry: entry[:2])]
-    state, outputs = fold_log(written([Clock("feeder"), *ordered]), forever(500))
+    state, outputs = fold_log(written([Clock("feeder"), *ordered]), itertools.repeat(500))
     return state, [(r.topic, r.value) for output in outputs for r in output.commit.records if r.value is not None]
 
 
 def daily(make: type | object, days: int) -> list[tuple[int, int, Event | Control]]:
-    """The same content under a new version each day."""
+    """Return the same content as a new version on each day."""
     assert callable(make)
     return [(START + day * DAY, 1, msgspec.structs.replace(make(1), version=day + 1)) for day in range(days)]
 
@@ -73,7 +72,9 @@ def hours(days: int) -> list[tuple[int, int, Event | Control]]:
     ("make", "kind"),
     [(churn_version, "churn_risk"), (segments_version, "segment_left"), (segments_version, "segment_entered")],
 )
-def test_new_versions_that_say_the_same_swallow_no_signal_of_somebody_who_goes_silent(make: object, kind: str) -> None:
+def test_new_versions_with_the_same_content_suppress_no_signal_of_a_user_who_becomes_inactive(
+    make: object, kind: str
+) -> None:
     assert callable(make)
     visits = [(click(n, n / 10).at, 2, click(n, n / 10)) for n in range(20)]
     rules = (START, 1, configuration_version(1))
@@ -81,13 +82,13 @@ def test_new_versions_that_say_the_same_swallow_no_signal_of_somebody_who_goes_s
     _, once = fold_placed([*hours(28), rules, (START, 1, make(1)), *visits])
     _, often = fold_placed([*hours(28), rules, *daily(make, 28), *visits])
 
-    told = signals(once, kind)
-    assert told
-    assert [(s.at, s.name, s.value) for s in signals(often, kind)] == [(s.at, s.name, s.value) for s in told]
+    expected = signals(once, kind)
+    assert expected
+    assert [(s.at, s.name, s.value) for s in signals(often, kind)] == [(s.at, s.name, s.value) for s in expected]
 
 
-def test_a_version_that_alone_moves_a_user_gives_no_signal() -> None:
-    stricter = segments_version(20)  # both centres lie far above this user's activity: "busy" becomes "quiet"
+def test_a_move_that_only_a_new_version_causes_gives_no_signal() -> None:
+    stricter = segments_version(20)  # both centres are far above this user's activity, so "busy" becomes "quiet"
     visits = [(click(n, n / 10).at, 2, click(n, n / 10)) for n in range(20)]
     later = START + 2 * DAY
 
@@ -99,9 +100,7 @@ def test_a_version_that_alone_moves_a_user_gives_no_signal() -> None:
     assert signals(records, "segment_left") == signals(before, "segment_left")
 
 
-def test_examples_are_taken_weekly_and_labelled_in_order_when_the_horizon_has_passed_whatever_they_turn_out_to_be() -> (
-    None
-):
+def test_examples_are_taken_weekly_and_labelled_in_order_once_the_horizon_has_passed() -> None:
     back = [click(n, n) for n in range(50)]
     gone = [click(n, n, "gone") for n in range(5)]
 
@@ -137,7 +136,7 @@ def first_example(placed: list[tuple[int, int, Event | Control]]) -> ChurnExampl
     return next(decode_churn(value) for topic, value in records if topic == "examples.churn")
 
 
-def test_only_identified_users_who_were_active_lately_are_examples_of_churn() -> None:
+def test_only_identified_and_recently_active_users_become_examples_of_churn() -> None:
     anonymous = [click(n, n, "anonymous:a") for n in range(40)]
 
     state, records = fold(*anonymous, click(1, 0, "once"), days=70)
@@ -147,10 +146,10 @@ def test_only_identified_users_who_were_active_lately_are_examples_of_churn() ->
     assert {e.user for e in churn} == {"once"}
     assert max(e.at for e in churn) <= START + 31 * DAY
     assert {e.user for e in segment} == {"anonymous:a", "once"}
-    assert customer(state, "once").ledger.timers == []  # nobody looks at who is long gone
+    assert customer(state, "once").ledger.timers == []  # no assessment is scheduled for a user who has left long ago
 
 
-def test_an_example_taken_before_any_version_says_so() -> None:
+def test_an_example_taken_before_any_version_has_no_risk_and_version_0() -> None:
     _, records = fold(*[click(n, n) for n in range(20)], days=40)
 
     examples = [decode_churn(value) for topic, value in records if topic == "examples.churn"]
@@ -163,7 +162,7 @@ def test_open_examples_are_bounded_by_the_configuration() -> None:
 
 
 def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str, str]]:
-    """Outcome and reason of each decision when a log is at ``now`` as the event is folded."""
+    """Return the outcome and reason of each decision if the clock is at ``now`` when the event is folded."""
     parsed = parse(
         {"rules": [{"name": "r", "category": "transactional", **rule}]},
         {"r": Template("s", "t", fallback="Subject: s\nt")},
@@ -171,7 +170,7 @@ def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str,
     use = Use(name="configuration", version=1, content=msgspec.Raw(encode(parsed)))
     known = Event(id="i", user="u", type="identify", at=event.at, traits={"email": "u@example.org"})
     log: list[Event | Control] = [Clock("feeder"), use, Tick(at=now), known, event, Tick(at=now + 1)]
-    _, outputs = fold_log(written(log), forever(100))
+    _, outputs = fold_log(written(log), itertools.repeat(100))
     decided = [msgspec.json.decode(r.value or b"") for o in outputs for r in o.commit.records if r.topic == "decisions"]
     return [(d["outcome"], d.get("reason", "")) for d in decided]
 
@@ -195,7 +194,7 @@ PROBABILITIES = st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]) | st.floats(0.0, 1.0)
 
 
 @given(st.sets(PROBABILITIES), PROBABILITIES, PROBABILITIES)
-def test_a_threshold_is_crossed_by_who_was_below_it_and_reaches_it(
+def test_a_risk_crosses_a_threshold_if_it_was_below_and_now_reaches_it(
     thresholds: set[float], previous: float, risk: float
 ) -> None:
     reached = any(previous < threshold <= risk for threshold in thresholds)

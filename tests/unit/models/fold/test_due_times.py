@@ -1,4 +1,4 @@
-"""Timers come in order, from lists by the hour as from one heap of them all."""
+"""The queue of timers, compared with one heap of all timers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_timers_come_in_the_order_of_due_and_user_as_from_a_heap_of_all(log: list[tuple[str, int, int]]) -> None:
+def test_timers_come_in_the_order_of_due_time_and_user_as_from_one_heap(log: list[tuple[str, int, int]]) -> None:
     actual: dict[bytes, int] = {}
     times = DueTimes(lambda key: [actual[key]] if key in actual else [])
     heap: list[tuple[int, bytes]] = []

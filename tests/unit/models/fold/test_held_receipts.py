@@ -1,4 +1,4 @@
-"""A receipt whose template fails goes out all the same: as its fallback, or once a configuration renders it."""
+"""Receipts whose template fails: they are sent as a fallback, or once a configuration can render them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_same_log_in_other_batches_and_after_restarts_gives_the_same_bytes()
     assert run(1, 1) == run(3, 0) == run(100, 0)
 
 
-def test_a_receipt_that_no_configuration_renders_is_dropped_when_its_time_is_over_with_file_and_line() -> None:
+def test_a_receipt_that_no_configuration_renders_is_dropped_when_it_expires_with_file_and_line() -> None:
     log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
     log += [Tick(at=START + HOUR + MINUTE)]
 
@@ -91,7 +91,7 @@ def test_a_receipt_that_no_configuration_renders_is_dropped_when_its_time_is_ove
     assert withheld["detail"].startswith("templates/receipt/text.liquid:2: divided_by: can't divide by 0")
 
 
-def test_a_receipt_that_waits_is_shown_with_file_and_line() -> None:
+def test_a_waiting_receipt_is_shown_with_file_and_line() -> None:
     log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
 
     state, _ = fold_log(written(log), itertools.repeat(9))
@@ -102,7 +102,7 @@ def test_a_receipt_that_waits_is_shown_with_file_and_line() -> None:
     assert "templates/receipt/text.liquid:2" in waiting["detail"]
 
 
-def test_a_fallback_is_counted_by_rule_and_shown_with_what_failed() -> None:
+def test_a_fallback_is_counted_by_rule_and_shown_with_the_error() -> None:
     log: list[Event | Control] = [Clock("feeder"), use(1, FALLBACK), Tick(at=START), *refunds(2)]
 
     state, outputs = fold_log(written(log), itertools.repeat(9))
@@ -114,7 +114,7 @@ def test_a_fallback_is_counted_by_rule_and_shown_with_what_failed() -> None:
     assert details == {"the fallback: templates/receipt/text.liquid:2: divided_by: can't divide by 0"}
 
 
-def test_why_a_provider_refused_a_message_is_shown_with_it() -> None:
+def test_the_providers_reason_is_shown_with_a_refused_message() -> None:
     log: list[Event | Control] = [Clock("feeder"), use(1, MENDED), Tick(at=START), *refunds(1)]
     sent, _ = fold_log(written(log), itertools.repeat(9))
     (message,) = unpack(sent.records[b"u"]).ledger.sent

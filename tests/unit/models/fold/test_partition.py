@@ -18,17 +18,8 @@ from models.profile.ledger import Timer
 from models.profile.state import Facts
 from models.rejected import decode_rejected
 from models.units import DAY
-from tests.support.configured_versions import churn_version, configuration_version, segments_version
-from tests.support.event_logs import START, Written, batches, fold_log, shoppers, written
-
-EXTRA: tuple[tuple[float, Control], ...] = (
-    (0.0, configuration_version(1)),
-    (9.3, churn_version(1)),
-    (11.0, segments_version(1)),
-    (18.2, churn_version(2)),
-    (25.0, configuration_version(2)),
-    (26.0, segments_version(2)),
-)
+from tests.support.configured_versions import VERSIONS_OVER_TIME, configuration_version
+from tests.support.event_logs import START, batches, fold_log, shoppers, written
 
 
 def everything(outputs: list[Outputs]) -> list[tuple[str, bytes, bytes | None]]:
@@ -41,7 +32,7 @@ def forever(size: int) -> itertools.repeat[int]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_log_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
-    log = written(shoppers(seed, extra=EXTRA))
+    log = written(shoppers(seed, extra=VERSIONS_OVER_TIME))
     state, outputs = fold_log(log, forever(1))
     topics = {record.topic for output in outputs for record in output.commit.records}
     assert {"interactions", "signals", "decisions", "messages.email", "examples.churn", "examples.segments"} <= topics
@@ -57,7 +48,7 @@ def test_a_log_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
 
 
 def test_a_fold_that_is_restored_every_few_batches_gives_the_same_bytes() -> None:
-    log = written(shoppers(3, extra=EXTRA))
+    log = written(shoppers(3, extra=VERSIONS_OVER_TIME))
 
     whole, outputs = fold_log(log, forever(64))
     pieces, others = fold_log(log, forever(64), restart_every=3)
@@ -78,14 +69,14 @@ def test_folding_a_log_twice_in_a_row_changes_nothing_but_the_clock_and_the_dupl
 
 
 def test_an_ordered_commit_that_was_cut_short_is_folded_again_without_counting_twice() -> None:
-    log = written(shoppers(5, users=8, days=10, extra=EXTRA[:2]))
+    log = written(shoppers(5, users=8, days=10, extra=VERSIONS_OVER_TIME[:2]))
     head, tail = log[: len(log) // 2], log[len(log) // 2 :]
     complete, _ = fold_log(log, forever(10_000))
     state, _ = fold_log(head, forever(10_000))
     cut = PartitionFold(state).fold(Batch("events", 0, tail))
 
     for keep in (0, 1, len(cut.commit.state) // 2, len(cut.commit.state)):
-        # some users' state was written, then the process died: position, clock and versions are still the old ones
+        # The state of some users was written before the crash. Position, clock and versions are still the old ones.
         written_keys = [key for key in sorted(cut.commit.state) if not key.startswith(b"\x00")][:keep]
         torn = Restored(memo=state.memo, position=state.position, records=dict(state.records))
         torn.records.update({key: value for key in written_keys if (value := cut.commit.state[key]) is not None})
@@ -105,7 +96,7 @@ def test_a_wall_clock_is_the_newest_stamp_and_a_feeders_clock_the_newest_tick() 
     assert (feeder.clock, feeder.now) == ("feeder", START + 9 * DAY)
 
 
-def test_the_next_due_timer_is_told_so_that_somebody_can_move_the_clock() -> None:
+def test_outputs_give_the_next_due_time_so_that_the_driver_can_move_the_clock() -> None:
     state = Restored()
     fold = PartitionFold(state)
     outputs = fold.fold(Batch("events", 0, written([Event(id="m", user="u", type="click", at=START, item="s")])))
@@ -115,7 +106,7 @@ def test_the_next_due_timer_is_told_so_that_somebody_can_move_the_clock() -> Non
     assert PartitionFold(state).fold(Batch("events", 0, written([Tick(at=0)]))).next_due == outputs.next_due
 
 
-def test_garbage_between_good_events_is_rejected_with_its_place_and_disturbs_nothing() -> None:
+def test_garbage_between_valid_events_is_rejected_with_its_offset_and_changes_nothing_else() -> None:
     good = [Event(id=f"m{i}", user="u", type="click", at=START + i, item="s") for i in range(3)]
     garbage = [(b"u", b"\xff\x00"), (b"u", b"[]"), (None, None), (b"\x00tick", b"{}"), (b"u", b'{"id":1}')]
     log = written([good[0], *garbage, *good[1:]])
@@ -130,7 +121,7 @@ def test_garbage_between_good_events_is_rejected_with_its_place_and_disturbs_not
     assert unpack(state.records[b"u"]).facts.events == unpack(clean.records[b"u"]).facts.events == {"click": 3}
 
 
-def test_an_event_that_breaks_a_reducer_is_rejected_and_its_half_done_change_is_gone(
+def test_an_event_that_breaks_a_reducer_is_rejected_and_its_partial_change_is_undone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from models.profile import reducers
@@ -177,25 +168,33 @@ def test_a_lower_or_equal_version_is_ignored_and_one_that_cannot_be_read_is_reje
     assert [decode_rejected(r.value).offset for r in outputs.commit.records] == [2]
 
 
-def test_rows_and_scores_exist_for_every_feature() -> None:
-    state, _ = fold_log(written(shoppers(7, users=6, days=20, extra=EXTRA[:3])), forever(100))
+def test_every_user_who_was_scored_has_a_segment_a_risk_and_rows_with_every_feature() -> None:
+    state, _ = fold_log(written(shoppers(7, users=6, days=20, extra=VERSIONS_OVER_TIME[:3])), forever(100))
 
-    placed = [c for k, v in state.records.items() if not k.startswith(b"\x00") if (c := unpack(v)).ledger.segment]
-    assert placed
-    assert all(len(example.row) == len(FEATURES) for customer in placed for example in customer.ledger.examples)
+    customers = [unpack(packed) for key, packed in state.records.items() if not key.startswith(b"\x00")]
+    scored = [customer for customer in customers if customer.ledger.segment_version]
+    assert {customer.ledger.segment for customer in scored} <= {"quiet", "busy"}
+    risks = [customer.ledger.risk for customer in scored if customer.facts.identified]
+    assert len(risks) > 2
+    assert all(risk is not None and 0 <= risk <= 1 for risk in risks)
+    rows = [example.row for customer in scored for example in customer.ledger.examples]
+    assert len(rows) > 2
+    assert {len(row) for row in rows} == {len(FEATURES)}
 
 
-def test_batches_are_consecutive() -> None:
+def test_batches_of_a_log_contain_every_record_once_and_in_order() -> None:
     records = written([Tick(at=i) for i in range(5)])
 
-    assert [len(b.records) for b in batches(records, iter([2, 2, 2]))] == [2, 2, 1]
-    assert isinstance(records[0], Written)
+    cut = [batch.records for batch in batches(records, iter([2, 2, 2]))]
+
+    assert [len(part) for part in cut] == [2, 2, 1]
+    assert [record for part in cut for record in part] == records
 
 
 def hostile(seed: int) -> list[Event | Control]:
-    """A log in which support messages and carts left alone raise now and then, once half of the change is done."""
+    """Make a log in which some support messages and cart timers fail after a part of their change."""
     rng = random.Random(seed)
-    log = shoppers(seed, users=8, days=15, extra=EXTRA[:3])
+    log = shoppers(seed, users=8, days=15, extra=VERSIONS_OVER_TIME[:3])
     bad = [
         Event(
             id=f"bad{n}", user=f"u{rng.randrange(8)}", type="support_message", at=START, text="break", origin="simulate"
@@ -231,7 +230,7 @@ def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("brittle")
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_failures_change_nothing_of_this_however_the_log_is_cut(seed: int) -> None:
+def test_a_log_with_failures_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
     log = written(hostile(seed))
     state, outputs = fold_log(log, forever(1))
     rejected = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
@@ -270,7 +269,7 @@ def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pyte
         ({"type": "purchase", "amount": 1}, 30),
     ],
 )
-def test_nobody_can_grow_a_profile_beyond_what_a_record_holds(event: dict[str, Any], times: int) -> None:
+def test_no_events_can_make_a_profile_too_large_for_a_record(event: dict[str, Any], times: int) -> None:
     log: list[Event] = []
     for n in range(times):
         changed = dict(event)
@@ -287,7 +286,7 @@ def test_nobody_can_grow_a_profile_beyond_what_a_record_holds(event: dict[str, A
     assert {r.reason for r in refused} == {"state_full"}
 
 
-def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
+def test_the_queue_of_timers_has_an_entry_per_user_and_not_per_event() -> None:
     state = Restored()
     fold = PartitionFold(state)
     events = [Event(id=f"m{n}", user=f"u{n % 10}", type="click", at=START + n, item="s") for n in range(5_000)]
@@ -297,7 +296,7 @@ def test_the_timer_heap_holds_an_entry_a_user_not_an_entry_an_event() -> None:
     assert fold.scheduled == 10
 
 
-def test_nothing_is_live_in_a_feeders_log() -> None:
+def test_no_event_is_live_in_a_log_with_a_feeders_clock() -> None:
     event = Event(id="m", user="u", type="click", at=START, item="s", origin="live")
 
     fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), event]), forever(9))

@@ -1,4 +1,4 @@
-"""What a log's fold passes over without a dead letter is counted beside its position, whatever the cut."""
+"""Events without effect and without dead letter, which the memo counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOG: list[Event | Control] = [
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 @pytest.mark.parametrize("restart_every", [0, 1])
-def test_repeats_of_events_and_orders_and_bare_withdrawals_are_counted(size: int, restart_every: int) -> None:
+def test_repeated_events_repeated_orders_and_bare_withdrawals_are_counted(size: int, restart_every: int) -> None:
     state, outputs = fold_log(written(LOG), repeat(size), restart_every)
 
     memo = read_memo(state)
@@ -57,11 +57,11 @@ def test_repeats_of_events_and_orders_and_bare_withdrawals_are_counted(size: int
     assert folded + len(letters) + sum(memo.passed_over.values()) == len(events)
 
 
-def test_the_memo_of_the_release_before_is_read_with_nothing_counted() -> None:
+def test_the_memo_of_the_previous_release_is_read_with_empty_counters() -> None:
     before = encode_memo(Memo(now=7, clock="wall", floor=3))
     old = before[:1] + bytes([before[1] - 1]) + before[2:-1]  # an array without its last field, an empty mapping
 
-    class State:
+    class OldState:
         memo = old
 
-    assert read_memo(State()) == Memo(now=7, clock="wall", floor=3)  # type: ignore[arg-type]
+    assert read_memo(OldState()) == Memo(now=7, clock="wall", floor=3)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Recomputed facts beside the ledger in use."""
+"""Recomputed facts, merged with the ledger in use."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def test_everything_in_the_ledger_stays_and_every_fact_is_new() -> None:
     assert carried.next_due == 9
 
 
-def test_where_no_fact_differs_nor_does_a_byte() -> None:
+def test_equal_facts_give_equal_bytes() -> None:
     current = pack(Customer(Facts(support=1), LEDGER, seen=40))
 
     assert carry_over(pack(Customer(Facts(support=1), Ledger(), seen=40)), current) == current
 
 
-def test_whom_the_new_code_does_not_know_keeps_the_ledger_and_whom_the_old_did_not_gets_an_empty_one() -> None:
+def test_a_user_unknown_to_the_new_code_keeps_the_ledger_and_one_unknown_to_the_old_code_gets_an_empty_one() -> None:
     customer = Customer(Facts(support=1), LEDGER, seen=40)
 
     assert unpack(carry_over(None, pack(customer))) == Customer(Facts(), LEDGER, seen=40)
     assert unpack(carry_over(pack(customer), None)) == Customer(Facts(support=1), Ledger(), seen=40)
 
 
-def test_a_state_of_another_schema_is_refused_whichever_of_the_two_it_is() -> None:
+def test_either_state_of_another_schema_is_refused() -> None:
     current = pack(Customer())
     later = bytes((SCHEMA + 1,)) + current[1:]
 
@@ -50,9 +50,7 @@ def test_a_state_of_another_schema_is_refused_whichever_of_the_two_it_is() -> No
 
 
 @pytest.mark.parametrize(("rebuilt", "current"), [(50, 70), (70, 50)])
-def test_what_either_fold_refuses_as_too_late_stays_refused_and_the_rest_is_that_in_use(
-    rebuilt: int, current: int
-) -> None:
+def test_the_merged_memo_has_the_larger_floor_and_otherwise_equals_the_memo_in_use(rebuilt: int, current: int) -> None:
     memo = Memo(now=99, clock="wall", numbers={"churn": 4}, paused=["sms"], failing=2, floor=current)
 
     carried = carry_memo(

@@ -16,7 +16,7 @@ def scored(risk_at: int) -> Customer:
     return customer
 
 
-def test_reasons_are_those_of_the_moment_of_the_risk_beside_them() -> None:
+def test_the_shown_reasons_are_those_of_the_time_of_the_shown_risk() -> None:
     versions = Versions()
     use = churn_version(1)
     versions.use(use.name, use.version, bytes(use.content))
@@ -30,7 +30,7 @@ def test_reasons_are_those_of_the_moment_of_the_risk_beside_them() -> None:
     assert shown["features"] == now["features"]
 
 
-def test_nobody_of_whom_nothing_is_known_has_reasons() -> None:
+def test_a_user_without_any_activity_has_no_reasons_and_no_features() -> None:
     shown = describe("u1", Customer(), START, Versions())
 
     assert (shown["churn"]["reasons"], shown["features"]) == ([], None)

@@ -1,4 +1,4 @@
-"""The rule of consent, against all statements that were read, in whatever order."""
+"""The rule of consent, compared with the list of all statements that were read, in any order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _newest(said: list[Said], *, granted: bool) -> int:
 
 
 @given(MANY)
-def test_never_yes_if_some_withdrawal_is_as_new_as_all_grants(said: list[Said]) -> None:
+def test_the_answer_is_no_if_a_withdrawal_is_at_least_as_new_as_all_grants(said: list[Said]) -> None:
     state = _state(said)
     assert state is not None
 
@@ -45,7 +45,7 @@ def test_never_yes_if_some_withdrawal_is_as_new_as_all_grants(said: list[Said]) 
 
 
 @given(st.lists(SAID, max_size=12), st.integers(1, 12))
-def test_yes_if_the_newest_statement_is_a_grant_and_it_is_read_last(said: list[Said], ahead: int) -> None:
+def test_the_answer_is_yes_if_the_newest_statement_is_a_grant_and_is_read_last(said: list[Said], ahead: int) -> None:
     newest = max((one.at for one in said), default=0)
 
     assert _next(_state(said), Said(True, newest + ahead)).granted
@@ -64,7 +64,7 @@ def test_a_merge_of_identities_follows_the_same_rule(one: list[Said], other: lis
     assert _next(merged, Said(True, max(said.at for said in both) + 1)).granted
 
 
-def test_a_merge_with_nobody_changes_nothing() -> None:
+def test_a_merge_with_an_unknown_identity_changes_nothing() -> None:
     state = _state([Said(True, 3)])
 
     assert consents.merge(state, None) == consents.merge(None, state) == state
@@ -83,7 +83,7 @@ def test_the_stored_times_never_move_back(said: list[Said]) -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations([Said(False, 180), Said(False, 60 + 180), Said(True, 120 + 90)])))
-def test_a_grant_between_two_withdrawals_never_counts_in_whatever_order_they_are_read(order: list[Said]) -> None:
+def test_a_grant_between_two_withdrawals_never_counts_in_any_order_of_reading(order: list[Said]) -> None:
     state = _state(list(order))
 
     assert state is not None
@@ -99,5 +99,5 @@ def test_a_withdrawal_that_is_read_after_a_newer_grant_asks_for_a_new_grant() ->
     assert not consents.needs_new_grant(_next(state, Said(True, 31)))
 
 
-def test_a_state_of_the_layout_before_knows_the_time_of_its_grant() -> None:
+def test_a_state_of_schema_3_knows_the_time_of_its_grant() -> None:
     assert consents.withdraw(Consent(granted=True, at=30), at=10).newest_grant == 30

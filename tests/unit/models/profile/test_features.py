@@ -11,14 +11,14 @@ from models.profile.features import FEATURES, row
 from models.profile.state import Decay, Facts
 from models.units import DAY
 from tests.support.event_logs import START
-from tests.unit.models.profile.test_reducers import event, facts_of
+from tests.support.facts import event, facts_of
 
 
 def named(facts: Facts, now: int) -> dict[str, float]:
     return dict(zip(FEATURES, row(facts, now), strict=True))
 
 
-def test_recency_frequency_and_money_are_what_they_say() -> None:
+def test_recency_frequency_and_money_have_the_documented_values() -> None:
     orders = [event("purchase", START + n * DAY, order=f"o{n}", amount=30_000_000) for n in range(4)]
     facts = facts_of(*orders, event("refund", START + 4 * DAY, amount=30_000_000))
 
@@ -29,7 +29,7 @@ def test_recency_frequency_and_money_are_what_they_say() -> None:
     assert features["orders"] == pytest.approx(log1p(4))
     assert features["average_order"] == pytest.approx(log1p(30))
     assert features["refund_share"] == 0.25
-    assert features["gap_ratio"] == pytest.approx(log1p(7))  # a week of silence of somebody who came daily
+    assert features["gap_ratio"] == pytest.approx(log1p(7))  # a week of inactivity of a user who came daily
 
 
 @pytest.mark.parametrize("index", range(len(HALF_LIVES)))
@@ -66,5 +66,5 @@ def test_the_evening_share_is_of_all_hours_seen() -> None:
     assert named(facts, START + DAY)["evening_share"] == 0.5
 
 
-def test_somebody_unknown_has_a_row_of_zeros() -> None:
+def test_a_user_without_events_has_a_row_of_zeros() -> None:
     assert row(Facts(), START) == [0.0] * len(FEATURES)

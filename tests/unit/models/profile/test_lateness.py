@@ -12,27 +12,36 @@ from models.errors import InvalidConfiguration
 from models.events import Event, OrderLine, encode_event
 from models.log import Clock, Control, Tick
 from models.profile.codec import unpack
-from models.profile.decay import levels
 from models.profile.lateness import MAX_CHANGES, MAX_NAMES, MAX_SESSIONS, SESSION_GAP_MS
 from models.profile.orders import MAX_ORDERS
-from models.profile.reducers import Cutoffs, reduce_facts
-from models.profile.state import CartLine, Facts
+from models.profile.reducers import Cutoffs
+from models.profile.state import CartLine
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import settings_version
-from tests.support.event_logs import START, Written, fold_log, shoppers, written
+from tests.support.event_logs import START, LogRecord, fold_log, shoppers, written
+from tests.support.facts import assert_same, event, facts_after, facts_of
 
-END = START + 30 * DAY
-"""After everything: decayed counts are compared at this time."""
 WITHIN = HOUR
 """The default of ``events.order_within``."""
 
-DECAYED = ("activity", "views", "carts", "purchases", "spend")
 ITEMS = ("lamp", "mug", "rug")
 KINDS = ("page_view", "click", "cart_add", "cart_remove", "purchase", "line", "refund", "identify", "forget", "rating")
 
 
 class Happening(NamedTuple):
-    """One thing that a user did: so many minutes after the last one, and read so many later."""
+    """An action of a user.
+
+    Attributes
+    ----------
+    minutes
+        Minutes since the previous action.
+    kind
+        The type of its event, or what it does.
+    item
+        Number of the item.
+    delay
+        Minutes from its time to its arrival.
+    """
 
     minutes: int
     kind: str
@@ -48,15 +57,15 @@ happenings = st.lists(
 
 
 def events_of(what: list[Happening]) -> list[tuple[Event, int]]:
-    """The events in the order of time, each with when it is read."""
-    told, at, order = [], START, START
+    """Return the events in the order of time, each with its arrival."""
+    events, at, order = [], START, START
     for number, (minutes, kind, item, delay) in enumerate(what):
         at += minutes * MINUTE
         if kind == "purchase":
             order = at
         event = _event(number, kind, ITEMS[item], order if kind == "line" else at)
-        told.append((event, event.at + delay * MINUTE))
-    return sorted(told, key=lambda pair: pair[0].at)
+        events.append((event, event.at + delay * MINUTE))
+    return sorted(events, key=lambda pair: pair[0].at)
 
 
 def _event(number: int, kind: str, item: str, at: int) -> Event:
@@ -72,45 +81,14 @@ def _event(number: int, kind: str, item: str, at: int) -> Event:
     return Event(**common, type=kind, amount=number, **more)  # type: ignore[arg-type]
 
 
-def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
-    """Facts of the one user when the log has come to ``end``; a record's stamp is when it is read."""
-    contents: list[Event | Control] = [Clock("wall"), *(event for event, _ in arrivals), Tick(at=0), Tick(at=0)]
-    stamps = [START, *(read for _, read in arrivals), end, end]
-    log = [record._replace(timestamp=stamp) for record, stamp in zip(written(contents), stamps, strict=True)]
-    state, _ = fold_log(log, itertools.repeat(7))
-    return unpack(state.records[b"u"]).facts
-
-
-def assert_same(one: Facts, other: Facts) -> None:
-    """Compare what is promised to be the same in any order: floats to the last bits, of one moment's items the set."""
-    assert _exact(one) == _exact(other)
-    assert _floats(one) == pytest.approx(_floats(other), rel=1e-9)
-
-
-def _exact(facts: Facts) -> dict[str, Any]:
-    said = {name: getattr(facts, name) for name in facts.__struct_fields__}
-    for name in ("seen_ids", "window", "gap", "categories", *DECAYED):
-        del said[name]
-    said["recent"] = sorted((touch.at, touch.item, touch.weight) for touch in facts.recent)
-    return said
-
-
-def _floats(facts: Facts) -> dict[str, float]:
-    said = {f"category {name}": value for name, value in facts.categories.items()}
-    for name in DECAYED:
-        decay = getattr(facts, name)
-        said |= {f"{name} {number}": value for number, value in enumerate(levels(decay, END))}
-    return said | {"gap": facts.gap}
-
-
 @settings(max_examples=300, deadline=None)
 @given(happenings)
-def test_events_in_any_order_within_the_bound_give_the_same_facts_as_in_order(what: list[Happening]) -> None:
-    told = events_of(what)
-    end = told[-1][0].at + 3 * DAY
+def test_events_that_arrive_in_any_order_within_the_bound_give_the_same_facts(what: list[Happening]) -> None:
+    events = events_of(what)
+    end = events[-1][0].at + 3 * DAY
 
-    in_order = facts_after([(event, event.at) for event, _ in told], end)
-    shuffled = facts_after(sorted(told, key=lambda pair: pair[1]), end)
+    in_order = facts_after([(event, event.at) for event, _ in events], end)
+    shuffled = facts_after(sorted(events, key=lambda pair: pair[1]), end)
 
     assert_same(shuffled, in_order)
     assert shuffled.window is None or not shuffled.sessions, "nothing is kept of what is over, once a timer has fired"
@@ -118,7 +96,7 @@ def test_events_in_any_order_within_the_bound_give_the_same_facts_as_in_order(wh
 
 @settings(max_examples=100, deadline=None)
 @given(happenings, st.integers(1, 20))
-def test_on_the_way_too_all_that_has_been_read_is_in_its_place(what: list[Happening], read: int) -> None:
+def test_the_events_read_so_far_are_always_in_order(what: list[Happening], read: int) -> None:
     arrivals = sorted(events_of(what), key=lambda pair: pair[1])[:read]
     end = arrivals[-1][1]
 
@@ -129,7 +107,7 @@ def test_on_the_way_too_all_that_has_been_read_is_in_its_place(what: list[Happen
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_log_out_of_order_is_folded_to_the_same_bytes_however_it_is_cut(seed: int) -> None:
+def test_a_log_out_of_order_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
     rng = random.Random(seed)
     moments = [
         (content.at + rng.randrange(12 * HOUR) if isinstance(content, Event) else content.at, number, content)
@@ -145,21 +123,10 @@ def test_a_log_out_of_order_is_folded_to_the_same_bytes_however_it_is_cut(seed: 
     assert sum(output.counts.get(("events_late",), 0) for output in outputs) > 0
 
 
-def facts_of(*events: Event, cutoffs: Cutoffs) -> Facts:
-    facts = Facts()
-    for event in events:
-        reduce_facts(facts, event, None, cutoffs)
-    return facts
-
-
-def event(kind: Any, at: int, **more: Any) -> Event:
-    return Event(id=f"{kind}{at}", user="u", type=kind, at=at, **more)
-
-
 LATE = Cutoffs(late_before=START, refused_before=START - 2 * DAY)
 
 
-def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
+def test_late_events_are_counted_and_replace_nothing_that_is_newer() -> None:
     filled = event("cart_add", START + 9, item="mug", quantity=2)
     late = [
         event("purchase", START - DAY, amount=7, order="o1", lines=(OrderLine("rug"),)),
@@ -176,7 +143,7 @@ def test_what_is_late_counts_and_changes_nothing_that_is_newer() -> None:
     assert [touch.item for touch in facts.recent] == ["rug", "lamp", "lamp", "mug"]
 
 
-def test_what_is_old_and_yet_the_newest_is_in_order() -> None:
+def test_old_events_that_are_the_newest_of_their_kind_are_put_in_order() -> None:
     phone = [event("cart_add", START - DAY + n * MINUTE, item=f"i{n}") for n in range(5)]
 
     facts = facts_of(*phone, event("purchase", START - DAY + 9 * MINUTE, order="o1"), cutoffs=LATE)
@@ -186,7 +153,7 @@ def test_what_is_old_and_yet_the_newest_is_in_order() -> None:
     assert facts.window is None, "nothing that is in time can come before them any more"
 
 
-def test_a_trait_that_was_taken_back_is_not_revived_by_what_was_said_before() -> None:
+def test_a_removed_trait_is_not_set_again_by_an_older_event() -> None:
     said = event("identify", START - DAY, traits={"phone": "+49151", "city": "Bonn"})
     taken = event("identify", START + 1, traits={"phone": None})
 
@@ -194,7 +161,7 @@ def test_a_trait_that_was_taken_back_is_not_revived_by_what_was_said_before() ->
         assert facts_of(*order, cutoffs=LATE).traits == {"city": "Bonn"}
 
 
-def test_what_is_forced_fills_in_what_nobody_has_said_since() -> None:
+def test_a_forced_event_sets_only_traits_that_have_no_newer_value() -> None:
     newer = event("identify", START - DAY, traits={"email": "new@example.org"})
     forced = event("identify", START - 9 * DAY, traits={"email": "old@example.org", "city": "Bonn"}, forced=True)
 
@@ -203,7 +170,7 @@ def test_what_is_forced_fills_in_what_nobody_has_said_since() -> None:
     assert facts.traits == {"email": "new@example.org", "city": "Bonn"}
 
 
-def test_lines_of_two_orders_that_come_mixed_are_two_orders() -> None:
+def test_mixed_lines_of_two_orders_are_two_orders() -> None:
     lines = [event("purchase", START + n, order=f"o{n % 2}", amount=1) for n in range(10)]
 
     facts = facts_of(*lines, cutoffs=LATE)
@@ -211,7 +178,7 @@ def test_lines_of_two_orders_that_come_mixed_are_two_orders() -> None:
     assert (facts.orders, facts.spent) == (2, {"USD": 10})
 
 
-def test_what_is_kept_to_put_events_in_order_is_bounded() -> None:
+def test_the_recent_history_for_reordering_is_bounded() -> None:
     nothing_passes = Cutoffs(late_before=0, refused_before=0)
     many = [event("page_view", START + n * 2 * SESSION_GAP_MS) for n in range(3 * MAX_SESSIONS)]
     many += [event("cart_add", START + n, item="mug") for n in range(3 * MAX_CHANGES)]
@@ -246,7 +213,7 @@ def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() ->
 
 def test_an_event_cannot_have_happened_after_it_was_read() -> None:
     ahead = event("click", START + 20 * HOUR, item="mug")
-    live, _ = fold_log([Written(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
+    live, _ = fold_log([LogRecord(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
     fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), ahead]), itertools.repeat(9))
 
     assert unpack(live.records[b"u"]).facts.last_seen == START
@@ -274,14 +241,14 @@ def test_the_bound_is_a_setting() -> None:
         ({"horizon": "2h", "order_within": "3h"}, "events.order_within"),
     ],
 )
-def test_settings_that_promise_what_cannot_be_kept_are_refused(events: dict[str, str], path: str) -> None:
+def test_settings_outside_their_bounds_are_refused(events: dict[str, str], path: str) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         settings_version(1, **events)
 
     assert caught.value.path == path
 
 
-def test_spellings_of_a_trait_that_states_consent_do_not_grow_without_end() -> None:
+def test_the_kept_times_of_consent_traits_are_bounded_for_any_number_of_spellings() -> None:
     name = "unsubscribed_from_marketing"
     spelled = ["".join(letter + "." * (n >> i & 1) for i, letter in enumerate(name)) for n in range(1_000)]
     many = [

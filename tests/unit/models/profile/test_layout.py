@@ -51,7 +51,7 @@ def _layout(modules: tuple[ModuleType, ...]) -> str:
 
 
 @pytest.mark.parametrize("what", STORED)
-def test_a_stored_struct_changes_only_with_its_schema(what: str) -> None:
+def test_the_layout_of_a_stored_struct_changes_only_with_its_schema(what: str) -> None:
     modules, schema = STORED[what]
 
     assert LAYOUTS.get((what, schema)) == _layout(modules)

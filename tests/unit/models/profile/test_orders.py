@@ -1,77 +1,28 @@
-"""An order counts once, however often and in whatever order it is stated, and its refunds stay within it."""
+"""Orders: each counts once, however often it is stated, and its refunds stay within its amount."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from models.batch import Outputs
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.messages import decode_message
 from models.errors import InvalidConfiguration
 from models.events import MICROS, Event, OrderLine
-from models.log import Clock, Control, Tick, Use
-from models.profile.codec import unpack
-from models.profile.features import row
+from models.log import Control, Use
 from models.profile.orders import EXCESS, MAX_ORDERS, beyond
-from models.profile.reducers import Cutoffs, reduce_facts
+from models.profile.reducers import Cutoffs
 from models.profile.state import Facts
-from models.rejected import decode_rejected
-from models.units import DAY, HOUR, MINUTE
+from models.units import DAY, MINUTE
 from tests.support.configured_versions import configuration_version, settings_version
-from tests.support.event_logs import START, fold_log, written
-from tests.unit.models.profile.test_lateness import assert_same, facts_after
-
-_ids = itertools.count()
-
-
-def purchase(amount: int, form: Any = "whole", at: int = START, **more: Any) -> Event:
-    """A purchase of the order o1 for so many units."""
-    said: dict[str, Any] = {"id": f"m{next(_ids)}", "user": "u", "at": at, "order": "o1", "order_form": form} | more
-    return Event(type="purchase", amount=amount * MICROS, **said)
-
-
-def refund(amount: int | None = None, at: int = START, **more: Any) -> Event:
-    """A refund of the order o1; of all that is left of it without an amount."""
-    said: dict[str, Any] = {"id": f"m{next(_ids)}", "user": "u", "at": at, "order": "o1"} | more
-    if amount is None:
-        return Event(type="refund", order_form="whole", **said)
-    return Event(type="refund", amount=amount * MICROS, **said)
-
-
-def fold(*events: Event, versions: tuple[Control, ...] = (), size: int = 3) -> tuple[Facts, list[Outputs]]:
-    """Fold events as a feeder gives them, each at its own time, and return the user's facts."""
-    log: list[Event | Control] = [Clock("feeder"), *versions]
-    for event in events:
-        log += [Tick(at=event.at), event]
-    state, outputs = fold_log(written(log), itertools.repeat(size))
-    return unpack(state.records[b"u"]).facts, outputs
-
-
-def money(facts: Facts) -> tuple[int, dict[str, int], dict[str, int]]:
-    """Orders, and units spent and refunded by currency."""
-    units = [{name: micros // MICROS for name, micros in sums.items()} for sums in (facts.spent, facts.refunded)]
-    return facts.orders, units[0], units[1]
-
-
-def counted(outputs: list[Outputs], *name: str) -> float:
-    return sum(output.counts.get(name, 0.0) for output in outputs)
-
-
-def letters(outputs: list[Outputs]) -> list[Any]:
-    return [decode_rejected(value) for value in written_to("events.rejected", outputs)]
-
-
-def written_to(topic: str, outputs: list[Outputs]) -> list[bytes | None]:
-    return [one.value for output in outputs for one in output.commit.records if one.topic == topic]
-
+from tests.support.event_logs import START
+from tests.support.facts import facts_of
+from tests.support.order_logs import counted, fold, letters, money, purchase, refund, written_to
 
 MUG = (OrderLine("mug", 2, 15 * MICROS, "kitchen"),)
 EURO: dict[str, Any] = {"currency": "EUR", "lines": MUG}
@@ -83,10 +34,10 @@ EURO: dict[str, Any] = {"currency": "EUR", "lines": MUG}
         ({**EURO}, "same"),
         ({"lines": MUG}, "different"),  # the currency is missing: USD
         ({**EURO, "amount": 45 * MICROS}, "different"),
-        ({**EURO, "at": START + 50 * DAY}, "same"),  # the thank-you page is opened once more, weeks later
+        ({**EURO, "at": START + 50 * DAY}, "same"),  # the thank-you page is opened again weeks later
     ],
 )
-def test_an_order_that_is_sent_twice_counts_once_in_everything(again: dict[str, Any], content: str) -> None:
+def test_an_order_that_is_sent_twice_counts_once_in_every_fact_and_output(again: dict[str, Any], content: str) -> None:
     rules = (configuration_version(1),)
     first = purchase(30, **EURO)
     said: dict[str, Any] = {
@@ -110,7 +61,7 @@ def test_an_order_that_is_sent_twice_counts_once_in_everything(again: dict[str, 
         assert written_to(topic, outputs) == written_to(topic, outputs_once) != [], topic
 
 
-def test_a_repeat_of_an_order_is_known_by_its_message_id_too() -> None:
+def test_a_repeated_order_is_also_known_by_its_message_id() -> None:
     order = purchase(30)
     _, outputs = fold(order, repeat := purchase(30), repeat, order)
 
@@ -144,7 +95,7 @@ def test_orders_without_an_id_are_orders_of_their_own() -> None:
         [refund(currency="")],
     ],
 )
-def test_money_of_an_order_whose_currency_is_left_out_has_that_of_the_order(others: list[Event]) -> None:
+def test_money_without_a_currency_counts_in_the_currency_of_its_order(others: list[Event]) -> None:
     events = [purchase(30, currency="EUR"), *others]
 
     for order in itertools.permutations(events):
@@ -154,7 +105,7 @@ def test_money_of_an_order_whose_currency_is_left_out_has_that_of_the_order(othe
         assert paid_back == ({"EUR": back} if any(one.type == "refund" for one in others) else {})
 
 
-def test_without_any_currency_an_order_counts_in_the_default_one() -> None:
+def test_an_order_without_any_currency_counts_in_the_default_currency() -> None:
     facts, _ = fold(purchase(30, currency=""), refund(10, currency=""), refund(5, order="o2", currency=""))
 
     assert money(facts) == (1, {"USD": 30}, {"USD": 15})
@@ -172,7 +123,7 @@ def test_without_any_currency_an_order_counts_in_the_default_one() -> None:
         ((purchase(10, "lines"), purchase(25, "replacement", START + 1), purchase(10, "lines")), 25),
     ],
 )
-def test_the_whole_states_lines_and_an_update_states_both(events: tuple[Event, ...], expected: int) -> None:
+def test_a_whole_order_replaces_lines_and_an_update_replaces_both(events: tuple[Event, ...], expected: int) -> None:
     facts, _ = fold(*events)
 
     assert money(facts) == (1, {"USD": expected}, {})
@@ -186,7 +137,7 @@ def test_an_update_may_change_the_currency() -> None:
     assert money(facts) == (1, {"EUR": 25}, {})
 
 
-def test_an_update_is_no_visit_and_no_purchase_to_rules_but_teaches_the_new_items() -> None:
+def test_an_update_is_no_visit_and_triggers_no_rule_but_its_new_items_are_learned() -> None:
     order = purchase(30, lines=MUG)
     pan = (*MUG, OrderLine("pan", 1, 5 * MICROS))
     update = purchase(35, "replacement", START + DAY, lines=pan, name="Order Updated")
@@ -266,7 +217,7 @@ def test_money_in_another_currency_than_its_order_is_refused(known: Event, other
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_what_a_secret_key_states_takes_the_place_of_what_anybody_could_have_stated(reverse: bool) -> None:
+def test_an_order_stated_with_a_secret_key_replaces_statements_with_a_public_key(reverse: bool) -> None:
     forged = [
         purchase(999, trust="public"),
         purchase(1, "replacement", START + 5, trust="public"),
@@ -274,13 +225,13 @@ def test_what_a_secret_key_states_takes_the_place_of_what_anybody_could_have_sta
     ]
     events = [*forged, purchase(30, at=START)]
 
-    facts = facts_of(*(reversed(events) if reverse else events))
+    facts = facts_of(*(reversed(events) if reverse else events), cutoffs=Cutoffs(late_before=START - DAY))
 
     assert money(facts) == (1, {"USD": 30}, {})
 
 
 @pytest.mark.parametrize("when", [{"event": "purchase"}, {"first_purchase": True}])
-def test_after_the_browser_s_order_the_one_of_the_server_sends_the_receipt_and_nothing_else(
+def test_the_servers_order_after_the_browsers_order_sends_the_receipt_and_nothing_else(
     when: dict[str, Any],
 ) -> None:
     who = Event(id="i", user="u", type="identify", at=START, traits={"email": "u@example.org"})
@@ -291,7 +242,9 @@ def test_after_the_browser_s_order_the_one_of_the_server_sends_the_receipt_and_n
     facts, outputs = fold(who, consent, browser, *shop, versions=(_receipt_and_thanks(when),))
 
     sent = [decode_message(value or b"").rule for value in written_to("messages.email", outputs)]
-    assert sent == ["thanks", "receipt"], "marketing follows from what the browser said, the receipt from the shop"
+    assert sent == ["thanks", "receipt"], (
+        "the browser's order triggers marketing, the server's order triggers the receipt"
+    )
     assert (facts.orders, facts.spent, facts.activity.values) == (1, {"EUR": 30 * MICROS}, (1.0, 1.0, 1.0))
     assert counted(outputs, "interactions") == 1
 
@@ -306,10 +259,10 @@ def _receipt_and_thanks(when: dict[str, Any]) -> Control:
     return Use(name="configuration", version=1, content=msgspec.Raw(encode(parsed)))
 
 
-# --- what is remembered ----------------------------------------------------------------------------------------------
+# --- the memory of orders ---------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_remembered_for_the_stated_time_and_no_longer() -> None:
+def test_an_order_is_remembered_for_the_configured_time_and_no_longer() -> None:
     settings = settings_version(1, remember_orders="60d")
 
     for days, orders in ((59, 1), (61, 2)):
@@ -333,7 +286,7 @@ def test_memory_is_bounded_and_forgets_the_oldest_orders() -> None:
     assert len(msgspec.msgpack.encode(facts.known_orders)) / MAX_ORDERS < 45, "bytes an order"
 
 
-def test_orders_of_long_ago_are_forgotten_with_the_next_one() -> None:
+def test_expired_orders_are_forgotten_with_the_next_order() -> None:
     old = [purchase(1, at=START + n, order=f"o{n}") for n in range(9)]
 
     facts, _ = fold(*old, purchase(1, at=START + 200 * DAY, order="new"))
@@ -347,95 +300,3 @@ def test_a_memory_that_is_too_short_or_too_long_is_refused(remember: str) -> Non
         settings_version(1, remember_orders=remember)
 
     assert caught.value.path == "events.remember_orders"
-
-
-# --- in any order ----------------------------------------------------------------------------------------------------
-
-
-def facts_of(*events: Event) -> Facts:
-    facts = Facts()
-    for event in events:
-        reduce_facts(facts, event, None, Cutoffs(late_before=START - DAY))
-    return facts
-
-
-class Statement(NamedTuple):
-    """Something that is said about one of two orders: so many minutes after the last one, read so many later."""
-
-    minutes: int
-    delay: int
-    order: int
-    kind: str
-    amount: int
-
-
-statements = st.lists(
-    st.builds(
-        Statement,
-        st.integers(1, 40),
-        st.integers(0, 60),
-        st.integers(0, 1),
-        st.sampled_from(["whole", "lines", "replacement", "refund", "all"]),
-        st.integers(0, 9),
-    ),
-    min_size=2,
-    max_size=14,
-)
-
-
-def events_of(said: list[Statement]) -> list[tuple[Event, int]]:
-    """Events in the order of time with when each is read; an order is stated as a whole once at most."""
-    events, at, complete = [], START, set[int]()
-    for number, one in enumerate(said):
-        at += one.minutes * MINUTE
-        common: dict[str, Any] = {"order": f"o{one.order}", "id": f"m{number}"}
-        if one.kind == "refund":
-            event = refund(one.amount, at, **common)
-        elif one.kind == "all":
-            event = refund(None, at, **common)
-        else:
-            form = "lines" if one.kind == "whole" and one.order in complete else one.kind
-            complete |= {one.order} if form == "whole" else set()
-            lines = (OrderLine(f"i{number % 3}", 1, MICROS, f"c{number % 3}"),)
-            event = purchase(one.amount, form, at, lines=lines, currency="USD" if one.amount % 2 else "", **common)
-        events.append((event, at + one.delay * MINUTE))
-    return events
-
-
-@settings(max_examples=400, deadline=None)
-@given(statements)
-def test_statements_of_orders_in_any_order_within_the_bound_give_the_same_facts(said: list[Statement]) -> None:
-    told = events_of(said)
-    end = told[-1][0].at + 2 * HOUR
-
-    in_order = facts_after([(event, event.at) for event, _ in told], end)
-    shuffled = facts_after(sorted(told, key=lambda pair: pair[1]), end)
-
-    assert_same(shuffled, in_order)
-
-
-@settings(max_examples=200, deadline=None)
-@given(statements)
-def test_whatever_is_said_refunds_stay_within_known_orders_and_sums_are_those_of_the_orders(
-    said: list[Statement],
-) -> None:
-    facts = facts_of(*(event for event, _ in sorted(events_of(said), key=lambda pair: pair[1])))
-
-    stated = [order for order in facts.known_orders.values() if order.known & 7]
-    assert facts.orders == len(stated)
-    assert facts.spent.get("USD", 0) == sum(order.amount for order in stated)
-    unknown = sum(order.claimed for order in facts.known_orders.values() if not order.known & 7)
-    assert 0 <= facts.refunded.get("USD", 0) - unknown <= facts.spent.get("USD", 0)
-    assert all(value == value for value in row(facts, START + DAY)), "no feature is undefined"
-
-
-@settings(max_examples=50, deadline=None)
-@given(statements, st.lists(st.integers(1, 5), min_size=1, max_size=5))
-def test_any_cut_into_batches_gives_the_same_bytes(said: list[Statement], sizes: list[int]) -> None:
-    events = [event for event, _ in sorted(events_of(said), key=lambda pair: pair[1])]
-    log = written([Clock("feeder"), configuration_version(1), Tick(at=START + DAY), *events])
-
-    state, _ = fold_log(log, itertools.repeat(1))
-    other, _ = fold_log(log, itertools.cycle(sizes), restart_every=2)
-
-    assert (other.records, other.memo) == (state.records, state.memo)

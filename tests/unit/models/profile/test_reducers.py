@@ -1,32 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.events import Event, OrderLine
-from models.profile.reducers import MAX_CATEGORIES, NO_CUTOFFS, Cutoffs, reduce_facts
-from models.profile.state import CartLine, Consent, Facts
+from models.events import OrderLine
+from models.profile.reducers import MAX_CATEGORIES, Cutoffs
+from models.profile.state import CartLine, Consent
 from models.recommend.interactions import MAX_RECENT_ITEMS
 from models.units import DAY
 from tests.support.event_logs import START
+from tests.support.facts import event, facts_of
 
 MINUTE = 60_000
 
 
-def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> Facts:
-    facts = Facts()
-    for event in events:
-        reduce_facts(facts, event, zone, cutoffs)
-    return facts
-
-
-def event(type: Any, at: int = START, **more: Any) -> Event:  # noqa: A002 - the field is called so
-    return Event(id=f"{type}{at}", user=more.pop("user", "u"), type=type, at=at, **more)
-
-
-def test_half_an_hour_of_silence_ends_a_session() -> None:
+def test_half_an_hour_of_inactivity_ends_a_session() -> None:
     facts = facts_of(*(event("page_view", START + minute * MINUTE) for minute in (0, 30, 61, 200)))
 
     assert (facts.sessions, facts.session_at) == (3, START + 200 * MINUTE)
@@ -34,13 +23,13 @@ def test_half_an_hour_of_silence_ends_a_session() -> None:
     assert facts.gap == pytest.approx((0.7 * 31 + 0.3 * 139) * MINUTE)
 
 
-def test_a_late_event_moves_the_first_visit_and_never_the_last() -> None:
+def test_a_late_event_changes_the_first_visit_and_never_the_last_one() -> None:
     facts = facts_of(event("click", START), event("click", START - DAY), cutoffs=Cutoffs(late_before=START))
 
     assert (facts.first_seen, facts.last_seen, facts.sessions) == (START - DAY, START, 1)
 
 
-def test_an_order_is_counted_once_however_many_lines_it_comes_in() -> None:
+def test_an_order_with_any_number_of_lines_is_counted_once() -> None:
     lines = [event("purchase", START + n, order="o1", amount=2_500_000, currency="GBP") for n in range(3)]
     other = event("purchase", START + 9, order="o2", amount=1_000_000, currency="EUR")
 
@@ -51,7 +40,7 @@ def test_an_order_is_counted_once_however_many_lines_it_comes_in() -> None:
     assert facts.refunded == {"GBP": 500_000}
 
 
-def test_a_cart_fills_empties_and_is_gone_with_the_order() -> None:
+def test_a_cart_is_filled_reduced_and_emptied_by_the_order() -> None:
     filled = [event("cart_add", item="a", quantity=2, amount=5), event("cart_add", START + 1, item="b")]
 
     facts = facts_of(*filled, event("cart_remove", START + 2, item="a"), event("cart_remove", START + 3, item="b"))
@@ -68,7 +57,7 @@ def test_hours_are_counted_in_the_configured_zone() -> None:
     assert facts_of(noon, zone=ZoneInfo("Asia/Tokyo")).hours.index(1) == 21
 
 
-def test_an_older_grant_never_revives_a_newer_withdrawal_and_one_without_a_channel_is_for_all() -> None:
+def test_an_older_grant_never_cancels_a_newer_withdrawal_and_a_withdrawal_without_channel_is_for_all() -> None:
     given = event("consent", START, channel="email", granted=True)
     taken = event("consent", START + DAY, granted=False, reason="unsubscribe link")
 
@@ -79,7 +68,7 @@ def test_an_older_grant_never_revives_a_newer_withdrawal_and_one_without_a_chann
         assert consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
 
 
-def test_a_withdrawal_that_is_read_after_a_newer_grant_counts_and_needs_a_grant_that_is_newer_than_both() -> None:
+def test_after_a_withdrawal_read_late_only_a_grant_newer_than_all_statements_counts() -> None:
     fast = event("consent", START + DAY, channel="email", granted=True)
     withdrawn = event("consent", START, channel="email", granted=False)
     early = event("consent", START + 60_000, channel="email", granted=True)
@@ -97,7 +86,7 @@ def test_traits_are_merged_and_removed_by_null() -> None:
     assert facts.traits == {"email": "a@example.org"}
 
 
-def test_what_a_user_touched_and_likes_is_bounded_and_keeps_the_newest_and_the_strongest() -> None:
+def test_recent_items_and_categories_are_bounded_and_keep_the_newest_and_the_strongest() -> None:
     facts = facts_of(
         *(event("product_view", START + n, item=f"i{n}", category=f"c{n % 40}") for n in range(100)),
         *(event("purchase", START + 200 + n, lines=(OrderLine("best", category="c0"),)) for n in range(3)),
@@ -115,7 +104,7 @@ def test_the_least_live_origin_stays() -> None:
     assert facts.origin == "simulate"
 
 
-def test_messages_of_ours_ratings_and_support_are_counted_and_are_no_visit_where_they_are_none() -> None:
+def test_own_messages_ratings_and_support_are_counted_and_own_messages_are_no_visit() -> None:
     facts = facts_of(
         event("message_opened", message="m"), event("rating", rating=4.0), event("rating", START + 1, rating=2.0),
         event("support_message", START + 2, text="help"),

@@ -18,7 +18,7 @@ from tests.support.configured_versions import settings_version
 from tests.support.event_logs import START, fold_log, shoppers, written
 
 
-def test_a_digest_is_only_found_where_one_begins() -> None:
+def test_a_digest_is_found_only_at_the_beginning_of_a_digest() -> None:
     ids = SeenIds(marks=[2, 0], digests=b"0123456789abcdef")
 
     assert knows(ids, b"01234567")
@@ -27,7 +27,7 @@ def test_a_digest_is_only_found_where_one_begins() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3 * DAY), st.integers(-2 * DAY, DAY)), max_size=60))
-def test_a_repeat_within_the_horizon_is_known_and_none_is_forgotten_that_could_still_be_folded(
+def test_a_repeat_within_the_horizon_is_known_and_no_id_that_could_still_be_folded_is_forgotten(
     log: list[tuple[int, int, int]],
 ) -> None:
     horizon, ids, now = 2 * DAY, SeenIds(), 10 * DAY
@@ -46,7 +46,7 @@ def test_a_repeat_within_the_horizon_is_known_and_none_is_forgotten_that_could_s
         folded[number] = now, at
 
 
-def test_what_is_forgotten_first_is_what_came_first_and_a_bucket_at_a_time() -> None:
+def test_the_oldest_ids_are_forgotten_first_one_bucket_at_a_time() -> None:
     ids = SeenIds()
     for number in range(10):
         remember(ids, digest_of(str(number)), number * HOUR, number * HOUR)
@@ -56,7 +56,7 @@ def test_what_is_forgotten_first_is_what_came_first_and_a_bucket_at_a_time() -> 
     assert [knows(ids, digest_of(str(number))) for number in range(10)] == [False] * 5 + [True] * 5
 
 
-def test_who_sends_more_than_is_remembered_is_refused_what_could_not_be_known_and_it_is_counted() -> None:
+def test_too_many_ids_shorten_the_deduplication_window_and_the_forgotten_ids_are_counted() -> None:
     ids, forgotten = SeenIds(), 0
     for number in range(MAX_IDS + BUCKET + 1):
         forgotten += remember(ids, digest_of(str(number)), START + number, START + number)
@@ -68,7 +68,7 @@ def test_who_sends_more_than_is_remembered_is_refused_what_could_not_be_known_an
     assert knows(ids, digest_of(str(2 * BUCKET)))
 
 
-def test_a_clock_that_is_ahead_closes_no_door_behind_a_busy_user() -> None:
+def test_ids_with_times_ahead_of_the_clock_do_not_raise_the_floor() -> None:
     ids = SeenIds()
     for number in range(MAX_IDS + 1):
         remember(ids, digest_of(str(number)), START + number, START + DAY)
@@ -80,7 +80,7 @@ def counted(outputs: list[Outputs], *name: str) -> float:
     return sum(output.counts.get(name, 0) for output in outputs)
 
 
-def test_a_whole_topic_replayed_changes_no_byte_of_any_user_whenever_it_comes() -> None:
+def test_replaying_a_whole_topic_at_any_time_changes_no_byte_of_any_user() -> None:
     log = shoppers(21, users=8, days=10)
     once, _ = fold_log(written(log), itertools.repeat(100))
     events = [event for event in log if isinstance(event, Event)]
@@ -98,7 +98,7 @@ def test_a_whole_topic_replayed_changes_no_byte_of_any_user_whenever_it_comes() 
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_log_with_repeats_of_anything_anywhere_folds_to_what_it_folds_to_without(seed: int) -> None:
+def test_a_log_with_repeats_at_any_place_gives_the_same_users_as_without_them(seed: int) -> None:
     rng = random.Random(seed)
     log = shoppers(seed, users=6, days=8)
     seen: list[Event] = []
@@ -118,7 +118,7 @@ def test_a_log_with_repeats_of_anything_anywhere_folds_to_what_it_folds_to_witho
         assert (dirty.facts, dirty.ledger) == (clean.facts, clean.ledger)
 
 
-def test_an_event_older_than_the_horizon_is_refused_and_leaves_nobody_behind() -> None:
+def test_an_event_older_than_the_horizon_is_refused_and_creates_no_user() -> None:
     old = Event(id="m", user="u", type="click", at=START - 48 * HOUR - 1, item="s")
     just = Event(id="n", user="v", type="click", at=START - 48 * HOUR, item="s")
 
@@ -129,7 +129,7 @@ def test_an_event_older_than_the_horizon_is_refused_and_leaves_nobody_behind() -
     assert [key for key in state.records if not key.startswith(b"\x00")] == [b"v"]
 
 
-def test_a_person_can_force_what_is_too_late_once() -> None:
+def test_a_person_can_force_a_late_event_once() -> None:
     forced = Event(id="m", user="u", type="click", at=START - 9 * DAY, item="s", forced=True)
 
     state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), forced, forced]), itertools.repeat(9))
@@ -138,7 +138,7 @@ def test_a_person_can_force_what_is_too_late_once() -> None:
     assert counted(outputs, "events_duplicate") == 1
 
 
-def test_what_delivery_reports_into_a_feeders_log_is_not_too_late_there() -> None:
+def test_reports_of_delivery_are_never_too_late_in_a_log_with_a_feeders_clock() -> None:
     sent = Event(id="m:message_sent", user="u", type="message_sent", at=START - 9 * DAY, message="m")
 
     state, _ = fold_log(written([Clock("feeder"), Tick(at=START), sent]), itertools.repeat(9))
@@ -159,7 +159,7 @@ def test_a_rejected_event_can_come_again_with_the_same_id() -> None:
     assert unpack(state.records[b"u"]).facts.spent["000"] == 2
 
 
-def test_a_longer_horizon_lets_nothing_in_whose_repeat_was_forgotten_under_the_shorter_one() -> None:
+def test_a_longer_horizon_accepts_no_event_whose_id_was_forgotten_under_a_shorter_one() -> None:
     event = Event(id="m", user="u", type="click", at=START, item="s")
     other = Event(id="n", user="u", type="click", at=START + 3 * HOUR, item="s")
     log: list[Event | Control] = [

@@ -17,13 +17,13 @@ from models.profile.ledger import Ledger, SentMessage, Timer
 from models.profile.open_examples import pack_row, unpack_row
 from models.profile.state import Customer, Facts
 from models.units import DAY
+from tests.support.configured_versions import VERSIONS_OVER_TIME
 from tests.support.event_logs import START, fold_log, shoppers, written
-from tests.unit.models.fold.test_partition import EXTRA
 
 
 @pytest.fixture(scope="module")
 def shop() -> Restored:
-    state, _ = fold_log(written(shoppers(1, extra=EXTRA)), itertools.repeat(500))
+    state, _ = fold_log(written(shoppers(1, extra=VERSIONS_OVER_TIME)), itertools.repeat(500))
     return state
 
 
@@ -33,15 +33,17 @@ def profiles(shop: Restored) -> list[bytes]:
 
 
 def silent(days: float) -> Customer:
-    """Somebody whom the models looked at so many days after they were here last."""
+    """Make a user with an assessment this many days after the last activity."""
     customer = Customer(Facts(last_seen=START, traits={"firstName": "Ada"}), Ledger(segment="quiet"), seen=7)
     customer.ledger.assessed_at = customer.ledger.risk_at = START + int(days * DAY)
     customer.ledger.timers = [Timer(START + 9, "assess"), Timer(START + 9, "cart:x"), Timer(START + 30, "label")]
     return customer
 
 
-@pytest.mark.parametrize(("days", "rests"), [(0, False), (0.99, False), (1, True), (400, True)])
-def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(days: float, rests: bool) -> None:
+@pytest.mark.parametrize(("days", "is_dormant"), [(0, False), (0.99, False), (1, True), (400, True)])
+def test_a_user_assessed_after_a_day_of_inactivity_is_dormant_and_is_decoded_unchanged(
+    days: float, is_dormant: bool
+) -> None:
     customer = silent(days)
 
     packed = pack(customer)
@@ -49,29 +51,29 @@ def test_who_is_silent_when_the_models_look_rests_and_comes_back_as_they_were(da
 
     assert back == customer
     assert header(packed) == (7, START + 9)
-    assert (back.compressed is not None) == customer.is_dormant == rests
+    assert (back.compressed is not None) == customer.is_dormant == is_dormant
 
 
-def test_who_has_no_timer_and_no_risk_rests_as_well() -> None:
+def test_a_user_without_timer_and_risk_can_be_dormant() -> None:
     customer = silent(1)
     customer.ledger.timers, customer.ledger.risk_at = [], 0
 
     assert unpack(pack(customer)) == customer
 
 
-def test_a_shop_at_rest_takes_much_less_and_says_the_same(profiles: list[bytes]) -> None:
+def test_dormant_users_take_much_less_space_and_have_the_same_content(profiles: list[bytes]) -> None:
     customers = [unpack(packed) for packed in profiles]
-    at_rest = [customer for customer in customers if customer.is_dormant]
-    plain = [msgspec.msgpack.encode([customer.facts, customer.ledger]) for customer in at_rest]
+    dormant = [customer for customer in customers if customer.is_dormant]
+    plain = [msgspec.msgpack.encode([customer.facts, customer.ledger]) for customer in dormant]
 
-    squeezed = [pack(customer) for customer in at_rest]
+    compressed = [pack(customer) for customer in dormant]
 
-    assert len(at_rest) > len(customers) / 2
-    assert sum(map(len, squeezed)) < 0.7 * sum(map(len, plain))
-    assert [unpack(packed) for packed in squeezed] == at_rest
+    assert len(dormant) > len(customers) / 2
+    assert sum(map(len, compressed)) < 0.7 * sum(map(len, plain))
+    assert [unpack(packed) for packed in compressed] == dormant
 
 
-def test_what_a_state_was_unpacked_from_is_not_seen_in_its_bytes(profiles: list[bytes]) -> None:
+def test_the_encoded_bytes_do_not_depend_on_the_bytes_that_were_decoded(profiles: list[bytes]) -> None:
     for packed in profiles:
         known, read = unpack(packed), unpack(packed)
         for part in (read.facts, read.ledger):
@@ -83,7 +85,7 @@ def test_what_a_state_was_unpacked_from_is_not_seen_in_its_bytes(profiles: list[
         assert known == read
 
 
-def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_dormant_user_is_not_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     customer = unpack(pack(silent(5)))
     monkeypatch.setattr(compression, "compress", lambda body: b"")
 
@@ -99,14 +101,14 @@ def test_who_still_rests_and_has_not_changed_is_not_squeezed_again(monkeypatch: 
 
 
 @given(st.lists(st.floats(-MAX_VALUE, MAX_VALUE).filter(lambda value: value == 0 or abs(value) > 1e-30), max_size=40))
-def test_a_row_keeps_sixteen_bits_of_each_number_and_is_rounded_once(row: list[float]) -> None:
+def test_a_row_keeps_sixteen_bits_of_each_number_and_is_rounded_only_once(row: list[float]) -> None:
     kept = unpack_row(pack_row(row))
 
     assert kept == pytest.approx(row, rel=2**-16, abs=0)
     assert unpack_row(pack_row(kept)) == kept
 
 
-def test_a_row_is_rounded_once_on_its_way_through_states(profiles: list[bytes]) -> None:
+def test_encoding_and_decoding_a_state_does_not_round_a_row_again(profiles: list[bytes]) -> None:
     rows = [example.row for packed in profiles for example in unpack(packed).ledger.examples]
     again = [example.row for packed in profiles for example in unpack(pack(unpack(packed))).ledger.examples]
 
@@ -114,7 +116,7 @@ def test_a_row_is_rounded_once_on_its_way_through_states(profiles: list[bytes]) 
     assert again == rows
 
 
-def test_threads_unpack_side_by_side(profiles: list[bytes]) -> None:
+def test_several_threads_can_decode_at_the_same_time(profiles: list[bytes]) -> None:
     expected = [unpack(packed) for packed in profiles]
 
     with ThreadPoolExecutor(4) as pool:

@@ -19,17 +19,17 @@ from models.profile.state import Customer
 from models.profile.timers import cancel, cancel_all, is_set, set_timer
 from models.units import DAY, MINUTE
 from tests.support.configured_versions import configuration_version
-from tests.support.event_logs import START, Written, batches, fold_log, shoppers, written
+from tests.support.event_logs import START, LogRecord, batches, fold_log, shoppers, written
 
 
-def test_timers_stay_sorted_and_one_of_a_name() -> None:
+def test_timers_stay_sorted_with_one_timer_of_each_name() -> None:
     customer = Customer()
     for name, due in (("b", 5), ("a", 5), ("c", 1), ("b", 3)):
         set_timer(customer, name, due)
 
     assert customer.ledger.timers == [Timer(1, "c"), Timer(3, "b"), Timer(5, "a")]
     cancel(customer, "c")
-    cancel(customer, "nobody")
+    cancel(customer, "unknown")
     assert customer.next_due == 3
     assert is_set(customer, "b")
 
@@ -44,7 +44,7 @@ def test_all_of_a_kind_are_cancelled_together() -> None:
     assert [timer.name for timer in customer.ledger.timers] == ["carton"]
 
 
-def test_the_header_is_read_without_unpacking() -> None:
+def test_the_header_is_read_without_decoding_the_rest() -> None:
     customer = Customer(seen=41)
     assert header(pack(customer)) == (41, NEVER)
     set_timer(customer, "assess", 99)
@@ -97,7 +97,7 @@ def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_mo
 
 
 def a_crowd(users: int, timers: int = 2) -> Restored:
-    """Users whose timers are due in an order that is not theirs, some at the same moment."""
+    """Make users whose timers are due in another order than that of the users, some at the same time."""
     state = Restored()
     for number in range(users):
         customer = Customer()
@@ -107,40 +107,42 @@ def a_crowd(users: int, timers: int = 2) -> Restored:
     return state
 
 
-def waking(users: int) -> list[Written]:
-    """Two events, and between them the record that moves the clock past everything."""
+def log_with_jump(users: int) -> list[LogRecord]:
+    """Make a log of two events, and between them a record that moves the clock past all timers."""
     before = Event(id="e1", user="u0", type="click", at=START, item="i")
     after = Event(id="e2", user="u1", type="click", at=START, item="i")
     return written([Clock("feeder"), Tick(at=START - 1), before, Tick(at=START + users), after, Tick(at=START + DAY)])
 
 
-@pytest.mark.parametrize("most", [1, 7, 50, 10_000])
+@pytest.mark.parametrize("max_timers", [1, 7, 50, 10_000])
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_timers_fire_in_slices_that_commit_and_nobody_sees_where_one_ended(
-    fired: list[tuple[int, str, str]], most: int, size: int
+def test_timers_fire_in_slices_and_the_result_does_not_depend_on_the_size_of_a_slice(
+    fired: list[tuple[int, str, str]], max_timers: int, size: int
 ) -> None:
     users, whole = 60, a_crowd(60)
-    for batch in batches(waking(users), itertools.repeat(100)):
+    for batch in batches(log_with_jump(users), itertools.repeat(100)):
         whole.apply(PartitionFold(whole).fold(batch).commit)
     in_one = fired[:]
     fired.clear()
 
     state = a_crowd(users)
     fold, slices = PartitionFold(state), 0
-    for batch in batches(waking(users), itertools.repeat(size)):
-        for outputs in fold.slices(batch, most):
+    for batch in batches(log_with_jump(users), itertools.repeat(size)):
+        for outputs in fold.slices(batch, max_timers):
             state.apply(outputs.commit)
             slices += 1
 
     assert fired == in_one == sorted(fired)
     assert (state.records, state.memo) == (whole.records, whole.memo)
-    assert slices >= 2 * users // most
+    assert slices >= 2 * users // max_timers
 
 
-@pytest.mark.parametrize("most", [1, 7, 50])
-def test_a_death_between_two_slices_costs_and_repeats_nothing(fired: list[tuple[int, str, str]], most: int) -> None:
+@pytest.mark.parametrize("max_timers", [1, 7, 50])
+def test_a_crash_between_two_slices_loses_and_repeats_nothing(
+    fired: list[tuple[int, str, str]], max_timers: int
+) -> None:
     users = 60
-    log, whole, outputs = waking(users), a_crowd(users), []
+    log, whole, outputs = log_with_jump(users), a_crowd(users), []
     fold = PartitionFold(whole)
     for given in fold.slices(Batch("events", 0, log)):
         whole.apply(given.commit)
@@ -152,19 +154,19 @@ def test_a_death_between_two_slices_costs_and_repeats_nothing(fired: list[tuple[
     while state.position < len(log):
         lives += 1
         state = Restored(memo=state.memo, position=state.position, records=dict(state.records))
-        given = next(PartitionFold(state).slices(Batch("events", 0, log[state.position :]), most))
+        given = next(PartitionFold(state).slices(Batch("events", 0, log[state.position :]), max_timers))
         state.apply(given.commit)
         written_out += given.commit.records
         state.position = state.checkpoint(given.commit, len(log)).position
 
     assert fired == in_one
     assert (state.records, state.memo, written_out) == (whole.records, whole.memo, outputs)
-    assert lives > 2 * users // most
+    assert lives > 2 * users // max_timers
 
 
-def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_already() -> None:
+def test_a_slice_that_ends_before_a_record_gives_its_offset_and_has_moved_the_clock() -> None:
     state = a_crowd(10, timers=1)
-    log = [Written(0, START + 99, b"u0", encode_event(Event(id="e", user="u0", type="click", at=START, item="i")))]
+    log = [LogRecord(0, START + 99, b"u0", encode_event(Event(id="e", user="u0", type="click", at=START, item="i")))]
 
     first, *others = fold_each(state, log, max_timers=4)
 
@@ -174,7 +176,7 @@ def test_a_slice_that_ends_before_a_record_says_so_and_the_clock_is_moved_alread
     assert unpack(state.records[b"u0"]).facts.events == {"click": 1}
 
 
-def fold_each(state: Restored, log: list[Written], max_timers: int) -> list[Outputs]:
+def fold_each(state: Restored, log: list[LogRecord], max_timers: int) -> list[Outputs]:
     given = []
     for outputs in PartitionFold(state).slices(Batch("events", 0, log), max_timers):
         state.apply(outputs.commit)
@@ -183,24 +185,24 @@ def fold_each(state: Restored, log: list[Written], max_timers: int) -> list[Outp
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_log_with_a_long_silence_in_it_gives_the_same_bytes_whatever_a_slice_holds(seed: int) -> None:
+def test_a_log_with_long_gaps_gives_the_same_bytes_for_any_size_of_a_slice(seed: int) -> None:
     log = written(shoppers(seed, users=12, days=12, extra=[(0.0, configuration_version(1))]))
     awake = [record for record in log if record.offset % 500 == 0 or record.key != b"\x00tick"]
     whole, outputs = fold_log(awake, itertools.repeat(1_000), max_timers=10**9)
 
-    for most in (1, 3, 40):
-        state, others = fold_log(awake, itertools.repeat(33), restart_every=2, max_timers=most)
+    for max_timers in (1, 3, 40):
+        state, others = fold_log(awake, itertools.repeat(33), restart_every=2, max_timers=max_timers)
 
         assert (state.records, state.memo) == (whole.records, whole.memo)
         assert [r for o in others for r in o.commit.records] == [r for o in outputs for r in o.commit.records]
 
 
-def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[bytes] = []
+def test_an_event_decodes_only_its_own_user_however_many_timers_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
     original = header
 
-    def noted(packed: bytes) -> tuple[int, int]:
-        looked_at.append(packed)
+    def recording(packed: bytes) -> tuple[int, int]:
+        decoded.append(packed)
         return original(packed)
 
     state = Restored()
@@ -212,10 +214,10 @@ def test_an_event_looks_at_its_own_user_however_many_timers_are_pending(monkeypa
         (fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))).commit
     )
     click = Event(id="e", user="u7", type="click", at=START, item="i")
-    monkeypatch.setattr(codec, "header", noted)
+    monkeypatch.setattr(codec, "header", recording)
 
     outputs = fold.fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START), click, Tick(at=START + 1)])[1:]))
 
-    assert len(looked_at) < 100
+    assert len(decoded) < 100
     assert outputs.next_due is not None
     assert START < outputs.next_due <= START + DAY

@@ -1,4 +1,4 @@
-"""No number of other traits keeps out the ones that messages need."""
+"""Limits of traits: those that messages need are kept beside any number of others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_traits_that_messages_need_are_kept_beside_any_number_of_others(name
 
 
 @pytest.mark.parametrize("name", ["email", "phone"])
-def test_an_address_has_room_whatever_else_messages_need(name: str) -> None:
+def test_an_address_always_has_room(name: str) -> None:
     full: dict[str, Any] = {"address": {"street": "x" * (MAX_NEEDED_BYTES - 30)}}
 
     assert beyond(full, {"firstName": "Ada", name: "+49 30 901820"}) == ["firstName"]
@@ -54,7 +54,7 @@ def test_the_101st_trait_is_left_out_and_reported_and_the_rest_counts() -> None:
     assert sum(o.counts.get(("event_warnings", "state_full"), 0) for o in outputs) == 1
 
 
-def test_traits_without_room_are_told_once_for_an_event_and_an_address_among_them_counts() -> None:
+def test_traits_without_room_are_reported_once_per_event_and_the_address_among_them_is_kept() -> None:
     log = written([identify(0, **{f"t{n}": n for n in range(200)}, email="ada@example.org")])
 
     state, outputs = fold_log(log, itertools.repeat(9))
@@ -65,7 +65,7 @@ def test_traits_without_room_are_told_once_for_an_event_and_an_address_among_the
     assert (letter.field, letter.found[:20]) == ("traits", "100 more: t100, t101")
 
 
-def test_a_trait_that_is_known_may_change_and_one_that_is_forgotten_makes_room() -> None:
+def test_a_known_trait_may_change_and_a_removed_trait_makes_room() -> None:
     assert beyond(OTHERS, {"t0": "new"}) == []
     assert beyond(OTHERS, {"t0": None, "new": 1}) == []
     assert beyond(OTHERS, {"new": 1, "t0": None}) == ["new"]
@@ -82,7 +82,7 @@ NAMES = st.sampled_from([*sorted(NEEDED), "unsubscribed", *(f"t{n}" for n in ran
 
 
 @given(st.lists(st.dictionaries(NAMES, VALUES, max_size=120), max_size=8))
-def test_a_users_traits_stay_within_their_limits_whatever_is_sent(sent: list[dict[str, Any]]) -> None:
+def test_a_users_traits_always_stay_within_their_limits(sent: list[dict[str, Any]]) -> None:
     known: dict[str, Any] = {}
     for said in sent:
         left_out = beyond(known, said)
@@ -96,7 +96,7 @@ def test_a_users_traits_stay_within_their_limits_whatever_is_sent(sent: list[dic
     assert len(msgspec.json.encode(needed)) <= MAX_NEEDED_BYTES + 2
 
 
-def test_times_of_traits_with_long_names_do_not_make_an_address_older() -> None:
+def test_many_traits_with_long_names_do_not_displace_the_time_of_an_address() -> None:
     facts = Facts()
     reduce_facts(facts, identify(5, email="new@example.org"))
     for number in range(6, 12):
@@ -112,7 +112,7 @@ def test_a_trait_that_states_consent_by_the_configuration_is_needed_too() -> Non
     assert beyond(OTHERS, {"no_ads": True, "subscribed": True}, settings) == ["subscribed"]
 
 
-def test_the_warning_names_what_was_left_out() -> None:
+def test_the_warning_names_the_omitted_traits() -> None:
     found = trait_limits.warning([f"trait_{n}" for n in range(500)]).found
 
     assert found.startswith("500 more: trait_0, trait_1")

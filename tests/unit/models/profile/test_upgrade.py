@@ -38,13 +38,13 @@ FACTS, LEDGER = _FACTS.split(), _LEDGER.split()
 """Names of the fields of schema 3, in its order."""
 
 
-def left_behind() -> Restored:
+def stored_state() -> Restored:
     records = {key.encode(): b64decode(value) for key, value in BEFORE["records"].items()}
     return Restored(position=BEFORE["position"], memo=b64decode(BEFORE["memo"]), records=records)
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_state_of_the_schema_before_keeps_every_value_and_gets_defaults_for_what_is_new(user: str) -> None:
+def test_a_state_of_the_previous_schema_keeps_every_value_and_gets_defaults_for_new_fields(user: str) -> None:
     packed = b64decode(BEFORE["records"][user])
     schema, seen, due = HEADER.unpack_from(packed)
 
@@ -73,19 +73,19 @@ def test_a_state_of_the_schema_before_keeps_every_value_and_gets_defaults_for_wh
     assert pack(unpack(again)) == again
 
 
-def test_both_stored_forms_of_the_schema_before_are_covered() -> None:
+def test_both_stored_forms_of_the_previous_schema_are_covered() -> None:
     begins = {b64decode(BEFORE["records"][user])[HEADER.size] == UNCOMPRESSED for user in USERS}
 
     assert begins == {True, False}
 
 
 def events() -> list[Event]:
-    """Those that the code before has folded."""
+    """Return the events that the previous code has folded."""
     return [content for content in shoppers(5, users=7, days=24) if isinstance(content, Event)]
 
 
-def test_a_fold_goes_on_where_the_code_before_stopped_and_knows_every_repeat() -> None:
-    state = left_behind()
+def test_a_fold_continues_where_the_previous_code_stopped_and_knows_every_repeat() -> None:
+    state = stored_state()
     before = {user: unpack(packed).facts.events for user, packed in state.records.items() if user[:1] != b"\x00"}
     end = read_memo(state).now + DAY
     fold = PartitionFold(state)

@@ -12,8 +12,8 @@ from stream.cluster.topics import topic
 from stream.delivery.channels import DeliverySettings, open_channel
 from stream.engine.agent_spec import Edge
 from stream.worker.topology import deliver_edges, fold_edges, learn_edges
+from tests.support.configured_versions import VERSIONS_OVER_TIME
 from tests.support.event_logs import fold_log, shoppers, written
-from tests.unit.models.fold.test_partition import EXTRA
 
 
 def edges() -> tuple[Edge, ...]:
@@ -41,7 +41,9 @@ def test_no_two_edges_share_a_topic_or_a_state() -> None:
 
 
 def test_what_the_fold_writes_and_counts_is_declared() -> None:
-    _, outputs = fold_log(written([*shoppers(8, users=15, days=30, extra=EXTRA), (b"u", b"?")]), itertools.repeat(200))
+    _, outputs = fold_log(
+        written([*shoppers(8, users=15, days=30, extra=VERSIONS_OVER_TIME), (b"u", b"?")]), itertools.repeat(200)
+    )
     written_to = {record.topic for output in outputs for record in output.commit.records}
 
     assert written_to >= {REJECTED, "messages.email", "messages.sms"}
