@@ -1,14 +1,11 @@
-"""When people shop: a weekly rhythm by hour, with a mild slow wave over it, as cumulative intensity."""
+"""The times at which people shop: a weekly rhythm by hour with a slow wave, as cumulative intensity."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
 
-from models.units import DAY, HOUR
-
-HOUR_MS = HOUR
-DAY_MS = DAY
+from models.units import HOUR
 
 _HOURS = (
     0.25,
@@ -44,24 +41,24 @@ _WAVE_DAYS = 60.0
 class Season:
     """Cumulative visiting intensity of one time zone, in days of average traffic.
 
-    Visits of a shopper with ``rate`` a day are a Poisson process with the intensity ``rate`` times this season, so
-    the probability of no visit between two times is ``exp(-rate * season.between(a, b))``, exactly.
+    Visits of a shopper are a Poisson process whose intensity is the shopper's ``rate`` a day times this season. So the
+    probability of no visit between two times is exactly ``exp(-rate * season.between(a, b))``.
 
     Parameters
     ----------
     start_ms
-        First instant covered, milliseconds since the epoch.
+        First covered instant, milliseconds since the epoch.
     days
-        Days covered.
+        Number of covered days.
     offset_hours
-        Local time minus UTC.
+        Local time minus UTC, hours.
 
     Examples
     --------
-    The first month rides on the slow wave: it counts for 32 average days:
+    The slow wave makes the first month count for 32 average days:
 
     >>> season = Season(start_ms=1_767_571_200_000, days=60, offset_hours=0)
-    >>> round(season.between(1_767_571_200_000, 1_767_571_200_000 + 30 * DAY_MS))
+    >>> round(season.between(1_767_571_200_000, 1_767_571_200_000 + 30 * DAY))
     32
     """
 
@@ -69,7 +66,7 @@ class Season:
         self._start = start_ms
         hours, weekdays = sum(_HOURS) / 24, sum(_WEEKDAYS) / 7
         cumulative, total = [0.0], 0.0
-        first = start_ms // HOUR_MS + offset_hours
+        first = start_ms // HOUR + offset_hours
         for number in range(days * 24):
             local = first + number
             wave = 1.0 + _WAVE * math.sin(2 * math.pi * number / 24 / _WAVE_DAYS)
@@ -79,9 +76,13 @@ class Season:
             cumulative.append(total)
         self._cumulative = cumulative
 
+    def __repr__(self) -> str:
+        """Show the covered time."""
+        return f"Season(start_ms={self._start}, days={(len(self._cumulative) - 1) // 24})"
+
     def at(self, at_ms: int) -> float:
-        """Cumulative intensity from the start to a time, in days; constant outside of what is covered."""
-        hours = (at_ms - self._start) / HOUR_MS
+        """Return the intensity from the start to a time, days of average traffic; constant outside the covered time."""
+        hours = (at_ms - self._start) / HOUR
         if hours <= 0:
             return 0.0
         whole = int(hours)
@@ -91,14 +92,14 @@ class Season:
         return low + (self._cumulative[whole + 1] - low) * (hours - whole)
 
     def between(self, from_ms: int, to_ms: int) -> float:
-        """Intensity between two times, in days of average traffic."""
+        """Return the intensity between two times, days of average traffic."""
         return self.at(to_ms) - self.at(from_ms)
 
     def when(self, from_ms: int, intensity: float) -> int | None:
-        """When so much intensity has passed since a time; ``None`` beyond what is covered."""
+        """Return the time at which an intensity has passed since another time; ``None`` after the covered time."""
         target = self.at(from_ms) + intensity
         if target >= self._cumulative[-1]:
             return None
         hour = bisect_right(self._cumulative, target) - 1
         low, high = self._cumulative[hour], self._cumulative[hour + 1]
-        return self._start + int((hour + (target - low) / (high - low)) * HOUR_MS)
+        return self._start + int((hour + (target - low) / (high - low)) * HOUR)

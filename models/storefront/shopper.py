@@ -1,4 +1,4 @@
-"""Who shops: hidden types, and what a shopper carries from visit to visit."""
+"""Shoppers: their hidden types, and their state from visit to visit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.events import ANONYMOUS
-from models.storefront.catalogue import FACTORS, Item
+from models.storefront.assortment import FACTORS, Product
 from models.storefront.season import Season
 
 
@@ -20,25 +20,25 @@ class Kind:
     Attributes
     ----------
     name
-        For tests and people.
+        Name for tests and people.
     share
-        Of all shoppers.
+        Share of all shoppers, 0 to 1.
     gap_days
-        Median days between visits while fully engaged.
+        Median time between visits while fully engaged, days.
     spread
-        Of the log of the visit rate within the type.
+        Standard deviation of the logarithm of the visit rate within the type.
     views
-        Mean product views a visit.
+        Mean number of product views per visit.
     cart
-        Probability that a viewed item goes into the cart.
+        Probability that a viewed product is put into the cart.
     checkout
         Probability that a filled cart is paid for.
     quantity
-        Mean pieces a line.
+        Mean number of pieces per line of an order.
     fussy
         Probability that a purchase disappoints.
     leave
-        Probability to leave for good, silently, after an ordinary visit.
+        Probability to leave for good, without any event, after an ordinary visit.
     """
 
     name: str
@@ -60,10 +60,10 @@ KINDS = (
     Kind("stocker", 0.10, 9.0, 0.25, 4.0, 0.45, 0.80, 4.0, 0.12, 0.010),
     Kind("passer-by", 0.20, 11.0, 0.40, 2.2, 0.10, 0.40, 1.1, 0.22, 0.450),
 )
-"""The types."""
+"""All types; their shares add up to 1."""
 
 ZONES = (("Europe/Berlin", 1), ("America/New_York", -5), ("Asia/Tokyo", 9), ("UTC", 0))
-"""Names and their offset in winter: shoppers live by it all year, so that nobody needs a zone table to simulate."""
+"""Names of zones with their winter offset in hours. Shoppers use it all year, so a simulation needs no zone table."""
 
 _NAMES = (
     "Ada", "Ben", "Cleo", "Dan", "Ella", "Finn", "Greta", "Hugo", "Ida", "Jon", "Kira", "Liam", "Mia", "Noah", "Olga",
@@ -74,9 +74,17 @@ _AREAS = (201, 212, 303, 305, 312, 404, 415, 503, 512, 617, 702, 713, 801, 808, 
 
 @dataclass(slots=True)
 class Awaiting:
-    """A purchase that the shopper has an opinion about at the next visit."""
+    """A purchase on which the shopper gives feedback at the next visit.
 
-    item: Item
+    Attributes
+    ----------
+    product, order, quantity
+        Product, id of the order, and number of pieces.
+    bad
+        Whether the purchase disappointed.
+    """
+
+    product: Product
     order: str
     quantity: int
     bad: bool
@@ -84,30 +92,42 @@ class Awaiting:
 
 @dataclass(slots=True)
 class Shopper:
-    """One shopper: who they are, and what they carry from visit to visit.
+    """One shopper, and their state from visit to visit.
 
     Attributes
     ----------
     user
-        Key of the user on the wire.
+        User id in events.
+    identified
+        Whether the shopper has an account; others stay anonymous.
     kind
-        The hidden type.
+        Hidden type.
     rate
-        Visits a day while fully engaged.
-    season
-        Of their time zone.
+        Visits per day while fully engaged.
+    zone, season
+        Time zone, and its season.
     draw
-        Their own source of chance: what happens to one shopper moves nobody else.
+        Own random generator, so that what happens to one shopper does not affect others.
     shares
-        Cumulative shares of attention, by item.
+        Cumulative shares of attention, int64 of shape ``(products,)``.
     arrives
-        First visit, milliseconds.
+        Time of the first visit, milliseconds since the epoch.
+    first_name, email, phone
+        Traits of the shopper.
     engagement
-        Factor on the rate: bad experience lowers it, good visits bring it back.
+        Factor on the rate, 0 to 1. A bad experience lowers it, and good visits raise it again.
     leave
-        Probability with which the last visit was the last of all.
+        Probability that the newest visit was the last one, 0 to 1.
     left
-        Gone for good, unless a message brings them back.
+        Whether the shopper has left for good; only a message can bring them back.
+    introduced, consented
+        Whether the shopper has sent traits, and whether marketing is allowed at present.
+    events, orders, visits
+        Numbers so far.
+    cart
+        Product and number of pieces by product id.
+    awaiting
+        Purchase on which feedback is still to come.
     """
 
     user: str
@@ -130,12 +150,12 @@ class Shopper:
     events: int = 0
     orders: int = 0
     visits: int = 0
-    cart: dict[str, tuple[Item, int]] = field(default_factory=dict)
+    cart: dict[str, tuple[Product, int]] = field(default_factory=dict)
     awaiting: Awaiting | None = None
 
 
 def draw_kind(draw: random.Random) -> Kind:
-    """A hidden type by its share."""
+    """Draw a hidden type by its share."""
     ticket = draw.random()
     for kind in KINDS:
         ticket -= kind.share
@@ -145,15 +165,15 @@ def draw_kind(draw: random.Random) -> Kind:
 
 
 def draw_taste(draw: random.Random) -> list[float]:
-    """A taste: ``FACTORS`` numbers."""
+    """Draw a taste of ``FACTORS`` numbers."""
     return [draw.gauss(0.0, 1.0) for _ in range(FACTORS)]
 
 
 def draw_person(draw: random.Random, number: int) -> tuple[str, str, str]:
-    """First name, e-mail address and phone of a shopper that exists nowhere.
+    """Draw first name, e-mail address and phone number of a person who does not exist.
 
-    The addresses are under a domain that is reserved for examples, the phones in the block 555-01xx that no
-    exchange ever connects.
+    The addresses are under a domain that is reserved for examples. The phone numbers are in the block
+    555-01xx, which is never assigned.
     """
     name = draw.choice(_NAMES)
     phone = f"+1{_AREAS[number // 100 % len(_AREAS)]}55501{number % 100:02d}"
@@ -161,7 +181,7 @@ def draw_person(draw: random.Random, number: int) -> tuple[str, str, str]:
 
 
 def user_id(number: int, *, identified: bool) -> str:
-    """Key of a shopper on the wire.
+    """Return the user id of a shopper in events.
 
     Examples
     --------

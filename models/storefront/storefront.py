@@ -1,4 +1,4 @@
-"""The simulated storefront: a seed in, events in time order out, and the truth about everybody."""
+"""The simulated storefront: from a seed it makes events in time order, and the truth about every shopper."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.events import Event
-from models.storefront.catalogue import Catalogue
-from models.storefront.season import DAY_MS, Season
+from models.storefront.assortment import Assortment
+from models.storefront.season import Season
 from models.storefront.shopper import (
     KINDS,
     ZONES,
@@ -23,28 +23,28 @@ from models.storefront.shopper import (
 )
 from models.storefront.truth import Story, Truth, Visited, season_days
 from models.storefront.visit import Visit
-from models.units import MINUTE
+from models.units import DAY, MINUTE
 
 ANONYMOUS_SHARE = 0.12
-"""Of all shoppers: they never say who they are."""
+"""Share of shoppers who stay anonymous, 0 to 1."""
 
 _THERE_AT_START = 0.7
 _ARRIVALS_UNTIL = 0.85
 
 
 class ReceivedMessage(NamedTuple):
-    """What a shopper sees of a message of ours.
+    """A message, as far as a shopper sees it.
 
     Attributes
     ----------
     id, user
-        Of the message, and whom it went to.
+        Id of the message, and of the user who got it.
     channel
         ``email`` or ``sms``.
     at
-        When it was decided, simulated milliseconds.
+        Time of the decision to send it, milliseconds of simulated time.
     marketing
-        Whether it may be unsubscribed from.
+        Whether it has a link to unsubscribe.
     """
 
     id: str
@@ -57,19 +57,19 @@ class ReceivedMessage(NamedTuple):
 class Storefront:
     """A shop full of simulated people; the same seed gives the same events, byte for byte.
 
-    Time moves by :meth:`advance`; :meth:`react` tells it of messages between two advances, and what they cause lies
-    later than all that was handed out.
+    :meth:`advance` moves time forward and returns events. Between two calls, :meth:`react` delivers messages to
+    shoppers. The reactions are later than all events that were returned before.
 
     Parameters
     ----------
     seed
-        Any integer.
+        Seed, any integer.
     shoppers
-        How many, the anonymous ones among them.
+        Number of shoppers, including anonymous ones.
     days
-        Length of the simulation.
+        Length of the simulation, days.
     start_ms
-        Its begin, milliseconds since the epoch.
+        Begin of the simulation, milliseconds since the epoch.
 
     Examples
     --------
@@ -81,17 +81,18 @@ class Storefront:
 
     def __init__(self, seed: int, shoppers: int, days: int, start_ms: int) -> None:
         self.seed, self.days, self.start, self.now = seed, days, start_ms, start_ms
-        self.end = start_ms + days * DAY_MS
-        self.catalogue = Catalogue(seed)
-        self._visit = Visit(self.catalogue, prefix=f"sim{seed}")
+        self.end = start_ms + days * DAY
+        self.assortment = Assortment(seed)
+        self._visit = Visit(self.assortment, prefix=f"sim{seed}")
         self._offsets = dict(ZONES)
-        # Seasons reach beyond the end, so that the truth can be asked there.
+        # Seasons cover some time after the end, so that the truth can be asked there.
         covered = season_days(days)
         self._seasons = {zone: Season(start_ms, covered, offset) for zone, offset in ZONES}
         self.shoppers = self._people(seed, shoppers)
         self._by_user = {shopper.user: shopper for shopper in self.shoppers}
         self._stories = {s.user: Story(offset=self._offsets[s.zone], visits=[]) for s in self.shoppers}
-        # (when, tie, shopper, plan): a visit whose plan is not the shopper's newest one was overtaken by a reaction.
+        # (time, tie-breaker, shopper, plan). A visit is skipped if its plan is not the shopper's newest one, because a
+        # reaction replaced it.
         self._visits: list[tuple[int, int, int, int]] = []
         self._plans = [0] * len(self.shoppers)
         self._ready: list[tuple[int, int, Event]] = []
@@ -101,8 +102,12 @@ class Storefront:
         for index, shopper in enumerate(self.shoppers):
             self._plan(index, shopper.arrives)
 
+    def __repr__(self) -> str:
+        """Show the seed, the number of shoppers and the present time."""
+        return f"Storefront(seed={self.seed}, shoppers={len(self.shoppers)}, days={self.days}, now={self.now})"
+
     def advance(self, until_ms: int) -> list[Event]:
-        """Move time on, and hand out what happened before ``until_ms`` and was not handed out yet, in time order."""
+        """Move time forward, and return the new events before ``until_ms`` in time order."""
         until = min(until_ms, self.end)
         while self._visits and self._visits[0][0] < until:
             at, _, index, plan = heapq.heappop(self._visits)
@@ -115,14 +120,14 @@ class Storefront:
         return events
 
     def events(self) -> Iterator[Event]:
-        """Everything to the end, without any messages."""
+        """Yield all events to the end, without any messages."""
         while self.now < self.end:
-            yield from self.advance(self.now + DAY_MS)
+            yield from self.advance(self.now + DAY)
 
     def react(self, message: ReceivedMessage) -> None:
-        """Tell a shopper of a message: they may open it, click, come back, or unsubscribe; later than ``now``.
+        """Deliver a message to a shopper, who may open it, click, come back, or unsubscribe; all later than ``now``.
 
-        Chance here belongs to the message alone, so without a click nobody's visits change.
+        The random numbers belong to the message alone. So no visits change if it is not clicked.
         """
         index = self._number.get(message.user)
         if index is None:
@@ -149,19 +154,19 @@ class Storefront:
             self._push(event)
 
     def truth(self) -> Truth:
-        """What nobody else knows; complete up to ``now``."""
+        """Return the hidden truth, which is complete until ``now``."""
         return Truth(start=self.start, days=season_days(self.days), stories=self._stories)
 
     def kind_of(self, user: str) -> str:
-        """Name of a shopper's hidden type."""
+        """Name the hidden type of a shopper."""
         return self._by_user[user].kind.name
 
     def _people(self, seed: int, count: int) -> list[Shopper]:
         draw = random.Random(f"people:{seed}")
         tastes = np.array([draw_taste(draw) for _ in range(count)], dtype=np.float64).reshape(count, -1)
-        shares = self.catalogue.shares(tastes)
+        shares = self.assortment.shares(tastes)
         people = []
-        # Stratified: the mixture of types is the same for every seed, who is who is not.
+        # Stratified: every seed has the same numbers of each type, but assigns them to other shoppers.
         kinds = [kind for kind in KINDS for _ in range(round(kind.share * count))][:count]
         kinds += [draw_kind(draw) for _ in range(count - len(kinds))]
         draw.shuffle(kinds)
@@ -173,9 +178,9 @@ class Storefront:
             span = self.days * _ARRIVALS_UNTIL
             rate = draw.lognormvariate(0.0, kind.spread) / kind.gap_days
             season = self._seasons[zone]
-            # Who is there at the start comes for the first time after one of their own gaps.
+            # Shoppers who exist at the start come first after one of their own gaps.
             there = draw.random() < _THERE_AT_START
-            late = self.start + int(draw.random() * span * DAY_MS)
+            late = self.start + int(draw.random() * span * DAY)
             first = season.when(self.start, draw.expovariate(1.0) / max(rate, 0.08)) if there else late
             people.append(
                 Shopper(
@@ -215,7 +220,7 @@ class Storefront:
             return
         following = shopper.season.when(end, gap)
         if following is not None:
-            # A gap shorter than a minute would run into the visit's own last event.
+            # With a gap below a minute the next visit would begin before this one ends.
             self._plan(index, max(following, end + MINUTE))
 
     def _push(self, event: Event) -> None:

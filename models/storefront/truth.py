@@ -1,36 +1,37 @@
-"""The hidden truth about departures: the probability that a shopper will not be seen within a horizon, in closed form.
+"""The hidden truth about churn: the exact probability that a shopper does not visit within a horizon.
 
-After each visit a shopper leaves silently with probability ``leave``; who stays visits again at a Poisson rate that
-only visits change. So, given the laws and all visits so far, the probability of silence is exact: it is what somebody
-would say who knows every hidden parameter and has seen the same events, the ceiling of any model.
+After each visit a shopper leaves with probability ``leave``, without any event. Otherwise the shopper visits again at a
+Poisson rate that changes only with visits. So the probability of no visit follows exactly from these laws and the
+visits so far. No model can be better, because this one knows every hidden parameter and has seen the same events.
 
 References
 ----------
-The structure is that of Fader, Hardie and Lee, "Counting your customers the easy way" (BG/NBD), Marketing
-Science 24 (2005).
+P. Fader, B. Hardie, K. Lee, "Counting your customers the easy way" (BG/NBD), Marketing Science 24 (2005).
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from functools import lru_cache
 
 import msgspec
 
-from models.storefront.season import DAY_MS, Season
+from models.storefront.season import Season
+from models.units import DAY
 
 
 class Visited(msgspec.Struct, array_like=True, frozen=True):
-    """A visit, and what holds from its end to the next one.
+    """A visit, and the parameters from its end to the next one.
 
     Attributes
     ----------
     begin, end
-        Of the visit, milliseconds.
+        Begin and end of the visit, milliseconds since the epoch.
     rate
-        Visits a day of average traffic.
+        Visits per day of average traffic.
     leave
-        Probability that it was the last one.
+        Probability that it was the last visit, 0 to 1.
     """
 
     begin: int
@@ -40,19 +41,34 @@ class Visited(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Story(msgspec.Struct):
-    """A shopper's visits, and the hour offset of their zone."""
+    """The history of a shopper.
+
+    Attributes
+    ----------
+    offset
+        Offset of the shopper's zone, hours.
+    visits
+        All visits, in time order.
+    """
 
     offset: int
     visits: list[Visited]
 
 
 class Truth(msgspec.Struct):
-    """Every shopper's story.
+    """The histories of all shoppers.
+
+    Attributes
+    ----------
+    start, days
+        Begin of the simulation, milliseconds since the epoch, and the days that seasons cover.
+    stories
+        History of each shopper, by user id.
 
     Examples
     --------
     >>> truth = Truth(start=0, days=60, stories={"u": Story(offset=0, visits=[Visited(0, 0, rate=0.2, leave=0.1)])})
-    >>> [round(truth.silence("u", day * DAY_MS, horizon=14 * DAY_MS), 3) for day in (0, 10)]
+    >>> [round(truth.silence("u", day * DAY, horizon=14 * DAY), 3) for day in (0, 10)]
     [0.146, 0.505]
     """
 
@@ -61,21 +77,21 @@ class Truth(msgspec.Struct):
     stories: dict[str, Story]
 
     def silence(self, user: str, at: int, horizon: int) -> float | None:
-        """Probability of no visit within a horizon.
+        """Return the probability of no visit within a horizon.
 
         Parameters
         ----------
         user
-            Key on the wire.
+            User id.
         at
-            When it is asked, milliseconds.
+            Begin of the horizon, milliseconds since the epoch.
         horizon
-            Milliseconds.
+            Length of the horizon, milliseconds.
 
         Returns
         -------
         float or None
-            ``None`` for somebody unknown or not seen before ``at``.
+            0 to 1; ``None`` for a user who is unknown or has no visit before ``at``.
         """
         story = self.stories.get(user)
         if story is None:
@@ -92,16 +108,11 @@ class Truth(msgspec.Struct):
         return 1 - alive * (1 - math.exp(-visit.rate * season.between(at, at + horizon)))
 
 
-_seasons: dict[tuple[int, int, int], Season] = {}
-
-
+@lru_cache(maxsize=16)
 def _season(start: int, days: int, offset: int) -> Season:
-    key = (start, days, offset)
-    if key not in _seasons:
-        _seasons[key] = Season(start, days, offset)
-    return _seasons[key]
+    return Season(start, days, offset)
 
 
-def season_days(days: int, horizon: int = 30 * DAY_MS) -> int:
-    """Days that a season must cover so that questions at the end of ``days`` can be answered."""
-    return days + horizon // DAY_MS
+def season_days(days: int, horizon: int = 30 * DAY) -> int:
+    """Return the number of days that a season must cover to answer questions at the end of ``days``."""
+    return days + horizon // DAY

@@ -1,4 +1,4 @@
-"""One visit of one shopper: what they do in the shop, as events, and how it leaves them."""
+"""One visit of one shopper: the events in the shop, and how the visit changes the shopper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import Any
 
 from models.events import Event, EventType, OrderLine
-from models.storefront.catalogue import Catalogue, Item
+from models.storefront.assortment import Assortment, Product
 from models.storefront.shopper import Awaiting, Shopper
 from models.units import SECOND
 
@@ -19,13 +19,13 @@ _QUESTIONS = (
     "Can I still change the address of order {order}?",
 )
 _COMPLAINTS = (
-    "The {item} arrived broken and nobody answers.",
+    "The {item} arrived broken and no one answers.",
     "I have waited two weeks for the {item}, where is it?",
     "The {item} is not what the picture shows. I am disappointed.",
     "You charged me twice for order {order}.",
 )
-# What a visit does to the next ones. Disappointment shows in some event (a complaint, a refund, a bad rating) and
-# hardly heals; the fading of the others shows only in their growing gaps.
+# Effects of a visit on later ones. A disappointment is visible in an event (complaint, refund, bad rating) and lasts
+# long. Other shoppers lose interest without an event; only their gaps grow.
 _COOL = 0.12
 _FADE, _FADE_TO = 0.005, 0.5
 _RECOVER = 0.02
@@ -33,37 +33,34 @@ _LEAVE_ANGRY = 0.25
 
 
 class Visit:
-    """Plays visits, one at a time.
+    """A simulator of visits, one at a time.
 
     Parameters
     ----------
-    catalogue
-        What is on sale.
+    assortment
+        Products of the shop.
     prefix
-        Of every ``messageId``.
+        Beginning of every ``messageId``.
     """
 
-    def __init__(self, catalogue: Catalogue, prefix: str) -> None:
-        self._catalogue = catalogue
+    def __init__(self, assortment: Assortment, prefix: str) -> None:
+        self._assortment = assortment
         self._prefix = prefix
-        self._by_category: dict[str, list[Item]] = {}
-        for item in catalogue.items:
-            self._by_category.setdefault(item.category, []).append(item)
 
     def play(self, shopper: Shopper, at: int) -> list[Event]:
-        """Let a shopper visit; changes what they carry.
+        """Simulate a visit, and change the shopper's state.
 
         Parameters
         ----------
         shopper
-            Who; engagement, the probability to leave, cart and opinions are updated.
+            The visitor, whose engagement, probability to leave, cart and pending feedback are updated.
         at
-            Begin, milliseconds.
+            Begin of the visit, milliseconds since the epoch.
 
         Returns
         -------
         list of Event
-            In time order, at least one; the last one ends the visit.
+            At least one event, in time order; the last one ends the visit.
         """
         draw = shopper.draw
         events: list[Event] = []
@@ -83,7 +80,7 @@ class Visit:
         if shopper.cart and draw.random() < shopper.kind.checkout:
             self._order(shopper, happen)
         elif shopper.cart and draw.random() < 0.3:
-            # Whatever is left in a cart is cleared out sooner or later.
+            # Old carts are emptied at some time.
             shopper.cart.clear()
         if draw.random() < 0.012:
             happen("support_message", text=self._text(shopper, _QUESTIONS), properties={"topic": "question"})
@@ -92,15 +89,15 @@ class Visit:
         return events
 
     def event(self, shopper: Shopper, type_: EventType, at: int, **fields: Any) -> Event:
-        """One event of a shopper, with the next ``messageId`` of theirs."""
+        """Make an event of a shopper, with the shopper's next ``messageId``."""
         shopper.events += 1
         identity = f"{self._prefix}-{shopper.user.rsplit('-', 1)[-1]}-{shopper.events}"
         if not shopper.identified:
             identity = f"{self._prefix}-visitor-{shopper.user.rsplit('-', 1)[-1]}-{shopper.events}"
         return Event(id=identity, user=shopper.user, type=type_, at=at, origin="simulate", **fields)
 
-    def order(self, shopper: Shopper, at: int, lines: list[tuple[Item, int]]) -> Event:
-        """A purchase of these items."""
+    def order(self, shopper: Shopper, at: int, lines: list[tuple[Product, int]]) -> Event:
+        """Make a purchase of these products."""
         shopper.orders += 1
         return self.event(
             shopper,
@@ -113,7 +110,7 @@ class Visit:
         )
 
     def introduction(self, shopper: Shopper) -> dict[str, Any]:
-        """Traits of an identify event."""
+        """Return the traits for an identify event."""
         return {
             "email": shopper.email,
             "phone": shopper.phone,
@@ -129,13 +126,13 @@ class Visit:
             happen("consent", granted=True, reason="newsletter box")
 
     def _opinion(self, shopper: Shopper, happen: Any) -> bool:
-        """Feedback on the last purchase: its pain is always visible in some event."""
+        """Give feedback on the last purchase, and return whether it disappointed; then at least one event shows it."""
         awaiting = shopper.awaiting
         if awaiting is None:
             return False
         shopper.awaiting = None
         draw = shopper.draw
-        item = awaiting.item
+        item = awaiting.product
         if not awaiting.bad:
             if draw.random() < 0.25:
                 happen("rating", item=item.id, category=item.category, rating=float(draw.choice((4, 4, 5, 5, 5, 3))))
@@ -175,21 +172,21 @@ class Visit:
                     del shopper.cart[item.id]
                     happen("cart_remove", **_cart(item, quantity))
 
-    def _pick(self, shopper: Shopper, focus: str | None) -> Item:
+    def _pick(self, shopper: Shopper, focus: str | None) -> Product:
         draw, shares = shopper.draw, shopper.shares
         total = int(shares[-1])
-        item = self._catalogue.items[bisect_right(shares, draw.randrange(total))]
+        item = self._assortment.products[bisect_right(shares, draw.randrange(total))]
         if focus is not None and draw.random() < 0.5:
             for _ in range(4):
                 if item.category == focus:
                     break
-                item = self._catalogue.items[bisect_right(shares, draw.randrange(total))]
+                item = self._assortment.products[bisect_right(shares, draw.randrange(total))]
         return item
 
     def _order(self, shopper: Shopper, happen: Any) -> None:
         lines = list(shopper.cart.values())
         order = self.order(shopper, 0, lines)
-        shopper.events -= 1  # the event itself is made by happen(), with the clock of the visit
+        shopper.events -= 1  # The event itself is made by happen(), with the clock of the visit.
         happen("purchase", order=order.order, amount=order.amount, currency=order.currency, lines=order.lines)
         item, quantity = shopper.draw.choice(lines)
         shopper.awaiting = Awaiting(item, order.order or "", quantity, shopper.draw.random() < shopper.kind.fussy)
@@ -218,12 +215,12 @@ class Visit:
             shopper.engagement += (1.0 - shopper.engagement) * _RECOVER
 
     def _text(self, shopper: Shopper, texts: tuple[str, ...], awaiting: Awaiting | None = None) -> str:
-        item = awaiting.item if awaiting else self._pick(shopper, None)
+        item = awaiting.product if awaiting else self._pick(shopper, None)
         order = awaiting.order if awaiting else f"o-{shopper.user.rsplit('-', 1)[-1]}-{max(1, shopper.orders)}"
         return shopper.draw.choice(texts).format(item=item.title, order=order)
 
 
-def _cart(item: Item, quantity: int) -> dict[str, Any]:
+def _cart(item: Product, quantity: int) -> dict[str, Any]:
     return {
         "item": item.id,
         "category": item.category,

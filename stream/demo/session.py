@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from models.errors import PerennialError
-from models.storefront.season import DAY_MS
 from models.storefront.truth import Truth
+from models.units import DAY
 from stream.demo.latency import measure
 from stream.demo.summary import Latency, Summary, summarize
 from stream.demo.tally import Tally
@@ -131,11 +131,7 @@ class Session:
         while time.monotonic() < given_up:
             await watch.read()
             newest = self.tally.recommender
-            if (
-                newest is not None
-                and newest.run.grade is not None
-                and newest.trained_until > self.tally.now - 7 * DAY_MS
-            ):
+            if newest is not None and newest.run.grade is not None and newest.trained_until > self.tally.now - 7 * DAY:
                 return
 
     async def _draw(self) -> None:

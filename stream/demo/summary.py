@@ -8,11 +8,11 @@ import numpy as np
 from models.learning.evaluation import auc, auc_difference, bootstrap
 from models.learning.examples import ChurnExample
 from models.profile.features import FEATURES
-from models.storefront.season import DAY_MS
 from models.storefront.truth import Truth
+from models.units import DAY
 from stream.demo.tally import Tally
 
-HORIZON_MS = 14 * DAY_MS
+HORIZON_MS = 14 * DAY
 WARM_UP_DAYS = 42
 """Examples of the first three horizons are not graded: labels need one to exist, and a model needs labels."""
 
@@ -136,7 +136,7 @@ def unmeasured(summary: Summary) -> list[str]:
 
 def churn_figures(examples: list[ChurnExample], truth: Truth) -> ChurnFigures:
     """Grade the probabilities that were issued after the warm-up."""
-    begin = truth.start + WARM_UP_DAYS * DAY_MS
+    begin = truth.start + WARM_UP_DAYS * DAY
     late = [example for example in examples if example.at >= begin]
     graded = [
         (example, example.risk, true)
@@ -198,7 +198,7 @@ def summarize(
     return Summary(
         seed=seed,
         shoppers=len(tally.users),
-        simulated_days=(tally.now - truth.start) / DAY_MS,
+        simulated_days=(tally.now - truth.start) / DAY,
         events=tally.events,
         events_per_second=tally.events / tally.seconds,
         segments=tally.segments(),

@@ -18,15 +18,15 @@ from msgspec.structs import replace
 from models import wire
 from models.events import Event
 from models.source import Received, Source
-from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
+from models.units import HOUR
 from stream.feed.feeding import feeding
 from stream.feed.mailbox import Mailbox
 from stream.settings.loading import Settings
 
-STEP_MS = 6 * HOUR_MS
+STEP_MS = 6 * HOUR
 """Between two looks into the mailboxes."""
-POST_MS = 18 * HOUR_MS
+POST_MS = 18 * HOUR
 """A message is on its way for so long, whatever the fold's pace: then the same messages are found at every look. The
 shorter it is, the more the shop has to wait for the fold."""
 
@@ -78,7 +78,7 @@ async def simulate(
     settings: Settings,
     storefront: Storefront,
     *,
-    tick_ms: int = HOUR_MS,
+    tick_ms: int = HOUR,
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Simulated:

@@ -26,14 +26,14 @@ from models.recommend.interactions import decode_interaction
 from models.recommend.model import Hyperparameters
 from models.recommend.retraining import retrain
 from models.recommend.window import InteractionWindow
-from models.storefront.season import HOUR_MS
 from models.storefront.storefront import Storefront
+from models.units import HOUR
 from stream.cli.demo import DAYS, SHOPPERS
 from stream.demo.summary import ChurnFigures, churn_figures
 
 START = 1_767_571_200_000
-STEP_MS = 6 * HOUR_MS
-TICK_MS = HOUR_MS // 6
+STEP_MS = 6 * HOUR
+TICK_MS = HOUR // 6
 
 
 class _Record(NamedTuple):

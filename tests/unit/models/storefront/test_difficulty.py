@@ -1,4 +1,4 @@
-"""The simulated shop is neither too easy nor too hard, with seeds that nobody tuned for."""
+"""The simulated shop is neither too easy nor too hard for the models, with seeds that were not used for tuning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEEDS = random.Random("no favourites").sample(range(10_000), 1)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_models_beat_what_is_simple_and_stay_below_what_is_true(seed: int) -> None:
+def test_the_models_are_between_simple_baselines_and_the_truth(seed: int) -> None:
     found = measure(seed)
 
     churn = found.churn

@@ -1,4 +1,4 @@
-"""The simulated shop: deterministic, in order, and reacting to messages without disturbing anybody else."""
+"""The simulated shop is deterministic and in order, and a message affects only its reader."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import defaultdict
 import pytest
 
 from models.events import Event, encode_event
-from models.storefront.season import DAY_MS
 from models.storefront.storefront import ReceivedMessage, Storefront
+from models.units import DAY
 
 START = 1_767_571_200_000
 
@@ -30,22 +30,22 @@ def test_another_seed_gives_another_shop(events: list[Event]) -> None:
     assert [event.at for event in events] != [event.at for event in other]
 
 
-def test_small_steps_hand_out_the_same_events_as_large_ones(events: list[Event]) -> None:
+def test_small_steps_give_the_same_events_as_large_ones(events: list[Event]) -> None:
     storefront = Storefront(seed=5, shoppers=300, days=60, start_ms=START)
 
     stepped: list[Event] = []
     while storefront.now < storefront.end:
-        stepped += storefront.advance(storefront.now + DAY_MS // 7)
+        stepped += storefront.advance(storefront.now + DAY // 7)
 
     assert stepped == events
 
 
-def test_events_come_in_time_order_with_ids_of_their_own(events: list[Event]) -> None:
+def test_events_are_in_time_order_with_different_ids(events: list[Event]) -> None:
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert len({event.id for event in events}) == len(events)
 
 
-def test_everything_that_can_happen_in_a_shop_happens(events: list[Event]) -> None:
+def test_every_type_of_event_of_a_shop_occurs(events: list[Event]) -> None:
     assert {event.type for event in events} == {
         "page_view", "product_view", "click", "cart_add", "cart_remove", "purchase", "refund", "rating",
         "support_message", "identify", "consent",
@@ -67,14 +67,14 @@ def test_some_carts_are_left_behind(events: list[Event]) -> None:
     assert len(open_carts) > 20
 
 
-def test_anonymous_shoppers_never_say_who_they_are(events: list[Event]) -> None:
+def test_anonymous_shoppers_are_never_identified(events: list[Event]) -> None:
     anonymous = {event.user for event in events if not event.identified}
 
     assert len(anonymous) > 15
     assert not [event for event in events if event.user in anonymous and event.type == "identify"]
 
 
-def test_an_order_costs_what_its_lines_cost(events: list[Event]) -> None:
+def test_the_amount_of_an_order_is_the_sum_of_its_lines(events: list[Event]) -> None:
     orders = [event for event in events if event.type == "purchase"]
 
     assert orders
@@ -87,23 +87,23 @@ def test_every_event_is_of_origin_simulate(events: list[Event]) -> None:
 
 def _halfway() -> tuple[Storefront, list[str]]:
     storefront = Storefront(seed=5, shoppers=300, days=60, start_ms=START)
-    users = sorted({event.user for event in storefront.advance(START + 30 * DAY_MS) if event.identified})
+    users = sorted({event.user for event in storefront.advance(START + 30 * DAY) if event.identified})
     return storefront, users
 
 
-def test_reactions_to_messages_lie_in_the_future() -> None:
+def test_reactions_to_messages_are_in_the_future() -> None:
     storefront, users = _halfway()
     now = storefront.now
 
     for user in users:
-        storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=now - DAY_MS))
+        storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=now - DAY))
     reactions = [event for event in storefront.advance(storefront.end) if event.message is not None]
 
     assert {event.type for event in reactions} == {"message_opened", "message_clicked", "consent"}
     assert all(event.at > now for event in reactions)
 
 
-def test_a_message_moves_nobody_but_its_reader() -> None:
+def test_a_message_affects_only_its_reader() -> None:
     storefront, users = _halfway()
     undisturbed, _ = _halfway()
     probe, _ = _halfway()
@@ -118,7 +118,7 @@ def test_a_message_moves_nobody_but_its_reader() -> None:
     assert [event for event in events if event.user != reader] == [event for event in others if event.user != reader]
 
 
-def test_who_clicks_comes_back_right_away() -> None:
+def test_a_shopper_who_clicks_visits_right_away() -> None:
     storefront, users = _halfway()
     for user in users:
         storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))

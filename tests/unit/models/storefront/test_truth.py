@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 from models.profile.reducers import VISITS
-from models.storefront.season import DAY_MS, Season
+from models.storefront.season import Season
 from models.storefront.storefront import Storefront
 from models.storefront.truth import Story, Truth, Visited
+from models.units import DAY
 
 START = 1_767_571_200_000
-HORIZON = 14 * DAY_MS
+HORIZON = 14 * DAY
 
 
 @pytest.fixture(scope="module")
 def questions() -> list[tuple[float, bool]]:
-    """Truth and outcome of weekly questions about everybody."""
+    """True probability and outcome of weekly questions about every shopper."""
     storefront = Storefront(seed=11, shoppers=800, days=70, start_ms=START)
     visits: dict[str, list[int]] = defaultdict(list)
     for event in storefront.events():
@@ -29,7 +30,7 @@ def questions() -> list[tuple[float, bool]]:
     truth = storefront.truth()
     asked = []
     for user, times in visits.items():
-        for at in range(START + 7 * DAY_MS, storefront.end - HORIZON + 1, 7 * DAY_MS):
+        for at in range(START + 7 * DAY, storefront.end - HORIZON + 1, 7 * DAY):
             probability = truth.silence(user, at, HORIZON)
             if probability is not None:
                 following = bisect_right(times, at)
@@ -49,14 +50,14 @@ def test_the_true_probability_is_calibrated_at_every_level(questions: list[tuple
         assert abs(expected - found) < 4 * error
 
 
-def test_nobody_is_silent_in_the_middle_of_a_visit() -> None:
+def test_the_probability_is_zero_during_a_visit() -> None:
     story = Story(offset=0, visits=[Visited(begin=START, end=START + 600_000, rate=0.1, leave=0.9)])
     truth = Truth(start=START, days=60, stories={"u": story})
 
     assert truth.silence("u", START + 1, HORIZON) == 0.0
 
 
-def test_the_truth_about_somebody_not_seen_yet_is_unknown() -> None:
+def test_the_probability_is_unknown_before_the_first_visit() -> None:
     story = Story(offset=0, visits=[Visited(begin=START + 5, end=START + 9, rate=0.1, leave=0.1)])
     truth = Truth(start=START, days=60, stories={"u": story})
 
@@ -67,7 +68,7 @@ def test_the_truth_about_somebody_not_seen_yet_is_unknown() -> None:
 def test_when_is_the_inverse_of_between() -> None:
     season = Season(START, days=30, offset_hours=-5)
 
-    at = season.when(START + DAY_MS, 3.25)
+    at = season.when(START + DAY, 3.25)
 
     assert at is not None
-    assert season.between(START + DAY_MS, at) == pytest.approx(3.25, abs=1e-6)
+    assert season.between(START + DAY, at) == pytest.approx(3.25, abs=1e-6)

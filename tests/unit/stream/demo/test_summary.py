@@ -17,8 +17,8 @@ from models.profile.features import FEATURES
 from models.profile.ledger import Ledger
 from models.profile.state import Customer
 from models.recommend.retraining_report import Grade, RetrainingReport
-from models.storefront.season import DAY_MS
 from models.storefront.truth import Story, Truth, Visited
+from models.units import DAY
 from stream.demo.summary import WARM_UP_DAYS, Summary, churn_figures, summarize
 from stream.demo.tally import Tally
 from stream.recommender.artifacts import Published, encode_published
@@ -61,10 +61,10 @@ def decision(rule: str, outcome: str, reason: str = "") -> Read:
 def example(user: str, day: int, *, risk: float | None, churned: bool) -> ChurnExample:
     row = [0.0] * len(FEATURES)
     row[FEATURES.index("days_since_last")] = 1.0
-    at = START + day * DAY_MS
+    at = START + day * DAY
     version = 0 if risk is None else 1
     return ChurnExample(
-        user=user, at=at, due=at + 14 * DAY_MS, schema="s", row=row, risk=risk, version=version, churned=churned
+        user=user, at=at, due=at + 14 * DAY, schema="s", row=row, risk=risk, version=version, churned=churned
     )
 
 
@@ -80,11 +80,11 @@ def truth(*users: str) -> Truth:
 def test_control_records_are_the_clock_and_no_events() -> None:
     tally = Tally()
 
-    for read in (Read(*encode_control(Clock(clock="feeder"))), Read(*encode_control(Tick(at=START + DAY_MS)))):
+    for read in (Read(*encode_control(Clock(clock="feeder"))), Read(*encode_control(Tick(at=START + DAY)))):
         tally.add("events", read)
     tally.add("events", event("u1", 0))
 
-    assert (tally.events, tally.now, tally.users) == (1, START + DAY_MS, {b"u1"})
+    assert (tally.events, tally.now, tally.users) == (1, START + DAY, {b"u1"})
 
 
 def test_the_rate_is_by_the_brokers_stamps() -> None:

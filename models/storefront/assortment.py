@@ -1,4 +1,4 @@
-"""What the shop sells: items in categories, with prices, popularity and latent factors that tastes act on."""
+"""The products of the simulated shop, with categories, prices, popularity and latent factors for tastes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,28 @@ CATEGORIES = (
 )  # fmt: skip
 _ADJECTIVES = ("amber", "blue", "coral", "dusk", "fern", "ivory", "linen", "moss", "oak", "rose", "slate", "walnut")
 FACTORS = 6
-"""Latent dimensions of taste."""
+"""Number of latent dimensions of taste."""
 
-# A weight of the smallest item of a shopper with a million units to share; coarse enough that a last bit of a
-# machine's exp() does not change who views what.
+# Each shopper has a million units of attention. That is coarse enough that the last bit of a machine's exp() does not
+# change which products a shopper views.
 _SHARE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One item of the catalogue; ``price`` in micros."""
+class Product:
+    """One product.
+
+    Attributes
+    ----------
+    id
+        Id, as in events.
+    title
+        Name for people.
+    category
+        One of ``CATEGORIES``.
+    price
+        Price of one piece, micros.
+    """
 
     id: str
     title: str
@@ -34,40 +46,40 @@ class Item:
     price: int
 
 
-class Catalogue:
-    """About 800 items, the same for the same seed.
+class Assortment:
+    """The products of a shop; the same seed gives the same ones.
 
     Parameters
     ----------
     seed
-        Of the shop.
-    items
-        How many.
+        Seed of the shop.
+    count
+        Number of products.
     taste_strength
-        How much of what a shopper views is taste; 0 leaves popularity alone.
+        Weight of taste against popularity in what a shopper views, at least 0. With 0 only popularity counts.
 
     Examples
     --------
-    >>> catalogue = Catalogue(seed=1)
-    >>> len(catalogue.items), len({item.category for item in catalogue.items})
+    >>> assortment = Assortment(seed=1)
+    >>> len(assortment.products), len({product.category for product in assortment.products})
     (800, 25)
-    >>> catalogue.items[0]
-    Item(id='bags-000', title='amber bags 0', category='bags', price=8500000)
+    >>> assortment.products[0]
+    Product(id='bags-000', title='amber bags 0', category='bags', price=8500000)
     """
 
-    def __init__(self, seed: int, items: int = 800, taste_strength: float = 1.0) -> None:
+    def __init__(self, seed: int, count: int = 800, taste_strength: float = 1.0) -> None:
         draw = random.Random(f"catalogue:{seed}")
         generator = np.random.default_rng([seed & 0xFFFFFFFF, 1])
         centres = generator.standard_normal((len(CATEGORIES), FACTORS))
-        self.items: list[Item] = []
+        self.products: list[Product] = []
         levels = [draw.lognormvariate(3.2, 0.5) for _ in CATEGORIES]
         kinds = []
-        for number in range(items):
+        for number in range(count):
             kind = number % len(CATEGORIES)
             category = CATEGORIES[kind]
             price = round(2 * levels[kind] * draw.lognormvariate(0, 0.35)) / 2
-            self.items.append(
-                Item(
+            self.products.append(
+                Product(
                     id=f"{category}-{number // len(CATEGORIES):03d}",
                     title=f"{draw.choice(_ADJECTIVES)} {category} {number // len(CATEGORIES)}",
                     category=category,
@@ -75,25 +87,29 @@ class Catalogue:
                 )
             )
             kinds.append(kind)
-        self._factors = centres[kinds] * 0.85 + 0.5 * generator.standard_normal((items, FACTORS))
-        self._popularity = 0.8 * generator.standard_normal(items)
+        self._factors = centres[kinds] * 0.85 + 0.5 * generator.standard_normal((count, FACTORS))
+        self._popularity = 0.8 * generator.standard_normal(count)
         self._strength = taste_strength
 
+    def __repr__(self) -> str:
+        """Show the number of products."""
+        return f"Assortment(products={len(self.products)})"
+
     def shares(self, tastes: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Cumulative shares of attention.
+        """Return cumulative shares of attention.
 
         Parameters
         ----------
         tastes
-            (shoppers, ``FACTORS``).
+            Tastes of shoppers, shape ``(shoppers, FACTORS)``.
 
         Returns
         -------
         ndarray
-            (shoppers, items), int64, rising to the row's total: draw ``r`` below the total and take the first entry
-            above it.
+            int64 of shape ``(shoppers, products)``. Each row rises to its total. To choose a product, draw a number
+            below the total and take the first entry above it.
         """
-        # A sum of products written out: a BLAS product may differ in the last bits from machine to machine.
+        # Written out as a sum, because the last bits of a BLAS product may differ from machine to machine.
         affinity = (tastes[:, None, :] * self._factors[None, :, :]).sum(axis=2) * self._strength
         weights = np.exp(np.clip(affinity, -6, 6) + self._popularity[None, :])
         weights /= weights.sum(axis=1, keepdims=True)
