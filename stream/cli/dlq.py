@@ -37,12 +37,14 @@ def list_(
     """Count dead letters by reason, and show the newest."""
     from heapq import nlargest
 
+    from stream.cluster.topic_reader import blocking
     from stream.dead_letters.reading import letters
     from stream.installation.recognition import opened
 
     wanted = _selection((), reason, since, source)
     counts: dict[str, dict[str, Any]] = {}
-    found = {letter.id: letter for letter in letters(opened(config).connection()) if wanted.takes(letter)}
+    stored = blocking(letters(opened(config).connection()))
+    found = {letter.id: letter for letter in stored if wanted.takes(letter)}
     for letter in found.values():
         row = counts.setdefault(letter.rejected.reason, {"reason": letter.rejected.reason, "count": 0, "latest": 0})
         row["count"] += 1
@@ -75,10 +77,11 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one dead letter: why it was refused, where it came from, and what it was."""
+    from stream.cluster.topic_reader import blocking
     from stream.dead_letters.reading import letters
     from stream.installation.recognition import opened
 
-    found = [letter for letter in letters(opened(config).connection()) if letter.id == id]
+    found = [letter for letter in blocking(letters(opened(config).connection())) if letter.id == id]
     if not found:
         print_error(f"{id}: no such dead letter; `perennial dlq list` shows what there is")
         raise typer.Exit(2)
@@ -123,7 +126,7 @@ def replay(
     settings = opened(config)
     connection = settings.connection()
     require_topics(connection, settings.partitions)
-    chosen = (letter for letter in letters(connection) if wanted.takes(letter))
+    chosen = (letter async for letter in letters(connection) if wanted.takes(letter))
     done = asyncio.run(send_again(connection, settings.partitions, chosen, force=force))
     missing = sorted(wanted.ids - {*done.sent, *done.before, *done.refused})
     for name in missing:

@@ -84,7 +84,7 @@ def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:
     catalogue = Catalogue()
     with reading(connection, "items", 1) as reader:
         for record in reader.read_to_end():
-            catalogue.apply(record.key, record.value)
+            catalogue.apply(record.key or b"", record.value)
     listed = {item.id for item in found}
     return [item_id for item_id in catalogue.ids() if item_id not in listed]
 

@@ -107,7 +107,7 @@ def guarded(act: Callable[[], int]) -> int:
         0; 2 for a mistake of the user's; 69 where Kafka does not answer; 1 for what should not have happened.
     """
     from models.errors import PerennialError
-    from stream.cluster.admin import BrokerUnreachable
+    from stream.cluster.errors import BrokerUnavailable
     from stream.processes.exits import MISTAKE, UNAVAILABLE
 
     try:
@@ -116,7 +116,7 @@ def guarded(act: Callable[[], int]) -> int:
         if debugging():
             raise
         print_error(str(error))
-        return UNAVAILABLE if isinstance(error, BrokerUnreachable) else MISTAKE
+        return UNAVAILABLE if isinstance(error, BrokerUnavailable) else MISTAKE
     except BrokenPipeError:
         # `perennial ... | head` is no error; nothing more can be written, not even at the interpreter's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -51,7 +51,7 @@ def worker(
     import logging
 
     from monitoring import metrics
-    from stream.cluster.membership import bury
+    from stream.cluster.membership import remove_crashed_worker
     from stream.cluster.topics import await_topics
     from stream.processes.exits import why_ended
     from stream.processes.overview import Overview
@@ -64,7 +64,7 @@ def worker(
     supervisor = Supervisor(
         programs,
         on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code)),
-        on_last_report=lambda report: bury(connection, report),
+        on_last_report=lambda report: remove_crashed_worker(connection, report),
     )
     if settings.sections.metrics.worker is None:
         run_until_stopped(supervisor)

@@ -1,4 +1,4 @@
-"""kafka-python's admin client, with errors that say why nobody answers."""
+"""kafka-python's admin client, with errors that say why no broker answers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from models.errors import PerennialError
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable, is_kafka_error
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
+
+__all__ = ["BrokerUnreachable", "admin", "patiently", "require_broker"]
 
 _FAILURE = re.compile(r"^Bootstrap connection to \S+ failed: (.*?)(?: \(backoff [0-9.]+ secs\))?$")
 _VAGUE = ("socket disconnected", "RequestTimedOut")
 
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-ASK_EVERY_S = 0.5
-"""How long a process waits before it asks a broker again that did not answer."""
-SAY_EVERY_S = 60.0
-"""How often it says that it waits."""
+RETRY_S = 0.5
+"""How long a process waits before it asks a broker again that did not answer, seconds."""
+LOG_EVERY_S = 60.0
+"""How long a process waits before it logs again that it still waits or fails, seconds."""
 REFUSED_S = 0.5
-"""Where every server refuses a connection nothing listens; one that is just starting is given so many seconds."""
+"""How long a broker may refuse connections because it is just starting, seconds.
+
+After that a refusal by every server means that no broker listens there.
+"""
 
 
-class BrokerUnreachable(PerennialError):
+class BrokerUnreachable(BrokerUnavailable):
     """No broker answers: start one, or correct ``kafka.servers``."""
 
 
@@ -42,10 +47,9 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
     Raises
     ------
     BrokerUnreachable
-        Where nobody answers within ``timeout_s``, or refuses the credentials.
+        No broker answers within ``timeout_s`` seconds, or it refuses the credentials or a request.
     """
     from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
 
     _await_listener(connection, timeout_s)
     with _last_failure() as failure:
@@ -53,15 +57,19 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
             client = KafkaAdminClient(
                 **connection.client_options(), bootstrap_timeout_ms=int(timeout_s * 1000), client_id="perennial-admin"
             )
-        except (KafkaError, OSError) as error:
-            why = _told(failure[-1] if failure else str(error), connection)
+        except Exception as error:
+            if not is_kafka_error(error):
+                raise
+            why = _explain(failure[-1] if failure else str(error), connection)
             raise BrokerUnreachable(
-                f"what listens at {connection.servers} does not let us in within {timeout_s:g} s "
+                f"the server at {connection.servers} did not accept this client within {timeout_s:g} s "
                 f"({why}); correct kafka.servers, kafka.tls or kafka.sasl"
             ) from error
     try:
         yield client
-    except KafkaError as error:
+    except Exception as error:
+        if isinstance(error, OSError) or not is_kafka_error(error):
+            raise
         raise BrokerUnreachable(
             f"the broker at {connection.servers} refused: {type(error).__name__}: {error}"
         ) from error
@@ -70,52 +78,58 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
 
 
 def require_broker(connection: Connection) -> None:
-    """Return where a broker answers and lets us in; raises :class:`BrokerUnreachable` else, which says why not."""
+    """Return if a broker answers and accepts the credentials.
+
+    Raises
+    ------
+    BrokerUnreachable
+        With the reason.
+    """
     with admin(connection) as client:
         client.describe_cluster()
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask until a broker answers, and return what ``ask`` returned: a process may start before its broker.
+    """Call ``ask`` until a broker answers, and return its result, because a process may start before its broker.
 
-    Why it waits is logged at once, and then once a minute.
+    The reason for waiting is logged at once, and then once a minute.
     """
-    said_at: float | None = None
+    logged_at: float | None = None
     while True:
         try:
             answer = ask()
         except BrokerUnreachable as error:
-            if said_at is None or time.monotonic() - said_at >= SAY_EVERY_S:
-                said_at = time.monotonic()
-                log.warning("waiting for the broker: %s", error)
+            if logged_at is None or time.monotonic() - logged_at >= LOG_EVERY_S:
+                logged_at = time.monotonic()
+                logger.warning("waiting for the broker: %s", error)
         else:
-            if said_at is not None:
-                log.warning("the broker answers")
+            if logged_at is not None:
+                logger.warning("the broker answers")
             return answer
-        time.sleep(ASK_EVERY_S)  # a broker that is away can only be asked again
+        time.sleep(RETRY_S)  # a broker that is away gives no notice of its return
 
 
-def _told(reason: str, connection: Connection) -> str:
+def _explain(reason: str, connection: Connection) -> str:
     if connection.sasl_mechanism is not None and any(word in reason for word in _VAGUE):
-        return f"{reason}; a broker may hang up so on a wrong username, password or mechanism"
+        return f"{reason}; a broker may close the connection so for a wrong username, password or mechanism"
     return reason
 
 
 @contextmanager
 def _last_failure() -> Iterator[list[str]]:
-    """Collect why attempts failed: kafka-python only logs it, and then raises that time is up."""
-    logger = logging.getLogger("kafka")
-    before = logger.level, logger.propagate
+    """Collect why attempts failed, because kafka-python only logs that, and then raises a timeout."""
+    library = logging.getLogger("kafka")
+    before = library.level, library.propagate
     collector = _Failures(logging.WARNING)
-    logger.addHandler(collector)
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
+    library.addHandler(collector)
+    library.setLevel(logging.WARNING)
+    library.propagate = False
     try:
         yield collector.reasons
     finally:
-        logger.removeHandler(collector)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+        library.removeHandler(collector)
+        library.setLevel(before[0])
+        library.propagate = before[1]
 
 
 class _Failures(logging.Handler):
@@ -125,13 +139,13 @@ class _Failures(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         found = _FAILURE.search(record.getMessage())
-        # a broker hangs up for a moment on one that it has just refused: that says less than the refusal
+        # After a refusal a broker also closes connections for a moment, which says less than the refusal itself.
         if found and (not self.reasons or not any(word in found[1] for word in _VAGUE)):
             self.reasons.append(found[1])
 
 
 def _await_listener(connection: Connection, timeout_s: float) -> None:
-    """Wait until one of the servers takes a connection: kafka-python tells no reason, and leaks its socket."""
+    """Wait until one of the servers accepts a connection, because kafka-python gives no reason and leaks its socket."""
     began = time.monotonic()
     while True:
         silent = False

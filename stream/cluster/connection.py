@@ -1,4 +1,4 @@
-"""How to reach Kafka: the one value that every client of ours is built from."""
+"""Address, credentials and naming of one installation in Kafka: the one value that every client is built from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import Any, Literal
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
-HEARTBEAT_S = 0.5
-"""A group's member hears with its next heartbeat that partitions are shared anew, and until the last one has heard it
-all of them stand still."""
+__all__ = ["Connection", "SaslMechanism", "SecurityProtocol", "transactional_id"]
+
+MAX_HEARTBEAT_S = 0.5
+"""Maximum time between two heartbeats of a member of a group, seconds.
+
+With its next heartbeat a member learns that partitions are assigned again. Until the last member has learned it, all
+of them wait.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +29,28 @@ class Connection:
     servers
         ``host:port``, several separated by commas.
     prefix
-        Stands before every topic, consumer group and transactional id.
+        Beginning of the name of every topic, consumer group and transactional id.
     transactions
         Whether the cluster has transactions; the embedded broker has none.
     session_timeout_s
-        After how many seconds of silence a group takes a member for dead.
+        How long a member of a group may give no sign of life before the group removes it, seconds.
     security_protocol, sasl_mechanism, username, password
-        As Kafka names them; ``username`` and ``password`` serve every mechanism.
+        As Kafka names them; ``username`` and ``password`` are used by every mechanism.
     ca_file
-        Certificate authorities in PEM; ``None`` takes the system's.
+        Certificate authorities in PEM; ``None`` uses those of the system.
     certificate_file, key_file
-        The client's own certificate in PEM, where the cluster asks for one.
+        The client's own certificate in PEM, if the cluster asks for one.
 
     Raises
     ------
     ValueError
-        When the options contradict each other.
+        The options contradict each other.
 
     Examples
     --------
     >>> connection = Connection("localhost:9092")
-    >>> connection.topic("events"), connection.logical("perennial.events"), connection.group("fold")
-    ('perennial.events', 'events', 'perennial.fold')
+    >>> connection.topic("events"), connection.group("fold")
+    ('perennial.events', 'perennial.fold')
     """
 
     servers: str
@@ -70,30 +75,24 @@ class Connection:
 
     @property
     def heartbeat_interval_s(self) -> float:
-        """Seconds between two heartbeats of a group's member; many fit into a session."""
-        return min(HEARTBEAT_S, self.session_timeout_s / 6)
+        """Time between two heartbeats of a member of a group, seconds; a session contains several."""
+        return min(MAX_HEARTBEAT_S, self.session_timeout_s / 6)
 
     @property
     def idempotence(self) -> bool:
-        """Whether a producer may be idempotent: the embedded broker refuses aiokafka's request for a producer id."""
+        """Whether a producer may be idempotent. The embedded broker refuses aiokafka's request for a producer id."""
         return self.transactions
 
     def topic(self, logical: str) -> str:
-        """Physical name of a topic."""
+        """Return the physical name of a topic."""
         return self.prefix + logical
 
-    def logical(self, physical: str) -> str:
-        """Our own name of a physical topic; raises ``ValueError`` when it is none of ours."""
-        if not physical.startswith(self.prefix):
-            raise ValueError(f"{physical} does not begin with {self.prefix}")
-        return physical[len(self.prefix) :]
-
     def group(self, name: str) -> str:
-        """Id of a consumer group, and the application part of its transactional ids."""
+        """Return the id of a consumer group; it also is the application part of the group's transactional ids."""
         return self.prefix + name
 
     def client_options(self) -> dict[str, Any]:
-        """Keyword arguments that aiokafka's and kafka-python's clients share: address and credentials."""
+        """Return the keyword arguments that clients of aiokafka and kafka-python share: address and credentials."""
         options: dict[str, Any] = {
             "bootstrap_servers": [server.strip() for server in self.servers.split(",") if server.strip()],
             "security_protocol": self.security_protocol,

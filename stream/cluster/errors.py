@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiokafka.errors import KafkaError
-
 from models.errors import PerennialError
 
 __all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_errors"]
@@ -31,11 +29,11 @@ class BrokerSilent(BrokerUnavailable, TimeoutError):
 
 def is_kafka_error(error: BaseException) -> bool:
     """Return whether an error comes from a Kafka client, a connection or a timeout."""
-    if isinstance(error, KafkaError | OSError):  # a TimeoutError is an OSError
+    if isinstance(error, OSError):  # a TimeoutError is an OSError
         return True
-    # An error of kafka-python can exist only after that library was loaded. Loading it costs a third of a second.
-    library = sys.modules.get("kafka.errors")
-    return library is not None and isinstance(error, library.KafkaError)
+    # A library's error can exist only after the library was loaded. Loading one here would delay every command.
+    libraries = (sys.modules.get("aiokafka.errors"), sys.modules.get("kafka.errors"))
+    return any(library is not None and isinstance(error, library.KafkaError) for library in libraries)
 
 
 @contextmanager

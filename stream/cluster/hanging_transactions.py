@@ -1,43 +1,52 @@
-"""Transactions that a broker has forgotten to end, found by whoever cannot read its own state, and ended as decided.
+"""Hanging transactions (KIP-664): transactions that a broker never ends. A new owner finds them and ends them.
 
-A broker that is killed and comes back at once may take up its transactions before it knows of every topic: Apache Kafka
-4.3 takes partitions that it does not know for deleted, calls a transaction that was being committed complete, and never
-writes its end there. To its coordinator it is over; in the partitions it stays open for ever, and everybody who reads
-what is committed waits in front of it. It was seen with one node and young topics; with several nodes another one
-takes the transactions up, which has known the topics all the time.
+A broker that is killed and returns at once may load its transactions before it knows of every topic. Apache Kafka 4.3
+takes partitions that it does not know for deleted. It then regards a transaction that was being committed as complete, and
+never writes its end there. For its coordinator the transaction is over, but in the partitions it stays open forever. Every
+reader of committed records waits before it. This was seen with one node and new topics. With several nodes another node,
+which knows the topics, loads the transactions.
 
-Whoever has just taken a partition over can tell such a transaction from others: nobody else writes to its state, and
-taking it over has ended what the former owner had open. What is still open there is forgotten. Whether it was to be
-committed stands in the coordinator's own log, and is done now: the former owner may have been told that it is
-committed, and have called a provider.
+The new owner of a partition can tell such a transaction from others. No other process writes to the owner's state, and the
+takeover has ended the transactions that the previous owner had open. A transaction that is still open there hangs. The
+coordinator's own log says whether it was to be committed. That decision is carried out now, because the previous owner may
+have been notified of the commit, and may have called a provider.
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+
+import aiokafka
 
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
+from stream.cluster.topic_reader import TopicReader, blocking
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, TopicPartition
 
-log = logging.getLogger(__name__)
+__all__ = ["coordinator_partition", "decision", "end_hanging_transactions"]
 
-LOG = "__transaction_state"
-READ_WITHIN_S = 30.0
+logger = logging.getLogger(__name__)
+
+COORDINATOR_TOPIC = "__transaction_state"
+SILENCE_S = 30.0
+"""How long the broker may give no answer while the coordinator's log is read, seconds."""
 _OVER = ("Empty", "CompleteCommit", "CompleteAbort")
 _VALUE = struct.Struct(">hqhib")
-"""Of the coordinator's log: schema, producer id, epoch, timeout, status; more follows."""
+"""Beginning of a value in the coordinator's log: schema, producer id, epoch, timeout, status."""
 _KEY = struct.Struct(">hh")
 _COMMITTED, _ABORTED = (2, 4), (3, 5)
 
 
-def end_forgotten(connection: Connection, transactional_id: str, topic: str, partition: int) -> list[tuple[str, int]]:
-    """End what holds a state partition back that was just taken over.
+def end_hanging_transactions(
+    connection: Connection, transactional_id: str, topic: str, partition: int
+) -> list[tuple[str, int]]:
+    """End the transactions that hang in a state partition which was just taken over.
 
     Parameters
     ----------
@@ -45,45 +54,45 @@ def end_forgotten(connection: Connection, transactional_id: str, topic: str, par
         The cluster; its user needs the rights ``READ`` on the topic ``__transaction_state`` and ``CLUSTER_ACTION`` on
         the cluster.
     transactional_id
-        Of the owner, who must have taken it before.
+        Id of the owner, which must have taken it before.
     topic, partition
-        Physical name and number of its state.
+        Physical name and number of the state partition.
 
     Returns
     -------
     list of tuple
-        Topic and partition wherever something was ended; empty where nothing is forgotten, or not known how to end it.
+        Topic and partition of each transaction that was ended. Empty if none hangs, or if the decision is unknown.
 
     Raises
     ------
-    BrokerUnreachable
-        No broker answers, or it refuses.
+    BrokerUnavailable
+        The broker does not answer, or it refuses.
     """
     from kafka import TopicPartition
 
     state = TopicPartition(topic, partition)
     with admin(connection) as client:
         if client.describe_transactions([transactional_id])[transactional_id].state.value not in _OVER:
-            return []  # somebody else has taken it over meanwhile, and writes
+            return []  # another owner has taken it over meanwhile, and writes
         ends: dict[tuple[int, int], bool] = {}
         for one in _open_in(client, [state])[state]:
             commit = decision(_history(client, connection, transactional_id), one.producer_id, one.producer_epoch)
             if commit is None:
-                log.error("%s-%d: held back by a transaction that nobody knows of: %s", topic, partition, one)
+                logger.error("%s-%d: held back by a transaction whose decision is unknown: %s", topic, partition, one)
             else:
                 ends[one.producer_id, one.producer_epoch] = commit
         return _end(client, connection, state, ends) if ends else []
 
 
 def decision(history: Iterable[tuple[int, int, int]], producer_id: int, epoch: int) -> bool | None:
-    """Whether the last transaction of a producer was to be committed; ``None`` where nothing was decided.
+    """Return whether the last transaction of a producer was to be committed; ``None`` if that was not decided.
 
     Parameters
     ----------
     history
         Producer id, epoch and status of each of the coordinator's records, in their order.
     producer_id, epoch
-        Of the producer.
+        Id and epoch of the producer.
 
     Examples
     --------
@@ -91,7 +100,7 @@ def decision(history: Iterable[tuple[int, int, int]], producer_id: int, epoch: i
     >>> decision([begun, prepared, done, fenced], 7, 0), decision([done, begun], 7, 0)
     (True, None)
 
-    Who is fenced in the middle of a transaction has it aborted under the next epoch:
+    The transaction of a producer that is fenced in the middle of it is aborted under the next epoch:
 
     >>> decision([begun, (7, 1, 3), (7, 1, 5), (7, 2, 0)], 7, 0)
     False
@@ -108,7 +117,7 @@ def decision(history: Iterable[tuple[int, int, int]], producer_id: int, epoch: i
 
 
 def coordinator_partition(transactional_id: str, partitions: int) -> int:
-    """In which partition of its log a coordinator keeps a transactional id: Java's hash of its characters.
+    """Return the partition of the coordinator's log for a transactional id: Java's hash of its characters.
 
     Examples
     --------
@@ -122,28 +131,22 @@ def coordinator_partition(transactional_id: str, partitions: int) -> int:
 
 
 def _history(client: KafkaAdminClient, connection: Connection, transactional_id: str) -> list[tuple[int, int, int]]:
-    from kafka import KafkaConsumer, TopicPartition
+    (described,) = client.describe_topics([COORDINATOR_TOPIC])
+    number = coordinator_partition(transactional_id, len(described["partitions"]))
+    return list(blocking(_decisions(connection, number, transactional_id)))
 
-    (described,) = client.describe_topics([LOG])
-    place = TopicPartition(LOG, coordinator_partition(transactional_id, len(described["partitions"])))
-    consumer = KafkaConsumer(**connection.client_options(), group_id=None, auto_offset_reset="earliest")
-    found = []
-    try:
-        consumer.assign([place])
-        consumer.seek_to_beginning(place)
-        end = consumer.end_offsets([place])[place]
-        while consumer.position(place) < end:
-            batches = consumer.poll(timeout_ms=int(READ_WITHIN_S * 1_000))
-            if not batches:
-                break  # said as what it is: nothing is known
-            found += [
-                _VALUE.unpack_from(record.value)[1:3] + _VALUE.unpack_from(record.value)[4:]
-                for record in batches[place]
-                if record.value is not None and _is_of(record.key, transactional_id)
-            ]
-    finally:
-        consumer.close()
-    return found
+
+async def _decisions(
+    connection: Connection, partition: int, transactional_id: str
+) -> AsyncGenerator[tuple[int, int, int]]:
+    """Yield producer id, epoch and status from each of the coordinator's records of a transactional id."""
+    place = aiokafka.TopicPartition(COORDINATOR_TOPIC, partition)
+    async with TopicReader(connection, [place]) as reader, aclosing(reader.read_to_end(silence_s=SILENCE_S)) as batches:
+        async for _, records in batches:
+            for record in records:
+                if record.value is not None and record.key is not None and _is_of(record.key, transactional_id):
+                    _, producer_id, epoch, _, status = _VALUE.unpack_from(record.value)
+                    yield producer_id, epoch, status
 
 
 def _is_of(key: bytes, transactional_id: str) -> bool:
@@ -156,14 +159,14 @@ def _end(
 ) -> list[tuple[str, int]]:
     found = _open_in(client, _partitions(client, connection))
     ended = []
-    # The state last: as long as it stands open, whoever comes after a crash in between finds the rest.
+    # The state comes last: while its transaction is open, a new owner after a crash here finds the others.
     for place in sorted(found, key=lambda place: (place == state, place)):
         for one in found[place]:
             commit = ends.get((one.producer_id, one.producer_epoch))
             if commit is None:
                 continue
-            log.error(
-                "%s-%d: Kafka has forgotten to end a transaction at offset %d (producer %d, epoch %d); it is %s now",
+            logger.error(
+                "%s-%d: a transaction hangs at offset %d (producer %d, epoch %d); it is %s now",
                 *place, one.current_transaction_start_offset, one.producer_id, one.producer_epoch,
                 "committed" if commit else "aborted",
             )  # fmt: skip
@@ -175,9 +178,9 @@ def _end(
 def _write_marker(client: KafkaAdminClient, place: TopicPartition, one: Any, *, commit: bool) -> None:
     from kafka.admin import AbortTransactionSpec
 
-    # With a lower epoch of the coordinator than the partition has seen it is refused.
+    # The broker refuses a marker with a lower coordinator epoch than the partition has seen.
     spec = AbortTransactionSpec(place, one.producer_id, one.producer_epoch, one.coordinator_epoch)
-    request = client._abort_transaction_request(spec)  # kafka-python's public way can only abort
+    request = client._abort_transaction_request(spec)  # kafka-python's public method can only abort
     request.markers[0].transaction_result = commit
 
     async def write() -> None:
@@ -199,7 +202,7 @@ def _partitions(client: KafkaAdminClient, connection: Connection) -> list[TopicP
 
 
 def _open_in(client: KafkaAdminClient, places: list[TopicPartition]) -> dict[TopicPartition, list[Any]]:
-    """Producers that have a transaction open in each partition, as its leader says."""
+    """Return the producers that have an open transaction in each partition, as the partition's leader says."""
     return {
         place: [one for one in state.active_producers if one.current_transaction_start_offset >= 0]
         for place, state in client.describe_producers(places).items()

@@ -1,4 +1,4 @@
-"""Leaving a consumer group for a process that is dead, so that its partitions need not wait for its session to end."""
+"""Removal of a dead member from its consumer group, so that its partitions need not wait for the end of its session."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from stream.cluster.admin import BrokerUnreachable, admin
+from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
+
+__all__ = ["remove_crashed_worker", "remove_dead_member"]
 
 logger = logging.getLogger(__name__)
 
 
-def leave_for(connection: Connection, group: str, member: str) -> bool:
-    """Take a member out of its group; only for whoever knows that it is dead.
+def remove_dead_member(connection: Connection, group: str, member: str) -> bool:
+    """Remove a dead member from its consumer group.
 
-    Even where it were not, nothing could go wrong but that it is fenced: its successor takes its partitions over.
+    If it is alive after all, it is only fenced, and its partitions move.
 
     Parameters
     ----------
@@ -27,24 +30,24 @@ def leave_for(connection: Connection, group: str, member: str) -> bool:
     Returns
     -------
     bool
-        Whether it is gone now; ``False`` where the group knows it no more, or Kafka does not answer: then its session
-        ends by itself.
+        Whether it is removed now. ``False`` if the group does not know it any more, or if Kafka does not answer. Then
+        the member's session ends by itself.
     """
     from kafka.admin import MemberToRemove
-    from kafka.errors import KafkaError, NoError
+    from kafka.errors import NoError
 
     try:
-        with admin(connection) as client:
+        with map_kafka_errors("the member was not removed"), admin(connection) as client:
             answers = client.remove_group_members(group, [MemberToRemove(member_id=member, reason="its process ended")])
-    except (BrokerUnreachable, KafkaError, OSError) as error:
+    except BrokerUnavailable as error:
         logger.info("%s stays in the group %s until its session ends: %r", member, group, error)
         return False
-    gone = all(error is NoError for error in answers.values())
-    logger.info("%s %s the group %s", member, "was taken out of" if gone else "is no member any more of", group)
-    return gone
+    removed = all(error is NoError for error in answers.values())
+    logger.info("%s %s the group %s", member, "was removed from" if removed else "is no longer a member of", group)
+    return removed
 
 
-def bury(connection: Connection, report: Mapping[str, Any]) -> None:
-    """Leave the group for a process, going by the last report that it gave (``stream/worker/process.py``)."""
+def remove_crashed_worker(connection: Connection, report: Mapping[str, Any]) -> None:
+    """Remove a crashed worker from its group, as its last status report (``stream/worker/process.py``) names them."""
     if report.get("member"):
-        leave_for(connection, report["group"], report["member"])
+        remove_dead_member(connection, report["group"], report["member"])

@@ -1,4 +1,4 @@
-"""Reading a topic for the life of a process: whatever ends one attempt, the next one begins."""
+"""Repetition of a reading for the life of a process: after any failure the next attempt begins."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from aiokafka.errors import KafkaError
+from stream.cluster.admin import LOG_EVERY_S
+from stream.cluster.errors import is_kafka_error
 
-from stream.cluster.admin import SAY_EVERY_S
+__all__ = ["repeat"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def _ignore(error: BaseException) -> None:
@@ -30,44 +31,45 @@ async def repeat(
     Parameters
     ----------
     attempt
-        Reads until something fails.
+        Function that reads until something fails.
     failing
-        For the log: what does not work, such as ``the suppression list cannot be read``.
+        What does not work, for the log, such as ``the suppression list cannot be read``.
     retry_s
-        Wait before the next attempt, seconds.
+        How long to wait before the next attempt, seconds.
     failed
         Called with each failure.
     """
-    said = _Said()
+    warnings = _Warnings()
     while True:
         try:
             await attempt()
-        except (KafkaError, OSError, TimeoutError) as error:
-            said.warn(failing, error)
-            failed(error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            said.warn(failing, error)  # aiokafka has cancelled a task of its own
+            warnings.warn(failing, error)  # aiokafka has cancelled a task of its own
             failed(error)
         except Exception as error:
-            # A task that ended would leave the process with what it read last, for good.
-            log.exception("%s, trying again", failing)
+            if is_kafka_error(error):
+                warnings.warn(failing, error)
+            else:
+                # If the task ended here, the process would keep its last result forever.
+                logger.exception("%s, trying again", failing)
             failed(error)
         await asyncio.sleep(retry_s)
 
 
-class _Said:
-    """Warnings of a failure that goes on: at once, and then once a minute."""
+class _Warnings:
+    """Warnings of a failure that continues: the first at once, then one a minute."""
 
     def __init__(self) -> None:
-        self._words = ""
+        self._kind = ""
         self._at = 0.0
 
     def warn(self, failing: str, error: BaseException) -> None:
         now = time.monotonic()
-        if type(error).__name__ == self._words and now - self._at < SAY_EVERY_S:
+        kind = type(error.__cause__ or error).__name__
+        if kind == self._kind and now - self._at < LOG_EVERY_S:
             return
-        self._words, self._at = type(error).__name__, now
-        log.warning("%s, trying again: %r", failing, error)
+        self._kind, self._at = kind, now
+        logger.warning("%s, trying again: %r", failing, error)

@@ -193,16 +193,14 @@ class TopicReader:
 
     async def lag(self) -> int | None:
         """Return how many records are still to be read; ``None`` until a fetch of every partition was answered."""
-        lag = 0
-        for place in self.partitions:
-            end = self.watermark(place)
-            if end is None:
-                return None
-            lag += max(0, end - await self.position(place))
-        return lag
+        # All watermarks first: before the first answer a position may be unknown, and asking for it would wait.
+        ends = [(place, end) for place in self.partitions if (end := self.watermark(place)) is not None]
+        if len(ends) < len(self.partitions):
+            return None
+        return sum([max(0, end - await self.position(place)) for place, end in ends])
 
     async def read_to_end(
-        self, *, silence_s: float = SILENCE_S, max_records: int | None = None
+        self, *, silence_s: float = SILENCE_S, max_records: int | None = None, end: int | None = None
     ) -> AsyncGenerator[tuple[TopicPartition, Sequence[Record]]]:
         """Yield what the partitions contain now, from the reader's positions on.
 
@@ -215,23 +213,28 @@ class TopicReader:
             How long the broker may give no answer, seconds.
         max_records
             Maximum number of records in one poll.
+        end
+            Read each partition to this offset, instead of to its end. The last records may lie after it.
 
         Raises
         ------
         BrokerSilent
             The broker gave no answer for ``silence_s`` seconds.
         """
-        ends = await self.ends()
-        begins = {} if self._connection.transactions else await self.begins()
-        remaining = {place for place in self.partitions if begins.get(place) != ends[place]}
+        wanted = await self._listed_ends() if end is None else dict.fromkeys(self.partitions, end)
+        trusted = end is not None or self._connection.transactions
         before: dict[TopicPartition, int] = {}
         moved_at = time.monotonic()
         while True:
-            positions = {place: await self.position(place) for place in remaining}
-            remaining = {place for place in remaining if not self._is_at_end(place, positions[place], ends[place])}
-            if not remaining:
+            positions = {place: await self.position(place) for place in wanted}
+            wanted = {
+                place: target
+                for place, target in wanted.items()
+                if positions[place] < target or not (trusted or self._is_at_watermark(place, positions[place]))
+            }
+            if not wanted:
                 return
-            batches = await self.poll(*remaining, max_records=max_records)
+            batches = await self.poll(*wanted, max_records=max_records)
             for place, records in batches.items():
                 yield place, records
             if batches or positions != before:
@@ -241,11 +244,17 @@ class TopicReader:
                     f"{self._topics} at {self._connection.servers} gave no answer for {silence_s:g} s; try again"
                 )
 
-    def _is_at_end(self, place: TopicPartition, position: int, listed: int) -> bool:
+    async def _listed_ends(self) -> dict[TopicPartition, int]:
+        """Return the listed end of each partition, without those that are empty on the embedded broker."""
+        ends = await self.ends()
         if self._connection.transactions:
-            return position >= listed
+            return ends
+        begins = await self.begins()
+        return {place: end for place, end in ends.items() if end > begins[place]}
+
+    def _is_at_watermark(self, place: TopicPartition, position: int) -> bool:
         watermark = self.watermark(place)
-        return watermark is not None and position >= max(watermark, listed)
+        return watermark is not None and position >= watermark
 
     @property
     def _consumer(self) -> Any:

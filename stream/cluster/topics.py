@@ -115,8 +115,8 @@ TOPICS: tuple[Topic, ...] = (
         "each rejected record with its reason, source position, length, SHA-256 and first 64 KiB",
     ),
     Topic(
-        "events.replayed", "place: topic/partition/offset", "stream.dead_letters.replay.Note as JSON", "log", "delete",
-        60, "dead letter tools", "dead letter tools",
+        "events.replayed", "place: topic/partition/offset", "stream.dead_letters.replay.ReplayMark as JSON", "log",
+        "delete", 60, "dead letter tools", "dead letter tools",
         "before a dead letter is sent again, that it will be; afterwards, that it was",
     ),
     Topic(

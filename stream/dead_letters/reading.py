@@ -1,61 +1,55 @@
-"""Reading a topic from its beginning to its end, and single records of it, with kafka-python."""
+"""Reading of a topic from its beginning to its end, and of single records in it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
 
 import msgspec
+from aiokafka import TopicPartition
 
+from models.batch import Record
 from models.rejected import TOPIC, Rejected, decode_rejected
-from stream.cluster.admin import BrokerUnreachable, require_broker
+from stream.cluster.admin import admin, require_broker
 from stream.cluster.connection import Connection
+from stream.cluster.topic_reader import TopicReader
+from stream.cluster.topics import existing
 
-if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+__all__ = ["Letter", "ends", "letters", "record_at", "records", "records_from"]
 
 SILENCE_S = 15.0
-"""How long the broker may stay silent before it is given up."""
-
-
-class Found(NamedTuple):
-    """One record, as kafka-python shows it."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
+"""How long the broker may give no answer, seconds."""
 
 
 class Letter(NamedTuple):
-    """One dead letter.
+    """A dead letter.
 
     Attributes
     ----------
     id
         Where the record came from, ``topic/partition/offset``: the key in ``events.rejected``.
     rejected
-        What is known of it.
+        Contents of the dead letter.
     """
 
     id: str
     rejected: Rejected
 
 
-def letters(connection: Connection) -> Iterator[Letter]:
-    """Every dead letter that is still kept, partition by partition; one that was written twice comes twice."""
-    for record in records(connection, TOPIC):
-        try:
-            yield Letter((record.key or b"").decode("utf-8", "replace"), decode_rejected(record.value))
-        except msgspec.DecodeError:
-            continue  # nothing of ours: somebody else wrote into the topic
+async def letters(connection: Connection) -> AsyncGenerator[Letter]:
+    """Yield every dead letter that is still stored, partition by partition; one that was written twice comes twice."""
+    async with aclosing(records(connection, TOPIC)) as found:
+        async for record in found:
+            try:
+                yield Letter((record.key or b"").decode("utf-8", "replace"), decode_rejected(record.value))
+            except msgspec.DecodeError:
+                continue  # another program wrote it into the topic
 
 
-def records(connection: Connection, topic: str) -> Iterator[Found]:
-    """Read a topic from the beginning to the end that it has now, partition by partition.
+async def records(connection: Connection, topic: str) -> AsyncGenerator[Record]:
+    """Read a topic from its beginning to the end that it has now, partition by partition.
 
     Parameters
     ----------
@@ -66,87 +60,52 @@ def records(connection: Connection, topic: str) -> Iterator[Found]:
 
     Raises
     ------
-    BrokerUnreachable
-        Nobody answers, or no longer.
+    BrokerUnavailable
+        The broker does not answer.
     """
-    with _consumer(connection) as consumer:
-        for partition in sorted(consumer.partitions_for_topic(connection.topic(topic)) or ()):
-            yield from _partition(consumer, connection, topic, partition, None)
+    for partition in range(await asyncio.to_thread(_partitions, connection, topic)):
+        async with aclosing(_to_end(connection, topic, partition)) as found:
+            async for record in found:
+                yield record
 
 
-def records_from(connection: Connection, topic: str, partition: int, offset: int) -> Generator[Found]:
-    """Read one partition from ``offset``, or where it begins by now, to its end; see :func:`records`."""
-    with _consumer(connection) as consumer:
-        yield from _partition(consumer, connection, topic, partition, offset)
+async def records_from(connection: Connection, topic: str, partition: int, offset: int) -> AsyncGenerator[Record]:
+    """Read one partition from ``offset``, or from its first record after that, to its end; see :func:`records`."""
+    await asyncio.to_thread(require_broker, connection)  # aiokafka does not say why no broker answers
+    async with aclosing(_to_end(connection, topic, partition, offset)) as found:
+        async for record in found:
+            yield record
 
 
-def record_at(connection: Connection, topic: str, partition: int, offset: int) -> Found | None:
-    """The record at a place of a log; ``None`` where it is gone or never was."""
-    with closing(records_from(connection, topic, partition, offset)) as found:
-        first = next(found, None)
+async def record_at(connection: Connection, topic: str, partition: int, offset: int) -> Record | None:
+    """Return the record at an offset; ``None`` if it was deleted or never existed."""
+    async with aclosing(records_from(connection, topic, partition, offset)) as found:
+        first = await anext(found, None)
     return first if first is not None and first.offset == offset else None
 
 
-def ends(connection: Connection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Offset of each partition behind which all that is written from now on will stand; never too high."""
-    from kafka import TopicPartition
+async def ends(connection: Connection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Return an offset of each partition that no record written from now on comes before.
 
+    It may be too low, which is safe.
+    """
+    await asyncio.to_thread(require_broker, connection)
     places = [TopicPartition(connection.topic(topic), partition) for partition in partitions]
-    with _consumer(connection) as consumer:
-        found = consumer.end_offsets(places, timeout_ms=int(SILENCE_S * 1_000))
-        return {place.partition: int(found[place]) for place in places}
+    async with TopicReader(connection, places) as reader:
+        return {place.partition: end for place, end in (await reader.ends()).items()}
 
 
-def _partition(
-    consumer: KafkaConsumer, connection: Connection, topic: str, partition: int, offset: int | None
-) -> Iterator[Found]:
-    from kafka import TopicPartition
+def _partitions(connection: Connection, topic: str) -> int:
+    with admin(connection) as client:
+        return existing(client, connection).get(connection.topic(topic), 0)
 
+
+async def _to_end(connection: Connection, topic: str, partition: int, offset: int = 0) -> AsyncGenerator[Record]:
     place = TopicPartition(connection.topic(topic), partition)
-    timeout_ms = int(SILENCE_S * 1_000)
-    first = int(consumer.beginning_offsets([place], timeout_ms=timeout_ms)[place])
-    end = int(consumer.end_offsets([place], timeout_ms=timeout_ms)[place])
-    begin = max(first, offset or 0)
-    # The embedded broker says too low an end, but never of an empty partition.
-    if end == first or (begin >= end and connection.transactions):
-        return
-    consumer.assign([place])
-    consumer.seek(place, begin)
-    heard_at, position = time.monotonic(), begin
-    while True:
-        batch: list[Any] = consumer.poll(timeout_ms=200).get(place, [])
-        for record in batch:
-            yield Found(partition, record.offset, record.timestamp, record.key, record.value)
-        # The high watermark of a fetch is right on the embedded broker; on Apache Kafka it may lie beyond what is
-        # committed.
-        seen = consumer.highwater(place) if not connection.transactions else None
-        moved = int(consumer.position(place)) != position
-        position = int(consumer.position(place))
-        if position >= max(end, seen or 0):
-            return
-        if moved:
-            heard_at = time.monotonic()
-        elif time.monotonic() - heard_at > SILENCE_S:
-            raise BrokerUnreachable(f"nothing was heard of {place.topic}[{partition}] for {SILENCE_S:g} s; try again")
-
-
-@contextmanager
-def _consumer(connection: Connection) -> Iterator[KafkaConsumer]:
-    from kafka import KafkaConsumer
-    from kafka.errors import KafkaError
-
-    require_broker(connection)  # kafka-python's consumer does not say why nobody answers
-    try:
-        consumer = KafkaConsumer(
-            **connection.client_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed" if connection.transactions else "read_uncommitted",
-        )
-        try:
-            yield consumer
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise BrokerUnreachable(f"{connection.servers}: {type(error).__name__}: {error}; try again") from error
+    async with TopicReader(connection, [place]) as reader:
+        first = (await reader.begins())[place]
+        reader.seek(place, max(first, offset))
+        async with aclosing(reader.read_to_end(silence_s=SILENCE_S)) as batches:
+            async for _, found in batches:
+                for record in found:
+                    yield record

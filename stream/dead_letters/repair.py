@@ -1,102 +1,118 @@
-"""Reading a dead letter once more, as its first reader would have: with today's code, and the same ``messageId``."""
+"""A second reading of a dead letter with today's code, as its first reader would do it, for the same ``messageId``."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64decode
-from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from models.errors import InvalidEvent, PerennialError
 from models.events import Event, Origin, decode_event
+from models.log import EVENTS, is_control
 from models.rejected import Rejected
 from models.source import Received, Source
 from models.wire import decode
 
-OURS = ("events", "outcomes")
+__all__ = ["Mended", "StillRefused", "mend", "missing_part", "whole"]
+
+OURS = (EVENTS, "outcomes")
 """Topics whose records are events of ours, not a sender's JSON."""
-KAFKA = ("events.in", *OURS)
+READABLE = ("events.in", *OURS)
 """Topics that a record can be read from again."""
 FORCED = "too_late"
-"""Only a person can decide that such an event is folded all the same."""
-
-Fetch = Callable[[Source], bytes | None]
+"""Reason of a rejection that only a person can overrule."""
 
 
 class StillRefused(PerennialError):
-    """A dead letter cannot become an event: why stands in the message.
+    """A dead letter cannot become an event; the message says why.
 
     Attributes
     ----------
     withdrawal
-        The withdrawal of consent that can be read in it all the same.
+        The withdrawal of consent that can be read in the letter nevertheless.
     """
 
     withdrawal: Event | None = None
 
 
 class Mended(NamedTuple):
-    """A dead letter that is an event now."""
+    """A dead letter that is an event now.
+
+    Attributes
+    ----------
+    id
+        Id of the letter.
+    event
+        The event.
+    """
 
     id: str
     event: Event
 
 
-def whole(rejected: Rejected, fetch: Fetch) -> bytes:
-    """The record's whole value.
+def missing_part(rejected: Rejected) -> Source | None:
+    """Return where the record can be read again; ``None`` if the letter holds all of it, or no topic does."""
+    if rejected.length <= len(rejected.value) or rejected.topic not in READABLE:
+        return None
+    return Source(rejected.topic, rejected.partition, rejected.offset)
+
+
+def whole(rejected: Rejected, fetched: bytes | None = None) -> bytes:
+    """Return the record's whole value.
 
     Parameters
     ----------
     rejected
-        Holds its first 64 KiB.
-    fetch
-        Reads a record once more where it came from; ``None`` where it is gone.
+        The dead letter; it holds the first 64 KiB of the value.
+    fetched
+        Value found at the place that :func:`missing_part` returns; ``None`` if the record was deleted there.
 
     Raises
     ------
     StillRefused
-        More of it is needed, and cannot be had.
+        The letter holds only a part of the value, and the rest is lost.
     """
     kept = rejected.value
     if rejected.length <= len(kept):
         return kept
-    source = Source(rejected.topic, rejected.partition, rejected.offset)
-    if rejected.topic not in KAFKA:
+    source = missing_part(rejected)
+    if source is None:
         raise StillRefused(
             f"only {len(kept):,} of its {rejected.length:,} bytes were kept, and {rejected.topic} cannot be read again"
         )
-    value = fetch(source)
-    if value is None:
+    if fetched is None:
         raise StillRefused(
             f"only {len(kept):,} of its {rejected.length:,} bytes were kept, and {source.id} is gone from its topic"
         )
-    if hashlib.sha256(value).hexdigest() != rejected.sha256:
-        raise StillRefused(f"what stands at {source.id} now is another record: the topic was made anew")
-    return value
+    if hashlib.sha256(fetched).hexdigest() != rejected.sha256:
+        raise StillRefused(f"another record is stored at {source.id} now, because the topic was created again")
+    return fetched
 
 
-def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
+def mend(rejected: Rejected, fetched: bytes | None = None, *, force: bool = False) -> Event:
     """Make the event of a dead letter.
 
     Parameters
     ----------
-    rejected, fetch
+    rejected, fetched
         As for :func:`whole`.
     force
-        Take events that came too late, too.
+        Accept events that came too late as well.
 
     Raises
     ------
     StillRefused
-        It is still none, or it needs ``force``.
+        The letter still is not an event, or it needs ``force``.
     """
     if rejected.accepted:
         raise StillRefused("its event was accepted without this detail; send the detail again")
     if rejected.reason == FORCED and not force:
-        raise StillRefused("it came too late for its repeats to be known; replay it with --force if it is none")
-    value = whole(rejected, fetch)
+        raise StillRefused(
+            "it came so late that it may be a repeat; if you are sure that it is not, replay it with --force"
+        )
+    value = whole(rejected, fetched)
     if rejected.topic in OURS:
         return _own(rejected, value, force=force)
     source = Source(rejected.topic, rejected.partition, rejected.offset)
@@ -111,12 +127,12 @@ def mend(rejected: Rejected, fetch: Fetch, *, force: bool = False) -> Event:
 
 
 def _own(rejected: Rejected, value: bytes, *, force: bool) -> Event:
-    if rejected.key is not None and b64decode(rejected.key).startswith(b"\x00"):
-        raise StillRefused("it is a record of the log itself, and no event")
+    if rejected.key is not None and is_control(b64decode(rejected.key)):
+        raise StillRefused("it is a record of the log itself, not an event")
     try:
         event = decode_event(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StillRefused(f"it is no event of ours ({error})") from None
+        raise StillRefused(f"it is not an event of ours ({error})") from None
     return _forced(event, rejected, force=force)
 
 

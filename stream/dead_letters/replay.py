@@ -1,13 +1,14 @@
-"""Sending dead letters again, each once, also across ``kill -9``.
+"""Replay of dead letters: each is sent again once, also if a replay is killed.
 
-Before an event is written to ``events``, a note in ``events.replayed`` says so, with the end of its partition at that
-time; afterwards a second note says that it is there. Whoever finds the first note alone looks for the event behind that
-end, and so knows whether it was written: nothing depends on how long repeats are remembered.
+Before an event is written to ``events``, a mark in ``events.replayed`` says so, with the end of the event's partition
+at that time. Afterwards a second mark says that the event was written. A replay that finds only the first mark looks
+for the event after that end. So it knows whether the event was written, however long repeats are remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,30 +16,32 @@ import msgspec
 
 from models.batch import Output
 from models.events import decode_event
-from models.log import EVENTS
+from models.log import EVENTS, is_control
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.dead_letters import reading
 from stream.dead_letters.reading import Letter
-from stream.dead_letters.repair import Mended, StillRefused, mend
+from stream.dead_letters.repair import Mended, StillRefused, mend, missing_part
 from stream.log.event_log import EventLog
 
+__all__ = ["TOPIC", "ReplayMark", "ReplayedLetters", "replay"]
+
 TOPIC = "events.replayed"
-TOGETHER = 500
-"""Letters between two rounds of notes."""
+PORTION = 500
+"""Number of letters that are marked and written together."""
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``events.replayed`` says about a dead letter, under the letter's id.
+class ReplayMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Value of ``events.replayed`` for a dead letter; the key is the letter's id.
 
     Attributes
     ----------
     state
         ``begun``: about to be written; ``done``: acknowledged by Kafka.
     message_id
-        Of the event.
+        Id of the event.
     partition, end
-        Of ``events``: where the event goes, and an end of it from before.
+        Partition of ``events`` that the event goes to, and an offset from before, which the event comes after.
     """
 
     state: Literal["begun", "done"]
@@ -48,116 +51,146 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
-class Replayed:
-    """What came of a replay.
+class ReplayedLetters:
+    """Result of a replay.
 
     Attributes
     ----------
     sent, before
-        Ids of letters that are events now, and of those that had been replayed before.
+        Ids of letters that are events now, and of letters that had been replayed before.
     refused
-        Ids of those that still cannot, with the reason. The withdrawal of consent that could be read in one is sent
-        under its id and ``#withdrawal``.
+        Ids of letters that still cannot become events, with the reason. If a withdrawal of consent could be read in
+        such a letter, it was sent under the letter's id and ``#withdrawal``.
     """
 
     sent: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every letter is an event now."""
-        return not self.refused
-
 
 async def replay(
     connection: Connection,
     partitions: int,
-    letters: Iterable[Letter],
+    letters: AsyncIterator[Letter],
     *,
     force: bool = False,
-    on_progress: Callable[[Replayed], None] | None = None,
-) -> Replayed:
-    """Send letters again that were not sent before.
+    on_progress: Callable[[ReplayedLetters], None] | None = None,
+) -> ReplayedLetters:
+    """Send those of the letters that were not sent before.
 
     Parameters
     ----------
     connection
         The cluster.
     partitions
-        Of ``events``.
+        Number of partitions of ``events``.
     letters
-        Which; one that comes twice is sent once.
+        The dead letters; one that comes twice is sent once.
     force
-        Take events that came too late, too.
+        Also send events that came too late.
     on_progress
-        Called now and then.
+        Called from time to time.
 
     Raises
     ------
-    BrokerUnreachable, LogUnavailable
-        Begin again: what was sent is known.
+    BrokerUnavailable, LogUnavailable
+        Begin again: the marks say what was sent.
     """
-    notes = _notes(connection)
-    replayed = Replayed()
     async with EventLog(connection, partitions) as log:
-        for portion in _portions(letters):
-            mended = [one for letter in portion if (one := _mended(connection, letter, notes, replayed, force))]
-            await _send(connection, log, partitions, mended, notes)
-            replayed.sent += [one.id for one in mended]
+        work = _Replay(connection, partitions, log, await _marks(connection), force=force)
+        async for portion in _portions(letters):
+            await work.send(portion)
             if on_progress is not None:
-                on_progress(replayed)
-    return replayed
+                on_progress(work.done)
+    return work.done
 
 
-def _portions(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
+class _Replay:
+    """One run of :func:`replay`."""
+
+    def __init__(
+        self, connection: Connection, partitions: int, log: EventLog, marks: dict[str, ReplayMark], *, force: bool
+    ) -> None:
+        self.done = ReplayedLetters()
+        self._connection = connection
+        self._partitions = partitions
+        self._log = log
+        self._marks = marks
+        self._force = force
+
+    async def send(self, letters: Sequence[Letter]) -> None:
+        """Send those of the letters that were not sent before and that can become events."""
+        found = [await self._mended(letter) for letter in letters]
+        mended = [one for one in found if one is not None]
+        if not mended:
+            return
+        places = {one.id: partition_of(one.event.user.encode(), self._partitions) for one in mended}
+        ends = await reading.ends(self._connection, EVENTS, sorted(set(places.values())))
+        await self._mark("begun", mended, places, ends)
+        await self._log.append([one.event for one in mended])
+        await self._mark("done", mended, places, ends)
+        self.done.sent += [one.id for one in mended]
+
+    async def _mark(
+        self, state: Literal["begun", "done"], mended: Sequence[Mended], places: dict[str, int], ends: dict[int, int]
+    ) -> None:
+        for one in mended:
+            place = places[one.id]
+            mark = ReplayMark(state=state, message_id=one.event.id, partition=place, end=ends[place])
+            self._marks[one.id] = mark
+        await self._log.write(
+            [Output(TOPIC, one.id.encode(), msgspec.json.encode(self._marks[one.id])) for one in mended]
+        )
+
+    async def _mended(self, letter: Letter) -> Mended | None:
+        mark = self._marks.get(letter.id)
+        if mark is not None and (mark.state == "done" or await _is_written(self._connection, mark)):
+            self.done.before.append(letter.id)
+            return None
+        try:
+            source = missing_part(letter.rejected)
+            fetched = None if source is None else await self._value(*source)
+            event = mend(letter.rejected, fetched, force=self._force)
+        except StillRefused as error:
+            self.done.refused[letter.id] = str(error)
+            name = f"{letter.id}#withdrawal"
+            return None if error.withdrawal is None or name in self._marks else Mended(name, error.withdrawal)
+        return Mended(letter.id, event)
+
+    async def _value(self, topic: str, partition: int, offset: int) -> bytes | None:
+        found = await reading.record_at(self._connection, topic, partition, offset)
+        return None if found is None else found.value
+
+
+async def _portions(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]:
     portion: dict[str, Letter] = {}
-    for letter in letters:
+    async for letter in letters:
         portion[letter.id] = letter
-        if len(portion) >= TOGETHER:
+        if len(portion) >= PORTION:
             yield list(portion.values())
             portion = {}
     if portion:
         yield list(portion.values())
 
 
-def _notes(connection: Connection) -> dict[str, Note]:
-    found: dict[str, Note] = {}
-    for record in reading.records(connection, TOPIC):
-        note = msgspec.json.decode(record.value or b"", type=Note)
-        name = (record.key or b"").decode()
-        # Two that ran side by side may have written in any order: what is done stays done.
-        if name not in found or found[name].state == "begun":
-            found[name] = note
+async def _marks(connection: Connection) -> dict[str, ReplayMark]:
+    found: dict[str, ReplayMark] = {}
+    async with aclosing(reading.records(connection, TOPIC)) as records:
+        async for record in records:
+            mark = msgspec.json.decode(record.value or b"", type=ReplayMark)
+            name = (record.key or b"").decode()
+            # Two replays at the same time may have written in any order, so a mark "done" stays.
+            if name not in found or found[name].state == "begun":
+                found[name] = mark
     return found
 
 
-def _mended(
-    connection: Connection, letter: Letter, notes: dict[str, Note], replayed: Replayed, force: bool
-) -> Mended | None:
-    note = notes.get(letter.id)
-    if note is not None and (note.state == "done" or _is_there(connection, note)):
-        replayed.before.append(letter.id)
-        return None
-    try:
-        event = mend(letter.rejected, lambda source: _value(connection, *source), force=force)
-    except StillRefused as error:
-        replayed.refused[letter.id] = str(error)
-        name = f"{letter.id}#withdrawal"
-        return None if error.withdrawal is None or name in notes else Mended(name, error.withdrawal)
-    return Mended(letter.id, event)
-
-
-def _value(connection: Connection, topic: str, partition: int, offset: int) -> bytes | None:
-    found = reading.record_at(connection, topic, partition, offset)
-    return None if found is None else found.value
-
-
-def _is_there(connection: Connection, note: Note) -> bool:
-    """Whether a replay that was begun and never ended has written its event."""
-    for record in reading.records_from(connection, EVENTS, note.partition, note.end):
-        if not (record.key or b"").startswith(b"\x00") and _id_of(record.value) == note.message_id:
-            return True
+async def _is_written(connection: Connection, mark: ReplayMark) -> bool:
+    """Return whether the event of a mark ``begun`` is in the log."""
+    async with aclosing(reading.records_from(connection, EVENTS, mark.partition, mark.end)) as records:
+        async for record in records:
+            if not is_control(record.key) and _id_of(record.value) == mark.message_id:
+                return True
     return False
 
 
@@ -166,22 +199,3 @@ def _id_of(value: bytes | None) -> str | None:
         return decode_event(value or b"").id
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-async def _send(
-    connection: Connection, log: EventLog, partitions: int, mended: Sequence[Mended], notes: dict[str, Note]
-) -> None:
-    if not mended:
-        return
-    places = {one.id: partition_of(one.event.user.encode(), partitions) for one in mended}
-    ends = reading.ends(connection, EVENTS, sorted(set(places.values())))
-
-    async def note(state: Literal["begun", "done"]) -> None:
-        for one in mended:
-            place = places[one.id]
-            notes[one.id] = Note(state=state, message_id=one.event.id, partition=place, end=ends[place])
-        await log.write([Output(TOPIC, one.id.encode(), msgspec.json.encode(notes[one.id])) for one in mended])
-
-    await note("begun")
-    await log.append([one.event for one in mended])
-    await note("done")

@@ -1,4 +1,4 @@
-"""Which dead letters are meant."""
+"""Selection of dead letters."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from stream.dead_letters.reading import Letter
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Filters that all have to hold.
+    """A set of filters, all of which a letter must pass.
 
     Attributes
     ----------
     ids
-        One of these; none: any.
+        Ids of the letters; an empty set selects any id.
     reason
-        This reason.
+        Reason of the rejection.
     since
-        Rejected at that time or later, milliseconds.
+        Earliest time of the rejection, milliseconds.
     source
-        The topic that it came from, or how that begins: ``events.in``, ``door:``, ``file:``.
+        The topic that the record came from, or its beginning: ``events.in``, ``door:``, ``file:``.
 
     Examples
     --------
@@ -35,11 +35,11 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether no letter is left out."""
         return self == Selection()
 
     def takes(self, letter: Letter) -> bool:
-        """Whether a letter is meant."""
+        """Return whether a letter passes all filters."""
         rejected = letter.rejected
         return (
             (not self.ids or letter.id in self.ids)

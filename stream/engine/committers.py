@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from models.batch import Checkpoint, Commit, Restored
 from stream.cluster.admin import BrokerUnreachable
 from stream.cluster.connection import Connection
-from stream.cluster.hanging_transactions import end_forgotten
+from stream.cluster.hanging_transactions import end_hanging_transactions
 from stream.cluster.writer import (
     ANSWER_WITHIN_S,
     BATCH_BYTES,
@@ -139,7 +139,9 @@ class TransactionalCommitter:
             )
         except TimeoutError:
             try:
-                await asyncio.to_thread(end_forgotten, self._connection, own.transactional_id, topic, own.partition)
+                await asyncio.to_thread(
+                    end_hanging_transactions, self._connection, own.transactional_id, topic, own.partition
+                )
             except BrokerUnreachable as error:
                 log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
             raise

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 
-from stream.cluster.admin import ASK_EVERY_S, BrokerUnreachable, admin
+from stream.cluster.admin import RETRY_S, BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 
 logger = logging.getLogger(__name__)
@@ -47,4 +47,4 @@ async def await_identity(connection: Connection) -> str:
             return await asyncio.to_thread(read_identity, connection)
         except BrokerUnreachable as error:
             logger.warning("lookups wait for the broker: %s", error)
-            await asyncio.sleep(ASK_EVERY_S)  # nothing notifies when the broker is back
+            await asyncio.sleep(RETRY_S)  # nothing notifies when the broker is back

@@ -1,4 +1,4 @@
-"""A whole rebuild: every partition is folded first, while nothing changes; then they are switched over in a row."""
+"""A whole rebuild: it folds every partition while nothing changes, then switches one after the other over."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from aiokafka.errors import KafkaError
-
 from models.errors import PerennialError
 from models.log import Tick, encode_control
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
 from stream.log.event_log import EventLog
 from stream.rebuild.reading import require_beginning
 from stream.rebuild.shadow import Shadow
-from stream.rebuild.switch import Carrier, catch_up, snapshot, switch
+from stream.rebuild.switch import FactMerger, catch_up, snapshot, switch
 
 
 class NoTransactions(PerennialError):
-    """The broker has none, and without them nothing can be switched over."""
+    """The broker has no transactions, and without them no partition can be switched over."""
 
 
 class BrokerFailed(PerennialError):
-    """Kafka failed in between: the same command goes on."""
+    """Kafka failed during the rebuild: the same command continues."""
 
 
-class Listener(Protocol):
-    """Told how far a rebuild is."""
+class RebuildListener(Protocol):
+    """Receiver of the progress of a rebuild."""
 
     def planned(self, records: int) -> None:
-        """Hear how many records the log has, in all that is in use."""
+        """Called with the number of records that the state in use was folded from."""
 
     def folded(self, partition: int, position: int, now: int) -> None:
-        """Hear that a partition is folded up to an offset, where the log's time is ``now``, milliseconds."""
+        """Called when a partition is folded up to an offset, where the log's time is ``now``, milliseconds."""
 
     def switched(self, done: Rebuilt) -> None:
-        """Hear that a partition is done."""
+        """Called when a partition is done."""
 
 
 class Rebuilt(NamedTuple):
-    """One partition.
+    """Result for one partition.
 
     Attributes
     ----------
@@ -49,12 +48,12 @@ class Rebuilt(NamedTuple):
     position
         Offset up to which its facts were recomputed, when they were compared with those in use.
     users
-        In its state.
+        Number of users in its state.
     changed
-        Of them, whose facts were different.
+        Number of those whose facts were different.
     outcome
-        ``switched``; ``equal`` where no facts were different, so that nothing was touched; ``was switched`` before this
-        process was started; ``compared`` where that was all that was wanted.
+        ``switched``: the recomputed facts are in use. ``equal``: no facts were different, so nothing was changed.
+        ``was switched``: an earlier run of the command has switched it. ``compared``: only a comparison was wanted.
     """
 
     partition: int
@@ -65,29 +64,29 @@ class Rebuilt(NamedTuple):
 
 
 class Rebuild:
-    """Recomputes the facts of every user; :meth:`run` it.
+    """Recomputation of the facts of every user; :meth:`run` does it.
 
     Parameters
     ----------
     connection
-        The cluster; the topics are there, ``profiles.rebuild`` included.
+        The cluster; the topics exist, including ``profiles.rebuild``.
     partitions
-        Of the log.
+        Number of partitions of the log.
     code
-        See :func:`stream.rebuild.shadow.code_in_use`.
+        Result of :func:`stream.rebuild.shadow.code_in_use`.
     listener
-        Told how far it is.
+        Receiver of the progress.
     fold
         Name of the role that folds.
     """
 
     def __init__(
-        self, connection: Connection, partitions: int, code: str, listener: Listener, *, fold: str = "fold"
+        self, connection: Connection, partitions: int, code: str, listener: RebuildListener, *, fold: str = "fold"
     ) -> None:
         if not connection.transactions:
             raise NoTransactions(
-                "a rebuild needs transactions, and the embedded broker has none; it also forgets its log when it ends: "
-                "start it anew with the new code, and feed the events again"
+                "a rebuild needs transactions, and the embedded broker has none; it also loses its log when it ends: "
+                "start it again with the new code, and feed the events again"
             )
         self._connection = connection
         self._partitions = partitions
@@ -95,22 +94,33 @@ class Rebuild:
         self._listener = listener
         self._fold = connection.group(fold)
 
+    def __repr__(self) -> str:
+        return f"Rebuild({self._connection.prefix!r}, {self._partitions} partitions)"
+
     async def require_beginning(self) -> None:
-        """Return where the log has its beginning; raises ``BeginningGone`` else, and ``BrokerFailed``."""
+        """Return if the log has its beginning.
+
+        Raises
+        ------
+        BeginningGone
+            The log has lost its first records.
+        BrokerFailed
+            Kafka failed.
+        """
         try:
             await require_beginning(self._connection, self._partitions)
-        except (KafkaError, OSError, TimeoutError) as error:
+        except BrokerUnavailable as error:
             raise BrokerFailed(f"Kafka failed ({error!r}); nothing was begun") from error
 
     async def run(self, *, anew: bool = False, compare_only: bool = False) -> list[Rebuilt]:
-        """Do it all, or go on where it was killed.
+        """Rebuild every partition, or continue an earlier rebuild that was killed.
 
         Parameters
         ----------
         anew
-            Forget what an earlier rebuild has done.
+            Discard what an earlier rebuild has done.
         compare_only
-            Change nothing that is in use: only find out whose facts would be different.
+            Change nothing that is in use: only count the users whose facts would be different.
 
         Raises
         ------
@@ -125,10 +135,11 @@ class Rebuild:
         """
         await self.require_beginning()
         try:
-            await self._fold_all(anew=anew)
-            return [await self._finish(partition, compare_only) for partition in range(self._partitions)]
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerFailed(f"Kafka failed ({error!r}); the same command goes on where this one was") from error
+            with map_kafka_errors("a rebuild was interrupted"):
+                await self._fold_all(anew=anew)
+                return [await self._finish(partition, compare_only) for partition in range(self._partitions)]
+        except BrokerUnavailable as error:
+            raise BrokerFailed(f"Kafka failed ({error!r}); the same command continues where this one was") from error
 
     async def _fold_all(self, *, anew: bool) -> None:
         ends = [(await snapshot(self._connection, partition)).position for partition in range(self._partitions)]
@@ -141,7 +152,7 @@ class Rebuild:
     async def _finish(self, partition: int, compare_only: bool) -> Rebuilt:
         async with self._shadow(partition) as shadow:
             if shadow.switched:
-                await self._wake(partition)  # whoever was killed may not have done it
+                await self._wake(partition)  # the run that was killed may not have done it
                 done = Rebuilt(partition, shadow.position, _users(shadow), 0, "was switched")
             else:
                 done = await self._compare(shadow, compare_only)
@@ -149,18 +160,18 @@ class Rebuild:
         return done
 
     async def _compare(self, shadow: Shadow, compare_only: bool) -> Rebuilt:
-        carrier = Carrier()
+        merger = FactMerger()
         current = await catch_up(shadow, self._connection)
-        changed, outcome = len(carrier.carry(shadow.beside(current), current.records)), "compared"
+        changed, outcome = len(merger.merge(shadow.comparable(current), current.records)), "compared"
         if not compare_only and not changed:
             outcome = "equal"
         elif not compare_only:
-            changed, outcome = await switch(shadow, carrier, self._connection, self._fold), "switched"
+            changed, outcome = await switch(shadow, merger, self._connection, self._fold), "switched"
             await self._wake(shadow.partition)
         return Rebuilt(shadow.partition, shadow.position, _users(shadow), changed, outcome)
 
     async def _wake(self, partition: int) -> None:
-        """Let the fenced owner notice, which an idle one would not: a tick that moves no clock makes it commit."""
+        """Make the fenced owner notice: a tick that moves no clock makes it commit, also if it is idle."""
         async with EventLog(self._connection, self._partitions) as log:
             await log.write_at([(partition, *encode_control(Tick(at=0)))])
 

@@ -1,4 +1,4 @@
-"""The shadow of a partition's profiles: folded by this code from the beginning of the log, kept beside those in use."""
+"""The shadow of a partition: profiles folded by this code from the beginning of the log, beside those in use."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from stream.rebuild.shadow_topic import TOPIC
 
 APPLICATION = "rebuild"
 COMMIT_EVERY_S = 5.0
-COMMIT_USERS = 50_000
-"""A shadow commits after so many seconds, or so many changed users."""
+"""How long a shadow folds between two commits, seconds."""
+MAX_UNCOMMITTED_USERS = 50_000
+"""Maximum number of changed users before a commit, also if it comes early."""
 
 
-class _Beat(NamedTuple):
-    """A record that stands in no log."""
+class _TickRecord(NamedTuple):
+    """A tick that is in no log."""
 
     offset: int
     timestamp: int
@@ -40,20 +41,20 @@ class _Beat(NamedTuple):
 
 
 class TakenOver(PerennialError):
-    """Another rebuild has begun: it goes on where this one was."""
+    """Another rebuild has begun: it continues where this one was."""
 
 
-class Progress(msgspec.Struct, array_like=True, frozen=True):
-    """What stands beside a shadow's position.
+class ShadowMemo(msgspec.Struct, array_like=True, frozen=True):
+    """Value that is stored beside the position of a shadow.
 
     Attributes
     ----------
     code
-        Fingerprint of the code that folded it.
+        Fingerprint of the code that folded the shadow.
     memo
-        Of the fold.
+        Memo of the fold.
     switched
-        Whether its facts are in use.
+        Whether the shadow's facts are in use.
     """
 
     code: str
@@ -62,11 +63,11 @@ class Progress(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Progress)
+_decoder = msgspec.msgpack.Decoder(ShadowMemo)
 
 
 def code_in_use() -> str:
-    """Fingerprint of the code that folds: a shadow that other code began is of no use to this one."""
+    """Return a fingerprint of the code that folds, because a shadow that other code began cannot be continued."""
     digest = blake2b(digest_size=16)
     home = Path(models.__file__).parent
     for path in sorted(home.rglob("*.py")):
@@ -75,23 +76,23 @@ def code_in_use() -> str:
 
 
 class Shadow:
-    """One partition, folded without outputs; open it with :meth:`open` before anything else.
+    """A partition that is folded without outputs; call :meth:`open` before anything else.
 
     Parameters
     ----------
     connection
         The cluster.
     partition
-        Of ``events``.
+        Number of the partition of ``events``.
     code
-        See :func:`code_in_use`.
+        Result of :func:`code_in_use`.
     folded
-        Told how far it is: offset, and the log's time there, milliseconds.
+        Called with the offset that is reached and the log's time there, milliseconds.
 
     Attributes
     ----------
     partition
-        Its number.
+        As the parameter.
     switched
         Whether its facts are in use.
     """
@@ -112,6 +113,9 @@ class Shadow:
         self._committed_at = time.monotonic()
         self.switched = False
 
+    def __repr__(self) -> str:
+        return f"Shadow({self.partition}, at {self.position}, {len(self.records)} records)"
+
     @property
     def position(self) -> int:
         """Offset of the next record to fold."""
@@ -119,36 +123,36 @@ class Shadow:
 
     @property
     def records(self) -> dict[bytes, bytes]:
-        """Its users, packed, and the fold's own records."""
+        """Encoded users, and the fold's own records."""
         return self._state.records
 
     @property
     def memo(self) -> bytes:
-        """Of its fold."""
+        """Memo of the fold."""
         return self._state.memo
 
     async def open(self, *, anew: bool = False) -> None:
-        """Shut out an earlier rebuild, and go on where it was.
+        """Fence an earlier rebuild, and continue where it was.
 
         Parameters
         ----------
         anew
-            Forget what was done; so it goes anyway where other code did it.
+            Discard what the earlier rebuild has done. It is discarded in any case if other code has done it.
         """
         await self._committer.fence()
         self._state = await self._committer.restore()
-        progress = _decoder.decode(self._state.memo) if self._state.memo else Progress(self._code)
-        if anew or progress.code != self._code:
-            await self.begin_anew()
+        found = _decoder.decode(self._state.memo) if self._state.memo else ShadowMemo(self._code)
+        if anew or found.code != self._code:
+            await self.restart()
             return
-        self._state.memo = progress.memo
+        self._state.memo = found.memo
         self._committed = self._state.position
-        self.switched = progress.switched
+        self.switched = found.switched
         self._fold = PartitionFold(self._state)
         self._folded(self.position, self._fold.now)
 
-    async def begin_anew(self) -> None:
-        """Forget everything."""
+    async def restart(self) -> None:
+        """Discard everything, and begin again at the start of the log."""
         self._changed = dict.fromkeys(self._state.records)
         self._state = Restored(partition=self.partition)
         self._fold, self._before = PartitionFold(self._state), {}
@@ -156,7 +160,7 @@ class Shadow:
         await self._commit()
 
     async def fold_to(self, end: int) -> None:
-        """Fold the log up to an offset, and commit that.
+        """Fold the log up to an offset, and commit the result.
 
         Raises
         ------
@@ -168,20 +172,21 @@ class Shadow:
         if self.position < end:
             async for records in read_log(self._connection, self.partition, self.position, end):
                 self._take(records)
-                late = time.monotonic() - self._committed_at > COMMIT_EVERY_S
-                if late or len(self._changed) >= COMMIT_USERS:
+                is_due = time.monotonic() - self._committed_at > COMMIT_EVERY_S
+                if is_due or len(self._changed) >= MAX_UNCOMMITTED_USERS:
                     await self._commit()
         if self.position != self._committed:
             await self._commit()
 
-    def beside(self, lane: Restored) -> Mapping[bytes, bytes]:
-        """Users as they would stand in a lane at this position.
+    def comparable(self, lane: Restored) -> Mapping[bytes, bytes]:
+        """Return the users of the shadow in the state that a lane at this position would have.
 
         Parameters
         ----------
         lane
-            It may stand between two slices of the timers that the next record has made due: with the clock moved, the
-            timers of some users fired, those of others still to fire, and the record to be read once more.
+            State of the running lane. It may be between two slices of the timers that the next record has made due.
+            Then its clock has moved, and the timers of some users have fired. Those of other users have not, and the
+            record will be read again.
         """
         now = read_memo(lane).now
         if now > self._fold.now:
@@ -190,34 +195,36 @@ class Shadow:
         return {**self._state.records, **{key: self._before[key] for key in waiting}}
 
     def done(self) -> Output:
-        """Record that says, committed together with the facts, that they are in use."""
-        progress = Progress(self._code, self._state.memo, switched=True)
-        return Output(TOPIC, POSITION_KEY, encode_position(self.position, _encode(progress)))
+        """Return the record that says that the facts are in use; it is committed together with the facts."""
+        memo = ShadowMemo(self._code, self._state.memo, switched=True)
+        return Output(TOPIC, POSITION_KEY, encode_position(self.position, _encode(memo)))
 
     async def close(self) -> None:
-        """Let go."""
+        """Release the transactional id."""
         await self._committer.stop()
 
     def _fire(self, now: int) -> None:
-        """Let time pass where the shadow stands; in a log it is the next record that does so."""
+        """Move the shadow's clock without a record of the log; in the running lane the next record has moved it."""
         before, (key, value) = dict(self._state.records), encode_control(Tick(at=now))
-        self._take([_Beat(self.position - 1, now, key, value)])
+        self._take([_TickRecord(self.position - 1, now, key, value)])
         self._before = {key: packed for key, packed in before.items() if self._state.records.get(key) != packed}
 
     def _take(self, records: Sequence[Record]) -> None:
         self._before = {}
         outputs = self._fold.fold(Batch(EVENTS, self.partition, records))
-        # What left the fold when it first read this has left: of all it says only the state is kept.
+        # The running fold has already written the outputs for these records, so only the state is kept.
         self._state.apply(outputs.commit)
         self._state.position = records[-1].offset + 1
         self._changed.update(outputs.commit.state)
         self._folded(self.position, self._fold.now)
 
     async def _commit(self) -> None:
-        progress = Progress(self._code, self._state.memo, self.switched)
+        memo = ShadowMemo(self._code, self._state.memo, self.switched)
         try:
-            await self._committer.commit(Commit(state=self._changed), Checkpoint(self.position, _encode(progress)))
+            await self._committer.commit(Commit(state=self._changed), Checkpoint(self.position, _encode(memo)))
         except ProducerFenced as error:
-            raise TakenOver("another rebuild of this installation has begun, and goes on where this one was") from error
+            raise TakenOver(
+                "another rebuild of this installation has begun, and continues where this one was"
+            ) from error
         self._changed = {}
         self._committed, self._committed_at = self.position, time.monotonic()

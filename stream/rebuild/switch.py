@@ -1,4 +1,4 @@
-"""One partition: its shadow catches up with the running lane, and takes the place of that one's facts."""
+"""The switch of one partition: its shadow catches up with the running lane, then its facts replace those in use."""
 
 from __future__ import annotations
 
@@ -7,80 +7,91 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from aiokafka.errors import KafkaError, ProducerFenced
-
 from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.rebuilt import carry_memo, carry_over
 from models.log import EVENTS, is_control
 from models.profile.codec import pack, unpack
 from stream.cluster.connection import Connection, transactional_id
+from stream.cluster.errors import is_kafka_error
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import restore
 from stream.rebuild.shadow import Shadow
 from stream.rebuild.shadow_topic import TOPIC
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-CLOSE = 5_000
-"""So few records behind the running lane is close enough to take its place."""
-ATTEMPTS = 10
-AGAIN_S = 1.0
+MAX_LAG = 5_000
+"""Maximum number of records by which a shadow may be behind the running lane when the switch begins."""
+MAX_ATTEMPTS = 10
+"""Maximum number of attempts to switch a partition over, and to read its state."""
+RETRY_S = 1.0
+"""How long a failed attempt waits before the next one, seconds.
+
+An owner that has returned restores its state meanwhile, so that the next attempt sees it.
+"""
 
 
 class NotSwitched(PerennialError):
-    """A partition could not be switched over; nothing of it was changed, and the same command goes on there."""
+    """A partition could not be switched over. Nothing in it was changed, and the same command continues there."""
 
 
-class Carrier:
-    """Puts a shadow's facts beside the ledgers in use; whoever has not changed since is not looked at again."""
+class FactMerger:
+    """Merge of a shadow's facts with the ledgers in use.
+
+    It remembers each result. A user who has not changed since is not merged again, because the last merge happens while
+    the partition stands still.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
+        self._merged: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
 
-    def carry(self, shadow: Mapping[bytes, bytes], current: Mapping[bytes, bytes]) -> dict[bytes, bytes | None]:
-        """Return the users whose facts differ, as they shall be.
+    def __repr__(self) -> str:
+        return f"FactMerger({len(self._merged)} users)"
+
+    def merge(self, shadow: Mapping[bytes, bytes], current: Mapping[bytes, bytes]) -> dict[bytes, bytes | None]:
+        """Return the new encoded state of each user whose facts differ.
 
         Parameters
         ----------
         shadow, current
-            Packed users, recomputed and in use, at the same position.
+            Encoded users, recomputed and in use, at the same position.
         """
         changed: dict[bytes, bytes | None] = {}
         for key in shadow.keys() | current.keys():
             if is_control(key):
                 continue
             rebuilt, known = shadow.get(key), current.get(key)
-            made = self._made.get(key)
-            if made is None or made[:2] != (rebuilt, known):
-                made = self._made[key] = rebuilt, known, _wanted(rebuilt, known)
-            if made[2] is not None:
-                changed[key] = made[2]
+            merged = self._merged.get(key)
+            if merged is None or merged[:2] != (rebuilt, known):
+                merged = self._merged[key] = rebuilt, known, _new_state(rebuilt, known)
+            if merged[2] is not None:
+                changed[key] = merged[2]
         return changed
 
 
-def _wanted(rebuilt: bytes | None, known: bytes | None) -> bytes | None:
-    """How a user shall be whose facts differ; ``None`` for one who stands as they shall, in whatever form."""
+def _new_state(rebuilt: bytes | None, known: bytes | None) -> bytes | None:
+    """Return the user's new encoded state, or ``None`` if the stored facts already match."""
     carried = carry_over(rebuilt, known)
-    # code before this may have packed the same user in another form: another schema, or awake where today they rest
+    # Earlier code may have encoded the same user in another form: another schema, or not yet as dormant.
     is_same = known is not None and (carried == known or carried == pack(unpack(known)))
     return None if is_same else carried
 
 
 async def snapshot(connection: Connection, partition: int, least: int = 0) -> Restored:
-    """Read what the running lane has committed by now.
+    """Read the newest state that the running lane has committed.
 
     Parameters
     ----------
     connection
         The cluster.
     partition
-        Of ``profiles``.
+        Number of the partition of ``profiles``.
     least
-        Where it stood before. The topic's cleaner may take a value away while it is read that stands again behind the
-        end of this reading; then it is read once more.
+        Position of an earlier reading. While a partition is read, the topic's cleaner may remove a value that is stored
+        again after the end of this reading. Then the position is too low, and the partition is read again.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         found = await restore(connection, "profiles", partition, in_use=True)
         if found.position >= least:
             break
@@ -88,72 +99,76 @@ async def snapshot(connection: Connection, partition: int, least: int = 0) -> Re
 
 
 async def catch_up(shadow: Shadow, connection: Connection) -> Restored:
-    """Fold on until the shadow is close behind the running lane; returns the state in use at the shadow's position."""
+    """Fold until the shadow is close to the running lane; return the state in use at the shadow's position."""
     while True:
         began = shadow.position
         current = await snapshot(connection, shadow.partition, began)
         if current.position < began:
-            log.warning("partition %d: the state in use went back to %d", shadow.partition, current.position)
-            await shadow.begin_anew()
+            logger.warning("partition %d: the state in use went back to %d", shadow.partition, current.position)
+            await shadow.restart()
             began = 0
         await shadow.fold_to(current.position)
-        if current.position - began <= CLOSE:
+        if current.position - began <= MAX_LAG:
             return current
 
 
-async def switch(shadow: Shadow, carrier: Carrier, connection: Connection, fold: str) -> int:
+async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fold: str) -> int:
     """Put the shadow's facts into use.
 
     Parameters
     ----------
     shadow
-        Close behind the running lane.
-    carrier
-        Best with most users carried over already: until this returns, nobody folds the partition.
+        Close to the running lane.
+    merger
+        Best after a first merge of most users, because no process folds the partition until this returns.
     connection
         The cluster.
     fold
-        Application of the running fold.
+        Application id of the running fold.
 
     Returns
     -------
     int
-        Users whose facts have changed.
+        Number of users whose facts have changed.
 
     Raises
     ------
     NotSwitched
-        The owner came back in between, again and again, or the broker failed.
+        The owner returned during each attempt, or the broker failed.
     TakenOver
         Another rebuild has begun.
     """
-    partition, error = shadow.partition, None
+    partition = shadow.partition
+    error: Exception | None = None
     own = Ownership(
         transactional_id(fold, EVENTS, partition), partition, state_topic="profiles", aligned=frozenset({TOPIC})
     )
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         try:
             async with _owning(connection, own) as owner:
                 current = await owner.restore()
-                # Under its own id first: whoever slept through another rebuild is fenced here, and changes nothing.
+                # Write under the shadow's own id first. A process that was stopped during another rebuild is fenced
+                # here, and changes nothing.
                 await shadow.fold_to(current.position)
                 if shadow.position != current.position:
                     raise NotSwitched(
                         f"partition {partition} of profiles went back to {current.position}, and the rebuild is at "
-                        f"{shadow.position}; the same command with --anew begins at the beginning"
+                        f"{shadow.position}; run the same command with --anew to begin at the start of the log"
                     )
-                changed = carrier.carry(shadow.beside(current), current.records)
+                changed = merger.merge(shadow.comparable(current), current.records)
                 memo = carry_memo(shadow.memo, current.memo)
                 await owner.commit(Commit([shadow.done()], changed), Checkpoint(current.position, memo))
                 shadow.switched = True
                 return len(changed)
-        except (ProducerFenced, KafkaError, OSError, TimeoutError) as failure:
-            log.warning("partition %d: once more, after %r", partition, failure)
+        except Exception as failure:
+            if not is_kafka_error(failure):  # a ProducerFenced is one, too
+                raise
+            logger.warning("partition %d: trying again after %r", partition, failure)
             error = failure
-            await asyncio.sleep(AGAIN_S)  # an owner that has come back restores now; another second lets it be seen
+            await asyncio.sleep(RETRY_S)
     raise NotSwitched(
-        f"partition {partition} was not switched over in {ATTEMPTS} attempts ({error!r}); it is as it was, and the "
-        f"same command goes on with it"
+        f"partition {partition} was not switched over in {MAX_ATTEMPTS} attempts ({error!r}); nothing in it was "
+        f"changed, and the same command continues with it"
     ) from error
 
 

@@ -1,7 +1,8 @@
-"""Whose turn it is to train: of all retrainers of an installation one at a time, while the others stand by.
+"""Leadership of the retrainers of an installation: one of them trains, and the others stand by.
 
-The turn is the one partition of ``versions`` in a consumer group. Where Kafka has transactions, whoever gets the turn
-also fences the one before, so that a retrainer which stalled and wakes up beside its successor publishes nothing.
+The leader is the member of a consumer group that has the one partition of ``versions``. If Kafka has transactions, a
+new leader also fences the previous one. So a retrainer that stalled and continues beside its successor publishes
+nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -19,43 +20,56 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
 from stream.cluster.connection import Connection, transactional_id
+from stream.cluster.errors import map_kafka_errors
 
-log = logging.getLogger(__name__)
+__all__ = ["Leadership", "LeadershipLost", "Standing"]
+
+logger = logging.getLogger(__name__)
 
 TOPIC = "versions"
 APPLICATION = "retrainer"
 POLL_MS = 200
-AGAIN_S = 2.0
+"""How long one poll of the group's member lasts, milliseconds."""
+RETRY_S = 2.0
+"""How long the member waits before it joins the group again, seconds."""
 LEAVE_WITHIN_S = 5.0
+"""How long the end of leadership waits until the member has left the group, seconds."""
 PUBLISH_WITHIN_S = 30.0
+"""How long a publication waits for the group's decision and for the acknowledgement, seconds each."""
 STUCK_S = 1_800
-"""A training that says nothing for so long is taken for dead, and the turn goes to another."""
+"""How long a training may give no sign of life, seconds; then the leadership goes to another retrainer."""
 TRANSACTION_TIMEOUT_MS = 15_000
-"""Readers of ``versions`` wait no longer for a retrainer that froze while it published."""
+"""How long readers of ``versions`` wait at most for a retrainer that stopped while it published, milliseconds."""
 
 Standing = Literal["joining", "standby", "training"]
 
 
-class TurnLost(Exception):
-    """Another retrainer has the turn now: what this one was about to publish counts no more."""
+class LeadershipLost(Exception):
+    """Another retrainer leads now: do not use what this one was about to publish."""
 
 
-class Turn:
-    """A retrainer's place in the line; use it with ``with``.
+class Leadership:
+    """Membership of a retrainer in the group that chooses the leader; use it with ``with``.
 
     Parameters
     ----------
     connection
-        To the cluster.
+        The cluster.
+    clock
+        Seconds of a clock that never moves back.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
-        self._listener = _Listener()
+        self._clock = clock
+        self._listener = _DecisionListener()
         self._producer: KafkaProducer | None = None
-        self._asked_at = time.monotonic()
+        self._asked_at = clock()
         self._leaving = threading.Event()
-        self._member = threading.Thread(target=self._keep_in_group, name="turn to train", daemon=True)
+        self._member = threading.Thread(target=self._keep_in_group, name="leadership", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"Leadership({self._listener.standing}, decision {self._listener.decisions})"
 
     def __enter__(self) -> Self:
         self._member.start()
@@ -64,91 +78,102 @@ class Turn:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._let_go()
+        self._close_producer()
         self._leaving.set()
         self._member.join(LEAVE_WITHIN_S)
 
     def standing(self) -> Standing:
-        """Where this one stands; whoever asks is alive, so ask in training, too."""
-        self._asked_at = time.monotonic()
+        """Return whether this retrainer trains, stands by or is joining; the call also is a sign of life.
+
+        Call it during a training as well; see :data:`STUCK_S`.
+        """
+        self._asked_at = self._clock()
         return self._listener.standing
 
     @property
-    def number(self) -> int:
-        """How often the group has decided: with each decision, what was known of the turn's work may be old."""
+    def decisions(self) -> int:
+        """Number of decisions of the group so far; after each, another retrainer may have published meanwhile."""
         return self._listener.decisions
 
     def take(self) -> None:
-        """Shut out the one before, before anything is read that it could still change."""
-        self._let_go()
+        """Fence the previous leader; call it before reading anything that the previous leader could still change.
+
+        Raises
+        ------
+        BrokerUnavailable
+            Call it again.
+        """
+        self._close_producer()
         options: dict[str, Any] = {}
         if self._connection.transactions:
             own = transactional_id(self._connection.group(APPLICATION), TOPIC, 0)
             options = {"transactional_id": own, "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS}
-        self._producer = KafkaProducer(**self._connection.client_options(), acks="all", **options)
-        if self._connection.transactions:
-            self._producer.init_transactions()
+        with map_kafka_errors("the leadership of the retrainers was not taken"):
+            self._producer = KafkaProducer(**self._connection.client_options(), acks="all", **options)
+            if self._connection.transactions:
+                self._producer.init_transactions()
 
     def publish(self, key: bytes, value: bytes) -> None:
         """Write a record of ``versions``, and return when it is durable.
 
         Raises
         ------
-        TurnLost
-            Another one has it.
-        KafkaError
-            Whether it was written is unknown: :meth:`take` the turn again, and read.
+        LeadershipLost
+            Another retrainer leads.
+        BrokerUnavailable
+            It is unknown whether the record was written: :meth:`take` the leadership again, and read.
         """
         if self._producer is None or self._decided() != "training":
-            raise TurnLost
+            raise LeadershipLost
         producer, topic = self._producer, self._connection.topic(TOPIC)
-        try:
-            if self._connection.transactions:
-                producer.begin_transaction()
-            producer.send(topic, key=key, value=value, partition=0).get(timeout=PUBLISH_WITHIN_S)
-            if self._connection.transactions:
-                producer.commit_transaction()
-        except (ProducerFencedError, InvalidProducerEpochError) as error:
-            raise TurnLost from error
+        with map_kafka_errors("the version may not be published"):
+            try:
+                if self._connection.transactions:
+                    producer.begin_transaction()
+                producer.send(topic, key=key, value=value, partition=0).get(timeout=PUBLISH_WITHIN_S)
+                if self._connection.transactions:
+                    producer.commit_transaction()
+            except (ProducerFencedError, InvalidProducerEpochError) as error:
+                raise LeadershipLost from error
 
     def _decided(self) -> Standing:
-        """Where this one stands, once the group has decided; another may be joining just now."""
+        """Wait for a decision of the group, because another retrainer may just be joining, and return the standing."""
         self._listener.decided.wait(PUBLISH_WITHIN_S)
         return self.standing()
 
     def _keep_in_group(self) -> None:
         while not self._leaving.is_set():
             if self._is_stuck:
-                self._leaving.wait(AGAIN_S)
+                self._leaving.wait(RETRY_S)
                 continue
             try:
-                self._belong()
-            except Exception as error:  # noqa: BLE001 - whatever it is: without a place in the group nobody trains
+                self._be_member()
+            except Exception as error:  # noqa: BLE001 - any failure: without a member in the group no retrainer trains
                 self._listener.on_partitions_revoked(())
-                log.warning("the group of retrainers was left, and is joined again: %r", error)
-                self._leaving.wait(AGAIN_S)
+                logger.warning("left the group of retrainers, joining again: %r", error)
+                self._leaving.wait(RETRY_S)
 
     @property
     def _is_stuck(self) -> bool:
-        return time.monotonic() - self._asked_at > STUCK_S
+        return self._clock() - self._asked_at > STUCK_S
 
-    def _belong(self) -> None:
+    def _be_member(self) -> None:
         with contextlib.closing(self._consumer()) as consumer:
             consumer.subscribe([self._connection.topic(TOPIC)], listener=self._listener)
             while not self._leaving.is_set():
                 if self._is_stuck:
-                    raise TimeoutError(f"the training has said nothing for {STUCK_S} s")
-                # kafka-python forgets a join that is answered between two polls: one has to last as long as that takes
+                    raise TimeoutError(f"the training gave no sign of life for {STUCK_S} s")
+                # kafka-python loses a join that is answered between two polls, so one poll has to last long enough.
                 joined = self._listener.decided.is_set()
                 consumer.poll(timeout_ms=POLL_MS if joined else int(self._connection.session_timeout_s * 1000))
-                consumer.pause(*consumer.assignment() - consumer.paused())  # nothing is read here
+                consumer.pause(*consumer.assignment() - consumer.paused())  # this consumer reads no records
 
     def _consumer(self) -> Any:
         return KafkaConsumer(
             **self._connection.client_options(),
             group_id=self._connection.group(APPLICATION),
             enable_auto_commit=False,
-            # sticky: one that joins takes nobody's turn away
+            # Sticky, so that a member that joins does not take the leadership away.
             partition_assignment_strategy=(StickyPartitionAssignor,),
             session_timeout_ms=int(self._connection.session_timeout_s * 1000),
             heartbeat_interval_ms=int(self._connection.heartbeat_interval_s * 1000),
@@ -156,15 +181,15 @@ class Turn:
             allow_auto_create_topics=False,
         )
 
-    def _let_go(self) -> None:
+    def _close_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(Exception):  # it may be fenced, or hold what nobody takes any more
+            with contextlib.suppress(Exception):  # it may be fenced, or hold records that no broker accepts any more
                 producer.close(timeout=2)
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python's types are skipped
-    """Hears who has the turn."""
+class _DecisionListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python's types are skipped
+    """Record of the group's newest decision."""
 
     def __init__(self) -> None:
         self.standing: Standing = "joining"
@@ -172,13 +197,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self.decided = threading.Event()
 
     def on_partitions_revoked(self, revoked: Collection[object]) -> None:
-        """Nothing counts until the group has decided anew."""
+        """Called when the group is about to decide again; until then there is no leader."""
         del revoked
         self.decided.clear()
         self.standing = "joining"
 
     def on_partitions_assigned(self, assigned: Collection[object]) -> None:
-        """Hear the group's decision."""
+        """Called when the group has decided."""
         self.standing = "training" if assigned else "standby"
         self.decisions += 1
         self.decided.set()

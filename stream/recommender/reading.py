@@ -1,87 +1,87 @@
-"""Reading whole topics from their beginning with kafka-python: the window is not stored, the log is."""
+"""Reading of whole topics in a program without an event loop.
+
+The retrainer does not store its window of interactions. Each start reads the log again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-
+from models.batch import Record
 from stream.cluster.connection import Connection
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 
-POLL_MS = 200
-MOST_RECORDS = 5_000
+MAX_RECORDS = 5_000
+"""Maximum number of records of one poll."""
 SLACK = 3
+"""Factor by which more records than wanted are read.
+
+The end of a transaction takes an offset too, and users are not distributed quite evenly.
+"""
+OPTIONS = ReadOptions(wait_ms=200)
 
 
-class TopicReader:
-    """Reads every partition of a topic, without a group: each start begins anew.
+class BlockingReader:
+    """Reader of every partition of a topic, whose methods block.
 
     Parameters
     ----------
-    consumer
-        Assigned to the partitions.
+    reader
+        An open reader.
+    runner
+        Event loop in which the reader was opened.
     """
 
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
+    def __init__(self, reader: TopicReader, runner: asyncio.Runner) -> None:
+        self._reader = reader
+        self._runner = runner
 
-    def poll(self) -> list[Any]:
-        """Return what has arrived, each with ``key``, ``value`` and ``offset``; waits a moment where nothing has."""
-        batches = self._consumer.poll(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+    def __repr__(self) -> str:
+        return f"BlockingReader({self._reader!r})"
+
+    def poll(self) -> list[Record]:
+        """Return the records that have arrived; wait a moment if there are none."""
+        batches = self._runner.run(self._reader.poll(max_records=MAX_RECORDS))
         return [record for records in batches.values() for record in records]
 
-    @property
-    def behind(self) -> int | None:
-        """Records that are still to be read; ``None`` until every partition has answered once.
+    def lag(self) -> int | None:
+        """Return how many records are still to be read; ``None`` until every partition has answered once."""
+        return self._runner.run(self._reader.lag())
 
-        From the high watermarks that come with fetches: the embedded broker's ListOffsets answers too low.
-        """
-        behind = 0
-        for partition in self._consumer.assignment():
-            end = self._consumer.highwater(partition)
-            if end is None:
-                return None
-            behind += max(0, end - self._consumer.position(partition))
-        return behind
-
-    def read_to_end(self) -> Iterator[Any]:
-        """Yield every record there is now."""
-        while self.behind != 0:
+    def read_to_end(self) -> Iterator[Record]:
+        """Yield every record that the topic contains now."""
+        while self.lag() != 0:
             yield from self.poll()
 
 
 @contextmanager
-def reading(connection: Connection, logical: str, partitions: int, newest: int | None = None) -> Iterator[TopicReader]:
+def reading(
+    connection: Connection, logical: str, partitions: int, newest: int | None = None
+) -> Iterator[BlockingReader]:
     """Open a reader at the beginning of a topic, and close it afterwards.
 
     Parameters
     ----------
     connection, logical, partitions
-        What is read.
+        The cluster, and the topic with its number of partitions.
     newest
-        So many of the newest records are enough, shared by the partitions: a long topic is not read from its beginning.
+        Number of newest records that are enough, over all partitions. So a long topic is not read from its beginning.
     """
-    consumer = KafkaConsumer(
-        **connection.client_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed" if connection.transactions else "read_uncommitted",
-        allow_auto_create_topics=False,
-        fetch_max_wait_ms=POLL_MS,
-    )
-    try:
-        assigned = [TopicPartition(connection.topic(logical), number) for number in range(partitions)]
-        consumer.assign(assigned)
-        consumer.seek_to_beginning(*assigned)
-        if newest is not None and connection.transactions:  # the embedded broker tells too low an end
-            for place, end in consumer.end_offsets(assigned).items():
-                # the end of a transaction takes an offset, too, and users are not shared quite evenly
-                begin = end - SLACK * (newest // partitions + 1)
-                if begin > 0:
-                    consumer.seek(place, begin)
-        yield TopicReader(consumer)
-    finally:
-        consumer.close()
+    with asyncio.Runner() as runner:
+        reader = TopicReader(connection, partitions_of(connection, logical, partitions), OPTIONS)
+        runner.run(reader.__aenter__())
+        try:
+            if newest is not None and connection.transactions:  # the embedded broker lists too low an end
+                runner.run(_skip(reader, SLACK * (newest // partitions + 1)))
+            yield BlockingReader(reader, runner)
+        finally:
+            runner.run(reader.__aexit__(None, None, None))
+
+
+async def _skip(reader: TopicReader, newest: int) -> None:
+    """Continue in each partition at the newest records."""
+    for place, end in (await reader.ends()).items():
+        if end > newest:
+            reader.seek(place, end - newest)

@@ -1,4 +1,4 @@
-"""The retrainer's loop: read, and now and then train, grade, write, publish."""
+"""The loop of the retrainer: it reads interactions, and from time to time trains, grades and publishes a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
-from kafka.errors import KafkaError
 
 from models.errors import PerennialError
 from models.events import ORIGINS, Origin
@@ -20,41 +19,42 @@ from models.recommend.window import InteractionWindow
 from models.units import DAY, now_ms
 from monitoring import metrics
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
 from stream.processes.stop import StopRequest
 from stream.recommender.artifacts import NAME, ArtifactFolder, Published, decode_published, encode_published
-from stream.recommender.leadership import Turn, TurnLost
-from stream.recommender.reading import TopicReader, reading
+from stream.recommender.leadership import Leadership, LeadershipLost
+from stream.recommender.reading import BlockingReader, reading
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-LARGE = 50_000
-"""A window of so many interactions is worth training on while a few more arrive."""
-LATEST = 253_402_300_799_999
-"""The end of the year 9999, milliseconds."""
-HEAVIEST = 1_000.0
-"""No event weighs so much; a weight beyond it is an error, and would drown everything else."""
+LARGE_WINDOW = 50_000
+"""Number of interactions from which on a training need not wait for the last few that are still to be read."""
+MAX_TIME_MS = 253_402_300_799_999
+"""Maximum time of an interaction: the end of the year 9999, milliseconds."""
+MAX_WEIGHT = 1_000.0
+"""Maximum weight of an interaction. A larger one is an error, and would outweigh all other interactions."""
 
 
 class _Stopped(Exception):
-    """Training was interrupted: end this process."""
+    """A request to stop has interrupted the training: end this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainerOptions:
-    """When and on what to train.
+    """Conditions and data of a training.
 
     Attributes
     ----------
     interval_s
-        Seconds between the starts of two runs, at least.
+        Minimum time between the starts of two runs, seconds.
     fresh
-        New interactions that make a run worth it.
+        Minimum number of new interactions for a run.
     rows, users, items, age_ms
-        Most that the window holds, and how old it may be, milliseconds.
+        Maximum sizes of the window, and the maximum age of an interaction in it, milliseconds.
     origins
-        Events of which origins count.
+        Origins whose events count.
     hyperparameters, policy
-        Of the model.
+        Hyperparameters of the model, and the rule for publishing it.
     """
 
     interval_s: float = 300.0
@@ -69,24 +69,24 @@ class RetrainerOptions:
 
 
 class Retrainer:
-    """Trains on ``interactions`` and publishes to ``versions``, until asked to stop.
+    """Program that trains on ``interactions`` and publishes to ``versions``, until it is asked to stop.
 
-    Of several, one trains; the others read along and stand by.
+    If several run, one of them trains. The others read as well, and stand by.
 
     Parameters
     ----------
     connection
-        To the cluster; the topics are there.
+        The cluster; the topics exist.
     partitions
-        Of ``interactions``.
+        Number of partitions of ``interactions``.
     folder
-        Where models are written.
+        Folder of the models.
     options
-        When and on what to train.
+        Conditions and data of a training.
     fit
-        Trains item factors; ``models.recommend.factors.fit_items``.
+        Function that trains item factors, such as ``models.recommend.factors.fit_items``.
     report
-        Told what happens, in words.
+        Called with a sentence for each thing that happens.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Retrainer:
         folder: ArtifactFolder,
         options: RetrainerOptions,
         fit: Fit,
-        report: Callable[[str], None] = log.info,
+        report: Callable[[str], None] = logger.info,
     ) -> None:
         self._connection = connection
         self._partitions = partitions
@@ -109,43 +109,49 @@ class Retrainer:
         self._model: FactorModel | None = None
         self._trained_at_count = 0
         self._next_run = 0.0
-        self._turn = Turn(connection)
-        self._taken: int | None = None
+        self._leadership = Leadership(connection)
+        self._decision: int | None = None
+        """Decision of the group under which this retrainer has taken the leadership; ``None`` if it does not lead."""
         self._stands_by = False
 
+    def __repr__(self) -> str:
+        return f"Retrainer({len(self._window)} interactions, {self._published!r}, {self._leadership!r})"
+
     def run(self, stop: StopRequest) -> None:
-        """Read and train until ``stop``."""
-        with self._turn, reading(self._connection, "interactions", self._partitions, self._options.rows) as reader:
+        """Read and train until ``stop`` is requested."""
+        interactions = reading(self._connection, "interactions", self._partitions, self._options.rows)
+        with self._leadership, interactions as reader:
             while not stop.wait(0):
                 self._read(reader)
-                if self._has_turn() and self._caught_up(reader) and self._due():
+                if self._leads() and self._has_caught_up(reader) and self._is_due():
                     try:
                         self._train(stop)
                     except _Stopped:
                         return
 
-    def _has_turn(self) -> bool:
-        """Whether this one trains; takes the turn over, or says that it stands by."""
-        standing = self._turn.standing()
+    def _leads(self) -> bool:
+        """Take the leadership if the group has given it to this retrainer, and return whether it leads."""
+        standing = self._leadership.standing()
         if standing == "standby" and not self._stands_by:
-            self._stands_by, self._taken = True, None
+            self._stands_by, self._decision = True, None
             self._report("stands by: another retrainer of this installation trains")
         if standing != "training":
             return False
-        if self._taken != self._turn.number:
+        decision = self._leadership.decisions
+        if self._decision != decision:
             try:
-                self._turn.take()
+                self._leadership.take()
                 self._resume()
-            except (KafkaError, OSError) as error:
-                log.warning("the turn to train was not taken, once more: %r", error)
+            except (BrokerUnavailable, OSError) as error:
+                logger.warning("could not take the leadership, trying again: %r", error)
                 return False
             if self._stands_by:
-                self._report("trains from now on: the retrainer before is gone")
-            self._taken, self._stands_by = self._turn.number, False
+                self._report("trains from now on: the previous retrainer has ended")
+            self._decision, self._stands_by = decision, False
         return True
 
     def _resume(self) -> None:
-        """Find what was published before, so that the next version is higher and is compared with it."""
+        """Read the newest published version, because the next one gets a higher number and is compared with it."""
         before, self._published = self._published, None
         with reading(self._connection, "versions", 1) as reader:
             for record in reader.read_to_end():
@@ -154,7 +160,7 @@ class Retrainer:
                 try:
                     found = decode_published(record.value)
                 except msgspec.DecodeError as error:
-                    log.warning("record %s of versions is passed over: %s", record.offset, error)
+                    logger.warning("record %s of versions is skipped: %s", record.offset, error)
                     continue
                 if self._published is None or found.version > self._published.version:
                     self._published = found
@@ -163,25 +169,25 @@ class Retrainer:
             try:
                 self._model = self._folder.read(self._published)
             except PerennialError as error:
-                self._report(f"version {self._published.version} cannot be compared with any more: {error}")
+                self._report(f"cannot compare the next version with version {self._published.version}: {error}")
 
-    def _read(self, reader: TopicReader) -> None:
+    def _read(self, reader: BlockingReader) -> None:
         for record in reader.poll():
             try:
                 interaction = decode_interaction(record.value or b"")
             except msgspec.DecodeError as error:
-                # the fold wrote it, so the fold's version is another: worth a word, and no reason to stop
-                log.warning("record %s of partition %s is passed over: %s", record.offset, record.partition, error)
+                # The fold wrote it, so the fold has another version. That is no reason to stop.
+                logger.warning("record %s of interactions is skipped: %s", record.offset, error)
                 continue
-            if interaction.origin in self._options.origins and _plausible(interaction):
+            if interaction.origin in self._options.origins and _is_plausible(interaction):
                 self._window.add(interaction)
 
-    def _caught_up(self, reader: TopicReader) -> bool:
-        """Whether nearly everything there is has been read; a stream that never pauses is never read to its end."""
-        behind = reader.behind
-        return behind == 0 or (behind is not None and len(self._window) >= LARGE and behind < len(self._window) / 20)
+    def _has_caught_up(self, reader: BlockingReader) -> bool:
+        """Return whether nearly everything has been read, because a stream without a pause is never read to its end."""
+        lag = reader.lag()
+        return lag == 0 or (lag is not None and len(self._window) >= LARGE_WINDOW and lag < len(self._window) / 20)
 
-    def _due(self) -> bool:
+    def _is_due(self) -> bool:
         fresh = self._window.added - self._trained_at_count
         return fresh >= self._options.fresh and time.monotonic() >= self._next_run
 
@@ -194,8 +200,8 @@ class Retrainer:
             del stage, done, total
             if stop.wait(0):
                 raise _Stopped
-            if self._turn.standing() == "standby":
-                raise TurnLost
+            if self._leadership.standing() == "standby":
+                raise LeadershipLost
 
         try:
             model, run = retrain(
@@ -208,15 +214,15 @@ class Retrainer:
             )
             if model is not None:
                 self._publish(model, run)
-        except TurnLost:
-            # nothing of this run counts, and whoever has the turn now does it anew
-            self._taken, self._trained_at_count = None, 0
-            self._report("a run was given up: another retrainer of this installation trains now")
+        except LeadershipLost:
+            # The result of this run is discarded, because the new leader trains again.
+            self._decision, self._trained_at_count = None, 0
+            self._report("a run was abandoned: another retrainer of this installation trains now")
             return
-        except (KafkaError, OSError, RuntimeError) as error:  # torch says RuntimeError when memory is short
+        except (BrokerUnavailable, OSError, RuntimeError) as error:  # torch raises RuntimeError when memory is short
             metrics.increment("retrains", "failed")
-            self._taken, self._trained_at_count = None, 0
-            log.exception("a run failed")  # the runbook sends people to the traceback
+            self._decision, self._trained_at_count = None, 0
+            logger.exception("a run failed")  # the runbook refers to this traceback
             self._report(f"a run failed, the next one is in {self._options.interval_s:g} s: {error!r}")
             return
         metrics.increment("retrains", "kept" if model is None else "published")
@@ -237,17 +243,17 @@ class Retrainer:
             previous=None if self._published is None else msgspec.structs.replace(self._published, previous=None),
         )
         key, value = encode_published(published)
-        self._turn.publish(key, value)
+        self._leadership.publish(key, value)
         self._published, self._model = published, model
         metrics.gauge("retrain_version", version)
 
 
-def _plausible(interaction: Interaction) -> bool:
-    return 0 < interaction.weight <= HEAVIEST and 0 <= interaction.at <= LATEST
+def _is_plausible(interaction: Interaction) -> bool:
+    return 0 < interaction.weight <= MAX_WEIGHT and 0 <= interaction.at <= MAX_TIME_MS
 
 
 def describe(run: RetrainingReport, version: int | None, seconds: float) -> str:
-    """One line about a run, for people."""
+    """Describe a run in one line."""
     what = f"published version {version}" if run.publish else f"kept version {version or 'none'}"
     graded = ""
     if run.grade is not None and run.popularity is not None:

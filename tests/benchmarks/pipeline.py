@@ -49,7 +49,7 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
             report.say(f"{broker.name}: feeding {plan.events:,} events, run {run + 1} of {runs}")
             records = asyncio.run(feed(connection, topic, partitions, load))
             names = [f"{side}{run}" for side in theirs]
-            outputs = [connection.logical(name) for name in topics_of(topic, names)]
+            outputs = [name.removeprefix(connection.prefix) for name in topics_of(topic, names)]
             if outputs:
                 create_topics(connection, dict.fromkeys(outputs, partitions))
             for side in [side for side in theirs if side not in absent]:

@@ -24,7 +24,7 @@ from models.log import is_control
 from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
-from stream.cluster.membership import leave_for
+from stream.cluster.membership import remove_dead_member
 from stream.processes.child import Child
 from stream.settings.loading import Settings
 from tests.chaos.installing import PARTITIONS, write_settings
@@ -92,7 +92,7 @@ def remove_dead_members(connection: Connection) -> None:
     with admin(connection) as client:
         members = client.describe_groups([group])[group]["members"]
     for member in members:
-        leave_for(connection, group, member["member_id"])
+        remove_dead_member(connection, group, member["member_id"])
 
 
 async def until(there: Callable[[], Awaitable[bool]]) -> None:

@@ -28,7 +28,9 @@ def main(task: Task) -> None:
     prefix, _, logical = task.topic.rpartition(".")
     connection = Connection(task.servers, prefix=f"{prefix}.", session_timeout_s=6)
     edge = Edge("decode", (logical,), factory, kind="relay")
-    run_worker(create_app(connection.logical(task.name("engine")), connection, [edge]), level=logging.WARNING)
+    run_worker(
+        create_app(task.name("engine").removeprefix(connection.prefix), connection, [edge]), level=logging.WARNING
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def catalogue_of(connection: Connection) -> Catalogue:
     catalogue = Catalogue()
     with reading(connection, "items", 1) as reader:
         for record in reader.read_to_end():
-            catalogue.apply(record.key, record.value)
+            catalogue.apply(record.key or b"", record.value)
     return catalogue
 
 

@@ -1,3 +1,5 @@
+"""Naming and client options of a connection."""
+
 from __future__ import annotations
 
 import ssl
@@ -7,16 +9,10 @@ import pytest
 from stream.cluster.connection import Connection
 
 
-def test_names_of_topics_and_groups_carry_the_prefix_and_lose_it_again() -> None:
+def test_names_of_topics_and_groups_begin_with_the_prefix() -> None:
     connection = Connection("localhost:9092", prefix="shop.")
     assert connection.topic("events") == "shop.events"
-    assert connection.logical("shop.events") == "events"
     assert connection.group("fold") == "shop.fold"
-
-
-def test_a_foreign_topic_has_no_logical_name() -> None:
-    with pytest.raises(ValueError, match="does not begin with"):
-        Connection("localhost:9092").logical("other.events")
 
 
 def test_several_servers_are_split_at_commas() -> None:
@@ -46,6 +42,6 @@ def test_the_password_is_not_shown() -> None:
     assert "hush" not in repr(connection)
 
 
-def test_a_member_hears_of_a_rebalance_within_half_a_second_and_beats_often_within_a_short_session() -> None:
+def test_a_member_sends_a_heartbeat_every_half_second_and_more_often_in_a_short_session() -> None:
     assert Connection("a:1", session_timeout_s=10).heartbeat_interval_s == 0.5
     assert Connection("a:1", session_timeout_s=1.5).heartbeat_interval_s == 0.25

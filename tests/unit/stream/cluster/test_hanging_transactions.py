@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from models.batch import Checkpoint, Commit, Output, Restored
 from stream.cluster.connection import Connection
-from stream.cluster.hanging_transactions import end_forgotten
+from stream.cluster.hanging_transactions import end_hanging_transactions
 from stream.cluster.writer import send, stop_producer
 from stream.engine import committers as transaction
 from stream.engine.committers import Ownership, TransactionalCommitter
@@ -112,6 +112,9 @@ async def test_what_nobody_has_decided_is_left_alone(connection: Connection, mon
     heir = await owned(connection)
 
     assert (
-        await asyncio.to_thread(end_forgotten, connection, OWN.transactional_id, connection.topic("profiles"), 0) == []
+        await asyncio.to_thread(
+            end_hanging_transactions, connection, OWN.transactional_id, connection.topic("profiles"), 0
+        )
+        == []
     )
     await heir.stop()

@@ -1,4 +1,4 @@
-"""A dead member leaves its group through who knows that it is dead."""
+"""Removal of a dead member from its group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
-from stream.cluster.membership import bury, leave_for
+from stream.cluster.membership import remove_crashed_worker, remove_dead_member
 from tests.support.brokers import Cluster, free_ports
 from tests.support.processes import await_true
 from tests.support.workers import running_worker
@@ -18,7 +18,7 @@ GROUP = "count"
 
 
 def members(connection: Connection) -> list[str]:
-    """Names of the members of the counting workers' group."""
+    """Return the names of the members of the counting workers' group."""
     name = connection.group(GROUP)
     with admin(connection) as client:
         return [member["member_id"] for member in client.describe_groups([name])[name]["members"]]
@@ -33,16 +33,16 @@ def test_the_partitions_of_a_dead_member_are_free_long_before_its_session_ends(k
         await_true(lambda: "open at 0" in log.read_text(), 60)
     (dead,) = members(connection)
 
-    bury(connection, {"group": connection.group(GROUP), "member": dead})
+    remove_crashed_worker(connection, {"group": connection.group(GROUP), "member": dead})
 
     assert members(connection) == []
     with running_worker(connection, log):
         await_true(lambda: log.read_text().count("open at 0") == 2, 60)
 
 
-def test_who_is_no_member_and_a_broker_that_is_away_change_nothing(embedded: Cluster) -> None:
+def test_an_unknown_member_and_a_broker_that_is_away_are_not_errors(embedded: Cluster) -> None:
     (port,) = free_ports(1)
 
-    assert not leave_for(Connection(f"127.0.0.1:{port}"), "fold", "somebody")
-    assert not leave_for(embedded.connection, embedded.connection.group("fold"), "somebody")
-    bury(embedded.connection, {"group": "fold", "member": ""})
+    assert not remove_dead_member(Connection(f"127.0.0.1:{port}"), "fold", "unknown")
+    assert not remove_dead_member(embedded.connection, embedded.connection.group("fold"), "unknown")
+    remove_crashed_worker(embedded.connection, {"group": "fold", "member": ""})

@@ -1,4 +1,4 @@
-"""What reads a topic for the life of a process goes on after every failure, and says why it waits."""
+"""A reading that lasts for the life of a process continues after every failure, and logs the reason."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FAILURES: list[BaseException] = [
 ]  # fmt: skip
 
 
-async def test_the_next_attempt_begins_whatever_ended_the_one_before() -> None:
-    left, went_on = list(FAILURES), asyncio.Event()
+async def test_after_every_kind_of_failure_the_next_attempt_begins() -> None:
+    remaining, went_on = list(FAILURES), asyncio.Event()
     seen: list[BaseException] = []
 
     async def attempt() -> None:
-        if left:
-            raise left.pop(0)
+        if remaining:
+            raise remaining.pop(0)
         went_on.set()
         await asyncio.Event().wait()
 
@@ -35,7 +35,7 @@ async def test_the_next_attempt_begins_whatever_ended_the_one_before() -> None:
     assert task.cancelled()
 
 
-async def test_a_failure_that_goes_on_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_that_continues_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     attempts, went_on = 0, asyncio.Event()
 
     async def attempt() -> None:

@@ -1,4 +1,4 @@
-"""A dead letter is read once more with today's code, or it says why it still cannot be an event."""
+"""A dead letter becomes an event with today's code, or the refusal says why it still cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.errors import InvalidEvent
 from models.events import Event, encode_event
 from models.rejected import MAX_KEPT_BYTES, Rejected, decode_rejected, reject_value
 from models.source import Source
-from stream.dead_letters.repair import StillRefused, mend, whole
+from stream.dead_letters.repair import StillRefused, mend, missing_part, whole
 
 AT = 1_777_636_800_250
 CLICK = b'{"type":"click","user":"u1","item":"sku1"}'
@@ -24,48 +24,44 @@ def letter(
     return decode_rejected(reject_value(value, Source(topic, 0, 7), error, at=AT, key=key).value)
 
 
-def nowhere(source: Source) -> bytes | None:
-    raise AssertionError(f"nobody has to read {source} again")
-
-
 @pytest.mark.parametrize(("topic", "origin"), [("events.in", "live"), ("door:a", "live"), ("file:9f86", "replay")])
-def test_what_a_sender_wrote_keeps_the_id_of_its_place_and_the_time_it_came(topic: str, origin: str) -> None:
-    event = mend(letter(CLICK, topic), nowhere)
+def test_a_senders_record_keeps_the_id_of_its_place_and_its_time_of_arrival(topic: str, origin: str) -> None:
+    event = mend(letter(CLICK, topic))
 
     assert (event.id, event.user, event.at, event.origin) == (f"{topic}/0/7", "u1", AT, origin)
 
 
-def test_an_id_that_the_sender_gave_stays() -> None:
-    assert mend(letter(b'{"type":"click","user":"u1","messageId":"m1"}'), nowhere).id == "m1"
+def test_the_senders_own_id_stays() -> None:
+    assert mend(letter(b'{"type":"click","user":"u1","messageId":"m1"}')).id == "m1"
 
 
 @pytest.mark.parametrize("topic", ["events", "outcomes"])
-def test_an_event_of_ours_stays_what_it_was(topic: str) -> None:
+def test_an_event_of_ours_is_unchanged(topic: str) -> None:
     event = Event(id="m1", user="u1", type="click", at=AT, origin="simulate")
 
-    assert mend(letter(encode_event(event), topic, "fold_failed"), nowhere) == event
+    assert mend(letter(encode_event(event), topic, "fold_failed")) == event
 
 
-def test_what_is_still_no_event_says_why() -> None:
+def test_a_letter_that_is_still_not_an_event_is_refused_with_the_reason() -> None:
     with pytest.raises(StillRefused, match="user"):
-        mend(letter(b"{}"), nowhere)
-    with pytest.raises(StillRefused, match="no event of ours"):
-        mend(letter(b"win_back", "events", "fold_failed"), nowhere)
+        mend(letter(b"{}"))
+    with pytest.raises(StillRefused, match="not an event of ours"):
+        mend(letter(b"win_back", "events", "fold_failed"))
     with pytest.raises(StillRefused, match="record of the log itself"):
-        mend(letter(b"{}", "events", "undecodable", key=b"\x00tick"), nowhere)
+        mend(letter(b"{}", "events", "undecodable", key=b"\x00tick"))
     with pytest.raises(StillRefused, match="nothing"):
-        mend(letter(None), nowhere)
+        mend(letter(None))
 
 
-def test_what_came_too_late_is_taken_by_force_alone_and_then_for_good() -> None:
+def test_an_event_that_came_too_late_is_accepted_only_with_force() -> None:
     event = Event(id="m1", user="u1", type="click", at=AT)
     late = letter(encode_event(event), "events", "too_late")
 
     with pytest.raises(StillRefused, match="--force"):
-        mend(late, nowhere)
-    assert mend(late, nowhere, force=True).forced
-    assert not mend(letter(encode_event(event), "events", "fold_failed"), nowhere, force=True).forced
-    assert mend(letter(CLICK, "door:a", "too_late"), nowhere, force=True).forced  # the door refused it
+        mend(late)
+    assert mend(late, force=True).forced
+    assert not mend(letter(encode_event(event), "events", "fold_failed"), force=True).forced
+    assert mend(letter(CLICK, "door:a", "too_late"), force=True).forced  # the door refused it
 
 
 LONG = json.dumps(
@@ -73,43 +69,42 @@ LONG = json.dumps(
 ).encode()
 
 
-def test_what_was_kept_in_part_is_read_again_where_it_came_from() -> None:
-    asked: list[Source] = []
+def test_a_letter_that_holds_only_a_part_is_completed_from_its_topic() -> None:
+    assert missing_part(letter(LONG)) == Source("events.in", 0, 7)
+    assert whole(letter(LONG), LONG) == LONG
 
-    def fetch(source: Source) -> bytes | None:
-        asked.append(source)
-        return LONG
 
-    assert whole(letter(LONG), fetch) == LONG
-    assert asked == [Source("events.in", 0, 7)]
+@pytest.mark.parametrize(("value", "topic"), [(CLICK, "events.in"), (LONG, "door:a")])
+def test_no_record_is_read_again_if_the_letter_is_whole_or_its_source_cannot_be_read(value: bytes, topic: str) -> None:
+    assert missing_part(letter(value, topic)) is None
 
 
 @pytest.mark.parametrize(
-    ("topic", "there", "says"),
+    ("topic", "fetched", "message"),
     [
         ("events.in", None, "gone from its topic"),
         ("events.in", LONG + b" ", "another record"),
-        ("door:a", LONG, "cannot be read again"),
+        ("door:a", None, "cannot be read again"),
     ],
 )
-def test_what_was_kept_in_part_and_cannot_be_had_is_refused(topic: str, there: bytes | None, says: str) -> None:
-    with pytest.raises(StillRefused, match=says):
-        whole(letter(LONG, topic), lambda source: there)
+def test_a_letter_whose_rest_is_lost_is_refused(topic: str, fetched: bytes | None, message: str) -> None:
+    with pytest.raises(StillRefused, match=message):
+        whole(letter(LONG, topic), fetched)
 
 
 def test_a_replay_gives_a_record_no_more_trust_than_its_door_gave() -> None:
     record = letter(b'{"type":"consent","user":"u1","granted":true,"channel":"email"}', "door:a")
 
-    public = mend(msgspec.structs.replace(record, trust="public"), nowhere)
-    test = mend(msgspec.structs.replace(record, origin="test"), nowhere)
+    public = mend(msgspec.structs.replace(record, trust="public"))
+    test = mend(msgspec.structs.replace(record, origin="test"))
 
     assert (public.origin, public.trust, public.user) == ("live", "public", "u1")
     assert (test.origin, test.trust, test.user) == ("test", "server", "test:u1")
 
 
-def test_the_withdrawal_in_what_is_still_no_event_is_there() -> None:
+def test_a_refused_letter_gives_the_withdrawal_that_it_contains() -> None:
     with pytest.raises(StillRefused) as caught:
-        mend(letter(b'{"type":"identify","user":"u1","at":"soon","traits":{"unsubscribed":true}}'), nowhere)
+        mend(letter(b'{"type":"identify","user":"u1","at":"soon","traits":{"unsubscribed":true}}'))
 
     assert caught.value.withdrawal is not None
     assert caught.value.withdrawal.traits == {"unsubscribed": True}
@@ -119,4 +114,4 @@ def test_a_detail_of_an_accepted_event_is_not_sent_again() -> None:
     record = msgspec.structs.replace(letter(CLICK), accepted=True)
 
     with pytest.raises(StillRefused, match="accepted without this detail"):
-        mend(record, nowhere)
+        mend(record)

@@ -1,9 +1,9 @@
-"""Dead letters are sent again once, whatever happened to a replay before: on both brokers."""
+"""Dead letters are sent again once, also after a replay that was killed; on both brokers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.dead_letters.reading import Letter, letters, record_at
-from stream.dead_letters.replay import TOPIC, Note, Replayed, replay
+from stream.dead_letters.replay import TOPIC, ReplayedLetters, ReplayMark, replay
 from stream.log.event_log import EventLog, LogUnavailable
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until, write
@@ -45,18 +45,23 @@ async def keep(connection: Connection, outputs: Sequence[Output]) -> None:
         await log.write(outputs)
 
 
-async def replay_all(connection: Connection, *, force: bool = False) -> Replayed:
+async def replay_all(connection: Connection, *, force: bool = False) -> ReplayedLetters:
     return await replay(connection, PARTITIONS, letters(connection), force=force)
 
 
+async def each(chosen: Sequence[Letter]) -> AsyncIterator[Letter]:
+    for letter in chosen:
+        yield letter
+
+
 async def folded(connection: Connection, count: int) -> list[Event]:
-    """All of the log; reads on for a moment after ``count``, so that one too many is seen."""
+    """Return all events of the log; wait a moment for more than ``count``, so that one too many is seen."""
     found = await read_until(connection, "events", lambda records: len(records) > count, within_s=3)
     return [decode_event(record.value or b"") for record in found]
 
 
 async def test_each_letter_becomes_an_event_once_however_often_it_is_replayed(connection: Connection) -> None:
-    # A repeat under the same key is what a crash on the embedded broker leaves.
+    # A crash on the embedded broker leaves a repeat under the same key.
     await keep(connection, [*(rejected(click(n), n) for n in range(20)), rejected(click(3), 3), rejected(b"{}", 20)])
 
     first = await replay_all(connection)
@@ -70,24 +75,24 @@ async def test_each_letter_becomes_an_event_once_however_often_it_is_replayed(co
     assert {event.id: event.at for event in events}["events.in/0/7"] == AT + 7
 
 
-async def test_a_replay_that_was_killed_goes_on_where_it_was_and_sends_nothing_twice(
+async def test_after_a_killed_replay_the_next_one_continues_and_sends_no_letter_twice(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await keep(connection, [rejected(click(n), n) for n in range(4)])
-    chosen = sorted(letters(connection))
+    chosen = sorted([letter async for letter in letters(connection)])
     append = EventLog.append
 
     async def killed_before(self: EventLog, events: Sequence[Event]) -> None:
         raise LogUnavailable("killed")
 
-    async def killed_behind(self: EventLog, events: Sequence[Event]) -> None:
+    async def killed_after(self: EventLog, events: Sequence[Event]) -> None:
         await append(self, events)
         raise LogUnavailable("killed")
 
-    for part, deed in ((chosen[:2], killed_before), (chosen[2:], killed_behind)):
+    for part, deed in ((chosen[:2], killed_before), (chosen[2:], killed_after)):
         monkeypatch.setattr(EventLog, "append", deed)
         with pytest.raises(LogUnavailable):
-            await replay(connection, PARTITIONS, part)
+            await replay(connection, PARTITIONS, each(part))
     monkeypatch.undo()
 
     done = await replay_all(connection)
@@ -97,16 +102,16 @@ async def test_a_replay_that_was_killed_goes_on_where_it_was_and_sends_nothing_t
     assert sorted(event.id for event in await folded(connection, 4)) == [f"events.in/0/{n}" for n in range(4)]
 
 
-async def test_a_note_of_an_older_beginning_does_not_undo_a_later_end(connection: Connection) -> None:
+async def test_a_mark_begun_after_a_mark_done_does_not_undo_it(connection: Connection) -> None:
     await keep(connection, [rejected(click(1), 1)])
     place = partition_of(b"u1", PARTITIONS)
-    notes = [Note(state=state, message_id="events.in/0/1", partition=place, end=0) for state in ("done", "begun")]
-    await keep(connection, [Output(TOPIC, b"events.in/0/1", msgspec.json.encode(note)) for note in notes])
+    marks = [ReplayMark(state=state, message_id="events.in/0/1", partition=place, end=0) for state in ("done", "begun")]
+    await keep(connection, [Output(TOPIC, b"events.in/0/1", msgspec.json.encode(mark)) for mark in marks])
 
     assert (await replay_all(connection)).before == ["events.in/0/1"]
 
 
-async def test_what_came_too_late_waits_for_a_decision(connection: Connection) -> None:
+async def test_an_event_that_came_too_late_needs_force(connection: Connection) -> None:
     late = encode_event(Event(id="m1", user="u1", type="click", at=AT))
     await keep(connection, [rejected(late, 1, "events", "too_late")])
 
@@ -116,7 +121,7 @@ async def test_what_came_too_late_waits_for_a_decision(connection: Connection) -
     assert (event.id, event.forced) == ("m1", True)
 
 
-async def test_a_letter_that_was_kept_in_part_is_fetched_from_its_topic(connection: Connection) -> None:
+async def test_the_missing_part_of_a_letter_is_read_from_its_topic(connection: Connection) -> None:
     long = json.dumps({"type": "custom", "user": "u1", "name": "Note", "properties": {"text": "x" * 900}}).encode()
     padded = long + b" " * MAX_KEPT_BYTES
     await write(connection, "events.in", [(b"", click(0)), (b"", padded)], partition=0)
@@ -129,20 +134,19 @@ async def test_a_letter_that_was_kept_in_part_is_fetched_from_its_topic(connecti
     assert (await folded(connection, 1))[0].properties == {"text": "x" * 900}
 
 
-async def test_a_record_is_found_at_its_place_and_nowhere_else(connection: Connection) -> None:
+async def test_a_record_is_found_only_at_its_own_offset(connection: Connection) -> None:
     await write(connection, "events.in", [(b"", click(n)) for n in range(3)], partition=1)
 
-    found = record_at(connection, "events.in", 1, 2)
+    found = await record_at(connection, "events.in", 1, 2)
 
     assert found is not None
     assert found.value == click(2)
-    assert record_at(connection, "events.in", 1, 3) is None
-    assert record_at(connection, "events.in", 0, 0) is None
+    assert await record_at(connection, "events.in", 1, 3) is None
+    assert await record_at(connection, "events.in", 0, 0) is None
 
 
-async def test_what_somebody_else_wrote_into_the_topic_is_no_letter(connection: Connection) -> None:
+async def test_a_record_of_another_program_in_the_topic_is_not_a_letter(connection: Connection) -> None:
     await write(connection, "events.rejected", [(b"mine", b"hello")])
     await keep(connection, [rejected(click(1), 1)])
 
-    assert [letter.id for letter in letters(connection)] == ["events.in/0/1"]
-    assert isinstance(next(letters(connection)), Letter)
+    assert [letter.id async for letter in letters(connection)] == ["events.in/0/1"]

@@ -7,7 +7,7 @@ from models.profile.codec import pack
 from models.profile.ledger import Ledger, Timer
 from models.profile.state import Customer, Facts
 from models.units import HOUR
-from stream.rebuild.switch import Carrier
+from stream.rebuild.switch import FactMerger
 
 START = 1_700_000_000_000
 
@@ -27,13 +27,13 @@ def test_who_stands_in_another_form_and_says_the_same_is_not_carried(monkeypatch
     monkeypatch.undo()
 
     assert rebuilt != known
-    assert Carrier().carry({b"ada": rebuilt}, {b"ada": known}) == {}
+    assert FactMerger().merge({b"ada": rebuilt}, {b"ada": known}) == {}
 
 
 def test_who_has_other_facts_is_carried_and_who_is_known_no_more_is_emptied() -> None:
     right, wrong = silent_for_hours(), silent_for_hours()
     wrong.facts.support = 2
 
-    changed = Carrier().carry({b"ada": pack(right)}, {b"ada": pack(wrong), b"ben": pack(wrong)})
+    changed = FactMerger().merge({b"ada": pack(right)}, {b"ada": pack(wrong), b"ben": pack(wrong)})
 
     assert changed == {b"ada": pack(right), b"ben": pack(Customer(ledger=wrong.ledger, seen=7))}

@@ -1,4 +1,4 @@
-"""One retrainer at a time, on both brokers; who stalled publishes nothing, on the one that can fence."""
+"""One retrainer leads at a time, on both brokers. On Kafka, which can fence, one that stalled publishes nothing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import ExitStack
 
 import pytest
 
-from stream.recommender.leadership import Turn, TurnLost
+from stream.recommender.leadership import Leadership, LeadershipLost
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
 
 
-async def stands(turn: Turn, standing: str) -> None:
-    """Return when a turn is that."""
+async def await_standing(leadership: Leadership, standing: str) -> None:
+    """Wait until a retrainer has this standing."""
     async with asyncio.timeout(60):
         while True:
-            if turn.standing() == standing:
+            if leadership.standing() == standing:
                 return
-            await asyncio.sleep(0.05)  # a group can only be asked
+            await asyncio.sleep(0.05)  # the group gives no notice of a decision
 
 
 @pytest.fixture
@@ -27,32 +27,32 @@ def topics(cluster: Cluster) -> Cluster:
     return cluster
 
 
-async def test_one_that_joins_stands_by_and_takes_nobodys_turn_away(topics: Cluster) -> None:
-    with Turn(topics.connection) as first:
-        await stands(first, "training")
+async def test_a_retrainer_that_joins_stands_by_and_does_not_take_the_leadership_away(topics: Cluster) -> None:
+    with Leadership(topics.connection) as first:
+        await await_standing(first, "training")
         first.take()
-        with Turn(topics.connection) as second:
-            await stands(second, "standby")
-            await stands(first, "training")
+        with Leadership(topics.connection) as second:
+            await await_standing(second, "standby")
+            await await_standing(first, "training")
             first.take()
             first.publish(b"recommend", b"1")
-            with pytest.raises(TurnLost):
+            with pytest.raises(LeadershipLost):
                 second.publish(b"recommend", b"2")
-        # and when the other leaves
-        await stands(first, "training")
+        # also after the other one has left
+        await await_standing(first, "training")
 
     records = await read_until(topics.connection, "versions", bool)
     assert [record.value for record in records] == [b"1"]
 
 
-async def test_when_the_first_one_leaves_the_second_one_trains(topics: Cluster) -> None:
-    second = Turn(topics.connection)
+async def test_when_the_leader_leaves_the_other_retrainer_trains(topics: Cluster) -> None:
+    second = Leadership(topics.connection)
     with ExitStack() as stack:
-        with Turn(topics.connection) as first:
-            await stands(first, "training")
+        with Leadership(topics.connection) as first:
+            await await_standing(first, "training")
             stack.enter_context(second)
-            await stands(second, "standby")
-        await stands(second, "training")
+            await await_standing(second, "standby")
+        await await_standing(second, "training")
         second.take()
         second.publish(b"recommend", b"2")
 
@@ -61,15 +61,15 @@ async def test_when_the_first_one_leaves_the_second_one_trains(topics: Cluster) 
 
 
 @pytest.mark.kafka
-async def test_who_stalled_and_wakes_up_beside_its_successor_publishes_nothing(kafka: Cluster) -> None:
+async def test_a_leader_that_stalled_and_continues_beside_its_successor_publishes_nothing(kafka: Cluster) -> None:
     kafka.create(versions=1)
-    with Turn(kafka.connection) as stalled:
-        await stands(stalled, "training")
+    with Leadership(kafka.connection) as stalled:
+        await await_standing(stalled, "training")
         stalled.take()
-        # the group has forgotten it, which it does not know yet
-        successor = Turn(kafka.connection)
+        # the group has removed the stalled leader, which has not noticed it yet
+        successor = Leadership(kafka.connection)
         successor.take()
-        with pytest.raises(TurnLost):
+        with pytest.raises(LeadershipLost):
             stalled.publish(b"recommend", b"of the past")
 
     assert await read_until(kafka.connection, "versions", bool, within_s=1) == []

@@ -136,7 +136,7 @@ async def test_of_two_retrainers_one_trains_and_the_other_takes_over_when_it_is_
             await said(other, "stands by: another retrainer of this installation trains")
             await send(topics, interactions_of_two_tastes(users=80, seed=2, start=2 * 10**9))
             one.stop.set()
-            await said(other, "trains from now on: the retrainer before is gone")
+            await said(other, "trains from now on: the previous retrainer has ended")
             await published(topics, 2)
 
     records = await read_until(topics.connection, "versions", lambda found: len(found) >= 2)
