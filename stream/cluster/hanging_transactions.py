@@ -1,15 +1,15 @@
 """Hanging transactions (KIP-664): transactions that a broker never ends. A new owner finds them and ends them.
 
 A broker that is killed and returns at once may load its transactions before it knows of every topic. Apache Kafka 4.3
-takes partitions that it does not know for deleted. It then regards a transaction that was being committed as complete, and
-never writes its end there. For its coordinator the transaction is over, but in the partitions it stays open forever. Every
-reader of committed records waits before it. This was seen with one node and new topics. With several nodes another node,
-which knows the topics, loads the transactions.
+takes partitions that it does not know for deleted. It then regards a transaction that was being committed as complete,
+and never writes its end there. For its coordinator the transaction is over, but in the partitions it stays open
+forever. Every reader of committed records waits before it. This was seen with one node and new topics. With several
+nodes another node, which knows the topics, loads the transactions.
 
-The new owner of a partition can tell such a transaction from others. No other process writes to the owner's state, and the
-takeover has ended the transactions that the previous owner had open. A transaction that is still open there hangs. The
-coordinator's own log says whether it was to be committed. That decision is carried out now, because the previous owner may
-have been notified of the commit, and may have called a provider.
+The new owner of a partition can tell such a transaction from others. No other process writes to the owner's state, and
+the takeover has ended the transactions that the previous owner had open. A transaction that is still open there hangs.
+The coordinator's own log says whether it was to be committed. That decision is carried out now, because the previous
+owner may have been notified of the commit, and may have called a provider.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one table of topics, and what makes and checks them on a cluster.
+"""The one table of topics, and the functions that create and check the topics on a cluster.
 
-Every topic is created, with explicit partitions, before anything else starts. The number of partitions is fixed for a
-log's life: a user's partition follows from it, and so does every lane's state.
+Every topic is created, with explicit partitions, before anything else starts. A log keeps its number of partitions
+forever, because it decides the partition of each user, and so the state of each lane.
 """
 
 from __future__ import annotations
@@ -18,13 +18,29 @@ from stream.cluster.connection import Connection
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
-PARTITIONS = 12
-"""Of topics that follow the log, by default."""
-EMBEDDED_PARTITIONS = 4
-"""The same, on the embedded broker."""
+__all__ = [
+    "EMBEDDED_PARTITIONS",
+    "PARTITIONS",
+    "PERMANENT",
+    "TOPICS",
+    "Problem",
+    "Topic",
+    "TopicsNotReady",
+    "await_topics",
+    "check",
+    "create",
+    "existing",
+    "require_topics",
+    "topic",
+]
 
-# A short restore: the cleaner leaves the newest segment alone, so segments are small, and it starts early. Erased data
-# is gone within two days even where nothing else is written.
+PARTITIONS = 12
+"""Default number of partitions of topics that have as many as the log."""
+EMBEDDED_PARTITIONS = 4
+"""Default number of partitions of such topics on the embedded broker."""
+
+# For a short restore segments are small, because the cleaner skips the newest segment, and the cleaner starts early.
+# Erased data is removed within two days, also if nothing else is written.
 _COMPACTED = {
     "segment.bytes": str(32 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
@@ -40,19 +56,20 @@ class Topic:
     Attributes
     ----------
     name
-        Logical name; on the cluster the installation's prefix stands before it.
+        Logical name; on the cluster it begins with the installation's prefix.
     key, value
-        What they hold; a dotted path names the type that encodes and decodes it.
+        Contents of key and value; a dotted path names the type that encodes and decodes them.
     spread
-        ``log``: as many partitions as the log has (``kafka.partitions``); ``one``: a single reader, or total order.
+        ``log``: as many partitions as the log (``kafka.partitions``). ``one``: one partition, for a single reader or a
+        total order.
     cleanup
         ``delete`` after ``retention_days``, or ``compact`` to the newest record of each key.
     retention_days
-        ``None`` keeps everything.
+        Age at which records are deleted; ``None`` keeps all.
     writers, readers
-        Who; ``anybody`` is a program of yours.
+        Programs that write and read it; ``anybody`` is a program of yours.
     guarantee
-        What a reader can rely on, on Apache Kafka with ``read_committed``.
+        Guarantee for a reader on Apache Kafka with ``read_committed``.
     alike
         The topic whose partition p a lane reads when it writes partition p of this one.
     config
@@ -75,11 +92,11 @@ class Topic:
     on_demand: bool = False
 
     def partitions(self, of_the_log: int) -> int:
-        """How many partitions it has where the log has ``of_the_log``."""
+        """Return the topic's number of partitions if the log has ``of_the_log``."""
         return of_the_log if self.spread == "log" else 1
 
     def configs(self) -> dict[str, str]:
-        """Its settings, as the cluster takes them."""
+        """Return the topic's settings as the cluster expects them."""
         configs: dict[str, str] = {"cleanup.policy": self.cleanup}
         if self.cleanup == "compact":
             configs |= _COMPACTED
@@ -95,8 +112,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "events.in", "any", "JSON, Segment's form or the short one (models.wire.decode)", "log", "delete", 7,
         "anybody", "router", "as the writer made it; any key, any partitioner",
-        # The broker's stamp is the time of arrival. What is far too large shall end as a dead letter with its reason,
-        # and not as an error in a program that may not look.
+        # The broker's stamp is the time of arrival. The broker accepts records that are far too large. They end as dead
+        # letters with their reason, because the program that sends them may ignore an error.
         config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * 1024 * 1024)},
     ),
     Topic(
@@ -117,7 +134,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "events.replayed", "place: topic/partition/offset", "stream.dead_letters.replay.ReplayMark as JSON", "log",
         "delete", 60, "dead letter tools", "dead letter tools",
-        "before a dead letter is sent again, that it will be; afterwards, that it was",
+        "a mark before a dead letter is sent again, and another mark afterwards",
     ),
     Topic(
         "profiles", "user id; the lane's own records begin with NUL", "models.profile.state.Customer, packed",
@@ -198,7 +215,7 @@ _BY_NAME = {topic.name: topic for topic in TOPICS}
 
 
 def topic(name: str) -> Topic:
-    """Look up the line of a logical name; raises ``KeyError`` for a topic that is not in the table."""
+    """Return the line of a logical name; raise ``KeyError`` if the table does not contain it."""
     return _BY_NAME[name]
 
 
@@ -208,7 +225,7 @@ class TopicsNotReady(PerennialError):
     Parameters
     ----------
     problems
-        What is wrong, at least one.
+        The differences, at least one.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -228,16 +245,16 @@ class TopicsNotReady(PerennialError):
 
 
 class Problem(NamedTuple):
-    """Where a cluster differs from the table.
+    """A difference between a cluster and the table.
 
     Attributes
     ----------
     topic
         Physical name.
     kind
-        ``config`` differences are worth knowing; with the others nothing starts.
+        With a ``config`` difference everything starts; with the others nothing does.
     what
-        In words.
+        Description of the difference.
     """
 
     topic: str
@@ -246,7 +263,7 @@ class Problem(NamedTuple):
 
 
 def existing(client: KafkaAdminClient, connection: Connection) -> dict[str, int]:
-    """Physical name and number of partitions of each topic with the installation's prefix."""
+    """Return the physical name and the number of partitions of each topic with the installation's prefix."""
     return {
         found["name"]: len(found["partitions"])
         for found in client.describe_topics()
@@ -260,21 +277,21 @@ def create(connection: Connection, partitions: int, replication_factor: int = 1)
     Parameters
     ----------
     connection
-        Where.
+        The cluster.
     partitions
-        Of the log.
+        Number of partitions of the log.
     replication_factor
-        Copies of each partition; from 3 on, a write waits for two.
+        Number of copies of each partition. From 3 on, a write waits for two of them.
 
     Returns
     -------
     list of str
-        Physical names of those that were made now.
+        Physical names of the topics that were created now.
 
     Raises
     ------
     TopicsNotReady
-        Where one exists with other partitions; then nothing is made.
+        A topic exists with another number of partitions; then none is created.
     """
     with admin(connection) as client:
         there = existing(client, connection)
@@ -302,29 +319,29 @@ def _create(client: KafkaAdminClient, missing: Mapping[str, Mapping[str, object]
     answer = client.create_topics(dict(missing), raise_errors=False)
     for made in answer["topics"]:
         error = for_code(made["error_code"])
-        if made["error_code"] and error is not TopicAlreadyExistsError:  # somebody else may be making them, too
+        if made["error_code"] and error is not TopicAlreadyExistsError:  # another program may be creating them too
             raise error(f"{made['name']}: {made['error_message'] or 'not created'}")
     client.wait_for_topics(list(missing), timeout_ms=30_000)
 
 
 def check(connection: Connection, partitions: int) -> list[Problem]:
-    """Compare the cluster with the table: missing topics, other partitions, other settings."""
+    """Compare the cluster with the table; return missing topics, other partitions and other settings."""
     with admin(connection) as client:
         there = existing(client, connection)
         return [*_compare(there, connection, partitions), *_compare_configs(client, there, connection)]
 
 
 def require_topics(connection: Connection, partitions: int) -> None:
-    """Return where every topic is there as the table says.
+    """Return if every topic exists as the table says.
 
-    Settings other than the cleanup policy may differ: an installation may keep things longer.
+    Settings other than the cleanup policy may differ, because an installation may keep records longer.
 
     Raises
     ------
     TopicsNotReady
         With the command to run.
     BrokerUnreachable
-        Where no broker answers.
+        No broker answers.
     """
     problems = [problem for problem in check(connection, partitions) if problem.kind != "config"]
     if problems:
@@ -332,9 +349,9 @@ def require_topics(connection: Connection, partitions: int) -> None:
 
 
 def await_topics(connection: Connection, partitions: int) -> None:
-    """Wait for a broker that answers, then require the topics: a process may start before its broker.
+    """Wait for a broker that answers, then require the topics, because a process may start before its broker.
 
-    What it waits for is logged at once, and then once a minute.
+    The reason for waiting is logged at once, and then once a minute.
 
     Raises
     ------
@@ -364,7 +381,7 @@ def _compare_configs(client: KafkaAdminClient, there: Mapping[str, int], connect
         found = answer.get("topic", {}).get(name, {})
         for setting, wanted in topic.configs().items():
             if setting not in found:
-                continue  # the embedded broker shows only what it was told
+                continue  # the embedded broker shows only settings that were given to it
             value = found[setting]["value"]
             if value != wanted:
                 kind: Literal["cleanup", "config"] = "cleanup" if setting == "cleanup.policy" else "config"

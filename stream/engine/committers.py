@@ -16,8 +16,8 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from models.batch import Checkpoint, Commit, Restored
-from stream.cluster.admin import BrokerUnreachable
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
 from stream.cluster.hanging_transactions import end_hanging_transactions
 from stream.cluster.writer import (
     ANSWER_WITHIN_S,
@@ -142,7 +142,7 @@ class TransactionalCommitter:
                 await asyncio.to_thread(
                     end_hanging_transactions, self._connection, own.transactional_id, topic, own.partition
                 )
-            except BrokerUnreachable as error:
+            except BrokerUnavailable as error:
                 log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
             raise
 

@@ -1,8 +1,8 @@
-"""Feeds a log by hand: events in order, and the clock that goes with them.
+"""The feeder: it writes events in their order into a log, and the ticks that move the log's clock.
 
-The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. An event stands behind a tick of its
-own time in its partition, so nothing that it causes is dated before it. And a tick goes to every partition whenever the
-events pass a multiple of ``tick_ms``: timers fire between events as they would have in life, wherever nothing happens.
+The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. In its partition an event comes after
+a tick of the event's own time, so nothing that it causes has an earlier time. In addition, every partition gets a tick
+when the events pass a multiple of ``tick_ms``. So timers fire between events at the times when they are due.
 """
 
 from __future__ import annotations
@@ -12,120 +12,146 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.batch import Output
 from models.events import Event, encode_event
 from models.log import Tick, encode_control
+from models.units import DAY, HOUR
 from stream.cluster.partitioner import partition_of
-from stream.feed.progress import Progress, await_folded
+from stream.feed.progress import FoldProgress, await_folded
 from stream.log.event_log import Appended, EventLog, LogUnavailable
+
+__all__ = ["Feeder", "Pace"]
 
 logger = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
-CHUNK = 5_000
-"""Records of one write, at most."""
-
-HOUR_MS = 3_600_000
-_WRITES = 4
-"""So many writes, at least, to a stretch of simulated time as long as the lead."""
-_RETRY_S = 0.5
-_partition_of = lru_cache(maxsize=1 << 17)(partition_of)
+MAX_PENDING = 5_000
+"""Maximum number of records before a write."""
+MIN_WRITES = 4
+"""Minimum number of writes within a simulated time as long as the lead."""
+RETRY_S = 0.5
+"""How long a failed write waits before the next attempt, seconds."""
 
 
-class Mark(NamedTuple):
-    """What one write brought, from ``at`` on, lies before these offsets."""
+class WrittenUntil(NamedTuple):
+    """Offsets in the log after one write.
+
+    Attributes
+    ----------
+    at
+        Earliest simulated time of the records in the write, milliseconds.
+    offsets
+        Offset after the newest record, by partition.
+    """
 
     at: int
     offsets: dict[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Speed of a feeder.
+
+    Attributes
+    ----------
+    tick_ms
+        Time between two ticks of every partition, simulated milliseconds.
+    lead_ms
+        Maximum time by which the feeder is ahead of the slowest fold, simulated milliseconds.
+    speed
+        Ratio of simulated time to wall time; ``None`` feeds as fast as the workers fold.
+    silence_s
+        How long no offset may be folded, or no write acknowledged, seconds.
+    """
+
+    tick_ms: int = 600_000
+    lead_ms: int = DAY
+    speed: float | None = None
+    silence_s: float = 120.0
+
+
 class Feeder:
-    """Writes events and ticks, never more than a stretch of simulated time ahead of the slowest fold.
+    """Writer of events and ticks that stays within a simulated time ahead of the slowest fold.
 
     Parameters
     ----------
     log
-        Where.
+        The log to feed.
     partitions
-        Of ``events``.
+        Number of partitions of ``events``.
     progress
-        How far it is folded.
-    tick_ms
-        Between two ticks.
-    lead_ms
-        How far it may be ahead of the slowest fold, simulated milliseconds.
-    silence_s
-        For how long nothing may be folded, or acknowledged, before it gives up.
-    speed
-        Simulated time by wall time; ``None``: as fast as it is folded.
+        Source of the offsets up to which the log is folded.
+    pace
+        Speed of the feeder.
     on_write
-        Called after every write with the number of events in it and the simulated time it reached.
+        Called after every write with the number of events in it and the simulated time that it reached.
+
+    Attributes
+    ----------
+    now
+        The newest tick in every partition, milliseconds; a single partition may be ahead of it by less than
+        ``tick_ms``.
+    resent
+        Maximum number of events that may be in the log twice, because their write was not acknowledged.
     """
 
     def __init__(
         self,
         log: EventLog,
         partitions: int,
-        progress: Progress,
-        *,
-        tick_ms: int = 600_000,
-        lead_ms: int = DAY_MS,
-        silence_s: float = 120.0,
-        speed: float | None = None,
+        progress: FoldProgress,
+        pace: Pace = Pace(),
         on_write: Callable[[int, int], None] | None = None,
     ) -> None:
+        self.now: int | None = None
+        self.resent = 0
         self._log = log
         self._partitions = partitions
         self._progress = progress
-        self._tick_ms = tick_ms
-        self._lead_ms = lead_ms
-        self._silence_s = silence_s
-        self._speed = speed
+        self._pace = pace
         self._began: tuple[float, int] | None = None
         self._on_write = on_write
         self._pending: list[tuple[int, bytes, bytes]] = []
         self._pending_events = 0
         self._pending_since = 0
-        self._marks: deque[Mark] = deque()
+        self._writes: deque[WrittenUntil] = deque()
         self._ends: dict[int, int] = {}
         self._clocks: dict[int, int] = {}
-        self.now: int | None = None
-        """The newest tick in every partition, milliseconds; each may be further by less than ``tick_ms``."""
-        self.resent = 0
-        """Maximum number of events that may stand in the log twice, because their write was not acknowledged."""
+
+    def __repr__(self) -> str:
+        return f"Feeder(at {self.now}, {self._pending_events} events pending, {self._pace!r})"
 
     async def begin(self) -> None:
-        """Name the log's clock, and wait until a worker has folded that.
+        """Name the log's clock, and wait until a worker has folded its record.
 
         Raises
         ------
         WrongClock
             The log has live events.
         NobodyFolds
-            No worker showed up.
+            No worker has folded it.
         """
         await self._log.ensure_clock("feeder")
-        await await_folded(self._progress, dict.fromkeys(range(self._partitions), 1), silence_s=self._silence_s)
+        await await_folded(self._progress, dict.fromkeys(range(self._partitions), 1), silence_s=self._pace.silence_s)
 
     async def feed(self, events: Iterable[Event], until: int | None = None, *, flush: bool = True) -> None:
-        """Write events, in the order given, with the ticks that they pass; then the ticks up to ``until``.
+        """Write events in their order, with the ticks that they pass; then the ticks up to ``until``.
 
-        Returns when everything is acknowledged; without ``flush``, some may wait for the next call.
+        Return when everything is acknowledged. Without ``flush``, some records may wait for the next call.
         """
         for event in events:
-            if self.now is None or event.at >= self.now + self._tick_ms:
+            if self.now is None or event.at >= self.now + self._pace.tick_ms:
                 await self._pass(event.at)
             user = event.user.encode()
-            partition = _partition_of(user, self._partitions)
+            partition = partition_of(user, self._partitions)
             self._tick(partition, event.at)
             self._pending.append((partition, user, encode_event(event)))
             self._pending_events += 1
-            if len(self._pending) >= CHUNK:
+            if len(self._pending) >= MAX_PENDING:
                 await self.flush()
-        if until is not None and (self.now is None or until >= self.now + self._tick_ms):
+        if until is not None and (self.now is None or until >= self.now + self._pace.tick_ms):
             await self._pass(until)
         if flush:
             await self.flush()
@@ -142,38 +168,39 @@ class Feeder:
             if place.offset >= 0:
                 self._ends[place.partition] = place.offset + 1
         assert self.now is not None
-        self._marks.append(Mark(self._pending_since, dict(self._ends)))
+        self._writes.append(WrittenUntil(self._pending_since, dict(self._ends)))
         if self._on_write is not None:
             self._on_write(self._pending_events, self.now)
         self._pending, self._pending_events = [], 0
 
-    async def settle(self) -> None:
-        """Write what is pending, and return when all of it is folded."""
+    async def drain(self) -> None:
+        """Write what is pending, and return when everything is folded."""
         await self.flush()
-        await await_folded(self._progress, self._ends, silence_s=self._silence_s)
-        self._marks.clear()
+        await await_folded(self._progress, self._ends, silence_s=self._pace.silence_s)
+        self._writes.clear()
 
     async def folded_before(self, at: int) -> None:
-        """Return when all that was written is folded whose time lies before ``at``, and maybe more.
+        """Return when all written records with a time before ``at`` are folded, and perhaps later ones.
 
         Raises
         ------
         NobodyFolds
-            Nothing moves.
+            No offset has changed for ``silence_s`` seconds.
         """
-        while self._marks and self._marks[0].at < at:
-            mark = self._marks.popleft()
-            await await_folded(self._progress, mark.offsets, silence_s=self._silence_s)
+        while self._writes and self._writes[0].at < at:
+            written = self._writes.popleft()
+            await await_folded(self._progress, written.offsets, silence_s=self._pace.silence_s)
 
     async def _pass(self, at: int) -> None:
-        """Let the clock go on to the newest multiple of the tick that is not behind ``at``."""
-        target = at // self._tick_ms * self._tick_ms
+        """Move the clock to the last multiple of ``tick_ms`` that is not after ``at``."""
+        target = at // self._pace.tick_ms * self._pace.tick_ms
         while self.now is None or self.now < target:
-            # Where nothing happens for long, the clock still goes on hour by hour: timers fire when they are due.
-            reached = target if self.now is None else min(target, self.now + max(self._tick_ms, HOUR_MS))
-            if self._pending and self.now is not None and reached - self._pending_since >= self._lead_ms // _WRITES:
+            # In a long time without events the clock moves hour by hour, so that timers fire when they are due.
+            reached = target if self.now is None else min(target, self.now + max(self._pace.tick_ms, HOUR))
+            waited = reached - self._pending_since
+            if self._pending and self.now is not None and waited >= self._pace.lead_ms // MIN_WRITES:
                 await self.flush()
-            await self.folded_before(reached - self._lead_ms)
+            await self.folded_before(reached - self._pace.lead_ms)
             await self._keep_pace(reached)
             if not self._pending:
                 self._pending_since = reached
@@ -182,34 +209,34 @@ class Feeder:
             self.now = reached
 
     def _tick(self, partition: int, at: int) -> None:
-        """Let the clock of a partition go on to ``at``, where it is not there yet."""
+        """Move the clock of a partition to ``at``, if it is not there yet."""
         if at > self._clocks.get(partition, -1):
             self._clocks[partition] = at
             self._pending.append((partition, *encode_control(Tick(at=at))))
 
     async def _keep_pace(self, at: int) -> None:
-        """Wait until the wall clock, sped up, has come to ``at``."""
-        if self._speed is None:
+        """Wait until the wall clock, multiplied by ``speed``, has reached ``at``."""
+        if self._pace.speed is None:
             return
         if self._began is None:
             self._began = (time.monotonic(), at)
-        wait = self._began[0] + (at - self._began[1]) / 1000 / self._speed - time.monotonic()
+        wait = self._began[0] + (at - self._began[1]) / 1000 / self._pace.speed - time.monotonic()
         if wait > 0:
             await self.flush()
             await asyncio.sleep(wait)
 
     async def _retried(self, write: Callable[[], Awaitable[list[Appended]]]) -> list[Appended]:
-        """Write until it is acknowledged; what was written before stays, and its repeat does not matter.
+        """Write the same again until it is acknowledged.
 
-        Ticks may repeat, and events are dropped by their ids.
+        A repeat of what was written before is harmless: ticks may repeat, and events are dropped by their ids.
         """
-        given_up = time.monotonic() + self._silence_s
+        give_up_at = time.monotonic() + self._pace.silence_s
         while True:
             try:
                 return await write()
             except LogUnavailable as error:
-                if time.monotonic() > given_up:
+                if time.monotonic() > give_up_at:
                     raise
                 self.resent += self._pending_events
                 logger.warning("%s", error)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)

@@ -1,4 +1,4 @@
-"""What simulated shoppers find in their mailboxes: the messages that the fold has committed."""
+"""Mailboxes of the simulated shoppers: the messages that the fold has committed."""
 
 from __future__ import annotations
 
@@ -6,122 +6,116 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
+from models.batch import Record
 from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
 from models.events import CHANNELS
 from models.storefront.storefront import ReceivedMessage
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
+from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.event_log import LogUnavailable
+
+__all__ = ["Mailbox"]
 
 logger = logging.getLogger(__name__)
 
-_WAIT_MS = 200
-_RETRY_S = 0.5
+RETRY_S = 0.5
+"""How long a failed reading waits before the next attempt, seconds."""
 
 
 class Mailbox:
-    """Reads every ``messages.<channel>`` from its beginning; use it with ``async with``.
+    """Reader of every ``messages.<channel>`` from its beginning; use it with ``async with``.
 
     Parameters
     ----------
     connection
         The cluster.
     partitions
-        Of each channel's topic.
+        Number of partitions of each channel's topic.
     silence_s
-        For how long Kafka may not answer, before it gives up.
+        How long Kafka may give no answer, seconds.
     """
 
     def __init__(self, connection: Connection, partitions: int, *, silence_s: float = 120.0) -> None:
         self._silence_s = silence_s
         self._waiting: list[ReceivedMessage] = []
         self._seen: set[str] = set()
-        self._places = [
-            TopicPartition(connection.topic(f"messages.{channel}"), partition)
-            for channel in CHANNELS
-            for partition in range(partitions)
-        ]
-        self._consumer = AIOKafkaConsumer(
-            **connection.client_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=50,
+        topics = (f"messages.{channel}" for channel in CHANNELS)
+        self._reader = TopicReader(
+            connection, [place for topic in topics for place in partitions_of(connection, topic, partitions)]
         )
 
+    def __repr__(self) -> str:
+        return f"Mailbox({len(self._waiting)} messages waiting, {len(self._seen)} seen)"
+
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        self._consumer.assign(self._places)
+        await self._reader.__aenter__()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._reader.__aexit__(exc_type, exc, traceback)
 
     async def before(self, at: int) -> list[ReceivedMessage]:
-        """Messages that were decided before ``at`` and not handed out yet, in the order of their decisions.
+        """Return the messages that were decided before ``at`` and not returned yet, in the order of their decisions.
 
-        Which these are depends on the log alone, and not on how fast it is folded: call it when everything before
-        ``at`` is folded.
+        The result depends only on the log, not on the speed of the fold, if everything before ``at`` is folded.
 
         Raises
         ------
         LogUnavailable
-            Kafka did not answer for ``silence_s`` seconds.
+            Kafka gave no answer for ``silence_s`` seconds.
         """
         await self._read_to_end()
-        # Partitions answer in any order; what a shopper does may not depend on it.
+        # Partitions answer in any order, and a shopper's behaviour must not depend on that order.
         self._waiting.sort(key=lambda message: (message.at, message.id))
         count = bisect_left(self._waiting, at, key=lambda message: message.at)
         found, self._waiting = self._waiting[:count], self._waiting[count:]
         return found
 
     async def _read_to_end(self) -> None:
-        """Take everything that is committed now."""
-        given_up = time.monotonic() + self._silence_s
+        """Read everything that is committed now."""
+        give_up_at = time.monotonic() + self._silence_s
         while True:
             try:
-                # Too low on the embedded broker, but never before its last batch, which is read as a whole.
-                ends = await self._consumer.end_offsets(self._places)
-                while [place for place in self._places if await self._consumer.position(place) < ends[place]]:
-                    self._take(await self._consumer.getmany(timeout_ms=_WAIT_MS))
-            except (KafkaError, OSError) as error:
-                if time.monotonic() > given_up:
+                async with aclosing(self._reader.read_to_end(silence_s=self._silence_s)) as batches:
+                    async for place, records in batches:
+                        self._take(place.topic, records)
+            except BrokerUnavailable as error:
+                if time.monotonic() > give_up_at:
                     raise LogUnavailable(f"the mailbox cannot be read ({error!r}); try again") from error
                 logger.warning("the mailbox cannot be read now: %r", error)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
             else:
                 return
 
-    def _take(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
-        for records in batches.values():
-            for record in records:
-                if is_notice(record.value):
-                    continue
-                try:
-                    message = decode_message(record.value or b"")
-                except msgspec.DecodeError as error:
-                    logger.warning("record %d of %s is no message: %s", record.offset, record.topic, error)
-                    continue
-                if message.id in self._seen:
-                    continue  # after a crash of the fold the embedded broker has it twice
-                self._seen.add(message.id)
-                self._waiting.append(
-                    ReceivedMessage(
-                        id=message.id,
-                        user=message.user,
-                        channel=message.channel,
-                        at=message.at,
-                        marketing=message.category == "marketing",
-                    )
+    def _take(self, topic: str, records: Sequence[Record]) -> None:
+        for record in records:
+            if is_notice(record.value):
+                continue
+            try:
+                message = decode_message(record.value or b"")
+            except msgspec.DecodeError as error:
+                logger.warning("record %d of %s is not a message: %s", record.offset, topic, error)
+                continue
+            if message.id in self._seen:
+                continue  # after a crash of the fold the embedded broker has the message twice
+            self._seen.add(message.id)
+            self._waiting.append(
+                ReceivedMessage(
+                    id=message.id,
+                    user=message.user,
+                    channel=message.channel,
+                    at=message.at,
+                    marketing=message.category == "marketing",
                 )
+            )

@@ -1,17 +1,13 @@
-"""UCI Online Retail as events: one line of an invoice is one purchase, or one refund.
+"""UCI Online Retail as events: each line of an invoice is one purchase or one refund.
 
-======================================  ==========================================================
-in the file                             here
-======================================  ==========================================================
-a line with quantity and price above 0  a purchase of one line; ``order`` is the invoice
-a negative quantity (invoices with C)   a refund of quantity times price
-a negative price (two bad debts)        a refund of that amount
-no CustomerID                           an anonymous shopper: ``anonymous:invoice-`` and the invoice
-InvoiceDate                             UK wall clock time without a zone, read as UTC
-UnitPrice                               pounds: ``GBP``, exact to the micro
-======================================  ==========================================================
+- A line with a quantity and a price above 0 is a purchase with one order line; ``order`` is the invoice.
+- A line with a negative quantity (invoices with C) is a refund of quantity times price.
+- A line with a negative price (two bad debts) is a refund of that amount.
+- A line without a CustomerID belongs to an anonymous shopper: ``anonymous:invoice-`` and the invoice.
+- InvoiceDate is UK wall clock time without a zone. It is read as UTC.
+- UnitPrice is in pounds: ``GBP``, exact to the micro.
 
-Lines that are the same in every field are still two events: the id is the file's digest and the line's number.
+Lines that are equal in every field are still two events, because the id is the file's digest and the line's number.
 
 References
 ----------
@@ -31,21 +27,21 @@ from models.encoding import TEXT
 from models.errors import InvalidEvent
 from models.rejected import reject_value
 from models.source import Received, Source
-from stream.feed.recording import CannotReplay, Read, Recording, opened
+from stream.feed.recording import CannotReplay, ReadLine, Recording, opened
 
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 CURRENCY = "GBP"
 
 
-def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]:
-    """Events of the file, in its order.
+def read_online_retail(recording: Recording, received_at: int) -> Iterator[ReadLine]:
+    """Read the lines of the file in their order.
 
     Parameters
     ----------
     recording
         The file.
     received_at
-        When the replay began, milliseconds: no line may be from later than a day after.
+        Time at which the replay began, milliseconds. No line may be later than a day after it.
 
     Raises
     ------
@@ -68,23 +64,23 @@ def read_online_retail(recording: Recording, received_at: int) -> Iterator[Read]
                 event = wire.convert(short_form(row), Received(source, received_at, "replay"))
             except InvalidEvent as error:
                 value = ",".join(row).encode()
-                yield Read(rows.line_num, None, reject_value(value, source, error, at=received_at))
+                yield ReadLine(rows.line_num, None, reject_value(value, source, error, at=received_at))
             else:
-                yield Read(rows.line_num, event, None)
+                yield ReadLine(rows.line_num, event, None)
 
 
 def _is_blank(row: Sequence[str]) -> bool:
-    """Return whether a row is a blank line; one of empty fields is not."""
+    """Return whether a row is a blank line; a row of empty fields is not blank."""
     return len(row) < 2 and not "".join(row).strip()
 
 
 def short_form(row: Sequence[str]) -> dict[str, Any]:
-    """One line in the wire's short form.
+    """Convert a line to the wire's short form.
 
     Raises
     ------
     InvalidEvent
-        Too few or too many fields, or no number where one belongs.
+        The line has too few or too many fields, or a field that should be a number is not.
 
     Examples
     --------

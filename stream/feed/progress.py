@@ -116,14 +116,18 @@ async def require_unfed(connection: Connection, partitions: int, *, within_s: fl
     places = partitions_of(connection, EVENTS, partitions)
     try:
         async with asyncio.timeout(within_s), TopicReader(connection, places) as reader:
-            async with aclosing(reader.read_to_end(max_records=MAX_RECORDS)) as batches:
-                async for place, records in batches:
-                    for record in records:
-                        if record.key == TICK_KEY or not is_control(record.key):
-                            raise AlreadyFed(
-                                f"{place.topic} was fed before (offset {record.offset} of its partition "
-                                f"{place.partition}), and events that are fed again would count twice: use another "
-                                "kafka.prefix, or start with an empty log"
-                            )
+            await _require_no_past(reader)
     except (BrokerUnavailable, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {connection.servers} did not show the log ({error!r}); try again") from error
+
+
+async def _require_no_past(reader: TopicReader) -> None:
+    async with aclosing(reader.read_to_end(max_records=MAX_RECORDS)) as batches:
+        async for place, records in batches:
+            for record in records:
+                if record.key == TICK_KEY or not is_control(record.key):
+                    raise AlreadyFed(
+                        f"{place.topic} was fed before (offset {record.offset} of its partition {place.partition}), "
+                        "and events that are fed again would count twice: use another kafka.prefix, or start with an "
+                        "empty log"
+                    )

@@ -1,4 +1,4 @@
-"""After a replay: what went in against what the folded state holds."""
+"""Reconciliation after a replay: the lines of the file against the events in the folded state."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stream.cluster.connection import Connection
 from stream.cluster.topics import topic
 from stream.engine.state import restore
 from stream.feed.recording import Recording
-from stream.feed.refusals import Refusal, left_out, refusals
-from stream.feed.replaying import EXAMPLES, Replayed, reads
+from stream.feed.refusals import RefusedLine, left_out, refusals
+from stream.feed.replaying import MAX_EXAMPLES, ReplayedRecording, reads
 
 
 class Reconciliation(NamedTuple):
@@ -28,30 +28,30 @@ class Reconciliation(NamedTuple):
     Attributes
     ----------
     lines
-        Records of the file.
+        Number of records in the file.
     read
-        Lines that became an event or a dead letter.
+        Number of lines that became an event or a dead letter.
     fed, resent
-        Events that went into the log, and how many of them may stand there twice because a write was repeated. A
-        refused line with a withdrawal is an event and a dead letter.
+        Number of events that were written to the log, and the maximum number that may be there twice because a write
+        was repeated. A refused line with a withdrawal is an event and a dead letter.
     folded
-        Events that the profiles have counted.
+        Number of events that the profiles have counted.
     repeated
-        Events that were ignored because their id was known.
+        Number of events that were ignored because their id was known.
     orders_repeated
-        Orders that were ignored because they had been stated.
+        Number of orders that were ignored because they had been counted before.
     statements
-        Events that were refused but for the withdrawal in them.
+        Number of events that were refused except for the withdrawal in them.
     refused
         Lines that are dead letters.
     customers
-        Profiles that are known by a ``userId``.
+        Number of profiles with a ``userId``.
     revenue
-        Paid less paid back, exact, by currency.
+        Amount paid less amount refunded, exact, by currency.
     warnings
         Number of details of events that do not count.
     examples
-        The first of them, in words.
+        Descriptions of the first of these details.
     """
 
     lines: int
@@ -62,7 +62,7 @@ class Reconciliation(NamedTuple):
     repeated: int
     orders_repeated: int
     statements: int
-    refused: list[Refusal]
+    refused: list[RefusedLine]
     customers: int
     revenue: dict[str, Decimal]
     warnings: int = 0
@@ -75,7 +75,7 @@ class Reconciliation(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Events that went in, or should have, and are found nowhere; negative if more are found than went in."""
+        """Number of events that were or should have been written, and are lost; negative if there are too many."""
         unread = self.lines - self.read
         if unread:
             return unread
@@ -87,11 +87,13 @@ class Reconciliation(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every line is in a profile, a repeat, or a dead letter."""
+        """Whether every line is counted in a profile, a repeat, or a dead letter."""
         return self.missing == 0
 
 
-async def reconcile(connection: Connection, partitions: int, recording: Recording, done: Replayed) -> Reconciliation:
+async def reconcile(
+    connection: Connection, partitions: int, recording: Recording, done: ReplayedRecording
+) -> Reconciliation:
     """Count from the committed state: every partition of ``profiles``, and ``events.rejected``.
 
     Parameters
@@ -99,9 +101,9 @@ async def reconcile(connection: Connection, partitions: int, recording: Recordin
     connection
         The cluster.
     partitions
-        Of the log.
+        Number of partitions of the log.
     recording, done
-        The file that the log holds, and nothing else, and what its replay said.
+        The file, which is all that the log contains, and the result of its replay.
     """
     events = customers = 0
     micros: Counter[str] = Counter()
@@ -132,12 +134,12 @@ async def reconcile(connection: Connection, partitions: int, recording: Recordin
         customers=customers,
         revenue={currency: Decimal(amount) / MICROS for currency, amount in sorted(micros.items())},
         warnings=done.warnings + len(details),
-        examples=(*done.examples, *details)[:EXAMPLES],
+        examples=(*done.examples, *details)[:MAX_EXAMPLES],
     )
 
 
 async def _letters(connection: Connection, partitions: int) -> list[Rejected]:
-    """Read the dead letters in the order of their records; a repeat after a crash has the same key."""
+    """Read the dead letters in the order of their records, without repeats after a crash, which have the same key."""
     dead = await asyncio.gather(
         *(
             read_compacted(connection, REJECTED, partition)

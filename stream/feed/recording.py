@@ -1,4 +1,4 @@
-"""Recorded events on disk, read line by line through the doors' own validation."""
+"""Recorded events on disk, and their reading line by line with the validation that the doors use."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _DIGEST_LENGTH = 16
 
 
 class CannotReplay(PerennialError):
-    """A file is nothing that can be replayed: name another one."""
+    """A file cannot be replayed: name another one."""
 
 
-class Read(NamedTuple):
-    """What became of one line: an event, or the dead letter that says why not.
+class ReadLine(NamedTuple):
+    """Result of reading one line: an event, or the dead letter that says why the line is not an event.
 
     Attributes
     ----------
     number
-        Line of the file, from 1.
+        Number of the line in the file, from 1.
     event, rejected
-        One of them; both where a withdrawal of consent could still be read in a rejected line.
+        One of them is set. Both are set if a withdrawal of consent could still be read in a rejected line.
     warnings
         Details of the event that do not count.
     details
-        Dead letters of such details, where they get one.
+        Dead letters of those details that get one.
     """
 
     number: int
@@ -55,11 +55,11 @@ class Recording(NamedTuple):
     Attributes
     ----------
     path
-        Where.
+        Path of the file.
     digest
-        First 16 hexadecimal digits of the SHA-256 of its bytes; with the line number the id of every event without one.
+        First 16 hexadecimal digits of the SHA-256 of its bytes. An event without an id gets this and its line number.
     lines
-        Number of records; blank lines are none.
+        Number of records, without blank lines.
     """
 
     path: Path
@@ -68,12 +68,12 @@ class Recording(NamedTuple):
 
 
 def survey(path: Path) -> Recording:
-    """Read a file once, for its digest and its size.
+    """Read a file once, for its digest and its number of records.
 
     Raises
     ------
     CannotReplay
-        There is no such file, or it is no gzip although its name says so.
+        The file does not exist, or it is not compressed although its name ends in ``.gz``.
     """
     try:
         digest = hashlib.sha256()
@@ -90,12 +90,12 @@ def survey(path: Path) -> Recording:
 
 
 def kind_of(path: Path) -> str:
-    """``csv`` or ``jsonl``, by the file's name.
+    """Return ``csv`` or ``jsonl``, by the file's name.
 
     Raises
     ------
     CannotReplay
-        For any other name.
+        The file has another name.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, unpacked where its name ends in ``.gz``."""
+    """Open a file; decompress it if its name ends in ``.gz``."""
     with path.open("rb") as raw:
         if path.name.endswith(".gz"):
             with gzip.open(raw, "rb") as content:
@@ -120,20 +120,20 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def read_wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
-    """Events of a JSON Lines file, in either form of the wire; none is live, whatever it claims.
+def read_wire_events(recording: Recording, received_at: int) -> Iterator[ReadLine]:
+    """Read the lines of a JSON Lines file, in either form of the wire; no event is live, whatever the line says.
 
     Parameters
     ----------
     recording
         The file.
     received_at
-        Milliseconds; the time of a record that has none, and a bound for those that have one.
+        Time of a record without a time, and the latest time of any record, milliseconds.
     """
     yield from _dated(_wire_events(recording, received_at), received_at)
 
 
-def _wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
+def _wire_events(recording: Recording, received_at: int) -> Iterator[ReadLine]:
     with opened(recording.path) as content:
         for number, line in enumerate(content, start=1):
             if is_blank(line):
@@ -144,18 +144,19 @@ def _wire_events(recording: Recording, received_at: int) -> Iterator[Read]:
             try:
                 event = wire.decode(value, Received(source, received_at, "replay"), warnings)
             except InvalidEvent as error:
-                yield Read(number, error.withdrawal, reject_value(value, source, error, at=received_at))
+                yield ReadLine(number, error.withdrawal, reject_value(value, source, error, at=received_at))
             else:
                 details = reject_details(value, source, warnings, at=received_at)
-                yield Read(number, event, None, tuple(warnings), tuple(details))
+                yield ReadLine(number, event, None, tuple(warnings), tuple(details))
 
 
-def _dated(reads: Iterator[Read], received_at: int) -> Iterator[Read]:
+def _dated(reads: Iterator[ReadLine], received_at: int) -> Iterator[ReadLine]:
     """Give withdrawals whose time could not be read the time of the next event, or of the last one.
 
-    The time of arrival would end the replay: it moves the log's clock, and all that follows would be too late.
+    The time of arrival would end the replay, because it would move the log's clock, and all later lines would come too
+    late.
     """
-    waiting: list[Read] = []
+    waiting: list[ReadLine] = []
     newest = received_at
     for read in reads:
         if read.event is not None and read.event.at == received_at and _withdraws(read.event):
@@ -172,7 +173,7 @@ def _withdraws(event: Event) -> bool:
     return event.granted is False or event.id.endswith(SUFFIX)
 
 
-def _at(moment: int, waiting: list[Read]) -> Iterator[Read]:
+def _at(moment: int, waiting: list[ReadLine]) -> Iterator[ReadLine]:
     for read in waiting:
         assert read.event is not None
         yield read._replace(event=msgspec.structs.replace(read.event, at=moment))

@@ -1,4 +1,4 @@
-"""Lines of a recording that were refused, by its reader or by the fold, with the reason."""
+"""Lines of a recording that its reader or the fold has refused, with the reason."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from models.events import REPORTED, Event, decode_event
 from models.log import EVENTS
 from models.rejected import Rejected
 from models.source import Source
-from stream.feed.recording import Read, Recording
+from stream.feed.recording import ReadLine, Recording
 
 MAX_SHOWN = 200
 """Maximum number of characters of a value that are shown."""
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that counts nowhere.
+class RefusedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that does not count.
 
     Attributes
     ----------
     line
-        Of the file, from 1; ``None`` if the dead letter is too short to tell.
+        Number of the line in the file, from 1; ``None`` if the dead letter is too short to find it.
     by
-        ``file``: it is no event. ``fold``: it is one, and could not be folded.
+        ``file``: the line is not an event. ``fold``: it is an event that could not be folded.
     reason, field, found, allowed
         As in the dead letter.
     id
-        ``messageId`` of an event that the fold refused.
+        ``messageId`` of an event that the fold has refused.
     """
 
     line: int | None
@@ -47,27 +47,27 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         return f"{place}: {self.reason}: {field}found {self.found[:MAX_SHOWN]}; allowed: {self.allowed}"
 
 
-def refusals(letters: Iterable[Rejected], recording: Recording, again: Iterable[Read]) -> list[Refusal]:
+def refusals(letters: Iterable[Rejected], recording: Recording, again: Iterable[ReadLine]) -> list[RefusedLine]:
     """Find the line of each dead letter, in the order of the file.
 
     Parameters
     ----------
     letters
-        Of the log that the recording was fed into. Details of accepted events are passed over, and so is what became
-        of our own messages: neither is a line.
+        Dead letters of the log that the recording was fed into. Details of accepted events and outcomes of our own
+        messages are skipped, because neither is a line.
     recording
         The file.
     again
-        Its lines once more, read only if the fold refused an event that brought an id of its own.
+        The lines of the file; they are read only if the fold has refused an event with its own id.
 
     Returns
     -------
-    list of Refusal
-        Those without a line are last.
+    list of RefusedLine
+        Refused lines without a number come last.
     """
     of_file = Source.line(recording.digest, 0).topic
-    found: list[Refusal] = []
-    unplaced: defaultdict[tuple[str, str], list[Refusal]] = defaultdict(list)
+    found: list[RefusedLine] = []
+    unplaced: defaultdict[tuple[str, str], list[RefusedLine]] = defaultdict(list)
     for letter in letters:
         if letter.accepted:
             continue
@@ -98,7 +98,7 @@ def left_out(letters: Iterable[Rejected], recording: Recording) -> list[str]:
     Returns
     -------
     list of str
-        In the order of the letters; each names the line, or the event's id if the file gave it one.
+        Descriptions in the order of the letters. Each names the line, or the event's id if the file contains one.
     """
     of_file = Source.line(recording.digest, 0).topic
     found = []
@@ -113,8 +113,10 @@ def left_out(letters: Iterable[Rejected], recording: Recording) -> list[str]:
     return found
 
 
-def _refusal(letter: Rejected, line: int | None, by: Literal["file", "fold"], event_id: str | None = None) -> Refusal:
-    return Refusal(
+def _refusal(
+    letter: Rejected, line: int | None, by: Literal["file", "fold"], event_id: str | None = None
+) -> RefusedLine:
+    return RefusedLine(
         line=line, by=by, reason=letter.reason, field=letter.field, found=letter.found, allowed=letter.allowed,
         id=event_id,
     )  # fmt: skip
@@ -129,14 +131,14 @@ def _event(letter: Rejected) -> Event | None:
 
 
 def _line_in(event_id: str, of_file: str) -> int | None:
-    """Return the line that an id was made from; ``None`` for an id that stands in the file."""
+    """Return the line that an id was made from; ``None`` for an id that the file contains."""
     begin = f"{of_file}/0/"
     number = event_id.removeprefix(begin)
     return int(number) if event_id.startswith(begin) and number.isdecimal() else None
 
 
-def _placed(unplaced: dict[tuple[str, str], list[Refusal]], again: Iterable[Read]) -> Iterator[Refusal]:
-    """Give refusals the lines of their ids; of a repeated id, the last lines are those that came too late."""
+def _placed(unplaced: dict[tuple[str, str], list[RefusedLine]], again: Iterable[ReadLine]) -> Iterator[RefusedLine]:
+    """Give refused events the lines of their ids; if an id repeats, its last lines are those that came too late."""
     if not unplaced:
         return
     lines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A replay from its file to its last folded event."""
+"""A replay, from the file to the last folded event."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from typing import NamedTuple
 from models.batch import Output
 from models.errors import EventWarning
 from models.units import now_ms
+from stream.feed.feeder import Pace
 from stream.feed.feeding import feeding
 from stream.feed.online_retail import read_online_retail
-from stream.feed.recording import Read, Recording, kind_of, read_wire_events
+from stream.feed.recording import ReadLine, Recording, kind_of, read_wire_events
 from stream.settings.loading import Settings
 
 PORTION = 1_000
-"""Lines between two looks at the dead letters."""
-EXAMPLES = 10
+"""Number of lines that are read before their dead letters are written."""
+MAX_EXAMPLES = 10
 """Maximum number of warnings that are shown one by one."""
 
 
-class Replayed(NamedTuple):
-    """What a replay did.
+class ReplayedRecording(NamedTuple):
+    """Result of a replay.
 
     Attributes
     ----------
     lines
-        Records of the file.
+        Number of records in the file.
     fed, rejected
-        Events that went into the log, and lines that became dead letters; a refused line with a withdrawal is both.
+        Number of events that were written to the log, and of lines that became dead letters. A refused line with a
+        withdrawal is both.
     seconds
-        It took, until the last one was folded.
+        Duration until the last event was folded, seconds.
     received_at
-        Time by which the lines were read, milliseconds.
+        Time at which the lines were read, milliseconds.
     both
-        Refused lines with a withdrawal.
+        Number of refused lines with a withdrawal.
     resent
-        Maximum number of events that may stand in the log twice, because a write was repeated.
+        Maximum number of events that may be in the log twice, because a write was repeated.
     warnings
         Number of details of events that do not count.
     examples
-        The first of them, in words.
+        Descriptions of the first of these details.
     """
 
     lines: int
@@ -54,8 +56,8 @@ class Replayed(NamedTuple):
     examples: tuple[str, ...] = ()
 
 
-def reads(recording: Recording, received_at: int) -> Iterator[Read]:
-    """Every line of a recording, by the reader for its kind."""
+def reads(recording: Recording, received_at: int) -> Iterator[ReadLine]:
+    """Read the lines of a recording with the reader for its kind."""
     read = read_online_retail if kind_of(recording.path) == "csv" else read_wire_events
     return read(recording, received_at)
 
@@ -66,26 +68,26 @@ async def replay(
     *,
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Replayed:
+) -> ReplayedRecording:
     """Feed a recording into the log, and return when all of it is folded.
 
     Parameters
     ----------
     settings
-        Of the installation; a worker runs.
+        Settings of the installation; a worker runs.
     recording
         The file.
     speed
-        Time of the file by wall time; ``None``: as fast as it is folded.
+        Ratio of the file's time to wall time; ``None`` feeds as fast as the workers fold.
     on_progress
-        Called with the lines written so far, and the file's time that they reached (milliseconds).
+        Called with the number of lines written so far, and the file's time that they have reached, milliseconds.
 
     Raises
     ------
     WrongClock, AlreadyFed, NobodyFolds
-        As :func:`feeding`.
+        As for :func:`feeding`.
     CannotReplay
-        The file is nothing that can be replayed.
+        The file cannot be replayed.
     """
     began = time.monotonic()
     fed = rejected = both = warnings = 0
@@ -97,34 +99,34 @@ async def replay(
         if on_progress is not None:
             on_progress(fed + rejected, now)
 
-    async with feeding(settings, on_write=written, speed=speed) as feeder:
-        # A line's time is judged by the clock of the machine that replays it, like any other record's at a door.
+    async with feeding(settings, Pace(speed=speed), written) as feeder:
+        # A line's time is checked against the clock of this machine, as a door does with any record.
         received_at = now_ms()
         lines = reads(recording, received_at)
         for portion in _portions(lines):
             letters: list[Output] = [read.rejected for read in portion if read.rejected is not None]
             details = [letter for read in portion for letter in read.details]
-            remarks = [_said(read.number, one) for read in portion for one in read.warnings]
+            remarks = [_describe(read.number, one) for read in portion for one in read.warnings]
             warnings += len(remarks)
-            examples += remarks[: EXAMPLES - len(examples)]
+            examples += remarks[: MAX_EXAMPLES - len(examples)]
             await feeder.feed((read.event for read in portion if read.event is not None), flush=False)
             if letters or details:
                 await feeder.reject([*letters, *details])
                 rejected += len(letters)
                 both += sum(read.event is not None and read.rejected is not None for read in portion)
-        await feeder.settle()
+        await feeder.drain()
     seconds = time.monotonic() - began
-    return Replayed(
+    return ReplayedRecording(
         recording.lines, fed, rejected, seconds, received_at, both, feeder.resent, warnings, tuple(examples)
     )
 
 
-def _said(line: int, warning: EventWarning) -> str:
+def _describe(line: int, warning: EventWarning) -> str:
     return f"line {line}: {warning.field}: found {warning.found}; allowed: {warning.allowed}"
 
 
-def _portions(lines: Iterator[Read]) -> Iterator[list[Read]]:
-    portion: list[Read] = []
+def _portions(lines: Iterator[ReadLine]) -> Iterator[list[ReadLine]]:
+    portion: list[ReadLine] = []
     for line in lines:
         portion.append(line)
         if len(portion) == PORTION:

@@ -1,10 +1,12 @@
-"""A simulated shop from its first visitor to the last event that is folded.
+"""A simulated shop, from its first visitor to the last event that is folded.
 
-The same seed and configuration give the same log, record by record in every partition, however fast it is folded: a
-look into the mailboxes waits for the fold, and finds what was decided up to a simulated time. Two things go by the wall
-clock and are not reproduced: which version of a model a learner has published when (so messages of rules that wait for
-a churn risk or a segment differ from run to run, and with them the reactions to these), and where in the log the
-outcomes of deliveries stand.
+The same seed and configuration give the same log, record by record in every partition, at any speed of the fold. Before
+the shoppers read their mailboxes, the simulation waits for the fold. So they find the messages that were decided up to
+a certain simulated time.
+
+Two things depend on the wall clock and are not reproduced. The first is when a learner publishes a version of a model.
+Messages of rules that depend on a churn risk or a segment differ from run to run, and so do the reactions to them. The
+second is the position of the outcomes of deliveries in the log.
 """
 
 from __future__ import annotations
@@ -20,32 +22,36 @@ from models.events import Event
 from models.source import Received, Source
 from models.storefront.storefront import Storefront
 from models.units import HOUR
+from stream.feed.feeder import Pace
 from stream.feed.feeding import feeding
 from stream.feed.mailbox import Mailbox
 from stream.settings.loading import Settings
 
 STEP_MS = 6 * HOUR
-"""Between two looks into the mailboxes."""
+"""How long the shoppers wait before they read their mailboxes again, simulated milliseconds."""
 POST_MS = 18 * HOUR
-"""A message is on its way for so long, whatever the fold's pace: then the same messages are found at every look. The
-shorter it is, the more the shop has to wait for the fold."""
+"""How long a message takes to reach a mailbox, simulated milliseconds.
+
+It does not depend on the speed of the fold, so that each reading finds the same messages. With a shorter time the shop
+would have to wait for the fold more often.
+"""
 
 
 class Simulated(NamedTuple):
-    """What a simulation did.
+    """Result of a simulation.
 
     Attributes
     ----------
     shoppers
-        Who came at least once.
+        Number of shoppers who came at least once.
     events
-        Fed, those that our messages caused among them.
+        Number of events that were written, including those that our messages caused.
     messages
-        That the shoppers have read.
+        Number of messages that the shoppers have read.
     reactions
-        Openings, clicks and unsubscriptions.
+        Number of openings, clicks and unsubscriptions.
     seconds
-        It took, until the last event was folded.
+        Duration until the last event was folded, seconds.
     """
 
     shoppers: int
@@ -56,17 +62,17 @@ class Simulated(NamedTuple):
 
 
 def validated(event: Event) -> Event:
-    """Send an event through the doors' own validation, as a sender of the short form would.
+    """Return the event as a door would read it from a sender of the short form.
 
     Raises
     ------
     InvalidEvent
-        The doors would not take it: a bug of the simulation.
+        A door would reject it, which is a bug of the simulation.
     """
     if event.type.startswith("message_"):
-        return event  # what became of our messages nobody may send; providers' webhooks report it
+        return event  # no sender may report outcomes of our messages; webhooks of providers do
     checked = wire.decode(wire.encode(event), Received(Source("simulate", 0, 0), event.at, "simulate"))
-    # Which of our messages an unsubscription answers is no field of the wire either: the door knows it from the link.
+    # No field of the wire names the message that an unsubscription answers. A door knows it from the link.
     return checked if event.message is None else _about(checked, event.message)
 
 
@@ -82,25 +88,25 @@ async def simulate(
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Simulated:
-    """Let the shop run into the log, and return when all of it is folded; see the module for what is reproducible.
+    """Write the shop's events into the log, and return when all are folded; the module says what is reproducible.
 
     Parameters
     ----------
     settings
-        Of the installation; a worker runs.
+        Settings of the installation; a worker runs.
     storefront
         The shop, at its beginning.
     tick_ms
-        How finely time goes on, simulated milliseconds.
+        Time between two ticks, simulated milliseconds.
     speed
-        Simulated time by wall time; ``None``: as fast as it is folded.
+        Ratio of simulated time to wall time; ``None`` feeds as fast as the workers fold.
     on_progress
-        Called with the events written so far, and the simulated time reached (milliseconds).
+        Called with the number of events written so far, and the simulated time that is reached, milliseconds.
 
     Raises
     ------
     WrongClock, AlreadyFed, NobodyFolds
-        As :func:`feeding`.
+        As for :func:`feeding`.
     """
     began = time.monotonic()
     fed = messages = reactions = 0
@@ -113,7 +119,7 @@ async def simulate(
             on_progress(fed, now)
 
     async with (
-        feeding(settings, on_write=written, speed=speed, tick_ms=tick_ms) as feeder,
+        feeding(settings, Pace(tick_ms=tick_ms, speed=speed), written) as feeder,
         Mailbox(settings.connection(), settings.partitions) as mailbox,
     ):
         while storefront.now < storefront.end:
@@ -126,5 +132,5 @@ async def simulate(
             users.update(event.user for event in events)
             reactions += sum(event.message is not None for event in events)
             await feeder.feed(events, until=storefront.now)
-        await feeder.settle()
+        await feeder.drain()
     return Simulated(len(users), fed, messages, reactions, time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""Orders to everybody, such as to pause a channel: records in every partition of the log."""
+"""Orders to all processes, such as to pause a channel: records in every partition of the log."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from stream.log.event_log import EventLog, WrongClock
 
 
 async def give(connection: Connection, partitions: int, order: str, argument: str) -> None:
-    """Write an order into every partition of ``events``; given twice it does nothing more.
+    """Write an order into every partition of ``events``; giving it again changes nothing more.
 
     Parameters
     ----------
     connection, partitions
-        The log.
+        The cluster, and the number of partitions of the log.
     order, argument
-        See :class:`~models.log.Order`.
+        As for :class:`~models.log.Order`.
 
     Raises
     ------
     LogUnavailable
-        It may have reached some partitions: give it again.
+        The order may have reached some partitions: give it again.
     """
     async with EventLog(connection, partitions) as log:
-        with contextlib.suppress(WrongClock):  # a log that is fed has its clock, and takes orders as well
+        with contextlib.suppress(WrongClock):  # a log with the clock of a feeder accepts orders as well
             await log.ensure_clock("wall")
         await log.broadcast(*encode_control(Order(order, argument)))

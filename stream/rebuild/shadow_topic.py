@@ -61,5 +61,5 @@ def delete(connection: Connection) -> None:
         except KafkaError as error:
             raise TopicRefused(
                 f"everything is switched over, but {name} could not be deleted ({type(error).__name__}); delete it, or "
-                f"begin the next rebuild with --anew"
+                f"begin the next rebuild with `--anew`"
             ) from error

@@ -153,7 +153,7 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
                 if shadow.position != current.position:
                     raise NotSwitched(
                         f"partition {partition} of profiles went back to {current.position}, and the rebuild is at "
-                        f"{shadow.position}; run the same command with --anew to begin at the start of the log"
+                        f"{shadow.position}; run the same command with `--anew` to begin at the start of the log"
                     )
                 changed = merger.merge(shadow.comparable(current), current.records)
                 memo = carry_memo(shadow.memo, current.memo)

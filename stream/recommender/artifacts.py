@@ -1,4 +1,4 @@
-"""The folder of trained models, and what the ``versions`` topic says about each: an address and a checksum."""
+"""The folder of trained models, and their records in the topic ``versions``: an address and a checksum."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from models.log import Use, decode_control, encode_control
 from models.recommend.model import DamagedArtifact, FactorModel, checksum, pack_model, unpack_model
 from models.recommend.retraining_report import RetrainingReport
 
+__all__ = ["NAME", "ArtifactFolder", "Published", "decode_published", "encode_published"]
+
 NAME = "recommend"
-"""Under which name recommenders are versioned; the key in ``versions``."""
+"""Name under which recommenders are versioned; the key in ``versions``."""
 SUFFIX = ".safetensors"
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``versions`` says about one recommender.
+    """Record of a published recommender in ``versions``.
 
     Attributes
     ----------
     version
-        Positive, growing.
+        Positive number; later versions are higher.
     file
-        Name within the configured folder, which may be mounted elsewhere for each process.
+        Name in the configured folder, which may be mounted elsewhere for each process.
     sha256
-        Of its bytes.
+        SHA-256 of the file.
     trained_at
-        Wall time, milliseconds.
+        Wall time of the training, milliseconds.
     trained_until
-        Time of the newest interaction it has seen, milliseconds.
+        Time of the newest interaction in the training, milliseconds.
     run
-        What it was trained on, and how it was graded.
+        Data and grade of the training.
     previous
-        The one before, for a worker that starts and finds this one damaged: the compacted topic has forgotten it.
-        It has none itself.
+        The previous version, for a worker that starts and finds this one damaged, because the compacted topic has
+        deleted its record. The previous version has no previous version itself.
     """
 
     version: int
@@ -49,13 +51,13 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_published(published: Published) -> tuple[bytes, bytes]:
-    """Key and value of the record in ``versions``."""
+    """Encode key and value of the record in ``versions``."""
     use = Use(name=NAME, version=published.version, content=msgspec.Raw(msgspec.json.encode(published)))
     return NAME.encode(), encode_control(use)[1]
 
 
 def decode_published(value: bytes) -> Published:
-    """Read a record of ``versions`` under our name; raises ``msgspec.DecodeError`` where it is none."""
+    """Decode a record of ``versions``; raise ``msgspec.DecodeError`` if it is not a recommender."""
     control = decode_control(value)
     if not isinstance(control, Use) or control.name != NAME:
         raise msgspec.ValidationError(f"not a version of {NAME}")
@@ -63,14 +65,14 @@ def decode_published(value: bytes) -> Published:
 
 
 class ArtifactFolder:
-    """Models on disk; a file is complete or not there.
+    """Models on disk; each file is complete or does not exist.
 
     Parameters
     ----------
     path
-        Made when the first model is written.
+        The folder; it is created when the first model is written.
     keep
-        How many of the newest files stay.
+        Number of newest files that are kept.
     """
 
     def __init__(self, path: Path, keep: int = 3) -> None:
@@ -79,8 +81,11 @@ class ArtifactFolder:
         self.path = path
         self._keep = keep
 
+    def __repr__(self) -> str:
+        return f"ArtifactFolder({str(self.path)!r}, keep={self._keep})"
+
     def write(self, version: int, model: FactorModel) -> tuple[str, str]:
-        """Write a model; returns the file's name and SHA-256, and removes files beyond those that are kept."""
+        """Write a model, remove files that are no longer kept, and return the file's name and SHA-256."""
         data = pack_model(model)
         sha256 = checksum(data)
         name = f"{NAME}-{version:06d}-{sha256[:12]}{SUFFIX}"
@@ -91,7 +96,7 @@ class ArtifactFolder:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # mkstemp lets only its owner read; workers may run as somebody else
+            Path(temporary).chmod(0o644)  # mkstemp lets only its owner read, and workers may run as another user
             Path(temporary).replace(self.path / name)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -106,12 +111,12 @@ class ArtifactFolder:
         Raises
         ------
         DamagedArtifact
-            It is missing, or not what was published.
+            The file is missing, or its content is not what was published.
         StateMismatch
-            Another schema version wrote it.
+            The file has another schema version.
         """
         if Path(published.file).name != published.file:
-            raise DamagedArtifact(f"{published.file!r} is no name within the folder of artifacts")
+            raise DamagedArtifact(f"{published.file!r} is not a name in the folder of artifacts")
         path = self.path / published.file
         try:
             data = path.read_bytes()
@@ -120,7 +125,7 @@ class ArtifactFolder:
         return unpack_model(data, published.sha256)
 
     def _sync(self) -> None:
-        """Make the new name durable too."""
+        """Make the new name durable as well."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -128,7 +133,7 @@ class ArtifactFolder:
             os.close(descriptor)
 
     def _retain(self, newest: str) -> None:
-        # by time and not by version: on a log that began anew, versions do too
+        # By time and not by version, because in a new log the versions begin again.
         files = sorted(self.path.glob(f"{NAME}-*{SUFFIX}"), key=lambda file: (file.name == newest, _written(file)))
         for file in files[: -self._keep]:
             file.unlink(missing_ok=True)

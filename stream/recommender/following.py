@@ -1,4 +1,4 @@
-"""Follows ``versions`` and ``items`` inside a worker: the newest recommender and the catalogue, always at hand."""
+"""Follower of ``versions`` and ``items`` in a worker, so that it has the newest recommender and the catalogue."""
 
 from __future__ import annotations
 
@@ -21,34 +21,36 @@ from stream.cluster.errors import BrokerUnavailable
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.recommender.artifacts import NAME, ArtifactFolder, Published, decode_published
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+
+__all__ = ["ModelWatch"]
 
 VERSIONS: Final = "versions"
 ITEMS: Final = "items"
 RETRY_S: Final = 5.0
-"""A version whose file could not be read, or a broker that failed, is tried again after so many seconds."""
-LONGEST_S: Final = 60.0
-"""What fails again and again is tried again after up to so many."""
+"""How long to wait before a file that could not be read, or a broker that failed, is tried again, seconds."""
+MAX_RETRY_S: Final = 60.0
+"""Maximum time to wait after repeated failures, seconds."""
 
 
 class ModelWatch:
-    """Swaps each newly published recommender in without a pause; one that is damaged never replaces one that works.
+    """Holder of the newest recommender. It replaces it without a pause, but never with a damaged one.
 
     Parameters
     ----------
     connection
-        To the cluster with the two topics.
+        The cluster with the two topics.
     folder
-        Where published models stand.
+        Folder of the published models.
 
     Attributes
     ----------
     catalogue
-        What is for sale.
+        Items that are for sale.
     published
         The version in use; ``None`` before the first.
     refused
-        A newer version that could not be taken over, and is tried again.
+        A newer version that could not be loaded, and is tried again.
     """
 
     def __init__(self, connection: Connection, folder: ArtifactFolder) -> None:
@@ -61,6 +63,9 @@ class ModelWatch:
         self.published: Published | None = None
         self.refused: Published | None = None
 
+    def __repr__(self) -> str:
+        return f"ModelWatch(version {self.version}, {len(self.catalogue.ids())} items)"
+
     @property
     def version(self) -> int:
         """The version in use; 0 before the first."""
@@ -72,21 +77,22 @@ class ModelWatch:
         Parameters
         ----------
         recent
-            The user's newest touches; none of a stranger, who gets what is popular.
+            The user's newest touches. A user without any gets popular items.
         now
-            Milliseconds.
+            Current time, milliseconds.
         k
-            At least 1.
+            Number of items, at least 1.
         user
-            Whose touches these are: which new items are shown follows from it.
+            Id of the user; it decides which new items are shown.
 
         Returns
         -------
         dict
-            ``version`` (0: no model is in use), ``trained_until`` (milliseconds) and ``items``: each with ``item``,
-            ``score``, ``why``, and from the catalogue ``title`` and ``price`` (micros) where it has them. Without a
-            model, ``refused`` is the version that could not be loaded, if there is one. Without items, ``empty`` says
-            why: ``nothing_for_sale``, ``all_touched`` (what is for sale), ``all_known_touched`` (what the model knows).
+            ``version`` (0: no model is in use), ``trained_until`` (milliseconds) and ``items``. Each item has ``item``,
+            ``score`` and ``why``, and ``title`` and ``price`` (micros) if the catalogue contains them. Without a model,
+            ``refused`` is the version that could not be loaded, if there is one. Without items, ``empty`` is the
+            reason: ``nothing_for_sale``, ``all_touched`` or ``all_known_touched``. The second refers to items for sale,
+            the third to items that the model knows.
         """
         recommender, published = self._recommender, self.published
         if recommender is None or published is None:
@@ -110,7 +116,7 @@ class ModelWatch:
         }
 
     def _empty(self) -> str:
-        """Say why there is nothing to recommend."""
+        """Return the reason why there is nothing to recommend."""
         if not self.catalogue.imported:
             return "all_known_touched"
         return "all_touched" if any(map(self.catalogue.sells, self.catalogue.ids())) else "nothing_for_sale"
@@ -123,11 +129,11 @@ class ModelWatch:
         return {name: value for name, value in details.items() if value is not None}
 
     async def start(self) -> None:
-        """Follow from now on, in a task of its own."""
+        """Start a task that follows the topics."""
         self._task = asyncio.create_task(self._follow(), name="model-watch")
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the task."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -144,19 +150,19 @@ class ModelWatch:
             began = time.monotonic()
             try:
                 await self._consume()
-            except Exception as error:  # whatever it is: recommendations must not grow old in silence
+            except Exception as error:  # any failure, because recommendations must not become outdated without a log
                 metrics.increment("model_watch_failures", type(error).__name__)
-                if time.monotonic() - began > LONGEST_S:
+                if time.monotonic() - began > MAX_RETRY_S:
                     wait = RETRY_S
-                # a broker that is away needs no traceback
+                # A broker that is away needs no traceback.
                 expected = isinstance(error, BrokerUnavailable)
-                log.warning(
+                logger.warning(
                     "recommender: following %s and %s failed, trying again in %g s: %r",
                     *(VERSIONS, ITEMS, wait, error),
                     exc_info=None if expected else error,
                 )
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_S)
+                wait = min(2 * wait, MAX_RETRY_S)
 
     async def _consume(self) -> None:
         (versions,), (items,) = (partitions_of(self._connection, name, 1) for name in (VERSIONS, ITEMS))
@@ -170,7 +176,7 @@ class ModelWatch:
     async def _apply_items(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        # In a thread, and beside what answers meanwhile: this loop also folds, and a catalogue may be large.
+        # In a thread, and on a copy, because this loop also folds, and a catalogue may be large.
         catalogue, recommender = await asyncio.to_thread(self._with_items, records)
         if catalogue.revision == self.catalogue.revision:
             return
@@ -184,7 +190,7 @@ class ModelWatch:
             try:
                 catalogue.apply(record.key or b"", record.value)
             except (msgspec.DecodeError, PerennialError, UnicodeDecodeError) as error:
-                log.warning("catalogue: record %s of %s is passed over: %s", record.offset, ITEMS, error)
+                logger.warning("catalogue: record %s of %s is skipped: %s", record.offset, ITEMS, error)
         return catalogue, None if self._recommender is None else self._recommender.prepared(catalogue)
 
     def _newest(self, records: Iterable[Record]) -> Published | None:
@@ -195,14 +201,14 @@ class ModelWatch:
             try:
                 published = decode_published(record.value)
             except msgspec.DecodeError as error:
-                log.warning("recommender: record %s of %s is passed over: %s", record.offset, VERSIONS, error)
+                logger.warning("recommender: record %s of %s is skipped: %s", record.offset, VERSIONS, error)
                 continue
             if published.version > max(self.version, 0 if newest is None else newest.version):
                 newest = published
         return newest
 
     async def _take(self, published: Published | None) -> None:
-        """Swap a version in; one that is refused is tried again, for its file may still be on its way."""
+        """Use a version. One that is refused is tried again, because its file may arrive later."""
         if published is None:
             return
         recommender = await self._try(published)
@@ -222,9 +228,9 @@ class ModelWatch:
     async def _try(self, published: Published) -> Recommender | None:
         try:
             return await asyncio.to_thread(self._load, published)
-        except Exception as error:  # one version that cannot be loaded must not hold up what comes next
+        except Exception as error:  # one version that cannot be loaded must not block the next ones
             if self.refused != published:
-                log.warning(
+                logger.warning(
                     "recommender: version %s is refused, %s stays: %r",
                     *(published.version, self.version, error),
                     exc_info=None if isinstance(error, PerennialError) else error,
@@ -237,7 +243,7 @@ class ModelWatch:
             self._recommender, self.published, self.refused = recommender, published, refused
             self._changed.notify_all()
         metrics.gauge("version_in_use", published.version, NAME)
-        log.info("recommender: version %s is in use, %s items", published.version, len(recommender.model.items))
+        logger.info("recommender: version %s is in use, %s items", published.version, len(recommender.model.items))
 
     def _load(self, published: Published) -> Recommender:
         return Recommender(self._folder.read(published), published.version).prepared(self.catalogue)

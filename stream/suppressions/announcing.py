@@ -15,9 +15,10 @@ from stream.cluster.connection import Connection
 from stream.log.event_log import EventLog, LogUnavailable
 from stream.suppressions.watch import SuppressionWatch
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-AGAIN_S = 5.0
+RETRY_S = 5.0
+"""How long to wait after a failed write, seconds."""
 
 
 async def announce(watch: SuppressionWatch, connection: Connection, partitions: int) -> None:
@@ -26,9 +27,9 @@ async def announce(watch: SuppressionWatch, connection: Connection, partitions: 
     Parameters
     ----------
     watch
-        Of this process; nothing is written before it has read the list.
+        The follower of this process; nothing is written before it has read the list.
     connection, partitions
-        The log.
+        The cluster, and the number of partitions of the log.
     """
     await watch.read()
     hashes = watch.listed.hashes
@@ -39,7 +40,7 @@ async def announce(watch: SuppressionWatch, connection: Connection, partitions: 
             try:
                 await event_log.write([Output(TOPIC, *announcement(hashes.newest_id))])
             except LogUnavailable as error:
-                log.warning("the secret of the suppression list is not announced yet: %s", error)
-                await asyncio.sleep(AGAIN_S)
+                logger.warning("the secret of the suppression list is not announced yet: %s", error)
+                await asyncio.sleep(RETRY_S)
             else:
                 return

@@ -1,4 +1,4 @@
-"""The suppression list for commands: read whole, and written to."""
+"""The suppression list for commands, which read all of it and write entries."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from aiokafka.errors import KafkaError
 
 from models.batch import Output
 from models.delivery.suppression import TOPIC, SuppressionEntry, SuppressionKey, decode_entry, parse_key
 from models.delivery.suppression_rules import SuppressionMark, in_force
-from stream.cluster.admin import BrokerUnreachable
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.log.event_log import EventLog
 
-log = logging.getLogger(__name__)
+__all__ = ["Listed", "read", "write"]
 
-AT_ONCE = 1_000
-"""Entries that are written before the next ones are."""
+logger = logging.getLogger(__name__)
+
+PORTION = 1_000
+"""Number of entries that are written at a time."""
 SILENCE_S = 20.0
+"""How long the broker may give no answer, seconds."""
 
 
 class Listed(NamedTuple):
@@ -31,9 +32,9 @@ class Listed(NamedTuple):
     Attributes
     ----------
     place, entry
-        What key and value say.
+        Contents of key and value.
     ended
-        Whether something that came later has ended it, or it stops nothing by itself.
+        Whether a later entry has ended it, or it stops no message by itself.
     """
 
     place: SuppressionKey
@@ -46,26 +47,23 @@ def read(connection: Connection) -> list[Listed]:
 
     Raises
     ------
-    BrokerUnreachable
+    BrokerUnavailable
         The broker does not answer.
     """
-    try:
-        records = asyncio.run(read_compacted(connection, TOPIC, 0, silence_s=SILENCE_S, in_use=connection.transactions))
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnreachable(f"the suppression list at {connection.servers} cannot be read: {error!r}") from error
+    records = asyncio.run(read_compacted(connection, TOPIC, 0, silence_s=SILENCE_S, in_use=connection.transactions))
     found: list[tuple[SuppressionKey, SuppressionEntry]] = []
     for key, value in records.items():
         try:
             found.append((parse_key(key), decode_entry(value)))
         except (ValueError, msgspec.DecodeError) as error:
-            log.warning("a record of %s is no entry and is passed over: %s", TOPIC, error)
+            logger.warning("a record of %s is not an entry and is skipped: %s", TOPIC, error)
     valid = _valid(found)
     listed = [Listed(place, entry, place.key() not in valid) for place, entry in found]
     return sorted(listed, key=lambda one: (one.entry.at, one.place))
 
 
 def _valid(found: Iterable[tuple[SuppressionKey, SuppressionEntry]]) -> set[bytes]:
-    """Keys of the entries that are in force and stop something."""
+    """Return the keys of the entries that are in force and stop messages."""
     by_address: dict[str, dict[str, SuppressionMark]] = {}
     for place, entry in found:
         by_address.setdefault(place.address, {})[place.reason] = SuppressionMark(entry.scope, entry.at)
@@ -83,7 +81,7 @@ async def write(
     outputs: Sequence[Output],
     wrote: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write entries, and tombstones of entries; returns when all of them are acknowledged.
+    """Write entries, and tombstones of entries, and return when all of them are acknowledged.
 
     Parameters
     ----------
@@ -92,15 +90,15 @@ async def write(
     outputs
         Records of ``suppressions``.
     wrote
-        Called with the number of entries that were acknowledged so far.
+        Called with the number of entries that are acknowledged so far.
 
     Raises
     ------
     LogUnavailable
-        Some may be written: write them all again.
+        Some entries may be written: write all of them again.
     """
     async with EventLog(connection, partitions) as event_log:
-        for begin in range(0, len(outputs), AT_ONCE):
-            some = outputs[begin : begin + AT_ONCE]
+        for begin in range(0, len(outputs), PORTION):
+            some = outputs[begin : begin + PORTION]
             await event_log.write(some)
             wrote(begin + len(some))

@@ -50,7 +50,7 @@ DIALECT = dict(line.split("\t") for line in _listed("dialect.txt"))
 The lists are in files, so that this module does not contain the words that it forbids.
 """
 
-_DIALECT = re.compile(r"\b(?:" + "|".join(f"(?:{pattern})" for pattern in DIALECT) + r")\b", re.IGNORECASE)
+_DIALECT = re.compile(r"(?<!--)\b(?:" + "|".join(f"(?:{pattern})" for pattern in DIALECT) + r")\b", re.IGNORECASE)
 _CODE = re.compile(r"``[^`]+``|:[a-z]+:`[^`]+`|`[^`]+`|<[a-zA-Z/!][^>]{0,200}>|\]\([^)]*\)|https?://\S+")
 _END = re.compile(r"(?<=[.?!])[*)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s")
 _WORD = re.compile(r"[\w'-]*[A-Za-z][\w'-]*")

@@ -10,16 +10,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.events import Event, decode_event
 from models.log import Clock, Tick, decode_control, is_control
+from models.units import DAY, HOUR, MINUTE
 from stream.cluster import topics
 from stream.cluster.connection import Connection
-from stream.feed.feeder import DAY_MS, HOUR_MS, Feeder
+from stream.feed.feeder import Feeder, Pace
 from stream.feed.progress import GroupProgress, NobodyFolds, await_folded
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.log.event_log import EventLog, WrongClock
 
 PARTITIONS = 2
 START = 1_767_571_200_000
-MINUTE = 60_000
 
 
 class Folded:
@@ -75,11 +75,11 @@ async def read(connection: Connection, partition: int) -> list[Event | object]:
 
 
 async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), tick_ms=10 * MINUTE)
+    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
     await feeder.feed([event(n, START + n * 4 * MINUTE) for n in range(40)])
-    await feeder.settle()
+    await feeder.drain()
 
     for partition in range(PARTITIONS):
         clock, *rest = await read(connection, partition)
@@ -95,11 +95,11 @@ async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, l
 
 
 async def test_every_partition_ticks_at_each_interval(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), tick_ms=10 * MINUTE)
+    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
     await feeder.feed([event(n, START + n * 4 * MINUTE) for n in range(40)])
-    await feeder.settle()
+    await feeder.drain()
 
     intervals = {START + n * 10 * MINUTE for n in range(1, 16)}
     for partition in range(PARTITIONS):
@@ -107,13 +107,13 @@ async def test_every_partition_ticks_at_each_interval(connection: Connection, lo
 
 
 async def test_the_clock_goes_on_by_the_hour_where_nothing_happens(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), tick_ms=10 * MINUTE)
+    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
-    await feeder.feed([event(1, START), event(2, START + 5 * HOUR_MS)])
+    await feeder.feed([event(1, START), event(2, START + 5 * HOUR)])
 
     ticks = [found.at for found in await read(connection, 0) if isinstance(found, Tick)]
-    assert ticks == [START + hour * HOUR_MS for hour in range(6)]
+    assert ticks == [START + hour * HOUR for hour in range(6)]
 
 
 async def test_it_stays_within_a_day_of_the_slowest_fold(connection: Connection, log: EventLog) -> None:
@@ -122,7 +122,7 @@ async def test_it_stays_within_a_day_of_the_slowest_fold(connection: Connection,
     await feeder.begin()
     folded.is_quick = False
 
-    feeding = asyncio.create_task(feeder.feed(event(n, START + n * HOUR_MS) for n in range(72)))
+    feeding = asyncio.create_task(feeder.feed(event(n, START + n * HOUR) for n in range(72)))
     before = None
     while before != feeder.now or before is None:
         before = feeder.now
@@ -132,8 +132,8 @@ async def test_it_stays_within_a_day_of_the_slowest_fold(connection: Connection,
     await feeding
 
     assert stopped_at is not None
-    assert DAY_MS - 4 * HOUR_MS <= stopped_at - START <= DAY_MS
-    assert feeder.now == START + 71 * HOUR_MS
+    assert DAY - 4 * HOUR <= stopped_at - START <= DAY
+    assert feeder.now == START + 71 * HOUR
 
 
 async def test_a_log_with_live_events_is_refused(connection: Connection, log: EventLog) -> None:
@@ -146,7 +146,7 @@ async def test_a_log_with_live_events_is_refused(connection: Connection, log: Ev
 async def test_without_a_worker_it_says_so(connection: Connection, log: EventLog) -> None:
     async with GroupProgress(connection, PARTITIONS) as progress:
         with pytest.raises(NobodyFolds, match="perennial worker"):
-            await Feeder(log, PARTITIONS, progress, silence_s=0.2).begin()
+            await Feeder(log, PARTITIONS, progress, Pace(silence_s=0.2)).begin()
 
 
 async def test_progress_is_what_the_group_committed(connection: Connection, log: EventLog) -> None:

@@ -11,14 +11,14 @@ from models.errors import InvalidEvent
 from models.events import MICROS
 from models.rejected import decode_rejected
 from stream.feed.online_retail import COLUMNS, read_online_retail, short_form
-from stream.feed.recording import CannotReplay, Read, survey
+from stream.feed.recording import CannotReplay, ReadLine, survey
 from tests.support.paths import ONLINE_RETAIL
 
 NOW = 1_767_571_200_000
 HEADER = ",".join(COLUMNS)
 
 
-def read(tmp_path: Path, *lines: str) -> list[Read]:
+def read(tmp_path: Path, *lines: str) -> list[ReadLine]:
     path = tmp_path / "retail.csv"
     path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return list(read_online_retail(survey(path), NOW))

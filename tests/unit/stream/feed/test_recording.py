@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from models.rejected import decode_rejected
-from stream.feed.recording import CannotReplay, Read, read_wire_events, survey
+from stream.feed.recording import CannotReplay, ReadLine, read_wire_events, survey
 
 NOW = 1_777_636_800_250
 
 
-def read(tmp_path: Path, *lines: bytes) -> list[Read]:
+def read(tmp_path: Path, *lines: bytes) -> list[ReadLine]:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\n".join(lines))
     return list(read_wire_events(survey(path), NOW))

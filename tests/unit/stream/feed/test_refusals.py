@@ -15,8 +15,8 @@ from models.events import Event, encode_event
 from models.rejected import Rejected, decode_rejected, reject_value
 from models.source import Source
 from stream.feed.reconciliation import Reconciliation
-from stream.feed.recording import Read, Recording
-from stream.feed.refusals import Refusal, left_out, refusals
+from stream.feed.recording import ReadLine, Recording
+from stream.feed.refusals import RefusedLine, left_out, refusals
 
 FILE = Recording(Path("events.jsonl"), "0123456789abcdef", 10)
 LATE = InvalidEvent("too_late", "at", 1, "later")
@@ -39,7 +39,7 @@ def _letter(output: Output) -> Rejected:
     return decode_rejected(output.value)
 
 
-def lines_of(letters: list[Rejected], again: list[Read] | None = None) -> list[tuple[int | None, str]]:
+def lines_of(letters: list[Rejected], again: list[ReadLine] | None = None) -> list[tuple[int | None, str]]:
     return [(refusal.line, refusal.by) for refusal in refusals(letters, FILE, again or [])]
 
 
@@ -50,20 +50,25 @@ def test_a_line_that_is_no_event_has_its_number_in_the_letter() -> None:
 def test_an_id_that_was_made_from_the_line_says_which_without_reading_the_file_again() -> None:
     letter = of_fold(event(Source.line(FILE.digest, 4).id), 3)
 
-    def never() -> Read:
+    def never() -> ReadLine:
         raise AssertionError("the file was read again")
 
     assert [refusal.line for refusal in refusals([letter], FILE, iter(never, None))] == [4]
 
 
 def test_an_id_of_its_own_is_looked_for_in_the_file_under_its_user() -> None:
-    again = [Read(1, event("m", "x"), None), Read(2, None, None), Read(3, event("m"), None), Read(4, event("n"), None)]
+    again = [
+        ReadLine(1, event("m", "x"), None),
+        ReadLine(2, None, None),
+        ReadLine(3, event("m"), None),
+        ReadLine(4, event("n"), None),
+    ]
 
     assert lines_of([of_fold(event("m"), 8)], again) == [(3, "fold")]
 
 
 def test_of_a_repeated_id_the_later_lines_are_those_that_were_refused() -> None:
-    again = [Read(1, event("m"), None), Read(5, event("m"), None), Read(9, event("m"), None)]
+    again = [ReadLine(1, event("m"), None), ReadLine(5, event("m"), None), ReadLine(9, event("m"), None)]
 
     assert lines_of([of_fold(event("m"), 8), of_fold(event("m"), 9)], again) == [(5, "fold"), (9, "fold")]
 
@@ -98,8 +103,8 @@ def reconciled(**changed: Any) -> Reconciliation:
     base = Reconciliation(
         lines=10, read=10, fed=9, resent=0, folded=6, repeated=1, orders_repeated=1, statements=0,
         refused=[
-            Refusal(line=1, by="file", reason="r", field="", found="", allowed=""),
-            Refusal(line=2, by="fold", reason="r", field="", found="", allowed=""),
+            RefusedLine(line=1, by="file", reason="r", field="", found="", allowed=""),
+            RefusedLine(line=2, by="fold", reason="r", field="", found="", allowed=""),
         ],
         customers=1, revenue={"EUR": Decimal(1)},
     )  # fmt: skip

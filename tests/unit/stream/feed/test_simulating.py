@@ -11,6 +11,7 @@ import pytest
 from models.events import Event
 from models.log import Tick, encode_control
 from models.storefront.storefront import ReceivedMessage, Storefront
+from models.units import DAY
 from stream import presets
 from stream.cluster import topics
 from stream.feed.progress import AlreadyFed, require_unfed
@@ -25,7 +26,6 @@ from tests.support.inprocess import running_app
 from tests.support.topic_reading import read_until
 
 START = 1_767_571_200_000
-DAY_MS = 86_400_000
 PARTITIONS = 2
 
 
@@ -37,7 +37,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 
 def test_every_event_of_the_shop_passes_the_doors_unchanged() -> None:
     storefront = Storefront(seed=3, shoppers=200, days=40, start_ms=START)
-    events = storefront.advance(START + 20 * DAY_MS)
+    events = storefront.advance(START + 20 * DAY)
     for user in sorted({event.user for event in events}):
         storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))
     events += storefront.advance(storefront.end)
