@@ -1,7 +1,7 @@
-"""Liquid as messages use it: no clock, no file, no error for a value of the wrong type, and an end to every render.
+"""The Liquid environment of messages: no clock, no files, limited work, and no error for a value of the wrong type.
 
-python-liquid has no hook for how values are compared and written, so the nodes and expressions of a parsed template
-get classes of ours that differ in that alone.
+python-liquid has no hook for comparing and writing values. So the nodes and expressions of a parsed template get our
+own classes, which differ only in that.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from models.liquid.work import LOOKUP, MAX_WORK
 MAX_SOURCE = 262_144
 """Maximum length of a template, characters."""
 MAX_TAG = 4_000
-"""Maximum length of one ``{{ ... }}`` or ``{% ... %}``, characters: the time to read it grows with its square."""
+"""Maximum length of one ``{{ ... }}`` or ``{% ... %}``, characters; the time to read it grows with its square."""
 MAX_ROUNDS = 10_000
-"""Maximum number of rounds that all loops of a render make together."""
+"""Maximum number of rounds of all loops of a render together."""
 MAX_CODE = 20_000_000
-"""Maximum number of rounds times characters of code in a template: a long template may make fewer rounds."""
+"""Maximum product of rounds and characters of code; a long template may make fewer rounds."""
 
 _OPENING = re.compile(r"\{[{%]")
 _VERBATIM = re.compile(r"-?\s*(raw|doc)\s*-?")
@@ -51,17 +51,17 @@ _BLANKS = re.compile(r"\s{200}")
 
 
 def require_readable(source: str) -> int:
-    """Refuse a source that Liquid's lexer would read in a time that grows with its square.
+    """Refuse a source for which the time of Liquid's lexer would grow with the square of its length.
 
     Returns
     -------
     int
-        Characters of code in it.
+        Number of characters of code in the source.
 
     Raises
     ------
     LiquidSyntaxError
-        It is too long, or a tag of it is, or is never closed.
+        The source or one of its tags is too long, or a tag is not closed.
     """
     if len(source) > MAX_SOURCE:
         raise _mistake(f"a template of more than {MAX_SOURCE:,} characters", source, 0)
@@ -90,25 +90,25 @@ def _mistake(problem: str, source: str, index: int) -> LiquidSyntaxError:
 
 
 class _Context(RenderContext):
-    """One render, and what it has taken so far."""
+    """One render, and the work that it has done so far."""
 
     def __init__(self, template: BoundTemplate, **options: Any) -> None:
         super().__init__(template, **options)
         self._work = self._rounds = self._held = 0
 
     def spend(self, amount: int) -> None:
-        """Count work; raises where it is too much."""
+        """Count work, and raise if it is too much."""
         self._work += amount
         if self._work > MAX_WORK:
             raise ResourceLimitError("it has too much to do", token=None)
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Look a variable up, which is most of what a template without filters does."""
+        """Look a variable up; this is most of the work of a template without filters."""
         self.spend(LOOKUP)
         return super().get(path, token=token, default=default)
 
     def assign(self, key: str, val: Any) -> None:
-        """Set a name of the template's own; unlike the base class, without a look at all the others."""
+        """Assign a value to a name of the template; unlike the base class, without measuring all other names again."""
         self._held += sys.getsizeof(val, 1) - sys.getsizeof(self.locals.get(key), 1)
         if self._held > (self.env.local_namespace_limit or sys.maxsize):
             raise LocalNamespaceLimitError("the names of the template hold too much", token=None)
@@ -116,7 +116,7 @@ class _Context(RenderContext):
 
     @contextmanager
     def loop(self, namespace: Mapping[str, object], forloop: Any) -> Iterator[RenderContext]:
-        """Begin a loop; raises where all loops together make too many rounds."""
+        """Begin a loop, and raise if all loops together make too many rounds."""
         self._rounds += forloop.length
         assert isinstance(self.template, _Template)
         if self._rounds > self.template.max_rounds:
@@ -127,7 +127,7 @@ class _Context(RenderContext):
 
 
 class _Template(BoundTemplate):
-    """A parsed template; every error of a render has a token, and so a line."""
+    """A parsed template whose render errors all have a token, and so a line."""
 
     context_class = _Context
     max_rounds = MAX_ROUNDS
@@ -143,12 +143,12 @@ class _Template(BoundTemplate):
                 error.token = error.token or node.token
                 raise
             except Exception as error:
-                # whatever it is: a template is somebody's program, run over anybody's traits
+                # A template is a program of the user's, run with any customer's traits. So any error can occur.
                 raise LiquidTypeError(str(error) or type(error).__name__, token=node.token) from error
 
 
 class MessageEnvironment(Environment):
-    """The environment in which messages are parsed and rendered."""
+    """The environment that parses and renders messages."""
 
     template_class = _Template
     context_depth_limit: ClassVar[int] = 10
@@ -157,10 +157,10 @@ class MessageEnvironment(Environment):
     local_namespace_limit: ClassVar[int | None] = 1_000_000
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        """Register what templates may use."""
+        """Register the tags and filters that templates may use."""
         super().setup_tags_and_filters(extra=extra)
         self.filters = bounded_filters(self.filters)
-        for tag in ("include", "render"):  # a message is one file: there is nothing to include from
+        for tag in ("include", "render"):  # A message is one file, so there is nothing to include.
             del self.tags[tag]
 
     def parsed(self, source: str) -> BoundTemplate:
@@ -182,7 +182,7 @@ class MessageEnvironment(Environment):
 
 
 def _adapt(node: Node, context: RenderContext) -> None:
-    """Give a node and everything in it the classes of ours."""
+    """Give a node and everything in it our own classes."""
     node.__class__ = _OURS.get(type(node), type(node))
     for expression in node.expressions():
         _adapt_expression(expression)
@@ -196,7 +196,7 @@ def _adapt_expression(expression: Expression) -> None:
         _adapt_expression(inner)
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
+# --- Output -----------------------------------------------------------------------------------------------------------
 
 
 def _write(node: OutputNode, context: RenderContext, buffer: TextIO) -> int:
@@ -227,7 +227,7 @@ class _Echo(EchoNode):
         return _write(self, context, buffer)
 
 
-# --- what is compared -------------------------------------------------------------------------------------------------
+# --- Comparisons ------------------------------------------------------------------------------------------------------
 
 
 class _Eq(logical.EqExpression):
@@ -297,7 +297,7 @@ class _Range(primitive.RangeLiteral):
 
 
 def _order(expression: Any, context: RenderContext) -> int | None:
-    """Compare both sides; ``None``, which makes every comparison false, where there is no order between them."""
+    """Compare both sides; return ``None``, which makes every comparison false, if they have no order."""
     return compare(_operand(expression.left.evaluate(context)), _operand(expression.right.evaluate(context)))
 
 
@@ -309,7 +309,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _operand(value: Any) -> Any:
-    """Return a side of a comparison: what is not defined is nil, also where a strict render looks for mistakes."""
+    """Return a side of a comparison; an undefined value is nil, also in a strict render."""
     return None if is_undefined(value) else given(value)
 
 

@@ -1,7 +1,7 @@
-"""Liquid's filters, for values of any type: none of them fails for what a user is like.
+"""Liquid's filters for values of any type, so that no filter fails because of a user's traits.
 
-- A filter of nil gives nil, which is an empty text; only ``default`` makes something of it.
-- No filter makes a text or a list beyond a bound, and all of them together do a bounded work.
+- A filter of nil returns nil, which renders as empty text. Only ``default`` replaces it.
+- The texts and lists that filters return are bounded, and so is the work of all filters together.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from models.liquid.work import Work, require_items, require_text, size_of
 from models.places import zones
 
 MAX_HTML = 100_000
-"""Maximum length of a text that tags are removed from."""
+"""Maximum length of a text for ``strip_html``, characters."""
 MAX_DATE_FORM = 200
-"""Maximum length of the form of a date."""
+"""Maximum length of the format of a date, characters."""
 
 
 def bounded_filters(known: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
@@ -33,12 +33,12 @@ def bounded_filters(known: Mapping[str, Callable[..., Any]]) -> dict[str, Callab
     Parameters
     ----------
     known
-        Liquid's own, by name.
+        Liquid's own filters, by name.
 
     Returns
     -------
     dict
-        The same names.
+        Safe filters under the same names.
     """
     own: dict[str, Callable[..., Any]] = {**_TEXTS, **NUMBERS, **LISTS}
     return {name: _safe(name, own.get(name) or _text_filter(name, function)) for name, function in known.items()}
@@ -71,24 +71,24 @@ def _safe(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_undefined(value: Any) -> bool:
-    """Return whether a value is not defined; unlike ``isinstance``, this is safe for the values of a strict render."""
+    """Return whether a value is undefined; unlike ``isinstance``, this is safe for the values of a strict render."""
     return issubclass(type(value), Undefined)
 
 
 def given(value: Any) -> Any:
-    """Return a value, with nil in the place of what is not defined; raises where a strict render demands it."""
+    """Return a value, or nil if it is undefined; in a strict render, raise for an undefined value."""
     if is_undefined(value):
-        str(value)  # a strict one raises
+        str(value)  # An undefined value of a strict render raises here.
         return None
     return value.__liquid__() if hasattr(value, "__liquid__") else value
 
 
 _SOUGHT = frozenset({"remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last"})
-"""Filters that look for a text: without one there is nothing to do."""
+"""Filters that search for a text; without a text they change nothing."""
 
 
 def _text_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adapt one of Liquid's own filters of texts: it gets nothing but texts."""
+    """Convert one of Liquid's own filters, so that it gets only texts."""
 
     def call(context: Work, value: Any, *arguments: Any) -> Any:
         options = {"environment": context.env} if getattr(function, "with_environment", False) else {}
@@ -101,7 +101,7 @@ def _text_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise FilterArgumentError(f"strip_html: a text of more than {MAX_HTML:,} characters", token=None)
         try:
             return function(text, *texts, **options)
-        except (UnicodeDecodeError, FilterError):  # what base64 was to be decoded is none
+        except (UnicodeDecodeError, FilterError):  # The value is not valid base64.
             return None
 
     return call
@@ -135,7 +135,7 @@ def _default(_: Work, value: Any, instead: Any = "", *, allow_false: Any = False
 
 
 def _date(context: Work, value: Any, form: Any = None) -> str:
-    """Format milliseconds, an RFC 3339 time or ``now`` in the user's time zone."""
+    """Format milliseconds since the epoch, an RFC 3339 time or ``now``, in the user's time zone."""
     where = zones.zone(str(context.resolve("timezone")))
     at = _instant(context.resolve("now") if value in ("now", "today") else value, where)
     if at is None:

@@ -1,4 +1,4 @@
-"""Liquid's filters of lists: elements may be of any types, and a value that is no list is a list of one."""
+"""Liquid's filters for lists; elements may have any type, and a value that is not a list counts as a list of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.liquid.work import Work, require_text
 
 
 def _items(value: Any) -> list[Any]:
-    """List what a filter of lists works on: a value that is no list is a list of one."""
+    """Return a value as a list; a value that is not a list becomes a list of one."""
     if isinstance(value, list | tuple):
         return list(_flat(value, 5))
     return list(value) if isinstance(value, range) else [value]
@@ -140,4 +140,4 @@ LISTS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "where": _where,
     }
 )
-"""By name."""
+"""Filters for lists, by name."""

@@ -1,6 +1,6 @@
-"""Liquid's filters of numbers: amounts stay exact, and what cannot be computed is nil.
+"""Liquid's filters for numbers: amounts stay exact, and a result that cannot be computed is nil.
 
-A number that cannot be computed has a part that is nil, or is too large. Only a division by zero is an error.
+That is the case if an operand is nil or the result is too large. Only a division by zero is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _QUOTIENT = Context(prec=15)
 
 
 def _computed(function: Callable[[Any, Any], Number]) -> Callable[..., Any]:
-    """Make a filter of two numbers: nil where one of them or the result is nil."""
+    """Make a filter of two numbers that returns nil if one of them or the result is nil."""
 
     def call(_: Work, value: Any, other: Any) -> Number | None:
         one, two = number_of(value), None if other is None else number_of(other)
@@ -31,13 +31,13 @@ def _computed(function: Callable[[Any, Any], Number]) -> Callable[..., Any]:
 
 
 def _like(result: int | Decimal, *operands: Number) -> Number:
-    """Give the result of floats as a float; an amount among them keeps it an amount."""
+    """Return the result for floats as a float; it stays an exact amount if one of the operands is an amount."""
     has_amount = any(isinstance(operand, Decimal) for operand in operands)
     return float(result) if isinstance(result, Decimal) and not has_amount else result
 
 
 def add(one: Number, other: Number) -> Number:
-    """Add two numbers, exactly where they are amounts."""
+    """Add two numbers; amounts are added exactly."""
     return _like(_decimal(_PRECISE.add, one, other), one, other)
 
 
@@ -119,4 +119,4 @@ NUMBERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "times": _computed(_times),
     }
 )
-"""By name."""
+"""Filters for numbers, by name."""

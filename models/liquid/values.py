@@ -1,6 +1,6 @@
-"""Values in templates: their text, their number, their order, without an error for any type.
+"""Values in templates: their text, number and order, without an error for any type.
 
-Nothing is nil in Liquid, Python's ``None``. No value ever becomes the text ``None`` or ``True``.
+Liquid's nil is Python's ``None``. No value ever becomes the text ``None`` or ``True``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import msgspec
 Number: TypeAlias = int | float | Decimal
 
 MAX_NUMBER = 10**30
-"""Maximum absolute value of a number that templates compute with; one beyond it is nil."""
+"""Maximum absolute value of a number in templates; a larger one is nil."""
 
 _NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
 def text_of(value: Any) -> str:
-    """Write a value as people do: nothing for nil, ``true``, ``49.90``, the elements of a list one after the other.
+    """Return a value as text: empty for nil, ``true``, ``49.90``, or the elements of a list one after the other.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def text_of(value: Any) -> str:
 
 
 def number_of(value: Any) -> Number | None:
-    """Read a value as a number: 0 for what is none, as Liquid does; nil for one that is too large.
+    """Return a value as a number: 0 if it is not a number, as in Liquid; nil if it is too large.
 
     Examples
     --------
@@ -71,25 +71,25 @@ def number_of(value: Any) -> Number | None:
 
 
 def whole_of(value: Any, default: int) -> int:
-    """Read a value as a whole number; the default for nil."""
+    """Return a value as a whole number, or the default for nil."""
     number = None if value is None else number_of(value)
     return default if number is None else int(number)
 
 
 def bounded(number: Number) -> Number | None:
-    """Return a number, or ``None`` where it is beyond :data:`MAX_NUMBER` or not a number at all."""
-    if isinstance(number, int):  # may be too large for a float
+    """Return a number, or ``None`` if it exceeds :data:`MAX_NUMBER` or is not finite."""
+    if isinstance(number, int):  # It may be too large for a float.
         return number if -MAX_NUMBER <= number <= MAX_NUMBER else None
     return number if math.isfinite(number) and -MAX_NUMBER <= number <= MAX_NUMBER else None
 
 
 def exact(number: Number) -> int | Decimal:
-    """Return the decimal that a float is written as, so that ``49.9`` equals an amount of 49.90."""
+    """Return a float as the decimal that is written for it, so that ``49.9`` equals an amount of 49.90."""
     return Decimal(repr(number)) if isinstance(number, float) else number
 
 
 def compare(left: Any, right: Any) -> int | None:
-    """Return -1, 0 or 1 for two numbers or two texts; ``None`` where there is no order between them.
+    """Return -1, 0 or 1 for two numbers or two texts, and ``None`` for values without an order.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def compare(left: Any, right: Any) -> int | None:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Return whether two values are equal; a flag and a text equal no number."""
+    """Return whether two values are equal; a boolean or a text never equals a number."""
     if is_number(left) and is_number(right):
         return compare(left, right) == 0
     if isinstance(left, bool) or isinstance(right, bool):
@@ -114,12 +114,12 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number, and no flag."""
+    """Return whether a value is a number and not a boolean."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def sort_key(value: Any) -> tuple[int, Any]:
-    """Order values of any types: numbers, then texts, then others by their text, and nil last."""
+    """Return a key that sorts values of any types: numbers, then texts, then others by their text, and nil last."""
     if is_number(value):
         number = bounded(value)
         return (3, "") if number is None else (0, exact(number))
@@ -136,7 +136,7 @@ def _decimal_text(value: float | Decimal) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Make a value one that JSON has; amounts as numbers, as people write them."""
+    """Convert a value to one that JSON has; amounts become numbers as people write them."""
     match value:
         case Mapping():
             return {str(name): _plain(inner) for name, inner in value.items()}

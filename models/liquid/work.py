@@ -1,4 +1,4 @@
-"""The bounds of what one render of a template may take, so that no template and no user's traits make it slow."""
+"""Limits for one render of a template, so that neither a template nor a user's traits can make it slow."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 from liquid.exceptions import FilterArgumentError
 
 MAX_TEXT = 500_000
-"""Maximum length of a text that a filter gives, characters."""
+"""Maximum length of a text that a filter returns, characters."""
 MAX_ITEMS = 50_000
-"""Maximum length of a list that a filter takes or gives."""
+"""Maximum length of a list that a filter takes or returns."""
 MAX_WORK = 3_000_000
-"""Maximum number of characters and elements that one render goes over: about three seconds."""
+"""Maximum number of characters and elements that one render processes; it takes about three seconds."""
 LOOKUP = 10
-"""Work that looking up a variable counts as."""
+"""Work of looking up one variable."""
 
 
 class Work(Protocol):
-    """The render that a filter is a part of.
+    """The render to which a filter belongs.
 
     Attributes
     ----------
@@ -31,24 +31,24 @@ class Work(Protocol):
     env: Any
 
     def spend(self, amount: int) -> None:
-        """Count work; raises where a render does more than :data:`MAX_WORK`."""
+        """Count work, and raise if the render does more than :data:`MAX_WORK`."""
 
     def resolve(self, name: str) -> Any:
         """Return the value of a name."""
 
 
 def size_of(value: Any) -> int:
-    """Return what going over a value takes."""
+    """Return the work of processing a value."""
     return len(value) + 1 if isinstance(value, str | list | tuple | range) else 1
 
 
 def require_text(length: int) -> None:
-    """Raise where a text would become longer than :data:`MAX_TEXT`."""
+    """Raise if a text would become longer than :data:`MAX_TEXT`."""
     if length > MAX_TEXT:
         raise FilterArgumentError(f"over the limit of a text, {MAX_TEXT:,} characters", token=None)
 
 
 def require_items(count: int) -> None:
-    """Raise where a list would become longer than :data:`MAX_ITEMS`."""
+    """Raise if a list would become longer than :data:`MAX_ITEMS`."""
     if count > MAX_ITEMS:
         raise FilterArgumentError(f"over the limit of a list, {MAX_ITEMS:,} elements", token=None)

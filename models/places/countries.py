@@ -1,4 +1,4 @@
-"""Countries and the time zones that are in use in them, from CLDR."""
+"""Countries and their time zones, from CLDR."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ MOST_POPULOUS = MappingProxyType(
         "UZ": "Asia/Tashkent",
     }
 )
-"""The zone in which most people live, of each country that has several."""
+"""Zone in which most people live, for each country with several zones."""
 
 _NOT_COUNTRIES = frozenset({"001", "ZZ"})
 
 
 @lru_cache(maxsize=1024)
 def code_of(written: str) -> str | None:
-    """Return the ISO 3166 code of a country: two letters, of one that has zones; ``None`` where it is not certain.
+    """Return the ISO 3166 code of a country, two letters; ``None`` if the country is not certain or has no zones.
 
-    Codes of two and three letters are known, and CLDR's English names.
+    Codes of two and three letters and CLDR's English names are known.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def code_of(written: str) -> str | None:
 
 @cache
 def zones_of(country: str) -> tuple[str, ...]:
-    """Return the zones of a country, one for each that shows another time than the others; the most populous one first.
+    """Return the zones of a country, the most populous one first; of zones with the same time only one is given.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def zones_of(country: str) -> tuple[str, ...]:
 
 @cache
 def zones_by_country() -> dict[str, tuple[str, ...]]:
-    """All zones of tzdata by the code of their country."""
+    """Return all zones of tzdata by the code of their country."""
     found = {country: tuple(name for name in names if name in zones.names()) for country, names in _territories()}
     return {country: names for country, names in found.items() if names}
 

@@ -1,7 +1,7 @@
-"""Time zones from the pinned ``tzdata`` package, never from the machine's own tables: replays agree everywhere.
+"""Time zones from the pinned ``tzdata`` package, and never from the machine's own tables, so that replays agree.
 
-A zone has a name: one of tzdata's, or ``UTC+05:30`` for a fixed offset. :func:`resolve` finds the name for what clients
-send, wherever that is certain.
+The name of a zone is one of tzdata's, or ``UTC+05:30`` for a fixed offset. :func:`resolve` finds the name for what
+clients send, if it is certain.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from zoneinfo import ZoneInfo
 
 from babel.core import get_global
 
-MIN_OFFSET_MIN, MAX_OFFSET_MIN = -12 * 60, 14 * 60
-"""Offsets that exist on Earth, minutes."""
+MIN_OFFSET_MIN = -12 * 60
+"""Minimum of the offsets from UTC that exist on Earth, minutes."""
+MAX_OFFSET_MIN = 14 * 60
+"""Maximum of the offsets from UTC that exist on Earth, minutes."""
 MAX_LENGTH = 100
-"""Maximum length of a zone as a client writes it, characters."""
+"""Maximum length of a client's text for a zone, characters."""
 
 _offset = re.compile(r"(?:utc|gmt|z)?([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII).fullmatch
 _YEARS, _MONTHS = range(2024, 2030), range(1, 13)
 _NO_ZONE = "Factory"
-"""A name in tzdata that means that no zone is set."""
+"""Name in tzdata that means that no zone is set."""
 
 
 @cache
 def names() -> frozenset[str]:
-    """All IANA zone names of the pinned tables."""
+    """Return all IANA zone names of the pinned tables."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split())
 
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> tzinfo:
-    """Return one zone by its name: of tzdata, or as :func:`resolve` writes a fixed offset.
+    """Return a zone by its name: one of tzdata, or a fixed offset as :func:`resolve` writes it.
 
     Raises
     ------
@@ -56,16 +58,16 @@ def zone(name: str) -> tzinfo:
 
 @lru_cache(maxsize=4096)
 def resolve(written: str) -> str | None:
-    """Find the zone that a client means, where that is certain.
+    """Find the zone that a client means, if it is certain.
 
-    Case, blanks and underscores do not count. Besides tzdata's names, the other names of CLDR, the names of Windows and
-    fixed offsets from -12:00 to +14:00 are known. Abbreviations such as ``PST`` or ``IST`` have several meanings; only
-    those that tzdata itself has as zones are known, such as ``EST``.
+    Case, blanks and underscores are ignored. The names of tzdata, CLDR and Windows are known, and fixed offsets from
+    -12:00 to +14:00. Abbreviations such as ``PST`` or ``IST`` have several meanings. Only those that are zones of
+    tzdata are known, such as ``EST``.
 
     Returns
     -------
     str or None
-        A name for :func:`zone`.
+        A name for :func:`zone`, or ``None``.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def resolve(written: str) -> str | None:
 
 @cache
 def rules(name: str) -> tuple[object, ...]:
-    """Return something that is equal for two zones of tzdata whose clocks show the same, from 2024 on.
+    """Return a value that is equal for two zones of tzdata whose clocks show the same time from 2024 on.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def rules(name: str) -> tuple[object, ...]:
 
 
 def local(at: int, where: tzinfo) -> datetime:
-    """Wall time, to the second, of milliseconds since the epoch.
+    """Return the wall time, to the second, of milliseconds since the epoch.
 
     Examples
     --------
@@ -115,13 +117,13 @@ def _table(name: str) -> resources.abc.Traversable:
 
 
 def _key(written: str) -> str:
-    """Write a name so that spellings of one zone are the same text."""
+    """Normalize a name, so that different spellings of one zone are the same text."""
     return "".join(written.replace("\u2212", "-").replace("_", " ").split()).lower()
 
 
 @cache
 def _by_key() -> dict[str, str]:
-    """Zones by the keys of all their names; tzdata's own names win."""
+    """Return zones by the keys of all their names; tzdata's own names have priority."""
     known = {"z": "UTC"}
     for others in (get_global("windows_zone_mapping"), get_global("zone_aliases")):
         known |= {_key(other): name for other, name in others.items() if name in names()}
@@ -131,7 +133,7 @@ def _by_key() -> dict[str, str]:
 
 
 def _offset_of(key: str) -> int | None:
-    """Minutes east of Greenwich of a fixed offset; ``None`` where it is none, or one that does not exist."""
+    """Return the minutes east of Greenwich of a fixed offset; ``None`` if it is not one, or does not exist on Earth."""
     match = _offset(key)
     if match is None:
         return None

@@ -8,34 +8,14 @@ from bisect import bisect_right
 from models.units import HOUR
 
 _HOURS = (
-    0.25,
-    0.15,
-    0.1,
-    0.1,
-    0.1,
-    0.2,
-    0.4,
-    0.7,
-    0.9,
-    1.0,
-    1.1,
-    1.2,
-    1.4,
-    1.2,
-    1.1,
-    1.1,
-    1.2,
-    1.4,
-    1.7,
-    2.1,
-    2.3,
-    2.1,
-    1.4,
-    0.7,
-)
+    0.25, 0.15, 0.1, 0.1, 0.1, 0.2, 0.4, 0.7, 0.9, 1.0, 1.1, 1.2,
+    1.4, 1.2, 1.1, 1.1, 1.2, 1.4, 1.7, 2.1, 2.3, 2.1, 1.4, 0.7,
+)  # fmt: skip
+"""Relative traffic of each hour of the day, local time."""
 _WEEKDAYS = (0.95, 0.9, 0.9, 0.95, 1.0, 1.15, 1.15)
-_WAVE = 0.1
-_WAVE_DAYS = 60.0
+"""Relative traffic of each day of the week, from Monday."""
+_WAVE, _WAVE_DAYS = 0.1, 60.0
+"""Amplitude and period of the slow wave."""
 
 
 class Season:
@@ -57,6 +37,7 @@ class Season:
     --------
     The slow wave makes the first month count for 32 average days:
 
+    >>> from models.units import DAY
     >>> season = Season(start_ms=1_767_571_200_000, days=60, offset_hours=0)
     >>> round(season.between(1_767_571_200_000, 1_767_571_200_000 + 30 * DAY))
     32

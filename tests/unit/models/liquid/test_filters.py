@@ -1,4 +1,4 @@
-"""No filter fails for what a user is like, and none makes ``None`` of nothing."""
+"""No filter fails for any value, and no filter writes ``None``."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def _filtered(name: str, value: Any, arguments: str, *, html: bool = False) -> s
 
 @pytest.mark.parametrize("html", [False, True])
 @pytest.mark.parametrize("name", sorted({*FILTERS} - {"default"}))
-def test_a_filter_of_nothing_gives_an_empty_text(name: str, html: bool) -> None:
+def test_a_filter_of_nil_gives_an_empty_text(name: str, html: bool) -> None:
     assert _filtered(name, None, ARGUMENTS.get(name, ""), html=html) == ""
 
 
 @pytest.mark.parametrize("html", [False, True])
 @pytest.mark.parametrize("name", FILTERS)
-def test_no_filter_fails_for_a_value_or_writes_none(name: str, html: bool) -> None:
+def test_no_filter_fails_for_any_value_or_writes_none(name: str, html: bool) -> None:
     for value in VALUES:
         written = _filtered(name, value, ARGUMENTS.get(name, ""), html=html)
 
@@ -84,7 +84,7 @@ def test_no_filter_fails_for_a_value_or_writes_none(name: str, html: bool) -> No
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_no_filter_writes_none_for_an_argument_that_is_absent(name: str) -> None:
+def test_no_filter_writes_none_for_a_missing_argument(name: str) -> None:
     if name in ("divided_by", "modulo"):
         assert _filtered(name, 5, "absent") == ""
     for value in VALUES:
@@ -139,7 +139,7 @@ def test_amounts_are_computed_exactly(source: str, written: str) -> None:
         ("{{ l | concat: u | size }}", "10"),
     ],
 )
-def test_lists_of_any_values_are_worked_on(source: str, written: str) -> None:
+def test_lists_may_hold_values_of_any_types(source: str, written: str) -> None:
     values = {
         "l": ["b", None, "A", 2.5, 1],
         "d": [{"a": 1}, {"a": Decimal(2), "b": "x"}, {"a": None}],
@@ -149,7 +149,7 @@ def test_lists_of_any_values_are_worked_on(source: str, written: str) -> None:
     assert render(source, values) == written
 
 
-def test_what_joins_a_list_in_html_is_no_way_around_escaping() -> None:
+def test_the_separator_of_join_is_escaped_in_html() -> None:
     values = {"l": ["<a>", "b"], "s": "<hr>"}
 
     assert render("{{ l | join: '<br>' }}", values, html=True) == "&lt;a&gt;<br>b"

@@ -1,4 +1,4 @@
-"""A zone counts where it is certain, however it is spelled; where it is not, the country decides."""
+"""A zone that is certain is known in every spelling; otherwise the country decides."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
         ("GMT+00:00", "UTC"),
         ("UTC-12", "UTC-12:00"),
         ("+14:00", "UTC+14:00"),
-        ("Etc/GMT+5", "Etc/GMT+5"),  # POSIX: five hours west
-        ("EST", "EST"),  # tzdata has it
+        ("Etc/GMT+5", "Etc/GMT+5"),  # In POSIX notation this is five hours west.
+        ("EST", "EST"),  # tzdata has this zone.
         ("hst", "HST"),
     ],
 )
@@ -85,7 +85,7 @@ def test_every_fixed_offset_is_a_zone_of_that_offset(minutes: int) -> None:
     assert zones.resolve(name) == name, "what is shown can be sent"
 
 
-def test_no_two_zones_have_names_that_are_spelled_alike() -> None:
+def test_no_two_zones_have_the_same_normalized_name() -> None:
     assert all(zones.resolve(name.upper()) == name for name in zones.names() - {"Factory"})
 
 
@@ -94,13 +94,13 @@ def test_templates_show_times_in_every_kind_of_zone(zone: str, shown: str) -> No
     assert render('{{ now | date: "%H:%M" }}', {"now": 1_700_000_000_000, "timezone": zone}) == shown
 
 
-def test_a_name_that_nobody_resolved_is_an_error() -> None:
+def test_an_unresolved_name_is_an_error() -> None:
     for name in ("utc+05:30", "+05:30", "UTC+15:00", "Nowhere"):
         with pytest.raises(KeyError):
             zones.zone(name)
 
 
-def test_every_country_with_several_zones_has_a_most_populous_one_among_them() -> None:
+def test_every_country_with_several_zones_has_one_that_is_the_most_populous() -> None:
     several = {code for code, names in countries.zones_by_country().items() if len(names) > 1}
 
     assert several == set(countries.MOST_POPULOUS)
@@ -110,7 +110,7 @@ def test_every_country_with_several_zones_has_a_most_populous_one_among_them() -
 
 
 def _shown(name: str) -> tuple[timedelta | None, ...]:
-    """Offsets of a zone over two years."""
+    """Return the offsets of a zone over two years."""
     return tuple((NOON + timedelta(days=91 * n)).astimezone(zones.zone(name)).utcoffset() for n in range(8))
 
 
