@@ -1,64 +1,64 @@
 """Errors, named by what the caller should do.
 
-All public errors that the engine raises on purpose, with the module of each:
+All public errors that the engine raises on purpose, with the package of each:
 
 - ``PerennialError`` is the base of all of them.
 
   - ``InvalidEvent``, models.errors: reject this record with its reason, and continue with the next one.
   - ``InvalidConfiguration``, models.errors: tell the author of the file what is wrong, where, and what is allowed.
 
-    - ``InvalidTemplate``, models.configuration.templates: the same for a template.
-    - ``InvalidSettings``, stream.settings.sources: the same for a setting.
+    - ``InvalidTemplate``, models.configuration: the same for a template.
+    - ``InvalidSettings``, stream.settings: the same for a setting.
 
-      - ``NotYaml``, stream.settings.sources: the same for text that is not YAML.
+      - ``NotYaml``, stream.settings: the same for text that is not YAML.
 
   - ``StateMismatch``, models.errors: stop, because this code cannot read that state.
   - ``StateDamaged``, models.errors: stop, because the stored bytes are not what was written.
   - ``OutputTooLarge``, models.errors: reject the record that caused it.
-  - ``SecretMissing``, models.delivery.suppression: hold messages until the secret is set.
-  - ``FoldBroken``, models.fold.partition: stop the lane, because its code fails for every record.
-  - ``InvalidInteractions``, models.recommend.interaction_rows: correct the file.
-  - ``InvalidItems``, models.recommend.item_rows: correct the file.
-  - ``DamagedArtifact``, models.recommend.model: keep the model in use.
-  - ``BrokerUnavailable``, stream.cluster.errors: try again later.
+  - ``SecretMissing``, models.delivery: hold messages until the secret is set.
+  - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
+  - ``InvalidInteractions``, models.recommend: correct the file.
+  - ``InvalidItems``, models.recommend: correct the file.
+  - ``DamagedArtifact``, models.recommend: keep the model in use.
+  - ``BrokerUnavailable``, stream.cluster: try again later.
 
-    - ``BrokerUnreachable``, stream.cluster.admin: start a broker, or correct its address or credentials.
-    - ``BrokerSilent``, stream.cluster.errors: try again later, because there was no answer in time.
+    - ``BrokerUnreachable``, stream.cluster: start a broker, or correct its address or credentials.
+    - ``BrokerSilent``, stream.cluster: try again later, because there was no answer in time.
 
-  - ``TopicsNotReady``, stream.cluster.topics: create the topics, or set the number of partitions.
-  - ``LogUnavailable``, stream.log.event_log: write the same again.
-  - ``WrongClock``, stream.log.event_log: use another installation, or send live events.
-  - ``Contended``, stream.log.versions: publish again.
-  - ``TemplatesFail``, stream.settings.rules: correct the templates.
-  - ``RunsAlready``, stream.settings.installation_record: stop the other installation, or use another folder.
-  - ``LogEndsBefore``, stream.engine.fetch_buffer: wait for the right log.
-  - ``PlaceLost``, stream.engine.fetch_buffer: look up where the log begins and ends.
-  - ``RecordsGone``, stream.engine.fetch_buffer: continue after the deleted records, and report the loss.
-  - ``ProgramMissing``, stream.processes.child: install the program.
-  - ``Misconfigured``, stream.processes.supervisor: correct what the program has refused.
-  - ``CannotListen``, stream.collector.server: choose another port.
-  - ``PortTaken``, stream.installation.ports: stop the other program, or choose another port.
-  - ``BrokerNotStarted``, stream.installation.embedded_broker: follow the message.
-  - ``NotReady``, stream.installation.running: read the log of the process.
-  - ``Refused``, stream.installation.check: correct what the check has found.
-  - ``NotFailed``, stream.installation.check: override only findings that have failed.
-  - ``LookupFailed``, stream.lookup.client: follow the message.
+  - ``TopicsNotReady``, stream.cluster: create the topics, or set the number of partitions.
+  - ``LogUnavailable``, stream.log: write the same again.
+  - ``WrongClock``, stream.log: use another installation, or send live events.
+  - ``Contended``, stream.log: publish again.
+  - ``TemplatesFail``, stream.settings: correct the templates.
+  - ``RunsAlready``, stream.settings: stop the other installation, or use another folder.
+  - ``LogEndsBefore``, stream.engine: wait for the right log.
+  - ``PlaceLost``, stream.engine: look up where the log begins and ends.
+  - ``RecordsGone``, stream.engine: continue after the deleted records, and report the loss.
+  - ``ProgramMissing``, stream.processes: install the program.
+  - ``Misconfigured``, stream.processes: correct what the program has refused.
+  - ``CannotListen``, stream.collector: choose another port.
+  - ``PortTaken``, stream.installation: stop the other program, or choose another port.
+  - ``BrokerNotStarted``, stream.installation: follow the message.
+  - ``NotReady``, stream.installation: read the log of the process.
+  - ``Refused``, stream.installation: correct what the check has found.
+  - ``NotFailed``, stream.installation: override only findings that have failed.
+  - ``LookupFailed``, stream.lookup: follow the message.
 
-    - ``UnknownUser``, stream.lookup.client: check the user's id.
+    - ``UnknownUser``, stream.lookup: check the user's id.
 
-  - ``StillRefused``, stream.dead_letters.repair: leave the letter in its topic.
-  - ``NobodyFolds``, stream.feed.progress: start a worker.
-  - ``AlreadyFed``, stream.feed.progress: feed another log.
-  - ``CannotReplay``, stream.feed.recording: name another file.
-  - ``NoTransactions``, stream.rebuild.process: use Apache Kafka.
-  - ``BrokerFailed``, stream.rebuild.process: run the same command again.
-  - ``BeginningGone``, stream.rebuild.reading: keep the facts in use.
-  - ``TakenOver``, stream.rebuild.shadow: let the other rebuild continue.
-  - ``TopicRefused``, stream.rebuild.shadow_topic: create or delete the topic by hand.
-  - ``NotSwitched``, stream.rebuild.switch: run the same command again.
+  - ``StillRefused``, stream.dead_letters: leave the letter in its topic.
+  - ``NobodyFolds``, stream.feed: start a worker.
+  - ``AlreadyFed``, stream.feed: feed another log.
+  - ``CannotReplay``, stream.feed: name another file.
+  - ``NoTransactions``, stream.rebuild: use Apache Kafka.
+  - ``BrokerFailed``, stream.rebuild: run the same command again.
+  - ``BeginningGone``, stream.rebuild: keep the facts in use.
+  - ``TakenOver``, stream.rebuild: let the other rebuild continue.
+  - ``TopicRefused``, stream.rebuild: create or delete the topic by hand.
+  - ``NotSwitched``, stream.rebuild: run the same command again.
   - ``FilesInTheWay``, stream.presets: move the files away.
-  - ``DemoFailed``, stream.demo.session: read the log of the process.
-  - ``DoorRefused``, stream.cli.send: correct the events.
+  - ``DemoFailed``, stream.demo: read the log of the process.
+  - ``DoorRefused``, stream.cli: correct the events.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _LINE = re.compile(r"^( *)- ``(\w+)``(?:, ([\w.]+):| is the base)")
 
 
 def documented() -> dict[str, tuple[str, str]]:
-    """Return the module and the base class of each error in the list."""
+    """Return the package and the base class of each error in the list."""
     found: dict[str, tuple[str, str]] = {}
     above: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -29,13 +29,13 @@ def documented() -> dict[str, tuple[str, str]]:
 
 
 def classes() -> Iterator[tuple[str, str, list[str]]]:
-    """Yield the name, the module and the base classes of each class of the product."""
+    """Yield the name, the package and the base classes of each class of the product."""
     for package in ("agents", "models", "monitoring", "stream"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            place = ".".join(path.relative_to(ROOT).with_suffix("").parts[:2])
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef):
-                    yield node.name, module, [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+                    yield node.name, place, [ast.unparse(base).rpartition(".")[2] for base in node.bases]
 
 
 def test_the_list_of_errors_is_complete_and_shows_their_bases() -> None:
