@@ -1,8 +1,7 @@
 """Queries over the syntax trees of source and tests: classes, imports, loggers and calls.
 
-``python -m tests.support.source_tree`` prints the findings of ``tests/unit/test_structure.py``, one per line: class
-names that are used twice, cycles of imports, imports between packages for types only, misnamed loggers, and sleeps in
-tests.
+``python -m tests.support.source_tree`` prints what ``tests/unit/test_structure.py`` finds, one finding per line. It
+finds class names that are used twice, cycles of imports, imports for types only, misnamed loggers, and sleeps in tests.
 """
 
 from __future__ import annotations
