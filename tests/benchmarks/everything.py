@@ -23,7 +23,7 @@ class Incomplete(PerennialError):
     """Some benchmarks failed; their output is above."""
 
 
-class Step(NamedTuple):
+class BenchStep(NamedTuple):
     """One benchmark.
 
     Attributes
@@ -42,13 +42,13 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("engine", 4.5, "--broker {kind} --events 3000000 --runs 3"),
-    Step("pipeline", 6.0, "--broker {kind} --events 150000 --runs 3"),
-    Step("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
-    Step("memory", 1.5, "--broker {kind} --users 100000,1000000"),
-    Step("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
-    Step("scaling", 5.0, "--broker {kind} --events 60000 --runs 2"),
-    Step("profile", 0.6, ""),
+    BenchStep("engine", 4.5, "--broker {kind} --events 3000000 --runs 3"),
+    BenchStep("pipeline", 6.0, "--broker {kind} --events 150000 --runs 3"),
+    BenchStep("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
+    BenchStep("memory", 1.5, "--broker {kind} --users 100000,1000000"),
+    BenchStep("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
+    BenchStep("scaling", 5.0, "--broker {kind} --events 60000 --runs 2"),
+    BenchStep("profile", 0.6, ""),
 )
 GUARD_MINUTES = 0.7
 CALM = 0.1
@@ -81,7 +81,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
     steps = [step for step in STEPS if not only or step.name in only]
     words, folds = (" --commit", guard.COMMITTED_OF) if commit else ("", 1)
-    steps += [Step("guard", GUARD_MINUTES * folds, f"--broker {one}{words}") for one in guards]
+    steps += [BenchStep("guard", GUARD_MINUTES * folds, f"--broker {one}{words}") for one in guards]
     if (others := busy()) and others > CALM:
         console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will be worse, and will say so")
     failed, began = [], time.monotonic()

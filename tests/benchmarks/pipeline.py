@@ -21,7 +21,7 @@ from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
-from tests.benchmarks.peers.running import Figure, NoAnswer, Source, run_program, topics_of
+from tests.benchmarks.peers.running import Figure, NoAnswer, LogSource, run_program, topics_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.benchmarks.worker import FoldCost
 from tests.support.brokers import create_topics
@@ -55,7 +55,9 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
             for side in [side for side in theirs if side not in absent]:
                 expected = min(records, READ_AT_MOST.get(side, records))
                 try:
-                    figure = run_program(side, "pipeline", Source(connection.servers, topic, partitions), run, expected)
+                    figure = run_program(
+                        side, "pipeline", LogSource(connection.servers, topic, partitions), run, expected
+                    )
                 except NoAnswer as error:
                     absent[side] = str(error)
                     report.say(str(error))

@@ -116,7 +116,7 @@ class _Partition:
         return batch, given
 
 
-class House:
+class HostileRun:
     """Router and folds, joined by lists."""
 
     def __init__(self) -> None:
@@ -311,7 +311,7 @@ def main(
     as_written: Annotated[bool, typer.Option("--write/--no-write", help="Whether to write HOSTILE.md.")] = True,
 ) -> None:
     """Send the records, print the results, and write them to HOSTILE.md."""
-    section = report(asyncio.run(House().run(attack(records, seed))), records, seed)
+    section = report(asyncio.run(HostileRun().run(attack(records, seed))), records, seed)
     typer.echo(section)
     if as_written:
         write(section)

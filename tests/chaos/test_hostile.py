@@ -20,7 +20,7 @@ from stream.cluster import topics
 from stream.log.event_log import EventLog
 from tests.chaos import hostile
 from tests.chaos.attacks import KINDS, LARGEST_BYTES, Hostile, attack
-from tests.chaos.hostile import House, NotKept
+from tests.chaos.hostile import HostileRun, NotKept
 from tests.integration.test_bad_input import PARTITIONS, folding
 from tests.support.brokers import Cluster
 from tests.support.event_logs import LogRecord
@@ -31,7 +31,7 @@ RECORDS = 2_000
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_every_hostile_record_is_folded_or_a_dead_letter_with_its_reason(seed: int) -> None:
-    books = await House().run(attack(6_000, seed))
+    books = await HostileRun().run(attack(6_000, seed))
 
     outcomes = books.folded + books.repeats + books.salvaged + books.refused.total()
     assert outcomes == 6_000 + books.withdrawals
@@ -51,7 +51,7 @@ async def test_a_record_that_gets_lost_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(router, "reject", lambda record, source, error: Output("events", b"u", b"{}"))
 
     with pytest.raises((NotKept, ValueError)):
-        await House().run(attack(500, 1))
+        await HostileRun().run(attack(500, 1))
 
 
 async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ async def test_a_failure_of_the_fold_is_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(reducers.REDUCERS, "rating", lambda facts, event: 1 / 0)
 
     with pytest.raises(NotKept, match="fold_failed"):
-        await House().run(attack(2_000, 1))
+        await HostileRun().run(attack(2_000, 1))
 
 
 def test_a_section_replaces_the_previous_one_with_its_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

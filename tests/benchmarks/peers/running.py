@@ -48,7 +48,7 @@ class NoAnswer(RuntimeError):
     """A program ended or gave no answer; the message holds the last lines of its log."""
 
 
-class Source(NamedTuple):
+class LogSource(NamedTuple):
     """Topic that a program reads.
 
     Attributes
@@ -66,7 +66,7 @@ class Source(NamedTuple):
     partitions: int
 
 
-def run_program(peer: str, job: str, source: Source, run: int, expected: int) -> Figure:
+def run_program(peer: str, job: str, source: LogSource, run: int, expected: int) -> Figure:
     """Start a program on a filled topic, wait for its answer, and end it.
 
     Parameters

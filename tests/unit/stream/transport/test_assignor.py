@@ -14,7 +14,7 @@ LEARN = {"examples.churn": 1, "examples.segments": 1}
 Shares = dict[str, set[TopicPartition]]
 
 
-class Cluster:
+class FakeCluster:
     """What a leader knows of topics."""
 
     def __init__(self, topics: Mapping[str, int]) -> None:
@@ -35,7 +35,7 @@ def shares(topics: Mapping[str, int], history: str) -> Shares:
         for member in word:
             remembering = _remembering(found.get(member), generation)
             metadata[member] = remembering.metadata(list(topics))
-        given = EvenAssignor.assign(Cluster(topics), metadata)
+        given = EvenAssignor.assign(FakeCluster(topics), metadata)
         found = {member: _places(one.assignment) for member, one in given.items()}
     return found
 
