@@ -50,7 +50,7 @@ START = 1_767_571_200_000
 app = typer.Typer(add_completion=False)
 
 
-class LogRecord(NamedTuple):
+class GradedRecord(NamedTuple):
     """A record with the attributes that a Kafka client gives it."""
 
     offset: int
@@ -101,7 +101,7 @@ class Loop:
     def _write(self, records: list[tuple[bytes, bytes]]) -> None:
         if not records:
             return
-        batch = [LogRecord(self._offset + i, 0, key, value) for i, (key, value) in enumerate(records)]
+        batch = [GradedRecord(self._offset + i, 0, key, value) for i, (key, value) in enumerate(records)]
         self._offset += len(batch)
         outputs = self._fold.fold(Batch("events", 0, batch))
         self._state.apply(outputs.commit)

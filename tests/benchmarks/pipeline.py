@@ -21,7 +21,7 @@ from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import python_of, version_of
-from tests.benchmarks.peers.running import Figure, NoAnswer, LogSource, run_program, topics_of
+from tests.benchmarks.peers.running import Figure, LogSource, NoAnswer, run_program, topics_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.benchmarks.worker import FoldCost
 from tests.support.brokers import create_topics
