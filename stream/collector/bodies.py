@@ -26,7 +26,7 @@ class Memory:
     Parameters
     ----------
     most
-        Maximum number of bytes; by default ``MAX_HELD_BYTES``. One body is always admitted.
+        Maximum number of bytes. One body is always admitted.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class Memory:
         Number of bytes in memory now.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = MAX_HELD_BYTES if most is None else most
+    def __init__(self, most: int = MAX_HELD_BYTES) -> None:
+        self._most = most
         self.held = 0
 
     def __repr__(self) -> str:
@@ -76,56 +76,71 @@ class Body(NamedTuple):
     length: int
 
 
-async def read(request: web.Request, most: int, memory: Memory) -> Body:
-    """Read a body, or a little more than ``most`` bytes of a longer one.
+class BodyReader:
+    """The reader of the bodies of requests.
 
     Parameters
     ----------
-    request
-        A request whose body has not been read yet.
-    most
-        Maximum number of bytes after decompression.
     memory
-        Counter for the body while it arrives.
-
-    Raises
-    ------
-    HttpRefusal
-        408, 400 or 503: the body arrives too slowly, is damaged, or does not fit into memory.
+        Counter of all bodies in memory.
+    within_s
+        Time in which a body must arrive, seconds.
     """
-    try:
-        async with asyncio.timeout(READ_WITHIN_S):
-            raw = await _beginning(request, most, memory)
-    except TimeoutError:
-        error = InvalidEvent("too_slow", "", "an unfinished body", f"the whole body within {READ_WITHIN_S:g} s")
-        raise counted_only(408, error, CLOSING) from None
-    except web.RequestPayloadError as broken:
-        raise _damaged("a damaged body", f"a body that matches its headers ({broken})", CLOSING) from None
-    encoding = request.headers.get("Content-Encoding", "")
-    length = max(len(raw), request.content_length or 0)
-    if len(raw) > most and encoding.strip().lower() not in ("", "identity"):
-        return Body(b"", length)  # it is too large even while it is compressed
-    try:
-        content = decompressed(raw, encoding, most)
-    except DamagedBody as damage:
-        raise _damaged(str(damage), ALLOWED, {"Accept-Encoding": "gzip, deflate, zstd"}) from None
-    return Body(content, max(len(content), length))
+
+    def __init__(self, memory: Memory, within_s: float = READ_WITHIN_S) -> None:
+        self.memory = memory
+        self._within_s = within_s
+
+    def __repr__(self) -> str:
+        return f"BodyReader({self.memory}, within {self._within_s:g} s)"
+
+    async def read(self, request: web.Request, most: int) -> Body:
+        """Read a body, or a little more than ``most`` bytes of a longer one.
+
+        Parameters
+        ----------
+        request
+            A request whose body has not been read yet.
+        most
+            Maximum number of bytes after decompression.
+
+        Raises
+        ------
+        HttpRefusal
+            408, 400 or 503: the body arrives too slowly, is damaged, or does not fit into memory.
+        """
+        try:
+            async with asyncio.timeout(self._within_s):
+                raw = await self._beginning(request, most)
+        except TimeoutError:
+            error = InvalidEvent("too_slow", "", "an unfinished body", f"the whole body within {self._within_s:g} s")
+            raise counted_only(408, error, CLOSING) from None
+        except web.RequestPayloadError as broken:
+            raise _damaged("a damaged body", f"a body that matches its headers ({broken})", CLOSING) from None
+        encoding = request.headers.get("Content-Encoding", "")
+        length = max(len(raw), request.content_length or 0)
+        if len(raw) > most and encoding.strip().lower() not in ("", "identity"):
+            return Body(b"", length)  # it is too large even while it is compressed
+        try:
+            content = decompressed(raw, encoding, most)
+        except DamagedBody as damage:
+            raise _damaged(str(damage), ALLOWED, {"Accept-Encoding": "gzip, deflate, zstd"}) from None
+        return Body(content, max(len(content), length))
+
+    async def _beginning(self, request: web.Request, most: int) -> bytes:
+        body = bytearray()
+        try:
+            async for part in request.content.iter_any():
+                self.memory.hold(len(part))
+                body += part
+                if len(body) > most:
+                    break
+            return bytes(body)
+        except HttpRefusal as refusal:
+            raise refusal.with_headers(CLOSING) from None
+        finally:
+            self.memory.release(len(body))
 
 
 def _damaged(found: str, allowed: str, headers: dict[str, str]) -> HttpRefusal:
     return counted_only(400, InvalidEvent("bad_body", "", found, allowed), headers)
-
-
-async def _beginning(request: web.Request, most: int, memory: Memory) -> bytes:
-    body = bytearray()
-    try:
-        async for part in request.content.iter_any():
-            memory.hold(len(part))
-            body += part
-            if len(body) > most:
-                break
-        return bytes(body)
-    except HttpRefusal as refusal:
-        raise refusal.with_headers(CLOSING) from None
-    finally:
-        memory.release(len(body))

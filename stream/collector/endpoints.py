@@ -15,9 +15,9 @@ from models.events import Origin, Trust
 from models.rejected import MAX_KEPT_BYTES
 from models.wire import fields
 from monitoring import metrics
-from stream.collector import addresses, bodies, results
+from stream.collector import addresses, results
 from stream.collector.answers import counted_only, json_answer, refusal_of, unavailable
-from stream.collector.bodies import Memory
+from stream.collector.bodies import BodyReader, Memory
 from stream.collector.credentials import BodyKeys, request_keys
 from stream.collector.intake import (
     EVENT_SIZE_ALLOWED,
@@ -55,23 +55,23 @@ class EventEndpoints:
     log
         Log that accepted events and dead letters are written to.
     intake
-        Reader of bodies.
+        The code that turns bodies into events.
     write_keys
         Keys of which one must come with every request that has events. Without any, no key is asked for.
     now
         Clock, milliseconds.
-    memory
-        Counter of the bodies in memory.
+    bodies
+        Reader of the bodies of requests.
     """
 
     def __init__(
-        self, log: EventLog, intake: Intake, write_keys: WriteKeys, now: Callable[[], int], memory: Memory
+        self, log: EventLog, intake: Intake, write_keys: WriteKeys, now: Callable[[], int], bodies: BodyReader
     ) -> None:
         self._log = log
         self._intake = intake
         self._write_keys = write_keys
         self._now = now
-        self._memory = memory
+        self._bodies = bodies
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Serve the address of each call and each address of a batch, with and without a slash at the end."""
@@ -134,7 +134,7 @@ class EventEndpoints:
         return raw, arrival
 
     async def _body(self, request: web.Request, most: int, received_at: int) -> bytes:
-        body = await bodies.read(request, most, self._memory)
+        body = await self._bodies.read(request, most)
         if len(body.content) <= most and body.length <= most:
             return body.content
         allowed = f"at most {MAX_BATCH_BYTES:,} bytes a batch" if most == MAX_BATCH_BYTES else EVENT_SIZE_ALLOWED
@@ -159,7 +159,7 @@ class EventEndpoints:
         await self._write([refusal], len(arrival.body))
 
     async def _write(self, verdicts: Sequence[Verdict], size: int) -> list[Appended]:
-        with self._memory.holding(size):
+        with self._bodies.memory.holding(size):
             try:
                 places = await self._log.write(results.outputs(verdicts))
             except LogUnavailable as error:

@@ -113,7 +113,7 @@ class Arrival(NamedTuple):
 
 
 class Intake:
-    """The reader of bodies: it turns them into events.
+    """The code that turns bodies into events.
 
     Write keys are removed when a body is parsed, and are cut out of everything that is kept of a refused event. The
     reason is that more people read dead letters than are given keys.

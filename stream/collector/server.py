@@ -17,7 +17,7 @@ from models.delivery.suppressor import Suppressor
 from models.errors import PerennialError
 from models.units import now_ms
 from stream.cluster.topics import await_topics
-from stream.collector.bodies import Memory
+from stream.collector.bodies import BodyReader, Memory
 from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
@@ -121,7 +121,7 @@ def _endpoints(
     )
     readers = Readers(user_tokens(settings), server_tokens(settings), now_ms)
     endpoints: list[Endpoints] = [
-        EventEndpoints(event_log, intake, keys, now_ms, memory),
+        EventEndpoints(event_log, intake, keys, now_ms, BodyReader(memory)),
         HealthEndpoints(event_log, memory),
         SdkSettings(keys, http.public_url),
         Recommendations(readers, owners),

@@ -15,7 +15,7 @@ from models.events import Event, decode_event
 from models.rejected import Rejected, decode_rejected
 from monitoring.testing import value
 from stream.cluster.connection import Connection
-from stream.collector.bodies import Memory
+from stream.collector.bodies import READ_WITHIN_S, BodyReader, Memory
 from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
@@ -42,13 +42,17 @@ class DoorParts:
     Attributes
     ----------
     intake
-        Reader of bodies.
+        The code that turns bodies into events.
     cors
         Rules for cross-origin requests.
     public_url
         Address of the door from outside.
     listed
         The suppression list that unsubscribe links look into.
+    memory
+        Counter of the bodies in memory.
+    read_within_s
+        Time in which a body must arrive, seconds.
     more
         Function that returns further endpoints, given the door's log.
     """
@@ -57,14 +61,15 @@ class DoorParts:
     cors: Cors = field(default_factory=Cors)
     public_url: str | None = None
     listed: SuppressionList | None = None
+    memory: Memory = field(default_factory=Memory)
+    read_within_s: float = READ_WITHIN_S
     more: Callable[[EventLog], Sequence[Endpoints]] = lambda _: ()
 
     def door(self, log: EventLog, keys: WriteKeys) -> Door:
         """Return a door with these parts, whose clock stands still."""
-        memory = Memory()
         endpoints: list[Endpoints] = [
-            EventEndpoints(log, self.intake, keys, lambda: NOW, memory),
-            HealthEndpoints(log, memory),
+            EventEndpoints(log, self.intake, keys, lambda: NOW, BodyReader(self.memory, self.read_within_s)),
+            HealthEndpoints(log, self.memory),
             SdkSettings(keys, self.public_url),
             UnsubscribeLinks(log, self.intake, SIGNER, lambda: NOW, self.listed),
             *self.more(log),

@@ -97,9 +97,8 @@ async def test_every_answer_of_an_open_address_can_be_read_by_a_page(embedded: C
         assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
 
 
-async def test_a_page_can_read_the_answer_to_a_body_that_arrives_too_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
-    async with door(NOWHERE) as client:
+async def test_a_page_can_read_the_answer_to_a_body_that_arrives_too_slowly() -> None:
+    async with door(NOWHERE, parts=DoorParts(read_within_s=0.05)) as client:
         reader, writer = await raw(client)
         writer.write(b"POST /v1/track HTTP/1.1\r\nHost: d\r\nOrigin: https://a.example\r\nContent-Length: 9\r\n\r\n{")
         answer = await reader.read()

@@ -12,7 +12,7 @@ import pytest
 
 from stream.cluster.connection import Connection
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, NOW, PAGE, Client, counted, door, events, rejected
+from tests.support.doors import CLICK, NOW, PAGE, Client, DoorParts, counted, door, events, rejected
 
 
 async def test_200_means_that_kafka_has_it(cluster: Cluster) -> None:
@@ -267,9 +267,8 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
         yield body[first : first + 10_000]
 
 
-async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster) -> None:
     embedded.create(events=1)  # without a topic for dead letters, so that to write one fails
-    monkeypatch.setattr("stream.collector.bodies.READ_WITHIN_S", 0.05)
     over = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -278,7 +277,9 @@ async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster, mo
 
     reasons = ("too_slow", "bad_body", "bad_write_key", "too_large")
     before = [counted("events_rejected", reason=reason) for reason in reasons]
-    async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
+    async with door(
+        embedded.connection, write_keys=["key"], timeout_s=1, parts=DoorParts(read_within_s=0.05)
+    ) as client:
         slow = await client.post("/v1/track", data=endless())
         over.set()
         damaged = await client.post("/v1/track", data=b"no gzip", headers={"Content-Encoding": "gzip"})

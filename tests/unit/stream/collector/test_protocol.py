@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+from typing import Any, NoReturn
 
 import orjson
 import pytest
 
 from stream.cluster.connection import Connection
 from stream.collector.bodies import Memory
+from stream.collector.intake import Arrival, Intake
 from tests.support.brokers import Cluster
-from tests.support.doors import CLICK, Client, counted, door, events
+from tests.support.doors import CLICK, Client, DoorParts, counted, door, events
 
 NOWHERE = Connection("127.0.0.1:1")
 CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -100,21 +102,22 @@ async def test_a_client_that_leaves_during_a_request_is_not_logged(
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
 
 
-async def test_a_bug_of_the_door_is_logged_and_answered_in_json(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("a mistake")
+class FailingIntake(Intake):
+    """A part of the door with a bug."""
 
-    async with door(NOWHERE) as client:
-        monkeypatch.setattr("stream.collector.intake.Intake.one", broken)
+    def one(self, raw: dict[str, Any], call: str, arrival: Arrival) -> NoReturn:
+        raise RuntimeError("a bug")
+
+
+async def test_a_bug_of_the_door_is_logged_and_answered_in_json(caplog: pytest.LogCaptureFixture) -> None:
+    async with door(NOWHERE, parts=DoorParts(FailingIntake("d1"))) as client:
         answer = await client.post("/v1/track", json=CLICK, headers={"Origin": "https://shop.example"})
         said = await answer.json()
 
     assert (answer.status, said["code"], said["success"]) == (500, "internal", False)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "RuntimeError" not in said["message"]
-    assert "RuntimeError: a mistake" in caplog.text
+    assert "RuntimeError: a bug" in caplog.text
 
 
 async def test_an_event_can_arrive_byte_by_byte_and_in_chunks(embedded: Cluster) -> None:
@@ -130,14 +133,11 @@ async def test_an_event_can_arrive_byte_by_byte_and_in_chunks(embedded: Cluster)
     assert [event.id for event in await events(embedded.connection, 1)] == ["m1"]
 
 
-async def test_a_body_that_does_not_fit_into_memory_is_503_and_others_are_accepted(
-    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_that_does_not_fit_into_memory_is_503_and_others_are_accepted(embedded: Cluster) -> None:
     embedded.create(events=1)
-    monkeypatch.setattr("stream.collector.bodies.MAX_HELD_BYTES", 100_000)
     head = b"POST /v1/batch HTTP/1.1\r\nHost: d\r\nContent-Length: 200000\r\n\r\n"
 
-    async with door(embedded.connection) as client:
+    async with door(embedded.connection, parts=DoorParts(memory=Memory(100_000))) as client:
         _, slow = await asyncio.open_connection(client.host, client.port)
         slow.write(head + b'{"batch":[' + b" " * 60_000)
         await slow.drain()
