@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import re
 import subprocess
 from pathlib import Path
@@ -6,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stream.processes.exits import STALLED, why_ended
 from tests.support.paths import ROOT
 
 PROMETHEUS = ROOT / "monitoring/prometheus"
@@ -26,14 +29,14 @@ def test_promtool_accepts_the_configuration_and_its_rules(promtool: str) -> None
     assert f"{len(RULES)} rules found" in checked.stdout
 
 
-def test_the_alerts_fire_on_the_trouble_they_are_for(promtool: str) -> None:
+def test_the_alerts_fire_for_the_problems_that_they_are_for(promtool: str) -> None:
     tested = promtool_says(promtool, "test", "rules", "alerts_test.yml")
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
-def test_an_alert_is_tested_and_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+def test_an_alert_is_tested_and_has_a_severity_and_a_section_in_the_runbook(rule: dict[str, Any]) -> None:
     firing = {
         case["alertname"] for test in TESTS["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
     }
@@ -46,12 +49,19 @@ def test_an_alert_is_tested_and_says_how_bad_it_is_and_what_to_do(rule: dict[str
     assert anchor == rule["alert"].lower()
 
 
-def test_the_runbook_describes_no_alert_that_is_gone() -> None:
+def test_the_runbook_describes_exactly_the_alerts_that_exist() -> None:
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE)
 
     assert sorted(headings) == sorted(rule["alert"] for rule in RULES)
 
 
-def test_no_alert_asks_only_whether_a_process_is_up() -> None:
+def test_no_alert_only_checks_whether_a_process_is_up() -> None:
     for rule in RULES:
         assert not re.search(r"\bup\b", rule["expr"])
+
+
+def test_the_alert_on_stalled_processes_matches_the_reason_that_is_counted() -> None:
+    (expression,) = [rule["expr"] for rule in RULES if rule["alert"] == "ProcessStalled"]
+
+    for pattern in re.findall(r'why=~"([^"]*)"', expression):
+        assert re.fullmatch(pattern, why_ended(STALLED))
