@@ -68,7 +68,7 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
     try:
         yield client
     except Exception as error:
-        if isinstance(error, OSError) or not is_kafka_error(error):
+        if isinstance(error, BrokerUnavailable) or not is_kafka_error(error):
             raise
         raise BrokerUnreachable(
             f"the broker at {connection.servers} refused: {type(error).__name__}: {error}"

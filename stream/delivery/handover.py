@@ -7,12 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from aiokafka.errors import KafkaError
-
 from models.delivery.calls import Call
 from models.delivery.deliveries import Result
 from models.delivery.notices import Answer, InFlight, encode_notice
 from models.events import Channel
+from stream.cluster.errors import BrokerUnavailable
 from stream.delivery.calls import INTERRUPTED, CallKey, Calls, key_of_call
 
 logger = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ class Handover:
     async def _write(self, call: Call, notice: Answer | InFlight, write: WriteToPartition) -> None:
         try:
             await write([(call.message.user.encode(), encode_notice(notice))])
-        except (KafkaError, OSError, TimeoutError) as error:
+        except BrokerUnavailable as error:
             logger.warning(
                 "%s: the partition's new owner is not notified about message %s: %r",
                 self._channel,

@@ -117,6 +117,11 @@ class Retrainer:
     def __repr__(self) -> str:
         return f"Retrainer({len(self._window)} interactions, {self._published!r}, {self._leadership!r})"
 
+    @property
+    def window(self) -> InteractionWindow:
+        """The interactions in memory."""
+        return self._window
+
     def run(self, stop: StopRequest) -> None:
         """Read and train until ``stop`` is requested."""
         interactions = reading(self._connection, "interactions", self._partitions, self._options.rows)

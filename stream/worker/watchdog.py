@@ -20,8 +20,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from stream.cluster.admin import BrokerUnreachable, admin
+from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable
 from stream.processes import exits
 from stream.processes.heartbeat import HeartbeatWriter
 
@@ -274,7 +275,6 @@ def _leave(reason: str) -> None:
 def records_wait(connection: Connection, lane: Watched) -> bool:
     """Whether Kafka, asked over a connection of its own, has records behind a lane's position."""
     from kafka import IsolationLevel, OffsetSpec, TopicPartition
-    from kafka.errors import KafkaError
 
     place = TopicPartition(connection.topic(lane.topic), lane.partition)
     try:
@@ -282,7 +282,7 @@ def records_wait(connection: Connection, lane: Watched) -> bool:
             found = client.list_partition_offsets(
                 {place: OffsetSpec.LATEST}, IsolationLevel.READ_COMMITTED, timeout_ms=int(PROBE_WITHIN_S * 1_000)
             )
-    except (BrokerUnreachable, KafkaError, OSError) as error:
+    except BrokerUnavailable as error:
         log.info("the watchdog got no answer from Kafka: %r", error)
         return False
     return int(found[place].offset) > (lane.position or 0)
@@ -298,14 +298,12 @@ def left_out(connection: Connection, membership: Membership) -> bool:
     One that stands by is a member, and knows that nothing is its own. What the embedded broker says of groups
     kafka-python cannot read.
     """
-    from kafka.errors import KafkaError
-
     if not connection.transactions:
         return False
     try:
         with admin(connection, timeout_s=PROBE_WITHIN_S) as client:
             found = client.describe_groups([membership.group])[membership.group]
-    except (BrokerUnreachable, KafkaError, OSError) as error:
+    except BrokerUnavailable as error:
         log.info("the watchdog got no answer from Kafka: %r", error)
         return False
     if found["group_state"] not in _DECIDED:

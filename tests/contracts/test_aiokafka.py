@@ -1,4 +1,4 @@
-"""What we rely on inside aiokafka 0.14, and the traps in it that our code goes around."""
+"""Internals of aiokafka 0.14 that our code relies on, and mistakes in it that our code works around."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ async def test_a_fetch_that_is_cancelled_while_it_waits_takes_nothing_out_of_the
     async with reading(embedded.connection, "events") as (consumer, tp):
         for number in range(30):
             waiting = asyncio.ensure_future(consumer._fetcher.fetched_records({tp}, timeout=5))
-            await asyncio.sleep(0.002 * (number % 5))
+            await asyncio.sleep(0.002 * (number % 5))  # cancel at various moments
             if number % 3 == 0:
                 await write(embedded.connection, "events", [(b"u1", b"%d" % number)], 0)
             if waiting.done():
-                consumer.seek(tp, 0)  # it was quicker: begin again with everything
+                consumer.seek(tp, 0)  # the fetch was quicker, so begin again
             waiting.cancel()
             await asyncio.wait([waiting])
         consumer.seek(tp, 0)
@@ -119,8 +119,8 @@ async def test_a_fetch_that_is_cancelled_while_it_waits_takes_nothing_out_of_the
     assert found == [b"%d" % number for number in range(0, 30, 3)]
 
 
-def test_a_fetch_takes_records_and_moves_its_position_without_giving_the_loop_away() -> None:
-    # The epoch of a delivery is read right behind the fetch: nothing may await between the two.
+def test_a_fetch_takes_records_and_moves_its_position_without_an_await_in_between() -> None:
+    # The transport reads the epoch of a fetch right after it, so nothing may await between the two.
     source = inspect.getsource(fetcher.Fetcher.fetched_records)
     taking = source.index("getall(max_records)")
     assert "await" not in source[taking : source.index("if drained or not timeout")]
@@ -162,12 +162,12 @@ async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
 async def test_the_time_that_unread_records_hold_back_other_partitions_can_be_set(embedded: Cluster) -> None:
     embedded.create(events=1)
     async with reading(embedded.connection, "events") as (consumer, _):
-        await consumer.getmany(timeout_ms=10)  # who stops it sooner is cancelled by aiokafka itself
+        await consumer.getmany(timeout_ms=10)  # aiokafka cancels the task that stops it sooner
         assert consumer._fetcher._prefetch_backoff == 0.1
         assert "backoff=self._prefetch_backoff" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
 
 
-def test_a_control_batch_that_the_cleaner_has_emptied_is_no_abort_marker_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_batch_that_the_cleaner_has_emptied_is_not_an_abort_marker(monkeypatch: pytest.MonkeyPatch) -> None:
     class Emptied:
         def __next__(self) -> None:
             raise StopIteration
@@ -183,7 +183,7 @@ def test_a_control_batch_that_the_cleaner_has_emptied_is_no_abort_marker_to_us(m
 
 
 def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> LeanPartitionRecords:
-    """A fetch as it lies with a consumer that has such a deserializer."""
+    """Make a fetch of a consumer with this deserializer."""
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
         batch_size=1 << 20,
@@ -196,11 +196,11 @@ def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None
 
 
 def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
-    """What such a consumer gives of it."""
+    """Return the records that such a consumer gives."""
     return list(fetched_of(key_deserializer, *records))
 
 
-def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
+def test_a_fetch_that_is_read_in_parts_continues_where_it_stopped() -> None:
     held, tp = fetched_of(keep, *[(b"u1", b"%d" % number) for number in range(5)]), TopicPartition("t.events", 3)
     state = SimpleNamespace(paused=False, position=0)
     state.consumed_to = lambda position: setattr(state, "position", position)
@@ -215,7 +215,7 @@ def test_a_fetch_that_is_taken_in_parts_goes_on_where_it_stopped() -> None:
     assert list(held) == []
 
 
-def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
+def test_the_parsers_own_records_have_all_that_an_agent_reads() -> None:
     lean = parsed(keep, (b"u1", b"one"), (b"u2", None))
 
     assert [(one.offset, one.timestamp, one.key, one.value) for one in lean] == [
@@ -225,7 +225,7 @@ def test_the_parsers_own_records_say_all_that_an_agent_reads() -> None:
     assert not any(isinstance(one, ConsumerRecord) for one in lean)
 
 
-def test_who_asks_for_nothing_gets_aiokafkas_records() -> None:
+def test_a_consumer_without_our_deserializer_gets_aiokafkas_records() -> None:
     (one,) = parsed(None, (b"u1", b"one"))
 
     assert isinstance(one, ConsumerRecord)

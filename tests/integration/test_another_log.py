@@ -1,4 +1,4 @@
-"""A lane whose log is not the one that it read before, on a real broker."""
+"""A lane whose log is another one than before, on a real broker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failures(app: LaneApp) -> int:
     return sum(lane.failures for lane in app.lanes.snapshot())
 
 
-async def test_a_log_that_was_made_anew_while_the_state_was_kept_is_refused(
+async def test_a_log_that_was_created_again_while_the_state_was_kept_is_refused(
     kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     await count_all(kafka)
@@ -47,7 +47,7 @@ async def test_a_log_that_was_made_anew_while_the_state_was_kept_is_refused(
         while True:
             try:
                 kafka.create(events=1)
-            except Exception:  # noqa: BLE001 - Kafka deletes behind its answer, and says so in several ways
+            except Exception:  # noqa: BLE001 - Kafka deletes after its answer, and has several errors for it
                 await asyncio.sleep(0.2)
             else:
                 break
@@ -60,7 +60,7 @@ async def test_a_log_that_was_made_anew_while_the_state_was_kept_is_refused(
     assert f"{kafka.connection.topic('events')}[0]: 20 is to be read next, and the log ends at 5;" in caplog.text
 
 
-async def test_what_retention_took_is_told_and_the_rest_is_counted(
+async def test_records_that_retention_has_deleted_are_reported_and_the_rest_is_counted(
     kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     await count_all(kafka)
@@ -83,7 +83,7 @@ async def test_what_retention_took_is_told_and_the_rest_is_counted(
     assert f"{place.topic}[0]: 20 is to be read next, and the log begins at 30;" in caplog.text
 
 
-async def test_a_lane_at_the_end_of_its_log_is_not_beyond_it(kafka: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lane_at_the_end_of_its_log_is_not_an_error(kafka: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     await count_all(kafka)
     async with running_app(kafka.connection, [COUNTING]) as app:
         await until(lambda: positions(app) == [20])

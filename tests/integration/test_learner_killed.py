@@ -1,4 +1,4 @@
-"""A learner that dies takes nothing along: profiles go on moving, and when it is back it goes on publishing."""
+"""The death of a learner does not stop the fold, and after its restart the learner publishes again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         yield started
 
 
-async def test_profiles_move_while_the_learner_is_dead_and_it_publishes_again_when_it_is_back(
+async def test_profiles_change_while_the_learner_is_dead_and_it_publishes_again_after_its_restart(
     installation: Installation,
 ) -> None:
     settings, connection = installation.settings, installation.settings.connection()
@@ -49,7 +49,7 @@ async def test_profiles_move_while_the_learner_is_dead_and_it_publishes_again_wh
     await write(connection, CHURN_TOPIC, examples(FIRST, seed=1), partition=0)
     first = await published(connection, at_least=1)
 
-    keeping_dead = asyncio.create_task(kept_dead(worker.pid))
+    keeping_dead = asyncio.create_task(keep_dead(worker.pid))
     await write(connection, CHURN_TOPIC, examples(EVERY, seed=2), partition=0)
     async with EventLog(connection, settings.partitions) as log:
         for number in range(CLICKS):
@@ -61,21 +61,21 @@ async def test_profiles_move_while_the_learner_is_dead_and_it_publishes_again_wh
     again = await published(connection, at_least=first + 1)
 
     assert (first, meanwhile, again) == (1, 1, 2)
-    # and the fold that went on without it takes up what it publishes
+    # The fold, which has continued without the learner, uses the new version.
     await ann(settings, clicks=CLICKS, version=again)
 
 
-async def kept_dead(worker: int) -> None:
-    """``kill -9`` of the learner, and of every one that is started instead."""
+async def keep_dead(worker: int) -> None:
+    """Kill the learner, and every learner that is started instead, with ``kill -9``."""
     while True:
         learner = roles_below(worker).get("learn")
         if learner is not None:
             os.kill(learner, signal.SIGKILL)
-        await asyncio.sleep(0.05)  # the process table can only be looked at
+        await asyncio.sleep(0.05)  # the process table gives no notice
 
 
 def examples(count: int, seed: int) -> list[tuple[bytes, bytes]]:
-    """Labelled rows as the fold writes them, of nobody in particular."""
+    """Make labelled rows as the fold writes them, for random users."""
     chance, schema = random.Random(seed), fingerprint(FEATURES)
     found = []
     for number in range(count):
@@ -86,7 +86,7 @@ def examples(count: int, seed: int) -> list[tuple[bytes, bytes]]:
 
 
 async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: float = 30) -> None:
-    """Return when the fold knows so many clicks of the user ``ann``, and uses this version of the churn model."""
+    """Wait until the fold has counted this many clicks of the user ``ann``, with this version of the churn model."""
     async with asyncio.timeout(within_s):
         while True:
             try:
@@ -95,11 +95,11 @@ async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: fl
                     return
             except UnknownUser:
                 pass  # not folded yet
-            await asyncio.sleep(0.02)  # a process can only be asked
+            await asyncio.sleep(0.02)  # a process gives no notice
 
 
 async def published(connection: Connection, at_least: int, within_s: float = 60) -> int:
-    """Newest version of the churn model, once it is ``at_least`` this."""
+    """Wait for a version of the churn model, and return the newest one."""
     async with asyncio.timeout(within_s):
         while True:
             value = (await read_compacted(connection, "versions", 0)).get(b"churn")

@@ -1,4 +1,4 @@
-"""A learner that is killed at any moment ends where one that nothing ever happened to ends, to the byte."""
+"""A learner that is killed at any moment ends with the same bytes as a learner that was never killed."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ CHURN = [
 SEGMENTS = [SegmentExample(user=f"u{n}", at=n, schema=SCHEMA, row=row) for n, row in enumerate(rows(EXAMPLES))]
 
 
-async def test_killed_at_every_point_and_at_a_random_moment_the_parameters_are_those_of_an_uninterrupted_run(
+async def test_after_kills_at_every_point_and_at_a_random_moment_the_state_is_that_of_an_uninterrupted_run(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     connection, log = cluster.connection, tmp_path / "learn.log"
     await asyncio.to_thread(topics.create, connection, 2)
     parts = [range(first, first + PART) for first in range(0, EXAMPLES, PART)]
     deaths = []
-    # a dead member is missed for a whole session: the embedded broker, where every commit is one batch, gets one point
+    # A dead member blocks its group for a whole session. So the embedded broker, where every commit is one batch, gets
+    # only one point.
     points = POINTS if connection.transactions else POINTS[1:2]
     for number, (point, part) in enumerate(zip(points, parts, strict=False), start=1):
         with running_worker(connection, log, "tests.support.learning_worker", point) as worker:
@@ -72,25 +73,25 @@ async def test_killed_at_every_point_and_at_a_random_moment_the_parameters_are_t
         await asyncio.sleep(random.Random(SEED).uniform(0.2, 2))
         worker.kill()
         await feeding
-    calm = {"churn": uninterrupted(ChurnLearner(FEATURES), CHURN)}
-    calm["segments"] = uninterrupted(SegmentLearner(FEATURES), SEGMENTS)
+    undisturbed = {"churn": uninterrupted(ChurnLearner(FEATURES), CHURN)}
+    undisturbed["segments"] = uninterrupted(SegmentLearner(FEATURES), SEGMENTS)
     with running_worker(connection, log, "tests.support.learning_worker"):
         for part in parts[len(points) + 1 :]:
             await feed(connection, part)
         await learned(connection, at_least=EXAMPLES)
-        told = {name: await uses(connection, name, max(versions)) for name, (_, versions) in calm.items()}
+        published = {name: await uses(connection, name, max(versions)) for name, (_, versions) in undisturbed.items()}
 
     assert deaths == [-signal.SIGKILL] * len(points)
-    for name, (state, versions) in calm.items():
+    for name, (state, versions) in undisturbed.items():
         restored = await restore(connection, f"learners.{name}", 0)
         assert (restored.position, restored.records) == (EXAMPLES, {KEY: state})
-        # whatever was told, each version is what an uninterrupted run would have told under that number
-        assert {use.version: bytes(use.content) for use in told[name]}.items() <= versions.items()
-        assert told[name][-1].version == max(versions)
+        # Each published version is the one that an uninterrupted run publishes under that number.
+        assert {use.version: bytes(use.content) for use in published[name]}.items() <= versions.items()
+        assert published[name][-1].version == max(versions)
 
 
 def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[int, bytes]]:
-    """State of a learner that nothing ever happened to, and the content of each of its versions."""
+    """Return the state of a learner that is never killed, and the content of each of its versions."""
     versions = {}
     for example in examples:
         version = learner.learn_one(example)
@@ -100,7 +101,7 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
 
 
 async def feed(connection: Connection, part: range) -> None:
-    """Write some of the examples, bit by bit."""
+    """Write some of the examples, in chunks with pauses, so that several commits contain them."""
     for first in part[::CHUNK]:
         for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):
             chunk: Sequence[ChurnExample | SegmentExample] = examples[first : first + CHUNK]
@@ -109,27 +110,27 @@ async def feed(connection: Connection, part: range) -> None:
 
 
 async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
-    """Return when a log tells of so many lanes that were opened."""
+    """Wait until a log file names this many opened lanes."""
     async with asyncio.timeout(within_s):
         while True:
             if (await asyncio.to_thread(log.read_text)).count(": open at") >= lanes:
                 return
-            await asyncio.sleep(0.1)  # a file can only be looked at
+            await asyncio.sleep(0.1)  # a file gives no notice
 
 
 async def learned(connection: Connection, at_least: int, within_s: float = 90) -> None:
-    """Return when both learners have committed so many examples."""
+    """Wait until both learners have committed this many examples."""
     async with asyncio.timeout(within_s):
         for name in ("churn", "segments"):
             while True:
-                # one key, and commits now and then: the end of the topic is reached
+                # The topic has one key and few commits, so the reading reaches its end.
                 if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
                     break
-                await asyncio.sleep(0.2)  # a state topic can only be asked
+                await asyncio.sleep(0.2)  # a state topic gives no notice
 
 
 async def uses(connection: Connection, name: str, until: int) -> list[Use]:
-    """Versions of a model that the first partition of the log was told, up to one."""
+    """Return the versions of a model in the first partition of the log, up to a given one."""
 
     def found(records: list[ConsumerRecord]) -> list[Use]:
         controls = [decode_control(r.value) for r in records if r.partition == 0 and r.key == USE_KEY]

@@ -1,4 +1,4 @@
-"""One address, one withdrawal: two users in two partitions, the real door, the real workers, a real mail server."""
+"""One withdrawal for an address of two users in two partitions, with the real door, workers and mail server."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ caps:
 
 
 @dataclass
-class Dated(Mailbox):
-    """Notes when each e-mail came, on the monotonic clock."""
+class TimedMailbox(Mailbox):
+    """A mail server that records when each e-mail arrived, on the monotonic clock."""
 
     came: list[tuple[float, str, str]] = field(default_factory=list)
 
@@ -67,15 +67,15 @@ class Dated(Mailbox):
 
 
 @dataclass
-class House:
+class RunningShop:
     """A running installation and its door."""
 
     settings: Settings
-    mailbox: Dated
+    mailbox: TimedMailbox
     session: aiohttp.ClientSession
 
     async def send(self, *events: Mapping[str, Any]) -> None:
-        """Send events in the Segment form; returns when they are acknowledged."""
+        """Send events in the Segment form, and return when they are acknowledged."""
         async with self.session.post(f"{self.settings.public_url}/v1/batch", json={"batch": events}) as answer:
             assert answer.status == 200, await answer.text()
 
@@ -86,9 +86,9 @@ class House:
         return [decode_event(record.value or b"") for record in records]
 
     async def mails(self, count: int) -> None:
-        """Return when so many e-mails have come."""
+        """Wait until this many e-mails have arrived."""
         async with asyncio.timeout(WITHIN_S):
-            while len(self.mailbox.came) < count:  # noqa: ASYNC110 - another thread takes them
+            while len(self.mailbox.came) < count:  # noqa: ASYNC110 - another thread receives them
                 await asyncio.sleep(0.005)
 
 
@@ -143,11 +143,11 @@ def _running(settings: Settings, folder: Path) -> Iterator[None]:
         raise
 
 
-async def _until_the_door_answers(house: House) -> None:
+async def _until_the_door_answers(shop: RunningShop) -> None:
     async with asyncio.timeout(WITHIN_S):
         while True:
             try:
-                async with house.session.get(f"{house.settings.public_url}/ready") as answer:
+                async with shop.session.get(f"{shop.settings.public_url}/ready") as answer:
                     if answer.status == 200:
                         return
             except aiohttp.ClientError:
@@ -166,34 +166,34 @@ async def test_a_click_of_one_user_stops_marketing_to_the_others_of_that_address
     assert partition_of(ONE.encode(), PARTITIONS) != partition_of(OTHER.encode(), PARTITIONS)
     settings, smtp = _settings(cluster, tmp_path)
     await _open(settings)
-    with serving(Dated(), smtp) as mailbox, _running(settings, tmp_path):
+    with serving(TimedMailbox(), smtp) as mailbox, _running(settings, tmp_path):
         async with aiohttp.ClientSession() as session:
-            house = House(settings, mailbox, session)
-            await _until_the_door_answers(house)
+            shop = RunningShop(settings, mailbox, session)
+            await _until_the_door_answers(shop)
             for user, written in ((ONE, ADDRESS), (OTHER, ADDRESS.title())):
-                await house.send(
+                await shop.send(
                     {"type": "identify", "userId": user, "traits": {"email": written}},
                     {"type": "track", "userId": user, "event": "Consent Given", "properties": {"channel": "email"}},
                     _hello(user, 0),
                 )
-            await house.mails(2)
+            await shop.mails(2)
             link = next(link for _, to, link in mailbox.came if to == ADDRESS)
 
             async with session.get(link) as page:
                 assert page.status == 200
-            await house.send(_hello(OTHER, 1))
-            await house.mails(3)  # whoever follows a link has not clicked yet
+            await shop.send(_hello(OTHER, 1))
+            await shop.mails(3)  # opening the page of the link does not unsubscribe
 
             async with session.post(link, data={"List-Unsubscribe": "One-Click"}) as done:
                 assert done.status == 200
             acknowledged = time.monotonic()
             number = 2
             while time.monotonic() < acknowledged + 2 * ACTS_WITHIN_S:
-                await house.send(_hello(OTHER, number), _hello(ONE, number))
+                await shop.send(_hello(OTHER, number), _hello(ONE, number))
                 number += 1
                 await asyncio.sleep(0.1)
-            await house.send({"type": "track", "userId": OTHER, "event": "Receipt", "messageId": "r1"})
-            outcomes = await house.outcomes(
+            await shop.send({"type": "track", "userId": OTHER, "event": "Receipt", "messageId": "r1"})
+            outcomes = await shop.outcomes(
                 lambda found: (
                     any(one.properties["rule"] == "receipt" for one in found)
                     and sum(one.type == "message_suppressed" for one in found) >= number - 4
@@ -205,9 +205,9 @@ async def test_a_click_of_one_user_stops_marketing_to_the_others_of_that_address
     late = [at - acknowledged for at, _, _ in mailbox.came[3:]]
     receipts = [one for one in outcomes if one.properties["rule"] == "receipt"]
     suppressed = [one for one in outcomes if one.type == "message_suppressed"]
-    assert [one.type for one in receipts] == ["message_sent"]  # a receipt is no marketing
+    assert [one.type for one in receipts] == ["message_sent"]  # a receipt is not marketing
     assert all(at <= ACTS_WITHIN_S for at in late[:-1]), late
-    # The cap allows three e-mails a day; more are decided, because those that nobody got give their places back.
+    # The cap allows three e-mails a day. More are decided, because suppressed ones do not count for the cap.
     assert len(suppressed) > 3
     assert {one.user for one in suppressed} == {OTHER}
     assert {one.reason for one in suppressed} == {"suppressed: unsubscribe (marketing)"}

@@ -1,4 +1,4 @@
-"""Facts that wrong code folded are recomputed by the right one, beside a fold that runs, on Apache Kafka."""
+"""Right code recomputes facts that wrong code has folded, while a fold runs, on Apache Kafka."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from models.batch import Restored
 from models.fold import step
 from models.log import Tick, encode_control, is_control
 from models.profile.codec import unpack
-from models.units import DAY
+from models.units import DAY, now_ms
 from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
@@ -36,7 +35,7 @@ from stream.rebuild.shadow import Shadow, TakenOver, code_in_use
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import Cluster
 from tests.support.folding_worker import wrong
-from tests.support.rebuilding import POINTS, Silent
+from tests.support.rebuilding import POINTS, NoListener
 from tests.support.shop import Owner, Shoppers
 
 PARTITIONS = 2
@@ -57,14 +56,14 @@ async def installation(kafka: Cluster) -> Connection:
 
 @asynccontextmanager
 async def reference(connection: Connection) -> AsyncIterator[Reference]:
-    """The whole log, folded once by the right code."""
+    """Fold the whole log once with the right code."""
     async with Reference(connection, PARTITIONS) as quiet:
         await quiet.catch_up()
         yield quiet
 
 
 async def fold_wrongly(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let code with a mistake fold all of the log."""
+    """Fold the whole log with code that has a mistake."""
     async with reference(connection) as quiet:
         ends = quiet.positions
     with monkeypatch.context() as patch:
@@ -81,11 +80,11 @@ async def profiles(connection: Connection) -> list[dict[bytes, bytes]]:
 
 
 def rebuild(connection: Connection, code: str = CODE) -> Rebuild:
-    return Rebuild(connection, PARTITIONS, code, Silent())
+    return Rebuild(connection, PARTITIONS, code, NoListener())
 
 
 @pytest.mark.kafka
-async def test_facts_become_those_of_a_fresh_fold_to_the_byte_and_ledgers_stay_what_they_were(
+async def test_facts_become_those_of_a_fresh_fold_to_the_byte_and_ledgers_are_unchanged(
     installation: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fold_wrongly(installation, monkeypatch)
@@ -111,7 +110,7 @@ async def test_facts_become_those_of_a_fresh_fold_to_the_byte_and_ledgers_stay_w
 
 
 @pytest.mark.kafka
-async def test_where_no_facts_differ_nothing_is_touched_and_nobody_is_fenced(installation: Connection) -> None:
+async def test_if_no_facts_differ_nothing_is_changed_and_no_owner_is_fenced(installation: Connection) -> None:
     owners = [Owner(installation, partition) for partition in range(PARTITIONS)]
     async with reference(installation) as quiet:
         for owner, end in zip(owners, quiet.positions, strict=True):
@@ -125,13 +124,13 @@ async def test_where_no_facts_differ_nothing_is_touched_and_nobody_is_fenced(ins
         await log.append(Shoppers(2, "n").events(50))
     async with reference(installation) as quiet:
         for owner, end in zip(owners, quiet.positions, strict=True):
-            await owner.fold_to(end)  # would be fenced here
+            await owner.fold_to(end)  # a fenced owner would fail here
             await owner.leave()
         assert await profiles(installation) == [state.records for state in quiet.states]
 
 
 @pytest.mark.kafka
-async def test_a_comparison_tells_whose_facts_would_differ_and_changes_nothing(
+async def test_a_comparison_counts_users_whose_facts_would_differ_and_changes_nothing(
     installation: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fold_wrongly(installation, monkeypatch)
@@ -146,11 +145,11 @@ async def test_a_comparison_tells_whose_facts_would_differ_and_changes_nothing(
 
 
 @pytest.mark.kafka
-async def test_an_owner_that_comes_back_in_the_middle_of_the_switch_wins_and_is_fenced_once_more(
+async def test_an_owner_that_returns_during_the_switch_is_fenced_again(
     installation: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fold_wrongly(installation, monkeypatch)
-    back = Owner(installation, 0)
+    returning = Owner(installation, 0)
     restored = asyncio.Event()
 
     class Interrupted(TransactionalCommitter):
@@ -158,12 +157,12 @@ async def test_an_owner_that_comes_back_in_the_middle_of_the_switch_wins_and_is_
             found = await super().restore()
             if not restored.is_set():
                 restored.set()
-                await back.take_over()
+                await returning.take_over()
             return found
 
     monkeypatch.setattr(switch, "TransactionalCommitter", Interrupted)
     done = await rebuild(installation).run()
-    await back.leave()
+    await returning.leave()
 
     assert restored.is_set()
     assert {one.outcome for one in done} == {"switched"}
@@ -173,7 +172,7 @@ async def test_an_owner_that_comes_back_in_the_middle_of_the_switch_wins_and_is_
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("is_wrong", [True, False], ids=["wrong", "right"])
-async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_there_and_fires_the_rest(
+async def test_a_lane_between_two_slices_of_timers_is_switched_over_and_fires_the_rest(
     kafka: Cluster, monkeypatch: pytest.MonkeyPatch, is_wrong: bool
 ) -> None:
     connection = kafka.connection
@@ -181,7 +180,7 @@ async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_t
     await asyncio.to_thread(shadow_topic.make, connection, PARTITIONS, 1)
     owners = [Owner(connection, partition) for partition in range(PARTITIONS)]
     async with EventLog(connection, PARTITIONS) as log:
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         await log.ensure_clock("feeder")
         await log.broadcast(*encode_control(Tick(at=now)))
         await log.append(Shoppers(1).events(300))
@@ -202,16 +201,16 @@ async def test_a_lane_that_stands_amid_the_timers_of_a_record_is_switched_over_t
 
     async with reference(connection) as quiet:
         for partition, end in enumerate(quiet.positions):
-            heir = Owner(connection, partition)
-            await heir.take_over()
-            await heir.fold_to(end)
-            await heir.leave()
+            successor = Owner(connection, partition)
+            await successor.take_over()
+            await successor.fold_to(end)
+            await successor.leave()
         assert {one.outcome for one in done} == {"switched" if is_wrong else "equal"}
         assert await profiles(connection) == [state.records for state in quiet.states]
 
 
 @pytest.mark.kafka
-async def test_what_other_code_has_begun_is_of_no_use_to_this_one(installation: Connection) -> None:
+async def test_a_shadow_of_other_code_is_discarded(installation: Connection) -> None:
     async def position(code: str, end: int = 0) -> int:
         shadow = Shadow(installation, 0, code, lambda *_: None)
         await shadow.open()
@@ -226,7 +225,9 @@ async def test_what_other_code_has_begun_is_of_no_use_to_this_one(installation: 
 
 
 @pytest.mark.kafka
-async def test_a_second_rebuild_goes_on_where_the_first_one_was_which_ends(installation: Connection) -> None:
+async def test_a_second_rebuild_continues_where_the_first_one_was_and_fences_it(
+    installation: Connection,
+) -> None:
     first, second = (Shadow(installation, 0, CODE, lambda *_: None) for _ in range(2))
     await first.open()
     await first.fold_to(20)
@@ -242,7 +243,7 @@ async def test_a_second_rebuild_goes_on_where_the_first_one_was_which_ends(insta
 
 
 @pytest.mark.kafka
-async def test_a_log_that_has_lost_its_beginning_is_refused_before_anything_is_done(installation: Connection) -> None:
+async def test_a_log_without_its_beginning_is_refused_before_anything_is_changed(installation: Connection) -> None:
     with admin(installation) as client:
         client.delete_records({TopicPartition(installation.topic("events"), 1): 7})
 
@@ -258,7 +259,7 @@ def test_a_broker_without_transactions_is_refused_with_the_reason() -> None:
 
 
 @pytest.mark.kafka
-async def test_whatever_a_rebuild_dies_of_the_next_one_ends_it_while_the_fold_goes_on(
+async def test_a_rebuild_that_was_killed_at_any_point_is_finished_by_the_next_one_while_the_fold_runs(
     installation: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     await fold_wrongly(installation, monkeypatch)
@@ -283,13 +284,15 @@ async def test_whatever_a_rebuild_dies_of_the_next_one_ends_it_while_the_fold_go
     assert (last.returncode, last.stdout.splitlines()) == (0, ["was switched", "switched"]), (last.stdout, last.stderr)
     assert NOT_OWNER in ends
     restored = [await restore(installation, "profiles", partition) for partition in range(PARTITIONS)]
-    for state, calm in zip(restored, states, strict=True):
-        assert (state.position, state.memo) == (calm.position, calm.memo)
-        assert state.records == calm.records
+    for state, undisturbed in zip(restored, states, strict=True):
+        assert (state.position, state.memo) == (undisturbed.position, undisturbed.memo)
+        assert state.records == undisturbed.records
     for topic_name in OUTPUTS:
         partitions = topics.topic(topic_name).partitions(PARTITIONS)
-        said = Counter((record.key, record.value) for record in await committed(installation, topic_name, partitions))
-        assert said == outputs.get(topic_name, Counter()), topic_name
+        written = Counter(
+            (record.key, record.value) for record in await committed(installation, topic_name, partitions)
+        )
+        assert written == outputs.get(topic_name, Counter()), topic_name
 
 
 async def shop_on(connection: Connection) -> None:
@@ -302,10 +305,10 @@ async def shop_on(connection: Connection) -> None:
 
 
 async def folded(connection: Connection, positions: list[int], within_s: float = 60) -> None:
-    """Return when everything up to these positions is committed."""
+    """Wait until everything up to these positions is committed."""
     async with asyncio.timeout(within_s):
         while True:
             states = [await restore(connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
             if all(state.position >= wanted for state, wanted in zip(states, positions, strict=True)):
                 return
-            await asyncio.sleep(0.2)  # a state topic can only be asked
+            await asyncio.sleep(0.2)  # a state topic gives no notice

@@ -1,4 +1,4 @@
-"""What retention takes from under a lane is told, and never passed over in silence."""
+"""Records that retention deletes before a lane has read them are reported."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.inprocess import running_app, until
 from tests.support.topic_reading import write
 
 
-class Hearing(Unobserved):
-    """Keeps what went wrong."""
+class FailureRecorder(Unobserved):
+    """An observer that keeps the failures of lanes."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
@@ -30,42 +30,42 @@ class Hearing(Unobserved):
 
 
 @pytest.mark.kafka
-async def test_records_that_retention_takes_from_a_running_lane_are_told(kafka: Cluster) -> None:
+async def test_records_that_retention_deletes_under_a_running_lane_are_reported(kafka: Cluster) -> None:
     kafka.create(events=1, profiles=1)
     seen: list[int] = []
-    go_on = asyncio.Event()
+    proceed = asyncio.Event()
 
     def slow(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 seen.extend(record.offset for record in batch.records)
-                await go_on.wait()
+                await proceed.wait()
                 yield Outputs()
 
         return agent
 
     edge = Edge(name="slow", topics=("events",), agent=slow, state="profiles", max_records=1)
-    hearing = Hearing()
+    recorder = FailureRecorder()
     # A fetch holds three of them at most, so that most are still unread when they are deleted.
     await write(kafka.connection, "events", [(b"u1", bytes(300_000))] * 40)
-    async with running_app(kafka.connection, [edge], observer=hearing):
+    async with running_app(kafka.connection, [edge], observer=recorder):
         await until(lambda: bool(seen), within_s=60)
         with admin(kafka.connection) as client:
             client.delete_records({TopicPartition(kafka.connection.topic("events"), 0): 30})
-        go_on.set()
+        proceed.set()
         await until(lambda: seen[-1] == 39, within_s=60)
 
-    (gone,) = [error for error in hearing.errors if isinstance(error, RecordsGone)]
+    (gone,) = [error for error in recorder.errors if isinstance(error, RecordsGone)]
     assert gone.start == 30
     assert sorted({*seen, *range(gone.position, gone.start)}) == list(range(40))
 
 
 @pytest.mark.kafka
-async def test_a_lane_that_has_read_nothing_yet_begins_where_its_log_does(kafka: Cluster) -> None:
+async def test_a_lane_without_a_position_begins_where_its_log_begins(kafka: Cluster) -> None:
     kafka.create(events=1, profiles=1)
     seen: list[int] = []
 
-    def noting(restored: Restored, _wake: Wake) -> Agent:
+    def recording(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for batch in batches:
                 seen.extend(record.offset for record in batch.records)
@@ -73,12 +73,12 @@ async def test_a_lane_that_has_read_nothing_yet_begins_where_its_log_does(kafka:
 
         return agent
 
-    hearing = Hearing()
+    recorder = FailureRecorder()
     await write(kafka.connection, "events", [(b"u1", b"%d" % number) for number in range(40)])
     with admin(kafka.connection) as client:
         client.delete_records({TopicPartition(kafka.connection.topic("events"), 0): 30})
-    edge = Edge(name="noting", topics=("events",), agent=noting, state="profiles")
-    async with running_app(kafka.connection, [edge], observer=hearing):
+    edge = Edge(name="recording", topics=("events",), agent=recording, state="profiles")
+    async with running_app(kafka.connection, [edge], observer=recorder):
         await until(lambda: seen == list(range(30, 40)), within_s=60)
 
-    assert hearing.errors == []
+    assert recorder.errors == []

@@ -1,6 +1,6 @@
-"""A fold of its own process: ``python -m tests.support.folding_worker SERVERS PREFIX yes SESSION_S [wrong]``.
+"""A fold in a process of its own: ``python -m tests.support.folding_worker SERVERS PREFIX yes SESSION_S [wrong]``.
 
-With ``wrong`` its code has a mistake in a fact that no feature looks at: additions to a cart count twice.
+With ``wrong`` its code has a mistake in a fact that no feature uses: additions to a cart count twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream.worker.topology import fold_edges
 
 
 def wrong(facts: Facts, event: Event, *more: Any) -> None:
-    """Do what the right code does, and count an addition to a cart once more."""
+    """Reduce the facts as the right code does, and count an addition to a cart once more."""
     reduce_facts(facts, event, *more)
     if event.type == "cart_add":
         facts.events[event.type] += 1
@@ -27,7 +27,7 @@ def wrong(facts: Facts, event: Event, *more: Any) -> None:
 def main() -> None:
     servers, prefix, _, session_s, *how = sys.argv[1:]
     if how == ["wrong"]:
-        setattr(step, "reduce_facts", wrong)  # noqa: B010 - a module of ours is changed here and nowhere else
+        setattr(step, "reduce_facts", wrong)  # noqa: B010 - only this program changes the module
     run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
 
 

@@ -1,7 +1,7 @@
-"""A fold whose states are of the schema before: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
+"""A fold whose states have the previous schema: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
 
-It folds as today's does, and reads and writes as the code before did: what today's writes it refuses. Where
-``PERENNIAL_UPGRADE_FROM`` names a checkout of the release before, it is that one's own worker, all of it.
+It folds with today's code, but reads and writes states as the previous release did. It refuses states of today's
+schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of the previous release, that checkout's worker runs instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONSENTS = Consent.__struct_fields__.index("newest_grant")
 
 
 def old_pack(customer: Customer) -> bytes:
-    """Bytes of a customer in schema 3."""
+    """Encode a customer in schema 3."""
     facts, ledger = _decode(_encode(customer.facts))[:_FACTS], _decode(_encode(customer.ledger))
     facts[_CONSENT] = {channel: consent[:_CONSENTS] for channel, consent in facts[_CONSENT].items()}
     return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
@@ -48,7 +48,7 @@ def _check(data: bytes) -> None:
 
 
 def become_old() -> None:
-    """Let this process's fold read and write as the code before did."""
+    """Make the fold of this process read and write as the previous release did."""
     for name, function in {"pack": old_pack, "unpack": old_unpack, "header": old_header}.items():
         assert hasattr(codec, name)
         setattr(codec, name, function)

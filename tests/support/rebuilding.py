@@ -1,6 +1,6 @@
 """A rebuild in a process of its own, which may kill itself: ``... SERVERS PREFIX PARTITIONS [POINT]``.
 
-Points are the places between two things that become durable.
+Points are the moments between two durable writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from stream.rebuild.shadow import code_in_use
 POINTS = ("folding", "fenced", "in the switch", "switched", "woken")
 
 
-class Silent:
+class NoListener:
+    """A listener that ignores the progress of a rebuild."""
+
     def planned(self, records: int) -> None: ...
 
     def folded(self, partition: int, position: int, now: int) -> None: ...
@@ -37,7 +39,7 @@ def die() -> None:
 
 
 def dying(function: Callable[..., Any], when: Callable[..., bool], *, before: bool = False) -> Callable[..., Any]:
-    """Die before or behind the first call for which ``when`` holds."""
+    """Wrap a function so that the process dies before or after the first call for which ``when`` holds."""
 
     async def called(self: Any, *arguments: Any, **named: Any) -> Any:
         if before and when(self):
@@ -59,7 +61,7 @@ def is_half_folded(committer: Any) -> bool:
 
 
 def plant(point: str) -> None:
-    """Let this process die at a point."""
+    """Make this process die at a point."""
     committer: Any = TransactionalCommitter
     if point == "folding":
         shadow.COMMIT_EVERY_S = 0.0
@@ -84,7 +86,7 @@ def main() -> None:
         plant(point[0])
     connection = Connection(servers, prefix=prefix, session_timeout_s=6)
     shadow_topic.make(connection, int(partitions), 1)
-    for one in asyncio.run(Rebuild(connection, int(partitions), code_in_use(), Silent()).run()):
+    for one in asyncio.run(Rebuild(connection, int(partitions), code_in_use(), NoListener()).run()):
         print(one.outcome, flush=True)
 
 

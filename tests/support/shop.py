@@ -1,4 +1,4 @@
-"""Users of a live log, and a fold of it in the test's own process."""
+"""Users of a live log, and a fold of the log in the test's own process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shoppers:
         self._number = 0
 
     def events(self, count: int) -> list[Event]:
-        """What they do next."""
+        """Return the next events of these users."""
         return [self._event() for _ in range(count)]
 
     def _event(self) -> Event:
@@ -41,7 +41,7 @@ class Shoppers:
 
 
 class Owner:
-    """A running fold of one partition, without a group: takes it over, and commits when it is told to."""
+    """A fold of one partition, without a group; a test says when it takes the partition over and when it commits."""
 
     def __init__(self, connection: Connection, partition: int) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Owner:
         self.state = Restored(partition=partition)
 
     async def take_over(self) -> None:
-        """Fence whoever had it, and read the state."""
+        """Fence the previous owner, and read the state."""
         await self._committer.fence()
         self.state = await self._committer.restore()
         self._fold = PartitionFold(self.state)
@@ -62,12 +62,12 @@ class Owner:
             await self._commit(self._fold.fold(Batch("events", partition, records)), records[-1].offset + 1)
 
     async def fold_slices(self, max_timers: int, slices: int) -> None:
-        """Fold and commit so many slices of what is there, each of so many timers at most."""
+        """Fold and commit this many slices of the next record, each with at most ``max_timers`` timers."""
         partition, begin = self.state.partition, self.state.position
         async for records in read_log(self._connection, partition, begin, begin + 1):
             made = self._fold.slices(Batch("events", partition, records), max_timers)
             for outputs in itertools.islice(made, slices):
-                assert outputs.commit.position == begin, "there are more slices than were asked for"
+                assert outputs.commit.position == begin, "the record needs fewer slices than wanted"
                 await self._commit(outputs, begin)
 
     async def _commit(self, outputs: Outputs, position: int) -> None:
@@ -75,5 +75,5 @@ class Owner:
         self.state.apply(outputs.commit, position)
 
     async def leave(self) -> None:
-        """Let go."""
+        """Release the transactional id."""
         await self._committer.stop()

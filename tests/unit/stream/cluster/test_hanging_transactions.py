@@ -1,4 +1,4 @@
-"""A transaction that Kafka has forgotten to end holds a state back: whoever takes it over ends it as was decided."""
+"""A hanging transaction holds a state partition back, until the new owner ends it as its coordinator has decided."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPICS = ("profiles", "copies")
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """A broker that lets records in whose transaction its coordinator has never heard of."""
+    """A broker that accepts records of a transaction that its coordinator does not know."""
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("KAFKA_HOME names no Kafka distribution")
     found = ApacheKafka(
@@ -50,13 +50,13 @@ def connection(kafka: ApacheKafka, request: pytest.FixtureRequest) -> Connection
 
 
 async def leave_open(connection: Connection, *, commit: bool) -> None:
-    """End a transaction of which its coordinator knows only a part: outputs and state stay open."""
+    """End a transaction of which its coordinator knows only a part, so that outputs and state stay open."""
     producer = AIOKafkaProducer(**connection.client_options(), transactional_id=OWN.transactional_id, acks="all")
     await producer.start()
     try:
         await producer.begin_transaction()
         profiles, copies = (connection.topic(name) for name in TOPICS)
-        # aiokafka's own list of partitions that the coordinator was told of
+        # aiokafka's own list of partitions that the coordinator knows
         producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
         state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
         known = {TopicPartition(copies, 1): [(b"bob", b"second of bob")]}
@@ -75,18 +75,18 @@ async def owned(connection: Connection) -> TransactionalCommitter:
 
 
 async def take_over(connection: Connection) -> tuple[TransactionalCommitter, Restored, int]:
-    """Live as lanes do until the state can be read; says how many lives that took."""
-    for life in range(1, 5):
-        heir = await owned(connection)
+    """Take the partition over, as often as needed until its state can be read; return the number of attempts too."""
+    for attempt in range(1, 5):
+        owner = await owned(connection)
         try:
-            return heir, await heir.restore(), life
+            return owner, await owner.restore(), attempt
         except TimeoutError:
-            await heir.stop()
-    raise AssertionError("nobody can read the state")
+            await owner.stop()
+    raise AssertionError("the state cannot be read")
 
 
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
-async def test_what_the_broker_forgot_to_end_is_ended_as_it_was_decided_everywhere_and_the_next_life_goes_on(
+async def test_a_hanging_transaction_is_ended_everywhere_as_decided_and_the_new_owner_continues(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, commit: bool
 ) -> None:
     monkeypatch.setattr(transaction, "UNREADABLE_S", 3.0)
@@ -95,21 +95,21 @@ async def test_what_the_broker_forgot_to_end_is_ended_as_it_was_decided_everywhe
     await first.stop()
     await leave_open(connection, commit=commit)
 
-    heir, restored, lives = await take_over(connection)
-    await heir.commit(Commit([Output("copies", b"ann", b"third")], {b"ann": b"3"}), Checkpoint(3, b"m"))
-    await heir.stop()
+    owner, restored, attempts = await take_over(connection)
+    await owner.commit(Commit([Output("copies", b"ann", b"third")], {b"ann": b"3"}), Checkpoint(3, b"m"))
+    await owner.stop()
     written = Counter(record.value for record in await committed(connection, "copies", 2))
 
-    assert lives > 1, "the transaction held nothing back"
+    assert attempts > 1, "the transaction held nothing back"
     assert (restored.position, restored.records) == ((2, {b"ann": b"2"}) if commit else (1, {b"ann": b"1"}))
-    # what was left open shares its state's fate, and not that of what its owner writes next
+    # Hanging outputs are ended like the state of the same transaction, not like the next transaction of the owner.
     assert written == Counter([b"first", *([b"second", b"second of bob"] if commit else []), b"third"])
 
 
-async def test_what_nobody_has_decided_is_left_alone(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_decision_nothing_is_ended(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.cluster.hanging_transactions.decision", lambda *_: None)
     await leave_open(connection, commit=True)
-    heir = await owned(connection)
+    owner = await owned(connection)
 
     assert (
         await asyncio.to_thread(
@@ -117,4 +117,4 @@ async def test_what_nobody_has_decided_is_left_alone(connection: Connection, mon
         )
         == []
     )
-    await heir.stop()
+    await owner.stop()

@@ -1,4 +1,4 @@
-"""The table of topics holds together, and a cluster that differs from it is told apart."""
+"""The table of topics is consistent, and differences of a cluster from it are found."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_types_that_the_table_names_exist(line: Topic) -> None:
         assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
-def test_what_a_lane_writes_beside_its_topic_is_partitioned_alike() -> None:
+def test_a_topic_that_a_lane_writes_has_as_many_partitions_as_its_input() -> None:
     for line in TOPICS:
         if line.alike is not None:
             assert line.spread == topic(line.alike).spread
@@ -56,7 +56,7 @@ def test_state_is_compacted_and_the_log_is_kept() -> None:
     assert topic("events").configs()["message.timestamp.type"] == "LogAppendTime"
 
 
-def test_create_makes_what_the_table_says(connection: Connection) -> None:
+def test_create_creates_the_permanent_topics_of_the_table(connection: Connection) -> None:
     made = create(connection, partitions=4)
 
     with admin(connection) as client:
@@ -68,20 +68,20 @@ def test_create_makes_what_the_table_says(connection: Connection) -> None:
     require_topics(connection, partitions=4)
 
 
-def test_create_leaves_what_is_there(connection: Connection) -> None:
+def test_create_does_not_touch_existing_topics(connection: Connection) -> None:
     create(connection, partitions=4)
 
     assert create(connection, partitions=4) == []
 
 
-def test_nothing_starts_on_missing_topics_and_the_command_is_named(connection: Connection) -> None:
+def test_missing_topics_are_an_error_that_names_the_command(connection: Connection) -> None:
     with pytest.raises(
         TopicsNotReady, match=r"missing topics: .*events\.in.* and 17 more; run: perennial topics create"
     ):
         require_topics(connection, partitions=4)
 
 
-def test_nothing_starts_on_other_partitions_and_create_does_not_touch_them(connection: Connection) -> None:
+def test_another_number_of_partitions_is_an_error_and_create_does_not_change_it(connection: Connection) -> None:
     with admin(connection) as client:
         made = {connection.topic("events"): {"num_partitions": 3, "replication_factor": 1}}
         client.create_topics(made, wait_for_metadata=True)
@@ -94,7 +94,7 @@ def test_nothing_starts_on_other_partitions_and_create_does_not_touch_them(conne
         assert list(existing(client, connection)) == [connection.topic("events")]
 
 
-def test_state_that_would_be_deleted_stops_the_start(connection: Connection) -> None:
+def test_a_state_topic_with_the_cleanup_policy_delete_is_an_error(connection: Connection) -> None:
     with admin(connection) as client:
         options = {"num_partitions": 4, "replication_factor": 1, "configs": {"cleanup.policy": "delete"}}
         client.create_topics({connection.topic("profiles"): options}, wait_for_metadata=True)
@@ -104,7 +104,7 @@ def test_state_that_would_be_deleted_stops_the_start(connection: Connection) -> 
         require_topics(connection, partitions=4)
 
 
-def test_a_longer_retention_is_shown_and_does_not_stop_the_start(connection: Connection) -> None:
+def test_another_retention_is_shown_but_is_not_an_error(connection: Connection) -> None:
     with admin(connection) as client:
         configs = {"cleanup.policy": "delete", "retention.ms": "1"}
         made = {connection.topic("signals"): {"num_partitions": 4, "replication_factor": 1, "configs": configs}}
@@ -117,7 +117,7 @@ def test_a_longer_retention_is_shown_and_does_not_stop_the_start(connection: Con
     ]
 
 
-def test_a_silent_address_is_named_with_the_way_out() -> None:
+def test_an_address_without_a_broker_is_named_with_the_command_that_starts_one() -> None:
     with (
         pytest.raises(BrokerUnreachable, match=r"no broker answers at 127\.0\.0\.1:1 .*perennial broker"),
         admin(Connection("127.0.0.1:1"), timeout_s=0.2),
@@ -125,7 +125,7 @@ def test_a_silent_address_is_named_with_the_way_out() -> None:
         pass
 
 
-def test_where_every_server_refuses_nobody_is_waited_for() -> None:
+def test_a_refused_connection_is_not_awaited_until_the_timeout() -> None:
     began = time.monotonic()
     with pytest.raises(BrokerUnreachable, match="perennial up"), admin(Connection("127.0.0.1:1"), timeout_s=60):
         pass

@@ -36,7 +36,7 @@ class FakeBatch:
         return self._count
 
     def close(self) -> None:
-        """Do nothing, because this batch holds no bytes."""
+        """Accept the call, because this batch holds no bytes."""
 
 
 class SilentProducer:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.errors import KafkaError
 
 from models.delivery.deliveries import Result
 from models.delivery.notices import Answer, InFlight, Notice, decode_notice
+from stream.cluster.errors import BrokerUnavailable
 from stream.delivery.handover import WriteToPartition
 from tests.support.dispatching import FakeGate, begin_and_leave, call, open_dispatcher, take
 from tests.support.letters import letter
@@ -113,7 +113,7 @@ async def test_a_broker_that_is_away_leaves_the_message_unknown_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def refuse(_: object) -> None:
-        raise KafkaError("away")
+        raise BrokerUnavailable("away")
 
     dispatcher = open_dispatcher(FakeGate())
     take(dispatcher, call())

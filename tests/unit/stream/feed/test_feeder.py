@@ -1,4 +1,4 @@
-"""The feeder on the embedded broker, beside a fold that only counts offsets."""
+"""The feeder on the embedded broker, with a fold whose progress the test sets."""
 
 from __future__ import annotations
 
@@ -22,15 +22,29 @@ PARTITIONS = 2
 START = 1_767_571_200_000
 
 
-class Folded:
-    """A fold whose progress a test sets."""
+class SettableProgress:
+    """A progress of the fold that a test sets.
+
+    Attributes
+    ----------
+    is_quick
+        Whether everything is folded at once; otherwise nothing more is folded.
+    awaited
+        Set when the feeder has asked twice without progress, so it waits.
+    """
 
     def __init__(self) -> None:
-        self.offsets = dict.fromkeys(range(PARTITIONS), 0)
         self.is_quick = True
+        self.awaited = asyncio.Event()
+        self._polls = 0
 
     async def committed(self) -> dict[int, int]:
-        return dict.fromkeys(range(PARTITIONS), 1 << 60) if self.is_quick else self.offsets
+        if self.is_quick:
+            return dict.fromkeys(range(PARTITIONS), 1 << 60)
+        self._polls += 1
+        if self._polls > 1:
+            self.awaited.set()
+        return dict.fromkeys(range(PARTITIONS), 0)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +71,7 @@ def event(number: int, at: int) -> Event:
 
 
 async def read(connection: Connection, partition: int) -> list[Event | object]:
-    """Everything in a partition, in order."""
+    """Return all records of a partition, in order."""
     place = TopicPartition(connection.topic("events"), partition)
     consumer = AIOKafkaConsumer(**connection.client_options(), auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
@@ -75,7 +89,7 @@ async def read(connection: Connection, partition: int) -> list[Event | object]:
 
 
 async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
+    feeder = Feeder(log, PARTITIONS, SettableProgress(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
     await feeder.feed([event(n, START + n * 4 * MINUTE) for n in range(40)])
@@ -95,7 +109,7 @@ async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, l
 
 
 async def test_every_partition_ticks_at_each_interval(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
+    feeder = Feeder(log, PARTITIONS, SettableProgress(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
     await feeder.feed([event(n, START + n * 4 * MINUTE) for n in range(40)])
@@ -106,8 +120,8 @@ async def test_every_partition_ticks_at_each_interval(connection: Connection, lo
         assert intervals <= {found.at for found in await read(connection, partition) if isinstance(found, Tick)}
 
 
-async def test_the_clock_goes_on_by_the_hour_where_nothing_happens(connection: Connection, log: EventLog) -> None:
-    feeder = Feeder(log, PARTITIONS, Folded(), Pace(tick_ms=10 * MINUTE))
+async def test_the_clock_moves_by_the_hour_while_there_are_no_events(connection: Connection, log: EventLog) -> None:
+    feeder = Feeder(log, PARTITIONS, SettableProgress(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 
     await feeder.feed([event(1, START), event(2, START + 5 * HOUR)])
@@ -116,17 +130,14 @@ async def test_the_clock_goes_on_by_the_hour_where_nothing_happens(connection: C
     assert ticks == [START + hour * HOUR for hour in range(6)]
 
 
-async def test_it_stays_within_a_day_of_the_slowest_fold(connection: Connection, log: EventLog) -> None:
-    folded = Folded()
+async def test_the_feeder_stays_within_a_day_of_the_slowest_fold(connection: Connection, log: EventLog) -> None:
+    folded = SettableProgress()
     feeder = Feeder(log, PARTITIONS, folded)
     await feeder.begin()
     folded.is_quick = False
 
     feeding = asyncio.create_task(feeder.feed(event(n, START + n * HOUR) for n in range(72)))
-    before = None
-    while before != feeder.now or before is None:
-        before = feeder.now
-        await asyncio.sleep(0.3)
+    await asyncio.wait_for(folded.awaited.wait(), 20)
     stopped_at = feeder.now
     folded.is_quick = True
     await feeding
@@ -140,16 +151,16 @@ async def test_a_log_with_live_events_is_refused(connection: Connection, log: Ev
     await log.append([event(1, START)])
 
     with pytest.raises(WrongClock, match="live events"):
-        await Feeder(log, PARTITIONS, Folded()).begin()
+        await Feeder(log, PARTITIONS, SettableProgress()).begin()
 
 
-async def test_without_a_worker_it_says_so(connection: Connection, log: EventLog) -> None:
+async def test_without_a_worker_the_feeder_fails_with_the_reason(connection: Connection, log: EventLog) -> None:
     async with GroupProgress(connection, PARTITIONS) as progress:
         with pytest.raises(NobodyFolds, match="perennial worker"):
             await Feeder(log, PARTITIONS, progress, Pace(silence_s=0.2)).begin()
 
 
-async def test_progress_is_what_the_group_committed(connection: Connection, log: EventLog) -> None:
+async def test_the_progress_is_the_offsets_that_the_group_has_committed(connection: Connection, log: EventLog) -> None:
     await log.ensure_clock("feeder")
     worker = AIOKafkaConsumer(
         **connection.client_options(), group_id=connection.group("fold"), enable_auto_commit=False

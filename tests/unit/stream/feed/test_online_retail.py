@@ -1,4 +1,4 @@
-"""Online Retail's lines as events, and its published totals."""
+"""Lines of Online Retail as events, and the published totals of the file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_line_is_a_purchase_of_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beginning", ["\ufeff", "\ufeff\n", "\n\r\n"])
-def test_a_byte_order_mark_and_blank_lines_are_passed_over(tmp_path: Path, beginning: str) -> None:
+def test_a_byte_order_mark_and_blank_lines_are_skipped(tmp_path: Path, beginning: str) -> None:
     path = tmp_path / "retail.csv"
     line = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
     path.write_text(f"{beginning}{HEADER}\n\n{line}\r\n  \n{line}\n\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def test_the_same_line_twice_is_two_events(tmp_path: Path) -> None:
     assert first.event.id != second.event.id
 
 
-def test_a_damaged_line_is_rejected_with_its_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_damaged_line_is_rejected_with_its_reason_and_the_others_are_read(tmp_path: Path) -> None:
     good = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 
     bad, fine = read(tmp_path, good.replace(",6,", ",six,"), good)
@@ -84,7 +84,7 @@ def test_a_damaged_line_is_rejected_with_its_reason_and_the_rest_goes_on(tmp_pat
     assert fine.event is not None
 
 
-def test_a_line_with_other_fields_is_an_error_that_says_so() -> None:
+def test_a_line_with_another_number_of_fields_is_an_error() -> None:
     with pytest.raises(InvalidEvent, match="3 fields"):
         short_form(["a", "b", "c"])
 
@@ -97,7 +97,7 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
         list(read_online_retail(survey(path), NOW))
 
 
-def test_a_packed_file_and_a_plain_one_read_alike(tmp_path: Path) -> None:
+def test_a_compressed_file_gives_the_same_events_as_a_plain_one(tmp_path: Path) -> None:
     text = f"{HEADER}\n536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom\n"
     packed = tmp_path / "retail.csv.gz"
     packed.write_bytes(gzip.compress(text.encode()))
@@ -108,7 +108,7 @@ def test_a_packed_file_and_a_plain_one_read_alike(tmp_path: Path) -> None:
     assert len(list(read_online_retail(recording, NOW))) == 1
 
 
-def test_what_is_no_gzip_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_compressed_despite_its_name_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "retail.csv.gz"
     path.write_bytes(b"not packed")
 

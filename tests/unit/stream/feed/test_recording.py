@@ -1,4 +1,4 @@
-"""Recorded wire events, through the doors' own validation."""
+"""Recorded wire events pass the same validation as events at a door."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_both_forms_of_the_wire_are_read(tmp_path: Path) -> None:
     assert (short.event.type, segment.event.type, segment.event.id) == ("click", "click", "m1")
 
 
-def test_a_replayed_event_is_never_live_whatever_it_claims(tmp_path: Path) -> None:
+def test_a_replayed_event_is_never_live_even_if_its_line_says_so(tmp_path: Path) -> None:
     (found,) = read(tmp_path, b'{"type":"click","user":"u1","item":"sku1","origin":"live"}')
 
     assert found.event is not None
@@ -53,7 +53,7 @@ def test_a_bad_line_is_rejected_with_its_reason(tmp_path: Path, line: bytes, rea
     assert decode_rejected(found.rejected.value).reason == reason
 
 
-def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
+def test_blank_lines_and_a_byte_order_mark_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     click = b'{"type":"click","user":"u1"}'
     path.write_bytes(b"\xef\xbb\xbf\n" + click + b"\r\n\r\n \t\n" + click + b"\n\n")
@@ -72,7 +72,7 @@ def test_a_first_event_after_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert found.event is not None
 
 
-def test_every_line_counts_also_a_last_one_without_its_end(tmp_path: Path) -> None:
+def test_every_line_counts_also_a_last_one_without_a_line_break(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"{}\n{}\n{}")
 
@@ -96,7 +96,7 @@ def test_the_withdrawal_in_a_rejected_line_counts(tmp_path: Path) -> None:
     assert decode_rejected(found.rejected.value).withdrawal
 
 
-def test_a_withdrawal_whose_time_cannot_be_read_has_that_of_the_next_event_or_of_the_last_one(tmp_path: Path) -> None:
+def test_a_withdrawal_without_a_readable_time_gets_the_time_of_the_next_or_last_event(tmp_path: Path) -> None:
     out = b'{"type":"track","userId":"u1","event":"Unsubscribed","timestamp":"soon"}'
     reads = read(
         tmp_path,

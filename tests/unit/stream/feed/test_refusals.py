@@ -1,4 +1,4 @@
-"""A dead letter of a replay is traced back to its line of the file."""
+"""A dead letter of a replay names its line of the file."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def lines_of(letters: list[Rejected], again: list[ReadLine] | None = None) -> li
     return [(refusal.line, refusal.by) for refusal in refusals(letters, FILE, again or [])]
 
 
-def test_a_line_that_is_no_event_has_its_number_in_the_letter() -> None:
+def test_a_line_that_is_not_an_event_has_its_number_in_the_letter() -> None:
     assert lines_of([of_file(7), of_file(2)]) == [(2, "file"), (7, "file")]
 
 
-def test_an_id_that_was_made_from_the_line_says_which_without_reading_the_file_again() -> None:
+def test_an_id_that_was_made_from_the_line_contains_its_number() -> None:
     letter = of_fold(event(Source.line(FILE.digest, 4).id), 3)
 
     def never() -> ReadLine:
@@ -56,7 +56,7 @@ def test_an_id_that_was_made_from_the_line_says_which_without_reading_the_file_a
     assert [refusal.line for refusal in refusals([letter], FILE, iter(never, None))] == [4]
 
 
-def test_an_id_of_its_own_is_looked_for_in_the_file_under_its_user() -> None:
+def test_an_id_from_the_file_is_found_there_under_its_user() -> None:
     again = [
         ReadLine(1, event("m", "x"), None),
         ReadLine(2, None, None),
@@ -67,19 +67,19 @@ def test_an_id_of_its_own_is_looked_for_in_the_file_under_its_user() -> None:
     assert lines_of([of_fold(event("m"), 8)], again) == [(3, "fold")]
 
 
-def test_of_a_repeated_id_the_later_lines_are_those_that_were_refused() -> None:
+def test_if_an_id_repeats_the_last_lines_are_those_that_were_refused() -> None:
     again = [ReadLine(1, event("m"), None), ReadLine(5, event("m"), None), ReadLine(9, event("m"), None)]
 
     assert lines_of([of_fold(event("m"), 8), of_fold(event("m"), 9)], again) == [(5, "fold"), (9, "fold")]
 
 
-def test_a_letter_that_kept_only_a_part_has_no_line_and_is_last() -> None:
+def test_a_letter_that_holds_only_a_part_has_no_line_and_comes_last() -> None:
     letter = msgspec.structs.replace(of_fold(event("m"), 8), content="eyJpZCI6")
 
     assert lines_of([letter, of_file(2)]) == [(2, "file"), (None, "fold")]
 
 
-def test_details_of_accepted_events_and_reports_of_our_own_messages_are_no_lines() -> None:
+def test_details_of_accepted_events_and_outcomes_of_our_messages_are_not_lines() -> None:
     detail = msgspec.structs.replace(of_file(2), accepted=True)
     report = of_fold(Event(id="m", user="u", type="message_sent", at=1, message="x"), 8)
 
@@ -126,7 +126,7 @@ def reconciled(**changed: Any) -> Reconciliation:
         ({"read": 8}, 2),
     ],
 )
-def test_each_event_that_went_in_must_be_found_once(changed: dict[str, Any], missing: int) -> None:
+def test_each_event_that_was_written_must_be_found_once(changed: dict[str, Any], missing: int) -> None:
     found = reconciled(**changed)
 
     assert (found.missing, found.is_complete) == (missing, missing == 0)

@@ -1,4 +1,4 @@
-"""A replay that died, or a second one, does not go into the same log: it would count twice."""
+"""A second replay into the same log is refused, also after one that died, because its events would count twice."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
         yield running
 
 
-async def died(connection: Connection) -> None:
-    """What a replay leaves that was killed after its first event."""
+async def leave_killed_replay(connection: Connection) -> None:
+    """Write what a replay leaves that was killed after its first event."""
     async with EventLog(connection, 1) as log:
         await log.ensure_clock("feeder")
         await log.broadcast(*encode_control(Use(name="x", version=1, content=msgspec.Raw(b"{}"))))
@@ -40,12 +40,12 @@ async def died(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("what", ["replay", "simulate"])
-def test_a_log_with_the_beginning_of_another_one_is_refused_with_the_way_out(
+def test_a_log_with_the_beginning_of_another_replay_is_refused_with_the_remedy(
     broker: EmbeddedBroker, tmp_path: Path, what: str
 ) -> None:
     connection = broker.connection(f"{what}.")
     topics.create(connection, 1)
-    asyncio.run(died(connection))
+    asyncio.run(leave_killed_replay(connection))
     file, recording = tmp_path / "perennial.yaml", tmp_path / "events.jsonl"
     file.write_text(
         f"version: 1\nkafka: {{servers: '{broker.address}', embedded: true, prefix: {what}., partitions: 1}}\n"
@@ -66,10 +66,10 @@ def test_a_log_with_the_beginning_of_another_one_is_refused_with_the_way_out(
     assert "kafka.prefix" in ended.stderr
     assert "Traceback" not in ended.stderr
     left = asyncio.run(read_until(connection, "events", lambda found: len(found) >= 4))
-    assert len(left) == 4  # nothing came to it
+    assert len(left) == 4  # nothing was added
 
 
-async def test_a_broker_that_does_not_answer_is_said_so_in_time() -> None:
+async def test_a_broker_that_does_not_answer_is_reported_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = Connection(f"127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(LogUnavailable, match="did not show the log"):

@@ -1,4 +1,4 @@
-"""The simulation feeds what the doors would take, and nothing into a log that something else has fed."""
+"""A simulation writes only events that a door would accept, and only into a log that contains no events."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_event_of_the_shop_passes_the_doors_unchanged() -> None:
     assert [validated(event) for event in events] == events
 
 
-async def test_a_log_with_nothing_but_its_clock_and_a_configuration_is_fit_to_be_fed(broker: EmbeddedBroker) -> None:
+async def test_a_log_with_only_its_clock_and_a_configuration_can_be_fed(broker: EmbeddedBroker) -> None:
     connection = broker.connection(prefix="fresh.")
     topics.create(connection, PARTITIONS)
     async with EventLog(connection, PARTITIONS) as log:
@@ -73,7 +73,7 @@ async def test_a_log_that_was_fed_before_is_refused(broker: EmbeddedBroker, what
 async def shop_fed(
     broker: EmbeddedBroker, folder: Path, prefix: str, pace_s: float
 ) -> tuple[Simulated, list[list[bytes | None]]]:
-    """Run a small shop beside a fold of that pace; gives what stands in each partition of its log."""
+    """Run a small shop with a fold of this pace; return the result and the values in each partition of its log."""
     presets.write("shop", folder, replace=True)
     flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": prefix}
     settings = load(folder / "perennial.yaml", {**flags, "kafka.partitions": PARTITIONS})
@@ -95,7 +95,7 @@ async def shop_fed(
 
 
 @pytest.mark.slow
-async def test_the_same_seed_gives_the_same_log_however_fast_it_is_folded(
+async def test_the_same_seed_gives_the_same_log_at_any_speed_of_the_fold(
     broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
     first, log = await shop_fed(broker, tmp_path, "quick.", 0.0)

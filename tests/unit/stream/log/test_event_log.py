@@ -1,3 +1,5 @@
+"""The writer of the event log, on both brokers."""
+
 from __future__ import annotations
 
 import asyncio
@@ -27,7 +29,7 @@ def clicks(count: int, users: int = 5) -> list[Event]:
 async def read_all(
     connection: Connection, counts: dict[int, int], topic: str = "events"
 ) -> dict[int, list[tuple[int, bytes | None, bytes | None]]]:
-    """Read so many records of each partition, as (offset, key, value)."""
+    """Read this many records of each partition, as (offset, key, value)."""
     places = {TopicPartition(connection.topic(topic), p): n for p, n in counts.items() if n}
     reader = AIOKafkaConsumer(**connection.client_options(), auto_offset_reset="earliest", enable_auto_commit=False)
     found: dict[int, list[tuple[int, bytes | None, bytes | None]]] = {p: [] for p in counts}
@@ -44,7 +46,7 @@ async def read_all(
 
 
 @pytest.mark.parametrize("count", [3, 5_000])
-async def test_events_stand_in_their_users_partition_in_order_where_the_answer_says(
+async def test_events_are_stored_in_their_users_partition_in_order_where_the_answer_says(
     cluster: Cluster, count: int
 ) -> None:
     cluster.create(events=PARTITIONS)
@@ -90,7 +92,7 @@ async def test_a_broadcast_reaches_every_partition(embedded: Cluster) -> None:
     assert [decode_control(found[p][0][2] or b"") for p in range(PARTITIONS)] == [Tick(at=NOW)] * PARTITIONS
 
 
-async def test_the_clock_is_the_first_record_of_each_partition_and_stands_once(cluster: Cluster) -> None:
+async def test_the_clock_is_the_first_record_of_each_partition_and_is_written_once(cluster: Cluster) -> None:
     cluster.create(events=PARTITIONS)
 
     async with EventLog(cluster.connection, PARTITIONS) as log:
@@ -104,7 +106,7 @@ async def test_the_clock_is_the_first_record_of_each_partition_and_stands_once(c
         assert all(is_control(key) for _, key, _ in records)
 
 
-async def test_a_log_of_another_clock_is_refused_with_what_to_do(cluster: Cluster) -> None:
+async def test_a_log_with_another_clock_is_refused_with_the_remedy(cluster: Cluster) -> None:
     cluster.create(events=PARTITIONS)
 
     async with EventLog(cluster.connection, PARTITIONS) as log:
@@ -113,7 +115,7 @@ async def test_a_log_of_another_clock_is_refused_with_what_to_do(cluster: Cluste
             await log.ensure_clock("feeder")
 
 
-async def test_a_log_that_begins_with_an_event_goes_by_the_wall_clock(embedded: Cluster) -> None:
+async def test_a_log_that_begins_with_an_event_has_the_clock_of_the_wall(embedded: Cluster) -> None:
     embedded.create(events=PARTITIONS)
 
     async with EventLog(embedded.connection, PARTITIONS) as log:
@@ -123,7 +125,7 @@ async def test_a_log_that_begins_with_an_event_goes_by_the_wall_clock(embedded: 
         await log.ensure_clock("wall")
 
 
-async def test_of_two_that_name_a_clock_at_once_one_is_refused(embedded: Cluster) -> None:
+async def test_if_two_programs_name_a_clock_at_once_one_of_them_is_refused(embedded: Cluster) -> None:
     embedded.create(events=PARTITIONS)
 
     async with EventLog(embedded.connection, PARTITIONS) as one, EventLog(embedded.connection, PARTITIONS) as other:
@@ -132,9 +134,9 @@ async def test_of_two_that_name_a_clock_at_once_one_is_refused(embedded: Cluster
     assert any(isinstance(answer, WrongClock) for answer in answers)
 
 
-async def test_a_broker_that_is_away_is_said_so_in_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+async def test_a_broker_that_is_away_is_reported_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
 
     async with EventLog(Connection(address), PARTITIONS, timeout_s=0.5) as log:
         with pytest.raises(LogUnavailable, match=address):
@@ -143,7 +145,7 @@ async def test_a_broker_that_is_away_is_said_so_in_time() -> None:
             await log.ensure_clock("wall")
 
 
-async def test_what_fits_into_no_record_is_refused_before_anything_is_written(embedded: Cluster) -> None:
+async def test_a_record_that_is_too_large_is_refused_before_anything_is_written(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with EventLog(embedded.connection, 1) as log:
@@ -152,13 +154,13 @@ async def test_what_fits_into_no_record_is_refused_before_anything_is_written(em
         assert await log.append(clicks(1)) == [Appended(0, 0)]
 
 
-async def test_nothing_to_append_asks_nobody() -> None:
+async def test_an_append_without_events_asks_no_broker() -> None:
     async with EventLog(Connection("127.0.0.1:1"), PARTITIONS) as log:
         assert await log.append([]) == []
 
 
 @pytest.mark.kafka
-async def test_a_broker_that_dies_and_comes_back_costs_one_answer_and_loses_nothing(kafka: Cluster) -> None:
+async def test_a_broker_that_dies_and_returns_fails_one_append_and_loses_no_event(kafka: Cluster) -> None:
     kafka.create(events=1)
     assert kafka.kafka is not None
 
@@ -177,4 +179,7 @@ async def test_a_broker_that_dies_and_comes_back_costs_one_answer_and_loses_noth
         after = await log.append(clicks(30))
 
     assert [place.offset for place in before] == list(range(30))
-    assert [place.offset for place in after] in (list(range(30, 60)), list(range(60, 90)))  # or what came late
+    assert [place.offset for place in after] in (
+        list(range(30, 60)),
+        list(range(60, 90)),
+    )  # or the failed append arrived late

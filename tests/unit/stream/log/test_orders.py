@@ -1,4 +1,4 @@
-"""An order in every partition of the log, and what the commands say."""
+"""An order is written into every partition of the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
 
 
-async def test_an_order_stands_in_every_partition_behind_the_clock(embedded: Cluster) -> None:
+async def test_an_order_is_in_every_partition_after_the_clock(embedded: Cluster) -> None:
     embedded.create(events=3)
 
     await give(embedded.connection, 3, "pause", "email")
@@ -20,5 +20,5 @@ async def test_an_order_stands_in_every_partition_behind_the_clock(embedded: Clu
     assert {said[partition, 1] for partition in range(3)} == {Order("pause", "email")}
 
 
-def test_a_channel_that_there_is_not_is_refused() -> None:
+def test_an_unknown_channel_is_refused() -> None:
     assert run(["pause", "fax"]) == 2

@@ -1,3 +1,5 @@
+"""Merging of recomputed facts with the ledgers in use."""
+
 from __future__ import annotations
 
 import pytest
@@ -13,14 +15,14 @@ START = 1_700_000_000_000
 
 
 def silent_for_hours() -> Customer:
-    """Somebody whom the models looked at five hours after they were here last."""
+    """Return a user who was assessed five hours after the last activity."""
     customer = Customer(Facts(last_seen=START, support=1), Ledger(segment="quiet"), seen=7)
     customer.ledger.assessed_at = START + 5 * HOUR
     customer.ledger.timers = [Timer(START + 29 * HOUR, "assess")]
     return customer
 
 
-def test_who_stands_in_another_form_and_says_the_same_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_with_the_same_content_in_another_form_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     rebuilt = pack(silent_for_hours())
     monkeypatch.setattr(state, "DORMANT_AFTER_MS", HOUR)
     known = pack(silent_for_hours())
@@ -30,7 +32,7 @@ def test_who_stands_in_another_form_and_says_the_same_is_not_carried(monkeypatch
     assert FactMerger().merge({b"ada": rebuilt}, {b"ada": known}) == {}
 
 
-def test_who_has_other_facts_is_carried_and_who_is_known_no_more_is_emptied() -> None:
+def test_a_user_with_other_facts_gets_the_recomputed_ones_and_a_user_without_events_gets_none() -> None:
     right, wrong = silent_for_hours(), silent_for_hours()
     wrong.facts.support = 2
 

@@ -1,4 +1,4 @@
-"""The folder of models: complete files, few of them, and nothing outside it."""
+"""The folder of models contains complete files, only a few of them, and reads nothing outside it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def published(version: int, file: str, sha256: str) -> Published:
     return Published(version=version, file=file, sha256=sha256, trained_at=5, trained_until=4, run=RUN)
 
 
-def test_what_was_written_is_read_by_what_was_published(tmp_path: Path, model: FactorModel) -> None:
+def test_a_written_model_is_read_by_its_published_record(tmp_path: Path, model: FactorModel) -> None:
     folder = ArtifactFolder(tmp_path / "new")
     record = encode_published(published(1, *folder.write(1, model)))
 
@@ -55,7 +55,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, file: st
         ArtifactFolder(tmp_path).read(published(1, file, ""))
 
 
-def test_only_the_newest_files_stay_also_when_versions_begin_anew(tmp_path: Path, model: FactorModel) -> None:
+def test_only_the_newest_files_are_kept_also_if_versions_begin_again(tmp_path: Path, model: FactorModel) -> None:
     folder = ArtifactFolder(tmp_path, keep=2)
     names = []
     for moment, version in enumerate((57, 58, 1, 2)):
@@ -67,9 +67,7 @@ def test_only_the_newest_files_stay_also_when_versions_begin_anew(tmp_path: Path
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names[-2:])
 
 
-def test_a_write_that_fails_leaves_nothing_behind(
-    tmp_path: Path, model: FactorModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_no_file(tmp_path: Path, model: FactorModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -80,7 +78,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_of_another_name_is_no_recommender() -> None:
+def test_a_record_with_another_name_is_not_a_recommender() -> None:
     _, value = encode_published(published(1, "a", "b"))
 
     with pytest.raises(msgspec.ValidationError):

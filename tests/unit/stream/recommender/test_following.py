@@ -1,4 +1,4 @@
-"""Whoever watches swaps in what is good, keeps what it has where it is not, and sells only what is for sale."""
+"""The follower of models in a worker uses the newest version, and never a damaged one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_damaged_artifact_is_refused_and_the_one_in_use_stays(
     assert in_use == 1
 
 
-async def test_a_worker_that_starts_with_a_damaged_version_takes_the_one_before(
+async def test_a_worker_that_starts_with_a_damaged_version_uses_the_previous_one(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
 ) -> None:
     good = written(folder, 1)
@@ -105,7 +105,7 @@ async def test_a_worker_that_starts_with_a_damaged_version_takes_the_one_before(
     assert shown(watch) == ["pot", "pan"]
 
 
-async def test_a_file_that_arrives_late_is_taken_without_a_new_record(
+async def test_a_file_that_arrives_late_is_used_without_a_new_record(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.recommender.following.RETRY_S", 0.1)
@@ -120,7 +120,7 @@ async def test_a_file_that_arrives_late_is_taken_without_a_new_record(
     assert shown(watch) == ["pot", "pan"]
 
 
-async def test_garbage_on_the_topics_is_passed_over(topics: Cluster, folder: ArtifactFolder, watch: ModelWatch) -> None:
+async def test_garbage_in_the_topics_is_skipped(topics: Cluster, folder: ArtifactFolder, watch: ModelWatch) -> None:
     await write(topics.connection, "items", [(b"mug", b"garbage"), (b"\xff", b"{}"), (b"\x00new", b"{}")])
     await write(topics.connection, "versions", [(b"recommend", b"garbage"), (b"churn", b"{}")])
     await publish(topics, written(folder, 1))
@@ -129,7 +129,7 @@ async def test_garbage_on_the_topics_is_passed_over(topics: Cluster, folder: Art
     assert shown(watch) == ["pot", "pan"]
 
 
-async def test_what_is_sold_out_disappears_and_titles_are_shown(
+async def test_a_sold_out_item_disappears_and_titles_are_shown(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
 ) -> None:
     await publish(topics, written(folder, 1))
@@ -142,7 +142,7 @@ async def test_what_is_sold_out_disappears_and_titles_are_shown(
     assert [(each["item"], each["title"], each["price"]) for each in answer["items"]] == [("pot", "Pot", 5)]
 
 
-async def test_new_items_take_part_and_an_empty_answer_says_why_it_is_empty(
+async def test_new_items_are_recommended_and_an_empty_answer_has_a_reason(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
 ) -> None:
     touched = [RecentItem(item, 1.0, 0) for item in ITEMS]
@@ -174,7 +174,7 @@ async def test_a_first_version_that_cannot_be_loaded_is_named(
     assert watch.recommend([], now=0, k=3) == {"version": 0, "trained_until": None, "items": [], "refused": 4}
 
 
-async def test_whatever_goes_wrong_it_is_counted_and_followed_again(
+async def test_any_failure_is_counted_and_the_topics_are_followed_again(
     topics: Cluster,
     folder: ArtifactFolder,
     watch: ModelWatch,
@@ -200,7 +200,7 @@ async def test_whatever_goes_wrong_it_is_counted_and_followed_again(
     assert "in failing" in caplog.text  # the traceback
 
 
-async def test_a_version_that_cannot_be_loaded_holds_up_nothing(
+async def test_a_version_that_cannot_be_loaded_does_not_block_the_catalogue(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = ArtifactFolder.read
@@ -221,7 +221,7 @@ async def test_a_version_that_cannot_be_loaded_holds_up_nothing(
     assert (watch.version, shown(watch)) == (1, ["pot"])
 
 
-async def test_while_a_new_catalogue_is_worked_out_the_one_before_answers(
+async def test_while_a_new_catalogue_is_computed_the_previous_one_answers(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sells, looking, go_on = Catalogue.sells, threading.Event(), threading.Event()

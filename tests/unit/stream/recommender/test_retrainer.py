@@ -1,4 +1,4 @@
-"""Interactions go in, a version comes out, and whoever watches swaps it in."""
+"""A retrainer makes versions from interactions, and a worker uses them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OPTIONS = RetrainerOptions(interval_s=0.1, fresh=50, hyperparameters=Hyperparame
 
 
 class Running(NamedTuple):
-    """What a retrainer has reported, and its end."""
+    """A retrainer that runs: its reports, and the request that stops it."""
 
     said: list[str]
     stop: StopRequest
@@ -65,12 +65,12 @@ async def send(cluster: Cluster, interactions: list[Interaction]) -> None:
 
 
 async def said(running: Running, line: str, within_s: float = 60) -> None:
-    """Return when it has reported that."""
+    """Wait until the retrainer has reported this line."""
     async with asyncio.timeout(within_s):
         while True:
             if line in running.said:
                 return
-            await asyncio.sleep(0.05)  # it is told in another thread
+            await asyncio.sleep(0.05)  # the retrainer reports from another thread
 
 
 async def published(cluster: Cluster, version: int) -> Published:
@@ -110,7 +110,7 @@ async def test_interactions_become_a_version_that_a_watch_recommends_from(topics
     assert answer["items"][0]["why"] == "because of a0"
 
 
-async def test_a_restarted_retrainer_goes_on_with_the_next_version(topics: Cluster, tmp_path: Path) -> None:
+async def test_a_restarted_retrainer_continues_with_the_next_version(topics: Cluster, tmp_path: Path) -> None:
     folder = ArtifactFolder(tmp_path)
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
     with retraining(topics, folder):
@@ -122,10 +122,10 @@ async def test_a_restarted_retrainer_goes_on_with_the_next_version(topics: Clust
     assert (first.version, second.version) == (1, 2)
     assert second.previous == first
     assert second.trained_until > first.trained_until
-    assert second.run.published is not None, "it was compared with the one before"
+    assert second.run.published is not None, "it was compared with the previous version"
 
 
-async def test_of_two_retrainers_one_trains_and_the_other_takes_over_when_it_is_gone(
+async def test_of_two_retrainers_one_trains_and_the_other_continues_after_its_end(
     topics: Cluster, tmp_path: Path
 ) -> None:
     folder, once = ArtifactFolder(tmp_path), replace(OPTIONS, interval_s=3_600.0)
@@ -143,7 +143,7 @@ async def test_of_two_retrainers_one_trains_and_the_other_takes_over_when_it_is_
     assert [decode_published(record.value).version for record in records] == [1, 2]
 
 
-async def test_what_is_no_interaction_or_of_another_origin_is_passed_over(topics: Cluster, tmp_path: Path) -> None:
+async def test_garbage_and_interactions_of_another_origin_are_skipped(topics: Cluster, tmp_path: Path) -> None:
     folder = ArtifactFolder(tmp_path)
     unwanted = [
         Interaction(user="u0", item="simulated", weight=1.0, at=1, type="click", origin="simulate"),
@@ -165,7 +165,7 @@ async def test_what_is_no_interaction_or_of_another_origin_is_passed_over(topics
 async def test_a_retrainer_that_is_asked_to_stop_does_not_finish_its_training(topics: Cluster, tmp_path: Path) -> None:
     training = threading.Event()
 
-    def fit_for_ever(
+    def fit_forever(
         confidence: csr_array,
         hyperparameters: Hyperparameters,
         *,
@@ -178,13 +178,13 @@ async def test_a_retrainer_that_is_asked_to_stop_does_not_finish_its_training(to
             progress(1, 10)
 
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
-    with retraining(topics, ArtifactFolder(tmp_path), OPTIONS, fit_for_ever):
+    with retraining(topics, ArtifactFolder(tmp_path), OPTIONS, fit_forever):
         assert await asyncio.to_thread(training.wait, 20)
 
     assert files_in(tmp_path) == []
 
 
-async def test_a_run_that_fails_is_told_and_tried_again(topics: Cluster, tmp_path: Path) -> None:
+async def test_a_run_that_fails_is_reported_and_repeated(topics: Cluster, tmp_path: Path) -> None:
     class FullOnce(ArtifactFolder):
         full = True
 
@@ -202,7 +202,7 @@ async def test_a_run_that_fails_is_told_and_tried_again(topics: Cluster, tmp_pat
     assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in running.said
 
 
-async def test_one_that_trains_for_long_reads_nothing_meanwhile_and_holds_no_more_than_its_window_afterwards(
+async def test_during_a_long_training_nothing_is_read_and_afterwards_the_window_is_bounded(
     embedded: Cluster, tmp_path: Path
 ) -> None:
     trains, may_end = threading.Event(), threading.Event()
@@ -222,14 +222,14 @@ async def test_one_that_trains_for_long_reads_nothing_meanwhile_and_holds_no_mor
     rows, many = 1_000, interactions_of_two_tastes(users=2_000, seed=1)
     options = replace(OPTIONS, rows=rows)
     retrainer = Retrainer(embedded.connection, PARTITIONS, ArtifactFolder(tmp_path), options, slowly, lambda _: None)
-    window, stop = retrainer._window, StopRequest()
+    window, stop = retrainer.window, StopRequest()
     thread = threading.Thread(target=retrainer.run, args=(stop,))
     thread.start()
     try:
         await send(embedded, many[:500])
         await asyncio.to_thread(trains.wait, 60)
         read = window.added
-        await send(embedded, many)  # whoever writes does not wait for it
+        await send(embedded, many)  # the programs that write do not wait for the retrainer
         untouched = window.added == read
         may_end.set()
         await until(lambda: window.added == 500 + len(many), within_s=60)
