@@ -9,6 +9,7 @@ import msgspec
 
 from models.configuration.compiled import Configuration, Rule, Trigger
 from models.configuration.templates import Template, TemplateError
+from models.counting import counted
 from models.engage import planner
 from models.engage.composing import Content, certain, compose, compose_fallback, context
 from models.engage.decisions import Decision
@@ -226,7 +227,7 @@ def _untriggered(rule: Rule, customer: Customer) -> str:
     when, facts, ledger = rule.when, customer.facts, customer.ledger
     match when.kind:
         case "first_purchase" if facts.orders:
-            return f"the first purchase was made already ({_number(facts.orders, 'order')})"
+            return f"the first purchase was made already ({counted(facts.orders, 'order')})"
         case "cart_left" if not facts.cart:
             return "the cart is empty"
         case "entered_segment" if ledger.segment == when.name:
@@ -236,10 +237,6 @@ def _untriggered(rule: Rule, customer: Customer) -> str:
         case "churn_risk" if ledger.risk is not None and ledger.risk >= when.threshold:
             return f"the churn risk is {ledger.risk:.2f} already, and has to fall below {when.threshold:g} first"
     return ""
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _signal(rule: Rule, recipient: Recipient) -> Signal:

@@ -28,11 +28,11 @@ class CommandEntry(NamedTuple):
     Attributes
     ----------
     module, attribute
-        Where its function, or its ``typer.Typer`` with commands of its own, stands.
+        Module of its function, or of its ``typer.Typer`` with several commands, and the name there.
     help
         One line.
     panel
-        Its place in ``perennial --help``.
+        Heading under which ``perennial --help`` lists it.
     """
 
     module: str
@@ -50,24 +50,24 @@ COMMANDS: dict[str, CommandEntry] = {
     ),
     "collector": CommandEntry("stream.cli.collector", "collector", "Run the HTTP door.", PROCESSES),
     "demo": CommandEntry("stream.cli.demo", "demo", "Watch a simulated shop run through everything.", ACTIONS),
-    "send": CommandEntry("stream.cli.send", "send", "Send an event, or one a line from standard input.", ACTIONS),
+    "send": CommandEntry("stream.cli.send", "send", "Send an event, or one per line of standard input.", ACTIONS),
     "user": CommandEntry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
     "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
     "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
-    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel: what waits goes on waiting.", ACTIONS),
-    "resume": CommandEntry("stream.cli.pause", "resume", "Let a paused channel go on.", ACTIONS),
+    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel; messages that wait go on waiting.", ACTIONS),
+    "resume": CommandEntry("stream.cli.pause", "resume", "Send over a paused channel again.", ACTIONS),
     "suppressions": CommandEntry(
         "stream.cli.suppressions", "app", "List, add, remove, import addresses that get no messages.", ACTIONS
     ),
     "simulate": CommandEntry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
     "replay": CommandEntry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
     "rebuild": CommandEntry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
-    "dlq": CommandEntry("stream.cli.dlq", "app", "List, show and replay what was rejected.", ACTIONS),
-    "import": CommandEntry("stream.cli.import_", "app", "Bring in the catalogue.", ACTIONS),
+    "dlq": CommandEntry("stream.cli.dlq", "app", "List, show and replay rejected records.", ACTIONS),
+    "import": CommandEntry("stream.cli.import_", "app", "Import the catalogue.", ACTIONS),
     "evaluate": CommandEntry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
     "init": CommandEntry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
     "check": CommandEntry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
-    "apply": CommandEntry("stream.cli.apply", "apply", "Put rules and caps of the file into use.", SETTING_UP),
+    "apply": CommandEntry("stream.cli.apply", "apply", "Put the rules and caps of the file into use.", SETTING_UP),
     "token": CommandEntry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
     "config": CommandEntry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
     "topics": CommandEntry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
@@ -84,7 +84,7 @@ def commands() -> dict[str, CommandEntry]:
 
 
 class _LazyGroup(TyperGroup):
-    """Loads the module of a command when it is called; help needs only the table."""
+    """Group that loads the module of a command only when the command is called; the help needs only the table."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the help."""
@@ -138,16 +138,17 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _perennial(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Perennial: a self-hosted, real-time user-operations engine on Kafka."""
+    """Run Perennial, a self-hosted, real-time user-operations engine on Kafka."""
 
 
 def shadowed() -> str | None:
-    """Say which of our packages another distribution hides, if any.
+    """Return an error if another distribution hides one of our packages; ``None`` if all are ours.
 
-    ``agents`` and ``models`` are common names: whatever stands earlier on the path wins, and would fail much later.
+    ``agents`` and ``models`` are common names. A package that is earlier on the path would hide ours, and
+    fail later.
     """
     import stream
 
@@ -183,10 +184,10 @@ def run(arguments: Sequence[str] | None = None, command: typer.Typer = app, prog
     if hidden is not None:
         print_error(hidden)
         return 2
-    # Before numpy is loaded: our products are small, and on a busy machine waiting for the threads of one cost a
-    # recommendation 100 ms at p99, against 1 ms with one thread. (torch has its own setting.)
+    # This must be set before numpy is loaded. Our matrix products are small: on a busy machine, waiting for several
+    # threads took 100 ms at p99 for a recommendation, against 1 ms with one thread. (torch has its own setting.)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # What a client library has to say about a broker that is away, the command says in one line.
+    # The command reports an absent broker in one line, so the client libraries need not log it.
     for library in ("kafka", "aiokafka"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return guarded(lambda: _run(command, program, None if arguments is None else list(arguments)))
@@ -205,9 +206,9 @@ def _run(command: typer.Typer, program: str, arguments: list[str] | None) -> int
 
 def _usage_error(error: Any) -> int:
     ctx = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help is its message, and has been printed
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, which has been printed
         return 0
     where = f" ({ctx.command_path} --help)" if ctx is not None else ""
-    # what pydantic puts before a choice's own words says nothing
+    # pydantic's own words before a message add no information
     print_error(f"{error.format_message().replace('Value error, ', '')}{where}")
     return int(error.exit_code)

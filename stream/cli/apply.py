@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 
 import typer
 
 from stream.cli.output import Config, Json, print_error, print_json, print_line
+from stream.cluster.topics import require_topics
+from stream.installation.applying import apply as put_into_use
+from stream.installation.recognition import opened
+from stream.installation.segment_names import names_in_use, notes
+from stream.settings.rules import read_configuration
 
 
 def apply(
@@ -19,16 +25,8 @@ def apply(
 ) -> None:
     """Put rules, caps, quiet hours, templates and churn's definition of the file into use.
 
-    They act from their place in the log on: what was decided before stays, and a replay decides the same.
+    They act from their place in the log on. Earlier decisions stay, and a replay makes the same ones.
     """
-    import asyncio
-
-    from stream.cluster.topics import require_topics
-    from stream.installation.applying import apply as put_into_use
-    from stream.installation.recognition import opened
-    from stream.installation.segment_names import names_in_use, notes
-    from stream.settings.rules import read_configuration
-
     settings = opened(config)
     wanted = read_configuration(settings)
     require_topics(settings.connection(), settings.partitions)

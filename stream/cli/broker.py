@@ -8,22 +8,21 @@ from typing import Annotated
 import typer
 
 from stream.cli.output import Config, print_error, print_line
+from stream.installation.embedded_broker import EmbeddedBroker
+from stream.processes.child import exit_reason
+from stream.processes.stop import stop_requested
+from stream.settings.loading import load
 
 
 def broker(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where it listens; 0 takes a free one.")] = 9092,
-    folder: Annotated[Path | None, typer.Option(help="Where its log is kept; the data folder by default.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9092,
+    folder: Annotated[Path | None, typer.Option(help="Folder of its log; by default the data folder.")] = None,
     config: Config = None,
 ) -> None:
     """Run the embedded broker until Ctrl-C and print its address.
 
-    It keeps everything in memory: what it knows is gone when it stops.
+    It keeps everything in memory, so its records are lost when it stops.
     """
-    from stream.installation.embedded_broker import EmbeddedBroker
-    from stream.processes.child import exit_reason
-    from stream.processes.stop import stop_requested
-    from stream.settings.loading import load
-
     logs = load(config).folder if folder is None else folder
     with stop_requested() as stop, EmbeddedBroker(port or None, logs) as running:
         print_line(running.address)

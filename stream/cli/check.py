@@ -1,4 +1,4 @@
-"""``perennial check``: look at everything that the settings name, and say what does not work."""
+"""``perennial check``: checks of everything that the settings name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Annotated
 import typer
 
 from stream.cli.output import Config, Json, print_json, print_line
+from stream.installation.check import findings
+from stream.installation.recognition import recognised
+from stream.settings.loading import load
 
 
 def check(
     config: Config = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs a broker.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Leave out the checks that need a broker.")] = False,
     json: Json = False,
 ) -> None:
-    """Check settings, rules, templates, secrets, delivery, broker and topics; exit code 2 where something failed."""
-    from stream.installation.check import findings
-    from stream.installation.recognition import recognised
-    from stream.settings.loading import load
-
+    """Check settings, rules, templates, secrets, delivery, broker and topics; the exit code is 2 if a check failed."""
     settings = load(config)
     found = list(findings(settings if offline else recognised(settings), offline=offline))
     if json:

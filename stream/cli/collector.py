@@ -7,21 +7,22 @@ from typing import Annotated
 import typer
 
 from stream.cli.output import Config, print_line
+from stream.collector.server import run
+from stream.installation.recognition import opened
+from stream.processes.logs import set_up_logging
 
 
 def collector(
     config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Where it listens; else http.host.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one; else http.port.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host to listen on; by default http.host.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on (0: a free one); by default http.port.")
+    ] = None,
 ) -> None:
     """Run the HTTP door until Ctrl-C and print its address.
 
-    It takes events at /v1/track, identify, page, screen, group, alias and batch, in Segment's form or the short one,
-    and answers 200 once Kafka has acknowledged.
+    It takes events at /v1/track, identify, page, screen, group, alias and batch, in Segment's form or the short one.
+    It answers 200 once Kafka has acknowledged them.
     """
-    from stream.collector.server import run
-    from stream.installation.recognition import opened
-    from stream.processes.logs import set_up_logging
-
     set_up_logging()
     run(opened(config, {"http.host": host, "http.port": port}, patient=True), print_line)

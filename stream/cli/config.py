@@ -1,4 +1,4 @@
-"""``perennial config``: what the settings are, where each comes from, and their JSON Schema."""
+"""``perennial config``: the settings, the source of each, and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
+from models.configuration.definition import Definition
+from models.configuration.reading import read
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
+from stream.settings.loading import load
+from stream.settings.loading import schema as made
 
 app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
 
@@ -16,8 +21,6 @@ app = typer.Typer(help="Show the settings and where each comes from.", no_args_i
 @app.command()
 def show(config: Config = None, json: Json = False) -> None:
     """Show each setting with its value and its source; secrets are masked."""
-    from stream.settings.loading import load
-
     settings = load(config)
     rows = [
         {"setting": path, "value": value, "source": _source(settings.given.source(path))}
@@ -37,39 +40,30 @@ def show(config: Config = None, json: Json = False) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of perennial.yaml, for editors."""
-    from stream.settings.loading import schema as made
-
     print_line(_indented(made()))
 
 
 def _indented(value: Any) -> str:
-    import msgspec
-
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each setting; of a secret only where it is."""
-    import msgspec
-
-    from models.configuration.definition import Definition
-    from models.configuration.reading import read
-
+    """Yield path and value of each setting; for a secret, only its place."""
     effective = _effective(settings)
     for path, value in _leaves("", msgspec.to_builtins(settings.sections)):
         yield path, effective.get(path) if value is None else value
-    # rules and the like are judged by `perennial check`; here they are shown as they are written where that fails
+    # if they have a mistake, which `perennial check` reports, rules and the like are shown as they are written
     try:
         carried = msgspec.to_builtins(read(settings.definition, Definition))
     except ValueError:
         carried = dict(settings.definition)
     for path, value in _leaves("", carried):
-        if value is not None or "[" not in path:  # what a rule leaves out is not there
+        if value is not None or "[" not in path:  # what a rule leaves out is not shown
             yield path, value
 
 
 def _effective(settings: Any) -> dict[str, Any]:
-    """What a setting that was not given comes to."""
+    """Return the values in use for settings that have no fixed default."""
     return {
         "kafka.servers": settings.servers,
         "kafka.embedded": settings.embedded,

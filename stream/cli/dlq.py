@@ -1,28 +1,33 @@
-"""``perennial dlq``: what was rejected, and sending it again after a fix."""
+"""``perennial dlq``: dead letters, and sending them again after a fix."""
 
 from __future__ import annotations
 
+import asyncio
+from base64 import b64decode
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from heapq import nlargest
+from typing import Annotated, Any
 
 import typer
 
+from models.configuration import durations
+from models.units import now_ms
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
+from stream.cluster.topic_reader import blocking
+from stream.cluster.topics import require_topics
+from stream.dead_letters.reading import Letter, letters
+from stream.dead_letters.replay import replay as send_again
+from stream.dead_letters.selection import Selection
+from stream.installation.recognition import opened
 
-if TYPE_CHECKING:
-    from stream.dead_letters.reading import Letter
-    from stream.dead_letters.selection import Selection
+app = typer.Typer(help="List, show and replay rejected records.", no_args_is_help=True)
 
-app = typer.Typer(help="List, show and replay what was rejected.", no_args_is_help=True)
-
-Reason = Annotated[str | None, typer.Option(help="Only of this reason, such as bad_time.")]
+Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as bad_time.")]
 Since = Annotated[
-    str | None, typer.Option(help="Only what was rejected since: 2h, 7d, or a time with its zone (2026-05-01T12:00Z).")
+    str | None, typer.Option(help="Only those rejected since: 2h, 7d, or a time with its zone (2026-05-01T12:00Z).")
 ]
-Source = Annotated[
-    str | None, typer.Option(help="Only from this topic, or one that begins so: events.in, door:, file:.")
-]
+Source = Annotated[str | None, typer.Option(help="Only from sources that begin with this: events.in, door:, file:.")]
 
 
 @app.command("list")
@@ -30,17 +35,11 @@ def list_(
     reason: Reason = None,
     since: Since = None,
     source: Source = None,
-    limit: Annotated[int, typer.Option(min=0, help="Show so many of the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Number of the newest ones to show.")] = 20,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Count dead letters by reason, and show the newest."""
-    from heapq import nlargest
-
-    from stream.cluster.topic_reader import blocking
-    from stream.dead_letters.reading import letters
-    from stream.installation.recognition import opened
-
     wanted = _selection((), reason, since, source)
     counts: dict[str, dict[str, Any]] = {}
     stored = blocking(letters(opened(config).connection()))
@@ -72,15 +71,11 @@ def list_(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="As `dlq list` shows it: topic/partition/offset.")],  # noqa: A002 - its name in the help
+    id: Annotated[str, typer.Argument(help="As `dlq list` shows it: topic/partition/offset.")],  # noqa: A002 - the help shows this name
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Show one dead letter: why it was refused, where it came from, and what it was."""
-    from stream.cluster.topic_reader import blocking
-    from stream.dead_letters.reading import letters
-    from stream.installation.recognition import opened
-
+    """Show one dead letter: why it was refused, where it came from, and its content."""
     found = [letter for letter in blocking(letters(opened(config).connection())) if letter.id == id]
     if not found:
         print_error(f"{id}: no such dead letter; `perennial dlq list` shows what there is")
@@ -103,25 +98,18 @@ def replay(
     reason: Reason = None,
     since: Since = None,
     source: Source = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that is kept.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also what came too late (too_late).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also those that came too late (too_late).")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Send dead letters again, after a fix, each with the same messageId and only once.
 
-    Those that still cannot become events are named with the reason, and stay where they are; then the exit code is 1.
+    Those that still cannot become events are listed with the reason, and stay dead letters. Then the exit code is 1.
     """
-    import asyncio
-
-    from stream.cluster.topics import require_topics
-    from stream.dead_letters.reading import letters
-    from stream.dead_letters.replay import replay as send_again
-    from stream.installation.recognition import opened
-
     wanted = _selection(tuple(ids or ()), reason, since, source)
     if wanted.is_everything and not everything:
-        print_error("say which: IDs, --reason, --since, --source, or --all")
+        print_error("name what to replay: IDs, --reason, --since, --source, or --all")
         raise typer.Exit(2)
     settings = opened(config)
     connection = settings.connection()
@@ -142,16 +130,11 @@ def replay(
 
 
 def _selection(ids: tuple[str, ...], reason: str | None, since: str | None, source: str | None) -> Selection:
-    from stream.dead_letters.selection import Selection
-
     return Selection(frozenset(ids), reason, None if since is None else _milliseconds(since), source)
 
 
 def _milliseconds(written: str) -> int:
-    from models.configuration import durations
-    from models.units import now_ms
-
-    with suppress(ValueError):  # no duration: a time
+    with suppress(ValueError):  # otherwise it is a time
         return now_ms() - durations.milliseconds(written)
     try:
         at = datetime.fromisoformat(written)
@@ -183,8 +166,6 @@ def _as_row(letter: Letter) -> dict[str, Any]:
 
 
 def _in_full(letter: Letter) -> dict[str, Any]:
-    from base64 import b64decode
-
     rejected = letter.rejected
     key = None if rejected.key is None else b64decode(rejected.key)
     return {
@@ -200,7 +181,7 @@ def _in_full(letter: Letter) -> dict[str, Any]:
 
 
 def _text(value: bytes) -> str:
-    """UTF-8 where it is that, with a terminal's control characters made visible; else escaped bytes."""
+    """Return UTF-8 with a terminal's control characters made visible; anything else as escaped bytes."""
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -7,20 +7,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, Annotated, Any
 
+import msgspec
+import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from scipy.sparse import coo_array, csr_array
 
+from models.encoding import TEXT
+from models.recommend.full_ranking import recall_and_ndcg_at
+from models.recommend.interaction_rows import InvalidInteractions, read_adjacency, read_atomic, read_json_lines
+from models.recommend.model import Hyperparameters
+from models.recommend.retraining import retrain
+from models.recommend.window import InteractionWindow
 from stream.cli.output import Json, print_json, print_line
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-    from models.recommend.model import Hyperparameters
 
 evaluate = typer.Typer(help="Measure the models on recorded data.", no_args_is_help=True)
 
 K = 20
+"""Length of the lists that are graded on a split."""
 
 
 @evaluate.callback()
@@ -34,25 +41,26 @@ def recommend(
         Path, typer.Argument(help="Folder with train.txt and test.txt (LightGCN's split), or a file: .jsonl or .inter.")
     ],
     dimensions: Annotated[int, typer.Option(min=1, max=4096, help="Length of an item's vector.")] = 64,
-    epochs: Annotated[int, typer.Option(min=1, max=1000, help="Sweeps over users and items.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, max=1000, help="Number of sweeps over users and items.")] = 10,
     unobserved: Annotated[
-        float | None, typer.Option(help="Weight of what was not observed (alpha_0); scaled to the data by default.")
+        float | None,
+        typer.Option(help="Weight of unobserved pairs (alpha_0); by default scaled to the data."),
     ] = None,
-    regularization: Annotated[float | None, typer.Option(help="Lambda; scaled to the data by default.")] = None,
+    regularization: Annotated[float | None, typer.Option(help="Lambda; by default scaled to the data.")] = None,
     json: Json = False,
 ) -> None:
-    """Train the recommender on recorded interactions and grade it on what was held out.
+    """Train the recommender on recorded interactions and grade it on others that were held out.
 
-    A folder with a split: Recall@20 and NDCG@20 over all items that the user has not in train. A file with times:
-    what the retrainer does, with the newest tenth of time held out: recall@10 and NDCG@10 beside popularity.
+    A folder with a split is graded by Recall@20 and NDCG@20 over all items that the user does not have in train. A file
+    with times is graded as the retrainer does: recall@10 and NDCG@10 on the newest tenth of time, beside popularity.
     """
-    from models.recommend.model import Hyperparameters
-
     hyper = Hyperparameters(dimensions=dimensions, epochs=epochs)
     if path.is_dir():
         report = _split(path, hyper, {"unobserved": unobserved, "regularization": regularization})
     elif unobserved is not None or regularization is not None:
-        raise typer.BadParameter("a file with times is graded as the retrainer trains: with values scaled to the data")
+        raise typer.BadParameter(
+            "a file with times is graded with the retrainer's values, which are scaled to the data"
+        )
     else:
         report = _tail(path, hyper)
     if json:
@@ -63,10 +71,7 @@ def recommend(
 
 
 def _split(folder: Path, hyper: Hyperparameters, given: dict[str, float | None]) -> dict[str, Any]:
-    import msgspec
-
     from models.recommend import factors
-    from models.recommend.full_ranking import recall_and_ndcg_at
 
     train, test = _matrices(folder)
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -91,9 +96,6 @@ def _split(folder: Path, hyper: Hyperparameters, given: dict[str, float | None])
 
 def _tail(file: Path, hyper: Hyperparameters) -> dict[str, Any]:
     from models.recommend import factors
-    from models.recommend.interaction_rows import read_atomic, read_json_lines
-    from models.recommend.retraining import retrain
-    from models.recommend.window import InteractionWindow
 
     most = 2**31
     window = InteractionWindow(most, most, most)
@@ -117,11 +119,6 @@ def _tail(file: Path, hyper: Hyperparameters) -> dict[str, Any]:
 
 
 def _matrices(folder: Path) -> tuple[csr_array, csr_array]:
-    import numpy as np
-    from scipy.sparse import coo_array
-
-    from models.recommend.interaction_rows import InvalidInteractions, read_adjacency
-
     pairs = []
     for name in ("train", "test"):
         file = next((file for file in (folder / f"{name}.txt", folder / f"{name}.txt.gz") if file.exists()), None)
@@ -145,9 +142,6 @@ def _matrices(folder: Path) -> tuple[csr_array, csr_array]:
 
 @contextmanager
 def _lines(file: Path) -> Iterator[IO[str]]:
-    from models.encoding import TEXT
-    from models.recommend.interaction_rows import InvalidInteractions
-
     compressed = file.suffix == ".gz"
     try:
         with (gzip.open if compressed else open)(file, "rt", encoding=TEXT) as lines:
@@ -158,9 +152,6 @@ def _lines(file: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _sweeps(total: int) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("training", total=total)
         yield lambda done, _: bar.update(task, completed=done)

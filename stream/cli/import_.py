@@ -1,46 +1,50 @@
-"""``perennial import``: bring in what the shop knows and events do not say."""
+"""``perennial import``: data of the shop that events do not contain."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, Annotated
 
 import typer
+from kafka import KafkaProducer
+from rich.console import Console
+from rich.progress import track
 
+from models.encoding import TEXT
+from models.recommend.catalogue import IMPORTED_KEY, Catalogue, Item, encode_item
+from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
 from stream.cli.output import Config, Json, print_json, print_line
+from stream.cluster.connection import Connection
+from stream.cluster.topics import require_topics
+from stream.installation.recognition import opened
+from stream.recommender.reading import reading
 
-if TYPE_CHECKING:
-    from models.recommend.catalogue import Item
-    from stream.cluster.connection import Connection
-
-app = typer.Typer(help="Bring in the catalogue.", no_args_is_help=True)
+app = typer.Typer(help="Import the catalogue.", no_args_is_help=True)
 
 ACKNOWLEDGED_WITHIN_S = 60.0
+"""How long Kafka may take to acknowledge the items, seconds."""
 
 
 @app.callback()
 def _import() -> None:
-    """Bring in the catalogue."""
+    """Import the catalogue."""
 
 
 @app.command()
 def items(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines (.jsonl); .gz is understood.")],
+    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines (.jsonl); may be compressed (.gz).")],
     replace: Annotated[bool, typer.Option("--replace", help="Withdraw every item that is not in the file.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Import items for sale: id, title, price (in units), categories (separated by | in CSV), stock.
 
-    From the first import on only items of the catalogue are recommended, and none with stock 0. A file with a mistake
+    From the first import on, only items of the catalogue are recommended, and none with stock 0. A file with a mistake
     changes nothing.
     """
-    from models.recommend.catalogue import IMPORTED_KEY, encode_item
-    from stream.cluster.topics import require_topics
-    from stream.installation.recognition import opened
-
     settings = opened(config)
     found = _read(file)
     connection = settings.connection()
@@ -59,9 +63,6 @@ def items(
 
 
 def _read(file: Path) -> list[Item]:
-    from models.encoding import TEXT
-    from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
-
     endings = [ending.lower() for ending in file.suffixes]
     compressed = endings[-1:] == [".gz"]
     kind = (endings[:-1] if compressed else endings)[-1:]
@@ -78,9 +79,6 @@ def _read(file: Path) -> list[Item]:
 
 
 def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:
-    from models.recommend.catalogue import Catalogue
-    from stream.recommender.reading import reading
-
     catalogue = Catalogue()
     with reading(connection, "items", 1) as reader:
         for record in reader.read_to_end():
@@ -90,12 +88,6 @@ def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:
 
 
 def _write(connection: Connection, records: Iterable[tuple[bytes, bytes | None]]) -> None:
-    import contextlib
-
-    from kafka import KafkaProducer
-    from rich.console import Console
-    from rich.progress import track
-
     records = list(records)
     producer = KafkaProducer(**connection.client_options(), acks="all", linger_ms=20)
     with contextlib.closing(producer):

@@ -1,4 +1,4 @@
-"""``perennial init``: a commented settings file with its templates, to begin with."""
+"""``perennial init``: a commented settings file with its templates, as a beginning."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Annotated, Literal
 import typer
 
 from stream.cli.output import Json, print_json, print_line
+from stream.presets import write
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write; made where it is not there.")] = Path(),
-    preset: Annotated[Literal["shop", "saas"], typer.Option(help="What to begin with.")] = "shop",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; created if it does not exist.")] = Path(),
+    preset: Annotated[Literal["shop", "saas"], typer.Option(help="Kind of company.")] = "shop",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     json: Json = False,
 ) -> None:
     """Write a commented perennial.yaml with example rules and their templates."""
-    from stream.presets import write
-
     written = write(preset, folder, replace=force)
     if json:
         print_json({"written": written})

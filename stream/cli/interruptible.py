@@ -1,4 +1,4 @@
-"""Running a coroutine from a command, so that Ctrl-C and SIGTERM end it in order."""
+"""Coroutines of commands, which Ctrl-C and SIGTERM end in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _T = TypeVar("_T")
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run it to its end; a signal cancels it, lets it clean up, and ends the command with code 130."""
+    """Run a coroutine to its end.
+
+    A signal cancels it, lets it clean up, and ends the command with code 130.
+    """
 
     async def until_signal() -> _T:
         task = asyncio.ensure_future(work)

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, plain lines for people, one line for an error."""
+"""Output of commands: JSON for programs, plain lines for people, one line for an error."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from stream.processes.error_lines import error_line
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings file; else PERENNIAL_CONFIG, else perennial.yaml."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Settings file; by default PERENNIAL_CONFIG or perennial.yaml."
+    ),
 ]
-"""The option that every command with settings takes."""
+"""Option of every command with settings."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-"""The option that every command that reports takes."""
+"""Option of every command that prints a report."""
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document; msgspec structs, dates and paths are understood."""
+    """Print one JSON document, in which msgspec structs, dates and paths are allowed."""
     import msgspec
 
     content = msgspec.json.encode(value, enc_hook=_plain)
@@ -39,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: as wide as the terminal, and not folded where a program reads it."""
+    """Print a table as wide as the terminal; without a terminal, so wide that no line is folded."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -53,12 +55,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """Print one line to standard output, at once: a process that waits for it must see it."""
+    """Print one line to standard output at once, because another process may wait for it."""
     print(text, flush=True)
 
 
 def short_time(moment: str | None) -> str:
-    """RFC 3339 in UTC as people read it; ``-`` for never.
+    """Format a time in RFC 3339 (UTC) for people; ``-`` for none.
 
     Examples
     --------
@@ -68,19 +70,8 @@ def short_time(moment: str | None) -> str:
     return "-" if moment is None else moment[:16].replace("T", " ")
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something, in the plural where it is one.
-
-    Examples
-    --------
-    >>> counted(1, "order"), counted(1200, "order")
-    ('1 order', '1,200 orders')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def invoked() -> str:
-    """Name of this program as it was called, so that a command which is shown can be copied into the same shell."""
+    """Return how this program was called, so that a command which is shown can be copied into the same shell."""
     called = sys.argv[0]
     if Path(called).name != "perennial":
         return shlex.join([sys.executable, "-m", "stream.cli"])
@@ -89,12 +80,12 @@ def invoked() -> str:
 
 
 def print_error(message: str) -> None:
-    """Print one line to standard error."""
+    """Print an error as one line to standard error."""
     print(error_line(message), file=sys.stderr, flush=True)
 
 
 def debugging() -> bool:
-    """Whether ``PERENNIAL_DEBUG=1`` asks for tracebacks."""
+    """Return whether ``PERENNIAL_DEBUG=1`` asks for tracebacks."""
     return os.environ.get("PERENNIAL_DEBUG", "") not in ("", "0")
 
 
@@ -104,7 +95,7 @@ def guarded(act: Callable[[], int]) -> int:
     Returns
     -------
     int
-        0; 2 for a mistake of the user's; 69 where Kafka does not answer; 1 for what should not have happened.
+        0; 2 for a mistake of the user's; 69 if Kafka does not answer; 1 for an unexpected error.
     """
     from models.errors import PerennialError
     from stream.cluster.errors import BrokerUnavailable
@@ -118,7 +109,7 @@ def guarded(act: Callable[[], int]) -> int:
         print_error(str(error))
         return UNAVAILABLE if isinstance(error, BrokerUnavailable) else MISTAKE
     except BrokenPipeError:
-        # `perennial ... | head` is no error; nothing more can be written, not even at the interpreter's end
+        # `perennial ... | head` is not an error; nothing more can be written, not even when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

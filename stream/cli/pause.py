@@ -1,40 +1,39 @@
-"""``perennial pause CHANNEL`` and ``perennial resume CHANNEL``: nothing leaves over a channel for a while."""
+"""``perennial pause CHANNEL`` and ``perennial resume CHANNEL``: no messages over a channel for some time."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
 
 from models.events import Channel
 from stream.cli.output import Config, print_line
+from stream.cluster.topics import require_topics
+from stream.installation.recognition import opened
+from stream.log.orders import give
 
 Which = Annotated[Channel, typer.Argument(help="email or sms.")]
 
 
 def pause(channel: Which, config: Config = None) -> None:
-    """Stop a channel: what is decided meanwhile is dropped (channel_paused), what waits for delivery goes on waiting.
+    """Stop a channel until `perennial resume`, also after restarts.
 
-    It acts from its place in the log on, also after restarts, until `perennial resume`. What a provider has been handed
-    cannot be called back.
+    New messages over the channel are dropped (channel_paused). Messages that wait for delivery go on waiting. Messages
+    that a provider already has cannot be stopped.
     """
     _order("pause", channel, config)
-    print_line(f"{channel} is paused; perennial resume {channel} lets it go on")
+    print_line(f"{channel} is paused; perennial resume {channel} ends the pause")
 
 
 def resume(channel: Which, config: Config = None) -> None:
-    """Let a paused channel go on: what has waited for delivery leaves, unless its time is over."""
+    """Send over a paused channel again; messages that have waited leave, unless they have expired."""
     _order("resume", channel, config)
-    print_line(f"{channel} goes on")
+    print_line(f"{channel} is no longer paused")
 
 
 def _order(order: str, channel: Channel, config: Config) -> None:
-    import asyncio
-
-    from stream.cluster.topics import require_topics
-    from stream.installation.recognition import opened
-    from stream.log.orders import give
-
     settings = opened(config)
-    require_topics(settings.connection(), settings.partitions)
-    asyncio.run(give(settings.connection(), settings.partitions, order, channel))
+    connection = settings.connection()
+    require_topics(connection, settings.partitions)
+    asyncio.run(give(connection, settings.partitions, order, channel))

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
+import msgspec
 import typer
 
+from models.configuration.templates import TemplateError
+from models.encoding import without_mark
+from models.engage.preview import SAMPLE_USER, Preview, sample
+from models.engage.preview import preview as show
+from models.engage.recipient import Recipient
+from models.engage.why import REASONS
+from models.errors import PerennialError
+from models.events import MICROS
+from models.fold.view import moment
+from models.profile.codec import unpack
+from models.profile.state import CartLine, Customer
+from models.units import now_ms
 from stream.cli.output import Config, Json, print_json, print_line, short_time
-
-if TYPE_CHECKING:
-    from models.engage.preview import Preview
-    from models.profile.state import Customer
-    from stream.settings.loading import Settings
+from stream.lookup.client import ask
+from stream.lookup.identity import identity_of
+from stream.settings.loading import Settings, load
+from stream.settings.rules import failing_templates, read_configuration, read_templates
+from stream.settings.sources import did_you_mean
+from stream.settings.worker_addresses import worker_urls
 
 
 def preview(
     template: Annotated[str, typer.Argument(help="Name of a template: a folder beside the settings file.")],
     user: Annotated[
-        str | None, typer.Option(help="For this user, as the worker knows them; else for a sample.")
+        str | None, typer.Option(help="User to render for, from the worker; by default a sample.")
     ] = None,
     facts: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='JSON instead of the worker: {"traits": {...}, "cart": {"sku": 2}, ...}.'),
+        typer.Option(metavar="FILE", help='User in JSON instead: {"traits": {...}, "cart": {"sku": 2}, ...}.'),
     ] = None,
-    channel: Annotated[Literal["email", "sms"] | None, typer.Option(help="Else the one that would be used.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to a file.")] = None,
+    channel: Annotated[
+        Literal["email", "sms"] | None, typer.Option(help="By default the one that would be used.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to this file.")] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Show a template as a user would get it, and what the rules would decide for them now.
+    """Show a template as a user would get it, and what the rules would decide for that user now.
 
-    What is shown comes from the files, applied or not. The unsubscribe link is a placeholder: it is signed when a
-    message is delivered. The template is also rendered for a user with everything, with nothing and with half of it;
-    where that fails, file and line are shown.
+    The preview uses the files, whether they are applied or not. The unsubscribe link is a placeholder, because it is
+    signed when a message is delivered. The template is also rendered for a user with everything, with nothing and with
+    half of it. If that fails, file and line are shown.
     """
-    from models.configuration.templates import TemplateError
-    from models.engage.preview import preview as show
-    from models.engage.recipient import Recipient
-    from stream.settings.loading import load
-    from stream.settings.rules import failing_templates, read_configuration, read_templates
-    from stream.settings.sources import did_you_mean
-
     settings = load(config)
     templates = read_templates(settings.templates)
     wanted = read_configuration(settings)
@@ -55,7 +66,7 @@ def preview(
     except TemplateError as error:
         raise _mistake(f"for {who}: {error}") from error
     if user is None and facts is None:
-        shown = shown._replace(untriggered="")  # nobody's past: the sample has everything that a template may name
+        shown = shown._replace(untriggered="")  # the sample has no past, only everything that a template may name
     if html is not None:
         if shown.content.html is None:
             raise _mistake(f"{template} has no HTML part for {shown.channel}")
@@ -70,19 +81,10 @@ def preview(
 
 
 def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[str, Customer]:
-    from models.engage.preview import SAMPLE_USER, sample
-
     if file is not None:
         return user or SAMPLE_USER, _described(file)
     if user is None:
         return SAMPLE_USER, sample()
-    import asyncio
-    from urllib.parse import quote
-
-    from models.profile.codec import unpack
-    from stream.lookup.client import ask
-    from stream.lookup.identity import identity_of
-    from stream.settings.worker_addresses import worker_urls
 
     path = f"/v1/users/{quote(user, safe='')}/state"
     return user, unpack(
@@ -91,13 +93,7 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
 
 
 def _described(file: Path) -> Customer:
-    """Read a user from a file: the sample, with what the file says instead."""
-    import msgspec
-
-    from models.encoding import without_mark
-    from models.engage.preview import sample
-    from models.events import MICROS
-    from models.profile.state import CartLine
+    """Read a user from a file: the sample, with the values of the file."""
 
     class Described(msgspec.Struct, forbid_unknown_fields=True):
         traits: dict[str, Any] = {}
@@ -121,24 +117,16 @@ def _described(file: Path) -> Customer:
 
 
 def _now(customer: Customer) -> int:
-
-    from models.units import now_ms
-
-    # a replay's or a simulation's users live in its own time
+    # users of a replay or a simulation live in its time
     own = customer.facts.last_seen
     return own if own and customer.facts.origin != "live" else now_ms()
 
 
 def _mistake(message: str) -> Exception:
-    from models.errors import PerennialError
-
     return PerennialError(message)
 
 
 def _would(shown: Preview) -> str:
-    from models.engage.why import REASONS
-    from models.fold.view import moment
-
     decision = shown.decision
     if decision is None:
         return f"no rule uses it; shown as {shown.rule.category}"
@@ -154,8 +142,6 @@ def _would(shown: Preview) -> str:
 
 
 def _report(template: str, user: str, shown: Preview) -> dict[str, Any]:
-    from models.fold.view import moment
-
     decision = shown.decision
     return {
         "template": template,

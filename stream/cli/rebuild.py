@@ -1,25 +1,29 @@
-"""``perennial rebuild``: facts recomputed from the log by this version, beside the running system."""
+"""``perennial rebuild``: facts recomputed from the log by this version, while the system runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from contextlib import ExitStack
+from typing import Annotated
 
 import typer
 
+from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, print_line, print_table
-
-if TYPE_CHECKING:
-    from stream.cli.replay import Moved
-    from stream.rebuild.process import Rebuilt
+from stream.cli.progress import ShowProgress, progress_bar
+from stream.cluster.topics import require_topics
+from stream.installation.recognition import opened
+from stream.rebuild import shadow_topic
+from stream.rebuild.process import Rebuild, Rebuilt
+from stream.rebuild.shadow import code_in_use
 
 
 class _Bar:
-    """Tells a progress bar how far all partitions are together."""
+    """A progress bar for all partitions together."""
 
-    def __init__(self, open_bar: Callable[[int], Moved]) -> None:
+    def __init__(self, open_bar: Callable[[int], ShowProgress]) -> None:
         self._open_bar = open_bar
-        self._moved: Moved | None = None
+        self._moved: ShowProgress | None = None
         self._positions: dict[int, int] = {}
 
     def planned(self, records: int) -> None:
@@ -36,29 +40,20 @@ class _Bar:
 
 def rebuild(
     compare: Annotated[
-        bool, typer.Option("--compare", help="Change nothing in use; only tell whose facts would be different.")
+        bool, typer.Option("--compare", help="Change nothing; only count users whose facts would be different.")
     ] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Forget what an interrupted rebuild has done.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Discard the work of an interrupted rebuild.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Recompute the facts of every user from the log with this version's code, and put them into use.
 
-    For after an upgrade that changed how facts are computed; upgrade all workers first. Nothing leaves: no message, no
-    signal, no example. What was decided and sent (the ledger) is carried over as it is. Whatever fold owns a partition
-    that is switched over is started anew by its supervisor, and pauses for so long. Killed at any moment, the
-    same command goes on where it was. Needs Apache Kafka, and a log that was never cut.
+    Use it after an upgrade that changed how facts are computed, when all workers are upgraded. It sends no messages,
+    signals or examples. The ledger (past decisions and messages) stays as it is. When a partition is switched over, its
+    fold pauses, because its supervisor restarts it.
+
+    A rebuild that was killed is continued by the same command. It needs Apache Kafka, and a log that was never cut.
     """
-    from contextlib import ExitStack
-
-    from stream.cli.interruptible import run
-    from stream.cli.replay import progress_bar
-    from stream.cluster.topics import require_topics
-    from stream.installation.recognition import opened
-    from stream.rebuild import shadow_topic
-    from stream.rebuild.process import Rebuild
-    from stream.rebuild.shadow import code_in_use
-
     settings = opened(config)
     connection = settings.connection()
     with ExitStack() as stack:

@@ -1,30 +1,29 @@
-"""``perennial retrainer``: train the recommender on what was touched, until Ctrl-C."""
+"""``perennial retrainer``: train the recommender on interactions with items, until Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
+from models.configuration.durations import milliseconds
+from models.recommend.model import Hyperparameters
 from stream.cli.output import Config, print_line
+from stream.cluster.topics import await_topics
+from stream.installation.recognition import opened
+from stream.processes.exposition import expose
+from stream.processes.stop import stop_requested
+from stream.recommender.artifacts import ArtifactFolder
+from stream.recommender.retrainer import Retrainer, RetrainerOptions
 
 NICENESS = 5
-"""The fold answers people, training does not: it yields."""
+"""Priority of the retrainer: lower than that of the fold, for which people wait."""
 
 
 def retrainer(config: Config = None) -> None:
-    """Train the recommender on the interactions of the log, now and then, and publish it.
+    """Train the recommender on the interactions of the log at intervals, and publish it.
 
-    Trains with CUDA where there is a device, else on half of the processor's cores.
+    It trains with CUDA if there is a device; otherwise on half of the processor's cores.
     """
-    from models.configuration.durations import milliseconds
-    from models.recommend.model import Hyperparameters
-    from stream.cluster.topics import await_topics
-    from stream.installation.recognition import opened
-    from stream.processes.exposition import expose
-    from stream.processes.stop import stop_requested
-    from stream.recommender.artifacts import ArtifactFolder
-    from stream.recommender.retrainer import Retrainer, RetrainerOptions
-
     settings = opened(config, patient=True)
     connection = settings.connection()
     await_topics(connection, settings.partitions)
@@ -45,7 +44,7 @@ def retrainer(config: Config = None) -> None:
         if settings.sections.metrics.retrainer is not None:
             exposition = expose(settings.sections.metrics.retrainer, settings.sections.metrics.host)
             stack.callback(exposition.close)
-        from models.recommend import factors  # seconds: after whatever may fail at once
+        from models.recommend import factors  # takes seconds, so it comes after everything that may fail at once
 
         where = factors.use_share_of_cores(0.5)
         print_line(f"retrainer: trains on {where}, writes to {folder.path}")

@@ -1,4 +1,4 @@
-"""``perennial send``: events of your own, straight into the log or through the HTTP door."""
+"""``perennial send``: events of your own, directly into the log or through the HTTP door."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
+import aiohttp
+import orjson
 import typer
 
 from models.encoding import is_blank
 from models.errors import EventWarning, InvalidEvent, PerennialError
+from models.events import Event, Origin
+from models.source import Received, Source
 from models.units import now_ms
+from models.wire import decode, encode
 from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_error, print_json, print_line
+from stream.cluster.topics import require_topics
+from stream.collector.intake import MAX_BATCH_BYTES
+from stream.installation.recognition import opened
+from stream.log.event_log import EventLog
 
-if TYPE_CHECKING:
-    import aiohttp
-
-    from models.events import Event, Origin
-    from stream.log.event_log import EventLog
-
-CHUNK = 500
-"""Events that are acknowledged together; also what fits into a batch of the HTTP door."""
+MAX_CHUNK = 500
+"""Maximum number of events that are acknowledged together. A batch of the HTTP door holds as many."""
 
 
 class DoorRefused(PerennialError):
-    """The HTTP door did not take the events: see what it said."""
+    """Events that the HTTP door did not take: see its answer."""
 
 
-class Line(NamedTuple):
-    """What was typed, and where: the number from 1."""
+class InputLine(NamedTuple):
+    """A line of the input, and its number from 1."""
 
     number: int
     content: bytes
 
 
-class Sent(NamedTuple):
-    """One event that Kafka has acknowledged."""
+class SentEvent(NamedTuple):
+    """An event that Kafka has acknowledged."""
 
     id: str
     user: str
@@ -51,7 +54,7 @@ class Sent(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """A remark about one line: it is no event, or a detail of it was left out."""
+    """A remark about one line: it is not an event, or a detail of it was left out."""
 
     line: int
     reason: str
@@ -60,7 +63,7 @@ class Remark(NamedTuple):
     allowed: str
 
 
-class Result(NamedTuple):
+class SendResult(NamedTuple):
     """Results for all lines.
 
     Attributes
@@ -68,45 +71,43 @@ class Result(NamedTuple):
     sent
         Events that Kafka has acknowledged.
     rejected
-        Lines that are no events.
+        Lines that are not events.
     warnings
         Details that were left out of events.
     """
 
-    sent: list[Sent]
+    sent: list[SentEvent]
     rejected: list[Remark]
     warnings: list[Remark]
 
 
 class Target(Protocol):
-    """Where events go."""
+    """Destination of events."""
 
-    async def send(self, events: Sequence[Event]) -> list[Sent]:
-        """Return when Kafka has them all."""
+    async def send(self, events: Sequence[Event]) -> list[SentEvent]:
+        """Send events, and return when Kafka has acknowledged them all."""
 
     async def close(self) -> None:
-        """Give up connections."""
+        """Close all connections."""
 
 
 def send(
     event: Annotated[
         str | None,
-        typer.Argument(metavar="[JSON|-]", help="One event, or - for one a line from standard input, as from a pipe."),
+        typer.Argument(metavar="[JSON|-]", help="One event, or - for one event per line of standard input."),
     ] = None,
     config: Config = None,
-    http: Annotated[
-        str | None, typer.Option(metavar="URL", help="Send through the HTTP door that stands here.")
-    ] = None,
+    http: Annotated[str | None, typer.Option(metavar="URL", help="Send through the HTTP door at this URL.")] = None,
     write_key: Annotated[
-        str | None, typer.Option(envvar="PERENNIAL_WRITE_KEY", help="Of the HTTP door, where it asks for one.")
+        str | None, typer.Option(envvar="PERENNIAL_WRITE_KEY", help="Write key for the HTTP door, if it requires one.")
     ] = None,
-    test: Annotated[bool, typer.Option("--test", help="Nothing that it causes may reach a real provider.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Let no message that it causes reach a real provider.")] = False,
     json: Json = False,
 ) -> None:
-    """Send an event and wait until Kafka has it; prints its id, partition and offset.
+    """Send an event, wait until Kafka has it, and print its id, partition and offset.
 
-    An event is {"type": "click", "user": "u1", "item": "sku1"}, or a call of the Segment spec such as
-    {"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 49.9}}.
+    An event is, for example, `{"type": "click", "user": "u1", "item": "sku1"}`. It may also be a call of the Segment
+    spec: `{"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 49.9}}`.
     """
     if event is None:
         if sys.stdin is None or sys.stdin.isatty():
@@ -118,7 +119,7 @@ def send(
     target = ThroughDoor(http, write_key) if http else IntoLog(config)
     result = run(_send(lines, target, "test" if test else "live", quiet=json))
     if not result.sent and not result.rejected:
-        print_error("nothing to send: there is no line on standard input")
+        print_error("nothing to send: standard input has no lines")
     if json:
         print_json({name: [one._asdict() for one in found] for name, found in result._asdict().items()})
     for warning in result.warnings:
@@ -135,15 +136,15 @@ def _shown(remark: Remark, kind: str, *, numbered: bool) -> str:
     return f"{where}{kind}{path}found {remark.found}; allowed: {remark.allowed}"
 
 
-async def _send(lines: AsyncIterator[list[Line]], target: Target, origin: Origin, *, quiet: bool) -> Result:
-    result = Result([], [], [])
-    # A name for this one run: what is typed twice is two events, unless it says the same messageId twice.
+async def _send(lines: AsyncIterator[list[InputLine]], target: Target, origin: Origin, *, quiet: bool) -> SendResult:
+    result = SendResult([], [], [])
+    # The name is unique for this run: equal lines are two events, unless they have the same messageId.
     instance = secrets.token_hex(8)
     try:
         async for chunk in lines:
             events = _valid(chunk, instance, origin, result)
             if not events:
-                continue  # a mistake in the JSON needs no broker to be told
+                continue  # a mistake in the JSON is reported without a broker
             acknowledged = await target.send(events)
             result.sent.extend(acknowledged)
             for one in [] if quiet else acknowledged:
@@ -153,11 +154,8 @@ async def _send(lines: AsyncIterator[list[Line]], target: Target, origin: Origin
     return result
 
 
-def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result) -> list[Event]:
-    """Validate with the doors' code; note in ``result`` which lines are no events, and what was left out of others."""
-    from models.source import Received, Source
-    from models.wire import decode
-
+def _valid(chunk: Sequence[InputLine], instance: str, origin: Origin, result: SendResult) -> list[Event]:
+    """Validate as the HTTP door does, and record in ``result`` the refused lines and the details that were left out."""
     events = []
     for number, content in chunk:
         source = Source(f"send:{instance}", 0, number)
@@ -176,44 +174,47 @@ def _valid(chunk: Sequence[Line], instance: str, origin: Origin, result: Result)
     return events
 
 
-async def _typed(event: str) -> AsyncIterator[list[Line]]:
-    # what a terminal passes on that is no UTF-8 is refused as bad JSON, not raised here
-    yield [Line(1, event.encode("utf-8", "surrogateescape"))]
+async def _typed(event: str) -> AsyncIterator[list[InputLine]]:
+    # bytes of a terminal that are not UTF-8 are refused later as bad JSON, not raised here
+    yield [InputLine(1, event.encode("utf-8", "surrogateescape"))]
 
 
-async def _standard_input() -> AsyncIterator[list[Line]]:
-    """Take what waits, up to ``CHUNK`` lines: ``tail -f ... | perennial send -`` sends each line as it comes."""
-    waiting: asyncio.Queue[Line | Exception | None] = asyncio.Queue(CHUNK)
+async def _standard_input() -> AsyncIterator[list[InputLine]]:
+    """Yield the lines that wait, up to ``MAX_CHUNK``, so that ``tail -f ... | perennial send -`` sends each at once."""
+    waiting: asyncio.Queue[InputLine | Exception | None] = asyncio.Queue(MAX_CHUNK)
     loop = asyncio.get_running_loop()
 
-    def put(item: Line | Exception | None) -> None:
+    def put(item: InputLine | Exception | None) -> None:
         asyncio.run_coroutine_threadsafe(waiting.put(item), loop).result()
 
     def read() -> None:
         try:
             for number, content in enumerate(_lines(sys.stdin.fileno()), 1):
                 if not is_blank(content):
-                    put(Line(number, content))
-        except (OSError, ValueError) as error:  # it is closed, or is none
+                    put(InputLine(number, content))
+        except (OSError, ValueError) as error:  # it is closed, or there is no standard input
             put(error)
         put(None)
 
-    # a daemon: nothing can interrupt a read from a terminal, and Ctrl-C must not wait for it
+    # a daemon thread, because a read from a terminal cannot be interrupted, and Ctrl-C must not wait for it
     threading.Thread(target=read, daemon=True).start()
     item = await waiting.get()
-    while isinstance(item, Line):
+    while isinstance(item, InputLine):
         chunk = [item]
-        while not waiting.empty() and len(chunk) < CHUNK and isinstance(item := waiting.get_nowait(), Line):
+        while not waiting.empty() and len(chunk) < MAX_CHUNK and isinstance(item := waiting.get_nowait(), InputLine):
             chunk.append(item)
         yield chunk
-        if isinstance(item, Line):
+        if isinstance(item, InputLine):
             item = await waiting.get()
     if isinstance(item, Exception):
         raise item
 
 
 def _lines(descriptor: int) -> Iterator[bytes]:
-    """Lines of a file, a pipe or a terminal, without Python's buffer: its lock must be free when the process ends."""
+    """Yield the lines of a file, a pipe or a terminal.
+
+    Python's buffer is not used, because its lock must be free when the process ends.
+    """
     rest = b""
     while read := os.read(descriptor, 65_536):
         *lines, rest = (rest + read).split(b"\n")
@@ -223,51 +224,50 @@ def _lines(descriptor: int) -> Iterator[bytes]:
 
 
 class IntoLog:
-    """Straight into ``events``; opened with the first event.
+    """Destination ``events``, opened with the first event.
 
     Parameters
     ----------
     config
-        Settings file.
+        Path of the settings file.
     """
 
     def __init__(self, config: Path | None) -> None:
         self._config = config
         self._log: EventLog | None = None
 
-    async def send(self, events: Sequence[Event]) -> list[Sent]:
-        """Return when Kafka has them all."""
+    async def send(self, events: Sequence[Event]) -> list[SentEvent]:
+        """Send events, and return when Kafka has acknowledged them all."""
         if self._log is None:
             self._log = await self._open()
         places = await self._log.append(events)
-        return [Sent(event.id, event.user, event.type, *place) for event, place in zip(events, places, strict=True)]
+        return [
+            SentEvent(event.id, event.user, event.type, *place) for event, place in zip(events, places, strict=True)
+        ]
 
     async def _open(self) -> EventLog:
-        from stream.cluster.topics import require_topics
-        from stream.installation.recognition import opened
-        from stream.log.event_log import EventLog
-
         settings = await asyncio.to_thread(opened, self._config)
-        await asyncio.to_thread(require_topics, settings.connection(), settings.partitions)
-        log = EventLog(settings.connection(), settings.partitions)
+        connection = settings.connection()
+        await asyncio.to_thread(require_topics, connection, settings.partitions)
+        log = EventLog(connection, settings.partitions)
         await log.ensure_clock("wall")
         return log
 
     async def close(self) -> None:
-        """Give up connections."""
+        """Close all connections."""
         if self._log is not None:
             await self._log.close()
 
 
 class ThroughDoor:
-    """Through ``POST /v1/batch`` of an HTTP door.
+    """Destination ``POST /v1/batch`` of an HTTP door.
 
     Parameters
     ----------
     url
-        Where it stands.
+        URL of the door.
     write_key
-        Where it asks for one.
+        Write key, if the door requires one.
     """
 
     def __init__(self, url: str, write_key: str | None) -> None:
@@ -275,24 +275,20 @@ class ThroughDoor:
         self._write_key = write_key
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, events: Sequence[Event]) -> list[Sent]:
-        """Return when Kafka has them all."""
-        import aiohttp
-
+    async def send(self, events: Sequence[Event]) -> list[SentEvent]:
+        """Send events, and return when Kafka has acknowledged them all."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        sent: list[Sent] = []
+        sent: list[SentEvent] = []
         for part in _bodies(events):
             try:
                 sent += await self._post(self._session, part)
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # ValueError: what is no URL
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # ValueError: it is not a URL
                 why = str(error) or type(error).__name__
                 raise DoorRefused(f"no HTTP door answers at {self._url} ({why})") from error
         return sent
 
-    async def _post(self, session: aiohttp.ClientSession, part: Sequence[tuple[Event, bytes]]) -> list[Sent]:
-        import orjson
-
+    async def _post(self, session: aiohttp.ClientSession, part: Sequence[tuple[Event, bytes]]) -> list[SentEvent]:
         batch = [orjson.Fragment(encoded) for _, encoded in part]
         body = orjson.dumps({"batch": batch, "writeKey": self._write_key})
         async with session.post(f"{self._url}/v1/batch", data=body) as answer:
@@ -300,29 +296,26 @@ class ThroughDoor:
         try:
             said = orjson.loads(content)
         except orjson.JSONDecodeError:
-            raise DoorRefused(f"what stands at {self._url} is no HTTP door: it answered {answer.status}") from None
+            raise DoorRefused(f"{self._url} is not an HTTP door: it answered {answer.status}") from None
         if answer.status != 200:
             error = said.get("error", {})
             why = f"found {error.get('found')}; allowed: {error.get('allowed')}"
             raise DoorRefused(f"the HTTP door at {self._url} answered {answer.status}: {why}")
         sent = []
         for (event, _), result in zip(part, said["results"], strict=True):
-            if result["status"] != "accepted":  # it passed the same checks here: another version, or a larger limit
+            if result["status"] != "accepted":  # it passed these checks here: the door differs
                 raise DoorRefused(f"{self._url} refused {event.id}: {result['field']}: {result['allowed']}")
-            sent.append(Sent(event.id, event.user, event.type, result["partition"], result["offset"]))
+            sent.append(SentEvent(event.id, event.user, event.type, result["partition"], result["offset"]))
         return sent
 
     async def close(self) -> None:
-        """Give up connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
 
 
 def _bodies(events: Sequence[Event]) -> list[list[tuple[Event, bytes]]]:
-    """Cut events into bodies that the door takes."""
-    from models.wire import encode
-    from stream.collector.intake import MAX_BATCH_BYTES
-
+    """Divide events into bodies that the door takes."""
     bodies: list[list[tuple[Event, bytes]]] = [[]]
     size = 0
     for event in events:

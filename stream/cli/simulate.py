@@ -1,29 +1,37 @@
-"""``perennial simulate``: a shop full of simulated people, into a log whose clock goes with them."""
+"""``perennial simulate``: events of a simulated shop into a log whose clock follows them."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from models.storefront.storefront import Storefront
+from models.units import DAY
+from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, print_line
+from stream.cli.progress import progress_bar
+from stream.cluster.topics import require_topics
+from stream.feed.simulating import simulate as feed
+from stream.installation.recognition import opened
 
 START = "2026-01-05"
-"""A Monday; the default begin, so that a seed alone names a simulation."""
+"""Default first day, a Monday. It is fixed, so that the seed alone determines a simulation."""
 
 
 def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
-    shoppers: Annotated[int, typer.Option(min=1, max=100_000, help="How many people, some anonymous.")] = 1700,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long.")] = 98,
+    shoppers: Annotated[int, typer.Option(min=1, max=100_000, help="Number of people, some of them anonymous.")] = 1700,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days.")] = 98,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = START,  # type: ignore[assignment]  # typer reads the text
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time; as fast as it is folded by default.")
+        float | None, typer.Option(min=0.001, help="Times real time; by default as fast as the fold is.")
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Write what nobody else knows (each shopper's true chances) to this file.")
+        Path | None, typer.Option(help="Write each shopper's true probabilities, which are in no event, to this file.")
     ] = None,
     config: Config = None,
     json: Json = False,
@@ -31,22 +39,11 @@ def simulate(
     """Let a simulated shop run into an empty log, never more than a day ahead of the slowest fold.
 
     Its people browse, buy, complain, give and withdraw consent, leave for good, and react to the messages they get.
-    The same seed gives the same events, but for reactions to messages that a learned score decided: when a learner
-    publishes is a matter of the wall clock. Nothing of a simulation reaches a real provider. A log with live events is
-    refused, and one that was fed before.
+    The same seed gives the same events. Only reactions to messages that depend on a learned score may differ, because a
+    learner publishes at another time.
+
+    No message of a simulation reaches a real provider. A log that has live events, or that was fed before, is refused.
     """
-    from datetime import UTC
-
-    import msgspec
-
-    from models.storefront.storefront import Storefront
-    from models.units import DAY
-    from stream.cli.interruptible import run
-    from stream.cli.replay import progress_bar
-    from stream.cluster.topics import require_topics
-    from stream.feed.simulating import simulate as feed
-    from stream.installation.recognition import opened
-
     settings = opened(config)
     require_topics(settings.connection(), settings.partitions)
     begin = int(start.replace(tzinfo=UTC).timestamp() * 1000)

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 import typer
 
+from models.configuration.durations import milliseconds
+from models.errors import InvalidEvent
+from models.units import now_ms
+from models.wire import fields
 from stream.cli.output import Config, Json, print_json, print_line
+from stream.collector.configured import user_tokens
+from stream.collector.user_tokens import MAX_LIFE_S
+from stream.settings.loading import load
 
 app = typer.Typer(help="Make tokens for reading users over HTTP.", no_args_is_help=True)
 
 SERVER_TOKEN_BYTES = 32
+"""Length of a server token before its encoding."""
 
 
 @app.command()
 def user(
     user: Annotated[str, typer.Argument(help="User id, as in events.")],
-    expires: Annotated[str, typer.Option(help="How long it lives, such as 30m; at most 24h.")] = "1h",
+    expires: Annotated[str, typer.Option(help="How long it is valid, such as 30m; at most 24h.")] = "1h",
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Print a user token, for tests: the page that has it reads this one user.
+    """Print a user token for tests. A page that has it may read this one user.
 
-    In production, your own server signs them: a JWT with HS256 and the first secret of http.user_token_secrets, with
-    the claims sub (the user id), aud "perennial", iat and exp (at most 24 hours later).
+    In production your own server signs these tokens. A token is a JWT, signed with HS256 and the first secret of
+    http.user_token_secrets. Its claims are sub (the user id), aud ("perennial"), iat, and exp (at most 24 hours later).
     """
-    from models.errors import InvalidEvent
-    from models.units import now_ms
-    from models.wire import fields
-    from stream.collector.configured import user_tokens
-    from stream.settings.loading import load
-
     try:
         fields.identifier(user, "user")
     except InvalidEvent as error:
@@ -46,16 +49,14 @@ def user(
 
 @app.command()
 def server(
-    role: Annotated[str, typer.Option(help="What its holder may do: viewer.")] = "viewer",
+    role: Annotated[str, typer.Option(help="Permissions of its holder: viewer.")] = "viewer",
     json: Json = False,
 ) -> None:
-    """Print a new server token: its holder reads any user.
+    """Print a new server token. Its holder may read any user.
 
-    It counts once it stands in http.server_tokens of perennial.yaml, such as [{env: SERVER_TOKEN}], and the collector
-    was started with it.
+    It is valid once http.server_tokens of perennial.yaml names it, such as [{env: SERVER_TOKEN}], and the collector was
+    started with these settings.
     """
-    import secrets
-
     if role != "viewer":
         raise typer.BadParameter(f"found {role!r}; allowed: viewer")
     token = secrets.token_urlsafe(SERVER_TOKEN_BYTES)
@@ -66,9 +67,6 @@ def server(
 
 
 def _seconds(expires: str) -> int:
-    from models.configuration.durations import milliseconds
-    from stream.collector.user_tokens import MAX_LIFE_S
-
     try:
         life_s = milliseconds(expires) // 1000
     except ValueError as error:

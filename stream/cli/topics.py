@@ -5,16 +5,16 @@ from __future__ import annotations
 import typer
 
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
+from stream.cluster import topics
+from stream.cluster.admin import BrokerUnreachable, admin
+from stream.installation.recognition import opened
 
 app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True)
 
 
 @app.command()
 def create(config: Config = None, json: Json = False) -> None:
-    """Create the topics that are missing; says which."""
-    from stream.cluster import topics
-    from stream.installation.recognition import opened
-
+    """Create the topics that are missing, and print their names."""
     settings = opened(config)
     made = topics.create(settings.connection(), settings.partitions, settings.replication_factor)
     if json:
@@ -27,11 +27,7 @@ def create(config: Config = None, json: Json = False) -> None:
 
 @app.command("list")
 def list_(config: Config = None, json: Json = False) -> None:
-    """Show the table of topics, and how many partitions each has on the cluster, where that answers."""
-    from stream.cluster import topics
-    from stream.cluster.admin import BrokerUnreachable, admin
-    from stream.installation.recognition import opened
-
+    """Show the table of topics, and the number of partitions that each has on the cluster."""
     settings = opened(config)
     connection = settings.connection()
     there: dict[str, int] = {}
@@ -41,7 +37,7 @@ def list_(config: Config = None, json: Json = False) -> None:
             there = topics.existing(client, connection)
     except BrokerUnreachable as error:
         absent = "-"
-        print_error(f"{error}; the table without what is found there:")
+        print_error(f"{error}; the table is shown without the number found there:")
     rows = [
         {
             "topic": connection.topic(topic.name),
@@ -80,17 +76,14 @@ def list_(config: Config = None, json: Json = False) -> None:
 
 @app.command()
 def check(config: Config = None, json: Json = False) -> None:
-    """Compare the cluster with the table; exit code 2 where nothing could start on it."""
-    from stream.cluster import topics
-    from stream.installation.recognition import opened
-
+    """Compare the cluster with the table; the exit code is 2 if no process could start on it."""
     settings = opened(config)
     problems = topics.check(settings.connection(), settings.partitions)
     if json:
         print_json([problem._asdict() for problem in problems])
     elif problems:
         for problem in problems:
-            note = " (nothing stops for that)" if problem.kind == "config" else ""
+            note = " (this stops no process)" if problem.kind == "config" else ""
             print_line(f"{problem.topic}: {problem.kind}: {problem.what}{note}")
         if any(problem.kind == "missing" for problem in problems):
             print_line("run: perennial topics create")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from stream.cli.output import Config, invoked, print_error, print_line
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from stream.installation.findings import Finding
-    from stream.installation.running import Installation
-    from stream.settings.loading import Settings
+from stream.installation.check import require_ready
+from stream.installation.findings import Finding
+from stream.installation.ports import METRICS, Claims, choose
+from stream.installation.recognition import recognised
+from stream.installation.running import Installation, NotReady, StartOptions, await_folding, running
+from stream.processes.child import exit_reason
+from stream.processes.stop import stop_requested
+from stream.settings.installation_record import RunsAlready, owned
+from stream.settings.loading import Settings, load
 
 
 def up(
@@ -22,7 +26,7 @@ def up(
     broker_port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Of the embedded broker; 0 takes a free one. 9092, or else a free one, by default."
+            min=0, max=65535, help="Port of the embedded broker; 0 takes a free one. By default 9092, or a free one."
         ),
     ] = None,
     force: Annotated[
@@ -32,20 +36,15 @@ def up(
 ) -> None:
     """Run broker, worker, retrainer and HTTP door together until Ctrl-C.
 
-    Where kafka.servers is set, that Kafka is used instead of the embedded broker. Messages go to the outbox folder
-    unless delivery.mode says otherwise. Commands in this folder find the installation by its record, whatever its ports
-    are: a default port that is taken is replaced by a free one. One that was set is never changed.
+    If kafka.servers is set, that Kafka is used instead of the embedded broker. Messages go to the outbox folder unless
+    delivery.mode says otherwise.
 
-    It refuses to start while `perennial check` finds something that failed. What is overridden with --force is not
-    repaired: delivery still holds the messages that need it.
+    A default port that is taken is replaced by a free one; a port that was set is never changed. Commands in this
+    folder find the installation by its record, whatever its ports are.
+
+    It does not start while `perennial check` has a failed finding. A finding that --force overrides is not repaired:
+    delivery still holds the messages that it affects.
     """
-    from stream.installation.check import require_ready
-    from stream.installation.ports import Claims, choose
-    from stream.installation.running import NotReady, StartOptions, await_folding, running
-    from stream.processes.stop import stop_requested
-    from stream.settings.installation_record import owned
-    from stream.settings.loading import load
-
     settings = load(config, record=False)
     _require_own_broker(settings)
     overridden = require_ready(settings, force or ())
@@ -63,7 +62,7 @@ def up(
                 broker_port=next((port for path, port in chosen.ports.items() if path in BROKER), None),
                 applies=not any(finding.what == "rules" for finding in overridden),
             ),
-            on_broker_ready=lambda settings: owner.write(known_to_commands(settings), names),
+            on_broker_ready=lambda settings: owner.write(settings_for_commands(settings), names),
         ) as installation:
             supervisor = installation.supervisor
             with stop_requested(supervisor.over):
@@ -77,13 +76,11 @@ def up(
 
 
 BROKER = ("--broker-port", "kafka.servers")
-"""Keys in ``Chosen.ports`` of the embedded broker's port; one of them is used."""
+"""Keys of the embedded broker's port in ``ClaimedPorts.ports``; one of them is used."""
 
 
-def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
-    """Return what other commands have to know of a running installation, path to value."""
-    from stream.installation.ports import METRICS
-
+def settings_for_commands(settings: Settings) -> dict[str, str | int | bool | None]:
+    """Return the settings of a running installation that other commands need, path to value."""
     ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.sections.metrics, name) for name in METRICS}
     return {
         "kafka.servers": settings.servers,
@@ -100,21 +97,16 @@ def known_to_commands(settings: Settings) -> dict[str, str | int | bool | None]:
 
 
 def _require_own_broker(settings: Settings) -> None:
-    """Refuse an embedded broker that somebody else runs: it ends with them, and its log is theirs."""
-    from stream.installation.recognition import recognised
-    from stream.settings.installation_record import RunsAlready
-
+    """Refuse the embedded broker of another installation: it ends with that one, and its log belongs to it."""
     if not settings.embedded and recognised(settings, patient=True).embedded:
         raise RunsAlready(
             f"{settings.servers} ({settings.given.source('kafka.servers')}) is the embedded broker of an installation "
-            "that runs: leave kafka.servers out, and this one starts its own"
+            "that runs: leave kafka.servers out, so that this one starts its own broker"
         )
 
 
 def _log_overridden(overridden: Sequence[Finding], logs: Path) -> None:
-    """Say what was overridden, to the person and in ``up.log``."""
-    from datetime import UTC, datetime
-
+    """Report overridden findings, on standard error and in ``up.log``."""
     if not overridden:
         return
     logs.mkdir(parents=True, exist_ok=True)
@@ -127,7 +119,7 @@ def _log_overridden(overridden: Sequence[Finding], logs: Path) -> None:
 
 def _announce(installation: Installation) -> None:
     settings, broker = installation.settings, installation.broker
-    kept = " (in memory: gone when this stops)" if broker else ""
+    kept = " (in memory: lost when this stops)" if broker else ""
     print_line(f"broker    {settings.connection().servers}{kept}")
     print_line(f"HTTP door http://{settings.sections.http.host}:{settings.sections.http.port}/v1/track")
     if settings.sections.metrics.worker is not None:
@@ -140,11 +132,9 @@ def _announce(installation: Installation) -> None:
 
 
 def _await_end(installation: Installation) -> None:
-    from stream.processes.child import exit_reason
-
     broker = installation.broker
     while not installation.supervisor.over.wait(0.5):
         code = broker.poll() if broker else None
         if code is not None:
-            print_error(f"the embedded broker ended ({exit_reason(code)}), and with it what it kept in memory")
+            print_error(f"the embedded broker ended ({exit_reason(code)}); its records, which were in memory, are lost")
             raise typer.Exit(1)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import asyncio
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from stream.cli.output import Config, Json, counted, print_json, short_time
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from models.counting import counted
+from stream.cli.output import Config, Json, print_json, short_time
+from stream.lookup.client import ask_json
+from stream.lookup.identity import identity_of
+from stream.settings.loading import load
+from stream.settings.worker_addresses import worker_urls
 
 
 def user(
-    user: Annotated[str, typer.Argument(help="The user's id; anonymous:ID for somebody who never logged in.")],
+    user: Annotated[str, typer.Argument(help="The user's id; anonymous:ID for a visitor who never logged in.")],
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Show a user: profile, segment, churn risk with reasons, messages sent and not sent, and why.
 
-    The worker that owns the user answers; it has to run on this machine.
+    The worker that owns the user answers; it must run on this machine.
     """
-    import asyncio
-    from urllib.parse import quote
-
-    from stream.lookup.client import ask_json
-    from stream.lookup.identity import identity_of
-    from stream.settings.loading import load
-    from stream.settings.worker_addresses import worker_urls
-
     settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
     answer = asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
     if json:
@@ -38,15 +37,12 @@ def user(
 
 
 _INDENT = 14
-"""Columns of a name and the space behind it."""
-_NOT_SENT = 8
-"""Lines of what was not sent, at most."""
+"""Width of a name and the space after it, columns."""
+_MAX_NOT_SENT = 8
+"""Maximum number of reasons for messages that were not sent."""
 
 
 def _show(answer: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(highlight=False)
     head = Text(answer["user"], style="bold")
     head.append(f"  as of {short_time(answer['as_of'])} UTC", style="not bold")
@@ -68,31 +64,28 @@ def _show(answer: dict[str, Any]) -> None:
     if answer["not_sent"]:
         console.print(Text("\nNot sent", style="bold"))
     withheld = _alike(answer["not_sent"])
-    for one, times in withheld[:_NOT_SENT]:
+    for one, times in withheld[:_MAX_NOT_SENT]:
         again = f" ({counted(times, 'time')})" if times > 1 else ""
         console.print(Text(f"{short_time(one['at'])}  {one['channel']}  {one['rule']}: {one['reason']}{again}"))
         _print_named(console, "", _because(one))
-    if len(withheld) > _NOT_SENT:
-        console.print(Text(f"... and {counted(len(withheld) - _NOT_SENT, 'other reason')}: --json has all"))
+    if len(withheld) > _MAX_NOT_SENT:
+        console.print(Text(f"... and {counted(len(withheld) - _MAX_NOT_SENT, 'other reason')}: --json has all"))
     for waiting in answer["waiting"]:
         console.print(Text(f"\nWaiting: {_waits(waiting)}"))
 
 
 def _print_named(console: Console, name: str, value: str) -> None:
-    """Print a value behind its name; what does not fit goes on below the value."""
-    from rich.table import Table
-    from rich.text import Text
-
+    """Print a name and its value; a long value continues below its beginning."""
     line = Table.grid(padding=(0, 0))
     line.add_column(width=_INDENT)
     line.add_column()
-    # what the log holds is text, not markup
+    # values from the log are text, not markup
     line.add_row(Text(name, style="dim"), Text(value, style="" if name else "dim"))
     console.print(line)
 
 
 def _alike(withheld: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-    """Tell what was held back for the same reason once, with how often; the newest first."""
+    """Group messages that were withheld for the same reason: the newest of each, and their number."""
     found: dict[tuple[str, str, str], tuple[dict[str, Any], int]] = {}
     for one in reversed(withheld):
         same = one["rule"], one["channel"], one["reason"]
@@ -114,7 +107,8 @@ def _because(one: dict[str, Any]) -> str:
         return f"{one['because']}: {one['detail']}"
     if "again_from" not in one:
         return str(one["because"])
-    return f"it wrote on {short_time(one['last_sent'])}, and may again from {short_time(one['again_from'])}"
+    last, again_from = short_time(one["last_sent"]), short_time(one["again_from"])
+    return f"the last message left on {last}, and the next may leave from {again_from}"
 
 
 def _churn(answer: dict[str, Any]) -> str:
@@ -126,7 +120,7 @@ def _churn(answer: dict[str, Any]) -> str:
         return "none: only users with an id have one"
     if not answer["versions"]["churn"]:
         return "none yet: no version of the model is in use"
-    return "none yet: comes with the next event, or within a day"
+    return "none yet: it comes with the next event, or within a day"
 
 
 def _agreed(said: dict[str, Any]) -> str:
@@ -137,7 +131,7 @@ def _agreed(said: dict[str, Any]) -> str:
 
 def _zone(zone: dict[str, Any]) -> str:
     others = f" or {counted(len(zone['zones']) - 1, 'other')} of its country" if len(zone["zones"]) > 1 else ""
-    unknown = f"; {zone['unknown']!r} is no zone that is known" if zone["unknown"] else ""
+    unknown = f"; {zone['unknown']!r} is not a known zone" if zone["unknown"] else ""
     return f"{zone['name']}{others}, from the {zone['source']}: {zone['rule']}{unknown}"
 
 
@@ -160,7 +154,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     bought = f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none"
     consent = ", ".join(f"{channel}: {_agreed(said)}" for channel, said in profile["consent"].items())
     seen = f"{short_time(profile['first_seen'])} to {short_time(profile['last_seen'])}"
-    recent = list(dict.fromkeys(profile["recent"]))  # viewed, put into the cart, bought: one item
+    recent = list(dict.fromkeys(profile["recent"]))  # an item that was viewed, put into the cart and bought is one item
     return [
         ("name", name or "-"),
         ("e-mail", str(profile["traits"].get("email", "-"))),

@@ -1,4 +1,4 @@
-"""How long a message takes: strangers buy for the first time, at a fixed rate, and each is thanked by mail."""
+"""Latency of messages: new users buy for the first time, at a fixed rate, and each gets an e-mail."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from stream.demo.summary import Latency
 from stream.log.event_log import EventLog
 
 NEWCOMER = "newcomer-"
-"""Beginning of the user ids of those who come to be measured; they are in no other figure."""
+"""Beginning of the ids of these users, who are in no other figure."""
 
 _ANSWER_WITHIN_S = 10.0
+"""How long to wait for the last messages, seconds."""
 
 
 def newcomer(number: int, now: int) -> list[Event]:
-    """A stranger who says who they are, agrees to everything, and buys for the first time."""
+    """Return the events of a new user who identifies, gives consent, and buys for the first time."""
     user = f"{NEWCOMER}{number:05d}"
 
     def identity(what: str) -> str:
@@ -44,43 +45,37 @@ def newcomer(number: int, now: int) -> list[Event]:
 async def measure(
     connection: Connection, partitions: int, now: int, *, rate: float = 50.0, seconds: float = 4.0
 ) -> Latency | None:
-    """Send first purchases open-loop, and wait for their messages.
+    """Send first purchases open-loop, and measure until their messages are readable.
 
     Parameters
     ----------
     connection
-        The cluster; workers run, and a rule answers the first purchase by e-mail.
+        Cluster in which workers run, with a rule that answers the first purchase by e-mail.
     partitions
-        Of the log.
+        Number of the log's partitions.
     now
-        The log's clock, milliseconds.
+        Time of the log's clock, milliseconds.
     rate
-        Purchases a second, at their times, whatever became of those before.
+        Purchases per second. Each is sent at its time, whether earlier ones are answered or not.
     seconds
-        How long.
+        Duration of the load.
 
     Returns
     -------
     Latency or None
-        ``None`` where no message came at all.
+        ``None`` if no message came.
     """
-    count = int(rate * seconds)
+    people = [newcomer(number, now) for number in range(int(rate * seconds))]
+    acknowledged: dict[str, float] = {}
+    readable: dict[str, float] = {}
     places = partitions_of(connection, "messages.email", partitions)
     options = ReadOptions(begin="end", wait_ms=20)
     async with EventLog(connection, partitions) as log, TopicReader(connection, places, options) as reader:
         for place in places:
-            await reader.position(place)  # from here on; the end must be known before the first purchase
-        acknowledged: dict[str, float] = {}
-        readable: dict[str, float] = {}
-        people = [newcomer(number, now) for number in range(count)]
+            await reader.position(place)  # the end must be known before the first purchase
         await log.append([event for person in people for event in person[:2]])
-        reading = asyncio.create_task(_read(reader, readable, count))
-        began = time.perf_counter() + 0.2
-        buying = []
-        for number, person in enumerate(people):
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            buying.append(asyncio.create_task(_buy(log, person[2], acknowledged)))
-        await asyncio.gather(*buying)
+        reading = asyncio.create_task(_read(reader, readable, len(people)))
+        await _buy_open_loop(log, [person[2] for person in people], rate, acknowledged)
         await asyncio.wait([reading], timeout=_ANSWER_WITHIN_S)
         reading.cancel()
         await asyncio.wait([reading])
@@ -88,8 +83,21 @@ async def measure(
     if not took:
         return None
     return Latency(
-        p50=_quantile(took, 0.5), p99=_quantile(took, 0.99), worst=max(took), rate=rate, sent=count, answered=len(took)
-    )
+        p50=_quantile(took, 0.5), p99=_quantile(took, 0.99), worst=max(took),
+        rate=rate, sent=len(people), answered=len(took),
+    )  # fmt: skip
+
+
+async def _buy_open_loop(
+    log: EventLog, purchases: Sequence[Event], rate: float, acknowledged: dict[str, float]
+) -> None:
+    """Send each purchase at its time, and record when it was acknowledged."""
+    began = time.perf_counter() + 0.2
+    buying = []
+    for number, purchase in enumerate(purchases):
+        await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+        buying.append(asyncio.create_task(_buy(log, purchase, acknowledged)))
+    await asyncio.gather(*buying)
 
 
 async def _buy(log: EventLog, purchase: Event, acknowledged: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""What the demo shows: a live screen while it runs, and the summary at its end."""
+"""Views of the demo: a live screen while it runs, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from models.units import DAY
 from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
-_DAY_MS = 86_400_000
 _USER = 14
-"""Columns of a user's id."""
+"""Width of a user's id, columns."""
 
 
 def _table(*columns: str) -> Table:
@@ -31,8 +31,8 @@ def _day(at: int) -> str:
 
 
 def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> RenderableType:
-    """The screen while it runs."""
-    done = max(0.0, (tally.now - start) / _DAY_MS) if tally.now else 0.0
+    """Return the screen while the demo runs."""
+    done = max(0.0, (tally.now - start) / DAY) if tally.now else 0.0
     head = Table.grid(expand=True, padding=(0, 1))
     head.add_column(no_wrap=True)
     head.add_column(ratio=1)
@@ -62,7 +62,7 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
     newest.add_column(no_wrap=True, ratio=2, overflow="ellipsis")
     newest.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
     for message in reversed(tally.newest):
-        # one line each, whatever is in it; and what a message says is no markup
+        # each message gets one line, and its text is not markup
         said = " ".join((message.subject or message.text).split())
         because = message.why.partition("): ")[2] or message.why
         newest.add_row(Text(message.user, style="cyan"), Text(message.channel), Text(said), Text(because))
@@ -70,7 +70,7 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
 
 
 def closing(summary: Summary) -> RenderableType:
-    """The summary."""
+    """Return the summary."""
     figures = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     figures.add_column(style="bold", no_wrap=True)
     figures.add_column()

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import yaml
 
 from models.errors import PerennialError
 from models.storefront.truth import Truth
 from models.units import DAY
+from stream import presets
 from stream.demo.latency import measure
 from stream.demo.summary import Latency, Summary, summarize
 from stream.demo.tally import Tally
@@ -22,52 +25,73 @@ from stream.installation.running import Installation
 from stream.processes.child import Child, exit_reason
 
 REFRESH_S = 0.25
+"""How often the screen is drawn, seconds."""
 RETRAINED_WITHIN_S = 15.0
+"""How long to wait for a recommender that was trained on the last simulated days, seconds."""
 
 
 class DemoFailed(PerennialError):
-    """A process of the demo ended before its time; the message names its log."""
+    """A process of the demo that ended too early: see its log, which the message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedShop:
+    """A shop to simulate.
+
+    Attributes
+    ----------
+    seed
+        Seed of the simulation.
+    shoppers
+        Number of people.
+    days
+        Number of simulated days.
+    """
+
+    seed: int
+    shoppers: int
+    days: int
 
 
 class Session:
-    """A run.
+    """A run of the demo.
 
     Parameters
     ----------
     installation
-        Just started; nothing has been fed.
-    seed, shoppers, days
-        Of the simulation.
+        Installation that was just started, with an empty log.
+    shop
+        Shop to simulate.
     show
-        Called a few times a second, with the tally and what is going on.
+        Called a few times a second, with the tally and the current stage.
+
+    Attributes
+    ----------
+    tally
+        Counts so far.
     """
 
-    def __init__(
-        self,
-        installation: Installation,
-        *,
-        seed: int,
-        shoppers: int,
-        days: int,
-        show: Callable[[Tally, str], None],
-    ) -> None:
+    def __init__(self, installation: Installation, shop: SimulatedShop, show: Callable[[Tally, str], None]) -> None:
         self._installation = installation
         self._settings = installation.settings
-        self._seed, self._shoppers, self._days = seed, shoppers, days
+        self._shop = shop
         self._show = show
         self._stage = "starting"
         self.tally = Tally()
         self._truth_file = installation.logs / "truth.json"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._shop}: {self._stage}>"
+
     async def run(self, began: float, commands: Callable[[Tally], list[str]]) -> Summary:
-        """Let the shop run, measure, and count everything.
+        """Run the shop, measure the latency, and count everything.
 
         Parameters
         ----------
         began
             ``time.monotonic()`` of the start of the whole demo.
         commands
-            What to go on with, once there are users to name.
+            Function that returns the commands to go on with, which name users of this run.
 
         Raises
         ------
@@ -95,17 +119,18 @@ class Session:
         return summarize(
             self.tally,
             truth,
-            seed=self._seed,
+            seed=self._shop.seed,
             latency=latency,
             seconds=time.monotonic() - began,
             commands=commands(self.tally),
         )
 
     async def _simulate(self, watch: Watch) -> None:
-        # It waits for the fold by itself, so both start at the same time.
+        # The simulator waits for the fold, so both may start at the same time.
         log = self._installation.logs / "simulate.log"
         argv = perennial(
-            "simulate", "--seed", str(self._seed), "--shoppers", str(self._shoppers), "--days", str(self._days),
+            "simulate", "--seed", str(self._shop.seed), "--shoppers", str(self._shop.shoppers),
+            "--days", str(self._shop.days),
             "--truth", str(self._truth_file),
         )  # fmt: skip
         with log.open("wb") as output:
@@ -125,7 +150,7 @@ class Session:
             raise DemoFailed(self._installation.explain(f"the simulator ended ({exit_reason(code)})", "simulate"))
 
     async def _await_recommender(self, watch: Watch) -> None:
-        """Wait for a model that was trained up to the last simulated days, for a while."""
+        """Wait for a model that was trained on the last simulated days, for :data:`RETRAINED_WITHIN_S` at most."""
         self._stage = "training the recommender"
         given_up = time.monotonic() + RETRAINED_WITHIN_S
         while time.monotonic() < given_up:
@@ -141,11 +166,7 @@ class Session:
 
 
 def settings_file(folder: Path, port: int, ports: dict[str, int]) -> Path:
-    """Write a shop's settings with its rules and templates, for a broker at ``port``; returns its path."""
-    import yaml
-
-    from stream import presets
-
+    """Write a shop's settings with its rules and templates, for a broker at ``port``, and return their path."""
     presets.write("shop", folder)
     file = folder / "perennial.yaml"
     written = yaml.safe_load(file.read_text(encoding="utf-8"))

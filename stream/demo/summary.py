@@ -1,4 +1,4 @@
-"""The figures of a run, from what was counted and the shop's hidden truth. Pure."""
+"""The figures of a run, calculated from the counts and the shop's hidden truth."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from stream.demo.tally import Tally
 
 HORIZON_MS = 14 * DAY
 WARM_UP_DAYS = 42
-"""Examples of the first three horizons are not graded: labels need one to exist, and a model needs labels."""
+"""Days whose examples are not graded: three horizons, because a label takes one, and a model needs labels."""
 
 _RECENCY = FEATURES.index("days_since_last")
 
 
 class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How well departures were foreseen.
+    """Quality of the churn predictions.
 
     Attributes
     ----------
     auc
-        Of the probabilities that were issued when the examples were taken.
+        AUC of the probabilities that were given when the examples were taken.
     auc_low, auc_high
         Its 95% interval, from a bootstrap that draws shoppers.
     recency_auc
-        Of the days since the last visit, on the same rows.
+        AUC of the days since the last visit, on the same rows.
     oracle_auc
-        Of the simulation's true probability, on the same rows: nobody can do better on average.
+        AUC of the simulation's true probability, on the same rows. No model can be better on average.
     ahead, ahead_low, ahead_high
-        AUC less that of recency, with its paired 95% interval (DeLong).
+        AUC minus that of recency, with its paired 95% interval (DeLong).
     rows, churned
-        Graded, and the share of them that churned.
+        Number of graded rows, and the share of them that churned.
     warm_up_days
-        Examples taken before are not graded.
+        Number of first days whose examples are not graded.
     ungraded
-        Share of the examples after the warm-up that are not graded.
+        Share of the examples after these days that are not graded.
     before_first_version
-        Share of all examples that were taken before any version existed.
+        Share of all examples that were taken before the first version existed.
     """
 
     auc: float | None
@@ -60,18 +60,18 @@ class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecommendFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the retrainer's newest published model foresaw new items.
+    """Quality of the retrainer's newest published model on new items.
 
     Attributes
     ----------
     recall_at_10, popularity_recall_at_10
-        Of items that a shopper had not met before the cut, among everything they had not met.
+        Recall of the model and of popularity, among all items that a shopper had not seen before the cut.
     users
-        Graded.
+        Number of graded users.
     cut
-        Time that divides what was learned from what was graded, milliseconds.
+        Time between the data that was learned and the data that was graded, milliseconds.
     version
-        Of the model.
+        Version of the model.
     """
 
     recall_at_10: float | None
@@ -82,16 +82,16 @@ class RecommendFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """From an event's acknowledgement to its message being readable by a ``read_committed`` reader.
+    """Time from the acknowledgement of an event until a ``read_committed`` reader can read its message.
 
     Attributes
     ----------
     p50, p99, worst
-        Milliseconds of wall time.
+        Quantiles and maximum, milliseconds of wall time.
     rate
-        Events a second, sent open-loop: at their times, whatever became of those before.
+        Events per second, each sent at its time, whether earlier ones were answered or not.
     sent, answered
-        Events that had to cause a message, and those whose message came.
+        Number of events that must cause a message, and of messages that came.
     """
 
     p50: float
@@ -103,7 +103,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the demo has to say; its JSON is ``perennial demo --json``."""
+    """All figures of the demo; their JSON is the output of ``perennial demo --json``."""
 
     seed: int
     shoppers: int
@@ -122,12 +122,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unmeasured(summary: Summary) -> list[str]:
-    """Name what a run should have shown and did not; empty where all is there."""
+    """Name the figures that the run should have measured and did not; empty if all were measured."""
     latency = summary.latency_ms
     found = {
         "the churn model was never graded": summary.churn.auc is None,
         "no recommender was graded": summary.recommend.recall_at_10 is None,
-        "nobody is in a segment": not summary.segments,
+        "no user is in a segment": not summary.segments,
         "no message was sent": not summary.messages,
         "the latency was not measured": latency is None or latency.answered < latency.sent,
     }
@@ -135,7 +135,7 @@ def unmeasured(summary: Summary) -> list[str]:
 
 
 def churn_figures(examples: list[ChurnExample], truth: Truth) -> ChurnFigures:
-    """Grade the probabilities that were issued after the warm-up."""
+    """Grade the probabilities that were given after the warm-up."""
     begin = truth.start + WARM_UP_DAYS * DAY
     late = [example for example in examples if example.at >= begin]
     graded = [
@@ -166,7 +166,7 @@ def churn_figures(examples: list[ChurnExample], truth: Truth) -> ChurnFigures:
 
 
 def recommend_figures(tally: Tally) -> RecommendFigures:
-    """What the newest published model was graded with."""
+    """Return the grade of the newest published model."""
     published = tally.recommender
     if published is None or published.run.grade is None or published.run.popularity is None:
         return RecommendFigures(
@@ -191,7 +191,7 @@ def recommend_figures(tally: Tally) -> RecommendFigures:
 def summarize(
     tally: Tally, truth: Truth, *, seed: int, latency: Latency | None, seconds: float, commands: list[str]
 ) -> Summary:
-    """Put all figures together."""
+    """Combine all figures."""
     messages: dict[str, dict[str, int]] = {}
     for (rule, channel), count in sorted(tally.messages.items()):
         messages.setdefault(rule, {})[channel] = count

@@ -1,4 +1,4 @@
-"""What has been counted from the topics so far: one record in, one count up. Pure."""
+"""Counts of the demo, one record at a time; no I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.recommender.artifacts import NAME as RECOMMENDER
 from stream.recommender.artifacts import Published, decode_published
 
 TOPICS = ("events", "profiles", "examples.churn", "decisions", "messages.email", "messages.sms", "versions")
-"""What is read."""
+"""Topics that are counted."""
 
 _decision = msgspec.json.Decoder(Decision)
 _CHURN, _SEGMENTS = b"churn", b"segments"
@@ -26,34 +26,34 @@ _CHURN, _SEGMENTS = b"churn", b"segments"
 
 @dataclass(slots=True)
 class Tally:
-    """Counts.
+    """Counts of everything read so far.
 
     Attributes
     ----------
     events
-        Records of ``events`` that are no control records.
+        Number of records of ``events`` that are not control records.
     first_stamp, last_stamp
-        The broker's stamps of the first and the newest of them, milliseconds.
+        Broker timestamps of the first and the newest of them, milliseconds.
     users
-        Whom they are about.
+        Users of these events.
     now
-        The newest tick.
+        Time of the newest tick, milliseconds.
     profiles
-        Newest packed state by user.
+        Newest encoded state by user.
     examples
         Churn examples whose label is known.
     triggers
-        Decisions by rule, deferred ones not counted again.
+        Decisions by rule; deferred ones are counted once.
     withheld
         Messages that were not sent, by reason.
     messages
         Messages by rule and channel.
     newest
-        The last few.
+        The last few messages.
     versions
         Newest version by what is versioned.
     recommender
-        The newest one published.
+        The newest published recommender.
     """
 
     events: int = 0
@@ -84,7 +84,7 @@ class Tally:
             case "decisions":
                 self._decision(value or b"")
             case "messages.email" | "messages.sms":
-                if not is_notice(value):  # those are about messages that were counted before
+                if not is_notice(value):  # a notice is about a message that was counted before
                     message = decode_message(value or b"")
                     self.messages[message.rule, message.channel] += 1
                     self.newest.append(message)
@@ -95,16 +95,16 @@ class Tally:
 
     @property
     def sent(self) -> int:
-        """Messages, over all rules and channels."""
+        """Number of messages of all rules and channels."""
         return sum(self.messages.values())
 
     @property
     def seconds(self) -> float:
-        """Wall time from the first to the newest event, by the broker's stamps."""
+        """Wall time from the first to the newest event, by the broker's timestamps."""
         return max(self.last_stamp - self.first_stamp, 1) / 1000
 
     def segments(self) -> dict[str, int]:
-        """Users by segment, the largest first; those that are in none are left out."""
+        """Return the number of users by segment, the largest first."""
         sizes: Counter[str] = Counter()
         for packed in self.profiles.values():
             segment = unpack(packed).ledger.segment
@@ -133,7 +133,7 @@ class Tally:
     def _decision(self, value: bytes) -> None:
         decision = _decision.decode(value)
         if decision.outcome == "deferred":
-            return  # it is decided once more later on
+            return  # it is decided again later
         self.triggers[decision.rule] += 1
         if decision.outcome != "sent":
             self.withheld[decision.reason or decision.outcome] += 1

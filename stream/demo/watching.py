@@ -1,4 +1,4 @@
-"""Reading the demo's topics into a tally while they are written."""
+"""Reading of the demo's topics into a tally while they are written."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stream.demo.tally import TOPICS, Tally
 
 
 class Watch:
-    """A ``read_committed`` reader of every topic that the figures come from; use it with ``async with``.
+    """A ``read_committed`` reader of every topic with figures, to be used with ``async with``.
 
     Parameters
     ----------
     connection
         The cluster.
     partitions
-        Of the log.
+        Number of the log's partitions.
     tally
-        Where it is counted.
+        Counts to add to.
     """
 
     def __init__(self, connection: Connection, partitions: int, tally: Tally) -> None:
@@ -42,7 +42,7 @@ class Watch:
         await self._reader.__aexit__(exc_type, exc, traceback)
 
     async def read(self) -> int:
-        """Count what has come, and wait a moment where nothing has; returns how many records that were."""
+        """Count new records, wait a moment if there are none, and return their number."""
         batches = await self._reader.poll()
         for place, records in batches.items():
             name = self._logical[place.topic]

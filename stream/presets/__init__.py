@@ -13,22 +13,22 @@ from models.errors import PerennialError
 
 
 class FilesInTheWay(PerennialError):
-    """Files that would be overwritten are there: move them away, or ask for it.
+    """Files that would be overwritten: move them away, or allow it with ``--force``.
 
     Parameters
     ----------
     paths
-        Of the files, at least one.
+        Paths of the files, at least one.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        super().__init__(f"{paths[0]}{more} already there; --force replaces what is there")
+        exist = f"and {len(paths) - 1} more already exist" if len(paths) > 1 else "already exists"
+        super().__init__(f"{paths[0]} {exist}; --force replaces existing files")
 
 
 def files(preset: str) -> dict[str, str]:
-    """Relative path to content of each file of a preset."""
+    """Return the content of each file of a preset, by its relative path."""
     root = resources.files(__name__) / preset
     found: dict[str, str] = {}
 
@@ -45,12 +45,12 @@ def files(preset: str) -> dict[str, str]:
 
 
 def write(preset: str, folder: Path, *, replace: bool = False) -> list[Path]:
-    """Write a preset's files into ``folder``; returns their paths.
+    """Write a preset's files into ``folder``, and return their paths.
 
     Raises
     ------
     FilesInTheWay
-        Where one is there and shall not be replaced; then nothing is written.
+        A file exists and is not to be replaced. Then nothing is written.
     """
     targets = {folder / name: content for name, content in files(preset).items()}
     in_the_way = [path for path in targets if path.exists()]
@@ -58,7 +58,7 @@ def write(preset: str, folder: Path, *, replace: bool = False) -> list[Path]:
         raise FilesInTheWay(in_the_way)
     for path, content in targets.items():
         for place in (folder / path.relative_to(folder).parts[0], path):
-            if place.is_symlink():  # the link goes, and not what it leads to
+            if place.is_symlink():  # the link is removed, not its target
                 place.unlink()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")

@@ -7,12 +7,13 @@ import shlex
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream.cli.demo import commands
+from stream.cli.demo_run import DemoOptions, commands
 from stream.cli.output import invoked
 from stream.demo.tally import Tally
 from stream.installation.commands import perennial
@@ -61,12 +62,13 @@ def test_every_figure_is_there_and_nothing_is_left_running() -> None:
     assert all_gone(children)
 
 
-def test_what_to_go_on_with_can_be_copied_and_names_somebody_of_this_run() -> None:
+def test_the_commands_to_go_on_with_can_be_copied_and_name_a_user_of_this_run() -> None:
     tally = Tally(users={b"shopper-0007", b"shopper-0003"})
     file = Path("/tmp/a folder/perennial.yaml")
+    options = DemoOptions(9, 300, 62, keeps_running=True, prints_json=False, again=["--seed", "9"])
 
-    kept = [shlex.split(command) for command in commands(tally, file, keep=True, again=[])]
-    (ended,) = commands(tally, file, keep=False, again=["--seed", "9"])
+    kept = [shlex.split(command) for command in commands(tally, file, options)]
+    (ended,) = commands(tally, file, replace(options, keeps_running=False))
 
     begin = shlex.split(invoked())
     assert [command[len(begin)] for command in kept] == ["user", "recommend", "preview"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stream.cli.worker import programs_of
+from stream.cli.supervising import programs_of
 from stream.cluster import topics
 from stream.installation.commands import perennial
 from stream.settings.loading import load

@@ -43,10 +43,10 @@ def test_marketing_is_capped_and_kept_out_of_the_night(preset: str, tmp_path: Pa
     assert read.quiet_hours is not None
 
 
-def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten_without_replace(tmp_path: Path) -> None:
     (tmp_path / "perennial.yaml").write_text("mine")
 
-    with pytest.raises(FilesInTheWay, match=r"perennial\.yaml already there; --force"):
+    with pytest.raises(FilesInTheWay, match=r"perennial\.yaml already exists; --force"):
         write("shop", tmp_path)
     assert not (tmp_path / "templates").exists()
     assert (tmp_path / "perennial.yaml").read_text() == "mine"

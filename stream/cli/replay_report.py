@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import typer
 
-from stream.cli.output import counted, print_error, print_json, print_line
-
-if TYPE_CHECKING:
-    from stream.feed.reconciliation import Reconciliation
+from models.counting import counted
+from stream.cli.output import print_error, print_json, print_line
+from stream.feed.reconciliation import Reconciliation
 
 SHOWN = 10
 """Number of refused lines that are shown one by one."""
 INCOMPLETE, NOTHING_TAKEN, SOME_REFUSED = 1, 2, 3
-"""Exit codes, beside 0 for a file of which every line counts or is a repeat."""
+"""Exit codes, beside 0 for a file in which every line counts or is a repeat."""
 
 
-def say(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | None) -> None:
+def report(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | None) -> None:
     """Print the report, and end the command with its exit code.
 
     Parameters
@@ -26,11 +26,11 @@ def say(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | N
     found
         Both sides of the replay.
     seconds
-        The replay took.
+        Duration of the replay.
     json
-        Print one object instead of lines, with all refused lines in it.
+        Whether to print one object instead of lines, with all refused lines in it.
     rejected
-        File that gets all refused lines, one JSON object a line.
+        File that gets all refused lines, one JSON object per line.
     """
     if rejected is not None:
         _write(found, rejected)
@@ -38,7 +38,7 @@ def say(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | N
         print_json(_report(found, seconds))
     else:
         _print(found, seconds)
-    _complain(found, told=json or rejected is not None)
+    _print_problems(found, lists_all=json or rejected is not None)
     if not found.is_complete:
         raise typer.Exit(INCOMPLETE)
     if found.rejected:
@@ -46,8 +46,6 @@ def say(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | N
 
 
 def _report(found: Reconciliation, seconds: float) -> dict[str, Any]:
-    import msgspec
-
     by_currency = {currency: float(amount) for currency, amount in found.revenue.items()}
     return {
         "lines": found.lines,
@@ -71,26 +69,26 @@ def _print(found: Reconciliation, seconds: float) -> None:
     print_line(f"lines      {found.lines:>12,}   of the file")
     print_line(f"folded     {found.folded:>12,}   events counted in profiles")
     if found.repeated:
-        print_line(f"repeated   {found.repeated:>12,}   ignored: an event of that id had counted")
+        print_line(f"repeated   {found.repeated:>12,}   ignored: an event with that id had counted")
     if found.orders_repeated:
-        print_line(f"orders     {found.orders_repeated:>12,}   ignored: the order had been stated")
+        print_line(f"orders     {found.orders_repeated:>12,}   ignored: the order was known")
     if found.statements:
-        print_line(f"withdrawn  {found.statements:>12,}   too late to count but for the withdrawal of consent in them")
+        print_line(f"withdrawn  {found.statements:>12,}   too late to count, except for their withdrawal of consent")
     print_line(f"rejected   {found.rejected:>12,}   dead letters")
     print_line(f"customers  {found.customers:>12,}   known by an id")
-    print_line(f"revenue    {revenue:>12}   paid less paid back")
+    print_line(f"revenue    {revenue:>12}   paid less refunded")
     rate = found.lines / seconds if seconds else 0.0
     print_line(f"{seconds:.1f} s, {rate:,.0f} lines/s; " + ("complete" if found.is_complete else "INCOMPLETE"))
 
 
-def _complain(found: Reconciliation, *, told: bool) -> None:
-    """Say on standard error why the exit code is not 0."""
+def _print_problems(found: Reconciliation, *, lists_all: bool) -> None:
+    """Print to standard error why the exit code is not 0."""
     if found.missing > 0:
-        print_error(f"INCOMPLETE: {counted(found.missing, 'event')} went in and can be found nowhere")
+        print_error(f"INCOMPLETE: {counted(found.missing, 'event')} went in and cannot be found")
     elif found.missing < 0:
         print_error(f"INCOMPLETE: {counted(-found.missing, 'event')} more are counted than went in")
     if found.warnings:
-        print_error(f"{counted(found.warnings, 'warning')} about details of events that count; the first:")
+        print_error(f"{counted(found.warnings, 'warning')} about details of events that count; the first ones:")
         for example in found.examples:
             print_error(example)
     if not found.refused:
@@ -100,12 +98,12 @@ def _complain(found: Reconciliation, *, told: bool) -> None:
         print_error(str(refusal))
     more = found.rejected - SHOWN
     if more > 0:
-        print_error(f"and {counted(more, 'line')} more" + ("" if told else "; --rejected FILE and --json show all"))
+        print_error(
+            f"and {counted(more, 'line')} more" + ("" if lists_all else "; --rejected FILE or --json shows all")
+        )
 
 
 def _write(found: Reconciliation, path: Path) -> None:
-    import msgspec
-
     with path.open("wb") as file:
         for refusal in found.refused:
             file.write(msgspec.json.encode(refusal) + b"\n")
