@@ -33,9 +33,7 @@ from stream.settings.worker_addresses import worker_urls
 
 def preview(
     template: Annotated[str, typer.Argument(help="Name of a template: a folder beside the settings file.")],
-    user: Annotated[
-        str | None, typer.Option(help="User to render for, from the worker; by default a sample.")
-    ] = None,
+    user: Annotated[str | None, typer.Option(help="User to render for, from the worker; by default a sample.")] = None,
     facts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help='User in JSON instead: {"traits": {...}, "cart": {"sku": 2}, ...}.'),

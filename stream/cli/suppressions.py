@@ -22,8 +22,8 @@ from stream.installation.recognition import opened
 from stream.suppressions.store import Listed
 
 app = typer.Typer(
-    help="List, add, remove and import addresses that get no messages. The list holds keyed hashes: it does not contain "
-    "the addresses, but an address can be looked up.",
+    help="List, add, remove and import addresses that get no messages. The list contains keyed hashes instead of the "
+    "addresses, but an address can be looked up.",
     no_args_is_help=True,
 )
 
@@ -78,7 +78,7 @@ def add(
     reason: Annotated[Stopping, typer.Option(help=f"One of {', '.join(STOPPING)}.")] = "manual",
     config: Config = None,
 ) -> None:
-    """Stop messages to an address. The list does not contain the address itself, so keep your own note of the reason."""
+    """Stop messages to an address. The list does not contain the address, so keep your own note of the reason."""
     kind, delivered = parsed_address(address, channel)
     chosen = scope or SCOPE_OF[reason]
     access = SuppressionAccess.read(opened(config))

@@ -92,19 +92,19 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
     assert shown.err.count("\n") == 1
 
 
-def test_what_should_not_have_happened_is_one_line_and_exit_code_1(
+def test_an_unexpected_error_is_one_line_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("stream.settings.loading.load", broken)
+    monkeypatch.setattr("stream.cli.check.load", broken)
 
     assert cli.run(["check"]) == 1
     assert capsys.readouterr().err == "perennial: RuntimeError: out of luck (PERENNIAL_DEBUG=1 shows where)\n"
 
 
-def test_a_traceback_is_shown_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_traceback_is_shown_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = run("check", "--config", "nowhere.yaml", PERENNIAL_DEBUG="1")
 
     assert "Traceback" in ended.stderr

@@ -95,9 +95,9 @@ def test_one_is_shown_whole_and_its_control_characters_harm_no_terminal(capsys: 
     assert "no such dead letter" in capsys.readouterr().err
 
 
-def test_a_replay_says_what_it_sent_and_what_it_could_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_reports_what_it_sent_and_what_it_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["dlq", "replay"]) == 2
-    assert "say which" in capsys.readouterr().err
+    assert "name what to replay" in capsys.readouterr().err
 
     first = told(capsys, "replay", "--reason", "bad_time")
     assert sorted(first["sent"]) == ["door:a/0/3", "events.in/0/0"]

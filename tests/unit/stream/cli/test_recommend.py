@@ -69,13 +69,16 @@ def test_json_is_what_the_worker_said(settings: Callable[[int], str], capsys: py
         ({"known": True, "version": 0}, "no recommender is in use yet; the retrainer trains one"),
         ({"known": False, "version": 0}, "no recommender is in use yet"),
         ({"known": True, "version": 0, "refused": 4}, "version 4 of the recommender could not be loaded"),
-        ({"known": True, "version": 1, "empty": "all_touched"}, "u has touched all that is for sale"),
-        ({"known": True, "version": 1, "empty": "all_known_touched"}, "u has touched every item that the recommender"),
+        ({"known": True, "version": 1, "empty": "all_touched"}, "u has interacted with every item that is for sale"),
+        (
+            {"known": True, "version": 1, "empty": "all_known_touched"},
+            "u has interacted with every item that the recommender",
+        ),
         ({"known": False, "version": 1, "empty": "nothing_for_sale"}, "nothing is for sale"),
         ({"known": True, "version": 1}, "there is nothing to recommend"),
     ],
 )
-def test_an_empty_answer_says_why(
+def test_an_empty_answer_is_explained(
     settings: Callable[[int], str], capsys: pytest.CaptureFixture[str], answer: dict[str, Any], said: str
 ) -> None:
     with worker({"user": "u", "items": [], **answer}, []) as port:
@@ -84,14 +87,16 @@ def test_an_empty_answer_says_why(
     assert said in capsys.readouterr().out
 
 
-def test_a_stranger_is_told_to_be_one(settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_user_is_reported_as_unknown(
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with worker({"user": "u", "known": False, "version": 3, "items": ITEMS}, []) as port:
         assert run(["recommend", "u", "--config", settings(port)]) == 0
 
-    assert "nothing is known of 'u'; this is what is popular\n" in capsys.readouterr().out
+    assert "'u' is unknown; these items are popular\n" in capsys.readouterr().out
 
 
-def test_a_stranger_is_not_told_that_what_is_new_is_popular(
+def test_new_items_for_an_unknown_user_are_not_called_popular(
     settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = [*ITEMS, {"item": "vase", "score": 0.5, "why": NEW}]

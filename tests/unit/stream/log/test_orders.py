@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from models.log import Clock, Order, decode_control
-from stream.cli import run
 from stream.log.orders import give
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
@@ -18,7 +17,3 @@ async def test_an_order_is_in_every_partition_after_the_clock(embedded: Cluster)
     said = {(record.partition, record.offset): decode_control(record.value or b"") for record in records}
     assert {said[partition, 0] for partition in range(3)} == {Clock("wall")}
     assert {said[partition, 1] for partition in range(3)} == {Order("pause", "email")}
-
-
-def test_an_unknown_channel_is_refused() -> None:
-    assert run(["pause", "fax"]) == 2
