@@ -1,4 +1,4 @@
-"""What nobody should send to ``events.in``, through a running router and fold: rejected with its reason, or ignored."""
+"""Bad records in ``events.in`` go through a running router and fold: each is rejected with its reason, or ignored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.topic_reading import read_until
 PARTITIONS = 2
 USERS = 3
 ROUNDS = 2
-"""How often each good event is sent: every one but the first is a duplicate."""
+"""Number of times that each good event is sent; all but the first are duplicates."""
 
 BAD: dict[bytes, str] = {
     b"\x00\xff\xfe garbage": "bad_json",
@@ -43,10 +43,10 @@ BAD: dict[bytes, str] = {
     b'{"type":"message_bounced","user":"u1"}': "reserved_type",
     b'{"type":"purchase","user":"u1","amount":-1}': "bad_money",
 }
-"""Record to the reason of its refusal; good events stand between them."""
+"""Reason of the refusal by record; good events are sent between them."""
 
 
-async def test_bad_records_are_kept_with_their_reasons_and_disturb_nothing_else(cluster: Cluster) -> None:
+async def test_bad_records_become_dead_letters_and_do_not_affect_others(cluster: Cluster) -> None:
     await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)
     async with EventLog(cluster.connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
@@ -89,7 +89,7 @@ async def folding(cluster: Cluster) -> AsyncIterator[LaneApp]:
 
 
 async def send_each_between_good_ones(cluster: Cluster) -> None:
-    """Write like a stranger: any key, any partition, large records allowed."""
+    """Write as an unknown program would: with any key, to any partition, and large records."""
     producer = AIOKafkaProducer(**cluster.connection.client_options(), max_request_size=8_000_000)
     await producer.start()
     try:
@@ -109,7 +109,7 @@ async def rejected(cluster: Cluster) -> list[Rejected]:
 
 
 async def folded(app: LaneApp, good: int, captured: MetricsCapture) -> list[Customer]:
-    """States of all users once they have seen every event."""
+    """Return the states of all users after every event."""
     async with asyncio.timeout(20):
         while True:
             users = [state_of(app, f"u{user}".encode()) for user in range(USERS)]

@@ -1,4 +1,4 @@
-"""What did not happen live never reaches a provider, whatever the settings allow; the same events, live, do."""
+"""Messages of a replay never reach a provider, whatever the settings allow; those of the same live events do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from models.units import now_ms
 from stream.feed.recording import survey
 from stream.feed.replaying import replay
 from stream.installation.running import Installation, StartOptions, await_folding, own_ports, running
@@ -57,14 +58,14 @@ def fed(home: Path) -> Iterator[Installation]:
 
 @pytest.fixture
 def live(home: Path) -> Iterator[Installation]:
-    """The same, with its HTTP door open."""
+    """The same installation with its HTTP door."""
     with running(load(home / "perennial.yaml", own_ports()), ("worker", "collector")) as installation:
         await_folding(installation)
         yield installation
 
 
 def wire_events() -> list[dict[str, Any]]:
-    at = time.time_ns() // 1_000_000 - 3_600_000
+    at = now_ms() - 3_600_000
     events: list[dict[str, Any]] = []
     for n in range(USERS):
         user = {"userId": f"u{n}", "timestamp": at + n}
@@ -89,7 +90,7 @@ def wire_events() -> list[dict[str, Any]]:
     return events
 
 
-async def everybody_decided(installation: Installation) -> list[dict[str, Any]]:
+async def all_users_decided(installation: Installation) -> list[dict[str, Any]]:
     where = worker_urls(installation.settings.sections.worker)[:1]
     async with asyncio.timeout(30):
         while True:
@@ -107,7 +108,7 @@ def outbox_has(installation: Installation, mails: int) -> bool:
     while len(list(installation.settings.outbox.rglob("*.eml"))) < mails:
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)  # a folder has nothing to wait for
+        time.sleep(0.05)  # a folder gives no notice
     return True
 
 
@@ -116,21 +117,21 @@ async def test_a_replay_into_live_delivery_sends_nothing(fed: Installation, home
     recording.write_text("\n".join(json.dumps(event) for event in wire_events()))
 
     done = await replay(fed.settings, survey(recording))
-    await everybody_decided(fed)
+    await all_users_decided(fed)
 
     assert (done.fed, done.rejected) == (3 * USERS, 0)
-    assert await asyncio.to_thread(outbox_has, fed, USERS)  # decided, delivered, and kept in the house
+    assert await asyncio.to_thread(outbox_has, fed, USERS)  # decided and delivered, but only to the outbox
     assert mailbox.taken == []
 
 
-async def test_the_same_events_at_the_live_door_are_sent(live: Installation, mailbox: Mailbox) -> None:
+async def test_messages_of_the_same_events_at_the_live_door_are_sent(live: Installation, mailbox: Mailbox) -> None:
     http = live.settings.sections.http
     async with aiohttp.ClientSession() as session:
         async with session.post(f"http://{http.host}:{http.port}/v1/batch", json={"batch": wire_events()}) as answer:
             assert answer.status == 200, await answer.text()
-        await everybody_decided(live)
+        await all_users_decided(live)
     async with asyncio.timeout(30):
-        while len(mailbox.taken) < USERS:  # noqa: ASYNC110 - a server that keeps what it took says nothing
+        while len(mailbox.taken) < USERS:  # noqa: ASYNC110 - the mailbox gives no notice
             await asyncio.sleep(0.05)
 
     assert sorted(recipient for _, recipient, _ in mailbox.taken) == [f"u{n}@example.org" for n in range(USERS)]

@@ -1,4 +1,4 @@
-"""Whatever settings and templates contain, a command ends, with a result or with an error of ours."""
+"""With any settings and templates, a command ends with a result or with an error of ours."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_random_installations_neither_hang_nor_crash() -> None:
     assert set(result.outcomes) == {"accepted", "refused"}
 
 
-def test_a_case_follows_from_its_seed_and_number() -> None:
+def test_seed_and_number_determine_a_case() -> None:
     assert configurations.generated(7, 3) == configurations.generated(7, 3)
     assert configurations.generated(7, 3) != configurations.generated(7, 4)
 
 
-def test_a_case_that_hangs_is_found_and_the_others_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_hangs_is_found_and_the_others_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configurations, "MAX_CPU_S", 1.0)
 
     result = configurations.Proof(1, range(3), jobs=1, stuck=1).run()
@@ -39,5 +39,5 @@ def test_a_case_that_hangs_is_found_and_the_others_are_played(monkeypatch: pytes
 
 @given(random=st.randoms(use_true_random=False))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_hypothesis_writes_is_accepted_or_refused(random: Random, tmp_path: Path) -> None:
+def test_settings_that_hypothesis_writes_are_accepted_or_refused(random: Random, tmp_path: Path) -> None:
     assert configurations.play(writing.case(random), tmp_path) in ("accepted", "refused")

@@ -1,4 +1,4 @@
-"""The real Online Retail file through the real processes on Apache Kafka: every line, every customer, every penny."""
+"""The real Online Retail file, replayed on Apache Kafka, gives the published lines, customers and revenue."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def installation(kafka_broker: ApacheKafka, tmp_path: Path) -> Iterator[Installa
 
 
 @pytest.mark.skipif(not ONLINE_RETAIL.exists(), reason=f"{ONLINE_RETAIL} is not there")
-async def test_the_published_totals_come_out_of_the_profiles(installation: Installation) -> None:
+async def test_the_profiles_sum_to_the_published_totals(installation: Installation) -> None:
     settings, recording = installation.settings, survey(ONLINE_RETAIL)
 
     done = await replay(settings, recording)

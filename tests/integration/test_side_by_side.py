@@ -115,7 +115,7 @@ def test_the_printed_addresses_are_the_real_ones_and_no_port_is_used_twice(homes
     assert len(ports) == len(set(ports)) == 18
 
 
-def test_a_second_one_in_the_same_folder_is_refused_and_names_the_first(homes: dict[str, list[str]]) -> None:
+def test_a_second_installation_in_a_folder_is_refused_with_the_first_ones_address(homes: dict[str, list[str]]) -> None:
     home = Path(next(iter(homes)))
 
     refused = command(home, "up")
@@ -126,7 +126,7 @@ def test_a_second_one_in_the_same_folder_is_refused_and_names_the_first(homes: d
     assert found["settings"]["kafka.servers"] in refused.stderr
 
 
-def test_a_collector_beside_it_writes_into_its_log(homes: dict[str, list[str]]) -> None:
+def test_a_second_collector_writes_into_the_same_log(homes: dict[str, list[str]]) -> None:
     home = Path(next(iter(homes)))
     with process(home, "collector", "--port", "0") as collector:
         port = _port_of(collector)
@@ -134,7 +134,7 @@ def test_a_collector_beside_it_writes_into_its_log(homes: dict[str, list[str]]) 
     await_true(lambda: known(home, "beside"), 60)
 
 
-def test_the_address_of_an_embedded_broker_alone_is_enough_elsewhere(
+def test_in_another_folder_the_address_of_the_embedded_broker_is_enough(
     homes: dict[str, list[str]], tmp_path: Path
 ) -> None:
     home = Path(next(iter(homes)))
@@ -166,7 +166,7 @@ def test_a_port_that_was_set_and_is_taken_is_named_with_its_setting(
     assert not (tmp_path / ".perennial" / "installation.json").exists()
 
 
-def test_its_record_is_gone_when_it_has_stopped(tmp_path: Path) -> None:
+def test_the_record_of_a_stopped_installation_is_removed(tmp_path: Path) -> None:
     (tmp_path / "perennial.yaml").write_text(FILE)
     with process(tmp_path, "up") as up:
         ready(up)

@@ -1,4 +1,4 @@
-"""A worker's lookups, acted: whatever is asked for, the same is answered."""
+"""A stand-in for a worker's lookups, which gives the same answer to every request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiohttp import web
 from stream.lookup.identity import HEADER
 
 IDENTITY = "cluster/perennial."
-"""Installation of the commands under test."""
+"""Installation of the tested commands."""
 
 
 @contextmanager
 def worker(answer: Any, asked: list[str], status: int = 200, *, identity: str = IDENTITY) -> Iterator[int]:
-    """Stand in for a worker's lookups in a thread; yields its port.
+    """Answer as a worker's lookups in a thread, and yield the port.
 
-    Commands of this process belong to the installation ``IDENTITY`` meanwhile; the worker to ``identity``.
+    Meanwhile the commands of this process belong to the installation ``IDENTITY``, and the worker to ``identity``.
     """
 
     async def respond(request: web.Request) -> web.Response:

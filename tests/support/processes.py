@@ -16,7 +16,7 @@ def await_true(condition: Callable[[], bool], within: float = 10.0) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -25,7 +25,7 @@ def is_running(pid: int) -> bool:
 
 
 def roles_below(worker: int) -> dict[str, int]:
-    """Process id of each role that runs below ``perennial worker``, by name."""
+    """Return the process id of each role that runs below ``perennial worker``, by name."""
     found = {}
     # a child is listed with the thread that forked it
     for children in Path(f"/proc/{worker}/task").glob("*/children"):
@@ -41,9 +41,9 @@ def roles_below(worker: int) -> dict[str, int]:
 
 
 def command_line(pid: int) -> list[str]:
-    """Words of a process's command line; none of one that has ended.
+    """Return the words of a process's command line; none if it has ended.
 
-    A process that is just becoming another program has none for a moment: whoever looks then must look again.
+    While a process becomes another program it has none for a moment, so it is read again.
     """
     while is_running(pid):
         try:

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, checked against the settings and the files they speak of."""
+"""docker-compose.yml and the Dockerfile agree with the settings and with the files that they name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOBS = {"topics", "apply"}
 
 
 def settings_of(service: str) -> Settings:
-    """Settings of a process as its container gets them, the file aside."""
+    """Return the settings of a process as its container gets them, without the file."""
     given = {
         name: str(value)
         for name, value in SERVICES[service]["environment"].items()
@@ -36,7 +36,7 @@ def settings_of(service: str) -> Settings:
 
 
 def published(service: str) -> list[tuple[str, int, int]]:
-    """Address on the host, port on the host, port in the container."""
+    """Return address and port on the host, and the port in the container, for each published port."""
     found = []
     for port in SERVICES[service].get("ports", []):
         address, outside, inside = port.split(":")
@@ -50,7 +50,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_starts_what_the_readme_promises() -> None:
+def test_compose_starts_the_services_of_the_readme() -> None:
     assert SERVICES.keys() == {
         *("kafka", "topics", "apply", "worker", "retrainer", "collector"),
         *("mailpit", "prometheus", "grafana"),
@@ -58,12 +58,12 @@ def test_it_starts_what_the_readme_promises() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_process_of_ours_runs_a_command_that_exists(name: str) -> None:
+def test_each_process_of_ours_runs_an_existing_command(name: str) -> None:
     assert SERVICES[name]["command"][0] in COMMANDS
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_names_a_setting_and_has_a_value_that_it_takes(name: str) -> None:
+def test_every_variable_names_a_setting_and_has_an_allowed_value(name: str) -> None:
     found = settings_of(name)
 
     assert not found.embedded
@@ -71,20 +71,20 @@ def test_every_variable_names_a_setting_and_has_a_value_that_it_takes(name: str)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_everybody_talks_to_the_same_kafka_inside_the_network(name: str) -> None:
+def test_all_processes_use_the_same_kafka_inside_the_network(name: str) -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
 
     assert f"INSIDE://{settings_of(name).sections.kafka.servers}" in advertised
 
 
-def test_kafka_is_reached_from_the_host_where_programs_look_for_it() -> None:
+def test_kafka_has_its_default_port_on_the_host() -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
 
     assert "HOST://localhost:9092" in advertised
     assert ("127.0.0.1", 9092, 9092) in published("kafka")
 
 
-def test_kafka_makes_no_topic_by_itself_and_lets_workers_start_at_once() -> None:
+def test_kafka_creates_no_topics_by_itself_and_does_not_delay_workers() -> None:
     environment = SERVICES["kafka"]["environment"]
 
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
@@ -93,11 +93,11 @@ def test_kafka_makes_no_topic_by_itself_and_lets_workers_start_at_once() -> None
     assert environment["KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR"] == 1
 
 
-def test_kafka_keeps_its_data_where_its_volume_is() -> None:
+def test_kafka_keeps_its_data_in_its_volume() -> None:
     assert f"kafka:{SERVICES['kafka']['environment']['KAFKA_LOG_DIRS']}" in SERVICES["kafka"]["volumes"]
 
 
-def test_the_listeners_of_kafka_have_a_protocol_each() -> None:
+def test_each_listener_of_kafka_has_a_protocol() -> None:
     environment = SERVICES["kafka"]["environment"]
     listeners = {listener.split("://")[0] for listener in environment["KAFKA_LISTENERS"].split(",")}
     protocols = {entry.split(":")[0] for entry in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")}
@@ -118,7 +118,7 @@ def test_every_image_is_pinned(name: str, service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("name", "service"), SERVICES.items())
-def test_what_runs_on_is_watched_and_comes_back_and_a_job_ends(name: str, service: dict[str, Any]) -> None:
+def test_services_have_a_health_check_and_restart_and_jobs_end(name: str, service: dict[str, Any]) -> None:
     if name in JOBS:
         assert service["restart"] == "on-failure"
         assert "healthcheck" not in service
@@ -129,7 +129,7 @@ def test_what_runs_on_is_watched_and_comes_back_and_a_job_ends(name: str, servic
 
 
 @pytest.mark.parametrize(("name", "service"), SERVICES.items())
-def test_nobody_waits_for_what_cannot_happen(name: str, service: dict[str, Any]) -> None:
+def test_each_service_waits_only_for_a_condition_that_can_come_true(name: str, service: dict[str, Any]) -> None:
     for other, wanted in service.get("depends_on", {}).items():
         if wanted["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other], name
@@ -139,7 +139,7 @@ def test_nobody_waits_for_what_cannot_happen(name: str, service: dict[str, Any])
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_nothing_of_ours_starts_before_the_topics_are_there(name: str) -> None:
+def test_no_process_of_ours_starts_before_the_topics_exist(name: str) -> None:
     waits_for = SERVICES[name]["depends_on"].keys()
 
     assert waits_for == {"kafka"} if name == "topics" else "topics" in waits_for
@@ -159,14 +159,14 @@ def test_the_worker_can_be_scaled() -> None:
     assert "container_name" not in SERVICES["worker"]
 
 
-def test_the_http_door_listens_where_its_port_leads() -> None:
+def test_the_http_door_listens_on_its_published_port() -> None:
     http = settings_of("collector").sections.http
 
     assert http.host == "0.0.0.0"
     assert published("collector") == [("127.0.0.1", http.port, http.port)]
 
 
-def test_unsubscribe_links_lead_to_the_door_as_the_host_sees_it() -> None:
+def test_unsubscribe_links_lead_to_the_door_on_the_host() -> None:
     _, outside, _ = published("collector")[0]
 
     assert settings_of("worker").public_url == settings_of("collector").public_url == f"http://localhost:{outside}"
@@ -183,7 +183,7 @@ def test_mail_can_only_reach_the_catcher() -> None:
 
 
 @pytest.mark.parametrize("job", PROMETHEUS["scrape_configs"], ids=lambda job: str(job["job_name"]))
-def test_prometheus_looks_where_the_processes_serve_their_metrics(job: dict[str, Any]) -> None:
+def test_prometheus_reads_the_metrics_ports_of_the_processes(job: dict[str, Any]) -> None:
     if "dns_sd_configs" in job:
         (lookup,) = job["dns_sd_configs"]
         (service,), port = lookup["names"], lookup["port"]
@@ -203,7 +203,7 @@ def test_prometheus_misses_no_process() -> None:
     assert jobs == {name for name in settings_of("worker").sections.metrics.__struct_fields__ if name != "host"}
 
 
-def test_health_is_asked_for_where_it_is_answered() -> None:
+def test_health_checks_use_the_port_that_answers_them() -> None:
     asked = {
         name: int(found[1])
         for name in OURS
@@ -218,7 +218,7 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
     }
 
 
-def test_what_is_mounted_from_here_is_here_and_cannot_be_changed_inside() -> None:
+def test_mounted_files_exist_and_are_read_only() -> None:
     mounted = [
         volume for service in SERVICES.values() for volume in service.get("volumes", []) if volume.startswith("./")
     ]
@@ -281,7 +281,7 @@ def test_the_image_takes_cpu_torch_and_the_pinned_versions() -> None:
     assert all("-c constraints.txt" in install for install in installs)
 
 
-def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
+def test_the_build_context_has_only_the_copied_files() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     copied = {

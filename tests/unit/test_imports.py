@@ -1,4 +1,4 @@
-"""Importing a module only defines things: doctests, tools and the command line's help load whatever they like."""
+"""Importing a module only defines names, so that doctests, tools and the help may import every module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def state():
         "hooks": (sys.excepthook, sys.stdout, sys.stderr),
     }
 
-# what faust and torch do when they are imported is theirs
+# imported first, because their own changes at import are not ours
 theirs = ("faust", "aiokafka", "kafka", "aiohttp", "river", "scipy.sparse", "torch", "rich.console", "typer")
 for name in theirs:
     importlib.import_module(name)
@@ -42,7 +42,7 @@ print(len(names), changed)
 
 
 @pytest.mark.parametrize("package", ["stream", "agents", "models", "monitoring"])
-def test_importing_does_nothing_else(package: str, tmp_path: Path) -> None:
+def test_importing_a_package_only_defines_names(package: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOOK, package], cwd=tmp_path, capture_output=True, text=True, check=False
     )

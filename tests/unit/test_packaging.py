@@ -1,4 +1,4 @@
-"""The wheel holds what runs, with its data files, and nothing that only tests."""
+"""The wheel contains our packages with their data files, and no tests."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(made.glob("perennial-*.whl")))
 
 
-def test_it_holds_our_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_contains_our_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
 
 
-def test_it_holds_no_tests(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_contains_no_tests(wheel: zipfile.ZipFile) -> None:
     assert [name for name in wheel.namelist() if "tests/" in name or Path(name).name.startswith("test_")] == []
 
 
-def test_it_holds_every_module_and_every_data_file(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_contains_every_module_and_every_data_file(wheel: zipfile.ZipFile) -> None:
     wanted = {
         str(path.relative_to(ROOT))
         for package in PACKAGES
@@ -50,7 +50,7 @@ def test_it_holds_every_module_and_every_data_file(wheel: zipfile.ZipFile) -> No
     assert wanted - set(wheel.namelist()) == set()
 
 
-def test_it_brings_the_command(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
     scripts = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
 
     assert "perennial = stream.cli:main" in wheel.read(scripts).decode()

@@ -1,4 +1,4 @@
-"""The command line: quick help, one clear line for an error, and nothing loaded that is not called."""
+"""The command line has quick help, reports an error in one line, and loads only the command that is called."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_help_names_every_command_that_is_there() -> None:
+def test_help_names_every_command() -> None:
     shown = run("--help", COLUMNS="200").stdout
 
     assert {"broker", "worker", "topics", "config", "check", "init", "apply"} <= set(shown.split())
@@ -110,7 +110,7 @@ def test_a_traceback_is_shown_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
     assert "Traceback" in ended.stderr
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+def test_a_pipe_that_is_closed_early_is_not_an_error() -> None:
     line = " ".join(perennial("config", "schema"))
     ended = subprocess.run(["bash", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
 
@@ -119,7 +119,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("name", ["agents", "models"])
-def test_another_distribution_of_our_name_is_told_apart(name: str, tmp_path: Path) -> None:
+def test_another_distribution_that_hides_a_package_is_reported(name: str, tmp_path: Path) -> None:
     other = tmp_path / "site" / name
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("")
@@ -166,7 +166,7 @@ def test_topics_are_checked_created_and_listed(capsys: pytest.CaptureFixture[str
     assert [row["found"] for row in rows if row["topic"].endswith(".events")] == [4]
 
 
-def test_the_table_of_topics_is_there_without_a_broker(
+def test_the_table_of_topics_is_shown_without_a_broker(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PERENNIAL_KAFKA__SERVERS", "127.0.0.1:1")
@@ -182,7 +182,7 @@ def test_the_table_of_topics_is_there_without_a_broker(
     assert {row["found"] for row in json.loads(capsys.readouterr().out)} == {None}
 
 
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
 
     assert capsys.readouterr().out == f"perennial {version('perennial')}\n"
@@ -207,14 +207,14 @@ def test_a_configuration_is_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing has changed: configuration version 1 stays in use" in capsys.readouterr().out
 
 
-def test_init_writes_what_check_accepts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_accepts_the_files_of_init(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["init", "--preset", "saas"]) == 0
     assert cli.run(["check", "--offline"]) == 0
     assert "next: perennial check, then perennial up" in capsys.readouterr().out
     assert cli.run(["init"]) == 2
 
 
-def test_check_ends_with_2_where_something_failed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_ends_with_2_if_something_failed(capsys: pytest.CaptureFixture[str]) -> None:
     Path("perennial.yaml").write_text("version: 1\nrules: [{name: x, when: {}}]\n")
 
     assert cli.run(["check", "--offline", "--json"]) == 2
@@ -263,7 +263,7 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_the_broker_runs_until_it_is_told_to_stop(number: int, tmp_path: Path) -> None:
+def test_the_broker_runs_until_a_signal_stops_it(number: int, tmp_path: Path) -> None:
     with subprocess.Popen(perennial("broker", "--port", "0"), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         host, _, port = process.stdout.readline().strip().rpartition(":")

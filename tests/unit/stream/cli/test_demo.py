@@ -1,4 +1,4 @@
-"""The demo as it is called: real processes, every figure there, nothing left behind."""
+"""The demo with real processes measures every figure and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def started(*more: str) -> subprocess.Popen[str]:
 
 
 def all_gone(pids: set[int], within_s: float = 20.0) -> bool:
-    """Whether none of these processes is there any more."""
+    """Return whether all of these processes have ended in time."""
     deadline = time.monotonic() + within_s
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)  # others' children cannot be waited for
+        time.sleep(0.05)  # only a parent can wait for its child
     return True
 
 
 @pytest.mark.slow
-def test_every_figure_is_there_and_nothing_is_left_running() -> None:
+def test_every_figure_is_measured_and_nothing_is_left_running() -> None:
     process = started("--json")
     await_process(process.pid, is_fold, not_one_of=set())
     children = set(descendants(process.pid))

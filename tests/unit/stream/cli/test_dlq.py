@@ -1,4 +1,4 @@
-"""``perennial dlq`` as a person calls it, on an embedded broker."""
+"""``perennial dlq`` lists, shows and replays dead letters of an embedded broker."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_list_counts_by_reason_and_shows_the_newest(capsys: pytest.CaptureFi
     assert "events.in/1/5" in text
 
 
-def test_filters_hold_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_filters_are_combined(capsys: pytest.CaptureFixture[str]) -> None:
     def ids(*arguments: str) -> list[str]:
         return sorted(row["id"] for row in told(capsys, "list", *arguments)["letters"])
 
@@ -78,7 +78,7 @@ def test_filters_hold_together(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2h or 7d" in capsys.readouterr().err
 
 
-def test_one_is_shown_whole_and_its_control_characters_harm_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_letter_is_shown_in_full_with_visible_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, "show", "events.in/1/5")
 
     assert (shown["reason"], shown["allowed"], shown["length"], shown["kept"]) == (

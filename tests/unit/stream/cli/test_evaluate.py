@@ -1,4 +1,4 @@
-"""``perennial evaluate recommend`` on what was recorded."""
+"""``perennial evaluate recommend`` grades the recommender on recorded interactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``perennial import items``: the catalogue on the topic, or a mistake with its line and nothing written."""
+"""``perennial import items`` writes the catalogue to its topic, or names a mistake with its line and writes nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_items_of_a_file_become_the_catalogue(
     assert [catalogue.sells(item) for item in ("mug", "pot", "pan")] == [True, False, False]
 
 
-def test_replacing_withdraws_what_is_not_in_the_file(
+def test_replacing_withdraws_items_that_are_not_in_the_file(
     connection: Connection, settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"

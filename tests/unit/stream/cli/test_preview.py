@@ -1,4 +1,4 @@
-"""``perennial preview`` over the files that ``perennial init`` writes."""
+"""``perennial preview`` renders the templates that ``perennial init`` writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_template_is_shown_for_a_sample(capsys: pytest.CaptureFixture[str]) ->
     assert "2 x sku-1042" in shown
 
 
-def test_json_says_the_same_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_same_content(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["preview", "win_back", "--channel", "sms", "--json"]) == 0
 
     said = json.loads(capsys.readouterr().out)
@@ -59,14 +59,14 @@ def test_a_mistake_is_one_line(arguments: list[str], says: str, capsys: pytest.C
     assert said.count("\n") == 1
 
 
-def test_a_file_with_something_unknown_is_a_mistake(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_with_an_unknown_field_is_a_mistake(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shop / "eve.json").write_text('{"trait": {}}')
 
     assert cli.run(["preview", "win_back", "--facts", "eve.json"]) == 2
     assert "trait" in capsys.readouterr().err
 
 
-def test_a_template_that_fails_for_others_says_for_whom_with_file_and_line(
+def test_a_template_that_fails_for_other_users_is_reported_with_file_and_line(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = shop / "templates" / "win_back" / "text.liquid"
@@ -82,7 +82,7 @@ def test_a_template_that_fails_for_others_says_for_whom_with_file_and_line(
     )
 
 
-def test_a_template_that_fails_for_the_user_asked_for_is_one_line_with_file_and_line(
+def test_a_template_that_fails_for_the_shown_user_is_one_line_with_file_and_line(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shop / "templates" / "refund" / "subject.liquid").write_text("{{ 1 | divided_by: 0 }}")

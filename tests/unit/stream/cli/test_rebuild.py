@@ -1,4 +1,4 @@
-"""``perennial rebuild`` as it is called."""
+"""``perennial rebuild`` compares facts, switches them over, and refuses the embedded broker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_embedded_broker_is_refused_with_the_reason(tmp_path: Path, capsys: 
 
 
 @pytest.mark.kafka
-def test_it_compares_then_switches_over_and_leaves_no_topic_behind(
+def test_a_rebuild_compares_then_switches_over_and_removes_its_topic(
     kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connection = kafka.connection

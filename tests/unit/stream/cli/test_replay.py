@@ -27,7 +27,7 @@ CUSTOMERS = 300
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Decimal]:
-    """A table in the form of Online Retail, and what its lines are worth in all."""
+    """A table in the form of Online Retail, and its total revenue."""
     path = tmp_path_factory.mktemp("recording") / "retail.csv"
     revenue, rows = Decimal(0), [",".join(COLUMNS)]
     for number in range(ORDERS):
@@ -61,7 +61,7 @@ def replaying(path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Command lines of all processes below one."""
+    """Return the command lines of all processes below one, by process id."""
     found: dict[int, str] = {}
     for thread in _listed(Path(f"/proc/{pid}/task")):
         try:
@@ -90,7 +90,7 @@ def await_process(root: int, is_it: Callable[[str], bool], *, not_one_of: set[in
         for pid, line in descendants(root).items():
             if pid not in not_one_of and is_it(line):
                 return pid
-        time.sleep(0.05)  # the process table can only be looked at
+        time.sleep(0.05)  # the process table gives no notice
     raise AssertionError(f"no such process within {within_s} s: {descendants(root)}")
 
 

@@ -65,7 +65,7 @@ def test_an_event_is_acknowledged_with_its_id_and_place(installation: Path, caps
     assert one["offset"] >= 1  # the log's clock stands before it
 
 
-def test_text_says_where_it_stands(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_shows_partition_and_offset(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["send", '{"type":"page","userId":"u1","messageId":"m7"}', "--config", str(installation)]) == 0
 
     assert "sent m7 (page_view of u1): partition " in capsys.readouterr().out
@@ -107,17 +107,17 @@ def test_the_withdrawal_in_a_refused_line_is_sent_all_the_same(
     assert (event.id, event.traits) == ("w~withdrawal", {"unsubscribed": True})
 
 
-def test_what_was_left_out_of_an_event_is_named(
+def test_details_that_are_left_out_of_an_event_are_named(
     installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:
-    typed('\ufeff{"type":"identify","user":"w","id":"w1","traits":{"email":"nobody","plan":"pro"}}', "\ufeff", " ")
+    typed('\ufeff{"type":"identify","user":"w","id":"w1","traits":{"email":"no-address","plan":"pro"}}', "\ufeff", " ")
 
     code = run(["send", "-", "--config", str(installation)])
 
     printed = capsys.readouterr()
     assert code == 0
     assert "sent w1 (identify of w)" in printed.out
-    assert "line 1: warning: traits.email: found 'nobody'; allowed: one address" in printed.err
+    assert "line 1: warning: traits.email: found 'no-address'; allowed: one address" in printed.err
 
 
 def test_a_pipe_needs_no_dash(
@@ -131,7 +131,7 @@ def test_a_pipe_needs_no_dash(
     assert [one["id"] for one in said["sent"]] == ["p1", "p2"]
 
 
-def test_an_empty_pipe_is_told(capsys: pytest.CaptureFixture[str], typed: Callable[..., None]) -> None:
+def test_an_empty_pipe_is_reported(capsys: pytest.CaptureFixture[str], typed: Callable[..., None]) -> None:
     typed("")
 
     assert run(["send"]) == 0
@@ -178,7 +178,7 @@ def test_a_door_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
 
 @contextmanager
 def collector(installation: Path) -> Iterator[str]:
-    """The HTTP door as a process of its own; gives its address."""
+    """Run the HTTP door as a process of its own, and yield its address."""
     command = [sys.executable, "-m", "stream.cli", "collector", "--config", str(installation)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""``perennial worker`` keeps its three roles running and leaves none behind: the real processes."""
+"""``perennial worker`` keeps its three roles running, as real processes, and none outlives it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTITIONS = 4
 
 
 def start(embedded: Cluster, folder: Path, ports: Mapping[str, int], *arguments: str) -> subprocess.Popen[bytes]:
-    """``perennial worker``, its output in a file; ports are free ones where none is given."""
+    """Start ``perennial worker`` with its output in a file, and with free ports if none are given."""
     topics.create(embedded.connection, PARTITIONS)
     settings = {
         "PERENNIAL_KAFKA__SERVERS": embedded.connection.servers,
@@ -52,7 +52,7 @@ def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def await_roles(worker: subprocess.Popen[bytes], log: Path, holds: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """Return the roles below a worker when ``holds`` of them; shows the worker's log where that takes too long."""
+    """Return the roles below a worker when ``holds`` of them; show the worker's log if that takes too long."""
     found: dict[str, int] = {}
 
     def look() -> bool:
@@ -92,7 +92,7 @@ def test_no_role_outlives_its_worker(worker: subprocess.Popen[bytes], number: in
 
 
 def overview(port: int, path: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """Status, and what is told of each process."""
+    """Return the HTTP status and the report of each process."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             status, body = answer.status, answer.read()
@@ -104,33 +104,33 @@ def overview(port: int, path: str) -> tuple[int, dict[str, dict[str, Any]]]:
     return status, {process["name"]: process for process in json.loads(body)["processes"]}
 
 
-def test_several_folds_share_the_log_and_the_supervisor_tells_about_all(embedded: Cluster, tmp_path: Path) -> None:
+def test_several_folds_share_the_log_and_the_supervisor_reports_on_all(embedded: Cluster, tmp_path: Path) -> None:
     own, base = free_ports(2)
-    told: dict[str, dict[str, Any]] = {}
+    reports: dict[str, dict[str, Any]] = {}
 
     def owned(name: str) -> set[int]:
-        return {lane["partition"] for lane in told[name]["lanes"] if lane["topic"] == "events"}
+        return {lane["partition"] for lane in reports[name]["lanes"] if lane["topic"] == "events"}
 
     def ready() -> bool:
         status, found = overview(own, "/ready")
-        told.clear()
-        told.update(found)
+        reports.clear()
+        reports.update(found)
         return status == 200 and owned("fold") | owned("fold-2") == set(range(PARTITIONS)) and len(owned("fold")) == 2
 
     ports = {"METRICS__WORKER": own, "WORKER__PORT": base}
     with start(embedded, tmp_path, ports, "--processes", "2", "--learn", "0") as worker:
         try:
             await_true(ready, 90)
-            assert told.keys() == {"fold", "fold-2", "deliver"}
-            assert told["fold"]["lookups"] != told["fold-2"]["lookups"]
+            assert reports.keys() == {"fold", "fold-2", "deliver"}
+            assert reports["fold"]["lookups"] != reports["fold-2"]["lookups"]
             assert overview(own, "/health")[0] == 200
 
-            os.kill(told["fold-2"]["pid"], signal.SIGKILL)
+            os.kill(reports["fold-2"]["pid"], signal.SIGKILL)
 
             await_true(lambda: overview(own, "/ready")[0] == 503, 30)
-            await_true(lambda: ready() and told["fold-2"]["restarts"] == 1, 90)
-            assert told["fold-2"]["last_end"] == "killed by SIGKILL"
-            assert (told["fold"]["restarts"], told["deliver"]["restarts"]) == (0, 0)
+            await_true(lambda: ready() and reports["fold-2"]["restarts"] == 1, 90)
+            assert reports["fold-2"]["last_end"] == "killed by SIGKILL"
+            assert (reports["fold"]["restarts"], reports["deliver"]["restarts"]) == (0, 0)
         except BaseException:
             print((tmp_path / "log").read_text(errors="replace"))
             raise
@@ -139,7 +139,7 @@ def test_several_folds_share_the_log_and_the_supervisor_tells_about_all(embedded
             assert worker.wait(30) == 0
 
 
-def test_every_process_of_a_machine_has_ports_of_its_own() -> None:
+def test_every_process_of_a_machine_has_its_own_ports() -> None:
     settings = load(None, {"worker.processes": 3}, {})
 
     programs = {program.name: program for program in programs_of(settings, deliver=2, learn=1)}

@@ -1,4 +1,4 @@
-"""The demo's screens show what was counted."""
+"""The demo's screens show the counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_live_screen_can_be_drawn_before_anything_has_happened() -> None:
     assert "starting" in shown(live(Tally(), stage="starting", start=START, days=86, elapsed=0.0))
 
 
-def test_the_live_screen_fits_a_terminal_of_80_by_24_whatever_is_in_a_message() -> None:
+def test_the_live_screen_fits_a_terminal_of_80_by_24_with_any_message() -> None:
     tally = Tally(events=104_321, now=START)
     tally.messages.update({(f"rule_{number}", "email"): number for number in range(12)})
     tally.versions = {"churn": 1, "segments": 2, "configuration": 1, "recommender": 4}
@@ -83,7 +83,7 @@ def test_the_summary_names_every_figure() -> None:
         assert figure in text
 
 
-def test_what_could_not_be_measured_is_said_and_not_shown_as_zero() -> None:
+def test_a_figure_that_was_not_measured_is_named_and_not_shown_as_zero() -> None:
     text = shown(closing(summary(NO_CHURN, NO_MODEL, None)))
 
     assert "AUC -" in text

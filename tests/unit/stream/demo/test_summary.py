@@ -26,27 +26,27 @@ from stream.recommender.artifacts import Published, encode_published
 START = 1_767_571_200_000
 
 
-class Read(NamedTuple):
+class ReadRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     offset: int = 0
     timestamp: int = START
 
 
-def event(user: str, stamp: int) -> Read:
+def event(user: str, stamp: int) -> ReadRecord:
     value = encode_event(Event(id=f"{user}-{stamp}", user=user, type="page_view", at=START))
-    return Read(user.encode(), value, timestamp=START + stamp)
+    return ReadRecord(user.encode(), value, timestamp=START + stamp)
 
 
-def message(user: str, rule: str) -> Read:
+def message(user: str, rule: str) -> ReadRecord:
     made = Message(
         id="0" * 32, user=user, rule=rule, category="marketing", channel="email", to="a@b.example", subject="Hello",
         text="Hello", why="because", at=START, expires=START + 1, origin="simulate",
     )  # fmt: skip
-    return Read(user.encode(), encode_message(made))
+    return ReadRecord(user.encode(), encode_message(made))
 
 
-def decision(rule: str, outcome: str, reason: str = "") -> Read:
+def decision(rule: str, outcome: str, reason: str = "") -> ReadRecord:
     made = msgspec.convert(
         {
             "id": "0" * 32, "user": "u1", "rule": rule, "category": "marketing", "outcome": outcome, "reason": reason,
@@ -55,7 +55,7 @@ def decision(rule: str, outcome: str, reason: str = "") -> Read:
         },
         Decision,
     )  # fmt: skip
-    return Read(b"u1", encode_decision(made))
+    return ReadRecord(b"u1", encode_decision(made))
 
 
 def example(user: str, day: int, *, risk: float | None, churned: bool) -> ChurnExample:
@@ -69,7 +69,7 @@ def example(user: str, day: int, *, risk: float | None, churned: bool) -> ChurnE
 
 
 def truth(*users: str) -> Truth:
-    """Shoppers of whom each is likelier to be gone than the one before."""
+    """Return shoppers of which each is more likely to have left than the previous one."""
     stories = {
         user: Story(offset=0, visits=[Visited(START, START + 1, rate=0.2, leave=0.1 + 0.1 * number)])
         for number, user in enumerate(users)
@@ -77,17 +77,20 @@ def truth(*users: str) -> Truth:
     return Truth(start=START, days=120, stories=stories)
 
 
-def test_control_records_are_the_clock_and_no_events() -> None:
+def test_control_records_set_the_clock_and_are_not_events() -> None:
     tally = Tally()
 
-    for read in (Read(*encode_control(Clock(clock="feeder"))), Read(*encode_control(Tick(at=START + DAY)))):
+    for read in (
+        ReadRecord(*encode_control(Clock(clock="feeder"))),
+        ReadRecord(*encode_control(Tick(at=START + DAY))),
+    ):
         tally.add("events", read)
     tally.add("events", event("u1", 0))
 
     assert (tally.events, tally.now, tally.users) == (1, START + DAY, {b"u1"})
 
 
-def test_the_rate_is_by_the_brokers_stamps() -> None:
+def test_the_rate_uses_the_brokers_timestamps() -> None:
     tally = Tally()
 
     for number in range(11):
@@ -96,25 +99,25 @@ def test_the_rate_is_by_the_brokers_stamps() -> None:
     assert tally.seconds == 10.0
 
 
-def test_a_segments_size_is_how_many_users_are_in_it_now() -> None:
+def test_the_size_of_a_segment_is_its_current_number_of_users() -> None:
     tally = Tally()
     for seen, segment in ((1, "new visitors"), (5, "regulars")):
-        tally.add("profiles", Read(b"u1", pack(Customer(ledger=Ledger(segment=segment), seen=seen))))
-    tally.add("profiles", Read(b"u2", pack(Customer(ledger=Ledger(segment="regulars"), seen=3))))
-    tally.add("profiles", Read(b"u3", pack(Customer(seen=3))))
+        tally.add("profiles", ReadRecord(b"u1", pack(Customer(ledger=Ledger(segment=segment), seen=seen))))
+    tally.add("profiles", ReadRecord(b"u2", pack(Customer(ledger=Ledger(segment="regulars"), seen=3))))
+    tally.add("profiles", ReadRecord(b"u3", pack(Customer(seen=3))))
 
     assert tally.segments() == {"regulars": 2}
 
 
-def test_the_lanes_own_records_are_no_users() -> None:
+def test_records_of_the_lanes_are_not_users() -> None:
     tally = Tally()
 
-    tally.add("profiles", Read(b"\x00position", b"anything"))
+    tally.add("profiles", ReadRecord(b"\x00position", b"anything"))
 
     assert tally.profiles == {}
 
 
-def test_a_deferred_message_counts_when_it_is_decided_at_last() -> None:
+def test_a_deferred_message_counts_once_it_is_decided() -> None:
     tally = Tally()
 
     for read in (decision("r", "deferred", "quiet_hours"), decision("r", "sent"), decision("r", "dropped", "capped")):
@@ -124,12 +127,12 @@ def test_a_deferred_message_counts_when_it_is_decided_at_last() -> None:
     assert dict(tally.withheld) == {"capped": 1}
 
 
-def test_a_topic_that_is_not_counted_is_a_bug() -> None:
+def test_an_unknown_topic_is_an_error() -> None:
     with pytest.raises(KeyError, match="signals"):
-        Tally().add("signals", Read(b"u1", b"{}"))
+        Tally().add("signals", ReadRecord(b"u1", b"{}"))
 
 
-def test_churn_is_graded_after_the_warm_up_only() -> None:
+def test_churn_is_graded_only_after_the_warm_up() -> None:
     early = example("u1", WARM_UP_DAYS - 1, risk=0.9, churned=False)
     late = example("u1", WARM_UP_DAYS, risk=0.9, churned=True)
 
@@ -166,7 +169,7 @@ def test_the_newest_published_recommender_counts() -> None:
             popularity=Grade(recall_at_10=0.05, ndcg_at_10=0.1, users=40),
         )  # fmt: skip
         published = Published(version=version, file="f", sha256="0", trained_at=1, trained_until=START, run=run)
-        tally.add("versions", Read(*encode_published(published)))
+        tally.add("versions", ReadRecord(*encode_published(published)))
 
     summary = summary_of(tally)
 
@@ -185,7 +188,7 @@ def test_examples_are_read_as_the_fold_writes_them() -> None:
     tally = Tally()
     written = example("u1", 50, risk=0.2, churned=False)
 
-    tally.add("examples.churn", Read(b"u1", encode_example(written)))
+    tally.add("examples.churn", ReadRecord(b"u1", encode_example(written)))
 
     assert tally.examples == [written]
 

@@ -1,4 +1,4 @@
-"""What ``perennial init`` writes can be used as it is."""
+"""The files that ``perennial init`` writes can be used without a change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_template_of_a_preset_is_used(preset: str, tmp_path: Path) -> None
 
 
 @both
-def test_marketing_is_capped_and_kept_out_of_the_night(preset: str, tmp_path: Path) -> None:
+def test_marketing_is_capped_and_not_sent_at_night(preset: str, tmp_path: Path) -> None:
     write(preset, tmp_path)
 
     read = read_configuration(load(tmp_path / "perennial.yaml", environment={}))
@@ -55,7 +55,7 @@ def test_existing_files_are_not_overwritten_without_replace(tmp_path: Path) -> N
     assert (tmp_path / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
 
 
-def test_what_a_link_leads_to_is_not_overwritten(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_not_overwritten(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     (mine / "templates").mkdir(parents=True)
     (mine / "perennial.yaml").write_text("mine")
@@ -71,6 +71,6 @@ def test_what_a_link_leads_to_is_not_overwritten(tmp_path: Path) -> None:
     assert (here / "templates" / "welcome" / "text.liquid").exists()
 
 
-def test_the_example_of_the_repository_is_the_preset_of_a_shop() -> None:
+def test_the_example_of_the_repository_is_the_preset_for_a_shop() -> None:
     assert (ROOT / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
     assert (ROOT / "templates").resolve() == ROOT / "stream" / "presets" / "shop" / "templates"

@@ -1,4 +1,4 @@
-"""The copy of the presets reads well for somebody we know everything of, and for somebody we know nothing of."""
+"""The templates of the presets read well for a user with every detail, and for an unknown user."""
 
 from __future__ import annotations
 
