@@ -1,4 +1,4 @@
-"""The churn model: labelled examples in, versions out."""
+"""The learner of the churn model: it reads labelled examples, and publishes versions of the model."""
 
 from __future__ import annotations
 

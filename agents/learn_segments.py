@@ -1,4 +1,4 @@
-"""Segments: examples in, versions out."""
+"""The learner of segments: it reads examples, and publishes versions of the segments."""
 
 from __future__ import annotations
 

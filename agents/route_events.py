@@ -1,6 +1,7 @@
-"""The router: what anybody wrote to ``events.in``, and what became of our messages, into ``events``.
+"""The router: it writes the records of ``events.in``, and the outcomes of our messages, into ``events``.
 
-It has no state, reads any key, and writes each user's events under the user's id, so that they meet in one partition.
+It has no state and reads records of any key. It writes each event under the id of its user, so that all events of a
+user are in one partition.
 """
 
 from __future__ import annotations
@@ -19,35 +20,35 @@ from models.wire import decode
 
 
 async def route_events(batches: AsyncIterator[Batch], *, origin: Origin = "live") -> AsyncIterator[Outputs]:
-    """Validate and re-key events from outside, and carry our own outcomes over.
+    """Validate external events and write them under their user; pass our own outcomes through.
 
     Parameters
     ----------
     batches
-        Of ``events.in`` (any key, either form of the wire) and of ``outcomes`` (our own events, written by delivery).
+        Batches of ``events.in`` (any key, both forms of the wire) and of ``outcomes`` (our own events, which delivery
+        wrote).
     origin
         The most live origin that a record of ``events.in`` can have.
 
     Yields
     ------
     Outputs
-        One for each batch: records for ``events`` (key: the user's id) and, for what was refused, ``events.rejected``.
-        A withdrawal of consent that could still be read in a refused record goes to ``events``, too.
-        A repeat after a crash has the same ids, and is dropped by them.
+        One for each batch: records for ``events``, and dead letters for ``events.rejected``. A withdrawal of consent
+        that can still be read in a refused record goes to ``events``, too. After a crash, repeated events have the same
+        ids, so readers drop them.
     """
     async for batch in batches:
-        yield _route(batch, origin)
+        yield _route_outcomes(batch) if batch.topic == "outcomes" else _route(batch, origin)
 
 
 def _route(batch: Batch, origin: Origin) -> Outputs:
     outputs = Outputs()
-    ours = batch.topic == "outcomes"
     accepted = 0
     warnings: list[EventWarning] = []
     for record in batch.records:
         source = Source(batch.topic, batch.partition, record.offset)
         try:
-            event = _outcome(record) if ours else _from_outside(record, source, origin, warnings)
+            event = decode(record.value, Received(source, record.timestamp, origin), warnings)
         except InvalidEvent as error:
             _refuse(record, source, error, outputs)
         else:
@@ -56,13 +57,26 @@ def _route(batch: Batch, origin: Origin) -> Outputs:
             if warnings:
                 _warn(record, source, warnings, outputs)
         warnings.clear()
-    if accepted and not ours:
+    if accepted:
         outputs.counts["events_accepted", "kafka"] = accepted
     return outputs
 
 
+def _route_outcomes(batch: Batch) -> Outputs:
+    """Pass outcomes through: delivery encodes them as ``events`` does, so encoding again would give the same bytes."""
+    outputs = Outputs()
+    for record in batch.records:
+        try:
+            event = _decode_outcome(record)
+        except InvalidEvent as error:
+            _refuse(record, Source(batch.topic, batch.partition, record.offset), error, outputs)
+        else:
+            outputs.commit.records.append(Output(EVENTS, event.user.encode(), record.value))
+    return outputs
+
+
 def _refuse(record: Record, source: Source, error: InvalidEvent, outputs: Outputs) -> None:
-    """Write the dead letter, and the withdrawal that could still be read in the record."""
+    """Write the dead letter, and the withdrawal that can still be read in the record."""
     reason = reason_of(error)
     outputs.commit.records.append(reject(record, source, error))
     _count(outputs, "events_rejected", reason)
@@ -72,7 +86,7 @@ def _refuse(record: Record, source: Source, error: InvalidEvent, outputs: Output
 
 
 def _warn(record: Record, source: Source, warnings: list[EventWarning], outputs: Outputs) -> None:
-    """Count what was left out of an accepted event, and write dead letters for what is marked so."""
+    """Count the details that an accepted event lost, and write dead letters for those that are marked so."""
     outputs.commit.records += reject_details(record.value, source, warnings, at=record.timestamp, key=record.key)
     for warning in warnings:
         _count(outputs, "event_warnings", warning.reason)
@@ -82,20 +96,15 @@ def _into_events(event: Event) -> Output:
     return Output(EVENTS, event.user.encode(), encode_event(event))
 
 
+def _decode_outcome(record: Record) -> Event:
+    value = record.value or b""
+    try:
+        return decode_event(value)
+    except msgspec.DecodeError as error:
+        raise InvalidEvent("bad_outcome", "", ascii(value[:60]), f"an event of ours ({error})") from None
+    except UnicodeDecodeError as error:  # msgspec does not convert this one
+        raise InvalidEvent("bad_outcome", "", ascii(value[:60]), f"UTF-8 ({error.reason})") from None
+
+
 def _count(outputs: Outputs, *key: str) -> None:
     outputs.counts[key] = outputs.counts.get(key, 0) + 1
-
-
-def _from_outside(record: Record, source: Source, origin: Origin, warnings: list[EventWarning]) -> Event:
-    return decode(record.value, Received(source, record.timestamp, origin), warnings)
-
-
-def _outcome(record: Record) -> Event:
-    try:
-        return decode_event(record.value or b"")
-    except msgspec.DecodeError as error:
-        raise InvalidEvent(
-            "bad_outcome", "", ascii((record.value or b"")[:60]), f"an event of ours ({error})"
-        ) from None
-    except UnicodeDecodeError as error:  # msgspec lets this one through
-        raise InvalidEvent("bad_outcome", "", ascii((record.value or b"")[:60]), f"UTF-8 ({error.reason})") from None

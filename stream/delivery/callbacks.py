@@ -11,18 +11,18 @@ from urllib.parse import urlencode
 from models.delivery.messages import Message
 
 TWILIO_PATH = "/v1/callbacks/twilio"
-"""Of the HTTP door."""
+"""Path of the callbacks at the HTTP door."""
 SIGNATURE = "X-Twilio-Signature"
 
 
 def twilio_address(public_url: str, message: Message) -> str:
-    """Where Twilio tells what becomes of a message.
+    """Return the address to which Twilio reports the states of a message.
 
-    It names the user and the message, because Twilio's own id is not known before it has answered. Nobody else can call
-    it with other names: Twilio signs the whole address.
+    It names the user and the message, because Twilio's own id is not known before Twilio has answered. No one else can
+    call it with other names, because Twilio signs the whole address.
     """
-    said = urlencode({"user": message.user, "message": message.id})
-    return f"{public_url.rstrip('/')}{TWILIO_PATH}?{said}"
+    query = urlencode({"user": message.user, "message": message.id})
+    return f"{public_url.rstrip('/')}{TWILIO_PATH}?{query}"
 
 
 def twilio_signature(token: str, address: str, form: Iterable[tuple[str, str]]) -> str:
@@ -33,7 +33,7 @@ def twilio_signature(token: str, address: str, form: Iterable[tuple[str, str]]) 
     token
         The account's auth token.
     address
-        The whole address, as it was given to Twilio.
+        The whole address, as Twilio got it.
     form
         Fields of the body.
 

@@ -1,70 +1,73 @@
-"""The table of channels, and how one is opened. A new channel is a module beside this one and a line here."""
+"""The table of channels, and how a channel is opened. A new channel is a module beside this one and an entry here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from models.configuration.durations import milliseconds
 from models.delivery.breaker import BreakerPolicy
 from models.delivery.suppressor import Suppressor
 from models.events import Channel
 from stream.delivery.dispatcher import Dispatcher
-from stream.delivery.gate import Gate, Mode
+from stream.delivery.gate import Gate, Reach
 from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
-from stream.delivery.smtp import Smtp, SmtpSettings
-from stream.delivery.twilio import Twilio, TwilioSettings
+from stream.delivery.smtp import Smtp
+from stream.delivery.twilio import Twilio
 from stream.delivery.unsubscribe import Signer
+from stream.settings.schema import BreakerSection, DeliverySection
+
+MAX_CONCURRENT_FILES = 64
+"""Maximum number of files that an outbox writes concurrently. A provider has its own limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """How messages leave the house.
+    """The section ``delivery`` of the settings, with its secrets revealed.
 
     Attributes
     ----------
-    mode, allowlist
-        See :class:`~stream.delivery.gate.Gate`.
+    section
+        The section. A provider whose secret cannot be read is left out.
     outbox
-        Folder for what stays.
+        Folder for messages that do not leave.
     public_url
-        Where the HTTP door is reached from outside; unsubscribe links lead there.
-    secrets
-        For unsubscribe links: the first signs, all verify.
-    smtp, twilio
-        Providers; ``None`` for a channel that is not in use.
-    breaker
-        When a provider is left alone, and for how long.
+        URL of the HTTP door from outside, to which unsubscribe links lead.
+    unsubscribe_keys
+        Secrets of unsubscribe links: the first one signs, and all verify.
+    smtp_password, twilio_token
+        Secrets of the providers.
+    callback_url
+        URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
     """
 
-    mode: Mode = "outbox"
-    allowlist: tuple[str, ...] = ()
-    outbox: Path = Path("outbox")
-    public_url: str = "http://127.0.0.1:8088"
-    secrets: tuple[bytes, ...] = ()
-    smtp: SmtpSettings | None = None
-    twilio: TwilioSettings | None = None
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    section: DeliverySection
+    outbox: Path
+    public_url: str
+    unsubscribe_keys: tuple[bytes, ...] = ()
+    smtp_password: str | None = None
+    twilio_token: str = ""
+    callback_url: str | None = None
 
 
 def _email(settings: DeliverySettings) -> Provider | None:
-    return None if settings.smtp is None else Smtp(settings.smtp)
+    smtp = settings.section.smtp
+    return None if smtp is None else Smtp(smtp, settings.smtp_password)
 
 
 def _sms(settings: DeliverySettings) -> Provider | None:
-    return None if settings.twilio is None else Twilio(settings.twilio)
+    twilio = settings.section.twilio
+    return None if twilio is None else Twilio(twilio, settings.twilio_token, settings.callback_url)
 
 
 PROVIDERS: dict[Channel, Callable[[DeliverySettings], Provider | None]] = {
     "email": _email,
     "sms": _sms,
 }
-
-
-MAX_CONCURRENT_FILES = 64
-"""Of an outbox; a provider says for itself how many calls it takes."""
+"""Each channel, with a function that opens its provider; ``None`` if the settings name no provider."""
 
 
 def open_channel(
@@ -74,37 +77,46 @@ def open_channel(
     now: Callable[[], int],
     holds: Holds | None = None,
     suppressor: Suppressor | None = None,
+    policy: BreakerPolicy | None = None,
 ) -> Dispatcher:
-    """Put desk, gate and provider of a channel together; connects to nothing yet.
+    """Build the dispatcher, gate and provider of a channel. This opens no connection.
 
     Parameters
     ----------
     channel, settings
-        Which, and how.
+        The channel, and the settings of delivery.
     now
-        The wall clock, milliseconds.
+        Returns the time of the wall clock, milliseconds.
     holds
-        Reasons for which nothing is sent; shared by the channels of a process.
+        Reasons for which nothing is sent, shared by the channels of a process.
     suppressor
-        The suppression list at work in this channel; ``None`` stops nothing.
+        The suppression list of this channel; ``None`` stops nothing.
+    policy
+        When the circuit breaker opens; by default as the settings say.
 
     Raises
     ------
     ValueError
         Messages could leave, but their unsubscribe links cannot be signed.
     """
-    signer = Signer(settings.secrets, settings.public_url) if settings.secrets else None
-    sender = settings.smtp.sender if settings.smtp is not None and settings.smtp.sender else SENDER
+    section = settings.section
+    signer = Signer(settings.unsubscribe_keys, settings.public_url) if settings.unsubscribe_keys else None
+    sender = section.smtp.sender if section.smtp is not None else SENDER
     provider = PROVIDERS[channel](settings)
     gate = Gate(
-        settings.mode,
+        Reach(section.mode, section.allowlist),
         Outbox(settings.outbox, sender),
         now=now,
         provider=provider,
         signer=signer,
-        allowlist=settings.allowlist,
         suppressor=suppressor,
     )
-    leaves = provider is not None and settings.mode != "outbox"
+    leaves = provider is not None and section.mode != "outbox"
     max_concurrency = provider.max_concurrency if provider is not None and leaves else MAX_CONCURRENT_FILES
-    return Dispatcher(channel, gate, now=now, max_concurrency=max_concurrency, policy=settings.breaker, holds=holds)
+    policy = policy or breaker_policy(section.breaker)
+    return Dispatcher(channel, gate, now=now, max_concurrency=max_concurrency, policy=policy, holds=holds)
+
+
+def breaker_policy(section: BreakerSection) -> BreakerPolicy:
+    """Convert a section of the settings."""
+    return BreakerPolicy(section.failures, milliseconds(section.pause), milliseconds(section.longest))

@@ -1,4 +1,4 @@
-"""The gate: the one place that decides whether a message may leave the house."""
+"""The gate: the one place that decides whether a message may leave this machine."""
 
 from __future__ import annotations
 
@@ -19,67 +19,98 @@ from stream.delivery.unsubscribe import Signer
 Mode = Literal["outbox", "allowlist", "live"]
 
 
-class Gate:
-    """Hands a message to the real provider or to the outbox.
-
-    Only a message of origin ``live`` ever reaches a real provider, whatever the mode.
+class Reach:
+    """The recipients that a real provider may reach. A message that is not of origin ``live`` never reaches one.
 
     Parameters
     ----------
     mode
-        ``outbox``: nothing leaves. ``allowlist``: only to these addresses. ``live``: everything.
-    outbox
-        For what stays.
-    provider
-        The real one; without one, what could leave is rejected.
-    signer
-        Of unsubscribe links; ``None`` leaves the placeholder, and only where nothing can leave.
-    now
-        The wall clock, milliseconds.
+        ``outbox``: no recipient. ``allowlist``: only these addresses. ``live``: every recipient.
     allowlist
         Addresses, phone numbers in E.164, or ``@example.com`` for a whole domain.
+    """
+
+    def __init__(self, mode: Mode, allowlist: Collection[str] = ()) -> None:
+        self.mode: Mode = mode
+        self._allowed = frozenset(entry.strip().lower() for entry in allowlist)
+
+    def __repr__(self) -> str:
+        return f"<Reach {self.mode}, {len(self._allowed)} allowed>"
+
+    def reason_to_stay(self, message: Message) -> str:
+        """Return why a message goes to the outbox; an empty text if it may leave."""
+        if message.origin != "live":
+            return f"origin {message.origin}"
+        if self.mode == "outbox":
+            return "mode outbox"
+        if self.mode == "allowlist" and not self._is_allowed(message.to):
+            return "not on the allowlist"
+        return ""
+
+    def _is_allowed(self, to: str) -> bool:
+        address = to.lower()
+        _, at, domain = address.rpartition("@")
+        return address in self._allowed or (bool(at) and f"@{domain}" in self._allowed)
+
+
+class Gate:
+    """The way of a message to the real provider or to the outbox.
+
+    Parameters
+    ----------
+    reach
+        Which messages may leave.
+    outbox
+        Takes all others.
+    now
+        Returns the time of the wall clock, milliseconds.
+    provider
+        The real provider. Without one, a message that may leave is rejected.
+    signer
+        Signs unsubscribe links. ``None`` leaves the placeholder, and is allowed only if no message can leave.
     suppressor
-        Stops messages to addresses on the suppression list, also those for the outbox.
+        Stops messages to addresses on the suppression list, even those for the outbox.
 
     Raises
     ------
     ValueError
-        Something can leave, but its unsubscribe links cannot be signed.
+        A message can leave, but its unsubscribe link cannot be signed.
     """
 
     def __init__(
         self,
-        mode: Mode,
+        reach: Reach,
         outbox: Outbox,
         *,
         now: Callable[[], int],
         provider: Provider | None = None,
         signer: Signer | None = None,
-        allowlist: Collection[str] = (),
         suppressor: Suppressor | None = None,
     ) -> None:
-        if mode != "outbox" and provider is not None and signer is None:
-            raise ValueError(f"delivery mode {mode} needs a secret that signs unsubscribe links")
-        self._mode = mode
+        if reach.mode != "outbox" and provider is not None and signer is None:
+            raise ValueError(f"delivery mode {reach.mode} needs a secret that signs unsubscribe links")
+        self._reach = reach
         self._outbox = outbox
         self._provider = provider
         self._signer = signer
         self._now = now
         self.suppressor = suppressor
-        self._allowed = frozenset(entry.strip().lower() for entry in allowlist)
+
+    def __repr__(self) -> str:
+        return f"<Gate {self._reach!r} to {self._provider!r}>"
 
     @property
     def lookup_delays_ms(self) -> Sequence[int]:
-        """Waits before each look at a message with an unknown outcome; none where nobody can be asked."""
+        """Waits before each look-up of an unknown message; empty if there is no provider to ask."""
         return () if self._provider is None else self._provider.lookup_delays_ms
 
     def leaves(self, message: Message) -> bool:
-        """Whether the real provider is called for a message."""
-        return self._provider is not None and not self._stays(message)
+        """Return whether the real provider is called for a message."""
+        return self._provider is not None and not self._reach.reason_to_stay(message)
 
     async def deliver(self, message: Message) -> Result:
         """Complete one message with its unsubscribe link and hand it over, unless its address is suppressed."""
-        stays = self._stays(message)
+        stays = self._reach.reason_to_stay(message)
         if not stays and self._provider is None:
             return Result("rejected", f"no provider of {message.channel} is configured")
         stopped = self._stopped(message)
@@ -88,12 +119,12 @@ class Gate:
         complete, link = self._completed(message)
         if stays or self._provider is None:
             return await self._outbox.deliver(complete, unsubscribe=link, note=stays)
-        return await self._provider.deliver(complete, unsubscribe=link, last_look=partial(self._stopped, message))
+        return await self._provider.deliver(complete, unsubscribe=link, last_check=partial(self._stopped, message))
 
     async def look_up(self, message: Message) -> Result:
-        """Ask the provider what became of a message."""
+        """Ask the provider about the end of a message."""
         if self._provider is None:
-            return Result("unknown", "nobody can be asked")
+            return Result("unknown", "there is no provider to ask")
         return await self._provider.look_up(self._completed(message)[0])
 
     async def close(self) -> None:
@@ -105,27 +136,12 @@ class Gate:
         return None if self.suppressor is None else self.suppressor.stops(message, self._now())
 
     def _completed(self, message: Message) -> tuple[Message, str | None]:
-        # Nothing in a link depends on the time: every attempt of a message has the same bytes.
+        # Nothing in a link depends on the time, so every attempt of a message has the same bytes.
         if self._signer is None:
             return message, None
         address = "" if self.suppressor is None else self.suppressor.hash_of(message)
         link = self._signer.link(message.user, message.channel, address)
         return _linked(message, link), link
-
-    def _stays(self, message: Message) -> str:
-        """Why a message stays in the house; empty where it may leave."""
-        if message.origin != "live":
-            return f"origin {message.origin}"
-        if self._mode == "outbox":
-            return "mode outbox"
-        if self._mode == "allowlist" and not self._on_list(message.to):
-            return "not on the allowlist"
-        return ""
-
-    def _on_list(self, to: str) -> bool:
-        address = to.lower()
-        _, at, domain = address.rpartition("@")
-        return address in self._allowed or (bool(at) and f"@{domain}" in self._allowed)
 
 
 def _linked(message: Message, link: str) -> Message:

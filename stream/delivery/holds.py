@@ -1,4 +1,4 @@
-"""Reasons for which delivery sends nothing: while there is one, messages wait and ``/ready`` says why."""
+"""Reasons for which delivery sends nothing. While there is one, messages wait, and ``/ready`` reports it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Mapping
 from models.events import CHANNELS, Channel
 from monitoring import metrics
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 60.0
-"""A reason that comes and goes, as on a busy machine, is logged at most this often."""
+"""Interval at which a reason that comes and goes is logged at most, seconds. On a busy machine some do."""
 
 
 class Holds:
-    """Named reasons to hold the messages of a process, shared by the desks of all its channels.
+    """Named reasons to hold the messages of a process, shared by the dispatchers of all its channels.
 
-    A reason holds all channels, or one. A desk gives no call slot while there is a reason for its channel; a call
+    A reason holds all channels, or one. A dispatcher gives no call slot while there is a reason for its channel. A call
     that has begun already ends as usual. A reason is logged when it begins and when it ends, at most once a minute.
 
     Parameters
     ----------
     clock
-        Seconds of a clock that never goes back.
+        Returns the seconds of a clock that never goes back.
 
     Examples
     --------
@@ -44,8 +44,11 @@ class Holds:
         self._reasons: dict[str, tuple[str, Channel | None]] = {}
         self._listeners: list[Callable[[], None]] = []
 
+    def __repr__(self) -> str:
+        return f"<Holds {', '.join(self._reasons) or 'nothing'}>"
+
     def reasons(self, channel: Channel | None = None) -> dict[str, str]:
-        """Return name and words of each reason that holds ``channel``; all reasons by default."""
+        """Return name and words of each reason that holds ``channel``; by default, all reasons."""
         return {
             name: words
             for name, (words, held) in self._reasons.items()
@@ -64,7 +67,7 @@ class Holds:
         name
             Stable name of the reason. Setting it again replaces its words and channel.
         words
-            For people: says what is wrong and what to do.
+            A sentence for people: what is wrong and what to do.
         channel
             The only channel that is held; ``None`` holds all channels.
         """
@@ -79,14 +82,14 @@ class Holds:
         self._notify()
 
     def clear(self, name: str) -> None:
-        """Remove a reason; does nothing if there is none of that name."""
+        """Remove a reason; do nothing if there is none of that name."""
         before = self._reasons.pop(name, None)
         if before is None:
             return
         self._show(name, before[1], 0.0)
         if name in self._in_the_log:
             self._in_the_log.discard(name)
-            log.warning("%s: messages are no longer held because of %s", before[1] or "all channels", name)
+            logger.warning("%s: messages are no longer held because of %s", before[1] or "all channels", name)
         self._notify()
 
     def replace(self, prefix: str, found: Mapping[str, tuple[str, Channel | None]]) -> None:
@@ -105,7 +108,7 @@ class Holds:
         if words != last_words or now - at >= LOG_EVERY_S:
             self._logged[name] = words, now
             self._in_the_log.add(name)
-            log.warning("%s: messages are held: %s (%s)", channel or "all channels", words, name)
+            logger.warning("%s: messages are held: %s (%s)", channel or "all channels", words, name)
 
     def _notify(self) -> None:
         for listener in self._listeners:

@@ -1,4 +1,4 @@
-"""An e-mail as bytes: multipart, one-click unsubscription, and no header that a user could have written."""
+"""E-mails as bytes: multipart, with one-click unsubscription, and without a header that a user could have written."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from typing import Any
 
 from models.delivery.messages import Message
 
-# Long addresses must stay whole: at 78 the library would turn a link's header into encoded words that no mailbox
-# understands. 998 is what RFC 5322 allows on a line.
 MAX_LINE = 998
-_WORD_BYTES = 45
+"""Maximum number of characters on a line that RFC 5322 allows.
+
+At the usual 78, the library would turn the header of a long link into encoded words, which no mailbox understands.
+"""
+_MAX_WORD_BYTES = 45
 """Maximum number of bytes in an encoded word: RFC 2047 allows it 75 characters, 60 of base64 and the frame."""
 
 
 class _Policy(EmailPolicy):
-    """Like the library's, but for subjects: folding those, it loses blanks, and takes text for encoded words."""
+    """The library's policy, except for subjects: there it loses blanks, and takes some text for encoded words."""
 
     def header_store_parse(self, name: str, value: str) -> tuple[str, Any]:
-        stored = super().header_store_parse(name, value)  # refuses line ends
+        stored = super().header_store_parse(name, value)  # raises for line ends
         return (name, value) if name == "Subject" else stored
 
     def fold(self, name: str, value: Any) -> str:
@@ -37,13 +39,13 @@ _POLICY = _Policy(linesep="\r\n", max_line_length=MAX_LINE)
 
 
 def _encoded(text: str) -> str:
-    """Write a text for a header: as it is, or as encoded words that hold whole characters."""
+    """Encode a text for a header: as it is, or as encoded words that each hold whole characters."""
     if text.isascii() and text.isprintable() and "=?" not in text and len(text) <= MAX_LINE - len("Subject: "):
         return text
     words, word = [], b""
     for character in text:
         encoded = character.encode()
-        if len(word) + len(encoded) > _WORD_BYTES:
+        if len(word) + len(encoded) > _MAX_WORD_BYTES:
             words.append(word)
             word = b""
         word += encoded
@@ -56,18 +58,18 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     Parameters
     ----------
     message
-        Of channel ``email``.
+        A message of channel ``email``.
     sender
         ``Name <address>`` or an address.
     unsubscribe
-        The signed link for the headers of marketing; the bodies have it already.
+        The signed link for the headers of marketing. The bodies contain it already.
     reply_to
-        Where answers go, if elsewhere.
+        Address for answers, if it is not the sender's.
 
     Raises
     ------
     ValueError
-        The address or the subject cannot stand in a header.
+        The address or the subject is not allowed in a header.
     """
     name, address = parseaddr(sender)
     mail = EmailMessage(policy=_POLICY)
@@ -75,7 +77,7 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail["To"] = Address(addr_spec=message.to)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
-    # the receiver's last line of defence: two copies of one message have one id
+    # The receiver can still recognize two copies of one message, because they have one id.
     mail["Message-ID"] = f"<{message.id}@{address.rpartition('@')[2]}>"
     if reply_to:
         mail["Reply-To"] = reply_to
@@ -86,12 +88,12 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail.set_content(message.text)
     if message.html is not None:
         mail.add_alternative(message.html, subtype="html")
-        mail.set_boundary(f"=_{message.id}")  # the library's own is random; this one gives the same bytes every time
+        mail.set_boundary(f"=_{message.id}")  # a random one, as of the library, would change the bytes
     return mail
 
 
 def address_of(sender: str) -> str:
-    """Bare address of ``Name <address>``.
+    """Return the bare address of ``Name <address>``.
 
     Examples
     --------

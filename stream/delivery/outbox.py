@@ -1,4 +1,4 @@
-"""The outbox: messages as files, for development, for demos, and for everything that must not leave the house."""
+"""The outbox: messages as files, for development, for demos, and for all messages that must not leave this machine."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from models.delivery.messages import Message
 from stream.delivery import mime
 
 SENDER = "Perennial outbox <outbox@perennial.invalid>"
+"""Sender of e-mails if the settings name none."""
 
 
 class Outbox:
-    """A folder with one file a message: ``<id>.eml`` for an e-mail, ``<id>.json`` for an SMS.
+    """A folder with one file per message: ``<id>.eml`` for an e-mail, ``<id>.json`` for an SMS.
 
     Parameters
     ----------
     folder
-        Made where it does not exist.
+        The folder. The first message makes it if it does not exist.
     sender
-        Of e-mails.
+        Sender of e-mails.
     """
 
     def __init__(self, folder: Path, sender: str = SENDER) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._sender = sender
+
+    def __repr__(self) -> str:
+        return f"<Outbox {self._folder}>"
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, note: str) -> Result:
         """Write one message.
@@ -37,11 +40,11 @@ class Outbox:
         Parameters
         ----------
         message, unsubscribe
-            And its signed link.
+            The message, and its signed link.
         note
-            Why it is here and not with a provider; it stands in the file.
+            Reason why it is here and not with a provider, written into the file.
         """
-        # disks can be slow; the loop also serves the other recipients
+        # Disks can be slow, and the event loop also serves the other recipients.
         try:
             path = await asyncio.to_thread(self._write, message, unsubscribe, note)
         except (ValueError, IndexError, MessageError) as error:
@@ -53,7 +56,7 @@ class Outbox:
     def _write(self, message: Message, unsubscribe: str | None, note: str) -> Path:
         if message.channel == "email":
             mail = mime.build(message, sender=self._sender, unsubscribe=unsubscribe)
-            # here only: a recipient is told neither a score nor a rule
+            # Only the outbox has these headers: a recipient must see neither a score nor a rule.
             mail["X-Perennial-User"] = _header(message.user)
             mail["X-Perennial-Rule"] = _header(f"{message.rule} ({message.category})")
             mail["X-Perennial-Why"] = _header(message.why)
@@ -61,12 +64,13 @@ class Outbox:
             mail["X-Perennial-Outbox"] = _header(note)
             path, content = self._folder / f"{message.id}.eml", mail.as_bytes()
         else:
-            said = {**msgspec.to_builtins(message), "outbox": note}
+            fields = {**msgspec.to_builtins(message), "outbox": note}
             path = self._folder / f"{message.id}.json"
-            content = msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n"
+            content = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+        self._folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}")
         draft.write_bytes(content)
-        draft.replace(path)  # a reader sees a whole file or none
+        draft.replace(path)  # so a reader sees a whole file or none
         return path
 
 

@@ -1,48 +1,64 @@
-"""What delivery expects of a channel."""
+"""The protocol of a provider: everything that delivery expects of a channel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 
-LastLook = Callable[[], Result | None]
-"""Gives the result of a message that may not be handed over after all; ``None`` where it may."""
+LastCheck: TypeAlias = Callable[[], Result | None]
+"""Returns the result of a message that must not be handed over after all; ``None`` if it may be."""
 
 
-def unstopped() -> Result | None:
+def allow() -> Result | None:
     """Stop nothing."""
     return None
 
 
 class Provider(Protocol):
-    """Hands messages of one channel over to whoever delivers them."""
+    """A service that delivers messages of one channel.
+
+    Every provider is listed in :data:`stream.delivery.channels.PROVIDERS`, and must pass
+    ``tests/contracts/test_channels.py``.
+    """
 
     @property
     def max_concurrency(self) -> int:
-        """Calls that it takes at a time."""
+        """Maximum number of concurrent calls."""
 
     @property
     def lookup_delays_ms(self) -> Sequence[int]:
-        """Waits before each look at a message with an unknown outcome, milliseconds; none where nobody can be asked."""
+        """Waits before each look-up of an unknown message; empty if the provider cannot be asked."""
 
-    async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:
-        """Hand one message over, once.
+    async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
+        """Hand one message over, once, without a retry.
 
-        The bodies are complete; ``unsubscribe`` is the signed link that stands in them, for channels with headers.
-        Does not try again by itself. ``failed`` says that it was refused before it was accepted, so another try
-        cannot become a second message; whatever is not clear is ``unknown``. ``trouble`` says that any other message
-        would have met the same. ``last_look`` is asked as late as the protocol allows: what it gives is the result, and
-        nothing is handed over then.
+        Parameters
+        ----------
+        message
+            The message with complete bodies.
+        unsubscribe
+            The signed link that the bodies contain, for channels with headers.
+        last_check
+            Asked as late as the protocol allows. If it returns a result, that is the result, and nothing is handed
+            over.
+
+        Returns
+        -------
+        Result
+            ``failed`` only if the message was refused before it was accepted: then another attempt cannot become a
+            second message. Whatever is not clear is ``unknown``. ``trouble`` if any other message would have met the
+            same.
         """
 
     async def look_up(self, message: Message) -> Result:
-        """Ask what became of a message with an unknown outcome: ``delivered``, ``rejected``, or still ``unknown``.
+        """Ask about the end of a message, whose bodies are complete as they were handed over.
 
-        The bodies are complete, as they were handed over.
+        ``delivered`` or ``rejected`` if the provider says so; ``failed`` if it does not know the message; otherwise
+        ``unknown``.
         """
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close all connections."""

@@ -1,7 +1,7 @@
-"""Requirements of delivery: what must be in order before a message may leave the house.
+"""Requirements of delivery, which must be met before a message may leave this machine.
 
-``perennial check`` and ``perennial up`` look at them with the rules of the file, a process that delivers with the rules
-in the log.
+``perennial check`` and ``perennial up`` compare them with the rules of the file. A delivering process compares them
+with the rules in the log.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Unmet(NamedTuple):
     Attributes
     ----------
     name
-        Stable: that of the finding, and of the reason for which delivery holds its messages.
+        Stable name of the finding, and of the reason for which delivery holds its messages.
     says
-        In words.
+        A sentence for people.
     channel
-        The only channel that it stops; ``None``: all of them.
+        The only channel that it stops; ``None`` if it stops all of them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Unmet(NamedTuple):
 
 
 def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
-    """Find what stops messages of these rules from leaving; in mode ``outbox`` nothing does."""
+    """Find every requirement of these rules that the settings do not meet; in mode ``outbox`` there is none."""
     delivery = settings.sections.delivery
     if delivery.mode == "outbox":
         return
@@ -92,7 +92,7 @@ def suppression_secrets(settings: Settings) -> list[bytes]:
     Raises
     ------
     InvalidSettings
-        One is not where it should be, or is too short.
+        A secret is missing at its place, or is too short.
     """
     secrets = []
     for i, secret in enumerate(settings.sections.delivery.suppression_secrets):
@@ -109,19 +109,19 @@ def _markets_by_email(rules: Configuration) -> bool:
 
 
 def _is_open(url: str) -> bool:
-    """Return whether an address is reached without TLS by others than this machine."""
+    """Return whether other machines reach a URL without TLS."""
     parts = urlsplit(url)
     return parts.scheme != "https" and not is_loopback(parts.hostname or "")
 
 
 def _leads_nowhere(url: str, settings: Settings) -> bool:
-    """Return whether links lead to this machine, and a mail server elsewhere sends the mails to other people."""
+    """Return whether links lead to this machine although a mail server elsewhere sends them to other people."""
     smtp = settings.sections.delivery.smtp
     return smtp is not None and not _is_near(smtp.host) and is_loopback(urlsplit(url).hostname or "")
 
 
 def _is_near(host: str) -> bool:
-    """Return whether a mail server stands in this machine's own network, as one for trying things out does.
+    """Return whether a mail server is in this machine's own network, as a server for trials is.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _is_near(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host's name or address means the machine itself.
+    """Return whether a host's name or address is this machine itself.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Check of a process that delivers, against the rules in the log: what it finds holds the messages.
+"""Check of a delivering process against the rules in the log; each finding holds the messages.
 
-The rules in the log are those that made the messages; the draft in the file is not asked. They are read from
-``versions``, from its beginning, and followed from then on: a new ``perennial apply`` is checked within a second.
+The rules in the log are those that made the messages, so the draft in the file is not checked. They are read from the
+beginning of ``versions``, and followed from then on. A new ``perennial apply`` is checked within a second.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from stream.delivery.requirements import unmet, unmet_secrets
 from stream.log.versions import NAME, newest_use, read_uses
 from stream.settings.loading import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 OWN = "delivery."
-"""Reasons whose names begin so are kept by this check."""
+"""Beginning of the names of all reasons that belong to this check."""
 UNREAD = "delivery.configuration"
-"""Reason to hold until the rules in the log have been read once."""
+"""Reason to hold messages until the rules in the log have been read once."""
 RETRY_S = 1.0
+"""How long to wait before the rules are read again after a failure, seconds."""
 
 
 def hold_until_checked(settings: Settings, holds: Holds) -> None:
-    """Hold all messages until :func:`checking` has read the rules; and those whose secrets cannot be read, for good."""
+    """Hold all messages until :func:`checking` has read the rules, and those without a readable secret permanently."""
     holds.set(UNREAD, "the rules in the log have not been read yet")
     for name, says, channel in unmet_secrets(settings):
         holds.set(name, says, channel)
@@ -49,11 +50,11 @@ async def checking(connection: Connection, settings: Settings, holds: Holds) -> 
     Parameters
     ----------
     connection
-        To the cluster of the log.
+        Connection to the cluster of the log.
     settings
-        Of this process.
+        Settings of this process.
     holds
-        Gets a reason for each requirement that is not met, and loses those that are met by a later version.
+        Gets a reason for each unmet requirement, and loses it when a later version meets the requirement.
     """
     task = asyncio.create_task(_follow(connection, settings, holds), name="delivery-check")
     try:
@@ -65,13 +66,13 @@ async def checking(connection: Connection, settings: Settings, holds: Holds) -> 
 
 
 def check(settings: Settings, rules: Configuration, holds: Holds) -> None:
-    """Hold messages for what these rules need and the settings lack, and for nothing else of this check."""
+    """Hold messages for everything that these rules need and the settings lack; drop other reasons of this check."""
     holds.replace(OWN, {name: (says, channel) for name, says, channel in unmet(settings, rules)})
 
 
 async def _follow(connection: Connection, settings: Settings, holds: Holds) -> None:
     async def attempt() -> None:
-        async with aclosing(_versions(connection)) as versions:
+        async with aclosing(published_rules(connection)) as versions:
             async for content in versions:
                 try:
                     rules = Configuration() if content is None else decode(content)
@@ -87,8 +88,8 @@ async def _follow(connection: Connection, settings: Settings, holds: Holds) -> N
     await repeat(attempt, "the rules in the log cannot be read", retry_s=RETRY_S, failed=failed)
 
 
-async def _versions(connection: Connection) -> AsyncGenerator[bytes | None]:
-    """Yield the rules in use, and again each newer version; ``None`` if nothing was ever put into use."""
+async def published_rules(connection: Connection) -> AsyncGenerator[bytes | None]:
+    """Yield the rules in use, and then each newer version; ``None`` if no rules were ever put into use."""
     newest = newest_use(await read_uses(connection))
     yield None if newest is None else bytes(newest.content)
     (place,) = partitions_of(connection, TOPIC, 1)
@@ -108,7 +109,7 @@ def _uses(records: Sequence[Record]) -> list[Use]:
         try:
             control = decode_control(record.value)
         except msgspec.DecodeError as error:
-            log.warning("record %s of %s is passed over: %s", record.offset, TOPIC, error)
+            logger.warning("record %s of %s is ignored: %s", record.offset, TOPIC, error)
             continue
         if isinstance(control, Use):
             uses.append(control)

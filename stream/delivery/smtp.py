@@ -6,125 +6,112 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from email.errors import MessageError
 from typing import NamedTuple
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponseException
 
+from models.configuration.durations import milliseconds
 from models.delivery.bounces import Stage, enhanced_code, of_smtp
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
+from models.units import SECOND
 from stream.delivery import mime
-from stream.delivery.provider import LastLook, unstopped
+from stream.delivery.provider import LastCheck, allow
+from stream.settings.schema import SmtpSection
 
 _GOES_AWAY = 421
 _NO_ANSWER = -1
-"""What aiosmtplib calls a line that is no answer of SMTP."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpSettings:
-    """How to reach a mail server.
-
-    Attributes
-    ----------
-    host, port
-        Of the server.
-    security
-        ``tls`` from the first byte (465), ``starttls`` (587; refused where the server does not offer it), ``none``.
-    username, password
-        Both or neither.
-    sender, reply_to
-        ``Name <address>``.
-    timeout_s
-        Of each step of the conversation.
-    connections
-        Side by side, at most.
-    """
-
-    host: str
-    port: int = 587
-    security: str = "starttls"
-    username: str | None = None
-    password: str | None = None
-    sender: str = ""
-    reply_to: str | None = None
-    timeout_s: float = 30.0
-    connections: int = 16
+"""Code that aiosmtplib gives to a line that is not an answer of SMTP."""
 
 
 class Smtp:
-    """Delivers e-mail; connections are kept and used again.
+    """A provider of e-mail: a mail server, with connections that are kept and reused.
 
-    The conversation is led step by step, because what a failure means depends on where it happens: before the content
-    was sent nothing can have been accepted, while a silence after it leaves the outcome unknown.
+    Each step of the conversation is made here, because the meaning of a failure depends on its step. Before the content
+    was sent nothing can have been accepted. A silence after the content leaves the outcome unknown.
 
     Parameters
     ----------
-    settings
-        The server.
+    section
+        Settings of the server.
+    password
+        The password, if the server asks for one.
     tls
-        Instead of the system's certificate authorities.
+        Certificate authorities to trust, instead of those of the system.
+    timeout_s
+        Maximum time of each step of the conversation, seconds; by default as the section says.
     """
 
-    def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        section: SmtpSection,
+        password: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._section = section
+        self._password = password
         self._tls = tls
-        self._places = asyncio.Semaphore(settings.connections)
+        self._timeout_s = milliseconds(section.timeout) / SECOND if timeout_s is None else timeout_s
+        self._slots = asyncio.Semaphore(section.connections)
         self._idle: list[aiosmtplib.SMTP] = []
+
+    def __repr__(self) -> str:
+        return f"<Smtp {self._section.host}:{self._section.port}, {len(self._idle)} idle connections>"
 
     @property
     def max_concurrency(self) -> int:
-        """One conversation on each connection."""
-        return self._settings.connections
+        """Number of connections: each has one conversation."""
+        return self._section.connections
 
     @property
     def lookup_delays_ms(self) -> tuple[int, ...]:
-        """None: SMTP has no way to ask."""
+        """Always empty, because SMTP has no way to ask."""
         return ()
 
-    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is nobody to ask about any
-        """Say that nobody can be asked."""
+    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is no way to ask
+        """Return ``unknown``, because SMTP has no way to ask."""
         return Result("unknown", "SMTP has no way to ask")
 
-    async def deliver(self, message: Message, *, unsubscribe: str | None, last_look: LastLook = unstopped) -> Result:
+    async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one e-mail over."""
         try:
             mail = mime.build(
-                message, sender=self._settings.sender, unsubscribe=unsubscribe, reply_to=self._settings.reply_to
+                message, sender=self._section.sender, unsubscribe=unsubscribe, reply_to=self._section.reply_to
             )
             content = mail.as_bytes()
         except (ValueError, IndexError, MessageError) as error:
             return Result("rejected", f"it cannot be written as an e-mail: {error}")
         try:
             async with self._connection() as client:
-                envelope = _Envelope(mime.address_of(self._settings.sender), message.to, content)
-                return await _converse(client, envelope, last_look)
+                envelope = _Envelope(mime.address_of(self._section.sender), message.to, content)
+                return await _converse(client, envelope, last_check)
         except (SMTPException, OSError) as error:
-            # no connection, no TLS, no login: nothing was said about this message yet
+            # No connection, no TLS or no login: the server has not heard of this message.
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
 
     async def close(self) -> None:
-        """Say goodbye to the server."""
+        """Close all connections."""
         while self._idle:
             await _quit(self._idle.pop())
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiosmtplib.SMTP]:
-        async with self._places:
+        async with self._slots:
             client = await self._alive() or await self._connect()
             try:
                 yield client
             except BaseException:
-                client.close()  # amid a command: an answer still to come would be taken for the next one's
+                client.close()  # within a command: its late answer would be taken for the answer to the next command
                 raise
             if client.is_connected:
                 self._idle.append(client)
 
     async def _alive(self) -> aiosmtplib.SMTP | None:
-        """Take an idle connection that still answers; RSET also forgets what an earlier message left behind."""
+        """Return an idle connection that still answers; ``None`` without one. RSET also clears an earlier message."""
         while self._idle:
             client = self._idle.pop()
             try:
@@ -136,44 +123,44 @@ class Smtp:
         return None
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        settings = self._settings
+        section = self._section
         client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            timeout=settings.timeout_s,
-            use_tls=settings.security == "tls",
-            start_tls=settings.security == "starttls",
+            hostname=section.host,
+            port=section.port,
+            timeout=self._timeout_s,
+            use_tls=section.tls == "tls",
+            start_tls=section.tls == "starttls",
             tls_context=self._tls,
-            username=settings.username,
-            password=settings.password,
+            username=section.username,
+            password=self._password,
         )
         await client.connect()
         return client
 
 
 class _Envelope(NamedTuple):
-    """From whom, to whom, and what."""
+    """Sender and recipient, and the content."""
 
     sender: str
     recipient: str
     content: bytes
 
 
-async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_look: LastLook) -> Result:
+async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_check: LastCheck) -> Result:
     stage: Stage = "sender"
     try:
         await client.mail(envelope.sender)
         stage = "recipient"
         await client.rcpt(envelope.recipient)
     except SMTPResponseException as error:
-        if not 400 <= error.code < 600:  # what came is no answer, so what comes next would not be one either
+        if not 400 <= error.code < 600:  # the line is no answer, so the next line would not be one either
             client.close()
         return _refused(error, stage)
     except (SMTPException, OSError, UnicodeEncodeError) as error:
         client.close()
         return Result("failed", f"{type(error).__name__}: {error}", trouble=not isinstance(error, UnicodeEncodeError))
     # Connecting and the first answers may have taken a while. Nothing is handed over before the content.
-    stopped = last_look()
+    stopped = last_check()
     if stopped is not None:
         return stopped
     try:
@@ -190,7 +177,7 @@ async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_look: Las
 
 
 def _refused(error: SMTPResponseException, stage: Stage) -> Result:
-    # 5xx: never; 4xx, and what makes no sense: not now. 421 is the server that goes away, whoever the recipient is.
+    # 5xx: never. 4xx and lines without meaning: not now. 421: the server goes away, for any recipient.
     refused = 500 <= error.code < 600
     return Result(
         "rejected" if refused else "failed",
@@ -209,4 +196,4 @@ async def _quit(client: aiosmtplib.SMTP) -> None:
     try:
         await client.quit()
     except (SMTPException, OSError):
-        client.close()  # it was leaving anyway
+        client.close()  # the connection ends in any case

@@ -1,13 +1,12 @@
-"""SMS over Twilio's HTTP API, or over anything that speaks it.
+"""SMS over Twilio's HTTP API, or over another service with that API.
 
-Twilio takes no idempotency key. What became of a request without an answer is told by its status callback, or found in
-its list of messages.
+Twilio has no idempotency key. The end of a request without an answer comes with its status callback, or is found in its
+list of messages.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,64 +18,60 @@ from models.delivery.deliveries import LOOKUP_DELAYS_MS, Result, Status
 from models.delivery.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
-from stream.delivery.provider import LastLook, unstopped
+from stream.delivery.provider import LastCheck, allow
+from stream.settings.schema import TwilioSection
 
 MAX_CONCURRENCY = 16
-"""Requests at a time; Twilio queues what is above the account's rate by itself."""
-LISTED = 100
-"""Newest messages to a number that are looked at."""
+"""Maximum number of concurrent requests. Twilio queues by itself what is above the account's rate."""
+MAX_LISTED = 100
+"""Maximum number of the newest messages to a number that a look-up searches."""
+REQUEST_TIMEOUT_S = 15.0
+"""How long one request may take, seconds."""
 
 _UNDELIVERED = frozenset({"failed", "undelivered", "canceled"})
 
 
-@dataclass(frozen=True, slots=True)
-class TwilioSettings:
-    """An account at Twilio.
-
-    Attributes
-    ----------
-    account, token
-        Account SID and its auth token.
-    sender
-        A number in E.164, an alphanumeric sender, or a messaging service's SID (``MG...``).
-    base_url
-        Of the API.
-    timeout_s
-        Of one request.
-    public_url
-        Where the HTTP door is reached from outside, for status callbacks; ``None`` asks for none.
-    """
-
-    account: str
-    token: str
-    sender: str
-    base_url: str = "https://api.twilio.com"
-    timeout_s: float = 15.0
-    public_url: str | None = None
-
-
 class Twilio:
-    """Delivers SMS.
+    """A provider of SMS.
 
     Parameters
     ----------
-    settings
-        The account.
+    section
+        Settings of the account.
+    token
+        The account's auth token.
+    callback_url
+        URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
+    timeout_s
+        Maximum time of one request, seconds.
     """
 
-    def __init__(self, settings: TwilioSettings) -> None:
-        self._settings = settings
-        self._url = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account}/Messages.json"
+    def __init__(
+        self,
+        section: TwilioSection,
+        token: str,
+        callback_url: str | None = None,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        self._section = section
+        self._token = token
+        self._callback_url = callback_url
+        self._timeout_s = timeout_s
+        self._url = f"{section.base_url.rstrip('/')}/2010-04-01/Accounts/{section.account_sid}/Messages.json"
         self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"<Twilio {self._section.account_sid}>"
 
     @property
     def max_concurrency(self) -> int:
-        """See :data:`MAX_CONCURRENCY`."""
+        """Maximum number of concurrent requests."""
         return MAX_CONCURRENCY
 
     @property
     def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Its list shows a message soon after it was taken."""
+        """Waits before each look-up. Twilio's list shows a message soon after it was accepted."""
         return LOOKUP_DELAYS_MS
 
     async def deliver(
@@ -84,15 +79,15 @@ class Twilio:
         message: Message,
         *,
         unsubscribe: str | None,  # noqa: ARG002 - SMS has no headers
-        last_look: LastLook = unstopped,
+        last_check: LastCheck = allow,
     ) -> Result:
         """Hand one SMS over."""
-        sender = "MessagingServiceSid" if self._settings.sender.startswith("MG") else "From"
-        form = {"To": message.to, "Body": message.text.strip(), sender: self._settings.sender}
-        if self._settings.public_url is not None:
-            form["StatusCallback"] = twilio_address(self._settings.public_url, message)
+        sender = "MessagingServiceSid" if self._section.sender.startswith("MG") else "From"
+        form = {"To": message.to, "Body": message.text.strip(), sender: self._section.sender}
+        if self._callback_url is not None:
+            form["StatusCallback"] = twilio_address(self._callback_url, message)
         session = self._open()
-        stopped = last_look()
+        stopped = last_check()
         if stopped is not None:
             return stopped
         try:
@@ -101,12 +96,12 @@ class Twilio:
         except aiohttp.ClientConnectorError as error:
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
         except (aiohttp.ClientError, TimeoutError) as error:
-            # the request may have arrived
+            # The request may have arrived.
             return Result("unknown", f"no answer: {type(error).__name__}: {error}", trouble=True)
 
     async def look_up(self, message: Message) -> Result:
-        """Look for an SMS among the newest to its number: ``failed`` says that it is not there."""
-        asked = {"To": message.to, "PageSize": str(LISTED)}
+        """Search an SMS among the newest to its number; ``failed`` means that it is not there."""
+        asked = {"To": message.to, "PageSize": str(MAX_LISTED)}
         try:
             async with self._open().get(self._url, params=asked) as response:
                 content = await _content(response)
@@ -126,7 +121,7 @@ class Twilio:
         return Result("failed", "not among the newest to that number")
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -134,8 +129,8 @@ class Twilio:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": _basic(self._settings.account, self._settings.token)},
-                timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
+                headers={"Authorization": _basic(self._section.account_sid, self._token)},
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             )
         return self._session
 
@@ -161,21 +156,21 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
     if status in (429, 503):
         return Result("failed", detail, retry_after=_retry_after(response), trouble=True)
     if status in (401, 403):
-        # our credentials, not this recipient: whoever repairs them saves the message
+        # The fault is in our credentials, not in this recipient. Once they are repaired, the message can be sent.
         return Result("failed", detail, trouble=True)
     if status >= 500:
-        # a gateway that gave up waiting answers so, too: Twilio behind it may have accepted
+        # A gateway that gave up waiting answers like this, too. Twilio behind it may have accepted the message.
         return Result("unknown", detail, trouble=True, answered=True)
     code = str(content.get("code", ""))
     return Result("rejected", detail, bounce=of_twilio(code), code=f"{status} {code}".strip())
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds of a ``Retry-After``; where it is a date, since the one of the answer itself."""
-    said = response.headers.get("Retry-After", "")
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    until, since = _date(said), _date(response.headers.get("Date", ""))
+    """Return the seconds of a ``Retry-After``. If it is a date, they count from the date of the answer itself."""
+    value = response.headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    until, since = _date(value), _date(response.headers.get("Date", ""))
     return None if until is None or since is None else max((until - since).total_seconds(), 0.0)
 
 
@@ -188,7 +183,7 @@ def _date(text: str) -> datetime | None:
 
 
 def _is_of(listed: dict[str, Any], message: Message) -> bool:
-    """Whether a listed SMS is a message of ours: same number, same text (a trial account puts words before it)."""
+    """Return whether a listed SMS is our message: same number, same text, which a trial account begins with words."""
     created = _date(str(listed.get("date_created", "")))
     if created is None or created.timestamp() * 1_000 < message.at - MINUTE:
         return False

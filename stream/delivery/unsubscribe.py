@@ -1,7 +1,8 @@
 """Signed one-click unsubscribe links (RFC 8058): made when a message leaves, verified by the HTTP door.
 
-A token says who, which channel and which address (as a keyed hash), and cannot be altered or made up without the
-secret. It can only withdraw, so it never expires. Several secrets can be in use: the first signs, all verify.
+A token names the user, the channel and the address (as a keyed hash). It cannot be altered or forged without the
+secret. It can only withdraw consent, so it never expires. Several secrets can be in use: the first one signs, and all
+verify.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from models.encoding import without_mark
 from models.events import Channel
 
 PATH = "/v1/unsubscribe"
-"""Of the HTTP door: ``GET`` shows a page with a button (scanners of mail follow links), ``POST`` withdraws consent."""
+"""Path at the HTTP door. ``GET`` shows a page with a button, because scanners of mail follow links. ``POST`` withdraws
+consent."""
 PARAMETER = "token"
 
 _NEVER = 253_402_300_799_000
-"""The end of the year 9999: a door of an earlier release asks whether a token is too old."""
+"""The end of the year 9999. A door of an earlier release checks whether a token is too old."""
 _PURPOSE = b"perennial unsubscribe 1\0"
 _MAC_BYTES = 16
 _SECRET_BYTES = 16
@@ -36,14 +38,14 @@ class InvalidToken(ValueError):
 
 
 class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
-    """What a token says.
+    """The content of a token.
 
     Attributes
     ----------
     user, channel
-        Who wants nothing more, over which channel.
+        The user who withdraws consent, and the channel.
     expires
-        Read by doors of earlier releases only.
+        Expiry, which only doors of earlier releases read.
     address
         The address that got the message, as :meth:`models.delivery.address_hashes.AddressHashes.newest` returns it.
         Empty in a token of an earlier release, or of a message that was not live. Such a token withdraws for the user
@@ -57,14 +59,14 @@ class Unsubscription(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Signer:
-    """Makes and verifies links.
+    """A signer of links, which also verifies them.
 
     Parameters
     ----------
     keys
-        Secrets of at least 16 bytes; the first signs, all verify.
+        Secrets of at least 16 bytes; the first one signs, and all verify.
     base_url
-        Where the HTTP door is reached from outside, such as ``https://events.example.com``.
+        URL of the HTTP door from outside, such as ``https://events.example.com``.
 
     Examples
     --------
@@ -80,21 +82,21 @@ class Signer:
         self._base = base_url.rstrip("/")
 
     def link(self, user: str, channel: Channel, address: str = "") -> str:
-        """Address that withdraws this user's consent; plain ASCII without ``&``, so it is the same in HTML."""
+        """Return the link that withdraws this user's consent. It is ASCII without ``&``, so it is the same in HTML."""
         return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, address)}"
 
     def token(self, user: str, channel: Channel, address: str = "") -> str:
-        """Sign who, which channel and which hashed address."""
+        """Return a signed token of a user, a channel and a hashed address."""
         content = msgspec.msgpack.encode(Unsubscription(user, channel, address=address))
         return f"{_text(content)}.{_text(_mac(self._keys[0], content))}"
 
     def verify(self, token: str) -> Unsubscription:
-        """Read a token, however old it is.
+        """Read a token of any age.
 
         Raises
         ------
         InvalidToken
-            It is not ours, or was altered.
+            It was not signed here, or was altered.
         """
         content, mac = _parts(token)
         if not any(hmac.compare_digest(mac, _mac(key, content)) for key in self._keys):
@@ -102,13 +104,13 @@ class Signer:
         try:
             return msgspec.msgpack.decode(content, type=Unsubscription)
         except msgspec.DecodeError as error:
-            raise InvalidToken("this link says nothing that can be read") from error
+            raise InvalidToken("the content of this link cannot be read") from error
 
 
 def secret_of(path: Path) -> bytes:
-    """Read the secret in a file; make the file, for its owner only, where there is none.
+    """Read the secret in a file. If there is no file, make one that only its owner can read.
 
-    Several processes may ask for the same new file at once: all get what the first one wrote.
+    Several processes may ask for the same new file at once. All of them get the secret that the first one wrote.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,11 +119,11 @@ def secret_of(path: Path) -> bytes:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(secrets.token_hex(32) + "\n")
             stream.flush()
-            os.fsync(descriptor)  # links and entries that were made with it outlive this machine's power
+            os.fsync(descriptor)  # links and entries made with it must stay valid after a power failure
         try:
-            os.link(draft, path)  # unlike a rename, it fails where somebody else was first
+            os.link(draft, path)  # unlike a rename, it fails if another process was first
         except FileExistsError:
-            pass  # and that one's secret is as good
+            pass  # the secret of the other process is used
         finally:
             draft.unlink()
     return without_mark(path.read_bytes()).strip()
@@ -138,13 +140,13 @@ def _text(data: bytes) -> str:
 def _parts(token: str) -> tuple[bytes, bytes]:
     content, dot, mac = token.partition(".")
     if not dot or len(token) > 4096:
-        raise InvalidToken("this is no unsubscribe link")
+        raise InvalidToken("this is not an unsubscribe link")
     try:
         return _bytes(content), _bytes(mac)
     except (NotBase64, ValueError) as error:
-        raise InvalidToken("this is no unsubscribe link") from error
+        raise InvalidToken("this is not an unsubscribe link") from error
 
 
 def _bytes(text: str) -> bytes:
-    # Strictly: other characters would be passed over, and a token would have many spellings.
+    # Strict, because otherwise other characters would be ignored, and a token would have many spellings.
     return b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)

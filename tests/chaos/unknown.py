@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from models.delivery.deliveries import DeliveryRecord
-from stream.delivery.smtp import SmtpSettings
+from stream.settings.schema import SmtpSection
 from tests.chaos.lives import Absence, Life
 
-PLACES = SmtpSettings(host="").connections
+PLACES = SmtpSection(host="", sender="").connections
 CLOCKS_APART_MS = 200
 """How far the recorded time of a stop may be off, milliseconds; stops are found by polling."""
 

@@ -1,21 +1,19 @@
-"""What is slow slows down what depends on it and nothing else, and whoever waits holds a bounded part of what waits."""
+"""A slow dependency slows down only its own dependents, which keep a bounded part of their input in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from models.batch import Restored
 from models.delivery.messages import Message, encode_message, message_id
 from models.delivery.open_messages import MAX_OPEN
 from models.events import Channel, Origin, decode_event
+from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
 from stream.engine.state import restore
@@ -23,16 +21,17 @@ from stream.worker.topology import DELIVER_MOST
 from tests.support.brokers import Cluster
 from tests.support.forwarding import forwarding
 from tests.support.letters import letter
+from tests.support.mail import FakeMailServer, serving
 from tests.support.topic_reading import read_until
 from tests.support.workers import running_worker
 
 MEBIBYTE = 1 << 20
 
 
-def memory_of(pid: int, what: str = "VmRSS") -> int:
-    """Bytes that a process holds, or with ``VmHWM`` has ever held."""
+def memory_of(pid: int, measure: str = "VmRSS") -> int:
+    """Return the memory of a process in bytes; with ``VmHWM``, its largest so far."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(lines[what].split()[0]) * 1_024
+    return int(lines[measure].split()[0]) * 1_024
 
 
 @asynccontextmanager
@@ -44,21 +43,21 @@ async def writing(connection: Connection) -> AsyncIterator[Writer]:
         await writer.close()
 
 
-async def standing(
+async def committed(
     connection: Connection, topic: str, enough: Callable[[Restored], bool], within_s: float = 120
 ) -> Restored:
-    """Return what a lane has committed, once that is enough."""
+    """Wait until a lane has committed enough, and return it."""
     async with asyncio.timeout(within_s):
         while True:
             found = await restore(connection, topic, 0, in_use=connection.transactions)
             if enough(found):
                 return found
-            await asyncio.sleep(0.2)  # a state topic can only be asked
+            await asyncio.sleep(0.2)  # a state topic gives no notice of a commit
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
-async def test_a_slow_broker_is_waited_for_with_a_bounded_part_of_the_log_in_memory_and_caught_up_with(
+async def test_a_worker_waits_for_a_slow_broker_with_bounded_memory_and_then_catches_up(
     kafka: Cluster, unused_tcp_port: int, tmp_path: Path
 ) -> None:
     connection, count, size, log = kafka.connection, 60_000, 2_000, tmp_path / "log"
@@ -67,14 +66,14 @@ async def test_a_slow_broker_is_waited_for_with_a_bounded_part_of_the_log_in_mem
     async with forwarding(connection.servers, unused_tcp_port) as way, writing(connection) as writer:
         with running_worker(connection, log, "tests.support.narrow_worker", str(unused_tcp_port)) as worker:
             await writer.send_to("events", 0, [(b"u0", b"")])
-            await standing(connection, "profiles", lambda found: found.position > 0)
+            await committed(connection, "profiles", lambda found: found.position > 0)
             before = memory_of(worker.pid)
             way.bytes_per_s = 4 * MEBIBYTE
             await writer.send_to("events", 0, [(b"u%d" % (n % 100), b"%d" % n + b"." * size) for n in range(1, count)])
-            slow = await standing(connection, "profiles", lambda found: found.position > 1)
-            slower = await standing(connection, "profiles", lambda found: found.position > slow.position)
+            slow = await committed(connection, "profiles", lambda found: found.position > 1)
+            slower = await committed(connection, "profiles", lambda found: found.position > slow.position)
             way.bytes_per_s = None
-            done = await standing(connection, "profiles", lambda found: found.position >= count)
+            done = await committed(connection, "profiles", lambda found: found.position >= count)
             grown = memory_of(worker.pid, "VmHWM") - before
 
     assert slower.position < count / 2
@@ -82,26 +81,18 @@ async def test_a_slow_broker_is_waited_for_with_a_bounded_part_of_the_log_in_mem
     assert grown < 0.75 * count * size, f"{grown / MEBIBYTE:.0f} MiB"
 
 
-class Hanging:
-    """A mail server that never says whether it took an e-mail."""
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        await asyncio.Event().wait()
-        return "250 taken"
-
-
 @pytest.fixture
 def hanging(unused_tcp_port: int) -> Iterator[int]:
-    controller = Controller(Hanging(), hostname="127.0.0.1", port=unused_tcp_port)
-    controller.start()
-    yield unused_tcp_port
-    controller.stop()
+    """The port of a mail server that never answers a content."""
+    with serving(FakeMailServer(), unused_tcp_port) as server:
+        server.hold_from(0)
+        yield unused_tcp_port
 
 
 def messages(
     channel: Channel, count: int, text: str = "Hello\n", origin: Origin = "live"
 ) -> list[tuple[bytes, bytes | None]]:
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     made: list[Message] = [
         letter(
             id=message_id(f"u{n}", "win_back", channel, now),
@@ -120,7 +111,7 @@ def messages(
 
 @pytest.mark.kafka
 @pytest.mark.slow
-async def test_a_provider_that_hangs_holds_up_its_own_channel_and_a_bounded_part_of_what_waits_for_it_in_memory(
+async def test_a_provider_that_hangs_delays_only_its_own_channel_and_bounds_the_messages_in_memory(
     kafka: Cluster, hanging: int, tmp_path: Path
 ) -> None:
     connection, log = kafka.connection, tmp_path / "log"
@@ -135,13 +126,13 @@ async def test_a_provider_that_hangs_holds_up_its_own_channel_and_a_bounded_part
             await read_until(connection, "outcomes", bool, within_s=60)
             before = memory_of(worker.pid)
             await writer.send_to("messages.email", 0, waiting)
-            held = await standing(connection, "deliveries.email", lambda found: len(found.records) >= MAX_OPEN)
+            held = await committed(connection, "deliveries.email", lambda found: len(found.records) >= MAX_OPEN)
             await writer.send_to("messages.sms", 0, messages("sms", 51, origin="simulate")[1:])
             outcomes = await read_until(connection, "outcomes", lambda found: len(found) >= 51, within_s=60)
             held = await restore(connection, "deliveries.email", 0, in_use=True)
             grown = memory_of(worker.pid, "VmHWM") - before
 
-    told = [decode_event(record.value) for record in outcomes]
-    assert [(event.channel, event.type) for event in told] == [("sms", "message_sent")] * 51
+    reported = [decode_event(record.value) for record in outcomes]
+    assert [(event.channel, event.type) for event in reported] == [("sms", "message_sent")] * 51
     assert len(held.records) == held.position <= MAX_OPEN + DELIVER_MOST
     assert grown < 0.75 * sum(len(value or b"") for _, value in waiting), f"{grown / MEBIBYTE:.0f} MiB"

@@ -1,4 +1,4 @@
-"""From the wire to a mail server: what is replayed reaches nobody, what is live reaches the person."""
+"""From the wire to a mail server: live messages reach the person, and replayed messages reach no one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ from models.events import ORIGINS, Event, Origin
 from models.log import Clock, Use
 from models.source import Received, Source
 from models.wire import decode
-from stream.delivery.channels import DeliverySettings, open_channel
-from stream.delivery.smtp import SmtpSettings
+from stream.delivery.channels import open_channel
 from tests.support.event_logs import START, fold_log, written
 from tests.support.letters import files
-from tests.unit.stream.delivery.test_smtp import Mailbox, mailbox, port
-
-__all__ = ["mailbox", "port"]
+from tests.support.mail import FakeMailServer, live_mail, serving
 
 WIRE = [
     {"type": "identify", "userId": "u1", "traits": {"email": "ada@example.com", "firstName": "Ada"}},
@@ -46,7 +43,7 @@ def _events(origin: Origin) -> list[Event]:
 
 
 def _messages(events: list[Event]) -> list[bytes]:
-    """Fold the events; what comes out for ``messages.email``."""
+    """Fold the events, and return the messages for ``messages.email``."""
     rules = {"rules": [{"name": "welcome", "when": {"event": "Trial Started", "where": {"plan": "pro"}}}]}
     content = encode(parse(rules, {"welcome": Template("Welcome {{ first_name }}", "Hello.")}))
     use = Use(name="configuration", version=1, content=msgspec.Raw(content))
@@ -57,34 +54,27 @@ def _messages(events: list[Event]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-async def test_only_what_is_live_reaches_the_mail_server(
-    mailbox: Mailbox, port: int, tmp_path: Path, origin: Origin
-) -> None:
-    settings = DeliverySettings(
-        mode="live",
-        outbox=tmp_path,
-        public_url="https://events.shop.example",
-        secrets=(b"0123456789abcdef",),
-        smtp=SmtpSettings("127.0.0.1", port, security="none", sender="Shop <hello@shop.example>"),
-    )
+async def test_only_live_messages_reach_the_mail_server(unused_tcp_port: int, tmp_path: Path, origin: Origin) -> None:
+    settings = live_mail(unused_tcp_port, tmp_path)
     records = written((b"u1", value) for value in _messages(_events(origin)))
     dispatcher, state = open_channel("email", settings, now=lambda: START + 1000), Restored()
 
     async def batches() -> AsyncIterator[Batch]:
         yield Batch("messages.email", 0, records)
 
-    async for outputs in deliver_messages(batches(), state=state, dispatcher=dispatcher, now=lambda: START + 1000):
-        state.apply(outputs.commit)
-        await asyncio.gather(*(effect() for effect in outputs.after.effects))
-    await dispatcher.close()
+    with serving(FakeMailServer(), unused_tcp_port) as server:
+        async for outputs in deliver_messages(batches(), state=state, dispatcher=dispatcher, now=lambda: START + 1000):
+            state.apply(outputs.commit)
+            await asyncio.gather(*(effect() for effect in outputs.after.effects))
+        await dispatcher.close()
 
     live = origin == "live"
     assert len(records) == 1
-    assert [to for _, to, _ in mailbox.taken] == (["ada@example.com"] if live else [])
+    assert [mail.recipient for mail in server.received] == (["ada@example.com"] if live else [])
     assert len(files(tmp_path)) == (0 if live else 1)
 
 
-def test_one_replayed_event_is_enough_to_keep_a_user_in_the_house() -> None:
+def test_one_replayed_event_is_enough_to_keep_a_users_messages_in_the_outbox() -> None:
     identify, consent, trial = _events("live")
     replayed = msgspec.structs.replace(identify, origin="replay")
 

@@ -1,4 +1,4 @@
-"""``perennial worker`` with settings that `check` calls failed: it runs, sends nothing, says why, and loses nothing."""
+"""A worker whose settings fail ``perennial check`` runs, sends nothing, names the reason, and loses nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from models.delivery.messages import encode_message
 from stream.cluster import topics
@@ -25,6 +24,7 @@ from stream.installation.embedded_broker import EmbeddedBroker
 from stream.settings.loading import load
 from tests.support.brokers import Cluster, free_ports
 from tests.support.letters import letters, text_message
+from tests.support.mail import FakeMailServer, serving
 from tests.support.processes import await_true
 from tests.support.topic_reading import write
 
@@ -32,24 +32,15 @@ MESSAGES = 5
 RULE = "rules: [{name: win_back, when: {cart_left: {for: 1h}}, channels: [CHANNELS]}]\n"
 
 
-class Mailbox:
-    """Counts e-mails by recipient."""
-
-    def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.taken[envelope.rcpt_tos[0]] += 1
-        return "250 taken"
+@pytest.fixture
+def server(unused_tcp_port: int) -> Iterator[FakeMailServer]:
+    """A mail server."""
+    with serving(FakeMailServer(), unused_tcp_port) as served:
+        yield served
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def home(mailbox: Mailbox, unused_tcp_port: int, cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
+def home(unused_tcp_port: int, cluster: Cluster, tmp_path: Path) -> Path:
     """A folder of settings for live e-mail that lack ``http.public_url``, with an empty log."""
     place = tmp_path / "templates" / "win_back"
     place.mkdir(parents=True)
@@ -57,10 +48,7 @@ def home(mailbox: Mailbox, unused_tcp_port: int, cluster: Cluster, tmp_path: Pat
         (place / f"{part}.liquid").write_text("Hello")
     topics.create(cluster.connection, 4)
     settle(tmp_path, cluster, unused_tcp_port, channels="email")
-    controller = Controller(mailbox, hostname="127.0.0.1", port=unused_tcp_port)
-    controller.start()
-    yield tmp_path
-    controller.stop()
+    return tmp_path
 
 
 def settle(home: Path, cluster: Cluster, smtp: int, *, channels: str, more: str = "") -> None:
@@ -79,7 +67,7 @@ def settle(home: Path, cluster: Cluster, smtp: int, *, channels: str, more: str 
 
 @contextmanager
 def working(home: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Run a worker that only delivers; gives its overview: ``ready``, and what its process says."""
+    """Run a worker that only delivers, and yield a function that returns ``ready`` and the report of its process."""
     port = load(home / "perennial.yaml", {}, {}).sections.metrics.worker
 
     def overview() -> dict[str, Any]:
@@ -117,8 +105,8 @@ def waiting(found: dict[str, Any], channel: str) -> int:
 
 
 @pytest.mark.slow
-def test_live_mail_without_a_public_address_waits_and_goes_out_once_after_a_restart_with_one(
-    cluster: Cluster, home: Path, mailbox: Mailbox, unused_tcp_port: int
+def test_live_mail_without_a_public_url_waits_and_is_sent_once_after_a_restart_with_one(
+    cluster: Cluster, home: Path, server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     records = [(m.user.encode(), encode_message(m)) for m in letters(MESSAGES)]
     asyncio.run(write(cluster.connection, "messages.email", records))
@@ -127,10 +115,10 @@ def test_live_mail_without_a_public_address_waits_and_goes_out_once_after_a_rest
         await_true(lambda: waiting(overview(), "email") == MESSAGES, 60)
         await_true(lambda: overview().get("held", {}).keys() == {"delivery.public_url"}, 20)
         held = overview()
-    sent_meanwhile = Counter(mailbox.taken)
+    sent_meanwhile = server.recipients
     settle(home, cluster, unused_tcp_port, channels="email", more="http: {public_url: 'https://shop.example'}\n")
     with working(home) as overview:
-        await_true(lambda: overview()["ready"] and mailbox.taken.total() >= MESSAGES, 60)
+        await_true(lambda: overview()["ready"] and len(server.received) >= MESSAGES, 60)
         after = overview()
 
     assert (held["ready"], held["healthy"]) == (False, True)
@@ -138,12 +126,12 @@ def test_live_mail_without_a_public_address_waits_and_goes_out_once_after_a_rest
     assert (home / "log").read_text().count("messages are held: http.public_url is not set") == 1
     assert sent_meanwhile == Counter()
     assert after["held"] == {}
-    assert mailbox.taken == Counter({f"u{number}@example.com": 1 for number in range(MESSAGES)})
+    assert server.recipients == Counter({f"u{number}@example.com": 1 for number in range(MESSAGES)})
 
 
 @pytest.mark.slow
-def test_a_channel_without_provider_waits_alone_until_the_rules_in_the_log_need_it_no_more(
-    cluster: Cluster, home: Path, mailbox: Mailbox, unused_tcp_port: int
+def test_only_a_channel_without_provider_waits_until_the_rules_no_longer_need_it(
+    cluster: Cluster, home: Path, server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     address = "http: {public_url: 'https://shop.example'}\n"
     settle(home, cluster, unused_tcp_port, channels="email, sms", more=address)
@@ -152,7 +140,7 @@ def test_a_channel_without_provider_waits_alone_until_the_rules_in_the_log_need_
     asyncio.run(write(cluster.connection, "messages.sms", [(sms.user.encode(), encode_message(sms))]))
 
     with working(home) as overview:
-        await_true(lambda: waiting(overview(), "sms") == 1 and mailbox.taken.total() == 1, 60)
+        await_true(lambda: waiting(overview(), "sms") == 1 and len(server.received) == 1, 60)
         held = overview()
         text = (home / "perennial.yaml").read_text()
         (home / "perennial.yaml").write_text(text.replace("email, sms", "email"))
@@ -170,7 +158,7 @@ def test_a_channel_without_provider_waits_alone_until_the_rules_in_the_log_need_
     [("worker", "--processes", "0", "--learn", "0"), ("worker", "--role", "deliver"), ("collector", "--port", "0")],
     ids=["worker", "role", "collector"],
 )
-def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_says_so(
+def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_reports_it(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     [port] = free_ports(1)

@@ -26,9 +26,8 @@ from stream.processes.supervisor import Supervisor
 from stream.settings.loading import Settings, load
 from stream.settings.rules import read_configuration
 from tests.support.brokers import Cluster, free_ports
-from tests.support.mail import serving
+from tests.support.mail import FakeMailServer, serving
 from tests.support.topic_reading import read_until
-from tests.unit.stream.delivery.test_smtp import Mailbox
 
 PARTITIONS = 4
 WITHIN_S = 60.0
@@ -54,7 +53,7 @@ caps:
 
 
 @dataclass
-class TimedMailbox(Mailbox):
+class TimedMailbox(FakeMailServer):
     """A mail server that records when each e-mail arrived, on the monotonic clock."""
 
     came: list[tuple[float, str, str]] = field(default_factory=list)

@@ -19,9 +19,7 @@ from stream.installation.running import Installation, StartOptions, await_foldin
 from stream.lookup.client import LookupFailed, ask_json
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
-from tests.unit.stream.delivery.test_smtp import Mailbox, mailbox, port
-
-__all__ = ["mailbox", "port"]
+from tests.support.mail import FakeMailServer, serving
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +37,15 @@ USERS = 5
 
 
 @pytest.fixture
-def home(tmp_path: Path, port: int) -> Path:
-    (tmp_path / "perennial.yaml").write_text(FILE.format(port=port))
+def server(unused_tcp_port: int) -> Iterator[FakeMailServer]:
+    """A mail server."""
+    with serving(FakeMailServer(), unused_tcp_port) as served:
+        yield served
+
+
+@pytest.fixture
+def home(tmp_path: Path, unused_tcp_port: int) -> Path:
+    (tmp_path / "perennial.yaml").write_text(FILE.format(port=unused_tcp_port))
     template = tmp_path / "templates" / "hello"
     template.mkdir(parents=True)
     (template / "subject.liquid").write_text("Hello")
@@ -112,7 +117,7 @@ def outbox_has(installation: Installation, mails: int) -> bool:
     return True
 
 
-async def test_a_replay_into_live_delivery_sends_nothing(fed: Installation, home: Path, mailbox: Mailbox) -> None:
+async def test_a_replay_into_live_delivery_sends_nothing(fed: Installation, home: Path, server: FakeMailServer) -> None:
     recording = home / "events.jsonl"
     recording.write_text("\n".join(json.dumps(event) for event in wire_events()))
 
@@ -121,17 +126,19 @@ async def test_a_replay_into_live_delivery_sends_nothing(fed: Installation, home
 
     assert (done.fed, done.rejected) == (3 * USERS, 0)
     assert await asyncio.to_thread(outbox_has, fed, USERS)  # decided and delivered, but only to the outbox
-    assert mailbox.taken == []
+    assert server.received == []
 
 
-async def test_messages_of_the_same_events_at_the_live_door_are_sent(live: Installation, mailbox: Mailbox) -> None:
+async def test_messages_of_the_same_events_at_the_live_door_are_sent(
+    live: Installation, server: FakeMailServer
+) -> None:
     http = live.settings.sections.http
     async with aiohttp.ClientSession() as session:
         async with session.post(f"http://{http.host}:{http.port}/v1/batch", json={"batch": wire_events()}) as answer:
             assert answer.status == 200, await answer.text()
         await all_users_decided(live)
     async with asyncio.timeout(30):
-        while len(mailbox.taken) < USERS:  # noqa: ASYNC110 - the mailbox gives no notice
+        while len(server.received) < USERS:  # noqa: ASYNC110 - the server gives no notice
             await asyncio.sleep(0.05)
 
-    assert sorted(recipient for _, recipient, _ in mailbox.taken) == [f"u{n}@example.org" for n in range(USERS)]
+    assert sorted(mail.recipient for mail in server.received) == [f"u{n}@example.org" for n in range(USERS)]

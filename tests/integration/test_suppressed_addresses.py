@@ -1,12 +1,11 @@
-"""The last hop: what the suppression list stops, what a bounce writes to it, and what never reaches a provider."""
+"""The suppression list stops messages before the provider, and bounces write to it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -20,17 +19,15 @@ from models.delivery.suppression import TOPIC, SuppressionEntry, decode_entry, e
 from models.delivery.suppression_list import SuppressionList, read_list
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
-from stream.delivery.channels import DeliverySettings, open_channel
+from stream.delivery.channels import open_channel
 from stream.delivery.dispatcher import Dispatcher
-from stream.delivery.gate import Gate, Mode
+from stream.delivery.gate import Gate, Mode, Reach
 from stream.delivery.outbox import Outbox
-from stream.delivery.smtp import SmtpSettings
 from stream.delivery.unsubscribe import Signer
+from tests.support.dispatching import FakeProvider
 from tests.support.event_logs import written
 from tests.support.letters import NOW, files, letter
-from tests.support.mail import serving
-from tests.unit.stream.delivery.test_gate import Real
-from tests.unit.stream.delivery.test_smtp import Mailbox
+from tests.support.mail import FakeMailServer, live_mail, serving
 
 HASHES = AddressHashes([b"0123456789abcdef"])
 SIGNER = Signer([b"0123456789abcdef"], "https://events.example.com")
@@ -51,48 +48,48 @@ def to_ada(number: int, **changed: object) -> Message:
     return letter(number, **{"to": ADDRESS, "user": f"u{number}", **changed})
 
 
-def gate(mode: Mode, folder: Path, real: Real, made: SuppressionList, behind: str = "") -> Gate:
+def gate(mode: Mode, folder: Path, provider: FakeProvider, made: SuppressionList, behind: str = "") -> Gate:
     suppressor = Suppressor("email", made, lambda: behind)
-    return Gate(mode, Outbox(folder), now=lambda: NOW, provider=real, signer=SIGNER, suppressor=suppressor)
+    return Gate(Reach(mode), Outbox(folder), now=lambda: NOW, provider=provider, signer=SIGNER, suppressor=suppressor)
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))
 async def test_a_suppressed_message_reaches_neither_the_provider_nor_the_outbox(tmp_path: Path, mode: Mode) -> None:
-    real = Real()
+    provider = FakeProvider()
 
-    result = await gate(mode, tmp_path, real, listed("complaint")).deliver(to_ada(1))
+    result = await gate(mode, tmp_path, provider, listed("complaint")).deliver(to_ada(1))
 
     assert result == Result("suppressed", "complaint (marketing)", called=False)
-    assert (real.taken, files(tmp_path)) == ([], [])
+    assert (provider.taken, files(tmp_path)) == ([], [])
 
 
 async def test_a_receipt_goes_on_unless_the_address_itself_is_dead(tmp_path: Path) -> None:
-    real, receipt = Real(), to_ada(1, category="transactional")
+    provider, receipt = FakeProvider(), to_ada(1, category="transactional")
 
-    sent = await gate("live", tmp_path, real, listed("unsubscribe")).deliver(receipt)
-    stopped = await gate("live", tmp_path, real, listed("bounce")).deliver(receipt)
+    sent = await gate("live", tmp_path, provider, listed("unsubscribe")).deliver(receipt)
+    stopped = await gate("live", tmp_path, provider, listed("bounce")).deliver(receipt)
 
-    assert (sent.status, stopped.status, len(real.taken)) == ("delivered", "suppressed", 1)
+    assert (sent.status, stopped.status, len(provider.taken)) == ("delivered", "suppressed", 1)
 
 
 async def test_nothing_is_handed_over_on_a_list_that_cannot_be_trusted(tmp_path: Path) -> None:
-    real = Real()
+    provider = FakeProvider()
 
-    result = await gate("live", tmp_path, real, listed(), behind="not read").deliver(to_ada(1))
+    result = await gate("live", tmp_path, provider, listed(), behind="not read").deliver(to_ada(1))
 
-    assert (result.status, result.called, real.taken) == ("failed", False, [])
+    assert (result.status, result.called, provider.taken) == ("failed", False, [])
 
 
 async def test_the_link_of_a_live_message_carries_the_hash_of_its_address_and_of_no_other_message(
     tmp_path: Path,
 ) -> None:
-    real = Real()
+    provider = FakeProvider()
 
-    await gate("live", tmp_path, real, listed()).deliver(to_ada(1))
-    await gate("outbox", tmp_path, real, listed()).deliver(to_ada(2))
-    await gate("outbox", tmp_path, real, listed()).deliver(to_ada(3, origin="simulate"))
+    await gate("live", tmp_path, provider, listed()).deliver(to_ada(1))
+    await gate("outbox", tmp_path, provider, listed()).deliver(to_ada(2))
+    await gate("outbox", tmp_path, provider, listed()).deliver(to_ada(3, origin="simulate"))
 
-    ((_, link),) = real.taken
+    ((_, link),) = provider.taken
     assert link is not None
     assert SIGNER.verify(link.partition("token=")[2]).address == HASHES.newest("email", ADDRESS)
     for number, hashed in ((2, HASHES.newest("email", ADDRESS)), (3, "")):
@@ -101,40 +98,20 @@ async def test_the_link_of_a_live_message_carries_the_hash_of_its_address_and_of
         assert SIGNER.verify(token.partition("token=")[2]).address == hashed
 
 
-@dataclass
-class Judge(Mailbox):
-    """Counts what it is asked about each recipient, and may change something when it is asked."""
-
-    asked: list[str] = field(default_factory=list)
-    on_recipient: Any = None
-
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        self.asked.append(address)
-        if self.on_recipient is not None:
-            self.on_recipient()
-        return await super().handle_RCPT(server, session, envelope, address, options)
-
-
 @pytest.fixture
-def judge(unused_tcp_port: int) -> Iterator[tuple[Judge, int]]:
-    with serving(Judge(), unused_tcp_port) as made:
-        yield made, unused_tcp_port
+def server(unused_tcp_port: int) -> Iterator[FakeMailServer]:
+    """A mail server."""
+    with serving(FakeMailServer(), unused_tcp_port) as served:
+        yield served
 
 
 def open_dispatcher(port: int, folder: Path, made: SuppressionList, now: Callable[[], int] = lambda: NOW) -> Dispatcher:
-    settings = DeliverySettings(
-        mode="live",
-        outbox=folder,
-        secrets=(b"0123456789abcdef",),
-        smtp=SmtpSettings("127.0.0.1", port, security="none", sender="Shop <hello@shop.example>"),
-    )
+    settings = live_mail(port, folder)
     return open_channel("email", settings, now=now, suppressor=Suppressor("email", made))
 
 
 async def deliver(dispatcher: Dispatcher, *batches: Sequence[bytes], state: Restored | None = None) -> list[Outputs]:
-    """Drive the agent as a lane does; every batch is delivered to its end before the next one comes."""
+    """Drive the agent as a lane does. Every batch is delivered to its end before the next one comes."""
     state = state or Restored()
     made: list[Outputs] = []
     position = 0
@@ -164,10 +141,11 @@ def entries(outputs: Outputs) -> list[SuppressionEntry]:
     return [decode_entry(record.value) for record in outputs.commit.records if record.topic == TOPIC and record.value]
 
 
-async def test_after_a_hard_bounce_three_triggers_make_one_attempt(judge: tuple[Judge, int], tmp_path: Path) -> None:
-    server, port = judge
+async def test_after_a_hard_bounce_three_triggers_make_one_attempt(
+    server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
+) -> None:
     server.answers[ADDRESS] = "550 5.1.1 <ada@example.com>: no such user"
-    dispatcher = open_dispatcher(port, tmp_path, listed())
+    dispatcher = open_dispatcher(unused_tcp_port, tmp_path, listed())
 
     made = await deliver(dispatcher, *([encode_message(to_ada(number))] for number in range(3)))
     await dispatcher.close()
@@ -186,11 +164,10 @@ async def test_after_a_hard_bounce_three_triggers_make_one_attempt(judge: tuple[
     ["550 5.7.1 blocked", "550 5.1.8 bad sender", "552 5.2.2 mailbox full", "550 5.2.1 disabled", "550 no such user"],
 )
 async def test_any_other_refusal_makes_an_attempt_for_every_trigger(
-    judge: tuple[Judge, int], tmp_path: Path, answer: str
+    server: FakeMailServer, unused_tcp_port: int, tmp_path: Path, answer: str
 ) -> None:
-    server, port = judge
     server.answers[ADDRESS] = answer
-    dispatcher = open_dispatcher(port, tmp_path, listed())
+    dispatcher = open_dispatcher(unused_tcp_port, tmp_path, listed())
 
     made = await deliver(dispatcher, *([encode_message(to_ada(number))] for number in range(3)))
     await dispatcher.close()
@@ -200,14 +177,13 @@ async def test_any_other_refusal_makes_an_attempt_for_every_trigger(
 
 
 async def test_an_entry_that_comes_while_the_server_answers_still_stops_the_message(
-    judge: tuple[Judge, int], tmp_path: Path
+    server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
 ) -> None:
-    server, port = judge
     made = listed()
     key = key_of(HASHES.newest("email", ADDRESS), "unsubscribe")
     entry = encode_entry(SuppressionEntry(scope="marketing", reason="unsubscribe", channel="email", at=NOW))
     server.on_recipient = lambda: made.apply(key, entry)
-    dispatcher = open_dispatcher(port, tmp_path, made)
+    dispatcher = open_dispatcher(unused_tcp_port, tmp_path, made)
 
     first = await deliver(dispatcher, [encode_message(to_ada(1))])
     server.on_recipient = None
@@ -216,34 +192,35 @@ async def test_an_entry_that_comes_while_the_server_answers_still_stops_the_mess
 
     assert [event.type for event in events(first)] == ["message_suppressed"]
     assert [event.type for event in events(second)] == ["message_sent"]  # over the same connection
-    assert [to for _, to, _ in server.taken] == ["eve@example.com"]
+    assert [to for _, to, _ in server.received] == ["eve@example.com"]
 
 
-async def test_who_inherits_a_call_writes_the_entry_of_its_bounce(judge: tuple[Judge, int], tmp_path: Path) -> None:
-    server, port = judge
+async def test_the_new_owner_of_a_call_writes_the_entry_of_its_bounce(
+    server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
+) -> None:
     message = to_ada(1)
     state = Restored()
-    first = open_dispatcher(port, tmp_path, listed())
-    first.name = "the dispatcher before"
+    first = open_dispatcher(unused_tcp_port, tmp_path, listed())
+    first.name = "the previous dispatcher"
     async for outputs in deliver_messages(
         _once(encode_message(message)), state=state, dispatcher=first, now=lambda: NOW
     ):
-        state.apply(outputs.commit)  # and this process dies before it calls the provider
-    heir = open_dispatcher(port, tmp_path, listed())
-    told = Answer(
-        message=message.id, channel="email", attempt=1, by="the dispatcher before", status="rejected",
+        state.apply(outputs.commit)  # this process dies before it calls the provider
+    second = open_dispatcher(unused_tcp_port, tmp_path, listed())
+    answer = Answer(
+        message=message.id, channel="email", attempt=1, by="the previous dispatcher", status="rejected",
         detail="550 5.1.1 unknown", bounce="hard", code="550 5.1.1",
     )  # fmt: skip
 
     made = await deliver(
-        heir,
-        [encode_notice(InFlight(message.id, 1, "the dispatcher before"))],
-        [encode_notice(told)],
+        second,
+        [encode_notice(InFlight(message.id, 1, "the previous dispatcher"))],
+        [encode_notice(answer)],
         [encode_message(to_ada(2))],
         state=state,
     )
     await first.close()
-    await heir.close()
+    await second.close()
 
     assert [event.type for event in events(made)] == ["message_failed", "message_suppressed"]
     assert sum(len(entries(outputs)) for outputs in made) == 1
@@ -254,11 +231,10 @@ async def _once(value: bytes) -> AsyncIterator[Batch]:
     yield Batch("messages.email", 0, written([(b"u", value)]))
 
 
-async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_the_user_is(
-    judge: tuple[Judge, int], tmp_path: Path
+async def test_a_report_about_an_address_stops_later_messages_of_every_user(
+    server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
 ) -> None:
-    port = judge[1]
-    dispatcher = open_dispatcher(port, tmp_path, listed())
+    dispatcher = open_dispatcher(unused_tcp_port, tmp_path, listed())
     report = AddressReport(kind="complaint", address=ADDRESS, user="u1", at=NOW, source="Email Marked as Spam")
 
     made = await deliver(
@@ -275,11 +251,11 @@ async def test_a_report_about_an_address_stops_the_messages_behind_it_whoever_th
 
 
 async def test_a_suppressed_message_says_nothing_about_the_provider(tmp_path: Path, unused_tcp_port: int) -> None:
-    """While the provider is left alone, one message tries; it must not look as if the provider had taken it."""
+    """The one message that probes a failing provider must not look as if the provider had accepted it."""
     clock = [NOW]
     dispatcher = open_dispatcher(
         unused_tcp_port, tmp_path, listed("complaint"), lambda: clock[0]
-    )  # nobody listens there
+    )  # no server listens there
     await deliver(dispatcher, [encode_message(letter(number)) for number in range(8)])
     assert dispatcher.describe()["breaker"] == "open"
     clock[0] += 6_000  # now one message may try

@@ -1,4 +1,4 @@
-"""A certificate for loopback, made anew for each test run."""
+"""A certificate for loopback, made for each test run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """TLS of a server at 127.0.0.1, and of a client that trusts it."""
+    """Return the TLS of a server at 127.0.0.1, and that of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A gate in memory, and helpers that use a dispatcher as a lane does."""
+"""A gate and a provider in memory, and helpers that use a dispatcher as a lane does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.delivery.suppressor import Suppressor
 from stream.delivery.dispatcher import Dispatcher
+from stream.delivery.provider import LastCheck, allow
 from tests.support.letters import NOW, letter
 
 DELIVERED = Result("delivered")
@@ -79,6 +80,39 @@ class FakeGate:
 
 
 @dataclass
+class FakeProvider:
+    """A provider that records everything that reaches it.
+
+    Attributes
+    ----------
+    taken
+        Messages that were handed over, with their signed links.
+    asked
+        Messages that were looked up.
+    """
+
+    taken: list[tuple[Message, str | None]] = field(default_factory=list)
+    asked: list[Message] = field(default_factory=list)
+    max_concurrency: int = 1
+    lookup_delays_ms: tuple[int, ...] = (1_000,)
+    closed: bool = False
+
+    async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
+        """Take a message."""
+        self.taken.append((message, unsubscribe))
+        return DELIVERED
+
+    async def look_up(self, message: Message) -> Result:
+        """Find every message."""
+        self.asked.append(message)
+        return Result("delivered", "found")
+
+    async def close(self) -> None:
+        """Record that the provider was closed."""
+        self.closed = True
+
+
+@dataclass
 class ManualClock:
     """A wall clock that the test moves, milliseconds."""
 
@@ -100,7 +134,7 @@ def call(number: int = 0, attempt: int = 1) -> Call:
 
 
 def ignore_wake() -> None:
-    """Do nothing when a slot is free."""
+    """Ignore that a slot is free."""
 
 
 def take(dispatcher: Dispatcher, *calls: Call, ended: tuple[Call, ...] = ()) -> int:

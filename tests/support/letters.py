@@ -34,7 +34,7 @@ def letter(number: int = 0, **changed: object) -> Message:
 
 
 def letters(count: int) -> list[Message]:
-    """Make short live e-mails that are decided now, one each to so many users."""
+    """Make short live e-mails that are decided now, one to each of this many users."""
     now = time.time_ns() // 1_000_000
     return [
         letter(
@@ -57,5 +57,5 @@ def text_message(**changed: object) -> Message:
 
 
 def files(folder: Path) -> list[str]:
-    """Names of what lies in a folder."""
-    return sorted(path.name for path in folder.iterdir())
+    """Return the names of all files in a folder; none if the folder does not exist."""
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []

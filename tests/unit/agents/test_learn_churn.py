@@ -1,3 +1,5 @@
+"""A learner gives the same parameters and versions for any batches and crashes."""
+
 from __future__ import annotations
 
 import itertools
@@ -30,8 +32,8 @@ class Stored:
 RECORDS = [Stored(offset, encode_example(e)) for offset, e in enumerate(churn_examples(900))]
 
 
-class Lane:
-    """Commits like a lane: outputs, state and position together, or nothing."""
+class LearningLane:
+    """A lane in memory: it commits outputs, state and position together, or nothing."""
 
     def __init__(self) -> None:
         self.state = Restored()
@@ -40,7 +42,7 @@ class Lane:
         self.outputs: list[Outputs] = []
 
     async def run(self, records: Sequence[Stored], cuts: Sequence[int], *, crash_after: int | None = None) -> None:
-        """Read on from the position; a crash loses what the batch after so many commits would have committed."""
+        """Continue from the position. A crash after this number of commits loses the outputs of the next batch."""
         pulled = self.state.position
 
         async def batches() -> AsyncIterator[Batch]:
@@ -67,15 +69,15 @@ class Lane:
             self.outputs.append(outputs)
 
 
-async def _uninterrupted() -> Lane:
-    lane = Lane()
+async def _uninterrupted() -> LearningLane:
+    lane = LearningLane()
     await lane.run(RECORDS, range(200, 900, 200))
     return lane
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_cut_and_killed_in_any_way_the_final_parameters_are_those_of_an_uninterrupted_run(seed: int) -> None:
-    chance, lane = random.Random(seed), Lane()
+async def test_with_any_batches_and_crashes_the_final_parameters_are_those_of_an_uninterrupted_run(seed: int) -> None:
+    chance, lane = random.Random(seed), LearningLane()
     while lane.state.position < len(RECORDS):
         cuts = sorted(chance.sample(range(1, len(RECORDS)), 20))
         await lane.run(RECORDS, cuts, crash_after=chance.choice([1, 2, 3, 5, 8]))
@@ -83,8 +85,8 @@ async def test_cut_and_killed_in_any_way_the_final_parameters_are_those_of_an_un
 
 
 @pytest.mark.parametrize("size", [1, 7, 500])
-async def test_what_a_version_holds_does_not_depend_on_the_cut(size: int) -> None:
-    lane = Lane()
+async def test_the_content_of_a_version_does_not_depend_on_the_batches(size: int) -> None:
+    lane = LearningLane()
     await lane.run(RECORDS, range(size, len(RECORDS), size))
     expected = {use.version: bytes(use.content) for use in (await _uninterrupted()).broadcasts}
     for use in lane.broadcasts:
@@ -92,8 +94,8 @@ async def test_what_a_version_holds_does_not_depend_on_the_cut(size: int) -> Non
     assert lane.broadcasts[-1].version == 4
 
 
-async def test_of_the_versions_of_one_batch_only_the_newest_is_told() -> None:
-    lane = Lane()
+async def test_only_the_newest_version_of_one_batch_is_published() -> None:
+    lane = LearningLane()
     await lane.run(RECORDS, [])
     assert [use.version for use in lane.broadcasts] == [4]
     assert [key for key, _ in lane.versions] == [b"churn"]
@@ -101,13 +103,13 @@ async def test_of_the_versions_of_one_batch_only_the_newest_is_told() -> None:
 
 async def test_the_topic_versions_and_the_log_carry_the_same_record() -> None:
     lane = await _uninterrupted()
-    told = [decode_control(value) for _, value in lane.versions if value is not None]
-    assert told == lane.broadcasts
+    published = [decode_control(value) for _, value in lane.versions if value is not None]
+    assert published == lane.broadcasts
     assert [use.version for use in lane.broadcasts] == [1, 2, 3, 4]
     assert {use.name for use in lane.broadcasts} == {"churn"}
 
 
-async def test_after_a_restart_the_newest_version_is_told_again_before_anything_is_read() -> None:
+async def test_after_a_restart_the_newest_version_is_published_again_before_any_record_is_read() -> None:
     lane = await _uninterrupted()
     before = lane.broadcasts[-1]
     await lane.run(RECORDS, [])
@@ -117,13 +119,13 @@ async def test_after_a_restart_the_newest_version_is_told_again_before_anything_
 
 
 async def test_a_learner_without_a_version_has_nothing_to_repeat() -> None:
-    lane = Lane()
+    lane = LearningLane()
     await lane.run(RECORDS[:50], [])
     await lane.run(RECORDS[:50], [])
     assert lane.broadcasts == []
 
 
-async def test_what_is_no_example_is_rejected_and_the_rest_is_learned() -> None:
+async def test_a_record_that_is_no_example_is_rejected_and_the_others_are_learned() -> None:
     records = [
         RECORDS[0],
         Stored(1, b"\xff\x00garbage"),
@@ -132,7 +134,7 @@ async def test_what_is_no_example_is_rejected_and_the_rest_is_learned() -> None:
         Stored(4, encode_example(churn_examples(1)[0]).replace(b'"row":[', b'"row":[1.0,')),
         RECORDS[5],
     ]
-    lane = Lane()
+    lane = LearningLane()
     await lane.run(records, [])
     (outputs,) = lane.outputs
     rejected = [decode_rejected(o.value) for o in outputs.commit.records if o.topic == "events.rejected"]

@@ -1,3 +1,5 @@
+"""The learner of segments gives the same parameters for any batches and restarts."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +27,7 @@ RECORDS = [Stored(offset, encode_example(e)) for offset, e in enumerate(segment_
 
 
 async def _learn(state: Restored, sizes: Sequence[int]) -> list[Outputs]:
-    """One life of the lane over batches of these sizes, everything committed."""
+    """Run the agent once over batches of these sizes, and commit all outputs."""
 
     async def batches() -> AsyncIterator[Batch]:
         for size in sizes:
@@ -39,22 +41,22 @@ async def _learn(state: Restored, sizes: Sequence[int]) -> list[Outputs]:
     return yielded
 
 
-@pytest.mark.parametrize("lives", [[[1] * 300, [7] * 57, [1]], [[199], [1], [2], [498]], [[500], [200]]])
-async def test_cut_and_restarted_in_any_way_the_final_parameters_are_the_same(lives: list[list[int]]) -> None:
+@pytest.mark.parametrize("runs", [[[1] * 300, [7] * 57, [1]], [[199], [1], [2], [498]], [[500], [200]]])
+async def test_with_any_batches_and_restarts_the_final_parameters_are_the_same(runs: list[list[int]]) -> None:
     whole, interrupted = Restored(), Restored()
     await _learn(whole, [700])
-    for sizes in lives:
+    for sizes in runs:
         await _learn(interrupted, sizes)
     assert interrupted.position == 700
     assert interrupted.records == whole.records
 
 
-async def test_versions_name_their_segments_and_are_told_again_after_a_restart() -> None:
+async def test_versions_name_their_segments_and_are_published_again_after_a_restart() -> None:
     state = Restored()
-    told = [broadcast for outputs in await _learn(state, [300, 300]) for broadcast in outputs.after.broadcasts]
+    published = [broadcast for outputs in await _learn(state, [300, 300]) for broadcast in outputs.after.broadcasts]
     (again,) = await _learn(state, [])
-    assert again.after.broadcasts == told[-1:]
-    use = decode_control(told[-1][1])
+    assert again.after.broadcasts == published[-1:]
+    use = decode_control(published[-1][1])
     assert isinstance(use, Use)
     assert (use.name, use.version) == ("segments", 3)
     names = SegmentScorer.decode(use.content).names

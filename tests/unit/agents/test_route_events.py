@@ -1,16 +1,23 @@
+"""The router validates external events, passes our outcomes through, and loses nothing."""
+
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.route_events import route_events
 from models.batch import Batch, Outputs
+from models.delivery.deliveries import MessageSummary, Result, Status, outcome_of
 from models.errors import EventWarning, InvalidEvent
-from models.events import Event, Origin, decode_event, encode_event
+from models.events import ORIGINS, Event, Origin, decode_event, encode_event
 from models.rejected import Rejected, decode_rejected
 
 NOW = 1_777_636_800_250
@@ -68,7 +75,7 @@ async def test_both_forms_are_written_under_their_user() -> None:
     assert [event.item for event in events_of(outputs)] == ["sku1", "sku1"]
 
 
-async def test_a_missing_message_id_and_time_come_from_the_records_place_and_stamp() -> None:
+async def test_a_missing_message_id_and_time_come_from_the_records_position_and_timestamp() -> None:
     (outputs,) = await route(CLICK, CLICK)
 
     assert [(event.id, event.at) for event in events_of(outputs)] == [
@@ -87,7 +94,7 @@ async def test_each_bad_record_is_rejected_with_its_reason_and_nothing_else_is_d
     assert len(events_of(outputs)) == len(BAD) + 1
 
 
-async def test_what_was_accepted_and_refused_is_counted_by_reason() -> None:
+async def test_accepted_and_refused_records_are_counted_by_reason() -> None:
     (outputs,) = await route(CLICK, TRACK, *BAD)
 
     assert outputs.counts["events_accepted", "kafka"] == 2
@@ -95,7 +102,7 @@ async def test_what_was_accepted_and_refused_is_counted_by_reason() -> None:
     assert sum(outputs.counts.values()) == 2 + len(BAD)
 
 
-async def test_how_the_log_is_cut_into_batches_does_not_show() -> None:
+async def test_the_outputs_do_not_depend_on_how_the_log_is_cut_into_batches() -> None:
     values = [CLICK, *BAD, TRACK]
     whole = await route(*values)
 
@@ -104,13 +111,13 @@ async def test_how_the_log_is_cut_into_batches_does_not_show() -> None:
         assert [record for outputs in parts for record in outputs.commit.records] == whole[0].commit.records
 
 
-async def test_a_record_claims_no_more_than_the_door_gives() -> None:
+async def test_a_record_cannot_claim_a_more_live_origin_than_the_door_allows() -> None:
     (outputs,) = await route(b'{"type":"click","user":"u1","origin":"live"}', origin="replay")
 
     assert events_of(outputs)[0].origin == "replay"
 
 
-async def test_outcomes_are_carried_over_under_their_user_as_they_are() -> None:
+async def test_an_outcome_is_written_under_its_user() -> None:
     outcome = Event(id="m1:delivered", user="u1", type="message_delivered", at=NOW, message="m1", channel="email")
 
     (outputs,) = await route(encode_event(outcome), topic="outcomes")
@@ -120,22 +127,42 @@ async def test_outcomes_are_carried_over_under_their_user_as_they_are() -> None:
     assert outputs.counts == {}
 
 
+@given(
+    status=st.sampled_from(get_args(Status)),
+    user=st.text(min_size=1),
+    origin=st.sampled_from(ORIGINS),
+    detail=st.text(),
+    provider_id=st.text(),
+)
+def test_an_outcome_passes_through_with_the_bytes_that_encoding_it_again_would_give(
+    status: Status, user: str, origin: Origin, detail: str, provider_id: str
+) -> None:
+    summary = MessageSummary(user, "win_back", "email", NOW, origin)
+    outcome = encode_event(outcome_of("m1", summary, Result(status, detail, provider_id), NOW))
+
+    (outputs,) = asyncio.run(route(outcome, topic="outcomes"))
+
+    (written,) = outputs.commit.records
+    assert written.key == user.encode()
+    assert written.value == outcome == encode_event(decode_event(outcome))
+
+
 async def test_a_damaged_outcome_is_rejected_and_not_lost() -> None:
     (outputs,) = await route(b"\xff", orjson.dumps({"id": 1}), b'"\xed\xa0\x80"', None, topic="outcomes")
 
     assert [rejected.reason for rejected in rejected_of(outputs)] == ["bad_outcome"] * 4
 
 
-async def test_a_detail_that_is_marked_so_becomes_a_dead_letter_beside_the_accepted_event(
+async def test_a_rejected_detail_becomes_a_dead_letter_beside_the_accepted_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = [
+    found = [
         EventWarning("bad_email", "traits.email", "ada@", "an address", rejected=True),
         EventWarning("bad_quantity", "properties.quantity", "1.5", "a whole number"),
     ]
 
     def decode(_: object, __: object, warnings: list[EventWarning]) -> Event:
-        warnings += said
+        warnings += found
         return Event(id="m1", user="u1", type="identify", at=NOW)
 
     monkeypatch.setattr("agents.route_events.decode", decode)

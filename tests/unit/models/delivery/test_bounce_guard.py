@@ -20,7 +20,7 @@ def note(made: BounceGuard, hard: int, attempts: int, now: int, domain: str = DO
         made.note(domain, hard=number < hard, now=now)
 
 
-def test_five_of_a_hundred_are_no_storm_and_six_are() -> None:
+def test_five_bounces_of_a_hundred_are_no_storm_and_six_are_one() -> None:
     assert guard(hard=5).storms(NOW) == []
     assert guard(hard=6).storms(NOW) == [ALL, DOMAIN]
 
@@ -38,7 +38,7 @@ def test_attempts_count_for_ten_minutes() -> None:
     assert guard(hard=50, attempts=50).storms(NOW) == []
 
 
-def test_a_storm_holds_its_domain_and_all_marketing_where_it_is_the_share_of_all() -> None:
+def test_a_storm_holds_its_domain_and_all_marketing_if_it_is_a_storm_in_all_attempts() -> None:
     made = guard(hard=100)
 
     assert made.held_until(DOMAIN, "transactional", NOW) == NOW + HOLD_MS
@@ -47,7 +47,7 @@ def test_a_storm_holds_its_domain_and_all_marketing_where_it_is_the_share_of_all
     assert made.held_until(ALL, "transactional", NOW) is None  # a channel without domains
 
 
-def test_a_storm_of_one_domain_is_none_of_the_others() -> None:
+def test_a_storm_of_one_domain_does_not_hold_the_others() -> None:
     made = BounceGuard()
     note(made, 0, 5_000, NOW, "other.example")
     note(made, 100, 100, NOW)
@@ -69,7 +69,7 @@ def test_after_a_hold_a_few_attempts_decide_and_no_entry_is_written_until_then()
     assert made.may_write(DOMAIN, later)
 
 
-def test_where_the_few_bounce_as_well_the_hold_begins_again() -> None:
+def test_if_the_few_attempts_bounce_as_well_the_hold_begins_again() -> None:
     made = guard(hard=100)
     later = NOW + HOLD_MS
 
@@ -78,7 +78,7 @@ def test_where_the_few_bounce_as_well_the_hold_begins_again() -> None:
     assert made.held_until(DOMAIN, "marketing", later) == later + HOLD_MS
 
 
-def test_answers_to_attempts_from_before_a_hold_do_not_end_it() -> None:
+def test_answers_to_attempts_before_a_hold_do_not_end_it() -> None:
     made = guard(hard=100)
 
     note(made, 0, 1_000, NOW + 1)
@@ -86,14 +86,14 @@ def test_answers_to_attempts_from_before_a_hold_do_not_end_it() -> None:
     assert made.held_until(DOMAIN, "marketing", NOW + 2) == NOW + HOLD_MS
 
 
-def test_a_storm_after_which_nobody_was_written_to_is_forgotten() -> None:
+def test_a_storm_is_forgotten_if_no_message_was_sent_after_it() -> None:
     made = guard(hard=100)
 
     assert made.storms(NOW + HOLD_MS + REMEMBERED_MS - 1) != []
     assert made.storms(NOW + HOLD_MS + REMEMBERED_MS) == []
 
 
-def test_memory_stays_bounded_however_many_domains_there_are() -> None:
+def test_memory_is_bounded_for_any_number_of_domains() -> None:
     made = BounceGuard()
 
     for number in range(bounce_guard.MAX_DOMAINS + 100):

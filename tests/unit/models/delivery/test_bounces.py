@@ -39,7 +39,7 @@ from models.delivery.bounces import Bounce, Stage, of_smtp, of_twilio
         (421, "4.7.0 too many connections", "recipient", "soft"),
     ],
 )
-def test_an_smtp_answer_counts_only_as_what_it_says(code: int, text: str, stage: Stage, says: Bounce) -> None:
+def test_an_smtp_answer_has_the_class_that_it_states(code: int, text: str, stage: Stage, says: Bounce) -> None:
     assert of_smtp(code, text, stage) == says
 
 
@@ -50,5 +50,5 @@ def test_an_smtp_answer_counts_only_as_what_it_says(code: int, text: str, stage:
         ("30003", "soft"), ("30004", "soft"), ("30007", "sender"), ("21408", "sender"), ("99999", "soft"), ("", ""),
     ],
 )  # fmt: skip
-def test_a_twilio_error_counts_only_as_what_it_says(code: str, says: Bounce) -> None:
+def test_a_twilio_error_has_the_class_that_it_states(code: str, says: Bounce) -> None:
     assert of_twilio(code) == says

@@ -42,7 +42,7 @@ def listed(*entries: tuple[Reason, int], hashes: AddressHashes = HASHES) -> Supp
 
 
 @pytest.mark.parametrize("reason", STOPPING)
-def test_an_entry_stops_what_its_scope_says_on_its_channel_alone(reason: Reason) -> None:
+def test_an_entry_stops_the_messages_of_its_scope_on_its_channel_only(reason: Reason) -> None:
     made = listed((reason, 5))
 
     assert made.stops("email", ADA, "marketing") == Suppression(reason, SCOPE_OF[reason], 5)
@@ -52,17 +52,17 @@ def test_an_entry_stops_what_its_scope_says_on_its_channel_alone(reason: Reason)
 
 
 @pytest.mark.parametrize("reason", sorted(set(REASONS) - set(STOPPING)))
-def test_what_only_remembers_a_time_stops_nothing(reason: Reason) -> None:
+def test_an_entry_that_only_records_a_time_stops_nothing(reason: Reason) -> None:
     assert listed((reason, 5)).stops("email", ADA, "marketing") is None
 
 
 @pytest.mark.parametrize("written", ["ADA@EXAMPLE.COM", " ada@example.com ", "Ada@Example.Com"])
-def test_an_address_is_the_same_however_its_letters_are_written(written: str) -> None:
+def test_upper_and_lower_case_give_the_same_address(written: str) -> None:
     assert listed(("unsubscribe", 5)).stops("email", written, "marketing") is not None
 
 
 @pytest.mark.parametrize(("reason", "end"), [*itertools.product(STOPPING, ["confirmed", "start", "delivered"])])
-def test_a_reason_ends_only_by_what_may_end_it_and_only_later(reason: Reason, end: Reason) -> None:
+def test_a_reason_ends_only_by_the_reason_that_may_end_it_and_only_later(reason: Reason, end: Reason) -> None:
     ends = ENDED_BY.get(reason) == end
 
     assert (listed((reason, 5), (end, 6)).stops("email", ADA, "marketing") is None) == ends
@@ -90,7 +90,7 @@ def test_an_entry_of_an_older_secret_is_found_after_the_secret_was_replaced() ->
     assert HASHES.newest("email", ADA) == AddressHashes([NEW]).newest("email", ADA)
 
 
-def test_of_two_secrets_entries_the_later_time_counts() -> None:
+def test_if_two_secrets_have_an_entry_the_later_time_counts() -> None:
     made = listed(("unsubscribe", 7), hashes=AddressHashes([OLD]))
     for reason, at in (("unsubscribe", 3), ("confirmed", 5)):
         made.apply(key_of(HASHES.newest("email", ADA), reason), entry(reason, at))  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_a_secret_that_was_given_up_and_is_found_again_stops_messages() -> None:
     assert (len(made), made.unknown) == (1, {})
 
 
-def test_a_reason_that_only_a_newer_release_knows_stops_what_its_scope_says() -> None:
+def test_a_reason_that_only_a_newer_release_knows_stops_the_messages_of_its_scope() -> None:
     made = SuppressionList(HASHES)
     key = f"{HASHES.newest('email', ADA)}:of_tomorrow".encode()
 
@@ -152,12 +152,12 @@ def test_a_reason_that_only_a_newer_release_knows_stops_what_its_scope_says() ->
     "key",
     [b"", b"a:b", b"0a1b2c3d:zz:bounce", b"0a1b2c3d:" + b"ab" * 31 + b":bounce", b"0a1b2c3d:" + b"ab" * 32 + b":"],
 )
-def test_what_is_no_key_is_refused(key: bytes) -> None:
+def test_an_invalid_key_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - what is wrong stands in the log with its offset
         parse_key(key)
 
 
-def test_the_hash_in_a_link_is_told_from_other_texts() -> None:
+def test_the_hash_in_a_link_is_distinguished_from_other_texts() -> None:
     assert is_address_hash(HASHES.newest("email", ADA))
     assert not is_address_hash(f"{HASHES.newest('email', ADA)}:bounce")
     assert not is_address_hash("")

@@ -51,7 +51,7 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
     assert read_list(HASHES, [(one.key, one.value) for one in written]).stops("email", LETTER.to, "transactional")
 
 
-def test_a_stop_holds_although_the_start_before_it_has_a_later_time() -> None:
+def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> None:
     """START and STOP are taken by processes whose clocks differ; the one that comes last is what the person wants."""
     made = Suppressor("sms", SuppressionList(HASHES))
     made.refused("+4930901820", "stop", NOW - 10, "STOP by SMS")
@@ -67,7 +67,7 @@ def test_a_stop_holds_although_the_start_before_it_has_a_later_time() -> None:
 @pytest.mark.parametrize(
     "result", [TAKEN, BLOCKED, Result("rejected", "552 5.2.2 full", bounce="soft"), Result("unknown")]
 )
-def test_what_says_nothing_about_the_address_writes_nothing(result: Result) -> None:
+def test_a_result_that_says_nothing_about_the_address_writes_nothing(result: Result) -> None:
     made = suppressor()
 
     assert made.ended(LETTER, result, NOW) == []
@@ -81,7 +81,7 @@ def test_only_a_live_message_writes_to_the_list(origin: Origin) -> None:
     assert bool(written) == (origin == "live")
 
 
-def test_a_disabled_mailbox_is_a_bounce_at_the_second_time_a_day_later() -> None:
+def test_a_disabled_mailbox_is_a_bounce_at_the_second_answer_a_day_later() -> None:
     made = suppressor()
 
     (first,) = entries(made.ended(LETTER, SECOND, NOW))
@@ -94,7 +94,7 @@ def test_a_disabled_mailbox_is_a_bounce_at_the_second_time_a_day_later() -> None
     assert made.stops(LETTER, NOW + MIN_APART_MS) is not None
 
 
-def test_a_message_that_is_taken_in_between_takes_the_suspicion_away() -> None:
+def test_a_message_that_is_accepted_in_between_removes_the_suspicion() -> None:
     made = suppressor()
     made.ended(LETTER, SECOND, NOW)
 
@@ -106,7 +106,7 @@ def test_a_message_that_is_taken_in_between_takes_the_suspicion_away() -> None:
     assert [one.reason for one in again] == ["bounce_suspected"]
 
 
-def test_a_complaint_stops_marketing_and_leaves_receipts_alone() -> None:
+def test_a_complaint_stops_marketing_but_not_receipts() -> None:
     made = suppressor()
 
     (entry,) = entries(made.heard(report("complaint"), NOW))
@@ -116,7 +116,7 @@ def test_a_complaint_stops_marketing_and_leaves_receipts_alone() -> None:
     assert made.stops(letter(category="transactional"), NOW) is None
 
 
-def test_a_confirmed_grant_ends_an_unsubscription_before_it_and_never_a_complaint() -> None:
+def test_a_confirmed_grant_ends_an_earlier_unsubscription_but_never_a_complaint() -> None:
     made = suppressor()
     made._entry(LETTER.to, "unsubscribe", NOW, "link")
 
@@ -133,11 +133,11 @@ def test_a_confirmed_grant_of_an_address_that_is_not_listed_writes_nothing() -> 
     assert suppressor().heard(report("confirmed_grant"), NOW) == []
 
 
-def test_a_confirmed_grant_is_written_where_the_list_is_not_known() -> None:
+def test_a_confirmed_grant_is_written_while_the_list_is_not_known() -> None:
     assert len(suppressor("not read").heard(report("confirmed_grant"), NOW)) == 1
 
 
-def test_a_report_from_the_future_counts_as_of_now_and_an_older_one_moves_no_time_back() -> None:
+def test_a_report_from_the_future_counts_from_now_and_an_older_report_moves_no_time_back() -> None:
     made = suppressor()
 
     (ahead,) = entries(made.heard(report("complaint", NOW + 10**9), NOW))
@@ -146,7 +146,7 @@ def test_a_report_from_the_future_counts_as_of_now_and_an_older_one_moves_no_tim
     assert ahead.at == older.at == NOW
 
 
-def test_no_address_stands_in_an_entry() -> None:
+def test_an_entry_contains_no_address() -> None:
     made = suppressor()
 
     written = made.heard(report("hard_bounce", source="550 <u0@example.com> +49 30 901820"), NOW)
@@ -156,7 +156,7 @@ def test_no_address_stands_in_an_entry() -> None:
     assert b"901820" not in b"".join(one.value or b"" for one in written)
 
 
-def test_a_list_that_cannot_be_trusted_holds_every_message_and_calls_nobody() -> None:
+def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
     result = suppressor("it is being read").stops(LETTER, NOW)
 
     assert result == Result("failed", "held: it is being read", retry_after=1.0, called=False)
@@ -186,7 +186,7 @@ def test_many_messages_to_one_dead_address_are_no_storm() -> None:
     assert made.storms(NOW) == []
 
 
-def test_what_stays_in_the_house_is_no_attempt() -> None:
+def test_a_message_for_the_outbox_is_not_an_attempt() -> None:
     made = suppressor()
     for number in range(5 * MIN_ATTEMPTS):
         made.ended(letter(number), Result("delivered", "outbox", called=False), NOW)
@@ -197,7 +197,7 @@ def test_what_stays_in_the_house_is_no_attempt() -> None:
     assert made.storms(NOW) == ["", "example.com"]
 
 
-def test_without_its_secret_a_report_is_not_passed_over() -> None:
+def test_a_report_without_the_secret_is_not_ignored() -> None:
     """The lane fails and tries again: a complaint that is read and forgotten would be lost."""
     made = Suppressor("email", SuppressionList(AddressHashes([], missing="it is not there")))
 

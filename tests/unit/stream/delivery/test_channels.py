@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from models.delivery.calls import Call
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.events import CHANNELS, Channel
-from stream.delivery.channels import PROVIDERS, DeliverySettings, open_channel
+from stream.delivery.channels import PROVIDERS, open_channel
 from stream.delivery.dispatcher import Dispatcher
-from stream.delivery.smtp import SmtpSettings
 from tests.support.dispatching import take
 from tests.support.letters import NOW, files, letter
+from tests.support.mail import live_mail, outbox_only
 
 every_channel = pytest.mark.parametrize("channel", PROVIDERS)
 
@@ -32,7 +33,7 @@ def test_every_channel_is_in_the_table() -> None:
 
 @every_channel
 async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, tmp_path: Path) -> None:
-    dispatcher = open_channel(channel, DeliverySettings(outbox=tmp_path), now=lambda: NOW)
+    dispatcher = open_channel(channel, outbox_only(tmp_path), now=lambda: NOW)
 
     result = await delivered(dispatcher, letter(channel=channel))
     await dispatcher.close()
@@ -43,7 +44,7 @@ async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, t
 
 @every_channel
 async def test_a_live_channel_without_a_provider_rejects(channel: Channel, tmp_path: Path) -> None:
-    dispatcher = open_channel(channel, DeliverySettings(mode="live", outbox=tmp_path), now=lambda: NOW)
+    dispatcher = open_channel(channel, outbox_only(tmp_path, mode="live"), now=lambda: NOW)
 
     result = await delivered(dispatcher, letter(channel=channel))
     await dispatcher.close()
@@ -52,7 +53,7 @@ async def test_a_live_channel_without_a_provider_rejects(channel: Channel, tmp_p
 
 
 def test_a_live_channel_without_a_secret_does_not_open(tmp_path: Path) -> None:
-    settings = DeliverySettings(mode="live", outbox=tmp_path, smtp=SmtpSettings("127.0.0.1"))
+    settings = replace(live_mail(25, tmp_path), unsubscribe_keys=())
 
     with pytest.raises(ValueError, match="secret"):
         open_channel("email", settings, now=lambda: NOW)

@@ -122,7 +122,7 @@ async def test_a_check_that_fails_is_made_again_and_no_hold_is_left(
         yield None
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(self_check, "_versions", versions)
+    monkeypatch.setattr(self_check, "published_rules", versions)
     monkeypatch.setattr(self_check, "RETRY_S", 0.0)
     settings, holds = load(None), Holds()
     self_check.hold_until_checked(settings, holds)
@@ -151,7 +151,7 @@ async def test_rules_of_another_release_hold_all_messages_until_newer_ones_can_b
         yield None
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(self_check, "_versions", versions)
+    monkeypatch.setattr(self_check, "published_rules", versions)
     async with self_check.checking(Connection("127.0.0.1:1"), settings, holds), asyncio.timeout(5):
         await unread.wait()
         assert "cannot be read by this release" in holds.reasons()[self_check.UNREAD]

@@ -45,7 +45,7 @@ def test_the_message_id_follows_from_the_message() -> None:
     assert mail["Message-ID"] == f"<{letter().id}@shop.example>"
 
 
-def test_the_one_click_headers_stand_whole_on_one_line() -> None:
+def test_each_one_click_header_is_on_one_line() -> None:
     content = mime.build(letter(), sender=SENDER, unsubscribe=LINK).as_bytes()
 
     assert f"\r\nList-Unsubscribe: <{LINK}>\r\n".encode() in content
@@ -58,7 +58,7 @@ def test_a_receipt_offers_no_unsubscription() -> None:
     assert "List-Unsubscribe" not in mail
 
 
-def test_a_recipient_is_told_neither_score_nor_rule() -> None:
+def test_a_recipient_sees_neither_score_nor_rule() -> None:
     content = mime.build(letter(), sender=SENDER, unsubscribe=LINK).as_bytes()
 
     assert b"churn" not in content
@@ -75,7 +75,7 @@ def test_a_recipient_is_told_neither_score_nor_rule() -> None:
         {"to": ""},
     ],
 )
-def test_nobody_can_write_a_header_of_their_own(changed: dict[str, Any]) -> None:
+def test_a_message_cannot_add_a_header(changed: dict[str, Any]) -> None:
     with pytest.raises((ValueError, IndexError)):
         mime.build(letter(**changed), sender=SENDER, unsubscribe=LINK).as_bytes()
 
@@ -93,7 +93,7 @@ def test_nobody_can_write_a_header_of_their_own(changed: dict[str, Any]) -> None
         "é =?utf-8?q?=0D=0ABcc:_eve@example.com?=",
     ],
 )
-def test_a_subject_arrives_as_it_was_written_in_words_that_every_reader_takes(subject: str) -> None:
+def test_a_subject_arrives_as_it_was_written_in_encoded_words_that_every_reader_accepts(subject: str) -> None:
     content = mime.build(letter(subject=subject), sender=SENDER, unsubscribe=LINK).as_bytes()
 
     head = content.split(b"\r\n\r\n")[0]

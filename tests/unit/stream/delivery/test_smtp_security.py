@@ -4,95 +4,89 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from stream.delivery.smtp import Smtp, SmtpSettings
+from stream.delivery.smtp import Smtp
 from tests.support.certificates import contexts
 from tests.support.letters import LINK, letter
-from tests.unit.stream.delivery.test_smtp import Mailbox
+from tests.support.mail import FakeMailServer, serving, smtp_section
 
-Start = Callable[..., None]
+Start = Callable[..., object]
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
+def server() -> FakeMailServer:
+    """A mail server that is not started yet."""
+    return FakeMailServer()
 
 
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of the server, and that of a client that trusts it."""
     return contexts(tmp_path)
 
 
 @pytest.fixture
-def start(mailbox: Mailbox, unused_tcp_port: int) -> Iterator[Start]:
-    running: list[Controller] = []
-
-    def _start(**options: Any) -> None:
-        controller = Controller(mailbox, hostname="127.0.0.1", port=unused_tcp_port, **options)
-        controller.start()
-        running.append(controller)
-
-    yield _start
-    for controller in running:
-        controller.stop()
+def start(server: FakeMailServer, unused_tcp_port: int) -> Iterator[Start]:
+    """A function that starts the server."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(serving(server, unused_tcp_port, **options))
 
 
 def _login(server: Any, session: Any, envelope: Any, mechanism: str, given: LoginPassword) -> AuthResult:
     return AuthResult(success=given.login == b"shop" and given.password == b"secret")
 
 
-def _smtp(port: int, client: ssl.SSLContext | None, **changed: Any) -> Smtp:
-    settings = SmtpSettings("127.0.0.1", port, sender="Shop <hello@shop.example>", timeout_s=5.0, **changed)
-    return Smtp(settings, tls=client)
+def open_smtp(port: int, client: ssl.SSLContext | None, password: str | None = None, **changed: Any) -> Smtp:
+    return Smtp(smtp_section(port, **{"tls": "starttls", **changed}), password, tls=client, timeout_s=5.0)
 
 
 async def test_starttls_and_a_login(
-    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], mailbox: Mailbox, unused_tcp_port: int
+    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(tls_context=tls[0], require_starttls=True, auth_required=True, authenticator=_login)
-    smtp = _smtp(unused_tcp_port, tls[1], username="shop", password="secret")
+    smtp = open_smtp(unused_tcp_port, tls[1], "secret", username="shop")
 
     result = await smtp.deliver(letter(), unsubscribe=LINK)
     await smtp.close()
 
-    assert (result.status, len(mailbox.taken)) == ("delivered", 1)
+    assert (result.status, len(server.received)) == ("delivered", 1)
 
 
 async def test_tls_from_the_first_byte(
-    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], mailbox: Mailbox, unused_tcp_port: int
+    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(ssl_context=tls[0])
-    smtp = _smtp(unused_tcp_port, tls[1], security="tls")
+    smtp = open_smtp(unused_tcp_port, tls[1], tls="tls")
 
     result = await smtp.deliver(letter(), unsubscribe=LINK)
     await smtp.close()
 
-    assert (result.status, len(mailbox.taken)) == ("delivered", 1)
+    assert (result.status, len(server.received)) == ("delivered", 1)
 
 
-async def test_a_server_that_nobody_vouches_for_gets_nothing(
-    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], mailbox: Mailbox, unused_tcp_port: int
+async def test_a_server_without_a_trusted_certificate_gets_nothing(
+    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(tls_context=tls[0], require_starttls=True)
 
-    result = await _smtp(unused_tcp_port, None).deliver(letter(), unsubscribe=LINK)
+    result = await open_smtp(unused_tcp_port, None).deliver(letter(), unsubscribe=LINK)
 
-    assert (result.status, mailbox.taken) == ("failed", [])
+    assert (result.status, server.received) == ("failed", [])
     assert "certificate" in result.detail.lower()
 
 
 async def test_a_wrong_password_is_not_the_recipients_fault(
-    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], mailbox: Mailbox, unused_tcp_port: int
+    start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(tls_context=tls[0], require_starttls=True, auth_required=True, authenticator=_login)
 
-    result = await _smtp(unused_tcp_port, tls[1], username="shop", password="wrong").deliver(letter(), unsubscribe=LINK)
+    result = await open_smtp(unused_tcp_port, tls[1], "wrong", username="shop").deliver(letter(), unsubscribe=LINK)
 
-    assert (result.status, mailbox.taken) == ("failed", [])
+    assert (result.status, server.received) == ("failed", [])
     assert "wrong" not in result.detail

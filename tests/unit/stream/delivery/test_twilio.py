@@ -2,93 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
-from base64 import b64decode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from models.delivery.deliveries import RETENTION_MS, wait_after
-from stream.delivery.twilio import Twilio, TwilioSettings
+from stream.delivery.twilio import Twilio
+from stream.settings.schema import TwilioSection
 from tests.support.letters import text_message
+from tests.support.text_messages import FakeTwilio, TwilioAnswer, serving_twilio, twilio_section
 
-
-@dataclass
-class Api:
-    """What was asked, and what is answered."""
-
-    answer: tuple[int, dict[str, object], dict[str, str]] = (201, {"sid": "SM1", "status": "queued"}, {})
-    forms: list[dict[str, str]] = field(default_factory=list)
-    logins: list[str] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    asked: list[dict[str, str]] = field(default_factory=list)
-    hang: float = 0.0
-    hang_up: bool = False
-
-    async def handle(self, request: web.Request) -> web.Response:
-        kind, _, said = request.headers["Authorization"].partition(" ")
-        assert kind == "Basic"
-        self.logins.append(b64decode(said).decode())
-        self.paths.append(request.path)
-        if request.method == "GET":
-            self.asked.append(dict(request.query))
-        else:
-            self.forms.append({name: str(value) for name, value in (await request.post()).items()})
-        if self.hang_up:
-            assert request.transport is not None
-            request.transport.close()
-        if self.hang:
-            await asyncio.sleep(self.hang)
-        status, content, headers = self.answer
-        return web.json_response(content, status=status, headers=headers)
+NUMBER = text_message().to
 
 
 @pytest.fixture
-def api() -> Api:
-    return Api()
+def server() -> FakeTwilio:
+    """The server."""
+    return FakeTwilio()
 
 
 @pytest.fixture
-async def twilio(api: Api) -> AsyncIterator[Twilio]:
-    application = web.Application()
-    application.router.add_route("*", "/2010-04-01/Accounts/{account}/Messages.json", api.handle)
-    server = TestServer(application)
-    await server.start_server()
-    provider = Twilio(TwilioSettings("AC1", "secret", "+15005550006", str(server.make_url("")), timeout_s=30))
-    yield provider
-    await provider.close()
-    await server.close()
+async def section(server: FakeTwilio) -> AsyncIterator[TwilioSection]:
+    """Settings of an account at the server."""
+    async with serving_twilio(server) as section:
+        yield section
 
 
 @pytest.fixture
-async def impatient(twilio: Twilio) -> AsyncIterator[Twilio]:
-    """One that waits for no answer for long."""
-    provider = Twilio(replace(twilio._settings, timeout_s=0.3))
+async def twilio(section: TwilioSection) -> AsyncIterator[Twilio]:
+    """A provider that waits long for an answer."""
+    provider = Twilio(section, "secret", timeout_s=30.0)
     yield provider
     await provider.close()
 
 
-async def test_a_message_is_posted_as_twilio_wants_it(api: Api, twilio: Twilio) -> None:
+@pytest.fixture
+async def impatient(section: TwilioSection) -> AsyncIterator[Twilio]:
+    """A provider that does not wait long for an answer."""
+    provider = Twilio(section, "secret", timeout_s=0.3)
+    yield provider
+    await provider.close()
+
+
+async def test_a_message_is_posted_in_the_form_of_twilio(server: FakeTwilio, twilio: Twilio) -> None:
     result = await twilio.deliver(text_message(), unsubscribe=None)
 
     assert (result.status, result.provider_id) == ("delivered", "SM1")
-    assert api.paths == ["/2010-04-01/Accounts/AC1/Messages.json"]
-    assert api.logins == ["AC1:secret"]
-    assert api.forms == [{"To": "+4930901820", "From": "+15005550006", "Body": "Hello Ada"}]
+    assert server.paths == ["/2010-04-01/Accounts/AC1/Messages.json"]
+    assert server.logins == ["AC1:secret"]
+    assert server.forms == [{"To": "+4930901820", "From": "+15005550006", "Body": "Hello Ada"}]
 
 
-async def test_a_messaging_service_is_named_as_such(api: Api, twilio: Twilio) -> None:
-    base = twilio._settings.base_url
-    service = Twilio(TwilioSettings("AC1", "secret", "MG123", base))
+async def test_a_messaging_service_is_named_as_such(server: FakeTwilio, section: TwilioSection) -> None:
+    service = Twilio(msgspec.structs.replace(section, sender="MG123"), "secret")
 
     await service.deliver(text_message(), unsubscribe=None)
     await service.close()
 
-    assert api.forms[0]["MessagingServiceSid"] == "MG123"
-    assert "From" not in api.forms[0]
+    assert server.forms[0]["MessagingServiceSid"] == "MG123"
+    assert "From" not in server.forms[0]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +75,10 @@ async def test_a_messaging_service_is_named_as_such(api: Api, twilio: Twilio) ->
         (504, {}, "unknown"),
     ],
 )
-async def test_an_answer_says_whether_it_may_be_tried_again(
-    api: Api, twilio: Twilio, status: int, content: dict[str, object], result: str
+async def test_an_answer_decides_whether_the_message_may_be_tried_again(
+    server: FakeTwilio, twilio: Twilio, status: int, content: dict[str, object], result: str
 ) -> None:
-    api.answer = (status, content, {})
+    server.answers[NUMBER] = [TwilioAnswer(status, content)]
 
     got = await twilio.deliver(text_message(), unsubscribe=None)
 
@@ -114,26 +87,26 @@ async def test_an_answer_says_whether_it_may_be_tried_again(
     assert str(content.get("message", "")) in got.detail
 
 
-async def test_the_time_to_wait_is_the_one_that_twilio_asks_for(api: Api, twilio: Twilio) -> None:
-    api.answer = (429, {}, {"Retry-After": "7"})
+async def test_the_time_to_wait_is_the_one_that_twilio_asks_for(server: FakeTwilio, twilio: Twilio) -> None:
+    server.answers[NUMBER] = [TwilioAnswer(429, headers={"Retry-After": "7"})]
 
     assert (await twilio.deliver(text_message(), unsubscribe=None)).retry_after == 7.0
 
 
-async def test_no_answer_in_time_is_unknown(api: Api, impatient: Twilio) -> None:
-    api.hang = 5.0
+async def test_no_answer_in_time_is_unknown(server: FakeTwilio, impatient: Twilio) -> None:
+    server.hanging = True
 
     assert (await impatient.deliver(text_message(), unsubscribe=None)).status == "unknown"
 
 
-async def test_a_connection_lost_after_the_request_is_unknown(api: Api, twilio: Twilio) -> None:
-    api.hang_up = True
+async def test_a_connection_lost_after_the_request_is_unknown(server: FakeTwilio, twilio: Twilio) -> None:
+    server.dropping = {NUMBER}
 
     assert (await twilio.deliver(text_message(), unsubscribe=None)).status == "unknown"
 
 
-async def test_a_server_that_is_not_there_accepted_nothing(unused_tcp_port: int) -> None:
-    provider = Twilio(TwilioSettings("AC1", "secret", "+1", f"http://127.0.0.1:{unused_tcp_port}"))
+async def test_a_server_that_is_not_there_has_accepted_nothing(unused_tcp_port: int) -> None:
+    provider = Twilio(twilio_section(f"http://127.0.0.1:{unused_tcp_port}"), "secret")
 
     result = await provider.deliver(text_message(), unsubscribe=None)
     await provider.close()
@@ -141,16 +114,16 @@ async def test_a_server_that_is_not_there_accepted_nothing(unused_tcp_port: int)
     assert result.status == "failed"
 
 
-async def test_the_time_to_wait_may_be_a_date(api: Api, twilio: Twilio) -> None:
+async def test_the_time_to_wait_may_be_a_date(server: FakeTwilio, twilio: Twilio) -> None:
     dates = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}
-    api.answer = (503, {}, dates)
+    server.answers[NUMBER] = [TwilioAnswer(503, headers=dates)]
 
     assert (await twilio.deliver(text_message(), unsubscribe=None)).retry_after == 30.0
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-1", "", "٣", "9" * 500, "Wed, 99 Oct 2026 07:28:30 GMT"])
-async def test_a_time_to_wait_that_is_none_does_no_harm(api: Api, twilio: Twilio, nonsense: str) -> None:
-    api.answer = (429, {}, {"Retry-After": nonsense})
+async def test_an_invalid_time_to_wait_does_no_harm(server: FakeTwilio, twilio: Twilio, nonsense: str) -> None:
+    server.answers[NUMBER] = [TwilioAnswer(429, headers={"Retry-After": nonsense})]
 
     result = await twilio.deliver(text_message(), unsubscribe=None)
 
@@ -158,15 +131,14 @@ async def test_a_time_to_wait_that_is_none_does_no_harm(api: Api, twilio: Twilio
     assert wait_after(text_message().id, 1, result.retry_after) <= RETENTION_MS
 
 
-async def test_twilio_is_told_where_to_say_what_becomes_of_it(api: Api, twilio: Twilio) -> None:
-    settings = replace(twilio._settings, public_url="https://events.shop.example/")
-    provider = Twilio(settings)
+async def test_a_message_names_the_address_for_reports_about_it(server: FakeTwilio, section: TwilioSection) -> None:
+    provider = Twilio(section, "secret", "https://events.shop.example/")
 
     await provider.deliver(text_message(), unsubscribe=None)
     await provider.close()
 
     expected = f"https://events.shop.example/v1/callbacks/twilio?user=u1&message={text_message().id}"
-    assert api.forms[0]["StatusCallback"] == expected
+    assert server.forms[0]["StatusCallback"] == expected
 
 
 def _listed(**changed: object) -> dict[str, object]:
@@ -195,24 +167,24 @@ def _listed(**changed: object) -> dict[str, object]:
     ],
 )
 async def test_a_message_with_an_unknown_end_is_found_in_the_list_or_not(
-    api: Api, twilio: Twilio, listed: object, status: str, sid: str
+    server: FakeTwilio, twilio: Twilio, listed: object, status: str, sid: str
 ) -> None:
-    api.answer = (200, {"messages": listed}, {})
+    server.list_answer = TwilioAnswer(200, {"messages": listed})
 
     result = await twilio.look_up(text_message())
 
     assert (result.status, result.provider_id) == (status, sid)
-    assert api.asked == [{"To": "+4930901820", "PageSize": "100"}]
+    assert server.queries == [{"To": "+4930901820", "PageSize": "100"}]
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
-async def test_a_list_that_is_refused_says_nothing(api: Api, twilio: Twilio, status: int) -> None:
-    api.answer = (status, {}, {})
+async def test_a_refused_list_leaves_the_end_unknown(server: FakeTwilio, twilio: Twilio, status: int) -> None:
+    server.list_answer = TwilioAnswer(status)
 
     assert (await twilio.look_up(text_message())).status == "unknown"
 
 
-async def test_a_list_that_does_not_come_says_nothing(api: Api, impatient: Twilio) -> None:
-    api.hang = 5.0
+async def test_a_list_that_does_not_come_leaves_the_end_unknown(server: FakeTwilio, impatient: Twilio) -> None:
+    server.hanging = True
 
     assert (await impatient.look_up(text_message())).status == "unknown"

@@ -19,7 +19,7 @@ SIGNER = Signer([KEY], "https://events.example.com/")
 
 
 @given(user=st.text(min_size=1, max_size=200))
-def test_a_token_gives_back_who_and_which_channel(user: str) -> None:
+def test_a_token_returns_its_user_and_channel(user: str) -> None:
     assert SIGNER.verify(SIGNER.token(user, "sms", HASH)) == Unsubscription(user, "sms", address=HASH)
 
 
@@ -39,12 +39,12 @@ def test_a_token_that_was_altered_is_refused(position: int, letter: str) -> None
 
 
 @pytest.mark.parametrize("token", ["", ".", "a", "a.b", "ä.ö", "x" * 5000, "AAAA.AAAA\n"])
-def test_what_is_no_token_is_refused(token: str) -> None:
+def test_a_text_that_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidToken):
         SIGNER.verify(token)
 
 
-def test_a_token_of_an_earlier_release_works_however_old_it_is() -> None:
+def test_a_token_of_an_earlier_release_is_valid_at_any_age() -> None:
     """Users keep mails for years, and such a token can only withdraw."""
     content = msgspec.msgpack.encode(("u1", "email", 1_000))
     mac = hmac.new(KEY, b"perennial unsubscribe 1\0" + content, hashlib.sha256).digest()[:16]
@@ -67,7 +67,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
         SIGNER.verify(Signer([OTHER], "https://x").token("u1", "email"))
 
 
-def test_while_a_secret_is_replaced_links_of_both_work() -> None:
+def test_while_a_secret_is_replaced_links_of_both_secrets_are_valid() -> None:
     rotated = Signer([OTHER, KEY], "https://events.example.com")
 
     assert rotated.verify(SIGNER.token("u1", "email")).user == "u1"
@@ -98,7 +98,7 @@ def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["secret"]
 
 
-def test_the_mark_of_an_editor_is_no_part_of_a_secret(tmp_path: Path) -> None:
+def test_the_byte_order_mark_of_an_editor_is_not_part_of_a_secret(tmp_path: Path) -> None:
     """The same file may be named in the settings, where the byte order mark is passed over."""
     path = tmp_path / "unsubscribe.secret"
     path.write_bytes(b"\xef\xbb\xbf0123456789abcdef\r\n")

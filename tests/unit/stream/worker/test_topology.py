@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -9,15 +10,16 @@ from models.rejected import TOPIC as REJECTED
 from models.units import now_ms
 from monitoring import metrics
 from stream.cluster.topics import topic
-from stream.delivery.channels import DeliverySettings, open_channel
+from stream.delivery.channels import open_channel
 from stream.engine.agent_spec import Edge
 from stream.worker.topology import deliver_edges, fold_edges, learn_edges
 from tests.support.configured_versions import VERSIONS_OVER_TIME
 from tests.support.event_logs import fold_log, shoppers, written
+from tests.support.mail import outbox_only
 
 
 def edges() -> tuple[Edge, ...]:
-    senders = {channel: open_channel(channel, DeliverySettings(), now=now_ms) for channel in CHANNELS}
+    senders = {channel: open_channel(channel, outbox_only(Path("outbox")), now=now_ms) for channel in CHANNELS}
     return (*fold_edges(), *learn_edges(), *deliver_edges(senders, now_ms))
 
 

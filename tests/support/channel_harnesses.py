@@ -1,0 +1,263 @@
+"""Harnesses of the channels' adapters: each runs an adapter against a real recipient that does what a check needs.
+
+A new provider gets a harness here and an entry in :data:`HARNESSES`. Then ``tests/contracts/test_channels.py`` runs all
+checks on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from models.delivery.deliveries import Result
+from models.delivery.messages import Message
+from models.events import Channel
+from stream.delivery.outbox import Outbox
+from stream.delivery.provider import LastCheck, Provider, allow
+from stream.delivery.smtp import Smtp
+from stream.delivery.twilio import Twilio
+from tests.support.letters import LINK, letter, text_message
+from tests.support.mail import FakeMailServer, serving, smtp_section
+from tests.support.processes import await_true
+from tests.support.text_messages import FakeTwilio, TwilioAnswer, serving_twilio
+
+TIMEOUT_S = 1.0
+"""How long an adapter under test waits for an answer, seconds."""
+
+
+class Recorded(NamedTuple):
+    """A message as its recipient has it."""
+
+    to: str
+    text: str
+
+
+class ChannelHarness(ABC):
+    """An adapter, and a recipient that the checks can instruct.
+
+    Parameters
+    ----------
+    channel
+        Channel of the adapter.
+
+    Attributes
+    ----------
+    channel
+        See the parameter.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    @abstractmethod
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Hand a message over."""
+
+    @abstractmethod
+    def recorded(self) -> list[Recorded]:
+        """Return all messages that the recipient accepted."""
+
+    @abstractmethod
+    def refused(self) -> Message:
+        """Return a message that the recipient refuses permanently."""
+
+    @abstractmethod
+    def refusing(self, message: Message) -> AbstractAsyncContextManager[None]:
+        """Refuse a message temporarily until the end of the block."""
+
+    def dropping(self, message: Message) -> None:
+        """Accept a message, and close the connection instead of answering; only for providers."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def hanging(self, message: Message) -> AsyncIterator[None]:
+        """Leave a message without an answer until the end of the block."""
+        yield
+
+    async def reached(self, message: Message) -> None:
+        """Wait until a message has reached the recipient."""
+        await asyncio.sleep(0)
+
+    def message(self, number: int = 0, **changed: object) -> Message:
+        """Make a message of the channel; each number has its own address."""
+        sms = text_message(id=letter(number).id, to=f"+4930901820{number}")
+        return msgspec.structs.replace(letter(number) if self.channel == "email" else sms, **changed)
+
+
+class OutboxHarness(ChannelHarness):
+    """The outbox, in a folder."""
+
+    def __init__(self, channel: Channel, folder: Path) -> None:
+        super().__init__(channel)
+        self._folder = folder / "outbox"
+        self._outbox = Outbox(self._folder)
+
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Write a file, unless it is stopped: the gate checks that before it uses the outbox."""
+        return last_check() or await self._outbox.deliver(message, unsubscribe=LINK, note="a contract")
+
+    def recorded(self) -> list[Recorded]:
+        """Read all files."""
+        paths = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        return [_of_mail(p.read_bytes()) if p.suffix == ".eml" else _of_json(p.read_bytes()) for p in paths]
+
+    def refused(self) -> Message:
+        """Return a message that cannot be written."""
+        return self.message(subject="two\r\nlines") if self.channel == "email" else self.message(text="\ud800")
+
+    @asynccontextmanager
+    async def refusing(self, message: Message) -> AsyncIterator[None]:
+        """Put a file in the place of the folder."""
+        self._folder.touch()
+        yield
+        self._folder.unlink()
+
+
+class SmtpHarness(ChannelHarness):
+    """SMTP against aiosmtpd."""
+
+    def __init__(self, server: FakeMailServer, provider: Provider) -> None:
+        super().__init__("email")
+        self._server = server
+        self._provider = provider
+
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Send an e-mail."""
+        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
+
+    def recorded(self) -> list[Recorded]:
+        """Read all e-mails."""
+        return [_of_mail(mail.content) for mail in self._server.received]
+
+    def refused(self) -> Message:
+        """Return a message to an unknown recipient."""
+        message = self.message(to="stranger@example.com")
+        self._server.answers[message.to] = "550 5.1.1 no such user"
+        return message
+
+    @asynccontextmanager
+    async def refusing(self, message: Message) -> AsyncIterator[None]:
+        """Answer with greylisting."""
+        self._server.answers[message.to] = "451 4.7.1 greylisted"
+        yield
+        del self._server.answers[message.to]
+
+    def dropping(self, message: Message) -> None:
+        """Drop the connection after the content."""
+        self._server.dropping = frozenset({message.to})
+
+    @asynccontextmanager
+    async def hanging(self, message: Message) -> AsyncIterator[None]:
+        """Answer no content of this recipient."""
+        self._server.hanging = frozenset({message.to})
+        yield
+        self._server.hanging = frozenset()
+
+    async def reached(self, message: Message) -> None:
+        """Wait until the server knows the recipient."""
+        await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
+
+
+class TwilioHarness(ChannelHarness):
+    """Twilio's API against a server that speaks it."""
+
+    def __init__(self, server: FakeTwilio, provider: Provider) -> None:
+        super().__init__("sms")
+        self._server = server
+        self._provider = provider
+
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Send an SMS."""
+        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
+
+    def recorded(self) -> list[Recorded]:
+        """Return all accepted messages."""
+        return [Recorded(to, text) for to, text in self._server.accepted.items()]
+
+    def refused(self) -> Message:
+        """Return a message to a number that does not exist."""
+        message = self.message(to="+4930000")
+        self._server.answers[message.to] = [TwilioAnswer(400, {"code": 21211, "message": "invalid To"})]
+        return message
+
+    @asynccontextmanager
+    async def refusing(self, message: Message) -> AsyncIterator[None]:
+        """Answer that there were too many requests."""
+        self._server.answers[message.to] = [TwilioAnswer(429)]
+        yield
+        self._server.answers.clear()
+
+    def dropping(self, message: Message) -> None:
+        """Drop the connection after the request."""
+        self._server.dropping = {message.to}
+
+    @asynccontextmanager
+    async def hanging(self, message: Message) -> AsyncIterator[None]:
+        """Answer no request."""
+        self._server.hanging = True
+        yield
+        self._server.hanging = False
+
+    async def reached(self, message: Message) -> None:
+        """Wait until the server has the request."""
+        await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
+
+
+Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]
+"""Opens a harness, in a folder of its own and with an unused port."""
+
+
+@asynccontextmanager
+async def _outbox_of_email(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
+    yield OutboxHarness("email", folder)
+
+
+@asynccontextmanager
+async def _outbox_of_sms(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
+    yield OutboxHarness("sms", folder)
+
+
+@asynccontextmanager
+async def _smtp(_: Path, port: int) -> AsyncIterator[ChannelHarness]:
+    with serving(FakeMailServer(), port) as server:
+        provider = Smtp(smtp_section(port), timeout_s=TIMEOUT_S)
+        yield SmtpHarness(server, provider)
+        await provider.close()
+
+
+@asynccontextmanager
+async def _twilio(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
+    server = FakeTwilio()
+    async with serving_twilio(server) as section:
+        provider = Twilio(section, "secret", timeout_s=TIMEOUT_S)
+        yield TwilioHarness(server, provider)
+        await provider.close()
+
+
+HARNESSES: Mapping[str, Open] = {
+    "outbox of email": _outbox_of_email,
+    "outbox of sms": _outbox_of_sms,
+    "email": _smtp,
+    "sms": _twilio,
+}
+"""All harnesses. A provider has the name of its channel, an outbox that of its channel after ``outbox of``."""
+
+
+def _of_mail(content: bytes) -> Recorded:
+    mail = message_from_bytes(content, policy=default)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return Recorded(mail["To"], body.get_content().replace("\r\n", "\n").strip())
+
+
+def _of_json(content: bytes) -> Recorded:
+    fields = msgspec.json.decode(content)
+    return Recorded(fields["to"], fields["text"].strip())
