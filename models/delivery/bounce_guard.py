@@ -1,7 +1,7 @@
 """The guard against bounce storms: large providers have answered 550 5.1.1 for valid addresses for hours.
 
-It counts attempts and hard bounces of a sliding window, by domain and in all. Above the limit no entry is written, and
-messages wait: to that domain, or all marketing. After the hold a few messages are tried; where those bounce as well,
+It counts attempts and hard bounces in a sliding window, by domain and in all. Above the limit no entry is written, and
+messages wait: those to that domain, or all marketing. After the hold a few messages are tried. If they bounce as well,
 the hold begins again.
 """
 
@@ -12,6 +12,7 @@ from collections import deque
 from models.units import DAY, MINUTE
 
 WINDOW_MS = 10 * MINUTE
+"""Length of the sliding window, milliseconds."""
 MIN_ATTEMPTS = 100
 """Minimum number of attempts that can show a storm."""
 MIN_TRIED = 20
@@ -19,13 +20,14 @@ MIN_TRIED = 20
 MAX_SHARE = 0.05
 """Maximum share of hard bounces in the attempts; more are a storm."""
 HOLD_MS = 30 * MINUTE
+"""How long messages wait after a storm was found, milliseconds."""
 REMEMBERED_MS = DAY
 """Time after its hold when a storm is forgotten, even if no message was sent since; milliseconds."""
 MAX_DOMAINS = 20_000
 """Maximum number of domains that are counted at a time; the least recently used one is forgotten first."""
 
 ALL = ""
-"""In the place of a domain: all attempts."""
+"""Name for all attempts, used like a domain."""
 
 _BUCKET_MS = MINUTE
 
@@ -58,7 +60,7 @@ class _Window:
 
 
 class BounceGuard:
-    """Counts for one channel of one process.
+    """A count of the attempts and bounces of one channel in one process.
 
     Examples
     --------
@@ -75,30 +77,38 @@ class BounceGuard:
         self._windows: dict[str, _Window] = {}
         self._until: dict[str, int] = {}
 
+    def __repr__(self) -> str:
+        return f"<BounceGuard {self.domains} domains, storms in {sorted(self._until)}>"
+
+    @property
+    def domains(self) -> int:
+        """Number of domains that are counted now, with :data:`ALL`."""
+        return len(self._windows)
+
     def note(self, domain: str, *, hard: bool, now: int) -> None:
         """Count an attempt that the provider answered.
 
         Parameters
         ----------
         domain
-            Of the recipient; :data:`ALL` for channels without domains.
+            Domain of the recipient; :data:`ALL` for channels without domains.
         hard
             Whether the answer was a hard bounce.
         now
-            Milliseconds.
+            Time of the answer, milliseconds.
         """
         for place in {domain, ALL}:
             self._note(place, hard, now)
 
     def may_write(self, domain: str, now: int) -> bool:
-        """Return whether hard bounces of a domain become entries: not in a storm, and not while its end is tried."""
+        """Return whether hard bounces of a domain become entries: neither in a storm, nor while its end is tested."""
         self._forget(now)
         return domain not in self._until and ALL not in self._until
 
     def held_until(self, domain: str, category: str, now: int) -> int | None:
         """Return until when a message waits, milliseconds; ``None`` if it may go.
 
-        A storm in all holds marketing only: a receipt does not wait for the addresses of others.
+        A storm in all attempts holds only marketing, because a receipt must not wait for the addresses of others.
         """
         held = [self._until.get(domain, 0) if domain != ALL else 0]
         if category == "marketing":
@@ -107,7 +117,7 @@ class BounceGuard:
         return until if until > now else None
 
     def storms(self, now: int) -> list[str]:
-        """Return the domains that are held, or are tried after a hold; :data:`ALL` stands for all attempts."""
+        """Return the domains that are held, or are tested after a hold; :data:`ALL` means all attempts."""
         self._forget(now)
         return sorted(self._until)
 
@@ -118,7 +128,7 @@ class BounceGuard:
             del self._windows[next(iter(self._windows))]
         until = self._until.get(place)
         if until is not None and now < until:
-            return  # an attempt from before the hold
+            return  # an attempt that began before the hold
         window.add(now, hard)
         attempts = window.attempts
         if attempts < (MIN_ATTEMPTS if until is None else MIN_TRIED):

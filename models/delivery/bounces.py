@@ -1,7 +1,7 @@
-"""Classes of a provider's refusals: the address is dead, it may be dead, we are to blame, or nothing is known of it.
+"""Classes of a provider's refusals: the address is dead, may be dead, the fault is ours, or nothing is known about it.
 
-Only an answer that names the recipient's address as the reason counts against the address. A refusal that we caused
-(a blocked sender, a policy) would otherwise empty the audience.
+Only an answer that names the recipient's address as the reason counts against the address. Otherwise a refusal that
+we caused, such as a blocked sender, would remove every recipient.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Literal
 from models.units import DAY
 
 Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
-"""``hard``: no such recipient. ``second``: hard where it is said again at least :data:`MIN_APART_MS` later.
-``sender``: our own fault. ``stop``: the recipient has asked the provider to stop. ``soft``: says nothing about the
+"""``hard``: no such recipient. ``second``: hard if it is answered again at least :data:`MIN_APART_MS` later.
+``sender``: our own fault. ``stop``: the recipient asked the provider to stop. ``soft``: it says nothing about the
 address. Empty: no refusal."""
 
 Stage = Literal["sender", "recipient", "content"]
@@ -27,29 +27,32 @@ SECOND = frozenset({"5.1.2", "5.2.1"})
 SENDER = frozenset({"5.1.7", "5.1.8"})
 SENDER_PREFIX = "5.7."
 
-# RFC 2034: at the beginning of the text; some servers write a number sign before it.
+# RFC 2034: the code is at the beginning of the text; some servers write a number sign before it.
 _ENHANCED = re.compile(r"\s*#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _NO_MAILBOX = frozenset({550, 551, 553})
 
 # https://www.twilio.com/docs/api/errors
 TWILIO: dict[str, Bounce] = {
-    "21610": "stop",  # the recipient sent STOP to this sender
-    "21211": "hard",  # no valid phone number
-    "21614": "hard",  # no mobile number
-    "30005": "hard",  # the number is unknown, inactive or out of service
-    "30006": "second",  # a landline, or a carrier that cannot be reached: the code does not say which
-    "21212": "sender",  # 'From' is no valid number
-    "21408": "sender",  # the account may not send to this region
-    "21606": "sender",  # 'From' cannot send SMS
-    "30007": "sender",  # filtered as spam
-    "30034": "sender",  # not registered with the carriers
+    "21610": "stop",  # The recipient sent STOP to this sender.
+    "21211": "hard",  # Not a valid phone number.
+    "21614": "hard",  # Not a mobile number.
+    "30005": "hard",  # The number is unknown, inactive or out of service.
+    "30006": "second",  # Either a landline, or a carrier that cannot be reached.
+    "21212": "sender",  # 'From' is not a valid number.
+    "21408": "sender",  # The account may not send to this region.
+    "21606": "sender",  # 'From' cannot send SMS.
+    "30007": "sender",  # Filtered as spam.
+    "30034": "sender",  # Not registered with the carriers.
 }
-"""Twilio's error codes that say something about the recipient or about us; all others say nothing about the address.
-30003 (unreachable) and 30004 (blocked) are among those: a phone may be switched off."""
+"""Twilio's error codes that say something about the recipient or about us.
+
+All others say nothing about the address. These include 30003 (unreachable) and 30004 (blocked), because a phone may be
+switched off.
+"""
 
 
 def enhanced_code(text: str) -> str:
-    """Return the enhanced status code (RFC 3463) at the beginning of an SMTP answer; nothing where there is none.
+    """Return the enhanced status code (RFC 3463) at the beginning of an SMTP answer; empty without one.
 
     Examples
     --------
@@ -63,17 +66,17 @@ def enhanced_code(text: str) -> str:
 def of_smtp(code: int, text: str, stage: Stage) -> Bounce:
     """Return the class of an SMTP refusal.
 
-    A bare 550, 551 or 553 to RCPT TO usually means that there is no such mailbox, but servers use it for policies, too:
-    without an enhanced code it counts only at the second time.
+    A bare 550, 551 or 553 to RCPT TO usually means that there is no such mailbox. But servers use these codes for
+    policies, too. So without an enhanced code the answer counts only at the second time.
 
     Parameters
     ----------
     code
-        Of three digits; only 5xx can be a bounce.
+        Code of three digits; only 5xx can be a bounce.
     text
         Text of the answer, after the code.
     stage
-        Which step was refused.
+        The step that was refused.
 
     Examples
     --------
@@ -101,7 +104,7 @@ def of_smtp(code: int, text: str, stage: Stage) -> Bounce:
 
 
 def of_twilio(code: str) -> Bounce:
-    """Return the class of an error code of Twilio's.
+    """Return the class of one of Twilio's error codes.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Messages ready to be delivered: the wire of ``messages.<channel>``, and their ids."""
+"""Messages that are ready to be delivered, their ids, and their form in ``messages.<channel>``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     Attributes
     ----------
     id
-        32 hex digits; the same user, rule and cause give the same one.
+        32 hex digits. The same user, rule and cause give the same id.
     user, rule, category, channel
-        Whom, why, how.
+        The user, the rule that decided and its category, and the channel.
     to
         E-mail address, or phone number in E.164.
     subject
         One line; empty for an SMS.
     text, html
-        Bodies; ``templates.UNSUBSCRIBE_PLACEHOLDER`` stands where the signed link goes.
+        Bodies; ``templates.UNSUBSCRIBE_PLACEHOLDER`` marks the place of the signed link.
     why
-        For people: what decided.
+        A sentence for people: the reason for the decision.
     at, expires
-        It may be sent from ``at`` until before ``expires``, milliseconds. Quiet hours bound it too.
+        Time span in which it may be sent, milliseconds, without ``expires`` itself. Quiet hours are taken into account.
     origin
-        The least live origin that the user's state has seen; only ``live`` may reach a real provider.
+        The least live origin among the events of the user. Only ``live`` may reach a real provider.
     """
 
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
@@ -54,17 +54,23 @@ _decoder = msgspec.json.Decoder(Message)
 
 
 def encode_message(message: Message) -> bytes:
-    """JSON, as it stands in ``messages.<channel>``."""
+    """Write a message as JSON, the value of its record in ``messages.<channel>``."""
     return _encoder.encode(message)
 
 
 def decode_message(value: bytes) -> Message:
-    """Read what :func:`encode_message` wrote; raises ``msgspec.DecodeError`` where it is none."""
+    """Read what :func:`encode_message` wrote.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        The value is not a message.
+    """
     return _decoder.decode(value)
 
 
 def message_id(user: str, rule: str, cause: str, at: int) -> str:
-    """Id of the message that a rule makes of a signal.
+    """Return the id of the message that a rule makes of a signal.
 
     Examples
     --------

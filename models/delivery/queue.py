@@ -227,7 +227,7 @@ class DeliveryQueue:
             case Withdrawal():
                 self._settlement.withdraw(step, notice.user, notice.reason or "consent was withdrawn")
             case AddressReport() if self._suppressor is not None:
-                step.suppress(self._suppressor.heard(notice, step.now), self._suppressor.channel)
+                step.suppress(self._suppressor.after_report(notice, step.now), self._suppressor.channel)
 
     def _inherit(self, step: DeliveryStep, answer: Answer) -> None:
         """Take over the answer to an attempt that another process made."""

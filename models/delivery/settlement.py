@@ -81,7 +81,7 @@ class Settlement:
         if result.bounce:
             step.count("bounces", message.channel, result.bounce)
         if self._suppressor is not None:
-            step.suppress(self._suppressor.ended(message, result, step.now), message.channel)
+            step.suppress(self._suppressor.after_attempt(message, result, step.now), message.channel)
 
     def _change(self, step: DeliveryStep, key: bytes, before: DeliveryRecord, change: Transition) -> None:
         """Report the outcome of a transition, store its record, and schedule what follows."""

@@ -1,4 +1,4 @@
-"""A file of addresses for the suppression list: CSV with a header, or one address a line."""
+"""Files of addresses for the suppression list: CSV with a header, or one address per line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.events import CHANNELS, Channel
 
 _ADDRESS_COLUMNS = ("address", "email", "e-mail", "email address", "email_address", "phone", "number")
 COLUMNS = ("address", "channel", "reason", "at")
-"""Columns that are read in a file with a header; ``address`` has other names, too, such as ``email``."""
+"""Columns that are read in a file with a header. ``address`` has other names, too, such as ``email``."""
 _WORDS: dict[str, Reason] = {
     "unsubscribed": "unsubscribe",
     "complained": "complaint",
@@ -31,11 +31,11 @@ class Row(NamedTuple):
     Attributes
     ----------
     line
-        Its number, from 1.
+        Number of the line, from 1.
     channel, address
-        Of the address in its delivery form.
+        Channel and delivery form of the address.
     reason, at
-        As the file says; ``None`` where it does not. ``at`` is milliseconds.
+        Reason and time that the file states, or ``None``. ``at`` is in milliseconds.
     """
 
     line: int
@@ -57,7 +57,7 @@ class _Wrong(ValueError):
 
 
 def delivery_address(written: str, channel: Channel | None = None) -> tuple[Channel, str] | None:
-    """Return channel and delivery form of an address that a person wrote; ``None`` where it is none.
+    """Return channel and delivery form of an address that a person wrote; ``None`` if it is invalid.
 
     Without a channel, an address with ``@`` is an e-mail address, and any other one a phone number with its country.
 
@@ -72,14 +72,14 @@ def delivery_address(written: str, channel: Channel | None = None) -> tuple[Chan
 
 
 def read_rows(lines: Iterable[str], now: int) -> Iterator[Row | Mistake]:
-    """Read a file; blank lines are passed over.
+    """Read a file without its blank lines.
 
     Parameters
     ----------
     lines
-        Of the file, without a byte order mark.
+        Lines of the file, without a byte order mark.
     now
-        Milliseconds; a later time in the file is a mistake.
+        Time now, milliseconds. A later time in the file is a mistake.
 
     Examples
     --------

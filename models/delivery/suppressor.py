@@ -1,4 +1,4 @@
-"""The suppression list at work in one channel of a delivering process: what it stops, and what is written to it."""
+"""The suppression list in one channel of a delivering process: it stops messages, and answers become entries."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from models.events import Channel
 from models.units import SECOND
 
 MAX_SOURCE = 200
-"""Characters of a provider's words that an entry keeps."""
+"""Maximum number of characters of a provider's words that an entry keeps."""
 MAX_WAIT_S = 60.0
-"""Maximum time after which a message to a held domain asks again, seconds."""
+"""Maximum wait of a message to a held domain before it tries again, seconds."""
 
 
 _ADDRESS = re.compile(r"\S+@\S+|\+?\d[\d ()/-]{5,}\d")
@@ -32,7 +32,7 @@ def _nothing() -> str:
 
 
 def without_addresses(text: str) -> str:
-    """Take e-mail addresses and phone numbers out of a text that somebody else wrote.
+    """Remove e-mail addresses and phone numbers from a text of a provider.
 
     Examples
     --------
@@ -43,44 +43,44 @@ def without_addresses(text: str) -> str:
 
 
 class Suppressor:
-    """Stops messages, and turns answers and reports into entries.
+    """The use of the suppression list by one channel: it stops messages, and makes entries of answers and reports.
 
-    An entry that is written here counts here at once; the other processes read it from the topic.
+    An entry that is written here counts here at once. The other processes read it from the topic.
 
     Parameters
     ----------
     channel
-        Whose messages these are.
+        Channel of all messages.
     listed
-        The list; the reader of its topic keeps it current.
-    behind
+        The list, kept current by the reader of its topic.
+    why_untrusted
         Returns why the list cannot be trusted now; an empty text if it can.
 
     Attributes
     ----------
     channel
-        See there.
+        See the parameter.
     """
 
-    def __init__(self, channel: Channel, listed: SuppressionList, behind: Callable[[], str] = _nothing) -> None:
+    def __init__(self, channel: Channel, listed: SuppressionList, why_untrusted: Callable[[], str] = _nothing) -> None:
         self.channel = channel
         self._list = listed
-        self._behind = behind
+        self._why_untrusted = why_untrusted
         self._guard = BounceGuard()
 
     def hash_of(self, message: Message) -> str:
-        """Hash the address of a message for its unsubscribe link; nothing for a message that is not live."""
+        """Return the hashed address for a message's unsubscribe link; an empty text for a message that is not live."""
         return self._list.hashes.newest(message.channel, message.to) if message.origin == "live" else ""
 
     def stops(self, message: Message, now: int) -> Result | None:
-        """Return the result of a message that may not leave now; ``None`` where it may.
+        """Return the result of a message that must not leave now; ``None`` if it may.
 
         ``suppressed``: its address is on the list. ``failed``: it waits, because the list cannot be trusted, or because
         too many messages to its domain bounce.
         """
-        behind = self._behind()
-        if behind:
-            return Result("failed", f"held: {behind}", retry_after=1.0, called=False)
+        untrusted = self._why_untrusted()
+        if untrusted:
+            return Result("failed", f"held: {untrusted}", retry_after=1.0, called=False)
         stop = self._list.stops(message.channel, message.to, message.category)
         if stop is not None:
             return Result("suppressed", f"{stop.reason} ({stop.scope})", called=False)
@@ -95,8 +95,8 @@ class Suppressor:
         """Return the domains with too many bounces; see :meth:`BounceGuard.storms`."""
         return self._guard.storms(now)
 
-    def ended(self, message: Message, result: Result, now: int) -> list[Output]:
-        """Count the end of an attempt, and return the entries that follow from it."""
+    def after_attempt(self, message: Message, result: Result, now: int) -> list[Output]:
+        """Count the result of an attempt, and return the entries that follow from it."""
         if message.origin != "live" or not result.called:
             return []
         self._count(message.to, result, now)
@@ -109,8 +109,8 @@ class Suppressor:
             return self._bounced(message.to, result.bounce == "hard", now, source)
         return []
 
-    def heard(self, report: AddressReport, now: int) -> list[Output]:
-        """Return the entries that follow from what was reported about an address."""
+    def after_report(self, report: AddressReport, now: int) -> list[Output]:
+        """Return the entries that follow from a report about an address."""
         at = min(report.at, now)
         if report.kind == "complaint":
             return [self._entry(report.address, "complaint", at, report.source)]
@@ -124,13 +124,13 @@ class Suppressor:
         Parameters
         ----------
         address
-            Of the recipient.
+            Address of the recipient.
         bounce
             Class of the refusal.
         now
-            Milliseconds.
+            Time of the report, milliseconds.
         source
-            Who reported it.
+            Sender of the report.
         """
         if bounce == "stop":
             return [self._entry(address, "stop", now, source)]
@@ -140,31 +140,31 @@ class Suppressor:
         return self._bounced(address, bounce == "hard", now, source)
 
     def delivered(self, address: str, now: int, source: str) -> list[Output]:
-        """Return the entry that ends the bounces of an address: the provider reported a delivery later."""
+        """Return the entry that ends the bounces of an address, because the provider reported a delivery later."""
         self._guard.note(domain_of(self.channel, address) or ALL, hard=False, now=now)
         return self._ending(address, "delivered", now, source)
 
     def started(self, address: str, now: int, source: str) -> list[Output]:
-        """Return the entry that ends a STOP: the owner of the number has sent START."""
+        """Return the entry that ends a STOP, because the owner of the number has sent START."""
         return self._ending(address, "start", now, source)
 
     # --- inside
 
     def _count(self, address: str, result: Result, now: int) -> None:
-        """Count an answer for the guard; several messages to one dead address are no storm, and count once."""
+        """Count an answer for the guard. Several messages to one dead address are not a storm, so they count once."""
         if result.status in ("delivered", "rejected"):
             known = "bounce" in in_force(self._list.marks(self.channel, address))
             domain = domain_of(self.channel, address) or ALL
             self._guard.note(domain, hard=result.bounce == "hard" and not known, now=now)
 
     def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
-        """Return the entry that ends others, where there are such: of all other addresses the list shall not grow."""
+        """Return the entry that ends others, if there are any. Otherwise none, so that the list does not grow."""
         marks = self._list.marks(self.channel, address)
         ends = any(ENDED_BY.get(one) == reason for one in marks)
-        return [self._entry(address, reason, at, source)] if ends or self._behind() else []
+        return [self._entry(address, reason, at, source)] if ends or self._why_untrusted() else []
 
     def _taken(self, message: Message) -> list[Output]:
-        """Forget a suspicion: the server has taken a message for that address."""
+        """Remove a suspicion, because the server has accepted a message to that address."""
         if "bounce_suspected" not in self._list.marks(message.channel, message.to):
             return []
         every = self._list.hashes.every(message.channel, message.to)
@@ -182,7 +182,7 @@ class Suppressor:
         marks = self._list.marks(self.channel, address)
         known = marks.get(reason)
         if reason == "stop":
-            at = time_in_force(marks, reason, at)  # somebody states it now, whatever the clock of a START said
+            at = time_in_force(marks, reason, at)  # it is stated now, even if the time of a START is later
         bounced = ENDED_BY.get(reason) == "delivered"
         entry = SuppressionEntry(
             scope=SCOPE_OF[reason],

@@ -113,7 +113,7 @@ class FakeProvider:
 
 
 @dataclass
-class ManualClock:
+class SteppedClock:
     """A wall clock that the test moves, milliseconds."""
 
     now: int = NOW
@@ -122,10 +122,10 @@ class ManualClock:
         return self.now
 
 
-def open_dispatcher(gate: FakeGate, clock: ManualClock | None = None, max_concurrency: int = 4) -> Dispatcher:
+def open_dispatcher(gate: FakeGate, clock: SteppedClock | None = None, max_concurrency: int = 4) -> Dispatcher:
     """Make a dispatcher of e-mail with an open gate."""
     gate.open.set()
-    return Dispatcher("email", gate, now=clock or ManualClock(), max_concurrency=max_concurrency, policy=POLICY)
+    return Dispatcher("email", gate, now=clock or SteppedClock(), max_concurrency=max_concurrency, policy=POLICY)
 
 
 def call(number: int = 0, attempt: int = 1) -> Call:
@@ -150,11 +150,12 @@ async def made(dispatcher: Dispatcher, number: int) -> Result:
     return result
 
 
-async def begin_and_leave(dispatcher: Dispatcher, left: Call, partition: int = 0) -> None:
+async def begin_and_leave(dispatcher: Dispatcher, gate: FakeGate, left: Call, partition: int = 0) -> None:
     """Begin a call as a lane that then ends."""
     assert take(dispatcher, left) == 1
     waiting = asyncio.ensure_future(dispatcher.make(left))
-    await asyncio.sleep(0)
+    await gate.begun.wait()
+    gate.begun.clear()
     waiting.cancel()
     await asyncio.wait([waiting])
     dispatcher.leave(partition, [left])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 import pytest
 
@@ -16,20 +15,17 @@ from models.learning.examples import encode_example
 from models.learning.lesson import KEY
 from models.log import USE_KEY, Use, decode_control
 from models.rejected import decode_rejected
+from tests.support.delivering import KafkaRecord
 from tests.support.populations import FEATURES, churn_examples
 
 TOPIC = "examples.churn"
 
 
-@dataclass(frozen=True)
-class Stored:
-    offset: int
-    value: bytes | None
-    key: bytes | None = b"u"
-    timestamp: int = 5
+def stored(offset: int, value: bytes | None) -> KafkaRecord:
+    return KafkaRecord(value, offset, timestamp=5, key=b"u")
 
 
-RECORDS = [Stored(offset, encode_example(e)) for offset, e in enumerate(churn_examples(900))]
+RECORDS = [stored(offset, encode_example(e)) for offset, e in enumerate(churn_examples(900))]
 
 
 class LearningLane:
@@ -41,7 +37,7 @@ class LearningLane:
         self.broadcasts: list[Use] = []
         self.outputs: list[Outputs] = []
 
-    async def run(self, records: Sequence[Stored], cuts: Sequence[int], *, crash_after: int | None = None) -> None:
+    async def run(self, records: Sequence[KafkaRecord], cuts: Sequence[int], *, crash_after: int | None = None) -> None:
         """Continue from the position. A crash after this number of commits loses the outputs of the next batch."""
         pulled = self.state.position
 
@@ -128,10 +124,10 @@ async def test_a_learner_without_a_version_has_nothing_to_repeat() -> None:
 async def test_a_record_that_is_no_example_is_rejected_and_the_others_are_learned() -> None:
     records = [
         RECORDS[0],
-        Stored(1, b"\xff\x00garbage"),
-        Stored(2, None),
-        Stored(3, encode_example(churn_examples(1)[0]).replace(b'"row":[', b'"row":[1e999,')),
-        Stored(4, encode_example(churn_examples(1)[0]).replace(b'"row":[', b'"row":[1.0,')),
+        stored(1, b"\xff\x00garbage"),
+        stored(2, None),
+        stored(3, encode_example(churn_examples(1)[0]).replace(b'"row":[', b'"row":[1e999,')),
+        stored(4, encode_example(churn_examples(1)[0]).replace(b'"row":[', b'"row":[1.0,')),
         RECORDS[5],
     ]
     lane = LearningLane()

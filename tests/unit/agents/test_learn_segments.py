@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 import pytest
 
@@ -12,18 +11,15 @@ from models.batch import Batch, Outputs, Restored
 from models.learning.examples import encode_example
 from models.learning.segment_scorer import SegmentScorer
 from models.log import Use, decode_control
+from tests.support.delivering import KafkaRecord
 from tests.support.populations import FEATURES, segment_examples
 
 
-@dataclass(frozen=True)
-class Stored:
-    offset: int
-    value: bytes | None
-    key: bytes | None = b"u"
-    timestamp: int = 5
+def stored(offset: int, value: bytes | None) -> KafkaRecord:
+    return KafkaRecord(value, offset, timestamp=5, key=b"u")
 
 
-RECORDS = [Stored(offset, encode_example(e)) for offset, e in enumerate(segment_examples(700))]
+RECORDS = [stored(offset, encode_example(e)) for offset, e in enumerate(segment_examples(700))]
 
 
 async def _learn(state: Restored, sizes: Sequence[int]) -> list[Outputs]:
@@ -66,7 +62,7 @@ async def test_versions_name_their_segments_and_are_published_again_after_a_rest
 async def test_a_garbled_example_is_rejected_and_counted() -> None:
     state = Restored()
     learned = RECORDS[0]
-    records = [learned, Stored(1, b"{"), Stored(2, b"null")]
+    records = [learned, stored(1, b"{"), stored(2, b"null")]
 
     async def batches() -> AsyncIterator[Batch]:
         yield Batch("examples.segments", 0, records)

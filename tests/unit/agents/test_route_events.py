@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 import orjson
@@ -19,22 +18,15 @@ from models.delivery.deliveries import MessageSummary, Result, Status, outcome_o
 from models.errors import EventWarning, InvalidEvent
 from models.events import ORIGINS, Event, Origin, decode_event, encode_event
 from models.rejected import Rejected, decode_rejected
+from tests.support.delivering import KafkaRecord
 
 NOW = 1_777_636_800_250
-
-
-@dataclass(frozen=True)
-class Stored:
-    offset: int
-    value: bytes | None
-    key: bytes | None = b"whatever"
-    timestamp: int = NOW
 
 
 async def route(
     *values: bytes | None, topic: str = "events.in", origin: Origin = "live", cuts: Sequence[int] = ()
 ) -> list[Outputs]:
-    records = [Stored(offset, value) for offset, value in enumerate(values, start=100)]
+    records = [KafkaRecord(value, offset, NOW, b"whatever") for offset, value in enumerate(values, start=100)]
     edges = [0, *cuts, len(records)]
 
     async def batches() -> AsyncIterator[Batch]:

@@ -99,4 +99,4 @@ def test_memory_is_bounded_for_any_number_of_domains() -> None:
     for number in range(bounce_guard.MAX_DOMAINS + 100):
         made.note(f"d{number}.example", hard=False, now=NOW)
 
-    assert len(made._windows) == bounce_guard.MAX_DOMAINS
+    assert made.domains == bounce_guard.MAX_DOMAINS

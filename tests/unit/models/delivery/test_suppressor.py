@@ -1,4 +1,4 @@
-"""Tests of what is written to the suppression list, and of what the list stops."""
+"""Answers and reports become entries of the suppression list, which stop later messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.delivery.bounce_guard import HOLD_MS, MIN_ATTEMPTS
 from models.delivery.bounces import MIN_APART_MS
 from models.delivery.deliveries import Result
 from models.delivery.notices import AddressReport
-from models.delivery.suppression import SuppressionEntry, decode_entry, parse_key
+from models.delivery.suppression import SuppressionEntry, decode_entry, encode_entry, key_of, parse_key
 from models.delivery.suppression_list import SuppressionList, read_list
 from models.delivery.suppressor import Suppressor
 from models.events import ORIGINS, Origin
@@ -24,8 +24,8 @@ SECOND = Result("rejected", "550 5.2.1 disabled", bounce="second", code="550 5.2
 BLOCKED = Result("rejected", "550 5.7.1 blocked", bounce="sender", code="550 5.7.1")
 
 
-def suppressor(behind: str = "") -> Suppressor:
-    return Suppressor("email", SuppressionList(HASHES), lambda: behind)
+def suppressor(untrusted: str = "") -> Suppressor:
+    return Suppressor("email", SuppressionList(HASHES), lambda: untrusted)
 
 
 def entries(outputs: list[Output]) -> list[SuppressionEntry]:
@@ -40,7 +40,7 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
     made = suppressor()
     receipt = letter(9, to=LETTER.to, user="u9", category="transactional")
 
-    written = made.ended(LETTER, HARD, NOW)
+    written = made.after_attempt(LETTER, HARD, NOW)
 
     assert entries(written) == [
         SuppressionEntry(
@@ -70,13 +70,13 @@ def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> N
 def test_a_result_that_says_nothing_about_the_address_writes_nothing(result: Result) -> None:
     made = suppressor()
 
-    assert made.ended(LETTER, result, NOW) == []
+    assert made.after_attempt(LETTER, result, NOW) == []
     assert made.stops(LETTER, NOW) is None
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_only_a_live_message_writes_to_the_list(origin: Origin) -> None:
-    written = suppressor().ended(letter(origin=origin), HARD, NOW)
+    written = suppressor().after_attempt(letter(origin=origin), HARD, NOW)
 
     assert bool(written) == (origin == "live")
 
@@ -84,10 +84,10 @@ def test_only_a_live_message_writes_to_the_list(origin: Origin) -> None:
 def test_a_disabled_mailbox_is_a_bounce_at_the_second_answer_a_day_later() -> None:
     made = suppressor()
 
-    (first,) = entries(made.ended(LETTER, SECOND, NOW))
-    soon = made.ended(LETTER, SECOND, NOW + MIN_APART_MS - 1)
+    (first,) = entries(made.after_attempt(LETTER, SECOND, NOW))
+    soon = made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS - 1)
     stops_before = made.stops(LETTER, NOW)
-    (later,) = entries(made.ended(LETTER, SECOND, NOW + MIN_APART_MS))
+    (later,) = entries(made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS))
 
     assert (first.scope, first.reason, soon, stops_before) == ("watch", "bounce_suspected", [], None)
     assert (later.scope, later.reason) == ("all", "bounce")
@@ -96,10 +96,10 @@ def test_a_disabled_mailbox_is_a_bounce_at_the_second_answer_a_day_later() -> No
 
 def test_a_message_that_is_accepted_in_between_removes_the_suspicion() -> None:
     made = suppressor()
-    made.ended(LETTER, SECOND, NOW)
+    made.after_attempt(LETTER, SECOND, NOW)
 
-    removed = made.ended(LETTER, TAKEN, NOW + 1)
-    again = entries(made.ended(LETTER, SECOND, NOW + MIN_APART_MS))
+    removed = made.after_attempt(LETTER, TAKEN, NOW + 1)
+    again = entries(made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS))
 
     assert {parse_key(one.key).reason for one in removed} == {"bounce_suspected"}
     assert [one.value for one in removed] == [None, None]  # of both secrets
@@ -109,7 +109,7 @@ def test_a_message_that_is_accepted_in_between_removes_the_suspicion() -> None:
 def test_a_complaint_stops_marketing_but_not_receipts() -> None:
     made = suppressor()
 
-    (entry,) = entries(made.heard(report("complaint"), NOW))
+    (entry,) = entries(made.after_report(report("complaint"), NOW))
 
     assert (entry.scope, entry.reason) == ("marketing", "complaint")
     assert made.stops(LETTER, NOW) == Result("suppressed", "complaint (marketing)", called=False)
@@ -117,31 +117,33 @@ def test_a_complaint_stops_marketing_but_not_receipts() -> None:
 
 
 def test_a_confirmed_grant_ends_an_earlier_unsubscription_but_never_a_complaint() -> None:
-    made = suppressor()
-    made._entry(LETTER.to, "unsubscribe", NOW, "link")
+    listed = SuppressionList(HASHES)
+    entry = SuppressionEntry(scope="marketing", reason="unsubscribe", channel="email", at=NOW)
+    listed.apply(key_of(HASHES.newest("email", LETTER.to), "unsubscribe"), encode_entry(entry))
+    made = Suppressor("email", listed)
 
-    assert made.heard(report("confirmed_grant", NOW), NOW) != []
-    assert made.stops(LETTER, NOW) is not None  # at the same time, no wins
-    made.heard(report("confirmed_grant", NOW + 1), NOW + 1)
+    assert made.after_report(report("confirmed_grant", NOW), NOW) != []
+    assert made.stops(LETTER, NOW) is not None  # at the same time, the withdrawal wins
+    made.after_report(report("confirmed_grant", NOW + 1), NOW + 1)
     assert made.stops(LETTER, NOW) is None
-    made.heard(report("complaint", NOW - 1), NOW + 2)
-    made.heard(report("confirmed_grant", NOW + 3), NOW + 3)
+    made.after_report(report("complaint", NOW - 1), NOW + 2)
+    made.after_report(report("confirmed_grant", NOW + 3), NOW + 3)
     assert made.stops(LETTER, NOW) == Result("suppressed", "complaint (marketing)", called=False)
 
 
 def test_a_confirmed_grant_of_an_address_that_is_not_listed_writes_nothing() -> None:
-    assert suppressor().heard(report("confirmed_grant"), NOW) == []
+    assert suppressor().after_report(report("confirmed_grant"), NOW) == []
 
 
 def test_a_confirmed_grant_is_written_while_the_list_is_not_known() -> None:
-    assert len(suppressor("not read").heard(report("confirmed_grant"), NOW)) == 1
+    assert len(suppressor("not read").after_report(report("confirmed_grant"), NOW)) == 1
 
 
 def test_a_report_from_the_future_counts_from_now_and_an_older_report_moves_no_time_back() -> None:
     made = suppressor()
 
-    (ahead,) = entries(made.heard(report("complaint", NOW + 10**9), NOW))
-    (older,) = entries(made.heard(report("complaint", NOW - 5), NOW))
+    (ahead,) = entries(made.after_report(report("complaint", NOW + 10**9), NOW))
+    (older,) = entries(made.after_report(report("complaint", NOW - 5), NOW))
 
     assert ahead.at == older.at == NOW
 
@@ -149,8 +151,8 @@ def test_a_report_from_the_future_counts_from_now_and_an_older_report_moves_no_t
 def test_an_entry_contains_no_address() -> None:
     made = suppressor()
 
-    written = made.heard(report("hard_bounce", source="550 <u0@example.com> +49 30 901820"), NOW)
-    written += made.ended(LETTER, HARD, NOW)
+    written = made.after_report(report("hard_bounce", source="550 <u0@example.com> +49 30 901820"), NOW)
+    written += made.after_attempt(LETTER, HARD, NOW)
 
     assert b"u0@" not in b"".join(one.key + (one.value or b"") for one in written)
     assert b"901820" not in b"".join(one.value or b"" for one in written)
@@ -164,12 +166,12 @@ def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
 
 def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
-    written = [len(made.ended(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
+    written = [len(made.after_attempt(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
     assert sum(written) == MIN_ATTEMPTS - 1  # those before the guard acted; a window of them can be undone
 
     held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
 
-    assert made.ended(letter(MIN_ATTEMPTS), HARD, NOW) == []
+    assert made.after_attempt(letter(MIN_ATTEMPTS), HARD, NOW) == []
     assert held is not None
     assert (held.status, held.called) == ("failed", False)
     assert held.detail == "held: too many bounces of example.com"
@@ -181,7 +183,7 @@ def test_many_messages_to_one_dead_address_are_no_storm() -> None:
     made = suppressor()
 
     for number in range(5 * MIN_ATTEMPTS):
-        made.ended(letter(number, to=LETTER.to), HARD, NOW)
+        made.after_attempt(letter(number, to=LETTER.to), HARD, NOW)
 
     assert made.storms(NOW) == []
 
@@ -189,10 +191,10 @@ def test_many_messages_to_one_dead_address_are_no_storm() -> None:
 def test_a_message_for_the_outbox_is_not_an_attempt() -> None:
     made = suppressor()
     for number in range(5 * MIN_ATTEMPTS):
-        made.ended(letter(number), Result("delivered", "outbox", called=False), NOW)
+        made.after_attempt(letter(number), Result("delivered", "outbox", called=False), NOW)
 
     for number in range(MIN_ATTEMPTS):
-        made.ended(letter(number), HARD, NOW)
+        made.after_attempt(letter(number), HARD, NOW)
 
     assert made.storms(NOW) == ["", "example.com"]
 
@@ -202,7 +204,7 @@ def test_a_report_without_the_secret_is_not_ignored() -> None:
     made = Suppressor("email", SuppressionList(AddressHashes([], missing="it is not there")))
 
     with pytest.raises(SecretMissing, match="it is not there"):
-        made.heard(report("complaint"), NOW)
+        made.after_report(report("complaint"), NOW)
 
 
 def test_only_live_messages_carry_the_hash_of_their_address_in_their_link() -> None:

@@ -14,7 +14,7 @@ from stream.delivery import handover as handover_module
 from tests.support.dispatching import (
     DELIVERED,
     FakeGate,
-    ManualClock,
+    SteppedClock,
     begin_and_leave,
     call,
     ignore_wake,
@@ -48,7 +48,7 @@ async def test_a_call_goes_on_when_the_task_that_awaits_it_is_cancelled() -> Non
     gate = FakeGate()
     dispatcher = open_dispatcher(gate)
     gate.open.clear()
-    await begin_and_leave(dispatcher, call())
+    await begin_and_leave(dispatcher, gate, call())
 
     gate.open.set()
     is_reclaimed = dispatcher.reclaim(call(), dispatcher.name)
@@ -138,7 +138,7 @@ class TestSlots:
 
 class TestBreaker:
     async def test_a_provider_that_keeps_failing_is_not_called_and_then_probed_by_one_call(self) -> None:
-        clock, gate = ManualClock(), FakeGate(answer=AWAY)
+        clock, gate = SteppedClock(), FakeGate(answer=AWAY)
         dispatcher = open_dispatcher(gate, clock)
         wanted = [call(number) for number in range(9, 13)]
 
@@ -160,7 +160,7 @@ class TestBreaker:
 
     async def test_lanes_are_woken_when_the_provider_works_again_and_not_before(self) -> None:
         woken: list[int] = []
-        clock, gate = ManualClock(), FakeGate(answer=AWAY)
+        clock, gate = SteppedClock(), FakeGate(answer=AWAY)
         dispatcher = open_dispatcher(gate, clock)
         for number in range(3):
             await made(dispatcher, number)
@@ -176,7 +176,7 @@ class TestBreaker:
         assert sorted(woken) == [0, 1]
 
     async def test_each_failure_of_a_probe_doubles_the_pause_up_to_a_maximum(self) -> None:
-        clock = ManualClock()
+        clock = SteppedClock()
         dispatcher = open_dispatcher(FakeGate(answer=AWAY), clock)
         waits = []
         for number in range(7):

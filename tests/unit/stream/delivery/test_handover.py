@@ -13,34 +13,43 @@ from stream.delivery.handover import WriteToPartition
 from tests.support.dispatching import FakeGate, begin_and_leave, call, open_dispatcher, take
 from tests.support.letters import letter
 
-Written = list[tuple[bytes, Notice | None]]
 
-
-@pytest.fixture
-def written() -> Written:
+class WrittenNotices(list[tuple[bytes, Notice | None]]):
     """Notices that were written to the partition, with their keys."""
-    return []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = asyncio.Event()
+
+    async def write(self, pairs: list[tuple[bytes, bytes | None]]) -> None:
+        """Write records to the partition."""
+        self.extend((key, decode_notice(value or b"")) for key, value in pairs)
+        self.changed.set()
 
 
 @pytest.fixture
-def write(written: Written) -> WriteToPartition:
+def written() -> WrittenNotices:
+    """The notices so far."""
+    return WrittenNotices()
+
+
+@pytest.fixture
+def write(written: WrittenNotices) -> WriteToPartition:
     """A function that writes to the partition."""
-
-    async def write(pairs: list[tuple[bytes, bytes | None]]) -> None:
-        written.extend((key, decode_notice(value or b"")) for key, value in pairs)
-
-    return write
+    return written.write
 
 
-async def test_the_new_owner_gets_the_results_of_calls_in_flight(written: Written, write: WriteToPartition) -> None:
+async def test_the_new_owner_gets_the_results_of_calls_in_flight(
+    written: WrittenNotices, write: WriteToPartition
+) -> None:
     gate = FakeGate(answer=Result("failed", "451 later", retry_after=3.0))
     dispatcher = open_dispatcher(gate)
     gate.open.clear()
     for number in range(2):
-        await begin_and_leave(dispatcher, call(number, attempt=2), partition=number)
+        await begin_and_leave(dispatcher, gate, call(number, attempt=2), partition=number)
 
     dispatcher.on_revoked(1, write)
-    await asyncio.sleep(0)
+    await written.changed.wait()
     before_the_end = list(written)
     gate.open.set()
     await dispatcher.reported()
@@ -59,7 +68,7 @@ async def test_the_new_owner_gets_the_results_of_calls_in_flight(written: Writte
 
 
 async def test_the_new_owner_is_notified_about_attempts_that_were_never_begun(
-    written: Written, write: WriteToPartition
+    written: WrittenNotices, write: WriteToPartition
 ) -> None:
     gate = FakeGate()
     dispatcher = open_dispatcher(gate, max_concurrency=1)
@@ -78,14 +87,14 @@ async def test_the_new_owner_is_notified_about_attempts_that_were_never_begun(
 
 
 async def test_nothing_is_reported_about_a_partition_that_has_come_back(
-    written: Written, write: WriteToPartition
+    written: WrittenNotices, write: WriteToPartition
 ) -> None:
     gate = FakeGate()
     dispatcher = open_dispatcher(gate)
     gate.open.clear()
-    await begin_and_leave(dispatcher, call())
+    await begin_and_leave(dispatcher, gate, call())
     dispatcher.on_revoked(0, write)
-    await asyncio.sleep(0)
+    await written.changed.wait()
 
     is_reclaimed = dispatcher.reclaim(call(), dispatcher.name)
     gate.open.set()
@@ -95,14 +104,14 @@ async def test_nothing_is_reported_about_a_partition_that_has_come_back(
 
 
 async def test_a_process_that_ends_reports_no_result_that_it_does_not_know(
-    written: Written, write: WriteToPartition
+    written: WrittenNotices, write: WriteToPartition
 ) -> None:
     gate = FakeGate()
     dispatcher = open_dispatcher(gate)
     gate.open.clear()
-    await begin_and_leave(dispatcher, call())
+    await begin_and_leave(dispatcher, gate, call())
     dispatcher.on_revoked(0, write)
-    await asyncio.sleep(0)
+    await written.changed.wait()
 
     await dispatcher.close()
 
