@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from models.errors import PerennialError
 
-__all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_errors"]
+__all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_errors", "name_of"]
 
 
 class BrokerUnavailable(PerennialError, ConnectionError):
@@ -34,6 +34,22 @@ def is_kafka_error(error: BaseException) -> bool:
     # A library's error can exist only after the library was loaded. Loading one here would delay every command.
     libraries = (sys.modules.get("aiokafka.errors"), sys.modules.get("kafka.errors"))
     return any(library is not None and isinstance(error, library.KafkaError) for library in libraries)
+
+
+def name_of(error: BaseException) -> str:
+    """Return the class name of an error for metrics; of a :class:`BrokerUnavailable`, that of the client's error.
+
+    Examples
+    --------
+    >>> try:
+    ...     with map_kafka_errors("the log cannot be read"):
+    ...         raise ConnectionResetError
+    ... except BrokerUnavailable as error:
+    ...     name_of(error)
+    'ConnectionResetError'
+    """
+    client_error = error.__cause__ if isinstance(error, BrokerUnavailable) else None
+    return type(client_error or error).__name__
 
 
 @contextmanager

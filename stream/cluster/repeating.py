@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from stream.cluster.admin import LOG_EVERY_S
-from stream.cluster.errors import is_kafka_error
+from stream.cluster.errors import is_kafka_error, name_of
 
 __all__ = ["repeat"]
 
@@ -68,7 +68,7 @@ class _Warnings:
 
     def warn(self, failing: str, error: BaseException) -> None:
         now = time.monotonic()
-        kind = type(error.__cause__ or error).__name__
+        kind = name_of(error)
         if kind == self._kind and now - self._at < LOG_EVERY_S:
             return
         self._kind, self._at = kind, now

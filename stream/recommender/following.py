@@ -17,7 +17,7 @@ from models.recommend.new_items import seed_of, with_new
 from models.recommend.recommender import OFFERED, POPULAR, RecentInteraction, Recommender
 from monitoring import metrics
 from stream.cluster.connection import Connection
-from stream.cluster.errors import BrokerUnavailable
+from stream.cluster.errors import BrokerUnavailable, name_of
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.recommender.artifacts import NAME, ArtifactFolder, Published, decode_published
 
@@ -151,7 +151,7 @@ class ModelWatch:
             try:
                 await self._consume()
             except Exception as error:  # any failure, because recommendations must not become outdated without a log
-                metrics.increment("model_watch_failures", type(error).__name__)
+                metrics.increment("model_watch_failures", name_of(error))
                 if time.monotonic() - began > MAX_RETRY_S:
                     wait = RETRY_S
                 # A broker that is away needs no traceback.

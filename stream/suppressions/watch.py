@@ -19,6 +19,7 @@ from models.delivery.suppression import TOPIC
 from models.delivery.suppression_list import SuppressionList
 from monitoring import metrics
 from stream.cluster.connection import Connection
+from stream.cluster.errors import name_of
 from stream.cluster.repeating import repeat
 from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.delivery.holds import Holds
@@ -117,7 +118,7 @@ class SuppressionWatch:
         await repeat(self._consume, "the suppression list cannot be read", retry_s=RETRY_S, failed=self._failed)
 
     def _failed(self, error: BaseException) -> None:
-        metrics.increment("suppression_watch_failures", type(error).__name__)
+        metrics.increment("suppression_watch_failures", name_of(error))
         self._show()
 
     async def _consume(self) -> None:

@@ -11,6 +11,7 @@ from models.batch import Outputs
 from models.fold.memo import read_memo
 from models.log import EVENTS, Use, decode_control
 from monitoring import metrics
+from stream.cluster.errors import name_of
 from stream.engine.lane import Lane
 from stream.engine.lanes import Lanes
 
@@ -39,7 +40,7 @@ class MetricsObserver:
 
     def failed(self, lane: Lane, error: BaseException) -> None:
         """Count the end of a lane's life."""
-        metrics.increment("lane_failures", lane.topic, type(error).__name__)
+        metrics.increment("lane_failures", lane.topic, name_of(error))
         metrics.increment("transactions", lane.topic, "aborted")
 
 

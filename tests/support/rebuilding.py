@@ -9,15 +9,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from models.batch import Checkpoint, Commit
 from stream.cluster.connection import Connection
-from stream.engine.committers import TransactionalCommitter
+from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.log.event_log import EventLog
-from stream.rebuild import shadow, shadow_topic
+from stream.rebuild import shadow, shadow_topic, switch
 from stream.rebuild.process import Rebuild, Rebuilt
 from stream.rebuild.shadow import code_in_use
 
@@ -38,46 +39,70 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying(function: Callable[..., Any], when: Callable[..., bool], *, before: bool = False) -> Callable[..., Any]:
-    """Wrap a function so that the process dies before or after the first call for which ``when`` holds."""
+class SecondShadowDies(TransactionalCommitter):
+    """A shadow's committer that dies after the first commit of partition 1."""
 
-    async def called(self: Any, *arguments: Any, **named: Any) -> Any:
-        if before and when(self):
+    def __init__(self, connection: Connection, own: Ownership) -> None:
+        super().__init__(connection, own)
+        self._partition = own.partition
+
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        await super().commit(commit, checkpoint)
+        if self._partition == 1:
             die()
-        found = await function(self, *arguments, **named)
-        if when(self):
-            die()
-        return found
-
-    return called
 
 
-def is_owner(committer: Any) -> bool:
-    return bool(committer._own.state_topic == "profiles")
+class DiesAfterFence(TransactionalCommitter):
+    """An owner's committer that dies when the running lane is fenced."""
+
+    async def fence(self) -> None:
+        await super().fence()
+        die()
 
 
-def is_half_folded(committer: Any) -> bool:
-    return bool(committer._own.state_topic == shadow_topic.TOPIC and committer._own.partition == 1)
+class DiesInCommit(TransactionalCommitter):
+    """An owner's committer that dies when everything is written, before the transaction is committed."""
+
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        producer: Any = AIOKafkaProducer
+        producer.commit_transaction = die_now
+        await super().commit(commit, checkpoint)
+
+
+class DiesAfterCommit(TransactionalCommitter):
+    """An owner's committer that dies when the switch is committed."""
+
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        await super().commit(commit, checkpoint)
+        die()
+
+
+async def die_now(*_: Any) -> None:
+    die()
 
 
 def plant(point: str) -> None:
     """Make this process die at a point."""
-    committer: Any = TransactionalCommitter
+    owners: dict[str, type[TransactionalCommitter]] = {
+        "fenced": DiesAfterFence,
+        "in the switch": DiesInCommit,
+        "switched": DiesAfterCommit,
+    }
     if point == "folding":
         shadow.COMMIT_EVERY_S = 0.0
-        committer.commit = dying(committer.commit, is_half_folded)
-    elif point == "fenced":
-        committer.fence = dying(committer.fence, is_owner)
-    elif point == "in the switch":
-        producer: Any = AIOKafkaProducer
-        producer.commit_transaction = dying(
-            producer.commit_transaction, lambda one: "fold-events" in one._txn_manager.transactional_id, before=True
-        )
-    elif point == "switched":
-        committer.commit = dying(committer.commit, is_owner)
+        setattr(shadow, "TransactionalCommitter", SecondShadowDies)  # noqa: B010 - only this program changes it
     elif point == "woken":
-        log: Any = EventLog
-        log.write_at = dying(log.write_at, lambda _: True)
+        setattr(EventLog, "write_at", woken_and_dead)  # noqa: B010 - only this program changes it
+    else:
+        setattr(switch, "TransactionalCommitter", owners[point])  # noqa: B010 - only this program changes it
+
+
+_write_at = EventLog.write_at
+
+
+async def woken_and_dead(log: EventLog, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+    await _write_at(log, records)
+    die()
 
 
 def main() -> None:

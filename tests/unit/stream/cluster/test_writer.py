@@ -39,7 +39,7 @@ class FakeBatch:
         """Accept the call, because this batch holds no bytes."""
 
 
-class SilentProducer:
+class UnansweredProducer:
     """A producer whose broker gives only the listed answers; it accepts ``room`` batches and blocks at the next."""
 
     def __init__(
@@ -90,7 +90,7 @@ class SilentProducer:
         self.stopped = True
 
 
-def producer(silent: SilentProducer) -> AIOKafkaProducer:
+def producer(silent: UnansweredProducer) -> AIOKafkaProducer:
     return cast("AIOKafkaProducer", silent)
 
 
@@ -101,7 +101,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_cancelled_write_does_not_wait_for_answers_when_the_producer_is_full() -> None:
-    silent = SilentProducer(room=1)
+    silent = UnansweredProducer(room=1)
     sending = asyncio.create_task(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}))
     await asyncio.wait_for(silent.full.wait(), 5)
     sending.cancel()
@@ -112,7 +112,7 @@ async def test_a_cancelled_write_does_not_wait_for_answers_when_the_producer_is_
 
 
 async def test_the_first_rejection_is_raised_after_all_answers_have_arrived() -> None:
-    silent = SilentProducer(room=2, answers=[MessageSizeTooLargeError()])
+    silent = UnansweredProducer(room=2, answers=[MessageSizeTooLargeError()])
     sending = asyncio.create_task(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}))
     await asyncio.wait_for(silent.given_all.wait(), 5)
     done, _ = await asyncio.wait([sending], timeout=0)
@@ -124,7 +124,7 @@ async def test_the_first_rejection_is_raised_after_all_answers_have_arrived() ->
 
 
 async def test_a_batch_that_the_producer_refuses_is_the_error_after_the_earlier_answers_have_arrived() -> None:
-    silent = SilentProducer(room=1, answers=[MessageSizeTooLargeError()], refuses=KafkaTimeoutError())
+    silent = UnansweredProducer(room=1, answers=[MessageSizeTooLargeError()], refuses=KafkaTimeoutError())
     with pytest.raises(KafkaTimeoutError):
         await asyncio.wait_for(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}), 5)
 
@@ -133,7 +133,7 @@ async def test_a_batch_that_the_producer_refuses_is_the_error_after_the_earlier_
 async def test_a_write_without_an_acknowledgement_fails_and_its_producer_is_replaced(
     monkeypatch: pytest.MonkeyPatch, write: str
 ) -> None:
-    silent = SilentProducer()
+    silent = UnansweredProducer()
     monkeypatch.setattr(module, "AIOKafkaProducer", lambda **_: silent)
     writer = Writer(Connection("127.0.0.1:9", prefix="t."), answer_within_s=0.05)
     records = [(FIRST, key, value) for key, value in PAIRS] * (MAX_QUEUED + 1)
@@ -146,7 +146,7 @@ async def test_a_write_without_an_acknowledgement_fails_and_its_producer_is_repl
 
 
 async def test_a_producer_that_never_starts_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = SilentProducer(starts=False)
+    silent = UnansweredProducer(starts=False)
     monkeypatch.setattr(module, "AIOKafkaProducer", lambda **_: silent)
     writer = Writer(Connection("127.0.0.1:9", prefix="t."), answer_within_s=0.05)
     with pytest.raises(BrokerSilent):
