@@ -91,7 +91,7 @@ class Planner:
         return tuple(self._retry(pending, recipient) for pending in due)
 
     def _retry(self, pending: Pending, recipient: Recipient) -> Decision:
-        """Remove a pending message from the ledger, and decide again: everything is checked again, consent included."""
+        """Remove a pending message from the ledger, and decide again; all checks are made again, consent included."""
         ledger = recipient.customer.ledger
         ledger.pending = [other for other in ledger.pending if other is not pending]
         signal = _decode_signal(pending.signal)
@@ -181,7 +181,7 @@ class Planner:
 
 
 def again_from(rule: Rule, ledger: Ledger) -> int:
-    """Return when a rule's cooldown for this user ends, milliseconds; 0 if no cooldown runs."""
+    """Return when a rule's cooldown for this user ends, milliseconds; 0 if it has no cooldown or has sent nothing."""
     fired = ledger.fired.get(rule.name)
     return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
 

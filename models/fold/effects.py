@@ -24,7 +24,7 @@ class StepEffects:
     interactions
         Interactions with items, for the retrainer.
     signals
-        Changes of the user.
+        Signals about changes of the user.
     decisions
         Decisions of the planner; one with the outcome ``sent`` carries its message.
     churn_examples, segment_examples

@@ -84,7 +84,7 @@ class PartitionState:
         return customer
 
     def release_users(self, touched: Iterable[bytes], limit: int) -> None:
-        """Keep at most this many decoded users cached, of all those that were touched last."""
+        """Keep at most this many decoded users cached: those that were touched last."""
         live = self.live
         if not limit:
             live.clear()

@@ -1,4 +1,4 @@
-"""One slice of a batch: what the fold gives for it, and what failed in it."""
+"""One slice of a batch: the outputs of the fold, and the failures in it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from models.rejected import reason_of, reject, reject_details, reject_value
 from models.source import Source
 
 MAX_FAILURES = 100
-"""Maximum number of records in a row that cannot be folded. As many are a bad deploy, not bad data."""
+"""Maximum number of failures in a row. At this number the fold stops, because it is a bad deploy and not bad data."""
 
 
 class FoldBroken(PerennialError):
-    """The error of a fold in which a hundred records in a row failed: stop this lane; no data has been lost."""
+    """A hundred failures in a row. The lane has to stop; no data has been lost."""
 
 
 class Unfoldable(Exception):
-    """A failure of one step in an attempt without care; the batch is folded again with care."""
+    """The failure of a step in a slice that keeps no copies; the slice is then folded again, with copies."""
 
 
 class Slice:
@@ -87,7 +87,7 @@ class Slice:
     # --- a step ----------------------------------------------------------------------------------------------------
 
     def begin(self, user: str, customer: Customer) -> bytes:
-        """Begin a step of a user, and return the copy for :meth:`undo`; without care it is empty."""
+        """Begin a step of a user, and return a copy for :meth:`undo`; it is empty if the slice is not careful."""
         step = self.step
         step.customer, step.user, step.now = customer, user, self._state.memo.now
         return codec.pack(customer) if self.careful else b""
@@ -105,7 +105,7 @@ class Slice:
         Raises
         ------
         Unfoldable
-            The attempt is without care, so there is no copy.
+            The slice is not careful, so there is no copy.
         FoldBroken
             As many steps as allowed have failed in a row.
         """

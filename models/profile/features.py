@@ -44,8 +44,8 @@ FEATURES: tuple[str, ...] = (
 )
 """Names of the features, in the order of a row.
 
-- ``gap_ratio``: time since the last activity, relative to the user's usual gap between sessions.
-- ``activity_trend``: the last week's activity, relative to what the last month's activity makes expect (1: steady).
+- ``gap_ratio``: ``log1p`` of the time since the last activity, relative to the user's usual gap between sessions.
+- ``activity_trend``: activity of the last week, relative to that of the last month; 1 if it is steady.
 - ``rating_mean``: mean rating, relative to 3.
 - ``refund_share``, ``evening_share``: shares between 0 and 1.
 - All others: ``log1p`` of days, counts, or units of money.

@@ -34,7 +34,7 @@ _when = attrgetter("at")
 
 
 def settle(facts: Facts, late_before: int, refused_before: int) -> None:
-    """Remove the recent history that no event in time can change any more.
+    """Remove the part of the recent history that only late or refused events could still change.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def settle(facts: Facts, late_before: int, refused_before: int) -> None:
 
 
 def visit(facts: Facts, at: int, late_before: int) -> None:
-    """Count a visit into the user's sessions and first and last times; a late one opens and prolongs no session."""
+    """Count a visit in the sessions and the first and last times; a late visit opens or prolongs no session."""
     if not facts.first_seen or at < facts.first_seen:
         facts.first_seen = at
     newest = facts.last_seen

@@ -1,4 +1,4 @@
-"""A user's order book: what makes an order count once, and keeps its refunds within its amount.
+"""The orders of a user: each order counts once, and its refunds stay within its amount.
 
 Purchases and refunds of one order may come twice, in parts, late, and out of order. So an order is remembered by its id
 (:class:`~models.profile.state.KnownOrder`). Its amount follows from all events of the order that were read:
@@ -28,8 +28,9 @@ from models.profile.state import Facts, KnownOrder
 LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
 """Flags of ``KnownOrder.known``.
 
-The order was stated by lines, as a whole, by an update, or with a secret key. The last flag: it is to be refunded
-entirely.
+- ``LINES``, ``WHOLE``, ``UPDATED``: the order was stated by lines, as a whole, or by an update.
+- ``TRUSTED``: it was stated with a secret key.
+- ``REFUNDED``: it is refunded entirely.
 """
 EXCESS = "refund_exceeds_order"
 """Reason of the dead letter of a refund of which only a part has counted."""
@@ -70,14 +71,14 @@ ALL_NEW = News()
 """The news of an event in which everything is new, as in nearly every event."""
 
 
-def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
+def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
     """Return how a repeat of a whole order compares with what is known; empty if the event is no repeat.
 
     Parameters
     ----------
     facts, event
         The user's facts, and a purchase by the user.
-    forgotten
+    orders_before
         Older orders are not remembered, milliseconds.
 
     Returns
@@ -87,7 +88,7 @@ def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
     """
     if event.order_form != "whole" or event.order is None:
         return ""
-    before = _known(facts, event.order, forgotten)
+    before = _known(facts, event.order, orders_before)
     if before is _UNKNOWN:
         return "same" if _counted_by_schema_3(facts, event.order) else ""
     if not before.known & WHOLE or _confirms(before, event):
@@ -100,11 +101,11 @@ def repeat_of(facts: Facts, event: Event, forgotten: int) -> str:
     return "same" if is_same else "different"
 
 
-def news_of(facts: Facts, event: Event, forgotten: int) -> News:
+def news_of(facts: Facts, event: Event, orders_before: int) -> News:
     """Return the parts of a purchase that are new; call it before the purchase is folded."""
     if event.order is None:
         return ALL_NEW
-    before = _known(facts, event.order, forgotten)
+    before = _known(facts, event.order, orders_before)
     stated = before.known & _STATED
     is_visit = event.order_form != "replacement" and not (event.order_form == "whole" and stated & WHOLE)
     if not stated or (event.order_form == "lines" and stated == LINES):
@@ -116,12 +117,12 @@ def news_of(facts: Facts, event: Event, forgotten: int) -> News:
     return News(is_visit=is_visit, triggers=False, learned_items=None)
 
 
-def purchase(facts: Facts, event: Event, forgotten: int) -> None:
+def purchase(facts: Facts, event: Event, orders_before: int) -> None:
     """Count a purchase into the user's orders and money, in place."""
     if event.order is None:
         _count(facts, None, KnownOrder(event.at, event.amount, event.currency, known=LINES))
         return
-    before = _known(facts, event.order, forgotten)
+    before = _known(facts, event.order, orders_before)
     if before is _UNKNOWN and _counted_by_schema_3(facts, event.order):
         if event.order_form == "lines":
             _add(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
@@ -129,29 +130,29 @@ def purchase(facts: Facts, event: Event, forgotten: int) -> None:
         return
     after = _after(before, event)
     _count(facts, before, after)
-    _remember(facts, event.order, after, forgotten)
+    _remember(facts, event.order, after, orders_before)
 
 
-def refund(facts: Facts, event: Event, forgotten: int) -> None:
+def refund(facts: Facts, event: Event, orders_before: int) -> None:
     """Count a refund, up to what is left of its order, in place."""
     facts.refunds += 1
-    before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
+    before = _UNKNOWN if event.order is None else _known(facts, event.order, orders_before)
     after = _claimed(before, event)
     if event.order is None or after is before:
         _add(facts.refunded, event.currency or DEFAULT_CURRENCY, event.amount if not before.known & _STATED else 0)
         return
     _count(facts, before, after)
-    _remember(facts, event.order, after, forgotten)
+    _remember(facts, event.order, after, orders_before)
 
 
-def excess_of(facts: Facts, event: Event, forgotten: int) -> tuple[int, KnownOrder] | None:
+def excess_of(facts: Facts, event: Event, orders_before: int) -> tuple[int, KnownOrder] | None:
     """Return the part of a refund that its order does not cover, with the order; ``None`` if it covers all.
 
     Call it before the refund is folded.
     """
     if event.order is None or event.order_form == "whole":
         return None
-    before = _known(facts, event.order, forgotten)
+    before = _known(facts, event.order, orders_before)
     if not before.known & _STATED:
         return None
     excess = event.amount - (refunded(_claimed(before, event)) - refunded(before))
@@ -188,7 +189,7 @@ def beyond(facts: Facts) -> dict[str, int]:
     return found
 
 
-def check(facts: Facts, event: Event, forgotten: int) -> None:
+def check(facts: Facts, event: Event, orders_before: int) -> None:
     """Refuse money that cannot be counted; change nothing.
 
     Raises
@@ -198,7 +199,7 @@ def check(facts: Facts, event: Event, forgotten: int) -> None:
         sum is too large.
     """
     sums = facts.spent if event.type == "purchase" else facts.refunded
-    before = _UNKNOWN if event.order is None else _known(facts, event.order, forgotten)
+    before = _UNKNOWN if event.order is None else _known(facts, event.order, orders_before)
     if _is_in_other_currency(before, event):
         allowed = f"{before.currency}, as the order {event.order} has"
         raise InvalidEvent("other_currency", "currency", event.currency, allowed)
@@ -212,9 +213,9 @@ def check(facts: Facts, event: Event, forgotten: int) -> None:
 # --- one order -----------------------------------------------------------------------------------------------------
 
 
-def _known(facts: Facts, order: str, forgotten: int) -> KnownOrder:
+def _known(facts: Facts, order: str, orders_before: int) -> KnownOrder:
     known = facts.known_orders.get(order, _UNKNOWN)
-    return known if max(known.at, known.updated) >= forgotten else _UNKNOWN
+    return known if max(known.at, known.updated) >= orders_before else _UNKNOWN
 
 
 def _counted_by_schema_3(facts: Facts, order: str) -> bool:
@@ -288,10 +289,10 @@ def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
     return KnownOrder(at, before.amount, currency, claimed, known, before.updated)
 
 
-def _remember(facts: Facts, order: str, known: KnownOrder, forgotten: int) -> None:
+def _remember(facts: Facts, order: str, known: KnownOrder, orders_before: int) -> None:
     book = facts.known_orders
     if order not in book and book:
-        book = {name: one for name, one in book.items() if max(one.at, one.updated) >= forgotten}
+        book = {name: one for name, one in book.items() if max(one.at, one.updated) >= orders_before}
     book[order] = known
     if len(book) > MAX_ORDERS:
         del book[min(book, key=lambda name: (max(book[name].at, book[name].updated), name))]

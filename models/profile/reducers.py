@@ -119,7 +119,7 @@ def _add_recent(facts: Facts, item: str, weight: float, at: int) -> None:
 
 
 def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
-    # All categories decay together. Only the ratio to the newest matters, because newer interest weighs more.
+    # All categories decay together, so that a newer interest weighs more. Only the ratios between them matter.
     elapsed = at - facts.categories_at
     if facts.categories_at:
         factor = 2.0 ** (-abs(elapsed) / _CATEGORY_HALF_LIFE)

@@ -23,7 +23,7 @@ from tests.chaos.attacks import KINDS, LARGEST_BYTES, Hostile, attack
 from tests.chaos.hostile import HostileRun, NotKept
 from tests.integration.test_bad_input import PARTITIONS, folding
 from tests.support.brokers import Cluster
-from tests.support.event_logs import LogRecord
+from tests.support.event_logs import PartitionRecord
 from tests.support.topic_reading import read_until
 
 RECORDS = 2_000
@@ -105,7 +105,8 @@ async def _reasons(sent: list[Hostile]) -> Counter[str]:
     """Return the reasons for which the router alone refuses records."""
 
     async def batches() -> AsyncIterator[Batch]:
-        records = [LogRecord(n, time.time_ns() // 1_000_000, record.key, record.value) for n, record in enumerate(sent)]
+        now = time.time_ns() // 1_000_000
+        records = [PartitionRecord(n, now, record.key, record.value) for n, record in enumerate(sent)]
         yield Batch("events.in", 0, records)
 
     given = [outputs async for outputs in route_events(batches())]

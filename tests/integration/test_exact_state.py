@@ -17,7 +17,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
 from stream.engine.committers import Committer, OrderedCommitter, Ownership, TransactionalCommitter
 from tests.support.brokers import Cluster
-from tests.support.event_logs import START, LogRecord, written
+from tests.support.event_logs import START, PartitionRecord, written
 from tests.support.topic_reading import read_until
 
 TOPICS = ("interactions", "signals")
@@ -28,7 +28,7 @@ class Crashed(Exception):
     """The end of the process at this place."""
 
 
-def log() -> list[LogRecord]:
+def log() -> list[PartitionRecord]:
     """Make a live log of one partition; the first purchase of each user gives a signal."""
     events = []
     for number in range(EVENTS):
@@ -56,7 +56,7 @@ async def owning(connection: Connection, writer: Writer) -> AsyncIterator[tuple[
         await committer.stop()
 
 
-async def fold(committer: Committer, state: Restored, records: list[LogRecord]) -> Outputs:
+async def fold(committer: Committer, state: Restored, records: list[PartitionRecord]) -> Outputs:
     """Fold and commit the records of a log that are not folded yet."""
     rest = [record for record in records if record.offset >= state.position]
     outputs = PartitionFold(state).fold(Batch("events", 0, rest))

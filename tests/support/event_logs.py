@@ -16,7 +16,7 @@ START = 1_767_225_600_000
 """The time 2026-01-01T00:00:00Z, milliseconds since the epoch."""
 
 
-class LogRecord(NamedTuple):
+class PartitionRecord(NamedTuple):
     """A record of a partition, as a Kafka client shows it."""
 
     offset: int
@@ -27,7 +27,7 @@ class LogRecord(NamedTuple):
 
 def written(
     contents: Iterable[Event | Control | tuple[bytes | None, bytes | None]], stamp: int = START
-) -> list[LogRecord]:
+) -> list[PartitionRecord]:
     """Write contents as the records of a partition: with offsets from 0, and a timestamp that grows with the offset."""
     records = []
     key: bytes | None
@@ -39,11 +39,11 @@ def written(
             key, value = content
         else:
             key, value = encode_control(content)
-        records.append(LogRecord(offset, stamp + offset, key, value))
+        records.append(PartitionRecord(offset, stamp + offset, key, value))
     return records
 
 
-def batches(records: Sequence[LogRecord], sizes: Iterator[int]) -> Iterator[Batch]:
+def batches(records: Sequence[PartitionRecord], sizes: Iterator[int]) -> Iterator[Batch]:
     """Cut a partition into batches of the given sizes."""
     begin = 0
     while begin < len(records):
@@ -53,7 +53,7 @@ def batches(records: Sequence[LogRecord], sizes: Iterator[int]) -> Iterator[Batc
 
 
 def fold_log(
-    records: Sequence[LogRecord], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
+    records: Sequence[PartitionRecord], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
 ) -> tuple[Restored, list[Outputs]]:
     """Fold a whole partition as a lane drives it; with ``restart_every``, a new fold begins every few batches."""
     state = Restored()

@@ -18,7 +18,7 @@ from models.profile.reducers import Cutoffs
 from models.profile.state import CartLine
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import settings_version
-from tests.support.event_logs import START, LogRecord, fold_log, shoppers, written
+from tests.support.event_logs import START, PartitionRecord, fold_log, shoppers, written
 from tests.support.facts import assert_same, event, facts_after, facts_of
 
 WITHIN = HOUR
@@ -213,7 +213,7 @@ def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() ->
 
 def test_an_event_cannot_have_happened_after_it_was_read() -> None:
     ahead = event("click", START + 20 * HOUR, item="mug")
-    live, _ = fold_log([LogRecord(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
+    live, _ = fold_log([PartitionRecord(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
     fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), ahead]), itertools.repeat(9))
 
     assert unpack(live.records[b"u"]).facts.last_seen == START

@@ -19,7 +19,7 @@ from models.profile.state import Customer
 from models.profile.timers import cancel, cancel_all, is_set, set_timer
 from models.units import DAY, MINUTE
 from tests.support.configured_versions import configuration_version
-from tests.support.event_logs import START, LogRecord, batches, fold_log, shoppers, written
+from tests.support.event_logs import START, PartitionRecord, batches, fold_log, shoppers, written
 
 
 def test_timers_stay_sorted_with_one_timer_of_each_name() -> None:
@@ -107,7 +107,7 @@ def a_crowd(users: int, timers: int = 2) -> Restored:
     return state
 
 
-def log_with_jump(users: int) -> list[LogRecord]:
+def log_with_jump(users: int) -> list[PartitionRecord]:
     """Make a log of two events, and between them a record that moves the clock past all timers."""
     before = Event(id="e1", user="u0", type="click", at=START, item="i")
     after = Event(id="e2", user="u1", type="click", at=START, item="i")
@@ -166,7 +166,8 @@ def test_a_crash_between_two_slices_loses_and_repeats_nothing(
 
 def test_a_slice_that_ends_before_a_record_gives_its_offset_and_has_moved_the_clock() -> None:
     state = a_crowd(10, timers=1)
-    log = [LogRecord(0, START + 99, b"u0", encode_event(Event(id="e", user="u0", type="click", at=START, item="i")))]
+    click = encode_event(Event(id="e", user="u0", type="click", at=START, item="i"))
+    log = [PartitionRecord(0, START + 99, b"u0", click)]
 
     first, *others = fold_each(state, log, max_timers=4)
 
@@ -176,7 +177,7 @@ def test_a_slice_that_ends_before_a_record_gives_its_offset_and_has_moved_the_cl
     assert unpack(state.records[b"u0"]).facts.events == {"click": 1}
 
 
-def fold_each(state: Restored, log: list[LogRecord], max_timers: int) -> list[Outputs]:
+def fold_each(state: Restored, log: list[PartitionRecord], max_timers: int) -> list[Outputs]:
     given = []
     for outputs in PartitionFold(state).slices(Batch("events", 0, log), max_timers):
         state.apply(outputs.commit)
