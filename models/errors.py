@@ -59,6 +59,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``FilesInTheWay``, stream.presets: move the files away.
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.
+  - ``CannotSuppress``, stream.cli: follow the message.
 """
 
 from __future__ import annotations
