@@ -1,4 +1,7 @@
-"""The command line: one table of commands, each loaded only when it is called."""
+"""The command line: one table of commands, each loaded only when it is called.
+
+It may import every other package of ``stream``.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +108,7 @@ class _LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """Load a command, and raise ``KeyError`` where there is none of that name."""
+    """Load a command, and raise ``KeyError`` if there is none of that name."""
     entry = commands()[name]
     found = getattr(importlib.import_module(entry.module), entry.attribute)
     command: Any

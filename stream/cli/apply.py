@@ -28,10 +28,10 @@ def apply(
     They act from their place in the log on. Earlier decisions stay, and a replay makes the same ones.
     """
     settings = opened(config)
-    wanted = read_configuration(settings)
-    require_topics(settings.connection(), settings.partitions)
+    wanted, connection = read_configuration(settings), settings.connection()
+    require_topics(connection, settings.partitions)
     applied = put_into_use(settings, clock)
-    worth_knowing = list(notes(wanted, asyncio.run(names_in_use(settings.connection()))))
+    worth_knowing = list(notes(wanted, asyncio.run(names_in_use(connection))))
     names = [rule.name for rule in wanted.rules]
     if json:
         print_json(

@@ -90,7 +90,7 @@ def debugging() -> bool:
 
 
 def guarded(act: Callable[[], int]) -> int:
-    """Run a command and turn what it raises into one line and an exit code.
+    """Run a command and turn an error into one line and an exit code.
 
     Returns
     -------

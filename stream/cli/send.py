@@ -236,6 +236,9 @@ class IntoLog:
         self._config = config
         self._log: EventLog | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._config})"
+
     async def send(self, events: Sequence[Event]) -> list[SentEvent]:
         """Send events, and return when Kafka has acknowledged them all."""
         if self._log is None:
@@ -274,6 +277,9 @@ class ThroughDoor:
         self._url = url.rstrip("/")
         self._write_key = write_key
         self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
 
     async def send(self, events: Sequence[Event]) -> list[SentEvent]:
         """Send events, and return when Kafka has acknowledged them all."""

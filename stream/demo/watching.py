@@ -32,6 +32,9 @@ class Watch:
         ]
         self._reader = TopicReader(connection, places, ReadOptions(wait_ms=500, fetch_bytes=4 << 20))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._reader!r})"
+
     async def __aenter__(self) -> Self:
         await self._reader.__aenter__()
         return self

@@ -91,7 +91,7 @@ async def read_uses(connection: Connection, name: str = NAME) -> list[Use]:
 
 
 def newest_use(uses: Sequence[Use]) -> Use | None:
-    """Return what is in use: the first record of the highest version."""
+    """Return the version in use: the first record of the highest number."""
     return max(uses, key=lambda use: use.version, default=None)
 
 

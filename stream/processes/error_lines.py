@@ -7,7 +7,7 @@ repeats the last one.
 from __future__ import annotations
 
 _PREFIX = "perennial: "
-SEE_ABOVE = "refused to start; what it said stands above"
+SEE_ABOVE = "refused to start; its error is printed above"
 """Suffix of an error whose cause the child process has already printed."""
 
 
@@ -29,7 +29,7 @@ def last_error(output: str) -> str:
 
     Examples
     --------
-    >>> last_error("perennial: port 8080 is taken\nperennial: worker refused to start; what it said stands above\n")
+    >>> last_error("perennial: port 8080 is taken\nperennial: worker refused to start; its error is printed above\n")
     'port 8080 is taken'
     >>> last_error("Traceback ...\nKeyError: 'x'\n")
     "KeyError: 'x'"

@@ -80,7 +80,7 @@ class Keeper:
         return f"<{type(self).__name__} of {self._program.name}: {self._state()}, {self._restarts} restarts>"
 
     def begin(self) -> None:
-        """Start the program, and raise ``ProgramMissing`` where there is none."""
+        """Start the program, and raise ``ProgramMissing`` if it does not exist."""
         self._child = self._spawn()
         self._thread.start()
 

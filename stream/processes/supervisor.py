@@ -80,7 +80,7 @@ class Supervisor:
         return f"<{type(self).__name__} of {self._keepers}>"
 
     def start(self) -> Self:
-        """Start everything, and return at once; raise ``ProgramMissing`` where there is no such program."""
+        """Start everything, and return at once; raise ``ProgramMissing`` if a program does not exist."""
         try:
             for keeper in self._keepers:
                 keeper.begin()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,15 @@ from typing import Any
 import pytest
 
 from stream.cli import run
+from stream.cluster.topics import EMBEDDED_PARTITIONS
 from stream.feed.online_retail import COLUMNS
 from tests.support.paths import ONLINE_RETAIL
+from tests.support.processes import await_true
 
 ORDERS, LINES = 2_000, 10
 CUSTOMERS = 300
+WORK = 1_500
+"""Number of records that a fold reads before something is killed."""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,32 @@ def await_process(root: int, is_it: Callable[[str], bool], *, not_one_of: set[in
     raise AssertionError(f"no such process within {within_s} s: {descendants(root)}")
 
 
+def await_work(fold: int, within_s: float = 60) -> None:
+    """Return when a fold has read :data:`WORK` records since it opened all of its lanes."""
+    environment = Path(f"/proc/{fold}/environ").read_bytes().decode().split("\0")
+    port = next(int(line.partition("=")[2]) for line in environment if line.startswith("PERENNIAL_WORKER__PORT="))
+    begin: list[int] = []
+
+    def has_worked() -> bool:
+        position = position_of(port)
+        if position is not None:
+            begin.append(position)
+        return bool(begin) and begin[-1] - begin[0] >= WORK
+
+    await_true(has_worked, within_s)
+
+
+def position_of(port: int) -> int | None:
+    """Return the sum of the positions of a fold's lanes; ``None`` until all of them are open."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+            lanes = [lane for lane in json.load(answer)["lanes"] if lane["topic"] == "events"]
+    except OSError:
+        return None
+    is_open = len(lanes) == EMBEDDED_PARTITIONS and all(lane["open"] for lane in lanes)
+    return sum(lane["position"] for lane in lanes) if is_open else None
+
+
 def is_fold(line: str) -> bool:
     return "--role fold" in line
 
@@ -130,9 +161,9 @@ def test_kills_of_the_fold_and_of_its_supervisor_change_nothing_and_leave_no_orp
         started: set[int] = set()
         folds: set[int] = set()
         for victim in (is_fold, is_supervisor, is_fold):
-            # Each time a fold that was not there before works for a while, and then something is killed.
+            # Each time a new fold works for a while, and then a process is killed.
             fold = await_process(process.pid, is_fold, not_one_of=folds)
-            time.sleep(7)
+            await_work(fold)
             folds.add(fold)
             started |= set(descendants(process.pid))
             os.kill(await_process(process.pid, victim, not_one_of=set()), signal.SIGKILL)

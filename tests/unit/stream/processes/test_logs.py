@@ -7,7 +7,7 @@ import logging
 from stream.processes.logs import RateLimitFilter
 
 
-class ManualClock:
+class MonotonicHand:
     """A monotonic clock that a test moves."""
 
     def __init__(self) -> None:
@@ -22,13 +22,13 @@ def record(message: str, *args: object, name: str = "aiokafka.client") -> loggin
 
 
 def test_the_same_message_of_a_noisy_logger_is_shown_once_per_interval() -> None:
-    limit = RateLimitFilter(every_s=60, clock=ManualClock())
+    limit = RateLimitFilter(every_s=60, clock=MonotonicHand())
 
     assert [limit.filter(record("Unable connect to %s", node)) for node in range(3)] == [True, False, False]
 
 
 def test_the_next_message_that_is_shown_counts_those_held_back() -> None:
-    clock = ManualClock()
+    clock = MonotonicHand()
     limit = RateLimitFilter(every_s=60, clock=clock)
     for _ in range(4):
         limit.filter(record("Unable connect to %s", 1))
