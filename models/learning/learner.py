@@ -18,6 +18,8 @@ from models.learning.examples import ChurnExample, SegmentExample, require_featu
 from models.learning.publication import Publication
 from models.learning.sealed import seal, unseal
 
+__all__ = ["JsonScorer", "Learner", "ModelContent", "Scorer", "VersionedLearner"]
+
 Example = TypeVar("Example", bound=ChurnExample | SegmentExample)
 State = TypeVar("State", bound=msgspec.Struct)
 _AnyExample = TypeVar("_AnyExample", contravariant=True)

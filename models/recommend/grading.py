@@ -1,4 +1,4 @@
-"""Grading of a model on held-out interactions: it ranks, as in serving, items that users met after a cut in time."""
+"""Grading of a model on held-out interactions: it ranks items as in serving, and must find those of later ones."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class HeldOutUser:
     ----------
     recent
         The newest interactions before the cut.
-    met
-        All items met before the cut; they are not recommended.
+    seen
+        All items that the user interacted with before the cut; they are not recommended.
     wanted
-        Items that the user met first after the cut, and that the model knows; at least one.
+        Items that the user first interacted with after the cut, and that the model knows; at least one.
     """
 
     recent: Sequence[PastInteraction]
-    met: frozenset[str]
+    seen: frozenset[str]
     wanted: frozenset[str]
 
 
@@ -61,7 +61,7 @@ class Scores:
 
 
 def held_out_users(history: Columns, tail: Columns, *, most: int, seed: int) -> list[HeldOutUser]:
-    """Return the users who are known before the cut and met a new item after it.
+    """Return the users who are known before the cut and interacted with a new item after it.
 
     Parameters
     ----------
@@ -80,15 +80,15 @@ def held_out_users(history: Columns, tail: Columns, *, most: int, seed: int) -> 
     users: list[HeldOutUser] = []
     for user in chosen.tolist():
         rows = before[user]
-        met = np.unique(history.items[rows])
+        seen = np.unique(history.items[rows])
         later = np.unique(tail.items[after[user]])
-        wanted = np.setdiff1d(later[known[later]], met)
+        wanted = np.setdiff1d(later[known[later]], seen)
         if len(wanted):
             name = history.item_ids
             newest = rows[-MAX_RECENT_ITEMS:]
             newest_rows = zip(history.items[newest], history.weights[newest], history.at[newest], strict=True)
             recent = [PastInteraction(name[item], float(weight), int(at)) for item, weight, at in newest_rows]
-            users.append(HeldOutUser(recent, frozenset(name[i] for i in met), frozenset(name[i] for i in wanted)))
+            users.append(HeldOutUser(recent, frozenset(name[i] for i in seen), frozenset(name[i] for i in wanted)))
             if len(users) == most:
                 break
     return users
@@ -98,7 +98,10 @@ def grade_model(model: FactorModel, users: Sequence[HeldOutUser], now: int) -> S
     """Grade a model as it would serve at ``now``, milliseconds."""
     recommender = Recommender(model)
     return _grade(
-        [[each.item for each in recommender.recommend(user.recent, now=now, k=AT, exclude=user.met)] for user in users],
+        [
+            [each.item for each in recommender.recommend(user.recent, now=now, k=AT, exclude=user.seen)]
+            for user in users
+        ],
         users,
     )
 
@@ -109,7 +112,7 @@ def grade_popularity(items: Sequence[str], popularity: NDArray[np.float32], user
     ranked = []
     for user in users:
         scores = popularity.copy()
-        scores[[rows[item] for item in user.met if item in rows]] = -np.inf
+        scores[[rows[item] for item in user.seen if item in rows]] = -np.inf
         ranked.append([items[row] for row in top_rows(scores, AT)])
     return _grade(ranked, users)
 

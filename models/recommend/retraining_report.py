@@ -35,7 +35,7 @@ class RetrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     rows, users, items
         Number of interactions, users and items in the window.
     grade
-        Grade of a model trained before the cut; ``None`` if too few users met new items.
+        Grade of a model trained before the cut; ``None`` if too few users interacted with new items.
     popularity
         Grade of recent or all-time popularity, the better of both, on the same candidates.
     published

@@ -47,6 +47,10 @@ class Visit:
         self._assortment = assortment
         self._prefix = prefix
 
+    def __repr__(self) -> str:
+        """Show the assortment and the prefix."""
+        return f"Visit({self._assortment!r}, prefix={self._prefix!r})"
+
     def play(self, shopper: Shopper, at: int) -> list[Event]:
         """Simulate a visit, and change the shopper's state.
 

@@ -145,7 +145,7 @@ def test_wanted_items_are_known_before_the_cut_and_new_to_the_user() -> None:
     columns = columns_of(rows)
     users = held_out_users(columns.where(columns.at < 2), columns.where(columns.at >= 2), most=10, seed=0)
 
-    assert [(user.met, user.wanted) for user in users] == [(frozenset({"old", "met"}), frozenset({"new"}))]
+    assert [(user.seen, user.wanted) for user in users] == [(frozenset({"old", "met"}), frozenset({"new"}))]
 
 
 def test_training_reports_its_progress_by_stage(columns: Columns) -> None:
