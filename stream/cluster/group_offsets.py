@@ -43,6 +43,16 @@ class GroupOffsets:
         return f"GroupOffsets({self._group!r}, {len(self._partitions)} partitions)"
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect to Kafka; ``async with`` does it as well."""
         # Partitions are assigned by hand, so this consumer never joins the group. It fetches and commits nothing.
         consumer = AIOKafkaConsumer(**self._connection.client_options(), group_id=self._group, enable_auto_commit=False)
         with map_kafka_errors(f"the offsets of the group {self._group} cannot be read"):
@@ -54,18 +64,16 @@ class GroupOffsets:
         consumer.assign(list(self._partitions))
         consumer.pause(*self._partitions)
         self._consumer = consumer
-        return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def stop(self) -> None:
+        """Close the connection to Kafka, if there is one."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop()
 
     async def read(self) -> dict[TopicPartition, int | None]:
         """Return the committed offset of each partition; ``None`` if there is none."""
-        assert self._consumer is not None, "GroupOffsets are used with `async with`"
+        assert self._consumer is not None, "GroupOffsets have to be started"
         with map_kafka_errors(f"the offsets of the group {self._group} cannot be read"):
             offsets = await asyncio.gather(*(self._consumer.committed(place) for place in self._partitions))
         return dict(zip(self._partitions, offsets, strict=True))

@@ -98,6 +98,16 @@ class TopicReader:
         return f"TopicReader({shown}{', ...' if len(self.partitions) > 4 else ''})"
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect to Kafka; ``async with`` does it as well."""
         options = self._options
         consumer = lean_records.make_consumer(
             **self._connection.client_options(),
@@ -119,13 +129,12 @@ class TopicReader:
             await consumer.stop()
             raise
         self._started = consumer
-        return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def stop(self) -> None:
+        """Close the connection to Kafka, if there is one."""
         consumer, self._started = self._started, None
-        await consumer.stop()
+        if consumer is not None:
+            await consumer.stop()
 
     async def __aiter__(self) -> AsyncIterator[tuple[TopicPartition, Sequence[Record]]]:
         while True:
@@ -258,7 +267,7 @@ class TopicReader:
 
     @property
     def _consumer(self) -> Any:
-        assert self._started is not None, "a TopicReader is used with `async with`"
+        assert self._started is not None, "a TopicReader has to be started"
         return self._started
 
     def _errors(self) -> AbstractContextManager[None]:

@@ -36,13 +36,13 @@ class Watch:
         return f"{type(self).__name__}({self._reader!r})"
 
     async def __aenter__(self) -> Self:
-        await self._reader.__aenter__()
+        await self._reader.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._reader.__aexit__(exc_type, exc, traceback)
+        await self._reader.stop()
 
     async def read(self) -> int:
         """Count new records, wait a moment if there are none, and return their number."""

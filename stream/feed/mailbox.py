@@ -57,13 +57,13 @@ class Mailbox:
         return f"Mailbox({len(self._waiting)} messages waiting, {len(self._seen)} seen)"
 
     async def __aenter__(self) -> Self:
-        await self._reader.__aenter__()
+        await self._reader.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._reader.__aexit__(exc_type, exc, traceback)
+        await self._reader.stop()
 
     async def before(self, at: int) -> list[ReceivedMessage]:
         """Return the messages that were decided before ``at`` and not returned yet, in the order of their decisions.

@@ -61,13 +61,13 @@ class GroupProgress:
         return f"GroupProgress({self._offsets!r}, {self._known})"
 
     async def __aenter__(self) -> Self:
-        await self._offsets.__aenter__()
+        await self._offsets.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._offsets.__aexit__(exc_type, exc, traceback)
+        await self._offsets.stop()
 
     async def committed(self) -> dict[int, int]:
         """Return the offsets, see :class:`FoldProgress`; those known last if the broker does not answer now."""

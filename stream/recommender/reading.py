@@ -71,13 +71,13 @@ def reading(
     """
     with asyncio.Runner() as runner:
         reader = TopicReader(connection, partitions_of(connection, logical, partitions), OPTIONS)
-        runner.run(reader.__aenter__())
+        runner.run(reader.start())
         try:
             if newest is not None and connection.transactions:  # the embedded broker lists too low an end
                 runner.run(_skip(reader, SLACK * (newest // partitions + 1)))
             yield BlockingReader(reader, runner)
         finally:
-            runner.run(reader.__aexit__(None, None, None))
+            runner.run(reader.stop())
 
 
 async def _skip(reader: TopicReader, newest: int) -> None:
