@@ -26,7 +26,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 RETRY_S = 0.5
-"""How long a process waits before it asks a broker again that did not answer, seconds."""
+"""How long a process waits before it asks again, after a broker did not answer, seconds."""
 LOG_EVERY_S = 60.0
 """How long a process waits before it logs again that it still waits or fails, seconds."""
 REFUSED_S = 0.5
@@ -78,12 +78,12 @@ def admin(connection: Connection, timeout_s: float = 5.0) -> Iterator[KafkaAdmin
 
 
 def require_broker(connection: Connection) -> None:
-    """Return if a broker answers and accepts the credentials.
+    """Check that a broker answers and accepts the credentials.
 
     Raises
     ------
     BrokerUnreachable
-        With the reason.
+        No broker does; the message gives the reason.
     """
     with admin(connection) as client:
         client.describe_cluster()
@@ -117,7 +117,7 @@ def _explain(reason: str, connection: Connection) -> str:
 
 @contextmanager
 def _last_failure() -> Iterator[list[str]]:
-    """Collect why attempts failed, because kafka-python only logs that, and then raises a timeout."""
+    """Collect the reasons of failed attempts, because kafka-python only logs them, and then raises a timeout."""
     library = logging.getLogger("kafka")
     before = library.level, library.propagate
     collector = _Failures(logging.WARNING)
@@ -139,7 +139,7 @@ class _Failures(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         found = _FAILURE.search(record.getMessage())
-        # After a refusal a broker also closes connections for a moment, which says less than the refusal itself.
+        # After a refusal, a broker closes connections for a moment. The refusal itself says more, so it is kept.
         if found and (not self.reasons or not any(word in found[1] for word in _VAGUE)):
             self.reasons.append(found[1])
 

@@ -48,11 +48,13 @@ async def read_compacted(
     silence_s
         How long the broker may give no answer before the reading fails, seconds.
     in_use
-        Whether another process commits to the partition meanwhile. Then the reading ends at the last commit that it saw
-        when it began, and waits for no later one. Use it only with transactions, so that every commit is seen whole.
+        Whether another process commits to the partition meanwhile. If it does, the reading ends at the last commit that
+        existed when the reading began, and waits for no later one. Use this only with transactions, so that every
+        commit is seen whole.
     slots
         Slots that the readings of one process share; a reading that needs more than one fetch waits for a slot. Reading
-        costs CPU. Readings that run at the same time would all end late, but one after the other most end early.
+        costs CPU. Readings that run at the same time all end late. If they run one after the other, most of them end
+        early.
 
     Raises
     ------
@@ -115,7 +117,8 @@ async def _records(
                             break
                         slot.release_if_idle()
                 records = batches.get(tp, ())
-                # A fetch may end inside the next commit. The first half of a commit is a state that never existed.
+                # A fetch may end in the middle of the next commit. That part is dropped, because half a commit is a
+                # state that never existed.
                 yield [record for record in records if record.offset < listed] if in_use else records
                 position = await reader.position(tp)
                 if watermark is not None and position >= max(watermark, listed):

@@ -15,8 +15,8 @@ __all__ = ["Connection", "SaslMechanism", "SecurityProtocol", "transactional_id"
 MAX_HEARTBEAT_S = 0.5
 """Maximum time between two heartbeats of a member of a group, seconds.
 
-With its next heartbeat a member learns that partitions are assigned again. Until the last member has learned it, all
-of them wait.
+With its next heartbeat a member learns that partitions are assigned again. All members wait until the last one has
+learned it.
 """
 
 

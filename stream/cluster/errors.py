@@ -17,7 +17,7 @@ __all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_err
 
 
 class BrokerUnavailable(PerennialError, ConnectionError):
-    """Kafka gave no answer, or an error: try again, because a broker that restarts gives such answers meanwhile.
+    """Kafka gave no answer, or an error: try again, because a broker does so while it restarts.
 
     It is also a :class:`ConnectionError`, as other failures of a connection are in Python.
     """

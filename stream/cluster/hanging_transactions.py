@@ -1,15 +1,15 @@
 """Hanging transactions (KIP-664): transactions that a broker never ends. A new owner finds them and ends them.
 
 A broker that is killed and returns at once may load its transactions before it knows of every topic. Apache Kafka 4.3
-takes partitions that it does not know for deleted. It then regards a transaction that was being committed as complete,
-and never writes its end there. For its coordinator the transaction is over, but in the partitions it stays open
-forever. Every reader of committed records waits before it. This was seen with one node and new topics. With several
-nodes another node, which knows the topics, loads the transactions.
+treats partitions that it does not know as deleted. Then it regards a transaction that was being committed as complete,
+and never writes the end of the transaction into these partitions. For the coordinator the transaction is over, but in
+the partitions it stays open forever. Every reader of committed records stops there. This was seen with one node and new
+topics. With several nodes another node, which knows the topics, loads the transactions.
 
 The new owner of a partition can tell such a transaction from others. No other process writes to the owner's state, and
-the takeover has ended the transactions that the previous owner had open. A transaction that is still open there hangs.
-The coordinator's own log says whether it was to be committed. That decision is carried out now, because the previous
-owner may have been notified of the commit, and may have called a provider.
+the takeover has ended the transactions that the previous owner had open. So a transaction that is still open there is a
+hanging one. The coordinator's own log says whether it was to be committed. That decision is carried out now, because
+the previous owner may have been notified of the commit, and may have called a provider.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ def _end(
 ) -> list[tuple[str, int]]:
     found = _open_in(client, _partitions(client, connection))
     ended = []
-    # The state comes last: while its transaction is open, a new owner after a crash here finds the others.
+    # The state partition comes last. If this process crashes before that, the transaction is still open in the state
+    # partition. So the next owner finds it, and ends it in all partitions.
     for place in sorted(found, key=lambda place: (place == state, place)):
         for one in found[place]:
             commit = ends.get((one.producer_id, one.producer_epoch))

@@ -1,4 +1,4 @@
-"""Records as aiokafka's C parser makes them, without a second object around each.
+"""Records as aiokafka's C parser makes them, without a second object around each of them.
 
 Around each record of its parser aiokafka builds another one with topic, partition, headers and sizes. That is a third
 of the cost of reading and decoding an event. A consumer that needs no more than :class:`models.batch.Record` gets the

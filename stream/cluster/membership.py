@@ -25,13 +25,13 @@ def remove_dead_member(connection: Connection, group: str, member: str) -> bool:
     connection
         The cluster.
     group, member
-        As the member knew them.
+        Name of the group, and the member's id, as the member has reported them.
 
     Returns
     -------
     bool
-        Whether it is removed now. ``False`` if the group does not know it any more, or if Kafka does not answer. Then
-        the member's session ends by itself.
+        Whether the member was removed by this call. ``False`` if it is no longer in the group, or if Kafka does not
+        answer. In the second case its session ends later.
     """
     from kafka.admin import MemberToRemove
     from kafka.errors import NoError
@@ -48,6 +48,6 @@ def remove_dead_member(connection: Connection, group: str, member: str) -> bool:
 
 
 def remove_crashed_worker(connection: Connection, report: Mapping[str, Any]) -> None:
-    """Remove a crashed worker from its group, as its last status report (``stream/worker/process.py``) names them."""
+    """Remove a crashed worker from its group; its last status report (``stream/worker/process.py``) names the group."""
     if report.get("member"):
         remove_dead_member(connection, report["group"], report["member"])

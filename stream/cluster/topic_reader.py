@@ -40,7 +40,7 @@ class ReadOptions:
     wait_ms
         How long the broker may keep a fetch that finds no records, milliseconds.
     fetch_bytes
-        Maximum size of what one fetch gives of one partition.
+        Maximum number of bytes that one fetch returns from one partition.
     request_timeout_ms, retry_backoff_ms
         As aiokafka names them.
     """
@@ -123,7 +123,7 @@ class TopicReader:
         try:
             with self._errors():
                 await consumer.start()
-                await asyncio.sleep(0)  # aiokafka's own tasks begin, because stopping one that never began raises
+                await asyncio.sleep(0)  # lets aiokafka's tasks begin, because stopping one before that raises
                 consumer.assign(list(self.partitions))
         except BaseException:
             await consumer.stop()
@@ -187,7 +187,7 @@ class TopicReader:
             return found
 
     def watermark(self, place: TopicPartition) -> int | None:
-        """Return the offset after the last record of a partition, as the newest answer to a fetch has said it.
+        """Return the offset after the last record of a partition, as given by the newest answer to a fetch.
 
         ``None`` if no fetch was answered yet. It includes records of open transactions. It is right on the embedded
         broker as well.
@@ -211,10 +211,10 @@ class TopicReader:
     async def read_to_end(
         self, *, silence_s: float = SILENCE_S, max_records: int | None = None, end: int | None = None
     ) -> AsyncGenerator[tuple[TopicPartition, Sequence[Record]]]:
-        """Yield what the partitions contain now, from the reader's positions on.
+        """Yield the records that the partitions contain now, from the reader's positions on.
 
-        On Apache Kafka the end is that of the committed records, if the reader skips open transactions. So an open
-        transaction does not hold it up.
+        On Apache Kafka, a reader that skips open transactions ends before the first of them, so it waits for no
+        transaction.
 
         Parameters
         ----------
@@ -223,7 +223,8 @@ class TopicReader:
         max_records
             Maximum number of records in one poll.
         end
-            Read each partition to this offset, instead of to its end. The last records may lie after it.
+            Offset at which the reading ends in each partition, instead of the partition's end. The last batch may also
+            contain records after this offset.
 
         Raises
         ------

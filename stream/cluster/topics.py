@@ -39,8 +39,8 @@ PARTITIONS = 12
 EMBEDDED_PARTITIONS = 4
 """Default number of partitions of such topics on the embedded broker."""
 
-# For a short restore segments are small, because the cleaner skips the newest segment, and the cleaner starts early.
-# Erased data is removed within two days, also if nothing else is written.
+# Two settings keep a restore short. Segments are small, because the cleaner skips the newest segment, and the cleaner
+# starts early. Erased data is removed within two days, even if nothing else is written.
 _COMPACTED = {
     "segment.bytes": str(32 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
@@ -71,7 +71,8 @@ class Topic:
     guarantee
         Guarantee for a reader on Apache Kafka with ``read_committed``.
     alike
-        The topic whose partition p a lane reads when it writes partition p of this one.
+        Another topic that is partitioned in the same way. A lane that reads partition p of it writes partition p of
+        this one.
     config
         Further settings of the topic.
     on_demand
@@ -112,8 +113,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "events.in", "any", "JSON, Segment's form or the short one (models.wire.decode)", "log", "delete", 7,
         "anybody", "router", "as the writer made it; any key, any partitioner",
-        # The broker's stamp is the time of arrival. The broker accepts records that are far too large. They end as dead
-        # letters with their reason, because the program that sends them may ignore an error.
+        # The broker's stamp is the time of arrival. The broker accepts records that are far too large, and they become
+        # dead letters with a reason. If the broker refused them, the program that sends them might ignore the error.
         config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * 1024 * 1024)},
     ),
     Topic(
@@ -252,7 +253,7 @@ class Problem(NamedTuple):
     topic
         Physical name.
     kind
-        With a ``config`` difference everything starts; with the others nothing does.
+        A ``config`` difference prevents no start. Each of the other kinds prevents every start.
     what
         Description of the difference.
     """
@@ -325,14 +326,14 @@ def _create(client: KafkaAdminClient, missing: Mapping[str, Mapping[str, object]
 
 
 def check(connection: Connection, partitions: int) -> list[Problem]:
-    """Compare the cluster with the table; return missing topics, other partitions and other settings."""
+    """Return how the cluster differs from the table: missing topics, other numbers of partitions, other settings."""
     with admin(connection) as client:
         there = existing(client, connection)
         return [*_compare(there, connection, partitions), *_compare_configs(client, there, connection)]
 
 
 def require_topics(connection: Connection, partitions: int) -> None:
-    """Return if every topic exists as the table says.
+    """Check that every topic exists as the table says.
 
     Settings other than the cleanup policy may differ, because an installation may keep records longer.
 

@@ -32,17 +32,17 @@ MAX_RECORD_BYTES = BATCH_BYTES - 1_000
 ANSWER_WITHIN_S = 60.0
 """How long a write waits for its acknowledgement, seconds.
 
-Without a limit aiokafka would repeat forever what a broker does not answer. After a timeout the next write uses a new
+Without a limit, aiokafka would repeat an unanswered write forever. After a timeout, the next write uses a new
 connection.
 """
 ABANDON_WITHIN_S = 1.0
-"""How long a failed write waits for the answers to what it has sent before the failure, seconds."""
+"""How long a failed write waits for the answers to records that it sent before the failure, seconds."""
 REQUEST_TIMEOUT_S = 10.0
 """How long one request may take, seconds; then aiokafka repeats it."""
 MAX_QUEUED = 16
 """Maximum number of records that are appended through aiokafka's own queue.
 
-For a few records that queue is better, because it joins what several requests have for one partition.
+For a few records that queue is better, because it joins the records of several requests for one partition.
 """
 
 Pairs = list[tuple[bytes, bytes | None]]
@@ -96,7 +96,7 @@ async def distribute(
         Before anything is sent.
     """
     by_topic: dict[str, list[Pairs]] = {}
-    for topic, key, value in outputs:  # a microsecond here is a tenth of what an event costs in all
+    for topic, key, value in outputs:  # a microsecond here is a tenth of the whole cost of an event
         if len(key) + (0 if value is None else len(value)) > MAX_RECORD_BYTES:
             check_size(topic, key, value)
         lists = by_topic.get(topic)
@@ -118,15 +118,15 @@ async def send(
     """Write, and return when the broker has acknowledged every record.
 
     Do not commit before this returns, because aiokafka commits a transaction even if the broker has rejected one of its
-    batches. The first rejection is raised after all answers have arrived. If only some records could be given to the
-    producer, wait one more second for the answers to those, then abandon them.
+    batches. The first rejection is raised after all answers have arrived. If the producer accepts only some of the
+    records, wait one more second for the answers to these, then abandon them.
     """
     answers: Answers = []
     try:
         for target, pairs in batches.items():
             for batch in _packed(producer, pairs):
                 answer = await producer.send_batch(batch, target.topic, partition=target.partition)
-                answers.append(answer)  # one by one, so that those before a failure are awaited too
+                answers.append(answer)  # one by one, so that answers from before a failure are awaited too
     except BaseException:
         await _abandon(answers)
         raise
@@ -201,7 +201,7 @@ class Writer:
 
     @property
     def is_started(self) -> bool:
-        """Whether the writer has a producer; after a failed write it has none until the next one."""
+        """Whether the writer has a producer; after a failed write it has none until the next write."""
         return self._producer is not None
 
     async def send(self, outputs: Iterable[Output], aligned: frozenset[str] = frozenset(), own: int = 0) -> None:
@@ -254,7 +254,7 @@ class Writer:
         try:
             async with asyncio.timeout(within_s):
                 producer = await self._started()
-                # This is the producer's own bookkeeping, because no public call asks the cluster again.
+                # This call is not public, because no public call asks the cluster again.
                 return bool(await producer.client.force_metadata_update())
         except Exception as error:
             if not is_kafka_error(error):
@@ -316,7 +316,7 @@ async def _enqueue_few(
 async def _enqueue_many(
     producer: AIOKafkaProducer, records: Sequence[tuple[TopicPartition, bytes, bytes | None]]
 ) -> list[tuple[asyncio.Future[Any], int]]:
-    """Give records to the producer in batches; return for each the batch's answer and its index in that batch."""
+    """Give records to the producer in batches; return for each record its batch's answer and its index."""
     by_target: dict[TopicPartition, list[int]] = {}
     for number, (target, _, _) in enumerate(records):
         by_target.setdefault(target, []).append(number)
@@ -335,11 +335,11 @@ def _appended(metadata: Any, index: int) -> Appended:
 
 
 async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
-    """Stop a producer that may be broken; abandon after ``within_s`` seconds what it has not delivered."""
+    """Stop a producer that may be broken; after ``within_s`` seconds, abandon the records that it has not delivered."""
     stopping = asyncio.ensure_future(producer.stop())
     done, _ = await asyncio.wait([stopping], timeout=within_s)
     if not done:
-        # It waits for what it cannot deliver. No public call makes it abandon that.
+        # The producer waits for records that it cannot deliver, and no public call makes it abandon them.
         producer._message_accumulator.fail_all(ProducerClosed())
         done, _ = await asyncio.wait([stopping], timeout=1)
     if not done:

@@ -1,8 +1,9 @@
 """The feeder: it writes events in their order into a log, and the ticks that move the log's clock.
 
-The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. In its partition an event comes after
-a tick of the event's own time, so nothing that it causes has an earlier time. In addition, every partition gets a tick
-when the events pass a multiple of ``tick_ms``. So timers fire between events at the times when they are due.
+The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. In its partition, each event comes
+after a tick with the event's own time. So nothing that the event causes has an earlier time. In addition, every
+partition gets a tick when the events pass a multiple of ``tick_ms``. So timers fire between events at the times when
+they are due.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class Feeder:
         await self._retried(lambda: self._log.write(rejected))
 
     async def flush(self) -> None:
-        """Write what is pending, and return when it is acknowledged."""
+        """Write the pending records, and return when they are acknowledged."""
         if not self._pending:
             return
         for place in await self._retried(lambda: self._log.write_at(self._pending)):
@@ -174,13 +175,13 @@ class Feeder:
         self._pending, self._pending_events = [], 0
 
     async def drain(self) -> None:
-        """Write what is pending, and return when everything is folded."""
+        """Write the pending records, and return when everything is folded."""
         await self.flush()
         await await_folded(self._progress, self._ends, silence_s=self._pace.silence_s)
         self._writes.clear()
 
     async def folded_before(self, at: int) -> None:
-        """Return when all written records with a time before ``at`` are folded, and perhaps later ones.
+        """Wait until all written records with a time before ``at`` are folded; later ones may be folded too.
 
         Raises
         ------
@@ -226,9 +227,9 @@ class Feeder:
             await asyncio.sleep(wait)
 
     async def _retried(self, write: Callable[[], Awaitable[list[Appended]]]) -> list[Appended]:
-        """Write the same again until it is acknowledged.
+        """Repeat a write until it is acknowledged.
 
-        A repeat of what was written before is harmless: ticks may repeat, and events are dropped by their ids.
+        Repeats are harmless: ticks may repeat, and a repeated event is dropped by its id.
         """
         give_up_at = time.monotonic() + self._pace.silence_s
         while True:

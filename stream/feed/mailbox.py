@@ -68,7 +68,7 @@ class Mailbox:
     async def before(self, at: int) -> list[ReceivedMessage]:
         """Return the messages that were decided before ``at`` and not returned yet, in the order of their decisions.
 
-        The result depends only on the log, not on the speed of the fold, if everything before ``at`` is folded.
+        If everything before ``at`` is folded, the result depends only on the log, and not on the speed of the fold.
 
         Raises
         ------

@@ -22,7 +22,7 @@ FOLD_GROUP = "fold"
 POLL_S = 0.02
 """How long to wait before the group's offsets are read again, seconds."""
 MAX_RECORDS = 100
-"""Maximum number of records of one poll, because the first one usually is decisive."""
+"""Maximum number of records of one poll. It is small, because the first record usually decides."""
 
 
 class NobodyFolds(PerennialError):
@@ -70,7 +70,7 @@ class GroupProgress:
         await self._offsets.stop()
 
     async def committed(self) -> dict[int, int]:
-        """Return the offsets, see :class:`FoldProgress`; those known last if the broker does not answer now."""
+        """Return the offsets (:class:`FoldProgress`); if the broker does not answer now, return the last known ones."""
         try:
             offsets = await self._offsets.read()
         except BrokerUnavailable:
@@ -101,10 +101,10 @@ async def await_folded(progress: FoldProgress, wanted: dict[int, int], *, silenc
 
 
 async def require_unfed(connection: Connection, partitions: int, *, within_s: float = 30.0) -> None:
-    """Return if a log contains only its clock and the versions in use.
+    """Check that a log contains only its clock and the versions in use.
 
-    A second simulation in the same log would find ``now`` at the end of the first. A replay that died and begins again
-    would count all events but those of the last two days twice, because ids are not remembered longer.
+    A second simulation in the same log would find ``now`` at the end of the first. If a replay died and began again,
+    all events would count twice, except those of the last two days. The reason is that ids are not remembered longer.
 
     Raises
     ------

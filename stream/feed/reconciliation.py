@@ -75,7 +75,7 @@ class Reconciliation(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Number of events that were or should have been written, and are lost; negative if there are too many."""
+        """Number of lost events, which were written or should have been; negative if there are too many events."""
         unread = self.lines - self.read
         if unread:
             return unread

@@ -151,10 +151,9 @@ def _wire_events(recording: Recording, received_at: int) -> Iterator[ReadLine]:
 
 
 def _dated(reads: Iterator[ReadLine], received_at: int) -> Iterator[ReadLine]:
-    """Give withdrawals whose time could not be read the time of the next event, or of the last one.
+    """Replace the time of withdrawals whose own time could not be read: use that of the next event, or of the last one.
 
-    The time of arrival would end the replay, because it would move the log's clock, and all later lines would come too
-    late.
+    The time of arrival is of no use, because it would move the log's clock. Then all later lines would come too late.
     """
     waiting: list[ReadLine] = []
     newest = received_at

@@ -131,14 +131,14 @@ def _event(letter: Rejected) -> Event | None:
 
 
 def _line_in(event_id: str, of_file: str) -> int | None:
-    """Return the line that an id was made from; ``None`` for an id that the file contains."""
+    """Return the line that an id was made from; ``None`` for an id that is written in the file."""
     begin = f"{of_file}/0/"
     number = event_id.removeprefix(begin)
     return int(number) if event_id.startswith(begin) and number.isdecimal() else None
 
 
 def _placed(unplaced: dict[tuple[str, str], list[RefusedLine]], again: Iterable[ReadLine]) -> Iterator[RefusedLine]:
-    """Give refused events the lines of their ids; if an id repeats, its last lines are those that came too late."""
+    """Assign lines to refused events by their ids; if an id is in several lines, the last ones came too late."""
     if not unplaced:
         return
     lines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)

@@ -16,7 +16,7 @@ from stream.feed.recording import ReadLine, Recording, kind_of, read_wire_events
 from stream.settings.loading import Settings
 
 PORTION = 1_000
-"""Number of lines that are read before their dead letters are written."""
+"""Number of lines that are read together; then their dead letters are written."""
 MAX_EXAMPLES = 10
 """Maximum number of warnings that are shown one by one."""
 

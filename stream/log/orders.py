@@ -10,7 +10,7 @@ from stream.log.event_log import EventLog, WrongClock
 
 
 async def give(connection: Connection, partitions: int, order: str, argument: str) -> None:
-    """Write an order into every partition of ``events``; giving it again changes nothing more.
+    """Write an order into every partition of ``events``; giving it again has no further effect.
 
     Parameters
     ----------

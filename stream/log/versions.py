@@ -45,7 +45,7 @@ class Applied(NamedTuple):
 
 
 async def publish(connection: Connection, wanted: Configuration) -> Applied:
-    """Put a configuration into use, for every partition from here on; going back to an old one is a new version.
+    """Put a configuration into use in every partition, from here on; an old configuration also gets a new version.
 
     ``versions`` is written first, then every partition of ``events``. After a failure in between, the same call again
     completes it, because the same content keeps its version. The fold ignores a version that it already has. When two
@@ -53,7 +53,7 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
 
     Raises
     ------
-    KafkaError
+    BrokerUnavailable
         The broker did not acknowledge the records: call it again.
     Contended
         Another publisher was first at every attempt.

@@ -1,4 +1,4 @@
-"""Client of the workers' lookups: it asks one worker after the other, until the worker answers that owns the user.
+"""Client of the workers' lookups: it asks one worker after the other, until the owner of the user answers.
 
 The ports beside a worker's port may belong to another program, or to a worker of another installation. So an answer
 counts only if it names the client's own installation.
@@ -109,7 +109,7 @@ async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answ
                 return _Answer(None, answer.status, b"")
             return _Answer(identity, answer.status, await answer.read())
     except (aiohttp.ClientError, TimeoutError):
-        return None  # nothing listens there, or a program that is not an HTTP server
+        return None  # nothing listens there, or the program there is not an HTTP server
 
 
 def _no_answer(addresses: Sequence[str], others: Sequence[str], nameless: Sequence[str]) -> str:

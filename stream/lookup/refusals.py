@@ -1,4 +1,4 @@
-"""The one exception with which a handler of an HTTP server ends a request: of the HTTP door, and of a worker's lookups.
+"""The one exception with which a handler ends a request, in the HTTP door and in a worker's lookup server.
 
 Each server turns it into an answer of its own form.
 """

@@ -55,11 +55,12 @@ class LookupServer:
     Parameters
     ----------
     restored
-        Returns the committed state of a partition; ``None`` while this worker does not have it.
+        Function that returns the committed state of a partition; ``None`` while this worker does not have it.
     owns
-        Returns whether a partition was assigned to this worker.
+        Function that returns whether a partition was assigned to this worker.
     standing
-        Returns whether this worker is ready and healthy, and the state of its lanes (``stream/worker/health.py``).
+        Function that returns whether this worker is ready and healthy, and the state of its lanes
+        (``stream/worker/health.py``).
     partitions
         Number of partitions of ``events``.
     recommends
@@ -120,7 +121,7 @@ class LookupServer:
     # --- users -----------------------------------------------------------------------------------------------------
 
     def _look_up(self, request: web.Request) -> tuple[str, int, Restored, bytes | None]:
-        """Return the user, their partition, its state, and the user's stored state; ``None`` if there is none."""
+        """Return the user, their partition, its state, and the user's stored state, ``None`` for an unknown user."""
         user = request.match_info["user"]
         if user.startswith("\x00"):  # keys of the lane's own records, which are beside the users
             raise _unknown(user)
@@ -144,7 +145,7 @@ class LookupServer:
         return user, unpack(packed), memo, self._in_use(partition, state, memo)
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
-        # To decode templates and weights costs more than all the rest of a lookup.
+        # Decoding templates and weights costs more than all the rest of a lookup.
         known = self._versions.get(partition)
         if known is None or known[0] != memo.numbers:
             known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)

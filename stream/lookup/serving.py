@@ -1,4 +1,4 @@
-"""Answers about users, beside a fold: in a module of its own, for a fold needs neither numpy nor a web server."""
+"""Lookups of a worker, beside its fold; a module of its own, because a fold needs neither numpy nor a web server."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from stream.settings.loading import Settings
 from stream.settings.worker_addresses import worker_ports
 from stream.transport.app import LaneApp
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def lookups(
     app: LaneApp, settings: Settings, standing: Callable[[], Mapping[str, Any]], identity: str
 ) -> AsyncIterator[int]:
-    """Answer for the users of this worker's partitions, recommendations included; yields the port.
+    """Answer questions about the users of this worker's partitions, recommendations included; yield the port.
 
     Parameters
     ----------
     app, settings
-        The fold.
+        The Faust application of the worker, and the settings of the installation.
     standing
-        How it stands, for its ``/health`` and ``/ready``.
+        Function that returns the state of the worker, for ``/health`` and ``/ready``.
     identity
-        Of the installation, for each answer.
+        Identity of the installation, which each answer names.
     """
     watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
 
@@ -53,7 +53,7 @@ async def lookups(
     await watch.start()
     try:
         port = await _listen(server, settings)
-        log.info("lookups at http://%s:%d", settings.sections.worker.host, port)
+        logger.info("lookups at http://%s:%d", settings.sections.worker.host, port)
         yield port
     finally:
         await server.stop()

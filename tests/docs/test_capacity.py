@@ -23,7 +23,7 @@ def test_the_tables_are_what_perennial_bench_capacity_prints() -> None:
     [
         f"each known user has {Assumptions().events_per_user_day:g} events a day",
         f"has {Assumptions().peak:g} times the\nmean rate",
-        f"cores are busy to {Assumptions().busy:.0%} then. There are {Assumptions().replicas} copies",
+        f"cores are busy for {Assumptions().busy:.0%} of the time. There are {Assumptions().replicas} copies",
         f"{Assumptions().bytes_per_event:g} bytes x copies",
         f"{Assumptions().broker_cores} cores each",
         f"{Assumptions().broker_tib:g} TiB each",
