@@ -134,16 +134,28 @@ def misnamed_loggers(module: Module) -> Iterator[str]:
 
 
 def sleeps(module: Module) -> Iterator[str]:
-    """Yield each call of ``sleep`` with something else than 0, which only gives way to other tasks.
+    """Yield each call of ``sleep`` with a constant outside a ``while`` loop.
+
+    In such a loop it polls a condition. ``sleep(0)`` only gives other tasks their turn.
 
     Examples
     --------
-    >>> list(sleeps(module_of(Path("a.py"), "await asyncio.sleep(0)\\ntime.sleep(0.1)")))
-    ['a.py:2: time.sleep(0.1)']
+    >>> source = "asyncio.sleep(0)\\nwhile not is_done():\\n    time.sleep(0.1)\\ntime.sleep(0.2)"
+    >>> list(sleeps(module_of(Path("a.py"), source)))
+    ['a.py:4: time.sleep(0.2)']
     """
+    polling = {
+        inner
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.While)
+        for part in node.body
+        for inner in ast.walk(part)
+    }
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and _is_call_of(node, "sleep") and ast.unparse(node.args[0]) != "0":
-            yield f"{module.path}:{node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.Call) and _is_call_of(node, "sleep") and node not in polling:
+            match node.args:
+                case [ast.Constant(value=seconds)] if seconds != 0:
+                    yield f"{module.path}:{node.lineno}: {ast.unparse(node)}"
 
 
 def _is_call_of(node: ast.expr, name: str) -> bool:
@@ -172,7 +184,7 @@ def type_imports_between_packages(found: Iterable[Module]) -> list[str]:
 
 
 def sleeps_in_tests() -> list[str]:
-    """Return each place in unit and integration tests that sleeps instead of awaiting a condition."""
+    """Return each place in unit and integration tests that sleeps for a fixed time instead of awaiting a condition."""
     return [
         place
         for module in modules(*TESTS)
