@@ -9,7 +9,7 @@ from tests.chaos.lives import Absence, Life
 from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
 from tests.chaos.verdict import _agree
 
-ATTEMPT = Attempt("m1", "desk-a", at=10_000, unknown=20_000)
+ATTEMPT = Attempt("m1", "dispatcher-a", at=10_000, unknown=20_000)
 
 
 def _life(code: int | None = None, end: int | None = None, stalls: tuple[Absence, ...] = ()) -> Life:
@@ -17,7 +17,7 @@ def _life(code: int | None = None, end: int | None = None, stalls: tuple[Absence
 
 
 def _found(life: Life, broker: tuple[Absence, ...] = (), hanging: tuple[Absence, ...] = ()) -> list[str]:
-    return unexplained([ATTEMPT], Troubles({"desk-a": life}, broker, hanging))
+    return unexplained([ATTEMPT], Troubles({"dispatcher-a": life}, broker, hanging))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_a_life_that_ran_from_the_attempt_until_it_became_unknown_explains_nothi
 def test_the_death_of_another_process_explains_nothing() -> None:
     other = Life("deliver-1", 8, 1_000, end=12_000, code=-9)
 
-    assert len(unexplained([ATTEMPT], Troubles({"desk-a": _life(), "desk-b": other}))) == 1
-    assert len(unexplained([ATTEMPT], Troubles({"desk-b": other}))) == 1
+    assert len(unexplained([ATTEMPT], Troubles({"dispatcher-a": _life(), "dispatcher-b": other}))) == 1
+    assert len(unexplained([ATTEMPT], Troubles({"dispatcher-b": other}))) == 1
 
 
 def test_a_process_that_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
@@ -60,7 +60,7 @@ def test_a_broker_that_was_away_meanwhile_explains_an_unknown_message_and_an_ear
 
 def test_a_life_leaves_no_more_unknown_messages_than_it_makes_concurrent_calls() -> None:
     attempts = [ATTEMPT._replace(message=f"m{n}") for n in range(PLACES + 1)]
-    troubles = Troubles({"desk-a": _life(-9, 12_000)})
+    troubles = Troubles({"dispatcher-a": _life(-9, 12_000)})
 
     assert unexplained(attempts[:PLACES], troubles) == []
     assert unexplained(attempts, troubles) == [f"deliver-0 (process 7) left {PLACES + 1}, with {PLACES} places"]

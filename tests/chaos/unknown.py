@@ -1,6 +1,6 @@
 """Check that each message that stayed unknown has its own crash or its own lost connection.
 
-An attempt carries the name of the desk that made it, and so identifies one life of one process. Three things
+An attempt carries the name of the dispatcher that made it, and so identifies one life of one process. Three things
 can explain it: the end or a stall of that life, an absence of the broker, or the loss of the connection.
 Each must lie between the attempt and the time at which it became unknown. A life that ends leaves no more unknown
 messages than it makes calls at a time.
@@ -30,7 +30,7 @@ class Attempt(NamedTuple):
     message
         Id of the message.
     by
-        Name of the desk that made the attempt.
+        Name of the dispatcher that made the attempt.
     at, unknown
         Begin of the attempt, and the time since which its outcome is unknown, milliseconds.
     """
@@ -48,7 +48,7 @@ class Troubles:
     Attributes
     ----------
     lives
-        Lives by the names of their desks.
+        Lives by the names of their dispatchers.
     broker
         Periods in which the broker was away.
     hanging
