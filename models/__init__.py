@@ -1,1 +1,1 @@
-"""Pure thought: no Kafka, no clock, no environment, no I/O."""
+"""Pure computation: no Kafka, no clock, no environment, no I/O."""

@@ -1,8 +1,8 @@
 """Batches of one partition, which an agent receives, and the outputs that it yields.
 
-An agent is an async generator over :class:`Batch` that yields :class:`Outputs`. The driver of an agent is a lane of
-``stream/engine``, or a list in a test. It makes each :class:`Commit` durable, together with the position after the last
-batch that was pulled. Then it applies the commit to :class:`Restored`, and only then it resumes the agent.
+An agent is an async generator over :class:`Batch` that yields :class:`Outputs`. An agent is driven by a lane of
+``stream/engine``, or by a test. The driver makes each :class:`Commit` durable, together with the position after the
+last batch that was pulled. Then it applies the commit to :class:`Restored`, and only then it resumes the agent.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Outputs:
         When the earliest timer of this partition is due, milliseconds; ``None`` if there is none. At that time the
         driver moves the log's clock if nothing else does, or sends a wake-up to an agent that has effects.
     full
-        Whether the agent wants no more records until it says otherwise. It still receives wake-ups.
+        Whether the agent accepts no records for now. It still receives wake-ups.
     counts
         Increments of metrics, applied after the commit; keys are ``(metric, label values...)``.
 
@@ -152,7 +152,7 @@ class Outputs:
 
 
 class Checkpoint(NamedTuple):
-    """How far a partition is processed, as it is stored with each commit.
+    """Record of how far a partition is processed; it is stored with each commit.
 
     Attributes
     ----------

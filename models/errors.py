@@ -74,11 +74,11 @@ class PerennialError(Exception):
 
 
 class EventWarning(NamedTuple):
-    """A detail of an accepted event that does not count, or not as its sender may think.
+    """A detail of an accepted event that does not count, or that counts in another way than its sender may expect.
 
     The reader of a record appends it to ``Reading.warnings``. Each door counts it (``event_warnings``) and shows it to
     the sender where it can. One that is marked ``rejected`` also becomes a dead letter, beside the accepted event
-    (:func:`models.rejected.reject_details`): so a bad address is kept although its identify counts.
+    (:func:`models.rejected.reject_details`). So a bad address can be found later, although the identify counts.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class InvalidEvent(PerennialError, ValueError):
     field
         Path of the offending field in the wire form, such as ``properties.price``; empty for the whole record.
     found
-        What stood there, shortened.
+        Value found there, shortened.
     allowed
         What is allowed there, in words.
 
@@ -139,9 +139,9 @@ class InvalidConfiguration(PerennialError, ValueError):
     Parameters
     ----------
     path
-        Where, such as ``rules[2].when.crosses``.
+        Path of the value, such as ``rules[2].when.crosses``.
     found
-        What stood there.
+        Value found there.
     allowed
         What is allowed there, in words.
     """

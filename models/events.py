@@ -1,7 +1,7 @@
 """The vocabulary of events: one typed :class:`Event` for everything that happens to a user.
 
-``models/wire/`` reads both forms that are accepted from outside into it. Between our own topics, an event is the JSON
-of this struct.
+``models/wire/`` converts both forms that are accepted from outside into this struct. In our own topics, an event is the
+JSON of this struct.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     origin
         Origin of the event.
     trust
-        ``public``: it came with a key that every visitor can read, so it counts as behaviour, and grants nothing.
+        ``public``: it came with a key that every visitor can read, so it counts only as behaviour.
     name
         Name of the event on the wire, if it says more than ``type`` (custom events, pages).
     item, category
@@ -174,9 +174,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
 
 
 ANONYMOUS = "anonymous:"
-"""Begin of the key of a user without a ``userId``."""
+"""Beginning of the key of a user without a ``userId``."""
 TEST = "test:"
-"""Begin of the key of the separate user for test events."""
+"""Beginning of the key of the separate user for test events."""
 _NAMELESS = (ANONYMOUS, TEST + ANONYMOUS)
 
 REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))

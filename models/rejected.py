@@ -48,8 +48,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     withdrawal
         Whether a withdrawal of consent in the record counts although the record is refused.
     origin, trust
-        The most live origin that the record can have, and the trust in its key. A replay of the letter gives it no
-        more of either.
+        The most live origin that the record can have, and the trust in its key. A replay of the letter increases
+        neither of them.
     """
 
     reason: str
@@ -165,7 +165,7 @@ def reject_value(
 
 
 def reject_received(value: bytes, received: Received, error: Exception) -> Output:
-    """Reject a record that says how it was received, so that a replay gives it no more origin and trust than it had."""
+    """Reject a record, and keep how it was received, so that a replay makes it neither more live nor more trusted."""
     rejected = _Original(value, received.source, received.at).rejected(*_explain(error))
     rejected = msgspec.structs.replace(rejected, origin=received.origin, trust=received.trust)
     return _letter(received.source.id, _marked(rejected, error))

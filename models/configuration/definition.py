@@ -71,7 +71,7 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     name
-        Name of the rule; every rule has another.
+        Name of the rule; every rule has a different one.
     category
         ``marketing`` needs consent and respects caps and quiet hours; ``transactional`` needs none of them.
     when

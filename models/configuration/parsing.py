@@ -1,4 +1,4 @@
-"""Turns the sections of ``perennial.yaml`` into the compiled configuration, or says what is wrong and where."""
+"""Turn the sections of ``perennial.yaml`` into the compiled configuration, or raise an error with place and reason."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ def address(facts: Facts, channel: Channel) -> str | None:
     Returns
     -------
     str or None
-        An e-mail address, or a phone number in E.164. A number without a country code is taken for one of the country
-        of the traits (``country`` or ``address.country``).
+        An e-mail address, or a phone number in E.164. A number without a country code is read as a number of the
+        country in the traits (``country`` or ``address.country``).
 
     Examples
     --------

@@ -26,7 +26,7 @@ _RANK = {
 }
 """Rank of each outcome; a later outcome of lower rank is ignored.
 
-A bounce ranks with a delivery, so it may replace one.
+A bounce has the same rank as a delivery, so it may replace a delivery.
 """
 
 _EXPLAINED = frozenset({"message_failed", "message_bounced", "message_unknown"})

@@ -73,7 +73,7 @@ class Planner:
         if rule.category == "transactional":
             if any(pending.signal == proposal.encoded_signal for pending in waiting):
                 return proposal.drop("duplicate")
-            # None of them displaces another, because each is about an event of its own.
+            # No transactional message displaces another, because each is about an event of its own.
             waiting = waiting[MAX_HELD - 1 :]
         if waiting:
             return proposal.drop("already_waiting")

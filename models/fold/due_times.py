@@ -1,7 +1,7 @@
 """Queue of the users by their next timer, in nine bytes per user instead of ninety.
 
-Most timers are due in some hours or days. Before their hour begins they need no order, and a user's state holds the
-exact time. So the timers of an hour are a list of keys. Only those of the nearest hour are a heap of (due, key).
+Most timers are due in some hours or days. They need no order before their hour begins, because the user's state holds
+the exact time. So the timers of an hour are a list of keys. Only those of the nearest hour are a heap of (due, key).
 """
 
 from __future__ import annotations

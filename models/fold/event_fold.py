@@ -47,7 +47,7 @@ class EventFold:
     def fold(self, record: Record) -> None:
         """Fold the event of a record.
 
-        An event without statement, order and traits takes a short path, because nearly all events are such ones.
+        An event without statement, order and traits takes a short path, because nearly all events are of this kind.
         """
         try:
             event = decode_event(record.value or b"")
@@ -127,8 +127,8 @@ class EventFold:
                 error.withdrawal = event if statement.is_new else None
                 self._slice.reject(error)
             return
-        # A withdrawal is known by the digest of its statement alone. A corrected record may come with the id of one of
-        # which only the withdrawal could be read.
+        # A withdrawal is known by the digest of its statement alone. The reason is that a corrected record may have the
+        # id of an earlier record of which only the withdrawal could be read.
         folded = self._fold(arrival, *((stated,) if is_whole else (digest, stated)))
         if folded is event:
             if statement.is_new:

@@ -134,8 +134,8 @@ class PartitionState:
     def cutoffs(self) -> Cutoffs:
         """Return the times before which events are late or refused now.
 
-        Only ids that refused events carry may be forgotten. So the floor of refused events never decreases, even if the
-        horizon grows.
+        An id may be forgotten only if every event with this id would be refused. So the floor of refused events never
+        decreases, even if the horizon grows.
         """
         now = self.memo.now
         if self._cutoffs is None or self._cutoffs_at != now:
@@ -165,7 +165,8 @@ class PartitionState:
     def adjusted(self, event: Event) -> Event:
         """Return the event as this log allows it.
 
-        On the wall clock no event happens after it was read. In a log with a feeder's clock no event is live.
+        In a log with the wall clock, an event's time is never later than the time of its reading. In a log with a
+        feeder's clock no event is live.
         """
         if self.memo.clock == "wall":
             if event.at > self.memo.now:

@@ -17,7 +17,7 @@ from models.rejected import reason_of, reject, reject_details, reject_value
 from models.source import Source
 
 MAX_FAILURES = 100
-"""Maximum number of failures in a row. At this number the fold stops, because it is a bad deploy and not bad data."""
+"""Maximum number of failures in a row. At this number the fold stops, because a bad deployment is the cause."""
 
 
 class FoldBroken(PerennialError):
@@ -155,7 +155,7 @@ class Slice:
         self.reject(InvalidEvent("undecodable", "", str(error), allowed))
 
     def reject_detail(self, detail: EventWarning) -> None:
-        """Write a dead letter for a part of an event that has no effect although the event has one."""
+        """Write a dead letter for a detail without which its event was folded."""
         record = self.record
         letters = reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key)
         self._records.extend(letters)

@@ -1,7 +1,7 @@
 """Steps of the fold: a user's state and an event (or a timer) give the changed state and its effects.
 
 All that is decided about a user is decided here, in one fixed order: versions, facts, scores, rules, planner, timers.
-So a decision sees the event that caused it. A place under a cap is reserved in the change that decides.
+So a decision sees the event that caused it. The change that decides also reserves the place under a cap.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _watch_cart(step: Step) -> None:
 
 
 def _react(step: Step, begin: int) -> None:
-    """Let the planner decide about each rule that a signal from number ``begin`` on triggers."""
+    """Let the planner decide about each rule that is triggered by a signal with the number ``begin`` or above."""
     configuration, decisions = step.versions.configuration, step.effects.decisions
     decided = len(decisions)
     for signal in step.effects.signals[begin:]:

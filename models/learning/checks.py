@@ -1,7 +1,8 @@
 """Checks that every online model must pass, for our models and for yours.
 
 A model is described by a :class:`ModelCase`. Each function in :data:`CHECKS` takes a case and raises
-:class:`CheckFailed`, which says what the model did and what is expected. With pytest, run all checks on a model so::
+:class:`CheckFailed`, which says what the model did and what is expected. With pytest, run all checks on a model like
+this::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_model(check):

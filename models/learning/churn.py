@@ -1,4 +1,4 @@
-"""The churn model: learns online, from labels that arrive late, which users will not come back within the horizon.
+"""The churn model: from labels that arrive late, it learns online which users will not return within the horizon.
 
 It is a running scaler and a logistic regression, both river's, trained on one example at a time. Recency has two
 hinges, because its effect is not linear. AdaGrad gives every input its own step size, so rare features learn as fast as
@@ -36,9 +36,9 @@ RATE, DECAY, INTERCEPT_RATE = 0.05, 0.02, 0.03
 The intercept's step does not shrink, so the intercept can follow a base rate that drifts.
 """
 PRIOR = {"days_since_last": 1.0}
-"""Weights before the first example, 0 for all other inputs: an untrained model goes by recency alone."""
+"""Weights before the first example, 0 for all other inputs: an untrained model uses recency alone."""
 KNOTS = {"days_since_last": (3.0, 8.0)}
-"""Values where features bend, in days; the features enter the model as ``log1p`` of days."""
+"""Knots of the hinges, in days; the features enter the model as ``log1p`` of days."""
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -138,7 +138,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
         return self._grades.figures()
 
     def _learn(self, example: ChurnExample) -> None:
-        # Grade first: a grade is about the probability that was issued, before its label was known.
+        # Grade first, because a grade judges the probability that was issued before the label was known.
         self._grades.grade(example.risk, example.churned)
         inputs = self._named(example.row)
         self._scaler.learn_one(inputs)

@@ -19,14 +19,14 @@ MIN_LOG_ODDS = 0.05
 
 
 class Hinge(msgspec.Struct, array_like=True, frozen=True):
-    """An input ``max(0, feature - knot)``, which lets a linear model bend.
+    """An input ``max(0, feature - knot)``, with which a linear model changes its slope at the knot.
 
     Attributes
     ----------
     feature
         Position in the row.
     knot
-        Value of the feature where the model bends, in the feature's own scale.
+        Value of the feature at which the slope changes, in the feature's own scale.
     """
 
     feature: int
@@ -70,8 +70,8 @@ class ChurnWeights(ModelContent, frozen=True, kw_only=True):
 class ChurnScorer(JsonScorer[ChurnWeights]):
     """Probability that a user will not come back within the horizon.
 
-    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore does not depend on which
-    rows are scored together, nor on the machine's vector units.
+    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore depends neither on the rows
+    that are scored together, nor on the machine's vector units.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
         return moved[:known]
 
     def reasons(self, row: Sequence[float], most: int = MAX_REASONS) -> tuple[str, ...]:
-        """Describe in words what raises the risk most, strongest first; empty where nothing raises it noticeably."""
+        """Describe in words the features that raise the risk most, strongest first; empty if none does noticeably."""
         moved = self.contributions(row)
         raising = sorted((i for i, c in enumerate(moved) if c >= MIN_LOG_ODDS), key=lambda i: (-moved[i], i))
         reasons: list[str] = []

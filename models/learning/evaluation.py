@@ -173,7 +173,7 @@ def bootstrap(
 def brier(risks: ArrayLike, labels: ArrayLike) -> float:
     """Return the Brier score: the mean squared distance of probabilities from the labels.
 
-    0 is perfect; 0.25 is what a constant probability of one half gets.
+    0 is perfect; a constant probability of one half has 0.25.
 
     Examples
     --------

@@ -163,7 +163,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
     def restore(self, data: bytes) -> None:
         """Continue from bytes that :meth:`state` returned.
 
-        If the state belongs to other features or parameters, what was learned is of no use. Learning then starts
+        If the state belongs to other features or parameters, the learned numbers are of no use. Learning then starts
         again, but versions go on counting, because the fold ignores lower ones.
 
         Raises

@@ -94,7 +94,7 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
 
 
 def announce(name: str, newest: Publication | None) -> Outputs:
-    r"""Return outputs that broadcast the newest version again; empty outputs where there is none.
+    r"""Return outputs that broadcast the newest version again; empty outputs if there is none.
 
     Examples
     --------

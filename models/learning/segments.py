@@ -1,8 +1,9 @@
 """The segment model: groups of users that behave alike, learned online and named for people.
 
 It is a running scaler and k-means, both river's. River starts from random centres, and some of those never win an
-example. Here the first examples are held back, and the centres are placed among them (k-means++). Each centre then
-moves towards its examples, by one over their number but at least ``MIN_STEP``. So it settles, yet follows its users.
+example. Here the first examples are held back, and the centres are placed among them (k-means++). Each example then
+moves its centre towards itself: the n-th example of a centre by 1/n of the way, but by at least ``MIN_STEP``. So a
+centre becomes steady, but still follows its users.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FIRST = 200
 MIN_STEP = 0.005
 """Minimum share of the way to an example that a centre moves, 0 to 1."""
 MAX_EMPTY_VERSIONS = 5
-"""Maximum number of versions in a row that a centre may have no example; then it is placed again."""
+"""Maximum number of versions in a row for which a centre may have no example; then it is placed again."""
 _STARTS, _PASSES = 8, 3
 
 Point = dict[int, float]

@@ -1,7 +1,7 @@
 """The Liquid environment of messages: no clock, no files, limited work, and no error for a value of the wrong type.
 
 python-liquid has no hook for comparing and writing values. So the nodes and expressions of a parsed template get our
-own classes, which differ only in that.
+own classes, which differ only in these two points.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Context(RenderContext):
         """Count work, and raise if it is too much."""
         self._work += amount
         if self._work > MAX_WORK:
-            raise ResourceLimitError("it has too much to do", token=None)
+            raise ResourceLimitError("the template does too much work", token=None)
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         """Look a variable up; this is most of the work of a template without filters."""
@@ -111,7 +111,7 @@ class _Context(RenderContext):
         """Assign a value to a name of the template; unlike the base class, without measuring all other names again."""
         self._held += sys.getsizeof(val, 1) - sys.getsizeof(self.locals.get(key), 1)
         if self._held > (self.env.local_namespace_limit or sys.maxsize):
-            raise LocalNamespaceLimitError("the names of the template hold too much", token=None)
+            raise LocalNamespaceLimitError("the values that the template assigns are too large", token=None)
         self.locals[key] = val
 
     @contextmanager
@@ -143,7 +143,8 @@ class _Template(BoundTemplate):
                 error.token = error.token or node.token
                 raise
             except Exception as error:
-                # A template is a program of the user's, run with any customer's traits. So any error can occur.
+                # A template is a program that the shop has written, and it runs with any customer's traits. So any
+                # error can occur.
                 raise LiquidTypeError(str(error) or type(error).__name__, token=node.token) from error
 
 

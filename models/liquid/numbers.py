@@ -31,7 +31,7 @@ def _computed(function: Callable[[Any, Any], Number]) -> Callable[..., Any]:
 
 
 def _like(result: int | Decimal, *operands: Number) -> Number:
-    """Return the result for floats as a float; it stays an exact amount if one of the operands is an amount."""
+    """Return an exact amount if one of the operands is an amount; otherwise return the result as a plain number."""
     has_amount = any(isinstance(operand, Decimal) for operand in operands)
     return float(result) if isinstance(result, Decimal) and not has_amount else result
 

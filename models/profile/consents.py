@@ -1,8 +1,8 @@
 """The rule of consent: a withdrawal always counts, whatever its time.
 
 The state of a channel is (granted, at, newest grant). A withdrawal sets ``granted`` to no, and never decreases ``at``.
-A grant counts only if its time is later than ``at``. At the same time, "no" wins. So the answer may be "no" although a
-grant is newer, if an older withdrawal was read after that grant. Then a new grant is needed.
+A grant counts only if its time is later than ``at``. If both have the same time, "no" counts. If an old withdrawal is
+read after a newer grant, the answer is "no" although the grant is newer. Then a new grant is needed.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def grant(known: Consent | None, at: int, source: str = "") -> Consent:
 def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     """Return the state of two identities that turn out to be one person.
 
-    Each state stands for the statement that decided it. So a "no" of one identity yields only to a later grant of the
-    other one.
+    Each state stands for the statement that decided it. So a "no" of one identity is replaced only by a later grant of
+    the other one.
 
     Examples
     --------
@@ -55,7 +55,8 @@ def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     if one is None or other is None:
         return other if one is None else one
     newest = max(_newest_grant(one), _newest_grant(other))
-    # The later one decides. At the same time, "no" decides. The source breaks a tie, so the order does not matter.
+    # The later one decides. If both have the same time, "no" decides. The source breaks a tie, so the order does not
+    # matter.
     decides = max(one, other, key=lambda state: (state.at, not state.granted, state.source))
     return Consent(granted=decides.granted, at=decides.at, source=decides.source, newest_grant=newest)
 

@@ -303,7 +303,7 @@ def _remember(facts: Facts, order: str, known: KnownOrder, orders_before: int) -
 
 
 def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
-    """Replace the amounts that an order added to the facts before by those that it adds now."""
+    """Subtract from the facts the amounts that an order added before, and add those that it adds now."""
     was = None if before is None or not before.known & _STATED else before
     if after.known & _STATED:
         if was is None:

@@ -129,7 +129,8 @@ def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSet
         channels.update(withdrawals.channels_of(trait.channel))
         names.append(name)
     if not names:
-        # A repeated statement is remembered too: its event must not withdraw if it is read again after a change.
+        # A repeated statement is remembered too. Otherwise its event would withdraw if it were read again after a
+        # change.
         return Statement() if repeated else None
     return Statement(_ordered(channels), f"trait {', '.join(names)}"[:200])
 

@@ -50,8 +50,7 @@ class Catalogue:
     """The items that are for sale.
 
     Before a catalogue was imported, every item that events name is for sale. Afterwards only items that the catalogue
-    lists and has in stock are. An item that is not listed must not come back, because compaction removes the tombstone
-    of a withdrawn item at some time.
+    lists and has in stock are. So a withdrawn item does not come back, even after compaction has removed its tombstone.
 
     Attributes
     ----------

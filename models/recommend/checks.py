@@ -1,8 +1,8 @@
 """Checks with known answers that every recommender must pass, for our recommenders and for yours.
 
-The training data are small matrices whose right answer follows from how they were made, as in the tests of the library
+The training data are small matrices whose right answers follow from their construction, as in the tests of the library
 implicit. A recommender is described by a :class:`RecommenderCase`. Each function in :data:`CHECKS` takes a case and
-raises :class:`RecommenderCheckFailed`. With pytest, run all checks on a recommender so::
+raises :class:`RecommenderCheckFailed`. With pytest, run all checks on a recommender like this::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_recommender(check):

@@ -121,7 +121,7 @@ class _Rows:
         All rows share the matrix ``unobserved * factors' factors``, which is diagonal in the basis of its eigenvectors.
         A row with fewer entries than dimensions can then be solved by a matrix of its entries (Woodbury identity)
         instead of one of its dimensions. On Gowalla most rows have fewer than 30 entries. There, a sweep with 256
-        dimensions costs a tenth.
+        dimensions takes a tenth of the time.
         """
         d = factors.shape[1]
         gram = factors.T @ factors

@@ -1,4 +1,4 @@
-"""Grading of a model on held-out interactions: it ranks items as in serving, and must find those of later ones."""
+"""Grading of a model on held-out interactions: it ranks items as in serving, and must find the newer ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Places for new items, which no model knows yet.
 
-Without such places users would never meet a new item, so no model could ever learn it. About one place in ten is for
-new items, after everything that the model recommends. Places that the model cannot fill are theirs, too. The choice
+Without such places users would never see a new item, so no model could ever learn it. About one place in ten is for new
+items, after everything that the model recommends. New items also get the places that the model cannot fill. The choice
 depends on the user, the model version and the day, so an answer does not change between two clicks.
 """
 
@@ -16,7 +16,7 @@ from models.units import DAY
 NEW = "new or rarely touched"
 """Reason for an item that the model does not know. It may be an old item that no one has touched lately."""
 SHARE = 10
-"""Number of places of which one is for items that the model does not know."""
+"""Ratio of all places to the places for items that the model does not know: one place in ten."""
 POOL = 50
 """Number of newest unknown items from which the choice is made."""
 

@@ -21,7 +21,7 @@ from models.recommend.ranking import top_rows
 POPULAR = "popular"
 """Reason for an item whose popularity counts more than the user's taste."""
 OFFERED = "on offer"
-"""Reason for an item that fills a place although neither taste nor popularity speaks for it."""
+"""Reason for an item that fills a place although neither taste nor popularity supports it."""
 
 
 class RecentInteraction(Protocol):
@@ -50,8 +50,8 @@ class Recommendation(msgspec.Struct, frozen=True):
     score
         Score; higher is better. It can only be compared within one answer.
     why
-        Reason. ``because of ITEM`` names the interaction that speaks most for it. ``popular`` means that popularity
-        counts more than taste, and ``on offer`` that neither speaks for it.
+        Reason. ``because of ITEM`` names the interaction that contributed most. ``popular`` means that popularity
+        counts more than taste, and ``on offer`` that neither supports the item.
     """
 
     item: str

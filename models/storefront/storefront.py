@@ -85,7 +85,7 @@ class Storefront:
         self.assortment = Assortment(seed)
         self._visit = Visit(self.assortment, prefix=f"sim{seed}")
         self._offsets = dict(ZONES)
-        # Seasons cover some time after the end, so that the truth can be asked there.
+        # Seasons cover some time after the end, so that the truth is known for horizons that end later.
         covered = season_days(days)
         self._seasons = {zone: Season(start_ms, covered, offset) for zone, offset in ZONES}
         self.shoppers = self._people(seed, shoppers)
@@ -127,7 +127,7 @@ class Storefront:
     def react(self, message: ReceivedMessage) -> None:
         """Deliver a message to a shopper, who may open it, click, come back, or unsubscribe; all later than ``now``.
 
-        The random numbers belong to the message alone. So no visits change if it is not clicked.
+        The random numbers depend only on the message. So a message that is not clicked changes no visit.
         """
         index = self._number.get(message.user)
         if index is None:
@@ -178,7 +178,7 @@ class Storefront:
             span = self.days * _ARRIVALS_UNTIL
             rate = draw.lognormvariate(0.0, kind.spread) / kind.gap_days
             season = self._seasons[zone]
-            # Shoppers who exist at the start come first after one of their own gaps.
+            # Shoppers who exist at the start make their first visit after one of their own gaps.
             there = draw.random() < _THERE_AT_START
             late = self.start + int(draw.random() * span * DAY)
             first = season.when(self.start, draw.expovariate(1.0) / max(rate, 0.08)) if there else late

@@ -36,7 +36,7 @@ def is_bounce(name: str) -> bool:
 
 
 def is_hard(name: str, properties: Mapping[str, Any]) -> bool:
-    """Return whether a report says that the address does not exist permanently.
+    """Return whether a report says that the bounce is permanent.
 
     Parameters
     ----------

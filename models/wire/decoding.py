@@ -76,8 +76,7 @@ def convert(
     received, warnings
         As for :func:`decode`.
     size
-        Size of the record as JSON, bytes. A caller that knows it passes it, because to measure it, the record must be
-        serialized.
+        Size of the record as JSON, bytes. Give it if it is known; otherwise the record is serialized to measure it.
 
     Raises
     ------

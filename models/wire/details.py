@@ -163,7 +163,7 @@ def take_first(
     warnings: list[EventWarning],
     path: str = "properties.",
 ) -> T | None:
-    """Take the first of several details that can be used out of the properties. Later ones stay there."""
+    """Take the first usable one of several details out of the properties. Later ones stay there."""
     for name in names:
         value = rest.pop(name, None)
         if value is None:
@@ -188,7 +188,7 @@ def warning_of(error: InvalidEvent, path: str = "") -> EventWarning:
 
 
 def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bool, path: str = "") -> Json:
-    """Read ``properties`` or ``traits``, and leave out, with a warning, what is not an object or is nested too deep.
+    """Read ``properties`` or ``traits``; leave out, with a warning, values that are no object or nested too deep.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
 
 
 def _named(event: Event) -> Event:
-    """Return the withdrawal that the name of a custom event states, or else the event as it is."""
+    """Return the withdrawal that the name of a custom event states; if it states none, return the event unchanged."""
     withdrawal = withdrawals.named(event.name)
     if withdrawal is None or event.name is None:
         return event

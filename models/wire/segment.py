@@ -109,7 +109,8 @@ def _user(raw: Json) -> str:
 def when(raw: Json, reading: Reading) -> int:
     """Return the time of a record, with the spec's correction for wrong clocks: ``receivedAt - (sentAt - timestamp)``.
 
-    Some libraries send no ``timestamp``, but the ``originalTimestamp`` from which the spec's servers make it.
+    Some libraries send no ``timestamp``, but an ``originalTimestamp``, from which Segment's servers compute the
+    ``timestamp``.
 
     Only a live event with a ``sentAt`` is corrected. In a replay, the time of arrival says nothing about the clock. An
     event that Segment exported (it has ``receivedAt``) is already corrected. A ``sentAt`` that is not a time corrects

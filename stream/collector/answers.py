@@ -13,18 +13,18 @@ from monitoring import metrics
 from stream.lookup.refusals import HttpRefusal
 
 CLOSING = {"Connection": "close"}
-"""Headers of the answer to a body that was not read to its end, because nothing else can follow on that connection."""
+"""Headers of the answer to a body that was not read to its end; its connection can carry no further request."""
 RETRY_AFTER_S = 1
 """How long a client waits before it repeats a request that Kafka could not take, seconds."""
 
 
 def refusal_of(status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> HttpRefusal:
-    """Return the refusal that an error in a request gives."""
+    """Return the refusal for an error in a request."""
     return HttpRefusal(status, error.reason, str(error), details=_fields(error), headers=headers)
 
 
 def counted_only(status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> HttpRefusal:
-    """Count a refusal of which no dead letter is kept, and return it."""
+    """Count a refusal for which no dead letter is kept, and return it."""
     metrics.increment("events_rejected", error.reason)
     return refusal_of(status, error, headers)
 

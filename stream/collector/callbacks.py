@@ -51,8 +51,8 @@ STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit
 START_WORDS = frozenset({"start", "unstop"})
 """Texts of an incoming SMS that end a STOP, in lower case.
 
-Twilio also accepts YES as START. But YES may answer another question, so it counts only if Twilio itself says so
-(``OptOutType``)."""
+Twilio also accepts YES as START. But YES may answer another question, so it counts only if Twilio itself
+reports it as START (``OptOutType``)."""
 _NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 

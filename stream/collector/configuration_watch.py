@@ -50,7 +50,7 @@ class ConfigurationWatch:
         self._changed = asyncio.Condition()
 
     async def current(self, version: int = 0) -> Configuration | None:
-        """Return the configuration once the topic was read to its end, and at least ``version`` was in it."""
+        """Wait until the topic was read to its end and contained at least ``version``; return the configuration."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.configuration is not None and self._version >= version)
         return self.configuration

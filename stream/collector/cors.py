@@ -2,7 +2,8 @@
 
 The headers of cross-origin requests are on every answer, errors included, at the addresses in :data:`OPEN_ADDRESSES`.
 They are also on the answer to an unknown address below ``/v1/``. Without them, a browser reports a network error to its
-SDK, and the SDK repeats the request. No other address has them, such as callbacks, unsubscribe pages and health.
+SDK, and the SDK repeats the request. All other addresses, such as callbacks, unsubscribe pages and health, do without
+them.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Cors:
             response.headers.update(self._headers(request.headers.get("Origin")))
 
     def headers_of_unread(self) -> Mapping[str, str]:
-        """Return the headers of an answer to a request that could not be read, so that its origin is not known."""
+        """Return the headers of an answer to a request that could not be read, and whose origin is unknown."""
         return self._headers(None) if self._any else {}
 
     def _headers(self, origin: str | None) -> Mapping[str, str]:

@@ -9,7 +9,7 @@
     POST /v1/m                            analytics-next's own metrics: accepted and dropped
     GET  /v1/projects/KEY/settings,       settings of the browser SDKs (stream/collector/sdk_settings.py)
          /sourceConfig/
-    GET  /v1/users/USER/recommendations   items for a user (?k=10), as the worker answers that owns the user;
+    GET  /v1/users/USER/recommendations   items for a user (?k=10), from the worker that owns the user;
                                           with a server token, or with a token of this user
     GET, POST /v1/unsubscribe             the signed link of a message (RFC 8058): a page with a button; one click
     POST /v1/callbacks/twilio             outcomes of SMS, and incoming SMS (STOP, START), signed by Twilio;

@@ -57,7 +57,7 @@ class EventEndpoints:
     intake
         The code that turns bodies into events.
     write_keys
-        Keys of which one must come with every request that has events. Without any, no key is asked for.
+        Known keys. Every request with events must have one of them, unless there are none.
     now
         Clock, milliseconds.
     bodies
@@ -113,7 +113,7 @@ class EventEndpoints:
     async def _arrived(
         self, request: web.Request, most: int, call: str | None = None
     ) -> tuple[dict[str, Any], Arrival]:
-        """Read a request and decide whether it may send events; ``call`` is that of its address, if it has one."""
+        """Read a request and decide whether it may send events; ``call`` is the call of its address, if any."""
         received_at = self._now()
         body = await self._body(request, most, received_at)
         raw: dict[str, Any] = {}

@@ -34,7 +34,7 @@ MAX_BATCH_EVENTS = 2_500
 MAX_LEVELS = 254
 """Maximum number of nested objects and lists that orjson can write. It can read deeper ones."""
 MAX_EXCERPTED_BYTES = 4_096
-"""Maximum number of bytes of a body that are searched for an excerpt, because to search a long body takes time."""
+"""Maximum number of bytes of a body that are searched for an excerpt, because searching a long body takes time."""
 MAX_TIME_LENGTH = 64
 """Maximum length of a time, characters."""
 ORIGIN_ALLOWED = "an origin only with a server key, because every visitor can read a browser key"
@@ -116,7 +116,7 @@ class Intake:
     """The code that turns bodies into events.
 
     Write keys are removed when a body is parsed, and are cut out of everything that is kept of a refused event. The
-    reason is that more people read dead letters than are given keys.
+    reason is that some people may read dead letters but have no key.
 
     An event without a ``messageId`` gets one from its place of arrival: the instance of this door, and a number that
     counts up. So the id is neither random nor made from the content, and no two ids are equal. The door cannot know
@@ -246,8 +246,8 @@ class Intake:
             raise InvalidEvent("missing_field", "batch", type(items).__name__, "a list of events")
         if len(items) > MAX_BATCH_EVENTS:
             raise InvalidEvent("bad_batch", "batch", f"{len(items)} events", f"at most {MAX_BATCH_EVENTS:,} events")
-        # Segment's libraries state once, for the whole batch, when it was sent. That goes into every event, so a value
-        # that is not a time must not be long.
+        # Segment's libraries state once, for the whole batch, when it was sent. This statement is copied into every
+        # event. So a value that is not a time must not be long.
         sent_at = raw.get("sentAt")
         if isinstance(sent_at, list | dict) or (isinstance(sent_at, str) and len(sent_at) > MAX_TIME_LENGTH):
             sent_at = fields.shown(sent_at)[:MAX_TIME_LENGTH]

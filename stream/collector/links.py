@@ -57,7 +57,7 @@ class UnsubscribeLinks:
         router.add_post(PATH, self._withdraw)
 
     async def _ask(self, request: web.Request) -> web.Response:
-        """Show a page with a button. To follow a link changes nothing, because programs that scan mail follow all."""
+        """Show a page with a button. A GET changes nothing, because programs that scan mail follow every link."""
         token = request.query.get(PARAMETER, "")
         try:
             said = self._signer.verify(token)
@@ -66,7 +66,7 @@ class UnsubscribeLinks:
         return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        """Withdraw for the user and for the address, and confirm once Kafka has both. A second click does no harm."""
+        """Withdraw consent for the user and the address, and confirm when Kafka has both; a repeat does no harm."""
         now = self._now()
         try:
             said = self._signer.verify(request.query.get(PARAMETER, ""))

@@ -1,4 +1,4 @@
-"""The HTTP server of the door: it answers a request that aiohttp cannot read like every other mistake of a client.
+"""The HTTP server of the door. A request that aiohttp cannot read gets the same kind of answer as any bad request.
 
 Such a request has a bad header, for example, or a broken chunk, or a line that is too long. aiohttp answers it in plain
 text, and writes a traceback to the log. But the operator of the door cannot correct such a request. So this server

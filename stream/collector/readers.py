@@ -34,7 +34,7 @@ class Readers:
         self._now = now
 
     def check(self, request: web.Request, user: str) -> None:
-        """Return if this request may read about the user; raise the refusal 401 or 403 otherwise."""
+        """Check that this request may read about the user; otherwise raise the refusal 401 or 403."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:

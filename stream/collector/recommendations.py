@@ -39,7 +39,7 @@ class Recommendations:
         router.add_get(ADDRESS, self._answer)
 
     async def _answer(self, request: web.Request) -> web.Response:
-        """Answer as the worker does that owns the user; raise the refusal 503 while no worker can."""
+        """Return the answer of the worker that owns the user; raise the refusal 503 while no worker can answer."""
         user = request.match_info["user"]
         self._readers.check(request, user)
         asked = request.query.get("k", DEFAULT)

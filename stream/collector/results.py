@@ -28,7 +28,7 @@ def outputs(verdicts: Sequence[Verdict]) -> list[Output]:
 
 
 def counts(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
-    """Yield the name and labels of a metric for each time that it counts up."""
+    """Yield the name and labels of a metric, once for each increment."""
     for verdict in verdicts:
         if isinstance(verdict, Acceptance):
             yield "events_accepted", "http"

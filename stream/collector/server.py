@@ -63,7 +63,7 @@ def run(settings: Settings, announce: Callable[[str], None] = logger.info) -> No
     TopicsNotReady
         The topics are missing; nothing has been served.
     WrongClock
-        A replay or a simulation feeds the log, so live events do not belong into it.
+        A replay or a simulation feeds the log, so live events do not belong in it.
     CannotListen
         Another program listens on the door's address.
     """
@@ -148,7 +148,7 @@ async def _owners(settings: Settings) -> AsyncIterator[Owners]:
 
 @asynccontextmanager
 async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
-    """Follow the suppression list, so that an entry that the door writes never moves back the time of an entry."""
+    """Follow the suppression list, so that the door never overwrites an entry with an earlier time."""
     watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
     async with _running(watch.follow(), "suppressions"):
         yield watch

@@ -85,7 +85,7 @@ async def record_at(connection: Connection, topic: str, partition: int, offset: 
 
 
 async def ends(connection: Connection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Return an offset of each partition that no record written from now on comes before.
+    """Return an offset for each partition; every record that is written from now on has this offset or a higher one.
 
     It may be too low, which is safe.
     """

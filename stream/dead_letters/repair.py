@@ -1,4 +1,4 @@
-"""A second reading of a dead letter with today's code, as its first reader would do it, for the same ``messageId``."""
+"""Repair of dead letters: the current code reads them as their first reader did, so the ``messageId`` is the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Mended(NamedTuple):
 
 
 def missing_part(rejected: Rejected) -> Source | None:
-    """Return where the record can be read again; ``None`` if the letter holds all of it, or no topic does."""
+    """Return where the record can be read again; ``None`` if the letter is complete, or if no topic has the record."""
     if rejected.length <= len(rejected.value) or rejected.topic not in READABLE:
         return None
     return Source(rejected.topic, rejected.partition, rejected.offset)

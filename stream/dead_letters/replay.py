@@ -1,4 +1,4 @@
-"""Replay of dead letters: each is sent again once, also if a replay is killed.
+"""Replay of dead letters: each is sent again once, even if a replay is killed.
 
 Before an event is written to ``events``, a mark in ``events.replayed`` says so, with the end of the event's partition
 at that time. Afterwards a second mark says that the event was written. A replay that finds only the first mark looks
@@ -41,7 +41,7 @@ class ReplayMark(msgspec.Struct, frozen=True, kw_only=True):
     message_id
         Id of the event.
     partition, end
-        Partition of ``events`` that the event goes to, and an offset from before, which the event comes after.
+        Partition of ``events`` that the event goes to, and its end before the event was written.
     """
 
     state: Literal["begun", "done"]
@@ -179,7 +179,7 @@ async def _marks(connection: Connection) -> dict[str, ReplayMark]:
         async for record in records:
             mark = msgspec.json.decode(record.value or b"", type=ReplayMark)
             name = (record.key or b"").decode()
-            # Two replays at the same time may have written in any order, so a mark "done" stays.
+            # Two replays at the same time may have written in any order, so a mark "done" takes precedence.
             if name not in found or found[name].state == "begun":
                 found[name] = mark
     return found

@@ -80,7 +80,7 @@ class GroupProgress:
 
 
 async def await_folded(progress: FoldProgress, wanted: dict[int, int], *, silence_s: float) -> None:
-    """Return when every partition is folded up to an offset.
+    """Wait until every partition is folded up to an offset.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A whole rebuild: it folds every partition while nothing changes, then switches one after the other over."""
+"""A whole rebuild: it folds every partition without a change to the state in use, then switches over one by one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Rebuild:
         return f"Rebuild({self._connection.prefix!r}, {self._partitions} partitions)"
 
     async def require_beginning(self) -> None:
-        """Return if the log has its beginning.
+        """Check that the log still has its first records.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Rebuild:
         return Rebuilt(shadow.partition, shadow.position, _users(shadow), changed, outcome)
 
     async def _wake(self, partition: int) -> None:
-        """Make the fenced owner notice: a tick that moves no clock makes it commit, also if it is idle."""
+        """Make the fenced owner notice its fencing: a tick that moves no clock makes it commit, even if it is idle."""
         async with EventLog(self._connection, self._partitions) as log:
             await log.write_at([(partition, *encode_control(Tick(at=0)))])
 

@@ -42,7 +42,7 @@ class BeginningGone(PerennialError):
 
 
 async def require_beginning(connection: Connection, partitions: int) -> None:
-    """Return if every partition of ``events`` begins at 0.
+    """Check that every partition of ``events`` begins at 0.
 
     Raises
     ------

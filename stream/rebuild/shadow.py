@@ -28,7 +28,7 @@ APPLICATION = "rebuild"
 COMMIT_EVERY_S = 5.0
 """How long a shadow folds between two commits, seconds."""
 MAX_UNCOMMITTED_USERS = 50_000
-"""Maximum number of changed users before a commit, also if it comes early."""
+"""Maximum number of changed users between two commits; at this number a commit does not wait for its time."""
 
 
 class _TickRecord(NamedTuple):

@@ -39,8 +39,8 @@ class NotSwitched(PerennialError):
 class FactMerger:
     """Merge of a shadow's facts with the ledgers in use.
 
-    It remembers each result. A user who has not changed since is not merged again, because the last merge happens while
-    the partition stands still.
+    The last merge happens while the partition stands still, so it must be fast. Therefore each result is remembered,
+    and a user who has not changed since is not merged again.
     """
 
     def __init__(self) -> None:
@@ -118,9 +118,9 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
     Parameters
     ----------
     shadow
-        Close to the running lane.
+        The shadow; its position is close to that of the running lane.
     merger
-        Best after a first merge of most users, because no process folds the partition until this returns.
+        The merger. It should have merged most users before, because no process folds the partition until this returns.
     connection
         The cluster.
     fold
@@ -161,7 +161,7 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
                 shadow.switched = True
                 return len(changed)
         except Exception as failure:
-            if not is_kafka_error(failure):  # a ProducerFenced is one, too
+            if not is_kafka_error(failure):  # ProducerFenced is a Kafka error, too
                 raise
             logger.warning("partition %d: trying again after %r", partition, failure)
             error = failure

@@ -37,8 +37,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     run
         Data and grade of the training.
     previous
-        The previous version, for a worker that starts and finds this one damaged, because the compacted topic has
-        deleted its record. The previous version has no previous version itself.
+        The previous version. A worker that starts and finds this version damaged uses the previous one, whose own
+        record the compacted topic has deleted. The previous version names no previous version itself.
     """
 
     version: int

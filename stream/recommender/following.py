@@ -34,7 +34,7 @@ MAX_RETRY_S: Final = 60.0
 
 
 class ModelWatch:
-    """Holder of the newest recommender. It replaces it without a pause, but never with a damaged one.
+    """Holder of the newest recommender. It takes a newer one without a pause, but never a damaged one.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class ModelWatch:
         Parameters
         ----------
         recent
-            The user's newest touches. A user without any gets popular items.
+            The user's newest interactions. A user without any gets popular items.
         now
             Current time, milliseconds.
         k
@@ -140,7 +140,7 @@ class ModelWatch:
             self._task = None
 
     async def until(self, condition: Callable[[ModelWatch], bool]) -> None:
-        """Return when a condition on this watch holds."""
+        """Wait until a condition on this watch holds."""
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
@@ -150,7 +150,7 @@ class ModelWatch:
             began = time.monotonic()
             try:
                 await self._consume()
-            except Exception as error:  # any failure, because recommendations must not become outdated without a log
+            except Exception as error:  # any failure: outdated recommendations must be visible in the log
                 metrics.increment("model_watch_failures", name_of(error))
                 if time.monotonic() - began > MAX_RETRY_S:
                     wait = RETRY_S

@@ -39,7 +39,7 @@ PUBLISH_WITHIN_S = 30.0
 STUCK_S = 1_800
 """How long a training may give no sign of life, seconds; then the leadership goes to another retrainer."""
 TRANSACTION_TIMEOUT_MS = 15_000
-"""How long readers of ``versions`` wait at most for a retrainer that stopped while it published, milliseconds."""
+"""How long a retrainer that stopped while it published can delay readers of ``versions``, milliseconds."""
 
 Standing = Literal["joining", "standby", "training"]
 
@@ -92,7 +92,7 @@ class Leadership:
 
     @property
     def decisions(self) -> int:
-        """Number of decisions of the group so far; after each, another retrainer may have published meanwhile."""
+        """Number of decisions of the group so far; before each, another retrainer may have led and published."""
         return self._listener.decisions
 
     def take(self) -> None:

@@ -28,7 +28,7 @@ from stream.recommender.reading import BlockingReader, reading
 logger = logging.getLogger(__name__)
 
 LARGE_WINDOW = 50_000
-"""Number of interactions from which on a training need not wait for the last few that are still to be read."""
+"""Number of interactions with which a training does not wait for the last few that are still to be read."""
 MAX_TIME_MS = 253_402_300_799_999
 """Maximum time of an interaction: the end of the year 9999, milliseconds."""
 MAX_WEIGHT = 1_000.0

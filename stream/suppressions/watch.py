@@ -58,7 +58,7 @@ class SuppressionWatch:
     listed
         The list to keep current.
     holds
-        It gets a reason while nothing may be sent; ``None`` in a process that sends nothing.
+        Receiver of the reason why nothing may be sent now; ``None`` in a process that sends nothing.
     clock
         Seconds of a clock that never moves back.
 
@@ -104,12 +104,12 @@ class SuppressionWatch:
         return TOO_OLD if self._clock() - self._as_of > MAX_AGE_S else ""
 
     async def current(self) -> None:
-        """Return when the list can be trusted."""
+        """Wait until the list can be trusted."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self.behind())
 
     async def read(self) -> None:
-        """Return when the list was read to its end once."""
+        """Wait until the list was read to its end once."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._as_of is not None)
 

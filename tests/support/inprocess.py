@@ -32,7 +32,7 @@ async def running_app(
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15) -> None:
-    """Return when the condition holds."""
+    """Wait until the condition holds."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - a test looks at more than one event could tell
             await asyncio.sleep(0.01)

@@ -218,7 +218,7 @@ class Bench:
         await self.lane.close()
 
     async def until(self, condition: Callable[[], bool], within_s: float = 5) -> None:
-        """Return when the condition holds."""
+        """Wait until the condition holds."""
         async with asyncio.timeout(within_s):
             while not condition():  # noqa: ASYNC110 - a test looks at more than one event could tell
                 await asyncio.sleep(0.001)

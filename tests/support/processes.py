@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def await_true(condition: Callable[[], bool], within: float = 10.0) -> None:
-    """Return when ``condition`` holds; fail after ``within`` seconds."""
+    """Wait until ``condition`` holds; fail after ``within`` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not true within {within} s"
@@ -57,5 +57,5 @@ def command_line(pid: int) -> list[str]:
 
 
 def await_gone(pid: int, within: float = 10.0) -> None:
-    """Return when the process has ended; fail after ``within`` seconds."""
+    """Wait until the process has ended; fail after ``within`` seconds."""
     await_true(lambda: not is_running(pid), within)
