@@ -43,27 +43,27 @@ def process(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.P
             started.kill()
 
 
-def ready(up: subprocess.Popen[str]) -> list[str]:
-    """Return what it printed until it was ready."""
+def ready(up: subprocess.Popen[str], folder: Path) -> list[str]:
+    """Return the lines that ``perennial up`` printed until it was ready."""
     assert up.stdout is not None
     lines: list[str] = []
     for line in up.stdout:
         lines.append(line.strip())
         if line.startswith("ready"):
             return lines
-    raise AssertionError(f"it ended: {lines}")
+    raise AssertionError(f"it ended: {lines}; {(folder / 'stderr').read_text()}")
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
-    """Folder of each installation, and what it said; both are started at once."""
+    """Folder of each installation, and the lines that it printed; both are started at once."""
     with ExitStack() as stack:
         found = []
         for name in ("one", "two"):
             home = tmp_path_factory.mktemp(name)
             (home / "perennial.yaml").write_text(FILE)
             found.append((home, stack.enter_context(process(home, "up"))))
-        yield {str(home): ready(up) for home, up in found}
+        yield {str(home): ready(up, home) for home, up in found}
 
 
 def record(home: Path) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_a_port_that_was_set_and_is_taken_is_named_with_its_setting(
 def test_the_record_of_a_stopped_installation_is_removed(tmp_path: Path) -> None:
     (tmp_path / "perennial.yaml").write_text(FILE)
     with process(tmp_path, "up") as up:
-        ready(up)
+        ready(up, tmp_path)
         assert record(tmp_path)["pid"] == up.pid
         up.send_signal(signal.SIGTERM)
         up.wait(60)
