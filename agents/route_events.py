@@ -86,7 +86,7 @@ def _refuse(record: Record, source: Source, error: InvalidEvent, outputs: Output
 
 
 def _warn(record: Record, source: Source, warnings: list[EventWarning], outputs: Outputs) -> None:
-    """Count the details that an accepted event lost, and write dead letters for those that are marked so."""
+    """Count the details that an accepted event lost, and write dead letters for those marked as ``rejected``."""
     outputs.commit.records += reject_details(record.value, source, warnings, at=record.timestamp, key=record.key)
     for warning in warnings:
         _count(outputs, "event_warnings", warning.reason)

@@ -98,9 +98,9 @@ def announce(name: str, newest: Publication | None) -> Outputs:
 
     Examples
     --------
-    >>> announce("churn", Publication(3, b"{}")).broadcasts[0][0]
+    >>> announce("churn", Publication(3, b"{}")).after.broadcasts[0][0]
     b'\x00use'
-    >>> announce("churn", None).broadcasts
+    >>> announce("churn", None).after.broadcasts
     []
     """
     outputs = Outputs()

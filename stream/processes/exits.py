@@ -12,7 +12,7 @@ from stream.processes.child import exit_reason
 logger = logging.getLogger(__name__)
 
 MISTAKE: Final = 2
-"""A mistake of the user's, such as a bad setting: starting again would not help."""
+"""A user's mistake, such as a bad setting: starting again would not help."""
 UNAVAILABLE: Final = 69
 """A dependency of the process, such as Kafka, does not answer: starting again later may help."""
 NOT_OWNER: Final = 75

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 VARIABLE = "PERENNIAL_BEATS"
 """Environment variable that names the pipe among the open files of a child."""
 STARTING_S = 60.0
-"""How long a process may be silent before its first report, in addition to the usual time: it has to be loaded."""
+"""How long a process may be silent before its first report, in addition to the usual time; its code is loaded then."""
 
 
 class HeartbeatWriter:
@@ -85,7 +85,8 @@ class HeartbeatReader:
     report
         The newest report; ``None`` before the first.
     received_at
-        When that came, on the monotonic clock; before the first, when the reader was made.
+        Time at which the newest report came, on the monotonic clock; before the first, the time at which the reader was
+        made.
     """
 
     def __init__(self, name: str, silent_s: float, on_silence: Callable[[], None]) -> None:

@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 REFUSED_WITHIN_S = 60.0
 """How long after its first start a program that ends with the exit code of a mistake counts as refusing to start.
 
-Long, because a busy machine is slow.
+It is long, because a busy machine is slow.
 """
 CRASH_LOOP = 5
-"""Number of early ends in a row from which on each is logged as an error."""
+"""Number of early ends in a row; this one and all further ones are logged as errors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 NOISY = ("aiokafka", "faust", "mode", "asyncio")
 EXPECTED = ("NotEnoughReplicasError",)
-"""Errors that are never shown: Kafka answers the first produce after a transaction so, and aiokafka retries."""
+"""Errors that are never shown: Kafka refuses the first write after a transaction with them, and aiokafka retries."""
 MAX_MESSAGES = 1_000
 """Maximum number of different messages that the filter remembers."""
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Misconfigured(PerennialError):
-    """A program that refused to start because of a mistake of the user's; it has said which.
+    """A program that refused to start because of a user's mistake, which it has printed.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ class Supervisor:
         Called with a program's name and exit code when it ended by itself, in a thread of its own. The code is
         :data:`stream.processes.exits.STALLED` if it was killed because it sent no more reports.
     on_last_report
-        Called then with the last report of a program that sends reports, in another thread that nothing waits for.
+        Called at the same time with the last report of a program that sends reports, in another thread. Nothing waits
+        for it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Results of rounds: one line of JSON for each, written as soon as it is over, and a page made from the lines."""
+"""Results of rounds: one line of JSON for each, written when the round is over, and a page made from the lines."""
 
 from __future__ import annotations
 

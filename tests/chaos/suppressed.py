@@ -1,9 +1,9 @@
 """Addresses that are suppressed in the middle of a round, and a check that nothing is handed over for them later.
 
 A task follows unsubscribe links and clicks; the mail server says of some addresses that they are gone. A separate
-reader dates each entry of the list; it sees an entry only after Kafka has acknowledged it. A recipient handed to the
-provider more than a second later is a broken promise. A process that was stopped between its look-up in the list and
-the call is an exception, because the call cannot be taken back then.
+reader records the time of each entry of the list; it sees an entry only after Kafka has acknowledged it. If an address
+is handed to the provider more than a second later, the promise is broken. A process that was stopped between its
+look-up in the list and the call is an exception, because the call cannot be taken back then.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CLICK_EVERY_S = 0.6
 AGAIN_S = 0.2
 ACTS_WITHIN_MS = 1_000
 WAKES_WITHIN_MS = 1_500
-"""How long after it woke up a process may finish a call that it had begun before, milliseconds."""
+"""How long a process that was stopped may need to finish a call that it had begun before, milliseconds."""
 
 
 class DatedEntry(NamedTuple):
@@ -59,7 +59,7 @@ class DatedEntry(NamedTuple):
 
 @dataclass
 class Listing:
-    """Reader of the list, as an outside consumer, which dates each entry; use it with ``async with``.
+    """Reader of the list from outside, which records the time of each entry; use it with ``async with``.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ def handed_late(
     Parameters
     ----------
     handed
-        What reached the provider, and when.
+        Messages that reached the provider, with their times.
     entries, clicked
         Entries of the list, and clicks that were answered.
     hashes

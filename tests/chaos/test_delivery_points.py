@@ -1,6 +1,6 @@
 """A kill right after an attempt's commit, one in the middle of a call, and one after the call: one e-mail each.
 
-Only one e-mail is being handed over at a time, so the unknown e-mail after a kill is known.
+Only one e-mail is being handed over at a time, so it is certain which e-mail is unknown after a kill.
 """
 
 from __future__ import annotations
@@ -134,10 +134,10 @@ async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twic
         behind_the_call = sink.order[-1]
         with delivering(settings, tmp_path):
 
-            async def all_told() -> bool:
+            async def all_reported() -> bool:
                 return (await outcomes(connection)).keys() == ids
 
-            await until(all_told)
+            await until(all_reported)
     said = await outcomes(connection)
     unknown = {message for message, kinds in said.items() if kinds == Counter(message_unknown=1)}
     (never_begun,) = ids - set(sink.taken)

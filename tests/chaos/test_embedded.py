@@ -1,4 +1,4 @@
-"""A short round on the embedded broker, on every change; ``python -m tests.chaos --broker embedded`` plays more."""
+"""A short round on the embedded broker; ``python -m tests.chaos --broker embedded`` has longer ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few of the hostile records on every change: through router and fold alone, and through a broker and a real lane."""
+"""A few of the hostile records, for every change: through router and fold alone, then with a broker and a real lane."""
 
 from __future__ import annotations
 

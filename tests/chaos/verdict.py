@@ -161,7 +161,7 @@ async def _judge_outputs(
     dead = [
         decode_rejected(record.value).value for record in await committed(connection, "events.rejected", partitions)
     ]
-    verdict.find("dead letters that are none", [value for value in set(dead) if value not in load.malformed])
+    verdict.find("dead letters of correct records", [value for value in set(dead) if value not in load.malformed])
     verdict.find("malformed records without a dead letter", load.malformed - set(dead))
 
 
@@ -189,13 +189,13 @@ async def _judge_messages(
         "messages with outcomes that contradict each other",
         (m for m, kinds in outcomes.items() if not _agree(kinds, ordered=connection.transactions)),
     )
-    verdict.find("messages said to be sent that were not", _not_taken(outcomes, "message_sent", sink))
+    verdict.find("messages that were not sent but are reported as sent", _not_taken(outcomes, "message_sent", sink))
     verdict.find(
-        "messages said to have failed that were sent",
+        "messages that were sent but are reported as failed",
         (m for m, kinds in outcomes.items() if "message_failed" in kinds and m in sink.taken),
     )
     verdict.find(
-        "messages said to be suppressed that were sent",
+        "messages that were sent but are reported as suppressed",
         (m for m, kinds in outcomes.items() if "message_suppressed" in kinds and m in sink.taken),
     )
     records = await committed(connection, "deliveries.email", partitions)
@@ -273,7 +273,7 @@ def _ends_of(kinds: Mapping[str, int]) -> tuple[str, ...]:
 def _agree(kinds: Sequence[str], *, ordered: bool) -> bool:
     """Return whether the outcomes agree: there is one, or a late answer after an unknown one.
 
-    Without transactions (not ``ordered``), an outcome may be written without the state that knows of it; then the
+    Without transactions (not ``ordered``), an outcome may be written without the state that records it. Then the
     message becomes unknown afterwards.
     """
     if len(kinds) <= 1:

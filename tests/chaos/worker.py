@@ -1,7 +1,7 @@
 """``python -m tests.chaos.worker ...``: the unchanged ``perennial ...``, with faults at named points.
 
-The environment controls it: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file; the process keeps its
-notes next to it, see ``lives``), ``CHAOS_SABOTAGE``.
+The environment controls it: ``CHAOS_FAULTS`` (see ``faults.parse``), ``CHAOS_JOURNAL`` (a file; the process writes its
+notes next to this file, see ``lives``), ``CHAOS_SABOTAGE``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What we rely on inside Faust 0.15.3."""
+"""The parts of Faust 0.15.3 on which our code relies."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def test_this_is_the_version_whose_private_methods_were_read() -> None:
         (subscription.NoTables, ("on_start", "_update_channels", "recovery", "wait_for_stopped")),
     ],
 )
-def test_what_we_override_is_there_and_is_called_as_we_think(ours: type, names: tuple[str, ...]) -> None:
+def test_everything_that_we_override_exists_and_is_called_as_expected(ours: type, names: tuple[str, ...]) -> None:
     base = ours.__mro__[1]
     for name in names:
-        theirs = getattr(base, name)  # a name that Faust has given up would be overridden in vain
+        theirs = getattr(base, name)  # if Faust no longer has a name, an override of it has no effect
         if callable(theirs) and not inspect.isclass(theirs):
             mine = inspect.signature(getattr(ours, name)).parameters
             assert list(mine) == list(inspect.signature(theirs).parameters), name
@@ -75,7 +75,7 @@ async def _committed(cluster: Cluster, group: str) -> dict[Any, Any]:
 
 
 @pytest.mark.kafka
-async def test_faust_commits_nothing_not_even_when_it_is_stopped_with_a_batch_in_hand(
+async def test_faust_commits_nothing_even_if_it_is_stopped_while_an_agent_has_a_batch(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     kafka.create(events=1, copies=1, profiles=1)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.fixture
 def installation(kafka_broker: ApacheKafka, tmp_path: Path) -> Iterator[Installation]:
     flags = {**own_ports(), "folder": tmp_path, "kafka.servers": kafka_broker.address, "kafka.prefix": "retail."}
-    # `embedded` is said, since the environment may name another broker
+    # `embedded` is set explicitly, because the environment may name another broker
     with running(load(None, {**flags, "kafka.embedded": False}), ("worker",), StartOptions(clock="feeder")) as started:
         await_folding(started)
         yield started

@@ -63,7 +63,7 @@ async def test_a_suppressed_message_reaches_neither_the_provider_nor_the_outbox(
     assert (provider.taken, files(tmp_path)) == ([], [])
 
 
-async def test_a_receipt_goes_on_unless_the_address_itself_is_dead(tmp_path: Path) -> None:
+async def test_a_receipt_is_still_sent_unless_the_address_does_not_exist(tmp_path: Path) -> None:
     provider, receipt = FakeProvider(), to_ada(1, category="transactional")
 
     sent = await gate("live", tmp_path, provider, listed("unsubscribe")).deliver(receipt)
@@ -72,7 +72,7 @@ async def test_a_receipt_goes_on_unless_the_address_itself_is_dead(tmp_path: Pat
     assert (sent.status, stopped.status, len(provider.taken)) == ("delivered", "suppressed", 1)
 
 
-async def test_nothing_is_handed_over_on_a_list_that_cannot_be_trusted(tmp_path: Path) -> None:
+async def test_nothing_is_handed_over_while_the_list_cannot_be_trusted(tmp_path: Path) -> None:
     provider = FakeProvider()
 
     result = await gate("live", tmp_path, provider, listed(), behind="not read").deliver(to_ada(1))

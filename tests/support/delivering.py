@@ -24,7 +24,7 @@ WAKE_UP = Batch("messages.email", 0, ())
 CLOSING = Batch("messages.email", 0, (), closing=True)
 
 LaterBatch = Callable[[], Batch]
-"""Makes a batch when its turn comes."""
+"""Function that makes a batch when its turn comes."""
 
 
 @dataclass

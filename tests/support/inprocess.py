@@ -34,5 +34,5 @@ async def running_app(
 async def until(condition: Callable[[], bool], within_s: float = 15) -> None:
     """Wait until the condition holds."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - a test looks at more than one event could tell
+        while not condition():  # noqa: ASYNC110 - a condition has no event to wait for
             await asyncio.sleep(0.01)

@@ -18,11 +18,11 @@ from stream.engine.committers import OrderedCommitter, TransactionalCommitter
 from stream.transport.app import create_app, run_worker
 from stream.worker.topology import learn_edges
 
-POINTS = ("before a commit", "behind a commit", "before a version is told")
+POINTS = ("before a commit", "after a commit", "before a version is broadcast")
 
 
 def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..., Any]:
-    """Die before or behind the call of that number."""
+    """Die before or after the call with that number."""
     calls = itertools.count(1)
 
     async def called(self: Any, *arguments: Any) -> Any:
@@ -40,11 +40,11 @@ def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..
 def plant(point: str) -> None:
     """Let this process die at a point, in the middle of its work."""
     classes: tuple[Any, ...] = (TransactionalCommitter, OrderedCommitter)
-    if point == "before a version is told":
+    if point == "before a version is broadcast":
         classes = (Writer,)
     name = "send_everywhere" if classes == (Writer,) else "commit"
     for one in classes:
-        # the first calls may only repeat what was said before
+        # the first calls may only repeat earlier versions
         setattr(one, name, dying(getattr(one, name), 3, before=point.startswith("before")))
 
 

@@ -145,7 +145,7 @@ def test_a_template_renders_or_raises_a_template_error_for_any_user(
     try:
         assert isinstance(render(source, {**WHEN, "t": one, "x": other}, html=html), str)
     except TemplateError as error:
-        assert str(error)  # noqa: PT017 - either is well
+        assert str(error)  # noqa: PT017 - both outcomes are allowed
 
 
 ABSENT = {
@@ -159,7 +159,7 @@ ABSENT = {
     "absent", ["risk", "traits.none", "traits.other", "nowhere", "traits.none.deeper", "traits.list[7]"]
 )
 @pytest.mark.parametrize("operator", ["<", "<=", ">", ">="])
-def test_a_comparison_with_what_is_absent_is_false(absent: str, operator: str) -> None:
+def test_a_comparison_with_an_absent_value_is_false(absent: str, operator: str) -> None:
     for compared in (f"{absent} {operator} 0.5", f"0.5 {operator} {absent}", f"{absent} {operator} {absent}"):
         assert render(f"[{{% if {compared} %}}x{{% endif %}}]", ABSENT) == "[]"
 
