@@ -1,10 +1,9 @@
-"""One line of the map of agents: from which topics, through which agent, how what it yields becomes durable."""
+"""Specifications of agents: which topics an agent reads, and how its outputs become durable."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from models.batch import Batch, Outputs, Restored
 
@@ -12,58 +11,117 @@ Agent = Callable[[AsyncIterator[Batch]], AsyncIterator[Outputs]]
 Wake = Callable[[], None]
 """Asks the lane of an agent for a batch, with or without records."""
 AgentFactory = Callable[[Restored, Wake], Agent]
+"""Called for each run of a lane, with its restored state; returns the async generator function over the batches."""
+WriteToPartition = Callable[[list[tuple[bytes, bytes | None]]], Awaitable[None]]
+"""Writes records to one partition of the topic that an agent reads."""
+OnRevoked = Callable[[int, WriteToPartition], None]
+"""Called when a partition was reassigned, with its number and a function that writes to it."""
+
+MAX_BATCH_RECORDS = 5_000
+"""Default of the maximum number of records in a batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What :func:`stream.transport.app.create_app` wires; every name of a topic is a logical one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """An agent without state: its outputs are acknowledged, then the group's offset moves.
 
     Attributes
     ----------
     name
-        The agent's.
+        Name of the agent.
     topics
-        What it reads; each of their partitions becomes a lane. A lane with state reads one topic.
+        Logical names of the topics that it reads, at least one. Each of their partitions becomes a lane.
     agent
-        Called for each life of a lane with what was restored; gives the async generator function that is then called
-        with the batches.
-    kind
-        ``transactional``: outputs, state and position commit together. ``relay``: no state; outputs are acknowledged,
-        then the group's offset moves.
-    state
-        The compacted topic of its state; partition p of it belongs to partition p of the topic.
+        Makes the agent.
     aligned
-        Topics that are partitioned like the one read: outputs for them go to the lane's own partition.
+        Logical topics that are partitioned like the one read: outputs for them go to the lane's own partition.
     pace_s
-        Least number of seconds between two batches; what arrives meanwhile is taken together.
+        Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
     max_records
-        Most records of a batch.
-    wall_clock
-        Says of a lane's state whether its log goes by the wall clock; then the lane appends a tick to its own partition
-        when a timer is due and nothing else arrives. ``None``: never.
-    beats
-        Whether the agent has effects, and timers that go by the wall clock: it gets batches without records.
-    gone
-        Called when a partition has become somebody else's, with its number and a function that writes records to it:
-        for what effects that were begun here give from now on. ``None``: nobody wants to know.
+        Maximum number of records in a batch.
     """
 
     name: str
     topics: tuple[str, ...]
     agent: AgentFactory
-    kind: Literal["transactional", "relay"] = "transactional"
-    state: str | None = None
     aligned: frozenset[str] = frozenset()
     pace_s: float = 0.0
-    max_records: int = 5_000
-    wall_clock: Callable[[Restored], bool] | None = None
-    beats: bool = False
-    gone: Callable[[int, Callable[[list[tuple[bytes, bytes | None]]], Awaitable[None]]], None] | None = None
+    max_records: int = MAX_BATCH_RECORDS
 
     def __post_init__(self) -> None:
         if not self.topics:
             raise ValueError(f"{self.name} reads no topic")
-        if self.kind == "transactional" and (self.state is None or len(self.topics) != 1):
-            raise ValueError(f"{self.name}: a transactional lane needs a state topic, and reads exactly one topic")
-        if self.kind == "relay" and self.state is not None:
-            raise ValueError(f"{self.name}: a relay keeps no state")
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the agent has committed state: never."""
+        return False
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether the agent receives wake-ups: never."""
+        return False
+
+    def follows_wall_clock(self, restored: Restored) -> bool:  # noqa: ARG002 - the same question as of an agent with state
+        """Return whether the lane moves the clock of its log: never."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stateful:
+    """An agent with state: outputs, state and position commit together.
+
+    Attributes
+    ----------
+    name
+        Name of the agent.
+    topic
+        Logical name of the topic that it reads. Each partition becomes a lane.
+    agent
+        Makes the agent.
+    state
+        Logical name of the compacted topic of its state. Partition p of it belongs to partition p of the topic.
+    aligned
+        Logical topics that are partitioned like the one read: outputs for them go to the lane's own partition.
+    pace_s
+        Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
+    max_records
+        Maximum number of records in a batch.
+    wall_clock
+        Returns for a lane's state whether its log follows the wall clock. Then the lane appends a tick to its own
+        partition when a timer is due and nothing else arrives. ``None``: no log does.
+    has_effects
+        Whether the agent has effects, and timers by the wall clock. Then it receives wake-ups: batches without records.
+    on_revoked
+        Called when a partition was reassigned, with its number and a function that writes to it, so that results of
+        calls in flight reach the new owner. ``None`` if the agent has no such results.
+    """
+
+    name: str
+    topic: str
+    agent: AgentFactory
+    state: str
+    aligned: frozenset[str] = frozenset()
+    pace_s: float = 0.0
+    max_records: int = MAX_BATCH_RECORDS
+    wall_clock: Callable[[Restored], bool] | None = None
+    has_effects: bool = False
+    on_revoked: OnRevoked | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Logical names of the topics that it reads: one."""
+        return (self.topic,)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the agent has committed state: always."""
+        return True
+
+    def follows_wall_clock(self, restored: Restored) -> bool:
+        """Return whether the lane of this state moves the clock of its log."""
+        return self.wall_clock is not None and self.wall_clock(restored)
+
+
+AgentSpec = Relay | Stateful
+"""Either kind of agent, as :func:`stream.transport.app.create_app` wires it."""

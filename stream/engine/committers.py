@@ -1,8 +1,8 @@
-"""How what an agent yielded becomes durable: one seam, three ways.
+"""Committers make the outputs of an agent durable: one protocol, three ways.
 
-On Apache Kafka outputs, state and position are one transaction. The embedded broker has none: there they are written
-one after the other, so that a crash in between repeats and never loses. A relay (the router) has no state: the position
-is its group's offset, committed after its sends.
+On Apache Kafka, outputs, state and position are one transaction. The embedded broker has no transactions: there, they
+are written one after the other, so a crash in between repeats outputs and loses none. A relay (the router) has no
+state: its position is the offset of its group, committed after the outputs.
 """
 
 from __future__ import annotations
@@ -31,83 +31,93 @@ from stream.cluster.writer import (
 )
 from stream.engine.state import POSITION_KEY, encode_position, restore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ABORT_WITHIN_S = 1.0
-ONE_BATCH_BYTES = BATCH_BYTES // 2
-"""So much fits into one produce batch whatever the records' own overhead."""
+"""How long an abort may take, seconds. After that, the fencing of the next owner ends the transaction."""
+MAX_ONE_BATCH_BYTES = BATCH_BYTES // 2
+"""Maximum size of records that fit into one produce batch, whatever their own overhead is."""
 STOP_WITHIN_S = 2.0
+"""How long a producer may take to stop, seconds."""
 UNREADABLE_S = 20.0
-"""A state that tells nothing for so long, and whose end was not reached, may stand behind a forgotten transaction."""
+"""After this time without any answer, a hanging transaction may hold the state partition back; seconds."""
 TRANSACTION_TIMEOUT_MS = 90_000
-"""After it the broker ends what a dead owner left open, where no successor has fenced it before.
+"""How long a transaction of a dead owner stays open if no new owner fences it, milliseconds.
 
-Longer than an answer may take, and the abort behind it: the broker fences whoever it ends a transaction for, and an
-owner that only waited for a slow broker would learn from its next call that it owns nothing any more. Nobody waits for
-it: the successor of a dead owner ends its transaction at once.
+It is longer than a broker's answer and the abort after it, because the broker fences the producer whose transaction it
+ends. An owner that only waited for a slow broker would otherwise learn that it owns nothing any more. No process waits
+for this time: the new owner of a partition ends the transaction of a dead owner at once.
 """
 
 
 class Committer(Protocol):
-    """Takes a partition over and makes commits durable; used once, from :meth:`fence` to :meth:`stop`."""
+    """Takes a partition over, and makes commits durable. It is used once, from :meth:`fence` to :meth:`stop`."""
 
     async def fence(self) -> None:
-        """Shut the former owner out; only for whoever the group says is the owner now."""
+        """Shut the previous owner out. Only the owner that the group has named may do so."""
 
     async def restore(self) -> Restored:
-        """Read what the former owner committed, after :meth:`fence`."""
+        """Read what the previous owner committed, after :meth:`fence`."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
-        """Return when all of it is durable.
+        """Make a commit durable; return when all of it is.
 
         Parameters
         ----------
         commit
             Outputs and changed state.
         checkpoint
-            Position and memo that are stored beside it. They replace those of ``commit``, which may be left open.
+            Position and memo to store with it. Those of ``commit`` are not read, because an agent may leave them open.
 
         Raises
         ------
         ProducerFenced
-            When somebody else has taken the partition over.
+            Another process has taken the partition over.
         OutputTooLarge
-            Before anything was written.
+            A record is too large. Nothing was written.
         KafkaError
-            When none of it counts, or that is unknown: go on with a new committer.
+            Nothing of it counts, or that is unknown. Continue with a new committer.
         """
 
     async def stop(self) -> None:
-        """Let go; what was not committed never happened."""
+        """Release all resources; what was not committed never happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What a committer owns.
+    """The partition that a committer owns.
 
     Attributes
     ----------
     transactional_id
         The same for every owner that the partition ever has.
     partition
-        The lane's, and that of its state.
+        Number of the lane's partition, and of its state partition.
     state_topic
-        Logical name of its compacted state.
+        Logical name of the compacted topic of its state.
     aligned
         Logical topics that are partitioned like the lane's own.
-    turns
-        Of the process's restores; see :func:`stream.engine.state.restore`.
+    slots
+        Slots of the process's restores; see :func:`stream.engine.state.restore`.
     """
 
     transactional_id: str
     partition: int
     state_topic: str
     aligned: frozenset[str] = frozenset()
-    turns: asyncio.Semaphore | None = field(default=None, compare=False, repr=False)
+    slots: asyncio.Semaphore | None = field(default=None, compare=False, repr=False)
 
 
 class TransactionalCommitter:
-    """Apache Kafka: outputs, state and position are visible together or not at all."""
+    """Committer on Apache Kafka: outputs, state and position become visible together, or not at all.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    own
+        The partition that it owns.
+    """
 
     def __init__(self, connection: Connection, own: Ownership) -> None:
         self._connection = connection
@@ -120,22 +130,25 @@ class TransactionalCommitter:
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=10_000,
-            # Right after a transaction Kafka answers the next one's first produce with NotEnoughReplicas while the
-            # last one's markers are written; aiokafka's default of 100 ms there makes p99 250 ms.
+            # While Kafka writes the markers of one transaction, it answers the first produce request of the next one
+            # with NotEnoughReplicas. aiokafka's default of 100 ms would make p99 250 ms.
             retry_backoff_ms=5,
         )
 
+    def __repr__(self) -> str:
+        return f"<TransactionalCommitter {self._own.transactional_id}>"
+
     async def fence(self) -> None:
-        """Start the producer, which fences the former owner and ends its open transaction."""
+        """Start the producer, which fences the previous owner and ends its open transaction."""
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await self._producer.start()
 
     async def restore(self) -> Restored:
-        """Read the state partition to its end; what holds it back though it was fenced is ended for the next life."""
+        """Read the state partition to its end. A hanging transaction that holds it back is ended for the next run."""
         own, topic = self._own, self._connection.topic(self._own.state_topic)
         try:
             return await restore(
-                self._connection, own.state_topic, own.partition, silence_s=UNREADABLE_S, slots=own.turns
+                self._connection, own.state_topic, own.partition, silence_s=UNREADABLE_S, slots=own.slots
             )
         except TimeoutError:
             try:
@@ -143,7 +156,7 @@ class TransactionalCommitter:
                     end_hanging_transactions, self._connection, own.transactional_id, topic, own.partition
                 )
             except BrokerUnavailable as error:
-                log.warning("%s-%d cannot be read, and nobody says why: %s", topic, own.partition, error)
+                logger.warning("%s-%d cannot be read, and the reason is unknown: %s", topic, own.partition, error)
             raise
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
@@ -161,70 +174,84 @@ class TransactionalCommitter:
             raise
 
     async def stop(self) -> None:
-        """Stop the producer; an open transaction is ended by its successor, or by the broker's timeout."""
+        """Stop the producer; the next owner, or the broker's timeout, ends an open transaction."""
         await stop_producer(self._producer, STOP_WITHIN_S)
 
     async def _abort(self) -> None:
-        # Readers wait behind an open transaction, so it is ended even by who is being cancelled; but whoever cannot end
-        # it soon leaves that to the next owner's fencing.
+        # An open transaction holds readers back, so even a cancelled task ends it. If that takes long, the fencing of
+        # the next owner ends it.
         aborting = asyncio.ensure_future(self._producer.abort_transaction())
         done, _ = await asyncio.wait([aborting], timeout=ABORT_WITHIN_S)
         if not done:
             aborting.cancel()
             await asyncio.wait([aborting])
         if not aborting.cancelled() and (error := aborting.exception()) is not None:
-            log.info("%s: not aborted: %r", self._own.transactional_id, error)
+            logger.info("%s: not aborted: %r", self._own.transactional_id, error)
 
 
 class OrderedCommitter:
-    """The embedded broker: outputs, then state, then position. A crash in between repeats the outputs."""
+    """Committer on the embedded broker: outputs, then state, then position. A crash in between repeats the outputs.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    own
+        The partition that it owns.
+    writer
+        The process's idempotent producer.
+    """
 
     def __init__(self, connection: Connection, own: Ownership, writer: Writer) -> None:
         self._connection = connection
         self._own = own
         self._writer = writer
 
+    def __repr__(self) -> str:
+        return f"<OrderedCommitter {self._own.transactional_id}>"
+
     async def fence(self) -> None:
-        """Do nothing: nothing here can shut a stalled former owner out."""
+        """Do nothing: this broker cannot shut a stalled previous owner out."""
 
     async def restore(self) -> Restored:
-        """Read what was written."""
+        """Read the state partition to its end."""
         own = self._own
-        return await restore(self._connection, own.state_topic, own.partition, slots=own.turns)
+        return await restore(self._connection, own.state_topic, own.partition, slots=own.slots)
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write outputs, then state, then position, each acknowledged before the next.
 
-        State that fits into one produce batch takes the position along: the broker keeps a batch whole or not at all.
+        State that fits into one produce batch is written together with the position, because the broker stores a whole
+        batch or nothing of it.
         """
         own = self._own
         state = _state_pairs(own.state_topic, commit)
         position = _position_pair(checkpoint)
         if commit.records:
             await self._writer.send(commit.records, own.aligned, own.partition)
-        if sum(len(key) + len(value or b"") for key, value in [*state, position]) <= ONE_BATCH_BYTES:
+        if sum(len(key) + len(value or b"") for key, value in [*state, position]) <= MAX_ONE_BATCH_BYTES:
             await self._writer.send_to(own.state_topic, own.partition, [*state, position])
             return
         await self._writer.send_to(own.state_topic, own.partition, state)
         await self._writer.send_to(own.state_topic, own.partition, [position])
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""
 
 
 class RelayCommitter:
-    """No state: outputs are acknowledged, then the group's offset moves. A crash in between repeats the outputs.
+    """Committer of a relay: outputs, then the offset of the group. A crash in between repeats the outputs.
 
     Parameters
     ----------
     writer
         The process's idempotent producer.
     partition
-        The lane's.
+        Number of the lane's partition.
     read_offset
-        Gives the group's committed offset of the partition, ``None`` where there is none.
+        Returns the group's committed offset of the partition; ``None`` if there is none.
     commit_offset
-        Commits it.
+        Commits that offset.
     aligned
         Logical topics that are partitioned like the lane's own.
     """
@@ -243,15 +270,18 @@ class RelayCommitter:
         self._commit_offset = commit_offset
         self._aligned = aligned
 
+    def __repr__(self) -> str:
+        return f"<RelayCommitter partition={self._partition}>"
+
     async def fence(self) -> None:
-        """Do nothing: who is no member of the group any more commits no offset."""
+        """Do nothing: a process that is no longer a member of the group cannot commit an offset."""
 
     async def restore(self) -> Restored:
         """Read the group's offset."""
         return Restored(partition=self._partition, position=await self._read_offset() or 0)
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
-        """Write outputs, then commit the offset; raises ``ValueError`` where there is state to keep."""
+        """Write outputs, then commit the offset; raise ``ValueError`` if there is state or a memo to store."""
         if commit.state or checkpoint.memo:
             raise ValueError("a relay keeps neither state nor memo")
         if commit.records:
@@ -259,7 +289,7 @@ class RelayCommitter:
         await self._commit_offset(checkpoint.position)
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""
 
 
 def _state_place(connection: Connection, own: Ownership) -> TopicPartition:

@@ -1,67 +1,130 @@
-"""What the lanes of a process share, and whom they talk to."""
+"""Everything that all lanes of a process share."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from faust.types import TP
 
-from models.batch import Outputs
 from stream.cluster.writer import Writer
-
-if TYPE_CHECKING:
-    from stream.engine.lane import Lane
-
-
-class Source(Protocol):
-    """Where a lane's records come from."""
-
-    async def seek(self, tp: TP, offset: int) -> int:
-        """Deliver from ``offset`` on; returns the epoch of those deliveries."""
-
-    async def bounds(self, tp: TP) -> tuple[int, int | None]:
-        """Offset of the first record that is there, and the one behind the last; ``None`` where the broker is vague."""
-
-    def lane_changed(self, lane: Lane) -> None:
-        """Hear that :attr:`Lane.ready` may have changed."""
+from stream.engine.agent_spec import AgentSpec
+from stream.engine.fetches import Fetcher
+from stream.engine.reports import CommitReport
 
 
 class Observer(Protocol):
-    """Who hears what lanes did: metrics."""
+    """Receives the events of lanes, for metrics."""
 
-    def opened(self, lane: Lane, seconds: float) -> None:
-        """Hear that the lane took its partition over and restored its state within ``seconds``."""
+    def opened(self, topic: str, seconds: float) -> None:
+        """Called when a lane has taken its partition over and restored its state within ``seconds``."""
 
-    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
-        """Hear that ``records`` records were taken since the commit before, and that this one took ``seconds``."""
+    def committed(self, report: CommitReport) -> None:
+        """Called after each commit."""
 
-    def failed(self, lane: Lane, error: BaseException) -> None:
-        """Hear that a life of the lane ended, or that records are lost to it."""
+    def failed(self, topic: str, error: BaseException) -> None:
+        """Called when a run of a lane has ended with an error, or when records are lost to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all lanes of a process share.
+class Clocks:
+    """Clocks of lanes, replaced in tests.
 
     Attributes
     ----------
-    source
-        The transport.
-    writer
-        The process's idempotent producer.
-    fenced
-        Called when somebody else owns the lane's partition: the process has to end.
-    observer
-        The metrics.
-    clock
+    wall
         Seconds since the epoch; only asked whether a timer is due.
+    monotonic
+        Seconds of the monotonic clock, for durations.
     """
 
-    source: Source
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTimes:
+    """Durations in the life of a lane, seconds.
+
+    Attributes
+    ----------
+    idle_commit_s
+        How long a lane waits for records before it commits the position of batches that yielded nothing.
+    min_backoff_s, max_backoff_s
+        Pause after the first failure; it doubles with each further failure up to the maximum.
+    steady_s
+        A run of a lane that lasts at least this long resets its failure count. Longer than any broker timeout.
+    tick_again_s
+        Minimum time between two ticks for the same timer. By the broker's clock, which may be slow, it was not due yet.
+    """
+
+    idle_commit_s: float = 1.0
+    min_backoff_s: float = 0.2
+    max_backoff_s: float = 10.0
+    steady_s: float = 90.0
+    tick_again_s: float = 1.0
+
+    def backoff_s(self, failures: int) -> float:
+        """Return the pause after this many consecutive failures.
+
+        Examples
+        --------
+        >>> [LaneTimes().backoff_s(failures) for failures in (1, 2, 3, 100)]
+        [0.2, 0.4, 0.8, 10.0]
+        """
+        return min(self.min_backoff_s * 2.0 ** min(failures - 1, 10), self.max_backoff_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneContext:
+    """Everything that all lanes of a process share.
+
+    Attributes
+    ----------
+    fetcher
+        Source of the records.
+    writer
+        The process's idempotent producer.
+    observer
+        Receives the events of lanes.
+    on_ready
+        Called when a lane has become ready for records, or is no longer so.
+    on_fenced
+        Called when another process owns a lane's partition: this process must end.
+    clocks, times
+        Clocks and durations.
+    """
+
+    fetcher: Fetcher
     writer: Writer
-    fenced: Callable[[Lane], None]
     observer: Observer
-    clock: Callable[[], float] = time.time
+    on_ready: Callable[[TP, bool], None]
+    on_fenced: Callable[[TP], None]
+    clocks: Clocks = field(default_factory=Clocks)
+    times: LaneTimes = field(default_factory=LaneTimes)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One partition, and the agent that processes it.
+
+    Attributes
+    ----------
+    tp
+        Physical topic and partition.
+    topic
+        Logical topic.
+    spec
+        The agent, and how it commits.
+    """
+
+    tp: TP
+    topic: str
+    spec: AgentSpec
+
+    @property
+    def name(self) -> str:
+        """Name of the lane, for logs: logical topic and partition."""
+        return f"{self.topic}-{self.tp.partition}"

@@ -1,22 +1,23 @@
-"""When a lane acts although no record arrives: a timer of its agent is due, or the agent asked to be woken."""
+"""Times at which a lane acts without a record: a timer of its agent is due, or the agent asked for a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-TICK_AGAIN_S = 1.0
-"""Between two ticks for the same timer: by the broker's clock, which may be behind ours, it was not due yet."""
 
+class Wakeups:
+    """Wake-ups of one run of a lane; times are seconds of the wall clock.
 
-class Alarm:
-    """Of one lane; times are seconds of the wall clock.
+    At the beginning, the due timers are unknown before the first commit, so the first tick comes soon.
 
     Parameters
     ----------
     clock
-        Seconds since the epoch.
-    gives_beats
-        Whether the agent is woken itself. Else a tick in its log moves the time that it goes by.
+        Returns seconds since the epoch.
+    wakes_agent
+        Whether the agent itself is woken. If not, a tick in its log moves the time that the agent follows.
+    tick_again_s
+        Minimum time between two ticks for the same timer.
 
     Attributes
     ----------
@@ -24,45 +25,45 @@ class Alarm:
         When the agent's earliest timer is due, milliseconds; ``None`` without one.
     """
 
-    def __init__(self, clock: Callable[[], float], *, gives_beats: bool) -> None:
+    def __init__(self, clock: Callable[[], float], *, wakes_agent: bool, tick_again_s: float) -> None:
         self._clock = clock
-        self._gives_beats = gives_beats
-        self.next_due: int | None = None
-        self._next_tick = 0.0
-        self._rung = False
+        self._wakes_agent = wakes_agent
+        self._tick_again_s = tick_again_s
+        self.next_due: int | None = 0
+        self._next_tick = clock() + tick_again_s
+        self._requested = False
 
-    def begin(self) -> None:
-        """Begin with a restored state: which timers are due is not known before the first commit, so ask soon."""
-        self.next_due, self._next_tick, self._rung = 0, self._clock() + TICK_AGAIN_S, False
+    def __repr__(self) -> str:
+        return f"<Wakeups next_due={self.next_due} requested={self._requested}>"
 
-    def set(self, next_due: int | None) -> None:
-        """Note what the agent has said."""
+    def schedule(self, next_due: int | None) -> None:
+        """Record when the agent's earliest timer is due."""
         if next_due != self.next_due:
             self.next_due, self._next_tick = next_due, 0.0
 
-    def ring(self) -> None:
-        """Ask for a beat now."""
-        self._rung = True
+    def request(self) -> None:
+        """Ask for a wake-up now."""
+        self._requested = True
 
-    def hush(self) -> None:
-        """Forget that a beat was asked for: the agent gets a batch anyway."""
-        self._rung = False
+    def clear(self) -> None:
+        """Forget the request, because the agent gets a batch anyway."""
+        self._requested = False
 
-    def take_beat(self) -> None:
-        """Note that a beat is given: whoever gets one says anew when the next is due, or is not asked again."""
-        self._rung, self.next_due = False, None
+    def wake(self) -> None:
+        """Record that the agent is woken now. It then says when the next timer is due, or is not woken again."""
+        self._requested, self.next_due = False, None
 
     @property
-    def is_beat_due(self) -> bool:
-        """Whether a beat is to be given now."""
-        if not self._gives_beats:
+    def is_due(self) -> bool:
+        """Whether the agent is to be woken now."""
+        if not self._wakes_agent:
             return False
-        return self._rung or (self.next_due is not None and self._clock() * 1_000 >= self.next_due)
+        return self._requested or (self.next_due is not None and self._clock() * 1_000 >= self.next_due)
 
     @property
-    def beat_at(self) -> float | None:
-        """When the next beat is due."""
-        return self.next_due / 1_000 if self._gives_beats and self.next_due is not None else None
+    def due_at(self) -> float | None:
+        """When the agent is to be woken next; ``None`` without a time."""
+        return self.next_due / 1_000 if self._wakes_agent and self.next_due is not None else None
 
     @property
     def tick_at(self) -> float | None:
@@ -70,7 +71,7 @@ class Alarm:
         return None if self.next_due is None else max(self.next_due / 1_000, self._next_tick)
 
     def tick(self) -> int:
-        """Note that a tick is written now; returns its time, milliseconds."""
+        """Record that a tick is written now; return its time, milliseconds."""
         now = self._clock()
-        self._next_tick = now + TICK_AGAIN_S
+        self._next_tick = now + self._tick_again_s
         return int(now * 1_000)

@@ -1,4 +1,4 @@
-"""Lookups of a worker, beside its fold; a module of its own, because a fold needs neither numpy nor a web server."""
+"""Lookups of users beside a fold. This module is apart because a fold needs neither numpy nor a web server to start."""
 
 from __future__ import annotations
 
@@ -6,46 +6,54 @@ import errno
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.batch import Restored
-from models.log import EVENTS
 from stream.lookup.server import LookupServer
 from stream.recommender.artifacts import ArtifactFolder
 from stream.recommender.following import ModelWatch
 from stream.settings.loading import Settings
 from stream.settings.worker_addresses import worker_ports
-from stream.transport.app import LaneApp
 
 logger = logging.getLogger(__name__)
 
 
+class FoldQueries(NamedTuple):
+    """Everything that lookups ask of the fold in their process.
+
+    Attributes
+    ----------
+    restored
+        Returns the committed state of a partition of ``events``; ``None`` if it is not here, or not restored yet.
+    owns
+        Returns whether the process has a partition of ``events``.
+    standing
+        Returns the state of the process, for ``/health`` and ``/ready``.
+    """
+
+    restored: Callable[[int], Restored | None]
+    owns: Callable[[int], bool]
+    standing: Callable[[], Mapping[str, Any]]
+
+
 @asynccontextmanager
-async def lookups(
-    app: LaneApp, settings: Settings, standing: Callable[[], Mapping[str, Any]], identity: str
-) -> AsyncIterator[int]:
-    """Answer questions about the users of this worker's partitions, recommendations included; yield the port.
+async def lookups(fold: FoldQueries, settings: Settings, identity: str) -> AsyncIterator[int]:
+    """Answer for the users of this worker's partitions, recommendations included; yield the port.
 
     Parameters
     ----------
-    app, settings
-        The Faust application of the worker, and the settings of the installation.
-    standing
-        Function that returns the state of the worker, for ``/health`` and ``/ready``.
+    fold
+        The fold of this process.
+    settings
+        Settings of the installation.
     identity
-        Identity of the installation, which each answer names.
+        Identity of the installation, for each answer.
     """
     watch = ModelWatch(settings.connection(), ArtifactFolder(settings.artifacts))
-
-    def restored(partition: int) -> Restored | None:
-        return app.lanes.restored(EVENTS, partition)
-
     server = LookupServer(
-        restored=restored,
-        owns=lambda partition: any(
-            lane.topic == EVENTS and lane.partition == partition for lane in app.lanes.snapshot()
-        ),
-        standing=standing,
+        restored=fold.restored,
+        owns=fold.owns,
+        standing=fold.standing,
         partitions=settings.partitions,
         recommends=watch,
         identity=identity,

@@ -1,6 +1,6 @@
-"""A worker: lanes under a Faust app that keeps the group, the assignment and the agents, and commits nothing itself.
+"""The Faust app of a worker: it keeps the group, the assignment and the agents of lanes, and commits nothing itself.
 
-Agents are wired from edges, never with ``@app.agent``; there is no app at module level.
+Agents are wired from specifications, never with ``@app.agent``; there is no app at module level.
 """
 
 from __future__ import annotations
@@ -17,88 +17,90 @@ from typing import Any, Final, NoReturn
 import faust
 from faust.types import TP
 
-from models.batch import Outputs
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Edge
+from stream.engine.agent_spec import AgentSpec
 from stream.engine.context import Observer
-from stream.engine.lane import Lane
 from stream.engine.lanes import Lanes
+from stream.engine.reports import CommitReport
 from stream.processes import exits
-from stream.processes.exits import leave
 from stream.processes.logs import set_up_logging
-from stream.transport.consumer import BatchThread, BatchTransport
+from stream.transport.consumer import BatchTransport
+from stream.transport.consumer_thread import ConsumerFetcher
 from stream.transport.subscription import NoTables
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 STOP_WITHIN_S: Final = 9.0
+"""How long a worker may take to stop, seconds."""
 COLLECT_AFTER: Final = (400_000, 20, 50)
-"""Thresholds of the collector's three generations: its youngest one about once in a full batch."""
+"""Thresholds of the garbage collector's three generations: it collects the youngest about once in a full batch."""
 
 
 class Unobserved:
-    """An observer that does nothing."""
+    """An observer that ignores everything."""
 
-    def opened(self, lane: Lane, seconds: float) -> None:
+    def opened(self, topic: str, seconds: float) -> None:
         """Do nothing."""
 
-    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
+    def committed(self, report: CommitReport) -> None:
         """Do nothing."""
 
-    def failed(self, lane: Lane, error: BaseException) -> None:
+    def failed(self, topic: str, error: BaseException) -> None:
         """Do nothing."""
 
 
 class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
-    """A Faust app whose agents move batches into lanes.
+    """A Faust app whose agents move fetches into lanes.
 
     Attributes
     ----------
     lanes
-        What runs here; ask it for ``snapshot()`` and ``restored()``.
+        All lanes of this process.
+    fetcher
+        The consumer, as lanes see it.
     at_once
-        Tasks that begin before a broker is asked for anything; Faust's own wait until it has assigned partitions.
+        Tasks that begin before any request to a broker. Faust's own tasks wait until partitions are assigned.
     """
 
     lanes: Lanes
+    fetcher: ConsumerFetcher
     at_once: list[Callable[[], Coroutine[Any, Any, None]]]
 
     async def on_start(self) -> None:
-        """Begin, before Faust connects."""
+        """Start the tasks that do not wait for a broker."""
         await super().on_start()
         for task in self.at_once:
             self.add_future(task())
 
     def _create_directories(self) -> None:
-        """Make no folders: nothing of ours is kept on this machine's disk."""
+        """Create no folders, because a worker stores nothing on this machine's disk."""
 
 
 def create_app(
     name: str,
     connection: Connection,
-    edges: Sequence[Edge],
+    specs: Sequence[AgentSpec],
     *,
     observer: Observer | None = None,
-    on_leave: Callable[[str], None] = leave,
+    on_leave: Callable[[str], None] = exits.leave,
 ) -> LaneApp:
     """Wire a worker.
 
     Parameters
     ----------
     name
-        The role: ``fold``, ``deliver``, ``learn``. With the prefix it is the consumer group, and the first part of
-        every transactional id, so it must never change for an installation.
+        The role: ``fold``, ``deliver``, ``learn``. With the prefix, it is the consumer group and the first part of
+        every transactional id. Therefore, it must never change for an installation.
     connection
         The cluster.
-    edges
-        What runs in it; all of their topics must exist.
+    specs
+        The agents of this process; all of their topics must exist.
     observer
-        Hears of commits and failures.
+        Receives the events of lanes.
     on_leave
-        Ends this process when somebody else owns its partitions.
+        Called with the reason to end this process when another process owns its partitions.
     """
     application = connection.group(name)
-    lanes = Lanes(connection, edges, application, observer or Unobserved(), on_leave)
     app = LaneApp(
         application,
         broker=f"kafka://{connection.servers.replace(',', ';kafka://').replace(' ', '')}",
@@ -112,43 +114,44 @@ def create_app(
         topic_disable_leader=True,
         table_standby_replicas=0,
         web_enabled=False,
-        stream_wait_empty=True,  # makes Faust call our consumer's wait_empty, which settles the lanes
+        stream_wait_empty=True,  # makes Faust call our consumer's wait_empty, which drains the lanes
         worker_redirect_stdouts=False,
         TableManager=NoTables,
     )
-    app.lanes, app.at_once = lanes, []
-    app.transport = BatchTransport(app, connection, lanes)
-
-    def thread() -> BatchThread:
-        found: BatchThread = app.consumer._thread
-        return found
-
-    lanes.attach(thread)
-    for edge in edges:
-        _wire(app, connection, edge)
+    app.fetcher = ConsumerFetcher(app, connection)
+    app.lanes = Lanes(connection, specs, application, app.fetcher, observer or Unobserved(), on_leave)
+    app.at_once = []
+    app.transport = BatchTransport(app, connection, app.lanes)
+    for spec in specs:
+        _wire(app, connection, spec)
 
     async def on_assigned(_app: Any, assigned: Iterable[TP], **_: Any) -> None:
-        lanes.assigned(assigned)
+        app.lanes.assigned(assigned)
 
     app.on_partitions_assigned.connect(on_assigned)
     return app
 
 
-def _wire(app: LaneApp, connection: Connection, edge: Edge) -> None:
+def _wire(app: LaneApp, connection: Connection, spec: AgentSpec) -> None:
+    """Let a Faust agent move the fetches of an agent's topics into lanes.
+
+    Lanes are deliberately fed by Faust agents: the streams of this engine are Faust streams, which Faust can show and
+    supervise. Faust empties the channel in between at a rebalance, so fetches carry epochs and sequence numbers.
+    """
     lanes = app.lanes
     # acks=False: Faust neither tracks nor commits what these agents read.
-    topics = app.topic(*map(connection.topic, edge.topics), acks=False, key_serializer="raw", value_serializer="raw")
+    topics = app.topic(*map(connection.topic, spec.topics), acks=False, key_serializer="raw", value_serializer="raw")
 
     async def move(stream: Any) -> AsyncIterator[None]:
         async for event in stream.noack().events():
-            lanes.deliver(event.message.tp, event.message.value)
+            lanes.put(event.message.tp, event.message.value)
             yield
 
-    app.agent(topics, name=edge.name)(move)
+    app.agent(topics, name=spec.name)(move)
 
 
 class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
-    """Ends in time when it is asked to."""
+    """A Faust worker that ends in time when it is asked to."""
 
     def _on_sigterm(self) -> None:
         self._arm()
@@ -164,27 +167,27 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
         timer.start()
 
     def _give_up(self) -> None:
-        log.error("not stopped within %.0f s", STOP_WITHIN_S)
+        logger.error("not stopped within %.0f s", STOP_WITHIN_S)
         logging.shutdown()
         os._exit(exits.SLOW_STOP)
 
     async def _sentinel_task(self) -> None:
-        """Wait for nothing more: Faust's own lets a second pass when everything has ended."""
+        """Wait for nothing more; Faust's own method waits a second after everything has ended."""
 
     def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
-        """Leave the process's title alone: whoever looks for it looks for its command line."""
+        """Keep the process's title, because operators search for its command line."""
 
 
 def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     """Run a worker in this process until SIGTERM or SIGINT; ends the process.
 
-    The process's garbage collector is set for batches here: it leaves alone what stands before, and looks seldom.
+    The process's garbage collector is tuned for batches: it ignores what exists now, and collects rarely.
 
-    Exit codes: 0 after a signal, :data:`stream.processes.exits.NOT_OWNER`, :data:`stream.processes.exits.SLOW_STOP`.
+    Exit codes: 0 after a signal, or one of :mod:`stream.processes.exits`.
     """
     set_up_logging(level)
-    # A batch makes a hundred thousand small objects and drops them without any cycle: looking for cycles while they
-    # live costs a tenth of the fold, and more of reading. What stands now stands until the end.
+    # A batch makes a hundred thousand small objects, and releases them without any reference cycle. To search for
+    # cycles meanwhile costs a tenth of the fold, and more of reading. Objects that exist now exist until the end.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     loop = asyncio.new_event_loop()

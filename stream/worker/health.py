@@ -1,21 +1,75 @@
-"""Health is progress: what a worker answers about itself, from what its lanes did."""
+"""Health of a worker: whether its lanes make progress."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from stream.engine.lanes import LaneReport
+from stream.engine.reports import LaneReport
 
-STALLED_S = 30.0
-"""Records that have waited for so long without a commit are not healthy."""
-MOST_FAILURES = 4
-"""A lane that failed more often than that without a commit in between is not healthy, however often it is opened."""
+MAX_WAITING_S = 30.0
+"""Maximum time that records may wait without a commit in a healthy lane, seconds."""
+MAX_FAILURES = 4
+"""Maximum number of consecutive failures of a healthy lane, however often it is opened in between."""
 
 
-def as_health(lane: LaneReport) -> dict[str, Any]:
-    """How a lane stands, for people and programs.
+class WaitingTimes:
+    """How long records have waited for each lane without a commit.
+
+    No record waits for a lane that has read everything, or whose provider must take messages first. Reports do not say
+    when that was last so. Therefore, the watchdog gives each of its samples to :meth:`update`.
+
+    Parameters
+    ----------
+    clock
+        Returns monotonic seconds.
+
+    Examples
+    --------
+    >>> from stream.engine.reports import Phase
+    >>> def report(lag, since_commit):
+    ...     return LaneReport("events", 0, Phase.READING, True, 5, 5 + lag, lag, since_commit, 0)
+    >>> now = 100.0
+    >>> waiting = WaitingTimes(lambda: now)
+    >>> waiting.update([report(lag=0, since_commit=50.0)])
+    >>> now = 103.0
+    >>> waiting.seconds(report(lag=1, since_commit=53.0)), waiting.seconds(report(lag=0, since_commit=53.0))
+    (3.0, 0.0)
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._idle_at: dict[tuple[str, int], float] = {}
+
+    def __repr__(self) -> str:
+        return f"<WaitingTimes of {len(self._idle_at)} lanes>"
+
+    def update(self, reports: Iterable[LaneReport]) -> None:
+        """Record which lanes keep no record waiting now; forget lanes that are not here any more."""
+        now, before = self._clock(), self._idle_at
+        keys = {(report.topic, report.partition): report.is_idle for report in reports}
+        self._idle_at = {key: now if is_idle else before.get(key, -math.inf) for key, is_idle in keys.items()}
+
+    def seconds(self, report: LaneReport) -> float:
+        """Return how long records have waited, or may have waited, for a lane without a commit."""
+        if report.is_idle:
+            return 0.0
+        idle_at = self._idle_at.get((report.topic, report.partition), -math.inf)
+        return min(report.seconds_since_commit, self._clock() - idle_at)
+
+
+def as_health(lane: LaneReport, waiting_s: float) -> dict[str, Any]:
+    """Describe a lane, for people and programs.
+
+    Parameters
+    ----------
+    lane
+        State of the lane.
+    waiting_s
+        How long records have waited for it without a commit, seconds.
 
     Returns
     -------
@@ -31,7 +85,7 @@ def as_health(lane: LaneReport) -> dict[str, Any]:
         "position": lane.position,
         "lag": lane.lag,
         "idle_s": round(lane.seconds_since_commit, 1),
-        "waiting_s": round(lane.waiting_s, 1),
+        "waiting_s": round(waiting_s, 1),
         "failures": lane.failures,
     }
 
@@ -39,17 +93,17 @@ def as_health(lane: LaneReport) -> dict[str, Any]:
 def standing(
     lanes: Sequence[Mapping[str, Any]], *, assigned: bool, held: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Whether a worker is ready and healthy, and why.
+    """Describe whether a worker is ready and healthy, and why.
 
     Parameters
     ----------
     lanes
-        As :func:`as_health` tells them.
+        Descriptions of its lanes; see :func:`as_health`.
     assigned
-        Whether the group has told this worker which partitions are its own; there may be none left for it, and a
-        worker that stands by is ready.
+        Whether the group has told this worker which partitions it has. There may be none left for it, and a worker that
+        stands by is ready.
     held
-        Reasons for which it holds its messages, name to words: while there is one, it is not ready. It is healthy,
+        Reasons for which it holds its messages, name to words. While there is one, it is not ready. It is healthy,
         because a restart would change nothing.
     """
     return {
@@ -62,13 +116,13 @@ def standing(
 
 
 def is_healthy(lane: Mapping[str, Any]) -> bool:
-    """Whether a lane does what it should.
+    """Return whether a lane does what it should.
 
-    One that is being restored is healthy for as long as that takes: a restore in which nothing is heard of the broker
-    for a minute fails, and is counted among the failures.
+    A lane that is being restored is healthy, however long that takes. A restore that gets no answer from the broker for
+    a minute fails, and counts as a failure.
     """
-    if lane["failures"] > MOST_FAILURES:
+    if lane["failures"] > MAX_FAILURES:
         return False
     if not lane["open"] and not lane["failures"]:
         return True
-    return bool(lane["waiting_s"] <= STALLED_S)
+    return bool(lane["waiting_s"] <= MAX_WAITING_S)

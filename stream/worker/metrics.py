@@ -1,57 +1,60 @@
-"""What lanes did, as metrics."""
+"""Metrics of lanes: counters of their commits, and gauges of their state."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from models.batch import Outputs
 from models.fold.memo import read_memo
 from models.log import EVENTS, Use, decode_control
 from monitoring import metrics
 from stream.cluster.errors import name_of
-from stream.engine.lane import Lane
 from stream.engine.lanes import Lanes
+from stream.engine.reports import CommitReport, LaneReport
+from stream.worker.health import WaitingTimes
 
-REPORT_EVERY_S = 2.0
+SHOW_EVERY_S = 2.0
+"""Time between two updates of the gauges, seconds."""
 
 
 class MetricsObserver:
-    """Counts what lanes commit."""
+    """Observer that counts what lanes do."""
 
-    def opened(self, lane: Lane, seconds: float) -> None:
-        """Note how long a partition took to be taken over and restored."""
-        metrics.observe("restore_seconds", seconds, lane.topic)
+    def opened(self, topic: str, seconds: float) -> None:
+        """Record how long it took to take a partition over and to restore its state."""
+        metrics.observe("restore_seconds", seconds, topic)
 
-    def committed(self, lane: Lane, records: int, seconds: float, outputs: Outputs) -> None:
-        """Count a commit, what the agent counted in it, and the time it took."""
-        metrics.count(outputs.counts)
-        metrics.increment("transactions", lane.topic, "committed")
-        metrics.observe("commit_seconds", seconds, lane.topic)
-        if records:
-            metrics.observe("batch_records", float(records), lane.topic)
-            metrics.observe("think_seconds", lane.thought_s, lane.topic)
-        if lane.oldest_stamp is not None:
-            metrics.observe("event_to_commit_seconds", max(time.time() - lane.oldest_stamp / 1_000, 0.0), lane.topic)
-        for _, value in outputs.after.broadcasts:
-            _published(value)
+    def committed(self, report: CommitReport) -> None:
+        """Record a commit, the counts of its agent, and the time that it took."""
+        metrics.count(report.counts)
+        metrics.increment("transactions", report.topic, "committed")
+        metrics.observe("commit_seconds", report.seconds, report.topic)
+        if report.records:
+            metrics.observe("batch_records", float(report.records), report.topic)
+            metrics.observe("think_seconds", report.compute_seconds, report.topic)
+        if report.oldest_stamp is not None:
+            age_s = max(time.time() - report.oldest_stamp / 1_000, 0.0)
+            metrics.observe("event_to_commit_seconds", age_s, report.topic)
+        for _, value in report.broadcasts:
+            _show_version(value)
 
-    def failed(self, lane: Lane, error: BaseException) -> None:
-        """Count the end of a lane's life."""
-        metrics.increment("lane_failures", lane.topic, name_of(error))
-        metrics.increment("transactions", lane.topic, "aborted")
+    def failed(self, topic: str, error: BaseException) -> None:
+        """Count the end of a run of a lane."""
+        metrics.increment("lane_failures", topic, name_of(error))
+        metrics.increment("transactions", topic, "aborted")
 
 
 class _Quality(msgspec.Struct):
-    """What is told of every version of a model that can be graded."""
+    """The part of a version of a model that its figures are read from."""
 
     quality: dict[str, float | None] = {}
 
 
-def _published(value: bytes) -> None:
-    """Note a version that a learner published, and how good the scores issued so far turned out to be."""
+def _show_version(value: bytes) -> None:
+    """Show a version that a learner has published, and how good the scores issued so far turned out to be."""
     control = decode_control(value)
     if not isinstance(control, Use):
         return
@@ -64,32 +67,59 @@ def _published(value: bytes) -> None:
             metrics.gauge(f"learner_{figure}", said, control.name)
 
 
-async def report(lanes: Lanes) -> None:
-    """Keep the gauges of lanes up to date until cancelled."""
+async def show_lanes(lanes: Lanes, waiting: WaitingTimes) -> None:
+    """Keep the gauges of lanes up to date until cancelled.
+
+    Parameters
+    ----------
+    lanes
+        The lanes of this process.
+    waiting
+        How long records have waited for them.
+    """
     shown: set[tuple[str, str]] = set()
     while True:
-        now, owned, in_use = time.time(), {}, dict[str, int]()
-        for lane in lanes.snapshot():
-            labels = (lane.topic, str(lane.partition))
-            owned[labels] = lane
-            if lane.lag is not None:
-                metrics.gauge("lane_lag_records", float(lane.lag), *labels)
-            held = lanes.restored(lane.topic, lane.partition) if lane.topic == EVENTS else None
-            if held is not None:
-                metrics.gauge("users", float(len(held.records)), str(lane.partition))
-                for name, number in read_memo(held).numbers.items():
-                    in_use[name] = min(number, in_use.get(name, number))
-            # A lane that has read everything is as good as one that has just committed: alerts watch this age.
-            metrics.gauge("last_commit_timestamp_seconds", now - lane.waiting_s, *labels)
-        for name, number in in_use.items():
-            metrics.gauge("version_in_use", float(number), name)
-        topics = {topic for topic, _ in owned} | {topic for topic, _ in shown}
-        for topic in topics:
-            metrics.gauge("partitions_assigned", float(sum(1 for other, _ in owned if other == topic)), topic)
-        for labels in shown - owned.keys():
-            metrics.forget("lane_lag_records", *labels)
-            metrics.forget("last_commit_timestamp_seconds", *labels)
-            if labels[0] == EVENTS:
-                metrics.forget("users", labels[1])
-        shown = set(owned)
-        await asyncio.sleep(REPORT_EVERY_S)
+        reports = lanes.snapshot()
+        for lane in reports:
+            _show_lane(lane, time.time() - waiting.seconds(lane))
+        _show_states(lanes, reports)
+        labels = {(lane.topic, str(lane.partition)) for lane in reports}
+        _show_partitions(labels, shown)
+        for gone in shown - labels:
+            _forget_lane(*gone)
+        shown = labels
+        await asyncio.sleep(SHOW_EVERY_S)
+
+
+def _show_lane(lane: LaneReport, committed_at: float) -> None:
+    labels = lane.topic, str(lane.partition)
+    if lane.lag is not None:
+        metrics.gauge("lane_lag_records", float(lane.lag), *labels)
+    # A lane that has read everything is as good as one that has just committed, because alerts watch this age.
+    metrics.gauge("last_commit_timestamp_seconds", committed_at, *labels)
+
+
+def _show_states(lanes: Lanes, reports: Iterable[LaneReport]) -> None:
+    """Show the users of the fold's partitions, and the oldest version in use in any of them."""
+    in_use = dict[str, int]()
+    for lane in reports:
+        state = lanes.restored(lane.topic, lane.partition) if lane.topic == EVENTS else None
+        if state is None:
+            continue
+        metrics.gauge("users", float(len(state.records)), str(lane.partition))
+        for name, number in read_memo(state).numbers.items():
+            in_use[name] = min(number, in_use.get(name, number))
+    for name, number in in_use.items():
+        metrics.gauge("version_in_use", float(number), name)
+
+
+def _show_partitions(labels: Collection[tuple[str, str]], shown: Collection[tuple[str, str]]) -> None:
+    for topic in {topic for topic, _ in (*labels, *shown)}:
+        metrics.gauge("partitions_assigned", float(sum(1 for other, _ in labels if other == topic)), topic)
+
+
+def _forget_lane(topic: str, partition: str) -> None:
+    metrics.forget("lane_lag_records", topic, partition)
+    metrics.forget("last_commit_timestamp_seconds", topic, partition)
+    if topic == EVENTS:
+        metrics.forget("users", partition)

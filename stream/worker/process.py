@@ -1,36 +1,27 @@
-"""One worker process of one role: its lanes, and what stands beside them."""
+"""One worker process of one role: its lanes, and everything that runs beside them."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
-from models.events import CHANNELS, Channel
-from models.units import now_ms
+from models.log import EVENTS
 from stream.cluster.connection import Connection
 from stream.cluster.topics import await_topics
 from stream.delivery.holds import Holds
-from stream.engine.agent_spec import Edge
 from stream.lookup.identity import await_identity
 from stream.processes.exposition import expose
 from stream.processes.heartbeat import HeartbeatWriter
 from stream.settings.loading import Settings
 from stream.transport.app import LaneApp, create_app, run_worker
-from stream.worker.health import as_health, standing
-from stream.worker.metrics import MetricsObserver, report
-from stream.worker.topology import Role, deliver_edges, fold_edges, learn_edges
-from stream.worker.watchdog import LOOK_EVERY_S, Membership, Report, Watchdog, left_out, records_wait
-
-if TYPE_CHECKING:
-    from stream.delivery.dispatcher import Dispatcher
-    from stream.suppressions.watch import SuppressionWatch
-
-log = logging.getLogger(__name__)
+from stream.worker.metrics import MetricsObserver, show_lanes
+from stream.worker.roles import open_role
+from stream.worker.state import WorkerState
+from stream.worker.topology import Role
+from stream.worker.watchdog import SAMPLE_EVERY_S, KafkaProbe, Patience, Watchdog
 
 
 def run(role: Role, settings: Settings) -> NoReturn:
@@ -39,138 +30,71 @@ def run(role: Role, settings: Settings) -> NoReturn:
     Raises
     ------
     TopicsNotReady
-        Before anything starts, with the command to run.
+        Topics are missing. Nothing was started, and the error names the command to run.
     """
-    connection, beats = settings.connection(), HeartbeatWriter.from_environment()
-    if beats is None:
-        await_topics(connection, settings.partitions)  # else the supervisor has; a restart shall be quick
-    port: int | None = getattr(settings.sections.metrics, role)
-    told: dict[str, Any] = {
-        "metrics": None if port is None else expose(port, settings.sections.metrics.host).port,
-        "lookups": None,
-    }
+    connection, heartbeat = settings.connection(), HeartbeatWriter.from_environment()
+    if heartbeat is None:
+        await_topics(connection, settings.partitions)  # a supervisor has already done that, so a restart is fast
+    metrics = settings.sections.metrics
+    port: int | None = getattr(metrics, role)
+    metrics_port = None if port is None else expose(port, metrics.host).port
     holds = Holds()
-    watch = _suppressions(connection, settings, holds) if role == "deliver" else None
-    edges, dispatchers = _edges(role, settings, holds, watch)
-    app = create_app(role, connection, edges, observer=MetricsObserver())
+    parts = open_role(role, connection, settings, holds)
+    app = create_app(role, connection, parts.specs, observer=MetricsObserver())
+    state = WorkerState(app, parts.dispatchers, metrics_port)
+    has_news = asyncio.Event()
 
-    news = asyncio.Event()
-
-    async def beside() -> None:
+    async def run_beside() -> None:
         async with AsyncExitStack() as stack:
-            for dispatcher in dispatchers.values():
+            for dispatcher in parts.dispatchers.values():
                 stack.push_async_callback(dispatcher.close)
             # Lookups wait for the broker; the metrics of the lanes do not.
-            await asyncio.gather(report(app.lanes), serve(stack))
+            await asyncio.gather(show_lanes(app.lanes, state.waiting), serve(stack))
 
     async def serve(stack: AsyncExitStack) -> None:
         if role == "fold":
-            # a fifth of what is imported, and the first users shall not wait for it
-            lookups = await asyncio.to_thread(_load_lookups)
-            identity = await await_identity(connection)
-            answering = lookups(app, settings, lambda: _standing(app), identity)
-            told["lookups"] = await stack.enter_async_context(answering)
+            state.lookups_port = await stack.enter_async_context(await _open_lookups(connection, settings, app, state))
         if role == "deliver":
+            # imported here because only a delivery checks its settings and providers
             from stream.delivery.self_check import checking
 
             await stack.enter_async_context(checking(connection, settings, holds))
-        news.set()  # who dies now shall have told which member it was
+        has_news.set()  # after this report, the supervisor can remove this member from the group if it dies
 
-    async def watching() -> None:
-        with watched(app, connection, settings.stall_after_s, told, beats, dispatchers) as watchdog:
-            while await news.wait():
-                news.clear()
+    async def watch() -> None:
+        with watched(state, connection, settings.stall_after_s, heartbeat) as watchdog:
+            while await has_news.wait():
+                has_news.clear()
                 watchdog.hurry()
 
-    app.at_once.append(watching)
-    if watch is not None:
-        from stream.suppressions.announcing import announce
-
-        app.at_once += [watch.follow, functools.partial(announce, watch, connection, settings.partitions)]
-    app.task(beside)
+    app.at_once += [watch, *parts.at_once]
+    app.task(run_beside)
     run_worker(app)
-
-
-def _suppressions(connection: Connection, settings: Settings, holds: Holds) -> SuppressionWatch:
-    from models.delivery.suppression_list import SuppressionList
-    from stream.delivery.configured import suppression_hashes
-    from stream.suppressions.watch import SuppressionWatch
-
-    return SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)
-
-
-def _edges(
-    role: Role, settings: Settings, holds: Holds, watch: SuppressionWatch | None
-) -> tuple[Sequence[Edge], Mapping[Channel, Dispatcher]]:
-    if role == "fold":
-        return fold_edges(), {}
-    if role == "learn":
-        return learn_edges(), {}
-    # only who delivers needs an SMTP client
-    from models.delivery.suppressor import Suppressor
-    from stream.delivery.channels import open_channel
-    from stream.delivery.configured import delivery_settings
-
-    assert watch is not None, "nothing is sent without the suppression list"
-    dispatchers = {
-        channel: open_channel(
-            channel,
-            delivery_settings(settings),
-            now=now_ms,
-            holds=holds,
-            suppressor=Suppressor(channel, watch.listed, watch.behind),
-        )
-        for channel in CHANNELS
-    }
-    return deliver_edges(dispatchers, now_ms), dispatchers
-
-
-def _standing(app: LaneApp, held: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    lanes = [as_health(lane) for lane in app.lanes.snapshot()]
-    return standing(lanes, assigned=app.lanes.has_assignment, held=held)
 
 
 @contextmanager
 def watched(
-    app: LaneApp,
-    connection: Connection,
-    stall_after_s: float,
-    told: Mapping[str, Any],
-    beats: HeartbeatWriter | None = None,
-    dispatchers: Mapping[Channel, Dispatcher] = MappingProxyType({}),
+    state: WorkerState, connection: Connection, stall_after_s: float, heartbeat: HeartbeatWriter | None = None
 ) -> Iterator[Watchdog]:
-    """End this process when it stands still, and tell its supervisor every second how it is.
+    """End this process when it stands still, and report to its supervisor every second.
 
     Parameters
     ----------
-    app, connection
-        The worker, and its cluster.
+    state
+        State of the worker.
+    connection
+        The cluster.
     stall_after_s
-        Input that waits for so long without anything being done is too long.
-    told
-        What the supervisor shall know, beside how the lanes stand.
-    beats
-        Where it listens.
-    dispatchers
-        Whoever calls providers: how those stand is told, too.
+        How long records may wait while nothing is done, seconds.
+    heartbeat
+        Pipe to the supervisor; ``None`` without one.
     """
-
-    def look() -> Report:
-        app.lanes.check_group()
-        group = Membership(app.conf.id, app.lanes.member, app.lanes.has_assignment)
-        member = {"group": group.group, "member": group.member}
-        providers = {channel: dispatcher.describe() for channel, dispatcher in dispatchers.items()}
-        held = {name: words for provider in providers.values() for name, words in provider["held"].items()}
-        delivery = {"providers": providers} if dispatchers else {}
-        return Report(app.lanes.snapshot(), {**_standing(app, held), **member, **told, **delivery}, group)
-
     watchdog = Watchdog(
         asyncio.get_running_loop(),
-        look,
-        functools.partial(records_wait, connection),
-        functools.partial(left_out, connection),
-        patience=max(1, round(stall_after_s / LOOK_EVERY_S)),
-        beats=beats,
+        state.sample,
+        KafkaProbe(connection),
+        Patience(max(1, round(stall_after_s / SAMPLE_EVERY_S))),
+        heartbeat,
     )
     watchdog.start()
     try:
@@ -179,9 +103,24 @@ def watched(
         watchdog.stop()
 
 
-def _load_lookups() -> Callable[
-    [LaneApp, Settings, Callable[[], Mapping[str, Any]], str], AbstractAsyncContextManager[int]
-]:
-    from stream.lookup.serving import lookups
+async def _open_lookups(
+    connection: Connection, settings: Settings, app: LaneApp, state: WorkerState
+) -> AbstractAsyncContextManager[int]:
+    # A fifth of all imports is for lookups, so a thread imports them while the first users are folded.
+    open_lookups = await asyncio.to_thread(_import_lookups)
+    identity = await await_identity(connection)
+    return open_lookups(app, state, settings, identity)
 
-    return lookups
+
+def _import_lookups() -> Callable[[LaneApp, WorkerState, Settings, str], AbstractAsyncContextManager[int]]:
+    from stream.lookup.serving import FoldQueries, lookups
+
+    def open_lookups(
+        app: LaneApp, state: WorkerState, settings: Settings, identity: str
+    ) -> AbstractAsyncContextManager[int]:
+        queries = FoldQueries(
+            functools.partial(app.lanes.restored, EVENTS), functools.partial(app.lanes.owns, EVENTS), state.standing
+        )
+        return lookups(queries, settings, identity)
+
+    return open_lookups

@@ -1,4 +1,4 @@
-"""Agents are wired here, and not with ``@app.agent``: topic, agent, topics, a line for each edge.
+"""The map of agents, one line each: topics read, agent, topics written. Agents are not wired with ``@app.agent``.
 
 ::
 
@@ -8,7 +8,7 @@
     examples.segments ──── learn_segments ────> learners.segments · versions, use (into events)
     messages.email, .sms ─ deliver_messages ──> deliveries.* · outcomes
 
-Left of the dot: the agent's own state, which commits together with everything else on the line.
+Left of the dot is the agent's own state, which commits together with everything else on the line.
 """
 
 from __future__ import annotations
@@ -25,62 +25,66 @@ from models.events import Channel
 from models.fold.memo import on_wall_clock
 from models.log import EVENTS
 from stream.delivery.dispatcher import Dispatcher
-from stream.engine.agent_spec import AgentFactory, Edge
+from stream.engine.agent_spec import AgentFactory, AgentSpec, Relay, Stateful
 
 Role = Literal["fold", "deliver", "learn"]
 ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
-"""Each is a Faust app, a consumer group and a process of its own, so none stands in another's way."""
+"""Each role is a Faust app, a consumer group and a process of its own, so no role can delay another."""
 
 LEARN_EVERY_S = 0.5
-"""A learner commits its whole state so often, with all that arrived meanwhile."""
+"""Minimum time between two commits of a learner, seconds: each commit writes its whole state."""
 
 DELIVER_EVERY_S = 0.05
-"""A delivery that is behind takes what arrived meanwhile together: each batch costs two commits."""
+"""Minimum time between two batches of a delivery, seconds: each batch costs two commits."""
 
-DELIVER_MOST = 500
-"""Messages that a delivery takes at once: bodies are large, and so many more wait in front of it."""
+MAX_DELIVERED = 500
+"""Maximum number of messages in a batch of a delivery: bodies are large, and twice as many wait in memory."""
 
-_BESIDE_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
-"""Keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
+_ALIGNED_WITH_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
+"""Topics keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
 
 
-def fold_edges() -> tuple[Edge, ...]:
-    """Edges of the role ``fold``."""
+def fold_agents() -> tuple[AgentSpec, ...]:
+    """Return the agents of the role ``fold``."""
     return (
-        Edge("route_events", ("events.in", "outcomes"), _stateless(route_events), kind="relay"),
-        Edge(
-            "fold_customers",
-            (EVENTS,),
-            _with_state(fold_customers),
+        Relay(name="route_events", topics=("events.in", "outcomes"), agent=_stateless(route_events)),
+        Stateful(
+            name="fold_customers",
+            topic=EVENTS,
+            agent=_with_state(fold_customers),
             state="profiles",
-            aligned=_BESIDE_EVENTS,
+            aligned=_ALIGNED_WITH_EVENTS,
             wall_clock=on_wall_clock,
         ),
     )
 
 
-def learn_edges() -> tuple[Edge, ...]:
-    """Edges of the role ``learn``."""
+def learn_agents() -> tuple[AgentSpec, ...]:
+    """Return the agents of the role ``learn``."""
     # river brings scipy: over a second at start and 100 MB that the other roles do without
     from agents.learn_churn import learn_churn
     from agents.learn_segments import learn_segments
 
     return (
-        Edge(
-            "learn_churn", ("examples.churn",), _with_state(learn_churn), state="learners.churn", pace_s=LEARN_EVERY_S
+        Stateful(
+            name="learn_churn",
+            topic="examples.churn",
+            agent=_with_state(learn_churn),
+            state="learners.churn",
+            pace_s=LEARN_EVERY_S,
         ),
-        Edge(
-            "learn_segments",
-            ("examples.segments",),
-            _with_state(learn_segments),
+        Stateful(
+            name="learn_segments",
+            topic="examples.segments",
+            agent=_with_state(learn_segments),
             state="learners.segments",
             pace_s=LEARN_EVERY_S,
         ),
     )
 
 
-def deliver_edges(dispatchers: Mapping[Channel, Dispatcher], now: Callable[[], int]) -> tuple[Edge, ...]:
-    """Edges of the role ``deliver``: one a channel.
+def deliver_agents(dispatchers: Mapping[Channel, Dispatcher], now: Callable[[], int]) -> tuple[AgentSpec, ...]:
+    """Return the agents of the role ``deliver``: one for each channel.
 
     Parameters
     ----------
@@ -90,15 +94,15 @@ def deliver_edges(dispatchers: Mapping[Channel, Dispatcher], now: Callable[[], i
         The wall clock, milliseconds.
     """
     return tuple(
-        Edge(
-            f"deliver_{channel}",
-            (f"messages.{channel}",),
-            _with_state_and_wake(partial(deliver_messages, dispatcher=dispatcher, now=now)),
+        Stateful(
+            name=f"deliver_{channel}",
+            topic=f"messages.{channel}",
+            agent=_with_state_and_wake(partial(deliver_messages, dispatcher=dispatcher, now=now)),
             state=f"deliveries.{channel}",
             pace_s=DELIVER_EVERY_S,
-            max_records=DELIVER_MOST,
-            beats=True,
-            gone=dispatcher.on_revoked,
+            max_records=MAX_DELIVERED,
+            has_effects=True,
+            on_revoked=dispatcher.on_revoked,
         )
         for channel, dispatcher in dispatchers.items()
     )

@@ -1,13 +1,13 @@
-"""Ends a worker that stands still although there is work: its supervisor starts another one.
+"""The watchdog ends a worker that stands still although there is work; its supervisor starts another one.
 
-A Kafka consumer is known to stop silently, a bug may hold an agent for ever, and what blocks the event loop blocks
-every answer about it as well. So a thread looks every second whether each lane moves, and counts the seconds in which
-it does not. It counts looks and asks no clock: a process that was frozen for a while has not stood still.
+A Kafka consumer is known to stop silently, a bug may hold an agent forever, and code that blocks the event loop also
+blocks every answer about it. Therefore, a thread takes a sample each second, and counts the samples in which a lane
+does not move. It counts samples and asks no clock, because a process that was frozen for a while has not stood still.
 
-Nobody is ended for what others do: a lane that waits for a commit, for its state or for a provider is bounded by their
-own time limits, and whatever else looks like standing still is believed only when a connection of its own to Kafka
-finds records that wait. So a broker that is away or full ends no worker. A process to which nothing is assigned has no
-lanes that could stand still: there the group is asked, and a process ends that the group goes on without.
+No worker is ended for the faults of others. A lane that waits for a commit, for its state or for a provider has their
+timeouts. Everything else that looks like standing still counts only if a separate connection to Kafka finds records
+that wait. So a broker that is away or full ends no worker. A process without partitions has no lanes that could stand
+still. There, the watchdog asks the group, and ends a process that the group has left out.
 """
 
 from __future__ import annotations
@@ -23,49 +23,28 @@ from typing import Any, NamedTuple, Protocol
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable
+from stream.engine.reports import LaneReport
 from stream.processes import exits
 from stream.processes.heartbeat import HeartbeatWriter
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+SAMPLE_EVERY_S = 1.0
+"""Time between two samples, seconds."""
 PROBE_WITHIN_S = 5.0
-
-
-class Watched(Protocol):
-    """What the watchdog wants to know of a lane; :class:`stream.engine.lanes.LaneReport` is one."""
-
-    @property
-    def topic(self) -> str:
-        """Logical topic."""
-
-    @property
-    def partition(self) -> int:
-        """Its number."""
-
-    @property
-    def position(self) -> int | None:
-        """Offset behind the last committed record."""
-
-    @property
-    def excused(self) -> bool:
-        """Whether it waits for something that has its own time limit, or has nothing to do."""
-
-    @property
-    def pulse(self) -> object:
-        """Changes whenever the lane, or the reading of its partition, has moved."""
+"""How long Kafka may take to answer the watchdog, seconds."""
 
 
 class Membership(NamedTuple):
-    """Where this process stands in its group.
+    """Place of this process in its group.
 
     Attributes
     ----------
     group, member
-        Id of the group, and the name that it gave this process; empty while it has given none.
+        Id of the group, and the name that it gave this process; the name is empty while it has given none.
     assigned
-        Whether the group has said which partitions are this process's, if only that none is, and is not about to say it
-        anew.
+        Whether the group has said which partitions this process has, even if it has none, and is not about to reassign
+        them.
     """
 
     group: str
@@ -73,41 +52,56 @@ class Membership(NamedTuple):
     assigned: bool
 
 
-class Report(NamedTuple):
-    """What the event loop answers to a look.
+class Sample(NamedTuple):
+    """State of a worker at one moment, from its event loop.
 
     Attributes
     ----------
     lanes
-        All of this process.
-    told
-        What the supervisor shall know.
+        All lanes of the process.
+    report
+        Report for the supervisor.
     membership
-        Where it stands in its group; ``None``: it needs none.
+        Place in the group; ``None`` if the process needs no group.
     """
 
-    lanes: Sequence[Watched]
-    told: Mapping[str, Any]
+    lanes: Sequence[LaneReport]
+    report: Mapping[str, Any]
     membership: Membership | None = None
 
 
+class Patience(NamedTuple):
+    """How long a worker may stand still.
+
+    Attributes
+    ----------
+    samples
+        Number of samples after which standing still is too long.
+    every_s
+        Time between two samples, seconds.
+    """
+
+    samples: int
+    every_s: float = SAMPLE_EVERY_S
+
+
 class Stillness:
-    """Counts for how many looks in a row each lane has not moved.
+    """Counts for each lane the consecutive samples in which it has not moved.
 
     Parameters
     ----------
     patience
-        After so many it stands still.
+        Number of samples after which a lane stands still.
 
     Examples
     --------
-    >>> from types import SimpleNamespace as Lane
-    >>> lane = Lane(topic="events", partition=0, position=5, excused=False, pulse=1)
-    >>> still = Stillness(patience=2)
-    >>> [len(still.look([lane])) for _ in range(4)]
+    >>> from stream.engine.reports import Phase
+    >>> lane = LaneReport("events", 0, Phase.READING, True, 5, 9, 4, 0.0, 0, pulse=1)
+    >>> stillness = Stillness(patience=2)
+    >>> [len(stillness.add_sample([lane])) for _ in range(4)]
     [0, 0, 1, 1]
-    >>> still.forgive(lane)
-    >>> len(still.look([lane]))
+    >>> stillness.reset(lane)
+    >>> len(stillness.add_sample([lane]))
     0
     """
 
@@ -115,197 +109,213 @@ class Stillness:
         self._patience = patience
         self._seen: dict[tuple[str, int], tuple[object, int]] = {}
 
-    def look(self, lanes: Sequence[Watched]) -> list[Watched]:
-        """Note how the lanes stand; returns those that stand still."""
+    def add_sample(self, lanes: Sequence[LaneReport]) -> list[LaneReport]:
+        """Add a sample of all lanes; return those that stand still."""
         before, self._seen = self._seen, {}
-        still: list[Watched] = []
+        still: list[LaneReport] = []
         for lane in lanes:
-            place = lane.topic, lane.partition
-            pulse, looks = before.get(place, (None, -1))
-            looks = 0 if lane.excused or looks < 0 or pulse != lane.pulse else looks + 1
-            self._seen[place] = lane.pulse, looks
-            if looks >= self._patience:
+            key = lane.topic, lane.partition
+            pulse, count = before.get(key, (None, -1))
+            count = 0 if lane.waiting_on_dependency or count < 0 or pulse != lane.pulse else count + 1
+            self._seen[key] = lane.pulse, count
+            if count >= self._patience:
                 still.append(lane)
         return still
 
-    def forgive(self, lane: Watched) -> None:
-        """Begin its count anew."""
+    def reset(self, lane: LaneReport) -> None:
+        """Count a lane from zero again."""
         self._seen.pop((lane.topic, lane.partition), None)
 
 
+class Probe(Protocol):
+    """Asks Kafka over a separate connection; called in the watchdog's thread."""
+
+    def records_wait(self, lane: LaneReport) -> bool:
+        """Return whether records wait in a lane's partition; ``False`` if Kafka does not answer."""
+
+    def is_left_out(self, membership: Membership) -> bool:
+        """Return whether the group continues without this process; ``False`` if Kafka does not answer."""
+
+
 class Watchdog:
-    """Watches one worker from a thread of its own.
+    """Watch one worker from a separate thread.
 
     Parameters
     ----------
     loop
         The worker's event loop.
-    ask
-        Called in it; tells how things stand.
-    records_wait
-        Whether records wait in a lane's partition, found over a connection of its own; ``False`` where Kafka does not
-        answer. Called in the watchdog's thread.
-    left_out
-        Whether a group goes on without this process, found in the same way.
+    take_sample
+        Called in that loop; returns the state of the worker.
+    probe
+        Asks Kafka.
     patience
-        Looks, a second apart, after which standing still is too long.
-    beats
-        Where the supervisor listens.
+        How long the worker may stand still.
+    heartbeat
+        Pipe to the supervisor; ``None`` without one.
     on_stall
-        Ends this process.
-    every_s
-        Seconds between two looks.
+        Called with the reason to end this process; ``None`` ends it with :data:`stream.processes.exits.STALLED`.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        ask: Callable[[], Report],
-        records_wait: Callable[[Watched], bool],
-        left_out: Callable[[Membership], bool],
-        *,
-        patience: int,
-        beats: HeartbeatWriter | None = None,
+        take_sample: Callable[[], Sample],
+        probe: Probe,
+        patience: Patience,
+        heartbeat: HeartbeatWriter | None = None,
         on_stall: Callable[[str], None] | None = None,
-        every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._loop = loop
-        self._ask = ask
-        self._records_wait = records_wait
-        self._left_out = left_out
-        self._idle_looks = 0
+        self._take_sample = take_sample
+        self._probe = probe
         self._patience = patience
-        self._beats = beats
+        self._heartbeat = heartbeat
         self._leave = on_stall or _leave
-        self._every_s = every_s
-        self._stillness = Stillness(patience)
+        self._stillness = Stillness(patience.samples)
+        self._left_out_samples = 0
         self._over = threading.Event()
         self._soon = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
+    def __repr__(self) -> str:
+        return f"<Watchdog patience={self._patience.samples} running={self._thread.is_alive()}>"
+
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin; return at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; returns at once, also where a probe is on its way."""
+        """End; return at once, even if a probe is in progress."""
         self._over.set()
         self._soon.set()
 
     def hurry(self) -> None:
-        """Look now: there is something that the supervisor should know at once."""
+        """Take a sample now, because the supervisor should learn something at once."""
         self._soon.set()
 
     def _watch(self) -> None:
-        asked: concurrent.futures.Future[Report] | None = None
+        asked: concurrent.futures.Future[Sample] | None = None
         unanswered = 0
         while not self._pause_is_last():
-            asked = asked or self._put_question()
+            asked = asked or self._ask()
             try:
-                report = asked.result(timeout=self._every_s)
+                sample = asked.result(timeout=self._patience.every_s)
             except TimeoutError:
                 unanswered += 1
-                if unanswered * 2 >= self._patience:  # each of these looks has lasted twice as long
+                if unanswered * 2 >= self._patience.samples:  # each of these samples has taken twice as long
                     self._leave_blocked()
                     return
                 continue
             except RuntimeError as error:
-                log.info("the watchdog ends: %s", error)  # the loop is closed
+                logger.info("the watchdog ends: %s", error)  # the loop is closed
                 return
             asked, unanswered = None, 0
-            if self._beats is not None:
-                self._beats.send(report.told)
-            stalled = self._stalled(report.lanes) or self._outside(report)
-            if stalled is not None and not self._over.is_set():
-                self._leave(stalled)
+            if self._heartbeat is not None:
+                self._heartbeat.send(sample.report)
+            reason = self._stalled(sample.lanes) or self._left_out(sample)
+            if reason is not None and not self._over.is_set():
+                self._leave(reason)
                 return
 
     def _pause_is_last(self) -> bool:
-        self._soon.wait(self._every_s)
+        self._soon.wait(self._patience.every_s)
         self._soon.clear()
         return self._over.is_set()
 
-    def _put_question(self) -> concurrent.futures.Future[Report]:
-        answer: concurrent.futures.Future[Report] = concurrent.futures.Future()
+    def _ask(self) -> concurrent.futures.Future[Sample]:
+        answer: concurrent.futures.Future[Sample] = concurrent.futures.Future()
 
-        def tell() -> None:
+        def give() -> None:
             try:
-                answer.set_result(self._ask())
-            except Exception as error:  # noqa: BLE001 - raised again where it was asked
+                answer.set_result(self._take_sample())
+            except Exception as error:  # noqa: BLE001 - raised again in the watchdog's thread
                 answer.set_exception(error)
 
         try:
-            self._loop.call_soon_threadsafe(tell)
+            self._loop.call_soon_threadsafe(give)
         except RuntimeError as error:  # the loop is closed
             answer.set_exception(error)
         return answer
 
-    def _stalled(self, lanes: Sequence[Watched]) -> str | None:
-        for lane in self._stillness.look(lanes):
-            if self._records_wait(lane):
+    def _stalled(self, lanes: Sequence[LaneReport]) -> str | None:
+        for lane in self._stillness.add_sample(lanes):
+            if self._probe.records_wait(lane):
                 return (
-                    f"{lane.topic}-{lane.partition} has stood still at {lane.position} for {self._patience} s, "
-                    f"and records wait behind that"
+                    f"{lane.topic}-{lane.partition} has stood still at {lane.position} for {self._patience.samples} s, "
+                    f"and records wait after that"
                 )
-            self._stillness.forgive(lane)
+            self._stillness.reset(lane)
         return None
 
-    def _outside(self, report: Report) -> str | None:
-        membership = report.membership
-        if membership is None or (report.lanes and membership.assigned):
-            self._idle_looks = 0
+    def _left_out(self, sample: Sample) -> str | None:
+        membership = sample.membership
+        if membership is None or (sample.lanes and membership.assigned):
+            self._left_out_samples = 0
             return None
-        self._idle_looks += 1
-        if self._idle_looks < self._patience:
+        self._left_out_samples += 1
+        if self._left_out_samples < self._patience.samples:
             return None
-        self._idle_looks = 0
-        if not self._left_out(membership):
+        self._left_out_samples = 0
+        if not self._probe.is_left_out(membership):
             return None
-        return f"{membership.group} has gone on without this process for {self._patience} s"
+        return f"{membership.group} has continued without this process for {self._patience.samples} s"
 
     def _leave_blocked(self) -> None:
-        faulthandler.dump_traceback()  # where it hangs
-        self._leave(f"the event loop has stood still for {self._patience} s")
+        faulthandler.dump_traceback()  # shows where it hangs
+        self._leave(f"the event loop has stood still for {self._patience.samples} s")
 
 
 def _leave(reason: str) -> None:
     exits.leave(reason, exits.STALLED)
 
 
-def records_wait(connection: Connection, lane: Watched) -> bool:
-    """Whether Kafka, asked over a connection of its own, has records behind a lane's position."""
-    from kafka import IsolationLevel, OffsetSpec, TopicPartition
-
-    place = TopicPartition(connection.topic(lane.topic), lane.partition)
-    try:
-        with admin(connection, timeout_s=PROBE_WITHIN_S) as client:
-            found = client.list_partition_offsets(
-                {place: OffsetSpec.LATEST}, IsolationLevel.READ_COMMITTED, timeout_ms=int(PROBE_WITHIN_S * 1_000)
-            )
-    except BrokerUnavailable as error:
-        log.info("the watchdog got no answer from Kafka: %r", error)
-        return False
-    return int(found[place].offset) > (lane.position or 0)
-
-
 _DECIDED = ("Stable", "Empty", "Dead")
-"""States of a group that shares nothing anew; Kafka itself ends the others soon, whoever hangs in them."""
+"""States of a group that assigns nothing now. Kafka itself soon ends the other states."""
 
 
-def left_out(connection: Connection, membership: Membership) -> bool:
-    """Whether Kafka says that a group has decided who has what, and this process has no part in it, or hears of none.
+class KafkaProbe:
+    """Probe that makes a separate connection for each question.
 
-    One that stands by is a member, and knows that nothing is its own. What the embedded broker says of groups
-    kafka-python cannot read.
+    Parameters
+    ----------
+    connection
+        The cluster.
     """
-    if not connection.transactions:
-        return False
-    try:
-        with admin(connection, timeout_s=PROBE_WITHIN_S) as client:
-            found = client.describe_groups([membership.group])[membership.group]
-    except BrokerUnavailable as error:
-        log.info("the watchdog got no answer from Kafka: %r", error)
-        return False
-    if found["group_state"] not in _DECIDED:
-        return False
-    return not membership.assigned or membership.member not in {one["member_id"] for one in found["members"]}
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def records_wait(self, lane: LaneReport) -> bool:
+        """Return whether Kafka has records after a lane's position."""
+        from kafka import IsolationLevel, OffsetSpec, TopicPartition
+
+        partition = TopicPartition(self._connection.topic(lane.topic), lane.partition)
+        try:
+            with admin(self._connection, timeout_s=PROBE_WITHIN_S) as client:
+                found = client.list_partition_offsets(
+                    {partition: OffsetSpec.LATEST},
+                    IsolationLevel.READ_COMMITTED,
+                    timeout_ms=int(PROBE_WITHIN_S * 1_000),
+                )
+        except BrokerUnavailable as error:
+            logger.info("the watchdog got no answer from Kafka: %r", error)
+            return False
+        return int(found[partition].offset) > (lane.position or 0)
+
+    def is_left_out(self, membership: Membership) -> bool:
+        """Return whether the group has assigned all partitions, and this process is no member or was not notified.
+
+        A process that stands by is a member, and knows that it has no partitions. kafka-python cannot read the answers
+        of the embedded broker about groups, so there the answer is ``False``.
+        """
+        if not self._connection.transactions:
+            return False
+        try:
+            with admin(self._connection, timeout_s=PROBE_WITHIN_S) as client:
+                found = client.describe_groups([membership.group])[membership.group]
+        except BrokerUnavailable as error:
+            logger.info("the watchdog got no answer from Kafka: %r", error)
+            return False
+        if found["group_state"] not in _DECIDED:
+            return False
+        return not membership.assigned or membership.member not in {one["member_id"] for one in found["members"]}

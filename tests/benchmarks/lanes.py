@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.writer import send
-from stream.engine.agent_spec import Agent, Edge, Wake
+from stream.engine.agent_spec import Agent, Stateful, Wake
 from tests.support.brokers import create_topics, running_kafka
 from tests.support.counting import COUNTING
 from tests.support.inprocess import running_app, until
@@ -92,7 +92,7 @@ async def read(connection: Connection) -> Rate:
 
         return read_values
 
-    edge = Edge("look", ("events",), factory, state="profiles")
+    edge = Stateful(name="look", topic="events", agent=factory, state="profiles")
     async with running_app(connection, [edge], name=f"read{time.time_ns()}"):
         await until(lambda: seen >= EVENTS, 120)
         return Rate(seen, time.perf_counter() - first, time.process_time() - cpu)

@@ -240,7 +240,7 @@ def _around_taking_over(points: Points) -> None:
     _wrap(TransactionalCommitter, "fence", lambda real: _three(points, real, None, None, "restore.fenced"))
     _wrap(TransactionalCommitter, "restore", lambda real: _reading(_three(points, real, None, None, "restore.read")))
     _amid_reading(points)
-    _wrap(Lanes, "settle", lambda real: _three(points, real, "rebalance.revoked", None, None))
+    _wrap(Lanes, "drain", lambda real: _three(points, real, "rebalance.revoked", None, None))
 
     def assigning(real: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(real)

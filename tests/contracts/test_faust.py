@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.transport import app as app_module
 from stream.transport import consumer as transport
-from stream.transport import subscription
+from stream.transport import consumer_thread, subscription
 from tests.support.brokers import Cluster
 from tests.support.processes import await_true
 from tests.support.topic_reading import write
@@ -29,7 +29,7 @@ def test_this_is_the_version_whose_private_methods_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "names"),
     [
-        (transport.BatchThread, ("on_start", "_create_worker_consumer", "_ensure_consumer")),
+        (consumer_thread.BatchThread, ("on_start", "_create_worker_consumer", "_ensure_consumer")),
         (
             transport.BatchConsumer,
             (
@@ -43,7 +43,7 @@ def test_this_is_the_version_whose_private_methods_were_read() -> None:
                 "RebalanceListener",
             ),
         ),
-        (transport.GroupListener, ("on_partitions_revoked",)),
+        (consumer_thread.GroupListener, ("on_partitions_revoked",)),
         (transport.SilentProducer, ("on_start", "on_stop", "flush")),
         (transport.BatchTransport, ("Conductor", "Consumer", "Producer")),
         (app_module.LaneApp, ("_create_directories", "on_start")),

@@ -87,7 +87,7 @@ async def test_a_lane_at_the_end_of_its_log_is_not_an_error(kafka: Cluster, capl
     await count_all(kafka)
     async with running_app(kafka.connection, [COUNTING]) as app:
         await until(lambda: positions(app) == [20])
-        bounds = await app.lanes.bounds(TP(kafka.connection.topic("events"), 0))
+        bounds = await app.fetcher.bounds(TP(kafka.connection.topic("events"), 0))
 
     assert bounds == (0, 20)
     assert "is to be read next" not in caplog.text

@@ -17,7 +17,7 @@ from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
 from stream.engine.state import restore
-from stream.worker.topology import DELIVER_MOST
+from stream.worker.topology import MAX_DELIVERED
 from tests.support.brokers import Cluster
 from tests.support.forwarding import forwarding
 from tests.support.letters import letter
@@ -134,5 +134,5 @@ async def test_a_provider_that_hangs_delays_only_its_own_channel_and_bounds_the_
 
     reported = [decode_event(record.value) for record in outcomes]
     assert [(event.channel, event.type) for event in reported] == [("sms", "message_sent")] * 51
-    assert len(held.records) == held.position <= MAX_OPEN + DELIVER_MOST
+    assert len(held.records) == held.position <= MAX_OPEN + MAX_DELIVERED
     assert grown < 0.75 * sum(len(value or b"") for _, value in waiting), f"{grown / MEBIBYTE:.0f} MiB"

@@ -20,7 +20,7 @@ from stream.cluster.partitioner import partition_of
 from stream.log.event_log import EventLog
 from stream.transport.app import LaneApp, create_app
 from stream.worker.metrics import MetricsObserver
-from stream.worker.topology import fold_edges
+from stream.worker.topology import fold_agents
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
 
@@ -79,7 +79,7 @@ async def test_bad_records_become_dead_letters_and_do_not_affect_others(cluster:
 async def folding(cluster: Cluster) -> AsyncIterator[LaneApp]:
     """Run router and fold in this process."""
     left: list[str] = []
-    app = create_app("fold", cluster.connection, fold_edges(), observer=MetricsObserver(), on_leave=left.append)
+    app = create_app("fold", cluster.connection, fold_agents(), observer=MetricsObserver(), on_leave=left.append)
     await app.start()
     try:
         yield app

@@ -20,10 +20,13 @@ from models.events import Channel, Event, decode_event
 from models.log import is_control
 from models.units import now_ms
 from stream.delivery.channels import DeliverySettings, open_channel
-from stream.worker.topology import deliver_edges
+from stream.engine.agent_spec import Stateful
+from stream.engine.context import Clocks
+from stream.engine.testing import LaneHarness
+from stream.worker.topology import deliver_agents
+from tests.support.counting import record
 from tests.support.letters import letter, text_message
 from tests.support.mail import FakeMailServer, live_mail, serving
-from tests.support.memory import Bench, record
 from tests.support.text_messages import FakeTwilio, TwilioAnswer, live_text_messages, serving_twilio
 
 POLICIES: dict[Channel, BreakerPolicy] = {
@@ -39,25 +42,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "MAX_RETRY_WAIT_MS", 200)
 
 
-class DeliveringBench(Bench):
+class DeliveryHarness(LaneHarness):
     """A delivery lane whose broker is in memory, with a dispatcher that calls a real server."""
 
     def __init__(self, channel: Channel, settings: DeliverySettings, messages: list[Message]) -> None:
         self.dispatcher = open_channel(channel, settings, now=now_ms, policy=POLICIES[channel])
-        (edge,) = deliver_edges({channel: self.dispatcher}, now_ms)
+        (spec,) = deliver_agents({channel: self.dispatcher}, now_ms)
+        assert isinstance(spec, Stateful)
         records = [record(i, one.user.encode(), encode_message(one)) for i, one in enumerate(messages)]
-        super().__init__(replace(edge, pace_s=0.0), records)
-        self.lane.topic = f"messages.{channel}"
+        super().__init__(replace(spec, pace_s=0.0), records, clocks=Clocks())
         self.messages = messages
-
-    @property
-    def now(self) -> float:
-        """Seconds of the machine's own clock, which the dispatcher and the provider use as well."""
-        return time.time()
-
-    @now.setter
-    def now(self, _: float) -> None:
-        """Ignore the time that a bench begins with."""
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -80,8 +74,8 @@ class DeliveringBench(Bench):
 
 
 @asynccontextmanager
-async def lane(channel: Channel, settings: DeliverySettings, messages: list[Message]) -> AsyncIterator[DeliveringBench]:
-    made = DeliveringBench(channel, settings, messages)
+async def lane(channel: Channel, settings: DeliverySettings, messages: list[Message]) -> AsyncIterator[DeliveryHarness]:
+    made = DeliveryHarness(channel, settings, messages)
     try:
         async with made:
             yield made

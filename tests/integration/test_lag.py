@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from models.batch import Batch, Commit, Outputs, Restored
-from stream.engine.agent_spec import Agent, Edge, Wake
+from stream.engine.agent_spec import Agent, Stateful, Wake
 from stream.transport.app import LaneApp
+from stream.worker.health import WaitingTimes
 from tests.support.brokers import Cluster
 from tests.support.counting import COUNTING
 from tests.support.inprocess import running_app, until
@@ -23,7 +24,7 @@ def see(restored: Restored, _wake: Wake) -> Agent:
     return see_copies
 
 
-SEEING = Edge(name="see_copies", topics=("copies",), agent=see, state="seen")
+SEEING = Stateful(name="see_copies", topic="copies", agent=see, state="seen")
 
 
 def seen(app: LaneApp) -> int:
@@ -52,7 +53,10 @@ async def test_an_idle_lane_has_no_waiting_record_however_long_ago_it_committed(
         await until(lambda: len(app.lanes.snapshot()) == PARTITIONS)
         assert app.lanes.has_assignment
 
-        await until(lambda: all(lane.seconds_since_commit > lane.waiting_s + 1.0 for lane in app.lanes.snapshot()))
+        await until(lambda: all(lane.is_idle for lane in app.lanes.snapshot()))
+        await until(lambda: all(lane.seconds_since_commit > 1.0 for lane in app.lanes.snapshot()))
+        waiting = WaitingTimes()
+        assert [waiting.seconds(lane) for lane in app.lanes.snapshot()] == [0.0] * PARTITIONS
 
 
 async def test_each_fetch_renews_the_pulse_of_an_idle_lane(cluster: Cluster) -> None:
@@ -62,4 +66,4 @@ async def test_each_fetch_renews_the_pulse_of_an_idle_lane(cluster: Cluster) -> 
         before = app.lanes.snapshot()[0].pulse
 
         await until(lambda: app.lanes.snapshot()[0].pulse != before)
-        assert not app.lanes.snapshot()[0].excused
+        assert not app.lanes.snapshot()[0].waiting_on_dependency

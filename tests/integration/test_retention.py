@@ -10,9 +10,8 @@ from kafka import TopicPartition
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.admin import admin
-from stream.engine.agent_spec import Agent, Edge, Wake
-from stream.engine.fetch_buffer import RecordsGone
-from stream.engine.lane import Lane
+from stream.engine.agent_spec import Agent, Stateful, Wake
+from stream.engine.errors import RecordsGone
 from stream.transport.app import Unobserved
 from tests.support.brokers import Cluster
 from tests.support.inprocess import running_app, until
@@ -25,7 +24,7 @@ class FailureRecorder(Unobserved):
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
 
-    def failed(self, lane: Lane, error: BaseException) -> None:
+    def failed(self, topic: str, error: BaseException) -> None:
         self.errors.append(error)
 
 
@@ -44,7 +43,7 @@ async def test_records_that_retention_deletes_under_a_running_lane_are_reported(
 
         return agent
 
-    edge = Edge(name="slow", topics=("events",), agent=slow, state="profiles", max_records=1)
+    edge = Stateful(name="slow", topic="events", agent=slow, state="profiles", max_records=1)
     recorder = FailureRecorder()
     # A fetch holds three of them at most, so that most are still unread when they are deleted.
     await write(kafka.connection, "events", [(b"u1", bytes(300_000))] * 40)
@@ -77,7 +76,7 @@ async def test_a_lane_without_a_position_begins_where_its_log_begins(kafka: Clus
     await write(kafka.connection, "events", [(b"u1", b"%d" % number) for number in range(40)])
     with admin(kafka.connection) as client:
         client.delete_records({TopicPartition(kafka.connection.topic("events"), 0): 30})
-    edge = Edge(name="recording", topics=("events",), agent=recording, state="profiles")
+    edge = Stateful(name="recording", topic="events", agent=recording, state="profiles")
     async with running_app(kafka.connection, [edge], observer=recorder):
         await until(lambda: seen == list(range(30, 40)), within_s=60)
 

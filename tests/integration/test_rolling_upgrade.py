@@ -17,11 +17,12 @@ from models.recommend.interactions import WEIGHTS, decode_interaction
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.engine.state import restore
+from stream.engine.testing import LaneHarness, MemoryPartition
 from stream.log.event_log import EventLog
-from stream.worker.topology import fold_edges
+from stream.worker.topology import fold_agents
 from tests.chaos.reference import committed
 from tests.support.brokers import Cluster
-from tests.support.memory import Bench, Partition, record
+from tests.support.counting import record
 from tests.support.old_worker import old_pack
 from tests.support.shop import Shoppers
 from tests.support.workers import running_worker
@@ -102,7 +103,7 @@ async def test_old_and_new_workers_lose_nothing_together_and_state_of_the_new_sc
                 assert everything - new
             # The new worker has left. The old one gets state that it cannot read, and does not change it.
             before = await shop.positions()
-            await logged(old_log, *(f"events-{partition}: begins anew" for partition in new))
+            await logged(old_log, *(f"events-{partition}: starts again" for partition in new))
             await shop.send()
             await shop.folded(everything - new)
             after = await shop.positions()
@@ -139,12 +140,12 @@ def test_the_old_worker_of_this_test_writes_the_previous_schema() -> None:
 
 
 async def test_a_lane_that_finds_state_of_a_later_schema_reports_it_and_neither_commits_nor_opens() -> None:
-    (fold,) = (edge for edge in fold_edges() if edge.name == "fold_customers")
+    (fold,) = (spec for spec in fold_agents() if spec.name == "fold_customers")
     later = bytes((SCHEMA + 1,)) + pack(Customer())[1:]
-    before = Partition(position=1, state={b"u1": later})
-    async with Bench(fold, [record(0), record(1)], before) as bench:
-        await bench.until(lambda: bool(bench.observer.errors))
+    before = MemoryPartition(position=1, state={b"u1": later})
+    async with LaneHarness(fold, [record(0), record(1)], before) as harness:
+        await harness.until(lambda: bool(harness.observer.errors))
 
-    assert isinstance(bench.observer.errors[0], StateMismatch)
-    assert f"schema version {SCHEMA + 1}; this code reads version {SCHEMA}" in str(bench.observer.errors[0])
-    assert (bench.partition.position, bench.partition.commits, bench.partition.state) == (1, [], {b"u1": later})
+    assert isinstance(harness.observer.errors[0], StateMismatch)
+    assert f"schema version {SCHEMA + 1}; this code reads version {SCHEMA}" in str(harness.observer.errors[0])
+    assert (harness.partition.position, harness.partition.commits, harness.partition.state) == (1, [], {b"u1": later})

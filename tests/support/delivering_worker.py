@@ -13,7 +13,7 @@ from models.units import now_ms
 from stream.cluster.connection import Connection
 from stream.delivery.channels import open_channel
 from stream.transport.app import create_app, run_worker
-from stream.worker.topology import deliver_edges
+from stream.worker.topology import deliver_agents
 from tests.support.mail import live_mail
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     dispatchers = {
         channel: open_channel(channel, settings, now=now_ms) for channel in CHANNELS if channel in ("email", *more)
     }
-    run_worker(create_app("deliver", connection, deliver_edges(dispatchers, now_ms)))
+    run_worker(create_app("deliver", connection, deliver_agents(dispatchers, now_ms)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from models.profile.reducers import reduce_facts
 from models.profile.state import Facts
 from stream.cluster.connection import Connection
 from stream.transport.app import create_app, run_worker
-from stream.worker.topology import fold_edges
+from stream.worker.topology import fold_agents
 
 
 def wrong(facts: Facts, event: Event, *more: Any) -> None:
@@ -28,7 +28,8 @@ def main() -> None:
     servers, prefix, _, session_s, *how = sys.argv[1:]
     if how == ["wrong"]:
         setattr(step, "reduce_facts", wrong)  # noqa: B010 - only this program changes the module
-    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
+    connection = Connection(servers, prefix=prefix, session_timeout_s=float(session_s))
+    run_worker(create_app("fold", connection, fold_agents()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Edge
+from stream.engine.agent_spec import AgentSpec
 from stream.engine.context import Observer
 from stream.transport.app import LaneApp, create_app
 
@@ -15,14 +15,14 @@ from stream.transport.app import LaneApp, create_app
 @asynccontextmanager
 async def running_app(
     connection: Connection,
-    edges: Sequence[Edge],
+    specs: Sequence[AgentSpec],
     name: str = "app",
     on_leave: Callable[[str], None] | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[LaneApp]:
     """Start a worker and stop it again."""
     left: list[str] = []
-    app = create_app(name, connection, edges, on_leave=on_leave or left.append, observer=observer)
+    app = create_app(name, connection, specs, on_leave=on_leave or left.append, observer=observer)
     await app.start()
     try:
         yield app

@@ -16,7 +16,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.writer import Writer
 from stream.engine.committers import OrderedCommitter, TransactionalCommitter
 from stream.transport.app import create_app, run_worker
-from stream.worker.topology import learn_edges
+from stream.worker.topology import learn_agents
 
 POINTS = ("before a commit", "after a commit", "before a version is broadcast")
 
@@ -55,7 +55,7 @@ def main() -> None:
     connection = Connection(
         servers, prefix=prefix, transactions=transactions == "yes", session_timeout_s=float(session_s)
     )
-    run_worker(create_app("learn", connection, learn_edges()))
+    run_worker(create_app("learn", connection, learn_agents()))
 
 
 if __name__ == "__main__":

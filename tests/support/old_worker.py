@@ -17,7 +17,7 @@ from models.profile.codec import HEADER, PREVIOUS_SCHEMA, header, unpack
 from models.profile.state import Consent, Customer, Facts
 from stream.cluster.connection import Connection
 from stream.transport.app import create_app, run_worker
-from stream.worker.topology import fold_edges
+from stream.worker.topology import fold_agents
 
 FROM = "PERENNIAL_UPGRADE_FROM"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
@@ -61,7 +61,9 @@ def main() -> None:
         os.execve(sys.executable, worker, {**os.environ, "PYTHONPATH": checkout})
     servers, prefix, _, session_s = sys.argv[1:]
     become_old()
-    run_worker(create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_edges()))
+    run_worker(
+        create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_agents())
+    )
 
 
 if __name__ == "__main__":

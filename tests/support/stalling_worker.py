@@ -18,6 +18,7 @@ from stream.cluster.connection import Connection
 from stream.engine.agent_spec import Agent, Wake
 from stream.transport.app import create_app, run_worker
 from stream.worker.process import watched
+from stream.worker.state import WorkerState
 from tests.support.counting import COUNTING, count
 
 log = logging.getLogger("caller")
@@ -46,10 +47,10 @@ def main() -> None:
 
         return agent
 
-    app = create_app("count", connection, [replace(COUNTING, agent=stalling, beats=True)])
+    app = create_app("count", connection, [replace(COUNTING, agent=stalling, has_effects=True)])
 
     async def watching() -> None:
-        with watched(app, connection, float(stall_after_s), {}):
+        with watched(WorkerState(app), connection, float(stall_after_s)):
             await asyncio.Event().wait()
 
     app.at_once.append(watching)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent, Edge, Wake
+from stream.engine.agent_spec import Agent, Relay, Wake
 from stream.transport.app import create_app, run_worker
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.wire import read_event
@@ -27,9 +27,9 @@ def main(task: Task) -> None:
 
     prefix, _, logical = task.topic.rpartition(".")
     connection = Connection(task.servers, prefix=f"{prefix}.", session_timeout_s=6)
-    edge = Edge("decode", (logical,), factory, kind="relay")
+    spec = Relay(name="decode", topics=(logical,), agent=factory)
     run_worker(
-        create_app(task.name("engine").removeprefix(connection.prefix), connection, [edge]), level=logging.WARNING
+        create_app(task.name("engine").removeprefix(connection.prefix), connection, [spec]), level=logging.WARNING
     )
 
 

@@ -1,122 +1,130 @@
+"""The buffer in front of a lane: order, gaps and bounds."""
+
 from __future__ import annotations
 
 import pytest
+from faust.types import TP
 
-from stream.engine.fetch_buffer import DELIVERIES, WAITING_BYTES, Inbox, LogEndsBefore
-from stream.transport.consumer import Delivery
-from tests.support.memory import EVENTS, record
+from stream.engine.errors import LogEndsBefore
+from stream.engine.fetch_buffer import MAX_BYTES, MAX_FETCHES, FetchBuffer
+from stream.engine.fetches import Fetch
+from tests.support.counting import record
+
+EVENTS = TP("t.events", 0)
 
 
-def delivery(first: int, count: int, *, epoch: int = 1, sequence: int = 0) -> Delivery:
-    return Delivery([record(offset) for offset in range(first, first + count)], epoch, sequence)
+def fetch(first: int, count: int, *, epoch: int = 1, sequence: int = 0) -> Fetch:
+    """Return a fetch of so many records, from offset ``first`` on."""
+    return Fetch([record(offset) for offset in range(first, first + count)], epoch, sequence)
 
 
-def inbox(limit: int = 100, position: int = 0) -> Inbox:
-    made = Inbox(EVENTS, limit)
+def large(offset: int, size: int, *, sequence: int) -> Fetch:
+    """Return a fetch of one record of this size."""
+    return Fetch([record(offset, b"", b"x" * size)], epoch=1, sequence=sequence)
+
+
+def new_buffer(max_records: int = 100, position: int = 0, max_bytes: int = MAX_BYTES) -> FetchBuffer:
+    """Return a buffer whose epoch is 1."""
+    made = FetchBuffer(EVENTS, max_records, max_bytes)
     made.reset(epoch=1, position=position)
     return made
 
 
-def offsets(made: Inbox, most: int = 1_000) -> list[int]:
-    return [entry.offset for entry in made.take(most)]
+def offsets(buffer: FetchBuffer, max_records: int = 1_000) -> list[int]:
+    """Take records, and return their offsets."""
+    return [one.offset for one in buffer.take(max_records)]
 
 
-def test_all_that_waits_is_taken_together_in_order() -> None:
-    waiting = inbox()
-    waiting.put(delivery(0, 3))
-    waiting.put(delivery(3, 2, sequence=1))
-    assert offsets(waiting) == [0, 1, 2, 3, 4]
-    assert waiting.waiting == 0
+def test_all_records_that_wait_are_taken_together_in_order() -> None:
+    buffer = new_buffer()
+    buffer.put(fetch(0, 3))
+    buffer.put(fetch(3, 2, sequence=1))
+    assert offsets(buffer) == [0, 1, 2, 3, 4]
+    assert buffer.waiting == 0
 
 
-def test_what_does_not_fit_into_a_batch_stays() -> None:
-    waiting = inbox()
-    waiting.put(delivery(0, 5))
-    assert (offsets(waiting, 3), offsets(waiting, 3)) == ([0, 1, 2], [3, 4])
+def test_records_that_do_not_fit_into_a_batch_stay() -> None:
+    buffer = new_buffer()
+    buffer.put(fetch(0, 5))
+    assert (offsets(buffer, 3), offsets(buffer, 3)) == ([0, 1, 2], [3, 4])
 
 
-def test_it_is_full_in_records_and_not_in_deliveries() -> None:
-    waiting = inbox(limit=5)
-    waiting.put(delivery(0, 4))
-    before = waiting.full
-    waiting.put(delivery(4, 1, sequence=1))
-    assert (before, waiting.full) == (False, True)
+def test_a_buffer_is_full_when_many_records_wait() -> None:
+    buffer = new_buffer(max_records=5)
+    buffer.put(fetch(0, 4))
+    before = buffer.full
+    buffer.put(fetch(4, 1, sequence=1))
+    assert (before, buffer.full) == (False, True)
 
 
-def test_it_is_full_when_many_deliveries_wait_however_few_their_records() -> None:
-    waiting = inbox(limit=1_000)
-    for number in range(DELIVERIES):
-        assert not waiting.full
-        waiting.put(delivery(number, 1, sequence=number))
-    assert waiting.full
+def test_a_buffer_is_full_when_many_fetches_wait_however_few_their_records() -> None:
+    buffer = new_buffer(max_records=1_000)
+    for number in range(MAX_FETCHES):
+        assert not buffer.full
+        buffer.put(fetch(number, 1, sequence=number))
+    assert buffer.full
 
 
-def test_a_delivery_of_another_epoch_is_refused_without_a_complaint() -> None:
-    waiting = inbox()
-    assert waiting.put(delivery(7, 1, epoch=0))
-    assert waiting.waiting == 0
+def test_a_fetch_of_another_epoch_is_ignored() -> None:
+    buffer = new_buffer()
+    assert buffer.put(fetch(7, 1, epoch=0))
+    assert buffer.waiting == 0
 
 
-def test_a_gap_in_the_sequence_is_told_and_nothing_behind_it_is_taken() -> None:
-    waiting = inbox()
-    assert waiting.put(delivery(0, 1))
-    assert not waiting.put(delivery(2, 1, sequence=2))
-    assert offsets(waiting) == [0]
+def test_a_gap_in_the_sequence_is_reported_and_no_record_after_it_is_taken() -> None:
+    buffer = new_buffer()
+    assert buffer.put(fetch(0, 1))
+    assert not buffer.put(fetch(2, 1, sequence=2))
+    assert offsets(buffer) == [0]
 
 
-def test_records_before_the_position_are_another_log_and_never_passed_in_silence() -> None:
-    waiting = inbox(position=3)
+def test_records_before_the_position_are_another_log() -> None:
+    buffer = new_buffer(position=3)
     with pytest.raises(LogEndsBefore, match=r"t\.events\[0\]: 3 is to be read next, and the log ends before that"):
-        waiting.put(delivery(0, 5))
-    assert waiting.waiting == 0
+        buffer.put(fetch(0, 5))
+    assert buffer.waiting == 0
 
 
-def test_a_log_that_begins_anew_while_it_is_read_is_noticed() -> None:
-    waiting = inbox()
-    waiting.put(delivery(0, 5))
+def test_a_log_that_begins_again_while_it_is_read_is_another_log() -> None:
+    buffer = new_buffer()
+    buffer.put(fetch(0, 5))
     with pytest.raises(LogEndsBefore, match="5 is to be read next"):
-        waiting.put(delivery(0, 1, sequence=1))
+        buffer.put(fetch(0, 1, sequence=1))
 
 
-def large(offset: int, size: int, *, sequence: int) -> Delivery:
-    return Delivery([record(offset, b"", b"x" * size)], epoch=1, sequence=sequence)
+def test_a_buffer_is_full_when_many_bytes_wait_and_no_longer_once_they_are_taken() -> None:
+    buffer = new_buffer(max_records=1_000)
+    buffer.put(large(0, MAX_BYTES // 2, sequence=0))
+    half = buffer.full
+    buffer.put(large(1, MAX_BYTES // 2, sequence=1))
+    whole = buffer.full
+    buffer.take(1)
+    assert (half, whole, buffer.full) == (False, True, False)
 
 
-def test_it_is_full_when_many_bytes_wait_and_takes_more_once_they_were_taken() -> None:
-    waiting = inbox(limit=1_000)
-    waiting.put(large(0, WAITING_BYTES // 2, sequence=0))
-    half = waiting.full
-    waiting.put(large(1, WAITING_BYTES // 2, sequence=1))
-    whole = waiting.full
-    waiting.take(1)
-    assert (half, whole, waiting.full) == (False, True, False)
+def test_a_fetch_is_always_taken_however_large_it_is() -> None:
+    buffer = new_buffer(max_records=1_000, max_bytes=10)
+    assert not buffer.full
+    buffer.put(large(0, 1_000, sequence=0))
+    assert (buffer.full, offsets(buffer), buffer.full) == (True, [0], False)
 
 
-def test_a_delivery_is_always_taken_however_large_it_is() -> None:
-    waiting = Inbox(EVENTS, limit=1_000, most_bytes=10)
-    waiting.reset(epoch=1, position=0)
-    assert not waiting.full
-    waiting.put(large(0, 1_000, sequence=0))
-    assert (waiting.full, offsets(waiting), waiting.full) == (True, [0], False)
-
-
-def test_bytes_are_counted_through_a_batch_that_takes_a_part_of_a_delivery_and_through_a_reset() -> None:
-    waiting = Inbox(EVENTS, limit=1_000, most_bytes=30)
-    waiting.reset(epoch=1, position=0)
-    waiting.put(Delivery([record(offset, b"", b"x" * 10) for offset in range(5)], epoch=1, sequence=0))
+def test_bytes_are_counted_when_a_part_of_a_fetch_is_taken_and_when_the_buffer_is_reset() -> None:
+    buffer = new_buffer(max_records=1_000, max_bytes=30)
+    buffer.put(Fetch([record(offset, b"", b"x" * 10) for offset in range(5)], epoch=1, sequence=0))
     seen = []
     for _ in range(3):
-        seen.append(waiting.full)
-        waiting.take(1)
-    waiting.put(Delivery([record(5, b"", b"x" * 10)], epoch=1, sequence=1))
-    refilled = waiting.full
-    waiting.reset(epoch=2, position=0)
-    assert (seen, refilled, waiting.full) == ([True, True, True], True, False)
+        seen.append(buffer.full)
+        buffer.take(1)
+    buffer.put(Fetch([record(5, b"", b"x" * 10)], epoch=1, sequence=1))
+    refilled = buffer.full
+    buffer.reset(epoch=2, position=0)
+    assert (seen, refilled, buffer.full) == ([True, True, True], True, False)
 
 
-def test_a_reset_forgets_what_waits() -> None:
-    waiting = inbox()
-    waiting.put(delivery(0, 5))
-    waiting.reset(epoch=2, position=2)
-    waiting.put(delivery(2, 1, epoch=2))
-    assert offsets(waiting) == [2]
+def test_a_reset_removes_all_records() -> None:
+    buffer = new_buffer()
+    buffer.put(fetch(0, 5))
+    buffer.reset(epoch=2, position=2)
+    buffer.put(fetch(2, 1, epoch=2))
+    assert offsets(buffer) == [2]

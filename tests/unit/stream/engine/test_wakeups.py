@@ -1,79 +1,83 @@
-"""When a lane acts by itself: ticks for its log, beats for its agent."""
+"""Times at which a lane acts without a record: ticks for its log, wake-ups for its agent."""
 
 from __future__ import annotations
 
-from stream.engine.wakeups import TICK_AGAIN_S, Alarm
+from dataclasses import dataclass
+
+from stream.engine.wakeups import Wakeups
 
 
-class Hands:
-    """A clock that is moved by hand, seconds."""
+@dataclass
+class ManualClock:
+    """A clock that a test moves, seconds."""
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    now: float = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def test_a_restored_lane_asks_once_for_what_is_due_although_it_does_not_know_yet() -> None:
-    alarm = Alarm(Hands(), gives_beats=False)
-
-    alarm.begin()
-
-    assert alarm.tick_at == 100 + TICK_AGAIN_S
-
-
-def test_a_tick_that_fired_nothing_is_repeated_later_and_not_at_once() -> None:
-    clock = Hands()
-    alarm = Alarm(clock, gives_beats=False)
-    alarm.set(99_000)
-    assert alarm.tick_at == 99.0
-
-    assert alarm.tick() == 100_000
-
-    assert alarm.tick_at == 100 + TICK_AGAIN_S
-    alarm.set(99_000)
-    assert alarm.tick_at == 100 + TICK_AGAIN_S
-    alarm.set(99_500)
-    assert alarm.tick_at == 99.5
+def wakeups(clock: ManualClock | None = None, *, wakes_agent: bool) -> Wakeups:
+    """Return wake-ups of an agent without a timer."""
+    made = Wakeups(clock or ManualClock(), wakes_agent=wakes_agent, tick_again_s=1.0)
+    made.schedule(None)
+    return made
 
 
-def test_without_a_timer_nothing_is_asked() -> None:
-    alarm = Alarm(Hands(), gives_beats=True)
-
-    assert alarm.tick_at is None
-    assert alarm.beat_at is None
-    assert not alarm.is_beat_due
+def test_a_restored_lane_ticks_soon_because_its_timers_are_unknown() -> None:
+    assert Wakeups(ManualClock(), wakes_agent=False, tick_again_s=1.0).tick_at == 101.0
 
 
-def test_a_beat_is_due_with_its_timer_and_then_not_again() -> None:
-    clock = Hands()
-    alarm = Alarm(clock, gives_beats=True)
-    alarm.set(101_000)
-    early = alarm.is_beat_due
+def test_a_tick_that_fired_no_timer_is_repeated_later() -> None:
+    made = wakeups(wakes_agent=False)
+    made.schedule(99_000)
+    assert made.tick_at == 99.0
+
+    assert made.tick() == 100_000
+
+    assert made.tick_at == 101.0
+    made.schedule(99_000)
+    assert made.tick_at == 101.0
+    made.schedule(99_500)
+    assert made.tick_at == 99.5
+
+
+def test_without_a_timer_nothing_is_due() -> None:
+    made = wakeups(wakes_agent=True)
+
+    assert made.tick_at is None
+    assert made.due_at is None
+    assert not made.is_due
+
+
+def test_a_wake_up_is_due_with_its_timer_and_then_not_again() -> None:
+    clock = ManualClock()
+    made = wakeups(clock, wakes_agent=True)
+    made.schedule(101_000)
+    early = made.is_due
     clock.now = 101.0
-    due = alarm.is_beat_due
+    due = made.is_due
 
-    alarm.take_beat()
+    made.wake()
 
-    assert (early, due, alarm.is_beat_due) == (False, True, False)
-
-
-def test_who_rings_is_given_a_beat_unless_records_come_first() -> None:
-    alarm = Alarm(Hands(), gives_beats=True)
-
-    alarm.ring()
-    assert alarm.is_beat_due
-    alarm.hush()
-
-    assert not alarm.is_beat_due
+    assert (early, due, made.is_due) == (False, True, False)
 
 
-def test_an_agent_that_goes_by_the_log_gets_no_beats() -> None:
-    alarm = Alarm(Hands(), gives_beats=False)
+def test_a_request_is_granted_unless_records_come_first() -> None:
+    made = wakeups(wakes_agent=True)
 
-    alarm.set(1_000)
-    alarm.ring()
+    made.request()
+    assert made.is_due
+    made.clear()
 
-    assert not alarm.is_beat_due
-    assert alarm.beat_at is None
+    assert not made.is_due
+
+
+def test_an_agent_that_follows_its_log_is_never_woken() -> None:
+    made = wakeups(wakes_agent=False)
+
+    made.schedule(1_000)
+    made.request()
+
+    assert not made.is_due
+    assert made.due_at is None

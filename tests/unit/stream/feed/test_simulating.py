@@ -21,7 +21,7 @@ from stream.log.event_log import EventLog
 from stream.log.versions import publish
 from stream.settings.loading import load
 from stream.settings.rules import read_configuration
-from stream.worker.topology import fold_edges
+from stream.worker.topology import fold_agents
 from tests.support.inprocess import running_app
 from tests.support.topic_reading import read_until
 
@@ -82,7 +82,7 @@ async def shop_fed(
     async with EventLog(connection, PARTITIONS) as log:
         await log.ensure_clock("feeder")
     await publish(connection, read_configuration(settings))
-    edges = [replace(edge, pace_s=pace_s) for edge in fold_edges()]
+    edges = [replace(edge, pace_s=pace_s) for edge in fold_agents()]
     storefront = Storefront(seed=7, shoppers=120, days=5, start_ms=START)
     async with running_app(connection, edges, name="fold"):
         done = await simulate(settings, storefront)

@@ -116,7 +116,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
             await intruder.stop()
 
     assert exit_code == NOT_OWNER
-    assert "somebody else owns events-0" in log.read_text()
+    assert "another process owns events-0" in log.read_text()
     assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
 
 

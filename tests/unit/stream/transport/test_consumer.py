@@ -13,9 +13,10 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.batch import Batch, Commit, Output, Outputs, Restored
-from stream.engine.agent_spec import Agent, Edge, Wake
+from stream.engine.agent_spec import Agent, Relay, Stateful, Wake
 from stream.engine.state import restore
-from stream.transport.consumer import BatchConsumer, BatchThread
+from stream.transport.consumer import BatchConsumer
+from stream.transport.consumer_thread import BatchThread
 from tests.support.brokers import Cluster
 from tests.support.counting import COUNTING
 from tests.support.inprocess import running_app, until
@@ -24,7 +25,7 @@ from tests.support.topic_reading import read_until, write
 EVENTS = [(b"u1", b"%d" % number) for number in range(1_000)]
 
 
-def gated(gates: dict[int, asyncio.Event], sizes: Counter[int] | None = None) -> Edge:
+def gated(gates: dict[int, asyncio.Event], sizes: Counter[int] | None = None) -> Stateful:
     """An agent whose partitions stand still until their gates are opened."""
 
     def factory(restored: Restored, _wake: Wake) -> Agent:
@@ -51,10 +52,10 @@ async def test_a_full_lane_holds_up_only_its_own_partition_and_goes_on_when_it_i
     cluster.create(events=2, copies=2, profiles=2)
     gates = opened(2)
     gates[0].clear()
-    edge = replace(gated(gates), max_records=50)
-    async with running_app(cluster.connection, [edge]) as app:
+    spec = replace(gated(gates), max_records=50)
+    async with running_app(cluster.connection, [spec]) as app:
         await write(cluster.connection, "events", EVENTS, 0)
-        await until(lambda: any(TP(*tp).partition == 0 for tp in app.lanes._lanes) and len(app.lanes.wanted()) == 1)
+        await until(lambda: app.lanes.owns("events", 0) and len(app.lanes.wanted()) == 1)
         await write(cluster.connection, "events", EVENTS, 1)
         others = await read_until(cluster.connection, "copies", lambda found: len(found) >= 1_000)
         gates[0].set()
@@ -107,8 +108,8 @@ async def test_a_lane_at_the_end_of_a_topic_that_is_written_in_transactions_has_
         async for batch in batches:
             yield Outputs(Commit([Output("ends", b"u1", entry.value) for entry in batch.records]))
 
-    behind = Edge("follow", ("copies",), lambda *_: agent, state="more.profiles")
-    async with running_app(cluster.connection, [gated(opened(1)), behind]) as app:
+    following = Stateful(name="follow", topic="copies", agent=lambda *_: agent, state="more.profiles")
+    async with running_app(cluster.connection, [gated(opened(1)), following]) as app:
         await write(cluster.connection, "events", EVENTS)
         await read_until(cluster.connection, "ends", lambda found: len(found) >= 1_000)
         await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0, 0])
@@ -120,7 +121,7 @@ async def test_the_groups_offsets_follow_so_that_lag_can_be_seen_from_outside(cl
         await write(cluster.connection, "events", EVENTS)
         tp = TP(cluster.connection.topic("events"), 0)
         async with asyncio.timeout(15):
-            while await app.lanes._committed_offset(tp) != 1_000:  # noqa: ASYNC110 - only the broker knows
+            while await app.fetcher.committed_offset(tp) != 1_000:  # noqa: ASYNC110 - only the broker knows
                 await asyncio.sleep(0.05)
 
 
@@ -131,13 +132,13 @@ async def test_a_relay_sends_by_key_and_goes_on_behind_its_groups_offset(cluster
         async for batch in batches:
             yield Outputs(Commit([Output("events", entry.value or b"", entry.value) for entry in batch.records]))
 
-    edge = Edge("route", ("events.in", "outcomes"), lambda *_: relay, kind="relay")
+    spec = Relay(name="route", topics=("events.in", "outcomes"), agent=lambda *_: relay)
     users = [(b"any key", b"u%d" % number) for number in range(300)]
-    async with running_app(cluster.connection, [edge]):
+    async with running_app(cluster.connection, [spec]):
         await write(cluster.connection, "events.in", users[:100])
         await write(cluster.connection, "outcomes", users[100:200])
         await read_until(cluster.connection, "events", lambda found: len(found) >= 200)
-    async with running_app(cluster.connection, [edge]):
+    async with running_app(cluster.connection, [spec]):
         await write(cluster.connection, "events.in", users[200:])
         routed = await read_until(cluster.connection, "events", lambda found: len(found) >= 300)
 
@@ -153,12 +154,12 @@ async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_n
         lives[restored.partition] += 1
         return COUNTING.agent(restored, wake)
 
-    edge = replace(COUNTING, agent=factory)
+    spec = replace(COUNTING, agent=factory)
     events = [(b"u%d" % (number % 50), b"%d" % number) for number in range(3_000)]
-    async with running_app(cluster.connection, [edge]) as first:
+    async with running_app(cluster.connection, [spec]) as first:
         await write(cluster.connection, "events", events[:1_000])
         await read_until(cluster.connection, "copies", lambda found: len(found) >= 1_000)
-        async with running_app(cluster.connection, [edge]) as second:
+        async with running_app(cluster.connection, [spec]) as second:
             await write(cluster.connection, "events", events[1_000:2_000])
             await until(lambda: [len(app.lanes.snapshot()) for app in (first, second)] == [2, 2])
             stayed = {lane.partition for lane in first.lanes.snapshot()}

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from models.batch import Batch, Outputs, Restored
 from stream.cluster.connection import Connection
-from stream.engine.agent_spec import Agent, Edge, Wake
+from stream.engine.agent_spec import Agent, Relay, Wake
 from stream.transport.app import create_app
 from stream.transport.subscription import BatchConductor, NoTables
 
 
-def reading(name: str, *topics: str) -> Edge:
+def reading(name: str, *topics: str) -> Relay:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncGenerator[Outputs]:
         async for _ in batches:
             yield Outputs()
@@ -19,7 +19,7 @@ def reading(name: str, *topics: str) -> Edge:
     def restored(_: Restored, _wake: Wake) -> Agent:
         return agent
 
-    return Edge(name, topics, restored, kind="relay")
+    return Relay(name=name, topics=topics, agent=restored)
 
 
 async def test_everything_must_be_listened_to_before_anything_is_subscribed() -> None:

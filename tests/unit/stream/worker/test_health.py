@@ -1,4 +1,4 @@
-"""Health is progress, from what a worker knows of its lanes."""
+"""Health of a worker: the progress of its lanes."""
 
 from __future__ import annotations
 
@@ -6,29 +6,20 @@ from typing import Any
 
 import pytest
 
-from stream.engine.lanes import LaneReport
-from stream.worker.health import as_health, is_healthy, standing
+from stream.worker.health import WaitingTimes, as_health, is_healthy, standing
+from tests.support.lane_reports import lane_report
 
 
-def lane(**changed: Any) -> dict[str, Any]:
-    report: dict[str, Any] = {
-        "topic": "events",
-        "partition": 3,
-        "is_open": True,
-        "position": 7,
-        "high_watermark": 7,
-        "lag": 0,
-        "seconds_since_commit": 3_600.0,
-        "failures": 0,
-        **changed,
-    }
-    return as_health(LaneReport(**report))
+def lane(waiting_s: float = 0.0, **changed: Any) -> dict[str, Any]:
+    """Return the description of a lane with these fields changed."""
+    return as_health(lane_report(**changed), waiting_s)
 
 
-def test_what_is_unknown_is_told_as_unknown() -> None:
-    told = lane(is_open=False, position=None, high_watermark=None, lag=None, seconds_since_commit=12.34, failures=6)
+def test_unknown_values_are_reported_as_unknown() -> None:
+    unknown = lane_report(is_open=False, position=None, lag=None, seconds_since_commit=12.34, failures=6)
+    described = as_health(unknown, waiting_s=0.0)
 
-    assert told == {
+    assert described == {
         "topic": "events",
         "partition": 3,
         "open": False,
@@ -40,16 +31,16 @@ def test_what_is_unknown_is_told_as_unknown() -> None:
     }
 
 
-def test_a_lane_that_has_nothing_to_do_is_healthy_however_long_ago_it_committed() -> None:
+def test_a_lane_without_work_is_healthy_however_long_ago_it_committed() -> None:
     assert is_healthy(lane())
 
 
-def test_a_record_that_has_just_come_after_an_idle_hour_is_no_illness() -> None:
+def test_a_record_that_has_just_arrived_after_an_idle_hour_is_healthy() -> None:
     assert is_healthy(lane(lag=1, waiting_s=0.5))
 
 
 @pytest.mark.parametrize("lag", [1, None])
-def test_records_that_wait_or_may_for_long_without_a_commit_are_not_healthy(lag: int | None) -> None:
+def test_records_that_wait_long_without_a_commit_are_not_healthy(lag: int | None) -> None:
     assert is_healthy(lane(lag=lag, waiting_s=29.0))
     assert not is_healthy(lane(lag=lag, waiting_s=31.0))
 
@@ -77,6 +68,28 @@ def test_a_worker_that_stands_by_is_ready_and_one_that_knows_no_assignment_is_no
 
 def test_a_worker_that_holds_its_messages_is_healthy_and_not_ready_and_says_why() -> None:
     reasons = {"delivery.public_url": "http.public_url is not set"}
-    told = standing([lane(is_open=True)], assigned=True, held=reasons)
+    described = standing([lane(is_open=True)], assigned=True, held=reasons)
 
-    assert (told["ready"], told["healthy"], told["held"]) == (False, True, reasons)
+    assert (described["ready"], described["healthy"], described["held"]) == (False, True, reasons)
+
+
+def test_records_wait_since_the_last_sample_in_which_none_did() -> None:
+    now = [100.0]
+    waiting = WaitingTimes(lambda: now[0])
+    waiting.update([lane_report(lag=0)])
+    now[0] += 5
+    waiting.update([lane_report(lag=3)])
+    now[0] += 5
+
+    assert waiting.seconds(lane_report(lag=3)) == 10.0
+    assert waiting.seconds(lane_report(lag=3, seconds_since_commit=2.0)) == 2.0
+    assert waiting.seconds(lane_report(lag=0)) == 0.0
+    assert waiting.seconds(lane_report(lag=3, is_full=True)) == 0.0
+
+
+def test_a_lane_that_has_come_back_waits_since_its_own_last_commit() -> None:
+    waiting = WaitingTimes(lambda: 100.0)
+    waiting.update([lane_report(lag=0)])
+    waiting.update([])
+
+    assert waiting.seconds(lane_report(lag=3, seconds_since_commit=30.0)) == 30.0

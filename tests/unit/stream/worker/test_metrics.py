@@ -1,35 +1,51 @@
+"""Metrics of lanes: what is counted of their commits, and what is shown of their state."""
+
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-from models.batch import AfterCommit, Outputs, Restored
+from models.batch import Restored
 from models.fold.memo import Memo, encode_memo
 from models.log import Order, Use, encode_control
 from monitoring import testing
-from stream.engine.lane import Lane
-from stream.engine.lanes import LaneReport, Lanes
-from stream.worker.metrics import MetricsObserver, report
+from stream.engine.lanes import Lanes
+from stream.engine.reports import CommitReport, LaneReport
+from stream.worker.health import WaitingTimes
+from stream.worker.metrics import MetricsObserver, show_lanes
+from tests.support.lane_reports import lane_report
 
 
 def value(metric: str, /, **labels: str) -> float:
+    """Return the value of a metric, 0 if it has none."""
     return testing.value(metric, **labels) or 0.0
 
 
-@pytest.fixture
-def lane() -> Lane:
-    return cast("Lane", SimpleNamespace(topic="observed", partition=1, thought_s=0.02, oldest_stamp=None))
+def commit_report(**changed: Any) -> CommitReport:
+    """Return the report of an empty commit, with these fields changed."""
+    values: dict[str, Any] = {
+        "topic": "observed",
+        "records": 0,
+        "seconds": 0.01,
+        "compute_seconds": 0.02,
+        "oldest_stamp": None,
+        "counts": {},
+        "broadcasts": (),
+        **changed,
+    }
+    return CommitReport(**values)
 
 
-def test_a_commit_is_counted_with_what_the_agent_counted_in_it(lane: Lane) -> None:
+def test_a_commit_is_counted_with_the_counts_of_its_agent() -> None:
     folded = value("events_folded", type="rating")
 
-    MetricsObserver().committed(lane, 7, 0.01, Outputs(counts={("events_folded", "rating"): 7}))
+    MetricsObserver().committed(commit_report(records=7, counts={("events_folded", "rating"): 7}))
 
     assert value("events_folded", type="rating") == folded + 7
     assert value("transactions", topic="observed", outcome="committed") == 1
@@ -38,19 +54,17 @@ def test_a_commit_is_counted_with_what_the_agent_counted_in_it(lane: Lane) -> No
     assert value("commit_seconds", topic="observed") == pytest.approx(0.01)
 
 
-def test_the_way_of_an_event_is_measured_from_the_oldest_stamp_of_its_batch(lane: Lane) -> None:
-    lane.oldest_stamp = int(time.time() * 1_000) - 3_000
-
-    MetricsObserver().committed(lane, 1, 0.01, Outputs())
+def test_the_time_from_event_to_commit_is_measured_from_the_oldest_record_of_the_batch() -> None:
+    MetricsObserver().committed(commit_report(records=1, oldest_stamp=int(time.time() * 1_000) - 3_000))
 
     assert 3.0 <= value("event_to_commit_seconds", topic="observed") < 4.0
 
 
-def test_a_version_is_noted_with_how_good_the_scores_turned_out_to_be(lane: Lane) -> None:
+def test_a_version_is_shown_with_the_quality_of_its_scores() -> None:
     content = msgspec.Raw(b'{"schema":1,"weights":[0.5],"quality":{"auc":0.81,"log_loss":0.4,"graded":100}}')
 
     broadcasts = [encode_control(Use(name="a_model", version=3, content=content))]
-    MetricsObserver().committed(lane, 0, 0.01, Outputs(after=AfterCommit(broadcasts=broadcasts)))
+    MetricsObserver().committed(commit_report(broadcasts=broadcasts))
 
     assert value("learner_version", model="a_model") == 3
     assert value("learner_auc", model="a_model") == 0.81
@@ -58,29 +72,29 @@ def test_a_version_is_noted_with_how_good_the_scores_turned_out_to_be(lane: Lane
     assert time.time() - value("learner_publish_timestamp_seconds", model="a_model") < 60
 
 
-def test_a_version_that_cannot_be_graded_yet_and_an_order_have_no_quality(lane: Lane) -> None:
+def test_a_version_without_grades_and_an_order_have_no_quality() -> None:
     ungraded = Use(name="young_model", version=1, content=msgspec.Raw(b'{"centres":[[1.0]],"quality":{"auc":null}}'))
 
     broadcasts = [encode_control(ungraded), encode_control(Order("pause", "email"))]
-    MetricsObserver().committed(lane, 0, 0.01, Outputs(after=AfterCommit(broadcasts=broadcasts)))
+    MetricsObserver().committed(commit_report(broadcasts=broadcasts))
 
     assert value("learner_version", model="young_model") == 1
     assert testing.value("learner_auc", model="young_model") is None
 
 
-def test_a_failure_and_a_restore_are_counted(lane: Lane) -> None:
+def test_a_failure_and_a_restore_are_counted() -> None:
     observer = MetricsObserver()
 
-    observer.opened(lane, 1.5)
-    observer.failed(lane, TimeoutError())
+    observer.opened("observed", 1.5)
+    observer.failed("observed", TimeoutError())
 
     assert value("restore_seconds", topic="observed") == 1.5
     assert value("lane_failures", topic="observed", error="TimeoutError") == 1
     assert value("transactions", topic="observed", outcome="aborted") == 1
 
 
-class SomeLanes:
-    """Lanes as ``report`` sees them."""
+class FixedLanes:
+    """Lanes whose state a test has fixed."""
 
     def __init__(self, *reports: LaneReport, state: Restored | None = None) -> None:
         self.reports = list(reports)
@@ -95,57 +109,47 @@ class SomeLanes:
         return self.state
 
 
-def a_lane(topic: str = "events", partition: int = 5, **changed: Any) -> LaneReport:
-    values: dict[str, Any] = {
-        "topic": topic,
-        "partition": partition,
-        "is_open": True,
-        "position": 10,
-        "high_watermark": 14,
-        "lag": 4,
-        "seconds_since_commit": 100.0,
-        "failures": 0,
-        "waiting_s": 100.0,
-        **changed,
-    }
-    return LaneReport(**values)
+def a_lane(partition: int, **changed: Any) -> LaneReport:
+    """Return the report of a lane that has not committed for 100 seconds although records wait."""
+    return lane_report(**{"partition": partition, "lag": 4, "seconds_since_commit": 100.0, **changed})
 
 
 @contextlib.contextmanager
-def reporting(lanes: SomeLanes) -> Iterator[None]:
-    task = asyncio.get_running_loop().create_task(report(cast("Lanes", lanes)))
+def showing(lanes: FixedLanes) -> Iterator[None]:
+    task = asyncio.get_running_loop().create_task(show_lanes(cast("Lanes", lanes), WaitingTimes()))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def once(lanes: SomeLanes) -> None:
-    """Let one report happen: it does so before it first waits."""
-    with reporting(lanes):
+async def show_once(lanes: FixedLanes) -> None:
+    """Show the lanes once: that happens before the first pause."""
+    with showing(lanes):
         await lanes.asked.wait()
         await asyncio.sleep(0)
 
 
 def age(partition: int) -> float:
+    """Return the age of a lane's last commit, seconds."""
     return time.time() - value("last_commit_timestamp_seconds", topic="events", partition=str(partition))
 
 
 async def test_the_gauges_of_a_lane_show_lag_and_the_age_of_its_commit() -> None:
-    await once(SomeLanes(a_lane(partition=5)))
+    await show_once(FixedLanes(a_lane(partition=5)))
 
     assert value("lane_lag_records", topic="events", partition="5") == 4
     assert age(5) == pytest.approx(100, abs=2)
 
 
 async def test_a_lane_that_has_read_everything_is_as_fresh_as_one_that_has_just_committed() -> None:
-    await once(SomeLanes(a_lane(partition=6, lag=0, waiting_s=0.0)))
+    await show_once(FixedLanes(a_lane(partition=6, lag=0)))
 
     assert age(6) < 2
 
 
-async def test_a_lane_that_knows_no_lag_shows_the_age_alone() -> None:
-    await once(SomeLanes(a_lane(partition=7, lag=None)))
+async def test_a_lane_without_a_known_lag_shows_only_the_age() -> None:
+    await show_once(FixedLanes(a_lane(partition=7, lag=None)))
 
     assert testing.value("lane_lag_records", topic="events", partition="7") is None
     assert age(7) == pytest.approx(100, abs=2)
@@ -154,17 +158,17 @@ async def test_a_lane_that_knows_no_lag_shows_the_age_alone() -> None:
 async def test_users_and_versions_come_from_the_state_of_the_log() -> None:
     state = Restored(records={b"u1": b"", b"u2": b""}, memo=encode_memo(Memo(numbers={"observed_model": 4})))
 
-    await once(SomeLanes(a_lane(partition=8), state=state))
+    await show_once(FixedLanes(a_lane(partition=8), state=state))
 
     assert value("users", partition="8") == 2
     assert value("version_in_use", name="observed_model") == 4
 
 
-async def test_a_lane_that_went_to_another_worker_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.worker.metrics.REPORT_EVERY_S", 0.0)
-    lanes = SomeLanes(a_lane(partition=9), state=Restored())
+async def test_a_lane_that_went_to_another_worker_is_no_longer_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.worker.metrics.SHOW_EVERY_S", 0.0)
+    lanes = FixedLanes(a_lane(partition=9), state=Restored())
 
-    with reporting(lanes):
+    with showing(lanes):
         await lanes.asked.wait()
         lanes.reports = []
         for _ in range(2):

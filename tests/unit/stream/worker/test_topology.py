@@ -1,3 +1,5 @@
+"""The map of agents, against the table of topics."""
+
 from __future__ import annotations
 
 import itertools
@@ -11,32 +13,33 @@ from models.units import now_ms
 from monitoring import metrics
 from stream.cluster.topics import topic
 from stream.delivery.channels import open_channel
-from stream.engine.agent_spec import Edge
-from stream.worker.topology import deliver_edges, fold_edges, learn_edges
+from stream.engine.agent_spec import AgentSpec, Stateful
+from stream.worker.topology import deliver_agents, fold_agents, learn_agents
 from tests.support.configured_versions import VERSIONS_OVER_TIME
 from tests.support.event_logs import fold_log, shoppers, written
 from tests.support.mail import outbox_only
 
 
-def edges() -> tuple[Edge, ...]:
-    senders = {channel: open_channel(channel, outbox_only(Path("outbox")), now=now_ms) for channel in CHANNELS}
-    return (*fold_edges(), *learn_edges(), *deliver_edges(senders, now_ms))
+def specs() -> tuple[AgentSpec, ...]:
+    """Return all agents of all roles."""
+    channels = {channel: open_channel(channel, outbox_only(Path("outbox")), now=now_ms) for channel in CHANNELS}
+    return (*fold_agents(), *learn_agents(), *deliver_agents(channels, now_ms))
 
 
-@pytest.mark.parametrize("edge", edges(), ids=lambda edge: edge.name)
-def test_every_topic_of_an_edge_is_in_the_table_and_partitioned_as_the_edge_relies_on(edge: Edge) -> None:
-    read = [topic(name) for name in edge.topics]
+@pytest.mark.parametrize("spec", specs(), ids=lambda spec: spec.name)
+def test_every_topic_of_an_agent_is_in_the_table_and_partitioned_as_the_agent_relies_on(spec: AgentSpec) -> None:
+    read = [topic(name) for name in spec.topics]
 
-    assert all(topic(name).spread == read[0].spread for name in edge.aligned)
-    if edge.state is not None:
-        state = topic(edge.state)
+    assert all(topic(name).spread == read[0].spread for name in spec.aligned)
+    if isinstance(spec, Stateful):
+        state = topic(spec.state)
         assert state.cleanup == "compact"
-        assert (state.spread, state.alike) == (read[0].spread, edge.topics[0])
+        assert (state.spread, state.alike) == (read[0].spread, spec.topic)
 
 
-def test_no_two_edges_share_a_topic_or_a_state() -> None:
-    read = [name for edge in edges() for name in edge.topics]
-    states = [edge.state for edge in edges() if edge.state is not None]
+def test_no_two_agents_share_a_topic_or_a_state() -> None:
+    read = [name for spec in specs() for name in spec.topics]
+    states = [spec.state for spec in specs() if isinstance(spec, Stateful)]
 
     assert len(set(read)) == len(read)
     assert len(set(states)) == len(states)

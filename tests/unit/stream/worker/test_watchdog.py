@@ -1,4 +1,4 @@
-"""A worker that stands still although there is work ends, and nobody else does."""
+"""The watchdog: it ends a worker that stands still although there is work, and no other."""
 
 from __future__ import annotations
 
@@ -14,119 +14,111 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError
 
 from stream.cluster.connection import Connection
+from stream.engine.reports import LaneReport
 from stream.processes import exits
 from stream.transport.app import LaneApp, create_app
-from stream.worker.watchdog import Membership, Report, Stillness, Watchdog, Watched, left_out, records_wait
+from stream.worker.watchdog import KafkaProbe, Membership, Patience, Sample, Stillness, Watchdog
 from tests.support.brokers import Cluster, free_ports
 from tests.support.counting import COUNTING
 from tests.support.forwarding import forwarding
 from tests.support.inprocess import running_app, until
+from tests.support.lane_reports import lane_report
 from tests.support.topic_reading import write
 from tests.support.workers import running_worker
 
-
-@dataclass
-class SomeLane:
-    """A lane as the watchdog sees it."""
-
-    topic: str = "events"
-    partition: int = 0
-    position: int | None = 5
-    excused: bool = False
-    pulse: object = 1
+QUICK = Patience(3, every_s=0.01)
 
 
-def looks(lane: SomeLane, times: int, still: Stillness) -> list[bool]:
-    return [bool(still.look([lane])) for _ in range(times)]
+def waiting_lane(**changed: object) -> LaneReport:
+    """Return a lane with records that wait."""
+    return lane_report(**{"partition": 0, "position": 5, "lag": 4, "pulse": 1, **changed})
+
+
+def samples(lane: LaneReport, times: int, stillness: Stillness) -> list[bool]:
+    """Return whether the lane stands still in each of so many samples."""
+    return [bool(stillness.add_sample([lane])) for _ in range(times)]
 
 
 def test_a_lane_that_moves_never_stands_still() -> None:
-    lane, still = SomeLane(), Stillness(2)
+    stillness = Stillness(2)
     for number in range(10):
-        lane.pulse = number
-        assert still.look([lane]) == []
+        assert stillness.add_sample([waiting_lane(pulse=number)]) == []
 
 
-def test_a_lane_that_moves_again_begins_its_count_anew() -> None:
-    lane, still = SomeLane(), Stillness(3)
-    assert looks(lane, 3, still) == [False, False, False]
-    lane.pulse = 2
-    assert looks(lane, 4, still) == [False, False, False, True]
+def test_a_lane_that_moves_again_is_counted_from_zero() -> None:
+    stillness = Stillness(3)
+    assert samples(waiting_lane(), 3, stillness) == [False, False, False]
+    assert samples(waiting_lane(pulse=2), 4, stillness) == [False, False, False, True]
 
 
-def test_a_lane_is_excused_for_as_long_as_it_waits_for_others() -> None:
-    lane, still = SomeLane(excused=True), Stillness(2)
-    assert not any(looks(lane, 10, still))
-    lane.excused = False
-    assert looks(lane, 3, still) == [False, True, True]
+def test_a_lane_that_waits_on_a_dependency_never_stands_still() -> None:
+    stillness = Stillness(2)
+    assert not any(samples(waiting_lane(waiting_on_dependency=True), 10, stillness))
+    assert samples(waiting_lane(), 3, stillness) == [False, True, True]
 
 
-def test_a_lane_that_went_to_somebody_else_and_came_back_is_a_new_one() -> None:
-    lane, still = SomeLane(), Stillness(2)
-    looks(lane, 2, still)
-    still.look([])
-    assert looks(lane, 3, still) == [False, False, True]
+def test_a_lane_that_was_elsewhere_and_came_back_is_a_new_one() -> None:
+    stillness = Stillness(2)
+    samples(waiting_lane(), 2, stillness)
+    stillness.add_sample([])
+    assert samples(waiting_lane(), 3, stillness) == [False, False, True]
 
 
 @dataclass
-class Kennel:
-    """A watchdog that looks every hundredth of a second, and what it did."""
+class WatchedWorker:
+    """A worker with fixed answers, and what its watchdog asked and did."""
 
-    lanes: list[Watched] = field(default_factory=lambda: [SomeLane()])
-    records_wait: bool = True
-    asked: int = 0
-    probed: int = 0
+    lanes: list[LaneReport] = field(default_factory=lambda: [waiting_lane()])
+    has_waiting_records: bool = True
     membership: Membership | None = None
     left_out: bool = False
+    sampled: int = 0
+    probed: int = 0
     left: list[str] = field(default_factory=list)
 
-    def look(self) -> Report:
-        self.asked += 1
-        return Report(self.lanes, {}, self.membership)
+    def sample(self) -> Sample:
+        """Return the state of the worker."""
+        self.sampled += 1
+        return Sample(self.lanes, {}, self.membership)
 
-    def probe_group(self, membership: Membership) -> bool:
+    def is_left_out(self, membership: Membership) -> bool:
+        """Answer for the group."""
         assert membership is self.membership
         self.probed += 1
         return self.left_out
 
-    def probe(self, lane: Watched) -> bool:
+    def records_wait(self, lane: LaneReport) -> bool:
+        """Answer for Kafka."""
         self.probed += 1
-        return self.records_wait
+        return self.has_waiting_records
 
 
 @asynccontextmanager
-async def watching(kennel: Kennel, patience: int = 3) -> AsyncIterator[None]:
+async def watching(worker: WatchedWorker, patience: Patience = QUICK) -> AsyncIterator[Watchdog]:
+    """Run a watchdog of the worker."""
     loop = asyncio.get_running_loop()
-    dog = Watchdog(
-        loop,
-        kennel.look,
-        kennel.probe,
-        kennel.probe_group,
-        patience=patience,
-        on_stall=kennel.left.append,
-        every_s=0.01,
-    )
-    dog.start()
+    watchdog = Watchdog(loop, worker.sample, worker, patience, on_stall=worker.left.append)
+    watchdog.start()
     try:
-        yield
+        yield watchdog
     finally:
-        dog.stop()
+        watchdog.stop()
 
 
 async def test_a_worker_whose_lane_stands_still_while_records_wait_leaves() -> None:
-    kennel = Kennel()
-    async with watching(kennel):
-        await until(lambda: bool(kennel.left))
+    worker = WatchedWorker()
+    async with watching(worker):
+        await until(lambda: bool(worker.left))
 
-    assert kennel.left == ["events-0 has stood still at 5 for 3 s, and records wait behind that"]
+    assert worker.left == ["events-0 has stood still at 5 for 3 s, and records wait after that"]
 
 
-async def test_a_lane_without_waiting_records_and_a_broker_that_is_away_end_nobody() -> None:
-    kennel = Kennel(records_wait=False)
-    async with watching(kennel):
-        await until(lambda: kennel.probed >= 3)
+async def test_a_lane_without_waiting_records_or_a_broker_that_is_away_ends_no_worker() -> None:
+    worker = WatchedWorker(has_waiting_records=False)
+    async with watching(worker):
+        await until(lambda: worker.probed >= 3)
 
-    assert kennel.left == []
+    assert worker.left == []
 
 
 JOINING = Membership("perennial.fold", "", assigned=False)
@@ -134,91 +126,89 @@ STANDS_BY = Membership("perennial.fold", "member 1", assigned=True)
 
 
 @pytest.mark.parametrize("membership", [JOINING, STANDS_BY])
-async def test_a_worker_without_partitions_whose_group_goes_on_without_it_leaves(membership: Membership) -> None:
-    kennel = Kennel([], membership=membership, left_out=True)
-    async with watching(kennel):
-        await until(lambda: bool(kennel.left))
+async def test_a_worker_without_partitions_whose_group_continues_without_it_leaves(membership: Membership) -> None:
+    worker = WatchedWorker([], membership=membership, left_out=True)
+    async with watching(worker):
+        await until(lambda: bool(worker.left))
 
-    assert kennel.left == ["perennial.fold has gone on without this process for 3 s"]
-    assert kennel.probed == 1
+    assert worker.left == ["perennial.fold has continued without this process for 3 s"]
+    assert worker.probed == 1
 
 
-async def test_a_worker_whose_lanes_are_paused_for_long_because_partitions_never_move_leaves() -> None:
-    kennel = Kennel([SomeLane(excused=True)], membership=JOINING, left_out=True)
-    async with watching(kennel):
-        await until(lambda: bool(kennel.left))
+async def test_a_worker_whose_partitions_are_reassigned_for_too_long_leaves() -> None:
+    worker = WatchedWorker([waiting_lane(waiting_on_dependency=True)], membership=JOINING, left_out=True)
+    async with watching(worker):
+        await until(lambda: bool(worker.left))
 
-    assert kennel.probed == 1
+    assert worker.probed == 1
 
 
 @pytest.mark.parametrize("membership", [JOINING, STANDS_BY])
-async def test_one_that_stands_by_or_whose_broker_is_away_ends_never(membership: Membership) -> None:
-    kennel = Kennel([], membership=membership)
-    async with watching(kennel):
-        await until(lambda: kennel.probed >= 3)
+async def test_a_worker_that_stands_by_or_whose_broker_is_away_never_ends(membership: Membership) -> None:
+    worker = WatchedWorker([], membership=membership)
+    async with watching(worker):
+        await until(lambda: worker.probed >= 3)
 
-    assert kennel.left == []
-
-
-async def test_where_lanes_move_no_group_is_asked() -> None:
-    kennel = Kennel([SomeLane(excused=True)], membership=STANDS_BY, left_out=True)
-    async with watching(kennel):
-        await until(lambda: kennel.asked >= 10)
-
-    assert (kennel.probed, kennel.left) == (0, [])
+    assert worker.left == []
 
 
-async def test_a_watchdog_in_a_hurry_looks_at_once() -> None:
-    kennel = Kennel()
-    dog = Watchdog(
-        asyncio.get_running_loop(), kennel.look, kennel.probe, kennel.probe_group, patience=99, every_s=3_600
-    )
-    dog.start()
-    dog.hurry()
-    await until(lambda: kennel.asked == 1)
-    dog.stop()
+async def test_the_group_is_not_asked_while_lanes_move() -> None:
+    worker = WatchedWorker([waiting_lane(waiting_on_dependency=True)], membership=STANDS_BY, left_out=True)
+    async with watching(worker):
+        await until(lambda: worker.sampled >= 10)
+
+    assert (worker.probed, worker.left) == (0, [])
 
 
-async def test_a_worker_whose_loop_is_blocked_leaves_although_it_answers_nothing(
+async def test_a_watchdog_in_a_hurry_takes_a_sample_at_once() -> None:
+    worker = WatchedWorker()
+    async with watching(worker, Patience(99, every_s=3_600)) as watchdog:
+        watchdog.hurry()
+        await until(lambda: worker.sampled == 1)
+
+
+async def test_a_worker_whose_event_loop_is_blocked_leaves(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    kennel = Kennel(lanes=[])
-    async with watching(kennel, patience=6):
-        await until(lambda: kennel.asked > 0)
+    worker = WatchedWorker(lanes=[])
+    async with watching(worker, Patience(6, every_s=0.01)):
+        await until(lambda: worker.sampled > 0)
         deadline = time.monotonic() + 30
-        while not kennel.left and time.monotonic() < deadline:
+        while not worker.left and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: ASYNC251 - this is the fault
 
-    assert kennel.left == ["the event loop has stood still for 6 s"]
-    assert "test_a_worker_whose_loop_is_blocked" in capfd.readouterr().err, "it shows where it hangs"
+    assert worker.left == ["the event loop has stood still for 6 s"]
+    assert "test_a_worker_whose_event_loop_is_blocked" in capfd.readouterr().err, "the trace shows where it hangs"
 
 
-def test_nothing_waits_where_kafka_does_not_answer() -> None:
+def test_nothing_waits_while_kafka_does_not_answer() -> None:
     (port,) = free_ports(1)
 
-    assert not records_wait(Connection(f"127.0.0.1:{port}"), SomeLane())
-    assert not left_out(Connection(f"127.0.0.1:{port}"), JOINING)
+    probe = KafkaProbe(Connection(f"127.0.0.1:{port}"))
+
+    assert not probe.records_wait(waiting_lane())
+    assert not probe.is_left_out(JOINING)
 
 
 @pytest.mark.kafka
-async def test_a_group_leaves_nobody_out_but_whoever_it_does_not_know(kafka: Cluster) -> None:
+async def test_a_group_leaves_out_only_processes_that_it_does_not_know(kafka: Cluster) -> None:
     kafka.create(events=1, copies=1, profiles=1)
 
     def asked(member: str, *, assigned: bool) -> bool:
-        return left_out(kafka.connection, Membership(app.conf.id, member, assigned))
+        return KafkaProbe(kafka.connection).is_left_out(Membership(app.conf.id, member, assigned))
 
     async with running_app(kafka.connection, [COUNTING]) as app:
         await until(lambda: app.lanes.has_assignment and bool(app.lanes.snapshot()), within_s=60)
         member = app.lanes.member
         known = await asyncio.to_thread(asked, member, assigned=True)
         forgotten = await asyncio.to_thread(asked, "another", assigned=True)
-        hears_nothing = await asyncio.to_thread(asked, member, assigned=False)
+        not_notified = await asyncio.to_thread(asked, member, assigned=False)
 
-    assert (known, forgotten, hears_nothing) == (False, True, True)
-    assert await asyncio.to_thread(asked, "", assigned=False), "an empty group has settled, too"
+    assert (known, forgotten, not_notified) == (False, True, True)
+    assert await asyncio.to_thread(asked, "", assigned=False), "an empty group has decided, too"
 
 
-async def test_a_worker_that_its_group_refuses_before_it_ever_reads_anything_leaves(
+async def test_a_worker_that_its_group_refuses_before_the_first_fetch_leaves(
     embedded: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(*_: object) -> None:
@@ -229,19 +219,19 @@ async def test_a_worker_that_its_group_refuses_before_it_ever_reads_anything_lea
     left: list[str] = []
     app = create_app("count", embedded.connection, [COUNTING], on_leave=left.append)
 
-    def looked() -> bool:
+    def has_left() -> bool:
         app.lanes.check_group()
         return bool(left)
 
     async with starting(app):
-        await until(looked, within_s=60)
+        await until(has_left, within_s=60)
 
     assert "GroupAuthorizationFailedError" in left[0]
 
 
 @asynccontextmanager
 async def starting(app: LaneApp) -> AsyncIterator[None]:
-    """Start a worker, which may never get to the end of that, and stop it again."""
+    """Start a worker, although its start may never end, and stop it again."""
     start = asyncio.create_task(app.start())
     try:
         yield
@@ -251,15 +241,13 @@ async def starting(app: LaneApp) -> AsyncIterator[None]:
         await asyncio.wait([start])
 
 
-async def test_a_worker_waits_for_its_broker_and_joins_when_there_is_one(
-    embedded: Cluster, unused_tcp_port: int
-) -> None:
+async def test_a_worker_waits_for_its_broker_and_joins_when_it_answers(embedded: Cluster, unused_tcp_port: int) -> None:
     embedded.create(events=1, copies=1, profiles=1)
     connection = replace(embedded.connection, servers=f"127.0.0.1:{unused_tcp_port}")
     app = create_app("count", connection, [COUNTING])
 
     async with starting(app):
-        await until(lambda: app.consumer._thread._consumer is not None, within_s=60)
+        await until(lambda: app.fetcher.has_consumer, within_s=60)
         before = app.lanes.member, app.lanes.has_assignment
         async with forwarding(embedded.connection.servers, unused_tcp_port):
             await until(lambda: any(lane.is_open for lane in app.lanes.snapshot()), within_s=60)
@@ -270,12 +258,12 @@ async def test_a_worker_waits_for_its_broker_and_joins_when_there_is_one(
 @pytest.mark.parametrize(
     ("how", "says"), [("awaits", "events-0 has stood still at 0 for 3 s"), ("blocks", "the event loop has stood still")]
 )
-async def test_a_real_worker_that_stands_still_ends_with_a_code_of_its_own(
+async def test_a_real_worker_that_stands_still_ends_with_its_own_exit_code(
     embedded: Cluster, tmp_path: Path, how: str, says: str
 ) -> None:
     embedded.create(events=1, copies=1, profiles=1)
     log = tmp_path / "worker.log"
-    # In one write the embedded broker tells too low an end.
+    # After one write, the embedded broker reports too low an end.
     await write(embedded.connection, "events", [(b"u1", b"1")])
     await write(embedded.connection, "events", [(b"u2", b"2")])
 

@@ -1,0 +1,83 @@
+"""Records as they come from a consumer, and the protocol that a consumer implements for lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from faust.types import TP
+
+from models.batch import Record
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTo:
+    """How far the consumer has read one partition.
+
+    Attributes
+    ----------
+    epoch, sequence
+        Epoch of the last seek, and the number of fetches since then.
+    position
+        Offset of the next fetch. Between it and the last record there may be transaction markers and gaps.
+    high_watermark
+        End of the partition, as the last fetch reported it.
+    fetched_ms
+        When the broker answered that fetch, by this machine's clock, milliseconds since the epoch.
+    """
+
+    epoch: int
+    sequence: int
+    position: int
+    high_watermark: int
+    fetched_ms: int = 0
+
+
+@dataclass(slots=True)
+class Fetch:
+    """Records of one partition from one fetch.
+
+    Attributes
+    ----------
+    records
+        Records in offset order, at least one.
+    epoch
+        Number of the seek of this partition after which it was read. Records from before the last seek do not count.
+    sequence
+        0, 1, 2 ... since that seek, so that the receiver notices a gap.
+    """
+
+    records: Sequence[Record]
+    epoch: int
+    sequence: int
+
+
+class Fetcher(Protocol):
+    """Reads the partitions of a process, as a member of its consumer group."""
+
+    @property
+    def member(self) -> str:
+        """Name that the group has given this process; empty while it is no member."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why this process can be no member of its group, and will not try again."""
+
+    def read_to(self, tp: TP) -> ReadTo | None:
+        """Return how far a partition is read; ``None`` before its first fetch."""
+
+    def wake(self) -> None:
+        """Ask again which partitions are wanted."""
+
+    async def seek(self, tp: TP, offset: int) -> int:
+        """Continue a partition at ``offset``; return the epoch of the fetches that follow."""
+
+    async def bounds(self, tp: TP) -> tuple[int, int | None]:
+        """Return the offsets of the first record and after the last one; ``None`` if the broker cannot say."""
+
+    async def committed_offset(self, tp: TP) -> int | None:
+        """Return the group's committed offset of a partition."""
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit the group's offsets; only a member may."""

@@ -1,0 +1,24 @@
+"""Reports of lanes for tests: an open lane that has read everything, unless a test says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream.engine.reports import LaneReport, Phase
+
+
+def lane_report(**changed: Any) -> LaneReport:
+    """Return a report with these fields changed."""
+    values: dict[str, Any] = {
+        "topic": "events",
+        "partition": 3,
+        "phase": Phase.READING,
+        "is_open": True,
+        "position": 7,
+        "high_watermark": 7,
+        "lag": 0,
+        "seconds_since_commit": 3_600.0,
+        "failures": 0,
+        **changed,
+    }
+    return LaneReport(**values)
