@@ -13,7 +13,6 @@ from tests.support import sizes
 from tests.support.paths import ROOT
 from tests.support.source_tree import (
     SOURCES,
-    TESTS,
     modules,
 )
 
@@ -47,7 +46,6 @@ def test_a_file_a_class_a_function_and_a_signature_above_their_limits_are_found(
     ]
 
 
-@pytest.mark.parametrize("roots", [SOURCES, (*SOURCES, *TESTS)])
 def test_the_name_of_each_contract_says_what_the_contract_allows() -> None:
     checked = 0
     for contract in CONTRACTS:
