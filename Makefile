@@ -9,8 +9,9 @@ TORCH_INDEX ?=
 # Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
 KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
-# Processes that share the tests; each starts the brokers that it needs for itself. JOBS=0 runs them in one, as a debugger needs it.
-JOBS ?= 2
+# Number of processes that share the tests; each starts its own brokers. Four keep two cores busy, because the tests of
+# whole processes wait for about half of their time. A debugger needs JOBS=0, which runs all tests in one process.
+JOBS ?= 4
 # More words for pytest, as CHOICE="-k rebuild" or CHOICE=--last-failed
 CHOICE ?=
 
