@@ -48,7 +48,7 @@ MAX_OPEN_EXAMPLES = 60
 
 _KINDS: tuple[str, ...] = get_args(TriggerKind)
 _FALLBACK = (
-    "a text for when the template fails, since the rule is transactional, that names nothing but "
+    "a text to send if the template of this transactional rule fails; it may name only "
     f"{', '.join(liquid.FALLBACK_NAMES)}, such as: Subject: Your order / / Thank you, we have your order."
 )
 

@@ -176,14 +176,14 @@ class _Parts:
         """Render a part that has one line."""
         rendered = self._rendered(part, source, 0)
         if not _is_visible(rendered):
-            raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
+            raise TemplateError("the result is empty", file=file_of(self._name, part))
         return _line(rendered)
 
     def body(self, part: str, source: str, lines_before: int = 0) -> str:
         """Render a part that may have several lines."""
         rendered = self._rendered(part, source, lines_before)
         if not _is_visible(rendered):
-            raise TemplateError("nothing comes out of it", file=file_of(self._name, part))
+            raise TemplateError("the result is empty", file=file_of(self._name, part))
         return _NO_BODY.sub("", rendered).strip() + "\n"
 
     def _rendered(self, part: str, source: str, lines_before: int) -> str:

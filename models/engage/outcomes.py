@@ -38,7 +38,8 @@ MAX_DETAIL = 300
 def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
     """Record the outcome of a user's message, and return the notices to delivery, with their channels.
 
-    Delivery is notified if the outcome of a message was unknown and is known now, in whichever order both were read.
+    Delivery is notified if a message's outcome was unknown and is known now. The order in which both were read is of no
+    importance.
 
     Parameters
     ----------

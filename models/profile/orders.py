@@ -47,7 +47,7 @@ _NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
 
 
 class News(NamedTuple):
-    """The parts of a purchase that are new, apart from its facts.
+    """The parts of a purchase that are new, in addition to its facts.
 
     Attributes
     ----------

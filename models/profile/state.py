@@ -30,7 +30,7 @@ written under different values differ in bytes: compare their contents.
 
 
 class Decay(msgspec.Struct, array_like=True, gc=False):
-    """Exponentially decayed counts of one thing at several half-lives (``features.HALF_LIVES``).
+    """Exponentially decayed counts of one thing at several half-lives (``decay.HALF_LIVES``).
 
     Attributes
     ----------

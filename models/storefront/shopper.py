@@ -38,7 +38,7 @@ class Kind:
     fussy
         Probability that a purchase disappoints.
     leave
-        Probability to leave for good, without any event, after an ordinary visit.
+        Probability to leave permanently, without any event, after an ordinary visit.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Shopper:
     leave
         Probability that the newest visit was the last one, 0 to 1.
     left
-        Whether the shopper has left for good; only a message can bring them back.
+        Whether the shopper has left permanently; only a message can bring them back.
     introduced, consented
         Whether the shopper has sent traits, and whether marketing is allowed at present.
     events, orders, visits

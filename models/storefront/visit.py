@@ -84,7 +84,7 @@ class Visit:
         if shopper.cart and draw.random() < shopper.kind.checkout:
             self._order(shopper, happen)
         elif shopper.cart and draw.random() < 0.3:
-            # Old carts are emptied at some time.
+            # Old carts are emptied after some time.
             shopper.cart.clear()
         if draw.random() < 0.012:
             happen("support_message", text=self._text(shopper, _QUESTIONS), properties={"topic": "question"})

@@ -77,7 +77,7 @@ class Refusal(NamedTuple):
     output
         The dead letter.
     withdrawals
-        Withdrawals of consent that could still be read in the event. They are written to ``events`` all the same.
+        Withdrawals of consent that could still be read in the event. They are still written to ``events``.
     """
 
     error: InvalidEvent

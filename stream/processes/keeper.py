@@ -35,7 +35,8 @@ class Callbacks:
     Attributes
     ----------
     on_end
-        Called with the name and the exit code of a program that ended by itself, or that was killed for its silence.
+        Called with the name and the exit code of a program that ended by itself, or that was killed because it sent no
+        reports.
     on_last_report
         Called with the name and the last report of a program that ended in one of these ways.
     on_refusal

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 State: TypeAlias = Literal["running", "waiting", "ended"]
-"""State of a program: ``waiting`` for its next start, or ``ended`` for good."""
+"""State of a program: ``waiting`` for its next start, or ``ended`` forever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Status:
     name
         Name of the program.
     state
-        ``waiting`` is the time before a restart; ``ended`` is for good.
+        ``waiting`` is the time before a restart; after ``ended`` there is no restart.
     pid
         Process id while it runs.
     restarts

@@ -137,9 +137,9 @@ RECEIPT: dict[str, Any] = {"name": "receipt", "category": "transactional", "when
 @pytest.mark.parametrize(
     ("fallback", "allowed"),
     [
-        (None, "a text for when the template fails"),
-        (" \n", "a text for when the template fails"),
-        ("Subject: Your refund\n\n", "a text for when the template fails"),
+        (None, "a text to send if the template"),
+        (" \n", "a text to send if the template"),
+        ("Subject: Your refund\n\n", "a text to send if the template"),
         ("Your refund is on its way.", "a first line `Subject: ...`"),
         ("Subject:\nYour refund is on its way.", "a first line `Subject: ...`"),
     ],

@@ -106,12 +106,12 @@ def test_joiners_selectors_and_marks_are_kept_in_a_subject(kept: str) -> None:
 def test_an_empty_part_is_an_error_that_names_its_file(part: str, absent: str | None) -> None:
     sources = {"subject": "Hi", "text": "text", "html": "<p>", part: " {{ first_name }}"}
 
-    with pytest.raises(TemplateError, match=rf"^templates/hello/{part}\.liquid: nothing comes out of it$"):
+    with pytest.raises(TemplateError, match=rf"^templates/hello/{part}\.liquid: the result is empty$"):
         compose(Template(**sources), "email", "marketing", {**_values(), "first_name": absent}, name="hello")
 
 
 def test_a_message_without_visible_text_is_an_error() -> None:
-    with pytest.raises(TemplateError, match="nothing"):
+    with pytest.raises(TemplateError, match="the result is empty"):
         compose(Template("Hi", "{{ segment }}"), "sms", "marketing", {**_values(), "segment": None})
 
 

@@ -103,5 +103,5 @@ def test_check_fails_for_a_template_that_fails_and_for_a_receipt_without_a_fallb
     missing = cli.run(["check", "--offline"]), capsys.readouterr().out
 
     assert rendered[0] == missing[0] == 2
-    assert "templates/refund/text.liquid: nothing comes out of it (for a user with nothing" in rendered[1]
-    assert "refund/fallback.liquid: found nothing; allowed: a text for when the template fails" in missing[1]
+    assert "templates/refund/text.liquid: the result is empty (for a user with nothing" in rendered[1]
+    assert "refund/fallback.liquid: found nothing; allowed: a text to send if the template" in missing[1]
