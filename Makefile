@@ -9,8 +9,8 @@ TORCH_INDEX ?=
 # Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
 KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
-# Number of processes that share the tests; each starts its own brokers. By default there are four for `make test`, because
-# the tests of whole processes wait for about half of their time, and two where each of them starts an Apache Kafka.
+# Number of processes that share the tests; each starts its own brokers. `make test` has four by default, because the
+# tests of whole processes wait for about half of their time. Where each starts an Apache Kafka, the default is two.
 # A debugger needs JOBS=0, which runs all tests in one process.
 JOBS ?=
 # More words for pytest, as CHOICE="-k rebuild" or CHOICE=--last-failed
