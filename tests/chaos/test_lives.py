@@ -62,7 +62,7 @@ def test_a_group_moved_on_when_another_member_got_a_later_generation_after_the_w
     assert has_moved_on(life, woken, lives, [*before, ProcessNote(pid=8, at=13_000, generation=3)])
 
 
-def test_notes_tell_the_owner_of_a_desk_and_its_lanes_even_if_a_process_id_is_reused() -> None:
+def test_notes_name_the_process_of_a_dispatcher_and_its_lanes_even_if_a_process_id_is_reused() -> None:
     first, second = Life("deliver-0", 7, 0, end=500), Life("deliver-1", 7, 600)
     notes = [
         ProcessNote(pid=7, at=100, dispatcher="a"),

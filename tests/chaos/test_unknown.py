@@ -37,11 +37,11 @@ def test_a_life_that_ended_or_was_stalled_after_its_attempt_explains_an_unknown_
         _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )
-def test_a_life_that_ran_from_the_attempt_until_it_became_unknown_explains_nothing(life: Life) -> None:
+def test_a_process_that_ran_until_the_message_became_unknown_is_no_explanation(life: Life) -> None:
     assert len(_found(life)) == 1
 
 
-def test_the_death_of_another_process_explains_nothing() -> None:
+def test_the_death_of_another_process_is_no_explanation() -> None:
     other = Life("deliver-1", 8, 1_000, end=12_000, code=-9)
 
     assert len(unexplained([ATTEMPT], Troubles({"dispatcher-a": _life(), "dispatcher-b": other}))) == 1
@@ -58,7 +58,7 @@ def test_a_broker_that_was_away_meanwhile_explains_an_unknown_message_and_an_ear
     assert len(_found(_life(), (Absence("broker", 2_000, 9_000),))) == 1
 
 
-def test_a_life_leaves_no_more_unknown_messages_than_it_makes_concurrent_calls() -> None:
+def test_a_process_leaves_at_most_as_many_unknown_messages_as_it_makes_concurrent_calls() -> None:
     attempts = [ATTEMPT._replace(message=f"m{n}") for n in range(PLACES + 1)]
     troubles = Troubles({"dispatcher-a": _life(-9, 12_000)})
 

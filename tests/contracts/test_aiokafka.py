@@ -65,7 +65,7 @@ async def test_aiokafka_commits_although_the_broker_refused_a_batch_so_every_ans
 
 
 @pytest.mark.kafka
-async def test_what_is_aborted_is_invisible_to_read_committed_and_only_to_that(kafka: Cluster) -> None:
+async def test_aborted_records_are_invisible_only_to_read_committed_readers(kafka: Cluster) -> None:
     kafka.create(copies=1)
     topic = kafka.connection.topic("copies")
     async with transactional(kafka.connection) as producer:

@@ -86,7 +86,7 @@ LONG = " ".join(["word"] * 26)
         LONG.replace("word word", "word:\nword", 1),
     ],
 )
-def test_a_long_sentence_is_found_even_if_it_is_glued(text: str) -> None:
+def test_a_long_sentence_is_found_even_if_semicolons_join_it(text: str) -> None:
     assert rules(f'"""{text}"""') == ["long"]
     assert [violation.rule for violation in in_page("page.md", text)] == ["long"]
     assert rules(f"# {text}".replace("\n", "\n# ")) == ["long"]

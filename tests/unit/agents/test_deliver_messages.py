@@ -28,7 +28,7 @@ async def test_a_message_is_attempted_then_sent_and_its_outcome_is_an_event_of_i
     assert lane.counts == {("deliveries", "email", "sent"): 1}
 
 
-async def test_nothing_of_a_person_stays_in_the_state_of_a_finished_message() -> None:
+async def test_the_state_of_a_finished_message_contains_no_personal_data() -> None:
     lane = DeliveryLane()
 
     await lane.run(batch(message()), WAKE_UP)

@@ -33,7 +33,7 @@ async def test_a_withdrawal_does_not_concern_messages_that_were_decided_after_it
     assert lane.status(message()) == "delivered"
 
 
-async def test_a_message_that_waits_for_its_next_attempt_gets_none() -> None:
+async def test_a_withdrawn_message_that_waits_for_its_next_attempt_is_not_tried_again() -> None:
     lane = DeliveryLane(FakeDispatcher(answers={message().id: [RETRY_LATER]}))
 
     await lane.run(batch(message()), WAKE_UP)

@@ -179,7 +179,7 @@ def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait()
     assert made.stops(letter(MIN_ATTEMPTS + 1), NOW + HOLD_MS) is None
 
 
-def test_many_messages_to_one_dead_address_are_no_storm() -> None:
+def test_many_bounces_of_one_bad_address_are_not_a_storm() -> None:
     made = suppressor()
 
     for number in range(5 * MIN_ATTEMPTS):

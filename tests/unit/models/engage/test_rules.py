@@ -88,7 +88,7 @@ def test_a_signal_is_compared_only_with_the_rules_that_wait_for_it() -> None:
     assert encode(many) == encode(decode(encode(many)))  # the index by trigger is not stored in the log
 
 
-def test_the_configuration_gives_what_the_fold_has_to_watch() -> None:
+def test_the_configuration_gives_the_timers_thresholds_and_events_that_the_fold_watches() -> None:
     assert cart_timers(RULES) == (("hour", HOUR), ("day", 24 * HOUR))
     assert churn_thresholds(RULES) == (0.5, 0.7)
     assert event_names(RULES) == frozenset({"Trial Started"})

@@ -57,7 +57,7 @@ def test_a_fold_that_is_restored_every_few_batches_gives_the_same_bytes() -> Non
     assert everything(others) == everything(outputs)
 
 
-def test_folding_a_log_twice_in_a_row_changes_nothing_but_the_clock_and_the_duplicates_count() -> None:
+def test_folding_a_log_twice_changes_only_the_clock_and_the_number_of_duplicates() -> None:
     events = [e for e in shoppers(4, users=5, days=1) if isinstance(e, Event)]
     once, _ = fold_log(written([Clock("feeder"), *events]), forever(50))
     twice, outputs = fold_log(written([Clock("feeder"), *events, *events]), forever(50))

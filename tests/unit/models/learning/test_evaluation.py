@@ -24,7 +24,7 @@ def _sample(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.
     return generator.normal(labels * 1.0), generator.normal(labels * 0.8), labels
 
 
-def test_delongs_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_delongs_interval_covers_the_truth_as_often_as_its_level_says() -> None:
     generator = np.random.default_rng(1)
     truth = 0.7602499  # Two normals one standard deviation apart: the normal distribution at 1 / sqrt(2).
     covered = 0

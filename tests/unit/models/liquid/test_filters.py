@@ -75,7 +75,7 @@ def test_a_filter_of_nil_gives_an_empty_text(name: str, html: bool) -> None:
 
 @pytest.mark.parametrize("html", [False, True])
 @pytest.mark.parametrize("name", FILTERS)
-def test_no_filter_fails_for_any_value_or_writes_none(name: str, html: bool) -> None:
+def test_no_filter_fails_or_writes_the_text_none_for_any_value(name: str, html: bool) -> None:
     for value in VALUES:
         written = _filtered(name, value, ARGUMENTS.get(name, ""), html=html)
 
@@ -84,7 +84,7 @@ def test_no_filter_fails_for_any_value_or_writes_none(name: str, html: bool) -> 
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_no_filter_writes_none_for_a_missing_argument(name: str) -> None:
+def test_no_filter_writes_the_text_none_for_a_missing_argument(name: str) -> None:
     if name in ("divided_by", "modulo"):
         assert _filtered(name, 5, "absent") == ""
     for value in VALUES:

@@ -99,5 +99,5 @@ def test_a_withdrawal_that_is_read_after_a_newer_grant_asks_for_a_new_grant() ->
     assert not consents.needs_new_grant(_next(state, Said(True, 31)))
 
 
-def test_a_state_of_schema_3_knows_the_time_of_its_grant() -> None:
+def test_the_time_of_a_grant_is_read_from_a_state_of_schema_3() -> None:
     assert consents.withdraw(Consent(granted=True, at=30), at=10).newest_grant == 30
