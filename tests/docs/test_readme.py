@@ -37,7 +37,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def first_event() -> str:
-    """The block behind "Your first own event" that is typed in the second terminal."""
+    """Return the block of "Your first own event" that is typed in the second terminal."""
     return next(block for block in blocks("sh") if "perennial send" in block)
 
 

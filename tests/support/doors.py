@@ -55,6 +55,8 @@ class DoorParts:
         Time in which a body must arrive, seconds.
     more
         Function that returns further endpoints, given the door's log.
+    now
+        Clock of the door, milliseconds. By default it stands still.
     """
 
     intake: Intake = field(default_factory=lambda: Intake("d1"))
@@ -64,14 +66,15 @@ class DoorParts:
     memory: Memory = field(default_factory=Memory)
     read_within_s: float = READ_WITHIN_S
     more: Callable[[EventLog], Sequence[Endpoints]] = lambda _: ()
+    now: Callable[[], int] = lambda: NOW
 
     def door(self, log: EventLog, keys: WriteKeys) -> Door:
-        """Return a door with these parts, whose clock stands still."""
+        """Return a door with these parts."""
         endpoints: list[Endpoints] = [
-            EventEndpoints(log, self.intake, keys, lambda: NOW, BodyReader(self.memory, self.read_within_s)),
+            EventEndpoints(log, self.intake, keys, self.now, BodyReader(self.memory, self.read_within_s)),
             HealthEndpoints(log, self.memory),
             SdkSettings(keys, self.public_url),
-            UnsubscribeLinks(log, self.intake, SIGNER, lambda: NOW, self.listed),
+            UnsubscribeLinks(log, self.intake, SIGNER, self.now, self.listed),
             *self.more(log),
         ]
         return Door(endpoints, self.cors)
