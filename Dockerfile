@@ -5,14 +5,14 @@
 FROM python:3.11.13-slim-bookworm AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# On ARM faust-streaming comes as source and is compiled.
+# On ARM, faust-streaming is published only as source code, so it is compiled.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/perennial
 WORKDIR /source
-# The dependencies stand in a layer of their own: a change of the code does not download torch again.
-# torch goes first and without what it needs, so that its index decides for torch only.
+# The dependencies have a layer of their own, so that a change of the code does not download torch again.
+# torch is installed first and without its dependencies, so that its index is used for torch only.
 COPY constraints.txt ./
 RUN /opt/perennial/bin/pip install --no-deps --index-url "$TORCH_INDEX" -c constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
@@ -27,7 +27,7 @@ COPY stream stream
 RUN rm -rf build && /opt/perennial/bin/pip install --no-deps -c constraints.txt .
 
 FROM python:3.11.13-slim-bookworm
-# The user has a number that nobody else has on the host, and owns nothing but its data.
+# The user has a number that no other user of the host should have, and owns only its data.
 RUN useradd --system --uid 10001 --home-dir /var/lib/perennial --create-home perennial \
     && mkdir -p /var/lib/perennial/artifacts /var/lib/perennial/outbox /etc/perennial \
     && chown -R perennial /var/lib/perennial

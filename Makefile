@@ -1,4 +1,4 @@
-# Perennial: every daily task is a verb here. `make help` lists them.
+# Perennial: every daily task is a target here. `make help` lists them.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -6,14 +6,14 @@ STAMP  := $(VENV)/.installed
 # The index that torch comes from; the smaller CPU build:
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Where a Kafka distribution stands (make test-kafka); a copy beside the project is found by itself.
+# Folder of a Kafka distribution (make test-kafka). A copy beside the project is found without this setting.
 KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
 # Number of processes that share the tests; each starts its own brokers. `make test` has four by default, because the
 # tests of whole processes wait for about half of their time. Where each starts an Apache Kafka, the default is two.
 # A debugger needs JOBS=0, which runs all tests in one process.
 JOBS ?=
-# More words for pytest, as CHOICE="-k rebuild" or CHOICE=--last-failed
+# More arguments for pytest, such as CHOICE="-k rebuild" or CHOICE=--last-failed
 CHOICE ?=
 
 .DEFAULT_GOAL := help
@@ -24,9 +24,9 @@ help: ## show this list
 
 setup: $(STAMP) ## create .venv with the pinned versions (does nothing when it is up to date)
 
-# What setuptools warns of in every editable installation is no news to anybody who runs this.
+# setuptools gives the same warnings for every editable installation, so they are not shown.
 $(STAMP): export PYTHONWARNINGS := ignore
-# torch goes first and without what it needs: its index has not all of our pins, and shall decide for torch only.
+# torch is installed first and without its dependencies, because its index lacks some of our pins.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
@@ -62,13 +62,13 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-proofs: setup ## 100,000 random configurations, none of which may make a command hang (results in tests/proofs/)
+proofs: setup ## check that none of 100,000 random configurations makes a command hang (results in tests/proofs/)
 	@$(BIN)/python -m tests.proofs.configurations --count 100000
 
-bench: setup ## measure everything, beside the peers (35 minutes; perennial bench --help: each alone)
+bench: setup ## measure everything, and the peers too (35 minutes; perennial bench --help lists single benchmarks)
 	@$(BIN)/perennial bench all
 
-guard: setup ## fail when an event has become a fifth dearer, beside a bare aiokafka loop (under a minute)
+guard: setup ## fail if an event costs a fifth more than before, relative to a bare aiokafka loop (under a minute)
 	@$(BIN)/perennial bench guard
 
 clean: ## remove .venv and caches

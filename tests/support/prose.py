@@ -56,6 +56,8 @@ _END = re.compile(r"(?<=[.?!])[*)\"']*\s+|\n\s*\n|\n\s*(?:[-*|>]|\d+\.)\s")
 _WORD = re.compile(r"[\w'-]*[A-Za-z][\w'-]*")
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 _UNITS = {"seconds": ("_S",), "milliseconds": ("_MS",), "bytes": ("_BYTES",)}
+_SETTING = re.compile(r"[a-z_]+: ?[^a-z ]|[a-z_]+: \S+(?:\s+#|$)")
+"""A setting behind a comment sign, which is not prose; the comment after it is."""
 _TIME_UNIT = re.compile(r",\s*(?:in )?(seconds|milliseconds|bytes)\.?$", re.MULTILINE)
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -151,19 +153,23 @@ def in_comments(path: str, source: str) -> Iterator[Violation]:
     --------
     >>> [violation.line for violation in in_comments("a.yaml", "a: 1" + chr(10) + "b: 2  # nobody")]
     [2]
+    >>> list(in_comments("a.yaml", "# key: {file: nobody}" + chr(10) + "# folder: nobody  # a default"))
+    []
     """
     block, start = list[str](), 0
     for number, line in enumerate([*source.splitlines(), ""], 1):
         found = re.search(r"(?:^|\s)#+\s(.*)", line)
         whole = line.lstrip().startswith("#")
+        if found and whole and _SETTING.match(found[1]):
+            found, whole = re.search(r"\s#\s(.*)", found[1]), False
         if block and not (found and whole):
-            yield from _text(path, start, " ".join(block), "comment")
+            yield from _text(path, start, "\n".join(block), "comment")
             block = []
         if found:
             start = start if block else number
             block.append(found[1])
             if not whole:
-                yield from _text(path, number, " ".join(block), "comment")
+                yield from _text(path, number, "\n".join(block), "comment")
                 block = []
 
 
