@@ -148,7 +148,7 @@ async def _owners(settings: Settings) -> AsyncIterator[Owners]:
 
 @asynccontextmanager
 async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
-    """Follow the suppression list, so that the door never overwrites an entry with an earlier time."""
+    """Follow the suppression list, so that the time of an entry never decreases when the door writes it again."""
     watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
     async with _running(watch.follow(), "suppressions"):
         yield watch
