@@ -34,7 +34,7 @@ _BATCH = 5_000
 _CHUNK = 2_000
 
 
-class MemoryRecord(NamedTuple):
+class ProfileRecord(NamedTuple):
     """One record of a log in memory."""
 
     offset: int
@@ -71,11 +71,11 @@ def fold_a_month(shoppers: int = SAMPLE, days: int = DAYS, seed: int = 1) -> Mon
     """Fold a simulated month of this number of shoppers."""
     state = Restored()
     fold = PartitionFold(state)
-    waiting: list[MemoryRecord] = []
+    waiting: list[ProfileRecord] = []
     events = 0
     for offset, (key, value) in enumerate(log_of(_month(shoppers, days, seed))):
         events += key[:1] != CONTROL
-        waiting.append(MemoryRecord(offset, 0, key, value))
+        waiting.append(ProfileRecord(offset, 0, key, value))
         if len(waiting) == _BATCH:
             state.apply(fold.fold(Batch("events", 0, waiting)).commit)
             waiting = []

@@ -18,7 +18,7 @@ from models.batch import Batch, Restored
 from models.fold.partition import PartitionFold
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
-from tests.benchmarks.profiles import MemoryRecord
+from tests.benchmarks.profiles import ProfileRecord
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.support.paths import ROOT
 
@@ -30,7 +30,7 @@ def measure(*, events: int, runs: int, seed: int, output: Path | None) -> None:
     """Fold a log several times, once under the profiler, and report."""
     report = BenchReport("profile", output, events=events, seed=seed, broker="none")
     log = log_of(BenchLoad(events=events, users=events, seed=seed))
-    records = [MemoryRecord(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
+    records = [ProfileRecord(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
     costs, timers = [], 0.0
     for run in range(runs):
         cost, timers = _fold(records, events)
@@ -54,7 +54,7 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
     return [Grid("The fold alone, without a broker: shares of its CPU time", ("", "share", "us per event"), rows)]
 
 
-def _fold(records: Sequence[MemoryRecord], events: int) -> tuple[float, float]:
+def _fold(records: Sequence[ProfileRecord], events: int) -> tuple[float, float]:
     state = Restored()
     fold = PartitionFold(state)
     timers = 0.0

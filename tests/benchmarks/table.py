@@ -239,16 +239,13 @@ def _taken(found: Mapping[str, Content]) -> str:
     """Describe machine, date and load of the measurements; a table that was measured on a busy machine says so."""
     found = {name: content for name, content in found.items() if name in _ROWS}
     machines = {_machine(content) for content in found.values()}
-    taken = "; ".join(
-        f"{name} {content['at'][:10]} at {content['versions']['commit']}, {_busy(content['machine'])}"
+    taken = "".join(
+        f"\n- {name}: {content['at'][:10]}, commit {content['versions']['commit']}, {_busy(content['machine'])}"
         for name, content in found.items()
     )
-    return textwrap.fill(
-        f"Medians, with minimum and maximum of several runs. {'; '.join(sorted(machines))}. "
-        f"Date, commit, and share of the cores that other programs used before the run: {taken}.",
-        width=120,
-        break_on_hyphens=False,
-    )
+    first = f"Medians, with minimum and maximum of several runs. {'; '.join(sorted(machines))}."
+    second = "For each command: date, commit, and the share of the cores that other programs used before the run:"
+    return f"{textwrap.fill(first, width=120, break_on_hyphens=False)}\n\n{second}\n{taken}"
 
 
 def _machine(content: Content) -> str:

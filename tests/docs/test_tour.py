@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.tour import MAX_STEPS, STEPS, Step
+from tests.support.tour import MAX_STEPS, STEPS, TourStep
 
 
 def test_the_tour_has_at_most_twelve_steps() -> None:
@@ -16,7 +16,7 @@ def test_the_tour_has_at_most_twelve_steps() -> None:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
-def test_each_step_links_to_the_file_that_defines_its_function(step: Step) -> None:
+def test_each_step_links_to_the_file_that_defines_its_function(step: TourStep) -> None:
     body: list[ast.stmt] = ast.parse((ROOT / step.path).read_text()).body
     for name in step.function.split("."):
         named = [

@@ -24,7 +24,7 @@ TOPICS = ("interactions", "signals")
 HALF, EVENTS = 60, 120
 
 
-class Crashed(Exception):
+class PlannedCrash(Exception):
     """The end of the process at this place."""
 
 
@@ -65,7 +65,7 @@ async def fold(committer: Committer, state: Restored, records: list[PartitionRec
 
 
 async def crash(*_: object) -> None:
-    raise Crashed
+    raise PlannedCrash
 
 
 async def abort_nothing(*_: object) -> None:
@@ -91,7 +91,7 @@ async def test_the_state_is_exact_wherever_the_owner_crashes_and_repeated_output
                 patch.setattr(writer, "send_to", crash)
             else:
                 patch.setattr(committer, "commit", _then_crash(committer))
-            with pytest.raises(Crashed):
+            with pytest.raises(PlannedCrash):
                 await fold(committer, state, records)
         # The next owner starts while the crashed one still holds its connections.
         async with owning(connection, writer) as (successor, restored):
@@ -118,7 +118,7 @@ def _then_crash(committer: Committer) -> Any:
 
     async def committed(one: Commit, checkpoint: Checkpoint) -> None:
         await commit(one, checkpoint)
-        raise Crashed
+        raise PlannedCrash
 
     return committed
 

@@ -11,7 +11,7 @@ MAX_STEPS = 12
 """Maximum number of functions that the tour may name."""
 
 
-class Step(NamedTuple):
+class TourStep(NamedTuple):
     """One numbered line of the tour.
 
     Attributes
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 PAGE = ROOT / "docs/tour.md"
 STEPS = [
-    Step(int(number), function, path)
+    TourStep(int(number), function, path)
     for number, function, path in re.findall(
         r"^(\d+)\. \[`([\w.]+)`\]\(\.\./([\w./]+\.py)\)", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
