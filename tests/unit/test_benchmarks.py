@@ -115,7 +115,7 @@ def test_the_summary_shows_figure_and_aim_and_how_busy_the_machine_was() -> None
 
     assert "| 200,000 (9 to 300,000) | |" in shown
     assert "| compared with Bytewax 0.21.1, same run | 1.38 x (1.25 to 1.50) | 2.0 x |" in shown
-    assert "2026-11-22 at abc, 37%" in shown
+    assert "- engine: 2026-11-22, commit abc, 37%" in shown
 
 
 def test_a_table_replaces_the_one_with_the_same_headings() -> None:
