@@ -1,4 +1,4 @@
-"""BenchLoad of the benchmarks: seeded events of many users, with a few very active users.
+"""Load of the benchmarks: seeded events of many users, with a few very active users.
 
 There are 200,000 users and 20,000 items, and their activity follows a Zipf law as in a shop. An event has 300 bytes on
 average, as it is in ``events``. The log covers some days of a shop, with a tick every thousand events. Some
@@ -46,7 +46,8 @@ class BenchLoad:
     days
         Length of the log.
     origin
-        Origin of every event. In a log fed at once, ``live`` events would be taken for a replay, at a microsecond each.
+        Origin of every event. In a log fed at once, ``live`` events would be treated as a replay, which costs a
+        microsecond each.
     start_ms
         Time of the first event.
     """

@@ -27,7 +27,7 @@ CLUSTERS = 5
 def log_of(
     load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Put the records before the load with which a log in use begins.
+    """Put before the load the records with which a log in use begins.
 
     Parameters
     ----------

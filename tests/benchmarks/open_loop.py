@@ -29,7 +29,7 @@ from tests.support.brokers import free_ports
 
 PROBERS = 2_000
 PROBE_ONE_IN = 20
-"""Number of events of which one is a probe, in a dense load; in a thin load every event is one."""
+"""Ratio of all events to the probes among them in a dense load; in a thin load, every event is a probe."""
 ALL_PROBES_BELOW = 200
 """Rate below which every event is a probe, events per second."""
 RULE = "bench_probe"
@@ -109,7 +109,7 @@ class CoreShares:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """BenchLoad of one run.
+    """Load of one run.
 
     Attributes
     ----------

@@ -172,7 +172,7 @@ def _now() -> int:
 
 
 async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, report: Callable[[str], None]) -> None:
-    """Measure how long partitions are silent that stay with their worker."""
+    """Measure how long the partitions that stay with their worker are silent."""
     pauses: dict[str, list[float]] = {"nothing happens": [], "a third fold joins": [], "a third fold leaves": []}
     first = Supervised(connection, folder, 2)
     try:
@@ -215,7 +215,7 @@ async def kills(connection: Connection, folder: Path, folds: int, rounds: int, r
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                await asyncio.sleep(2 * SETTLED_S)  # the supervisor regards an end after ten seconds as no early one
+                await asyncio.sleep(2 * SETTLED_S)  # for the supervisor, an end after ten seconds is not an early end
                 victim, share = min(shares.items())
                 killed = time.time()
                 os.kill(victim, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""BenchReport of a benchmark: medians of several runs with their spread, the machine, and the versions."""
+"""Report of a benchmark: medians of several runs with their spread, the machine, and the versions."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ KINDS: dict[str, tuple[int, Maker]] = {
 """Weight and maker of each kind."""
 
 HYPOTHESIS_SHARE = 50
-"""Number of records of which one comes from hypothesis."""
+"""Ratio of all records to those that come from hypothesis."""
 
 
 def attack(records: int, seed_: int) -> Iterator[Hostile]:

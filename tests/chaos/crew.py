@@ -205,7 +205,7 @@ class Crew:
                 life.asked = min(life.asked or deed.at, deed.at)
         left = tuple(fault for fault in life.faults if fault not in [deed.fault for deed in mine])
         if left:
-            member.lives.insert(0, left)  # another fault came first: the next life gets what this one has not met
+            member.lives.insert(0, left)  # another fault came first: the next life gets the other faults
 
     async def _wake(self) -> None:
         since: dict[str, tuple[float, Absence]] = {}

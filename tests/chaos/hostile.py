@@ -1,4 +1,4 @@
-"""A million invalid or malicious records, through the real router and fold: none may be lost, none may stop them.
+"""A million invalid or malicious records, through the real router and fold: none may be lost or stop them.
 
     python -m tests.chaos.hostile --records 1000000 --seed 1
 

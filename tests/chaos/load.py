@@ -39,7 +39,7 @@ MAX_WAITING = 400
 
 
 def patient(connection: Connection) -> AIOKafkaProducer:
-    """Return a producer that waits for a broker that is away for a while, and gives nothing up."""
+    """Return a producer that waits for a broker that is away for a while, and drops no record."""
     return AIOKafkaProducer(
         **connection.client_options(),
         enable_idempotence=connection.idempotence,

@@ -164,7 +164,7 @@ class _Draft:
 
     @property
     def turn(self) -> int:
-        """Number of this round among those of its kind; what must not be left out goes by turns and not by chance."""
+        """Number of this round among those of its kind. Choices that must not be left out follow it, and not chance."""
         return self.seed // len(KINDS)
 
     def any_process(self) -> str:

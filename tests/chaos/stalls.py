@@ -30,7 +30,7 @@ def not_moved_on(crew: Crew, deeds: Counter[str]) -> list[str]:
 def held_back(
     flow: Flow, lives: Sequence[Life], notes: Sequence[ProcessNote], ended: float, deeds: Counter[str]
 ) -> list[str]:
-    """Describe what stopped while a process was frozen and should not have; count the other stalls in ``deeds``.
+    """Describe everything that stopped without need while a process was frozen; count the other stalls in ``deeds``.
 
     A frozen delivery process holds up no partition of users. A frozen router is also a frozen fold. Its users wait
     until the group assigns their partitions to another process, and all other users are served. Each partition of

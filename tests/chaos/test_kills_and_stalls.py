@@ -1,4 +1,4 @@
-"""A real installation under fire: real processes on a real Apache Kafka, killed and stalled while events come in.
+"""A real installation with faults: processes on a real Apache Kafka are killed and stalled while events come in.
 
 At the end, everything that it committed is compared, byte for byte, with one undisturbed fold over the same log. The
 test is seeded: events, faults and pauses are the same each time. Only the machine's own timing differs.

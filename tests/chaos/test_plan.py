@@ -1,4 +1,4 @@
-"""Plans of rounds: the same seed is the same plan, and fifty of them leave nothing out."""
+"""Plans of rounds: the same seed gives the same plan, and fifty plans contain every fault."""
 
 from __future__ import annotations
 

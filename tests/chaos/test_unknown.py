@@ -31,9 +31,9 @@ def test_a_life_that_ended_or_was_stalled_after_its_attempt_explains_an_unknown_
 @pytest.mark.parametrize(
     "life",
     [
-        _life(),  # it lives on
+        _life(),  # it is still running
         _life(-9, 25_000),  # it died later
-        _life(0, 12_000),  # it ended in order, and told
+        _life(0, 12_000),  # it ended in order, and reported
         _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )

@@ -89,7 +89,7 @@ async def judge(
     reference
         An undisturbed fold over the same log.
     load
-        ShopLoad with everything that was acknowledged.
+        Load of the round, with everything that was acknowledged.
     sink
         Mail server of the round.
     troubles

@@ -71,7 +71,7 @@ class Proxy:
     door
         Address of the HTTP door.
     fault
-        ProxyFault of the proxy.
+        Fault of the proxy.
     kill
         Called to kill the door.
     passages

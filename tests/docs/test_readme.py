@@ -1,4 +1,4 @@
-"""The documents say what is true: commands run, files exist, settings are settings."""
+"""The documents are true: their commands run, their files exist, and their settings are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partition that moves to another worker while the provider is slow: nothing is sent twice, and nothing unknown."""
+"""A partition that moves to another worker while the provider is slow: nothing is sent twice or unknown."""
 
 from __future__ import annotations
 

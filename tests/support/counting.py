@@ -1,4 +1,4 @@
-"""An agent that counts each user's events and copies every one of them, so that a lost or repeated event shows."""
+"""An agent that counts each user's events and copies every one of them, so that a lost or repeated event is found."""
 
 from __future__ import annotations
 

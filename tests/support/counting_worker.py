@@ -1,6 +1,6 @@
 """A counting worker: ``python -m tests.support.counting_worker SERVERS PREFIX TRANSACTIONS SESSION_S [THINK_S]``.
 
-With ``THINK_S`` its agent thinks so long over every batch, and says so.
+With ``THINK_S``, its agent takes this many seconds for every batch, and logs that.
 """
 
 from __future__ import annotations

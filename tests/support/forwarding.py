@@ -1,4 +1,4 @@
-"""Something between a client and its broker in tests: a port that forwards, as slowly as it is told to."""
+"""A port between a client and its broker in tests, which forwards data at a limited speed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ CHUNK = 1 << 14
 
 
 class Forwarder:
-    """Forwards TCP connections on ``port`` of loopback to a broker; see :func:`forwarding`.
+    """Forwarder of TCP connections on ``port`` of loopback to a broker; see :func:`forwarding`.
 
     Attributes
     ----------
     bytes_per_s
-        What each connection may send to the broker; ``None``: as much as it likes. What the broker sends is never slow.
+        Maximum speed of each connection towards the broker; ``None`` is no limit. Data from the broker is never slowed
+        down.
     """
 
     def __init__(self, broker: str, port: int) -> None:

@@ -22,7 +22,7 @@ POINTS = ("before a commit", "after a commit", "before a version is broadcast")
 
 
 def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..., Any]:
-    """Die before or after the call with that number."""
+    """Kill this process before or after the call with that number."""
     calls = itertools.count(1)
 
     async def called(self: Any, *arguments: Any) -> Any:

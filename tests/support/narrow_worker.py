@@ -1,4 +1,4 @@
-"""A counting worker whose way to its broker is another port: ``... SERVERS PREFIX TRANSACTIONS SESSION_S PORT``.
+"""A counting worker that reaches its broker through another port: ``... SERVERS PREFIX TRANSACTIONS SESSION_S PORT``.
 
 A broker tells its clients where to connect, so a forwarder in between has to be put into the client.
 """

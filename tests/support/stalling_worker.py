@@ -1,8 +1,11 @@
 """A worker whose agent stands still, below its own watchdog.
 
-``python -m tests.support.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S awaits|blocks|calls STALL_AFTER_S``:
-with the first batch it waits for what never comes, or keeps the event loop to itself; or it makes a call with each
-batch that is never answered, and goes on.
+Start it with ``python -m tests.support.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S MODE STALL_AFTER_S``.
+MODE is one of these:
+
+- ``awaits``: with the first batch, it waits for an event that never comes.
+- ``blocks``: with the first batch, it blocks the event loop.
+- ``calls``: with each batch, it makes a call that is never answered, and continues.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def start_worker(connection: Connection, log: Path, module: str = COUNTING, *arg
 def running_worker(
     connection: Connection, log: Path, module: str = COUNTING, *arguments: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a worker, and kill it where the test has not ended it; a test that fails shows what it said."""
+    """Start a worker, and kill it if the test has not ended it; a test that fails shows the worker's output."""
     worker = start_worker(connection, log, module, *arguments)
     try:
         yield worker

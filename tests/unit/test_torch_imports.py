@@ -1,4 +1,4 @@
-"""No worker imports torch, also not through an import that import-linter does not see."""
+"""No worker imports torch, not even through an import that import-linter does not see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider that answers 550 5.1.1 for valid addresses empties no audience."""
+"""If a provider answers 550 5.1.1 for many valid addresses, they are not suppressed."""
 
 from __future__ import annotations
 

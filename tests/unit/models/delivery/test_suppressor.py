@@ -123,7 +123,7 @@ def test_a_confirmed_grant_ends_an_earlier_unsubscription_but_never_a_complaint(
     made = Suppressor("email", listed)
 
     assert made.after_report(report("confirmed_grant", NOW), NOW) != []
-    assert made.stops(LETTER, NOW) is not None  # at the same time, the withdrawal wins
+    assert made.stops(LETTER, NOW) is not None  # if both have the same time, the withdrawal counts
     made.after_report(report("confirmed_grant", NOW + 1), NOW + 1)
     assert made.stops(LETTER, NOW) is None
     made.after_report(report("complaint", NOW - 1), NOW + 2)

@@ -44,7 +44,7 @@ def test_quiet_hours_that_pass_midnight_end_the_next_morning() -> None:
     ("now", "end"),
     [
         ("2024-03-30T23:00", "2024-03-31T08:00:00+02:00"),  # an hour is missing in this night
-        ("2024-10-26T23:00", "2024-10-27T08:00:00+01:00"),  # one comes twice
+        ("2024-10-26T23:00", "2024-10-27T08:00:00+01:00"),  # an hour comes twice
     ],
 )
 def test_quiet_hours_end_by_the_wall_clock_after_a_change_of_the_clocks(now: str, end: str) -> None:

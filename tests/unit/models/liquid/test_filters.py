@@ -39,7 +39,7 @@ ARGUMENTS = {
     "times": "2",
     "where": "'a'",
 }
-"""Arguments of those that need some."""
+"""Arguments of the filters that need arguments."""
 VALUES: list[Any] = [
     "",
     "text",

@@ -1,4 +1,4 @@
-"""Writing to a broker, also to one that gives no answer."""
+"""Writing to a broker, even to one that gives no answer."""
 
 from __future__ import annotations
 

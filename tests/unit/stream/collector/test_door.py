@@ -268,7 +268,7 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster) -> None:
-    embedded.create(events=1)  # without a topic for dead letters, so that to write one fails
+    embedded.create(events=1)  # without a topic for dead letters, so that writing one fails
     over = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -336,7 +336,7 @@ async def test_a_write_key_is_required_if_keys_are_set(embedded: Cluster, in_bod
 
 
 async def test_garbage_without_a_key_does_not_become_a_dead_letter(embedded: Cluster) -> None:
-    embedded.create(events=1)  # without a topic for dead letters, so that to write one fails
+    embedded.create(events=1)  # without a topic for dead letters, so that writing one fails
 
     async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
         assert (await client.post("/v1/track", data=b"{")).status == 401

@@ -1,4 +1,4 @@
-"""A dead letter becomes an event with today's code, or the refusal says why it still cannot."""
+"""A dead letter becomes an event with the current code, or the refusal says why it still cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters are sent again once, also after a replay that was killed; on both brokers."""
+"""Dead letters are sent again once, even after a replay that was killed; on both brokers."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 
 
 async def leave_killed_replay(connection: Connection) -> None:
-    """Write what a replay leaves that was killed after its first event."""
+    """Write the records that a replay leaves if it is killed after its first event."""
     async with EventLog(connection, 1) as log:
         await log.ensure_clock("feeder")
         await log.broadcast(*encode_control(Use(name="x", version=1, content=msgspec.Raw(b"{}"))))
