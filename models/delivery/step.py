@@ -23,7 +23,7 @@ _NOTHING = DeliveryRecord(status="expired", changed=0)
 
 @dataclass(slots=True)
 class DeliveryStep:
-    """A step at one time; what it decided holds once its outputs are committed.
+    """One step of the queue at one time; its decisions hold once its outputs are committed.
 
     Attributes
     ----------
