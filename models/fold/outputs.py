@@ -36,8 +36,6 @@ def encode_effects(key: bytes, effects: StepEffects, outputs: Outputs) -> None:
     OutputTooLarge
         A record is too large.
     """
-    if effects.is_empty:
-        return
     records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
     if effects.signals:
         records += [Output("signals", key, _encoder.encode(signal)) for signal in effects.signals]
