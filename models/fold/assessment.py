@@ -60,7 +60,8 @@ def assess(step: Step, cause: str, at: int) -> list[float]:
     list of float
         The row that was scored.
     """
-    facts, ledger, versions, now = step.customer.facts, step.customer.ledger, step.versions, step.now
+    customer, versions, now = step.customer, step.versions, step.now
+    facts, ledger = customer.facts, customer.ledger
     ledger.assessed_at = now
     row = features.row(facts, now)
     if versions.segments is not None:

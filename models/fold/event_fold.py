@@ -14,6 +14,7 @@ from models.fold.partition_state import PartitionState
 from models.fold.slice import Slice
 from models.profile import orders, seen_ids, statements, trait_limits
 from models.profile.reducers import Cutoffs, check
+from models.profile.seen_ids import SeenIds
 from models.profile.state import Customer, KnownOrder
 from models.profile.statements import Statement, statement_of
 
@@ -79,8 +80,8 @@ class EventFold:
         self._fold(arrival, digest)
 
     def _fold_simple(self, record: Record, key: bytes, customer: Customer, event: Event) -> None:
-        digest, cutoffs = seen_ids.digest_of(event.id), self._state.cutoffs()
-        if seen_ids.knows(customer.facts.seen_ids, digest):
+        digest, cutoffs, ids = seen_ids.digest_of(event.id), self._state.cutoffs(), customer.facts.seen_ids
+        if seen_ids.knows(ids, digest):
             self._pass_over_repeat(event)
             return
         try:
@@ -89,7 +90,7 @@ class EventFold:
             self._slice.reject(error)
             return
         if self._step(key, customer, event, cutoffs):
-            self._remember(customer, digest, event, cutoffs)
+            self._remember(ids, digest, event, cutoffs)
             customer.seen = record.offset
             self._slice.touched[key] = None
 
@@ -208,12 +209,11 @@ class EventFold:
         """Remember what was folded, and that the user has seen the record."""
         customer = arrival.customer
         for digest in digests:
-            self._remember(customer, digest, arrival.event, self._state.cutoffs())
+            self._remember(customer.facts.seen_ids, digest, arrival.event, self._state.cutoffs())
         customer.seen = arrival.record.offset
         self._slice.touched[arrival.key] = None
 
-    def _remember(self, customer: Customer, digest: bytes, event: Event, cutoffs: Cutoffs) -> None:
-        ids = customer.facts.seen_ids
+    def _remember(self, ids: SeenIds, digest: bytes, event: Event, cutoffs: Cutoffs) -> None:
         if ids.marks and ids.marks[1] < cutoffs.refused_before:
             seen_ids.forget(ids, cutoffs.refused_before)
         forgotten = seen_ids.remember(ids, digest, self._memo.now, event.at)

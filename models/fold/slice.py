@@ -59,6 +59,7 @@ class Slice:
         self.touched: dict[bytes, None] = {}
         self.folded: Counter[str] = Counter()
         self._state = state
+        self._memo = state.memo
         self._batch = batch
         self._outputs = Outputs()
         self._counts = self._outputs.counts
@@ -89,7 +90,7 @@ class Slice:
     def begin(self, user: str, customer: Customer) -> bytes:
         """Begin a step of a user, and return a copy for :meth:`undo`; it is empty if the slice is not careful."""
         step = self.step
-        step.customer, step.user, step.now = customer, user, self._state.memo.now
+        step.customer, step.user, step.now = customer, user, self._memo.now
         return codec.pack(customer) if self.careful else b""
 
     def emit(self, key: bytes) -> None:
