@@ -84,11 +84,12 @@ class EventFold:
         if seen_ids.knows(ids, digest):
             self._pass_over_repeat(event)
             return
-        try:
-            self._state.refuse_too_late(customer, event, cutoffs)
-        except InvalidEvent as error:
-            self._slice.reject(error)
-            return
+        if event.at < cutoffs.refused_before or event.at < ids.floor:
+            try:
+                self._state.refuse_too_late(customer, event, cutoffs)
+            except InvalidEvent as error:
+                self._slice.reject(error)
+                return
         if self._step(key, customer, event, cutoffs):
             self._remember(ids, digest, event, cutoffs)
             customer.seen = record.offset

@@ -96,7 +96,7 @@ class Slice:
     def emit(self, key: bytes) -> None:
         """Turn the effects of the step into outputs, and clear them for the next step."""
         effects = self.step.effects
-        if not effects.is_empty:
+        if effects.interactions or not effects.is_empty:  # the first test is quick, and nearly every event has some
             encode_effects(key, effects, self._outputs)
             effects.clear()
 
