@@ -34,7 +34,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Fail a test that skips itself although everything that it needs is available, because it would never run.
 
     Tests of Apache Kafka need ``KAFKA_HOME``; those of real clients need what ``make test-clients`` installs. A
-    ``skipif`` at the test names any other requirement, such as a file that we may not distribute.
+    ``skipif`` at the test names any other requirement, such as a file that we are not allowed to distribute.
     """
     report = yield
     if not report.skipped or hasattr(report, "wasxfail") or item.get_closest_marker("skipif") is not None:

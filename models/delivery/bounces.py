@@ -39,7 +39,7 @@ TWILIO: dict[str, Bounce] = {
     "30005": "hard",  # The number is unknown, inactive or out of service.
     "30006": "second",  # Either a landline, or a carrier that cannot be reached.
     "21212": "sender",  # 'From' is not a valid number.
-    "21408": "sender",  # The account may not send to this region.
+    "21408": "sender",  # The account is not allowed to send to this region.
     "21606": "sender",  # 'From' cannot send SMS.
     "30007": "sender",  # Filtered as spam.
     "30034": "sender",  # Not registered with the carriers.

@@ -137,7 +137,7 @@ def next_change(quiet: QuietHours, where: tzinfo, at: int) -> int:
     while True:
         boundary = (quiet.end if now_quiet else quiet.start) * 60
         seconds = (boundary - _second_of_day(where, at)) % _DAY_SECONDS or _DAY_SECONDS
-        # A boundary is at a full second, and `at` may not be.
+        # A boundary is at a full second, but `at` can be between two seconds.
         candidate = (at // 1000 + seconds) * 1000
         changed = _offset_change(where, at, candidate)
         if changed is None:

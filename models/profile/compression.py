@@ -28,7 +28,7 @@ def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
 
 
 class _Tools(threading.local):
-    """The compressor and decompressors of one thread, because two threads may not use one at the same time."""
+    """The compressor and decompressors of one thread, because two threads must not use one at the same time."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(

@@ -38,7 +38,7 @@ Every refusal is counted by its reason (``events_rejected``). It also goes to ``
 and its first 64 KiB. Four kinds are only counted. A request without a known write key is one, because strangers must
 not fill a topic of ours. The others have no body to keep: it arrived too slowly, its encoding is damaged, or the
 request is not HTTP. A client's mistake is never logged. The header ``X-Perennial-Origin: test`` keeps the effects of an
-event away from every provider. A request with a browser key may not send it.
+event away from every provider. A request with a browser key must not send it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ MAX_EXCERPTED_BYTES = 4_096
 MAX_TIME_LENGTH = 64
 """Maximum length of a time, characters."""
 ORIGIN_ALLOWED = "an origin only with a server key, because every visitor can read a browser key"
-"""The reason why an event with a browser key may not state its origin, in words."""
+"""The reason why an event with a browser key must not state its origin, in words."""
 
 _ORDERS = frozenset({"purchase", "refund"})
 

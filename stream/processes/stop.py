@@ -12,7 +12,7 @@ from types import FrameType
 class StopRequest:
     """Request for this process to end, which may be made inside a signal handler.
 
-    A ``threading.Event`` may not be set there: its lock is not reentrant, so a signal during ``wait`` could block
+    A ``threading.Event`` must not be set there: its lock is not reentrant, so a signal during ``wait`` could block
     forever.
     """
 

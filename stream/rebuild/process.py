@@ -152,7 +152,7 @@ class Rebuild:
     async def _finish(self, partition: int, compare_only: bool) -> Rebuilt:
         async with self._shadow(partition) as shadow:
             if shadow.switched:
-                await self._wake(partition)  # the run that was killed may not have done it
+                await self._wake(partition)  # the earlier run may have died before it did this
                 done = Rebuilt(partition, shadow.position, _users(shadow), 0, "was switched")
             else:
                 done = await self._compare(shadow, compare_only)

@@ -126,7 +126,7 @@ class Leadership:
         if self._producer is None or self._decided() != "training":
             raise LeadershipLost
         producer, topic = self._producer, self._connection.topic(TOPIC)
-        with map_kafka_errors("the version may not be published"):
+        with map_kafka_errors("it is unknown whether the version was published"):
             try:
                 if self._connection.transactions:
                     producer.begin_transaction()

@@ -136,7 +136,7 @@ class SimulatedPartition:
             return
         call = self.calls[waiting[0 if first else -1]]
         if call.looks_up:
-            is_listed = self.arrived[call.message.id] and first  # the provider's list may not show everything yet
+            is_listed = self.arrived[call.message.id] and first  # the provider's list can be incomplete at first
             result = Result("delivered" if is_listed else "failed") if status != "unknown" else Result("unknown")
         else:
             result = Result(status, answered=answered and status == "unknown")
