@@ -61,8 +61,12 @@ class Fetcher(Protocol):
         """Name that the group has given this process; empty while it is no member."""
 
     @property
+    def generation(self) -> int:
+        """Number of the group's assignment that this process has; -1 while it is no member."""
+
+    @property
     def failure(self) -> BaseException | None:
-        """Why this process can be no member of its group, and will not try again."""
+        """Error for which this process can be no member of its group, and will not try again."""
 
     def read_to(self, tp: TP) -> ReadTo | None:
         """Return how far a partition is read; ``None`` before its first fetch."""

@@ -81,7 +81,7 @@ class Lane:
     @property
     def is_ready(self) -> bool:
         """Whether it can take more records now."""
-        return self._run is not None and self._control.allowed.is_set() and self._run.is_ready
+        return self._run is not None and self._control.allowed.is_set() and self._run.reader.is_ready
 
     @property
     def is_full(self) -> bool:
@@ -121,11 +121,6 @@ class Lane:
         return self._committed_at if run is None or run.committed_at is None else run.committed_at
 
     @property
-    def waiting_records(self) -> int:
-        """Number of fetched records that the agent has not received."""
-        return 0 if self._run is None else self._run.waiting_records
-
-    @property
     def position(self) -> int | None:
         """Offset of the next record after the last commit; ``None`` while nothing is restored."""
         return None if self._run is None else self._run.position
@@ -154,6 +149,7 @@ class Lane:
             seconds_since_commit=self._context.clocks.monotonic() - self.committed_at,
             failures=self.failures,
             is_full=self.is_full,
+            buffered=0 if run is None else run.reader.buffered,
             waiting_on_dependency=self.waiting_on_dependency,
             # While records wait, answers to fetches are no progress. While none waits, they are all that can happen.
             pulse=(self.committed_at, pulse, read.fetched_ms if lag == 0 and read is not None else None),
@@ -169,12 +165,12 @@ class Lane:
     def put(self, fetch: Fetch) -> None:
         """Add fetched records; they count only in the run that asked for them."""
         if self._run is not None:
-            self._run.put(fetch)
+            self._run.reader.put(fetch)
 
     def report_out_of_range(self, epoch: int) -> None:
         """Record that the log held nothing at the position, in the fetches of ``epoch``."""
         if self._run is not None:
-            self._run.report_out_of_range(epoch)
+            self._run.reader.report_out_of_range(epoch)
 
     def pause(self) -> None:
         """Begin no commit and take no records until :meth:`resume`, because partitions are being reassigned."""
@@ -188,7 +184,7 @@ class Lane:
         """Continue after a pause. The consumer has moved meanwhile, so the lane seeks before it reads."""
         self._control.allowed.set()
         if self._run is not None:
-            self._run.request_seek()
+            self._run.reader.request_seek()
 
     async def drain(self) -> None:
         """Wait until no commit is in progress, and no effect is pending."""
@@ -254,7 +250,7 @@ class Lane:
         await self._fence(committer)
         self._phase = Phase.RESTORING
         restored = await committer.restore()
-        start = await self._compare_with_log(restored.position)
+        start = await _compare_with_log(self._assignment, self._context, restored.position)
         run = LaneRun(self._assignment, self._context, self._control, committer, restored, start)
         if self._failures == 0:
             self._committed_at = run.opened_at
@@ -285,23 +281,24 @@ class Lane:
             self._fencing = None
             self._control.idle.set()
 
-    async def _compare_with_log(self, position: int) -> int:
-        """Return the offset of the first record to read: the position, or the log's beginning if that is later."""
-        tp = self._assignment.tp
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            start, end = await self._context.fetcher.bounds(tp)
-        if not position:
-            return start  # nothing was ever committed, so it begins with what is stored
-        if end is not None and position > end:
-            raise LogEndsBefore(tp.topic, tp.partition, position, end)
-        if position < start:
-            error = RecordsGone(tp.topic, tp.partition, position, start)
-            logger.error("%s", error)
-            self._context.observer.failed(self._assignment.topic, error)
-        return max(position, start)
-
     def _report_ready(self) -> None:
         is_ready = self.is_ready
         if is_ready != self._is_ready:
             self._is_ready = is_ready
             self._context.on_ready(self._assignment.tp, is_ready)
+
+
+async def _compare_with_log(assignment: Assignment, context: LaneContext, position: int) -> int:
+    """Return the offset of the first record to read: the position, or the log's beginning if that is later."""
+    tp = assignment.tp
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        start, end = await context.fetcher.bounds(tp)
+    if not position:
+        return start  # nothing was ever committed, so it begins with what is stored
+    if end is not None and position > end:
+        raise LogEndsBefore(tp.topic, tp.partition, position, end)
+    if position < start:
+        error = RecordsGone(tp.topic, tp.partition, position, start)
+        logger.error("%s", error)
+        context.observer.failed(assignment.topic, error)
+    return max(position, start)

@@ -93,6 +93,11 @@ class Lanes:
         """Name that the group has given this process; empty while it is no member."""
         return self._fetcher.member
 
+    @property
+    def generation(self) -> int:
+        """Number of the group's assignment that this process has; -1 while it is no member."""
+        return self._fetcher.generation
+
     def snapshot(self) -> list[LaneReport]:
         """Return the state of every lane, by topic and partition."""
         return [lane.report(self._fetcher.read_to(tp)) for tp, lane in sorted(self._lanes.items())]

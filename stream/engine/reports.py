@@ -51,6 +51,8 @@ class LaneReport:
         Number of consecutive runs that ended without a commit.
     is_full
         Whether its agent wants no records for now.
+    buffered
+        Number of fetched records that its agent has not received.
     waiting_on_dependency
         Whether it waits on something with its own timeout: back-off, a broker response, a restore, or a provider that
         must take messages first.
@@ -69,6 +71,7 @@ class LaneReport:
     seconds_since_commit: float
     failures: int
     is_full: bool = False
+    buffered: int = 0
     waiting_on_dependency: bool = False
     pulse: object = None
 

@@ -137,8 +137,14 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         return "" if coordinator is None else str(coordinator.member_id)
 
     @property
+    def generation(self) -> int:
+        """Number of the group's assignment that this process has; -1 while it is no member."""
+        coordinator = self._coordinator
+        return -1 if coordinator is None else int(coordinator.generation)
+
+    @property
     def failure(self) -> BaseException | None:
-        """Why this process can be no member of its group, and will not try again.
+        """Error for which this process can be no member of its group, and will not try again.
 
         aiokafka raises it only from a fetch. Nothing is fetched before the first assignment, or between two of them.
         """
@@ -315,8 +321,13 @@ class ConsumerFetcher:
         return self._thread.member
 
     @property
+    def generation(self) -> int:
+        """Number of the group's assignment that this process has; -1 while it is no member."""
+        return self._thread.generation
+
+    @property
     def failure(self) -> BaseException | None:
-        """Why this process can be no member of its group, and will not try again."""
+        """Error for which this process can be no member of its group, and will not try again."""
         return self._thread.failure
 
     def read_to(self, tp: TP) -> ReadTo | None:

@@ -136,14 +136,11 @@ def keep_notes(file: Path) -> None:
 
     def of_assignments(real: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(real)
-        def assigned(self: Any, tps: Iterable[Any]) -> None:
-            tps = list(tps)
-            lanes = tuple(sorted(f"{self._edges[tp[0]][0]}-{tp[1]}" for tp in tps if tp[0] in self._edges))
-            generation = int(self._thread()._coordinator.generation)
-            append(
-                file, msgspec.json.encode(ProcessNote(pid=os.getpid(), at=now_ms(), generation=generation, lanes=lanes))
-            )
-            real(self, tps)
+        def assigned(self: Lanes, tps: Iterable[Any]) -> None:
+            real(self, tps)  # its lanes begin once this function has returned
+            lanes = tuple(sorted(f"{lane.topic}-{lane.partition}" for lane in self.snapshot()))
+            note = ProcessNote(pid=os.getpid(), at=now_ms(), generation=self.generation, lanes=lanes)
+            append(file, msgspec.json.encode(note))
 
         return assigned
 

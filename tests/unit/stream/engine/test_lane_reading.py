@@ -17,7 +17,7 @@ async def test_a_full_lane_is_not_ready_until_its_records_are_taken() -> None:
     async with harness:
         await harness.partition.commit_begun.wait()
         await harness.until(lambda: not harness.lane.is_ready)
-        waiting = harness.lane.waiting_records
+        waiting = harness.lane.report(None).buffered
         harness.partition.commit_gate.set()
         await harness.until(lambda: harness.partition.position == 100)
 
