@@ -18,7 +18,7 @@ OnRevoked = Callable[[int, WriteToPartition], None]
 """Called when a partition was reassigned, with its number and a function that writes to it."""
 
 MAX_BATCH_RECORDS = 5_000
-"""Default of the maximum number of records in a batch."""
+"""Maximum number of records in a batch, unless a specification says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,8 @@ class Stateful:
     has_effects
         Whether the agent has effects, and timers by the wall clock. Then it receives wake-ups: batches without records.
     on_revoked
-        Called when a partition was reassigned, with its number and a function that writes to it, so that results of
-        calls in flight reach the new owner. ``None`` if the agent has no such results.
+        Called when a partition was reassigned, with its number and a function that writes to it. So results of calls in
+        flight reach the new owner. ``None`` if the agent has no such results.
     """
 
     name: str

@@ -51,7 +51,7 @@ for this time: the new owner of a partition ends the transaction of a dead owner
 
 
 class Committer(Protocol):
-    """Takes a partition over, and makes commits durable. It is used once, from :meth:`fence` to :meth:`stop`."""
+    """Owner of a partition, which makes commits durable. It is used once, from :meth:`fence` to :meth:`stop`."""
 
     async def fence(self) -> None:
         """Shut the previous owner out. Only the owner that the group has named may do so."""
@@ -211,7 +211,7 @@ class OrderedCommitter:
         return f"<OrderedCommitter {self._own.transactional_id}>"
 
     async def fence(self) -> None:
-        """Do nothing: this broker cannot shut a stalled previous owner out."""
+        """Skip fencing, because this broker cannot shut a stalled previous owner out."""
 
     async def restore(self) -> Restored:
         """Read the state partition to its end."""
@@ -236,7 +236,7 @@ class OrderedCommitter:
         await self._writer.send_to(own.state_topic, own.partition, [position])
 
     async def stop(self) -> None:
-        """Do nothing: it holds no resources."""
+        """Release nothing, because it holds no resources."""
 
 
 class RelayCommitter:
@@ -274,7 +274,7 @@ class RelayCommitter:
         return f"<RelayCommitter partition={self._partition}>"
 
     async def fence(self) -> None:
-        """Do nothing: a process that is no longer a member of the group cannot commit an offset."""
+        """Skip fencing, because a process that is no longer a member of the group cannot commit an offset."""
 
     async def restore(self) -> Restored:
         """Read the group's offset."""
@@ -289,7 +289,7 @@ class RelayCommitter:
         await self._commit_offset(checkpoint.position)
 
     async def stop(self) -> None:
-        """Do nothing: it holds no resources."""
+        """Release nothing, because it holds no resources."""
 
 
 def _state_place(connection: Connection, own: Ownership) -> TopicPartition:

@@ -16,13 +16,13 @@ from stream.engine.reports import CommitReport
 
 
 class Observer(Protocol):
-    """Receives the events of lanes, for metrics."""
+    """Receiver of the events of lanes, for metrics."""
 
     def opened(self, topic: str, seconds: float) -> None:
         """Called when a lane has taken its partition over and restored its state within ``seconds``."""
 
     def committed(self, report: CommitReport) -> None:
-        """Called after each commit."""
+        """Called when a commit is durable."""
 
     def failed(self, topic: str, error: BaseException) -> None:
         """Called when a run of a lane has ended with an error, or when records are lost to it."""

@@ -13,7 +13,7 @@ from models.batch import Record
 
 @dataclass(frozen=True, slots=True)
 class ReadTo:
-    """How far the consumer has read one partition.
+    """Progress of the consumer in one partition.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Fetch:
 
 
 class Fetcher(Protocol):
-    """Reads the partitions of a process, as a member of its consumer group."""
+    """Reader of the partitions of a process, as a member of its consumer group."""
 
     @property
     def member(self) -> str:

@@ -70,7 +70,7 @@ class Lane:
 
     @property
     def phase(self) -> Phase:
-        """What it does at the moment."""
+        """The phase that it is in."""
         return self._phase if self._run is None else self._run.phase
 
     @property
@@ -81,7 +81,7 @@ class Lane:
     @property
     def is_ready(self) -> bool:
         """Whether it can take more records now."""
-        return self._run is not None and self._control.allowed.is_set() and self._run.reader.is_ready
+        return self._control.allowed.is_set() and self._run is not None and self._run.reader.is_ready
 
     @property
     def is_full(self) -> bool:
@@ -109,11 +109,11 @@ class Lane:
     def failures(self) -> int:
         """Number of consecutive runs that ended early and without a commit."""
         run = self._run
-        return 0 if run is not None and (run.committed_at is not None or run.is_steady) else self._failures
+        return 0 if run is not None and (run.committed_at is not None or self._is_steady(run)) else self._failures
 
     @property
     def committed_at(self) -> float:
-        """When it committed last, or was opened for the first time since then, on the monotonic clock.
+        """Time of the last commit, or of the first opening since then, on the monotonic clock.
 
         A lane that fails again and again makes no progress, however often it is opened.
         """
@@ -133,11 +133,9 @@ class Lane:
     def report(self, read: ReadTo | None) -> LaneReport:
         """Return the state of the lane, where the consumer has read its partition to ``read``."""
         run, position = self._run, self.position
-        # A topic that is written in transactions ends with a marker, which no lane ever sees. Therefore, a lane that
-        # has committed all fetched records is as far as the consumer.
+        # A transactional topic ends with a marker, which no lane ever sees. Without it, nothing is left to read.
         reached = read.position if run is not None and read is not None and run.has_committed(read) else position
         lag = None if reached is None or read is None else max(read.high_watermark - reached, 0)
-        pulse = None if run is None else run.pulse
         return LaneReport(
             topic=self._assignment.topic,
             partition=self._assignment.tp.partition,
@@ -152,15 +150,14 @@ class Lane:
             buffered=0 if run is None else run.reader.buffered,
             waiting_on_dependency=self.waiting_on_dependency,
             # While records wait, answers to fetches are no progress. While none waits, they are all that can happen.
-            pulse=(self.committed_at, pulse, read.fetched_ms if lag == 0 and read is not None else None),
+            pulse=(self.committed_at, run and run.pulse, read.fetched_ms if lag == 0 and read is not None else None),
         )
 
     # --- commands
 
     def start(self) -> None:
         """Begin; return at once."""
-        tp = self._assignment.tp
-        self._task = asyncio.create_task(self._supervise(), name=f"lane {tp.topic}-{tp.partition}")
+        self._task = asyncio.create_task(self._supervise(), name=f"lane {self._assignment.name}")
 
     def put(self, fetch: Fetch) -> None:
         """Add fetched records; they count only in the run that asked for them."""
@@ -196,8 +193,6 @@ class Lane:
             self._task.cancel()
             await asyncio.wait([self._task])
         self._phase = Phase.ENDED
-
-    # --- its runs
 
     async def _supervise(self) -> None:
         while True:
@@ -258,6 +253,9 @@ class Lane:
         logger.info("%s: open at %d after %.2f s", self._assignment.name, start, seconds)
         self._context.observer.opened(self._assignment.topic, seconds)
         return run
+
+    def _is_steady(self, run: LaneRun) -> bool:
+        return self._context.clocks.monotonic() - run.opened_at > self._context.times.steady_s
 
     def _leave(self) -> None:
         self._failures, self._committed_at = self.failures, self.committed_at

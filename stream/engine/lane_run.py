@@ -21,7 +21,7 @@ from stream.engine.context import Assignment, LaneContext
 from stream.engine.effects import EffectRunner
 from stream.engine.fetches import ReadTo
 from stream.engine.reports import CommitReport, Phase
-from stream.engine.run_reader import RunReader, Uncommitted
+from stream.engine.run_reader import RunReader
 from stream.engine.wakeups import Wakeups
 
 logger = logging.getLogger(__name__)
@@ -122,11 +122,6 @@ class LaneRun:
         return self.restored.position
 
     @property
-    def is_steady(self) -> bool:
-        """Whether it has lasted longer than any answer of a broker can take."""
-        return self._monotonic() - self.opened_at > self._context.times.steady_s
-
-    @property
     def has_pending_effects(self) -> bool:
         """Whether effects have begun whose consequences are not committed."""
         return self._effects.pending > 0
@@ -178,13 +173,15 @@ class LaneRun:
             self._become_idle()
 
     async def _step(self) -> Batch | None:
-        """Take the next necessary step; return a batch if there is one for the agent."""
+        """Perform the next necessary step; return a batch if there is one for the agent."""
         reader = self.reader
         if not self._control.allowed.is_set():
             return await self._step_while_paused()
         reader.check_log()
         if reader.needs_seek:
-            await self._seek()
+            self.phase = Phase.SEEKING
+            await reader.seek()
+            self.phase = Phase.READING
         elif self.is_full or not reader.buffered:
             if self._wakeups.is_due:
                 return self._empty_batch()
@@ -208,11 +205,6 @@ class LaneRun:
     def _empty_batch(self, *, closing: bool = False) -> Batch:
         self._wakeups.wake()
         return Batch(self._assignment.topic, self._assignment.tp.partition, (), closing)
-
-    async def _seek(self) -> None:
-        self.phase = Phase.SEEKING
-        await self.reader.seek()
-        self.phase = Phase.READING
 
     async def _await_records(self) -> None:
         """Wait for records. Meanwhile, commit the position of batches without outputs, and move the log's clock."""
@@ -251,7 +243,8 @@ class LaneRun:
         if not self._effects.pending:
             await self._control.allowed.wait()
         self.is_full = outputs.full
-        if self._spec.has_effects and self._has_nothing_to_commit(outputs):
+        is_behind = self.reader.read_to > self.position
+        if self._spec.has_effects and not (is_behind or _has_output(outputs)):
             self._wakeups.next_due = outputs.next_due
             self._begin_effects(outputs)
             return
@@ -282,26 +275,18 @@ class LaneRun:
             self._effects.begin(outputs.after.effects)
 
     def _report(self, outputs: Outputs, seconds: float, compute_seconds: float) -> None:
-        is_whole = self.position == self.reader.read_to
-        uncommitted = self.reader.uncommitted
+        records, oldest_stamp = self.reader.complete(self.position)
         self._context.observer.committed(
             CommitReport(
                 topic=self._assignment.topic,
-                records=uncommitted.records if is_whole else 0,
+                records=records,
                 seconds=seconds,
                 compute_seconds=compute_seconds,
-                oldest_stamp=uncommitted.oldest_stamp,
+                oldest_stamp=oldest_stamp,
                 counts=outputs.counts,
                 broadcasts=outputs.after.broadcasts,
             )
         )
-        if is_whole:  # records are counted by the commit that completes their batch
-            self.reader.uncommitted = Uncommitted()
-
-    def _has_nothing_to_commit(self, outputs: Outputs) -> bool:
-        commit = outputs.commit
-        has_output = commit.records or commit.state or outputs.counts or commit.memo is not None
-        return not has_output and self.reader.read_to == self.position
 
     def _become_idle(self) -> None:
         if not self._effects.pending:
@@ -314,3 +299,8 @@ class LaneRun:
             yield
         finally:
             self.phase = before
+
+
+def _has_output(outputs: Outputs) -> bool:
+    commit = outputs.commit
+    return bool(commit.records or commit.state or outputs.counts or commit.memo is not None)

@@ -124,7 +124,7 @@ class Lanes:
             lane.put(fetch)
 
     def report_out_of_range(self, tp: TP, epoch: int) -> None:
-        """Tell a lane, if it is still here, that its log held nothing at the position."""
+        """Notify a lane, if it is still here, that its log held nothing at the position."""
         lane = self._lanes.get(tp)
         if lane is not None:
             lane.report_out_of_range(epoch)
@@ -167,7 +167,7 @@ class Lanes:
         logger.info("lanes: %s", ", ".join(f"{tp.topic}-{tp.partition}" for tp in sorted(now)) or "none")
 
     async def close(self) -> None:
-        """Drain and close every lane, then the shared producer.
+        """Close every lane once it is drained, then the shared producer.
 
         Pending effects get more time than in a reassignment. No partition waits meanwhile, and no process will ever
         learn a result that this process does not learn now.

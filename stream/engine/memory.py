@@ -114,7 +114,7 @@ class MemoryCommitter:
         return f"<MemoryCommitter owner={self._owner} of {self._partition.owners}>"
 
     async def fence(self) -> None:
-        """Become the newest owner."""
+        """Replace the previous owner."""
         self._partition.fence_begun.set()
         await self._partition.fence_gate.wait()
         self._partition.owners += 1

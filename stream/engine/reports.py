@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Phase(enum.Enum):
-    """What a lane does at the moment.
+    """Phases of a lane.
 
     ``WAITING``: for the assignment of partitions, before it takes its partition over. ``FENCING``: it shuts the
     previous owner out. ``RESTORING``: it reads its committed state. ``SEEKING``: it moves the consumer to its position.

@@ -155,6 +155,17 @@ class RunReader:
         self.uncommitted = Uncommitted(count + len(records), records[0].timestamp if stamp is None else stamp)
         return records
 
+    def complete(self, position: int) -> Uncommitted:
+        """Record a commit at a position; return the records that it completes.
+
+        Records are counted by the commit that completes their batch. A commit in the middle of a batch counts none.
+        """
+        before = self.uncommitted
+        if position != self.read_to:
+            return Uncommitted(0, before.oldest_stamp)
+        self.uncommitted = Uncommitted()
+        return before
+
     def notify(self) -> None:
         """End :meth:`await_change`, because something has happened."""
         self._buffer.changed.set()

@@ -170,7 +170,7 @@ class LaneHarness:
                 await asyncio.sleep(0.001)
 
     async def let_run(self, turns: int = 50) -> None:
-        """Give all tasks so many turns that each of them waits for something that the test controls."""
+        """Give all tasks enough turns that each of them waits for something that the test controls."""
         for _ in range(turns):
             await asyncio.sleep(0)
 

@@ -62,12 +62,12 @@ class Wakeups:
 
     @property
     def due_at(self) -> float | None:
-        """When the agent is to be woken next; ``None`` without a time."""
+        """Time of the next wake-up of the agent; ``None`` without one."""
         return self.next_due / 1_000 if self._wakes_agent and self.next_due is not None else None
 
     @property
     def tick_at(self) -> float | None:
-        """When a tick would let the next timer fire, if nothing else moves the log's time."""
+        """Time at which a tick lets the next timer fire, if nothing else moves the log's time."""
         return None if self.next_due is None else max(self.next_due / 1_000, self._next_tick)
 
     def tick(self) -> int:

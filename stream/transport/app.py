@@ -40,13 +40,13 @@ class Unobserved:
     """An observer that ignores everything."""
 
     def opened(self, topic: str, seconds: float) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
     def committed(self, report: CommitReport) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
     def failed(self, topic: str, error: BaseException) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
 
 class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
@@ -84,7 +84,7 @@ def create_app(
     observer: Observer | None = None,
     on_leave: Callable[[str], None] = exits.leave,
 ) -> LaneApp:
-    """Wire a worker.
+    """Build the app of a worker.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who gets which partition: aiokafka's sticky assignor, balanced within every topic and not only over all of them."""
+"""Assignment of partitions: aiokafka's sticky assignor, balanced within every topic and not only over all topics."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 
 class EvenAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
-    """Shares every topic as evenly as it can, and moves as little as it can.
+    """Assignor that shares each topic as evenly as possible, and moves as few partitions as possible.
 
-    The sticky assignor counts partitions whatever their topic: a second fold may get all of ``events`` and the first
-    one nothing but the router's topics. Here each topic is shared by itself; those of one partition, together.
+    The sticky assignor counts partitions of all topics together. A second fold may get all of ``events``, and the first
+    one only the topics of the router. Here, each topic is shared separately. Topics of one partition are shared
+    together.
     """
 
     @classmethod
     def assign(cls, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
-        """See the base class; called in the group's leader."""
+        """Assign the partitions of all topics to all members; called in the leader of the group."""
         known = {member: cls.parse_member_metadata(metadata) for member, metadata in members.items()}
         shares: dict[str, dict[str, list[int]]] = {member: {} for member in members}
         for group in _groups(cluster, {topic for one in known.values() for topic in one.subscription}):

@@ -20,7 +20,7 @@ from stream.transport.subscription import BatchConductor
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are skipped
-    """Moves fetches into Faust's agents; replaces everything in Faust that reads, writes or trusts offsets."""
+    """Consumer that moves fetches into Faust's agents, and replaces everything in Faust that uses offsets."""
 
     RebalanceListener = GroupListener
 
@@ -28,10 +28,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Do nothing: lanes seek."""
+        """Skip the seek, because lanes seek."""
 
     async def wait_empty(self) -> None:
-        """Drain the lanes. Faust calls this when partitions are revoked, and when it stops."""
+        """Wait until the lanes are drained. Faust calls this when partitions are revoked, and when it stops."""
         await self.transport.listener.drain()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
@@ -39,7 +39,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
         return False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Do nothing: Faust looks for acknowledgements, and there are none; lanes know their own progress."""
+        """Skip the check of acknowledgements, because there are none. Lanes know their own progress."""
 
     async def on_stop(self) -> None:
         """Close the lanes while the consumer still exists, then let it leave the group."""
@@ -89,13 +89,13 @@ class SilentProducer(driver.Producer):  # type: ignore[misc]  # Faust's types ar
     """A producer that never connects, because nothing is sent through Faust."""
 
     async def on_start(self) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
     async def on_stop(self) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
     async def flush(self) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]  # Faust's types are skipped

@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 class FetchListener(Protocol):
-    """Receives fetches and rebalances; called in the main thread, except :meth:`wanted`."""
+    """Receiver of fetches and rebalances; called in the main thread, except :meth:`wanted`."""
 
     @property
     def topics(self) -> frozenset[str]:
@@ -279,7 +279,7 @@ class GroupListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]  # 
     """Notices, before Faust does, that partitions are revoked because the group continued without this member."""
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> Any:
-        """Called in the consumer's thread when partitions are revoked."""
+        """Called when partitions are revoked, in the consumer's thread."""
         thread = self._thread
         revoked = set(revoked)
         if revoked and thread._ensure_consumer()._coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:

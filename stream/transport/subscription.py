@@ -1,4 +1,4 @@
-"""When a worker joins its group: as soon as its agents listen, and not after a fixed second as in Faust."""
+"""Subscription of a worker: it joins its group once its agents listen, and not after a fixed second as in Faust."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from faust.transport.conductor import Conductor
 
 
 class BatchConductor(Conductor):  # type: ignore[misc]  # Faust's types are skipped
-    """Knows when everything that the lanes read is listened to.
+    """Conductor that knows when agents listen to all topics of the lanes.
 
     Attributes
     ----------
     complete
-        Set then. Who subscribed earlier would read too little for 45 seconds.
+        Set when they do. A worker that subscribed earlier would read too few topics for 45 seconds.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -23,17 +23,17 @@ class BatchConductor(Conductor):  # type: ignore[misc]  # Faust's types are skip
         self.complete = asyncio.Event()
 
     def add(self, topic: Any) -> None:
-        """Register what an agent listens to."""
+        """Register a topic that an agent listens to."""
         super().add(topic)
         if self.app.transport.listener.topics <= {name for added in self for name in added.topics}:
             self.complete.set()
 
 
 class NoTables(TableManager):  # type: ignore[misc]  # Faust's types are skipped
-    """Faust subscribes, and takes assignments, when its tables are there; there are none here."""
+    """Tables of the app: none. Faust subscribes, and accepts assignments, once its tables are ready."""
 
     async def on_start(self) -> None:
-        """Let Faust subscribe when there is something to subscribe to; its own gives agents a second to begin."""
+        """Start the subscription once agents listen; Faust's own method gives them a second."""
         if not await self.wait_for_stopped(self.app.topics.complete):
             await self._update_channels()
             await self.recovery.start()

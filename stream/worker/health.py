@@ -17,7 +17,7 @@ MAX_FAILURES = 4
 
 
 class WaitingTimes:
-    """How long records have waited for each lane without a commit.
+    """Times for which records have waited for each lane without a commit.
 
     No record waits for a lane that has read everything, or whose provider must take messages first. Reports do not say
     when that was last so. Therefore, the watchdog gives each of its samples to :meth:`update`.
@@ -74,9 +74,10 @@ def as_health(lane: LaneReport, waiting_s: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``topic``, ``partition``; ``open``: it has its state, and commits; ``position``; ``lag``: records up to the high
-        watermark of the last fetch (``None``: unknown); ``idle_s``: seconds since its last commit; ``waiting_s``:
-        seconds that records have waited without a commit; ``failures`` since the last commit.
+        ``topic``, ``partition`` and ``position``. ``open``: whether it has its state, and can commit. ``lag``: number
+        of records up to the high watermark of the last fetch; ``None`` if it is unknown. ``idle_s``: seconds since its
+        last commit. ``waiting_s``: seconds that records have waited without a commit. ``failures``: number of failures
+        since the last commit.
     """
     return {
         "topic": lane.topic,

@@ -32,10 +32,10 @@ ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
 """Each role is a Faust app, a consumer group and a process of its own, so no role can delay another."""
 
 LEARN_EVERY_S = 0.5
-"""Minimum time between two commits of a learner, seconds: each commit writes its whole state."""
+"""Time between two commits of a learner, seconds: each commit writes its whole state."""
 
 DELIVER_EVERY_S = 0.05
-"""Minimum time between two batches of a delivery, seconds: each batch costs two commits."""
+"""Time between two batches of a delivery, seconds: each batch costs two commits."""
 
 MAX_DELIVERED = 500
 """Maximum number of messages in a batch of a delivery: bodies are large, and twice as many wait in memory."""

@@ -1,6 +1,6 @@
 """The watchdog ends a worker that stands still although there is work; its supervisor starts another one.
 
-A Kafka consumer is known to stop silently, a bug may hold an agent forever, and code that blocks the event loop also
+A Kafka consumer is known to stop silently, and a bug may hold an agent forever. Code that blocks the event loop also
 blocks every answer about it. Therefore, a thread takes a sample each second, and counts the samples in which a lane
 does not move. It counts samples and asks no clock, because a process that was frozen for a while has not stood still.
 
@@ -71,7 +71,7 @@ class Sample(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How long a worker may stand still.
+    """Limit of standing still.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Stillness:
 
 
 class Probe(Protocol):
-    """Asks Kafka over a separate connection; called in the watchdog's thread."""
+    """Asker of Kafka over a separate connection; called in the watchdog's thread."""
 
     def records_wait(self, lane: LaneReport) -> bool:
         """Return whether records wait in a lane's partition; ``False`` if Kafka does not answer."""

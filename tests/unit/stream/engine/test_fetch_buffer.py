@@ -14,7 +14,7 @@ EVENTS = TP("t.events", 0)
 
 
 def fetch(first: int, count: int, *, epoch: int = 1, sequence: int = 0) -> Fetch:
-    """Return a fetch of so many records, from offset ``first`` on."""
+    """Return a fetch of this many records, from offset ``first`` on."""
     return Fetch([record(offset) for offset in range(first, first + count)], epoch, sequence)
 
 

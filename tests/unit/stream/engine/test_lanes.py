@@ -47,7 +47,7 @@ class StallingLane:
         self._is_started = False
 
     def start(self) -> None:
-        """Count it, and say that it is ready."""
+        """Count it, and report that it is ready."""
         self._is_started = True
         self._lanes.started += 1
         self._lanes.live += 1
@@ -61,14 +61,14 @@ class StallingLane:
             self._lanes.live -= 1
 
     def pause(self) -> None:
-        """Say that it is not ready."""
+        """Report that it is not ready."""
         self._context.on_ready(self._assignment.tp, False)
 
     def resume(self) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
     async def drain(self) -> None:
-        """Do nothing."""
+        """Ignore it."""
 
 
 @pytest.fixture

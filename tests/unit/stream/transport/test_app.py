@@ -45,7 +45,7 @@ async def test_every_event_is_counted_and_copied_once(cluster: Cluster, tmp_path
     assert Counter(record.value for record in copies) == Counter(value for _, value in events)
 
 
-async def test_a_worker_that_is_asked_to_stop_ends_well_and_its_successor_goes_on_behind_it(
+async def test_a_worker_that_is_asked_to_stop_ends_without_error_and_the_next_one_continues_after_it(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS)
@@ -64,7 +64,7 @@ async def test_a_worker_that_is_asked_to_stop_ends_well_and_its_successor_goes_o
     assert await _counts(cluster) == Counter(user for user, _ in first + second)
 
 
-async def test_a_worker_that_is_asked_to_stop_in_the_middle_of_a_batch_leaves_that_batch_to_its_successor(
+async def test_a_worker_that_is_asked_to_stop_in_the_middle_of_a_batch_leaves_that_batch_to_the_next_one(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS)
@@ -83,7 +83,7 @@ async def test_a_worker_that_is_asked_to_stop_in_the_middle_of_a_batch_leaves_th
     assert await _counts(cluster) == Counter(user for user, _ in events)
 
 
-async def test_a_worker_that_is_killed_leaves_the_group_to_its_successor_and_nothing_is_lost(
+async def test_a_worker_that_is_killed_leaves_its_partitions_to_the_next_one_and_nothing_is_lost(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS)
@@ -99,7 +99,7 @@ async def test_a_worker_that_is_killed_leaves_the_group_to_its_successor_and_not
 
 
 @pytest.mark.kafka
-async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_own(
+async def test_a_worker_whose_partition_was_taken_over_ends_with_its_own_exit_code(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     kafka.create(events=1, copies=1, profiles=1)
@@ -120,7 +120,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_a_code_of_its_o
     assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
 
 
-def test_a_worker_without_a_broker_says_so_waits_for_one_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_a_worker_without_a_broker_logs_it_waits_for_one_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     log = tmp_path / "worker.log"
     with running_worker(Connection(f"127.0.0.1:{port}"), log) as worker:

@@ -1,4 +1,4 @@
-"""Every topic is shared evenly between the members of a group, whoever came first."""
+"""The assignor shares every topic evenly between the members of a group, in whatever order they joined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Shares = dict[str, set[TopicPartition]]
 
 
 class FakeCluster:
-    """What a leader knows of topics."""
+    """Topics, as the leader of a group knows them."""
 
     def __init__(self, topics: Mapping[str, int]) -> None:
         self._counts = topics
@@ -28,7 +28,7 @@ class FakeCluster:
 
 
 def shares(topics: Mapping[str, int], history: str) -> Shares:
-    """Members by letter, one rebalance a word; who stays remembers what it had."""
+    """Return the partitions of each member: a word is a rebalance, and a letter a member that remembers its share."""
     found: Shares = {}
     for generation, word in enumerate(history.split()):
         metadata = {}

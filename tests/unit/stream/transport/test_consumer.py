@@ -1,4 +1,4 @@
-"""Record batches on their way from a real broker, through Faust, to lanes."""
+"""Fetches from a real broker, through Faust, to lanes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENTS = [(b"u1", b"%d" % number) for number in range(1_000)]
 
 
 def gated(gates: dict[int, asyncio.Event], sizes: Counter[int] | None = None) -> Stateful:
-    """An agent whose partitions stand still until their gates are opened."""
+    """Return an agent whose partitions stand still until their gates are opened."""
 
     def factory(restored: Restored, _wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
@@ -48,7 +48,7 @@ def opened(partitions: int) -> dict[int, asyncio.Event]:
     return gates
 
 
-async def test_a_full_lane_holds_up_only_its_own_partition_and_goes_on_when_it_is_drained(cluster: Cluster) -> None:
+async def test_a_full_lane_delays_only_its_own_partition_until_its_records_are_taken(cluster: Cluster) -> None:
     cluster.create(events=2, copies=2, profiles=2)
     gates = opened(2)
     gates[0].clear()
@@ -76,7 +76,7 @@ async def test_many_records_are_handed_over_as_few_batches(cluster: Cluster) -> 
     assert sizes.total() <= 50
 
 
-async def test_a_snapshot_tells_position_and_lag_of_every_lane(cluster: Cluster) -> None:
+async def test_a_snapshot_contains_position_and_lag_of_every_lane(cluster: Cluster) -> None:
     cluster.create(events=2, copies=2, profiles=2)
     gates = opened(2)
     gates[1].clear()
@@ -125,7 +125,7 @@ async def test_the_groups_offsets_follow_so_that_lag_can_be_seen_from_outside(cl
                 await asyncio.sleep(0.05)
 
 
-async def test_a_relay_sends_by_key_and_goes_on_behind_its_groups_offset(cluster: Cluster) -> None:
+async def test_a_relay_sends_by_key_and_continues_after_the_offset_of_its_group(cluster: Cluster) -> None:
     cluster.create(events_in=3, outcomes=1, events=4)
 
     async def relay(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
@@ -148,10 +148,10 @@ async def test_a_relay_sends_by_key_and_goes_on_behind_its_groups_offset(cluster
 
 async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_nothing(cluster: Cluster) -> None:
     cluster.create(events=4, copies=4, profiles=4)
-    lives: Counter[int] = Counter()
+    runs: Counter[int] = Counter()
 
     def factory(restored: Restored, wake: Wake) -> Agent:
-        lives[restored.partition] += 1
+        runs[restored.partition] += 1
         return COUNTING.agent(restored, wake)
 
     spec = replace(COUNTING, agent=factory)
@@ -163,12 +163,12 @@ async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_n
             await write(cluster.connection, "events", events[1_000:2_000])
             await until(lambda: [len(app.lanes.snapshot()) for app in (first, second)] == [2, 2])
             stayed = {lane.partition for lane in first.lanes.snapshot()}
-            lives_of_those_that_stayed = [lives[partition] for partition in stayed]
+            runs_of_those_that_stayed = [runs[partition] for partition in stayed]
             await read_until(cluster.connection, "copies", lambda found: len(found) >= 2_000)
         await write(cluster.connection, "events", events[2_000:])
         copies = await read_until(cluster.connection, "copies", lambda found: len(found) >= 3_000)
 
-    assert lives_of_those_that_stayed == [1, 1]
+    assert runs_of_those_that_stayed == [1, 1]
     assert Counter(record.value for record in copies) == Counter(value for _, value in events)
     counts: Counter[bytes] = Counter()
     for partition in range(4):
@@ -177,9 +177,7 @@ async def test_a_lane_that_stays_through_a_rebalance_keeps_its_state_and_loses_n
     assert counts == Counter(user for user, _ in events)
 
 
-async def test_a_worker_that_can_read_nothing_any_more_leaves(
-    embedded: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_cannot_read_any_more_leaves(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded.create(events=1, copies=1, profiles=1)
     left: list[str] = []
 
@@ -195,8 +193,8 @@ async def test_a_worker_that_can_read_nothing_any_more_leaves(
 
 
 @pytest.mark.parametrize("stops", [True, False])
-async def test_amid_a_rebalance_reading_ends_quietly_only_in_a_worker_that_stops(stops: bool) -> None:
-    """Faust takes a fetcher that is cancelled amid a rebalance for one that has crashed, and so the whole worker."""
+async def test_during_a_rebalance_reading_ends_quietly_only_in_a_worker_that_stops(stops: bool) -> None:
+    """Faust takes a fetcher that is cancelled during a rebalance for a crash of the whole worker."""
 
     async def wait(_: object) -> None:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""A worker subscribes when its agents listen to everything that its lanes read; no broker is needed for that."""
+"""A worker subscribes once its agents listen to all topics of its lanes; that needs no broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reading(name: str, *topics: str) -> Relay:
     return Relay(name=name, topics=topics, agent=restored)
 
 
-async def test_everything_must_be_listened_to_before_anything_is_subscribed() -> None:
+async def test_agents_listen_to_all_topics_before_the_worker_subscribes() -> None:
     app = create_app("fold", Connection("127.0.0.1:1"), [reading("first", "a", "b"), reading("second", "c")])
     topics = app.topics
     assert isinstance(topics, BatchConductor)

@@ -35,7 +35,7 @@ def waiting_lane(**changed: object) -> LaneReport:
 
 
 def samples(lane: LaneReport, times: int, stillness: Stillness) -> list[bool]:
-    """Return whether the lane stands still in each of so many samples."""
+    """Return whether the lane stands still in each of this many samples."""
     return [bool(stillness.add_sample([lane])) for _ in range(times)]
 
 
