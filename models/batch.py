@@ -127,9 +127,9 @@ class Outputs:
     Attributes
     ----------
     commit
-        What becomes durable together.
+        Everything that becomes durable together.
     after
-        What happens once that is durable.
+        Everything that happens once the commit is durable.
     next_due
         When the earliest timer of this partition is due, milliseconds; ``None`` if there is none. At that time the
         driver moves the log's clock if nothing else does, or sends a wake-up to an agent that has effects.

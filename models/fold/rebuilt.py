@@ -22,7 +22,7 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
     Returns
     -------
     bytes
-        The facts of the first one and the ledger of the second one. Whatever is missing is empty.
+        The facts of the first one and the ledger of the second one. A half that is missing is empty.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class WrongClock(PerennialError):
     Parameters
     ----------
     topic, partition
-        Where the clock was found.
+        Topic and partition in which the clock was found.
     found, wanted
         Names of the clocks.
     """

@@ -17,7 +17,7 @@ class SmallDisk:
     Parameters
     ----------
     folder
-        Where it is mounted.
+        Folder at which it is mounted.
     """
 
     def __init__(self, folder: Path) -> None:
