@@ -11,7 +11,7 @@ from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
 from models.batch import Checkpoint, Commit, Output, Record, Restored
-from stream.cluster.writer import Pairs
+from stream.cluster.writer import Pairs, check_size
 from stream.engine.fetches import Fetch, ReadTo
 from stream.engine.lane import Lane
 from stream.engine.reports import CommitReport
@@ -131,6 +131,10 @@ class MemoryCommitter:
         partition = self._partition
         partition.attempts += 1
         number = partition.attempts
+        for topic, key, value in commit.records:
+            check_size(topic, key, value)
+        for key, value in commit.state.items():
+            check_size("state", key, value)
         partition.commit_begun.set()
         await partition.commit_gate.wait()
         if self._owner != partition.owners:
