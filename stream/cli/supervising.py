@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 
 from monitoring import metrics
-from stream.cluster.membership import remove_crashed_worker
+from stream.cluster.connection import Connection
+from stream.cluster.membership import remove_dead_member
 from stream.cluster.topics import await_topics
 from stream.installation.commands import perennial
 from stream.processes.exits import why_ended
 from stream.processes.overview import Overview
 from stream.processes.programs import Program
 from stream.processes.supervisor import Supervisor, run_until_stopped
+from stream.processes.worker_report import WorkerReport
 from stream.settings.loading import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ def supervise(settings: Settings, *, deliver: int, learn: int) -> None:
     supervisor = Supervisor(
         list(programs_of(settings, deliver=deliver, learn=learn)),
         on_end=lambda name, code: metrics.increment("process_ends", name, why_ended(code)),
-        on_last_report=lambda report: remove_crashed_worker(connection, report),
+        on_last_report=functools.partial(_remove_from_group, connection),
     )
     if ports.worker is None:
         run_until_stopped(supervisor)
@@ -57,3 +60,9 @@ def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Pro
                 env["PERENNIAL_WORKER__PORT"] = str(worker.port + index)
             name = role if index == 0 else f"{role}-{index + 1}"
             yield Program(name, perennial("worker", "--role", role), env=env, silent_s=silent_s)
+
+
+def _remove_from_group(connection: Connection, report: WorkerReport) -> None:
+    """Remove a crashed worker from its group, so that its partitions need not wait for the end of its session."""
+    if report.member:
+        remove_dead_member(connection, report.group, report.member)

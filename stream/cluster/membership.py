@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
 
-__all__ = ["remove_crashed_worker", "remove_dead_member"]
+__all__ = ["remove_dead_member"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +43,3 @@ def remove_dead_member(connection: Connection, group: str, member: str) -> bool:
     removed = all(error is NoError for error in answers.values())
     logger.info("%s %s the group %s", member, "was removed from" if removed else "is no longer a member of", group)
     return removed
-
-
-def remove_crashed_worker(connection: Connection, report: Mapping[str, Any]) -> None:
-    """Remove a crashed worker from its group; its last status report (``stream/worker/process.py``) names the group."""
-    if report.get("member"):
-        remove_dead_member(connection, report["group"], report["member"])

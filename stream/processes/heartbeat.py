@@ -12,10 +12,11 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-import orjson
+import msgspec
+
+from stream.processes.worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,12 @@ class HeartbeatWriter:
         number = os.environ.get(VARIABLE)
         return None if number is None else cls(int(number))
 
-    def send(self, report: Mapping[str, Any]) -> None:
+    def send(self, report: WorkerReport) -> None:
         """Report how the process is doing; leave the report out if the pipe is full."""
         if self._descriptor is None:
             return
         if not self._rest:
-            self._rest = orjson.dumps(report) + b"\n"
+            self._rest = msgspec.json.encode(report) + b"\n"
         try:
             written = os.write(self._descriptor, self._rest)
         except BlockingIOError:
@@ -93,7 +94,7 @@ class HeartbeatReader:
         self._read_end, self.child_end = os.pipe()
         self._silent_s = silent_s
         self._on_silence = on_silence
-        self.report: Mapping[str, Any] | None = None
+        self.report: WorkerReport | None = None
         self.received_at = time.monotonic()
         self._thread = threading.Thread(target=self._read, name=f"heartbeat of {name}", daemon=True)
 
@@ -132,6 +133,6 @@ class HeartbeatReader:
             os.close(self._read_end)
 
     def _take(self, line: bytes) -> None:
-        with contextlib.suppress(orjson.JSONDecodeError):  # the child was killed while it wrote the line
-            self.report = orjson.loads(line)
+        with contextlib.suppress(msgspec.DecodeError):  # the child was killed while it wrote the line
+            self.report = msgspec.json.decode(line, type=WorkerReport)
             self.received_at = time.monotonic()

@@ -6,16 +6,17 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO
 
 from models.errors import PerennialError
 from stream.processes.child import Child
 from stream.processes.exits import MISTAKE, STALLED, why_ended
 from stream.processes.heartbeat import VARIABLE, HeartbeatReader
 from stream.processes.programs import Backoff, Program, State, Status
+from stream.processes.worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Callbacks:
     """
 
     on_end: Callable[[str, int], None]
-    on_last_report: Callable[[str, Mapping[str, Any]], None]
+    on_last_report: Callable[[str, WorkerReport], None]
     on_refusal: Callable[[str], None]
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import msgspec
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from monitoring.metrics import REGISTRY
 from stream.processes.programs import Status
+from stream.processes.worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +42,17 @@ def describe(statuses: Sequence[Status]) -> dict[str, Any]:
                 "ready": _is_ready(status),
                 "healthy": _is_healthy(status),
                 "silence_s": None if status.silence_s is None else round(status.silence_s, 1),
-                **{name: value for name, value in (status.report or {}).items() if name not in ("ready", "healthy")},
+                **_details(status.report),
             }
             for status in statuses
         ],
     }
+
+
+def _details(report: WorkerReport | None) -> dict[str, Any]:
+    """Return everything that a report says beside what :func:`describe` decides."""
+    details: dict[str, Any] = {} if report is None else msgspec.to_builtins(report)
+    return {name: value for name, value in details.items() if name not in ("ready", "healthy")}
 
 
 def _is_ready(status: Status) -> bool:
@@ -52,7 +60,7 @@ def _is_ready(status: Status) -> bool:
         return False
     if status.silence_s is None:
         return True
-    return status.report is not None and status.silence_s <= FRESH_S and bool(status.report["ready"])
+    return status.report is not None and status.silence_s <= FRESH_S and status.report.ready
 
 
 def _is_healthy(status: Status) -> bool:
@@ -60,7 +68,7 @@ def _is_healthy(status: Status) -> bool:
         return False
     if status.report is None or status.silence_s is None:
         return True  # it is starting, and is killed if it stays silent for too long
-    return status.silence_s <= FRESH_S and bool(status.report["healthy"])
+    return status.silence_s <= FRESH_S and status.report.healthy
 
 
 class Overview:

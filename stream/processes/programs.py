@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
+
+from stream.processes.worker_report import WorkerReport
 
 State: TypeAlias = Literal["running", "waiting", "ended"]
 """State of a program: ``waiting`` for its next start, or ``ended`` forever."""
@@ -98,5 +100,5 @@ class Status:
     pid: int | None
     restarts: int
     last_end: str | None
-    report: Mapping[str, Any] | None = None
+    report: WorkerReport | None = None
     silence_s: float | None = None

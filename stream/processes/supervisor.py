@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from models.errors import PerennialError
 from stream.processes.error_lines import SEE_ABOVE
 from stream.processes.keeper import Callbacks, Keeper
 from stream.processes.programs import Backoff, Program, Status
 from stream.processes.stop import StopRequest, stop_requested
+from stream.processes.worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Supervisor:
         *,
         backoff: Backoff | None = None,
         on_end: Callable[[str, int], None] | None = None,
-        on_last_report: Callable[[Mapping[str, Any]], None] | None = None,
+        on_last_report: Callable[[WorkerReport], None] | None = None,
     ) -> None:
         names = [program.name for program in programs]
         assert len(set(names)) == len(names), f"programs share a name: {names}"
@@ -111,7 +112,7 @@ class Supervisor:
         except Exception:  # an error of the callback must not leave a program without its keeper
             logger.exception("the callback for the end of %s failed", name)
 
-    def _pass_last_report(self, name: str, report: Mapping[str, Any]) -> None:
+    def _pass_last_report(self, name: str, report: WorkerReport) -> None:
         if self._on_last_report is None:
             return
         threading.Thread(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
 
 from stream.engine.reports import LaneReport
+from stream.processes.worker_report import LaneHealth, WorkerHealth
 
 MAX_WAITING_S = 30.0
 """Maximum time that records may wait without a commit in a healthy lane, seconds."""
@@ -61,45 +60,27 @@ class WaitingTimes:
         return min(report.seconds_since_commit, self._clock() - idle_at)
 
 
-def as_health(lane: LaneReport, waiting_s: float) -> dict[str, Any]:
-    """Describe a lane, for people and programs.
-
-    Parameters
-    ----------
-    lane
-        State of the lane.
-    waiting_s
-        How long records have waited for it without a commit, seconds.
-
-    Returns
-    -------
-    dict
-        ``topic``, ``partition`` and ``position``. ``open``: whether it has its state, and can commit. ``lag``: number
-        of records up to the high watermark of the last fetch; ``None`` if it is unknown. ``idle_s``: seconds since its
-        last commit. ``waiting_s``: seconds that records have waited without a commit. ``failures``: number of failures
-        since the last commit.
-    """
-    return {
-        "topic": lane.topic,
-        "partition": lane.partition,
-        "open": lane.is_open,
-        "position": lane.position,
-        "lag": lane.lag,
-        "idle_s": round(lane.seconds_since_commit, 1),
-        "waiting_s": round(waiting_s, 1),
-        "failures": lane.failures,
-    }
+def as_health(lane: LaneReport, waiting_s: float) -> LaneHealth:
+    """Return the health of a lane for which records have waited ``waiting_s`` seconds without a commit."""
+    return LaneHealth(
+        topic=lane.topic,
+        partition=lane.partition,
+        open=lane.is_open,
+        position=lane.position,
+        lag=lane.lag,
+        idle_s=round(lane.seconds_since_commit, 1),
+        waiting_s=round(waiting_s, 1),
+        failures=lane.failures,
+    )
 
 
-def standing(
-    lanes: Sequence[Mapping[str, Any]], *, assigned: bool, held: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Describe whether a worker is ready and healthy, and why.
+def worker_health(lanes: Sequence[LaneHealth], *, assigned: bool, held: Mapping[str, str]) -> WorkerHealth:
+    """Return whether a worker is ready and healthy, and why.
 
     Parameters
     ----------
     lanes
-        Descriptions of its lanes; see :func:`as_health`.
+        Its lanes.
     assigned
         Whether the group has told this worker which partitions it has. There may be none left for it, and a worker that
         stands by is ready.
@@ -107,23 +88,23 @@ def standing(
         Reasons for which it holds its messages, name to words. While there is one, it is not ready. It is healthy,
         because a restart would change nothing.
     """
-    return {
-        "ready": assigned and not held and all(lane["open"] for lane in lanes),
-        "healthy": all(map(is_healthy, lanes)),
-        "assigned": assigned,
-        "held": dict(held),
-        "lanes": list(lanes),
-    }
+    return WorkerHealth(
+        ready=assigned and not held and all(lane.open for lane in lanes),
+        healthy=all(map(is_healthy, lanes)),
+        assigned=assigned,
+        held=dict(held),
+        lanes=list(lanes),
+    )
 
 
-def is_healthy(lane: Mapping[str, Any]) -> bool:
+def is_healthy(lane: LaneHealth) -> bool:
     """Return whether a lane does what it should.
 
     A lane that is being restored is healthy, however long that takes. A restore that gets no answer from the broker for
     a minute fails, and counts as a failure.
     """
-    if lane["failures"] > MAX_FAILURES:
+    if lane.failures > MAX_FAILURES:
         return False
-    if not lane["open"] and not lane["failures"]:
+    if not lane.open and not lane.failures:
         return True
-    return bool(lane["waiting_s"] <= MAX_WAITING_S)
+    return lane.waiting_s <= MAX_WAITING_S

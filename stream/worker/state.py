@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+from msgspec import UNSET
+
 from models.events import Channel
 from stream.delivery.dispatcher import Dispatcher
 from stream.engine.reports import LaneReport
+from stream.processes.worker_report import WorkerHealth, WorkerReport
 from stream.transport.app import LaneApp
-from stream.worker.health import WaitingTimes, as_health, standing
+from stream.worker.health import WaitingTimes, as_health, worker_health
 from stream.worker.watchdog import Membership, Sample
 
 
@@ -50,8 +54,9 @@ class WorkerState:
         return f"<WorkerState of {self._app.conf.id}>"
 
     def standing(self) -> dict[str, Any]:
-        """Return whether the worker is ready and healthy, and why."""
-        return self._standing(self._app.lanes.snapshot())
+        """Return whether the worker is ready and healthy, and why; see :class:`WorkerHealth`."""
+        standing: dict[str, Any] = msgspec.to_builtins(self._health(self._app.lanes.snapshot(), {}))
+        return standing
 
     def sample(self) -> Sample:
         """Return everything that the watchdog and the supervisor ask; end the process if its group has refused it."""
@@ -60,21 +65,18 @@ class WorkerState:
         reports = lanes.snapshot()
         self.waiting.update(reports)
         membership = Membership(self._app.conf.id, lanes.member, lanes.has_assignment)
-        providers = {channel: dispatcher.describe() for channel, dispatcher in self._dispatchers.items()}
+        providers: dict[str, dict[str, Any]] = {name: one.describe() for name, one in self._dispatchers.items()}
         held = {name: words for provider in providers.values() for name, words in provider["held"].items()}
-        report = {
-            **self._standing(reports, held),
-            "group": membership.group,
-            "member": membership.member,
-            "metrics": self._metrics_port,
-            "lookups": self.lookups_port,
-        }
-        if providers:
-            report["providers"] = providers
+        report = WorkerReport(
+            **msgspec.structs.asdict(self._health(reports, held)),
+            group=membership.group,
+            member=membership.member,
+            metrics=self._metrics_port,
+            lookups=self.lookups_port,
+            providers=providers or UNSET,
+        )
         return Sample(reports, report, membership)
 
-    def _standing(
-        self, reports: Sequence[LaneReport], held: Mapping[str, str] = MappingProxyType({})
-    ) -> dict[str, Any]:
+    def _health(self, reports: Sequence[LaneReport], held: Mapping[str, str]) -> WorkerHealth:
         lanes = [as_health(lane, self.waiting.seconds(lane)) for lane in reports]
-        return standing(lanes, assigned=self._app.lanes.has_assignment, held=held)
+        return worker_health(lanes, assigned=self._app.lanes.has_assignment, held=held)

@@ -17,8 +17,8 @@ import concurrent.futures
 import faulthandler
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
@@ -26,6 +26,7 @@ from stream.cluster.errors import BrokerUnavailable
 from stream.engine.reports import LaneReport
 from stream.processes import exits
 from stream.processes.heartbeat import HeartbeatWriter
+from stream.processes.worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Sample(NamedTuple):
     """
 
     lanes: Sequence[LaneReport]
-    report: Mapping[str, Any]
+    report: WorkerReport
     membership: Membership | None = None
 
 

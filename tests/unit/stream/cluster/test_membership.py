@@ -9,7 +9,7 @@ import pytest
 
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
-from stream.cluster.membership import remove_crashed_worker, remove_dead_member
+from stream.cluster.membership import remove_dead_member
 from tests.support.brokers import Cluster, free_ports
 from tests.support.processes import await_true
 from tests.support.workers import running_worker
@@ -33,7 +33,7 @@ def test_the_partitions_of_a_dead_member_are_free_long_before_its_session_ends(k
         await_true(lambda: "open at 0" in log.read_text(), 60)
     (dead,) = members(connection)
 
-    remove_crashed_worker(connection, {"group": connection.group(GROUP), "member": dead})
+    assert remove_dead_member(connection, connection.group(GROUP), dead)
 
     assert members(connection) == []
     with running_worker(connection, log):
@@ -45,4 +45,3 @@ def test_an_unknown_member_and_a_broker_that_is_away_are_not_errors(embedded: Cl
 
     assert not remove_dead_member(Connection(f"127.0.0.1:{port}"), "fold", "unknown")
     assert not remove_dead_member(embedded.connection, embedded.connection.group("fold"), "unknown")
-    remove_crashed_worker(embedded.connection, {"group": "fold", "member": ""})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from aiohttp import web
 from yarl import URL
@@ -21,9 +22,10 @@ from stream.cluster.partitioner import partition_of
 from stream.lookup.client import LookupFailed, UnknownUser, ask, ask_json
 from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
+from stream.processes.worker_report import LaneHealth
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_addresses, worker_urls
-from stream.worker.health import standing
+from stream.worker.health import worker_health
 from tests.support.event_logs import START, written
 
 PARTITIONS = 4
@@ -45,25 +47,29 @@ class FoldingWorker:
         self.server = LookupServer(
             restored=lambda partition: self.states.get(partition) if partition in self.open else None,
             owns=self.states.__contains__,
-            standing=lambda: standing(self.lanes(), assigned=True),
+            standing=self.standing,
             partitions=PARTITIONS,
             recommends=FakeRecentItemsRecommender(),
             identity=identity,
         )
 
-    def lanes(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "topic": "events",
-                "partition": p,
-                "open": p in self.open,
-                "position": 1,
-                "lag": self.lag,
-                "waiting_s": self.waiting_s,
-                "failures": 0,
-            }
-            for p in self.states
+    def standing(self) -> dict[str, Any]:
+        """Return the health of the worker, as its lookups give it."""
+        lanes = [
+            LaneHealth(
+                topic="events",
+                partition=partition,
+                open=partition in self.open,
+                position=1,
+                lag=self.lag,
+                idle_s=0.0,
+                waiting_s=self.waiting_s,
+                failures=0,
+            )
+            for partition in self.states
         ]
+        health: dict[str, Any] = msgspec.to_builtins(worker_health(lanes, assigned=True, held={}))
+        return health
 
     def fold(self, event: Event) -> None:
         state = self.states[partition_of(event.user.encode(), PARTITIONS)]

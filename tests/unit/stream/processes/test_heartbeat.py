@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
 from stream.processes import exits, heartbeat
@@ -16,6 +15,7 @@ from stream.processes.child import Child
 from stream.processes.heartbeat import VARIABLE, HeartbeatWriter
 from stream.processes.programs import Backoff, Program
 from stream.processes.supervisor import Supervisor
+from stream.processes.worker_report import WorkerReport
 from tests.support.processes import await_gone, await_true
 
 QUICK = Backoff(first=0.01, factor=1.0, longest=0.01, healthy_after=60)
@@ -23,12 +23,18 @@ QUICK = Backoff(first=0.01, factor=1.0, longest=0.01, healthy_after=60)
 REPORTING = textwrap.dedent("""
     import os, sys, time
     from stream.processes.heartbeat import HeartbeatWriter
+    from stream.processes.worker_report import WorkerReport
     writer = HeartbeatWriter.from_environment()
     for number in range(int(sys.argv[1])):
-        writer.send({"number": number})
+        writer.send(WorkerReport(ready=True, healthy=True, member=str(number)))
     print(os.getpid(), flush=True)
     time.sleep(600)
 """)
+
+
+def numbered(number: int) -> WorkerReport:
+    """Return the report that a reporting child sends with this number."""
+    return WorkerReport(ready=True, healthy=True, member=str(number))
 
 
 def reporting(times: int, log: Path, silent_s: float) -> Program:
@@ -37,7 +43,7 @@ def reporting(times: int, log: Path, silent_s: float) -> Program:
 
 def test_the_newest_report_is_known_while_the_child_lives(tmp_path: Path) -> None:
     with Supervisor([reporting(3, tmp_path / "log", 600)], backoff=QUICK) as supervisor:
-        await_true(lambda: (supervisor.statuses()[0].report or {}).get("number") == 2, 30)
+        await_true(lambda: supervisor.statuses()[0].report == numbered(2), 30)
         silence_s = supervisor.statuses()[0].silence_s
 
     assert silence_s is not None
@@ -46,7 +52,7 @@ def test_the_newest_report_is_known_while_the_child_lives(tmp_path: Path) -> Non
 
 def test_a_child_that_falls_silent_is_killed_and_started_again(tmp_path: Path) -> None:
     ends: list[tuple[str, int]] = []
-    reports: list[Mapping[str, Any]] = []
+    reports: list[WorkerReport] = []
     log = tmp_path / "log"
     supervisor = Supervisor(
         [reporting(1, log, 0.2)],
@@ -59,7 +65,7 @@ def test_a_child_that_falls_silent_is_killed_and_started_again(tmp_path: Path) -
         status = supervisor.statuses()[0]
 
     assert ends[0] == ("fold", exits.STALLED)
-    assert reports[0] == {"number": 0}
+    assert reports[0] == numbered(0)
     assert status.last_end == "no sign of life"
     for pid in log.read_text().split():
         await_gone(int(pid))
@@ -76,27 +82,28 @@ def test_a_child_without_a_first_report_gets_more_time_and_is_then_killed(
 
 
 def test_reports_that_the_supervisor_does_not_read_are_left_out_without_waiting() -> None:
+    last = WorkerReport(ready=True, healthy=True, group="last")
     read_end, write_end = os.pipe()
     writer = HeartbeatWriter(write_end)
     for number in range(5_000):
-        writer.send({"number": number, "much": "x" * 100})
+        writer.send(numbered(number))
     content = os.read(read_end, 1 << 20)
     while len(content) < 5_000 * 100:
         os.set_blocking(read_end, False)
-        writer.send({"last": True})
+        writer.send(last)
         try:
             content += os.read(read_end, 1 << 20)
         except BlockingIOError:
             break
-        if content.endswith(b'{"last":true}\n'):
+        if content.endswith(msgspec.json.encode(last) + b"\n"):
             break
     os.close(read_end)
 
     lines = content.split(b"\n")
-    assert lines[0].startswith(b'{"number":0,')
-    assert lines[-2:] == [b'{"last":true}', b""], "a report that was cut is completed before the next one begins"
-    writer.send({"no": "reader"})
-    writer.send({"no": "reader"})
+    assert msgspec.json.decode(lines[0], type=WorkerReport) == numbered(0)
+    assert lines[-2:] == [msgspec.json.encode(last), b""], "a cut report is completed before the next one begins"
+    writer.send(last)
+    writer.send(last)
     os.close(write_end)
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from stream.processes.overview import Overview, describe
 from stream.processes.programs import Status
+from stream.processes.worker_report import WorkerReport
 
 HEALTHY = Status(
-    "fold", "running", 7, 0, None, report={"ready": True, "healthy": True, "lanes": [], "lookups": 8391}, silence_s=0.5
+    "fold", "running", 7, 0, None, report=WorkerReport(ready=True, healthy=True, lookups=8391), silence_s=0.5
 )
 
 
@@ -40,8 +41,8 @@ def test_all_are_ready_and_healthy_when_each_is() -> None:
 @pytest.mark.parametrize(
     ("other", "ready", "healthy"),
     [
-        (replace(HEALTHY, report={"ready": False, "healthy": True}), False, True),
-        (replace(HEALTHY, report={"ready": True, "healthy": False}), True, False),
+        (replace(HEALTHY, report=WorkerReport(ready=False, healthy=True)), False, True),
+        (replace(HEALTHY, report=WorkerReport(ready=True, healthy=False)), True, False),
         (replace(HEALTHY, silence_s=30.0), False, False),
         (replace(HEALTHY, report=None, silence_s=30.0), False, True),
         (replace(HEALTHY, state="waiting", pid=None, report=None, silence_s=None), False, False),

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from stream.worker.health import WaitingTimes, as_health, is_healthy, standing
+from stream.processes.worker_report import LaneHealth
+from stream.worker.health import WaitingTimes, as_health, is_healthy, worker_health
 from tests.support.lane_reports import lane_report
 
 
-def lane(waiting_s: float = 0.0, **changed: Any) -> dict[str, Any]:
-    """Return the description of a lane with these fields changed."""
+def lane(waiting_s: float = 0.0, **changed: Any) -> LaneHealth:
+    """Return the health of a lane with these fields changed."""
     return as_health(lane_report(**changed), waiting_s)
 
 
-def test_unknown_values_are_reported_as_unknown() -> None:
-    unknown = lane_report(is_open=False, position=None, lag=None, seconds_since_commit=12.34, failures=6)
-    described = as_health(unknown, waiting_s=0.0)
+def ready(*lanes: LaneHealth, assigned: bool = True, held: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Return whether a worker with these lanes is ready."""
+    return worker_health(lanes, assigned=assigned, held=held).ready
 
-    assert described == {
-        "topic": "events",
-        "partition": 3,
-        "open": False,
-        "position": None,
-        "lag": None,
-        "idle_s": 12.3,
-        "waiting_s": 0.0,
-        "failures": 6,
-    }
+
+def test_unknown_values_are_reported_as_unknown() -> None:
+    unknown = lane(is_open=False, position=None, lag=None, seconds_since_commit=12.34, failures=6)
+
+    assert unknown == LaneHealth(
+        "events", 3, open=False, position=None, lag=None, idle_s=12.3, waiting_s=0.0, failures=6
+    )
 
 
 def test_a_lane_without_work_is_healthy_however_long_ago_it_committed() -> None:
@@ -56,21 +56,21 @@ def test_a_long_restore_is_healthy_until_it_fails_once() -> None:
 
 
 def test_a_worker_is_ready_when_all_of_its_lanes_are_open() -> None:
-    assert standing([lane(), lane(partition=4)], assigned=True)["ready"]
-    assert not standing([lane(), lane(partition=4, is_open=False)], assigned=True)["ready"]
+    assert ready(lane(), lane(partition=4))
+    assert not ready(lane(), lane(partition=4, is_open=False))
 
 
 def test_a_worker_that_stands_by_is_ready_and_one_that_knows_no_assignment_is_not() -> None:
-    assert standing([], assigned=True)["ready"]
-    assert not standing([], assigned=False)["ready"]
-    assert not standing([lane()], assigned=False)["ready"]
+    assert ready(assigned=True)
+    assert not ready(assigned=False)
+    assert not ready(lane(), assigned=False)
 
 
 def test_a_worker_that_holds_its_messages_is_healthy_and_not_ready_and_says_why() -> None:
     reasons = {"delivery.public_url": "http.public_url is not set"}
-    described = standing([lane(is_open=True)], assigned=True, held=reasons)
+    health = worker_health([lane()], assigned=True, held=reasons)
 
-    assert (described["ready"], described["healthy"], described["held"]) == (False, True, reasons)
+    assert (health.ready, health.healthy, health.held) == (False, True, reasons)
 
 
 def test_records_wait_since_the_last_sample_in_which_none_did() -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from stream.cluster.connection import Connection
 from stream.engine.reports import LaneReport
 from stream.processes import exits
+from stream.processes.worker_report import WorkerReport
 from stream.transport.app import LaneApp, create_app
 from stream.worker.watchdog import KafkaProbe, Membership, Patience, Sample, Stillness, Watchdog
 from tests.support.brokers import Cluster, free_ports
@@ -79,7 +80,7 @@ class WatchedWorker:
     def sample(self) -> Sample:
         """Return the state of the worker."""
         self.sampled += 1
-        return Sample(self.lanes, {}, self.membership)
+        return Sample(self.lanes, WorkerReport(ready=True, healthy=True), self.membership)
 
     def is_left_out(self, membership: Membership) -> bool:
         """Answer for the group."""
