@@ -44,19 +44,19 @@ class Breaker:
     --------
     >>> breaker = Breaker(BreakerPolicy(failures=2, pause=1_000))
     >>> breaker.fail(now=0)
-    >>> breaker.allows(now=0)
-    True
+    >>> breaker.state(now=0), breaker.limit(now=0)
+    ('closed', None)
     >>> breaker.fail(now=10)
-    >>> breaker.allows(now=10), breaker.until
-    (False, 1010)
-    >>> breaker.allows(now=1_010)
-    True
+    >>> breaker.state(now=10), breaker.limit(now=10), breaker.until
+    ('open', 0, 1010)
+    >>> breaker.state(now=1_010), breaker.limit(now=1_010)
+    ('half_open', 1)
     >>> breaker.begin()
-    >>> breaker.allows(now=1_010)
-    False
+    >>> breaker.limit(now=1_010)
+    0
     >>> breaker.succeed()
-    >>> breaker.allows(now=1_020)
-    True
+    >>> breaker.state(now=1_020)
+    'closed'
     """
 
     def __init__(self, policy: BreakerPolicy | None = None) -> None:
@@ -86,10 +86,6 @@ class Breaker:
         if state == "closed":
             return None
         return 1 if state == "half_open" and not self._probing else 0
-
-    def allows(self, now: int) -> bool:
-        """Return whether a call may begin."""
-        return self.limit(now) != 0
 
     def begin(self) -> None:
         """Record that a call begins. Unless the breaker is closed, that call is the probe."""

@@ -153,7 +153,6 @@ HOLD_KEY = b"\x00hold"
 """Key of a :class:`ChannelPaused`, which concerns no particular user. All others have the key of their user."""
 
 _BEGINNING = b'{"notice":'
-_FROM_DELIVERY = (_BEGINNING + b'"answer",', _BEGINNING + b'"under_way",')
 
 
 class _Tag(msgspec.Struct):
@@ -186,19 +185,6 @@ def is_notice(value: bytes | None) -> bool:
     (True, False)
     """
     return value is not None and value.startswith(_BEGINNING)
-
-
-def is_from_delivery(value: bytes | None) -> bool:
-    """Return whether a record of ``messages.<channel>`` was written by a delivering process, and not by the fold.
-
-    Examples
-    --------
-    >>> is_from_delivery(encode_notice(Answer(message="02c7", channel="email", attempt=1, status="delivered")))
-    True
-    >>> is_from_delivery(encode_notice(ChannelPaused(paused=True)))
-    False
-    """
-    return value is not None and value.startswith(_FROM_DELIVERY)
 
 
 def decode_notice(value: bytes) -> Notice | None:

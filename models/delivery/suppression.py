@@ -165,15 +165,6 @@ def parse_key(key: bytes) -> SuppressionKey:
     return SuppressionKey(*parts)
 
 
-def is_address_hash(text: str) -> bool:
-    """Return whether a text has the form of an address as ``AddressHashes.newest`` returns it."""
-    try:
-        parse_key(f"{text}:bounce".encode())
-    except ValueError:
-        return False
-    return True
-
-
 def announcement(secret: str) -> tuple[bytes, bytes]:
     """Return key and value of the entry that says that a secret is in use, by its id.
 

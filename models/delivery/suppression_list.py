@@ -111,11 +111,3 @@ class SuppressionList:
         elif not removed and key not in self._of_unknown:
             self._of_unknown.add(key)
             self._unknown[secret] += 1
-
-
-def read_list(hashes: AddressHashes, records: Iterable[tuple[bytes, bytes | None]]) -> SuppressionList:
-    """Build a list from records of ``suppressions`` in their order."""
-    made = SuppressionList(hashes)
-    for key, value in records:
-        made.apply(key, value)
-    return made

@@ -59,40 +59,11 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     return float((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
-def auc_interval(scores: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval | None:
-    """Return the AUC with DeLong's confidence interval.
-
-    Rows are taken as independent. If one user gives many rows, the true interval is somewhat wider; then use
-    :func:`bootstrap`, which can draw whole users.
-
-    Parameters
-    ----------
-    scores, labels
-        As in :func:`auc`.
-    level
-        Confidence, 0 to 1.
-
-    References
-    ----------
-    E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44 (1988); the fast form of X. Sun and W. Xu, IEEE
-    Signal Processing Letters 21 (2014).
-
-    Examples
-    --------
-    >>> [round(x, 3) for x in auc_interval([0.1, 0.4, 0.35, 0.8, 0.7, 0.2], [False, False, True, True, True, False])]
-    [0.889, 0.581, 1.0]
-    """
-    value = auc(scores, labels)
-    if value is None:
-        return None
-    above, below = _placements(np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool))
-    variance = _variance(above) / above.size + _variance(below) / below.size
-    half = float(norm.ppf(0.5 + level / 2)) * variance**0.5
-    return Interval(value, max(0.0, value - half), min(1.0, value + half))
-
-
 def auc_difference(first: ArrayLike, second: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval | None:
     """Return the AUC of the first scores minus that of the second, with DeLong's paired interval.
+
+    Rows are taken as independent. If one user gives many rows, the true interval is somewhat wider. :func:`bootstrap`
+    can draw whole users.
 
     Parameters
     ----------
@@ -102,6 +73,11 @@ def auc_difference(first: ArrayLike, second: ArrayLike, labels: ArrayLike, level
         True for the positive class, shape ``(n,)``.
     level
         Confidence, 0 to 1.
+
+    References
+    ----------
+    E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44 (1988); the fast form of X. Sun and W. Xu, IEEE
+    Signal Processing Letters 21 (2014).
 
     Examples
     --------

@@ -59,6 +59,60 @@ class Recommendation(msgspec.Struct, frozen=True):
     why: str
 
 
+class FoldedUser:
+    """A user's half of a training sweep, computed from the interactions with a trained model's items.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    rows
+        Rows of the user's items, each once, shape ``(n,)``.
+    confidence
+        Confidence in each, above 0, shape ``(n,)``.
+
+    Attributes
+    ----------
+    factors
+        The user's factors, float32 of shape ``(dimensions,)``.
+    """
+
+    def __init__(self, model: FactorModel, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> None:
+        self._model = model
+        self._items = model.factors[rows]
+        self._confidence = confidence
+        hyper = model.hyperparameters
+        ridge = ridge_of(
+            float(confidence.sum()), len(model.items), hyper.unobserved, hyper.regularization, hyper.exponent
+        )
+        normal = (self._items.T * confidence) @ self._items + np.float32(hyper.unobserved) * model.gram
+        normal[np.diag_indices_from(normal)] += np.float32(ridge)
+        self._normal = normal.astype(np.float32, copy=False)
+        self.factors: NDArray[np.float32] = np.linalg.solve(self._normal, confidence @ self._items)
+
+    def __repr__(self) -> str:
+        """Show the number of items."""
+        return f"FoldedUser(items={len(self._confidence)})"
+
+    def pushes(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return how much each of the user's items adds to the taste for other items.
+
+        A user's taste for an item is a sum over the user's own items: confidence * item' normal^-1 own item.
+
+        Parameters
+        ----------
+        rows
+            Rows of the other items, shape ``(m,)``.
+
+        Returns
+        -------
+        NDArray
+            float32 of shape ``(n, m)``.
+        """
+        others = np.linalg.solve(self._normal, self._model.factors[rows].T)
+        return self._confidence[:, None] * (self._items @ others)
+
+
 class Recommender:
     """Recommendations of a :class:`FactorModel`.
 
@@ -100,32 +154,6 @@ class Recommender:
         """Show the size of the model and its version."""
         return f"Recommender(items={len(self.model.items)}, version={self.version})"
 
-    def user_vector(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the user's half of a training sweep.
-
-        Parameters
-        ----------
-        rows
-            Rows of the user's items, each once, shape ``(n,)``.
-        confidence
-            Confidence in each, above 0, shape ``(n,)``.
-
-        Returns
-        -------
-        NDArray
-            float32 of shape ``(dimensions,)``.
-        """
-        return np.linalg.solve(self._normal(rows, confidence), confidence @ self.model.factors[rows])
-
-    def _normal(self, rows: NDArray[np.intp], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-        hyper, factors = self.model.hyperparameters, self.model.factors[rows]
-        ridge = ridge_of(
-            float(confidence.sum()), len(self.model.items), hyper.unobserved, hyper.regularization, hyper.exponent
-        )
-        normal = (factors.T * confidence) @ factors + np.float32(hyper.unobserved) * self.model.gram
-        normal[np.diag_indices_from(normal)] += np.float32(ridge)
-        return normal.astype(np.float32, copy=False)
-
     def recommend(
         self,
         recent: Sequence[RecentInteraction],
@@ -161,12 +189,11 @@ class Recommender:
         allowed[[self._index[item] for item in hidden if item in self._index]] = False
         if not len(rows):
             return self._popular(allowed, k)
-        normal = self._normal(rows, confidence)
-        taste = self.model.factors @ np.linalg.solve(normal, confidence @ self.model.factors[rows])
+        user = FoldedUser(self.model, rows, confidence)
+        taste = self.model.factors @ user.factors
         scores = taste + self._trend
         best = top_rows(np.where(allowed, scores, -np.inf), k)
-        # Taste is a sum over the interactions, of confidence * item' normal^-1 touched. The largest term is the reason.
-        pushes = confidence[:, None] * (self.model.factors[rows] @ np.linalg.solve(normal, self.model.factors[best].T))
+        pushes = user.pushes(best)  # the interaction with the largest one is the reason
         return [
             Recommendation(
                 self.model.items[row],

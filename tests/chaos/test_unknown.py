@@ -7,7 +7,7 @@ import pytest
 from models.delivery.deliveries import DeliveryRecord
 from tests.chaos.lives import Absence, Life
 from tests.chaos.unknown import PLACES, Attempt, Troubles, open_attempt, unexplained
-from tests.chaos.verdict import _agree
+from tests.chaos.verdict import outcomes_agree
 
 ATTEMPT = Attempt("m1", "dispatcher-a", at=10_000, unknown=20_000)
 
@@ -81,7 +81,9 @@ def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> N
 def test_a_late_answer_may_follow_an_unknown_outcome_and_nothing_else_may_follow_anything() -> None:
     unknown, sent, failed = "message_unknown", "message_sent", "message_failed"
 
-    assert all(_agree(kinds, ordered=True) for kinds in [(sent,), (unknown, sent), (unknown, failed)])
-    assert not any(_agree(kinds, ordered=True) for kinds in [(sent, unknown), (sent, failed), (unknown, sent, failed)])
-    assert _agree((sent, unknown), ordered=False)
-    assert not _agree((sent, failed), ordered=False)
+    assert all(outcomes_agree(kinds, ordered=True) for kinds in [(sent,), (unknown, sent), (unknown, failed)])
+    assert not any(
+        outcomes_agree(kinds, ordered=True) for kinds in [(sent, unknown), (sent, failed), (unknown, sent, failed)]
+    )
+    assert outcomes_agree((sent, unknown), ordered=False)
+    assert not outcomes_agree((sent, failed), ordered=False)

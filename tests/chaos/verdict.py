@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import DeliveryRecord, decode_delivery
-from models.delivery.notices import is_from_delivery
+from models.delivery.notices import Answer, InFlight, decode_notice
 from models.log import Use, decode_control, is_control
 from models.profile.codec import unpack
 from models.rejected import decode_rejected
@@ -149,7 +149,7 @@ async def _judge_outputs(
     )
     for name, records in zip(names, found, strict=True):
         # notices from delivery to a new owner are not outputs of a fold
-        mine = [one for one in records if not (one.key.startswith(PUPIL) or is_from_delivery(one.value))]
+        mine = [one for one in records if not (one.key.startswith(PUPIL) or _is_from_delivery(one.value))]
         said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())
         too_many = said - wanted
@@ -187,7 +187,7 @@ async def _judge_messages(
     verdict.lost += verdict.find("messages without an outcome", (m for m, kinds in outcomes.items() if not kinds))
     verdict.find(
         "messages with outcomes that contradict each other",
-        (m for m, kinds in outcomes.items() if not _agree(kinds, ordered=connection.transactions)),
+        (m for m, kinds in outcomes.items() if not outcomes_agree(kinds, ordered=connection.transactions)),
     )
     verdict.find("messages that were not sent but are reported as sent", _not_taken(outcomes, "message_sent", sink))
     verdict.find(
@@ -270,7 +270,12 @@ def _ends_of(kinds: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if kind in _ENDS)
 
 
-def _agree(kinds: Sequence[str], *, ordered: bool) -> bool:
+def _is_from_delivery(value: bytes | None) -> bool:
+    """Return whether a delivering process has written a record of ``messages.<channel>``."""
+    return isinstance(decode_notice(value or b""), Answer | InFlight)
+
+
+def outcomes_agree(kinds: Sequence[str], *, ordered: bool) -> bool:
     """Return whether the outcomes agree: there is one, or a late answer after an unknown one.
 
     Without transactions (not ``ordered``), an outcome may be written without the state that records it. Then the

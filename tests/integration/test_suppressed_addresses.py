@@ -16,7 +16,7 @@ from models.delivery.deliveries import Result
 from models.delivery.messages import Message, encode_message
 from models.delivery.notices import AddressReport, Answer, InFlight, encode_notice
 from models.delivery.suppression import TOPIC, SuppressionEntry, decode_entry, encode_entry, key_of
-from models.delivery.suppression_list import SuppressionList, read_list
+from models.delivery.suppression_list import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from stream.delivery.channels import open_channel
@@ -246,7 +246,11 @@ async def test_a_report_about_an_address_stops_later_messages_of_every_user(
 
     assert sorted(event.type for event in events(made)) == ["message_sent", "message_suppressed"]
     assert [entry.reason for outputs in made for entry in entries(outputs)] == ["complaint"]
-    again = read_list(HASHES, [(r.key, r.value) for o in made for r in o.commit.records if r.topic == TOPIC])
+    again = SuppressionList(HASHES)
+    for outputs in made:
+        for entry in outputs.commit.records:
+            if entry.topic == TOPIC:
+                again.apply(entry.key, entry.value)
     assert again.stops("email", ADDRESS, "marketing") is not None
 
 

@@ -17,7 +17,6 @@ from models.delivery.suppression import (
     SuppressionEntry,
     encode_entry,
     given_up,
-    is_address_hash,
     key_of,
     parse_key,
 )
@@ -155,12 +154,6 @@ def test_a_reason_that_only_a_newer_release_knows_stops_the_messages_of_its_scop
 def test_an_invalid_key_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - what is wrong stands in the log with its offset
         parse_key(key)
-
-
-def test_the_hash_in_a_link_is_distinguished_from_other_texts() -> None:
-    assert is_address_hash(HASHES.newest("email", ADA))
-    assert not is_address_hash(f"{HASHES.newest('email', ADA)}:bounce")
-    assert not is_address_hash("")
 
 
 @pytest.mark.parametrize("secrets", [[], [b"short"], [NEW, b"short"]])

@@ -11,7 +11,7 @@ from models.delivery.bounces import MIN_APART_MS
 from models.delivery.deliveries import Result
 from models.delivery.notices import AddressReport
 from models.delivery.suppression import SuppressionEntry, decode_entry, encode_entry, key_of, parse_key
-from models.delivery.suppression_list import SuppressionList, read_list
+from models.delivery.suppression_list import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.events import ORIGINS, Origin
 from tests.support.letters import NOW, letter
@@ -48,7 +48,10 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
         )
     ]
     assert made.stops(receipt, NOW) == Result("suppressed", "bounce (all)", called=False)
-    assert read_list(HASHES, [(one.key, one.value) for one in written]).stops("email", LETTER.to, "transactional")
+    read = SuppressionList(HASHES)
+    for entry in written:
+        read.apply(entry.key, entry.value)
+    assert read.stops("email", LETTER.to, "transactional")
 
 
 def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> None:

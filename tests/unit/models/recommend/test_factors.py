@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from models.recommend.checks import checkerboard
 from models.recommend.factors import fit_factors, fit_items
 from models.recommend.model import FactorModel, Hyperparameters, model_of
-from models.recommend.recommender import Recommender
+from models.recommend.recommender import FoldedUser
 
 SIZE = 50
 DEVICES = [
@@ -44,13 +44,12 @@ def test_folding_a_user_in_gives_the_factors_that_training_gives(device: torch.d
     confidence = ragged()
     factors = fit_factors(confidence, HYPER, device=device)
     model = model_of([str(item) for item in range(60)], factors.items, np.ones(60, np.float32), HYPER)
-    recommender = Recommender(model)
 
     for user in range(confidence.shape[0]):
         rows = slice(confidence.indptr[user], confidence.indptr[user + 1])
         items, weights = confidence.indices[rows].astype(np.intp), confidence.data[rows]
-        folded = recommender.user_vector(items, weights)
-        assert folded == pytest.approx(factors.users[user], abs=2e-4)
+        folded = FoldedUser(model, items, weights)
+        assert folded.factors == pytest.approx(factors.users[user], abs=2e-4)
 
 
 @pytest.mark.parametrize("dimensions", [2, 16, 64], ids=["all wide", "some narrow", "all narrow"])
@@ -115,7 +114,7 @@ def test_training_continues_from_known_factors_and_learns_new_items() -> None:
         [str(item) for item in range(SIZE)], fit_items(likes, HYPER, start=start), np.ones(SIZE, np.float32), HYPER
     )
     liked = np.flatnonzero(likes[[3]].toarray()[0])
-    scores = model.factors @ Recommender(model).user_vector(liked, np.ones(len(liked), np.float32))
+    scores = model.factors @ FoldedUser(model, liked, np.ones(len(liked), np.float32)).factors
     scores[liked] = -np.inf
 
     assert scores.argmax() == 3
