@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 def checkout(package: Path = Path(__file__).parents[1]) -> Path | None:

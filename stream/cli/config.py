@@ -15,7 +15,7 @@ from stream.cli.output import Config, Json, print_error, print_json, print_line,
 from stream.settings.loading import load
 from stream.settings.loading import schema as made
 
-app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
+app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from stream.dead_letters.replay import replay as send_again
 from stream.dead_letters.selection import Selection
 from stream.installation.recognition import opened
 
-app = typer.Typer(help="List, show and replay rejected records.", no_args_is_help=True)
+app = typer.Typer(help="List, show and replay rejected records.", no_args_is_help=True, add_completion=False)
 
 Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as bad_time.")]
 Since = Annotated[

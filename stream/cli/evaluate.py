@@ -24,7 +24,7 @@ from models.recommend.retraining import retrain
 from models.recommend.window import InteractionWindow
 from stream.cli.output import Json, print_json, print_line
 
-evaluate = typer.Typer(help="Measure the models on recorded data.", no_args_is_help=True)
+evaluate = typer.Typer(help="Measure the models on recorded data.", no_args_is_help=True, add_completion=False)
 
 K = 20
 """Length of the lists that are graded on a split."""

@@ -23,7 +23,7 @@ from stream.installation.recognition import opened
 from stream.log.event_log import EventLog
 from stream.recommender.reading import reading
 
-app = typer.Typer(help="Import the catalogue.", no_args_is_help=True)
+app = typer.Typer(help="Import the catalogue.", no_args_is_help=True, add_completion=False)
 
 TOPIC = "items"
 PORTION = 1_000

@@ -25,6 +25,7 @@ app = typer.Typer(
     help="List, add, remove and import addresses that get no messages. The list contains keyed hashes instead of the "
     "addresses, but an address can be looked up.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 SHOWN = 10

@@ -16,7 +16,7 @@ from stream.collector.configured import user_tokens
 from stream.collector.user_tokens import MAX_LIFE_S
 from stream.settings.loading import load
 
-app = typer.Typer(help="Make tokens for reading users over HTTP.", no_args_is_help=True)
+app = typer.Typer(help="Make tokens for reading users over HTTP.", no_args_is_help=True, add_completion=False)
 
 SERVER_TOKEN_BYTES = 32
 """Length of a server token before its encoding."""

@@ -9,7 +9,7 @@ from stream.cluster import topics
 from stream.cluster.admin import BrokerUnreachable, admin
 from stream.installation.recognition import opened
 
-app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True)
+app = typer.Typer(help="Create, list or check the topics.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

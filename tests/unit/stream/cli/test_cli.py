@@ -67,6 +67,13 @@ def test_every_command_loads_and_has_help(name: str) -> None:
     assert command.help
 
 
+@pytest.mark.parametrize("name", cli.commands())
+def test_only_the_program_itself_offers_shell_completion(name: str) -> None:
+    options = {option for parameter in cli.load(name).params for option in parameter.opts}
+
+    assert not options & {"--install-completion", "--show-completion"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
