@@ -70,19 +70,18 @@ class EffectRunner:
 
     async def close(self) -> None:
         """Cancel the effects that run, and forget all results."""
-        running = list(self._running)
+        running, self._running = self._running, set()
+        self._ended.clear()
+        self._handed_over = 0
+        self._error = None
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=MAX_CANCELLING_S)
-        self._running.clear()
-        self._ended.clear()
-        self._handed_over = 0
-        self._error = None
 
     def _end(self, task: asyncio.Task[object]) -> None:
         if task not in self._running:
-            return  # it was begun by a run that has ended
+            return  # its run has ended
         self._running.discard(task)
         if task.cancelled():
             self._error = RuntimeError("an effect was cancelled, but not by its lane")

@@ -1,4 +1,4 @@
-"""What becomes durable together, on real brokers."""
+"""Committers on real brokers: what is special about each; ``tests/contracts/test_committers.py`` checks the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 
 from models.batch import Checkpoint, Commit, Output, Restored
-from models.errors import OutputTooLarge
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.cluster.writer import ANSWER_WITHIN_S, MAX_RECORD_BYTES, Writer
@@ -64,18 +63,7 @@ async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
     return [record.value for record in found]
 
 
-async def test_a_commit_is_what_the_next_owner_restores(topics: Connection) -> None:
-    async with committing(topics) as first:
-        await take_over(first)
-        await first.commit(Commit(state={b"u1": b"1", b"u2": b"2"}), Checkpoint(5, b"memo"))
-        await first.commit(Commit(state={b"u2": None}), Checkpoint(9, b"memo2"))
-    async with committing(topics) as second:
-        restored = await take_over(second)
-
-    assert (restored.position, restored.memo, restored.records) == (9, b"memo2", {b"u1": b"1"})
-
-
-async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_where_their_key_belongs(
+async def test_an_aligned_output_goes_to_the_own_partition_and_any_other_to_the_partition_of_its_key(
     topics: Connection,
 ) -> None:
     keys = [b"u%d" % number for number in range(40)]
@@ -94,26 +82,13 @@ async def test_an_aligned_output_goes_to_the_lanes_own_partition_and_others_wher
     assert len({record.partition for record in signals}) == 4
 
 
-async def test_more_than_fits_into_one_batch_is_written_in_order(topics: Connection) -> None:
+async def test_outputs_that_need_several_batches_are_written_in_order(topics: Connection) -> None:
     outputs = [Output("copies", b"u1", b"%06d" % number + b"x" * 10_000) for number in range(300)]
     async with committing(topics) as committer:
         await take_over(committer)
         await committer.commit(Commit(outputs), Checkpoint(1))
 
     assert await values(topics, "copies", 300) == [output.value for output in outputs]
-
-
-async def test_an_output_that_cannot_fit_is_refused_before_anything_is_written(topics: Connection) -> None:
-    async with committing(topics) as committer:
-        await take_over(committer)
-        with pytest.raises(OutputTooLarge, match="copies"):
-            await committer.commit(
-                Commit([Output("copies", b"a", b"1"), Output("copies", b"b", b"x" * (MAX_RECORD_BYTES + 1))]),
-                Checkpoint(1),
-            )
-        await committer.commit(Commit([Output("copies", b"c", b"2")]), Checkpoint(1))
-
-    assert await values(topics, "copies", 1) == [b"2"]
 
 
 async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection) -> None:
@@ -134,7 +109,7 @@ async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the
 
 @pytest.mark.kafka
 class TestOnApacheKafka:
-    async def test_what_the_broker_refuses_takes_everything_with_it(self, kafka: Cluster) -> None:
+    async def test_a_refused_output_makes_the_whole_commit_invisible(self, kafka: Cluster) -> None:
         connection = kafka.connection
         create_topics(
             connection,
@@ -154,43 +129,43 @@ class TestOnApacheKafka:
         assert committed == []
         assert (restored.position, restored.records) == (0, {})
 
-    async def test_a_former_owner_is_fenced_and_what_it_left_open_never_happened(self, kafka: Cluster) -> None:
+    async def test_a_previous_owner_is_fenced_and_its_open_transaction_is_aborted(self, kafka: Cluster) -> None:
         kafka.create(copies=1, profiles=1)
         connection = kafka.connection
-        async with committing(connection) as former, committing(connection) as owner:
-            await take_over(former)
-            await former.commit(Commit([Output("copies", b"u1", b"1")]), Checkpoint(1))
+        async with committing(connection) as previous, committing(connection) as owner:
+            await take_over(previous)
+            await previous.commit(Commit([Output("copies", b"u1", b"1")]), Checkpoint(1))
             await take_over(owner)
             with pytest.raises(ProducerFenced):
-                await former.commit(Commit([Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}), Checkpoint(2))
+                await previous.commit(Commit([Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}), Checkpoint(2))
             await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
 
-        # whatever got through of the former owner would stand before the owner's
+        # An output of the previous owner that got through would be before those of the owner.
         assert await values(connection, "copies", 2) == [b"1", b"2"]
         assert await read_compacted(connection, "profiles", 0) != {}
 
-    async def test_with_an_id_of_its_own_the_former_owner_gets_in(self, kafka: Cluster) -> None:
-        # What the test before this one would see if the ids did not fence: it is the id that keeps the zombie out.
+    async def test_a_previous_owner_with_another_id_is_not_fenced(self, kafka: Cluster) -> None:
+        # This is what the previous test would see if the ids did not fence.
         kafka.create(copies=1, profiles=1)
         connection = kafka.connection
         own = owned(connection)
-        former = TransactionalCommitter(connection, own)
+        previous = TransactionalCommitter(connection, own)
         owner = TransactionalCommitter(
             connection, Ownership(f"{own.transactional_id}-other", own.partition, own.state_topic, own.aligned)
         )
         try:
-            await take_over(former)
+            await take_over(previous)
             await take_over(owner)
             await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
-            await former.commit(Commit([Output("copies", b"u1", b"zombie")]), Checkpoint(2))
+            await previous.commit(Commit([Output("copies", b"u1", b"zombie")]), Checkpoint(2))
         finally:
-            await former.stop()
+            await previous.stop()
             await owner.stop()
 
         assert await values(connection, "copies", 2) == [b"2", b"zombie"]
 
 
-async def test_a_relay_moves_its_offset_only_behind_acknowledged_outputs(topics: Connection) -> None:
+async def test_a_relay_moves_its_offset_only_after_its_outputs_are_acknowledged(topics: Connection) -> None:
     written_before: list[list[bytes]] = []
 
     async def read() -> int | None:
