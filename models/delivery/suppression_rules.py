@@ -27,7 +27,7 @@ class Suppression(NamedTuple):
 def in_force(marks: Mapping[str, SuppressionMark]) -> dict[str, SuppressionMark]:
     """Return the reasons of one address that have not ended.
 
-    If both have the same time, a reason wins over the reason that would end it.
+    A reason ends only if the entry that ends it has a later time. With equal times it stays in force.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppressi
 
 
 def time_in_force(marks: Mapping[str, SuppressionMark], reason: str, at: int) -> int:
-    """Return the time to write for a reason that is stated now, so that it is in force whatever the list knows.
+    """Return the time to write with a reason, so that the reason is in force after the entry is written.
 
     Clocks of processes differ. The time of a reason never moves back, and an earlier statement does not end it.
 

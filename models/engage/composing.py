@@ -72,7 +72,7 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
 def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> dict[str, Any]:
     """Return the values that a fallback may name: only those that every trigger of the rule has.
 
-    Of the event's properties, these are the ones that the rule names in ``where``.
+    Such values include only those properties of the event that the rule names in ``where``.
     """
     found = signal.properties or {}
     said: dict[str, Any] = {

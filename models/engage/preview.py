@@ -117,7 +117,7 @@ class PreviewFailure(NamedTuple):
     rule, channel
         The rule and the channel for which it was rendered.
     user
-        Name of the user; ``certain`` for a fallback, which names no values of a user.
+        Name of the user; ``certain`` for a fallback, because a fallback names no values of a user.
     error
         The error, with file and line.
     """
@@ -129,9 +129,10 @@ class PreviewFailure(NamedTuple):
 
 
 def users() -> dict[str, Customer]:
-    """Return three users, for each of which every template has to work: with all values, with none, with half of them.
+    """Return three users, by name: one with all values, one with none, and one with half of them.
 
-    The third one resembles real data: traits that are null or of another type, a cart without prices, no order.
+    Every template has to work for each of these users. The third one resembles real data: traits that are null or of
+    another type, a cart without prices, no order.
     """
     half = Customer(
         facts=Facts(

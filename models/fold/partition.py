@@ -1,7 +1,7 @@
 """The fold over one partition: its users, its clock, its timers, and the versions in use.
 
-The state and the outputs of a log are the same bytes however it is cut into batches. Every record is applied by itself,
-in the order of the log. It is applied to the clock, then to the timers that have come due, then to its user.
+The state and the outputs of a log are the same bytes however the log is cut into batches. Every record is applied by
+itself, in the order of the log. It is applied to the clock, then to the timers that have come due, then to its user.
 
 A record may move the clock past many timers. Then they fire in slices, which commit one by one, before the record. At
 the end of such a slice the clock has moved, but the record is not folded. A process that goes on from there fires the
@@ -200,7 +200,7 @@ class _Attempt:
             state.schedule(key, self._fire_one(key, customer, timer))
 
     def _fire_one(self, key: bytes, customer: Customer, timer: Timer) -> Customer:
-        """Fire one timer, and return its user, who is another object after a failure."""
+        """Fire one timer, and return its user; after a failure, the user is a new object."""
         into, cutoffs = self._slice, self._state.cutoffs()
         before = into.begin(key.decode(), customer)
         try:

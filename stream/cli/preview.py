@@ -48,8 +48,8 @@ def preview(
     """Show a template as a user would get it, and what the rules would decide for that user now.
 
     The preview uses the files, whether they are applied or not. The unsubscribe link is a placeholder, because it is
-    signed when a message is delivered. The template is also rendered for a user with everything, with nothing and with
-    half of it. If that fails, file and line are shown.
+    signed when a message is delivered. The template is also rendered for a user with all values, with none and with
+    half of them. If that fails, file and line are shown.
     """
     settings = load(config)
     templates = read_templates(settings.templates)

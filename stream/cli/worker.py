@@ -25,11 +25,12 @@ def worker(
 ) -> None:
     """Run the workers until Ctrl-C: fold (router and profiles), deliver (messages), learn (models).
 
-    Each is a process of its own. It is started again when it dies or does nothing, and ends with this process. Several
-    folds share the partitions of the log. GET /ready and /health at metrics.worker report on all of them.
+    Each role runs in a separate process. If a process dies or makes no progress, it is started again. All of them end
+    with this process. Several folds share the partitions of the log. GET /ready and /health at metrics.worker report on
+    all processes.
     """
     settings = opened(config, {"worker.processes": processes}, patient=True)
-    # What a worker imports lives as long as the worker. Looking for garbage in it would take a tenth of the start.
+    # The imported modules live as long as the worker. A garbage collection among them would take a tenth of the start.
     gc.disable()
     if role is not None:
         from stream.worker.process import run  # takes a second, and a supervisor does not need it

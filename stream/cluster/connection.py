@@ -33,7 +33,7 @@ class Connection:
     transactions
         Whether the cluster has transactions; the embedded broker has none.
     session_timeout_s
-        How long a member of a group may give no sign of life before the group removes it, seconds.
+        How long a member of a group may send no heartbeat before the group removes it, seconds.
     security_protocol, sasl_mechanism, username, password
         As Kafka names them; ``username`` and ``password`` are used by every mechanism.
     ca_file

@@ -45,7 +45,7 @@ FINISH_WITHIN_S = 15.0
 
 
 class CannotListen(PerennialError):
-    """The door cannot listen on its address: choose another ``http.port``, or stop the program that has it."""
+    """The door cannot listen on its address: choose another ``http.port``, or stop the program that uses it."""
 
 
 def run(settings: Settings, announce: Callable[[str], None] = logger.info) -> None:
@@ -91,7 +91,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 async def _answer(door: Door, settings: Settings, announce: Callable[[str], None], stop: asyncio.Event) -> None:
-    """Answer requests until ``stop`` is set, and then those that are open."""
+    """Answer requests until ``stop`` is set, and finish the open ones."""
     http, metrics = settings.sections.http, settings.sections.metrics
     runner = door.runner(shutdown_timeout=FINISH_WITHIN_S)
     exposition = None
@@ -112,7 +112,7 @@ async def _answer(door: Door, settings: Settings, announce: Callable[[str], None
 def _endpoints(
     settings: Settings, event_log: EventLog, watch: ConfigurationWatch, suppressions: SuppressionWatch, owners: Owners
 ) -> list[Endpoints]:
-    """Return all addresses of the door; their keys and tokens are read here."""
+    """Read the door's keys and tokens, and return its addresses."""
     http, keys, memory = settings.sections.http, write_keys(settings), Memory()
     intake = Intake(
         secrets.token_hex(8),  # no other door ever has this name, so the ids made from it are unique
@@ -171,7 +171,7 @@ async def _listen(site: web.TCPSite, settings: Settings) -> None:
     except OSError as error:
         http = settings.sections.http
         raise CannotListen(
-            f"the HTTP door cannot listen on {http.host}:{http.port} ({error.strerror or error}), "
-            f"which comes from {settings.given.source('http.port')}; set http.host or http.port (--port), or stop the "
-            "program that listens there"
+            f"the HTTP door cannot listen on {http.host}:{http.port} ({error.strerror or error}); "
+            f"the port comes from {settings.given.source('http.port')}; "
+            "set http.host or http.port (--port), or stop the program that listens there"
         ) from error

@@ -29,8 +29,8 @@ _NO_ANSWER = -1
 class Smtp:
     """A provider of e-mail: a mail server, with connections that are kept and reused.
 
-    Each step of the conversation is made here, because the meaning of a failure depends on its step. Before the content
-    was sent nothing can have been accepted. A silence after the content leaves the outcome unknown.
+    Each step of the conversation is made here, because the meaning of a failure depends on its step. If the
+    content was not sent, the server cannot have accepted it. If no answer follows the content, the outcome is unknown.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Smtp:
                 envelope = _Envelope(mime.address_of(self._section.sender), message.to, content)
                 return await _converse(client, envelope, last_check)
         except (SMTPException, OSError) as error:
-            # No connection, no TLS or no login: the server has not heard of this message.
+            # No connection, no TLS or no login: nothing of this message has reached the server.
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Smtp:
             try:
                 yield client
             except BaseException:
-                client.close()  # within a command: its late answer would be taken for the answer to the next command
+                client.close()  # otherwise a late answer to this command would be read as that to the next
                 raise
             if client.is_connected:
                 self._idle.append(client)
@@ -159,7 +159,7 @@ async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_check: La
     except (SMTPException, OSError, UnicodeEncodeError) as error:
         client.close()
         return Result("failed", f"{type(error).__name__}: {error}", trouble=not isinstance(error, UnicodeEncodeError))
-    # Connecting and the first answers may have taken a while. Nothing is handed over before the content.
+    # Connecting and the first answers may have taken a while, so check again before the content is sent.
     stopped = last_check()
     if stopped is not None:
         return stopped
@@ -177,7 +177,8 @@ async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_check: La
 
 
 def _refused(error: SMTPResponseException, stage: Stage) -> Result:
-    # 5xx: never. 4xx and lines without meaning: not now. 421: the server goes away, for any recipient.
+    # 5xx: the server will never accept it. 4xx, or a line without meaning: it may accept it later. 421: the server
+    # closes the connection, for any recipient.
     refused = 500 <= error.code < 600
     return Result(
         "rejected" if refused else "failed",

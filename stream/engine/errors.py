@@ -4,7 +4,7 @@
 
     PerennialError
     ├── LogEndsBefore        the position is after the end of the log
-    ├── PositionOutOfRange   the log holds nothing at the position
+    ├── PositionOutOfRange   the log has no record at the position
     └── RecordsGone          retention deleted records before they were read (reported, and does not end the run)
 """
 
@@ -16,8 +16,8 @@ from models.errors import PerennialError
 class LogEndsBefore(PerennialError):
     """The position to read next is after the end of the log, so this is not the log that was read before.
 
-    A lane that read on would skip everything up to that position silently. It therefore refuses until a person has
-    decided.
+    If the lane continued, it would silently skip everything up to that position. So it refuses to read until a person
+    has decided.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class LogEndsBefore(PerennialError):
     position
         Committed offset of the next record to read.
     end
-        Offset after the last record; ``None`` if only its being before the position is known.
+        Offset after the last record; ``None`` if it is only known to be before the position.
     """
 
     def __init__(self, topic: str, partition: int, position: int, end: int | None) -> None:
@@ -36,13 +36,13 @@ class LogEndsBefore(PerennialError):
         self.end = end
         where = "before that" if end is None else f"at {end}"
         super().__init__(
-            f"{topic}[{partition}]: {position} is to be read next, and the log ends {where}; bring that log back, or "
-            f"delete what was kept of it (its state topic, or its group's offsets) and start again"
+            f"{topic}[{partition}]: the next offset to read is {position}, but the log ends {where}; restore that log, "
+            f"or delete what was kept of it (its state topic, or its group's offsets) and start again"
         )
 
 
 class PositionOutOfRange(PerennialError):
-    """The log holds nothing at the position to read next, so its beginning and its end must be compared again.
+    """The log has no record at the position to read next, so the lane must compare its beginning and its end again.
 
     aiokafka would continue at the beginning, and skip records silently.
 
@@ -55,7 +55,7 @@ class PositionOutOfRange(PerennialError):
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        super().__init__(f"{topic}[{partition}] holds nothing at the position to read next")
+        super().__init__(f"{topic}[{partition}] has no record at the next offset to read")
 
 
 class RecordsGone(PerennialError):
@@ -77,6 +77,6 @@ class RecordsGone(PerennialError):
         self.position = position
         self.start = start
         super().__init__(
-            f"{topic}[{partition}]: {position} is to be read next, and the log begins at {start}; the topic's "
+            f"{topic}[{partition}]: the next offset to read is {position}, but the log begins at {start}; the topic's "
             f"retention deleted the records between before they were read, and they are lost"
         )

@@ -126,7 +126,7 @@ class RunReader:
         LogEndsBefore
             A fetch began before the position.
         PositionOutOfRange
-            The log holds nothing at the position. An error of fetches from before a requested seek does not count.
+            The log has no record at the position. An error of fetches from before a requested seek does not count.
         """
         if self._error is not None:
             raise self._error

@@ -33,7 +33,7 @@ async def feeding(
     AlreadyFed
         The log contains earlier events.
     NobodyFolds
-        No worker folds it.
+        No worker folds the log.
     """
     connection, partitions = settings.connection(), settings.partitions
     async with EventLog(connection, partitions) as log, GroupProgress(connection, partitions) as progress:

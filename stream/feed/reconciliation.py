@@ -32,8 +32,8 @@ class Reconciliation(NamedTuple):
     read
         Number of lines that became an event or a dead letter.
     fed, resent
-        Number of events that were written to the log, and the maximum number that may be there twice because a write
-        was repeated. A refused line with a withdrawal is an event and a dead letter.
+        Number of events that were written to the log, and how many of them may be in the log twice. A repeated write
+        causes the latter. A refused line with a withdrawal becomes both an event and a dead letter.
     folded
         Number of events that the profiles have counted.
     repeated
@@ -75,7 +75,7 @@ class Reconciliation(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Number of lost events, which were written or should have been; negative if there are too many events."""
+        """Number of lost events, including those that were never written; negative if there are too many events."""
         unread = self.lines - self.read
         if unread:
             return unread
@@ -94,7 +94,7 @@ class Reconciliation(NamedTuple):
 async def reconcile(
     connection: Connection, partitions: int, recording: Recording, done: ReplayedRecording
 ) -> Reconciliation:
-    """Count from the committed state: every partition of ``profiles``, and ``events.rejected``.
+    """Compare the file with the committed state: every partition of ``profiles``, and ``events.rejected``.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def _templates(settings: Settings, rules: Configuration) -> Finding:
         require_rendering(settings, rules)
     except PerennialError as error:
         return Finding("templates", "failed", str(error))
-    says = "each can be rendered for a user with everything, with nothing, and with half of it"
+    says = "each can be rendered for a user with all values, with none, and with half of them"
     return Finding("templates", "ok", says)
 
 
@@ -161,7 +161,7 @@ def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     else:
         yield from _segments(rules, asyncio.run(names_in_use(connection)))
         yield Finding(
-            "topics", "ok", f"all {len(topics.PERMANENT)} are there, the log with {settings.partitions} partitions"
+            "topics", "ok", f"all {len(topics.PERMANENT)} exist, and the log has {settings.partitions} partitions"
         )
     for problem in problems:
         if problem.kind == "config":

@@ -92,14 +92,14 @@ class Installation:
     begins: Mapping[str, int] = field(default_factory=dict)
 
     def explain(self, failure: str, part: str) -> str:
-        """Add to a failure of a part the part's own last error, and where its log is."""
+        """Return the failure of a part, followed by the last error in the log of that part and the place of the log."""
         error = logged_error(self.logs / f"{part}.log", self.begins.get(part, 0))
         where = f"logs: {self.logs}" if self.keeps_logs else "PERENNIAL_DEBUG=1 keeps the logs"
         return f"{failure}{f': {error}' if error else ''} ({where})"
 
 
 def logged_error(log: Path, begin: int = 0) -> str:
-    """Return the last error that a process of ours wrote to its log, from the byte ``begin`` on; or its last line."""
+    """Return the last error in the log of one of our processes, or the last line without one; ``begin`` is in bytes."""
     try:
         return last_error(log.read_bytes()[begin:].decode("utf-8", "replace"))
     except OSError:

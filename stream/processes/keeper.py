@@ -21,9 +21,9 @@ from stream.processes.worker_report import WorkerReport
 logger = logging.getLogger(__name__)
 
 REFUSED_WITHIN_S = 60.0
-"""How long after its first start a program that ends with the exit code of a mistake counts as refusing to start.
+"""How long after its first start a program can still refuse to start, seconds.
 
-It is long, because a busy machine is slow.
+If it ends later with the exit code of a mistake, it is started again. The time is long, because a busy machine is slow.
 """
 CRASH_LOOP = 5
 """Number of early ends in a row; this one and all further ones are logged as errors."""
@@ -150,7 +150,7 @@ class Keeper:
         return child
 
     def _end_silence(self, child: Child, silent_s: float) -> None:
-        logger.error("%s has shown no sign of life for %g s: killed", self._program.name, silent_s)
+        logger.error("%s has sent no heartbeat for %g s: killed", self._program.name, silent_s)
         self._fell_silent = True
         child.kill()
 
@@ -181,7 +181,7 @@ class Keeper:
     def _await_end(self, child: Child) -> tuple[float, int]:
         began = time.monotonic()
         code = child.wait()
-        self._last_end = "no sign of life" if self._fell_silent else why_ended(code)
+        self._last_end = "no heartbeat" if self._fell_silent else why_ended(code)
         with self._lock:
             self._child = None
         return time.monotonic() - began, code
@@ -200,6 +200,9 @@ class Keeper:
             self._restarts += 1
             try:
                 self._child = self._spawn()
-            except (OSError, PerennialError) as error:  # no memory, or no program: tried again like an early end
+            except (
+                OSError,
+                PerennialError,
+            ) as error:  # no memory, or no program: counts as an early end
                 self._last_end = f"not started: {error}"
             return self._child

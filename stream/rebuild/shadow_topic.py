@@ -18,7 +18,7 @@ class TopicRefused(PerennialError):
 
 
 def make(connection: Connection, partitions: int, replication_factor: int) -> None:
-    """Create the topic of shadows, unless an earlier rebuild has left it.
+    """Create the topic of shadows, unless it still exists from an earlier rebuild.
 
     Raises
     ------

@@ -37,7 +37,7 @@ LEAVE_WITHIN_S = 5.0
 PUBLISH_WITHIN_S = 30.0
 """How long a publication waits for the group's decision and for the acknowledgement, seconds each."""
 STUCK_S = 1_800
-"""How long a training may give no sign of life, seconds; then the leadership goes to another retrainer."""
+"""How long a training may go without a call of ``standing``, seconds; then another retrainer gets the leadership."""
 TRANSACTION_TIMEOUT_MS = 15_000
 """How long a retrainer that stopped while it published can delay readers of ``versions``, milliseconds."""
 
@@ -83,9 +83,9 @@ class Leadership:
         self._member.join(LEAVE_WITHIN_S)
 
     def standing(self) -> Standing:
-        """Return whether this retrainer trains, stands by or is joining; the call also is a sign of life.
+        """Return whether this retrainer trains, stands by or is joining.
 
-        Call it during a training as well; see :data:`STUCK_S`.
+        Call it during a training too. The calls show that the training makes progress; see :data:`STUCK_S`.
         """
         self._asked_at = self._clock()
         return self._listener.standing
@@ -162,7 +162,7 @@ class Leadership:
             consumer.subscribe([self._connection.topic(TOPIC)], listener=self._listener)
             while not self._leaving.is_set():
                 if self._is_stuck:
-                    raise TimeoutError(f"the training gave no sign of life for {STUCK_S} s")
+                    raise TimeoutError(f"the training made no progress for {STUCK_S} s")
                 # kafka-python loses a join that is answered between two polls, so one poll has to last long enough.
                 joined = self._listener.decided.is_set()
                 consumer.poll(timeout_ms=POLL_MS if joined else int(self._connection.session_timeout_s * 1000))

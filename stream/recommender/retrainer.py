@@ -28,7 +28,7 @@ from stream.recommender.reading import BlockingReader, reading
 logger = logging.getLogger(__name__)
 
 LARGE_WINDOW = 50_000
-"""Number of interactions with which a training does not wait for the last few that are still to be read."""
+"""Number of interactions in a window from which on a training may begin before the last few are read."""
 MAX_TIME_MS = 253_402_300_799_999
 """Maximum time of an interaction: the end of the year 9999, milliseconds."""
 MAX_WEIGHT = 1_000.0
@@ -111,7 +111,7 @@ class Retrainer:
         self._next_run = 0.0
         self._leadership = Leadership(connection)
         self._decision: int | None = None
-        """Decision of the group under which this retrainer has taken the leadership; ``None`` if it does not lead."""
+        """Number of the group's decision that made this retrainer the leader; ``None`` if it does not lead."""
         self._stands_by = False
 
     def __repr__(self) -> str:
@@ -224,7 +224,7 @@ class Retrainer:
             self._decision, self._trained_at_count = None, 0
             self._report("a run was abandoned: another retrainer of this installation trains now")
             return
-        except (BrokerUnavailable, OSError, RuntimeError) as error:  # torch raises RuntimeError when memory is short
+        except (BrokerUnavailable, OSError, RuntimeError) as error:  # torch raises RuntimeError without memory
             metrics.increment("retrains", "failed")
             self._decision, self._trained_at_count = None, 0
             logger.exception("a run failed")  # the runbook refers to this traceback

@@ -23,10 +23,10 @@ SUFFIX = ".liquid"
 """Ending of the name of each file of a template."""
 
 _USERS = {
-    "full": "for a user with everything",
-    "empty": "for a user with nothing",
-    "half": "for a user with half of it",
-    "certain": "with nothing but what the event must have",
+    "full": "for a user with all values",
+    "empty": "for a user without values",
+    "half": "for a user with half of the values",
+    "certain": "with only the values that every trigger has",
 }
 
 
@@ -99,7 +99,7 @@ def _read_template(place: Path) -> Template:
 
 
 def require_rendering(settings: Settings, configuration: Configuration) -> None:
-    """Render every template for users with everything, nothing and half of it, as ``perennial check`` does.
+    """Render every template for users with all values, with none and with half of them, as ``perennial check`` does.
 
     Raises
     ------

@@ -176,7 +176,7 @@ def needs(users: int, costs: Costs, assumed: Assumptions) -> Needs:
         broker_cores=broker_cores,
         folds=folds,
         fold_gib=(costs.fixed_bytes + each * costs.user_bytes) / GIB,
-        # Four for each fold: when a worker dies, a quarter of its users each move to several others, not all to one.
+        # Four for each fold, so that the partitions of a worker that dies can go to four others, not all to one.
         partitions=max(12, 4 * folds),
         brokers=brokers,
         disk_tib=disk,

@@ -17,7 +17,7 @@ class SmallDisk:
     Parameters
     ----------
     folder
-        Folder at which it is mounted.
+        Folder where it is mounted.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -43,7 +43,7 @@ def first_event() -> str:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """``make up`` in a folder and on ports of its own; gives the environment of the second terminal."""
+    """The environment of a second terminal, beside ``perennial up`` in a temporary folder and on free ports."""
     presets.write("shop", tmp_path)
     broker, *ports = free_ports(1 + len(PORTS))
     given = {f"PERENNIAL_{name}": str(port) for name, port in zip(PORTS, ports, strict=True)}
@@ -135,7 +135,7 @@ def test_every_file_that_a_document_names_exists(name: str) -> None:
     assert not missing
 
 
-def test_the_example_of_a_kafka_of_ones_own_passes() -> None:
+def test_the_example_with_another_kafka_is_valid() -> None:
     (example,) = [block for block in blocks("yaml") if "sasl" in block]
     written = yaml.safe_load(example)
 
@@ -147,7 +147,7 @@ def test_the_example_of_a_kafka_of_ones_own_passes() -> None:
     assert not loaded.embedded
 
 
-def test_the_documents_speak_of_the_default_ports() -> None:
+def test_the_readme_names_the_default_port() -> None:
     named = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", README)}
 
     assert named == {settings.load(environment={}).sections.http.port}

@@ -57,7 +57,9 @@ async def test_a_log_that_was_created_again_while_the_state_was_kept_is_refused(
         (report,) = app.lanes.snapshot()
 
     assert not report.is_open
-    assert f"{kafka.connection.topic('events')}[0]: 20 is to be read next, and the log ends at 5;" in caplog.text
+    assert (
+        f"{kafka.connection.topic('events')}[0]: the next offset to read is 20, but the log ends at 5;" in caplog.text
+    )
 
 
 async def test_records_that_retention_has_deleted_are_reported_and_the_rest_is_counted(
@@ -80,7 +82,7 @@ async def test_records_that_retention_has_deleted_are_reported_and_the_rest_is_c
     assert restored is not None
     assert restored.records == {b"u1": b"30"}
     assert [record.value for record in copies[20:]] == [value for _, value in EVENTS[10:]]
-    assert f"{place.topic}[0]: 20 is to be read next, and the log begins at 30;" in caplog.text
+    assert f"{place.topic}[0]: the next offset to read is 20, but the log begins at 30;" in caplog.text
 
 
 async def test_a_lane_at_the_end_of_its_log_is_not_an_error(kafka: Cluster, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,4 +92,4 @@ async def test_a_lane_at_the_end_of_its_log_is_not_an_error(kafka: Cluster, capl
         bounds = await app.fetcher.bounds(TP(kafka.connection.topic("events"), 0))
 
     assert bounds == (0, 20)
-    assert "is to be read next" not in caplog.text
+    assert "the next offset to read" not in caplog.text

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the TLS of a server at 127.0.0.1, and that of a client that trusts it."""
+    """Return two TLS contexts: for a server at 127.0.0.1, and for a client that trusts this server."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -272,7 +272,7 @@ async def test_a_replayed_message_does_not_expire_by_the_wall_clock() -> None:
         encode_message(message()).replace(message().id.encode(), b"../../../etc/cron.d/0000000000000"),
     ],
 )
-async def test_a_record_that_is_no_message_of_this_channel_is_rejected_and_disturbs_nothing(bad: bytes) -> None:
+async def test_a_record_that_is_not_a_message_of_this_channel_is_rejected_and_affects_no_other(bad: bytes) -> None:
     lane = DeliveryLane()
 
     await lane.run(batch(bad, message()), WAKE_UP)

@@ -121,7 +121,7 @@ async def test_a_learner_without_a_version_has_nothing_to_repeat() -> None:
     assert lane.broadcasts == []
 
 
-async def test_a_record_that_is_no_example_is_rejected_and_the_others_are_learned() -> None:
+async def test_a_record_that_is_not_an_example_is_rejected_and_the_others_are_learned() -> None:
     records = [
         RECORDS[0],
         stored(1, b"\xff\x00garbage"),

@@ -76,7 +76,7 @@ async def test_a_missing_message_id_and_time_come_from_the_records_position_and_
     ]
 
 
-async def test_each_bad_record_is_rejected_with_its_reason_and_nothing_else_is_disturbed() -> None:
+async def test_each_bad_record_is_rejected_with_its_reason_and_affects_no_other() -> None:
     values = [value for bad in BAD for value in (CLICK, bad)]
 
     (outputs,) = await route(*values, CLICK)

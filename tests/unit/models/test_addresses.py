@@ -109,7 +109,7 @@ def test_a_phone_number_is_bad_only_if_its_country_is_known(phone: str, country:
     assert is_bad_phone(phone, country) == is_bad
 
 
-def test_a_value_that_is_no_text_is_no_country() -> None:
+def test_a_country_that_is_not_a_text_is_ignored() -> None:
     assert country_of({"address": ["DE"]}) is None
     assert country_of({"country": 49}) is None
 
@@ -127,7 +127,7 @@ def test_blanks_and_invisible_characters_are_removed_in_linear_time() -> None:
     "written",
     ["+49 30 901820 / 901821", "+49 30 901820/21", "+49 30 901820 ext. 5", "+49 30 901820,5", "+1 212 555 0100 x12"],
 )
-def test_two_numbers_or_an_extension_are_no_number(written: str) -> None:
+def test_a_text_with_two_numbers_or_an_extension_is_not_a_number(written: str) -> None:
     assert e164(written, None) is None
     assert is_bad_phone(written, None)
 

@@ -20,7 +20,7 @@ def note(made: BounceGuard, hard: int, attempts: int, now: int, domain: str = DO
         made.note(domain, hard=number < hard, now=now)
 
 
-def test_five_bounces_of_a_hundred_are_no_storm_and_six_are_one() -> None:
+def test_six_bounces_of_a_hundred_are_a_storm_and_five_are_not() -> None:
     assert guard(hard=5).storms(NOW) == []
     assert guard(hard=6).storms(NOW) == [ALL, DOMAIN]
 

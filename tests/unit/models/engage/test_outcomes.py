@@ -168,7 +168,7 @@ class TestThroughTheFold:
     def test_a_pause_of_an_unknown_name_gives_no_notice(self) -> None:
         assert len(self._log(Order("pause", "carrier pigeons"), Order("dance", "email"))) == 1
 
-    def test_the_key_of_a_paused_channel_is_no_users_key(self) -> None:
+    def test_no_user_can_have_the_key_of_a_paused_channel(self) -> None:
         assert HOLD_KEY.startswith(b"\x00")
 
 

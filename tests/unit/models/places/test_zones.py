@@ -64,12 +64,12 @@ HOSTILE = ["../../etc/passwd", "\0", "Europe/Berlin\0"]
 
 
 @pytest.mark.parametrize("written", [*UNKNOWN, *NO_OFFSETS, *HOSTILE])
-def test_a_zone_that_is_not_certain_is_none(written: str) -> None:
+def test_an_uncertain_zone_is_not_resolved(written: str) -> None:
     assert zones.resolve(written) is None
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_zone_that_exists_or_none(written: str) -> None:
+def test_any_text_is_either_resolved_to_an_existing_zone_or_not_resolved(written: str) -> None:
     name = zones.resolve(written)
 
     assert name is None or zones.zone(name).utcoffset(NOON) is not None

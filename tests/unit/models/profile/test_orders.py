@@ -137,7 +137,7 @@ def test_an_update_may_change_the_currency() -> None:
     assert money(facts) == (1, {"EUR": 25}, {})
 
 
-def test_an_update_is_no_visit_and_triggers_no_rule_but_its_new_items_are_learned() -> None:
+def test_an_order_update_is_not_a_visit_and_triggers_no_rule_but_its_new_items_are_learned() -> None:
     order = purchase(30, lines=MUG)
     pan = (*MUG, OrderLine("pan", 1, 5 * MICROS))
     update = purchase(35, "replacement", START + DAY, lines=pan, name="Order Updated")

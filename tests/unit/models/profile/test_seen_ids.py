@@ -18,7 +18,7 @@ from tests.support.configured_versions import settings_version
 from tests.support.event_logs import START, fold_log, shoppers, written
 
 
-def test_a_digest_is_found_only_at_the_beginning_of_a_digest() -> None:
+def test_bytes_are_found_only_if_they_are_one_whole_digest() -> None:
     ids = SeenIds(marks=[2, 0], digests=b"0123456789abcdef")
 
     assert knows(ids, b"01234567")
@@ -41,7 +41,7 @@ def test_a_repeat_within_the_horizon_is_known_and_no_id_that_could_still_be_fold
         if number in folded:
             first_now, first_at = folded[number]
             assert now - first_now > horizon, "a repeat within the horizon"
-            assert first_at < now - horizon, "as old as it was, it would be folded again"
+            assert first_at < now - horizon, "an id that was forgotten too early: its event would be folded again"
         remember(ids, digest_of(str(number)), now, at)
         folded[number] = now, at
 
@@ -98,7 +98,7 @@ def test_replaying_a_whole_topic_at_any_time_changes_no_byte_of_any_user() -> No
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_log_with_repeats_at_any_place_gives_the_same_users_as_without_them(seed: int) -> None:
+def test_repeated_events_at_any_place_of_a_log_change_no_user(seed: int) -> None:
     rng = random.Random(seed)
     log = shoppers(seed, users=6, days=8)
     seen: list[Event] = []
@@ -179,7 +179,7 @@ def test_a_longer_horizon_accepts_no_event_whose_id_was_forgotten_under_a_shorte
     assert counted(outputs, "events_rejected", "too_late") == 1
 
 
-def test_an_event_ahead_of_the_clock_is_remembered_until_it_would_be_too_late_itself() -> None:
+def test_the_id_of_an_event_ahead_of_the_clock_is_kept_until_the_event_would_be_too_late() -> None:
     ahead = Event(id="m", user="u", type="click", at=START + 20 * HOUR, item="s")
     for days, kept in ((0, True), (2, True), (2.9, False)):
         log: list[Event | Control] = [Clock("feeder"), Tick(at=START), ahead, Tick(at=START + int(days * DAY)), ahead]

@@ -27,7 +27,7 @@ class TestARecordWithAPublicKey:
     def test_it_cannot_state_an_origin(self, origin: str) -> None:
         assert refused(native("click", item="a", origin=origin), trust="public").reason == "bad_origin"
 
-    def test_its_door_cannot_state_an_origin_either(self) -> None:
+    def test_the_door_cannot_state_an_origin_for_it(self) -> None:
         assert refused(native("click", item="a"), trust="public", origin="test").reason == "bad_origin"
 
     def test_it_cannot_report_a_bounce(self) -> None:

@@ -21,7 +21,7 @@ def test_an_installed_package_has_no_benchmarks(tmp_path: Path, monkeypatch: pyt
     assert "bench" not in cli.commands()
 
 
-def test_in_a_checkout_every_benchmark_is_a_command() -> None:
+def test_every_benchmark_is_a_command_in_a_checkout() -> None:
     assert checkout() == ROOT
 
     helped = subprocess.run(perennial("bench", "--help"), capture_output=True, text=True, check=True)
@@ -30,7 +30,7 @@ def test_in_a_checkout_every_benchmark_is_a_command() -> None:
         assert f" {name} " in helped.stdout
 
 
-def test_a_mistake_in_a_benchmarks_options_is_one_line(tmp_path: Path) -> None:
+def test_a_wrong_option_of_a_benchmark_is_reported_in_one_line(tmp_path: Path) -> None:
     refused = subprocess.run(
         perennial("bench", "engine", "--runs", "none"), cwd=tmp_path, capture_output=True, text=True, check=False
     )

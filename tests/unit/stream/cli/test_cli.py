@@ -88,7 +88,7 @@ def test_only_the_program_itself_offers_shell_completion(name: str) -> None:
         (["check", "--config", "nowhere.yaml"], "perennial: nowhere.yaml: found 'No such file or directory'"),
     ],
 )
-def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
+def test_a_users_mistake_is_reported_in_one_line_on_standard_error_with_exit_code_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(arguments) == 2
@@ -99,7 +99,7 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
     assert shown.err.count("\n") == 1
 
 
-def test_an_unexpected_error_is_one_line_and_exit_code_1(
+def test_an_unexpected_error_is_reported_in_one_line_with_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
@@ -111,7 +111,7 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     assert capsys.readouterr().err == "perennial: RuntimeError: out of luck (PERENNIAL_DEBUG=1 shows where)\n"
 
 
-def test_a_traceback_is_shown_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_traceback_is_shown_if_the_user_requests_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = run("check", "--config", "nowhere.yaml", PERENNIAL_DEBUG="1")
 
     assert "Traceback" in ended.stderr
@@ -203,7 +203,7 @@ def test_a_worker_refuses_to_start_without_topics(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("kafka")
-def test_a_configuration_is_applied(capsys: pytest.CaptureFixture[str]) -> None:
+def test_apply_publishes_an_unchanged_configuration_only_once(capsys: pytest.CaptureFixture[str]) -> None:
     cli.run(["topics", "create"])
     cli.run(["init"])
     capsys.readouterr()
@@ -221,7 +221,7 @@ def test_check_accepts_the_files_of_init(capsys: pytest.CaptureFixture[str]) -> 
     assert cli.run(["init"]) == 2
 
 
-def test_check_ends_with_2_if_something_failed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_ends_with_exit_code_2_if_a_finding_failed(capsys: pytest.CaptureFixture[str]) -> None:
     Path("perennial.yaml").write_text("version: 1\nrules: [{name: x, when: {}}]\n")
 
     assert cli.run(["check", "--offline", "--json"]) == 2
@@ -284,7 +284,7 @@ def test_the_broker_runs_until_a_signal_stops_it(number: int, tmp_path: Path) ->
     await_gone(tansu)
 
 
-def test_a_broker_that_dies_ends_its_command_with_a_line(tmp_path: Path) -> None:
+def test_a_command_whose_broker_dies_ends_with_one_line(tmp_path: Path) -> None:
     command = perennial("broker", "--port", "0")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

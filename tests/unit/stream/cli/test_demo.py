@@ -62,7 +62,7 @@ def test_every_figure_is_measured_and_nothing_is_left_running() -> None:
     assert all_gone(children)
 
 
-def test_the_commands_to_go_on_with_can_be_copied_and_name_a_user_of_this_run() -> None:
+def test_the_suggested_commands_can_be_copied_and_name_a_user_of_this_run() -> None:
     tally = Tally(users={b"shopper-0007", b"shopper-0003"})
     file = Path("/tmp/a folder/perennial.yaml")
     options = DemoOptions(9, 300, 62, keeps_running=True, prints_json=False, again=["--seed", "9"])
@@ -78,7 +78,7 @@ def test_the_commands_to_go_on_with_can_be_copied_and_name_a_user_of_this_run() 
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_the_middle_stops_everything() -> None:
+def test_ctrl_c_stops_every_process_of_a_running_demo() -> None:
     process = started()
     await_process(process.pid, is_fold, not_one_of=set())
     children = set(descendants(process.pid))

@@ -95,7 +95,7 @@ def test_a_dead_letter_is_shown_in_full_with_visible_control_characters(capsys: 
     assert "no such dead letter" in capsys.readouterr().err
 
 
-def test_a_replay_reports_what_it_sent_and_what_it_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dlq_replay_reports_the_sent_and_the_refused_letters(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["dlq", "replay"]) == 2
     assert "name what to replay" in capsys.readouterr().err
 

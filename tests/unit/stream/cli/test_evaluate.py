@@ -31,7 +31,7 @@ def test_a_published_split_is_ranked_in_full(tmp_path: Path, capsys: pytest.Capt
     assert report["ndcg_at_20"] > 0.99
 
 
-def test_a_file_with_times_is_graded_as_the_retrainer_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_with_times_is_evaluated_as_by_the_retrainer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "interactions.jsonl"
     file.write_bytes(b"\n".join(encode_interaction(each) for each in interactions_of_two_tastes(users=200, seed=1)))
     code = run(["evaluate", "recommend", str(file), "--dimensions", "8", "--json"])
@@ -59,6 +59,6 @@ def test_a_mistake_is_named_with_its_line(
     assert said in capsys.readouterr().err
 
 
-def test_a_folder_without_a_split_is_a_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_split_gives_exit_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "recommend", str(tmp_path)]) == 2
     assert "no train.txt or train.txt.gz in it" in capsys.readouterr().err

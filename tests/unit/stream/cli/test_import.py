@@ -88,7 +88,7 @@ def test_a_file_with_a_mistake_changes_nothing(
         ("items.csv", b"id\n\xff\n", "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_clear_line(
+def test_an_unreadable_file_is_reported_in_one_line(
     settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -100,6 +100,6 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(
     assert error.count("\n") == 1
 
 
-def test_a_missing_file_is_a_users_mistake(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_gives_exit_code_two(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import", "items", "nowhere.csv", "--config", str(settings)]) == 2
     assert "No such file" in capsys.readouterr().err

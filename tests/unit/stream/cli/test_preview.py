@@ -51,7 +51,9 @@ def test_a_user_can_be_described_in_a_file(shop: Path, capsys: pytest.CaptureFix
         (["refund", "--html", "x.html", "--channel", "sms"], "no HTML part"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_mistake_is_reported_in_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["preview", *arguments]) == 2
 
     said = capsys.readouterr().err
@@ -78,11 +80,11 @@ def test_a_template_that_fails_for_other_users_is_reported_with_file_and_line(
     assert "33" in said
     assert (
         "it fails: templates/win_back/text.liquid:2: divided_by: can't divide by 0 "
-        "(for a user with nothing, for a user with half of it)" in said
+        "(for a user without values, for a user with half of the values)" in said
     )
 
 
-def test_a_template_that_fails_for_the_shown_user_is_one_line_with_file_and_line(
+def test_a_template_that_fails_for_the_shown_user_is_reported_with_file_and_line(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shop / "templates" / "refund" / "subject.liquid").write_text("{{ 1 | divided_by: 0 }}")
@@ -103,5 +105,5 @@ def test_check_fails_for_a_template_that_fails_and_for_a_receipt_without_a_fallb
     missing = cli.run(["check", "--offline"]), capsys.readouterr().out
 
     assert rendered[0] == missing[0] == 2
-    assert "templates/refund/text.liquid: the result is empty (for a user with nothing" in rendered[1]
+    assert "templates/refund/text.liquid: the result is empty (for a user without values" in rendered[1]
     assert "refund/fallback.liquid: found nothing; allowed: a text to send if the template" in missing[1]

@@ -87,7 +87,9 @@ def test_an_empty_answer_is_explained(
     assert said in capsys.readouterr().out
 
 
-def test_an_unknown_user_is_called_unknown(settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_says_that_a_user_is_unknown(
+    settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with worker({"user": "u", "known": False, "version": 3, "items": ITEMS}, []) as port:
         assert run(["recommend", "u", "--config", settings(port)]) == 0
 
@@ -104,7 +106,7 @@ def test_new_items_for_an_unknown_user_are_not_called_popular(
     assert "these items are popular or new\n" in capsys.readouterr().out
 
 
-def test_without_a_worker_the_way_to_start_one_is_named(
+def test_the_error_without_a_worker_says_how_to_start_one(
     settings: Callable[[int], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -176,7 +176,7 @@ def test_kills_of_the_fold_and_of_its_supervisor_change_nothing_and_leave_no_orp
 
 
 @pytest.mark.slow
-def test_a_quiet_replay_reconciles_to_the_last_penny(recording: tuple[Path, Decimal]) -> None:
+def test_the_revenue_after_a_replay_equals_that_of_the_file(recording: tuple[Path, Decimal]) -> None:
     path, revenue = recording
     with replaying(path) as process:
         found = report(process, within_s=150)
@@ -196,7 +196,7 @@ def test_the_real_file_ends_in_its_published_totals() -> None:
     }  # fmt: skip
 
 
-def test_a_file_that_is_not_there_is_one_line_and_code_two(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_in_one_line_with_exit_code_two(tmp_path: Path) -> None:
     with replaying(tmp_path / "none.csv") as process:
         out, err = process.communicate(timeout=60)
 
@@ -204,7 +204,7 @@ def test_a_file_that_is_not_there_is_one_line_and_code_two(tmp_path: Path) -> No
     assert "cannot be read" in err
 
 
-def test_an_empty_file_is_one_line_and_code_two(tmp_path: Path) -> None:
+def test_an_empty_file_is_reported_in_one_line_with_exit_code_two(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").touch()
     with replaying(tmp_path / "none.jsonl") as process:
         out, err = process.communicate(timeout=60)
@@ -224,7 +224,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_replay(
 
 
 @pytest.mark.slow
-def test_a_file_of_which_nothing_is_taken_says_what_is_wrong_with_it_and_leaves_no_folder(
+def test_a_file_without_a_valid_line_is_explained_and_its_temporary_folder_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -242,7 +242,7 @@ def test_a_file_of_which_nothing_is_taken_says_what_is_wrong_with_it_and_leaves_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-def test_ctrl_c_ends_everything_that_it_started(recording: tuple[Path, Decimal]) -> None:
+def test_ctrl_c_ends_every_process_that_replay_started(recording: tuple[Path, Decimal]) -> None:
     path, _ = recording
     with replaying(path, "--speed", "10000") as process:
         await_process(process.pid, is_fold, not_one_of=set())

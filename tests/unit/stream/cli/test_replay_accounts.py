@@ -47,7 +47,7 @@ def replay(folder: Path, lines: Iterable[Any], *more: str) -> subprocess.Complet
     )  # fmt: skip
 
 
-def test_a_repeat_is_a_repeat_and_the_replay_is_complete(tmp_path: Path) -> None:
+def test_a_repeated_line_is_counted_as_repeated_and_the_replay_is_complete(tmp_path: Path) -> None:
     repeated = click("a", 2, messageId="m2")
 
     ended = replay(tmp_path, [click("a", 1), repeated, repeated, click("b", 3)], "--json")
@@ -58,7 +58,7 @@ def test_a_repeat_is_a_repeat_and_the_replay_is_complete(tmp_path: Path) -> None
     assert (found["complete"], found["missing"]) == (True, 0)
 
 
-def test_an_order_that_is_stated_again_counts_once_and_is_accounted_for(tmp_path: Path) -> None:
+def test_an_order_that_is_stated_twice_counts_once_and_no_line_is_missing(tmp_path: Path) -> None:
     ended = replay(
         tmp_path, [order("o1", 1, "m1"), order("o1", 1.1, "m2"), order("o2", 2, "m3", 30), order("o1", 2.1, "m4")]
     )
@@ -70,7 +70,7 @@ def test_an_order_that_is_stated_again_counts_once_and_is_accounted_for(tmp_path
     assert ended.stdout.splitlines()[-1].endswith("; complete")
 
 
-def test_what_the_fold_refused_is_named_with_line_and_reason(tmp_path: Path) -> None:
+def test_a_replay_names_each_line_that_the_fold_refused_with_its_reason(tmp_path: Path) -> None:
     late_with_an_id = click("c", 1, messageId="late")
     lines = [click("a", 0), click("a", 9), "", click("b", 2), "nonsense", late_with_an_id, click("d", 10)]
 
@@ -95,7 +95,7 @@ def test_many_refused_lines_are_shown_in_part_and_counted(tmp_path: Path) -> Non
     assert "and 4 lines more; --rejected FILE and --json show all" in ended.stderr
 
 
-def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_accounted_for_once(tmp_path: Path) -> None:
+def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_counted_once(tmp_path: Path) -> None:
     refused = {"type": "consent", "user": "a", "channel": "email", "granted": False, "at": "the day before"}
     late = {"type": "consent", "user": "b", "channel": "email", "granted": False, "at": at(1), "id": "w1"}
 
@@ -105,7 +105,7 @@ def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_accounted_for_onc
     assert (found["complete"], found["missing"]) == (True, 0), ended.stdout
 
 
-def test_a_withdrawal_that_came_too_late_for_the_rest_of_its_line_is_accounted_for(tmp_path: Path) -> None:
+def test_a_line_of_which_only_the_withdrawal_counts_is_not_missing(tmp_path: Path) -> None:
     late = {"type": "consent", "user": "a", "granted": False, "channel": "email", "at": at(1), "id": "w"}
 
     ended = replay(tmp_path, [click("a", 10), late])

@@ -54,7 +54,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         yield put
 
 
-def test_an_event_is_acknowledged_with_its_id_and_place(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_send_prints_the_id_and_the_place_of_each_event(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     event = '{"type":"click","user":"u1","item":"sku1","messageId":"m1"}'
 
     code, said = sent(capsys, event, "--config", str(installation))
@@ -91,7 +91,7 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_named(
     assert [(event.id, event.origin) for event in events] == [("a", "test"), ("b", "test")]
 
 
-def test_the_withdrawal_in_a_refused_line_is_sent_all_the_same(
+def test_the_withdrawal_in_a_refused_line_is_sent(
     installation: Path,
     embedded_broker: EmbeddedBroker,
     capsys: pytest.CaptureFixture[str],
@@ -107,7 +107,7 @@ def test_the_withdrawal_in_a_refused_line_is_sent_all_the_same(
     assert (event.id, event.traits) == ("w~withdrawal", {"unsubscribed": True})
 
 
-def test_details_that_are_left_out_of_an_event_are_named(
+def test_send_names_the_details_that_are_left_out_of_an_event(
     installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:
     typed('\ufeff{"type":"identify","user":"w","id":"w1","traits":{"email":"no-address","plan":"pro"}}', "\ufeff", " ")
@@ -120,7 +120,7 @@ def test_details_that_are_left_out_of_an_event_are_named(
     assert "line 1: warning: traits.email: found 'no-address'; allowed: one address" in printed.err
 
 
-def test_a_pipe_needs_no_dash(
+def test_send_reads_a_pipe_without_the_argument_dash(
     installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:
     typed('{"type":"click","user":"piped","id":"p1"}', '{"type":"click","user":"piped","id":"p2"}')
@@ -146,7 +146,9 @@ def in_the_log(broker: EmbeddedBroker, users: int) -> list[Event]:
     return [decode_event(record.value or b"") for record in records if not is_control(record.key)]
 
 
-def test_what_is_no_event_is_one_line_and_needs_no_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_send_refuses_an_invalid_event_in_one_line_and_without_a_broker(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     nowhere = tmp_path / "perennial.yaml"
     nowhere.write_text("version: 1\nkafka: {servers: '127.0.0.1:1'}\n")
 
@@ -159,7 +161,7 @@ def test_what_is_no_event_is_one_line_and_needs_no_broker(capsys: pytest.Capture
     )
 
 
-def test_a_broker_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_send_reports_an_unreachable_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     nowhere = tmp_path / "perennial.yaml"
     nowhere.write_text("version: 1\nkafka: {servers: '127.0.0.1:1'}\n")
 
@@ -169,7 +171,7 @@ def test_a_broker_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], t
     assert "127.0.0.1:1" in capsys.readouterr().err
 
 
-def test_a_door_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_send_reports_an_unreachable_door(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["send", '{"type":"click","user":"u1"}', "--http", "http://127.0.0.1:1"])
 
     assert code == 2
@@ -189,7 +191,7 @@ def collector(installation: Path) -> Iterator[str]:
         assert process.wait(20) == 0
 
 
-def test_the_door_as_a_process_takes_what_send_sends_and_ends_when_told(
+def test_send_posts_its_lines_to_a_door_that_runs_as_a_process(
     installation: Path, capsys: pytest.CaptureFixture[str], typed: Callable[..., None]
 ) -> None:
     lines = [f'{{"type":"click","user":"u{i}","id":"http{i}"}}' for i in range(700)]
@@ -202,7 +204,7 @@ def test_the_door_as_a_process_takes_what_send_sends_and_ends_when_told(
     assert {one["partition"] for one in said["sent"]} == {0, 1, 2, 3}
 
 
-def test_each_line_is_sent_as_it_comes(installation: Path) -> None:
+def test_send_writes_each_line_before_it_reads_the_next_one(installation: Path) -> None:
     command = [sys.executable, "-m", "stream.cli", "send", "-", "--config", str(installation)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdin is not None
@@ -214,7 +216,7 @@ def test_each_line_is_sent_as_it_comes(installation: Path) -> None:
         assert process.wait(20) == 0
 
 
-def test_ctrl_c_ends_it_while_it_waits_for_a_line(installation: Path) -> None:
+def test_ctrl_c_ends_send_while_send_waits_for_a_line(installation: Path) -> None:
     command = [sys.executable, "-m", "stream.cli", "send", "-", "--config", str(installation)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdin is not None

@@ -84,7 +84,7 @@ async def _write(settings: Path, outputs: list[Output]) -> None:
         await log.write(outputs)
 
 
-def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowhere(call: Any) -> None:
+def test_an_added_address_is_found_with_reason_and_time_and_is_never_printed(call: Any) -> None:
     assert call("add", "Ada@Example.com", "--reason", "complaint")[0] == 0
     assert call("add", "+49 30 901820", "--scope", "all")[0] == 0
 
@@ -100,7 +100,7 @@ def test_an_address_that_was_added_is_found_with_reason_and_time_and_stands_nowh
     assert call("list", "--address", "eve@example.com")[1] == "eve@example.com is not on the list\n"
 
 
-async def test_an_address_that_is_added_is_stopped_whatever_the_times_of_its_entries(call: Any, settings: Path) -> None:
+async def test_an_added_address_is_stopped_even_if_older_entries_have_later_times(call: Any, settings: Path) -> None:
     later = now_ms() + 3_600_000
     await bounce(settings, "ada@example.com", later)
     ends = SuppressionEntry(scope="watch", reason="delivered", channel="email", at=later + 1)
@@ -122,7 +122,7 @@ def test_an_entry_has_the_scope_of_its_reason(call: Any, reason: Reason) -> None
 
 
 @pytest.mark.parametrize("written", ["ada", "ada@", "030 901820", "", "ada@exa mple.com"])
-def test_what_is_no_address_is_refused(call: Any, written: str) -> None:
+def test_add_refuses_a_text_that_is_not_an_address(call: Any, written: str) -> None:
     code, _, err = call("add", written)
 
     assert (code, rows(call)) == (2, [])
@@ -183,7 +183,7 @@ async def _in_thread(act: Any, *arguments: Any) -> Any:
         ("--reason", "bounce", "--domain", "b.example", "--from", "2026-05-01T12:00", "--to", UNTIL),
     ],
 )  # fmt: skip
-def test_a_removal_that_does_not_say_what_is_refused(call: Any, words: tuple[str, ...]) -> None:
+def test_remove_refuses_a_call_that_does_not_name_what_to_remove(call: Any, words: tuple[str, ...]) -> None:
     assert call("remove", *words)[0] == 2
 
 
@@ -206,7 +206,7 @@ def test_a_file_of_addresses_is_imported_with_reason_and_time(call: Any, tmp_pat
     assert [one["reason"] for one in rows(call, "--address", "bob@example.com")] == ["import"]
 
 
-def test_the_same_file_again_changes_nothing_and_no_time_moves_back(call: Any, tmp_path: Path) -> None:
+def test_importing_the_same_file_again_changes_nothing_and_no_time_decreases(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     for day in ("2026-05-03", "2026-05-01", "2026-05-03", "2026-05-04"):
         file.write_text(f"address,reason,at\nada@example.com,unsubscribe,{day}\n")
@@ -217,9 +217,7 @@ def test_the_same_file_again_changes_nothing_and_no_time_moves_back(call: Any, t
         assert (counts, ada["at"][:10]) == expected
 
 
-def test_a_file_without_times_changes_nothing_when_it_comes_again_but_a_wider_scope_does(
-    call: Any, tmp_path: Path
-) -> None:
+def test_a_second_import_without_times_changes_nothing_unless_its_scope_is_wider(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "f.txt"
     file.write_text("ada@example.com\neve@example.com\n")
 
@@ -232,7 +230,7 @@ def test_a_file_without_times_changes_nothing_when_it_comes_again_but_a_wider_sc
     assert {one["scope"] for one in rows(call)} == {"all"}
 
 
-def test_one_address_a_line_needs_no_header(call: Any, tmp_path: Path) -> None:
+def test_a_file_with_one_address_per_line_needs_no_header(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "f.txt"
     file.write_text("\ufeffada@example.com\r\n\r\n+49 30 901820\r\n")
 
@@ -240,7 +238,7 @@ def test_one_address_a_line_needs_no_header(call: Any, tmp_path: Path) -> None:
     assert sorted(one["channel"] for one in rows(call)) == ["email", "sms"]
 
 
-def test_nothing_is_written_where_a_line_cannot_be_read_unless_it_may_be_skipped(call: Any, tmp_path: Path) -> None:
+def test_an_import_with_an_unreadable_line_writes_nothing_unless_skip_bad_is_given(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     file.write_text(
         "address,channel,reason,at\nada@example.com,,,\nwhat?,,,\neve@example.com,fax,,\neve@example.com,,boredom,\n"
@@ -263,7 +261,7 @@ def test_a_file_without_an_address_is_refused(call: Any, tmp_path: Path, content
     assert call("import", str(file))[0] == 2
 
 
-async def test_where_the_secret_is_another_one_nothing_is_said_and_nothing_is_written(
+async def test_every_command_refuses_a_list_whose_secret_it_does_not_know(
     call: Any, settings: Path, tmp_path: Path
 ) -> None:
     stranger = AddressHashes([b"nobody-knows--16"])
@@ -287,7 +285,7 @@ async def test_where_the_secret_is_another_one_nothing_is_said_and_nothing_is_wr
     assert (await _in_thread(call, "add", "eve@example.com"))[0] == 0
 
 
-def test_a_broker_that_is_away_is_said_in_one_line(
+def test_an_unreachable_broker_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
 ) -> None:
     file = tmp_path / "perennial.yaml"

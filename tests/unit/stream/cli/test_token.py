@@ -30,7 +30,7 @@ def test_a_token_for_a_user_works_without_any_setting(config: str, capsys: pytes
     assert secret.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_secret_of_the_settings_signs(
+def test_a_token_is_signed_with_the_secret_of_the_settings(
     config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "s" * 32)
@@ -46,7 +46,9 @@ def test_the_secret_of_the_settings_signs(
 @pytest.mark.parametrize(
     "arguments", [["ada", "--expires", "25h"], ["ada", "--expires", "soon"], [""], ["x" * 201], ["a\x00b"]]
 )
-def test_what_could_not_work_is_refused(config: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_token_refuses_arguments_that_cannot_work(
+    config: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["token", "user", *arguments, "--config", config]) == 2
     assert "allowed" in capsys.readouterr().err
 

@@ -40,7 +40,7 @@ def up(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_answered_with_stopped(tmp_path: Path) -> None:
+def test_up_prints_stopped_after_ctrl_c(tmp_path: Path) -> None:
     with up(tmp_path) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -54,7 +54,7 @@ def test_ctrl_c_is_answered_with_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_process_that_refuses_to_start_has_said_is_shown(tmp_path: Path) -> None:
+def test_up_shows_why_a_process_refused_to_start(tmp_path: Path) -> None:
     with up(tmp_path, HTTP__HOST="192.0.2.1") as process:  # no address of this machine
         out, err = process.communicate(timeout=120)
 
@@ -67,7 +67,7 @@ def test_what_a_process_that_refuses_to_start_has_said_is_shown(tmp_path: Path) 
 LIVE = {"DELIVERY__MODE": "live", "DELIVERY__SMTP": "{host: 127.0.0.1, port: 2525, from: shop@shop.example}"}
 
 
-def test_everything_that_check_calls_failed_is_named_and_nothing_starts(tmp_path: Path) -> None:
+def test_up_names_every_failed_finding_and_starts_nothing(tmp_path: Path) -> None:
     with up(tmp_path, **LIVE, DELIVERY__UNSUBSCRIBE_SECRETS="[{env: NO_SUCH_VARIABLE}]") as process:
         out, err = process.communicate(timeout=60)
 
@@ -79,7 +79,7 @@ def test_everything_that_check_calls_failed_is_named_and_nothing_starts(tmp_path
 
 
 @pytest.mark.slow
-def test_what_is_overridden_is_logged_and_everything_else_starts(tmp_path: Path) -> None:
+def test_up_logs_each_overridden_finding_and_starts(tmp_path: Path) -> None:
     forced = ("--force", "delivery.public_url", "--force", "delivery.provider.sms")
     with up(tmp_path, *forced, **LIVE) as process:
         assert process.stdout is not None
@@ -93,7 +93,7 @@ def test_what_is_overridden_is_logged_and_everything_else_starts(tmp_path: Path)
     assert says in (tmp_path / ".perennial" / "logs" / "up.log").read_text()
 
 
-def test_a_name_that_did_not_fail_is_a_mistake_that_lists_those_that_did(tmp_path: Path) -> None:
+def test_up_refuses_to_override_a_finding_that_has_not_failed_and_lists_the_failed_ones(tmp_path: Path) -> None:
     with up(tmp_path, "--force", "delivery.publik_url", **LIVE) as process:
         _, err = process.communicate(timeout=60)
 

@@ -131,7 +131,7 @@ def test_a_message_has_its_explanation_and_a_withheld_one_its_reason(shown: str)
     assert "Waiting: cool until 2026-01-05 00:00" in shown
 
 
-def test_a_cooldown_is_shown_with_its_begin_its_end_and_its_number_of_messages(shown: str) -> None:
+def test_a_cooldown_is_shown_with_its_start_its_end_and_its_number_of_messages(shown: str) -> None:
     assert "2026-01-04 00:00  email  cool: cooldown (2 times)" in shown
     explained = "the last message left on 2026-01-02 00:00, and the next may leave from 2026-01-05 00:00"
     assert explained in " ".join(shown.split())

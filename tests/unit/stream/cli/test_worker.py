@@ -139,7 +139,7 @@ def test_several_folds_share_the_log_and_the_supervisor_reports_on_all(embedded:
             assert worker.wait(30) == 0
 
 
-def test_every_process_of_a_machine_has_its_own_ports() -> None:
+def test_all_processes_of_a_machine_have_different_ports() -> None:
     settings = load(None, {"worker.processes": 3}, {})
 
     programs = {program.name: program for program in programs_of(settings, deliver=2, learn=1)}

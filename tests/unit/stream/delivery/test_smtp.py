@@ -139,7 +139,7 @@ async def test_a_message_that_cannot_be_an_e_mail_is_rejected_without_a_connecti
 
 
 @pytest.mark.parametrize(("step", "status"), [("RCPT", "failed"), ("DATA", "unknown")])
-async def test_a_line_that_is_no_answer_says_nothing_about_the_content(
+async def test_a_line_that_is_not_an_smtp_answer_is_no_refusal_of_the_content(
     server: FakeMailServer, port: int, step: str, status: str
 ) -> None:
     nonsense = "nonsense\x00that is no SMTP"

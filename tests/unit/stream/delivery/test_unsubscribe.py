@@ -39,7 +39,7 @@ def test_a_token_that_was_altered_is_refused(position: int, letter: str) -> None
 
 
 @pytest.mark.parametrize("token", ["", ".", "a", "a.b", "ä.ö", "x" * 5000, "AAAA.AAAA\n"])
-def test_a_text_that_is_no_token_is_refused(token: str) -> None:
+def test_a_text_that_is_not_a_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidToken):
         SIGNER.verify(token)
 

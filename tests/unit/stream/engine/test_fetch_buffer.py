@@ -43,7 +43,7 @@ def test_all_records_that_wait_are_taken_together_in_order() -> None:
     assert buffer.waiting == 0
 
 
-def test_records_that_do_not_fit_into_a_batch_stay() -> None:
+def test_records_that_do_not_fit_into_a_batch_stay_in_the_buffer() -> None:
     buffer = new_buffer()
     buffer.put(fetch(0, 5))
     assert (offsets(buffer, 3), offsets(buffer, 3)) == ([0, 1, 2], [3, 4])
@@ -57,7 +57,7 @@ def test_a_buffer_is_full_when_many_records_wait() -> None:
     assert (before, buffer.full) == (False, True)
 
 
-def test_a_buffer_is_full_when_many_fetches_wait_however_few_their_records() -> None:
+def test_a_buffer_is_full_when_many_small_fetches_wait() -> None:
     buffer = new_buffer(max_records=1_000)
     for number in range(MAX_FETCHES):
         assert not buffer.full
@@ -78,21 +78,23 @@ def test_a_gap_in_the_sequence_is_reported_and_no_record_after_it_is_taken() -> 
     assert offsets(buffer) == [0]
 
 
-def test_records_before_the_position_are_another_log() -> None:
+def test_records_before_the_position_are_refused() -> None:
     buffer = new_buffer(position=3)
-    with pytest.raises(LogEndsBefore, match=r"t\.events\[0\]: 3 is to be read next, and the log ends before that"):
+    with pytest.raises(
+        LogEndsBefore, match=r"t\.events\[0\]: the next offset to read is 3, but the log ends before that"
+    ):
         buffer.put(fetch(0, 5))
     assert buffer.waiting == 0
 
 
-def test_a_log_that_begins_again_while_it_is_read_is_another_log() -> None:
+def test_a_fetch_from_a_log_that_begins_again_is_refused() -> None:
     buffer = new_buffer()
     buffer.put(fetch(0, 5))
-    with pytest.raises(LogEndsBefore, match="5 is to be read next"):
+    with pytest.raises(LogEndsBefore, match="the next offset to read is 5"):
         buffer.put(fetch(0, 1, sequence=1))
 
 
-def test_a_buffer_is_full_when_many_bytes_wait_and_no_longer_once_they_are_taken() -> None:
+def test_a_buffer_is_full_while_many_bytes_wait() -> None:
     buffer = new_buffer(max_records=1_000)
     buffer.put(large(0, MAX_BYTES // 2, sequence=0))
     half = buffer.full
@@ -102,7 +104,7 @@ def test_a_buffer_is_full_when_many_bytes_wait_and_no_longer_once_they_are_taken
     assert (half, whole, buffer.full) == (False, True, False)
 
 
-def test_a_fetch_is_always_taken_however_large_it_is() -> None:
+def test_a_fetch_of_any_size_is_taken() -> None:
     buffer = new_buffer(max_records=1_000, max_bytes=10)
     assert not buffer.full
     buffer.put(large(0, 1_000, sequence=0))

@@ -113,7 +113,7 @@ async def test_outputs_before_the_first_batch_are_committed_at_the_restored_posi
     assert harness.partition.commits[0].position == 7
 
 
-async def test_the_next_commit_passes_a_batch_without_outputs() -> None:
+async def test_the_position_of_a_batch_without_outputs_is_part_of_the_next_commit() -> None:
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
         async for batch in batches:
             if batch.records[-1].offset == 3:
@@ -203,7 +203,7 @@ async def test_a_commit_reports_the_age_and_the_times_of_its_batch() -> None:
 
 
 @pytest.mark.parametrize("pace_s", [0.0, 60.0])
-async def test_a_lane_with_a_pace_reads_together_what_arrives_between_two_batches(pace_s: float) -> None:
+async def test_a_lane_with_a_pace_takes_all_records_that_arrived_since_the_last_batch(pace_s: float) -> None:
     async with LaneHarness(replace(COUNTING, pace_s=pace_s), [record(0)]) as harness:
         await harness.until(lambda: harness.partition.position == 1)
         for offset in range(1, 6):

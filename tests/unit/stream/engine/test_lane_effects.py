@@ -48,7 +48,7 @@ async def test_an_effect_begins_after_its_attempt_is_committed_and_its_result_co
     assert results == ["delivered"]
 
 
-async def test_results_come_in_the_order_of_their_ends() -> None:
+async def test_results_arrive_in_the_order_in_which_their_effects_end() -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     results: list[object] = []
 
@@ -133,7 +133,7 @@ async def test_results_are_committed_even_in_a_pause_and_draining_waits_for_that
     assert closing[-1]
 
 
-async def test_a_lane_whose_effect_failed_begins_a_new_run_and_drains_at_once() -> None:
+async def test_a_lane_whose_effect_failed_begins_a_new_run_and_drains_without_waiting() -> None:
     async def call() -> None:
         raise RuntimeError("the provider's client broke")
 

@@ -74,7 +74,7 @@ async def test_no_owner_is_fenced_while_partitions_are_being_reassigned() -> Non
     assert (owners_while_paused, harness.partition.owners) == (1, 2)
 
 
-async def test_a_reassignment_interrupts_fencing_and_that_is_no_failure() -> None:
+async def test_a_reassignment_interrupts_fencing_without_counting_as_a_failure() -> None:
     harness = LaneHarness(COUNTING, [record(0)])
     harness.partition.fence_gate.clear()
     async with harness:

@@ -1,4 +1,4 @@
-"""Reading of a lane: lost fetches, full buffers, and logs that are not what they were."""
+"""Reading of a lane: lost fetches, full buffers, and logs that were deleted or created again."""
 
 from __future__ import annotations
 
@@ -56,10 +56,12 @@ async def test_a_position_after_the_end_of_the_log_is_refused_until_the_log_is_b
         await harness.until(lambda: harness.partition.position == 8)
 
     assert refused == (False, True, 0)
-    assert str(harness.observer.errors[0]).startswith("t.events[0]: 7 is to be read next, and the log ends at 3;")
+    assert str(harness.observer.errors[0]).startswith(
+        "t.events[0]: the next offset to read is 7, but the log ends at 3;"
+    )
 
 
-async def test_a_log_that_begins_again_under_a_lane_ends_its_run_and_no_record_of_it_is_skipped() -> None:
+async def test_a_lane_whose_log_begins_again_ends_its_run_and_skips_no_record() -> None:
     async with LaneHarness(COUNTING, records(5), MemoryPartition(position=4)) as harness:
         await harness.until(lambda: harness.partition.position == 5)
         harness.fetcher.end = 1
@@ -67,12 +69,12 @@ async def test_a_log_that_begins_again_under_a_lane_ends_its_run_and_no_record_o
         await harness.until(lambda: len(harness.observer.errors) >= 2)
 
     first, second, *_ = map(str, harness.observer.errors)
-    assert first.startswith("t.events[0]: 5 is to be read next, and the log ends before that;")
-    assert second.startswith("t.events[0]: 5 is to be read next, and the log ends at 1;")
+    assert first.startswith("t.events[0]: the next offset to read is 5, but the log ends before that;")
+    assert second.startswith("t.events[0]: the next offset to read is 5, but the log ends at 1;")
     assert harness.partition.position == 5
 
 
-async def test_a_log_without_the_position_ends_the_run_and_its_bounds_are_compared_again() -> None:
+async def test_a_lane_whose_position_is_not_in_the_log_compares_the_bounds_again() -> None:
     async with LaneHarness(COUNTING, [record(0)]) as harness:
         await harness.until(lambda: harness.partition.position == 1)
         harness.lane.report_out_of_range(harness.fetcher.epoch)
@@ -80,7 +82,7 @@ async def test_a_log_without_the_position_ends_the_run_and_its_bounds_are_compar
         harness.fetcher.append(record(1))
         await harness.until(lambda: harness.partition.position == 2)
 
-    assert str(harness.observer.errors[0]) == "t.events[0] holds nothing at the position to read next"
+    assert str(harness.observer.errors[0]) == "t.events[0] has no record at the next offset to read"
     assert harness.partition.owners == 2
 
 
@@ -93,7 +95,7 @@ async def test_records_that_retention_deleted_are_reported_before_the_lane_conti
         await harness.until(lambda: harness.partition.position == 12)
 
     (error,) = harness.observer.errors
-    assert str(error).startswith("t.events[0]: 4 is to be read next, and the log begins at 9;")
+    assert str(error).startswith("t.events[0]: the next offset to read is 4, but the log begins at 9;")
     assert str(error) in caplog.text
 
 

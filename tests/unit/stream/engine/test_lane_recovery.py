@@ -21,7 +21,7 @@ from tests.support.counting import COUNTING, count, record, records, with_agent
     [KafkaError("refused"), OSError("gone"), ValueError("a bug"), asyncio.CancelledError("by aiokafka itself")],
     ids=repr,
 )
-async def test_after_a_failed_commit_a_new_run_begins_with_what_is_committed(error: BaseException) -> None:
+async def test_after_a_failed_commit_a_new_run_begins_with_the_committed_state(error: BaseException) -> None:
     before = MemoryPartition(failures=[error])
     async with LaneHarness(COUNTING, records(5), before) as harness:
         await harness.until(lambda: harness.partition.position == 5)
@@ -44,7 +44,7 @@ async def test_each_record_counts_once_wherever_the_process_dies(when: str) -> N
     assert done.owners == 4
 
 
-async def test_after_a_failure_of_the_agent_a_new_run_begins_with_what_is_committed() -> None:
+async def test_after_a_failure_of_the_agent_a_new_run_begins_with_the_committed_state() -> None:
     runs = itertools.count(1)
 
     def factory(restored: Restored, wake: Wake) -> Agent:
@@ -86,7 +86,7 @@ async def test_an_agent_that_ends_is_a_failure() -> None:
     assert "reads until it is closed" in str(harness.observer.errors[0])
 
 
-async def test_a_fenced_lane_says_so_and_commits_nothing_more() -> None:
+async def test_a_fenced_lane_reports_it_and_commits_nothing_more() -> None:
     async with LaneHarness(COUNTING, [record(0)]) as harness:
         await harness.until(lambda: harness.partition.position == 1)
         harness.partition.owners += 1
@@ -114,7 +114,7 @@ async def test_a_fenced_lane_waits_until_partitions_are_assigned() -> None:
     assert not fenced_while_paused
 
 
-async def test_a_lane_that_is_closed_in_the_middle_of_a_commit_has_committed_nothing() -> None:
+async def test_a_lane_that_is_closed_during_a_commit_has_committed_nothing() -> None:
     harness = LaneHarness(COUNTING, [record(0)])
     harness.partition.commit_gate.clear()
     async with harness:

@@ -25,7 +25,7 @@ def always_failing(_: Restored, _wake: Wake) -> Agent:
     return agent
 
 
-async def test_a_lane_that_fails_in_each_run_makes_no_progress_however_often_it_is_opened() -> None:
+async def test_a_lane_that_fails_in_each_run_makes_no_progress_by_opening_again() -> None:
     harness = LaneHarness(replace(COUNTING, agent=always_failing), [record(0)])
     async with harness:
         await harness.until(lambda: len(harness.observer.errors) == 1)
@@ -38,7 +38,7 @@ async def test_a_lane_that_fails_in_each_run_makes_no_progress_however_often_it_
     assert failures >= 6
 
 
-async def test_a_lane_that_opens_for_the_first_time_counts_from_there() -> None:
+async def test_the_time_since_a_commit_begins_when_a_lane_first_opens() -> None:
     harness = LaneHarness(COUNTING)
     harness.partition.fence_gate.clear()
     async with harness:
@@ -52,7 +52,7 @@ async def test_a_lane_that_opens_for_the_first_time_counts_from_there() -> None:
     assert (before, after) == (0.0, 5.0)
 
 
-async def test_a_run_that_lasted_is_no_failure_even_if_there_was_nothing_to_commit() -> None:
+async def test_a_run_that_lasts_long_enough_resets_the_failures_even_without_a_commit() -> None:
     harness = LaneHarness(COUNTING)
     harness.fetcher.fail_seeks.append(KafkaError("no current assignment"))
     async with harness:
@@ -84,7 +84,7 @@ async def test_a_lane_with_a_full_agent_waits_on_a_dependency() -> None:
     assert (full.is_full, full.waiting_on_dependency, full.is_idle) == (True, True, True)
 
 
-async def test_a_commit_in_progress_is_a_dependency_and_calls_in_flight_are_none() -> None:
+async def test_a_lane_waits_on_a_dependency_during_a_commit_and_not_during_calls() -> None:
     async def call() -> None:
         await asyncio.Event().wait()
 
@@ -105,7 +105,7 @@ async def test_a_commit_in_progress_is_a_dependency_and_calls_in_flight_are_none
     assert is_pending
 
 
-async def test_a_failure_of_long_ago_is_no_dependency() -> None:
+async def test_a_lane_does_not_wait_on_a_dependency_after_an_old_failure() -> None:
     runs: list[int] = []
 
     async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:

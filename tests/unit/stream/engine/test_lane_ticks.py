@@ -76,7 +76,7 @@ async def test_a_timer_that_has_fired_causes_no_more_ticks() -> None:
     assert len(harness.writer.ticks) == 1
 
 
-async def test_the_clock_of_a_feeder_is_never_moved() -> None:
+async def test_a_lane_never_moves_the_clock_of_a_feeder() -> None:
     async with LaneHarness(with_timer(due=900_000, follows_wall_clock=False), [record(0)]) as harness:
         await harness.until(lambda: harness.partition.position == 1)
         harness.manual.wall_s += 10

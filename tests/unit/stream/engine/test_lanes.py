@@ -105,7 +105,7 @@ async def let_run() -> None:
 
 
 @pytest.mark.parametrize("changes", [1, 2, 3, 4])
-async def test_a_partition_never_has_two_lanes_however_often_it_is_reassigned_while_one_closes(
+async def test_a_partition_that_returns_while_its_lane_closes_never_has_two_lanes(
     lanes: Lanes, stalling: StallingLanes, changes: int
 ) -> None:
     lanes.assigned([PARTITION])
@@ -139,7 +139,7 @@ async def test_the_assignment_is_unknown_while_partitions_are_being_reassigned(l
     assert (before, assigned, lanes.has_assignment) == (False, True, False)
 
 
-async def test_an_agent_learns_that_its_partition_was_reassigned_once_the_lane_is_closed(
+async def test_on_revoked_is_called_after_the_lane_of_a_reassigned_partition_is_closed(
     stalling: StallingLanes,
 ) -> None:
     revoked: list[int] = []
@@ -155,7 +155,7 @@ async def test_an_agent_learns_that_its_partition_was_reassigned_once_the_lane_i
     assert (while_closing, revoked) == ([], [3])
 
 
-async def test_an_agent_learns_nothing_when_the_process_ends(stalling: StallingLanes) -> None:
+async def test_on_revoked_is_not_called_when_the_process_ends(stalling: StallingLanes) -> None:
     revoked: list[int] = []
     lanes = new_lanes(MemoryFetcher([]), lambda partition, _: revoked.append(partition))
     lanes.assigned([PARTITION])

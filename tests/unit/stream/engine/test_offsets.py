@@ -50,7 +50,7 @@ async def test_only_positions_that_have_moved_are_published() -> None:
     assert not publisher.is_running
 
 
-async def test_a_failure_is_only_logged_and_the_positions_are_published_later() -> None:
+async def test_a_failed_publication_of_positions_is_logged_and_repeated() -> None:
     fetcher = RecordingFetcher()
     fetcher.failures.append(KafkaError("the group rebalances"))
     publisher = OffsetPublisher(fetcher, lambda: {FIRST: 1}, every_s=0.001)

@@ -24,7 +24,7 @@ def test_a_position_that_is_cut_off_is_a_mismatch(value: bytes) -> None:
         decode_position(value)
 
 
-async def test_an_empty_partition_restores_to_nothing_at_once(cluster: Cluster) -> None:
+async def test_an_empty_partition_is_restored_without_waiting(cluster: Cluster) -> None:
     cluster.create(profiles=2)
     async with asyncio.timeout(5):
         restored = await restore(cluster.connection, "profiles", 1)
@@ -32,7 +32,7 @@ async def test_an_empty_partition_restores_to_nothing_at_once(cluster: Cluster) 
     assert (restored.partition, restored.position, restored.memo, restored.records) == (1, 0, b"", {})
 
 
-async def test_the_newest_record_of_each_key_is_restored_up_to_the_very_last(cluster: Cluster) -> None:
+async def test_the_newest_record_of_each_key_is_restored_including_the_last_record(cluster: Cluster) -> None:
     cluster.create(profiles=2)
     await write(cluster.connection, "profiles", [(b"u%d" % (n % 1_000), b"%d" % n) for n in range(20_000)], 1)
     await write(cluster.connection, "profiles", [(POSITION_KEY, encode_position(42, b"memo"))], 1)
@@ -44,7 +44,7 @@ async def test_the_newest_record_of_each_key_is_restored_up_to_the_very_last(clu
 
 
 @pytest.mark.kafka
-async def test_a_partition_in_use_is_read_to_its_last_commit_although_another_is_on_its_way(kafka: Cluster) -> None:
+async def test_a_partition_is_restored_to_its_last_commit_while_a_transaction_is_open(kafka: Cluster) -> None:
     kafka.create(profiles=1)
     topic = kafka.connection.topic("profiles")
     producer = AIOKafkaProducer(**kafka.connection.client_options(), transactional_id=kafka.connection.group("writer"))

@@ -63,7 +63,7 @@ def test_a_wake_up_is_due_with_its_timer_and_then_not_again() -> None:
     assert (early, due, made.is_due) == (False, True, False)
 
 
-def test_a_request_is_granted_unless_records_come_first() -> None:
+def test_a_wake_up_is_due_after_a_request_until_a_batch_clears_it() -> None:
     made = wakeups(wakes_agent=True)
 
     made.request()
@@ -73,7 +73,7 @@ def test_a_request_is_granted_unless_records_come_first() -> None:
     assert not made.is_due
 
 
-def test_an_agent_that_follows_its_log_is_never_woken() -> None:
+def test_wake_ups_are_never_due_for_an_agent_that_is_not_woken() -> None:
     made = wakeups(wakes_agent=False)
 
     made.schedule(1_000)

@@ -28,7 +28,7 @@ def installed(tmp_path: Path, embedded: Cluster) -> Settings:
 
 
 @pytest.mark.parametrize("clock", ["wall", "feeder"])
-def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
+def test_the_first_record_of_an_empty_log_names_the_clock(tmp_path: Path, embedded: Cluster, clock: ClockName) -> None:
     settings = installed(tmp_path, embedded)
 
     apply(settings, clock)
@@ -38,7 +38,7 @@ def test_in_an_empty_log_the_clock_is_named_first(tmp_path: Path, embedded: Clus
         assert partition[0] == Clock(clock=clock)
 
 
-def test_a_live_log_is_not_made_a_feeders(tmp_path: Path, embedded: Cluster) -> None:
+def test_a_log_with_the_wall_clock_is_not_changed_to_the_feeders_clock(tmp_path: Path, embedded: Cluster) -> None:
     settings = installed(tmp_path, embedded)
     apply(settings)
 

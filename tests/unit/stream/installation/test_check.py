@@ -64,7 +64,7 @@ def test_a_broker_with_all_topics_is_found(tmp_path: Path, broker: EmbeddedBroke
     found = checked(tmp_path, "", flags, offline=False)
 
     assert findings_of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
-    assert findings_of("topics", found) == [("ok", f"all {len(topics.PERMANENT)} are there, the log with 4 partitions")]
+    assert findings_of("topics", found) == [("ok", f"all {len(topics.PERMANENT)} exist, and the log has 4 partitions")]
 
 
 def test_missing_topics_fail_with_the_command_to_run(tmp_path: Path, broker: EmbeddedBroker) -> None:

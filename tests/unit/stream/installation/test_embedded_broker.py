@@ -36,7 +36,7 @@ def test_a_stopped_broker_is_gone_and_frees_its_port(tmp_path: Path) -> None:
         pass
 
 
-def test_its_log_and_that_of_the_previous_run_are_kept(tmp_path: Path) -> None:
+def test_the_logs_of_this_run_and_of_the_previous_one_are_kept(tmp_path: Path) -> None:
     for _ in range(2):
         with EmbeddedBroker(None, tmp_path):
             pass

@@ -89,7 +89,7 @@ def test_port_0_becomes_the_number_of_a_free_port(tmp_path: Path, claims: Claims
     assert "metrics.fold" not in chosen.ports
 
 
-def test_a_kafka_of_your_own_needs_no_port_here(tmp_path: Path, claims: Claims) -> None:
+def test_an_installation_with_another_kafka_needs_no_broker_port(tmp_path: Path, claims: Claims) -> None:
     chosen = choose(settings(tmp_path, "kafka: {servers: 'kafka.example:9092'}"), claims)
 
     assert not {"--broker-port", "kafka.servers"} & set(chosen.ports)

@@ -66,7 +66,7 @@ def test_a_child_that_falls_silent_is_killed_and_started_again(tmp_path: Path) -
 
     assert ends[0] == ("fold", exits.STALLED)
     assert reports[0] == numbered(0)
-    assert status.last_end == "no sign of life"
+    assert status.last_end == "no heartbeat"
     for pid in log.read_text().split():
         await_gone(int(pid))
 
@@ -78,7 +78,7 @@ def test_a_child_without_a_first_report_gets_more_time_and_is_then_killed(
     with Supervisor([reporting(0, tmp_path / "log", 0.1)], backoff=QUICK) as supervisor:
         await_true(lambda: supervisor.statuses()[0].restarts >= 1, 60)
 
-        assert supervisor.statuses()[0].last_end == "no sign of life"
+        assert supervisor.statuses()[0].last_end == "no heartbeat"
 
 
 def test_reports_that_the_supervisor_does_not_read_are_left_out_without_waiting() -> None:

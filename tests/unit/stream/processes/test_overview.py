@@ -50,7 +50,9 @@ def test_all_are_ready_and_healthy_when_each_is() -> None:
     ],
     ids=["not ready", "not healthy", "silent", "starting", "waiting", "ended"],
 )
-def test_one_process_that_is_not_well_decides_for_all(other: Status, ready: bool, healthy: bool) -> None:
+def test_one_process_that_is_not_ready_or_not_healthy_decides_for_all(
+    other: Status, ready: bool, healthy: bool
+) -> None:
     assert judged(HEALTHY, replace(other, name="fold-2")) == (ready, healthy)
 
 

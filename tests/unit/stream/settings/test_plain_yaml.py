@@ -91,7 +91,7 @@ def test_plain_values_have_the_types_that_people_mean() -> None:
     }
 
 
-def test_an_alias_is_a_copy_with_lines_of_its_own() -> None:
+def test_a_changed_alias_leaves_its_original_as_it_was() -> None:
     values, lines = read("a: &a\n  b: 1\nc:\n  - *a\n  - 2")
 
     assert values == {"a": {"b": 1}, "c": [{"b": 1}, 2]}

@@ -99,7 +99,7 @@ async def test_a_worker_that_is_killed_leaves_its_partitions_to_the_next_one_and
 
 
 @pytest.mark.kafka
-async def test_a_worker_whose_partition_was_taken_over_ends_with_its_own_exit_code(
+async def test_a_worker_whose_partition_was_taken_over_ends_with_the_exit_code_not_owner(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     kafka.create(events=1, copies=1, profiles=1)
@@ -120,7 +120,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_its_own_exit_co
     assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
 
 
-def test_a_worker_without_a_broker_logs_it_waits_for_one_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_a_worker_without_a_broker_logs_that_it_waits_and_ends_on_request(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     log = tmp_path / "worker.log"
     with running_worker(Connection(f"127.0.0.1:{port}"), log) as worker:

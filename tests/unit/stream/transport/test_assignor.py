@@ -67,7 +67,7 @@ def test_each_topic_is_shared_evenly_and_wholly(history: str, partitions: int) -
         assert max(counts) - min(counts) <= 1, (topic, counts)
 
 
-def test_who_stays_keeps_what_need_not_move() -> None:
+def test_a_member_that_stays_keeps_every_partition_that_need_not_move() -> None:
     before, again, grown = (shares(FOLD, history) for history in ("a ab", "a ab ab", "a ab abc"))
 
     assert again == before

@@ -87,7 +87,7 @@ def test_records_wait_since_the_last_sample_in_which_none_did() -> None:
     assert waiting.seconds(lane_report(lag=3, is_full=True)) == 0.0
 
 
-def test_a_lane_that_has_come_back_waits_since_its_own_last_commit() -> None:
+def test_a_lane_that_returns_waits_since_its_last_commit_here() -> None:
     waiting = WaitingTimes(lambda: 100.0)
     waiting.update([lane_report(lag=0)])
     waiting.update([])

@@ -45,7 +45,7 @@ def test_no_two_agents_share_a_topic_or_a_state() -> None:
     assert len(set(states)) == len(states)
 
 
-def test_what_the_fold_writes_and_counts_is_declared() -> None:
+def test_every_topic_and_count_of_the_fold_is_declared() -> None:
     _, outputs = fold_log(
         written([*shoppers(8, users=15, days=30, extra=VERSIONS_OVER_TIME), (b"u", b"?")]), itertools.repeat(200)
     )

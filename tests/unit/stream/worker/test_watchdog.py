@@ -58,7 +58,7 @@ def test_a_lane_that_waits_on_a_dependency_never_stands_still() -> None:
     assert samples(waiting_lane(), 3, stillness) == [False, True, True]
 
 
-def test_a_lane_that_was_elsewhere_and_came_back_is_a_new_one() -> None:
+def test_a_lane_that_returns_from_another_worker_counts_as_a_new_lane() -> None:
     stillness = Stillness(2)
     samples(waiting_lane(), 2, stillness)
     stillness.add_sample([])
@@ -161,7 +161,7 @@ async def test_the_group_is_not_asked_while_lanes_move() -> None:
     assert (worker.probed, worker.left) == (0, [])
 
 
-async def test_a_watchdog_in_a_hurry_takes_a_sample_at_once() -> None:
+async def test_hurry_makes_the_watchdog_take_a_sample_without_waiting() -> None:
     worker = WatchedWorker()
     async with watching(worker, Patience(99, every_s=3_600)) as watchdog:
         watchdog.hurry()
