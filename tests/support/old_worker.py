@@ -1,13 +1,15 @@
 """A fold whose states have the previous schema: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
 
-It folds with today's code, but reads and writes states as the previous release did. It refuses states of today's
-schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of the previous release, that checkout's worker runs instead.
+It folds with today's code, but reads and writes states as the release with the previous schema did. It refuses states
+of today's schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of an earlier release, that checkout's worker runs
+instead, wherever its tests keep it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -54,10 +56,16 @@ def become_old() -> None:
         setattr(codec, name, function)
 
 
+def folding_worker(checkout: Path) -> str:
+    """Return the name of the module of a checkout that runs its fold; releases keep it in different packages."""
+    (found,) = (checkout / "tests").rglob("folding_worker.py")
+    return ".".join(found.relative_to(checkout).with_suffix("").parts)
+
+
 def main() -> None:
     if checkout := os.environ.get(FROM):
         os.chdir(checkout)
-        worker = [sys.executable, "-m", "tests.support.folding_worker", *sys.argv[1:]]
+        worker = [sys.executable, "-m", folding_worker(Path(checkout)), *sys.argv[1:]]
         os.execve(sys.executable, worker, {**os.environ, "PYTHONPATH": checkout})
     servers, prefix, _, session_s = sys.argv[1:]
     become_old()
