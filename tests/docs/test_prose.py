@@ -14,6 +14,10 @@ def rules(source: str) -> list[str]:
     return [violation.rule for violation in in_module("module.py", source)]
 
 
+def test_source_tests_and_pages_follow_the_rules() -> None:
+    assert [str(violation) for violation in violations()] == []
+
+
 def test_the_check_covers_source_tests_pages_and_comments_of_other_files(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 

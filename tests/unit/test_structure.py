@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 import tomllib
 from collections import defaultdict
@@ -13,7 +14,13 @@ from tests.support import sizes
 from tests.support.paths import ROOT
 from tests.support.source_tree import (
     SOURCES,
+    TESTS,
+    imports,
+    misnamed_loggers,
     modules,
+    public_classes,
+    sleeps_in_tests,
+    type_imports_between_packages,
 )
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -24,6 +31,10 @@ UNIT = ROOT / "tests" / "unit"
 def above() -> dict[str, str]:
     """Everything above a limit, with its size, by place."""
     return {size.place: f"{size.kind} of {size.size}, at most {size.limit}" for size in sizes.above()}
+
+
+def test_nothing_is_above_its_limit_except_the_listed_places(above: dict[str, str]) -> None:
+    assert {place: text for place, text in above.items() if place not in sizes.EXCEPTIONS} == {}
 
 
 def test_each_exception_of_the_limits_is_needed_and_has_a_reason(above: dict[str, str]) -> None:
@@ -46,6 +57,25 @@ def test_a_file_a_class_a_function_and_a_signature_above_their_limits_are_found(
     ]
 
 
+def test_no_two_public_classes_have_the_same_name() -> None:
+    places = public_classes(modules(*SOURCES, *TESTS))
+
+    assert len(places) > 500
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("roots", [SOURCES, (*SOURCES, *TESTS)])
+def test_no_modules_import_each_other(roots: tuple[str, ...]) -> None:
+    graph = imports(modules(*roots))
+
+    assert sum(map(len, graph.values())) > 500
+    graphlib.TopologicalSorter(graph).prepare()  # raises an error with the modules of a cycle
+
+
+def test_no_package_imports_another_one_for_its_types_only() -> None:
+    assert type_imports_between_packages(modules(*SOURCES, *TESTS)) == []
+
+
 def test_the_name_of_each_contract_says_what_the_contract_allows() -> None:
     checked = 0
     for contract in CONTRACTS:
@@ -59,6 +89,12 @@ def test_the_name_of_each_contract_says_what_the_contract_allows() -> None:
         assert contract["source_modules"] == [f"{root}.{package}"]
         checked += 1
     assert checked > 25
+
+
+def test_each_module_calls_its_logger_logger() -> None:
+    every = modules(*SOURCES, *TESTS)
+
+    assert [place for module in every for place in misnamed_loggers(module)] == []
 
 
 def test_each_unit_test_is_named_after_its_module(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +122,7 @@ def _twins(test: Path, stems: set[str]) -> set[str]:
     folders = {path.name for path in (ROOT / test.parent).iterdir() if path.is_dir()}
     name = test.stem.removeprefix("test_")
     return {stem for stem in {*stems, *folders, test.parent.name} if f"{name}_".startswith(f"{stem}_")}
+
+
+def test_unit_and_integration_tests_await_conditions_instead_of_sleeping() -> None:
+    assert sleeps_in_tests() == []
