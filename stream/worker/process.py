@@ -18,9 +18,9 @@ from stream.processes.heartbeat import HeartbeatWriter
 from stream.settings.loading import Settings
 from stream.transport.app import LaneApp, create_app, run_worker
 from stream.worker.metrics import MetricsObserver, show_lanes
-from stream.worker.roles import open_role
+from stream.worker.roles import RoleParts
 from stream.worker.state import WorkerState
-from stream.worker.topology import Role
+from stream.worker.topology import Role, fold_agents, learn_agents
 from stream.worker.watchdog import SAMPLE_EVERY_S, KafkaProbe, Patience, Watchdog
 
 
@@ -70,6 +70,30 @@ def run(role: Role, settings: Settings) -> NoReturn:
     app.at_once += [watch, *parts.at_once]
     app.task(run_beside)
     run_worker(app)
+
+
+def open_role(role: Role, connection: Connection, settings: Settings, holds: Holds) -> RoleParts:
+    """Return the parts of a worker; connect nowhere.
+
+    Parameters
+    ----------
+    role
+        What the worker does.
+    connection
+        The cluster.
+    settings
+        Settings of the installation.
+    holds
+        Reasons for which a delivery sends no messages.
+    """
+    if role == "fold":
+        return RoleParts(fold_agents())
+    if role == "learn":
+        return RoleParts(learn_agents())
+    # imported here because only a delivery needs an SMTP client and the suppression list
+    from stream.worker.delivering import open_delivery
+
+    return open_delivery(connection, settings, holds)
 
 
 @contextmanager

@@ -101,12 +101,16 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
 
 
 async def feed(connection: Connection, part: range) -> None:
-    """Write some of the examples, in chunks with pauses, so that several commits contain them."""
+    """Write some of the examples, in chunks with pauses, so that several commits contain them.
+
+    The pauses are part of the load. A learner may die at any moment, so no commit can be awaited here.
+    """
+    pauses = random.Random(part.start)
     for first in part[::CHUNK]:
         for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):
             chunk: Sequence[ChurnExample | SegmentExample] = examples[first : first + CHUNK]
             await write(connection, topic, [(e.user.encode(), encode_example(e)) for e in chunk], partition=0)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(pauses.uniform(0.2, 0.4))
 
 
 async def opened(log: Path, lanes: int, within_s: float = 90) -> None:

@@ -17,7 +17,7 @@ from stream.engine.agent_spec import Agent, Wake
 from stream.transport.app import create_app, run_worker
 from tests.support.counting import COUNTING, count
 
-log = logging.getLogger("thinker")
+logger = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     def thinking(restored: Restored, wake: Wake) -> Agent:
         async def agent(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
             async for outputs in count(restored, wake)(batches):
-                log.info("thinking over %d records", len(outputs.commit.records))
+                logger.info("thinking over %d records", len(outputs.commit.records))
                 await asyncio.sleep(float(think[0]))
                 yield outputs
 

@@ -24,7 +24,7 @@ from stream.worker.process import watched
 from stream.worker.state import WorkerState
 from tests.support.counting import COUNTING, count
 
-log = logging.getLogger("caller")
+logger = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     )
 
     async def call() -> None:
-        log.info("calling")
+        logger.info("calling")
         await asyncio.Event().wait()
 
     def stalling(restored: Restored, wake: Wake) -> Agent:
