@@ -50,13 +50,13 @@ class SummaryRow(NamedTuple):
 
 def read(folder: Path = FIGURES) -> dict[str, Content]:
     """Read all committed figures, by benchmark, in the order of the tables."""
-    files = {name: folder / f"{name}.json" for name in {**_ROWS, **_GRIDS}}
+    files = {name: folder / f"{name}.json" for name in {**ROWS, **_GRIDS}}
     return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
 
 
 def summary(found: Mapping[str, Content]) -> str:
     """Format the README's table, and the machine of its figures."""
-    rows = [row for name, content in found.items() if name in _ROWS for row in _ROWS[name](content)]
+    rows = [row for name, content in found.items() if name in ROWS for row in ROWS[name](content)]
     grid = Grid(
         "",
         ("what", "measured", "aimed at", "by"),
@@ -204,7 +204,7 @@ def _scaling(content: Content) -> Iterator[SummaryRow]:
         yield SummaryRow(f"CPU time per event with {counts} {curve}", costs, "flat", "scaling")
 
 
-_ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
+ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "engine": _engine,
     "pipeline": _pipeline,
     "latency": _latency,
@@ -237,7 +237,7 @@ def _each(spreads: Mapping[str, Spread], *names: str) -> str:
 
 def _taken(found: Mapping[str, Content]) -> str:
     """Describe machine, date and load of the measurements; a table that was measured on a busy machine says so."""
-    found = {name: content for name, content in found.items() if name in _ROWS}
+    found = {name: content for name, content in found.items() if name in ROWS}
     machines = {_machine(content) for content in found.values()}
     taken = "".join(
         f"\n- {name}: {content['at'][:10]}, commit {content['versions']['commit']}, {_busy(content['machine'])}"

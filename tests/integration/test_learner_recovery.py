@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +66,19 @@ async def test_after_kills_at_every_point_and_at_a_random_moment_the_state_is_th
     for number, (point, part) in enumerate(zip(points, parts, strict=False), start=1):
         with running_worker(connection, log, "tests.support.learning_worker", point) as worker:
             await opened(log, 2 * number)
-            await feed(connection, part)
+            await feed(connection, part, worker)
             deaths.append(await asyncio.to_thread(worker.wait, 90))
     with running_worker(connection, log, "tests.support.learning_worker") as worker:
         await learned(connection, at_least=parts[len(points)].start)
-        feeding = asyncio.create_task(feed(connection, parts[len(points)]))
+        feeding = asyncio.create_task(feed(connection, parts[len(points)], worker))
         await asyncio.sleep(random.Random(SEED).uniform(0.2, 2))
         worker.kill()
         await feeding
     undisturbed = {"churn": uninterrupted(ChurnLearner(FEATURES), CHURN)}
     undisturbed["segments"] = uninterrupted(SegmentLearner(FEATURES), SEGMENTS)
-    with running_worker(connection, log, "tests.support.learning_worker"):
+    with running_worker(connection, log, "tests.support.learning_worker") as worker:
         for part in parts[len(points) + 1 :]:
-            await feed(connection, part)
+            await feed(connection, part, worker)
         await learned(connection, at_least=EXAMPLES)
         published = {name: await uses(connection, name, max(versions)) for name, (_, versions) in undisturbed.items()}
 
@@ -100,17 +101,16 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
     return learner.state(), versions
 
 
-async def feed(connection: Connection, part: range) -> None:
-    """Write some of the examples, in chunks with pauses, so that several commits contain them.
+async def feed(connection: Connection, part: range, worker: subprocess.Popen[bytes]) -> None:
+    """Write some of the examples in chunks.
 
-    The pauses are part of the load. A learner may die at any moment, so no commit can be awaited here.
+    Each chunk waits until the worker has committed the one before, or has died. So several commits contain them.
     """
-    pauses = random.Random(part.start)
     for first in part[::CHUNK]:
         for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):
             chunk: Sequence[ChurnExample | SegmentExample] = examples[first : first + CHUNK]
             await write(connection, topic, [(e.user.encode(), encode_example(e)) for e in chunk], partition=0)
-        await asyncio.sleep(pauses.uniform(0.2, 0.4))
+        await learned(connection, first + CHUNK, unless=lambda: worker.poll() is not None)
 
 
 async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
@@ -122,11 +122,13 @@ async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
             await asyncio.sleep(0.1)  # a file gives no notice
 
 
-async def learned(connection: Connection, at_least: int, within_s: float = 90) -> None:
-    """Wait until both learners have committed this many examples."""
+async def learned(
+    connection: Connection, at_least: int, unless: Callable[[], bool] = lambda: False, within_s: float = 90
+) -> None:
+    """Wait until both learners have committed this many examples, or until ``unless`` holds."""
     async with asyncio.timeout(within_s):
         for name in ("churn", "segments"):
-            while True:
+            while not unless():
                 # The topic has one key and few commits, so the reading reaches its end.
                 if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
                     break

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from stream.cluster.connection import Connection
@@ -45,6 +45,7 @@ async def read_until(
     """Read a topic from its beginning until ``enough`` holds or the time is over; return the records."""
     found: list[ConsumerRecord] = []
     consumer = AIOKafkaConsumer(
+        connection.topic(topic),
         **connection.client_options(),
         group_id=None,
         auto_offset_reset="earliest",
@@ -54,9 +55,6 @@ async def read_until(
     )
     await consumer.start()
     try:
-        physical = connection.topic(topic)
-        partitions = await _partitions(consumer, physical)
-        consumer.assign([TopicPartition(physical, partition) for partition in partitions])
         deadline = time.monotonic() + within_s
         while not enough(found) and time.monotonic() < deadline:
             for records in (await consumer.getmany(timeout_ms=100)).values():
@@ -64,8 +62,3 @@ async def read_until(
     finally:
         await consumer.stop()
     return found
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer._client._wait_on_metadata(topic)
-    return set(consumer.partitions_for_topic(topic) or ())

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import sizes
 from tests.support.paths import ROOT
+from tests.support.private_access import EXCEPTIONS, forbidden, private_accesses
 from tests.support.source_tree import (
     SOURCES,
     TESTS,
@@ -74,6 +75,15 @@ def test_no_modules_import_each_other(roots: tuple[str, ...]) -> None:
 
 def test_no_package_imports_another_one_for_its_types_only() -> None:
     assert type_imports_between_packages(modules(*SOURCES, *TESTS)) == []
+
+
+def test_private_members_are_used_only_by_their_class_and_module_and_by_the_listed_files() -> None:
+    every = modules(*SOURCES, *TESTS)
+
+    assert list(map(str, forbidden(every))) == []
+    needed = {str(module.path) for module in every if list(private_accesses(module))}
+    assert EXCEPTIONS.keys() - needed == set(), "an exception that is no longer needed"
+    assert [path for path, reason in EXCEPTIONS.items() if len(reason.split()) < 4] == []
 
 
 def test_the_name_of_each_contract_says_what_the_contract_allows() -> None:

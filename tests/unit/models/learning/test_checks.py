@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
+import msgspec
 import pytest
 
 from models.errors import PerennialError
@@ -126,8 +127,7 @@ class RoundingScorer(ChurnScorer):
     @classmethod
     def decode(cls, content: object) -> Self:
         scorer = super().decode(content)  # type: ignore[arg-type]
-        scorer._constant = round(scorer._constant, 1)
-        return scorer
+        return cls(msgspec.structs.replace(scorer.model, intercept=round(scorer.model.intercept, 1)))
 
 
 class AnySchemaScorer(ChurnScorer):
