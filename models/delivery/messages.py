@@ -19,7 +19,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     id
         32 hex digits. The same user, rule and cause give the same id.
     user, rule, category, channel
-        The user, the rule that decided and its category, and the channel.
+        Ids of the user and of the rule that decided, the category of the rule, and the channel.
     to
         E-mail address, or phone number in E.164.
     subject

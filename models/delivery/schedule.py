@@ -63,13 +63,13 @@ class Schedule:
         return attempts
 
     def wait(self, key: bytes, record: DeliveryRecord, size: int) -> None:
-        """Enter a message that waits, with the deadline of its time; ``size`` is that of its record, bytes."""
+        """Enter a message that waits, with its deadline; ``size`` is the size of its record, bytes."""
         assert record.message is not None
         self.open.put(key, "waiting", user=record.message.user, size=size)
         self.times.add_deadline(deadline(record.message, record.arrived), key)
 
     def place(self, key: bytes, record: DeliveryRecord, size: int) -> None:
-        """Enter a delivery that waits for a time, or has ended, as its record says."""
+        """Enter a delivery in the state of its record: it waits for a time, or has ended."""
         if record.message is None:
             self.open.remove(key)
             self.times.add_finished(record.changed, key)

@@ -58,7 +58,7 @@ class News(NamedTuple):
     learned_items
         Items whose interaction the recommender has learned before; ``None`` if it has learned all of them.
     confirms
-        Whether it states with a secret key what was stated before with a public key. Marketing has reacted before.
+        Whether it states with a secret key an order that was stated before with a public key. Marketing reacted then.
     """
 
     is_visit: bool = True
@@ -79,7 +79,7 @@ def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
     facts, event
         The user's facts, and a purchase by the user.
     orders_before
-        Older orders are not remembered, milliseconds.
+        Time before which orders are not remembered, milliseconds.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
     if not before.known & WHOLE or _confirms(before, event):
         return ""
     if before.currency in _NO_CURRENCIES and event.currency not in _NO_CURRENCIES:
-        return ""  # it gives the currency, which the first one did not
+        return ""  # it adds the currency, which was missing
     if before.known & UPDATED:
         return "updated"
     is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
@@ -310,7 +310,7 @@ def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
             facts.orders += 1
             bump(facts.purchases, after.at)
             bump(facts.spend, after.at, after.amount / MICROS)
-        elif was.at != after.at:  # an earlier part of the order has come
+        elif was.at != after.at:  # an earlier part of the order arrived later
             bump(facts.purchases, after.at)
             bump(facts.purchases, was.at, -1.0)
             bump(facts.spend, after.at, after.amount / MICROS)

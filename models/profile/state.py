@@ -3,8 +3,8 @@
 Facts can be recomputed from the log by new code. The ledger is only carried over. :mod:`models.profile.codec` stores
 both.
 
-The structs hold values and what JSON can hold, and nothing that refers back to them. So there are no cycles, and the
-garbage collector need not track them (``gc=False``).
+The structs contain only plain values and JSON, and never refer to each other in a circle. So the garbage collector need
+not track them (``gc=False``).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ MAX_REGULARIZATION = 0.1
 
 
 class DamagedArtifact(PerennialError):
-    """An artifact differs from what was published. The one in use is kept."""
+    """An artifact differs from the published one. The model in use is kept."""
 
 
 class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactorModel:
-    """Item factors, and what else serving needs.
+    """Item factors, and everything else that serving needs.
 
     Attributes
     ----------

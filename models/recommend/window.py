@@ -71,8 +71,8 @@ class InteractionWindow:
     Parameters
     ----------
     rows, users, items
-        Maximum number of interactions, users and items; up to a quarter more between two cuts. Users and items whose
-        newest interaction is the oldest are removed first.
+        Maximum number of interactions, users and items; up to a quarter more between two cuts. Users and items
+        without an interaction for the longest time are removed first.
     age
         Maximum age of an interaction, relative to the newest, milliseconds; 0 keeps all.
 
@@ -165,7 +165,7 @@ class InteractionWindow:
 
 
 def _newest(ids: NDArray[np.int32], at: NDArray[np.int64], count: int, most: int) -> NDArray[np.bool_]:
-    """Mark the ``most`` ids that have the newest rows."""
+    """Mark the ids with the newest rows, at most ``most`` of them."""
     last = np.full(count, np.iinfo(np.int64).min)
     np.maximum.at(last, ids, at)
     marked = np.zeros(count, np.bool_)

@@ -20,7 +20,10 @@ from models.wire.withdrawals import NamedWithdrawal
 MAX_SALVAGED_BYTES = 8 << 20
 """Maximum size of a record that is parsed only to look for a withdrawal, bytes."""
 SUFFIX = "~withdrawal"
-"""End of the id of a withdrawal from a refused record, whose own id the sender may use for the corrected record."""
+"""Suffix of the id of a withdrawal from a refused record.
+
+The sender may send the corrected record with the same id, so the withdrawal needs another one.
+"""
 
 _ANY = NamedWithdrawal()
 _UNNAMED = frozenset({*TYPES, *CALLS}) - {"custom", "track"}
@@ -84,7 +87,7 @@ def in_context(raw: Json) -> dict[str, Any]:
 
 
 def _named(raw: Json) -> NamedWithdrawal | None:
-    """Return what the record as a whole withdraws, by its type or by its event's name, in either form."""
+    """Return the withdrawal that the record's type or its event's name states, in either form; ``None`` if none."""
     kind = raw.get("type")
     if _is_consent(kind):
         return _ANY if withdrawals.is_no(raw.get("granted")) else None

@@ -49,7 +49,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "broker": CommandEntry("stream.cli.broker", "broker", "Run the embedded broker.", PROCESSES),
     "worker": CommandEntry("stream.cli.worker", "worker", "Run fold, delivery and learners, supervised.", PROCESSES),
     "retrainer": CommandEntry(
-        "stream.cli.retrainer", "retrainer", "Train the recommender on what was touched.", PROCESSES
+        "stream.cli.retrainer", "retrainer", "Train the recommender on users' interactions.", PROCESSES
     ),
     "collector": CommandEntry("stream.cli.collector", "collector", "Run the HTTP door.", PROCESSES),
     "demo": CommandEntry("stream.cli.demo", "demo", "Watch a simulated shop run through everything.", ACTIONS),
@@ -78,7 +78,7 @@ COMMANDS: dict[str, CommandEntry] = {
 """Every command of the package, in the order of the help."""
 
 BENCH = CommandEntry("stream.cli.bench", "app", "Measure on this machine, beside the peers.", ACTIONS)
-"""The command of a checkout, which brings its benchmarks along."""
+"""The command that only a checkout has, because the package contains no benchmarks."""
 
 
 def commands() -> dict[str, CommandEntry]:

@@ -19,13 +19,15 @@ def apply(
     config: Config = None,
     clock: Annotated[
         Literal["wall", "feeder"],
-        typer.Option(help="Of a log that is still empty: wall for live events, feeder for a replay or a simulation."),
+        typer.Option(
+            help="Clock of a log that is still empty: wall for live events, feeder for a replay or a simulation."
+        ),
     ] = "wall",
     json: Json = False,
 ) -> None:
     """Put rules, caps, quiet hours, templates and churn's definition of the file into use.
 
-    They act from their place in the log on. Earlier decisions stay, and a replay makes the same ones.
+    They take effect at their place in the log. Earlier decisions stay, and a replay makes the same ones.
     """
     settings = opened(config)
     wanted, connection = read_configuration(settings), settings.connection()

@@ -52,13 +52,13 @@ def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
     effective = _effective(settings)
     for path, value in _leaves("", msgspec.to_builtins(settings.sections)):
         yield path, effective.get(path) if value is None else value
-    # if they have a mistake, which `perennial check` reports, rules and the like are shown as they are written
+    # sections with a mistake are shown as they are written; `perennial check` reports the mistake
     try:
         carried = msgspec.to_builtins(read(settings.definition, Definition))
     except ValueError:
         carried = dict(settings.definition)
     for path, value in _leaves("", carried):
-        if value is not None or "[" not in path:  # what a rule leaves out is not shown
+        if value is not None or "[" not in path:  # fields that a rule leaves out are not shown
             yield path, value
 
 

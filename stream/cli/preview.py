@@ -39,7 +39,7 @@ def preview(
         typer.Option(metavar="FILE", help='User in JSON instead: {"traits": {...}, "cart": {"sku": 2}, ...}.'),
     ] = None,
     channel: Annotated[
-        Literal["email", "sms"] | None, typer.Option(help="By default the one that would be used.")
+        Literal["email", "sms"] | None, typer.Option(help="By default the channel that the rule would use.")
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to this file.")] = None,
     config: Config = None,
@@ -64,7 +64,7 @@ def preview(
     except TemplateError as error:
         raise _mistake(f"for {who}: {error}") from error
     if user is None and facts is None:
-        shown = shown._replace(untriggered="")  # the sample has no past, only everything that a template may name
+        shown = shown._replace(untriggered="")  # the sample user has values, but no history
     if html is not None:
         if shown.content.html is None:
             raise _mistake(f"{template} has no HTML part for {shown.channel}")
@@ -115,7 +115,7 @@ def _described(file: Path) -> Customer:
 
 
 def _now(customer: Customer) -> int:
-    # users of a replay or a simulation live in its time
+    # events of a replay or a simulation have the time of that log
     own = customer.facts.last_seen
     return own if own and customer.facts.origin != "live" else now_ms()
 

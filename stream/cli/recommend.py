@@ -47,11 +47,11 @@ def recommend(
     table.add_column("item")
     table.add_column("score", justify="right")
     table.add_column("why")
-    titled = any("title" in each for each in answer["items"])  # only imported items have one
+    titled = any("title" in each for each in answer["items"])  # only imported items have a title
     if titled:
         table.add_column("title")
     for each in answer["items"]:
-        # what the log holds is text, not markup
+        # values from the log are text, not markup
         title = (Text(each.get("title", "")),) if titled else ()
         table.add_row(Text(each["item"]), f"{each['score']:.3f}", Text(each["why"]), *title)
     Console().print(table)
@@ -65,7 +65,7 @@ def _nothing(user: str, answer: Mapping[str, Any]) -> str:
             "its log says why"
         )
     if not answer["version"]:
-        # the settings say how many are enough, and only the retrainer knows how many there are
+        # no numbers, because only the retrainer knows how many interactions there are
         return (
             "no recommender is in use yet; the retrainer trains one after enough interactions with items "
             "(it runs within perennial up, or as perennial retrainer)"

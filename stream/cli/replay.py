@@ -25,7 +25,7 @@ def replay(
     path: Annotated[Path, typer.Argument(help="Online Retail (.csv, .csv.gz) or wire events (.jsonl, .jsonl.gz).")],
     embedded: Annotated[bool, typer.Option("--embedded", help="Start a broker and a worker for the replay.")] = False,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time; by default as fast as the fold is.")
+        float | None, typer.Option(min=0.001, help="Multiple of real time; by default as fast as the fold allows.")
     ] = None,
     rejected: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each refused line to this file, as a line of JSON.")
@@ -74,7 +74,7 @@ def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple
 
 def _embedded(config: Path | None, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
     with temporary_folder("replay") as folder:
-        # Whatever the settings say, this is an installation of its own, which ends with the command.
+        # This is always a separate installation, which ends with the command, whatever the settings say.
         flags = {**own_ports(), "folder": folder, "kafka.servers": "127.0.0.1:0", "kafka.embedded": True}
         settings = load(config, flags)
         with running(settings, ("worker",), StartOptions(clock="feeder", keeps_logs=debugging())) as installation:

@@ -167,7 +167,7 @@ def _valid(chunk: Sequence[InputLine], instance: str, origin: Origin, result: Se
             allowed = error.allowed
             if error.withdrawal is not None:
                 events.append(error.withdrawal)
-                allowed += "; the withdrawal of consent in it is sent all the same"
+                allowed += "; the withdrawal of consent in it is still sent"
             result.rejected.append(Remark(number, error.reason, error.field, error.found, allowed))
         else:
             result.warnings.extend(Remark(number, one.reason, one.field, one.found, one.allowed) for one in warnings)
@@ -309,7 +309,7 @@ class ThroughDoor:
             raise DoorRefused(f"the HTTP door at {self._url} answered {answer.status}: {why}")
         sent = []
         for (event, _), result in zip(part, said["results"], strict=True):
-            if result["status"] != "accepted":  # it passed these checks here: the door differs
+            if result["status"] != "accepted":  # it passed the checks here, so the door's checks differ
                 raise DoorRefused(f"{self._url} refused {event.id}: {result['field']}: {result['allowed']}")
             sent.append(SentEvent(event.id, event.user, event.type, result["partition"], result["offset"]))
         return sent

@@ -28,7 +28,7 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days.")] = 98,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = START,  # type: ignore[assignment]  # typer reads the text
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time; by default as fast as the fold is.")
+        float | None, typer.Option(min=0.001, help="Multiple of real time; by default as fast as the fold allows.")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Write each shopper's true probabilities, which are in no event, to this file.")

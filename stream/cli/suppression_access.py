@@ -54,7 +54,7 @@ class NewEntry(NamedTuple):
     source
         Command that writes it.
     scope
-        Messages that it stops; ``None`` for those of its reason.
+        Messages that it stops; ``None`` for the default of its reason.
     """
 
     channel: Channel
@@ -78,7 +78,7 @@ class NewEntry(NamedTuple):
 
 
 class SuppressionAccess:
-    """The suppression list of an installation; it is read when this is made with :meth:`read`.
+    """The suppression list of an installation, as it was when :meth:`read` read it.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class SuppressionAccess:
         return cls(settings, connection, store.read(connection))
 
     def hashes(self) -> AddressHashes:
-        """Return the hashes with the secrets of the settings, which must be those that the list was made with."""
+        """Return the hashes with the secrets of the settings; refuse a list that was made with other secrets."""
         hashes = suppression_hashes(self._settings)
         if hashes.missing:
             raise CannotSuppress(hashes.missing)
@@ -126,7 +126,7 @@ class SuppressionAccess:
         return {*self.hashes().every(*parsed_address(address, channel))}
 
     def time_in_force(self, addresses: Sequence[str], reason: Reason) -> int:
-        """Return a time with which a new entry is in force, whatever the clocks of other writers were."""
+        """Return the time for a new entry, so that the entry is in force even if other writers' clocks were ahead."""
         marks: dict[str, SuppressionMark] = {}
         for one in self.entries:  # ordered by time
             if one.place.address in addresses:
@@ -144,7 +144,7 @@ class SuppressionAccess:
         ]
 
     def remove(self, entries: Sequence[Listed], lost_secret: str | None) -> None:
-        """Remove entries, and record that the secret which made them is lost, if it is."""
+        """Remove entries; if ``lost_secret`` names a secret, record that it is lost."""
         outputs = [Output(TOPIC, one.place.key(), None) for one in entries]
         if lost_secret is not None:
             outputs.append(Output(TOPIC, *given_up(lost_secret)))

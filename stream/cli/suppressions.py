@@ -74,7 +74,7 @@ def add(
     channel: AddressChannel = None,
     scope: Annotated[
         Literal["marketing", "all"] | None,
-        typer.Option(help="marketing, or all (receipts, too); by default that of the reason."),
+        typer.Option(help="marketing, or all (receipts, too); by default the scope of the reason."),
     ] = None,
     reason: Annotated[Stopping, typer.Option(help=f"One of {', '.join(STOPPING)}.")] = "manual",
     config: Config = None,
@@ -99,7 +99,7 @@ def remove(
     begin: Annotated[str | None, typer.Option("--from", help="Entries since this time: 2026-05-01T12:00Z.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Entries until this time.")] = None,
     secret: Annotated[
-        str | None, typer.Option(help="All entries that were made with a lost secret: its id of 8 digits.")
+        str | None, typer.Option(help="Id (8 digits) of a lost secret: all entries that were made with it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove the entries; without it they are only shown.")] = False,
     config: Config = None,
@@ -144,7 +144,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or one address per line.")],
     reason: Annotated[Stopping, typer.Option(help="Reason for addresses without one in the file.")] = "import",
     scope: Annotated[
-        Literal["marketing", "all"] | None, typer.Option(help="marketing or all; by default that of the reason.")
+        Literal["marketing", "all"] | None, typer.Option(help="marketing or all; by default the scope of the reason.")
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Write the lines that can be read, even if others cannot.")

@@ -1,4 +1,4 @@
-"""Temporary folders of commands that run an installation of their own."""
+"""Temporary folders of commands that run a separate installation."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def settings_for_commands(settings: Settings) -> dict[str, str | int | bool | No
 
 
 def _require_own_broker(settings: Settings) -> None:
-    """Refuse the embedded broker of another installation: it ends with that one, and its log belongs to it."""
+    """Refuse the embedded broker of another installation, because that broker ends with the other installation."""
     if not settings.embedded and recognised(settings, patient=True).embedded:
         raise RunsAlready(
             f"{settings.servers} ({settings.given.source('kafka.servers')}) is the embedded broker of an installation "

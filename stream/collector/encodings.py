@@ -43,8 +43,7 @@ def decompressed(body: bytes, encoding: str, most: int) -> bytes:
     encoding
         Value of ``Content-Encoding``; empty and ``identity`` mean that the body is not compressed.
     most
-        Maximum size. Of a larger content only the first ``most`` + 1 bytes are returned, so that no more than these are
-        ever in memory.
+        Maximum size, bytes. If the content is larger, only its first ``most`` + 1 bytes are decompressed and returned.
 
     Raises
     ------

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 SECRET_FILE = "unsubscribe.secret"  # noqa: S105 - a file's name
 """File in the data folder for the secret of unsubscribe links, made at first use if the settings name no secret."""
 SUPPRESSION_SECRET_FILE = "suppression.secret"  # noqa: S105 - a file's name
-"""File in the data folder for the secret of the suppression list, made as above."""
+"""File in the data folder for the secret of the suppression list, made in the same way."""
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -75,7 +75,7 @@ def twilio_callback_token(settings: Settings) -> str | None:
     """Return the token that signs Twilio's callbacks.
 
     ``None`` if no callbacks come: without Twilio, or without ``http.public_url``. If the token cannot be read, no
-    callback is accepted either, which is logged. The HTTP door accepts events all the same.
+    callback is accepted either, which is logged. The HTTP door still accepts events.
     """
     twilio = settings.sections.delivery.twilio
     if twilio is None or settings.sections.http.public_url is None:

@@ -283,6 +283,6 @@ class Dispatcher:
 
     def _prune(self) -> None:
         if self._handover.prune():
-            # If another process has not settled one of them after all, it must not seem as if it had never been begun.
-            # So from here on this is another name.
+            # If no other process has settled one of these calls, it must not seem that the call never began. So this
+            # dispatcher gets a new name.
             self.name = secrets.token_hex(6)

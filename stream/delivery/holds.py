@@ -12,7 +12,7 @@ from monitoring import metrics
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 60.0
-"""Interval at which a reason that comes and goes is logged at most, seconds. On a busy machine some do."""
+"""How long a reason is not logged again, seconds. On a busy machine some reasons begin and end often."""
 
 
 class Holds:

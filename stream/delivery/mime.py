@@ -22,7 +22,7 @@ _MAX_WORD_BYTES = 45
 
 
 class _Policy(EmailPolicy):
-    """The library's policy, except for subjects: there it loses blanks, and takes some text for encoded words."""
+    """The library's policy, except for subjects, because it drops blanks and misreads some text as encoded words."""
 
     def header_store_parse(self, name: str, value: str) -> tuple[str, Any]:
         stored = super().header_store_parse(name, value)  # raises for line ends
@@ -88,7 +88,7 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail.set_content(message.text)
     if message.html is not None:
         mail.add_alternative(message.html, subtype="html")
-        mail.set_boundary(f"=_{message.id}")  # a random one, as of the library, would change the bytes
+        mail.set_boundary(f"=_{message.id}")  # the library's own is random and would change the bytes
     return mail
 
 

@@ -42,15 +42,15 @@ class Provider(Protocol):
         unsubscribe
             The signed link that the bodies contain, for channels with headers.
         last_check
-            Asked as late as the protocol allows. If it returns a result, that is the result, and nothing is handed
-            over.
+            Called as late as the protocol allows. If it returns a result, nothing is handed over, and that result is
+            returned.
 
         Returns
         -------
         Result
             ``failed`` only if the message was refused before it was accepted: then another attempt cannot become a
-            second message. Whatever is not clear is ``unknown``. ``trouble`` if any other message would have met the
-            same.
+            second message. ``unknown`` if that is not clear. ``trouble`` if any other message would have failed in
+            the same way.
         """
 
     async def look_up(self, message: Message) -> Result:

@@ -41,7 +41,7 @@ class Slots:
 
     @property
     def held(self) -> int:
-        """Number of slots that a call holds."""
+        """Number of slots that calls hold."""
         return len(self._holders)
 
     def take(self, wanted: int, wake: Wake, *, limit: int | None = None, ended: Iterable[CallKey] = ()) -> int:

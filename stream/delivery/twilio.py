@@ -166,7 +166,7 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds of a ``Retry-After``. If it is a date, they count from the date of the answer itself."""
+    """Return the seconds of a ``Retry-After``. A date is compared with the date of the answer."""
     value = response.headers.get("Retry-After", "")
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -183,7 +183,7 @@ def _date(text: str) -> datetime | None:
 
 
 def _is_of(listed: dict[str, Any], message: Message) -> bool:
-    """Return whether a listed SMS is our message: same number, same text, which a trial account begins with words."""
+    """Return whether a listed SMS has our message's number and text; a trial account puts words before the text."""
     created = _date(str(listed.get("date_created", "")))
     if created is None or created.timestamp() * 1_000 < message.at - MINUTE:
         return False

@@ -91,7 +91,7 @@ class Session:
         began
             ``time.monotonic()`` of the start of the whole demo.
         commands
-            Function that returns the commands to go on with, which name users of this run.
+            Function that returns the suggested commands, which name users of this run.
 
         Raises
         ------

@@ -67,7 +67,8 @@ class Committer(Protocol):
         commit
             Outputs and changed state.
         checkpoint
-            Position and memo to store with it. Those of ``commit`` are not read, because an agent may leave them open.
+            Position and memo to store with it. The position and memo inside ``commit`` are not read, because an agent
+            may leave them open.
 
         Raises
         ------
@@ -76,11 +77,11 @@ class Committer(Protocol):
         OutputTooLarge
             A record is too large. Nothing was written.
         KafkaError
-            Nothing of it counts, or that is unknown. Continue with a new committer.
+            The commit has no effect, or its outcome is unknown. Continue with a new committer.
         """
 
     async def stop(self) -> None:
-        """Release all resources; what was not committed never happened."""
+        """Release all resources; uncommitted work has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,10 @@ class TransactionalCommitter:
             await self._producer.start()
 
     async def restore(self) -> Restored:
-        """Read the state partition to its end. A hanging transaction that holds it back is ended for the next run."""
+        """Read the state partition to its end.
+
+        If a hanging transaction blocks the partition, end that transaction, so that the next run can read it.
+        """
         own, topic = self._own, self._connection.topic(self._own.state_topic)
         try:
             return await restore(

@@ -39,7 +39,7 @@ class EffectRunner:
 
     @property
     def has_ended(self) -> bool:
-        """Whether an effect has ended whose result the agent does not have."""
+        """Whether an effect has ended, and the agent has not received its result."""
         return bool(self._ended) or self._error is not None
 
     def begin(self, effects: Iterable[Effect]) -> None:

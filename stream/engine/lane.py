@@ -131,9 +131,9 @@ class Lane:
         return None if self._run is None else self._run.restored
 
     def report(self, read: ReadTo | None) -> LaneReport:
-        """Return the state of the lane, where the consumer has read its partition to ``read``."""
+        """Return the state of the lane; ``read`` is the consumer's progress in its partition."""
         run, position = self._run, self.position
-        # A transactional topic ends with a marker, which no lane ever sees. Without it, nothing is left to read.
+        # A transactional topic ends with a marker, which no lane ever sees. So a marker alone must not count as lag.
         reached = read.position if run is not None and read is not None and run.has_committed(read) else position
         lag = None if reached is None or read is None else max(read.high_watermark - reached, 0)
         return LaneReport(
@@ -165,7 +165,7 @@ class Lane:
             self._run.reader.put(fetch)
 
     def report_out_of_range(self, epoch: int) -> None:
-        """Record that the log held nothing at the position, in the fetches of ``epoch``."""
+        """Record that a fetch of ``epoch`` found no record at the position."""
         if self._run is not None:
             self._run.reader.report_out_of_range(epoch)
 
@@ -188,7 +188,7 @@ class Lane:
         await self._control.idle.wait()
 
     async def close(self) -> None:
-        """End; what is not committed never happened."""
+        """End; uncommitted work has no effect."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -51,7 +51,7 @@ class RunControl:
 
 
 class LaneRun:
-    """See the module.
+    """One run of a lane; see the module.
 
     Parameters
     ----------

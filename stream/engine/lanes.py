@@ -124,7 +124,7 @@ class Lanes:
             lane.put(fetch)
 
     def report_out_of_range(self, tp: TP, epoch: int) -> None:
-        """Notify a lane, if it is still here, that its log held nothing at the position."""
+        """Notify a lane, if it is still here, that a fetch found no record at its position."""
         lane = self._lanes.get(tp)
         if lane is not None:
             lane.report_out_of_range(epoch)

@@ -29,8 +29,8 @@ class Crash(NamedTuple):
     commit
         Number of the commit at which it happens, from 1. Commits that crash are counted too.
     when
-        ``before commit``: nothing of it becomes durable. ``after commit``: all of it does, and the agent never learns
-        it.
+        ``before commit``: nothing of the commit becomes durable. ``after commit``: the whole commit becomes durable,
+        but the agent is not notified.
     """
 
     commit: int

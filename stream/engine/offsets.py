@@ -25,7 +25,7 @@ class OffsetPublisher:
     positions
         Returns the positions to publish; none while partitions are being reassigned.
     every_s
-        Time between two looks at the positions, seconds.
+        Time between two checks of the positions, seconds.
     """
 
     def __init__(

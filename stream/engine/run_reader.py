@@ -114,7 +114,7 @@ class RunReader:
         self._on_change()
 
     def report_out_of_range(self, epoch: int) -> None:
-        """Record that the log held nothing at the position, in the fetches of ``epoch``."""
+        """Record that a fetch of ``epoch`` found no record at the position."""
         self._out_of_range_epoch = epoch
         self.notify()
 

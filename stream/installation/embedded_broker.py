@@ -99,7 +99,7 @@ class EmbeddedBroker:
     def connection(self, prefix: str = "perennial.") -> Connection:
         """Return the connection of its clients: without transactions, and with short sessions.
 
-        Sessions are short because this broker delays a join to a group for half of one.
+        Sessions are short, because this broker delays a join to a group for half a session.
         """
         return Connection(self.address, prefix=prefix, transactions=False, session_timeout_s=6)
 

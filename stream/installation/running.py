@@ -54,7 +54,7 @@ class StartOptions:
     keeps_logs
         Whether that folder still exists after the end.
     applies
-        Whether to put the file's rules into use. Otherwise those of the log stay.
+        Whether to put the file's rules into use. Otherwise the rules in the log stay.
     """
 
     clock: ClockName = "wall"

@@ -54,7 +54,7 @@ class Secret(_Section, frozen=True, kw_only=True):
     file: Annotated[str, Meta(min_length=1)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse both places, and none."""
+        """Refuse a secret with two places, and one without a place."""
         if (self.env is None) == (self.file is None):
             raise ValueError("Expected {env: NAME} or {file: PATH}")
 
@@ -115,7 +115,7 @@ class SaslSection(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     mechanism, username, password
-        Those that the cluster is configured with.
+        The same as in the configuration of the cluster.
     """
 
     mechanism: SaslMechanism
@@ -308,7 +308,7 @@ class TwilioSection(_Section, frozen=True, kw_only=True, rename={"sender": "from
     Attributes
     ----------
     account_sid, auth_token
-        Those that Twilio's console shows.
+        The values that Twilio's console shows.
     sender
         A number in E.164, or the SID of a messaging service.
     base_url
@@ -362,8 +362,8 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         folder.
     suppression_secrets
         Secrets that hash the addresses of the suppression list: the first one makes new entries, and all find entries.
-        By default one is made in the data folder. Keep old ones: without its secret an entry cannot be found, and
-        nothing is sent.
+        By default one is made in the data folder. Keep old ones. If the secret of an
+        entry is missing, the entry cannot be found, and nothing is sent.
     """
 
     mode: Literal["outbox", "allowlist", "live"] = "outbox"

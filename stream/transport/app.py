@@ -193,6 +193,6 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = _Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
-    worker.spinner = None  # not even on a terminal
+    worker.spinner = None  # Faust would show one on a terminal
     worker.execute_from_commandline()
-    raise SystemExit(os.EX_OK)  # for the type: the line before does not return
+    raise SystemExit(os.EX_OK)  # never reached, but the return type needs it

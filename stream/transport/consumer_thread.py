@@ -32,7 +32,10 @@ The broker answers as soon as one of the partitions has a record, so this adds n
 has sought, waits for it. An idle worker costs Apache Kafka 7 % of a core at 50 ms, and 16 % at 25 ms.
 """
 EMBEDDED_FETCH_WAIT_MS = 20
-"""The same for the embedded broker, which answers late: the median of a hop is a quarter of this wait."""
+"""How long the embedded broker may hold a fetch that finds nothing, milliseconds.
+
+It answers late: a record takes a quarter of this time in the median from one topic to the next.
+"""
 PREFETCH_BACKOFF_S = 0.005
 """How long aiokafka delays fetches of other partitions while records of one are not taken, seconds (default 0.1)."""
 MAX_FETCH_RECORDS = 5_000
@@ -57,7 +60,7 @@ class FetchListener(Protocol):
         """Called when records were fetched."""
 
     def report_out_of_range(self, tp: TP, epoch: int) -> None:
-        """Called when a log held nothing at the position, after the seek that began ``epoch``."""
+        """Called when a fetch of ``epoch`` found no record at the position."""
 
     def group_lost(self) -> None:
         """Called when the group continued without this member."""

@@ -15,7 +15,8 @@ class BatchConductor(Conductor):  # type: ignore[misc]  # Faust's types are skip
     Attributes
     ----------
     complete
-        Set when they do. A worker that subscribed earlier would read too few topics for 45 seconds.
+        Set when agents listen to all these topics. A worker that subscribed earlier would read too few topics for 45
+        seconds.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:

@@ -19,7 +19,7 @@ class WaitingTimes:
     """Times for which records have waited for each lane without a commit.
 
     No record waits for a lane that has read everything, or whose provider must take messages first. Reports do not say
-    when that was last so. Therefore, the watchdog gives each of its samples to :meth:`update`.
+    when this was last true. Therefore, the watchdog gives each of its samples to :meth:`update`.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class MetricsObserver:
 
 
 class _Quality(msgspec.Struct):
-    """The part of a version of a model that its figures are read from."""
+    """The figures of a model's version; the other fields of the version are not read."""
 
     quality: dict[str, float | None] = {}
 

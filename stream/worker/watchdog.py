@@ -129,7 +129,7 @@ class Stillness:
 
 
 class Probe(Protocol):
-    """Asker of Kafka over a separate connection; called in the watchdog's thread."""
+    """A separate connection that asks Kafka; called in the watchdog's thread."""
 
     def records_wait(self, lane: LaneReport) -> bool:
         """Return whether records wait in a lane's partition; ``False`` if Kafka does not answer."""

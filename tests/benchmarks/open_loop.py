@@ -62,7 +62,7 @@ class Probes:
     read: dict[str, float] = field(default_factory=dict)
 
     def since(self, moments: dict[str, float], from_: float) -> list[float]:
-        """Return the milliseconds until each message could be read, of probes that were due at ``from_`` or later."""
+        """Return for each probe that was due at ``from_`` or later how long its message took, ms, shortest first."""
         return sorted(
             (self.read[name] - moments[name]) * 1e3
             for name, due in self.due.items()

@@ -35,8 +35,9 @@ logger = logging.getLogger(__name__)
 
 CLICK_EVERY_S = 0.2
 PUPIL = b"pupil-"
-"""Prefix of users whose examples the suite writes itself. The fold takes one example of a user a week, and a round
-lasts for seconds only.
+"""Prefix of users whose examples the suite writes itself.
+
+It has to, because the fold takes only one example of a user per week, and a round lasts for seconds.
 """
 
 

@@ -38,7 +38,7 @@ def test_every_reason_has_a_description() -> None:
     assert REASONS.keys() == set(get_args(Reason)) - {""}
 
 
-def test_every_trigger_is_explained_by_one_that_can_be_used() -> None:
+def test_every_trigger_is_explained_with_a_valid_example() -> None:
     triggers = [yaml.safe_load(code) for code in _first_column("Rules") - {"when"}]
     rules = [{"name": f"rule_{i}", "template": "t", "when": when} for i, when in enumerate(triggers)]
 

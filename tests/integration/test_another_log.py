@@ -1,4 +1,4 @@
-"""A lane whose log is another one than before, on a real broker."""
+"""A lane whose log was deleted, created again or shortened, on a real broker."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_log_that_was_created_again_while_the_state_was_kept_is_refused(
         while True:
             try:
                 kafka.create(events=1)
-            except Exception:  # noqa: BLE001 - Kafka deletes after its answer, and has several errors for it
+            except Exception:  # noqa: BLE001 - Kafka deletes the topic after its answer, and raises several errors until then
                 await asyncio.sleep(0.2)
             else:
                 break

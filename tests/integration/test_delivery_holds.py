@@ -105,7 +105,7 @@ def waiting(found: dict[str, Any], channel: str) -> int:
 
 
 @pytest.mark.slow
-def test_live_mail_without_a_public_url_waits_and_is_sent_once_after_a_restart_with_one(
+def test_live_mail_waits_without_a_public_url_and_is_sent_once_after_a_restart_with_a_public_url(
     cluster: Cluster, home: Path, server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     records = [(m.user.encode(), encode_message(m)) for m in letters(MESSAGES)]
@@ -149,7 +149,7 @@ def test_only_a_channel_without_provider_waits_until_the_rules_no_longer_need_it
         await_true(lambda: overview()["ready"], 20)
 
     assert held["held"] == {"delivery.provider.sms": "mode live needs delivery.twilio (for sms)"}
-    assert draft["held"] == held["held"], "the draft in the file is asked"
+    assert draft["held"] == held["held"], "the draft in the file must not change the reasons"
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def above(paths: Iterable[Path] | None = None) -> Iterator[Size]:
 
 
 def _definitions(path: str, tree: ast.AST, outer: str = "") -> Iterator[tuple[str, Definition]]:
-    """Yield every class and function with its place; that of a method has the name of its class too."""
+    """Yield every class and function with its place; the place of a method contains the name of its class."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{path}:{outer}{node.name}", node

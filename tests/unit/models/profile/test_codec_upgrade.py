@@ -23,7 +23,7 @@ from tests.support.event_logs import batches, shoppers, written
 
 BEFORE = json.loads(Path(__file__).with_name("schema_3.json").read_text())
 """Written by the code that wrote schema 3: seven shoppers after 24 days, with rules, scores and versions. All of
-them are dormant; every second one is stored uncompressed all the same."""
+them are dormant; every second one is still stored uncompressed."""
 USERS = [user for user in BEFORE["records"] if user[0] != "\x00"]
 HEADER = struct.Struct("<Bqq")
 UNCOMPRESSED = 0x92

@@ -102,7 +102,7 @@ def test_the_withdrawal_in_a_refused_line_is_sent(
     code = run(["send", "-", "--config", str(installation)])
 
     assert code == 2
-    assert "the withdrawal of consent in it is sent all the same" in capsys.readouterr().err
+    assert "the withdrawal of consent in it is still sent" in capsys.readouterr().err
     (event,) = [event for event in in_the_log(embedded_broker, 1) if event.user == "gone"]
     assert (event.id, event.traits) == ("w~withdrawal", {"unsubscribed": True})
 

@@ -55,7 +55,7 @@ async def each(chosen: Sequence[Letter]) -> AsyncIterator[Letter]:
 
 
 async def folded(connection: Connection, count: int) -> list[Event]:
-    """Return all events of the log; wait a moment for more than ``count``, so that one too many is seen."""
+    """Return all events of the log; wait 3 s for more than ``count`` events, so that a duplicate is noticed."""
     found = await read_until(connection, "events", lambda records: len(records) > count, within_s=3)
     return [decode_event(record.value or b"") for record in found]
 
@@ -102,7 +102,7 @@ async def test_after_a_killed_replay_the_next_one_continues_and_sends_no_letter_
     assert sorted(event.id for event in await folded(connection, 4)) == [f"events.in/0/{n}" for n in range(4)]
 
 
-async def test_a_mark_begun_after_a_mark_done_does_not_undo_it(connection: Connection) -> None:
+async def test_a_letter_stays_replayed_if_a_mark_begun_follows_the_mark_done(connection: Connection) -> None:
     await keep(connection, [rejected(click(1), 1)])
     place = partition_of(b"u1", PARTITIONS)
     marks = [ReplayMark(state=state, message_id="events.in/0/1", partition=place, end=0) for state in ("done", "begun")]
