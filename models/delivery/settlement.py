@@ -38,6 +38,9 @@ class Settlement:
         self._delays = lookup_delays_ms
         self._suppressor = suppressor
 
+    def __repr__(self) -> str:
+        return f"<Settlement of {self._schedule!r}, {self._suppressor!r}>"
+
     def answer(self, step: DeliveryStep, key: bytes, result: Result) -> None:
         """Settle an attempt."""
         record, message = _read(step, key)

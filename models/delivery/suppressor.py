@@ -68,6 +68,9 @@ class Suppressor:
         self._why_untrusted = why_untrusted
         self._guard = BounceGuard()
 
+    def __repr__(self) -> str:
+        return f"<Suppressor {self.channel}, {self._why_untrusted() or 'trusted'}>"
+
     def hash_of(self, message: Message) -> str:
         """Return the hashed address for a message's unsubscribe link; an empty text for a message that is not live."""
         return self._list.hashes.newest(message.channel, message.to) if message.origin == "live" else ""

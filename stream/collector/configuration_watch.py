@@ -49,6 +49,10 @@ class ConfigurationWatch:
         self._newest: Configuration | None = Configuration()
         self._changed = asyncio.Condition()
 
+    def __repr__(self) -> str:
+        known = "unknown" if self.configuration is None else f"version {self._version}"
+        return f"<ConfigurationWatch {known}, position {self._position}>"
+
     async def current(self, version: int = 0) -> Configuration | None:
         """Wait until the topic was read to its end and contained at least ``version``; return the configuration."""
         async with self._changed:

@@ -175,6 +175,9 @@ class AnswerAges:
         self._arrived: float | None = None
         self._as_of: float | None = None
 
+    def __repr__(self) -> str:
+        return f"AnswerAges(stamp={self._stamp}, as_of={self._as_of})"
+
     def poll(self, stamp: int | None, polled: float) -> float | None:
         """Return the earliest time at which the newest answer can have been requested; ``None`` while it is unknown.
 

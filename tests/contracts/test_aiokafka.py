@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, UnknownError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
@@ -150,6 +150,19 @@ async def test_the_embedded_broker_gives_aiokafka_no_producer_id(embedded: Clust
     with pytest.raises(UnknownError):
         await producer.start()
     await producer.stop()
+
+
+async def test_a_producer_can_be_made_to_abandon_records_that_it_has_not_sent(embedded: Cluster) -> None:
+    embedded.create(profiles=1)
+    producer = AIOKafkaProducer(**embedded.connection.client_options())
+    await producer.start()
+    try:
+        unsent = await producer.send(embedded.connection.topic("profiles"), b"1", partition=0)
+        producer._message_accumulator.fail_all(ProducerClosed())
+        with pytest.raises(ProducerClosed):
+            await unsent
+    finally:
+        await producer.stop()
 
 
 async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
