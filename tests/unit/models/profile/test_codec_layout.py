@@ -54,4 +54,4 @@ def _layout(modules: tuple[ModuleType, ...]) -> str:
 def test_the_layout_of_a_stored_struct_changes_only_with_its_schema(what: str) -> None:
     modules, schema = STORED[what]
 
-    assert LAYOUTS.get((what, schema)) == _layout(modules)
+    assert LAYOUTS.get((what, schema)) == _layout(modules), "the layout has changed: raise its schema, and list it here"
