@@ -167,6 +167,6 @@ def country_of(traits: dict[str, object]) -> str | None:
 
 
 def _country_code(written: str) -> str | None:
-    # Some territories have their own telephone numbers but no time zone of their own, such as Kosovo.
+    # Some territories have telephone numbers but no separate time zone, such as Kosovo.
     code = countries.code_of(written) or written.strip().upper()
     return code if code in phonenumbers.SUPPORTED_REGIONS else None

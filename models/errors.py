@@ -102,7 +102,7 @@ class EventWarning(NamedTuple):
 
 
 class InvalidEvent(PerennialError, ValueError):
-    """A record from outside cannot become an event: reject it and go on.
+    """A record from outside cannot become an event: reject it and continue.
 
     Parameters
     ----------

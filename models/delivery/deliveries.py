@@ -55,8 +55,8 @@ class Result(NamedTuple):
         ``delivered``: the provider accepted it. ``rejected``: refused permanently, for example because the address does
         not exist. ``failed``: clearly refused before it was accepted, so it may be tried again. A look-up that ends
         with ``failed`` means that the provider does not know the message. ``unknown``: it may have been accepted.
-        Delivery itself adds three more. ``expired``: its time was over. ``withdrawn``: consent was withdrawn while it
-        waited. ``suppressed``: its address is on the suppression list.
+        Delivery itself adds three more. ``expired``: its deadline has passed. ``withdrawn``: consent was withdrawn
+        while it waited. ``suppressed``: its address is on the suppression list.
     detail
         The provider's words, or the place where the message went.
     provider_id
@@ -66,10 +66,10 @@ class Result(NamedTuple):
     trouble
         Whether the provider fails, and not only this message: no connection, no answer, too many requests.
     answered
-        For ``unknown``: whether the provider answered, if only with an error of its own. If such a provider does not
+        For ``unknown``: whether the provider answered, even if only with an internal error. If such a provider does not
         know the message at the last look-up, it never will. Another attempt is then safe.
     bounce
-        For a refusal: the class of what it says about the address.
+        For a refusal: the class of bounce that it reports for the address.
     code
         For a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address.
     called
@@ -236,12 +236,12 @@ def outcome_of(message_id: str, summary: MessageSummary, result: Result, now: in
 
 
 def deadline(message: Message, arrived: int) -> int:
-    """Return when a message's time is over, milliseconds of the wall clock.
+    """Return the deadline of a message, milliseconds of the wall clock.
 
     Parameters
     ----------
     message
-        A live message has its own end. The end of any other refers to the clock of its log, and it reaches no person.
+        The end of a live message counts. The end of any other refers to the clock of its log, and it reaches no person.
     arrived
         When the message arrived at delivery.
     """
@@ -249,10 +249,11 @@ def deadline(message: Message, arrived: int) -> int:
 
 
 def wait_after(message_id: str, attempts: int, retry_after: float | None = None) -> int:
-    """Return the milliseconds from a failed attempt to the next one; they double, and vary within their second half.
+    """Return the wait from a failed attempt to the next one, milliseconds.
 
-    The wait follows from the message's id and the number of the attempt. So the recipients of one outage do not all
-    come back at once, and a restart does not change the wait.
+    The wait doubles with each attempt, and is shortened by up to one half. The message's id and the number of the
+    attempt decide by how much. So messages that failed in one outage are not all tried again at the same moment, and a
+    restart does not change the wait.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=Tr
 
 
 class ChannelPaused(msgspec.Struct, tag_field="notice", tag="hold", frozen=True):
-    """A pause of the channel, or its end. During a pause messages wait until their time is over.
+    """A pause of the channel, or its end. During a pause messages wait until they expire.
 
     Attributes
     ----------

@@ -115,7 +115,7 @@ class DeliveryQueue:
         Returns
         -------
         list
-            The calls that go on. An attempt of this process that it does not hold was never begun, so it is made
+            The calls that continue. An attempt of this process that it does not hold was never begun, so it is made
             again. An attempt of another process becomes unknown, unless that process reports its answer in time.
         """
         going_on = []

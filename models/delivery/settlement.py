@@ -63,7 +63,7 @@ class Settlement:
             self._change(step, key, record, resolved(record, result, step.now))
 
     def expire(self, step: DeliveryStep, key: bytes) -> None:
-        """End a waiting message whose time is over."""
+        """End a waiting message that has expired."""
         record = step.read(key)
         self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
 

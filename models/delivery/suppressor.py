@@ -192,7 +192,7 @@ class Suppressor:
             reason=reason,
             channel=self.channel,
             source=without_addresses(source),
-            at=at if known is None else max(at, known.at),  # the time of a reason never moves back
+            at=at if known is None else max(at, known.at),  # the time of a reason never decreases
             domain=domain_of(self.channel, address) if bounced else "",
         )
         key = key_of(self._list.hashes.newest(self.channel, address), reason)

@@ -70,7 +70,7 @@ class Timetable:
         heapq.heappush(self._due, (at, key))
 
     def add_deadline(self, at: int, key: bytes) -> None:
-        """Enter the time at which a waiting message is over."""
+        """Enter the deadline of a waiting message."""
         heapq.heappush(self._deadlines, (at, key))
 
     def add_finished(self, at: int, key: bytes) -> None:
@@ -86,7 +86,7 @@ class Timetable:
         return _taken(self._due, now)
 
     def take_late(self, now: int) -> Iterator[bytes]:
-        """Remove and yield the messages whose time is over."""
+        """Remove and yield the messages whose deadline has passed."""
         return _taken(self._deadlines, now)
 
     def take_old(self, now: int) -> Iterator[bytes]:

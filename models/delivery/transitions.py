@@ -6,7 +6,7 @@
     ---------  ---------------------------------------  ---------------------------------
     none       a message arrives                        queued
     queued     an attempt begins                        attempted
-    queued     its time is over                         expired
+    queued     its deadline has passed                  expired
     queued     consent is withdrawn                     withdrawn
     attempted  the provider accepts or refuses it       delivered, rejected
     attempted  its address is on the suppression list   suppressed
@@ -106,7 +106,7 @@ def resolved(record: DeliveryRecord, result: Result, now: int) -> Transition:
 
 
 def expired(record: DeliveryRecord, now: int, *, paused: bool) -> Transition:
-    """Return the end of a delivery whose time was over while it waited; ``paused`` adds that the channel is paused."""
+    """Return the end of a delivery that expired while it waited; ``paused`` adds that the channel is paused."""
     last = f"; attempts: {record.attempts}, the last: {record.detail}" if record.attempts else ""
     held = "; the channel is paused" if paused else ""
     return ended(record, Result("expired", f"not handed over within its time{held}{last}"), now)

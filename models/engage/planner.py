@@ -73,7 +73,7 @@ class Planner:
         if rule.category == "transactional":
             if any(pending.signal == proposal.encoded_signal for pending in waiting):
                 return proposal.drop("duplicate")
-            # No transactional message displaces another, because each is about an event of its own.
+            # No transactional message displaces another, because each is about a different event.
             waiting = waiting[MAX_HELD - 1 :]
         if waiting:
             return proposal.drop("already_waiting")
@@ -82,7 +82,7 @@ class Planner:
     def release(self, recipient: Recipient) -> tuple[Decision, ...]:
         """Decide again about all messages that have waited until now, in the order in which they were deferred.
 
-        While the configuration in use is the one that failed, messages that wait for their template go on waiting.
+        While the configuration in use is the one that failed, messages that wait for their template keep waiting.
         There is no decision about them.
         """
         ledger, now = recipient.customer.ledger, recipient.now

@@ -159,9 +159,9 @@ class EventFold:
         into.count("withdrawals_salvaged", why)
 
     def _fold(self, arrival: _Arrival, *digests: bytes) -> Event | None:
-        """Fold an event without the traits for which there is no room; return it, or ``None`` if it was not folded.
+        """Fold an event without the traits for which there is no room, and return the event.
 
-        It is not folded if that fails, or if it repeats an order.
+        Return ``None`` if the event was not folded, because folding failed or because the event repeats an order.
         """
         _, key, customer, event = arrival
         cutoffs, excess, no_room = self._state.cutoffs(), None, []

@@ -4,7 +4,7 @@ The state and the outputs of a log are the same bytes however the log is cut int
 itself, in the order of the log. It is applied to the clock, then to the timers that have come due, then to its user.
 
 A record may move the clock past many timers. Then they fire in slices, which commit one by one, before the record. At
-the end of such a slice the clock has moved, but the record is not folded. A process that goes on from there fires the
+the end of such a slice the clock has moved, but the record is not folded. A process that continues from there fires the
 other timers and then folds the record.
 """
 

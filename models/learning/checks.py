@@ -230,7 +230,7 @@ def check_other_features_are_refused(case: ModelCase) -> None:
 
 
 def check_other_features_start_learning_again(case: ModelCase) -> None:
-    """Check that a state with other features is dropped, while versions go on counting."""
+    """Check that a state with other features is dropped, while version numbers keep growing."""
     old = case.trained(450, 12)
     features = tuple(reversed(case.features))
     new = case.make(features)

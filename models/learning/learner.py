@@ -164,7 +164,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
         """Continue from bytes that :meth:`state` returned.
 
         If the state belongs to other features or parameters, the learned numbers are of no use. Learning then starts
-        again, but versions go on counting, because the fold ignores lower ones.
+        again, but version numbers keep growing, because the fold ignores lower ones.
 
         Raises
         ------

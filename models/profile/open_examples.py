@@ -1,7 +1,7 @@
 """Churn examples that wait for their label, stored in three bytes per feature.
 
 A row is rounded once, when the example is taken, to floats of 24 bits: sign, exponent and 16 bits of precision. So the
-error is below 1 in 100,000. All later readers of the row see the same numbers: a fold that goes on, a fold that was
+error is below 1 in 100,000. All later readers of the row see the same numbers: a fold that continues, a fold that was
 restored, and a learner.
 """
 

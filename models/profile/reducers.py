@@ -54,7 +54,7 @@ NO_CUTOFFS = Cutoffs()
 def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
     """Refuse money that cannot be counted, or that would let a user's state grow without bound; change nothing.
 
-    Traits have limits of their own (:mod:`models.profile.trait_limits`), which refuse no event.
+    Traits have separate limits (:mod:`models.profile.trait_limits`), which refuse no event.
 
     Raises
     ------

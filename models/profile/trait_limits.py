@@ -1,6 +1,6 @@
 """Limits of a user's traits, and the choice of those that are kept if there is no room for all.
 
-Messages need some traits, such as addresses and names. These have room of their own, so other traits can never displace
+Messages need some traits, such as addresses and names. These have separate room, so other traits can never displace
 an address. A trait that does not fit is left out of its event and reported. The rest of the event counts.
 """
 

@@ -92,7 +92,7 @@ class _Click(NamedTuple):
 
 
 def checkerboard(size: int) -> csr_array:
-    """Make a matrix in which users like items of their own parity, except the item of their own number.
+    """Make a matrix in which a user likes the items of the same parity, except the item of the same number.
 
     That item is the right answer for the user, because everyone else with the same taste likes it.
 

@@ -40,7 +40,7 @@ offset. An amount is in units of the currency (2.55), and becomes micros. Fields
 about consent. Outcomes of our own messages are refused. Every refusal is an :class:`~models.errors.InvalidEvent` with a
 stable reason and the path of the field.
 
-Consent is granted only by an event of its own, which is read strictly. It is withdrawn by anything that can be read as
+Consent is granted only by a separate event, which is read strictly. It is withdrawn by anything that can be read as
 a withdrawal (:mod:`models.wire.withdrawals`). This includes a record that is otherwise refused
 (:mod:`models.wire.salvage`). The error then carries the withdrawal. A record with a public key cannot grant consent. It
 cannot state an origin, a bounce or a complaint either. Test events belong to a separate user, ``test:`` and the id.

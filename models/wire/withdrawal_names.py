@@ -229,7 +229,7 @@ TRAITS: Final[Mapping[str, StatingTrait]] = {
     "opt_in_sms": StatingTrait(False, "sms"),
     "subscribed_to_sms": StatingTrait(False, "sms"),
 }
-"""Traits of which one value is a withdrawal. The other value is never a grant."""
+"""Traits that withdraw consent with one value. The other value is never a grant."""
 
 CHANNEL_WORDS: Final[Mapping[str, Channel]] = {
     "email": "email",

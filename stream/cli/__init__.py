@@ -57,7 +57,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "user": CommandEntry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
     "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
     "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
-    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel; messages that wait go on waiting.", ACTIONS),
+    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel; waiting messages keep waiting.", ACTIONS),
     "resume": CommandEntry("stream.cli.pause", "resume", "Send over a paused channel again.", ACTIONS),
     "suppressions": CommandEntry(
         "stream.cli.suppressions", "app", "List, add, remove, import addresses that get no messages.", ACTIONS
@@ -163,7 +163,7 @@ def shadowed() -> str | None:
             found = "is missing" if origin is None else f"comes from {origin}"
             return (
                 f"the package {name!r} {found}, not from {home / name}: another distribution hides it; "
-                "install Perennial into an environment of its own"
+                "install Perennial into a separate environment"
             )
     return None
 

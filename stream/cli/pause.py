@@ -19,7 +19,7 @@ Which = Annotated[Channel, typer.Argument(help="email or sms.")]
 def pause(channel: Which, config: Config = None) -> None:
     """Stop a channel until `perennial resume`, also after restarts.
 
-    New messages over the channel are dropped (channel_paused). Messages that wait for delivery go on waiting. Messages
+    New messages over the channel are dropped (channel_paused). Messages that wait for delivery keep waiting. Messages
     that a provider already has cannot be stopped.
     """
     _order("pause", channel, config)

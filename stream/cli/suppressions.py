@@ -101,7 +101,7 @@ def remove(
     secret: Annotated[
         str | None, typer.Option(help="Id (8 digits) of a lost secret: all entries that were made with it.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove the entries; without it they are only shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the entries; without --yes they are only shown.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -174,7 +174,7 @@ def import_(
             at = known[made.key]  # a line without a time adds nothing to an entry in force
         if at >= wanted.get(made.key, (at, made))[0]:
             wanted[made.key] = at, made
-    # the time of an entry never moves back
+    # the time of an entry never decreases
     written = [made for key, (at, made) in wanted.items() if at > known.get(key, -1)]
     access.write(written, "importing")
     new = sum(made.key not in known for made in written)

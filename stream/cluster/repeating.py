@@ -47,7 +47,7 @@ async def repeat(
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            warnings.warn(failing, error)  # aiokafka has cancelled a task of its own
+            warnings.warn(failing, error)  # aiokafka has cancelled one of its tasks
             failed(error)
         except Exception as error:
             if is_kafka_error(error):

@@ -102,7 +102,7 @@ class Arrival(NamedTuple):
     admission
         The trust in the events.
     item_keys
-        Write keys of the events of a batch, in their order; empty where no event has a key of its own.
+        Write keys of the events of a batch, in their order; empty if no event has a key.
     """
 
     body: bytes

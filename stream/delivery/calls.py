@@ -1,4 +1,4 @@
-"""Calls of a provider that have begun: each is made once, and goes on when the lane that began it has ended."""
+"""Calls of a provider that have begun: each is made once, and continues after the end of the lane that began it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Calls:
             task.add_done_callback(lambda _: self._on_end(key))
 
     async def end_of(self, call: Call) -> EndedCall:
-        """Await the end of a call that has begun. The caller may be cancelled; the call goes on."""
+        """Await the end of a call that has begun. The caller may be cancelled; the call continues."""
         task = self._tasks[key_of_call(call)]
         await asyncio.wait([task])
         return EndedCall(call, INTERRUPTED if task.cancelled() else task.result())

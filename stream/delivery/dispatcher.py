@@ -275,7 +275,7 @@ class Dispatcher:
             self._wake_lanes()
 
     def _wake_lanes(self) -> None:
-        if self._limit != 0:  # otherwise a lane asks again when the reason has gone, or the breaker's time is over
+        if self._limit != 0:  # otherwise a lane asks again when the reason or the pause of the breaker ends
             self._slots.wake_lanes()
 
     def _show_waiting(self) -> None:

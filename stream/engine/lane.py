@@ -211,7 +211,7 @@ class Lane:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                await self._back_off(error)  # aiokafka cancels tasks of its own, and awaits them
+                await self._back_off(error)  # aiokafka cancels its tasks, and awaits them
             except Exception as error:  # noqa: BLE001 - after any failure the next run begins with what is committed
                 await self._back_off(error)
 

@@ -75,7 +75,7 @@ class MemoryPartition:
     attempts
         Number of commits that have begun.
     fence_gate, restore_gate, commit_gate
-        Set while fencing, restoring and committing can go on.
+        Set while fencing, restoring and committing can continue.
     fence_begun, commit_begun
         Set when fencing, or a commit, has begun; a test clears them.
     """

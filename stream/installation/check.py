@@ -24,7 +24,7 @@ from stream.settings.rules import read_configuration, require_rendering
 
 
 def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
-    """Check everything, and go on after a failure.
+    """Check everything, and continue after a failure.
 
     Parameters
     ----------

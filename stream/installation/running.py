@@ -181,7 +181,7 @@ def await_folding(installation: Installation, within_s: float = 60.0) -> None:
     Raises
     ------
     NotReady
-        A process refused to start, or the time is over.
+        A process refused to start, or the fold was not ready after ``within_s`` seconds.
     """
     settings, deadline = installation.settings, time.monotonic() + within_s
     while not _is_folding(settings.sections.worker, settings.partitions):

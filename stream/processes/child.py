@@ -31,7 +31,7 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
-# The guard leads a process group of its own, with the program in it: when the pipe ends, the whole group is killed.
+# The guard leads a separate process group, with the program in it. When the pipe ends, the whole group is killed.
 _GUARD = """
 import os, signal, subprocess, sys, threading
 pipe, asked, child = int(sys.argv[1]), [], None
@@ -94,7 +94,7 @@ def _from_lasting_thread(act: Callable[[], _T]) -> _T:
 
 
 class Child:
-    """A started program, in a process group of its own, that ends when its parent ends.
+    """A started program in a separate process group; it ends when its parent ends.
 
     Because of the group, Ctrl-C in a terminal reaches only the parent, which then stops its children in order.
 

@@ -95,7 +95,7 @@ class Keeper:
             child.signal(signal.SIGTERM)
 
     def join(self) -> None:
-        """Wait for the end of the program, and kill it when its time is over."""
+        """Wait for the end of the program, and kill it after its time limit."""
         if not self._thread.is_alive():
             return
         self._thread.join(max(0.0, self._deadline - time.monotonic()))

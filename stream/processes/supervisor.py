@@ -46,7 +46,7 @@ class Supervisor:
     backoff
         Waiting times before restarts; by default those of :class:`Backoff`.
     on_end
-        Called with a program's name and exit code when it ended by itself, in a thread of its own. The code is
+        Called with a program's name and exit code when it ended by itself, in a separate thread. The code is
         :data:`stream.processes.exits.STALLED` if it was killed because it sent no more reports.
     on_last_report
         Called at the same time with the last report of a program that sends reports, in another thread. Nothing waits

@@ -166,7 +166,7 @@ class HttpSection(_Section, frozen=True, kw_only=True):
     public_url
         Its URL from outside, with which unsubscribe links begin. By default made of host and port.
     write_keys
-        Keys of which one must come with every event. By default none is required.
+        Write keys. Every event must come with one of them. By default none is required.
     trust_browser_orders
         Whether purchases and refunds with a browser key trigger transactional messages, like those from the shop's
         server.
@@ -176,7 +176,7 @@ class HttpSection(_Section, frozen=True, kw_only=True):
         Secrets of user tokens, at least 32 bytes each. The shop's server signs with the first one, and all are valid.
         By default one is made in the data folder.
     server_tokens
-        Tokens of which each may read any user; at least 16 bytes each.
+        Tokens of servers. Each token may read any user, and has at least 16 bytes.
     workers
         ``host:port`` of each fold that answers for its users (``worker.port``). By default the folds of this machine.
     """

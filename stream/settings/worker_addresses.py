@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream.settings.schema import HttpSection, WorkerSection
 
 MAX_WORKERS = 16
-"""Maximum number of folds on a machine; each takes a port of its own, from ``worker.port`` upwards."""
+"""Maximum number of folds on a machine; each takes a different port, from ``worker.port`` upwards."""
 
 _MAX_PORT = 65_535
 

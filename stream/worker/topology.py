@@ -29,7 +29,7 @@ from stream.engine.agent_spec import AgentFactory, AgentSpec, Relay, Stateful
 
 Role = Literal["fold", "deliver", "learn"]
 ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
-"""Each role is a Faust app, a consumer group and a process of its own, so no role can delay another."""
+"""Each role is a separate Faust app, consumer group and process, so no role can delay another."""
 
 LEARN_EVERY_S = 0.5
 """Time between two commits of a learner, seconds: each commit writes its whole state."""

@@ -1,7 +1,7 @@
 """Brokers on which rounds are played.
 
 All rounds share one Apache Kafka, whose log is on a small disk that can be filled. On the embedded broker, each round
-has a broker of its own.
+has a new broker.
 """
 
 from __future__ import annotations

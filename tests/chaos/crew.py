@@ -38,7 +38,7 @@ class Member:
     leaving
         Whether no successor is started.
     dismissed
-        Whether the round itself ends the process. This does not count as an exit of its own.
+        Whether the round itself ends the process. Then its exit code does not matter.
     life
         The current or last life.
     """

@@ -29,7 +29,7 @@ EMBEDDED_KINDS: tuple[Kind, ...] = ("kill", "commit", "delivery", "restore", "pr
 Act = Literal["kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood"]
 
 LOAD_S = 13.0
-"""How long events come in, seconds. A full disk lasts longer than that; then events come in until it is over."""
+"""How long events come in, seconds. While a disk is full, events come in for longer: until it has space again."""
 DISK_S = 30.0
 SLOW_LOAD_S = 20.0
 """How long events come in when the broker is away twice, seconds."""

@@ -1,4 +1,4 @@
-"""Findings about processes that were stopped for longer than their session, while the others had to go on."""
+"""Findings about processes that were stopped for longer than their session, while the others had to continue."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class ClientShop:
         users
             Users of the run.
         marks
-            Texts of which every record of the run contains one, even if it was refused.
+            Texts. Every record of the run contains at least one of them, even if it was refused.
         """
         events: dict[str, list[Event]] = {user: [] for user in users}
         for _, event in await self._events():

@@ -90,7 +90,7 @@ class StoryRun:
         return proxy
 
     async def play(self, endpoint: str) -> None:
-        """Play, and wait until the SDK has delivered everything, or its time is over."""
+        """Play, and wait until the SDK has delivered everything, or the time limit has passed."""
         key = BROWSER_KEY if self._sdk.browser else SERVER_KEY
         async with playing(self._sdk, self._visitors, endpoint, key, self._folder) as report:
             self._report = report
@@ -172,7 +172,7 @@ def _compare(profile: dict[str, Any], known: Known) -> None:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
-    """Wait until a condition holds, or until the time is over; the assertions that follow say what is missing."""
+    """Wait until a condition holds, or until the time limit has passed; later assertions say what is missing."""
     deadline = time.monotonic() + within_s
     while not await condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a log can only be polled
         await asyncio.sleep(0.2)

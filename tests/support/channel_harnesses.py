@@ -212,7 +212,7 @@ class TwilioHarness(ChannelHarness):
 
 
 Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]
-"""Opens a harness, in a folder of its own and with an unused port."""
+"""Opens a harness, in an empty folder and with an unused port."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A fold in a process of its own: ``python -m tests.support.folding_worker SERVERS PREFIX yes SESSION_S [wrong]``.
+"""A fold in a separate process: ``python -m tests.support.folding_worker SERVERS PREFIX yes SESSION_S [wrong]``.
 
 With ``wrong`` its code has a mistake in a fact that no feature uses: additions to a cart count twice.
 """

@@ -1,4 +1,4 @@
-"""A mail server in tests, in a thread of its own."""
+"""A mail server for tests, in a separate thread."""
 
 from __future__ import annotations
 

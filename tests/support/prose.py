@@ -311,7 +311,7 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _documentation(tree: ast.Module) -> Iterator[ast.Constant]:
-    """Yield the constants that are documentation: strings that stand as statements of their own."""
+    """Yield the constants that are documentation: strings that are whole statements."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value

@@ -1,4 +1,4 @@
-"""A rebuild in a process of its own, which may kill itself: ``... SERVERS PREFIX PARTITIONS [POINT]``.
+"""A rebuild in a separate process, which may kill itself: ``... SERVERS PREFIX PARTITIONS [POINT]``.
 
 Points are the moments between two durable writes.
 """

@@ -42,7 +42,7 @@ async def read_until(
     within_s: float = 30,
     isolation: str = "read_committed",
 ) -> list[ConsumerRecord]:
-    """Read a topic from its beginning until ``enough`` holds or the time is over; return the records."""
+    """Read a topic from its beginning until ``enough`` holds or the time limit has passed; return the records."""
     found: list[ConsumerRecord] = []
     consumer = AIOKafkaConsumer(
         connection.topic(topic),

@@ -73,7 +73,7 @@ def test_a_kafka_test_may_only_skip_where_there_is_no_kafka(home: str, outcome: 
         assert "skipped, although KAFKA_HOME is set: Skipped: no broker" in ended.stdout
 
 
-def test_a_test_of_real_clients_may_not_skip(tmp_path: Path) -> None:
+def test_a_test_of_real_clients_must_not_skip(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(TESTS.replace("mark.kafka", "mark.clients"))
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    clients\n")
     options = ["-p", "tests.conftest", "-rA", "-p", "no:cacheprovider", "-p", "no:warnings"]

@@ -67,8 +67,8 @@ class SimulatedPartition:
     """A partition whose every commit may be the last one, and a provider that records what it is asked.
 
     One process knows the calls that it has begun. After a kill there is another process, which does not know them. If
-    the partition only moves to another process, the calls of the previous one go on. It may report their ends, soon or
-    late.
+    the partition only moves to another process, the calls of the previous one continue. It may report their ends,
+    soon or late.
     """
 
     def __init__(self, lookup_delays_ms: Sequence[int]) -> None:

@@ -180,7 +180,7 @@ def test_send_reports_an_unreachable_door(capsys: pytest.CaptureFixture[str]) ->
 
 @contextmanager
 def collector(installation: Path) -> Iterator[str]:
-    """Run the HTTP door as a process of its own, and yield its address."""
+    """Run the HTTP door as a separate process, and yield its address."""
     command = [sys.executable, "-m", "stream.cli", "collector", "--config", str(installation)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

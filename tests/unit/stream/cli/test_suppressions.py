@@ -38,7 +38,7 @@ UNTIL = "2026-05-01T12:05Z"
 
 @pytest.fixture
 def settings(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The settings of an installation of its own, with an empty list."""
+    """The settings of a new installation with an empty list."""
     prefix = f"suppress{os.getpid()}-{next(_numbers)}."
     topics.create(embedded_broker.connection(prefix), 1)
     monkeypatch.setenv("LIST_SECRET", SECRET)
@@ -172,7 +172,7 @@ async def test_the_bounces_of_a_domain_and_a_window_are_shown_first_and_removed_
 async def _in_thread(act: Any, *arguments: Any) -> Any:
     import asyncio
 
-    return await asyncio.to_thread(act, *arguments)  # a command has a loop of its own
+    return await asyncio.to_thread(act, *arguments)  # a command starts an event loop
 
 
 @pytest.mark.parametrize(

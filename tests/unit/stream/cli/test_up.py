@@ -1,4 +1,4 @@
-"""``perennial up`` ends in order, and says why where it cannot begin."""
+"""``perennial up`` ends in order, and gives the reason if it cannot start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.brokers import free_ports
 
 @contextmanager
 def up(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """Run it in a folder and on ports of its own."""
+    """Run ``perennial up`` in a folder, on free ports."""
     presets.write("shop", folder)
     broker, http, worker = free_ports(3)
     ports = {"HTTP__PORT": http, "WORKER__PORT": worker}

@@ -121,7 +121,7 @@ async def test_orders_of_browsers_are_trusted_only_if_the_settings_say_so(
     assert [event.trust for event in await events(embedded.connection, 3)] == [orders, orders, "public"]
 
 
-def test_of_two_keys_with_one_value_the_less_trusted_counts() -> None:
+def test_the_less_trusted_of_two_keys_with_one_value_counts() -> None:
     keys = WriteKeys([WriteKey(b"k"), WriteKey(b"k", "public"), WriteKey(b"s")])
 
     assert keys.trust_of(["k"]) == "public"

@@ -1,4 +1,4 @@
-"""While there is a reason to hold messages, no call begins; when it has gone, delivery goes on by itself."""
+"""While there is a reason to hold messages, no call begins. When the reason has gone, delivery continues by itself."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def click(user: str) -> Event:
     return Event(id="m1", user=user, type="click", at=START, item="sku1")
 
 
-async def test_the_worker_that_owns_a_user_answers_whichever_is_asked_first(
+async def test_the_owner_of_a_user_answers_even_if_another_worker_is_asked_first(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     pair, addresses = workers
@@ -213,7 +213,7 @@ async def test_only_workers_of_the_clients_installation_count() -> None:
         await ours.server.stop()
 
 
-async def test_another_web_server_is_not_a_worker_whatever_it_answers(
+async def test_no_answer_makes_another_web_server_a_worker(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
