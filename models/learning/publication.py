@@ -16,7 +16,7 @@ class Publication(msgspec.Struct, array_like=True, frozen=True):
     Attributes
     ----------
     version
-        Number of the version, from 1; it grows with each.
+        Number of the version, from 1; each new version has a higher number.
     content
         JSON that the model's scorer wrote.
     """

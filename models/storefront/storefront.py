@@ -125,7 +125,7 @@ class Storefront:
             yield from self.advance(self.now + DAY)
 
     def react(self, message: ReceivedMessage) -> None:
-        """Deliver a message to a shopper, who may open it, click, come back, or unsubscribe; all later than ``now``.
+        """Deliver a message to a shopper, who may open it, click, come back, or unsubscribe after ``now``.
 
         The random numbers depend only on the message. So a message that is not clicked changes no visit.
         """

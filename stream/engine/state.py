@@ -60,8 +60,8 @@ async def restore(
 ) -> Restored:
     """Read a state partition to its end.
 
-    An owner calls it only after it has fenced the previous owner. Otherwise it would miss what the previous owner
-    writes after the end that is seen here.
+    An owner calls it only after it has fenced the previous owner. Otherwise the previous owner
+    could still write after the end of this reading.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Backoff:
     first
         Seconds after the first early end.
     factor
-        Growth with each further one.
+        Factor of the wait for each further early end.
     longest
         Maximum number of seconds.
     healthy_after

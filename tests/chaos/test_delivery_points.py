@@ -110,7 +110,7 @@ async def outcomes(connection: Connection) -> dict[str, Counter[str]]:
     return said
 
 
-async def test_each_kill_leaves_its_own_message_unknown_and_nothing_is_sent_twice_or_forgotten(
+async def test_each_kill_leaves_one_message_unknown_and_nothing_is_sent_twice_or_forgotten(
     kafka: Cluster, tmp_path: Path
 ) -> None:
     settings, _, port = write_settings(tmp_path, kafka.connection.servers, kafka.connection.prefix)

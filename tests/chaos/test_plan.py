@@ -74,7 +74,7 @@ def test_every_stall_round_stops_a_send_and_a_commit_and_the_points_of_a_send_al
     assert all(any(process.startswith("fold") for process in one.faults) for one in stalls)
 
 
-def test_in_every_rebalance_round_delivery_processes_come_and_go_and_none_of_them_dies() -> None:
+def test_in_every_rebalance_round_delivery_processes_join_and_leave_without_dying() -> None:
     for one in FIFTY:
         if one.kind == "rebalance":
             deeds = {(deed.act, deed.target) for deed in one.deeds}

@@ -37,11 +37,11 @@ def test_a_life_that_ended_or_was_stalled_after_its_attempt_explains_an_unknown_
         _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )
-def test_a_process_that_ran_until_the_message_became_unknown_is_no_explanation(life: Life) -> None:
+def test_a_process_that_ran_until_the_message_became_unknown_does_not_explain_it(life: Life) -> None:
     assert len(_found(life)) == 1
 
 
-def test_the_death_of_another_process_is_no_explanation() -> None:
+def test_the_death_of_another_process_does_not_explain_an_unknown_message() -> None:
     other = Life("deliver-1", 8, 1_000, end=12_000, code=-9)
 
     assert len(unexplained([ATTEMPT], Troubles({"dispatcher-a": _life(), "dispatcher-b": other}))) == 1
@@ -78,7 +78,7 @@ def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> N
     assert open_attempt("m1", changes[:-1]) is None
 
 
-def test_a_late_answer_may_follow_an_unknown_outcome_and_nothing_else_may_follow_anything() -> None:
+def test_only_an_unknown_outcome_may_be_followed_by_another_one() -> None:
     unknown, sent, failed = "message_unknown", "message_sent", "message_failed"
 
     assert all(outcomes_agree(kinds, ordered=True) for kinds in [(sent,), (unknown, sent), (unknown, failed)])

@@ -126,7 +126,7 @@ def test_a_fetch_takes_records_and_moves_its_position_without_an_await_in_betwee
     assert "await" not in source[taking : source.index("if drained or not timeout")]
 
 
-async def test_the_high_watermark_of_a_fetch_is_the_end_where_the_embedded_brokers_list_of_offsets_is_too_low(
+async def test_the_high_watermark_of_a_fetch_is_right_although_the_embedded_broker_lists_too_low_an_end(
     embedded: Cluster,
 ) -> None:
     embedded.create(profiles=1)

@@ -104,7 +104,7 @@ async def test_no_answer_in_time_leaves_the_end_unknown(harness: ChannelHarness)
     assert (result.status, result.trouble) == ("unknown", True)
 
 
-async def test_a_cancelled_call_does_not_disturb_the_next_one(harness: ChannelHarness) -> None:
+async def test_a_cancelled_call_does_not_affect_the_next_one(harness: ChannelHarness) -> None:
     first, second = harness.message(0), harness.message(1)
 
     async with harness.hanging(first):

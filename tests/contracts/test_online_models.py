@@ -41,7 +41,7 @@ print(hashlib.sha256(MODELS[sys.argv[1]].trained(500, 14).state()).hexdigest())
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_process_learns_the_same_whatever_its_hash_seed(name: str) -> None:
+def test_the_hash_seed_of_a_process_does_not_change_what_it_learns(name: str) -> None:
     digests = {
         subprocess.run(
             [sys.executable, "-c", _IN_ANOTHER_PROCESS, name],

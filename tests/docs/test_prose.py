@@ -96,7 +96,7 @@ def test_a_long_sentence_is_found_even_if_semicolons_join_it(text: str) -> None:
     assert rules(f"# {text}".replace("\n", "\n# ")) == ["long"]
 
 
-def test_code_and_lists_are_no_long_sentences() -> None:
+def test_code_and_lists_do_not_count_as_long_sentences() -> None:
     assert rules(f'"""See ``{LONG}``.\n\n- {LONG[:60]}\n- {LONG[:60]}\n- {LONG[:60]}\n"""') == []
     assert list(in_page("page.md", f"```\n{LONG}\n```\n\n    {LONG}\n")) == []
 

@@ -35,7 +35,7 @@ def server(unused_tcp_port: int) -> Iterator[FakeMailServer]:
 
 
 @pytest.mark.slow
-async def test_every_message_is_sent_once_at_most_and_every_one_has_an_outcome(
+async def test_every_message_is_sent_at_most_once_and_has_an_outcome(
     cluster: Cluster, server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
 ) -> None:
     cluster.create(**dict.fromkeys(TOPICS, PARTITIONS))

@@ -73,7 +73,7 @@ async def abort_nothing(*_: object) -> None:
 
 
 @pytest.mark.parametrize("point", ["before the commit", "after the outputs", "after the commit"])
-async def test_the_state_is_exact_wherever_the_owner_crashes_and_repeated_outputs_have_the_same_bytes(
+async def test_the_state_is_exact_after_a_crash_at_any_point_and_repeated_outputs_have_the_same_bytes(
     cluster: Cluster, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection, records, writer = cluster.connection, log(), Writer(cluster.connection)

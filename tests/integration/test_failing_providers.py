@@ -110,7 +110,7 @@ def mail(server: FakeMailServer, unused_tcp_port: int, tmp_path: Path) -> Delive
     return live_mail(unused_tcp_port, tmp_path, timeout="60s", connections=4)
 
 
-async def test_recipients_who_are_refused_temporarily_or_permanently_disturb_no_other(
+async def test_recipients_who_are_refused_temporarily_or_permanently_affect_no_other(
     server: FakeMailServer, mail: DeliverySettings
 ) -> None:
     server.next_answers = {"u1@example.com": ["451 greylisted"] * 3, "u2@example.com": ["550 no such user"]}

@@ -47,7 +47,7 @@ async def test_lanes_of_empty_topics_know_that_they_have_no_lag(cluster: Cluster
         await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0] * 2 * PARTITIONS)
 
 
-async def test_an_idle_lane_has_no_waiting_record_however_long_ago_it_committed(cluster: Cluster) -> None:
+async def test_an_idle_lane_has_no_waiting_record_even_long_after_its_commit(cluster: Cluster) -> None:
     cluster.create(events=PARTITIONS, copies=PARTITIONS, profiles=PARTITIONS, seen=PARTITIONS)
     async with running_app(cluster.connection, [COUNTING]) as app:
         await until(lambda: len(app.lanes.snapshot()) == PARTITIONS)

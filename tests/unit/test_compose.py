@@ -262,7 +262,7 @@ def test_grafana_finds_its_dashboard_and_its_data_source() -> None:
     assert (grafana / "dashboards" / Path(home).name).exists()
 
 
-def test_the_image_is_built_in_a_stage_of_its_own_and_does_not_run_as_root() -> None:
+def test_the_image_is_built_in_a_separate_stage_and_does_not_run_as_root() -> None:
     bases = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", DOCKERFILE, flags=re.MULTILINE)
 
     assert [stage for _, stage in bases] == ["build", ""]

@@ -42,7 +42,7 @@ def test_of_something_else():
 @pytest.mark.parametrize(
     ("home", "outcome"), [("/opt/kafka", "1 failed, 2 skipped, 1 xfailed, 1 error"), ("", "4 skipped, 1 xfailed")]
 )
-def test_a_kafka_test_may_only_skip_where_there_is_no_kafka(home: str, outcome: str, tmp_path: Path) -> None:
+def test_a_kafka_test_may_skip_only_without_a_kafka(home: str, outcome: str, tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    kafka\n")
 

@@ -147,7 +147,7 @@ async def test_the_provider_decides_how_long_to_wait() -> None:
     assert lane.last.next_due == NOW + 20 * SECOND
 
 
-async def test_retries_end_with_the_messages_own_time_and_the_last_failure_is_reported() -> None:
+async def test_retries_end_when_the_message_expires_and_the_last_failure_is_reported() -> None:
     lane = DeliveryLane(FakeDispatcher(answers={message().id: [RETRY_LATER] * 100}))
     await lane.run(batch(message()), WAKE_UP)
     while lane.status(message()) == "queued":
@@ -243,7 +243,7 @@ async def test_a_partition_that_may_soon_move_reports_results_and_begins_nothing
     assert [lane.status(message(i)) for i in range(2)] == ["delivered", "queued"]
 
 
-async def test_a_message_whose_time_is_over_is_not_sent() -> None:
+async def test_an_expired_message_is_not_sent() -> None:
     lane = DeliveryLane(now=message().expires)
 
     await lane.run(batch(message()))

@@ -147,5 +147,5 @@ def test_the_country_of_the_postal_address_is_used_if_the_other_one_is_unknown()
     assert country_of({"country": "Atlantis"}) is None
 
 
-def test_a_territory_without_a_time_zone_of_its_own_has_telephone_numbers() -> None:
+def test_a_territory_without_a_separate_time_zone_has_telephone_numbers() -> None:
     assert country_of({"country": "XK"}) == "XK"

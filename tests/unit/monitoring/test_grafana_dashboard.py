@@ -83,7 +83,7 @@ def test_a_panel_has_a_description_and_a_unit(panel: dict[str, Any]) -> None:
     assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["value"] is None
 
 
-def test_panels_have_their_own_numbers_and_do_not_overlap() -> None:
+def test_panels_have_unique_numbers_and_do_not_overlap() -> None:
     numbers = [panel["id"] for panel in DASHBOARD["panels"]]
     cells = [
         (x, y)

@@ -55,7 +55,7 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
 
 
 def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> None:
-    """START and STOP are taken by processes whose clocks differ; the one that comes last is what the person wants."""
+    """START and STOP are taken by processes whose clocks differ. The one that comes last must count."""
     made = Suppressor("sms", SuppressionList(HASHES))
     made.refused("+4930901820", "stop", NOW - 10, "STOP by SMS")
     made.started("+4930901820", NOW + 60_000, "START by SMS")
@@ -142,7 +142,7 @@ def test_a_confirmed_grant_is_written_while_the_list_is_not_known() -> None:
     assert len(suppressor("not read").after_report(report("confirmed_grant"), NOW)) == 1
 
 
-def test_a_report_from_the_future_counts_from_now_and_an_older_report_moves_no_time_back() -> None:
+def test_a_report_from_the_future_gets_the_present_time_and_an_older_report_decreases_no_time() -> None:
     made = suppressor()
 
     (ahead,) = entries(made.after_report(report("complaint", NOW + 10**9), NOW))
@@ -170,7 +170,7 @@ def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
 def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
     written = [len(made.after_attempt(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
-    assert sum(written) == MIN_ATTEMPTS - 1  # those before the guard acted; a window of them can be undone
+    assert sum(written) == MIN_ATTEMPTS - 1  # entries from before the guard acted; a command can remove them by time
 
     held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
 
@@ -203,7 +203,7 @@ def test_a_message_for_the_outbox_is_not_an_attempt() -> None:
 
 
 def test_a_report_without_the_secret_is_not_ignored() -> None:
-    """The lane fails and tries again: a complaint that is read and forgotten would be lost."""
+    """The lane fails and tries again. Otherwise the complaint would be lost."""
     made = Suppressor("email", SuppressionList(AddressHashes([], missing="it is not there")))
 
     with pytest.raises(SecretMissing, match="it is not there"):

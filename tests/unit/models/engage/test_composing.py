@@ -69,7 +69,7 @@ def test_a_receipt_has_no_unsubscribe_link() -> None:
     assert UNSUBSCRIBE_PLACEHOLDER not in compose(Template("Hi", "text"), "email", "transactional", _values()).text
 
 
-def test_an_sms_uses_its_own_text_if_there_is_one() -> None:
+def test_an_sms_uses_the_text_for_sms_if_there_is_one() -> None:
     template = Template("Hi", "long", sms="short")
 
     assert compose(template, "sms", "marketing", _values()).text == "short\n"
@@ -132,7 +132,7 @@ def test_a_fallback_has_its_subject_in_its_first_line() -> None:
     assert compose_fallback(template, "sms", values) == Content("", "Thank you.\n", None)
 
 
-def test_an_error_of_a_fallback_names_its_own_line() -> None:
+def test_an_error_in_a_fallback_names_the_line_in_the_file_of_the_fallback() -> None:
     template = Template("Hi", "text", fallback="Subject: Hi\n\n{{ 1 | modulo: 0 }}")
 
     with pytest.raises(TemplateError, match=r"^templates/hello/fallback\.liquid:3: modulo: can't divide by 0$"):

@@ -120,7 +120,7 @@ def test_delivery_is_not_notified_if_no_message_can_wait(changed: dict[str, str]
         AddressReport(user="u1", address="ada@example.com", kind="complaint", at=START, source="spam"),
     ],
 )
-def test_a_notice_is_decoded_as_it_was_encoded_and_other_records_are_no_notices(
+def test_a_decoded_notice_equals_the_encoded_one_and_other_records_are_not_notices(
     notice: Withdrawal | Resolution | ChannelPaused | AddressReport,
 ) -> None:
     assert decode_notice(encode_notice(notice)) == notice

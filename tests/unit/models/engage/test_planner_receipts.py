@@ -61,7 +61,7 @@ def test_a_receipt_that_cannot_be_rendered_at_all_waits_for_the_next_configurati
     assert who.ledger.pending == []
 
 
-def test_a_receipt_goes_on_waiting_if_the_next_configuration_fails_too() -> None:
+def test_a_receipt_keeps_waiting_if_the_next_configuration_fails_too() -> None:
     who = customer()
     held = plan(_receipts(BROKEN, None), who)
 

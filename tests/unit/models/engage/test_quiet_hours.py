@@ -159,7 +159,7 @@ def test_the_answer_holds_until_the_time_that_it_gives(
         assert not any(in_any for in_any, _ in later)
 
 
-def test_a_user_of_a_country_with_several_zones_waits_until_it_is_quiet_in_none_of_them() -> None:
+def test_a_user_of_a_country_with_several_zones_waits_until_quiet_hours_have_ended_in_all_of_them() -> None:
     night, spain = QuietHours(21 * 60, 8 * 60), zone_of({"country": "ES"}, "UTC")
 
     morning = check(night, spain, _at("2026-07-01T07:59", "Europe/Madrid"))

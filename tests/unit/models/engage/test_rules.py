@@ -51,7 +51,7 @@ def test_only_the_segment_that_a_rule_names_triggers_it() -> None:
     assert _named("segment_left", name="big spenders") == []
 
 
-def test_a_cart_timer_triggers_its_own_rule() -> None:
+def test_a_cart_timer_triggers_the_rule_that_it_is_named_after() -> None:
     assert _named("cart_left", name="day") == ["day"]
 
 

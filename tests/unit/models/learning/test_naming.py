@@ -29,7 +29,7 @@ def test_names_do_not_depend_on_the_order_of_the_centres() -> None:
     assert [named[tuple(c)] for c in shuffled] == list(name_centres(AXES, shuffled))
 
 
-def test_a_centre_between_two_names_keeps_the_one_it_has() -> None:
+def test_a_centre_between_two_names_keeps_its_name() -> None:
     one, other = "loyal regulars", "frequent big spenders"
     for share in (0.4, 0.5, 0.6):
         between = [a * (1 - share) + b * share for a, b in zip(ARCHETYPES[one], ARCHETYPES[other], strict=True)]
@@ -37,7 +37,7 @@ def test_a_centre_between_two_names_keeps_the_one_it_has() -> None:
         assert name_centres(AXES, [between], held=[other]) == (other,)
 
 
-def test_a_centre_that_clearly_became_something_else_changes_its_name() -> None:
+def test_a_centre_whose_users_have_clearly_changed_gets_another_name() -> None:
     assert name_centres(AXES, [ARCHETYPES["dormant"]], held=["loyal regulars"]) == ("dormant",)
 
 

@@ -30,7 +30,7 @@ def test_the_first_of_two_equally_near_centres_wins() -> None:
     assert SegmentScorer(tied).segment([2.0, 0.0, 1.0]) == "x"
 
 
-def test_a_centre_is_always_in_its_own_segment() -> None:
+def test_a_centre_is_always_in_the_segment_of_that_centre() -> None:
     scorer, chance = SegmentScorer(CENTRES), random.Random(0)
     for number, centre in enumerate(CENTRES.centres):
         row = [2.0 + centre[1] * 2.0, chance.random(), 1.0 + centre[0] * 0.5]

@@ -72,7 +72,7 @@ def test_a_merge_with_an_unknown_identity_changes_nothing() -> None:
 
 
 @given(MANY)
-def test_the_stored_times_never_move_back(said: list[Said]) -> None:
+def test_the_stored_times_never_decrease(said: list[Said]) -> None:
     states = [_state(said[: n + 1]) for n in range(len(said))]
 
     for before, after in pairwise(states):

@@ -76,7 +76,7 @@ def test_lines_of_the_short_form_still_add_up() -> None:
     assert counted(outputs, "orders_repeated", "same") == 0
 
 
-def test_orders_without_an_id_are_orders_of_their_own() -> None:
+def test_each_order_without_an_id_is_a_separate_order() -> None:
     facts, _ = fold(*(purchase(2, "lines", START + n, order=None) for n in range(3)), refund(1, order=None))
 
     assert money(facts) == (3, {"USD": 6}, {"USD": 1})

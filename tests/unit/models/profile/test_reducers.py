@@ -98,13 +98,13 @@ def test_recent_items_and_categories_are_bounded_and_keep_the_newest_and_the_str
     assert max(facts.categories, key=lambda name: facts.categories[name]) == "c0"
 
 
-def test_the_least_live_origin_stays() -> None:
+def test_a_user_keeps_the_least_live_origin() -> None:
     facts = facts_of(event("click"), event("click", START + 1, origin="simulate"), event("click", START + 2))
 
     assert facts.origin == "simulate"
 
 
-def test_own_messages_ratings_and_support_are_counted_and_own_messages_are_no_visit() -> None:
+def test_our_messages_ratings_and_support_are_counted_and_our_messages_are_not_a_visit() -> None:
     facts = facts_of(
         event("message_opened", message="m"), event("rating", rating=4.0), event("rating", START + 1, rating=2.0),
         event("support_message", START + 2, text="help"),

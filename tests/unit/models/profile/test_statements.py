@@ -21,7 +21,7 @@ from tests.support.event_logs import START, fold_log, written
 from tests.support.statement_logs import CONSENT, StatementLog, event, given, taken, traits
 
 
-def test_a_withdrawal_older_than_the_horizon_counts_and_is_no_dead_letter() -> None:
+def test_a_withdrawal_older_than_the_horizon_counts_and_is_not_a_dead_letter() -> None:
     folded = StatementLog(given(START), taken(START - 9 * DAY))
 
     assert folded.granted == {"email": False, "sms": False}
@@ -119,7 +119,7 @@ def test_a_withdrawal_in_an_event_that_is_too_late_counts_and_its_dead_letter_sa
     assert folded.facts.traits == {}
 
 
-def test_a_withdrawal_in_an_event_for_which_there_is_no_room_counts() -> None:
+def test_a_withdrawal_counts_even_if_its_event_has_no_room() -> None:
     halves = [traits(START + n, **{f"half{n}": "x" * (MAX_BYTES // 2)}) for n in range(2)]
     full = traits(START + 5, half1="x" * (MAX_BYTES // 2), unsubscribed=True)
 

@@ -198,7 +198,7 @@ def test_a_log_with_long_gaps_gives_the_same_bytes_for_any_size_of_a_slice(seed:
         assert [r for o in others for r in o.commit.records] == [r for o in outputs for r in o.commit.records]
 
 
-def test_an_event_decodes_only_its_own_user_however_many_timers_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_decodes_only_its_user_even_if_many_timers_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
     original = header
 

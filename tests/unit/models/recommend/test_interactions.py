@@ -26,7 +26,7 @@ def test_a_purchase_is_one_interaction_for_each_item_with_its_price() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in get_args(EventType) if weight_of(kind, 5.0) == 0])
-def test_events_that_are_no_sign_of_liking_are_not_interactions(kind: EventType) -> None:
+def test_events_that_do_not_show_a_liking_are_not_interactions(kind: EventType) -> None:
     assert interactions_of(Event(id="m", user="u", type=kind, at=7, item="mug", rating=5.0)) == ()
 
 

@@ -98,7 +98,7 @@ def test_a_change_of_the_catalogue_takes_effect_at_once(model: FactorModel) -> N
     assert items_for(recommender, [RecentItem("a0", 1.0, 0)], catalogue=catalogue) == []
 
 
-def test_the_trend_raises_an_item_and_is_given_as_the_reason_where_it_decides(model: FactorModel) -> None:
+def test_the_trend_raises_an_item_and_is_given_as_the_reason_if_it_decides(model: FactorModel) -> None:
     hyper = Hyperparameters(dimensions=2, unobserved=0.01, trend=5.0)
     trendy = model_of(ITEMS, model.factors, model.popularity, hyper)
     found = Recommender(trendy).recommend([RecentItem("a0", 1.0, 0)], now=0, k=1)

@@ -90,7 +90,7 @@ def test_a_withdrawal_counts_beside_a_value_that_json_cannot_express() -> None:
 @pytest.mark.parametrize(
     "raw", [5, None, [], {}, {"type": "track", "event": "Unsubscribed"}, track("Lamp Lit"), identify()]
 )
-def test_without_a_withdrawing_statement_or_a_user_there_is_no_withdrawal(raw: Any) -> None:
+def test_a_record_without_a_withdrawing_statement_or_a_user_gives_no_withdrawal(raw: Any) -> None:
     assert withdrawal_in(raw, RECEIVED) is None
 
 
@@ -146,7 +146,7 @@ def test_an_event_that_contradicts_the_type_of_a_refused_record_withdraws(raw: d
 
 
 @pytest.mark.parametrize("call", ["page", "screen", "group"])
-def test_the_name_of_a_page_is_no_withdrawal(call: str) -> None:
+def test_the_name_of_a_page_is_not_a_withdrawal(call: str) -> None:
     assert refused({"type": call, "userId": "u1", "name": "Unsubscribed", "timestamp": "soon"}).withdrawal is None
 
 

@@ -28,7 +28,7 @@ async def read(connection: Connection, count: int, end: int | None = None) -> li
     return found
 
 
-async def test_every_partition_is_read_to_its_end_also_an_empty_one(cluster: Cluster) -> None:
+async def test_every_partition_is_read_to_its_end_even_an_empty_one(cluster: Cluster) -> None:
     cluster.create(events=3)
     for partition in (0, 2):
         values = [(b"u", b"%d" % number) for number in range(500)]
@@ -136,7 +136,7 @@ async def test_a_broker_that_stops_answering_ends_a_reading(tmp_path: Path) -> N
                 os.kill(broker.pid, signal.SIGCONT)
 
 
-async def test_a_broker_that_is_away_is_unavailable() -> None:
+async def test_an_unreachable_broker_raises_broker_unavailable() -> None:
     connection = Connection(f"127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(BrokerUnavailable, match="cannot be read"):
         async with TopicReader(connection, partitions_of(connection, "events", 1)):

@@ -123,7 +123,7 @@ async def test_the_first_rejection_is_raised_after_all_answers_have_arrived() ->
         await asyncio.wait_for(sending, 5)
 
 
-async def test_a_batch_that_the_producer_refuses_is_the_error_after_the_earlier_answers_have_arrived() -> None:
+async def test_a_refused_batch_raises_its_error_after_the_earlier_answers_have_arrived() -> None:
     silent = UnansweredProducer(room=1, answers=[MessageSizeTooLargeError()], refuses=KafkaTimeoutError())
     with pytest.raises(KafkaTimeoutError):
         await asyncio.wait_for(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}), 5)

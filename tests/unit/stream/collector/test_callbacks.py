@@ -100,7 +100,7 @@ async def test_while_kafka_is_away_the_answer_says_when_to_repeat_the_callback()
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
 
 
-async def test_without_twilio_there_is_no_such_address() -> None:
+async def test_the_address_of_callbacks_does_not_exist_without_twilio() -> None:
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await client.post(TWILIO_PATH, data=FORM)
 

@@ -15,7 +15,7 @@ from tests.support.brokers import Cluster
 from tests.support.doors import CLICK, NOW, PAGE, Client, DoorParts, counted, door, events, rejected
 
 
-async def test_200_means_that_kafka_has_it(cluster: Cluster) -> None:
+async def test_an_event_that_is_answered_with_200_is_in_kafka(cluster: Cluster) -> None:
     cluster.create(events=1, events_rejected=1)
 
     async with door(cluster.connection) as client:

@@ -49,7 +49,9 @@ def click(age: int, **more: Any) -> Event:
         (300 * DAY, None, ""),
     ],
 )
-def test_the_horizon_of_the_log_and_a_margin_decide(age: int, configuration: Configuration | None, reason: str) -> None:
+def test_an_event_is_too_late_beyond_the_horizon_of_the_log_and_a_margin(
+    age: int, configuration: Configuration | None, reason: str
+) -> None:
     assert judged(click(age), configuration) == reason
 
 

@@ -203,7 +203,7 @@ async def test_all_addresses_of_a_host_are_asked() -> None:
         await worker.server.stop()
 
 
-async def test_a_door_without_workers_has_no_such_address() -> None:
+async def test_the_address_of_recommendations_does_not_exist_without_workers() -> None:
     async with door(Connection("127.0.0.1:1")) as client:
         assert (await client.get("/v1/users/ada/recommendations")).status == 404
 

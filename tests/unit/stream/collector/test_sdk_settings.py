@@ -38,7 +38,9 @@ async def test_analytics_next_gets_its_settings_from_the_door() -> None:
         ("http://shop.example:8443/door/", "http", "shop.example:8443/door/v1"),
     ],
 )
-async def test_the_configured_address_counts_behind_a_proxy(public_url: str, protocol: str, host: str) -> None:
+async def test_the_settings_name_the_configured_address_behind_a_proxy(
+    public_url: str, protocol: str, host: str
+) -> None:
     async with door(Connection("127.0.0.1:1"), parts=DoorParts(public_url=public_url)) as client:
         said = await (await client.get("/v1/projects/any/settings")).json()
 

@@ -61,7 +61,7 @@ async def test_any_known_key_admits_and_the_least_trusted_known_key_decides(embe
     assert found == ["public" if "web" in keys.values() else "server" for keys in admitted]
 
 
-async def test_an_events_own_key_can_only_lower_its_own_trust(embedded: Cluster) -> None:
+async def test_the_key_of_an_event_can_only_lower_the_trust_in_this_event(embedded: Cluster) -> None:
     embedded.create(events=1)
     items = [PAGE | {"writeKey": key} for key in ("web", "secret", "other")] + [PAGE]
 

@@ -31,7 +31,7 @@ def test_a_senders_record_keeps_the_id_of_its_place_and_its_time_of_arrival(topi
     assert (event.id, event.user, event.at, event.origin) == (f"{topic}/0/7", "u1", AT, origin)
 
 
-def test_the_senders_own_id_stays() -> None:
+def test_the_id_of_the_sender_is_kept() -> None:
     assert mend(letter(b'{"type":"click","user":"u1","messageId":"m1"}')).id == "m1"
 
 

@@ -32,7 +32,7 @@ def shown(metric: str) -> float | None:
     return value(metric, channel="email")
 
 
-async def test_a_call_is_made_once_however_often_it_is_asked_for() -> None:
+async def test_a_call_that_is_requested_several_times_is_made_once() -> None:
     gate = FakeGate()
     dispatcher = open_dispatcher(gate)
     take(dispatcher, call())
@@ -44,7 +44,7 @@ async def test_a_call_is_made_once_however_often_it_is_asked_for() -> None:
     assert result == DELIVERED
 
 
-async def test_a_call_goes_on_when_the_task_that_awaits_it_is_cancelled() -> None:
+async def test_a_call_continues_after_its_awaiting_task_is_cancelled() -> None:
     gate = FakeGate()
     dispatcher = open_dispatcher(gate)
     gate.open.clear()
@@ -227,7 +227,7 @@ async def test_the_number_of_waiting_messages_is_shown_and_forgotten_with_the_pa
     assert (both, shown("deliveries_waiting")) == (10.0, 3.0)
 
 
-async def test_results_that_no_lane_asks_for_are_bounded_and_their_calls_never_seem_not_to_have_begun(
+async def test_unclaimed_results_are_bounded_and_their_calls_still_count_as_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(handover_module, "MAX_LEFT", 5)

@@ -63,7 +63,7 @@ async def test_the_link_in_bodies_and_headers_is_signed_for_this_user(tmp_path: 
     assert message.html == f'<a href="{link}">bye</a>'
 
 
-async def test_a_message_that_stays_names_the_reason(tmp_path: Path) -> None:
+async def test_a_message_in_the_outbox_names_the_reason(tmp_path: Path) -> None:
     await open_gate("live", tmp_path, FakeProvider()).deliver(letter(origin="simulate"))
 
     content = (tmp_path / f"{letter().id}.eml").read_bytes()

@@ -103,7 +103,7 @@ async def test_nothing_is_reported_about_a_partition_that_has_come_back(
     assert (is_reclaimed, [type(notice) for _, notice in written]) == (True, [InFlight])
 
 
-async def test_a_process_that_ends_reports_no_result_that_it_does_not_know(
+async def test_a_process_that_ends_does_not_report_unknown_results(
     written: WrittenNotices, write: WriteToPartition
 ) -> None:
     gate = FakeGate()

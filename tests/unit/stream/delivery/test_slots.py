@@ -47,7 +47,7 @@ def test_a_lane_that_wants_nothing_leaves_the_queue() -> None:
     assert slots.take(1, ignore_wake) == 1
 
 
-def test_as_many_lanes_are_woken_as_slots_are_free_in_the_order_of_the_queue() -> None:
+def test_one_lane_is_woken_for_each_free_slot_in_the_order_of_the_queue() -> None:
     woken: list[int] = []
     slots = Slots(2)
     slots.take(2, ignore_wake)
@@ -77,7 +77,7 @@ def test_slots_of_ended_calls_are_used_again_if_no_other_lane_waits() -> None:
     assert second == (True, 1)
 
 
-def test_a_limit_bounds_what_is_taken_and_no_slot_of_an_ended_call_is_used_again() -> None:
+def test_a_limit_bounds_the_reserved_slots_and_slots_of_ended_calls_are_not_used_again() -> None:
     slots = Slots(4)
     slots.take(1, ignore_wake)
     slots.hold(KEYS[0])

@@ -71,7 +71,7 @@ async def test_no_more_connections_than_allowed_are_open(server: FakeMailServer,
 @pytest.mark.parametrize(
     ("answer", "status"), [("550 no such user", "rejected"), ("451 greylisted, try later", "failed")]
 )
-async def test_a_refused_recipient_disturbs_no_other(
+async def test_a_refused_recipient_affects_no_other(
     server: FakeMailServer, port: int, answer: str, status: str
 ) -> None:
     server.answers["u1@example.com"] = answer
@@ -105,7 +105,7 @@ async def test_silence_after_the_content_is_unknown(server: FakeMailServer, port
     assert result.status == "unknown"
 
 
-async def test_a_server_that_is_not_there_refuses_before_anything_is_accepted(port: int) -> None:
+async def test_a_mail_to_an_unreachable_server_has_failed(port: int) -> None:
     result = await open_smtp(port).deliver(letter(), unsubscribe=LINK)
 
     assert result.status == "failed"
@@ -139,7 +139,7 @@ async def test_a_message_that_cannot_be_an_e_mail_is_rejected_without_a_connecti
 
 
 @pytest.mark.parametrize(("step", "status"), [("RCPT", "failed"), ("DATA", "unknown")])
-async def test_a_line_that_is_not_an_smtp_answer_is_no_refusal_of_the_content(
+async def test_a_line_that_is_not_an_smtp_answer_does_not_refuse_the_content(
     server: FakeMailServer, port: int, step: str, status: str
 ) -> None:
     nonsense = "nonsense\x00that is no SMTP"

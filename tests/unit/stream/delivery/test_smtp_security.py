@@ -46,7 +46,7 @@ def open_smtp(port: int, client: ssl.SSLContext | None, password: str | None = N
     return Smtp(smtp_section(port, **{"tls": "starttls", **changed}), password, tls=client, timeout_s=5.0)
 
 
-async def test_starttls_and_a_login(
+async def test_an_e_mail_is_sent_after_starttls_and_a_login(
     start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(tls_context=tls[0], require_starttls=True, auth_required=True, authenticator=_login)
@@ -58,7 +58,7 @@ async def test_starttls_and_a_login(
     assert (result.status, len(server.received)) == ("delivered", 1)
 
 
-async def test_tls_from_the_first_byte(
+async def test_an_e_mail_is_sent_with_tls_from_the_first_byte(
     start: Start, tls: tuple[ssl.SSLContext, ssl.SSLContext], server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     start(ssl_context=tls[0])

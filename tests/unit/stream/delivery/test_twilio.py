@@ -87,7 +87,7 @@ async def test_an_answer_decides_whether_the_message_may_be_tried_again(
     assert str(content.get("message", "")) in got.detail
 
 
-async def test_the_time_to_wait_is_the_one_that_twilio_asks_for(server: FakeTwilio, twilio: Twilio) -> None:
+async def test_the_wait_is_the_retry_after_of_twilio(server: FakeTwilio, twilio: Twilio) -> None:
     server.answers[NUMBER] = [TwilioAnswer(429, headers={"Retry-After": "7"})]
 
     assert (await twilio.deliver(text_message(), unsubscribe=None)).retry_after == 7.0
@@ -105,7 +105,7 @@ async def test_a_connection_lost_after_the_request_is_unknown(server: FakeTwilio
     assert (await twilio.deliver(text_message(), unsubscribe=None)).status == "unknown"
 
 
-async def test_a_server_that_is_not_there_has_accepted_nothing(unused_tcp_port: int) -> None:
+async def test_a_message_to_an_unreachable_server_has_failed(unused_tcp_port: int) -> None:
     provider = Twilio(twilio_section(f"http://127.0.0.1:{unused_tcp_port}"), "secret")
 
     result = await provider.deliver(text_message(), unsubscribe=None)
@@ -114,7 +114,7 @@ async def test_a_server_that_is_not_there_has_accepted_nothing(unused_tcp_port: 
     assert result.status == "failed"
 
 
-async def test_the_time_to_wait_may_be_a_date(server: FakeTwilio, twilio: Twilio) -> None:
+async def test_retry_after_may_be_a_date(server: FakeTwilio, twilio: Twilio) -> None:
     dates = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}
     server.answers[NUMBER] = [TwilioAnswer(503, headers=dates)]
 
@@ -178,13 +178,13 @@ async def test_a_message_with_an_unknown_end_is_found_in_the_list_or_not(
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
-async def test_a_refused_list_leaves_the_end_unknown(server: FakeTwilio, twilio: Twilio, status: int) -> None:
+async def test_a_refused_look_up_leaves_the_outcome_unknown(server: FakeTwilio, twilio: Twilio, status: int) -> None:
     server.list_answer = TwilioAnswer(status)
 
     assert (await twilio.look_up(text_message())).status == "unknown"
 
 
-async def test_a_list_that_does_not_come_leaves_the_end_unknown(server: FakeTwilio, impatient: Twilio) -> None:
+async def test_a_look_up_without_an_answer_leaves_the_outcome_unknown(server: FakeTwilio, impatient: Twilio) -> None:
     server.hanging = True
 
     assert (await impatient.look_up(text_message())).status == "unknown"

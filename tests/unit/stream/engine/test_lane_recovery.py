@@ -33,7 +33,7 @@ async def test_after_a_failed_commit_a_new_run_begins_with_the_committed_state(e
 
 
 @pytest.mark.parametrize("when", ["before commit", "after commit"])
-async def test_each_record_counts_once_wherever_the_process_dies(when: str) -> None:
+async def test_each_record_counts_once_for_any_point_at_which_the_process_dies(when: str) -> None:
     spec = replace(COUNTING, max_records=2)
     crashes = [Crash(number, when) for number in (1, 3, 4)]  # type: ignore[arg-type]  # both are allowed
 

@@ -88,7 +88,7 @@ async def read(connection: Connection, partition: int) -> list[Event | object]:
     return found
 
 
-async def test_an_event_follows_a_tick_of_its_own_time(connection: Connection, log: EventLog) -> None:
+async def test_an_event_follows_a_tick_with_the_time_of_the_event(connection: Connection, log: EventLog) -> None:
     feeder = Feeder(log, PARTITIONS, SettableProgress(), Pace(tick_ms=10 * MINUTE))
     await feeder.begin()
 

@@ -108,7 +108,7 @@ def test_a_compressed_file_gives_the_same_events_as_a_plain_one(tmp_path: Path) 
     assert len(list(read_online_retail(recording, NOW))) == 1
 
 
-def test_a_file_that_is_not_compressed_despite_its_name_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_compressed_despite_its_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "retail.csv.gz"
     path.write_bytes(b"not packed")
 

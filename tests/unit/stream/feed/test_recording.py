@@ -72,7 +72,7 @@ def test_a_first_event_after_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert found.event is not None
 
 
-def test_every_line_counts_also_a_last_one_without_a_line_break(tmp_path: Path) -> None:
+def test_every_line_counts_even_a_last_line_without_a_line_break(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"{}\n{}\n{}")
 

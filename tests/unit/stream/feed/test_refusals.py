@@ -67,7 +67,7 @@ def test_an_id_from_the_file_is_found_there_under_its_user() -> None:
     assert lines_of([of_fold(event("m"), 8)], again) == [(3, "fold")]
 
 
-def test_if_an_id_repeats_the_last_lines_are_those_that_were_refused() -> None:
+def test_the_last_lines_with_a_repeated_id_are_the_refused_ones() -> None:
     again = [ReadLine(1, event("m"), None), ReadLine(5, event("m"), None), ReadLine(9, event("m"), None)]
 
     assert lines_of([of_fold(event("m"), 8), of_fold(event("m"), 9)], again) == [(5, "fold"), (9, "fold")]

@@ -179,7 +179,7 @@ def test_with_an_allowlist_links_need_no_https(tmp_path: Path) -> None:
     assert failed(found) == set()
 
 
-def test_each_missing_secret_is_a_finding_of_its_own(tmp_path: Path) -> None:
+def test_each_missing_secret_is_a_separate_finding(tmp_path: Path) -> None:
     found = checked(
         tmp_path,
         """
@@ -208,7 +208,7 @@ class TestStart:
 
         assert all(f"{name}: " in str(caught.value) for name in ("delivery.public_url", "secrets.write_keys", "rules"))
 
-    def test_each_finding_is_overridden_by_its_own_name_only(self, tmp_path: Path) -> None:
+    def test_a_finding_is_overridden_only_by_its_name(self, tmp_path: Path) -> None:
         (tmp_path / "perennial.yaml").write_text("version: 1\n" + LIVE + "http: {write_keys: [{env: NO_SUCH_KEY}]}\n")
         settings = load(tmp_path / "perennial.yaml", {}, {})
 

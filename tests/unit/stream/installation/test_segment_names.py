@@ -35,7 +35,7 @@ def test_a_name_in_use_is_not_reported(known: tuple[str, ...] | None) -> None:
     assert list(notes(waiting_for("dormant"), known)) == []
 
 
-def test_a_name_that_may_come_is_reported_only_if_it_is_known_to_be_absent() -> None:
+def test_a_name_that_a_later_model_may_give_is_reported_only_if_the_names_in_use_are_known() -> None:
     assert list(notes(waiting_for("new visitors"), None)) == []
     (note,) = notes(waiting_for("new visitors"), IN_USE)
     assert "segments in use: dormant, frequent big spenders, window shoppers" in note

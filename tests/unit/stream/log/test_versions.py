@@ -80,7 +80,7 @@ async def write_versions(connection: Connection, *versions: tuple[int, str]) -> 
     await write(connection, "versions", [(output.key, output.value or b"") for output in made])
 
 
-async def test_the_second_publisher_of_a_version_never_had_it(connection: Connection) -> None:
+async def test_only_the_first_record_of_a_version_counts(connection: Connection) -> None:
     await write_versions(connection, (1, "Europe/Berlin"), (1, "Asia/Tokyo"))
 
     assert await publish(connection, Configuration(timezone="Europe/Berlin")) == Applied(version=1, changed=False)

@@ -27,7 +27,7 @@ def test_the_same_message_of_a_noisy_logger_is_shown_once_per_interval() -> None
     assert [limit.filter(record("Unable connect to %s", node)) for node in range(3)] == [True, False, False]
 
 
-def test_the_next_message_that_is_shown_counts_those_held_back() -> None:
+def test_the_next_shown_log_message_counts_the_hidden_ones() -> None:
     clock = MonotonicHand()
     limit = RateLimitFilter(every_s=60, clock=clock)
     for _ in range(4):

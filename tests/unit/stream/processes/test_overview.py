@@ -56,7 +56,7 @@ def test_one_process_that_is_not_ready_or_not_healthy_decides_for_all(
     assert judged(HEALTHY, replace(other, name="fold-2")) == (ready, healthy)
 
 
-def test_a_process_that_sends_no_reports_is_judged_by_its_running() -> None:
+def test_a_process_without_reports_is_healthy_while_it_runs() -> None:
     assert judged(Status("collector", "running", 7, 0, None)) == (True, True)
 
 

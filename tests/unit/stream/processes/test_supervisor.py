@@ -111,7 +111,7 @@ def test_stop_does_not_wait_for_the_end_of_a_back_off() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_missing_program_is_named_and_those_before_it_end(tmp_path: Path) -> None:
+def test_a_missing_program_is_named_and_the_programs_before_it_are_ended(tmp_path: Path) -> None:
     pids = tmp_path / "pid"
     first = shell("fold", f"echo $$ > {pids}; exec sleep 600")
     with pytest.raises(ProgramMissing, match=r"no-such-program"):

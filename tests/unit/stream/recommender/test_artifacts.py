@@ -55,7 +55,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, file: st
         ArtifactFolder(tmp_path).read(published(1, file, ""))
 
 
-def test_only_the_newest_files_are_kept_also_if_versions_begin_again(tmp_path: Path, model: FactorModel) -> None:
+def test_only_the_newest_files_are_kept_even_if_versions_begin_again(tmp_path: Path, model: FactorModel) -> None:
     folder = ArtifactFolder(tmp_path, keep=2)
     names = []
     for moment, version in enumerate((57, 58, 1, 2)):

@@ -79,7 +79,7 @@ async def test_the_newest_version_is_in_use(topics: Cluster, folder: ArtifactFol
     }
 
 
-async def test_a_damaged_artifact_is_refused_and_the_one_in_use_stays(
+async def test_a_damaged_artifact_is_refused_and_the_model_in_use_is_kept(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch
 ) -> None:
     good = written(folder, 1)

@@ -125,9 +125,7 @@ async def test_a_restarted_retrainer_continues_with_the_next_version(topics: Clu
     assert second.run.published is not None, "it was compared with the previous version"
 
 
-async def test_of_two_retrainers_one_trains_and_the_other_continues_after_its_end(
-    topics: Cluster, tmp_path: Path
-) -> None:
+async def test_one_retrainer_trains_and_another_one_continues_after_its_end(topics: Cluster, tmp_path: Path) -> None:
     folder, once = ArtifactFolder(tmp_path), replace(OPTIONS, interval_s=3_600.0)
     await send(topics, interactions_of_two_tastes(users=80, seed=1))
     with retraining(topics, folder, once) as one:

@@ -85,7 +85,7 @@ def test_with_the_address_of_another_broker_the_record_is_ignored_with_a_note(tm
     assert "because it is of another broker" in settings.note
 
 
-def test_another_prefix_is_another_log_with_its_own_partitions(tmp_path: Path) -> None:
+def test_the_partitions_of_the_record_do_not_apply_to_another_prefix(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {prefix: other.}")

@@ -28,7 +28,7 @@ class FakeCluster:
 
 
 def shares(topics: Mapping[str, int], history: str) -> Shares:
-    """Return the partitions of each member: a word is a rebalance, and a letter a member that remembers its share."""
+    """Return the partitions of each member. Each word of ``history`` is a rebalance; each letter is a member."""
     found: Shares = {}
     for generation, word in enumerate(history.split()):
         metadata = {}

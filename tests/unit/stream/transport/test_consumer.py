@@ -115,7 +115,7 @@ async def test_a_lane_at_the_end_of_a_topic_that_is_written_in_transactions_has_
         await until(lambda: [lane.lag for lane in app.lanes.snapshot()] == [0, 0])
 
 
-async def test_the_groups_offsets_follow_so_that_lag_can_be_seen_from_outside(cluster: Cluster) -> None:
+async def test_the_groups_offsets_follow_the_lanes_so_that_other_programs_can_measure_lag(cluster: Cluster) -> None:
     cluster.create(events=1, copies=1, profiles=1)
     async with running_app(cluster.connection, [gated(opened(1))]) as app:
         await write(cluster.connection, "events", EVENTS)

@@ -31,7 +31,7 @@ def test_unknown_values_are_reported_as_unknown() -> None:
     )
 
 
-def test_a_lane_without_work_is_healthy_however_long_ago_it_committed() -> None:
+def test_a_lane_without_work_is_healthy_even_long_after_its_commit() -> None:
     assert is_healthy(lane())
 
 
@@ -73,7 +73,7 @@ def test_a_worker_that_holds_its_messages_is_healthy_and_not_ready_and_says_why(
     assert (health.ready, health.healthy, health.held) == (False, True, reasons)
 
 
-def test_records_wait_since_the_last_sample_in_which_none_did() -> None:
+def test_records_have_waited_since_the_last_sample_without_waiting_records() -> None:
     now = [100.0]
     waiting = WaitingTimes(lambda: now[0])
     waiting.update([lane_report(lag=0)])

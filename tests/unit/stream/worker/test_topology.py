@@ -27,7 +27,7 @@ def specs() -> tuple[AgentSpec, ...]:
 
 
 @pytest.mark.parametrize("spec", specs(), ids=lambda spec: spec.name)
-def test_every_topic_of_an_agent_is_in_the_table_and_partitioned_as_the_agent_relies_on(spec: AgentSpec) -> None:
+def test_every_topic_of_an_agent_is_in_the_table_and_has_the_partitions_that_the_agent_needs(spec: AgentSpec) -> None:
     read = [topic(name) for name in spec.topics]
 
     assert all(topic(name).spread == read[0].spread for name in spec.aligned)

@@ -259,7 +259,7 @@ async def test_a_worker_waits_for_its_broker_and_joins_when_it_answers(embedded:
 @pytest.mark.parametrize(
     ("how", "says"), [("awaits", "events-0 has stood still at 0 for 3 s"), ("blocks", "the event loop has stood still")]
 )
-async def test_a_real_worker_that_stands_still_ends_with_its_own_exit_code(
+async def test_a_real_worker_that_stands_still_ends_with_the_exit_code_stalled(
     embedded: Cluster, tmp_path: Path, how: str, says: str
 ) -> None:
     embedded.create(events=1, copies=1, profiles=1)
