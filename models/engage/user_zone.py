@@ -65,7 +65,7 @@ def zone_of(traits: dict[str, Any], configured: str) -> ZoneAnswer:
     """
     own = traits.get("timezone")
     if isinstance(own, str) and (name := zones.resolve(own)) is not None:
-        return ZoneAnswer((name,), "trait", "its own quiet hours")
+        return ZoneAnswer((name,), "trait", "quiet hours in this zone")
     country = country_of(traits)
     if country is not None and country in countries.zones_by_country():
         return _of_country(country, "country")
@@ -84,7 +84,9 @@ def unknown_zone(traits: dict[str, Any]) -> str | None:
 
 def _of_country(code: str, source: Source) -> ZoneAnswer:
     found = countries.zones_of(code)
-    return ZoneAnswer(found, source, "its own quiet hours" if len(found) == 1 else "outside quiet hours in all of them")
+    return ZoneAnswer(
+        found, source, "quiet hours in this zone" if len(found) == 1 else "outside quiet hours in all of them"
+    )
 
 
 @lru_cache(maxsize=4096)

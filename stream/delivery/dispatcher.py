@@ -118,9 +118,9 @@ class Dispatcher:
         return CallTerms(self.name, self._sender.lookup_delays_ms, self._sender.suppressor)
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Give a call back to its partition, if it was begun here under that name; return whether it was.
+        """Return whether a call was begun here under that name; if so, give it back to its partition.
 
-        Its result then goes to the lane that asks, and not to another process.
+        The result of the call then goes to the lane that asks, and not to another process.
         """
         key = key_of_call(call)
         if by != self.name or key not in self._calls:
@@ -152,7 +152,7 @@ class Dispatcher:
         return AssignedCalls(calls, self._health.waits_until)
 
     def make(self, call: Call) -> Awaitable[EndedCall]:
-        """Begin a call that has a slot, and return its end; however often it is asked for, it is made once."""
+        """Begin a call that has a slot, and return its end; repeated requests for one call make it only once."""
         key = key_of_call(call)
         if key not in self._calls:
             self._prune()

@@ -157,7 +157,7 @@ class Crew:
                 await asyncio.wait(late)
 
     def met(self) -> list[tuple[str, str]]:
-        """Return process and fault of everything that was acted on."""
+        """Return each fault that a process has acted on, with the name of the process."""
         return [(life.name, str(deed.fault)) for deed in happened(self.journal) for life in self._of(deed.pid)]
 
     def deeds(self) -> Counter[str]:

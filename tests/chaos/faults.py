@@ -59,7 +59,7 @@ SABOTAGES: tuple[Sabotage, ...] = get_args(Sabotage)
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
 _AMID_S = 0.002
-"""How long after the start of an operation its middle is, seconds. A transaction here takes 5 to 20 ms."""
+"""Time from the start of an operation to its middle, seconds. A transaction here takes 5 to 20 ms."""
 
 _SMALL_FETCH = 16 << 10
 

@@ -59,7 +59,7 @@ class Life:
     Attributes
     ----------
     name
-        Name of the member that this is a life of, such as ``fold-0``.
+        Name of the member to which this life belongs, such as ``fold-0``.
     pid
         Process id.
     begin, end
@@ -69,7 +69,7 @@ class Life:
     code
         Exit code.
     asked
-        Time at which the suite or its own fault asked it to end.
+        Time at which the suite, or a fault of the process, asked it to end.
     stalls
         Periods in which it was stopped.
     """

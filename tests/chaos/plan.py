@@ -135,7 +135,7 @@ class _Draft:
         self.load_s = LOAD_S if broker == "kafka" else EMBEDDED_LOAD_S
 
     def fault(self, process: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
-        """Add a fault for the next life of a process; a life that follows others has less of the round left."""
+        """Add a fault for the next life of a process. In later lives it comes early, because the round ends soon."""
         first, last = nth if process not in self.lives else (min(nth[0], _SOON[0]), min(nth[1], _SOON[1]))
         self._add(process, action, point, self.rng.randint(first, last))
 
@@ -292,7 +292,7 @@ def _frozen(draft: _Draft) -> None:
 
 
 def _broker(draft: _Draft) -> None:
-    # The broker is killed, or stopped until sessions end; the other one of the two follows.
+    # The broker is killed, or stopped until sessions end. Then the other of these two faults may follow.
     if draft.turn % 2:
         draft.slow((3, 4), (8, 12))
         away = draft.deeds[-1].at_s

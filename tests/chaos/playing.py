@@ -52,7 +52,7 @@ class Played:
     verdict
         Verdict of the round.
     events, repeats, malformed
-        Records that were acknowledged; that were sent twice; that were no events.
+        Number of records that were acknowledged, that were sent twice, and that were not events.
     deeds
         How often each action was done: by ``act`` for deeds, by ``action@point`` for faults.
     exits

@@ -1,4 +1,4 @@
-"""Tests of unknown messages: each has its own crash or lost connection, or the round has a finding."""
+"""Tests of unknown messages: a different crash or lost connection explains each, or the round has a finding."""
 
 from __future__ import annotations
 

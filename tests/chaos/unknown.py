@@ -1,4 +1,4 @@
-"""Check that each message that stayed unknown has its own crash or its own lost connection.
+"""Check that a different crash or lost connection explains each message that stayed unknown.
 
 An attempt carries the name of the dispatcher that made it, and so identifies one life of one process. Three things
 can explain it: the end or a stall of that life, an absence of the broker, or the loss of the connection.

@@ -175,7 +175,7 @@ async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
 async def test_the_time_that_unread_records_hold_back_other_partitions_can_be_set(embedded: Cluster) -> None:
     embedded.create(events=1)
     async with reading(embedded.connection, "events") as (consumer, _):
-        await consumer.getmany(timeout_ms=10)  # aiokafka cancels the task that stops it sooner
+        await consumer.getmany(timeout_ms=10)  # stopped earlier, aiokafka cancels the task that stops it
         assert consumer._fetcher._prefetch_backoff == 0.1
         assert "backoff=self._prefetch_backoff" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
 

@@ -138,7 +138,7 @@ def ignore_wake() -> None:
 
 
 def take(dispatcher: Dispatcher, *calls: Call, ended: tuple[Call, ...] = ()) -> int:
-    """Reserve slots for calls, as a lane that wants exactly these, and return their number."""
+    """Reserve slots for exactly these calls, as a lane does, and return the number of slots."""
     return len(dispatcher.assign(len(calls), lambda slots: calls[:slots], ignore_wake, ended).calls)
 
 
@@ -151,7 +151,7 @@ async def made(dispatcher: Dispatcher, number: int) -> Result:
 
 
 async def begin_and_leave(dispatcher: Dispatcher, gate: FakeGate, left: Call, partition: int = 0) -> None:
-    """Begin a call as a lane that then ends."""
+    """Begin a call, and then end the lane that began it."""
     assert take(dispatcher, left) == 1
     waiting = asyncio.ensure_future(dispatcher.make(left))
     await gate.begun.wait()

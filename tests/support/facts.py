@@ -48,7 +48,7 @@ def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
 
 
 def assert_same(one: Facts, other: Facts) -> None:
-    """Assert that two facts are the same as far as any order of events gives the same facts.
+    """Assert that two facts are equal, except for what depends on the order of events.
 
     Floats may differ in the last bits. The recent items of one moment are compared as a set.
     """

@@ -97,7 +97,7 @@ def _found(tree: ast.AST, own: frozenset[str]) -> Iterator[tuple[int, str]]:
 
 
 def _walk(tree: ast.AST, nested: list[ast.ClassDef]) -> Iterator[ast.AST]:
-    """Yield the nodes below a node that are in no further class, and collect those classes."""
+    """Yield the nodes below a node, except those inside another class, and collect these classes."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.ClassDef):
             nested.append(child)

@@ -221,7 +221,7 @@ _NOUNS = frozenset(
         "Answer Call Change Count Group Limit Name Number Offer Order Plan Rank Record Report Result Set ",
     )
 )
-"""Verbs whose form with an s is as often the plural of a noun."""
+"""Verbs whose form with an s can also be the plural of a noun."""
 
 
 def _is_property(node: Definition) -> bool:

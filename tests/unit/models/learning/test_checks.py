@@ -64,7 +64,7 @@ class SkippingLearner(ChurnLearner):
 
 
 class OtherScaleLearner(ChurnLearner):
-    """A learner whose own prediction is not that of its published form."""
+    """A learner whose prediction differs from the prediction of its published form."""
 
     def predict_one(self, row: Sequence[float]) -> float:
         return super().predict_one(row) * 0.999

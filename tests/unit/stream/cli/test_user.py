@@ -93,7 +93,7 @@ def test_the_time_zone_is_shown_with_its_source_its_rule_and_an_unknown_value(
     country = _zone_line(tmp_path, capsys, timezone="PST", country="ES")
     nothing = _zone_line(tmp_path, capsys)
 
-    assert own == "time zone Asia/Tokyo, from the trait: its own quiet hours"
+    assert own == "time zone Asia/Tokyo, from the trait: quiet hours in this zone"
     assert country == (
         "time zone Europe/Madrid or 1 other of its country, from the country: outside quiet hours in all of them; "
         "'PST' is not a known zone"

@@ -28,7 +28,7 @@ async def test_processing_continues_with_a_partition_that_was_processed_before()
     assert (partition.position, partition.state) == (5, {b"u1": b"5"})
 
 
-async def test_a_crash_before_a_commit_leaves_nothing_of_it_and_one_after_it_leaves_everything() -> None:
+async def test_a_commit_is_lost_by_a_crash_before_it_and_kept_by_a_crash_after_it() -> None:
     before = MemoryPartition()
     with pytest.raises(TimeoutError):
         await process(
