@@ -32,7 +32,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``TemplatesFail``, stream.settings: correct the templates.
   - ``RunsAlready``, stream.settings: stop the other installation, or use another folder.
   - ``LogEndsBefore``, stream.engine: wait for the right log.
-  - ``PlaceLost``, stream.engine: look up where the log begins and ends.
+  - ``PositionOutOfRange``, stream.engine: look up where the log begins and ends.
   - ``RecordsGone``, stream.engine: continue after the deleted records, and report the loss.
   - ``ProgramMissing``, stream.processes: install the program.
   - ``Misconfigured``, stream.processes: correct what the program has refused.

@@ -10,7 +10,6 @@ An agent counts the records of each user. Its process dies twice: before its fir
 
 >>> import asyncio, functools
 >>> from models.batch import Commit, Outputs
->>> from stream.engine.agent_spec import Stateful
 >>> async def count(batches, *, state):
 ...     async for batch in batches:
 ...         for record in batch.records:
@@ -37,7 +36,7 @@ from faust.types import TP
 
 from models.batch import Record
 from stream.cluster.writer import Writer
-from stream.engine.agent_spec import AgentSpec
+from stream.engine.agent_spec import AgentSpec, Relay, Stateful
 from stream.engine.context import Assignment, Clocks, LaneContext, LaneTimes
 from stream.engine.lane import Lane
 from stream.engine.memory import (
@@ -62,6 +61,8 @@ __all__ = [
     "MemoryRecord",
     "MemoryWriter",
     "RecordingObserver",
+    "Relay",
+    "Stateful",
     "process",
 ]
 
@@ -201,13 +202,27 @@ async def process(
     Raises
     ------
     TimeoutError
-        The records were not committed in time. The agent may hang, or fail in each run.
+        The records were not committed in time. The agent may hang, or fail in each run; then the error names and
+        chains the failure of the last run.
+    ValueError
+        A planned crash did not happen, because there were fewer commits.
     """
     partition = partition or MemoryPartition()
     partition.crashes = crashes
     end = records[-1].offset + 1 if records else partition.position
     async with LaneHarness(spec, records, partition, clocks=Clocks()) as harness:
-        await harness.until(lambda: harness.lane.position is not None and partition.position >= end, within_s)
-        async with asyncio.timeout(within_s):
-            await harness.lane.drain()
+        try:
+            await harness.until(lambda: harness.lane.position is not None and partition.position >= end, within_s)
+            async with asyncio.timeout(within_s):
+                await harness.lane.drain()
+        except TimeoutError as error:
+            failures = [failure for failure in harness.observer.errors if not isinstance(failure, Crashed)]
+            raise TimeoutError(_describe(partition, end, within_s, failures)) from (failures[-1] if failures else error)
+    if missed := [crash for crash in crashes if crash.commit > partition.attempts]:
+        raise ValueError(f"planned crashes {missed} did not happen: there were {partition.attempts} commits")
     return partition
+
+
+def _describe(partition: MemoryPartition, end: int, within_s: float, failures: Sequence[BaseException]) -> str:
+    text = f"committed to {partition.position} of {end} within {within_s} s"
+    return f"{text}; the last run failed with {failures[-1]!r}" if failures else f"{text}; no run failed"

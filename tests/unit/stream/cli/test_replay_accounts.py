@@ -92,7 +92,7 @@ def test_many_refused_lines_are_shown_in_part_and_counted(tmp_path: Path) -> Non
 
     assert ended.returncode == 3
     assert sum("bad_json" in line for line in ended.stderr.splitlines()) == 10
-    assert "and 4 lines more; --rejected FILE and --json show all" in ended.stderr
+    assert "and 4 lines more; --rejected FILE or --json shows all" in ended.stderr
 
 
 def test_a_withdrawal_in_a_refused_line_counts_and_the_line_is_counted_once(tmp_path: Path) -> None:

@@ -62,3 +62,22 @@ async def test_an_agent_that_hangs_is_reported_with_a_timeout() -> None:
 
     with pytest.raises(TimeoutError):
         await process(with_agent(never), records(1), within_s=0.05)
+
+
+async def test_a_crash_that_did_not_happen_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"commit=100.* did not happen: there were [12] commits"):
+        await process(COUNTING, records(1), crashes=[Crash(100, "before commit")])
+
+
+async def test_the_failure_of_an_agent_is_named_when_the_time_is_over() -> None:
+    async def failing(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
+        async for _ in batches:
+            raise ZeroDivisionError("boom")
+            yield Outputs()
+
+    with pytest.raises(
+        TimeoutError, match="committed to 0 of 1 within 0.2 s; the last run failed with .*boom"
+    ) as error:
+        await process(with_agent(failing), records(1), within_s=0.2)
+
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
