@@ -12,6 +12,7 @@ from stream.cluster.connection import Connection
 from stream.delivery.channels import open_channel
 from stream.delivery.configured import delivery_settings, suppression_hashes
 from stream.delivery.holds import Holds
+from stream.delivery.self_check import hold_until_checked
 from stream.settings.loading import Settings
 from stream.suppressions.announcing import announce
 from stream.suppressions.watch import SuppressionWatch
@@ -20,7 +21,11 @@ from stream.worker.topology import deliver_agents
 
 
 def open_delivery(connection: Connection, settings: Settings, holds: Holds) -> RoleParts:
-    """Return the parts of a delivery; no message is sent before the suppression list is read."""
+    """Return the parts of a delivery; no message is sent before the suppression list and the rules are read.
+
+    A message whose provider needs a secret that cannot be read is held, too. Otherwise it would be rejected for good.
+    """
+    hold_until_checked(settings, holds)
     watch = SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)
     dispatchers = {
         channel: open_channel(
