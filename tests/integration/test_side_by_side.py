@@ -122,7 +122,7 @@ def test_a_second_installation_in_a_folder_is_refused_with_the_first_ones_addres
 
     assert refused.returncode == 2
     found = record(home)
-    assert f"already runs in {folder / '.perennial'} (process {found['pid']} since {found['started']}" in refused.stderr
+    assert f"already runs in {home / '.perennial'} (process {found['pid']} since {found['started']}" in refused.stderr
     assert found["settings"]["kafka.servers"] in refused.stderr
 
 

@@ -71,13 +71,14 @@ async def test_a_crash_that_did_not_happen_is_an_error() -> None:
 
 async def test_the_failure_of_an_agent_is_named_when_the_time_is_over() -> None:
     async def failing(batches: AsyncIterator[Batch]) -> AsyncIterator[Outputs]:
-        async for _ in batches:
-            raise ZeroDivisionError("boom")
-            yield Outputs()
+        async for batch in batches:
+            yield Outputs(position_of(batch))
 
-    with pytest.raises(
-        TimeoutError, match="committed to 0 of 1 within 0.2 s; the last run failed with .*boom"
-    ) as error:
+    def position_of(batch: Batch) -> Commit:
+        raise ZeroDivisionError(f"boom at {batch.records[0].offset}")
+
+    message = r"committed to 0 of 1 within 0\.2 s; the last run failed with .*boom at 0"
+    with pytest.raises(TimeoutError, match=message) as error:
         await process(with_agent(failing), records(1), within_s=0.2)
 
     assert isinstance(error.value.__cause__, ZeroDivisionError)
