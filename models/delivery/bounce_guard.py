@@ -16,7 +16,7 @@ WINDOW_MS = 10 * MINUTE
 MIN_ATTEMPTS = 100
 """Minimum number of attempts that can show a storm."""
 MIN_TRIED = 20
-"""Minimum number of attempts after a hold that end it, or begin a new one."""
+"""Minimum number of attempts after a hold that show whether the storm continues."""
 MAX_SHARE = 0.05
 """Maximum share of hard bounces in the attempts; more are a storm."""
 HOLD_MS = 30 * MINUTE

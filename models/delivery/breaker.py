@@ -107,5 +107,5 @@ class Breaker:
             self._probing = False
 
     def void(self) -> None:
-        """Record that a call slot was released without an answer of the provider. A probe that ends so is void."""
+        """Record that a call slot was released without an answer of the provider. A probe then does not count."""
         self._probing = False

@@ -68,7 +68,7 @@ class Settlement:
         self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
 
     def withdraw(self, step: DeliveryStep, user: str, why: str) -> None:
-        """End the marketing messages of a user that wait, and let no other one be tried again."""
+        """End the waiting marketing messages of a user, and ensure that none of the others is tried again."""
         for key in self._schedule.open.of_user(user, "waiting"):
             record, message = _read(step, key)
             if message.category == "marketing":

@@ -1,8 +1,8 @@
 """The entries of the suppression list: which addresses must not be written to, why, and until when.
 
 The key of an entry holds a keyed hash of channel and address, so the list reveals no address. An address has one entry
-for each reason, so two writers with different reasons never overwrite each other. The end of a reason is an entry of
-its own, with its own time. So a writer that read an old list cannot remove anything that is newer than it knows.
+for each reason, so two writers with different reasons never overwrite each other. The end of a reason is a
+separate entry with a separate time. So a writer that read an old list cannot remove anything newer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Scope = Literal["marketing", "all", "watch"]
 """Messages that an entry stops: marketing, all, or none. An entry of scope ``watch`` only records a time."""
 
 Stopping = Literal["complaint", "unsubscribe", "stop", "bounce", "manual", "import"]
-"""Reasons that stop messages, in the order in which the first one is named."""
+"""Reasons that stop messages. If several apply to an address, the first of them is named."""
 Reason = Literal[Stopping, "bounce_suspected", "confirmed", "start", "delivered"]
 """All reasons.
 

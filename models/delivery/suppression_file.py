@@ -157,5 +157,5 @@ def _time(written: str, now: int) -> int | None:
         raise _Wrong(f"at: found {written[:60]!r}; allowed: a day, or a time with its zone such as 2026-05-01T12:00Z")
     milliseconds = int(at.timestamp() * 1_000)
     if milliseconds > now:
-        raise _Wrong(f"at: found {written[:60]!r}; allowed: a time that is over")
+        raise _Wrong(f"at: found {written[:60]!r}; allowed: a time in the past")
     return milliseconds

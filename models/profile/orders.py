@@ -33,7 +33,7 @@ LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
 - ``REFUNDED``: it is refunded entirely.
 """
 EXCESS = "refund_exceeds_order"
-"""Reason of the dead letter of a refund of which only a part has counted."""
+"""Reason of the dead letter of a refund that has counted only in part."""
 MAX_ORDERS = 64
 """Maximum number of orders remembered per user; the oldest are forgotten first."""
 MAX_MONEY = 2**62

@@ -27,7 +27,7 @@ MAX_IDS = 8_192
 """Maximum number of message ids kept per user (64 KiB). A user who exceeds it gets a shorter deduplication window."""
 
 BUCKET = 512
-"""Number of ids that are forgotten together, unless an hour passes before there are as many."""
+"""Number of ids that are forgotten together. Each hour begins a new group, so a group may be smaller."""
 
 
 class SeenIds(msgspec.Struct, array_like=True, gc=False):

@@ -178,7 +178,7 @@ class Storefront:
             span = self.days * _ARRIVALS_UNTIL
             rate = draw.lognormvariate(0.0, kind.spread) / kind.gap_days
             season = self._seasons[zone]
-            # Shoppers who exist at the start make their first visit after one of their own gaps.
+            # Shoppers who exist at the start make their first visit after one gap between visits.
             there = draw.random() < _THERE_AT_START
             late = self.start + int(draw.random() * span * DAY)
             first = season.when(self.start, draw.expovariate(1.0) / max(rate, 0.08)) if there else late

@@ -105,7 +105,7 @@ class Smtp:
             try:
                 yield client
             except BaseException:
-                client.close()  # otherwise a late answer to this command would be read as that to the next
+                client.close()  # a late answer to this command would be read as the answer to the next
                 raise
             if client.is_connected:
                 self._idle.append(client)

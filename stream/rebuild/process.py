@@ -29,7 +29,7 @@ class RebuildListener(Protocol):
     """Receiver of the progress of a rebuild."""
 
     def planned(self, records: int) -> None:
-        """Called when the number of records that the state in use was folded from is known."""
+        """Called when the number of records is known from which the state in use was folded."""
 
     def folded(self, partition: int, position: int, now: int) -> None:
         """Called when a partition is folded up to an offset, where the log's time is ``now``, milliseconds."""

@@ -61,7 +61,7 @@ def test_upper_and_lower_case_give_the_same_address(written: str) -> None:
 
 
 @pytest.mark.parametrize(("reason", "end"), [*itertools.product(STOPPING, ["confirmed", "start", "delivered"])])
-def test_a_reason_ends_only_by_the_reason_that_may_end_it_and_only_later(reason: Reason, end: Reason) -> None:
+def test_only_a_later_entry_of_the_right_reason_ends_a_reason(reason: Reason, end: Reason) -> None:
     ends = ENDED_BY.get(reason) == end
 
     assert (listed((reason, 5), (end, 6)).stops("email", ADA, "marketing") is None) == ends

@@ -92,7 +92,7 @@ UNCERTAIN_ZONES = st.sampled_from(
         {"phone": None},
     ]
 )
-"""Traits that leave several zones possible: those of the trait, of a country, of a phone number, or the default."""
+"""Traits from which a zone follows: by the trait, by a country, by a phone number, or by the default."""
 CLOCKS_CHANGE = ["2024-03-30T12:00", "2024-10-26T12:00", "2025-03-08T12:00", "2025-11-01T12:00", "2025-04-05T12:00"]
 """Days before a change of the clocks, in Europe, America and Australia."""
 

@@ -26,7 +26,7 @@ PREFIX = "send."
 
 @pytest.fixture(scope="module")
 def installation(embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Settings of an installation whose topics are there."""
+    """Settings of an installation whose topics exist."""
     topics.create(embedded_broker.connection(PREFIX), 4)
     file = tmp_path_factory.mktemp("send") / "perennial.yaml"
     file.write_text(
@@ -62,7 +62,7 @@ def test_send_prints_the_id_and_the_place_of_each_event(installation: Path, caps
     (one,) = said["sent"]
     assert code == 0
     assert (one["id"], one["user"], one["type"]) == ("m1", "u1", "click")
-    assert one["offset"] >= 1  # the log's clock stands before it
+    assert one["offset"] >= 1  # the record of the log's clock comes first
 
 
 def test_text_shows_partition_and_offset(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def await_roles(worker: subprocess.Popen[bytes], log: Path, holds: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """Return the roles below a worker when ``holds`` of them; show the worker's log if that takes too long."""
+    """Return the roles below a worker once ``holds`` is true of them; show the worker's log if that takes too long."""
     found: dict[str, int] = {}
 
     def look() -> bool:
