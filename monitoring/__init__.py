@@ -1,5 +1,5 @@
-"""Metrics and how they are watched: declarations, values, exposition, alerts and dashboards.
+"""Metrics: declarations, values, exposition, alerts and dashboards.
 
-It imports nothing of ``stream``, ``agents`` and ``models``. Tests, also those of other projects, read metrics with
-:mod:`monitoring.testing`.
+The package imports nothing of ``stream``, ``agents`` and ``models``. Tests, also those of other projects, read metrics
+with :mod:`monitoring.testing`.
 """

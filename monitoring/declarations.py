@@ -17,7 +17,7 @@ __all__ = ["DECLARED", "FAST", "PREFIX", "SIZES", "SLOW", "Declared"]
 PREFIX = "perennial_"
 
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Upper bounds of buckets, in seconds, for times that are normally milliseconds."""
+"""Upper bounds of buckets, in seconds, for times that are normally a few milliseconds."""
 SLOW = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of buckets, in seconds, for times that are normally seconds or minutes."""
 SIZES = (1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0)
@@ -32,7 +32,7 @@ class Declared(NamedTuple):
     name
         Short name.
     kind
-        ``counter`` only grows, ``gauge`` is the latest value, ``histogram`` counts values by size.
+        A ``counter`` only grows, a ``gauge`` is the latest value, and a ``histogram`` counts values by size.
     meaning
         One sentence, with the unit. Prometheus and Grafana show it.
     labels
@@ -40,8 +40,8 @@ class Declared(NamedTuple):
     buckets
         Upper bounds of a histogram's buckets.
     initial
-        Label values that exist at 0 from the start. Without them Prometheus' ``increase`` misses a counter's first
-        event, because the counter appears together with it.
+        Label values that exist at 0 from the start. Without them, Prometheus' ``increase`` misses the first event of a
+        counter, because the counter appears together with this event.
     """
 
     name: str

@@ -27,7 +27,7 @@ class Exposition:
 
     @property
     def port(self) -> int:
-        """Port on which it listens."""
+        """Port on which the server listens."""
         return int(self._server.server_port)
 
     def close(self) -> None:
@@ -63,7 +63,8 @@ def serve(port: int, host: str = "127.0.0.1", registry: CollectorRegistry = REGI
     True
     >>> exposition.close()
     """
-    # prometheus-client would add a `_created` series to each counter. It doubles the storage, and no query uses it.
+    # prometheus-client would add a `_created` series to each counter. These series double the storage, and no query
+    # uses them.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves this one function untyped
     gauge("build_info", 1.0, _version(), platform.python_version())
     server, thread = start_http_server(port, addr=host, registry=registry)
@@ -74,4 +75,4 @@ def _version() -> str:
     try:
         return version("perennial")
     except PackageNotFoundError:
-        return "unknown"  # A checkout that was not installed.
+        return "unknown"  # This is a checkout that was not installed.

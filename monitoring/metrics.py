@@ -85,7 +85,7 @@ def _find(metrics: Mapping[str, Metric], name: str, labels: tuple[str, ...]) -> 
     metric = metrics.get(name)
     if metric is None:
         raise UnknownMetric(f"metric {name!r} is not declared in monitoring/declarations.py")
-    # Check here, because prometheus-client's own error names neither the metric nor its labels.
+    # Check here, because the error of prometheus-client names neither the metric nor its labels.
     if len(labels) != len(_LABELS[name]):
         raise UnknownMetric(f"metric {name!r} has the labels {_LABELS[name]}; found: {labels}")
     return metric.labels(*labels) if labels else metric
@@ -122,7 +122,7 @@ def increment(name: str, *labels: str, by: float = 1.0) -> None:
 
 
 def observe(name: str, value: float, *labels: str, metrics: Mapping[str, Metric] = METRICS) -> None:
-    """Add one value, in the metric's unit, to a histogram."""
+    """Add one value to a histogram, in the unit of the metric."""
     metric = _find(metrics, name, labels)
     if not isinstance(metric, Histogram):
         raise UnknownMetric(f"metric {name!r} is not a histogram")
@@ -131,7 +131,7 @@ def observe(name: str, value: float, *labels: str, metrics: Mapping[str, Metric]
 
 @contextmanager
 def measured(name: str, *labels: str, metrics: Mapping[str, Metric] = METRICS) -> Iterator[None]:
-    """Observe the duration of the block, seconds, also when it raises."""
+    """Observe the duration of the block, in seconds, even if the block raises an error."""
     began = time.perf_counter()
     try:
         yield

@@ -45,8 +45,8 @@ class MetricsCapture(Mapping[tuple[str, ...], float]):
     """Increments since the capture began, by ``(short name, label values...)``.
 
     It contains only what has changed: the increment of a counter, and the number of values that a histogram observed.
-    Asking for another declared metric gives 0. It can be read inside the block, where it is up to date, and after it,
-    where it no longer changes.
+    Asking for another declared metric gives 0. It can be read inside the block, where it is up to date. After the
+    block, it no longer changes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The marketing configuration: its written form, how that is read and checked, and the compiled form for the fold.
+"""The marketing configuration: the written form, its reading and its checks, and the compiled form for the fold.
 
 It may import ``wire``, ``liquid`` and ``places``.
 """

@@ -1,7 +1,7 @@
-"""The compiled configuration, which travels in the log as ``use configuration@v`` and which the fold reads.
+"""The compiled configuration: it travels in the log as ``use configuration@v``, and the fold reads it.
 
 Durations are milliseconds here, and times of day are minutes after midnight. The sources of the templates are included,
-so a replay of the log needs no file. :mod:`models.configuration.parsing` makes it from ``perennial.yaml``.
+so a replay of the log needs no file. :mod:`models.configuration.parsing` makes this form from ``perennial.yaml``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QuietHours(msgspec.Struct, frozen=True):
-    """Time of day without marketing messages, in the user's own time zone.
+    """Time of day without marketing messages, in the user's time zone.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     events
         Channel that an event withdraws, by the event's name. ``None`` is the channel that the event names, or all.
     traits
-        How a trait is read, by the trait's name.
+        Meaning of a trait, by the trait's name.
     ignored
         Names of built-in traits that have another meaning here.
     """
@@ -134,11 +134,11 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     ignored: tuple[str, ...] = ()
 
     def trait(self, name: str) -> StatingTrait | None:
-        """Return how a trait is read, or ``None`` if it says nothing about consent."""
+        """Return the meaning of a trait, or ``None`` if the trait says nothing about consent."""
         return self._own_traits.get(withdrawals.normalized(name)) if self._own_traits else withdrawals.stating(name)
 
     def event(self, name: str) -> NamedWithdrawal | None:
-        """Return what a custom event of that name withdraws, or ``None`` if it withdraws nothing."""
+        """Return the withdrawal that a custom event of that name states, or ``None`` if it states none."""
         return self._own_events.get(withdrawals.normalized(name)) if self.events else None
 
     @cached_property
@@ -166,7 +166,7 @@ class ChurnSettings(msgspec.Struct, frozen=True):
     horizon_days
         A user without activity for this many days has churned.
     active_within_days
-        Examples are taken only of users who were active within this many days before.
+        Examples are taken only of users who were active within this number of days before.
     example_every_days
         Days between two examples of one user.
     """
@@ -178,12 +178,12 @@ class ChurnSettings(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, dict=True):
-    """Everything that people decide for the fold. ``Configuration()`` is valid and has no rules.
+    """All decisions of people that the fold follows. ``Configuration()`` is valid and has no rules.
 
     Attributes
     ----------
     timezone
-        IANA name of the zone for users whose own zone is unknown.
+        IANA name of the zone for users whose zone is unknown.
     events, consent, churn, rules, caps, quiet_hours
         As in the file.
     templates
@@ -207,7 +207,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
         """
         found: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
-            # Each rule has its own timer for a cart, so the name is that of the rule.
+            # Each rule has a separate timer for a cart, so the name is that of the rule.
             name = rule.name if rule.when.kind == "cart_left" else rule.when.name
             found.setdefault((rule.when.kind, name), []).append(rule)
         return {waiting: tuple(rules) for waiting, rules in found.items()}
@@ -234,5 +234,5 @@ def encode(configuration: Configuration) -> bytes:
 
 
 def decode(content: bytes) -> Configuration:
-    """Read what :func:`encode` wrote; raise ``msgspec.DecodeError`` if it is something else."""
+    """Decode the JSON from :func:`encode`; raise ``msgspec.DecodeError`` if the bytes are something else."""
     return _decoder.decode(content)

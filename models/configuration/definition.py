@@ -104,7 +104,7 @@ class CapDefinition(_Section, frozen=True, kw_only=True):
 
 
 class QuietHoursDefinition(_Section, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
-    """Time of day without marketing messages, in the user's own time zone; ``to`` may be on the next day."""
+    """Time of day without marketing messages, in the user's time zone; ``to`` may be on the next day."""
 
     start: ClockTime
     end: ClockTime
@@ -140,7 +140,8 @@ class EventsDefinition(_Section, frozen=True, kw_only=True):
         Events older than this are refused as ``too_late``. Repeats within it are recognized by their ``messageId``.
         At most 30 days, because the ids are kept in memory.
     order_within
-        Events that arrive within this time after they happened are put into their place in time. At most the horizon.
+        Events that arrive within this time after they happened are counted in the order of their times. At most the
+        horizon.
     remember_orders
         Time for which an order is remembered by its id after it was placed or updated, if it is one of the user's 64
         newest. At least the horizon, at most 366 days.
@@ -190,7 +191,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     timezone
-        IANA name of the zone for users whose own zone is unknown.
+        IANA name of the zone for users whose zone is unknown.
     churn, rules, caps, quiet_hours, events, consent
         See the class of each section.
     """

@@ -34,7 +34,7 @@ def milliseconds(duration: str) -> int:
 
 
 def written(duration: int) -> str:
-    """Format milliseconds, a multiple of a second, with the largest unit that divides them; weeks as days.
+    """Format milliseconds, a multiple of a second, with the largest unit that divides them. Weeks are written as days.
 
     Examples
     --------

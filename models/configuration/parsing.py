@@ -66,7 +66,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     Raises
     ------
     InvalidConfiguration
-        Something is wrong. The message gives the path in the file, what was found, and what is allowed.
+        A section is wrong. The message gives the path in the file, the value found, and the values allowed.
 
     Examples
     --------

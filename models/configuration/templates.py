@@ -1,6 +1,6 @@
-"""Liquid templates of messages: each source is parsed once, and rendered only from the values that are passed.
+"""Liquid templates of messages. Each source is parsed once, and rendered only from the values that are passed.
 
-A template cannot open files or loop forever. It cannot read the machine's clock or time zone, because our own ``date``
+A template cannot open files or loop forever. It cannot read the machine's clock or time zone, because our ``date``
 filter replaces Liquid's. A value that a user does not have is nil, and renders as empty text. A *name* that does not
 exist is found by :func:`check` before the template is used.
 """
@@ -122,7 +122,7 @@ class TemplateError(ValueError):
     Parameters
     ----------
     problem
-        The reason, in Liquid's words.
+        The reason, as Liquid reports it.
     line
         Line of the source, from 1; 0 for the whole source.
     file
@@ -188,8 +188,7 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     except LiquidError as error:
         raise TemplateError(*_problem(source, error)) from error
     except Exception as error:
-        # A template is a program that the shop has written, and it runs with any customer's traits. No error in it may
-        # lose an event.
+        # A template is a program of the shop, and it runs with any customer's traits. No error in it may lose an event.
         raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 

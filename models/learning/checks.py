@@ -1,8 +1,8 @@
 """Checks that every online model must pass, for our models and for yours.
 
 A model is described by a :class:`ModelCase`. Each function in :data:`CHECKS` takes a case and raises
-:class:`CheckFailed`, which says what the model did and what is expected. With pytest, run all checks on a model like
-this::
+:class:`CheckFailed`, whose message gives the result of the model and the expected result. With pytest, run all checks
+on a model like this::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_model(check):
@@ -64,12 +64,12 @@ __all__ = [
 
 
 class CheckFailed(AssertionError):
-    """A model does not keep a promise of online models; the message says which, and what was found."""
+    """Error for a model that breaks a promise of online models; the message names the promise and the finding."""
 
 
 @dataclass(frozen=True)
 class ModelCase:
-    """An online model, as the checks see it.
+    """An online model, with all values that the checks need.
 
     Attributes
     ----------
@@ -157,7 +157,10 @@ def check_learner_restored_at_any_moment_is_the_same(case: ModelCase) -> None:
 
 
 def check_versions_come_at_exact_counts(case: ModelCase) -> None:
-    """Check that versions are numbered 1, 2, 3 ... and come at the same counts however often it is restored."""
+    """Check that a learner numbers its versions 1, 2, 3 ... and completes them at the same counts.
+
+    Restores of the learner change neither.
+    """
     examples = case.examples(1_000, 4)
     learner, uninterrupted = case.make(case.features), case.make(case.features)
     versions: dict[int, int] = {}
@@ -177,7 +180,7 @@ def check_versions_come_at_exact_counts(case: ModelCase) -> None:
 
 
 def check_published_form_predicts_the_same(case: ModelCase) -> None:
-    """Check that the content of a version predicts what the learner predicted when it published."""
+    """Check that the content of a version and the learner that publishes it give the same predictions."""
     learner = case.make(case.features)
     published = [
         (completed, example) for example in case.examples(1_000, 5) if (completed := learner.learn_one(example))
@@ -202,7 +205,7 @@ def check_content_survives_encoding(case: ModelCase) -> None:
 
 
 def check_predictions_are_finite(case: ModelCase) -> None:
-    """Check that predictions are numbers within their range, also for rows far outside of what was learned."""
+    """Check that predictions are numbers within their range, also for rows far outside the learned range."""
     learner = case.trained(500, 9)
     scorer = learner.scorer()
     rows = [example.row for example in case.examples(200, 10)]
@@ -217,7 +220,7 @@ def check_predictions_are_finite(case: ModelCase) -> None:
 
 
 def check_other_features_are_refused(case: ModelCase) -> None:
-    """Check that a row that was made with other features raises, and changes nothing."""
+    """Check that a row that was made with other features gives an error, and changes nothing."""
     learner = case.trained(10, 11)
     before, example = learner.state(), case.examples(1, 11)[0]
     for wrong in (
@@ -287,7 +290,7 @@ def check_size_is_bounded(case: ModelCase) -> None:
 
 
 def check_clone_is_untrained_and_equal(case: ModelCase) -> None:
-    """Check that a clone knows nothing, learns the same as its original did, and that ``repr`` names the class."""
+    """Check that a clone is untrained, that it learns the same as its original, and that ``repr`` names the class."""
     learner = case.trained(300, 17)
     before, clone = learner.state(), learner.clone()
     _require(type(clone) is type(learner), case, f"its clone is a {type(clone).__name__}")

@@ -1,8 +1,8 @@
-"""The churn model: from labels that arrive late, it learns online which users will not return within the horizon.
+"""The churn model: it learns online, from late labels, which users will not return within the horizon.
 
-It is a running scaler and a logistic regression, both river's, trained on one example at a time. Recency has two
-hinges, because its effect is not linear. AdaGrad gives every input its own step size, so rare features learn as fast as
-common ones.
+The model has two parts, both from river: a running scaler and a logistic regression. Both are trained on one example at
+a time. Recency has two hinges, because its effect is not linear. AdaGrad gives every input its own step size, so rare
+features learn as fast as common ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _State(msgspec.Struct, array_like=True):
 class ChurnLearner(VersionedLearner[ChurnExample, _State]):
     """A logistic regression that learns from labelled examples in their order.
 
-    It publishes a version at exact counts of examples. There is no version before both classes were seen.
+    It publishes a version at exact counts of examples. The first version needs examples of both classes.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
         self._model = _make_model({name: PRIOR.get(name, 0.0) for name in self._inputs})
 
     def predict_one(self, row: Sequence[float]) -> float:
-        """Return the probability of churn, 0 to 1, that river's own model gives."""
+        """Return the probability of churn from river's model, 0 to 1."""
         risks = self._model.predict_proba_one(scale(self._scaler, self._named(row)))
         return float(risks[True])
 

@@ -19,14 +19,14 @@ MIN_LOG_ODDS = 0.05
 
 
 class Hinge(msgspec.Struct, array_like=True, frozen=True):
-    """An input ``max(0, feature - knot)``, with which a linear model changes its slope at the knot.
+    """An input ``max(0, feature - knot)``: it lets a linear model change its slope at the knot.
 
     Attributes
     ----------
     feature
         Position in the row.
     knot
-        Value of the feature at which the slope changes, in the feature's own scale.
+        Value of the feature at which the slope changes, in the scale of the feature.
     """
 
     feature: int
@@ -126,7 +126,10 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
         return moved[:known]
 
     def reasons(self, row: Sequence[float], most: int = MAX_REASONS) -> tuple[str, ...]:
-        """Describe in words the features that raise the risk most, strongest first; empty if none does noticeably."""
+        """Describe in words the features that raise the risk most, strongest first.
+
+        The list is empty if no feature raises it clearly.
+        """
         moved = self.contributions(row)
         raising = sorted((i for i, c in enumerate(moved) if c >= MIN_LOG_ODDS), key=lambda i: (-moved[i], i))
         reasons: list[str] = []

@@ -114,7 +114,7 @@ def decode_churn(value: bytes | None) -> ChurnExample:
     Raises
     ------
     InvalidEvent
-        ``bad_example``: it is not an example, or it holds a number that no feature has, such as infinity.
+        ``bad_example``: the record is not an example, or it holds a number that no feature has, such as infinity.
     """
     try:
         example = _churn.decode(value or b"")

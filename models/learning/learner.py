@@ -1,6 +1,6 @@
 """The parts that all online models share: publishing at exact counts of examples, saving and restoring.
 
-:class:`Learner` and :class:`Scorer` are the interfaces that the stream uses. A model may implement them in its own way;
+:class:`Learner` and :class:`Scorer` are the interfaces that the stream uses. A model may implement them differently;
 :class:`VersionedLearner` and :class:`JsonScorer` are base classes that do most of the work.
 :mod:`models.learning.checks` holds the checks that every model must pass.
 """
@@ -71,7 +71,7 @@ class Learner(Protocol[_AnyExample]):
         """Learn from one example, and return the version that this example completed."""
 
     def predict_one(self, row: Sequence[float]) -> float:
-        """Return what the model predicts now for one row."""
+        """Return the current prediction of the model for one row."""
 
     def scorer(self) -> Scorer:
         """Return the published form of the model as it is now."""
@@ -179,7 +179,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
 
     @abstractmethod
     def predict_one(self, row: Sequence[float]) -> float:
-        """Return what the model itself predicts now; the checks compare the published form with it."""
+        """Return the current prediction of the model; the checks compare the published form's prediction with it."""
 
     @abstractmethod
     def scorer(self) -> Scorer:
@@ -263,7 +263,7 @@ class JsonScorer(ABC, Generic[Content]):
         StateMismatch
             Another schema version wrote it.
         msgspec.DecodeError
-            It is no such content, or its numbers do not fit each other.
+            The bytes are no content of this kind, or the numbers do not fit each other.
         """
         model: Any = msgspec.json.decode(content, type=cls.CONTENT)
         if model.schema != cls.SCHEMA:
@@ -276,7 +276,7 @@ class JsonScorer(ABC, Generic[Content]):
         return msgspec.json.encode(self.model)
 
     def fits(self, features: Sequence[str]) -> bool:
-        """Return whether rows with these features can be scored; if not, wait for a newer version."""
+        """Return whether rows with these features can be scored; if not, the caller waits for a newer version."""
         return self.features == tuple(features)
 
     @abstractmethod
@@ -286,4 +286,4 @@ class JsonScorer(ABC, Generic[Content]):
     @staticmethod
     @abstractmethod
     def _require_consistent(model: Any) -> None:
-        """Raise ``msgspec.ValidationError`` where the numbers do not fit each other."""
+        """Raise ``msgspec.ValidationError`` if the numbers do not fit each other."""

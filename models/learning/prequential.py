@@ -43,7 +43,7 @@ class Prequential:
     Attributes
     ----------
     graded, ungraded
-        Number of examples that carried a probability, and of those taken before the first version.
+        Number of examples with a probability, and number of examples that were taken before the first version.
 
     References
     ----------
@@ -107,7 +107,7 @@ class Prequential:
 
     @classmethod
     def load(cls, grades: Grades, window: int = WINDOW) -> Prequential:
-        """Make one from numbers that :meth:`dump` returned."""
+        """Make a :class:`Prequential` from numbers that :meth:`dump` returned."""
         new = cls(window)
         new.graded, new.ungraded = grades.graded, grades.ungraded
         new._risks.extend(np.frombuffer(grades.risks, dtype="<f8").tolist())

@@ -42,7 +42,7 @@ def unseal(data: bytes, kind: type[_T], schema: int, what: str) -> _T:
     Raises
     ------
     StateDamaged
-        The bytes are not what was written.
+        The bytes differ from the written ones.
     StateMismatch
         Another schema version wrote them.
 

@@ -22,7 +22,7 @@ class SegmentCentres(ModelContent, frozen=True, kw_only=True):
     features
         Names of the values of a whole row, in order.
     axes
-        Positions in the row of the features that the clusters use.
+        Positions, in the row, of the features that the clusters use.
     mean, std
         Mean and standard deviation of each axis, shape ``(axes,)``. An axis whose ``std`` is 0 counts as 0.
     centres
@@ -45,7 +45,7 @@ class SegmentCentres(ModelContent, frozen=True, kw_only=True):
 
 
 class SegmentScorer(JsonScorer[SegmentCentres]):
-    """The segment that a user is in: that of the nearest centre.
+    """The segment of a user: the cluster with the nearest centre.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""The segment model: groups of users that behave alike, learned online and named for people.
+"""The segment model: it learns groups of users with similar behaviour online, and names them for people.
 
-It is a running scaler and k-means, both river's. River starts from random centres, and some of those never win an
-example. Here the first examples are held back, and the centres are placed among them (k-means++). Each example then
-moves its centre towards itself: the n-th example of a centre by 1/n of the way, but by at least ``MIN_STEP``. So a
-centre becomes steady, but still follows its users.
+The model has two parts, both from river: a running scaler and k-means. River starts from random centres, and some of
+them are never the nearest centre of an example. Here, the first examples are held back, and the centres are placed
+among them (k-means++). Each example then moves its centre towards itself: the n-th example of a centre by 1/n of the
+way, but by at least ``MIN_STEP``. So a centre becomes steady, but still follows its users.
 """
 
 from __future__ import annotations
@@ -137,12 +137,12 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
         return {"clusters": self.clusters, **super().parameters(), "seed": self.seed}
 
     def predict_one(self, row: Sequence[float]) -> int:
-        """Return the number of the cluster that river's own model gives."""
+        """Return the number of the cluster from river's model."""
         cluster: int = self._model.predict_one(self._scaled([row[axis] for axis in self._axes]))
         return cluster
 
     def distances(self, row: Sequence[float]) -> list[float]:
-        """Return the distance from one row to each centre of river's own model, in scaled space."""
+        """Return the distance from one row to each centre of river's model, in scaled space."""
         point = self._scaled([row[axis] for axis in self._axes])
         return [_square(point, centre) ** 0.5 for centre in self._model.centers.values()]
 
@@ -260,7 +260,8 @@ def _spread(points: Sequence[Point], count: int, random: Random) -> list[list[fl
     chosen = [random.choice(points)]
     while len(chosen) < count:
         squares = [min(_square(point, centre) for centre in chosen) for point in points]
-        # All points may coincide with centres already. Then any point will do, because later users separate them.
+        # All points may coincide with centres already. Then any point is good enough, because later users move the
+        # centres apart.
         chosen.append(random.choices(points, squares if sum(squares) > 0.0 else None)[0])
     return [list(point.values()) for point in chosen]
 

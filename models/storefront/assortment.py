@@ -19,8 +19,8 @@ _ADJECTIVES = ("amber", "blue", "coral", "dusk", "fern", "ivory", "linen", "moss
 FACTORS = 6
 """Number of latent dimensions of taste."""
 
-# Each shopper has a million units of attention. That is coarse enough that the last bit of a machine's exp() does not
-# change which products a shopper views.
+# Each shopper has a million units of attention. This unit is so coarse that the viewed products do not depend on the
+# last bit of a machine's exp().
 _SHARE = 1_000_000
 
 
@@ -47,7 +47,7 @@ class Product:
 
 
 class Assortment:
-    """The products of a shop; the same seed gives the same ones.
+    """The products of a shop; the same seed gives the same products.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ class Assortment:
     count
         Number of products.
     taste_strength
-        Weight of taste against popularity in what a shopper views, at least 0. With 0 only popularity counts.
+        Weight of taste, relative to popularity, in the choice of viewed products; at least 0. With 0 only popularity
+        counts.
 
     Examples
     --------
@@ -109,7 +110,7 @@ class Assortment:
             int64 of shape ``(shoppers, products)``. Each row rises to its total. To choose a product, draw a number
             below the total and take the first entry above it.
         """
-        # Written out as a sum, because the last bits of a BLAS product may differ from machine to machine.
+        # The product is written as a sum, because the last bits of a BLAS product may differ from machine to machine.
         affinity = (tastes[:, None, :] * self._factors[None, :, :]).sum(axis=2) * self._strength
         weights = np.exp(np.clip(affinity, -6, 6) + self._popularity[None, :])
         weights /= weights.sum(axis=1, keepdims=True)

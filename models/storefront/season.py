@@ -1,4 +1,4 @@
-"""The times at which people shop: a weekly rhythm by hour with a slow wave, as cumulative intensity."""
+"""The times at which people shop, as cumulative intensity: a weekly rhythm by hour, and a slow wave."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Kind:
     fussy
         Probability that a purchase disappoints.
     leave
-        Probability to leave permanently, without any event, after an ordinary visit.
+        Probability that the shopper leaves permanently after an ordinary visit, without any event.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Shopper:
     zone, season
         Time zone, and its season.
     draw
-        Own random generator, so that what happens to one shopper does not affect others.
+        Random generator of this shopper. The events of one shopper therefore do not affect others.
     shares
         Cumulative shares of attention, int64 of shape ``(products,)``.
     arrives
@@ -127,7 +127,7 @@ class Shopper:
     cart
         Product and number of pieces by product id.
     awaiting
-        Purchase on which feedback is still to come.
+        Purchase for which the feedback is still missing.
     """
 
     user: str

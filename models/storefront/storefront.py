@@ -1,4 +1,4 @@
-"""The simulated storefront: from a seed it makes events in time order, and the truth about every shopper."""
+"""The simulated storefront: it makes, from a seed, events in time order and the truth about every shopper."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ARRIVALS_UNTIL = 0.85
 
 
 class ReceivedMessage(NamedTuple):
-    """A message, as far as a shopper sees it.
+    """The parts of a message that a shopper sees.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Storefront:
         return events
 
     def events(self) -> Iterator[Event]:
-        """Yield all events to the end, without any messages."""
+        """Yield all events until the end, without any messages."""
         while self.now < self.end:
             yield from self.advance(self.now + DAY)
 
@@ -166,7 +166,7 @@ class Storefront:
         tastes = np.array([draw_taste(draw) for _ in range(count)], dtype=np.float64).reshape(count, -1)
         shares = self.assortment.shares(tastes)
         people = []
-        # Stratified: every seed has the same numbers of each type, but assigns them to other shoppers.
+        # The draw is stratified: every seed has the same numbers of each type, but assigns them to other shoppers.
         kinds = [kind for kind in KINDS for _ in range(round(kind.share * count))][:count]
         kinds += [draw_kind(draw) for _ in range(count - len(kinds))]
         draw.shuffle(kinds)
@@ -220,7 +220,7 @@ class Storefront:
             return
         following = shopper.season.when(end, gap)
         if following is not None:
-            # With a gap below a minute the next visit would begin before this one ends.
+            # If the gap were below a minute, the next visit would begin before the end of this one.
             self._plan(index, max(following, end + MINUTE))
 
     def _push(self, event: Event) -> None:

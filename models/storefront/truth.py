@@ -1,8 +1,8 @@
 """The hidden truth about churn: the exact probability that a shopper does not visit within a horizon.
 
-After each visit a shopper leaves with probability ``leave``, without any event. Otherwise the shopper visits again at a
-Poisson rate that changes only with visits. So the probability of no visit follows exactly from these laws and the
-visits so far. No model can be better, because this one knows every hidden parameter and has seen the same events.
+After each visit, a shopper leaves with probability ``leave``, without any event. Otherwise the shopper visits again at
+a Poisson rate that changes only with visits. So the probability of no visit follows exactly from these laws and the
+visits so far. No model can be better, because this computation uses every hidden parameter and the same events.
 
 References
 ----------
@@ -61,7 +61,7 @@ class Truth(msgspec.Struct):
     Attributes
     ----------
     start, days
-        Begin of the simulation, milliseconds since the epoch, and the days that seasons cover.
+        Begin of the simulation, milliseconds since the epoch, and the number of days that seasons cover.
     stories
         History of each shopper, by user id.
 

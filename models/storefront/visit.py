@@ -130,7 +130,10 @@ class Visit:
             happen("consent", granted=True, reason="newsletter box")
 
     def _opinion(self, shopper: Shopper, happen: Any) -> bool:
-        """Give feedback on the last purchase, and return whether it disappointed; then at least one event shows it."""
+        """Give feedback on the last purchase.
+
+        Return whether the purchase disappointed; then at least one event shows this.
+        """
         awaiting = shopper.awaiting
         if awaiting is None:
             return False
