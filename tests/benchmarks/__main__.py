@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks``: what ``perennial bench`` starts in a checkout."""
+"""``python -m tests.benchmarks``: the program that ``perennial bench`` starts in a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broker for a benchmark, in its own process, with its name and version."""
+"""Broker for a benchmark, in a separate process, with its name and version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _numbers = count()
 
 
 class NoKafka(PerennialError):
-    """No Kafka distribution was found: set KAFKA_HOME, or measure on the embedded broker."""
+    """No Kafka distribution was found. Set KAFKA_HOME, or measure on the embedded broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Broker:
     address
         ``host:port``.
     transactions
-        Whether it supports transactions.
+        Whether the broker supports transactions.
     pid
         Process id.
     """

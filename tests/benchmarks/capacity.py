@@ -1,4 +1,4 @@
-"""Number of cores, brokers and partitions that a number of users needs, computed from other benchmarks' measurements.
+"""Number of cores, brokers and partitions that a number of users needs, computed from the figures of other benchmarks.
 
 :func:`needs` is the formula, :class:`Assumptions` holds every assumption, and :class:`Costs` every measured cost.
 """
@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 class NotMeasured(PerennialError):
-    """Figures of a benchmark are missing: run the benchmark, or name the folder with its JSON."""
+    """Figures of a benchmark are missing. Run the benchmark, or name the folder with its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Costs:
         Raises
         ------
         NotMeasured
-            One of them is missing, or was run at one size only.
+            One of these benchmarks is missing, or was run at one size only.
         """
         pipeline, memory, restart = (_figures(folder, name) for name in ("pipeline", "memory", "restart"))
         try:
@@ -176,7 +176,7 @@ def needs(users: int, costs: Costs, assumed: Assumptions) -> Needs:
         broker_cores=broker_cores,
         folds=folds,
         fold_gib=(costs.fixed_bytes + each * costs.user_bytes) / GIB,
-        # Four for each fold, so that the partitions of a worker that dies can go to four others, not all to one.
+        # Four for each fold: the partitions of a dead worker can then be shared by four others.
         partitions=max(12, 4 * folds),
         brokers=brokers,
         disk_tib=disk,

@@ -1,4 +1,4 @@
-"""Messages per second that one delivering worker hands over: ``python -m tests.benchmarks.deliveries``.
+"""Speed of one delivering worker, in messages per second: ``python -m tests.benchmarks.deliveries``.
 
 ``kafka`` or ``embedded`` chooses the broker. ``outbox`` chooses a folder, ``smtp`` a local mail server that accepts
 everything at once. The program prints messages, seconds, messages per second, the worker's CPU time per message, and
@@ -83,7 +83,7 @@ async def measure(connection: Connection, where: str, count: int, folder: Path) 
 
 
 def main() -> None:
-    """Measure the combinations that the command line names, or all."""
+    """Measure the combinations from the command line, or all."""
     asked = sys.argv[1:]
     kinds: list[Kind] = ["kafka", "embedded"]
     for kind in [kind for kind in kinds if kind in asked] or kinds:

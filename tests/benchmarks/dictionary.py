@@ -1,11 +1,11 @@
 """Train the dictionary that compresses the state of dormant users: ``python -m tests.benchmarks.dictionary``.
 
 The dictionary must learn the structure of a state, not the products of a shop. So every shopper of a simulated month
-first moves to another shop. There, the letters and digits of items, categories, rules, subjects and ids are replaced.
-Then two shoppers share only the structure, our own words, and the frequency of each byte.
+first moves to another shop. In the other shop, the letters and digits of items, categories, rules, subjects and ids are
+replaced. Then two shoppers share only the structure, the words of our code, and the frequency of each byte.
 
-A new dictionary gets the next number (``compression.DICTIONARY``), because state that an older one has compressed must
-stay readable.
+A new dictionary gets the next number (``compression.DICTIONARY``), because a state that was compressed with an older
+one must stay readable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.benchmarks.profiles import fold_a_month
 
 SIZE = 4_096
 SEED = 2
-"""Seed of the training month; the memory benchmark plays another one."""
+"""Seed of the training month; the memory benchmark uses another seed."""
 _KEPT = {"timezone", "country"}
 """Traits whose values are the same words in every shop."""
 

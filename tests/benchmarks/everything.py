@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each in its own process, in sizes for 35 minutes on two idle cores."""
+"""All benchmarks one after the other, each in a separate process. Together they take 35 minutes on two idle cores."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     Raises
     ------
     Incomplete
-        Some steps failed, but the JSON of the others was written. Or ``commit`` was asked for on the embedded broker.
+        Some steps failed, but the JSON of the others was written. Or ``commit`` was requested on the embedded broker.
     """
     if commit and kind != "kafka":
         raise Incomplete("the documents show figures of Apache Kafka: --commit goes with it alone")

@@ -1,4 +1,4 @@
-"""Write a load into a topic, each user into the partition that Kafka's own partitioner chooses."""
+"""Write a load into a topic, each user into the partition that Kafka's partitioner chooses."""
 
 from __future__ import annotations
 

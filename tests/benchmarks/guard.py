@@ -1,12 +1,12 @@
 """Guard against a more expensive pipeline: its CPU time per event, relative to that of a bare aiokafka loop.
 
 The guard compares ratios of CPU time, because machines differ and other programs use them. One fold does several turns.
-It is frozen while the events of a turn are written. So it always finds all of them and batches them in the same way.
-Each turn is between two turns of the bare loop.
+The fold is frozen while the events of a turn are written. So it always finds all of these events, and batches them in
+the same way. Each turn is between two turns of the bare loop.
 
 Turns differ, because profiles grow and daily timers begin. So each turn is compared with the committed ratio of the
-same turn, and the median counts. A first turn warms up. If the guard fails, a fresh fold is measured again, and the
-better result counts.
+same turn, and the median counts. The first turn only warms up, and does not count. If the guard fails, a fresh fold is
+measured again, and the better result counts.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ SAMPLE_EVERY_S = 0.2
 
 
 class Slower(PerennialError):
-    """The pipeline has become slower relative to the bare loop: find out why, or commit the new figure."""
+    """The pipeline has become slower relative to the bare loop. Find the reason, or commit the new figure."""
 
 
 class NothingCommitted(PerennialError):
-    """No figure was committed to compare with: commit one."""
+    """No figure was committed for the comparison. Commit one."""
 
 
 @dataclass(frozen=True, slots=True)

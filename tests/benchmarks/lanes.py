@@ -1,8 +1,8 @@
 """Speed of lanes on Apache Kafka: ``python -m tests.benchmarks.lanes [read|commit|RATE] ...``.
 
-``read``: batches go to an agent that only reads every value, compared with a bare aiokafka loop that does the same.
-``commit``: every event is counted in its user's state and copied, one transaction per batch. ``RATE``: the time from
-sending to reading the committed copy, open loop. Broker, worker and load share the cores of this machine.
+``read``: batches go to an agent that only reads every value, compared with a bare aiokafka loop that does the same
+work. ``commit``: every event is counted in its user's state and copied, one transaction per batch. ``RATE``: the time
+from sending to reading the committed copy, open loop. Broker, worker and load share the cores of this machine.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class LatencyPlan:
     seed
         Seed of the load.
     with_hanging_provider
-        Whether to measure 5,000 events/s with a hanging provider too.
+        Whether to measure also 5,000 events/s with a hanging provider.
     """
 
     rates: tuple[int, ...]
@@ -80,7 +80,7 @@ def histogram(values: Sequence[float]) -> dict[str, int]:
 
 
 def summary(runs: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return percentiles and maximum of each run, whose values are ordered, and one histogram of all runs."""
+    """Return percentiles and maximum of each run, and one histogram of all runs; the values of each run are ordered."""
     shown = {f"p{percent:g}": Spread.of(percentile(run, percent) for run in runs) for percent in PERCENTILES}
     together = [value for run in runs for value in run]
     return {

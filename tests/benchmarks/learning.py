@@ -1,14 +1,14 @@
 """Quality of the online models: the real fold and the real learners in a closed loop, in memory, without Kafka.
 
-Every probability that is graded was issued by the version in use when its example was taken. It is compared with
-recency alone, on the same rows::
+Every graded probability was issued by the version that was in use when its example was taken. The probabilities are
+compared with recency alone, on the same rows::
 
     python -m tests.benchmarks.learning storefront --seeds 6
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz --early
 
-``--early`` is for comparison: it labels "returned" at once and "churned" at the end of the horizon. While a log is
-young, this teaches a wrong prior.
+``--early`` is for comparison: it labels "returned" at once, and "churned" at the end of the horizon. While a log is
+young, the models then learn a wrong prior.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Loop:
         self._write([encode_control(Clock(clock="feeder"))])
 
     def feed(self, events: Iterable[Event]) -> None:
-        """Feed events and ticks in order, to the end."""
+        """Feed all events and ticks in order."""
         written: list[tuple[bytes, bytes]] = []
         now = -1
         for event in events:
@@ -122,7 +122,7 @@ class Loop:
 
 
 def early(examples: list[ChurnExample], visits: dict[str, list[int]]) -> list[ChurnExample]:
-    """Learn the same examples again, each label as soon as it could be known."""
+    """Learn the same examples again, each one as soon as its label can be known."""
     learner, issued = ChurnLearner(FEATURES), []
     order = sorted(examples, key=lambda e: (e.at, e.user))
     labels: list[tuple[int, int, ChurnExample]] = []

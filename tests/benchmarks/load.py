@@ -1,8 +1,8 @@
 """Load of the benchmarks: seeded events of many users, with a few very active users.
 
-There are 200,000 users and 20,000 items, and their activity follows a Zipf law as in a shop. An event has 300 bytes on
-average, as it is in ``events``. The log covers some days of a shop, with a tick every thousand events. Some
-users leave an address and a consent. From the second day on, each active user is assessed once a day, as in production.
+There are 200,000 users and 20,000 items, and their activity follows a Zipf law as in a shop. An event in the topic
+``events`` has 300 bytes on average. The log covers some days of a shop, with a tick every thousand events. Some users
+leave an address and a consent. From the second day on, each active user is assessed once a day, as in production.
 """
 
 from __future__ import annotations

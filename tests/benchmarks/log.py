@@ -1,4 +1,4 @@
-"""A log as a running fold finds it: its clock, rules, a version of each model, then the load."""
+"""A log in use: first its clock, the rules and a version of each model, then the load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLUSTERS = 5
 def log_of(
     load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Put before the load the records with which a log in use begins.
+    """Put the first records of a log in use before the load.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ from tests.benchmarks.report import BenchReport
 from tests.benchmarks.worker import WorkerProcess
 
 FOLDED = 20_000
-"""Number of events that are folded before memory is read for the second time."""
+"""Number of events that are folded before the memory is measured again."""
 WIDEST = 8
 """Number of fields that are reported."""
 

@@ -29,7 +29,7 @@ from tests.support.brokers import free_ports
 
 PROBERS = 2_000
 PROBE_ONE_IN = 20
-"""Ratio of all events to the probes among them in a dense load; in a thin load, every event is a probe."""
+"""Number of events for each probe in a dense load; in a thin load, every event is a probe."""
 ALL_PROBES_BELOW = 200
 """Rate below which every event is a probe, events per second."""
 RULE = "bench_probe"
@@ -41,9 +41,9 @@ MORE_RULES = f"""  - name: {RULE}
 """
 WARM_S = 5.0
 SEND_EVERY_S = 0.005
-"""How long the sender waits between two sends, seconds. Everything due by then is sent together.
+"""How long the sender waits between two sends, seconds. All events that are due are then sent together.
 
-Kafka's own producer waits as long since version 4.0. The wait counts in the measured times.
+Kafka's producer waits as long since version 4.0. The measured times include the wait.
 """
 
 
@@ -54,7 +54,7 @@ class Probes:
     Attributes
     ----------
     due, accepted, read
-        When the event was due, when the broker had accepted it, and when its message could be read.
+        When the event was due, when the broker accepted it, and when its message could be read.
     """
 
     due: dict[str, float] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Probes:
     read: dict[str, float] = field(default_factory=dict)
 
     def since(self, moments: dict[str, float], from_: float) -> list[float]:
-        """Return for each probe that was due at ``from_`` or later how long its message took, ms, shortest first."""
+        """Return the times, in ms, of the messages of all probes due at ``from_`` or later; shortest first."""
         return sorted(
             (self.read[name] - moments[name]) * 1e3
             for name, due in self.due.items()
@@ -130,7 +130,7 @@ class OpenLoop:
 
 
 class Sender:
-    """Sender of one run; everything that takes long is prepared before the clock starts.
+    """Sender of one run; all slow work is done before the clock starts.
 
     Parameters
     ----------
@@ -158,11 +158,11 @@ class Sender:
         self._old_at = b'"at":%d' % START_MS
 
     async def run(self, connection: Connection) -> float:
-        """Send everything at its time, and return the time from which on probes count."""
+        """Send every event at its time, and return the time from which probes count."""
         producer = AIOKafkaProducer(**connection.client_options(), linger_ms=0, acks="all", max_batch_size=1 << 20)
         await producer.start()
         try:
-            began, began_ms = time.monotonic() + 0.1, time.time() * 1e3 + 100  # one moment, on both clocks
+            began, began_ms = time.monotonic() + 0.1, time.time() * 1e3 + 100  # the same moment, on both clocks
             await self._send_all(producer, began, began_ms)
             await producer.flush()
             self._shares.end()

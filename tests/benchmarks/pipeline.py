@@ -1,7 +1,7 @@
 """The full pipeline compared with peers: profiles, models, interactions, triggers, durable state; same topic and run.
 
-Our side is ``perennial worker`` as a user starts it, without delivery: one process folds, another one learns. The rate
-comes from its metrics, which count committed events. The learners' CPU time is added to our side.
+Our side is an ordinary ``perennial worker`` without delivery: one process folds, another one learns. The rate comes
+from its metrics, which count committed events. The learners' CPU time is added to our side.
 """
 
 from __future__ import annotations

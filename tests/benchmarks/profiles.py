@@ -1,8 +1,8 @@
 """Profiles after a month of use, in any number, in a log that can continue.
 
-The simulated storefront plays some thousand shoppers for 30 days. The real fold folds it with everything on: features,
-timers, ids of duplicates, open examples, messages. A larger population repeats this one under other user ids. Its state
-is as large, varied and busy, and a month of a million users does not take hours to make.
+The simulated storefront plays some thousand shoppers for 30 days. The real fold processes their events with all its
+parts: features, timers, ids of duplicates, open examples, messages. A larger population repeats these users under other
+ids. So its states have the same sizes and variety, and it takes no hours to make a month of a million users.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Month(NamedTuple):
     Attributes
     ----------
     states
-        Packed states, as the fold finds them before the first record of a log.
+        Packed states before the first record of a log.
     memo
         Clock and versions of the partition.
     control

@@ -1,11 +1,11 @@
 """Cost of a rebalance on Apache Kafka: ``python -m tests.benchmarks.rebalance [--rounds N]`` (needs ``KAFKA_HOME``).
 
 Real ``perennial worker`` processes fold an open-loop load of clicks; a reader sees when the results of each click are
-committed. Two figures are printed. The first is how long a partition that stays with its worker is silent when another
-worker joins or leaves. It is compared with the silence when nothing happens, because a busy machine is silent too.
+committed. Two figures are printed. The first is the silence of a partition that keeps its worker while another worker
+joins or leaves. It is compared with the silence while nothing happens, because a busy machine causes silence too.
 
-The second is the time from ``kill -9`` of a fold to the first committed result of a later click, of the users that it
-owned. It is measured with one fold and with three.
+The second is the time from ``kill -9`` of a fold to the first committed result of a later click by one of its users.
+This time is measured with one fold and with three.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Supervised:
             )
 
     def reported(self) -> ProcessReport:
-        """Return the last report on its processes."""
+        """Return the supervisor's last report on its processes."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5) as answer:
                 body = answer.read()
@@ -172,7 +172,7 @@ def _now() -> int:
 
 
 async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, report: Callable[[str], None]) -> None:
-    """Measure how long the partitions that stay with their worker are silent."""
+    """Measure the silence of the partitions that keep their worker."""
     pauses: dict[str, list[float]] = {"nothing happens": [], "a third fold joins": [], "a third fold leaves": []}
     first = Supervised(connection, folder, 2)
     try:
@@ -208,14 +208,15 @@ def _silences(
 
 
 async def kills(connection: Connection, folder: Path, folds: int, rounds: int, report: Callable[[str], None]) -> None:
-    """Measure how long the users of a killed fold wait."""
+    """Measure the waiting time of the users of a killed fold."""
     worker, waits = Supervised(connection, folder, folds), list[float]()
     try:
         await until_shared([worker], folds)
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                await asyncio.sleep(2 * SETTLED_S)  # for the supervisor, an end after ten seconds is not an early end
+                # The supervisor does not count an end after ten seconds as an early end.
+                await asyncio.sleep(2 * SETTLED_S)
                 victim, share = min(shares.items())
                 killed = time.time()
                 os.kill(victim, signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""Cost of an event with more workers, and with ten times more of everything; each curve is flat, or explained."""
+"""Cost of an event with more workers, and with ten times the users, items, partitions and rules.
+
+``docs/benchmarks.md`` explains each curve that is not flat.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class ScalingPoint:
 
     @property
     def more_rules(self) -> str:
-        """The rules as they are written in ``perennial.yaml``."""
+        """The additional rules, in the form of ``perennial.yaml``."""
         return "".join(
             f"  - name: rule_{number}\n    when: {{event: Event {number}}}\n    template: first_order\n"
             for number in range(self.rules)

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.storefront 1 2 3 4 5
 
-Fold, churn learner and the retrainer's policy run in a plain loop over the shop's events, as they do in the demo. One
-line is printed per seed. The oracle's AUC must be between .80 and .92. The model's AUC must not be below the AUC of
-recency. The recommender's recall@10 must be at least 1.5 times the recall@10 of popularity.
+Fold, churn learner and the retrainer's policy process the shop's events in a plain loop, in the same way as in the
+demo. One line is printed for each seed. The oracle's AUC must be between .80 and .92. The model's AUC must not be below
+the AUC of recency. The recommender's recall@10 must be at least 1.5 times the recall@10 of popularity.
 """
 
 from __future__ import annotations

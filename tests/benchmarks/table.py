@@ -99,7 +99,7 @@ def put(page: str, text: str) -> str:
 
 
 def put_instead(page: str, table: str) -> str:
-    """Replace the table of a page that has the same headings.
+    """Replace the table with the same headings in a page.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def put_instead(page: str, table: str) -> str:
 
 
 def documents(folder: Path = FIGURES) -> dict[Path, str]:
-    """Return each document as it must be; figures of the embedded broker are in a separate folder."""
+    """Return the new text of each document; figures of the embedded broker are in a separate folder."""
     found, embedded = read(folder), read(folder / "embedded")
     costs = capacity.Costs.read(folder)
     needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]
@@ -236,7 +236,7 @@ def _each(spreads: Mapping[str, Spread], *names: str) -> str:
 
 
 def _taken(found: Mapping[str, Content]) -> str:
-    """Describe machine, date and load of the measurements; a table that was measured on a busy machine says so."""
+    """Describe machine, date and load of the measurements. The description says whether the machine was busy."""
     found = {name: content for name, content in found.items() if name in ROWS}
     machines = {_machine(content) for content in found.values()}
     taken = "".join(

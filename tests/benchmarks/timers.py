@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.timers [USERS]
 
-No Kafka: the fold of one partition. Every user was here once, and waits for the daily assessment.
+The fold of one partition runs without Kafka. Every user was active once, and waits for the daily assessment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Record(NamedTuple):
 
 
 def crowd(users: int) -> Restored:
-    """Return users who have each seen one product, with timers spread over a day, at least two hours from now."""
+    """Return users who have viewed one product each. Their timers are spread over a day, and begin in two hours."""
     state = Restored()
     for number in range(users):
         customer = Customer(seen=number)

@@ -1,4 +1,4 @@
-"""Our workers as a user starts them, ``perennial worker --role ...``, observed through metrics and ``/proc``."""
+"""Ordinary workers, ``perennial worker --role ...``, observed through metrics and ``/proc``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMERS = re.compile(r"^perennial_timers_fired_total\{.*\} (\S+)$", re.MULTILINE
 _ASKED = "name[]=perennial_events_folded_total&name[]=perennial_timers_fired_total"
 SAMPLE_EVERY_S = 0.1
 OPEN = re.compile(rb"\bevents-\d+: open at ")
-"""Line that a fold logs for each partition of the log when it has the state."""
+"""Line that a fold logs for each partition of the log as soon as it has read the state."""
 
 
 class MetricsSample(NamedTuple):
@@ -96,7 +96,7 @@ class WorkerProcess:
         return MetricsSample(time.perf_counter(), folded, timers, self.cpu_s)
 
     def check(self, doing: str) -> None:
-        """Raise an error with the last lines of its log if the process has ended."""
+        """Raise an error with the last lines of the log if the process has ended."""
         if self.process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"the worker ended ({self.process.returncode}) while {doing}:\n{tail}")
@@ -107,7 +107,7 @@ class WorkerProcess:
         self.process.wait()
 
     def stop(self) -> None:
-        """End the process as a supervisor does."""
+        """End the process in the same way as a supervisor."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -219,10 +219,10 @@ class FoldCost(NamedTuple):
 
 
 def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s: float) -> FoldCost:
-    """Watch folds from when each has a partition until everything is folded.
+    """Watch folds, from the moment when each has a partition until everything is folded.
 
-    So the work of a single fold counts from its first record. From the first commit on, the figure would leave out all
-    events of the first transactions.
+    So the work of a single fold counts from its first record. If it counted from the first commit, the figure would
+    exclude all events of the first transactions.
 
     Parameters
     ----------

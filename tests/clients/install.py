@@ -67,7 +67,7 @@ def _node_modules() -> None:
             folder.mkdir(parents=True)
             for file in PACKAGES:
                 shutil.copy(file, folder)
-            # no package may run its own script, so an SDK is used as it was published
+            # no package may run an installation script, so an SDK is used as it was published
             quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
             _run(["npm", "ci", "--include=dev", "--ignore-scripts", *quiet], folder)
 

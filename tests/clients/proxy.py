@@ -94,7 +94,7 @@ class Proxy:
         return [passage.status for passage in self.passages]
 
     async def handle(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
-        """Forward one request, or do what the fault requires."""
+        """Forward one request, or cause the planned fault."""
         body = await request.read()
         if request.method != "POST":
             return await self._forward(request, body, session) or _cut(request)

@@ -1,4 +1,4 @@
-"""The six installed SDKs, and how each plays a story.
+"""The six installed SDKs, and the way in which each plays a story.
 
 Every driver gets the file of the story, the address of the door and a write key. It plays the story with the public
 interface of the SDK, and prints one line of JSON with these fields:

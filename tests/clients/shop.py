@@ -46,7 +46,7 @@ PARTITIONS = 4
 START_WITHIN_S = 180.0
 """How long the processes may take to start, seconds; six of them start at once on two cores."""
 FOLD_WITHIN_S = 60.0
-"""How long the fold may take to read what was accepted, seconds."""
+"""How long the fold may take to read the accepted events, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ClientShop:
                 read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == "events"}
                 if all(read.get(partition, 0) >= end for partition, end in ends.items()):
                     return
-                await asyncio.sleep(0.05)  # poll: a worker only answers requests
+                await asyncio.sleep(0.05)  # poll, because a worker only answers requests
 
     async def profile(self, user: str) -> dict[str, Any] | None:
         """Return the profile of a user; ``None`` if the user is unknown."""

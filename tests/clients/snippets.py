@@ -1,4 +1,4 @@
-"""The README's snippets for web pages, as pages, so that the tests run exactly what readers paste."""
+"""The README's snippets for web pages, as pages, so that the tests run exactly the code that readers paste."""
 
 from __future__ import annotations
 

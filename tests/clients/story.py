@@ -1,4 +1,4 @@
-"""Twenty visitors of a shop and their 300 calls: what every SDK must send, and the resulting profiles.
+"""Twenty visitors of a shop and their 300 calls: the events that every SDK must send, and the resulting profiles.
 
 A story is plain JSON, so that Python, Node.js and a browser play the same one. Each visitor arrives anonymously, views
 products, signs up, buys, reviews the purchase, and continues reading.
@@ -19,9 +19,9 @@ Call = dict[str, Any]
 VISITORS = 20
 CURRENCIES = ("EUR", "USD", "GBP")
 PAGE_AGE_MS = 40 * 60_000
-"""How long ago the first page was viewed, as its caller states it, milliseconds; below ``events.order_within``."""
+"""How long ago the first page was viewed, according to the caller, milliseconds; below ``events.order_within``."""
 CUSTOM_AGE_MS = 20 * 60_000
-"""How long ago the custom event happened, as its caller states it, milliseconds."""
+"""How long ago the custom event happened, according to the caller, milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Visitor:
     user
         Id from the sign-up on.
     anonymous
-        Id before the sign-up, and in addition to the user id after it. The SDK of a browser replaces it by its own.
+        Id before the sign-up, and in addition to the user id after it. The SDK of a browser replaces this id by another
+        one.
     calls
         Calls in order; those before ``identify`` belong to the anonymous visitor.
     """
@@ -103,7 +104,7 @@ def _visitor(user: str, number: int, now: int) -> Visitor:
 
 def as_user(user: str, number: int) -> Known:
     """Return the expected profile of a visitor from the sign-up on."""
-    # A group, an alias, Checkout Started and two events of the shop's own are custom events.
+    # A group, an alias, Checkout Started and two special events of the shop are custom events.
     events = {"identify": 1, "custom": 5, "cart_add": 2, "purchase": 1, "page_view": 2, "rating": 1}
     spent = {CURRENCIES[number % 3]: int(total(number) * MICROS)}
     return Known(Counter(events), traits(user, number), spent, orders=1, ratings=1)
@@ -115,7 +116,7 @@ def as_stranger() -> Known:
 
 
 def traits(user: str, number: int) -> dict[str, Any]:
-    """Return the traits of a visitor, as the caller states them."""
+    """Return the traits of a visitor that the caller states."""
     return {
         "email": f"{user}@example.org",
         "firstName": "Zoë",

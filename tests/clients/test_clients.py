@@ -1,4 +1,4 @@
-"""The real SDKs, unchanged, against the real door: each event is folded once, whatever happens on the way."""
+"""The real SDKs, unchanged, against the real door: each event is folded once, despite faults on the way."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class StoryRun:
         self._taken: Taken | None = None
 
     async def play_through(self, fault: ProxyFault) -> Proxy:
-        """Play against the shop's door, with a fault in between."""
+        """Play the story against the shop's door, through a proxy with a fault."""
         self._shop.await_door()
         async with proxied(self._shop.door, fault, self._shop.kill_door) as proxy:
             await self.play(proxy.address)
         return proxy
 
     async def play(self, endpoint: str) -> None:
-        """Play, and wait until the SDK has delivered everything, or the time limit has passed."""
+        """Play the story, and wait until the SDK has delivered everything, or the time limit has passed."""
         key = BROWSER_KEY if self._sdk.browser else SERVER_KEY
         async with playing(self._sdk, self._visitors, endpoint, key, self._folder) as report:
             self._report = report
@@ -172,7 +172,7 @@ def _compare(profile: dict[str, Any], known: Known) -> None:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
-    """Wait until a condition holds, or until the time limit has passed; later assertions say what is missing."""
+    """Wait until a condition holds, or until the time limit has passed; later assertions name the missing part."""
     deadline = time.monotonic() + within_s
     while not await condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a log can only be polled
         await asyncio.sleep(0.2)

@@ -67,7 +67,7 @@ async def test_a_request_passes_unchanged_with_the_client_s_host() -> None:
     assert (passage.path, passage.body, passage.status) == ("/v1/t?writeKey=k", body, 200)
 
 
-async def test_the_door_has_given_an_answer_that_is_lost() -> None:
+async def test_an_answer_is_lost_after_the_door_has_given_it() -> None:
     async with opened() as door, proxied(door.address, ProxyFault(lose_every=2, lose_at_most=2)) as proxy:
         found = await statuses(proxy.address, 7)
 
@@ -75,7 +75,7 @@ async def test_the_door_has_given_an_answer_that_is_lost() -> None:
     assert door.bodies == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
 
 
-async def test_while_the_proxy_is_unavailable_nothing_reaches_the_door() -> None:
+async def test_nothing_reaches_the_door_while_the_proxy_is_unavailable() -> None:
     async with opened() as door, proxied(door.address, ProxyFault(unavailable_from=2, unavailable_s=60)) as proxy:
         found = await statuses(proxy.address, 3)
 

@@ -14,7 +14,7 @@ def test_the_readme_shows_each_sdk_with_script_tags_and_for_a_bundler(brand: str
 
 
 @pytest.mark.parametrize("brand", ["segment", "rudder"])
-def test_door_and_key_are_all_that_a_reader_replaces(brand: str) -> None:
+def test_a_reader_replaces_only_the_door_and_the_key(brand: str) -> None:
     [tags] = [snippet for snippet in snippets(brand) if snippet.form == "html"]
 
     page = tags.page("http://127.0.0.1:18080", "key-1")

@@ -25,7 +25,7 @@ from tests.support.brokers import Cluster, create_topics
 from tests.support.topic_reading import read_until, write
 
 
-def test_this_is_the_version_whose_private_methods_were_read() -> None:
+def test_the_installed_version_is_the_one_whose_private_methods_were_read() -> None:
     assert version("aiokafka") == "0.14.0"
 
 
@@ -228,7 +228,7 @@ def test_a_fetch_that_is_read_in_parts_continues_where_it_stopped() -> None:
     assert list(held) == []
 
 
-def test_the_parsers_own_records_have_all_that_an_agent_reads() -> None:
+def test_the_records_of_the_parser_have_all_fields_that_an_agent_reads() -> None:
     lean = parsed(keep, (b"u1", b"one"), (b"u2", None))
 
     assert [(one.offset, one.timestamp, one.key, one.value) for one in lean] == [

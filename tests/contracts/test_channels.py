@@ -74,7 +74,7 @@ async def test_a_temporary_refusal_may_be_tried_again_and_then_arrives_once(harn
     assert len(harness.recorded()) == 1
 
 
-async def test_the_last_check_can_stop_a_message_which_is_then_not_recorded(harness: ChannelHarness) -> None:
+async def test_a_message_that_the_last_check_stops_is_not_recorded(harness: ChannelHarness) -> None:
     stopped = Result("suppressed", "unsubscribe (marketing)", called=False)
 
     result = await harness.deliver(harness.message(), lambda: stopped)

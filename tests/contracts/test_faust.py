@@ -22,7 +22,7 @@ from tests.support.topic_reading import write
 from tests.support.workers import running_worker
 
 
-def test_this_is_the_version_whose_private_methods_were_read() -> None:
+def test_the_installed_version_is_the_one_whose_private_methods_were_read() -> None:
     assert version("faust-streaming") == "0.15.3"
 
 

@@ -7,7 +7,7 @@ from river.optim import SGD
 from river.utils import VectorDict
 
 
-def test_weights_that_were_put_into_a_model_are_those_it_predicts_with_and_learns_on() -> None:
+def test_a_model_predicts_with_the_weights_that_were_put_into_it_and_changes_them() -> None:
     model = LogisticRegression(SGD(0.1), intercept_lr=0.0)
     model._weights = VectorDict({"a": 2.0})
 

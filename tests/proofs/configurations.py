@@ -34,7 +34,7 @@ from tests.proofs import writing
 MAX_CPU_S = 20.0
 """Maximum CPU time of one case, seconds."""
 MAX_WALL_S = 600.0
-"""Maximum wall time of one case, seconds; for a case that waits without using CPU time."""
+"""Maximum wall time of one case, seconds. It ends a case that waits without using CPU time."""
 RESULTS = Path(__file__).with_name("CONFIGURATIONS.md")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -108,7 +108,7 @@ class _Worker:
 
     @property
     def overdue(self) -> bool:
-        """Whether its current case takes too long."""
+        """Whether the worker's current case takes too long."""
         if self.playing < 0:
             return False
         return _cpu_s(self.process) - self.cpu_s > MAX_CPU_S or time.monotonic() - self.since_s > MAX_WALL_S

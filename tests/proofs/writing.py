@@ -1,7 +1,7 @@
-"""Random settings files with random templates: some as people write them, some absurd.
+"""Random settings files with random templates: some are realistic, others are absurd.
 
 Half of the texts follow the types of the settings, with right, wrong or absurd values in any place. The others are
-modified copies of what ``perennial init`` writes.
+modified copies of the files that ``perennial init`` writes.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
 
 
 def _text(random: Random, kind: inspect.StrType) -> str:
-    """Write a text that fits the pattern if it is a usual one."""
+    """Write a text; it fits the pattern if the pattern is a usual one."""
     pattern = kind.pattern or ""
     if "(s|m|h|d|w)" in pattern:
         return random.choice(("90s", "30m", "1h", "14d", "2w", "999999w", "0h", "1 h"))
@@ -282,7 +282,7 @@ def _word(random: Random) -> str:
     return random.choice((*WORDS, *NAMES))
 
 
-# --- copies of what init writes ---------------------------------------------------------------------------------------
+# --- copies of the files that init writes -----------------------------------------------------------------------------
 
 
 @cache

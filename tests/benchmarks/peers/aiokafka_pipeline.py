@@ -1,6 +1,6 @@
 """A bare aiokafka loop at the pipeline's job: profiles in a dict and in a compacted topic, offsets after the writes.
 
-The loop follows aiokafka's own examples ("batch consumer", "manual commit", "local state"). It handles the records of
+The loop follows the examples of aiokafka ("batch consumer", "manual commit", "local state"). It handles the records of
 one fetch, sends and flushes everything, and then commits the offsets: at least once.
 """
 

@@ -1,4 +1,4 @@
-"""Arguments of every program here, and its answer.
+"""Arguments and answer of every program in this package.
 
     python -m tests.benchmarks.peers.NAME SERVERS TOPIC OWN PARTITIONS EXPECTED ANSWER FOLDER
 
@@ -26,7 +26,7 @@ class Task:
     topic
         Topic to read.
     own
-        Prefix of the names of this program's own topics and group.
+        Prefix of the names of this program's topics and group.
     partitions
         Number of partitions of this topic and of all others.
     expected
@@ -34,7 +34,7 @@ class Task:
     answer
         File to write.
     folder
-        Folder for the program's own files.
+        Folder for the files of the program.
     """
 
     servers: str
@@ -67,7 +67,7 @@ class Task:
             self.began, self.cpu = time.perf_counter(), time.process_time()
 
     def count(self, records: int = 1) -> None:
-        """Record that this number of records was handled; write the answer after the last expected one."""
+        """Record the number of records handled; write the answer after the last expected record."""
         before, self.handled = self.handled, self.handled + records
         if before < self.expected <= self.handled:
             measured = {

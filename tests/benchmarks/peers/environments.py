@@ -15,7 +15,7 @@ ENVIRONMENTS = ROOT / "build" / "peers"
 
 
 def python_of(peer: str) -> str:
-    """Return the interpreter of a peer's environment, which is created if it is missing or has other versions.
+    """Return the interpreter of a peer's environment; create the environment if it is missing or has other versions.
 
     ``perennial`` itself runs in the current environment.
     """
@@ -34,7 +34,7 @@ def python_of(peer: str) -> str:
 
 
 def version_of(peer: str) -> str:
-    """Return the pinned version of the system itself."""
+    """Return the pinned version of the peer."""
     package = {"faust": "faust-streaming", "quix": "quixstreams"}.get(peer, peer)
     lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))

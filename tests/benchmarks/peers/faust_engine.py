@@ -1,7 +1,7 @@
 """Stock Faust: an agent that decodes every event; Faust acknowledges.
 
-It uses Faust's defaults except those with which it does not run here: topics exist already and there is no web server.
-The session of its group is short enough for the embedded broker, which holds a join for half of it.
+It uses Faust's defaults with two exceptions: the topics exist already, and there is no web server. The session of its
+group is short enough for the embedded broker, which holds a join for half of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stock Faust at the pipeline's job: a table of profiles with its changelog, one event at a time.
 
-It follows the documentation ("Tables", "Agents"): a table that is read and written inside the agent, and ``topic.send``
-for the results. The table is in memory, which is faster than RocksDB; its changelog makes it durable.
+It follows the documentation ("Tables", "Agents"): the agent reads and writes a table, and sends the results with
+``topic.send``. The table is in memory, which is faster than RocksDB; its changelog makes it durable.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Work of the pipeline, the same for every peer: profile, features, river's models, interactions, triggers.
 
-Facts and features are our own pure code. Our learners have the same models with the same inputs and settings. A running
-scaler is joined with a logistic regression for churn, and with k-means for segments. They are joined as in river's own
-documentation. They learn and score every event that is a visit. The label of a visit is known at the next visit: a user
-who was silent for longer than the horizon had churned.
+Facts and features are our pure code. Our learners have the same models with the same inputs and settings. A running
+scaler is joined with a logistic regression for churn, and with k-means for segments, as in river's documentation. The
+models learn and score every event that is a visit. The label of a visit is known at the next visit: a user who was
+silent for longer than the horizon had churned.
 """
 
 from __future__ import annotations

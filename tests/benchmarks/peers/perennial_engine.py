@@ -1,4 +1,4 @@
-"""Perennial's own engine at the engine's job: lanes whose agent decodes every event; group offsets after each batch."""
+"""Perennial: lanes whose agent decodes every event; group offsets are committed after each batch."""
 
 from __future__ import annotations
 

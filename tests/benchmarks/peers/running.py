@@ -36,7 +36,7 @@ class Figure(NamedTuple):
 
 
 OUTPUTS = ("interactions", "triggers", "profiles")
-"""Topics that a program of the pipeline writes; each name begins with the program's own prefix."""
+"""Topics that a program of the pipeline writes; each name begins with the prefix of the program."""
 
 
 def topics_of(topic: str, names: Iterable[str]) -> list[str]:
@@ -76,7 +76,7 @@ def run_program(peer: str, job: str, source: LogSource, run: int, expected: int)
     source
         Topic to read.
     run
-        Number of the run; with peer and topic, it makes the names of the program's own topics and group unique.
+        Number of the run. Together with peer and topic, it makes the names of the program's topics and group unique.
     expected
         Number of records to handle.
 

@@ -176,7 +176,7 @@ anything = st.recursive(
 
 @given(mapping=st.dictionaries(words, anything, max_size=4) | st.fixed_dictionaries({"rules": st.lists(anything)}))
 @settings(max_examples=300, deadline=None)
-def test_any_content_of_the_file_is_read_or_explained(mapping: dict[str, Any]) -> None:
+def test_any_content_of_the_file_is_read_or_refused_with_an_explanation(mapping: dict[str, Any]) -> None:
     try:
         read = parse(mapping, TEMPLATES)
     except InvalidConfiguration as error:

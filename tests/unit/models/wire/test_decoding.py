@@ -112,7 +112,7 @@ def test_the_price_of_one_item_follows_from_its_total() -> None:
     assert read(native("purchase", item="a", quantity=2, amount=5)).lines == (OrderLine("a", 2, 2_500_000),)
 
 
-def test_the_stated_total_of_an_order_wins_over_its_lines() -> None:
+def test_the_stated_total_of_an_order_takes_precedence_over_its_lines() -> None:
     event = read(track("Order Completed", total=9, revenue=8, products=[{"product_id": "a", "price": 8}]))
 
     assert event.amount == 9 * MICROS
@@ -134,7 +134,7 @@ def test_an_anonymous_user_is_distinguished_from_an_identified_user() -> None:
     assert (event.user, event.identified) == ("anonymous:x-1", False)
 
 
-def test_a_user_id_wins_over_an_anonymous_id() -> None:
+def test_a_user_id_takes_precedence_over_an_anonymous_id() -> None:
     assert read({"type": "page", "anonymousId": "x-1", "userId": "u1"}).user == "u1"
 
 
@@ -169,11 +169,11 @@ def test_a_replay_keeps_the_time_of_the_record() -> None:
     ("claimed", "given", "origin"),
     [("replay", "live", "replay"), ("live", "replay", "replay"), ("test", "simulate", "test"), (None, "test", "test")],
 )
-def test_an_event_can_only_claim_to_be_less_live_than_its_door(claimed: Origin, given: Origin, origin: Origin) -> None:
+def test_an_event_can_only_be_less_live_than_its_door(claimed: Origin, given: Origin, origin: Origin) -> None:
     assert read(native("click", origin=claimed), origin=given).origin == origin
 
 
-def test_an_empty_trait_counts_as_absent_and_null_forgets() -> None:
+def test_an_empty_trait_counts_as_absent_and_null_removes_a_trait() -> None:
     event = read(native("identify", traits={"email": "", "first_name": None, "plan": ""}))
 
     assert event.traits == {"firstName": None, "plan": ""}

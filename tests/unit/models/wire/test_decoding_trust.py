@@ -24,16 +24,16 @@ class TestARecordWithAPublicKey:
         assert (event.granted, event.complaint) == (False, False)
 
     @pytest.mark.parametrize("origin", ["test", "live", "replay", "mars"])
-    def test_it_cannot_state_an_origin(self, origin: str) -> None:
+    def test_the_record_cannot_state_an_origin(self, origin: str) -> None:
         assert refused(native("click", item="a", origin=origin), trust="public").reason == "bad_origin"
 
-    def test_the_door_cannot_state_an_origin_for_it(self) -> None:
+    def test_the_door_cannot_state_an_origin_for_the_record(self) -> None:
         assert refused(native("click", item="a"), trust="public", origin="test").reason == "bad_origin"
 
-    def test_it_cannot_report_a_bounce(self) -> None:
+    def test_the_record_cannot_report_a_bounce(self) -> None:
         assert refused(track("Email Bounced", hard=True), trust="public").reason == "needs_server_key"
 
-    def test_it_withdraws_for_the_user_that_it_names(self) -> None:
+    def test_the_record_withdraws_for_the_user_that_it_names(self) -> None:
         event, _ = warned(track("Unsubscribed"), trust="public")
 
         assert (event.user, event.granted, event.trust) == ("u1", False, "public")

@@ -114,7 +114,7 @@ def test_an_order_whose_money_cannot_be_read_is_refused(properties: dict[str, An
     assert refused(order(**properties)).field == field
 
 
-def test_after_an_unreadable_total_the_next_readable_amount_counts() -> None:
+def test_the_next_readable_amount_counts_after_an_unreadable_total() -> None:
     assert read(order(total="$25", revenue=24)).amount == 24 * MICROS
     event, warnings = warned(order(total="$25"))
     assert (event.amount, event.properties) == (25 * MICROS, {"total": "$25"})

@@ -96,7 +96,7 @@ def test_the_unusable_name_of_a_page_is_kept_in_the_properties() -> None:
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
-def test_without_a_timestamp_the_original_timestamp_counts(blank: object) -> None:
+def test_the_original_timestamp_counts_if_there_is_no_timestamp(blank: object) -> None:
     when = {"originalTimestamp": "2026-05-01T10:00:00.000Z", "timestamp": blank}
 
     assert read(page(userId="u", **when)).at == NOW - 7_200_250

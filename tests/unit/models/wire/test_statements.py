@@ -33,7 +33,7 @@ from tests.support.wire_records import NOW, RECEIVED, SOURCE, identify, spelling
         ({"marketing_consent": 1}, False),
     ],
 )
-def test_a_trait_withdraws_with_one_value_and_with_the_other_it_is_only_a_hint(
+def test_a_trait_withdraws_with_one_value_and_gives_only_a_hint_with_the_other(
     traits: dict[str, Any], withdraws: bool
 ) -> None:
     for raw in (identify() | {"traits": traits}, identify() | {"context": {"traits": traits}}):

@@ -16,12 +16,12 @@ def test_traits_of_the_context_count_if_the_record_itself_has_none(root: Any) ->
     assert event.traits == {"email": "a@b.example", "plan": "pro"}
 
 
-def test_the_records_own_traits_take_precedence_over_those_of_the_context() -> None:
+def test_the_traits_of_a_record_take_precedence_over_those_of_its_context() -> None:
     assert read(identify({"plan": "pro"}, context={"traits": {"plan": "old", "age": 5}})).traits == {"plan": "pro"}
 
 
 @pytest.mark.parametrize("context", [None, [], "x", {}, {"traits": None}, {"traits": []}, {"traits": "x"}])
-def test_no_context_causes_an_identify_to_be_refused(context: Any) -> None:
+def test_an_identify_is_never_refused_because_of_its_context(context: Any) -> None:
     assert warned(identify(None, context=context))[0].traits == {}
 
 
