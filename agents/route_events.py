@@ -20,12 +20,12 @@ from models.wire import decode
 
 
 async def route_events(batches: AsyncIterator[Batch], *, origin: Origin = "live") -> AsyncIterator[Outputs]:
-    """Validate external events and write them under their user; pass our own outcomes through.
+    """Validate external events and write them under their user; pass our outcomes through.
 
     Parameters
     ----------
     batches
-        Batches of ``events.in`` (any key, both forms of the wire) and of ``outcomes`` (our own events, which delivery
+        Batches of ``events.in`` (any key, both forms of the wire) and of ``outcomes`` (our events, which delivery
         wrote).
     origin
         The most live origin that a record of ``events.in`` can have.

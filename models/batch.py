@@ -67,7 +67,7 @@ class Output(NamedTuple):
     Attributes
     ----------
     topic
-        Logical topic name. The partition follows from the key (murmur2). It is the lane's own partition if the topic
+        Logical topic name. The partition follows from the key (murmur2). It is the lane's partition if the topic
         table says that both topics are partitioned alike.
     key, value
         Bytes; a value of ``None`` is a tombstone.
@@ -87,7 +87,7 @@ class Commit:
     records
         Records for readers of other topics.
     state
-        Changed records of the lane's own compacted state topic; ``None`` deletes.
+        Changed records of the lane's compacted state topic; ``None`` deletes.
     memo
         Opaque bytes stored beside the position, and handed back in :attr:`Restored.memo`. ``None`` keeps the last memo.
     position
@@ -188,7 +188,7 @@ class Restored:
     records: dict[bytes, bytes] = field(default_factory=dict)
 
     def checkpoint(self, commit: Commit, read_to: int) -> Checkpoint:
-        """Return what is stored with a commit, where ``read_to`` is the offset after the last batch.
+        """Return the checkpoint that is stored with a commit; ``read_to`` is the offset after the last batch.
 
         Examples
         --------

@@ -5,7 +5,8 @@ All public errors that the engine raises on purpose, with the package of each:
 - ``PerennialError`` is the base of all of them.
 
   - ``InvalidEvent``, models.errors: reject this record with its reason, and continue with the next one.
-  - ``InvalidConfiguration``, models.errors: tell the author of the file what is wrong, where, and what is allowed.
+  - ``InvalidConfiguration``, models.errors: report the mistake, its place and the allowed values to the author of the
+  file.
 
     - ``InvalidTemplate``, models.configuration: the same for a template.
     - ``InvalidSettings``, stream.settings: the same for a setting.
@@ -13,7 +14,7 @@ All public errors that the engine raises on purpose, with the package of each:
       - ``NotYaml``, stream.settings: the same for text that is not YAML.
 
   - ``StateMismatch``, models.errors: stop, because this code cannot read that state.
-  - ``StateDamaged``, models.errors: stop, because the stored bytes are not what was written.
+  - ``StateDamaged``, models.errors: stop, because the stored bytes differ from the written ones.
   - ``OutputTooLarge``, models.errors: reject the record that caused it.
   - ``SecretMissing``, models.delivery: hold messages until the secret is set.
   - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
@@ -172,7 +173,7 @@ class StateMismatch(PerennialError):
 
 
 class StateDamaged(PerennialError):
-    """Stored state is not what was written.
+    """Stored state that differs from the written one.
 
     Parameters
     ----------

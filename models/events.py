@@ -1,6 +1,6 @@
 """The vocabulary of events: one typed :class:`Event` for everything that happens to a user.
 
-``models/wire/`` converts both forms that are accepted from outside into this struct. In our own topics, an event is the
+``models/wire/`` converts both forms that are accepted from outside into this struct. In our topics, an event is the
 JSON of this struct.
 """
 
@@ -23,7 +23,7 @@ EventType = Literal[
     "identify",
     "consent",
     "custom",
-    # outcomes of our own messages
+    # outcomes of our messages
     "message_sent",
     "message_failed",
     "message_unknown",
@@ -180,7 +180,7 @@ TEST = "test:"
 _NAMELESS = (ANONYMOUS, TEST + ANONYMOUS)
 
 REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))
-"""Types of the outcomes of our own messages. Only we report them."""
+"""Types of the outcomes of our messages. Only we report them."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

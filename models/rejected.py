@@ -1,4 +1,4 @@
-"""Dead letters: the records of the topic ``events.rejected``. Each says why a record was refused, and what it was."""
+"""Dead letters: the records of the topic ``events.rejected``. Each contains a refused record, and the reason."""
 
 from __future__ import annotations
 

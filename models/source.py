@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
 
 class Received(NamedTuple):
-    """The circumstances in which a record was received: what its reader knows before reading it.
+    """The circumstances in which a record was received; its reader knows them before reading it.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Received(NamedTuple):
     at
         Time of arrival, milliseconds since the epoch. A record without a time gets it; no record may be much later.
     origin
-        The most live origin that the record can have; the record itself may only claim to be less live.
+        The most live origin that the record can have; the record may only state a less live one.
     trust
         Trust in the key that the record came with.
     """

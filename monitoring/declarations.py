@@ -3,8 +3,8 @@
 A metric has a short name (``events_folded``), which the code and ``Outputs.counts`` use. The exposed name follows from
 it (``perennial_events_folded_total``). Units are Prometheus' base units: seconds, bytes, plain counts.
 
-A metric that is not in :data:`DECLARED` does not exist. The functions of :mod:`monitoring.metrics` raise for it, and a
-test fails if a dashboard or an alert names it.
+A metric that is not in :data:`DECLARED` does not exist. The functions of :mod:`monitoring.metrics` raise an error for
+it, and a test fails if a dashboard or an alert names it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidC
         missing = what.removeprefix("Object missing required field ")
         return InvalidConfiguration(where, sorted(found) if isinstance(found, Mapping) else found, f"with {missing}")
     allowed = what.removeprefix("Expected ").split(", got")[0].replace("`", "")
-    # If a section's own check has failed, use the section's description instead of msgspec's message.
+    # If a section's check has failed, use the section's description instead of msgspec's message.
     described = _described(kind) if what.startswith(("Expected `", "Invalid ")) else ""
     return InvalidConfiguration(where, found, described or allowed)
 

@@ -13,7 +13,7 @@ from models.units import DAY
 
 Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
 """``hard``: no such recipient. ``second``: hard if it is answered again at least :data:`MIN_APART_MS` later.
-``sender``: our own fault. ``stop``: the recipient asked the provider to stop. ``soft``: it says nothing about the
+``sender``: our fault. ``stop``: the recipient asked the provider to stop. ``soft``: it says nothing about the
 address. Empty: no refusal."""
 
 Stage = Literal["sender", "recipient", "content"]

@@ -60,7 +60,7 @@ class Result(NamedTuple):
     detail
         The provider's words, or the place where the message went.
     provider_id
-        The provider's own id of the message.
+        The provider's id of the message.
     retry_after
         For ``failed``: seconds to wait, if the provider asked for that.
     trouble
@@ -216,7 +216,7 @@ def outcome_of(message_id: str, summary: MessageSummary, result: Result, now: in
     """Make the event that reports a message's outcome to its user; the same outcome always has the same id.
 
     The event of a live message has the time of the wall clock. All others have the time of their message, because the
-    log of a replay has its own clock.
+    log of a replay has a separate clock.
     """
     properties: dict[str, object] = {"rule": summary.rule}
     if result.provider_id:

@@ -1,4 +1,4 @@
-"""The queue of one partition's deliveries: it decides what is attempted, looked up, retried and ended.
+"""The queue of one partition's deliveries: it decides which deliveries are attempted, looked up, retried and ended.
 
 Every method takes the step that is being made and adds to its outputs; the decisions hold once these are committed.
 Nothing here calls a provider, waits, or reads a clock.

@@ -80,7 +80,7 @@ class Settlement:
                 step.write(key, stopped(record, why))
 
     def _judge(self, step: DeliveryStep, message: Message, result: Result) -> None:
-        """Write to the suppression list what an answer says about the address."""
+        """Write to the suppression list if an answer says something about the address."""
         if result.bounce:
             step.count("bounces", message.channel, result.bounce)
         if self._suppressor is not None:

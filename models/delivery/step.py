@@ -1,4 +1,4 @@
-"""One step of a delivery queue: what it reads, and what it adds to the outputs that commit together."""
+"""One step of a delivery queue: its input, and its additions to the outputs that commit together."""
 
 from __future__ import annotations
 

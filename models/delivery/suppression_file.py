@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """A line that cannot be read, and what is wrong with it."""
+    """A line that cannot be read, and the reason."""
 
     line: int
     what: str

@@ -1,4 +1,4 @@
-"""The times of a partition's deliveries: which can begin now, which later, and which are over."""
+"""The times of a partition's deliveries: those that can begin now, those that begin later, and those that are over."""
 
 from __future__ import annotations
 

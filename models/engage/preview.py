@@ -33,7 +33,7 @@ _SIGNALS: dict[str, SignalKind] = {
 
 
 class Preview(NamedTuple):
-    """A rendered message, and what the planner would decide about it.
+    """A rendered message, and the planner's decision about it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A message that a rule proposes, and what each decision about it changes in the user's ledger."""
+"""A message that a rule proposes, and the changes of the user's ledger by each decision about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quiet hours on the user's own wall clock, exact through every change of the zone's offset.
+"""Quiet hours on the user's wall clock, exact through every change of the zone's offset.
 
 A user may be in one of several zones (:class:`~models.engage.user_zone.ZoneAnswer`). Then it is quiet if it is quiet in
 any of them. If that leaves no hour of the day open, the most populous zone decides.

@@ -1,4 +1,4 @@
-"""The rules that a signal triggers, and what the fold has to watch for them."""
+"""The rules that a signal triggers, and the values that the fold has to watch for them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The time zone of a user, or the zones that the user may be in.
 
 The first of these that is known decides: the trait ``timezone``, the country in the traits, the country of the phone
-number, the configured zone. A country with several zones gives several candidates, because the user's own one is not
+number, the configured zone. A country with several zones gives several candidates, because the user's zone is not
 known.
 """
 

@@ -84,5 +84,5 @@ class Step:
 
     @property
     def recipient(self) -> Recipient:
-        """The user as the planner sees them."""
+        """The user, in the form that the planner needs."""
         return Recipient(self.user, self.customer, self.now)

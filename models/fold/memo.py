@@ -33,7 +33,7 @@ class Memo(msgspec.Struct, array_like=True):
     passed_over
         Number of events that had no effect and are no dead letters, by reason. ``repeat``: the id was seen before.
         ``order``: the order was stated before. ``statement``: the event was refused, except for its withdrawal.
-        Reports about our own messages are not counted.
+        Reports about our messages are not counted.
     """
 
     now: int = 0

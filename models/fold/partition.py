@@ -253,7 +253,10 @@ class _Attempt:
             self._slice.store_version(control.name, content)
 
     def _follow(self, order: Order) -> None:
-        """Pause or resume what an order names. Messages that were decided before wait in the channel's queue."""
+        """Pause or resume the channel that an order names.
+
+        Messages that were decided before wait in the channel's queue.
+        """
         paused = self._state.versions.paused
         if order.order == "pause":
             paused.add(order.argument)

@@ -20,7 +20,7 @@ from models.profile.state import Customer
 
 
 class PartitionState:
-    """The committed state of a partition, and what the fold has changed since.
+    """The committed state of a partition, and the later changes of the fold.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class PartitionState:
     def refuse_too_late(self, customer: Customer, event: Event, cutoffs: Cutoffs) -> None:
         """Refuse an event that is so late that a repeat of it could not be recognized; only a person can force it.
 
-        Reports about our own messages are never refused in a feeder's log, because the feeder's clock may run ahead of
+        Reports about our messages are never refused in a feeder's log, because the feeder's clock may run ahead of
         the delivery.
 
         Raises

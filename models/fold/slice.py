@@ -152,7 +152,7 @@ class Slice:
         self._reject(reject_value(name.encode(), self._source(), error, at=at, key=key), error)
 
     def reject_undecodable(self, error: Exception, allowed: str) -> None:
-        """Write a dead letter for a record that is not what is allowed at its place."""
+        """Write a dead letter for a record that is not allowed at its place."""
         self.reject(InvalidEvent("undecodable", "", str(error), allowed))
 
     def reject_detail(self, detail: EventWarning) -> None:

@@ -1,4 +1,4 @@
 """Online models: learners train on one example after another, and scorers use the published numbers in the fold.
 
-The package imports nothing else of ``models``.
+It imports nothing else of ``models``.
 """

@@ -1,8 +1,8 @@
 """The churn model: it learns online, from late labels, which users will not return within the horizon.
 
 The model has two parts, both from river: a running scaler and a logistic regression. Both are trained on one example at
-a time. Recency has two hinges, because its effect is not linear. AdaGrad gives every input its own step size, so rare
-features learn as fast as common ones.
+a time. Recency has two hinges, because its effect is not linear. AdaGrad gives every input a separate step size, so
+rare features learn as fast as common ones.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class MessageEnvironment(Environment):
 
 
 def _adapt(node: Node, context: RenderContext) -> None:
-    """Give a node and everything in it our own classes."""
+    """Give a node and everything in it our classes."""
     node.__class__ = _OURS.get(type(node), type(node))
     for expression in node.expressions():
         _adapt_expression(expression)

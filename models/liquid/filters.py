@@ -33,7 +33,7 @@ def bounded_filters(known: Mapping[str, Callable[..., Any]]) -> dict[str, Callab
     Parameters
     ----------
     known
-        Liquid's own filters, by name.
+        Liquid's filters, by name.
 
     Returns
     -------
@@ -88,7 +88,7 @@ _SOUGHT = frozenset({"remove", "remove_first", "remove_last", "replace", "replac
 
 
 def _text_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Convert one of Liquid's own filters, so that it gets only texts."""
+    """Convert one of Liquid's filters, so that it gets only texts."""
 
     def call(context: Work, value: Any, *arguments: Any) -> Any:
         options = {"environment": context.env} if getattr(function, "with_environment", False) else {}

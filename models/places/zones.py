@@ -1,4 +1,4 @@
-"""Time zones from the pinned ``tzdata`` package, and never from the machine's own tables, so that replays agree.
+"""Time zones from the pinned ``tzdata`` package, and never from the machine's tables, so that replays agree.
 
 The name of a zone is one of tzdata's, or ``UTC+05:30`` for a fixed offset. :func:`resolve` finds the name for what
 clients send, if it is certain.
@@ -123,7 +123,7 @@ def _key(written: str) -> str:
 
 @cache
 def _by_key() -> dict[str, str]:
-    """Return zones by the keys of all their names; tzdata's own names have priority."""
+    """Return zones by the keys of all their names; tzdata's names have priority."""
     known = {"z": "UTC"}
     for others in (get_global("windows_zone_mapping"), get_global("zone_aliases")):
         known |= {_key(other): name for other, name in others.items() if name in names()}

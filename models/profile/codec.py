@@ -129,7 +129,7 @@ def header(data: bytes) -> tuple[int, int]:
 
 
 def dormant_body(customer: Customer) -> bytes:
-    """Encode the part of a dormant user that is compressed: all but what the daily assessment changes."""
+    """Encode the compressed part of a dormant user: all fields except those that the daily assessment changes."""
     facts, ledger = copy(customer.facts), customer.ledger
     facts.seen_ids = _NO_IDS
     unchanged = Ledger(

@@ -70,5 +70,5 @@ def needs_new_grant(known: Consent) -> bool:
 
 
 def _newest_grant(known: Consent) -> int:
-    # A state of schema 3 has no time of its newest grant. If its answer is "yes", that time is its own.
+    # A state of schema 3 has no time of its newest grant. If its answer is "yes", the time of the answer is used.
     return max(known.newest_grant, known.at) if known.granted else known.newest_grant

@@ -6,7 +6,7 @@ the recent history from which they can be computed again, as if all events had c
 
 An event is put in order if it is not older than ``late_before``, the partition's clock minus ``events.order_within``.
 It is also put in order, however old it is, if it is newer than all other events of its kind. Any other event is late:
-it is counted, but it does not replace what is newer.
+it is counted, but it does not replace a newer value.
 """
 
 from __future__ import annotations

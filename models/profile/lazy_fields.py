@@ -60,7 +60,7 @@ def defer(struct: type[S]) -> type[S]:
 
 
 def _read_once(slot: Any, inner: Any) -> property:
-    """Return a property over a field's own slot, which holds the encoded bytes at first."""
+    """Return a property over a field's slot, which holds the encoded bytes at first."""
     decode, get, put = msgspec.msgpack.Decoder(inner).decode, slot.__get__, slot.__set__
 
     def read(struct: Any) -> Any:

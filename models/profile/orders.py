@@ -58,7 +58,8 @@ class News(NamedTuple):
     learned_items
         Items whose interaction the recommender has learned before; ``None`` if it has learned all of them.
     confirms
-        Whether it states with a secret key an order that was stated before with a public key. Marketing reacted then.
+        Whether it states, with a secret key, an order that was stated before with a public key. Marketing rules have
+        reacted to the earlier statement.
     """
 
     is_visit: bool = True
@@ -72,7 +73,7 @@ ALL_NEW = News()
 
 
 def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
-    """Return how a repeat of a whole order compares with what is known; empty if the event is no repeat.
+    """Compare a repeat of a whole order with the known order; return an empty text if the event is no repeat.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
     if not before.known & WHOLE or _confirms(before, event):
         return ""
     if before.currency in _NO_CURRENCIES and event.currency not in _NO_CURRENCIES:
-        return ""  # it adds the currency, which was missing
+        return ""  # the repeat adds the missing currency
     if before.known & UPDATED:
         return "updated"
     is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
@@ -134,7 +135,7 @@ def purchase(facts: Facts, event: Event, orders_before: int) -> None:
 
 
 def refund(facts: Facts, event: Event, orders_before: int) -> None:
-    """Count a refund, up to what is left of its order, in place."""
+    """Count a refund, up to the remainder of its order, in place."""
     facts.refunds += 1
     before = _UNKNOWN if event.order is None else _known(facts, event.order, orders_before)
     after = _claimed(before, event)
@@ -223,7 +224,7 @@ def _counted_by_schema_3(facts: Facts, order: str) -> bool:
 
 
 def _confirms(before: KnownOrder, event: Event) -> bool:
-    """Return whether an event states with a secret key what only public keys have stated so far."""
+    """Return whether an event is the first statement with a secret key about an order from public keys."""
     return event.trust == "server" and before.known & _STATED > 0 and not before.known & TRUSTED
 
 

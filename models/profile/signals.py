@@ -38,8 +38,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     public
         Whether the cause came with a public key. Then it triggers no transactional message.
     confirms
-        Whether the cause states with a secret key what was stated before with a public key. Then it triggers nothing
-        else.
+        Whether the cause repeats, with a secret key, a statement that was made before with a public key. Then it
+        triggers nothing else.
     """
 
     kind: SignalKind

@@ -137,7 +137,7 @@ class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
     claimed
         Sum of the amounts of its refunds, micros; it may be above the amount.
     known
-        Flags of what is known: a sum of ``orders.LINES``, ``WHOLE``, ``UPDATED``, ``TRUSTED`` and ``REFUNDED``.
+        Flags of the known statements: a sum of ``orders.LINES``, ``WHOLE``, ``UPDATED``, ``TRUSTED`` and ``REFUNDED``.
     updated
         Time of the newest update, milliseconds; 0 without any.
     """
@@ -187,7 +187,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     support
         Number of messages to support.
     messages
-        Number of events about our own messages, by event type (``message_opened`` ...).
+        Number of events about our messages, by event type (``message_opened`` ...).
     consent
         By channel.
     origin

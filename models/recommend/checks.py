@@ -49,7 +49,7 @@ __all__ = [
 
 
 class RecommenderCheckFailed(AssertionError):
-    """A recommender does not keep a promise; the message says which, and what was found."""
+    """Error for a recommender that breaks a promise; the message names the promise and the finding."""
 
 
 class TrainedRecommender(Protocol):
@@ -113,7 +113,7 @@ def checkerboard(size: int) -> csr_array:
 
 
 def blocks(count: int, size: int) -> csr_array:
-    """Make a matrix of groups of users, each of which likes its own group of items.
+    """Make a matrix of groups of users; each group likes a different group of items.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def confidence_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def ridge_of(mass: float, others: int, unobserved: float, regularization: float, exponent: float) -> float:
-    """Return the regularization of one user's (or item's) factors, which grows with what is known of them.
+    """Return the regularization of one user's (or item's) factors, which grows with the confidences of their items.
 
     Parameters
     ----------

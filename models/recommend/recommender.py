@@ -97,7 +97,7 @@ class FoldedUser:
     def pushes(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return how much each of the user's items adds to the taste for other items.
 
-        A user's taste for an item is a sum over the user's own items: confidence * item' normal^-1 own item.
+        A user's taste for an item is a sum over the user's items: confidence * item' normal^-1 own item.
 
         Parameters
         ----------

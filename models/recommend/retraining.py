@@ -146,7 +146,7 @@ class _Training:
 
     def train(self, columns: Columns, stage: str, start: FactorModel | None = None) -> FactorModel:
         """Train a model on interactions, from scratch or from another model."""
-        # Use a quantile, because a few senders whose clocks are ahead must not decide what counts as new.
+        # Use a quantile, because a few senders whose clocks are ahead must not decide which interactions count as new.
         now = int(np.quantile(columns.at, 0.999))
         used = np.unique(columns.items)
         names = [columns.item_ids[item] for item in used]
@@ -191,7 +191,7 @@ def _start(names: list[str], model: FactorModel | None) -> NDArray[np.float32] |
 
 
 def _popularity(history: Columns, model: FactorModel, users: list[HeldOutUser]) -> Scores:
-    """Grade recent and all-time popularity and return the better, because a weak baseline would flatter the model."""
+    """Grade recent and all-time popularity and return the better, because a weak baseline proves little."""
     used = np.unique(history.items)
     recent = grade_popularity(model.items, model.popularity, users)
     always = grade_popularity(model.items, history.popularity(0, 0)[used], users)

@@ -106,7 +106,7 @@ class InteractionWindow:
         return self._count
 
     def __repr__(self) -> str:
-        """Show what the window holds, and its limits."""
+        """Show the content and the limits of the window."""
         rows, users, items = self._limits
         held = f"{self._count}/{rows} rows, {len(self._users)}/{users} users, {len(self._items)}/{items} items"
         return f"InteractionWindow({held})"

@@ -1,4 +1,4 @@
 """A simulated shop with known truth: seeded shoppers whose tastes, visits and departures follow stated laws.
 
-The package imports nothing else of ``models``.
+It imports nothing else of ``models``.
 """

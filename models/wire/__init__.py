@@ -37,7 +37,7 @@ The names of the spec's first version are also read: Viewed Product, Added Produ
 The user of an anonymous event is ``anonymous:`` and the ``anonymousId``. A time is milliseconds, or RFC 3339 with an
 offset. An amount is in units of the currency (2.55), and becomes micros. Fields that the list does not name stay in
 ``properties``. ``context`` and ``integrations`` are not kept, except for traits in ``context`` that state something
-about consent. Outcomes of our own messages are refused. Every refusal is an :class:`~models.errors.InvalidEvent` with a
+about consent. Outcomes of our messages are refused. Every refusal is an :class:`~models.errors.InvalidEvent` with a
 stable reason and the path of the field.
 
 Consent is granted only by a separate event, which is read strictly. It is withdrawn by anything that can be read as

@@ -196,7 +196,7 @@ def _has_traits(context: object) -> bool:
 
 
 def _settled(event: Event, reading: Reading) -> Event:
-    """Remove from an event what its key must not state, and give a test event to the separate test user."""
+    """Remove the statements that an event's key does not allow, and give a test event to the separate test user."""
     if event.trust == "public":
         event = _distrusted(event, reading.warnings)
     if event.origin == "test" and not event.user.startswith(TEST):

@@ -71,7 +71,7 @@ def salvage(raw: Any, reading: Reading) -> Salvaged | None:
 
 
 def in_context(raw: Json) -> dict[str, Any]:
-    """Return the statements about consent outside an event's own fields.
+    """Return the statements about consent outside an event's fields.
 
     They are in ``context.traits`` and in ``traits``. A withdrawal may also be in a field of any other name. The
     ``traits`` of a ``group`` call describe the group, so they say nothing about the user.

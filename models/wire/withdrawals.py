@@ -68,7 +68,7 @@ MAX_NAME = max(map(len, EVENTS)) + 20
 
 
 def named(event_name: object) -> NamedWithdrawal | None:
-    """Return what the name of an event withdraws; ``None`` for a name that withdraws nothing.
+    """Return the withdrawal that the name of an event states; ``None`` for a name that withdraws nothing.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def is_no(value: object) -> bool:
 
 
 def meaning(trait: StatingTrait, value: object) -> Meaning:
-    """Return what the value of a trait says: leniently read as a withdrawal, or as the hint of a grant.
+    """Return the meaning of a trait's value: leniently read as a withdrawal, or as the hint of a grant.
 
     ``null`` and the empty text say ``nothing``. A value that can be read in neither way is ``unclear``.
 

@@ -39,7 +39,7 @@ class Connection:
     ca_file
         Certificate authorities in PEM; ``None`` uses those of the system.
     certificate_file, key_file
-        The client's own certificate in PEM, if the cluster asks for one.
+        The client's certificate in PEM, if the cluster asks for one.
 
     Raises
     ------

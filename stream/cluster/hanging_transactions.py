@@ -6,10 +6,10 @@ and never writes the end of the transaction into these partitions. For the coord
 the partitions it stays open forever. Every reader of committed records stops there. This was seen with one node and new
 topics. With several nodes another node, which knows the topics, loads the transactions.
 
-The new owner of a partition can tell such a transaction from others. No other process writes to the owner's state, and
-the takeover has ended the transactions that the previous owner had open. So a transaction that is still open there is a
-hanging one. The coordinator's own log says whether it was to be committed. That decision is carried out now, because
-the previous owner may have been notified of the commit, and may have called a provider.
+The new owner of a partition can recognise such a transaction. No other process writes to the owner's state, and the
+takeover has ended the transactions that the previous owner had open. So a transaction that is still open there is a
+hanging one. The coordinator's log contains the decision to commit or to abort it. The new owner carries out this
+decision, because the previous owner may have been notified of the commit, and may have called a provider.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def end_hanging_transactions(
 
 
 def decision(history: Iterable[tuple[int, int, int]], producer_id: int, epoch: int) -> bool | None:
-    """Return whether the last transaction of a producer was to be committed; ``None`` if that was not decided.
+    """Return whether the decision was to commit a producer's last transaction; ``None`` if nothing was decided.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def _partitions(client: KafkaAdminClient, connection: Connection) -> list[TopicP
 
 
 def _open_in(client: KafkaAdminClient, places: list[TopicPartition]) -> dict[TopicPartition, list[Any]]:
-    """Return the producers that have an open transaction in each partition, as the partition's leader says."""
+    """Return the producers that have an open transaction in each partition, according to the partition's leader."""
     return {
         place: [one for one in state.active_producers if one.current_transaction_start_offset >= 0]
         for place, state in client.describe_producers(places).items()

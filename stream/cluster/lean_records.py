@@ -2,7 +2,7 @@
 
 Around each record of its parser aiokafka builds another one with topic, partition, headers and sizes. That is a third
 of the cost of reading and decoding an event. A consumer that needs no more than :class:`models.batch.Record` gets the
-parser's own records.
+parser's records.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def keep(content: bytes | None) -> bytes | None:
 
 
 class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """Records of one fetch of one partition: lean for consumers of :func:`make_consumer`, aiokafka's own for others."""
+    """Records of one fetch of one partition: lean for consumers of :func:`make_consumer`, aiokafka's for others."""
 
     def __iter__(self) -> Iterator[Any]:
-        # Return aiokafka's own generator at once, because its `__next__` only passes each record on.
+        # Return aiokafka's generator at once, because its `__next__` only passes each record on.
         return self._records_iterator or iter(())
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
@@ -35,7 +35,7 @@ class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # a
         return super()._consumer_record(tp, record)
 
     def _contains_abort_marker(self, batch: object) -> bool:
-        """Return False for a control batch without a record, as Kafka's own consumer does.
+        """Return False for a control batch without a record, as Kafka's consumer does.
 
         Kafka's cleaner leaves such a batch of a transaction in a compacted topic; aiokafka raises an error for it.
         """

@@ -1,4 +1,4 @@
-"""Kafka's own default partitioner: murmur2 of the key. So every client computes the same partition for a user."""
+"""Kafka's default partitioner: murmur2 of the key. So every client computes the same partition for a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of topics. It has no consumer group: its owner names the partitions and says where it begins."""
+"""The one reader of topics. It has no consumer group: its owner names the partitions and the first positions."""
 
 from __future__ import annotations
 

@@ -333,7 +333,7 @@ def check(connection: Connection, partitions: int) -> list[Problem]:
 
 
 def require_topics(connection: Connection, partitions: int) -> None:
-    """Check that every topic exists as the table says.
+    """Check that every topic exists as in the table.
 
     Settings other than the cleanup policy may differ, because an installation may keep records longer.
 

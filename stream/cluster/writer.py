@@ -40,7 +40,7 @@ ABANDON_WITHIN_S = 1.0
 REQUEST_TIMEOUT_S = 10.0
 """How long one request may take, seconds; then aiokafka repeats it."""
 MAX_QUEUED = 16
-"""Maximum number of records that are appended through aiokafka's own queue.
+"""Maximum number of records that are appended through aiokafka's queue.
 
 For a few records that queue is better, because it joins the records of several requests for one partition.
 """
@@ -262,7 +262,7 @@ class Writer:
             return False
 
     async def close(self, within_s: float = 3) -> None:
-        """Stop the producer, if there is one; what was acknowledged stays written."""
+        """Stop the producer, if there is one; acknowledged records stay written."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await stop_producer(producer, within_s)

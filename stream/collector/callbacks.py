@@ -93,7 +93,7 @@ class TwilioCallbacks:
         router.add_post(TWILIO_PATH, self._take)
 
     async def _take(self, request: web.Request) -> web.Response:
-        """Write what a callback reports, and answer once Kafka has it. A repeated report is the same event."""
+        """Write the events of a callback, and answer once Kafka has them. A repeated report is the same event."""
         form = await _form(request)
         expected = twilio_signature(self._token, self._public_url + request.raw_path, form)
         if not hmac.compare_digest(request.headers.get(SIGNATURE, "").encode(), expected.encode()):

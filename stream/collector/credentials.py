@@ -16,7 +16,7 @@ class BodyKeys(NamedTuple):
     Attributes
     ----------
     own
-        The body's own key; ``None`` if it has none.
+        The body's key; ``None`` if it has none.
     items
         The key of each element of its batch, in their order; ``None`` for an element without a key.
     """

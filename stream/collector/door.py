@@ -6,7 +6,7 @@
          screen, group, alias             also at /v1/t, /v1/i ...
     POST /v1/batch                        {"batch": [...]}, up to 2,500 events of both forms, answered one by one;
                                           also at /v1/b, /v1/import, /beacon/v1/batch
-    POST /v1/m                            analytics-next's own metrics: accepted and dropped
+    POST /v1/m                            analytics-next's metrics: accepted and dropped
     GET  /v1/projects/KEY/settings,       settings of the browser SDKs (stream/collector/sdk_settings.py)
          /sourceConfig/
     GET  /v1/users/USER/recommendations   items for a user (?k=10), from the worker that owns the user;
@@ -67,7 +67,7 @@ CLIENT_GONE = 499
 
 
 class Door:
-    """The web application: its endpoints, and what is the same for every request.
+    """The web application: its endpoints, and the work that is the same for every request.
 
     Parameters
     ----------

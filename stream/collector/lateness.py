@@ -1,7 +1,8 @@
 """Early refusal of events that the fold would refuse as ``too_late``, so that the sender is notified.
 
-The fold uses the broker's clock, and the door uses its own. So the door adds a margin, and refuses only events that the
-fold would refuse as well. An event that states a withdrawal, a complaint or a bounce is never too late.
+The fold uses the broker's clock, and the door uses the clock of its machine. So the door adds a margin, and refuses
+only events that the fold would refuse as well. An event that states a withdrawal, a complaint or a bounce is never too
+late.
 """
 
 from __future__ import annotations

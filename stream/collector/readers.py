@@ -1,4 +1,4 @@
-"""Permission to read about a user: for a server with its token, and for the user's own page with a user token."""
+"""Permission to read about a user: for a server with its token, and for the user's page with a user token."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 logger = logging.getLogger(__name__)
 
 ADDRESS = "/v1/users/{user:[^/]+}/recommendations"
-"""Address in the router's notation. The router's own pattern for ``{user}`` would refuse braces in an id."""
+"""Address in the router's notation. The router's pattern for ``{user}`` would refuse braces in an id."""
 
 
 class Recommendations:

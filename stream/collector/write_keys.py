@@ -89,7 +89,7 @@ class Admission(NamedTuple):
     trust: Trust
 
     def of(self, key: object) -> Trust:
-        """Return the trust in one event. The event's own key can only lower it."""
+        """Return the trust in one event. The event's key can only lower it."""
         if key is None or self.trust == "public":
             return self.trust
         return self.keys.trust_of((key,)) or self.trust

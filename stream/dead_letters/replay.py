@@ -94,7 +94,7 @@ async def replay(
     Raises
     ------
     BrokerUnavailable, LogUnavailable
-        Begin again: the marks say what was sent.
+        Begin again: the marks name the records that were sent.
     """
     async with EventLog(connection, partitions) as log:
         work = _Replay(connection, partitions, log, await _marks(connection), force=force)

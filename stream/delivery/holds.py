@@ -67,7 +67,7 @@ class Holds:
         name
             Stable name of the reason. Setting it again replaces its words and channel.
         words
-            A sentence for people: what is wrong and what to do.
+            A sentence for people: the problem and the remedy.
         channel
             The only channel that is held; ``None`` holds all channels.
         """

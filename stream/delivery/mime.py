@@ -88,7 +88,7 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail.set_content(message.text)
     if message.html is not None:
         mail.add_alternative(message.html, subtype="html")
-        mail.set_boundary(f"=_{message.id}")  # the library's own is random and would change the bytes
+        mail.set_boundary(f"=_{message.id}")  # the library's boundary is random and would change the bytes
     return mail
 
 

@@ -121,7 +121,7 @@ def _leads_nowhere(url: str, settings: Settings) -> bool:
 
 
 def _is_near(host: str) -> bool:
-    """Return whether a mail server is in this machine's own network, as a server for trials is.
+    """Return whether a mail server is in this machine's network, as a server for trials is.
 
     Examples
     --------

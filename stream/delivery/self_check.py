@@ -66,7 +66,7 @@ async def checking(connection: Connection, settings: Settings, holds: Holds) -> 
 
 
 def check(settings: Settings, rules: Configuration, holds: Holds) -> None:
-    """Hold messages for everything that these rules need and the settings lack; drop other reasons of this check."""
+    """Hold messages for each unmet requirement of these rules, and drop all other reasons of this check."""
     holds.replace(OWN, {name: (says, channel) for name, says, channel in unmet(settings, rules)})
 
 

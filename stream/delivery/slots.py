@@ -14,8 +14,8 @@ Wake: TypeAlias = Callable[[], None]
 class Slots:
     """A fixed number of slots, each free, reserved by a lane, or held by a call.
 
-    A call holds its slot until its result is committed. So the attempts without a committed result are never more than
-    the slots, and a kill can leave no more of them unknown.
+    A call holds its slot until its result is committed. So there are never more attempts without a committed result
+    than slots. A kill leaves at most as many unknown deliveries as there are slots.
 
     Parameters
     ----------

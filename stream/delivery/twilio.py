@@ -22,7 +22,7 @@ from stream.delivery.provider import LastCheck, allow
 from stream.settings.schema import TwilioSection
 
 MAX_CONCURRENCY = 16
-"""Maximum number of concurrent requests. Twilio queues by itself what is above the account's rate."""
+"""Maximum number of concurrent requests. Twilio queues all messages above the account's rate."""
 MAX_LISTED = 100
 """Maximum number of the newest messages to a number that a look-up searches."""
 REQUEST_TIMEOUT_S = 15.0

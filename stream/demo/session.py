@@ -1,4 +1,4 @@
-"""One run of the demo: real processes, a simulated shop, and a reader that counts what comes out."""
+"""One run of the demo: real processes, a simulated shop, and a reader that counts the results."""
 
 from __future__ import annotations
 

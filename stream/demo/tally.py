@@ -51,7 +51,7 @@ class Tally:
     newest
         The last few messages.
     versions
-        Newest version by what is versioned.
+        Newest version of each model and of the configuration.
     recommender
         The newest published recommender.
     """

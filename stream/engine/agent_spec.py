@@ -34,7 +34,7 @@ class Relay:
     agent
         Makes the agent.
     aligned
-        Logical topics that are partitioned like the one read: outputs for them go to the lane's own partition.
+        Logical topics that are partitioned like the one read: outputs for them go to the lane's partition.
     pace_s
         Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
     max_records
@@ -82,7 +82,7 @@ class Stateful:
     state
         Logical name of the compacted topic of its state. Partition p of it belongs to partition p of the topic.
     aligned
-        Logical topics that are partitioned like the one read: outputs for them go to the lane's own partition.
+        Logical topics that are partitioned like the one read: outputs for them go to the lane's partition.
     pace_s
         Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
     max_records

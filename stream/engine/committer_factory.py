@@ -1,4 +1,4 @@
-"""The choice of a committer, by the kind of agent and by what the broker can do."""
+"""The choice of a committer, by the kind of agent and by the features of the broker."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Committer(Protocol):
         """Shut the previous owner out. Only the owner that the group has named may do so."""
 
     async def restore(self) -> Restored:
-        """Read what the previous owner committed, after :meth:`fence`."""
+        """Read the last commit of the previous owner, after :meth:`fence`."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Make a commit durable; return when all of it is.

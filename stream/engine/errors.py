@@ -1,4 +1,4 @@
-"""Errors that end a run of a lane because of what its log holds.
+"""Errors that end a run of a lane because of the content of its log.
 
 ::
 

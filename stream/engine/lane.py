@@ -2,7 +2,7 @@
 
 The steps of :meth:`Lane._open_and_run` are: wait for the assignment, shut the previous owner out, restore the committed
 state, compare it with the log, run (:mod:`stream.engine.lane_run`). Any failure except fencing ends the run. The next
-run begins with what is committed; nothing is repaired.
+run begins with the committed state; nothing is repaired.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether its agent wants no records for now: what it has must be processed first."""
+        """Whether its agent needs no records for now, because it must process its present ones first."""
         return self._run is not None and self._run.is_full
 
     @property
@@ -292,7 +292,7 @@ async def _compare_with_log(assignment: Assignment, context: LaneContext, positi
     async with asyncio.timeout(ANSWER_WITHIN_S):
         start, end = await context.fetcher.bounds(tp)
     if not position:
-        return start  # nothing was ever committed, so it begins with what is stored
+        return start  # nothing was ever committed, so the lane begins with the stored records
     if end is not None and position > end:
         raise LogEndsBefore(tp.topic, tp.partition, position, end)
     if position < start:

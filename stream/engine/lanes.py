@@ -46,7 +46,7 @@ class Lanes:
     observer
         Receives the events of lanes.
     leave
-        Ends this process, with the reason. Called when another process owns what this process had.
+        Ends this process, with the reason. Called when another process owns a partition of this process.
     """
 
     def __init__(

@@ -121,7 +121,7 @@ class MemoryCommitter:
         self._owner = self._partition.owners
 
     async def restore(self) -> Restored:
-        """Return what is committed."""
+        """Return the committed state."""
         await self._partition.restore_gate.wait()
         partition = self._partition
         return Restored(0, partition.position, partition.memo, dict(partition.state))

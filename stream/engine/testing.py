@@ -2,7 +2,7 @@
 
 :func:`process` is enough for most tests. It gives records to an agent through a real lane, whose broker is a
 :class:`MemoryPartition`. A crash ends the run of the lane, as the death of a process would. The next run begins with
-what is committed. So a test shows that an agent counts each record exactly once, wherever its process dies.
+the committed state. So a test shows that an agent counts each record exactly once, wherever its process dies.
 
 Examples
 --------

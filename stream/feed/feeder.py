@@ -1,7 +1,7 @@
 """The feeder: it writes events in their order into a log, and the ticks that move the log's clock.
 
 The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. In its partition, each event comes
-after a tick with the event's own time. So nothing that the event causes has an earlier time. In addition, every
+after a tick with the event's time. So nothing that the event causes has an earlier time. In addition, every
 partition gets a tick when the events pass a multiple of ``tick_ms``. So timers fire between events at the times when
 they are due.
 """

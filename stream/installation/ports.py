@@ -196,7 +196,7 @@ def _broker(settings: Settings, port: int | None) -> WantedPort:
 
 
 def _another(wanted: WantedPort, claims: Claims, others: set[int]) -> int:
-    """Claim the next free port above a default one, where people look for it; for port 0 any free one."""
+    """Claim the next free port above a default one, because people look for it there; for port 0, any free port."""
     if wanted.port:
         for number in range(1, MAX_TRIES):
             port = wanted.port + number * wanted.step

@@ -30,7 +30,7 @@ ClockName = Literal["wall", "feeder"]
 
 
 class LogUnavailable(PerennialError):
-    """Kafka did not acknowledge in time: write the same again.
+    """Kafka did not acknowledge in time: write the same records again.
 
     The records may have arrived. A repeat under the same ``messageId`` is dropped.
     """
@@ -92,7 +92,7 @@ class EventLog:
         await self.close()
 
     async def close(self) -> None:
-        """Close the writer; what was acknowledged stays written."""
+        """Close the writer; acknowledged records stay written."""
         await self._writer.close()
 
     async def append(self, events: Sequence[Event]) -> list[Appended]:

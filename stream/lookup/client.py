@@ -1,7 +1,7 @@
 """Client of the workers' lookups: it asks one worker after the other, until the owner of the user answers.
 
 The ports beside a worker's port may belong to another program, or to a worker of another installation. So an answer
-counts only if it names the client's own installation.
+counts only if it names the client's installation.
 """
 
 from __future__ import annotations

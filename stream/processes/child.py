@@ -20,8 +20,8 @@ from typing import IO, TypeVar
 from models.errors import PerennialError
 
 # An interpreter that then becomes the program asks for PR_SET_PDEATHSIG between fork and exec. A preexec_fn would save
-# its 20 ms, but it may deadlock in a process that has threads, and all of ours have. The parent may end before the
-# kernel knows of the request. Therefore getppid is checked afterwards.
+# the interpreter's 20 ms. But it may deadlock in a process with threads, and all our processes have threads. The parent
+# may end before the kernel knows of the request. Therefore getppid is checked afterwards.
 _EXEC = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGKILL)) != 0:

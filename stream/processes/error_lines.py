@@ -1,4 +1,4 @@
-"""The form of the one line in which a command of ours reports an error.
+"""The form of the line with which our commands report an error.
 
 A command writes such lines to its standard error. A parent that keeps a child's output in a log finds them there, and
 repeats the last one.
@@ -23,9 +23,9 @@ def error_line(message: str) -> str:
 
 
 def last_error(output: str) -> str:
-    r"""Return the last error in a command's output; without one, its last line, and an empty text if it has none.
+    r"""Return the last error in a command's output, otherwise its last line, otherwise an empty text.
 
-    An error that only refers to an earlier one is not taken.
+    An error that only refers to an earlier one is ignored.
 
     Examples
     --------

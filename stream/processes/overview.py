@@ -1,4 +1,4 @@
-"""Answers of a supervisor about everything that it runs: ``/health``, ``/ready`` and its own ``/metrics``."""
+"""Answers of a supervisor about all its processes: ``/health``, ``/ready`` and the supervisor's ``/metrics``."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FRESH_S = 10.0
 def describe(statuses: Sequence[Status]) -> dict[str, Any]:
     """Describe whether all processes are ready and healthy, and why.
 
-    A process is ready if it runs and its report says so. It is healthy if it runs and its report, from the first one
-    on, says so. A process that sends no reports is ready and healthy while it runs.
+    A process is ready if it runs and its report says "ready". It is healthy if it runs and its report says "healthy",
+    or if it runs and has sent no report yet. A process that sends no reports is ready and healthy while it runs.
     """
     return {
         "ready": all(map(_is_ready, statuses)),
@@ -50,7 +50,7 @@ def describe(statuses: Sequence[Status]) -> dict[str, Any]:
 
 
 def _details(report: WorkerReport | None) -> dict[str, Any]:
-    """Return everything that a report says beside what :func:`describe` decides."""
+    """Return the details of a report, without the two results that :func:`describe` computes."""
     details: dict[str, Any] = {} if report is None else msgspec.to_builtins(report)
     return {name: value for name, value in details.items() if name not in ("ready", "healthy")}
 
@@ -67,7 +67,7 @@ def _is_healthy(status: Status) -> bool:
     if status.state != "running":
         return False
     if status.report is None or status.silence_s is None:
-        return True  # it is starting, and is killed if it stays silent for too long
+        return True  # the process is starting, and is killed if it stays silent for too long
     return status.silence_s <= FRESH_S and status.report.healthy
 
 

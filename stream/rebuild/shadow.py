@@ -123,7 +123,7 @@ class Shadow:
 
     @property
     def records(self) -> dict[bytes, bytes]:
-        """Encoded users, and the fold's own records."""
+        """Encoded users, and the fold's records."""
         return self._state.records
 
     @property

@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 10
 RETRY_S = 1.0
 """How long a failed attempt waits before the next one, seconds.
 
-An owner that has returned restores its state meanwhile, so that the next attempt sees it.
+Meanwhile, an owner that has returned restores its state. So the next attempt sees this owner.
 """
 
 
@@ -147,7 +147,7 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
         try:
             async with _owning(connection, own) as owner:
                 current = await owner.restore()
-                # Write under the shadow's own id first. A process that was stopped during another rebuild is fenced
+                # Write under the shadow's id first. A process that was stopped during another rebuild is fenced
                 # here, and changes nothing.
                 await shadow.fold_to(current.position)
                 if shadow.position != current.position:

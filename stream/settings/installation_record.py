@@ -1,4 +1,4 @@
-"""The record of a running installation, from which every command in its folder finds it.
+"""The record of a running installation; with it, every command in the folder finds the installation.
 
 ``perennial up`` writes ``installation.json`` into the data folder: the address of its broker, the prefix of its topics,
 and the ports of its processes. It holds a lock while it runs. If the lock is free, the installation has ended, and its
@@ -159,7 +159,7 @@ def _take(lock: int, folder: Path) -> None:
                 raise RunsAlready(
                     f"perennial up already runs in {folder}{known}; stop it first, or use another folder"
                 ) from None
-            time.sleep(0.05)  # flock has no time limit, so it is asked again
+            time.sleep(0.05)  # flock has no time limit, so the lock is requested again
         else:
             return
 

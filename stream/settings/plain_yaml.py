@@ -32,7 +32,7 @@ class Unreadable(ValueError):
     Parameters
     ----------
     problem
-        The parser's own words, or what was found.
+        The parser's words, or what was found.
     line
         Number of the line, from 1; 0 if it is not known.
     path, allowed

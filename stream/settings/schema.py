@@ -101,7 +101,7 @@ class TlsSection(_Section, frozen=True, kw_only=True):
     ca_file
         PEM file with the authorities to trust.
     certificate_file, key_file
-        PEM files with the client's own certificate and its key, if the cluster asks for one.
+        PEM files with the client's certificate and its key, if the cluster asks for one.
     """
 
     ca_file: str | None = None

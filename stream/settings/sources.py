@@ -52,7 +52,7 @@ class InvalidSettings(InvalidConfiguration):
 
 
 class NotYaml(InvalidSettings):
-    """A file, or the value of a variable, that is not YAML; ``problem`` has the parser's own words."""
+    """A file, or the value of a variable, that is not YAML; ``problem`` has the parser's words."""
 
     def __init__(self, origin: str, problem: str, path: str = "") -> None:
         super().__init__(origin, path, problem, "YAML")

@@ -59,7 +59,7 @@ class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped
     fetcher
         The consumer, as lanes see it.
     at_once
-        Tasks that begin before any request to a broker. Faust's own tasks wait until partitions are assigned.
+        Tasks that begin before any request to a broker. Faust's tasks wait until partitions are assigned.
     """
 
     lanes: Lanes
@@ -172,7 +172,7 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
         os._exit(exits.SLOW_STOP)
 
     async def _sentinel_task(self) -> None:
-        """Wait for nothing more; Faust's own method waits a second after everything has ended."""
+        """Wait for nothing more; Faust's method waits a second after everything has ended."""
 
     def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
         """Keep the process's title, because operators search for its command line."""

@@ -76,7 +76,7 @@ class FetchListener(Protocol):
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's types are skipped
-    """The consumer's own thread and event loop.
+    """The consumer's thread and event loop.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ class NoTables(TableManager):  # type: ignore[misc]  # Faust's types are skipped
     """Tables of the app: none. Faust subscribes, and accepts assignments, once its tables are ready."""
 
     async def on_start(self) -> None:
-        """Start the subscription once agents listen; Faust's own method gives them a second."""
+        """Start the subscription once agents listen; Faust's method gives them a second."""
         if not await self.wait_for_stopped(self.app.topics.complete):
             await self._update_channels()
             await self.recovery.start()

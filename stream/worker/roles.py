@@ -1,4 +1,4 @@
-"""Parts of a worker that depend on its role: its agents, and what they need."""
+"""Parts of a worker that depend on its role: its agents, their dispatchers, and its first tasks."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@
     examples.segments ──── learn_segments ────> learners.segments · versions, use (into events)
     messages.email, .sms ─ deliver_messages ──> deliveries.* · outcomes
 
-Left of the dot is the agent's own state, which commits together with everything else on the line.
+Left of the dot is the agent's state, which commits together with everything else on the line.
 """
 
 from __future__ import annotations

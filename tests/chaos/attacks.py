@@ -211,7 +211,7 @@ def large(rng: Random, number: int) -> bytes:
 
 
 def forged(rng: Random, number: int) -> bytes:
-    """Write what only the engine may write: control records, reports, and users named like the lane's own keys."""
+    """Write what only the engine may write: control records, reports, and users named like the lane's keys."""
     controls = (
         Clock("feeder"),
         Tick(at=NOW * 2),

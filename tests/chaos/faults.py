@@ -257,7 +257,7 @@ _is_restoring: ContextVar[bool] = ContextVar("is_restoring", default=False)
 
 
 def _reading(real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Mark everything that is read in this function as a lane's own state."""
+    """Mark everything that is read in this function as a lane's state."""
 
     @functools.wraps(real)
     async def wrapped(*arguments: Any, **named: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Learners in a round: the examples that they get, and two undisturbed learners to compare them with."""
+"""Learners in a round: their examples, and two undisturbed learners for the comparison."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 CLICK_EVERY_S = 0.2
 PUPIL = b"pupil-"
-"""Prefix of users whose examples the suite writes itself.
+"""Prefix of users that get their examples from the suite.
 
-It has to, because the fold takes only one example of a user per week, and a round lasts for seconds.
+The suite writes them because the fold takes only one example of a user per week, and a round lasts for seconds.
 """
 
 

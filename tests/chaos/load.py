@@ -156,7 +156,7 @@ class ShopLoad:
         self.acknowledged.update((event.id, event) for event in events)
 
     async def _write(self, producer: AIOKafkaProducer, events: list[Event], broken: list[bytes]) -> None:
-        """Write to ``events.in`` with any key and to any partition, as a customer's own producer would."""
+        """Write to ``events.in`` with any key and to any partition, as a customer's producer would."""
         waiting = [*map(wire.encode, events), *broken]
         topic = self._connection.topic("events.in")
         while waiting:

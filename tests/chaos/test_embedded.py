@@ -30,7 +30,7 @@ CUT = Plan(
 )
 
 
-async def test_after_one_kill_of_each_process_between_two_writes_state_parameters_and_e_mails_are_exact(
+async def test_state_parameters_and_e_mails_are_exact_after_one_kill_of_each_process_between_two_writes(
     tmp_path: Path,
 ) -> None:
     played = await play(CUT, Arena(None, None, tmp_path))

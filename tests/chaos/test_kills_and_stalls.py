@@ -1,7 +1,7 @@
 """A real installation with faults: processes on a real Apache Kafka are killed and stalled while events come in.
 
 At the end, everything that it committed is compared, byte for byte, with one undisturbed fold over the same log. The
-test is seeded: events, faults and pauses are the same each time. Only the machine's own timing differs.
+test is seeded: events, faults and pauses are the same each time. Only the machine's timing differs.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class AttackedInstallation:
     exits: list[int]
 
     async def lanes(self) -> list[list[dict[str, int]]]:
-        """Return the open lanes of the log in each fold, the worker's own first; none for a fold that is not ready."""
+        """Return the open lanes of the log in each fold, the worker's first; none for a fold that is not ready."""
         found = []
         for address in self.folds:
             try:
@@ -136,7 +136,7 @@ class AttackedInstallation:
             os.kill(pid, signal.SIGCONT)
 
     def _pids(self) -> list[int | None]:
-        """Return the process ids of the worker's own fold and of the second fold."""
+        """Return the process ids of the worker's fold and of the second fold."""
         (worker,), (beside,) = self.installation.supervisor.statuses(), self.beside.statuses()
         return [None if worker.pid is None else roles_below(worker.pid).get("fold"), beside.pid]
 

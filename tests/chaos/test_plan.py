@@ -44,13 +44,13 @@ def test_every_process_that_a_plan_names_exists() -> None:
         assert named | one.faults.keys() <= there, one
 
 
-def test_in_every_round_a_learner_ends_at_a_named_point_and_one_at_a_random_moment() -> None:
+def test_one_learner_ends_at_a_named_point_and_one_at_a_random_moment_in_every_round() -> None:
     for one in FIFTY + EMBEDDED:
         assert "learn-0" in one.faults, one
         assert any(deed.target.startswith("learn") for deed in one.deeds), one
 
 
-def test_on_the_embedded_broker_no_process_is_stalled_and_the_broker_is_not_killed() -> None:
+def test_no_process_is_stalled_and_no_broker_is_killed_on_the_embedded_broker() -> None:
     faults = {fault.action for one in EMBEDDED for lives in one.faults.values() for life in lives for fault in life}
 
     assert {one.kind for one in EMBEDDED} == set(EMBEDDED_KINDS)
@@ -58,7 +58,7 @@ def test_on_the_embedded_broker_no_process_is_stalled_and_the_broker_is_not_kill
     assert {deed.act for one in EMBEDDED for deed in one.deeds} == {"kill", "terminate", "mood"}
 
 
-def test_when_the_broker_dies_a_fold_is_asked_to_end_while_it_is_away() -> None:
+def test_a_fold_is_asked_to_end_while_a_broker_that_died_is_away() -> None:
     for one in FIFTY:
         if one.kind == "broker":
             away = min(deed.at_s for deed in one.deeds if deed.act in ("broker", "slow"))
@@ -74,7 +74,7 @@ def test_every_stall_round_stops_a_send_and_a_commit_and_the_points_of_a_send_al
     assert all(any(process.startswith("fold") for process in one.faults) for one in stalls)
 
 
-def test_in_every_rebalance_round_delivery_processes_join_and_leave_without_dying() -> None:
+def test_delivery_processes_join_and_leave_without_dying_in_every_rebalance_round() -> None:
     for one in FIFTY:
         if one.kind == "rebalance":
             deeds = {(deed.act, deed.target) for deed in one.deeds}

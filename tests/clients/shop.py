@@ -41,7 +41,7 @@ rules:
     channels: [email]
 """
 OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("message_"))
-"""Types of events about our own messages, which no SDK sends."""
+"""Types of events about our messages, which no SDK sends."""
 PARTITIONS = 4
 START_WITHIN_S = 180.0
 """How long the processes may take to start, seconds; six of them start at once on two cores."""

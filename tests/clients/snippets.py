@@ -15,7 +15,7 @@ FILES = {
     "/js/standalone.js": NODE_MODULES / "@segment/analytics-next/dist/umd/standalone.js",
     "/js/rudder.js": NODE_MODULES / "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js",
 }
-"""Files of the packages that the README says to put on the shop's own server, by their path there."""
+"""Files of the packages that the README says to put on the shop's server, by their path there."""
 DOOR, KEY = "https://events.shop.example", "wk_web"
 """Parts of a snippet that a reader replaces."""
 _BLOCK = re.compile(r"^```(html|js)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -118,7 +118,7 @@ async def test_a_committer_is_released_even_if_it_never_took_the_partition_over(
 
 
 @every_kind
-async def test_a_debugger_shows_what_kind_a_committer_is(harness: CommitterHarness, kind: CommitterKind) -> None:
+async def test_a_debugger_shows_the_kind_of_a_committer(harness: CommitterHarness, kind: CommitterKind) -> None:
     committer = harness.make()
     shown = repr(committer)
     await committer.stop()

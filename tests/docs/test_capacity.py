@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 PAGE = (ROOT / "docs" / "capacity.md").read_text()
 
 
-def test_the_tables_are_what_perennial_bench_capacity_prints() -> None:
+def test_the_tables_are_those_that_perennial_bench_capacity_prints() -> None:
     costs = Costs.read()
     found = [needs(users, costs, Assumptions()) for users in (10_000, 1_000_000, 100_000_000)]
 

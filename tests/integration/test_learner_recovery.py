@@ -53,7 +53,7 @@ CHURN = [
 SEGMENTS = [SegmentExample(user=f"u{n}", at=n, schema=SCHEMA, row=row) for n, row in enumerate(rows(EXAMPLES))]
 
 
-async def test_after_kills_at_every_point_and_at_a_random_moment_the_state_is_that_of_an_uninterrupted_run(
+async def test_the_state_after_kills_at_every_point_and_at_a_random_moment_is_that_of_an_uninterrupted_run(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     connection, log = cluster.connection, tmp_path / "learn.log"

@@ -110,7 +110,7 @@ async def test_facts_become_those_of_a_fresh_fold_to_the_byte_and_ledgers_are_un
 
 
 @pytest.mark.kafka
-async def test_if_no_facts_differ_nothing_is_changed_and_no_owner_is_fenced(installation: Connection) -> None:
+async def test_nothing_is_changed_and_no_owner_is_fenced_if_no_facts_differ(installation: Connection) -> None:
     owners = [Owner(installation, partition) for partition in range(PARTITIONS)]
     async with reference(installation) as quiet:
         for owner, end in zip(owners, quiet.positions, strict=True):

@@ -134,7 +134,7 @@ def test_a_second_collector_writes_into_the_same_log(homes: dict[str, list[str]]
     await_true(lambda: known(home, "beside"), 60)
 
 
-def test_in_another_folder_the_address_of_the_embedded_broker_is_enough(
+def test_the_address_of_the_embedded_broker_is_enough_in_another_folder(
     homes: dict[str, list[str]], tmp_path: Path
 ) -> None:
     home = Path(next(iter(homes)))

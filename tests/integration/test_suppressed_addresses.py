@@ -141,7 +141,7 @@ def entries(outputs: Outputs) -> list[SuppressionEntry]:
     return [decode_entry(record.value) for record in outputs.commit.records if record.topic == TOPIC and record.value]
 
 
-async def test_after_a_hard_bounce_three_triggers_make_one_attempt(
+async def test_three_triggers_make_one_attempt_if_the_first_one_bounces_hard(
     server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
 ) -> None:
     server.answers[ADDRESS] = "550 5.1.1 <ada@example.com>: no such user"

@@ -1,4 +1,4 @@
-"""A worker inside the test's own process, so that its agents can be the test's own functions."""
+"""A worker inside the test's process, so that its agents can be the test's functions."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ SCHEMA = fingerprint(FEATURES)
 
 def _row(chance: random.Random, kind: int) -> list[float]:
     days, sessions, orders, spend, views = (
-        (2.0, 30.0, 8.0, 400.0, 60.0),  # Buys often and much.
-        (3.0, 20.0, 0.1, 1.0, 80.0),  # Only looks.
-        (45.0, 25.0, 5.0, 10.0, 2.0),  # Was a regular.
-        (60.0, 2.0, 0.1, 1.0, 0.5),  # Has left.
+        (2.0, 30.0, 8.0, 400.0, 60.0),  # A user who buys often and much.
+        (3.0, 20.0, 0.1, 1.0, 80.0),  # A user who only looks.
+        (45.0, 25.0, 5.0, 10.0, 2.0),  # A former regular customer.
+        (60.0, 2.0, 0.1, 1.0, 0.5),  # A user who has left.
     )[kind]
 
     def near(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Users of a live log, and a fold of the log in the test's own process."""
+"""Users of a live log, and a fold of the log in the test's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions with a known right answer: two tastes that share nothing."""
+"""Interactions with a known right answer: two tastes without common items."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_ratio_is_committed_for_every_turn_on_either_broker() -> None:
     }
 
 
-def test_without_a_kafka_distribution_the_guard_uses_the_embedded_broker(
+def test_the_guard_uses_the_embedded_broker_without_a_kafka_distribution(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))

@@ -47,7 +47,7 @@ async def test_a_message_that_comes_again_within_14_days_is_not_sent_again() -> 
     assert lane.counts["deliveries", "email", "duplicate"] == 3
 
 
-async def test_after_14_days_an_id_is_forgotten() -> None:
+async def test_an_id_is_forgotten_after_14_days() -> None:
     lane = DeliveryLane()
     await lane.run(batch(message(0)), WAKE_UP)
     due = lane.last.next_due
@@ -209,7 +209,7 @@ async def test_no_more_attempts_begin_than_there_are_slots() -> None:
     assert lane.last.next_due == NOW + SECOND  # it asks again if it is not woken earlier
 
 
-async def test_while_the_provider_is_not_called_messages_wait_and_none_is_lost() -> None:
+async def test_messages_wait_while_the_provider_is_not_called_and_none_is_lost() -> None:
     lane = DeliveryLane(FakeDispatcher(slots=0, waits_until=NOW + 5 * SECOND))
 
     await lane.run(batch(message()))

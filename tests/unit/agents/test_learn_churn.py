@@ -72,7 +72,7 @@ async def _uninterrupted() -> LearningLane:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_with_any_batches_and_crashes_the_final_parameters_are_those_of_an_uninterrupted_run(seed: int) -> None:
+async def test_the_final_parameters_are_those_of_an_uninterrupted_run_for_any_batches_and_crashes(seed: int) -> None:
     chance, lane = random.Random(seed), LearningLane()
     while lane.state.position < len(RECORDS):
         cuts = sorted(chance.sample(range(1, len(RECORDS)), 20))
@@ -105,7 +105,7 @@ async def test_the_topic_versions_and_the_log_carry_the_same_record() -> None:
     assert {use.name for use in lane.broadcasts} == {"churn"}
 
 
-async def test_after_a_restart_the_newest_version_is_published_again_before_any_record_is_read() -> None:
+async def test_the_newest_version_is_published_again_after_a_restart_before_any_record_is_read() -> None:
     lane = await _uninterrupted()
     before = lane.broadcasts[-1]
     await lane.run(RECORDS, [])

@@ -38,7 +38,7 @@ async def _learn(state: Restored, sizes: Sequence[int]) -> list[Outputs]:
 
 
 @pytest.mark.parametrize("runs", [[[1] * 300, [7] * 57, [1]], [[199], [1], [2], [498]], [[500], [200]]])
-async def test_with_any_batches_and_restarts_the_final_parameters_are_the_same(runs: list[list[int]]) -> None:
+async def test_the_final_parameters_are_the_same_for_any_batches_and_restarts(runs: list[list[int]]) -> None:
     whole, interrupted = Restored(), Restored()
     await _learn(whole, [700])
     for sizes in runs:

@@ -103,7 +103,7 @@ async def test_the_outputs_do_not_depend_on_how_the_log_is_cut_into_batches() ->
         assert [record for outputs in parts for record in outputs.commit.records] == whole[0].commit.records
 
 
-async def test_a_record_cannot_claim_a_more_live_origin_than_the_door_allows() -> None:
+async def test_a_record_cannot_have_a_more_live_origin_than_the_door_allows() -> None:
     (outputs,) = await route(b'{"type":"click","user":"u1","origin":"live"}', origin="replay")
 
     assert events_of(outputs)[0].origin == "replay"
@@ -126,7 +126,7 @@ async def test_an_outcome_is_written_under_its_user() -> None:
     detail=st.text(),
     provider_id=st.text(),
 )
-def test_an_outcome_passes_through_with_the_bytes_that_encoding_it_again_would_give(
+def test_an_outcome_passes_through_with_the_same_bytes_as_a_new_encoding(
     status: Status, user: str, origin: Origin, detail: str, provider_id: str
 ) -> None:
     summary = MessageSummary(user, "win_back", "email", NOW, origin)

@@ -28,7 +28,7 @@ EXPOSED = {
         else [declared.exposed]
     )
 }
-# Labels that Prometheus or a histogram adds, and prometheus-client's own metrics of the process.
+# Labels that Prometheus or a histogram adds, and prometheus-client's metrics of the process.
 EVERYWHERE = {"instance", "job", "le"}
 PROCESS = {"process_resident_memory_bytes", "process_start_time_seconds"}
 

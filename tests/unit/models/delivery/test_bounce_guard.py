@@ -58,7 +58,7 @@ def test_a_storm_of_one_domain_does_not_hold_the_others() -> None:
     assert made.held_until("other.example", "marketing", NOW) is None
 
 
-def test_after_a_hold_a_few_attempts_decide_and_no_entry_is_written_until_then() -> None:
+def test_a_few_attempts_decide_after_a_hold_and_no_entry_is_written_before() -> None:
     made = guard(hard=100)
     later = NOW + HOLD_MS
 
@@ -69,7 +69,7 @@ def test_after_a_hold_a_few_attempts_decide_and_no_entry_is_written_until_then()
     assert made.may_write(DOMAIN, later)
 
 
-def test_if_the_few_attempts_bounce_as_well_the_hold_begins_again() -> None:
+def test_the_hold_begins_again_if_the_few_attempts_bounce_as_well() -> None:
     made = guard(hard=100)
     later = NOW + HOLD_MS
 

@@ -260,7 +260,7 @@ class SimulatedPartition:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), can_look_up=st.booleans())
-def test_in_any_order_no_message_is_sent_twice_and_only_lost_calls_are_unknown(seed: int, can_look_up: bool) -> None:
+def test_no_message_is_sent_twice_in_any_order_and_only_lost_calls_are_unknown(seed: int, can_look_up: bool) -> None:
     partition, drawn = SimulatedPartition((10 * SECOND, 60 * SECOND) if can_look_up else ()), random.Random(seed)
     kinds = ["message"] * 6 + ["again", "withdrawal", "pause", "resume", "resume"]
     for _ in range(100):

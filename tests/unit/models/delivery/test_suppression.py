@@ -89,7 +89,7 @@ def test_an_entry_of_an_older_secret_is_found_after_the_secret_was_replaced() ->
     assert HASHES.newest("email", ADA) == AddressHashes([NEW]).newest("email", ADA)
 
 
-def test_if_two_secrets_have_an_entry_the_later_time_counts() -> None:
+def test_the_later_time_counts_if_two_secrets_have_an_entry() -> None:
     made = listed(("unsubscribe", 7), hashes=AddressHashes([OLD]))
     for reason, at in (("unsubscribe", 3), ("confirmed", 5)):
         made.apply(key_of(HASHES.newest("email", ADA), reason), entry(reason, at))  # type: ignore[arg-type]

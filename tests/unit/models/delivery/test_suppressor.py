@@ -167,7 +167,7 @@ def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
     assert result == Result("failed", "held: it is being read", retry_after=1.0, called=False)
 
 
-def test_in_a_bounce_storm_no_entry_is_written_and_messages_to_the_domain_wait() -> None:
+def test_no_entry_is_written_in_a_bounce_storm_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
     written = [len(made.after_attempt(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
     assert sum(written) == MIN_ATTEMPTS - 1  # entries from before the guard acted; a command can remove them by time

@@ -49,7 +49,9 @@ def test_a_message_carries_the_least_live_origin_of_its_user() -> None:
         (customer(consent=("email",), email="nowhere"), "no_address", {"email": "no_address", "sms": "no_consent"}),
     ],
 )
-def test_a_dropped_message_names_what_blocked_each_channel(who: Customer, reason: str, blocked: dict[str, str]) -> None:
+def test_a_dropped_message_gives_the_reason_for_each_blocked_channel(
+    who: Customer, reason: str, blocked: dict[str, str]
+) -> None:
     decision = plan(configuration(rule()), who)
 
     assert (decision.outcome, decision.reason, decision.blocked) == ("dropped", reason, blocked)

@@ -159,7 +159,7 @@ class AnySchemaScorer(ChurnScorer):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_check_finds_the_mistake_that_it_is_for(check: Callable[[ModelCase], None], broken: ModelCase) -> None:
+def test_each_check_finds_its_mistake(check: Callable[[ModelCase], None], broken: ModelCase) -> None:
     with pytest.raises(CheckFailed, match=r"^churn: "):
         check(broken)
 

@@ -25,7 +25,7 @@ def test_a_row_belongs_to_the_nearest_centre_in_scaled_space() -> None:
     assert scorer.segment([2.0, -99.0, 1.0]) == "x"
 
 
-def test_the_first_of_two_equally_near_centres_wins() -> None:
+def test_the_first_of_two_equally_near_centres_is_chosen() -> None:
     tied = msgspec.structs.replace(CENTRES, centres=((1.0, 0.0), (-1.0, 0.0), (5.0, 5.0)))
     assert SegmentScorer(tied).segment([2.0, 0.0, 1.0]) == "x"
 

@@ -68,7 +68,7 @@ def test_an_older_grant_never_cancels_a_newer_withdrawal_and_a_withdrawal_withou
         assert consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
 
 
-def test_after_a_withdrawal_read_late_only_a_grant_newer_than_all_statements_counts() -> None:
+def test_only_a_grant_newer_than_all_statements_counts_after_a_withdrawal_that_was_read_late() -> None:
     fast = event("consent", START + DAY, channel="email", granted=True)
     withdrawn = event("consent", START, channel="email", granted=False)
     early = event("consent", START + 60_000, channel="email", granted=True)

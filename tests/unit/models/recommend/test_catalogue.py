@@ -9,7 +9,7 @@ from models.errors import StateMismatch
 from models.recommend.catalogue import IMPORTED_KEY, Catalogue, Item, encode_item
 
 
-def test_before_an_import_every_item_is_for_sale() -> None:
+def test_every_item_is_for_sale_before_an_import() -> None:
     assert Catalogue().sells("mug")
 
 

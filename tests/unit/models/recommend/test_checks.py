@@ -100,9 +100,7 @@ def doubled(found: list[Recommendation], options: dict[str, Any]) -> list[Recomm
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_check_finds_the_mistake_that_it_is_for(
-    check: Callable[[RecommenderCase], None], case: RecommenderCase
-) -> None:
+def test_each_check_finds_its_mistake(check: Callable[[RecommenderCase], None], case: RecommenderCase) -> None:
     with pytest.raises(RecommenderCheckFailed, match=r"^broken: "):
         check(case)
 

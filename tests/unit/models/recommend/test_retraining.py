@@ -98,7 +98,7 @@ def test_the_tail_contains_no_training_data_of_the_published_model(columns: Colu
     assert run.cut > published.trained_until
 
 
-def test_without_new_interactions_no_model_is_trained(columns: Columns) -> None:
+def test_no_model_is_trained_without_new_interactions(columns: Columns) -> None:
     published, _ = retrain(columns, HYPER, fit_items)
     model, run = retrain(columns, HYPER, fit_nothing, published=published)
 

@@ -55,7 +55,7 @@ def test_help_is_quick_and_loads_neither_torch_nor_kafka() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     assert ended.stderr == "heavy: []\n"
-    # of the processor's time: the machine may be busy with other tests
+    # CPU time is compared, because the machine may be busy with other tests
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 

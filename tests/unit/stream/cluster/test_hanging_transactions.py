@@ -56,7 +56,7 @@ async def leave_open(connection: Connection, *, commit: bool) -> None:
     try:
         await producer.begin_transaction()
         profiles, copies = (connection.topic(name) for name in TOPICS)
-        # aiokafka's own list of partitions that the coordinator knows
+        # aiokafka's list of partitions that the coordinator knows
         producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
         state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
         known = {TopicPartition(copies, 1): [(b"bob", b"second of bob")]}
@@ -106,7 +106,7 @@ async def test_a_hanging_transaction_is_ended_everywhere_as_decided_and_the_new_
     assert written == Counter([b"first", *([b"second", b"second of bob"] if commit else []), b"third"])
 
 
-async def test_without_a_decision_nothing_is_ended(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_ended_without_a_decision(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.cluster.hanging_transactions.decision", lambda *_: None)
     await leave_open(connection, commit=True)
     owner = await owned(connection)

@@ -15,7 +15,7 @@ FAILURES: list[BaseException] = [
 ]  # fmt: skip
 
 
-async def test_after_every_kind_of_failure_the_next_attempt_begins() -> None:
+async def test_the_next_attempt_begins_after_every_kind_of_failure() -> None:
     remaining, went_on = list(FAILURES), asyncio.Event()
     seen: list[BaseException] = []
 

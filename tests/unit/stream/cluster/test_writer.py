@@ -156,7 +156,7 @@ async def test_a_producer_that_never_starts_is_stopped(monkeypatch: pytest.Monke
     assert not writer.is_started
 
 
-async def test_after_a_write_that_failed_the_next_one_is_written(cluster: Cluster) -> None:
+async def test_the_next_write_succeeds_after_a_failed_one(cluster: Cluster) -> None:
     cluster.create(events=1)
     writer = Writer(cluster.connection)
     try:

@@ -93,7 +93,7 @@ async def test_a_callback_without_a_known_user_message_and_status_is_refused(for
     assert answer.status == 400 if form else answer.status in (400, 403)
 
 
-async def test_while_kafka_is_away_the_answer_says_when_to_repeat_the_callback() -> None:
+async def test_the_answer_says_when_to_repeat_the_callback_while_kafka_is_away() -> None:
     async with _door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await _call(client, FORM)
 

@@ -40,7 +40,7 @@ async def test_the_newest_configuration_of_the_log_is_followed(cluster: Cluster)
             await task
 
 
-async def test_while_kafka_is_away_no_configuration_is_known_and_reading_is_repeated(
+async def test_no_configuration_is_known_while_kafka_is_away_and_reading_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts, repeated = itertools.count(1), asyncio.Event()

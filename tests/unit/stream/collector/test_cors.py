@@ -124,7 +124,7 @@ async def raw(client: Client) -> Any:
         ("null", False),
     ],
 )
-async def test_with_a_list_of_origins_only_these_get_the_headers(embedded: Cluster, origin: str, allowed: bool) -> None:
+async def test_only_the_listed_origins_get_the_headers(embedded: Cluster, origin: str, allowed: bool) -> None:
     embedded.create(events=1)
     cors = Cors(["https://shop.example:443", "http://127.0.0.1:3000"])
 

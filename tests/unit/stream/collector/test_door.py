@@ -302,7 +302,7 @@ async def test_a_compressed_body_is_read_and_counts_by_its_true_size(embedded: C
     assert (small.status, bomb.status, damaged.status) == (200, 413, 400)
 
 
-async def test_while_the_broker_is_away_the_answer_is_503_and_says_when_to_repeat_the_request() -> None:
+async def test_the_answer_is_503_and_says_when_to_repeat_the_request_while_the_broker_is_away() -> None:
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:
         answer = await client.post("/v1/track", json=CLICK)
         said = await answer.text()

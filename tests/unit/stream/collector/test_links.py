@@ -49,7 +49,7 @@ async def test_a_link_with_an_invalid_token_changes_nothing(method: str, token: 
         assert "<script>" not in await answer.text()
 
 
-async def test_while_kafka_is_away_the_page_asks_to_try_again() -> None:
+async def test_the_page_asks_to_try_again_while_kafka_is_away() -> None:
     link = f"{PATH}?token={SIGNER.token('u1', 'email')}"
 
     async with door(Connection("127.0.0.1:1"), timeout_s=0.5) as client:

@@ -135,7 +135,7 @@ async def test_the_owner_is_asked_first_once_it_is_known_and_a_new_owner_is_foun
         assert first.recommender.asked == 1
 
 
-async def test_without_k_ten_items_are_recommended() -> None:
+async def test_ten_items_are_recommended_without_k() -> None:
     async with serving(FakeWorker({0, 1, 2, 3})) as client:
         said = await (await client.get(address("ada"), headers=SERVER)).json()
 
@@ -178,7 +178,7 @@ async def test_a_request_without_a_token_of_the_user_or_of_a_server_is_refused(
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-async def test_while_no_worker_can_answer_it_is_503_and_says_when_to_repeat_the_request() -> None:
+async def test_the_answer_is_503_and_says_when_to_repeat_the_request_while_no_worker_can_answer() -> None:
     restoring = FakeWorker({0, 1, 2, 3})
     restoring.open = False
     for workers in ((), (FakeWorker(set()),), (restoring,)):

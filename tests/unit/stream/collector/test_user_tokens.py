@@ -74,7 +74,7 @@ def test_a_token_within_its_day_is_valid(claims: dict[str, Any]) -> None:
         {"exp": 1e300},
     ],
 )
-def test_any_other_claims_grant_nothing(claims: dict[str, Any]) -> None:
+def test_any_other_claims_of_a_token_grant_nothing(claims: dict[str, Any]) -> None:
     with pytest.raises(InvalidUserToken):
         UserTokens([NEW]).user(made(**claims), NOW)
 

@@ -44,7 +44,7 @@ async def test_a_key_admits_a_request_in_every_place(embedded: Cluster) -> None:
 
 async def test_any_known_key_admits_and_the_least_trusted_known_key_decides(embedded: Cluster) -> None:
     embedded.create(events=1)
-    # Every pair of two places with every pair of keys. An event's own key can only lower the trust of the request.
+    # Every pair of two places with every pair of keys. An event's key can only lower the trust of the request.
     pairs = [
         {one: first, other: second}
         for one, other in itertools.combinations(PLACES, 2)
@@ -76,7 +76,7 @@ async def test_the_key_of_an_event_can_only_lower_the_trust_in_this_event(embedd
         assert await trusts(8) == ["public"] * 4
 
 
-async def test_without_keys_every_event_is_trusted(embedded: Cluster) -> None:
+async def test_every_event_is_trusted_without_keys(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with door(embedded.connection) as client:

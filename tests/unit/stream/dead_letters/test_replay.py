@@ -75,7 +75,7 @@ async def test_each_letter_becomes_one_event_even_if_it_is_replayed_twice(connec
     assert {event.id: event.at for event in events}["events.in/0/7"] == AT + 7
 
 
-async def test_after_a_killed_replay_the_next_one_continues_and_sends_no_letter_twice(
+async def test_a_replay_continues_a_killed_one_and_sends_no_letter_twice(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await keep(connection, [rejected(click(n), n) for n in range(4)])

@@ -32,7 +32,7 @@ def test_every_channel_is_in_the_table() -> None:
 
 
 @every_channel
-async def test_without_any_setting_messages_go_to_the_outbox(channel: Channel, tmp_path: Path) -> None:
+async def test_messages_go_to_the_outbox_without_any_setting(channel: Channel, tmp_path: Path) -> None:
     dispatcher = open_channel(channel, outbox_only(tmp_path), now=lambda: NOW)
 
     result = await delivered(dispatcher, letter(channel=channel))

@@ -34,7 +34,7 @@ def test_a_token_that_was_altered_is_refused(position: int, letter: str) -> None
         said = SIGNER.verify(altered)
     except InvalidToken:
         return
-    # base64 leaves the last character of a group some freedom: then it must say the same
+    # In base64, several last characters of a group mean the same bytes. The content must then be the same.
     assert said == SIGNER.verify(token)
 
 
@@ -59,7 +59,7 @@ def test_a_door_of_an_earlier_release_reads_a_new_token() -> None:
     said = msgspec.msgpack.decode(urlsafe_b64decode(content + "=="), type=tuple[str, str, int, str])
 
     assert said[:2] == ("u1", "email")
-    assert said[2] > 4_000_000_000_000  # it asks whether that is over
+    assert said[2] > 4_000_000_000_000  # a door of an earlier release asks whether this time has passed
 
 
 def test_a_token_of_another_secret_is_refused() -> None:
@@ -67,7 +67,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
         SIGNER.verify(Signer([OTHER], "https://x").token("u1", "email"))
 
 
-def test_while_a_secret_is_replaced_links_of_both_secrets_are_valid() -> None:
+def test_links_of_both_secrets_are_valid_while_a_secret_is_replaced() -> None:
     rotated = Signer([OTHER, KEY], "https://events.example.com")
 
     assert rotated.verify(SIGNER.token("u1", "email")).user == "u1"
@@ -99,7 +99,7 @@ def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_byte_order_mark_of_an_editor_is_not_part_of_a_secret(tmp_path: Path) -> None:
-    """The same file may be named in the settings, where the byte order mark is passed over."""
+    """The same file may be named in the settings, where the byte order mark is ignored."""
     path = tmp_path / "unsubscribe.secret"
     path.write_bytes(b"\xef\xbb\xbf0123456789abcdef\r\n")
 

@@ -154,7 +154,7 @@ def test_model_recency_and_oracle_are_graded_on_the_same_rows() -> None:
     assert figures.ungraded == pytest.approx(1 / 3)
 
 
-def test_without_any_grade_the_figures_are_missing_and_not_zero() -> None:
+def test_the_figures_are_missing_and_not_zero_without_any_grade() -> None:
     figures = churn_figures([], truth("u1"))
 
     assert (figures.auc, figures.recency_auc, figures.oracle_auc) == (None, None, None)

@@ -77,7 +77,7 @@ async def test_an_aligned_output_goes_to_the_own_partition_and_any_other_to_the_
 
     assert {record.partition for record in copies} == {0}
     assert [record.key for record in copies] == keys
-    # murmur2 as Kafka's own producers compute it: u1 belongs to 0 of 4
+    # murmur2 as Kafka's producers compute it: u1 belongs to 0 of 4
     assert {record.partition for record in signals if record.key == b"u1"} == {0}
     assert len({record.partition for record in signals}) == 4
 

@@ -1,4 +1,4 @@
-"""Recovery of a lane: what ends a run, and how the next one begins."""
+"""Recovery of a lane: the end of a run, and the beginning of the next one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.counting import COUNTING, count, record, records, with_agent
     [KafkaError("refused"), OSError("gone"), ValueError("a bug"), asyncio.CancelledError("by aiokafka itself")],
     ids=repr,
 )
-async def test_after_a_failed_commit_a_new_run_begins_with_the_committed_state(error: BaseException) -> None:
+async def test_a_new_run_begins_with_the_committed_state_after_a_failed_commit(error: BaseException) -> None:
     before = MemoryPartition(failures=[error])
     async with LaneHarness(COUNTING, records(5), before) as harness:
         await harness.until(lambda: harness.partition.position == 5)
@@ -44,7 +44,7 @@ async def test_each_record_counts_once_for_any_point_at_which_the_process_dies(w
     assert done.owners == 4
 
 
-async def test_after_a_failure_of_the_agent_a_new_run_begins_with_the_committed_state() -> None:
+async def test_a_new_run_begins_with_the_committed_state_after_a_failure_of_the_agent() -> None:
     runs = itertools.count(1)
 
     def factory(restored: Restored, wake: Wake) -> Agent:

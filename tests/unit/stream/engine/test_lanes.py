@@ -22,7 +22,7 @@ PARTITION = TP("test.events", 3)
 
 @dataclass
 class StallingLanes:
-    """Lanes that close only when a test lets them, and what became of them."""
+    """Lanes that close only when a test allows it, and their numbers."""
 
     started: int = 0
     live: int = 0
@@ -35,7 +35,7 @@ class StallingLanes:
 
 
 class StallingLane:
-    """A lane that closes only when a test lets it."""
+    """A lane that closes only when a test allows it."""
 
     has_pending_effects = False
     position = 5
@@ -47,7 +47,7 @@ class StallingLane:
         self._is_started = False
 
     def start(self) -> None:
-        """Count it, and report that it is ready."""
+        """Count the start, and report that the lane is ready."""
         self._is_started = True
         self._lanes.started += 1
         self._lanes.live += 1
@@ -55,13 +55,13 @@ class StallingLane:
         self._context.on_ready(self._assignment.tp, True)
 
     async def close(self) -> None:
-        """Wait until it may close."""
+        """Wait until the lane may close."""
         if self._is_started:
             await self._lanes.may_close.wait()
             self._lanes.live -= 1
 
     def pause(self) -> None:
-        """Report that it is not ready."""
+        """Report that the lane is not ready."""
         self._context.on_ready(self._assignment.tp, False)
 
     def resume(self) -> None:
@@ -99,7 +99,7 @@ async def lanes(stalling: StallingLanes) -> AsyncIterator[Lanes]:
 
 
 async def let_run() -> None:
-    """Give all tasks enough turns to finish what they can."""
+    """Give all tasks enough turns to finish their work."""
     for _ in range(20):
         await asyncio.sleep(0)
 

@@ -42,7 +42,7 @@ def test_a_tick_that_fired_no_timer_is_repeated_later() -> None:
     assert made.tick_at == 99.5
 
 
-def test_without_a_timer_nothing_is_due() -> None:
+def test_nothing_is_due_without_a_timer() -> None:
     made = wakeups(wakes_agent=True)
 
     assert made.tick_at is None

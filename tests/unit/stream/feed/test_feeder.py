@@ -154,7 +154,7 @@ async def test_a_log_with_live_events_is_refused(connection: Connection, log: Ev
         await Feeder(log, PARTITIONS, SettableProgress()).begin()
 
 
-async def test_without_a_worker_the_feeder_fails_with_the_reason(connection: Connection, log: EventLog) -> None:
+async def test_the_feeder_fails_with_the_reason_without_a_worker(connection: Connection, log: EventLog) -> None:
     async with GroupProgress(connection, PARTITIONS) as progress:
         with pytest.raises(NobodyFolds, match="perennial worker"):
             await Feeder(log, PARTITIONS, progress, Pace(silence_s=0.2)).begin()

@@ -24,7 +24,7 @@ def findings_of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.result, finding.says) for finding in found if finding.what == what]
 
 
-def test_after_a_bad_rule_the_rest_is_still_checked(tmp_path: Path) -> None:
+def test_the_rest_is_still_checked_after_a_bad_rule(tmp_path: Path) -> None:
     found = checked(tmp_path, "rules: [{name: x, when: {}}]")
 
     assert findings_of("rules", found)[0][0] == "failed"
@@ -172,7 +172,7 @@ def test_a_mail_server_for_trials_may_send_links_to_this_machine(tmp_path: Path,
     assert failed(checked(with_template(tmp_path), text)) == set()
 
 
-def test_with_an_allowlist_links_need_no_https(tmp_path: Path) -> None:
+def test_links_need_no_https_with_an_allowlist(tmp_path: Path) -> None:
     text = LIVE.replace("live,", "allowlist, allowlist: [me@shop.example],") + MARKETING
     found = checked(with_template(tmp_path), text + "http: {public_url: 'http://shop.example'}")
 

@@ -45,7 +45,7 @@ def test_the_logs_of_this_run_and_of_the_previous_one_are_kept(tmp_path: Path) -
     assert "listening on" in (tmp_path / "broker.log.1").read_text()
 
 
-def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_the_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BrokerNotStarted, match=f"port {port} is taken.*another port"):

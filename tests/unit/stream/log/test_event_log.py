@@ -46,7 +46,7 @@ async def read_all(
 
 
 @pytest.mark.parametrize("count", [3, 5_000])
-async def test_events_are_stored_in_their_users_partition_in_order_where_the_answer_says(
+async def test_events_are_stored_in_order_in_their_users_partition_at_the_reported_offsets(
     cluster: Cluster, count: int
 ) -> None:
     cluster.create(events=PARTITIONS)
@@ -125,7 +125,7 @@ async def test_a_log_that_begins_with_an_event_has_the_clock_of_the_wall(embedde
         await log.ensure_clock("wall")
 
 
-async def test_if_two_programs_name_a_clock_at_once_one_of_them_is_refused(embedded: Cluster) -> None:
+async def test_one_of_two_programs_that_name_a_clock_at_once_is_refused(embedded: Cluster) -> None:
     embedded.create(events=PARTITIONS)
 
     async with EventLog(embedded.connection, PARTITIONS) as one, EventLog(embedded.connection, PARTITIONS) as other:

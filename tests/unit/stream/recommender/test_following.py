@@ -64,7 +64,7 @@ def shown(watch: ModelWatch) -> list[str]:
     return [each["item"] for each in watch.recommend([RecentItem("mug", 1.0, 0)], now=0, k=10)["items"]]
 
 
-async def test_before_the_first_version_nothing_is_recommended(watch: ModelWatch) -> None:
+async def test_nothing_is_recommended_before_the_first_version(watch: ModelWatch) -> None:
     assert watch.recommend([], now=0, k=3) == {"version": 0, "trained_until": None, "items": []}
 
 
@@ -221,7 +221,7 @@ async def test_a_version_that_cannot_be_loaded_does_not_block_the_catalogue(
     assert (watch.version, shown(watch)) == (1, ["pot"])
 
 
-async def test_while_a_new_catalogue_is_computed_the_previous_one_answers(
+async def test_the_previous_catalogue_answers_while_a_new_one_is_computed(
     topics: Cluster, folder: ArtifactFolder, watch: ModelWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sells, looking, go_on = Catalogue.sells, threading.Event(), threading.Event()

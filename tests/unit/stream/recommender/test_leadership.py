@@ -45,7 +45,7 @@ async def test_a_retrainer_that_joins_stands_by_and_does_not_take_the_leadership
     assert [record.value for record in records] == [b"1"]
 
 
-async def test_when_the_leader_leaves_the_other_retrainer_trains(topics: Cluster) -> None:
+async def test_the_other_retrainer_trains_when_the_leader_leaves(topics: Cluster) -> None:
     second = Leadership(topics.connection)
     with ExitStack() as stack:
         with Leadership(topics.connection) as first:

@@ -200,7 +200,7 @@ async def test_a_run_that_fails_is_reported_and_repeated(topics: Cluster, tmp_pa
     assert "a run failed, the next one is in 0.1 s: OSError(28, 'No space left on device')" in running.said
 
 
-async def test_during_a_long_training_nothing_is_read_and_afterwards_the_window_is_bounded(
+async def test_nothing_is_read_during_a_long_training_and_the_window_is_bounded_afterwards(
     embedded: Cluster, tmp_path: Path
 ) -> None:
     trains, may_end = threading.Event(), threading.Event()

@@ -76,7 +76,7 @@ def test_the_brokers_address_alone_is_enough_to_use_the_record(tmp_path: Path) -
     assert (settings.embedded, settings.partitions) == (True, 6)
 
 
-def test_with_the_address_of_another_broker_the_record_is_ignored_with_a_note(tmp_path: Path) -> None:
+def test_the_record_is_ignored_with_a_note_if_it_has_the_address_of_another_broker(tmp_path: Path) -> None:
     with owned(tmp_path / ".perennial") as owner:
         owner.write(RECORD, [])
         settings = loaded(tmp_path, "kafka: {servers: 'kafka.example:9092'}")

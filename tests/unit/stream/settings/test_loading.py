@@ -32,7 +32,7 @@ def refused(folder: Path, text: str, **environment: str) -> str:
     return str(caught.value).replace(f"{folder}/", "")
 
 
-def test_without_any_setting_the_embedded_broker_is_used(folder: Path) -> None:
+def test_the_embedded_broker_is_used_without_any_setting(folder: Path) -> None:
     settings = load(environment={})
 
     connection = settings.connection()
@@ -100,7 +100,7 @@ def test_the_file_in_the_current_folder_is_found_and_the_environment_can_name_an
         ("delivery: {unsubscribe_secrets: [{env: A, file: B}]}", "allowed: {env: NAME} or {file: PATH}"),
     ],
 )
-def test_an_error_names_the_line_the_path_what_was_found_and_what_is_allowed(
+def test_an_error_names_the_line_the_path_the_value_found_and_the_values_allowed(
     folder: Path, text: str, message: str
 ) -> None:
     error = refused(folder, text)

@@ -120,7 +120,7 @@ def _frozen(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_while_the_broker_does_not_answer_nothing_is_sent(stoppable: tuple[Cluster, int]) -> None:
+async def test_nothing_is_sent_while_the_broker_does_not_answer(stoppable: tuple[Cluster, int]) -> None:
     cluster, pid = stoppable
     cluster.create(suppressions=1)
     holds = Holds()
@@ -139,7 +139,7 @@ async def test_while_the_broker_does_not_answer_nothing_is_sent(stoppable: tuple
         assert holds.reasons() == {}
 
 
-async def test_without_any_broker_the_list_is_not_read_and_nothing_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_list_is_not_read_and_nothing_is_sent_without_any_broker(caplog: pytest.LogCaptureFixture) -> None:
     holds = Holds()
 
     async with _following(Connection("127.0.0.1:1"), holds) as watch:
