@@ -29,7 +29,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     reason
-        A stable code, such as ``bad_time``. ``fold_failed`` means that a bug is to blame, and not the record.
+        A stable code, such as ``bad_time``. ``fold_failed`` means that the cause is a bug, and not the record.
     field, found, allowed
         Path of the field in the wire form, the shortened value found there, and what is allowed there; as in
         :class:`~models.errors.InvalidEvent`.

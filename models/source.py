@@ -1,4 +1,4 @@
-"""Where a record came from, and how it was received: a place in a log, a line of a file, a request to a door.
+"""The place from which a record was received: a place in a log, a line of a file, a request to a door.
 
 A record without a ``messageId`` gets its id from its place, never at random and never from its content. So reading the
 same place again gives the same id, and two equal records in two places remain two events.

@@ -1,4 +1,4 @@
-"""Units of time in milliseconds, in which the engine counts every time and every duration; and the wall clock."""
+"""Units of time, and the wall clock. The engine counts every time and every duration in milliseconds."""
 
 from __future__ import annotations
 

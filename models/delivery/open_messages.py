@@ -51,7 +51,7 @@ class OpenMessages:
         return self.waiting + len(self._users["calling"]) >= MAX_OPEN or self._bytes >= MAX_OPEN_BYTES
 
     def phase(self, key: bytes) -> Phase | None:
-        """Return what happens to a message now; ``None`` if it has ended."""
+        """Return the present phase of a message; ``None`` if it has ended."""
         return self._phases.get(key)
 
     def of_user(self, user: str, *phases: Phase) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ def stopped(record: DeliveryRecord, why: str) -> DeliveryRecord:
 
 
 def answered(record: DeliveryRecord, result: Result, delays: LookupDelays, now: int) -> Transition:
-    """Return what follows from the result of an attempt."""
+    """Return the consequences of the result of an attempt."""
     if result.status == "failed":
         return _retried(record, result, now)
     if result.status == "unknown" and delays:
@@ -90,7 +90,7 @@ def answered(record: DeliveryRecord, result: Result, delays: LookupDelays, now: 
 
 
 def looked_up(record: DeliveryRecord, result: Result, delays: LookupDelays, now: int) -> Transition:
-    """Return what follows from a look-up of an unknown delivery."""
+    """Return the consequences of a look-up of an unknown delivery."""
     if result.status in ("delivered", "rejected"):
         return resolved(record, result, now)
     if record.looks + 1 < len(delays):
@@ -101,7 +101,7 @@ def looked_up(record: DeliveryRecord, result: Result, delays: LookupDelays, now:
 
 
 def resolved(record: DeliveryRecord, result: Result, now: int) -> Transition:
-    """Return what follows from the true end of an unknown delivery."""
+    """Return the consequences of the true end of an unknown delivery."""
     return Transition(_closed(record, result.status, now), result, resolves=True)
 
 

@@ -181,7 +181,7 @@ class Planner:
 
 
 def again_from(rule: Rule, ledger: Ledger) -> int:
-    """Return when a rule's cooldown for this user ends, milliseconds; 0 if it has no cooldown or has sent nothing."""
+    """Return the end of a rule's cooldown for this user, milliseconds; 0 if it has no cooldown or has sent nothing."""
     fired = ledger.fired.get(rule.name)
     return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
 

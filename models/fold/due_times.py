@@ -32,7 +32,7 @@ class DueTimes:
         self._until = 0
 
     def __repr__(self) -> str:
-        """Show how many entries there are, and how many of them are sorted."""
+        """Show the number of entries, and the number of sorted ones."""
         return f"DueTimes({len(self)} entries, {len(self._near)} sorted)"
 
     def add(self, due: int, key: bytes) -> None:

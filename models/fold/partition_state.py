@@ -57,7 +57,7 @@ class PartitionState:
                 self.due.add(due, key)
 
     def __repr__(self) -> str:
-        """Show the clock, and how much is stored and cached."""
+        """Show the clock, and the amounts stored and cached."""
         memo = self.memo
         return (
             f"PartitionState({memo.clock or 'no'} clock, now={memo.now}, {len(self._committed.records)} records, "
@@ -104,7 +104,7 @@ class PartitionState:
             self.due.add(due, key)
 
     def next_due(self) -> int | None:
-        """Return when the partition's next timer is due; entries of the queue that are out of date are removed."""
+        """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
         while (entry := self.due.first()) is not None:
             due, key = entry
             if due == self._next_due_of(key):

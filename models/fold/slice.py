@@ -67,7 +67,7 @@ class Slice:
         self._contents: dict[bytes, bytes] = {}
 
     def __repr__(self) -> str:
-        """Show the place in the log, and how much has been collected."""
+        """Show the place in the log, and the amount collected."""
         return f"Slice(offset={self.record.offset}, {len(self._records)} records, {len(self.touched)} users)"
 
     def finish(self, max_live: int) -> Outputs:

@@ -117,7 +117,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
         return float(risks[True])
 
     def scorer(self) -> ChurnScorer:
-        """Return the plain numbers of the model as it is now."""
+        """Return the plain numbers of the present model."""
         moments = take_moments(self._scaler, self._inputs)
         weights = self._model.weights
         return ChurnScorer(
@@ -134,7 +134,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
         )
 
     def quality(self) -> dict[str, int | float | None]:
-        """Return how good the issued probabilities were, see :meth:`Prequential.figures`."""
+        """Return the quality of the issued probabilities, see :meth:`Prequential.figures`."""
         return self._grades.figures()
 
     def _learn(self, example: ChurnExample) -> None:

@@ -55,7 +55,7 @@ class ChurnWeights(ModelContent, frozen=True, kw_only=True):
     examples
         Number of labelled examples learned so far.
     quality
-        How good the issued probabilities were, see :meth:`models.learning.prequential.Prequential.figures`.
+        Quality of the issued probabilities, see :meth:`models.learning.prequential.Prequential.figures`.
     """
 
     hinges: tuple[Hinge, ...] = ()
@@ -111,7 +111,7 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
         return odds / (1.0 + odds)
 
     def contributions(self, row: Sequence[float]) -> list[float]:
-        """Return how much each feature moves the log-odds, compared with the population's mean of that feature.
+        """Return the contribution of each feature to the log-odds, compared with the population's mean of that feature.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A version of a model, as it is sent to the fold and to the topic ``versions``."""
+"""A version of a model, in the form for the fold and for the topic ``versions``."""
 
 from __future__ import annotations
 

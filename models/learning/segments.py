@@ -147,7 +147,7 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
         return [_square(point, centre) ** 0.5 for centre in self._model.centers.values()]
 
     def scorer(self) -> SegmentScorer:
-        """Return the plain numbers of the model as it is now, with the names of the newest version."""
+        """Return the plain numbers of the present model, with the names of the newest version."""
         moments = take_moments(self._scaler, self._inputs)
         counted = sum(self._recent)
         return SegmentScorer(

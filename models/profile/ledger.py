@@ -54,7 +54,7 @@ class SentMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Withheld(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A message that was not sent, and what blocked it.
+    """A message that was not sent, and the reason.
 
     Attributes
     ----------

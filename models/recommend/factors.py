@@ -58,7 +58,7 @@ def fit_factors(
 
     - the sum of ``c (1 - u'v)^2`` over all observed pairs;
     - ``unobserved`` times the sum of ``(u'v)^2`` over all pairs;
-    - a ridge that grows with what is known of each user and item.
+    - a ridge that grows with the confidences of each user and item.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class _Rows:
         while start < end:
             longest = int(self.lengths[self.order[start]])
             size = max(1, budget // (longest * d + min(longest, d) ** 2))
-            stop = min(start + size, wide if start < wide else end)  # Never wide and narrow rows in one batch.
+            stop = min(start + size, wide if start < wide else end)  # A batch never has both wide and narrow rows.
             yield self.order[start:stop]
             start = stop
 

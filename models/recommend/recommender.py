@@ -95,7 +95,7 @@ class FoldedUser:
         return f"FoldedUser(items={len(self._confidence)})"
 
     def pushes(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return how much each of the user's items adds to the taste for other items.
+        """Return the contribution of each of the user's items to the taste for other items.
 
         A user's taste for an item is a sum over the user's items: confidence * item' normal^-1 own item.
 

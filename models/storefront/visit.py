@@ -1,4 +1,4 @@
-"""One visit of one shopper: the events in the shop, and how the visit changes the shopper."""
+"""One visit of one shopper: the events in the shop, and the changes of the shopper by the visit."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[Order
 
 
 def form(raw: fields.Json) -> OrderForm:
-    """Check how a purchase in the short form states its order; by default, as lines that add up."""
+    """Check the form in which a purchase in the short form states its order; by default, lines that add up."""
     said = raw.get("order_form")
     if said is None:
         return "lines"

@@ -196,12 +196,12 @@ class TopicReader:
         return found
 
     def answered_at(self, place: TopicPartition) -> int | None:
-        """Return when the newest answer to a fetch of a partition arrived; ``None`` if none did yet."""
+        """Return the arrival time of the newest answer to a fetch of a partition; ``None`` before the first answer."""
         found: int | None = self._consumer.last_poll_timestamp(place)
         return found
 
     async def lag(self) -> int | None:
-        """Return how many records are still to be read; ``None`` until a fetch of every partition was answered."""
+        """Return the number of records that are not read yet; ``None`` before the first answer of a partition."""
         # All watermarks first: before the first answer a position may be unknown, and asking for it would wait.
         ends = [(place, end) for place in self.partitions if (end := self.watermark(place)) is not None]
         if len(ends) < len(self.partitions):

@@ -326,7 +326,7 @@ def _create(client: KafkaAdminClient, missing: Mapping[str, Mapping[str, object]
 
 
 def check(connection: Connection, partitions: int) -> list[Problem]:
-    """Return how the cluster differs from the table: missing topics, other numbers of partitions, other settings."""
+    """Return the differences between cluster and table: topics, numbers of partitions, settings."""
     with admin(connection) as client:
         there = existing(client, connection)
         return [*_compare(there, connection, partitions), *_compare_configs(client, there, connection)]

@@ -1,4 +1,4 @@
-"""User tokens, with which the shop's server states which user a page belongs to.
+"""User tokens: they contain a statement of the shop's server about the user of a page.
 
 A token is a JWT, signed with HS256 by the shop's server, with these claims::
 

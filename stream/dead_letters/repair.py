@@ -53,7 +53,7 @@ class Mended(NamedTuple):
 
 
 def missing_part(rejected: Rejected) -> Source | None:
-    """Return where the record can be read again; ``None`` if the letter is complete, or if no topic has the record."""
+    """Return the place of the complete record; ``None`` if the letter is complete, or if no topic has the record."""
     if rejected.length <= len(rejected.value) or rejected.topic not in READABLE:
         return None
     return Source(rejected.topic, rejected.partition, rejected.offset)

@@ -57,7 +57,8 @@ class LaneTimes:
     steady_s
         A run of a lane that lasts at least this long resets its failure count. Longer than any broker timeout.
     tick_again_s
-        Minimum time between two ticks for the same timer. By the broker's clock, which may be slow, it was not due yet.
+        Minimum time between two ticks for the same timer. The broker's clock may be slow: by this clock, the timer was
+        not due yet.
     """
 
     idle_commit_s: float = 1.0
@@ -90,7 +91,7 @@ class LaneContext:
     observer
         Receives the events of lanes.
     on_ready
-        Called when a lane has become ready for records, or is no longer so.
+        Called when a lane has become ready for records, or is no longer ready.
     on_fenced
         Called when another process owns a lane's partition: this process must end.
     clocks, times

@@ -69,7 +69,7 @@ class Fetcher(Protocol):
         """Error for which this process can be no member of its group, and will not try again."""
 
     def read_to(self, tp: TP) -> ReadTo | None:
-        """Return how far a partition is read; ``None`` before its first fetch."""
+        """Return the offset up to which a partition is read; ``None`` before its first fetch."""
 
     def wake(self) -> None:
         """Ask again which partitions are wanted."""

@@ -70,17 +70,17 @@ class Lane:
 
     @property
     def phase(self) -> Phase:
-        """The phase that it is in."""
+        """Current phase of the lane."""
         return self._phase if self._run is None else self._run.phase
 
     @property
     def is_open(self) -> bool:
-        """Whether it has its state, and can commit."""
+        """Whether the lane has its state, and can commit."""
         return self._run is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can take more records now."""
+        """Whether the lane can take more records now."""
         return self._control.allowed.is_set() and self._run is not None and self._run.reader.is_ready
 
     @property
@@ -95,7 +95,7 @@ class Lane:
 
     @property
     def waiting_on_dependency(self) -> bool:
-        """Whether it waits on something with its own timeout: back-off, a broker response or a restore.
+        """Whether the lane waits on something that has a timeout: back-off, a broker response or a restore.
 
         Calls in flight do not count, because a lane continues meanwhile. A failure of long ago does not count either.
         """
@@ -149,7 +149,7 @@ class Lane:
             is_full=self.is_full,
             buffered=0 if run is None else run.reader.buffered,
             waiting_on_dependency=self.waiting_on_dependency,
-            # While records wait, answers to fetches are no progress. While none waits, they are all that can happen.
+            # While records wait, answers to fetches are no progress. While none waits, nothing else can happen.
             pulse=(self.committed_at, run and run.pulse, read.fetched_ms if lag == 0 and read is not None else None),
         )
 

@@ -1,4 +1,4 @@
-"""All lanes of a process: which partitions they have, and what happens when the group reassigns partitions."""
+"""All lanes of a process: their partitions, and their changes when the group reassigns partitions."""
 
 from __future__ import annotations
 

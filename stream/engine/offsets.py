@@ -42,7 +42,7 @@ class OffsetPublisher:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started, and not stopped."""
+        """Whether the publisher has been started, and not stopped."""
         return self._task is not None
 
     def start(self) -> None:

@@ -76,7 +76,7 @@ class RunReader:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can take more records now."""
+        """Whether the reader can take more records now."""
         return not self.needs_seek and not self._is_seeking and not self._buffer.full
 
     @property

@@ -70,7 +70,7 @@ def _templates(settings: Settings, rules: Configuration) -> Finding:
 
 
 def _consent(settings: ConsentSettings) -> Iterator[Finding]:
-    """Yield which names withdraw consent."""
+    """Yield the names that withdraw consent."""
     own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
     yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
     traits = {**settings.traits, **withdrawals.TRAITS}

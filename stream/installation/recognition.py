@@ -1,4 +1,4 @@
-"""Recognition of the broker, because only the broker itself knows whether it is the embedded one.
+"""Recognition of the broker, because only the broker knows whether it is the embedded one.
 
 In the folder of an installation its record says so. In other folders only an address may be known. The embedded broker
 needs other clients than Apache Kafka, because it has no transactions, and its log has fewer partitions.

@@ -15,7 +15,7 @@ SEGMENTS = "segments"
 
 
 def notes(configuration: Configuration, known: Collection[str] | None) -> Iterator[str]:
-    """Yield what may be wrong with the name of a segment that a rule waits for.
+    """Yield possible mistakes in the name of a segment that a rule waits for.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Lookups of users beside a fold. This module is apart because a fold needs neither numpy nor a web server to start."""
+"""Lookups of users beside a fold.
+
+This module is separate, because a fold needs neither numpy nor a web server to start.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class FoldQueries(NamedTuple):
-    """Everything that lookups ask of the fold in their process.
+    """The functions of a fold that the lookups in its process call.
 
     Attributes
     ----------

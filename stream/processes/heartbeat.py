@@ -50,7 +50,7 @@ class HeartbeatWriter:
         return None if number is None else cls(int(number))
 
     def send(self, report: WorkerReport) -> None:
-        """Report how the process is doing; leave the report out if the pipe is full."""
+        """Report the state of the process; leave the report out if the pipe is full."""
         if self._descriptor is None:
             return
         if not self._rest:

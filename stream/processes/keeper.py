@@ -107,7 +107,7 @@ class Keeper:
         self._thread.join()
 
     def status(self) -> Status:
-        """Return how the program is doing."""
+        """Return the state of the program."""
         with self._lock:
             child, reader = self._child, self._reader
         pid = child.pid if child else None

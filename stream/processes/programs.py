@@ -1,4 +1,4 @@
-"""Programs that a supervisor keeps running, and how each of them is doing."""
+"""Programs that a supervisor keeps running, and the state of each."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Supervisor:
         self.over.set()
 
     def statuses(self) -> list[Status]:
-        """Return how each program is doing, in the order given."""
+        """Return the state of each program, in the order given."""
         return [keeper.status() for keeper in self._keepers]
 
     def _ended(self, name: str, code: int) -> None:

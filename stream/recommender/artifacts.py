@@ -37,8 +37,9 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     run
         Data and grade of the training.
     previous
-        The previous version. A worker that starts and finds this version damaged uses the previous one, whose own
-        record the compacted topic has deleted. The previous version names no previous version itself.
+        The previous version. A worker that starts and finds this version damaged uses the previous one. The reason is
+        that the compacted topic has deleted the record of the previous version. The previous version names no further
+        version.
     """
 
     version: int
@@ -111,7 +112,7 @@ class ArtifactFolder:
         Raises
         ------
         DamagedArtifact
-            The file is missing, or its content is not what was published.
+            The file is missing, or its content differs from the published one.
         StateMismatch
             The file has another schema version.
         """
@@ -133,7 +134,7 @@ class ArtifactFolder:
             os.close(descriptor)
 
     def _retain(self, newest: str) -> None:
-        # By time and not by version, because in a new log the versions begin again.
+        # Sort by time and not by version, because in a new log the versions begin again.
         files = sorted(self.path.glob(f"{NAME}-*{SUFFIX}"), key=lambda file: (file.name == newest, _written(file)))
         for file in files[: -self._keep]:
             file.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ class BlockingReader:
         return [record for records in batches.values() for record in records]
 
     def lag(self) -> int | None:
-        """Return how many records are still to be read; ``None`` until every partition has answered once."""
+        """Return the number of records that are not read yet; ``None`` until every partition has answered once."""
         return self._runner.run(self._reader.lag())
 
     def read_to_end(self) -> Iterator[Record]:

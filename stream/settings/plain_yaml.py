@@ -32,7 +32,7 @@ class Unreadable(ValueError):
     Parameters
     ----------
     problem
-        The parser's words, or what was found.
+        The parser's words, or the text found.
     line
         Number of the line, from 1; 0 if it is not known.
     path, allowed
@@ -63,7 +63,7 @@ for _name, _form, _first in (
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A value as it is written.
+    """A value in its written form.
 
     Attributes
     ----------

@@ -79,7 +79,10 @@ class Given:
         return next((self.origins[place] for place in _enclosing(path) if place in self.origins), "default")
 
     def source(self, path: str) -> str:
-        """Return where exactly this setting was given; ``default`` if it was not, whatever else its section gives."""
+        """Return the exact place where this setting was given.
+
+        It is ``default`` if the setting was not given, even if its section was given.
+        """
         held: Any = self.values
         for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
             if name and isinstance(held, Mapping) and name in held:

@@ -40,13 +40,13 @@ class Unobserved:
     """An observer that ignores everything."""
 
     def opened(self, topic: str, seconds: float) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
     def committed(self, report: CommitReport) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
     def failed(self, topic: str, error: BaseException) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
 
 class LaneApp(faust.App):  # type: ignore[misc]  # Faust's types are skipped

@@ -53,7 +53,7 @@ def _groups(cluster: Any, topics: set[str]) -> Iterator[frozenset[str]]:
 
 
 class _Part:
-    """Some topics of a cluster, as the executor looks at one."""
+    """Some topics of a cluster, in the form that the sticky assignor reads."""
 
     def __init__(self, cluster: Any, topics: frozenset[str]) -> None:
         self._cluster = cluster

@@ -89,13 +89,13 @@ class SilentProducer(driver.Producer):  # type: ignore[misc]  # Faust's types ar
     """A producer that never connects, because nothing is sent through Faust."""
 
     async def on_start(self) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
     async def on_stop(self) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
     async def flush(self) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]  # Faust's types are skipped

@@ -334,7 +334,7 @@ class ConsumerFetcher:
         return self._thread.failure
 
     def read_to(self, tp: TP) -> ReadTo | None:
-        """Return how far a partition is read; ``None`` before its first fetch."""
+        """Return the offset up to which a partition is read; ``None`` before its first fetch."""
         return self._thread.read_to.get(tp)
 
     @property

@@ -53,7 +53,7 @@ class WaitingTimes:
         self._idle_at = {key: now if is_idle else before.get(key, -math.inf) for key, is_idle in keys.items()}
 
     def seconds(self, report: LaneReport) -> float:
-        """Return how long records have waited, or may have waited, for a lane without a commit."""
+        """Return the time for which records have waited, or may have waited, for a lane without a commit."""
         if report.is_idle:
             return 0.0
         idle_at = self._idle_at.get((report.topic, report.partition), -math.inf)

@@ -54,7 +54,7 @@ class _Quality(msgspec.Struct):
 
 
 def _show_version(value: bytes) -> None:
-    """Show a version that a learner has published, and how good the scores issued so far turned out to be."""
+    """Show a version that a learner has published, and the quality of the scores issued so far."""
     control = decode_control(value)
     if not isinstance(control, Use):
         return

@@ -106,7 +106,7 @@ def _cells(words: Sequence[str]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, and how busy it is."""
+    """Describe the machine and its load."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),

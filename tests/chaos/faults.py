@@ -1,4 +1,4 @@
-"""Named points in the life of a worker, and faults: what a worker does to itself at such a point.
+"""Named points in the life of a worker, and faults: the actions of a worker at such a point.
 
 A fault names a point and a count n. When its process reaches the point for the n-th time, it kills itself, stops itself
 (SIGSTOP) or asks itself to end (SIGTERM). The points are put around the real classes, in a process that only the suite

@@ -1,7 +1,8 @@
-"""From a seed to the plan of a round: which process dies where, which one stalls, what the provider does, and when.
+"""The plan of a round, drawn from a seed: the deaths and stalls of processes, the faults of the provider, and their
+times.
 
-Only the seed decides, so a round that failed can be played again. The machine itself is not repeated: a random moment
-is the same second, but not the same instruction. The named points are exact.
+Only the seed decides, so a round that failed can be played again. The timing of the machine is not repeated: a random
+moment is the same second, but not the same instruction. The named points are exact.
 
 The faults of learners are drawn separately, so that adding them did not change the faults of folds and deliveries of
 any seed. On the embedded broker no process is stalled, because that broker cannot fence a previous owner.
@@ -164,7 +165,10 @@ class _Draft:
 
     @property
     def turn(self) -> int:
-        """Number of this round among those of its kind. Choices that must not be left out follow it, and not chance."""
+        """Number of this round among those of its kind.
+
+        Choices that must not be left out depend on this number, and not on chance.
+        """
         return self.seed // len(KINDS)
 
     def any_process(self) -> str:
@@ -205,8 +209,8 @@ def plan(seed: int, only: Kind | None = None, broker: Broker = "kafka") -> Plan:
     kinds = kinds_on(broker)
     draft = _Draft(seed, only or kinds[(seed - 1) % len(kinds)], broker)
     _BY_KIND[draft.kind](draft)
-    # Whatever a round is about, something else goes wrong too. In a frozen round it is the door, because users' events
-    # must flow on while a process is frozen.
+    # Every round has an additional fault. In a frozen round it is a fault of the door, because users' events must flow
+    # on while a process is frozen.
     other = "door" if draft.kind == "frozen" else draft.uninvolved()
     draft.deed(draft.rng.choice(("kill", "terminate")), other)
     _learners(draft)

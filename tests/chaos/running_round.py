@@ -31,7 +31,7 @@ BROKEN_WITHIN_S = 60
 
 
 class RunningRound:
-    """A round in progress: its installation, its processes, and what has been done to them so far.
+    """A round in progress: its installation, its processes, and the actions against them so far.
 
     Attributes
     ----------

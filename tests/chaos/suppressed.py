@@ -159,7 +159,7 @@ def handed_late(
     hashes: AddressHashes,
     lives: Iterable[Life],
 ) -> list[str]:
-    """Describe what was handed over although its address had been suppressed for more than a second.
+    """Describe each message that was handed over although its address had been suppressed for more than a second.
 
     Parameters
     ----------

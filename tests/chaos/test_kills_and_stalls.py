@@ -141,7 +141,7 @@ class AttackedInstallation:
         return [None if worker.pid is None else roles_below(worker.pid).get("fold"), beside.pid]
 
     def ends(self) -> str:
-        """Describe how folds ended."""
+        """Describe the ends of folds."""
         return (self.installation.logs / "worker.log").read_text() + " ".join(map(exit_reason, self.exits))
 
     async def kill_broker(self, down_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Open transactions of a partition that does not move: what the coordinator and the partition know of them."""
+"""Open transactions of a partition that does not move: their states in the coordinator and in the partition."""
 
 from __future__ import annotations
 

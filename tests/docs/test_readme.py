@@ -80,7 +80,7 @@ def shell(command: str, cwd: Path, environment: dict[str, str]) -> subprocess.Co
 
 
 @pytest.mark.slow
-def test_the_first_own_event_does_what_the_readme_says(house: dict[str, str], tmp_path: Path) -> None:
+def test_the_first_event_has_the_results_that_the_readme_describes(house: dict[str, str], tmp_path: Path) -> None:
     assert len(first_event().strip().splitlines()) == 3
 
     typed = shell(first_event(), tmp_path, house)

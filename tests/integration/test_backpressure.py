@@ -111,7 +111,7 @@ def messages(
 
 @pytest.mark.kafka
 @pytest.mark.slow
-async def test_a_provider_that_hangs_delays_only_its_own_channel_and_bounds_the_messages_in_memory(
+async def test_a_provider_that_hangs_delays_only_its_channel_and_the_messages_in_memory_are_bounded(
     kafka: Cluster, hanging: int, tmp_path: Path
 ) -> None:
     connection, log = kafka.connection, tmp_path / "log"

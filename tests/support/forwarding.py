@@ -50,7 +50,7 @@ class Forwarder:
             writer.write(content)
             await writer.drain()
             if slow and self.bytes_per_s is not None:
-                await asyncio.sleep(len(content) / self.bytes_per_s)  # this is the slowness
+                await asyncio.sleep(len(content) / self.bytes_per_s)  # this limits the speed
 
 
 @asynccontextmanager

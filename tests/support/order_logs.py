@@ -1,4 +1,4 @@
-"""Purchases and refunds of one order, and what a fold makes of them."""
+"""Purchases and refunds of one order, and the results of folding them."""
 
 from __future__ import annotations
 

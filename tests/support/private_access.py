@@ -107,7 +107,7 @@ def _walk(tree: ast.AST, nested: list[ast.ClassDef]) -> Iterator[ast.AST]:
 
 
 def _members(tree: ast.ClassDef) -> frozenset[str]:
-    """Return the private names that a class defines: its functions, its fields, and what it assigns to ``self``."""
+    """Return the private names that a class defines: its functions, its fields, and the attributes of ``self``."""
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     names |= {ast.unparse(node.target) for node in tree.body if isinstance(node, ast.AnnAssign)}
     names |= {

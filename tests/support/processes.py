@@ -41,9 +41,9 @@ def roles_below(worker: int) -> dict[str, int]:
 
 
 def command_line(pid: int) -> list[str]:
-    """Return the words of a process's command line; none if it has ended.
+    """Return the words of a process's command line; an empty list if it has ended.
 
-    While a process becomes another program it has none for a moment, so it is read again.
+    While a process becomes another program, its command line is empty for a moment. So it is read again.
     """
     while is_running(pid):
         try:

@@ -74,7 +74,7 @@ class Violation:
     rule
         Short name of the rule.
     message
-        The text found, and what is allowed.
+        The text found, and the text allowed.
     """
 
     path: str

@@ -56,7 +56,7 @@ class Size(NamedTuple):
 
 
 def above(paths: Iterable[Path] | None = None) -> Iterator[Size]:
-    """Yield what is above a limit in the given files and folders; by default, in the whole repository."""
+    """Yield everything above a limit in the given files and folders; by default, in the whole repository."""
     for path in _files(paths):
         name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
         text = path.read_text(encoding="utf-8")

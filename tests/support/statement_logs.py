@@ -1,4 +1,4 @@
-"""Logs with statements about consent, and what a fold makes of them."""
+"""Logs with statements about consent, and the results of folding them."""
 
 from __future__ import annotations
 

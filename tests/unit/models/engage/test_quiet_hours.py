@@ -104,7 +104,7 @@ def test_the_next_change_is_the_first_instant_that_differs(start: int, end: int,
 
 
 def _lengths(quiet: QuietHours) -> tuple[int, int]:
-    """Return how many minutes of a day are open, and how many stay open if quiet hours are lengthened."""
+    """Return the open minutes of a day, and those that stay open if quiet hours are lengthened."""
     longer = lengthened(quiet)
     return (quiet.start - quiet.end) % 1440, (longer.start - longer.end) % 1440
 
@@ -142,7 +142,7 @@ def test_the_answer_holds_until_the_time_that_it_gives(
     candidates = [zones.zone(name) for name in answer.zones]
 
     def state(at: int) -> tuple[bool, bool]:
-        """Return whether it is quiet in any zone, and whether in the most populous one."""
+        """Return whether it is quiet in any zone, and whether it is quiet in the most populous one."""
         said = [is_quiet(hours, where, at) for where in candidates]
         return any(said), said[0]
 

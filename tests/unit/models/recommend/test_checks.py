@@ -1,4 +1,4 @@
-"""The checks of recommenders find the mistakes that they are for."""
+"""Each check of recommenders finds its mistake."""
 
 from __future__ import annotations
 

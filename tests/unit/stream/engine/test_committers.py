@@ -1,4 +1,7 @@
-"""Committers on real brokers: what is special about each; ``tests/contracts/test_committers.py`` checks the rest."""
+"""Committers on real brokers: the special properties of each;
+
+``tests/contracts/test_committers.py`` checks the rest.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
     return [record.value for record in found]
 
 
-async def test_an_aligned_output_goes_to_the_own_partition_and_any_other_to_the_partition_of_its_key(
+async def test_an_aligned_output_goes_to_the_partition_of_the_lane_and_any_other_to_that_of_its_key(
     topics: Connection,
 ) -> None:
     keys = [b"u%d" % number for number in range(40)]
@@ -140,12 +143,12 @@ class TestOnApacheKafka:
                 await previous.commit(Commit([Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}), Checkpoint(2))
             await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
 
-        # An output of the previous owner that got through would be before those of the owner.
+        # If an output of the previous owner were accepted, it would be before those of the owner.
         assert await values(connection, "copies", 2) == [b"1", b"2"]
         assert await read_compacted(connection, "profiles", 0) != {}
 
     async def test_a_previous_owner_with_another_id_is_not_fenced(self, kafka: Cluster) -> None:
-        # This is what the previous test would see if the ids did not fence.
+        # The previous test would find this result if the ids did not fence.
         kafka.create(copies=1, profiles=1)
         connection = kafka.connection
         own = owned(connection)

@@ -1,4 +1,4 @@
-"""Commits of a lane: what becomes durable, and in which order."""
+"""Commits of a lane: their durable content, and its order."""
 
 from __future__ import annotations
 

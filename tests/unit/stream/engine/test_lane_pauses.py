@@ -1,4 +1,4 @@
-"""Pauses of a lane: what it does, and does not do, while partitions are being reassigned."""
+"""Pauses of a lane: its actions while partitions are being reassigned."""
 
 from __future__ import annotations
 

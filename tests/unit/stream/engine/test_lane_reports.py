@@ -1,4 +1,4 @@
-"""Reports of a lane: what it says about its progress, its failures and its dependencies."""
+"""Reports of a lane about its progress, its failures and its dependencies."""
 
 from __future__ import annotations
 

@@ -65,10 +65,10 @@ class StallingLane:
         self._context.on_ready(self._assignment.tp, False)
 
     def resume(self) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
     async def drain(self) -> None:
-        """Ignore it."""
+        """Ignore the call."""
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class FoldingWorker:
         )
 
     def standing(self) -> dict[str, Any]:
-        """Return the health of the worker, as its lookups give it."""
+        """Return the health of the worker, in the form of its lookups' answer."""
         lanes = [
             LaneHealth(
                 topic="events",

@@ -1,4 +1,4 @@
-"""A child reports how it is doing, and its silence is noticed: with real pipes and processes."""
+"""A child reports its state, and its silence is noticed. The tests use real pipes and processes."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def opened(partitions: int) -> dict[int, asyncio.Event]:
     return gates
 
 
-async def test_a_full_lane_delays_only_its_own_partition_until_its_records_are_taken(cluster: Cluster) -> None:
+async def test_a_full_lane_delays_only_its_partition_until_its_records_are_taken(cluster: Cluster) -> None:
     cluster.create(events=2, copies=2, profiles=2)
     gates = opened(2)
     gates[0].clear()

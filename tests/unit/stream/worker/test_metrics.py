@@ -1,4 +1,4 @@
-"""Metrics of lanes: what is counted of their commits, and what is shown of their state."""
+"""Metrics of lanes: counts of their commits, and gauges of their state."""
 
 from __future__ import annotations
 

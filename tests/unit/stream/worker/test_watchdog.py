@@ -67,7 +67,7 @@ def test_a_lane_that_returns_from_another_worker_counts_as_a_new_lane() -> None:
 
 @dataclass
 class WatchedWorker:
-    """A worker with fixed answers, and what its watchdog asked and did."""
+    """A worker with fixed answers, and the questions and actions of its watchdog."""
 
     lanes: list[LaneReport] = field(default_factory=lambda: [waiting_lane()])
     has_waiting_records: bool = True
