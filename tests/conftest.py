@@ -25,8 +25,23 @@ hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the long tests first, so that no process is left with a long one at the end while the others are idle."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Let each process of the run begin with its share of the slow tests, and the first one with the longest test.
+
+    Otherwise, one process is left with long tests at the end, while the others are idle. pytest-xdist gives each
+    process one part of the list, without gaps. So the slow tests are dealt out to the beginnings of these parts.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow") is not None]
+    slow.sort(key=lambda item: "longest" not in item.get_closest_marker("slow").kwargs)  # type: ignore[union-attr]
+    quick = [item for item in items if item.get_closest_marker("slow") is None]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        size = (len(items) - len(ordered)) // (processes - number)
+        share = slow[number::processes]
+        count = max(size - len(share), 0)
+        ordered += [*share, *quick[:count]]
+        del quick[:count]
+    items[:] = [*ordered, *quick]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -184,7 +184,7 @@ def test_the_revenue_after_a_replay_equals_that_of_the_file(recording: tuple[Pat
     assert {name: found[name] for name in totals(revenue)} == totals(revenue)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(longest=True)
 @pytest.mark.skipif(not ONLINE_RETAIL.exists(), reason=f"{ONLINE_RETAIL} is not there")
 def test_the_real_file_ends_in_its_published_totals() -> None:
     with replaying(ONLINE_RETAIL) as process:
