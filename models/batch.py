@@ -152,7 +152,7 @@ class Outputs:
 
 
 class Checkpoint(NamedTuple):
-    """Record of how far a partition is processed; it is stored with each commit.
+    """Record of the progress of a partition; it is stored with each commit.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Decoding of text from outside: UTF-8, with or without the byte order mark that editors and spreadsheets write.
 
-It is for every input: events, bodies of requests, recordings, catalogues, settings, secrets and templates.
+It is used for every input: events, bodies of requests, recordings, catalogues, settings, secrets and templates.
 """
 
 from __future__ import annotations

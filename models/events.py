@@ -187,7 +187,7 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:
-    """Return the JSON of an event, as it is stored in ``events``.
+    """Return the JSON of an event, in the stored form of ``events``.
 
     Examples
     --------

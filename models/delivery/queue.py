@@ -159,7 +159,9 @@ class DeliveryQueue:
     # --- output
 
     def sweep(self, step: DeliveryStep) -> None:
-        """Follow the timers: deliveries get ready, messages expire, awaited answers are given up, old ids forgotten."""
+        """Follow the timers: deliveries get ready, messages expire, awaited answers are given up, old ids are
+        forgotten.
+        """
         schedule = self._schedule
         for key in schedule.times.take_due(step.now):
             if schedule.open.phase(key) in ("waiting", "unknown"):

@@ -1,4 +1,4 @@
-"""The entries of the suppression list: which addresses must not be written to, why, and until when.
+"""The entries of the suppression list: the addresses that must get no messages, with reasons and ends.
 
 The key of an entry holds a keyed hash of channel and address, so the list reveals no address. An address has one entry
 for each reason, so two writers with different reasons never overwrite each other. The end of a reason is a

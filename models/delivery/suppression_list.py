@@ -92,7 +92,7 @@ class SuppressionList:
         return self._marks_of([bytes.fromhex(parse_key(f"{address}:bounce".encode()).hash)])
 
     def stops(self, channel: Channel, address: str, category: Category) -> Suppression | None:
-        """Return why a message is stopped; ``None`` if it may be sent."""
+        """Return the reason why a message is stopped; ``None`` if it may be sent."""
         return stops(self.marks(channel, address), category)
 
     def _marks_of(self, digests: Iterable[bytes]) -> dict[str, SuppressionMark]:

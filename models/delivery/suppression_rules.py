@@ -46,7 +46,7 @@ def in_force(marks: Mapping[str, SuppressionMark]) -> dict[str, SuppressionMark]
 
 
 def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppression | None:
-    """Return why a message to an address is stopped; ``None`` if it may be sent.
+    """Return the reason why a message to an address is stopped; ``None`` if it may be sent.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class Suppressor:
     listed
         The list, kept current by the reader of its topic.
     why_untrusted
-        Returns why the list cannot be trusted now; an empty text if it can.
+        Returns the reason why the list cannot be trusted now; an empty text if it can be trusted.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Suppressor:
         return self._list.hashes.newest(message.channel, message.to) if message.origin == "live" else ""
 
     def stops(self, message: Message, now: int) -> Result | None:
-        """Return the result of a message that must not leave now; ``None`` if it may.
+        """Return the result of a message that must not leave now; ``None`` if it may leave.
 
         ``suppressed``: its address is on the list. ``failed``: it waits, because the list cannot be trusted, or because
         too many messages to its domain bounce.
@@ -161,7 +161,10 @@ class Suppressor:
             self._guard.note(domain, hard=result.bounce == "hard" and not known, now=now)
 
     def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
-        """Return the entry that ends others, if there are any. Otherwise none, so that the list does not grow."""
+        """Return the entry that ends others, if there are any.
+
+        Otherwise return none, so that the list does not grow.
+        """
         marks = self._list.marks(self.channel, address)
         ends = any(ENDED_BY.get(one) == reason for one in marks)
         return [self._entry(address, reason, at, source)] if ends or self._why_untrusted() else []
@@ -185,7 +188,7 @@ class Suppressor:
         marks = self._list.marks(self.channel, address)
         known = marks.get(reason)
         if reason == "stop":
-            at = time_in_force(marks, reason, at)  # it is stated now, even if the time of a START is later
+            at = time_in_force(marks, reason, at)  # the reason is stated now, even if the time of a START is later
         bounced = ENDED_BY.get(reason) == "delivered"
         entry = SuppressionEntry(
             scope=SCOPE_OF[reason],

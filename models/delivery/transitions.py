@@ -1,4 +1,4 @@
-"""The transition table of one delivery: which record follows from which, and which outcome is reported.
+"""The transition table of one delivery: the next record after each event, and the reported outcome.
 
 ::
 

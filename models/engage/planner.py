@@ -143,7 +143,7 @@ class Planner:
         return self._render(proposal, channel, expires)
 
     def _obstacle(self, proposal: Proposal, channel: Channel) -> tuple[Reason, str]:
-        """Return why a channel cannot be used, and a detail; both are empty if it can."""
+        """Return the reason why a channel cannot be used, and a detail; both are empty if it can be used."""
         rule, (_, customer, now) = proposal.rule, proposal.recipient
         if not consent.allowed(customer.facts, rule.category, channel):
             return "no_consent", ""

@@ -224,7 +224,7 @@ def sample() -> Customer:
 
 
 def _untriggered(rule: Rule, customer: Customer) -> str:
-    """Return why the trigger of the rule cannot happen to this user now; empty if it can."""
+    """Return the reason why this user cannot trigger the rule now; an empty text if the user can."""
     when, facts, ledger = rule.when, customer.facts, customer.ledger
     match when.kind:
         case "first_purchase" if facts.orders:

@@ -33,7 +33,7 @@ class Quiet(NamedTuple):
     is_quiet
         Whether it is within quiet hours.
     until
-        The time at which that changes, milliseconds.
+        The time at which this state changes, milliseconds.
     """
 
     is_quiet: bool
@@ -41,7 +41,7 @@ class Quiet(NamedTuple):
 
 
 def check(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
-    """Return whether it is quiet for a user in any zone that they may be in, and until when.
+    """Return whether it is quiet for a user in any possible zone of the user, and until when.
 
     Parameters
     ----------

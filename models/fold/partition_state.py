@@ -1,4 +1,4 @@
-"""The state of one partition: its users, its clock, its timers and its versions, committed and changed since."""
+"""The state of one partition: its users, its clock, its timers and its versions, with uncommitted changes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class PartitionState:
         elif len(live) > limit:
             for key in touched:  # least recently touched first, so that the busiest users stay
                 live[key] = live.pop(key)
-            # All surplus keys are read in one pass. To read the first key of a dict skips over all deleted ones.
+            # All surplus keys are read in one pass. A read of the first key of a dict skips all deleted ones.
             for key in list(islice(live, len(live) - limit)):
                 del live[key]
 

@@ -31,7 +31,7 @@ class Work(Protocol):
     env: Any
 
     def spend(self, amount: int) -> None:
-        """Count work, and raise if the render does more than :data:`MAX_WORK`."""
+        """Count work, and raise an error if the render does more than :data:`MAX_WORK`."""
 
     def resolve(self, name: str) -> Any:
         """Return the value of a name."""
@@ -43,12 +43,12 @@ def size_of(value: Any) -> int:
 
 
 def require_text(length: int) -> None:
-    """Raise if a text would become longer than :data:`MAX_TEXT`."""
+    """Raise an error if a text would become longer than :data:`MAX_TEXT`."""
     if length > MAX_TEXT:
         raise FilterArgumentError(f"over the limit of a text, {MAX_TEXT:,} characters", token=None)
 
 
 def require_items(count: int) -> None:
-    """Raise if a list would become longer than :data:`MAX_ITEMS`."""
+    """Raise an error if a list would become longer than :data:`MAX_ITEMS`."""
     if count > MAX_ITEMS:
         raise FilterArgumentError(f"over the limit of a list, {MAX_ITEMS:,} elements", token=None)

@@ -1,7 +1,7 @@
 """Statements about consent, complaints and bounces that must count, even if their event does not.
 
-Such a statement counts although its event is refused (too late, no room). It is passed over only if the same statement
-has counted before. The user's state remembers the newest statements, however long ago they were.
+Such a statement counts although its event is refused (too late, no room). It is ignored only if the same statement has
+counted before. The user's state remembers the newest statements, however long ago they were.
 """
 
 from __future__ import annotations

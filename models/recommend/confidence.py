@@ -1,4 +1,4 @@
-"""How much an interaction counts; the same in training and in serving."""
+"""The weight of an interaction; it is the same in training and in serving."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     trend
         Score that the most popular item of the moment gains; a certain like has a score of about 1.
     trend_half_life
-        Half-life of popularity, milliseconds. Popularity decides what strangers get, and the trend.
+        Half-life of popularity, milliseconds. Popularity decides the trend, and the recommendations for strangers.
     seed
         Seed of the initial factors.
 
@@ -134,7 +134,7 @@ class FactorModel:
 
     @property
     def finite(self) -> bool:
-        """Whether all its numbers are finite."""
+        """Whether all numbers of the model are finite."""
         return all(bool(np.isfinite(array).all()) for array in (self.factors, self.gram, self.popularity))
 
 

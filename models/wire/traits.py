@@ -61,7 +61,7 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
             del known[name]
             warnings.append(details.warning_of(error)._replace(rejected=is_address))
     zone = known.get("timezone")
-    if isinstance(zone, str) and resolve(zone) is None:  # it is kept, because templates may show it
+    if isinstance(zone, str) and resolve(zone) is None:  # the trait is kept, because templates may show it
         warnings.append(EventWarning("unknown_timezone", f"{path}.timezone", fields.shown(zone), _ZONE_ALLOWED))
     return known
 

@@ -1,4 +1,4 @@
-"""Address, credentials and naming of one installation in Kafka: the one value that every client is built from."""
+"""Address, credentials and naming of one installation in Kafka; every client is built from this value."""
 
 from __future__ import annotations
 

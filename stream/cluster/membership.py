@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def remove_dead_member(connection: Connection, group: str, member: str) -> bool:
     """Remove a dead member from its consumer group.
 
-    If it is alive after all, it is only fenced, and its partitions move.
+    If the member is alive, it is only fenced, and its partitions move.
 
     Parameters
     ----------

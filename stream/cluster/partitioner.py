@@ -25,7 +25,7 @@ def murmur2(data: bytes) -> int:
 
     References
     ----------
-    Apache Kafka, ``org.apache.kafka.common.utils.Utils.murmur2``; its own test vectors are in the doctest.
+    Apache Kafka, ``org.apache.kafka.common.utils.Utils.murmur2``; Kafka's test vectors are in the doctest.
 
     Examples
     --------

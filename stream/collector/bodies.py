@@ -120,7 +120,7 @@ class BodyReader:
         encoding = request.headers.get("Content-Encoding", "")
         length = max(len(raw), request.content_length or 0)
         if len(raw) > most and encoding.strip().lower() not in ("", "identity"):
-            return Body(b"", length)  # it is too large even while it is compressed
+            return Body(b"", length)  # the body is too large even while it is compressed
         try:
             content = decompressed(raw, encoding, most)
         except DamagedBody as damage:

@@ -1,4 +1,4 @@
-"""The events and the health of the HTTP door: its own addresses, beside those that other modules answer."""
+"""The addresses of the HTTP door for events and for health; other modules answer its other addresses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EventEndpoints:
     intake
         The code that turns bodies into events.
     write_keys
-        Known keys. Every request with events must have one of them, unless there are none.
+        Known keys. Every request with events must have one of them, unless no key is set.
     now
         Clock, milliseconds.
     bodies

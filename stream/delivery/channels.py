@@ -1,4 +1,7 @@
-"""The table of channels, and how a channel is opened. A new channel is a module beside this one and an entry here."""
+"""The table of channels, and the function that opens a channel.
+
+A new channel is a module beside this one and an entry here.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ def open_channel(
     suppressor
         The suppression list of this channel; ``None`` stops nothing.
     policy
-        When the circuit breaker opens; by default as the settings say.
+        When the circuit breaker opens; by default, as in the settings.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class Reach:
         return f"<Reach {self.mode}, {len(self._allowed)} allowed>"
 
     def reason_to_stay(self, message: Message) -> str:
-        """Return why a message goes to the outbox; an empty text if it may leave."""
+        """Return the reason why a message goes to the outbox; an empty text if the message may leave."""
         if message.origin != "live":
             return f"origin {message.origin}"
         if self.mode == "outbox":
@@ -59,9 +59,9 @@ class Gate:
     Parameters
     ----------
     reach
-        Which messages may leave.
+        Rule for the messages that may leave.
     outbox
-        Takes all others.
+        Receiver of all other messages.
     now
         Returns the time of the wall clock, milliseconds.
     provider

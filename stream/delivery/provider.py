@@ -9,7 +9,7 @@ from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 
 LastCheck: TypeAlias = Callable[[], Result | None]
-"""Returns the result of a message that must not be handed over after all; ``None`` if it may be."""
+"""Returns the result of a message that must not be handed over now; ``None`` if it may be handed over."""
 
 
 def allow() -> Result | None:

@@ -41,7 +41,7 @@ class Smtp:
     tls
         Certificate authorities to trust, instead of those of the system.
     timeout_s
-        Maximum time of each step of the conversation, seconds; by default as the section says.
+        Maximum time of each step of the conversation, seconds; by default, as in the section.
     """
 
     def __init__(

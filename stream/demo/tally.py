@@ -133,7 +133,7 @@ class Tally:
     def _decision(self, value: bytes) -> None:
         decision = _decision.decode(value)
         if decision.outcome == "deferred":
-            return  # it is decided again later
+            return  # the message is decided again later
         self.triggers[decision.rule] += 1
         if decision.outcome != "sent":
             self.withheld[decision.reason or decision.outcome] += 1

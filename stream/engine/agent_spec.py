@@ -1,4 +1,4 @@
-"""Specifications of agents: which topics an agent reads, and how its outputs become durable."""
+"""Specifications of agents: the topics that an agent reads, and the way in which its outputs become durable."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Stateful:
     max_records
         Maximum number of records in a batch.
     wall_clock
-        Returns for a lane's state whether its log follows the wall clock. Then the lane appends a tick to its own
-        partition when a timer is due and nothing else arrives. ``None``: no log does.
+        Returns for a lane's state whether its log follows the wall clock. Then the lane appends a tick to its partition
+        when a timer is due and nothing else arrives. With ``None``, no log follows the wall clock.
     has_effects
         Whether the agent has effects, and timers by the wall clock. Then it receives wake-ups: batches without records.
     on_revoked

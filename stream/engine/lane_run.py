@@ -1,8 +1,8 @@
 """One run of a lane: read, compute, commit, one batch after the other, until something fails.
 
 A run has one instance of the agent's generator and one committer, and begins with the committed state. It repairs
-nothing: what fails ends the run, and its lane begins the next one. All its attributes are present from the beginning to
-the end.
+nothing: any failure ends the run, and the lane begins the next one. All its attributes are present from the beginning
+to the end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunControl:
     idle
         Set while no commit is in progress, and no effect is pending.
     on_change
-        Called when the run may have become ready for records, or is no longer so.
+        Called when the run may have become ready for records, or is no longer ready.
     """
 
     allowed: asyncio.Event
@@ -75,7 +75,7 @@ class LaneRun:
     opened_at
         When the run began, on the monotonic clock.
     committed_at
-        When it committed last; ``None`` before.
+        Time of the last commit; ``None`` before the first one.
     is_full
         Whether its agent wants no records for now.
     reader
@@ -114,7 +114,7 @@ class LaneRun:
             f"read_to={self.reader.read_to} pending={self._effects.pending}>"
         )
 
-    # --- what its lane asks
+    # --- queries of its lane
 
     @property
     def position(self) -> int:

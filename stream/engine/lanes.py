@@ -115,7 +115,7 @@ class Lanes:
         """Return the partitions whose lanes can take records; called in the consumer's thread."""
         return self._wanted
 
-    # --- what the consumer tells
+    # --- reports of the consumer
 
     def put(self, tp: TP, fetch: Fetch) -> None:
         """Give fetched records to their lane, if it is still here."""

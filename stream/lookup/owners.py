@@ -80,7 +80,7 @@ async def _resolved(host: str, port: int) -> list[str]:
     try:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
-        pass  # it is a name, which is resolved below
+        pass  # the address is a name, which is resolved below
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:

@@ -188,7 +188,7 @@ class Child:
         if self._process.poll() is None:
             try:
                 os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:  # it has not reached its own group yet
+            except ProcessLookupError:  # the child is not in a separate group yet
                 self._process.kill()
         return self.wait()
 

@@ -124,7 +124,7 @@ class HeartbeatReader:
                     return
                 content = os.read(self._read_end, 1 << 16)
                 if not content:
-                    return  # it has ended
+                    return  # the process has ended
                 *lines, received = (received + content).split(b"\n")
                 for line in lines:
                     self._take(line)

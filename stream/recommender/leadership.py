@@ -184,7 +184,9 @@ class Leadership:
     def _close_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(Exception):  # it may be fenced, or hold records that no broker accepts any more
+            with contextlib.suppress(
+                Exception
+            ):  # the producer may be fenced, or hold records that no broker accepts any more
                 producer.close(timeout=2)
 
 

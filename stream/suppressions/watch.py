@@ -90,7 +90,7 @@ class SuppressionWatch:
         return f"SuppressionWatch({len(self.listed)} entries, {self.behind() or 'current'})"
 
     def behind(self) -> str:
-        """Return why the list cannot be trusted now; an empty text if it can."""
+        """Return the reason why the list cannot be trusted now; an empty text if it can be trusted."""
         if self._as_of is None:
             return NOT_READ
         if self.listed.hashes.missing:

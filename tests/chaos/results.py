@@ -49,7 +49,7 @@ not die, because it cannot fence a previous owner and loses everything when it e
 
 
 class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The result of one round, as it is stored.
+    """The stored result of one round.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lost, twice
         Number of events and effects that were lost or doubled; both must be 0.
     deeds, exits
-        How often each action was done, and how processes ended.
+        Number of times that each action was done, and the ends of processes.
     longest_silence_s
         Longest time without a commit in one partition under load, seconds.
     rest_s

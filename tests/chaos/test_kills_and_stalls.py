@@ -298,7 +298,7 @@ async def attack(shop: AttackedInstallation) -> Aftermath:
         await asyncio.sleep(rng.uniform(2, 4))
         await shop.kill_fold()
         await asyncio.sleep(1)
-        await shop.kill_fold()  # it has just taken over, and dies while it catches up
+        await shop.kill_fold()  # the new owner has just taken over, and dies while it catches up
         await asyncio.sleep(1)
         await shop.stall_fold(SESSION_S + rng.uniform(2, 3))
         await shop.kill_broker(rng.uniform(0.2, 1))

@@ -1,4 +1,4 @@
-"""docs/messages.md names every template name, reason, trigger and code that exists, and no other."""
+"""docs/messages.md contains exactly the existing names of templates, reasons, triggers and codes."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ async def _until_the_door_answers(shop: RunningShop) -> None:
                     if answer.status == 200:
                         return
             except aiohttp.ClientError:
-                pass  # it is starting
+                pass  # the door is starting
             await asyncio.sleep(0.05)
 
 

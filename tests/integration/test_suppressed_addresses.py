@@ -111,7 +111,7 @@ def open_dispatcher(port: int, folder: Path, made: SuppressionList, now: Callabl
 
 
 async def deliver(dispatcher: Dispatcher, *batches: Sequence[bytes], state: Restored | None = None) -> list[Outputs]:
-    """Drive the agent as a lane does. Every batch is delivered to its end before the next one comes."""
+    """Drive the agent in the same way as a lane. Every batch is delivered to its end before the next one comes."""
     state = state or Restored()
     made: list[Outputs] = []
     position = 0

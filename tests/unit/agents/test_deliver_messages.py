@@ -60,7 +60,7 @@ async def test_an_id_is_forgotten_after_14_days() -> None:
 
 
 @pytest.mark.parametrize("dies", [1, 2, 3, 4, 5])
-async def test_whenever_the_process_dies_nothing_is_sent_twice_and_nothing_is_forgotten(dies: int) -> None:
+async def test_nothing_is_sent_twice_and_nothing_is_forgotten_whenever_the_process_dies(dies: int) -> None:
     lane = DeliveryLane(FakeDispatcher(slots=2))
     messages = [message(i) for i in range(5)]
 
@@ -73,7 +73,7 @@ async def test_whenever_the_process_dies_nothing_is_sent_twice_and_nothing_is_fo
     types = {event.message: event.type for event in lane.events}
     assert {one.id for one in messages} <= set(types)
     lost_results = [one.id for one in messages if types[one.id] == "message_unknown"]
-    assert len(lost_results) <= 2  # what was in flight
+    assert len(lost_results) <= 2  # the attempts that were in flight
     assert set(lane.dispatcher.sent) | set(lost_results) >= {one.id for one in messages}
 
 
@@ -206,7 +206,7 @@ async def test_no_more_attempts_begin_than_there_are_slots() -> None:
     await lane.run(batch(*(message(i) for i in range(5))))
 
     assert [lane.status(message(i)) for i in range(5)] == ["attempted"] * 2 + ["queued"] * 3
-    assert lane.last.next_due == NOW + SECOND  # it asks again if it is not woken earlier
+    assert lane.last.next_due == NOW + SECOND  # the lane asks again if it is not woken earlier
 
 
 async def test_messages_wait_while_the_provider_is_not_called_and_none_is_lost() -> None:

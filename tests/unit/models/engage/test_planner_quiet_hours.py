@@ -146,7 +146,7 @@ def test_a_message_sent_in_the_evening_expires_when_quiet_hours_begin() -> None:
 
 def test_an_unknown_zone_is_replaced_by_that_of_the_phone_and_otherwise_quiet_hours_are_lengthened() -> None:
     using = msgspec.structs.replace(configuration(rule(), quiet=NIGHT), timezone="Asia/Tokyo")
-    midnight = NOW // DAY * DAY  # it is 22:13 UTC: 23:13 in Germany, past seven in Tokyo
+    midnight = NOW // DAY * DAY  # the time is 22:13 UTC: 23:13 in Germany, after seven in Tokyo
 
     german = plan(using, customer(timezone="../../etc/passwd"))
     unknown = plan(using, customer(timezone="../../etc/passwd", phone=None))

@@ -1,4 +1,4 @@
-"""Decisions which models are published and which are not."""
+"""Decisions about the publication of models."""
 
 from __future__ import annotations
 

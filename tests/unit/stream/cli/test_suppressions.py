@@ -1,4 +1,4 @@
-"""``perennial suppressions``: addresses on the list by hand and by file, looked up, and taken off again."""
+"""``perennial suppressions``: addresses are added by hand and by file, looked up, and removed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def settings(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def call(settings: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command; gives its exit code, output and errors."""
+    """Run a command, and return its exit code, output and errors."""
 
     def called(*words: str) -> tuple[int, str, str]:
         code = run(["suppressions", *words, "--config", str(settings)])
@@ -71,7 +71,7 @@ def rows(call: Any, *words: str) -> list[dict[str, Any]]:
 
 
 async def bounce(settings: Path, address: str, at: int, hashes: AddressHashes = HASHES) -> None:
-    """Write what a delivery would."""
+    """Write the entry of a bounce, as a delivery does."""
     entry = SuppressionEntry(scope="all", reason="bounce", channel="email", at=at, domain=domain_of("email", address))
     output = Output(TOPIC, key_of(hashes.newest("email", address), "bounce"), encode_entry(entry))
     await _write(settings, [output, Output(TOPIC, *announcement(hashes.newest_id))])

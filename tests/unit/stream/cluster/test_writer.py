@@ -176,7 +176,7 @@ async def test_the_next_write_succeeds_after_a_failed_one(cluster: Cluster) -> N
 
 
 @pytest.mark.parametrize("count", [1, MAX_QUEUED, MAX_QUEUED + 1, 1_000])
-async def test_each_appended_record_is_stored_where_the_answer_says(cluster: Cluster, count: int) -> None:
+async def test_each_appended_record_is_stored_at_the_reported_offset(cluster: Cluster, count: int) -> None:
     cluster.create(events=2)
     topic = cluster.connection.topic("events")
     records = [(TopicPartition(topic, number % 2), b"u", b"%05d" % number * 600) for number in range(count)]

@@ -17,7 +17,7 @@ from tests.support.mail import FakeMailServer, serving, smtp_section
 
 @pytest.fixture
 def port(unused_tcp_port: int) -> int:
-    """The port of the mail server; unless a test asks for the server, it is not there."""
+    """The port of the mail server; without the fixture ``server``, no server listens there."""
     return unused_tcp_port
 
 
@@ -111,9 +111,7 @@ async def test_a_mail_to_an_unreachable_server_has_failed(port: int) -> None:
     assert result.status == "failed"
 
 
-async def test_a_server_without_the_encryption_that_was_asked_for_gets_nothing(
-    server: FakeMailServer, port: int
-) -> None:
+async def test_nothing_is_sent_to_a_server_without_the_required_encryption(server: FakeMailServer, port: int) -> None:
     result = await open_smtp(port, tls="starttls").deliver(letter(), unsubscribe=LINK)
 
     assert result.status == "failed"

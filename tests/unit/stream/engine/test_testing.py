@@ -1,4 +1,4 @@
-"""The public helpers for tests of agents, as a project that extends this one uses them."""
+"""The public helpers for tests of agents, used in the same way as in a project that extends this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One retrainer leads at a time, on both brokers. On Kafka, which can fence, one that stalled publishes nothing."""
+"""One retrainer leads at a time, on both brokers.
+
+On Kafka, a retrainer that stalled publishes nothing, because Kafka can fence it.
+"""
 
 from __future__ import annotations
 

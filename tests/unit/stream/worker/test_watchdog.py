@@ -1,4 +1,4 @@
-"""The watchdog: it ends a worker that stands still although there is work, and no other."""
+"""The watchdog: it ends only a worker that stands still although there is work."""
 
 from __future__ import annotations
 
