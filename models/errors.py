@@ -90,7 +90,7 @@ class EventWarning(NamedTuple):
     found
         Its value, shortened.
     allowed
-        What is allowed there, in words.
+        The allowed values, in words.
     rejected
         Whether the detail goes to the dead letters.
     """
@@ -114,7 +114,7 @@ class InvalidEvent(PerennialError, ValueError):
     found
         Value found there, shortened.
     allowed
-        What is allowed there, in words.
+        The allowed values, in words.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class InvalidConfiguration(PerennialError, ValueError):
     found
         Value found there.
     allowed
-        What is allowed there, in words.
+        The allowed values, in words.
     """
 
     def __init__(self, path: str, found: object, allowed: str) -> None:

@@ -159,9 +159,7 @@ class DeliveryQueue:
     # --- output
 
     def sweep(self, step: DeliveryStep) -> None:
-        """Follow the timers: deliveries get ready, messages expire, awaited answers are given up, old ids are
-        forgotten.
-        """
+        """Follow the timers: make deliveries ready, end messages and awaited answers, and forget old ids."""
         schedule = self._schedule
         for key in schedule.times.take_due(step.now):
             if schedule.open.phase(key) in ("waiting", "unknown"):

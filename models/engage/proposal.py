@@ -149,7 +149,7 @@ class Proposal:
         detail: str = "",
         blocked: dict[str, Reason] | None = None,
     ) -> Decision:
-        """Decide not to send the message, and record what blocked it."""
+        """Decide not to send the message, and record the reason."""
         channel, ledger = channel or self.rule.channels[0], self.ledger
         withheld = Withheld(rule=self.rule.name, channel=channel, reason=reason, at=self.recipient.now, detail=detail)
         ledger.withheld = [*ledger.withheld, withheld][-MAX_WITHHELD:]

@@ -25,8 +25,9 @@ SCHEMA = fingerprint(features.FEATURES)
 def align(customer: Customer, versions: Versions) -> None:
     """Update the ledger to the versions in use, before anything else happens to the user.
 
-    The ledger then holds what the versions in use would have computed at the last assessment. So a change that only a
-    new version causes gives no signal. All that has happened since, inactivity included, is judged by one version.
+    The ledger then holds the results that the versions in use would have computed at the last assessment. So a change
+    that only a new version causes gives no signal. All that has happened since, inactivity included, is judged by one
+    version.
     """
     facts, ledger = customer.facts, customer.ledger
     if not ledger.assessed_at:

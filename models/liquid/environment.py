@@ -97,7 +97,7 @@ class _Context(RenderContext):
         self._work = self._rounds = self._held = 0
 
     def spend(self, amount: int) -> None:
-        """Count work, and raise if it is too much."""
+        """Count work, and raise an error if it is too much."""
         self._work += amount
         if self._work > MAX_WORK:
             raise ResourceLimitError("the template does too much work", token=None)
@@ -116,7 +116,7 @@ class _Context(RenderContext):
 
     @contextmanager
     def loop(self, namespace: Mapping[str, object], forloop: Any) -> Iterator[RenderContext]:
-        """Begin a loop, and raise if all loops together make too many rounds."""
+        """Begin a loop, and raise an error if all loops together make too many rounds."""
         self._rounds += forloop.length
         assert isinstance(self.template, _Template)
         if self._rounds > self.template.max_rounds:

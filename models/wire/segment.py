@@ -1,7 +1,7 @@
 """The Segment spec's form: ``type`` is one of its calls, and the user is ``userId`` or ``anonymousId``.
 
-Libraries of this form send what the shop's code gave them, and this code never sees an answer. So one bad detail does
-not lose an event, unless the event would then state something that is not true::
+Libraries of this form send the values that the shop's code has given them, and this code never sees an answer. So one
+bad detail does not lose an event, unless the event would then state something that is not true::
 
     detail that cannot be used       what becomes of the event
     user, time, the event's name,    refused: it is not known whose event it is, or when or what happened

@@ -30,7 +30,7 @@ class GroupOffsets:
     Raises
     ------
     BrokerUnavailable
-        From every method.
+        Kafka does not answer; every method can raise it.
     """
 
     def __init__(self, connection: Connection, group: str, partitions: Iterable[TopicPartition]) -> None:

@@ -1,4 +1,4 @@
-"""The gate: the one place that decides whether a message may leave this machine."""
+"""The gate: it alone decides whether a message may leave this machine."""
 
 from __future__ import annotations
 

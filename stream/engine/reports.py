@@ -36,7 +36,7 @@ class LaneReport:
     topic, partition
         Logical topic, and the number of the partition.
     phase
-        What it does.
+        Present phase of the lane.
     is_open
         Whether it has its state, and can commit.
     position

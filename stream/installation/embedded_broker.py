@@ -33,7 +33,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class BrokerNotStarted(PerennialError):
-    """An embedded broker that could not be started: do what the message says."""
+    """An embedded broker that could not be started; the message gives the remedy."""
 
 
 def _binary() -> str:

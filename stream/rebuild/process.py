@@ -118,7 +118,7 @@ class Rebuild:
         Parameters
         ----------
         anew
-            Discard what an earlier rebuild has done.
+            Discard the work of an earlier rebuild.
         compare_only
             Change nothing that is in use: only count the users whose facts would be different.
 

@@ -137,7 +137,7 @@ class Shadow:
         Parameters
         ----------
         anew
-            Discard what the earlier rebuild has done. It is discarded in any case if other code has done it.
+            Discard the work of the earlier rebuild. It is discarded in any case if other code has done it.
         """
         await self._committer.fence()
         self._state = await self._committer.restore()

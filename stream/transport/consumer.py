@@ -81,7 +81,7 @@ def _message(tp: TP, fetch: Fetch, generation: int) -> ConsumerMessage:
         value=fetch,
         checksum=None,
         tp=tp,
-        generation_id=generation,  # Faust drops what was read before the last rebalance
+        generation_id=generation,  # Faust drops the records that were read before the last rebalance
     )
 
 

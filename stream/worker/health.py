@@ -98,7 +98,7 @@ def worker_health(lanes: Sequence[LaneHealth], *, assigned: bool, held: Mapping[
 
 
 def is_healthy(lane: LaneHealth) -> bool:
-    """Return whether a lane does what it should.
+    """Return whether a lane works as expected.
 
     A lane that is being restored is healthy, however long that takes. A restore that gets no answer from the broker for
     a minute fails, and counts as a failure.

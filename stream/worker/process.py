@@ -78,7 +78,7 @@ def open_role(role: Role, connection: Connection, settings: Settings, holds: Hol
     Parameters
     ----------
     role
-        What the worker does.
+        Role of the worker.
     connection
         The cluster.
     settings

@@ -1,4 +1,4 @@
-"""A round in progress: start its processes and do what its plan says to them, to the broker and to the provider."""
+"""A round in progress: start its processes, and carry out its plan on them, on the broker and on the provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what a soak regards as growth."""
+"""Tests of the definition of growth in a soak."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def python_of(brand: str) -> Path:
 
 
 def main() -> None:
-    """Install what is missing, and print each step."""
+    """Install all missing parts, and print each step."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)

@@ -1,4 +1,4 @@
-"""A gate and a provider in memory, and helpers that use a dispatcher as a lane does."""
+"""A gate and a provider in memory, and helpers that use a dispatcher in the same way as a lane."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ THANKS = Template("Thank you, {{ first_name }}", "We have your order.", fallback
 
 
 async def trace_purchase(connection: Connection, folder: Path) -> Trace:
-    """Send a purchase of a known user to a door, and record what it enters until its e-mail is at the mail server.
+    """Send a purchase of a known user to a door, and record the functions that it enters until its e-mail is at the
+    mail server.
 
     Parameters
     ----------

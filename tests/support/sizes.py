@@ -102,7 +102,7 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is above a limit and is no exception, and return the exit status."""
+    """Print everything above a limit that is no exception, and return the exit status."""
     found = [size for size in above([Path(argument) for argument in arguments]) if size.place not in EXCEPTIONS]
     for size in found:
         print(f"{size.place}: {size.kind} of {size.size}, at most {size.limit}")

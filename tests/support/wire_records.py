@@ -38,7 +38,7 @@ def refused(raw: Any, *, trust: Trust = "server", origin: Origin = "live") -> In
 
 
 def said(event: Event | None) -> tuple[str, bool | None, str | None] | None:
-    """Return what an event says about consent: its type, whether it grants, and the channel."""
+    """Return the statement of an event about consent: its type, whether it grants, and the channel."""
     return None if event is None else (event.type, event.granted, event.channel)
 
 

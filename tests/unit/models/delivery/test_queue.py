@@ -64,7 +64,7 @@ def batch(*contents: Message | Notice) -> Batch:
 
 
 class SimulatedPartition:
-    """A partition whose every commit may be the last one, and a provider that records what it is asked.
+    """A partition whose every commit may be the last one, and a provider that records its calls.
 
     One process knows the calls that it has begun. After a kill there is another process, which does not know them. If
     the partition only moves to another process, the calls of the previous one continue. It may report their ends,
@@ -234,7 +234,7 @@ class SimulatedPartition:
         self._restart()
 
     def _restart(self) -> None:
-        """Begin again with what is committed."""
+        """Begin again with the committed state."""
         name = f"process {self.processes}"
         self.queue = DeliveryQueue(self.state.records, self.state.memo, CallTerms(name, self.lookup_delays_ms))
         step = self.queue.step(self.now)

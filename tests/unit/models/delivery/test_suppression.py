@@ -1,4 +1,4 @@
-"""Entries, their keys, what they stop and what ends them."""
+"""Entries, their keys, their effects and their ends."""
 
 from __future__ import annotations
 

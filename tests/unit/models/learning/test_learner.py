@@ -1,4 +1,4 @@
-"""The common part of the learners; what every model promises is in ``tests/contracts/test_online_models.py``."""
+"""The common part of the learners; the promises of every model are in ``tests/contracts/test_online_models.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed form agrees with what the simulation does."""
+"""The closed form agrees with the simulation."""
 
 from __future__ import annotations
 

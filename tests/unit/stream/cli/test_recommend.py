@@ -1,4 +1,4 @@
-"""``perennial recommend USER`` shows what the worker answers."""
+"""``perennial recommend USER`` shows the worker's answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``perennial replay --embedded`` as a process: its totals, also when what it started is killed in the middle."""
+"""``perennial replay --embedded`` as a process: its totals, even if its child processes are killed in the middle."""
 
 from __future__ import annotations
 

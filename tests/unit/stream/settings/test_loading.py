@@ -1,4 +1,6 @@
-"""Settings come from flag, environment, file, default, in this order; an error says where, what and what is allowed."""
+"""Settings come from flag, environment, file, default, in this order; an error gives the place, the value found and the
+values allowed.
+"""
 
 from __future__ import annotations
 
