@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import IllegalOperation, ProducerClosed, ProducerFenced
 
 from models.batch import Output
 from models.errors import OutputTooLarge
@@ -120,6 +120,12 @@ async def send(
     Do not commit before this returns, because aiokafka commits a transaction even if the broker has rejected one of its
     batches. The first rejection is raised after all answers have arrived. If the producer accepts only some of the
     records, wait one more second for the answers to these, then abandon them.
+
+    Raises
+    ------
+    ProducerFenced
+        Another producer has taken the transactional id. aiokafka reports that only in the answers to earlier batches.
+        For the next batch, it says only that no transaction is open.
     """
     answers: Answers = []
     try:
@@ -127,10 +133,19 @@ async def send(
             for batch in _packed(producer, pairs):
                 answer = await producer.send_batch(batch, target.topic, partition=target.partition)
                 answers.append(answer)  # one by one, so that answers from before a failure are awaited too
+    except IllegalOperation as error:
+        await _abandon(answers)
+        raise _fencing(answers) or error from error
     except BaseException:
         await _abandon(answers)
         raise
     await _await_all(answers)
+
+
+def _fencing(answers: Answers) -> BaseException | None:
+    """Return the answer that says that another producer has taken over, if there is one."""
+    errors = [answer.exception() for answer in answers if answer.done() and not answer.cancelled()]
+    return next((error for error in errors if isinstance(error, ProducerFenced)), None)
 
 
 async def _await_all(answers: Answers) -> list[Any]:
