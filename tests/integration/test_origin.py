@@ -63,7 +63,7 @@ def fed(home: Path) -> Iterator[Installation]:
 
 @pytest.fixture
 def live(home: Path) -> Iterator[Installation]:
-    """The same installation with its HTTP door."""
+    """An installation of the same home, with its HTTP door."""
     with running(load(home / "perennial.yaml", own_ports()), ("worker", "collector")) as installation:
         await_folding(installation)
         yield installation

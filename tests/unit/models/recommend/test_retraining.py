@@ -57,7 +57,7 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="module")
 def later() -> Columns:
-    """The same interactions, and later ones of half of the users."""
+    """Interactions of all users, and later interactions of half of them."""
     more = interactions_of_two_tastes(users=100, seed=2, start=201 * HOUR)
     return columns_of(interactions_of_two_tastes(users=200, seed=1) + more)
 

@@ -99,7 +99,7 @@ def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_byte_order_mark_of_an_editor_is_not_part_of_a_secret(tmp_path: Path) -> None:
-    """The same file may be named in the settings, where the byte order mark is ignored."""
+    """Settings may name this file, too, and they ignore the byte order mark."""
     path = tmp_path / "unsubscribe.secret"
     path.write_bytes(b"\xef\xbb\xbf0123456789abcdef\r\n")
 

@@ -1,4 +1,7 @@
-"""Metrics of lanes: counts of their commits, and gauges of their state."""
+"""Metrics of lanes: counts of their commits, and gauges of their state.
+
+Tests share the metrics of their process, so each test that reads a total uses a topic that no other test uses.
+"""
 
 from __future__ import annotations
 
@@ -45,19 +48,20 @@ def commit_report(**changed: Any) -> CommitReport:
 def test_a_commit_is_counted_with_the_counts_of_its_agent() -> None:
     folded = value("events_folded", type="rating")
 
-    MetricsObserver().committed(commit_report(records=7, counts={("events_folded", "rating"): 7}))
+    MetricsObserver().committed(commit_report(topic="counted", records=7, counts={("events_folded", "rating"): 7}))
 
     assert value("events_folded", type="rating") == folded + 7
-    assert value("transactions", topic="observed", outcome="committed") == 1
-    assert value("batch_records", topic="observed") == 7
-    assert value("think_seconds", topic="observed") == pytest.approx(0.02)
-    assert value("commit_seconds", topic="observed") == pytest.approx(0.01)
+    assert value("transactions", topic="counted", outcome="committed") == 1
+    assert value("batch_records", topic="counted") == 7
+    assert value("think_seconds", topic="counted") == pytest.approx(0.02)
+    assert value("commit_seconds", topic="counted") == pytest.approx(0.01)
 
 
 def test_the_time_from_event_to_commit_is_measured_from_the_oldest_record_of_the_batch() -> None:
-    MetricsObserver().committed(commit_report(records=1, oldest_stamp=int(time.time() * 1_000) - 3_000))
+    report = commit_report(topic="stamped", records=1, oldest_stamp=int(time.time() * 1_000) - 3_000)
+    MetricsObserver().committed(report)
 
-    assert 3.0 <= value("event_to_commit_seconds", topic="observed") < 4.0
+    assert 3.0 <= value("event_to_commit_seconds", topic="stamped") < 4.0
 
 
 def test_a_version_is_shown_with_the_quality_of_its_scores() -> None:
