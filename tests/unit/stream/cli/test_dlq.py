@@ -22,7 +22,7 @@ HOUR = 3_600_000
 
 @pytest.fixture(autouse=True)
 def kept(embedded: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four dead letters of three reasons, an hour apart."""
+    """Write four dead letters with three reasons, an hour apart."""
     connection = embedded.connection
     monkeypatch.setenv("PERENNIAL_KAFKA__SERVERS", connection.servers)
     monkeypatch.setenv("PERENNIAL_KAFKA__PREFIX", connection.prefix)

@@ -13,7 +13,7 @@ from tests.support.tastes import interactions_of_two_tastes
 
 
 def test_a_published_split_is_ranked_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # forty users of two tastes, one held-out item each, which is always the only one of their taste that is left
+    # Forty users of two tastes. Only the held-out item of a user's taste is not in the user's training data.
     lines = {"train": [], "test": []}  # type: dict[str, list[str]]
     for user in range(40):
         taste = [2 * number + user % 2 for number in range(20)]

@@ -1,4 +1,4 @@
-"""``perennial pause`` and ``perennial resume`` give orders for a channel that exists."""
+"""``perennial pause`` and ``perennial resume`` refuse an unknown channel."""
 
 from __future__ import annotations
 

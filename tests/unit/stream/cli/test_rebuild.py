@@ -1,4 +1,4 @@
-"""``perennial rebuild`` compares facts, switches them over, and refuses the embedded broker."""
+"""``perennial rebuild`` compares the recomputed facts, puts them into use, and refuses the embedded broker."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_rebuild_compares_then_switches_over_and_removes_its_topic(
 
 
 async def shop(kafka: Cluster) -> None:
-    """Let a live log begin, and fold it."""
+    """Write the first events of a live log, and fold them."""
     async with EventLog(kafka.connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
         await log.append(Shoppers(1).events(200))

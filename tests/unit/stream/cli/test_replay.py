@@ -1,4 +1,4 @@
-"""``perennial replay --embedded`` as a process: its totals, even if its child processes are killed in the middle."""
+"""``perennial replay --embedded`` as a process: its totals are right even if its child processes are killed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORK = 1_500
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Decimal]:
-    """A table in the form of Online Retail, and its total revenue."""
+    """A table in the format of Online Retail, and its total revenue."""
     path = tmp_path_factory.mktemp("recording") / "retail.csv"
     revenue, rows = Decimal(0), [",".join(COLUMNS)]
     for number in range(ORDERS):
@@ -56,7 +56,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Decimal]:
 @contextmanager
 def replaying(path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-P", "-m", "stream.cli", "replay", str(path), "--embedded", "--json", *more]
-    # tests that were started in the background may ignore Ctrl-C, and so would whatever they start
+    # Tests that were started in the background may ignore Ctrl-C. Their child processes would inherit this.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -71,7 +71,7 @@ def replaying(path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Return the command lines of all processes below one, by process id."""
+    """Return the command lines of all descendants of a process, by process id."""
     found: dict[int, str] = {}
     for thread in _listed(Path(f"/proc/{pid}/task")):
         try:
@@ -100,7 +100,7 @@ def await_process(root: int, is_it: Callable[[str], bool], *, not_one_of: set[in
         for pid, line in descendants(root).items():
             if pid not in not_one_of and is_it(line):
                 return pid
-        time.sleep(0.05)  # the process table gives no notice
+        time.sleep(0.05)  # nothing reports a new process
     raise AssertionError(f"no such process within {within_s} s: {descendants(root)}")
 
 
@@ -161,12 +161,12 @@ def test_kills_of_the_fold_and_of_its_supervisor_change_nothing_and_leave_no_orp
     recording: tuple[Path, Decimal],
 ) -> None:
     path, revenue = recording
-    # A day takes two seconds and a half, so that there is a middle to kill in.
+    # A day of the recording takes about 2.5 s, so the replay still runs when a process is killed.
     with replaying(path, "--speed", "35000") as process:
         started: set[int] = set()
         folds: set[int] = set()
         for victim in (is_fold, is_supervisor, is_fold):
-            # Each time a new fold works for a while, and then a process is killed.
+            # A process is killed each time a new fold has worked for a while.
             fold = await_process(process.pid, is_fold, not_one_of=folds)
             await_work(fold)
             folds.add(fold)

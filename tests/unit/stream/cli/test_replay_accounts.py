@@ -1,4 +1,4 @@
-"""``perennial replay --embedded`` accounts for each line: it counts, repeats what has counted, or was refused."""
+"""``perennial replay --embedded`` says of each line whether it was counted, repeated a counted one, or was refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def order(number: str, days: float, message: str, revenue: float = 20) -> dict[s
 
 
 def replay(folder: Path, lines: Iterable[Any], *more: str) -> subprocess.CompletedProcess[str]:
-    """Replay lines, each a record or a text as it stands."""
+    """Replay lines. Each is a record, or a text that is written unchanged."""
     file = folder / "events.jsonl"
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     file.write_text("".join(f"{text}\n" for text in texts))

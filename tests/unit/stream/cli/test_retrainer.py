@@ -1,4 +1,4 @@
-"""``perennial retrainer`` as a process: it publishes, and ends when asked."""
+"""``perennial retrainer`` as a process: it publishes a version, and ends on SIGTERM."""
 
 from __future__ import annotations
 

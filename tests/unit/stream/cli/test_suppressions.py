@@ -279,7 +279,7 @@ async def test_every_command_refuses_a_list_whose_secret_it_does_not_know(
     await _write(settings, [Output(TOPIC, *announcement(HASHES.newest_id))])
     clicked = SuppressionEntry(
         scope="marketing", reason="unsubscribe", channel="email", at=NOON
-    )  # on a link of that secret
+    )  # by a click on a link that was made with the unknown secret
     key = key_of(stranger.newest("email", "eve@example.com"), "unsubscribe")
     await _write(settings, [Output(TOPIC, key, encode_entry(clicked))])
     assert (await _in_thread(call, "add", "eve@example.com"))[0] == 0

@@ -1,4 +1,4 @@
-"""``perennial token`` prints tokens that the HTTP door takes."""
+"""``perennial token`` prints tokens that the HTTP door accepts."""
 
 from __future__ import annotations
 

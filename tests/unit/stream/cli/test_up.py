@@ -36,7 +36,7 @@ def up(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[
         try:
             yield process
         finally:
-            process.kill()  # its children go with it
+            process.kill()  # its children end with it
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_up_prints_stopped_after_ctrl_c(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_up_shows_why_a_process_refused_to_start(tmp_path: Path) -> None:
-    with up(tmp_path, HTTP__HOST="192.0.2.1") as process:  # no address of this machine
+    with up(tmp_path, HTTP__HOST="192.0.2.1") as process:  # not an address of this machine
         out, err = process.communicate(timeout=120)
 
     assert process.returncode == 2, out + err

@@ -1,4 +1,4 @@
-"""``perennial worker`` keeps its three roles running, as real processes, and none outlives it."""
+"""``perennial worker`` keeps its three roles running as real processes, and no role outlives the worker."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def test_a_large_partition_waits_for_a_slot_and_a_small_one_does_not(
 
     assert small == {b"u": b"1"}
     assert len(restored) == 2_000
-    assert not slots.locked(), "the last reading has released its slot"
+    assert not slots.locked(), "the last reading has kept its slot"
 
 
 @pytest.mark.kafka
@@ -48,7 +48,7 @@ async def test_a_reading_without_new_records_releases_its_slot(kafka: Cluster, m
     await producer.start()
     slots = asyncio.Semaphore(1)
     try:
-        await producer.begin_transaction()  # until it ends, no reader gets the records after it
+        await producer.begin_transaction()  # while it is open, readers get no record after its beginning
         await producer.send_and_wait(kafka.connection.topic("profiles"), b"1", key=b"u", partition=0)
         async with asyncio.timeout(60):
             waiting = asyncio.create_task(read_compacted(kafka.connection, "profiles", 0, slots=slots))

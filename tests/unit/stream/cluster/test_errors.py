@@ -1,4 +1,4 @@
-"""Mapping of errors of Kafka's clients to errors of ours."""
+"""Errors of Kafka's clients become errors of this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hanging transaction holds a state partition back, until the new owner ends it as its coordinator has decided."""
+"""A hanging transaction blocks reading of a state partition, until the new owner ends it as its coordinator decided."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPICS = ("profiles", "copies")
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """A broker that accepts records of a transaction that its coordinator does not know."""
+    """A broker that accepts a transaction's records in partitions that the transaction's coordinator does not know."""
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("KAFKA_HOME names no Kafka distribution")
     found = ApacheKafka(
@@ -50,7 +50,7 @@ def connection(kafka: ApacheKafka, request: pytest.FixtureRequest) -> Connection
 
 
 async def leave_open(connection: Connection, *, commit: bool) -> None:
-    """End a transaction of which its coordinator knows only a part, so that outputs and state stay open."""
+    """Leave outputs and state open: end a transaction of which the coordinator knows only one partition."""
     producer = AIOKafkaProducer(**connection.client_options(), transactional_id=OWN.transactional_id, acks="all")
     await producer.start()
     try:
@@ -75,7 +75,7 @@ async def owned(connection: Connection) -> TransactionalCommitter:
 
 
 async def take_over(connection: Connection) -> tuple[TransactionalCommitter, Restored, int]:
-    """Take the partition over, as often as needed until its state can be read; return the number of attempts too."""
+    """Take the partition over until its state can be read; return its owner, its state and the number of attempts."""
     for attempt in range(1, 5):
         owner = await owned(connection)
         try:
@@ -100,9 +100,9 @@ async def test_a_hanging_transaction_is_ended_everywhere_as_decided_and_the_new_
     await owner.stop()
     written = Counter(record.value for record in await committed(connection, "copies", 2))
 
-    assert attempts > 1, "the transaction held nothing back"
+    assert attempts > 1, "the transaction did not block the reading"
     assert (restored.position, restored.records) == ((2, {b"ann": b"2"}) if commit else (1, {b"ann": b"1"}))
-    # Hanging outputs are ended like the state of the same transaction, not like the next transaction of the owner.
+    # Hanging outputs are committed or aborted like the state of their transaction, not like the owner's next one.
     assert written == Counter([b"first", *([b"second", b"second of bob"] if commit else []), b"third"])
 
 

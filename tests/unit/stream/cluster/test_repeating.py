@@ -1,4 +1,4 @@
-"""A reading that lasts for the life of a process continues after every failure, and logs the reason."""
+"""A reading that runs as long as its process begins again after every failure, and logs the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of topics is consistent, and differences of a cluster from it are found."""
+"""The table of topics is consistent, and differences between a cluster and the table are found."""
 
 from __future__ import annotations
 

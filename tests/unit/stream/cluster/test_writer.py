@@ -36,11 +36,14 @@ class FakeBatch:
         return self._count
 
     def close(self) -> None:
-        """Accept the call, because this batch holds no bytes."""
+        """Ignore the call, because this batch holds no bytes."""
 
 
 class UnansweredProducer:
-    """A producer whose broker gives only the listed answers; it accepts ``room`` batches and blocks at the next."""
+    """A producer that accepts ``room`` batches, and then blocks or raises ``refuses``.
+
+    Its broker gives only the listed answers.
+    """
 
     def __init__(
         self,

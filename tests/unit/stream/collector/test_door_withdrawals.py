@@ -1,4 +1,4 @@
-"""A withdrawal in a request counts, whatever the reason is for which the door refuses the request."""
+"""A withdrawal counts even if the door refuses its request, for any reason except a missing or unknown write key."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_only_the_events_that_are_nested_too_deep_are_refused_and_the_body_is_ke
     assert [taken(verdict).user for verdict in (first, fourth)] == ["u1", "u3"]
     assert [verdict.error.reason for verdict in (second, third) if isinstance(verdict, Refusal)] == ["too_deep"] * 2
     assert kept(second) == body
-    # Otherwise a batch with a thousand such events would become a thousand bodies.
+    # Otherwise the body of a batch with a thousand such events would be kept a thousand times.
     assert kept(third) == b"part of the body that door:d1/0/2 shows"
 
 

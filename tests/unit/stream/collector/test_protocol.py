@@ -96,7 +96,7 @@ async def test_a_client_that_leaves_during_a_request_is_not_logged(
         for _ in range(20):
             assert (await client.get("/health")).status == 200
 
-    # It does not count as a failure of the door, because an alert uses this counter.
+    # A client that leaves does not count as a failure of the door, because an alert uses the counter of failures.
     assert counted("http_requests", path="/v1/track", status="500") == failed
     assert counted("http_requests", path="/v1/track", status="499") == gone + (b"\r\n\r\n" in begin)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]

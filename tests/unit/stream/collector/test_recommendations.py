@@ -1,4 +1,4 @@
-"""Recommendations at the door: they are those of the worker that owns the user, for everyone who may read the user."""
+"""The door gives the recommendations of the worker that owns the user, to everyone who may read the user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORIGIN = {"Origin": "https://shop.example"}
 
 
 class FakeRecommender:
-    """A recommender that returns as many items as are asked for, and counts the questions."""
+    """A recommender that returns as many items as it is asked for, and counts its calls."""
 
     def __init__(self) -> None:
         self.asked = 0

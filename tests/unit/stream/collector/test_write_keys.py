@@ -44,7 +44,7 @@ async def test_a_key_admits_a_request_in_every_place(embedded: Cluster) -> None:
 
 async def test_any_known_key_admits_and_the_least_trusted_known_key_decides(embedded: Cluster) -> None:
     embedded.create(events=1)
-    # Every pair of two places with every pair of keys. An event's key can only lower the trust of the request.
+    # Each pair of places gets each pair of keys. An event's key can only lower the trust of the request.
     pairs = [
         {one: first, other: second}
         for one, other in itertools.combinations(PLACES, 2)

@@ -1,4 +1,4 @@
-"""A dead letter becomes an event with the current code, or the refusal says why it still cannot."""
+"""The current code makes an event of a dead letter, or refuses it with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters are sent again once, even after a replay that was killed; on both brokers."""
+"""Each dead letter is sent again only once, even after a replay was killed. The tests use both brokers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def folded(connection: Connection, count: int) -> list[Event]:
 
 
 async def test_each_letter_becomes_one_event_even_if_it_is_replayed_twice(connection: Connection) -> None:
-    # A crash on the embedded broker leaves a repeat under the same key.
+    # After a crash, the embedded broker may store the same letter twice, under one key.
     await keep(connection, [*(rejected(click(n), n) for n in range(20)), rejected(click(3), 3), rejected(b"{}", 20)])
 
     first = await replay_all(connection)

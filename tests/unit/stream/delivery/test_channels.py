@@ -1,4 +1,4 @@
-"""Without settings messages go to the outbox, and no message leaves without a signed link."""
+"""Without settings, messages go to the outbox. No message leaves without a signed link."""
 
 from __future__ import annotations
 

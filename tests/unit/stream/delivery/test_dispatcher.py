@@ -1,4 +1,4 @@
-"""Calls of a provider: limited in number, none while it fails, and none made twice."""
+"""Calls of a provider: their number is limited, none is made while the breaker is open, and none is made twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only live messages leave, and only where the mode and the allowlist let them."""
+"""Only live messages leave, and only if the mode and the allowlist allow it."""
 
 from __future__ import annotations
 

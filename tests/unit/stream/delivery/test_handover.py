@@ -29,7 +29,7 @@ class WrittenNotices(list[tuple[bytes, Notice | None]]):
 
 @pytest.fixture
 def written() -> WrittenNotices:
-    """The notices so far."""
+    """The notices that the dispatcher writes in this test."""
     return WrittenNotices()
 
 

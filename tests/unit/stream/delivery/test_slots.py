@@ -14,7 +14,7 @@ def ignore_wake() -> None:
 
 
 def lanes(number: int, woken: list[int] | None = None) -> list[Callable[[], None]]:
-    """Make the wake functions of lanes, which record their number."""
+    """Return the wake functions of lanes; each records the number of its lane."""
     made = woken if woken is not None else []
     return [lambda number=number: made.append(number) for number in range(number)]  # type: ignore[misc]
 

@@ -121,7 +121,7 @@ async def test_nothing_is_sent_to_a_server_without_the_required_encryption(serve
 async def test_a_connection_that_the_server_closed_is_replaced(server: FakeMailServer, port: int) -> None:
     smtp = open_smtp(port, connections=1)
     await smtp.deliver(letter(0), unsubscribe=LINK)
-    server.close_connections()  # as a server does that has waited for a long time
+    server.close_connections()  # as a server closes connections that were idle for a long time
 
     result = await smtp.deliver(letter(1), unsubscribe=LINK)
     await smtp.close()

@@ -27,7 +27,7 @@ def server() -> FakeMailServer:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """TLS of the server, and that of a client that trusts it."""
+    """The TLS context of the server, and that of a client that trusts the server."""
     return contexts(tmp_path)
 
 

@@ -18,7 +18,7 @@ NUMBER = text_message().to
 
 @pytest.fixture
 def server() -> FakeTwilio:
-    """The server."""
+    """A server that imitates Twilio."""
     return FakeTwilio()
 
 

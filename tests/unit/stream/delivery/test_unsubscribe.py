@@ -34,7 +34,7 @@ def test_a_token_that_was_altered_is_refused(position: int, letter: str) -> None
         said = SIGNER.verify(altered)
     except InvalidToken:
         return
-    # In base64, several last characters of a group mean the same bytes. The content must then be the same.
+    # In base64, different last characters of a group may mean the same bytes. Only such a change may be accepted.
     assert said == SIGNER.verify(token)
 
 

@@ -69,7 +69,7 @@ def example(user: str, day: int, *, risk: float | None, churned: bool) -> ChurnE
 
 
 def truth(*users: str) -> Truth:
-    """Return shoppers in rising order of their probability to have left."""
+    """Return the truth about shoppers; each one leaves with a higher probability than the one before."""
     stories = {
         user: Story(offset=0, visits=[Visited(START, START + 1, rate=0.2, leave=0.1 + 0.1 * number)])
         for number, user in enumerate(users)

@@ -1,6 +1,6 @@
-"""Committers on real brokers: the special properties of each;
+"""Properties in which the committers differ, on real brokers.
 
-``tests/contracts/test_committers.py`` checks the rest.
+``tests/contracts/test_committers.py`` checks the properties that all committers have.
 """
 
 from __future__ import annotations
@@ -143,12 +143,12 @@ class TestOnApacheKafka:
                 await previous.commit(Commit([Output("copies", b"u1", b"zombie")], {b"u1": b"zombie"}), Checkpoint(2))
             await owner.commit(Commit([Output("copies", b"u1", b"2")]), Checkpoint(2))
 
-        # If an output of the previous owner were accepted, it would be before those of the owner.
+        # If the output of the previous owner were accepted, it would be stored between these two outputs.
         assert await values(connection, "copies", 2) == [b"1", b"2"]
         assert await read_compacted(connection, "profiles", 0) != {}
 
     async def test_a_previous_owner_with_another_id_is_not_fenced(self, kafka: Cluster) -> None:
-        # The previous test would find this result if the ids did not fence.
+        # Without fencing, both outputs are stored. So the previous test passes only because the same id fences.
         kafka.create(copies=1, profiles=1)
         connection = kafka.connection
         own = owned(connection)

@@ -63,7 +63,7 @@ async def test_no_owner_is_fenced_while_partitions_are_being_reassigned() -> Non
     harness = LaneHarness(COUNTING, [record(0)])
     harness.partition.failures.append(KafkaError("refused"))
     async with harness:
-        await harness.until(lambda: bool(harness.observer.errors))  # it backs off before its next run
+        await harness.until(lambda: bool(harness.observer.errors))  # the lane backs off before its next run
         harness.lane.pause()
         await harness.until(lambda: harness.lane.phase is Phase.WAITING)
         await harness.let_run()

@@ -22,7 +22,7 @@ PARTITION = TP("test.events", 3)
 
 @dataclass
 class StallingLanes:
-    """Lanes that close only when a test allows it, and their numbers."""
+    """Lanes that close only when a test allows it, and counts of these lanes."""
 
     started: int = 0
     live: int = 0
@@ -30,7 +30,7 @@ class StallingLanes:
     may_close: asyncio.Event = field(default_factory=asyncio.Event)
 
     def lane(self, assignment: Assignment, context: LaneContext, _new_committer: object) -> StallingLane:
-        """Return a new lane; used in place of the class of lanes."""
+        """Return a new lane. The tests put this method in place of the class ``Lane``."""
         return StallingLane(self, assignment, context)
 
 
@@ -82,7 +82,7 @@ OnRevoked = Callable[[int, Callable[[list[tuple[bytes, bytes | None]]], Awaitabl
 
 
 def new_lanes(fetcher: MemoryFetcher, on_revoked: OnRevoked | None = None) -> Lanes:
-    """Return lanes of the counting agent, which no broker serves."""
+    """Return lanes of the counting agent, without a broker."""
     spec = replace(COUNTING, on_revoked=on_revoked)
     return Lanes(
         Connection("127.0.0.1:9", prefix="test."), [spec], "test", fetcher, RecordingObserver(), lambda _: None

@@ -23,7 +23,7 @@ START = 1_767_571_200_000
 
 
 class SettableProgress:
-    """A progress of the fold that a test sets.
+    """Progress of the fold, set by a test.
 
     Attributes
     ----------

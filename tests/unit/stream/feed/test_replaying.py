@@ -1,4 +1,4 @@
-"""A second replay into the same log is refused, also after one that died, because its events would count twice."""
+"""A second replay into the same log is refused, even if the first one was killed, because events would count twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``perennial check`` checks everything, and names what stops something from working."""
+"""``perennial check`` checks the whole installation, and names what does not work."""
 
 from __future__ import annotations
 

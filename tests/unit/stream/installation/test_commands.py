@@ -1,4 +1,4 @@
-"""Commands of this project can be started as children."""
+"""Commands of this project can be started as child processes."""
 
 from __future__ import annotations
 

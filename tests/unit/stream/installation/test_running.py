@@ -94,7 +94,7 @@ async def test_a_purchase_becomes_a_profile_and_a_mail_in_the_outbox(installatio
 def mail_in(outbox: Path) -> email.message.Message:
     deadline = time.monotonic() + 20
     while not (files := list(outbox.rglob("*.eml"))) and time.monotonic() < deadline:
-        time.sleep(0.05)  # a folder has nothing to wait for
+        time.sleep(0.05)  # nothing reports a new file in a folder
     return email.message_from_bytes(files[0].read_bytes())
 
 

@@ -182,4 +182,4 @@ async def test_a_broker_that_dies_and_returns_fails_one_append_and_loses_no_even
     assert [place.offset for place in after] in (
         list(range(30, 60)),
         list(range(60, 90)),
-    )  # or the failed append arrived late
+    )  # the second list, if the failed append arrived late

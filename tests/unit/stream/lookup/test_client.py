@@ -54,7 +54,7 @@ class FoldingWorker:
         )
 
     def standing(self) -> dict[str, Any]:
-        """Return the health of the worker, in the form of its lookups' answer."""
+        """Return the health of the worker, in the form in which the lookup server sends it."""
         lanes = [
             LaneHealth(
                 topic="events",
@@ -166,7 +166,7 @@ async def test_the_message_about_many_absent_workers_names_the_first_and_the_las
 async def test_a_program_that_is_not_an_http_server_is_not_a_worker(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
-    """The ports above the worker's port may belong to any program, such as one that returns what it receives."""
+    """The ports above the worker's port may belong to any program, such as one that sends back what it receives."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readline())

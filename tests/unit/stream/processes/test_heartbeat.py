@@ -101,7 +101,7 @@ def test_reports_that_the_supervisor_does_not_read_are_left_out_without_waiting(
 
     lines = content.split(b"\n")
     assert msgspec.json.decode(lines[0], type=WorkerReport) == numbered(0)
-    assert lines[-2:] == [msgspec.json.encode(last), b""], "a cut report is completed before the next one begins"
+    assert lines[-2:] == [msgspec.json.encode(last), b""], "a cut report was not completed before the next one"
     writer.send(last)
     writer.send(last)
     os.close(write_end)

@@ -1,4 +1,4 @@
-"""The rate limit on logs keeps repeated messages of noisy libraries out, and nothing else."""
+"""The rate limit on logs hides repeated messages of noisy libraries, and nothing else."""
 
 from __future__ import annotations
 

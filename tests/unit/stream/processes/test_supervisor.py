@@ -1,4 +1,4 @@
-"""Supervised programs are started again, ended in order, and never left behind: with real processes."""
+"""A supervisor starts its programs again, ends them in order, and leaves none running. The tests use real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of models contains complete files, only a few of them, and reads nothing outside it."""
+"""The folder of models contains only the newest files, all complete. No file outside the folder is read."""
 
 from __future__ import annotations
 

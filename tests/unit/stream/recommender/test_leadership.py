@@ -21,7 +21,7 @@ async def await_standing(leadership: Leadership, standing: str) -> None:
         while True:
             if leadership.standing() == standing:
                 return
-            await asyncio.sleep(0.05)  # the group gives no notice of a decision
+            await asyncio.sleep(0.05)  # the group does not report its decision
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def test_a_retrainer_that_joins_stands_by_and_does_not_take_the_leadership
             first.publish(b"recommend", b"1")
             with pytest.raises(LeadershipLost):
                 second.publish(b"recommend", b"2")
-        # also after the other one has left
+        # the first one still leads after the second one has left
         await await_standing(first, "training")
 
     records = await read_until(topics.connection, "versions", bool)
@@ -69,7 +69,7 @@ async def test_a_leader_that_stalled_and_continues_beside_its_successor_publishe
     with Leadership(kafka.connection) as stalled:
         await await_standing(stalled, "training")
         stalled.take()
-        # the group has removed the stalled leader, which has not noticed it yet
+        # as if the group had removed the stalled leader, and the leader had not noticed it yet
         successor = Leadership(kafka.connection)
         successor.take()
         with pytest.raises(LeadershipLost):

@@ -122,7 +122,7 @@ async def test_a_restarted_retrainer_continues_with_the_next_version(topics: Clu
     assert (first.version, second.version) == (1, 2)
     assert second.previous == first
     assert second.trained_until > first.trained_until
-    assert second.run.published is not None, "it was compared with the previous version"
+    assert second.run.published is not None, "it was not compared with the previous version"
 
 
 async def test_one_retrainer_trains_and_another_one_continues_after_its_end(topics: Cluster, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_file_that_is_not_a_record_is_ignored(tmp_path: Path, content: str) ->
 
 
 def test_the_record_of_a_living_process_without_the_lock_is_ignored(tmp_path: Path) -> None:
-    # the process may have got the number of an installation that has ended
+    # The process id in the record may belong to another process by now.
     folder = tmp_path / ".perennial"
     folder.mkdir()
     (folder / FILE).write_text(json.dumps({"pid": os.getpid(), "started": "2026-01-01T00:00:00Z", "settings": RECORD}))

@@ -1,4 +1,4 @@
-"""A settings file is read in a time that grows with its length only, whatever is written in it."""
+"""The time to read a settings file grows only with its length, whatever is written in it."""
 
 from __future__ import annotations
 

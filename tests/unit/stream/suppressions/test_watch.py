@@ -1,4 +1,4 @@
-"""The list in a process is complete before anything is sent, current, and not trusted when it is old."""
+"""Messages are held until the whole suppression list is read, and while the list is too old."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_an_empty_list_is_complete_at_once(cluster: Cluster) -> None:
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def stoppable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Cluster, int]]:
-    """A broker that may be stopped, and its process."""
+    """A broker that a test may stop, and its process id."""
     if request.param == "kafka":
         kafka: Cluster = request.getfixturevalue("kafka")
         assert kafka.kafka is not None
@@ -195,7 +195,7 @@ def test_an_answer_is_as_new_as_the_arrival_of_the_previous_answer() -> None:
     ages = AnswerAges()
 
     assert ages.poll(None, 0.0) is None
-    assert ages.poll(1, 1.0) is None  # the time of its request is unknown
+    assert ages.poll(1, 1.0) is None  # without an earlier answer, the time of the request is unknown
     assert ages.poll(2, 2.0) == 1.0
     assert ages.poll(2, 3.0) == 1.0  # nothing new
     # The process was stopped from 3 to 60, with an earlier answer in its buffer.

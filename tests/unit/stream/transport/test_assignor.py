@@ -28,7 +28,7 @@ class FakeCluster:
 
 
 def shares(topics: Mapping[str, int], history: str) -> Shares:
-    """Return the partitions of each member. Each word of ``history`` is a rebalance; each letter is a member."""
+    """Return the partitions of each member. Each word of ``history`` is a rebalance, and each letter is a member."""
     found: Shares = {}
     for generation, word in enumerate(history.split()):
         metadata = {}

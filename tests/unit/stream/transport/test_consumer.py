@@ -194,7 +194,7 @@ async def test_a_worker_that_cannot_read_any_more_leaves(embedded: Cluster, monk
 
 @pytest.mark.parametrize("stops", [True, False])
 async def test_reading_ends_quietly_during_a_rebalance_only_in_a_worker_that_stops(stops: bool) -> None:
-    """Faust takes a fetcher that is cancelled during a rebalance for a crash of the whole worker."""
+    """Faust treats a fetcher that is cancelled during a rebalance as a crash of the whole worker."""
 
     async def wait(_: object) -> None:
         await asyncio.Event().wait()

@@ -128,7 +128,7 @@ def showing(lanes: FixedLanes) -> Iterator[None]:
 
 
 async def show_once(lanes: FixedLanes) -> None:
-    """Show the lanes once: that happens before the first pause."""
+    """Show the lanes once, because they are shown before the first pause."""
     with showing(lanes):
         await lanes.asked.wait()
         await asyncio.sleep(0)

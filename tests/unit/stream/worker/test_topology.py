@@ -1,4 +1,4 @@
-"""The map of agents, against the table of topics."""
+"""The agents of all roles agree with the table of topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watchdog: it ends only a worker that stands still although there is work."""
+"""The watchdog ends only a worker that stands still although there is work."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_lane_that_returns_from_another_worker_counts_as_a_new_lane() -> None:
 
 @dataclass
 class WatchedWorker:
-    """A worker with fixed answers, and the questions and actions of its watchdog."""
+    """A worker with fixed answers, which counts its watchdog's questions and keeps the reasons to leave."""
 
     lanes: list[LaneReport] = field(default_factory=lambda: [waiting_lane()])
     has_waiting_records: bool = True
@@ -83,13 +83,13 @@ class WatchedWorker:
         return Sample(self.lanes, WorkerReport(ready=True, healthy=True), self.membership)
 
     def is_left_out(self, membership: Membership) -> bool:
-        """Answer for the group."""
+        """Return the fixed answer, in place of the group."""
         assert membership is self.membership
         self.probed += 1
         return self.left_out
 
     def records_wait(self, lane: LaneReport) -> bool:
-        """Answer for Kafka."""
+        """Return the fixed answer, in place of Kafka."""
         self.probed += 1
         return self.has_waiting_records
 
@@ -179,7 +179,9 @@ async def test_a_worker_whose_event_loop_is_blocked_leaves(
             time.sleep(0.01)  # noqa: ASYNC251 - this is the fault
 
     assert worker.left == ["the event loop has stood still for 6 s"]
-    assert "test_a_worker_whose_event_loop_is_blocked" in capfd.readouterr().err, "the trace shows where it hangs"
+    assert "test_a_worker_whose_event_loop_is_blocked" in capfd.readouterr().err, (
+        "the trace does not show where it hangs"
+    )
 
 
 def test_nothing_waits_while_kafka_does_not_answer() -> None:
@@ -206,7 +208,7 @@ async def test_a_group_leaves_out_only_processes_that_it_does_not_know(kafka: Cl
         not_notified = await asyncio.to_thread(asked, member, assigned=False)
 
     assert (known, forgotten, not_notified) == (False, True, True)
-    assert await asyncio.to_thread(asked, "", assigned=False), "an empty group has decided, too"
+    assert await asyncio.to_thread(asked, "", assigned=False), "an empty group counts as undecided"
 
 
 async def test_a_worker_that_its_group_refuses_before_the_first_fetch_leaves(
@@ -264,7 +266,7 @@ async def test_a_real_worker_that_stands_still_ends_with_the_exit_code_stalled(
 ) -> None:
     embedded.create(events=1, copies=1, profiles=1)
     log = tmp_path / "worker.log"
-    # After one write, the embedded broker reports too low an end.
+    # Two writes, because after only one the end that the embedded broker reports is too low.
     await write(embedded.connection, "events", [(b"u1", b"1")])
     await write(embedded.connection, "events", [(b"u2", b"2")])
 
