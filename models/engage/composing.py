@@ -72,7 +72,7 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
 def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> dict[str, Any]:
     """Return the values that a fallback may name: only those that every trigger of the rule has.
 
-    Such values include only those properties of the event that the rule names in ``where``.
+    A property of the event is included only if the rule names it in ``where``.
     """
     found = signal.properties or {}
     said: dict[str, Any] = {
@@ -113,7 +113,7 @@ def compose(
     template, channel, category
         The template, and the channel and category of the message.
     values
-        The values that it may name, see :func:`context`.
+        The values that the template may name, see :func:`context`.
     name
         Name of the template, for errors.
     strict
@@ -151,7 +151,7 @@ def compose_fallback(
     channel, name, strict
         As for :func:`compose`.
     values
-        The values that it may name, see :func:`certain`.
+        The values that the fallback may name, see :func:`certain`.
 
     Raises
     ------

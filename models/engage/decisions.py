@@ -31,12 +31,12 @@ Reason = Literal[
 """The reason why a message was deferred or dropped; empty for one that was sent.
 
 - ``expired``: the trigger is older than the rule allows, or would be when quiet hours end.
-- ``duplicate``: this message was sent before, or waits.
+- ``duplicate``: this message was sent before, or is already waiting.
 - ``already_waiting``: a message of the rule waits for quiet hours to end. Or too many messages wait for their
   templates (``planner.MAX_HELD``, ``proposal.MAX_WAITING_BYTES``).
 - ``template_error``: a deferred message waits for a configuration that can render it.
 - ``rule_gone``: the configuration in use has no such rule any more.
-- ``public_key``: the event came with a public key, so anyone could have sent it. It triggers no transactional message.
+- ``public_key``: the event came with a browser key, so anyone could have sent it. It triggers no transactional message.
 """
 
 _encoder = msgspec.json.Encoder()

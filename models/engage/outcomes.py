@@ -1,4 +1,4 @@
-"""Outcomes of the messages that a user was sent, as events report them, and the notices to delivery that follow."""
+"""Outcomes of the messages sent to a user, as events report them, and the notices to delivery that follow."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ MAX_DETAIL = 300
 def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
     """Record the outcome of a user's message, and return the notices to delivery, with their channels.
 
-    Delivery is notified if a message's outcome was unknown and is known now. The order in which both were read is of no
-    importance.
+    Delivery is notified if a message's outcome was unknown and is known now. The two reports may be read in either
+    order.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def notices_of_withdrawal(
     channels
         The channels for which it withdraws consent.
     granted
-        The channels for which consent was granted until now. Messages that the ledger has dropped may wait there.
+        The channels for which consent was granted until now. Messages that the ledger no longer holds may wait there.
     """
-    # A message without an outcome may wait for its turn or its next attempt. One with an unknown outcome may be tried
-    # again.
+    # A message without an outcome may wait for its first or next attempt. A message with an unknown outcome may be
+    # tried again.
     waiting = {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
     notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
     return [(channel, notice) for channel in channels if channel in granted or channel in waiting]

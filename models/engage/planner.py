@@ -1,7 +1,7 @@
-"""From a signal to a message, or to the reason why no message is sent.
+"""The planner: it turns a signal into a message, or into the reason why no message is sent.
 
-The planner runs inside the fold. It decides on a user's state, and changes that state in the same step. So the change
-that decides also reserves the place under a cap, and no two decisions can use the same place.
+The planner runs inside the fold. It decides from a user's state, and changes that state in the same step. So a message
+counts towards the caps as soon as it is decided, and two decisions cannot both use the last place under a cap.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_HELD = 100
 MAX_DETAIL = 300
 """Maximum length of a template's error that is kept, characters."""
 RENDER_RETRY_MS = 5 * MINUTE
-"""Interval at which a message that waits for its template looks for another configuration, milliseconds."""
+"""Interval between two checks of whether a new configuration may render a waiting message, milliseconds."""
 
 _decode_signal = msgspec.json.Decoder(Signal).decode
 
@@ -58,12 +58,13 @@ class Planner:
         rule, signal
             One of ``rules.matching``, and the signal that triggered it.
         recipient
-            The recipient. Of the ledger, ``sent``, ``withheld``, ``pending`` and ``fired`` are changed.
+            The recipient. The fields ``sent``, ``withheld``, ``pending`` and ``fired`` of the ledger are changed.
 
         Returns
         -------
         Decision
-            The decision. After a deferred one, the caller sets a timer at ``until`` and then calls :meth:`release`.
+            The decision. If it is deferred, the caller sets a timer for ``until``, and calls :meth:`release` when the
+            timer fires.
         """
         proposal = self._proposal(rule, signal, recipient)
         ledger = proposal.ledger
@@ -80,10 +81,10 @@ class Planner:
         return self._decide(proposal)
 
     def release(self, recipient: Recipient) -> tuple[Decision, ...]:
-        """Decide again about all messages that have waited until now, in the order in which they were deferred.
+        """Decide again about all pending messages that are due, in the order in which they were deferred.
 
-        While the configuration in use is the one that failed, messages that wait for their template keep waiting.
-        There is no decision about them.
+        A message that waits for its template is not decided again while the configuration that could not render it is
+        still in use. It keeps waiting.
         """
         ledger, now = recipient.customer.ledger, recipient.now
         ledger.pending = [self._prolonged(pending, now) for pending in ledger.pending]
@@ -189,7 +190,8 @@ def again_from(rule: Rule, ledger: Ledger) -> int:
 def _deleted(pending: Pending) -> Rule:
     """Make a rule for a pending message whose rule was deleted.
 
-    The category of the deleted rule is not known any more. But only marketing waits for quiet hours.
+    The category of the deleted rule is no longer known. It follows from the reason to wait, because only marketing
+    waits for quiet hours.
     """
     return Rule(
         name=pending.rule,

@@ -1,4 +1,4 @@
-"""Preview a template as a user would receive it, without a trigger and without an effect."""
+"""Preview a template as a user would receive it, without a trigger and without sending anything."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Preview(NamedTuple):
     content
         The rendered content.
     missing
-        The name in the template for which this user has no value, in Liquid's words; empty if nothing is missing. A
-        real message leaves it out of the text.
+        Liquid's error for the first name in the template without a value for this user; empty if there is none. A
+        real message leaves out the missing value.
     decision
         The planner's decision if the rule were triggered now; ``None`` if no rule uses the template.
     untriggered

@@ -1,4 +1,4 @@
-"""A message that a rule proposes, and the changes of the user's ledger by each decision about it."""
+"""A message that a rule proposes; each decision about the message is recorded in the user's ledger."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Proposal:
         return _encode_signal(self.signal)
 
     def send(self, channel: Channel, to: str, content: Content, expires: int, failure: str = "") -> Decision:
-        """Decide to send the message: reserve its place under the caps.
+        """Decide to send the message, and record it in the ledger, so that it counts towards the caps.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Proposal:
     def defer(
         self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
     ) -> Decision:
-        """Decide to wait: keep the signal until then, or drop the message if all pending ones are too large."""
+        """Decide to wait, and keep the signal until then; if the pending messages were too large, drop this one."""
         pending = Pending(
             rule=self.rule.name,
             signal=self.encoded_signal,

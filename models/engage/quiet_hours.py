@@ -1,7 +1,7 @@
-"""Quiet hours on the user's wall clock, exact through every change of the zone's offset.
+"""Quiet hours on the user's wall clock, exact across every change of the zone's offset.
 
 A user may be in one of several zones (:class:`~models.engage.user_zone.ZoneAnswer`). Then it is quiet if it is quiet in
-any of them. If that leaves no hour of the day open, the most populous zone decides.
+any of them. If it would then be quiet at every time of the day, the most populous zone decides.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ LENGTHENED_MIN = 120
 MIN_OPEN_MIN = 60
 """Minimum time of a day that lengthened quiet hours leave open, minutes; less only if less was open before."""
 MAX_SEARCH_MS = 2 * DAY
-"""Maximum time to search ahead for an hour that is quiet in no zone, milliseconds. The clocks may change in it."""
+"""Maximum time to search ahead for a time that is quiet in no zone, milliseconds.
+
+It is two days and not one, because the clocks may change meanwhile.
+"""
 
 
 class Quiet(NamedTuple):
-    """The answer to whether a user may be disturbed.
+    """The state of a user's quiet hours at one moment.
 
     Attributes
     ----------
@@ -41,7 +44,7 @@ class Quiet(NamedTuple):
 
 
 def check(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
-    """Return whether it is quiet for a user in any possible zone of the user, and until when.
+    """Return whether it is quiet in any zone that the user may be in, and the time at which this changes.
 
     Parameters
     ----------
@@ -74,7 +77,7 @@ def check(quiet: QuietHours, answer: ZoneAnswer, at: int) -> Quiet:
 
 
 def lengthened(quiet: QuietHours) -> QuietHours:
-    """Begin quiet hours two hours earlier and end them two hours later; at least an hour of the day stays open.
+    """Return quiet hours that begin two hours earlier and end two hours later, but leave an hour of the day open.
 
     Examples
     --------
@@ -89,7 +92,7 @@ def lengthened(quiet: QuietHours) -> QuietHours:
 
 
 def _next_open(quiet: QuietHours, candidates: Sequence[tzinfo], at: int) -> int | None:
-    """Find the first instant from ``at`` on at which it is quiet in no zone."""
+    """Find the first instant, not before ``at``, at which it is quiet in no zone; ``None`` if none is found in time."""
     end = at + MAX_SEARCH_MS
     while at <= end:
         ends = [next_change(quiet, where, at) for where in candidates if is_quiet(quiet, where, at)]

@@ -24,7 +24,7 @@ def reports_of(
     facts
         The facts about the event's user. Their address is reported if the event names none.
     event
-        The event. If its property ``email`` or ``phone`` is an address, it is reported instead.
+        The event. If its property ``email`` or ``phone`` is an address, that address is reported instead.
     kind
         The kind of the report.
     channels
@@ -43,7 +43,7 @@ def reports_of(
 
 
 def _named(facts: Facts, event: Event, channel: Channel) -> str | None:
-    """Return the address that the event itself names; it is read with the country of the user's traits."""
+    """Return the address that the event itself names; a phone number is read with the country in the user's traits."""
     trait = _TRAITS[channel]
     said = (event.properties or {}).get(trait)
     if not isinstance(said, str):

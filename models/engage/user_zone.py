@@ -26,7 +26,7 @@ class ZoneAnswer(NamedTuple):
     zones
         Names for ``zones.zone``, at least one, the most populous one first.
     source
-        The source from which they follow.
+        The source from which the zones follow.
     rule
         The effect on quiet hours, in words.
     """

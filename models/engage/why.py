@@ -10,13 +10,13 @@ from models.profile.signals import Signal
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "expired": "the trigger was too old, or would have been after quiet hours",
-        "duplicate": "this very message was sent before",
-        "already_waiting": "one of this rule waited already",
-        "cooldown": "the rule had written not long before",
+        "duplicate": "the same message was sent before, or was already waiting",
+        "already_waiting": "another message of this rule was already waiting",
+        "cooldown": "the rule had sent a message not long before",
         "channel_paused": "the channel was paused by an order",
         "no_consent": "no consent on record for the channel",
         "no_address": "no usable address",
-        "capped": "one more would have exceeded a cap",
+        "capped": "one more message would have exceeded a cap",
         "quiet_hours": "it was within quiet hours",
         "template_error": "the template could not be rendered",
         "public_key": "its trigger came with a browser key, which anybody can read",

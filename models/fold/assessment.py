@@ -25,9 +25,9 @@ SCHEMA = fingerprint(features.FEATURES)
 def align(customer: Customer, versions: Versions) -> None:
     """Update the ledger to the versions in use, before anything else happens to the user.
 
-    The ledger then holds the results that the versions in use would have computed at the last assessment. So a change
-    that only a new version causes gives no signal. All that has happened since, inactivity included, is judged by one
-    version.
+    The ledger then holds the results that the versions in use would have computed at the last assessment. So a result
+    that changes only because of a new version gives no signal. Everything since then, inactivity included, is judged by
+    one version.
     """
     facts, ledger = customer.facts, customer.ledger
     if not ledger.assessed_at:
@@ -47,14 +47,14 @@ def align(customer: Customer, versions: Versions) -> None:
 
 
 def assess(step: Step, cause: str, at: int) -> list[float]:
-    """Score the step's user, and emit the signals that follow.
+    """Score the step's user, and emit a signal if the segment has changed or the risk has risen to a threshold.
 
     Parameters
     ----------
     step
         The step; its user is scored at its ``now``.
     cause, at
-        The cause of the assessment, and the time of the cause in milliseconds. A signal is as old as its cause.
+        The cause of the assessment, and the time of the cause in milliseconds. A signal gets the same time.
 
     Returns
     -------
@@ -99,16 +99,16 @@ def assess(step: Step, cause: str, at: int) -> list[float]:
 
 
 def schedule(step: Step) -> None:
-    """Schedule the next daily assessment of the step's user, unless it is scheduled; its time follows from the id."""
+    """Schedule the daily assessment, unless it is already scheduled; the user's id determines the time of day."""
     if not timers.is_set(step.customer, ASSESS):
         timers.set_timer(step.customer, ASSESS, _next_assessment(step.user, step.now))
 
 
 def assess_daily(step: Step) -> None:
-    """Run the daily assessment: score the user, take an example on the user's weekday, schedule the next one.
+    """Run the daily assessment: score the user, take examples if it is the day for them, schedule the next one.
 
-    No next one is scheduled for a user who was inactive for longer than ``churn.active_within_days``. Their next visit
-    schedules it again.
+    No next one is scheduled for a user who was inactive for longer than ``churn.active_within_days``. The user's next
+    visit schedules it again. Examples are taken every ``churn.example_every_days`` days.
     """
     customer, user, now = step.customer, step.user, step.now
     churn = step.versions.configuration.churn
@@ -123,7 +123,7 @@ def assess_daily(step: Step) -> None:
 
 
 def mark_returned(customer: Customer, event: Event, versions: Versions) -> None:
-    """Mark the open examples within whose horizon the event lies: the user has returned."""
+    """Mark an open example as returned if the event is an activity of the user within the example's horizon."""
     churn = versions.configuration.churn
     if customer.ledger.examples and event.type in churn.activity:
         for example in customer.ledger.examples:
@@ -132,10 +132,10 @@ def mark_returned(customer: Customer, event: Event, versions: Versions) -> None:
 
 
 def release_labels(step: Step) -> None:
-    """Release the examples whose horizon has passed, oldest first, whatever their label is.
+    """Release the examples whose horizon has passed, oldest first, with either label.
 
-    Both labels are released at the same age. If "returned" were released at once, the learner would see a world in
-    which hardly any user churns.
+    Both labels are released at the same age. If "returned" were released at once, the learner would get too many
+    examples of users who return, and would underestimate churn.
     """
     horizon = step.versions.configuration.churn.horizon_days * DAY
     examples = step.customer.ledger.examples

@@ -36,7 +36,7 @@ class DueTimes:
         return f"DueTimes({len(self)} entries, {len(self._near)} sorted)"
 
     def add(self, due: int, key: bytes) -> None:
-        """Add a user whose next timer is due then.
+        """Add a user whose next timer is due at ``due``.
 
         Examples
         --------
@@ -59,13 +59,13 @@ class DueTimes:
         return len(self._near) + sum(map(len, self._later.values()))
 
     def may_be_due(self, now: int) -> bool:
-        """Return whether a timer may be due at ``now``; it is cheap, and a "no" is always right."""
+        """Return whether a timer may be due at ``now``; the check is cheap, and ``False`` is always right."""
         if self._near:
             return self._near[0][0] <= now
         return bool(self._hours) and self._hours[0] * HOUR <= now
 
     def first(self) -> Entry | None:
-        """Return the earliest entry without removing it; of several at one time, the one with the smallest key."""
+        """Return the earliest entry without removing it; of several with the same time, the one with the lowest key."""
         while not self._near and self._hours:
             self._open()
         return self._near[0] if self._near else None

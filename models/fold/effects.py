@@ -30,7 +30,7 @@ class StepEffects:
     churn_examples, segment_examples
         Examples for the learners.
     notices
-        Notices to delivery about messages that it has already, with their channels.
+        Notices to delivery about earlier messages or about an address, with their channels.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
@@ -58,7 +58,7 @@ class StepEffects:
 
 @dataclass(slots=True)
 class Step:
-    """The user that a step changes, and all that decides about them.
+    """The user that a step changes, and everything that the step needs to decide.
 
     One object serves every step of a slice, because a new one for each event would cost time.
 

@@ -129,8 +129,8 @@ class EventFold:
                 error.withdrawal = event if statement.is_new else None
                 self._slice.reject(error)
             return
-        # A withdrawal is known by the digest of its statement alone. The reason is that a corrected record may have the
-        # id of an earlier record of which only the withdrawal could be read.
+        # A withdrawal is remembered by the digest of its statement, and not by its id. A corrected record may have the
+        # same id as an earlier record, of which only the withdrawal could be read.
         folded = self._fold(arrival, *((stated,) if is_whole else (digest, stated)))
         if folded is event:
             if statement.is_new:
@@ -186,7 +186,7 @@ class EventFold:
         return event
 
     def _step(self, key: bytes, customer: Customer, event: Event, cutoffs: Cutoffs) -> bool:
-        """Let the step fold an event, and return whether it could; if it could not, the user is as before."""
+        """Fold an event, and return whether that succeeded; after a failure, the user is unchanged."""
         into = self._slice
         before, next_due = into.begin(event.user, customer), customer.next_due
         try:
@@ -207,7 +207,7 @@ class EventFold:
         return True
 
     def _finish(self, arrival: _Arrival, *digests: bytes) -> None:
-        """Remember what was folded, and that the user has seen the record."""
+        """Remember the digests of what was folded, and the offset of the record."""
         customer = arrival.customer
         for digest in digests:
             self._remember(customer.facts.seen_ids, digest, arrival.event, self._state.cutoffs())

@@ -1,4 +1,4 @@
-"""The memo, which is stored beside a partition's position: its clock, its counters, and the versions in use."""
+"""The memo, which is stored beside a partition's position: the partition's clock, counters, and versions in use."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Memo(msgspec.Struct, array_like=True):
     numbers
         Version in use, by name.
     paused
-        Names that orders have paused, sorted.
+        Channels that orders have paused, sorted.
     failing
         Number of events and timers in a row that could not be folded, up to this place.
     floor
-        Events from before this time are refused, because ids that only such events can carry may have been forgotten.
-        It never decreases, even if the horizon grows. Milliseconds.
+        Events from before this time are refused, because their ids may have been forgotten. The floor never decreases,
+        even if the horizon grows. Milliseconds.
     passed_over
         Number of events that had no effect and are no dead letters, by reason. ``repeat``: the id was seen before.
         ``order``: the order was stated before. ``statement``: the event was refused, except for its withdrawal.

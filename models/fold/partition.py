@@ -1,11 +1,11 @@
 """The fold over one partition: its users, its clock, its timers, and the versions in use.
 
-The state and the outputs of a log are the same bytes however the log is cut into batches. Every record is applied by
-itself, in the order of the log. It is applied to the clock, then to the timers that have come due, then to its user.
+However a log is cut into batches, its state and its outputs are the same bytes. Records are applied one by one, in the
+order of the log. Each record first moves the clock, then fires the timers that are due, and then changes its user.
 
-A record may move the clock past many timers. Then they fire in slices, which commit one by one, before the record. At
-the end of such a slice the clock has moved, but the record is not folded. A process that continues from there fires the
-other timers and then folds the record.
+A record may make very many timers due. Then the timers fire in several slices, and each slice is committed before the
+next one begins. Until the last slice, the clock has moved, but the record is not folded. A process that continues from
+there fires the remaining timers and then folds the record.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_TIMERS = 2_000
 MAX_LIVE_USERS = 4_096
 """Maximum number of decoded users cached between the slices of a batch, which often touch the same users.
 
-They are dropped after the batch, because decoding them again is as cheap as finding them in memory, and frees memory.
+They are dropped after the batch to free memory, because decoding them again is cheap.
 """
 
 
@@ -81,7 +81,7 @@ class PartitionFold:
         return len(self._state.due)
 
     def fold(self, batch: Batch) -> Outputs:
-        """Fold consecutive records at once, however many timers they make due; see :meth:`slices`."""
+        """Fold consecutive records in a single slice, however many timers they make due; see :meth:`slices`."""
         return next(self.slices(batch, max_timers=sys.maxsize))
 
     def slices(self, batch: Batch, max_timers: int = MAX_TIMERS) -> Iterator[Outputs]:
@@ -90,8 +90,8 @@ class PartitionFold:
         Each slice except the last gives the offset of the next record to read. The caller applies its state before it
         asks for the next slice.
 
-        An event or timer that cannot be folded becomes a dead letter, and all that it changed is undone. For that, the
-        batch is folded again, with a copy of the user's state taken before each step.
+        An event or timer that cannot be folded becomes a dead letter, and its changes are undone. For that, the slice
+        is folded again, with a copy of the user's state taken before each step.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class _Attempt:
         self._popped: list[tuple[int, bytes]] = []
 
     def run(self, begin: int) -> int:
-        """Fold the records from the one at ``begin``, and return the index of the first one that is not folded."""
+        """Fold the records from index ``begin`` on, and return the index of the first record that is not folded."""
         records, into, memo, due = self._records, self._slice, self._state.memo, self._state.due
         fold_event = self._events.fold
         index = begin
@@ -168,7 +168,7 @@ class _Attempt:
         return self._slice.finish(max_live)
 
     def abandon(self) -> None:
-        """Restore the committed state, and the timers that this attempt has removed from the queue."""
+        """Restore the committed state, and put the timers that this attempt has removed back into the queue."""
         for entry in self._popped:
             self._state.due.add(*entry)
         self._state.reload()
@@ -255,7 +255,7 @@ class _Attempt:
     def _follow(self, order: Order) -> None:
         """Pause or resume the channel that an order names.
 
-        Messages that were decided before wait in the channel's queue.
+        Messages that were decided before a pause wait in the channel's queue.
         """
         paused = self._state.versions.paused
         if order.order == "pause":

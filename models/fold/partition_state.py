@@ -20,7 +20,7 @@ from models.profile.state import Customer
 
 
 class PartitionState:
-    """The committed state of a partition, and the later changes of the fold.
+    """The committed state of a partition, and the fold's changes that are not committed yet.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class PartitionState:
     # --- users -----------------------------------------------------------------------------------------------------
 
     def customer(self, key: bytes) -> Customer:
-        """Return the working copy of a user's state; an empty one for a new user."""
+        """Return the working copy of a user's state; for a new user, it is empty."""
         customer = self.live.get(key)
         if customer is None:
             packed = self._committed.records.get(key)
@@ -84,14 +84,14 @@ class PartitionState:
         return customer
 
     def release_users(self, touched: Iterable[bytes], limit: int) -> None:
-        """Keep at most this many decoded users cached: those that were touched last."""
+        """Keep at most ``limit`` decoded users cached: those that were touched last."""
         live = self.live
         if not limit:
             live.clear()
         elif len(live) > limit:
             for key in touched:  # least recently touched first, so that the busiest users stay
                 live[key] = live.pop(key)
-            # All surplus keys are read in one pass. A read of the first key of a dict skips all deleted ones.
+            # All surplus keys are read in one pass, because each new iteration would first skip the deleted keys.
             for key in list(islice(live, len(live) - limit)):
                 del live[key]
 
@@ -127,15 +127,15 @@ class PartitionState:
     # --- clock and versions ----------------------------------------------------------------------------------------
 
     def use(self, name: str, version: int, content: bytes) -> bool:
-        """Use a version, as :meth:`Versions.use` does."""
+        """Use a version, see :meth:`Versions.use`; it may change the cut-offs."""
         self._cutoffs = None
         return self.versions.use(name, version, content)
 
     def cutoffs(self) -> Cutoffs:
         """Return the times before which events are late or refused now.
 
-        An id may be forgotten only if every event with this id would be refused. So the floor of refused events never
-        decreases, even if the horizon grows.
+        An id may be forgotten only if every event with this id would be refused. So the time before which events are
+        refused never decreases, even if the horizon grows.
         """
         now = self.memo.now
         if self._cutoffs is None or self._cutoffs_at != now:
@@ -146,7 +146,7 @@ class PartitionState:
         return self._cutoffs
 
     def refuse_too_late(self, customer: Customer, event: Event, cutoffs: Cutoffs) -> None:
-        """Refuse an event that is so late that a repeat of it could not be recognized; only a person can force it.
+        """Refuse an event that is so late that a repeat of it could not be recognized, unless a person has forced it.
 
         Reports about our messages are never refused in a feeder's log, because the feeder's clock may run ahead of
         the delivery.
@@ -165,8 +165,8 @@ class PartitionState:
     def adjusted(self, event: Event) -> Event:
         """Return the event as this log allows it.
 
-        In a log with the wall clock, an event's time is never later than the time of its reading. In a log with a
-        feeder's clock no event is live.
+        In a log with the wall clock, an event's time is never later than the partition's clock. In a log with a
+        feeder's clock, no event is live.
         """
         if self.memo.clock == "wall":
             if event.at > self.memo.now:

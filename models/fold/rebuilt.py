@@ -22,7 +22,7 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
     Returns
     -------
     bytes
-        The facts of the first one and the ledger of the second one. A half that is missing is empty.
+        The facts of ``rebuilt`` and the ledger of ``current``. A missing half is empty.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
 def carry_memo(rebuilt: bytes, current: bytes) -> bytes:
     """Merge the memos after a rebuild: the memo in use, with the larger floor of both.
 
-    So ids that the rebuilt state has forgotten are not accepted as new.
+    With a smaller floor, a repeated event whose id the rebuilt state has forgotten would count again.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Slice:
     state
         The partition's state.
     batch
-        The batch of which it is a slice.
+        The batch that the slice is a part of.
     careful
         Whether a copy of the user's state is kept before each step, so that a failed step can be undone.
 
@@ -88,7 +88,7 @@ class Slice:
     # --- a step ----------------------------------------------------------------------------------------------------
 
     def begin(self, user: str, customer: Customer) -> bytes:
-        """Begin a step of a user, and return a copy for :meth:`undo`; it is empty if the slice is not careful."""
+        """Begin a step, and return the encoded user for :meth:`undo`; it is empty if the slice is not careful."""
         step = self.step
         step.customer, step.user, step.now = customer, user, self._memo.now
         return codec.pack(customer) if self.careful else b""
@@ -108,7 +108,7 @@ class Slice:
         Unfoldable
             The slice is not careful, so there is no copy.
         FoldBroken
-            As many steps as allowed have failed in a row.
+            ``MAX_FAILURES`` steps in a row have failed.
         """
         self.step.effects.clear()
         if not self.careful:
@@ -152,11 +152,11 @@ class Slice:
         self._reject(reject_value(name.encode(), self._source(), error, at=at, key=key), error)
 
     def reject_undecodable(self, error: Exception, allowed: str) -> None:
-        """Write a dead letter for a record that is not allowed at its place."""
+        """Write a dead letter for a record that cannot be decoded; ``allowed`` says what was expected."""
         self.reject(InvalidEvent("undecodable", "", str(error), allowed))
 
     def reject_detail(self, detail: EventWarning) -> None:
-        """Write a dead letter for a detail without which its event was folded."""
+        """Write a dead letter for a part of an event that was left out, although the rest of the event was folded."""
         record = self.record
         letters = reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key)
         self._records.extend(letters)

@@ -1,7 +1,7 @@
-"""Steps of the fold: a user's state and an event (or a timer) give the changed state and its effects.
+"""Steps of the fold: each applies one event or one timer to a user's state, and collects the effects.
 
-All that is decided about a user is decided here, in one fixed order: versions, facts, scores, rules, planner, timers.
-So a decision sees the event that caused it. The change that decides also reserves the place under a cap.
+Every decision about a user is made here, in one fixed order: versions, facts, scores, rules, planner, timers. So a
+decision takes into account the event that caused it. A message counts towards the caps as soon as it is decided.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.recommend.interactions import Interaction, interactions_of
 from models.wire.withdrawals import channels_of
 
 CART, PENDING = "cart", "pending"
-"""Names of timers: a cart was left for as long as a rule says, and a deferred message may be sent."""
+"""Names of timers: a rule's waiting time after a change of the cart has passed, and a deferred message may be sent."""
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 """Types of events that change the cart."""
@@ -43,7 +43,7 @@ def step_event(step: Step, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
     event
         An event of the step's user that was not folded before.
     cutoffs
-        Times before which an event is too old to be put in order.
+        Times before which an event is late or refused, or an order is no longer remembered.
     """
     customer, versions, effects = step.customer, step.versions, step.effects
     kind, at = event.type, min(event.at, step.now)
@@ -105,7 +105,7 @@ def step_statement(step: Step, event: Event, statement: Statement) -> None:
 
 
 def step_timer(step: Step, timer: Timer) -> None:
-    """Fire one timer of the step's user, in place; the timer has been removed from the ledger before."""
+    """Fire one timer of the step's user, in place; the caller has already removed the timer from the ledger."""
     customer, versions, effects = step.customer, step.versions, step.effects
     kind, _, argument = timer.name.partition(":")
     begin = len(effects.signals)
@@ -154,7 +154,7 @@ def _signals_of(step: Step, event: Event, news: News, *, is_first: bool) -> Iter
 
 
 def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
-    """Return the interactions of an event, without those that the recommender has learned before."""
+    """Return the interactions of an event, without those that the recommender has already learned."""
     if learned is None:
         return ()
     found = interactions_of(event)
@@ -172,7 +172,7 @@ def _watch_cart(step: Step) -> None:
 
 
 def _react(step: Step, begin: int) -> None:
-    """Let the planner decide about each rule that is triggered by a signal with the number ``begin`` or above."""
+    """Let the planner decide about each rule that a signal of this step triggers, from index ``begin`` on."""
     configuration, decisions = step.versions.configuration, step.effects.decisions
     decided = len(decisions)
     for signal in step.effects.signals[begin:]:

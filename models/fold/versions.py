@@ -19,24 +19,24 @@ CONFIGURATION, CHURN, SEGMENTS = "configuration", "churn", "segments"
 
 @dataclass(slots=True)
 class Versions:
-    """The versions in use.
+    """The configuration and the models that a partition uses, with their version numbers.
 
     Attributes
     ----------
     numbers
         Version by name, for each name that was ever used. Only :meth:`use` changes it.
     configuration_number, churn_number, segments_number
-        The three numbers that every event needs.
+        Copies of the three numbers that nearly every step reads.
     configuration
-        Rules, caps, quiet hours and templates; the default configuration before any was used.
+        Rules, caps, quiet hours and templates; before the first version, the default configuration.
     churn, segments
-        Scorers. They are ``None`` before any version, and if the newest version was learned on other features.
+        Scorers. They are ``None`` before the first version, or if the newest version was learned from other features.
     zone
         The configured time zone, ``None`` for UTC.
     cart_timers, risk_thresholds, event_names
         The delays, probabilities and names that the configuration's rules wait for.
     paused
-        Names that orders have paused.
+        Channels that orders have paused.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)

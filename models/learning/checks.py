@@ -159,7 +159,7 @@ def check_learner_restored_at_any_moment_is_the_same(case: ModelCase) -> None:
 def check_versions_come_at_exact_counts(case: ModelCase) -> None:
     """Check that a learner numbers its versions 1, 2, 3 ... and completes them at the same counts.
 
-    Restores of the learner change neither.
+    Restoring the learner changes neither the numbers nor the counts.
     """
     examples = case.examples(1_000, 4)
     learner, uninterrupted = case.make(case.features), case.make(case.features)

@@ -68,10 +68,10 @@ class ChurnWeights(ModelContent, frozen=True, kw_only=True):
 
 
 class ChurnScorer(JsonScorer[ChurnWeights]):
-    """Probability that a user will not come back within the horizon.
+    """A scorer of the probability that a user will not come back within the horizon.
 
-    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore depends neither on the rows
-    that are scored together, nor on the machine's vector units.
+    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore depends neither on other
+    rows, nor on the machine's vector units.
 
     Parameters
     ----------

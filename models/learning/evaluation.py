@@ -176,7 +176,7 @@ def log_loss(risks: ArrayLike, labels: ArrayLike) -> float:
 def calibration_error(risks: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
     """Return the mean distance between probabilities and labels, over bins of equal width.
 
-    A bin counts by its number of rows (expected calibration error: M. P. Naeini and others, AAAI 2015).
+    Each bin is weighted by its number of rows (expected calibration error: M. P. Naeini and others, AAAI 2015).
 
     Examples
     --------
@@ -192,7 +192,7 @@ def calibration_error(risks: ArrayLike, labels: ArrayLike, bins: int = 10) -> fl
 
 
 def _placements(scores: _Floats, positive: NDArray[np.bool_]) -> tuple[_Floats, _Floats]:
-    # For each positive the share of negatives that are ranked below it; for each negative the share above it.
+    # For each positive, the share of negatives ranked below it; for each negative, the share of positives above it.
     up, down = scores[positive], scores[~positive]
     ranks = rankdata(np.concatenate([up, down]))
     above = (ranks[: up.size] - rankdata(up)) / down.size

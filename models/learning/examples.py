@@ -1,7 +1,7 @@
 """Training examples: the values of the topics ``examples.churn`` and ``examples.segments``.
 
 The fold writes them and the learners read them. An example carries the fingerprint of the feature names of its row. So
-a learner always reads a row with the names with which the row was written.
+a learner can refuse a row that was made with other features.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
         Returns
         -------
         Publication or None
-            The version that this very example completed.
+            The version that this example completed, if it completed one.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
         return self.newest
 
     def state(self) -> bytes:
-        """Return everything that was learned, as plain numbers behind a checksum."""
+        """Return everything that was learned, as plain numbers with a checksum."""
         return seal(self._save(), self.SCHEMA)
 
     def restore(self, data: bytes) -> None:
@@ -202,7 +202,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
         """Take over a saved state that :meth:`_is_own` accepted."""
 
     def _can_publish(self) -> bool:
-        """Return whether enough is known for a version."""
+        """Return whether enough was learned to publish a version."""
         return True
 
     def _publish(self) -> Publication:

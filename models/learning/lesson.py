@@ -70,8 +70,8 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
     Returns
     -------
     Outputs
-        The learner's state, the newest version completed, and each rejected example with its reason. Lower versions
-        are left out, because the fold ignores them.
+        The learner's state, the newest version completed, and each rejected example with its reason. If the batch
+        completes several versions, the older ones are left out, because the fold would ignore them.
     """
     outputs = Outputs()
     completed: Publication | None = None

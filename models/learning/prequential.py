@@ -1,4 +1,4 @@
-"""Quality of the probabilities that were really issued, graded once the truth is known; nothing is predicted again."""
+"""Quality of the probabilities that were issued, graded when their labels are known; nothing is predicted again."""
 
 from __future__ import annotations
 

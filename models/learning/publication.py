@@ -11,7 +11,7 @@ TOPIC = "versions"
 
 
 class Publication(msgspec.Struct, array_like=True, frozen=True):
-    """One version.
+    """One version of a model.
 
     Attributes
     ----------

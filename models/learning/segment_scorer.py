@@ -45,7 +45,7 @@ class SegmentCentres(ModelContent, frozen=True, kw_only=True):
 
 
 class SegmentScorer(JsonScorer[SegmentCentres]):
-    """The segment of a user: the cluster with the nearest centre.
+    """A scorer that assigns a user to a segment: the cluster with the nearest centre.
 
     Parameters
     ----------

@@ -234,7 +234,8 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
     def _follow(self, point: Point) -> None:
         cluster, square = _move(self._model, self._counts, point)
         self._recent[cluster] += 1
-        # Keep one point since the last version, drawn by its distance. An unused centre is placed there.
+        # Of the points since the last version, keep one, drawn with a probability proportional to its squared distance.
+        # An unused centre is placed there.
         self._far_weight += square
         if square > 0.0 and Random(self.seed * 1_000_003 + self.examples).random() * self._far_weight < square:
             self._far = [point[i] for i in self._inputs]

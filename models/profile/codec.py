@@ -27,16 +27,16 @@ SCHEMA = 4
 PREVIOUS_SCHEMA = 3
 """Version of the older layout that can still be read.
 
-Its structs are those of today without their last fields, which get their defaults: ``Facts.known_orders``,
-``Facts.stated``, ``Window.forgotten``, ``Consent.newest_grant``, ``SentMessage.because``, ``SentMessage.detail``,
-``Withheld.detail``, and three of ``Pending``. Its header is the same.
+Its header is the same. Its structs lack the newest fields, which get their defaults when they are read:
+``Facts.known_orders``, ``Facts.stated``, ``Window.forgotten``, ``Consent.newest_grant``, ``SentMessage.because``,
+``SentMessage.detail``, ``Withheld.detail``, and three of ``Pending``.
 """
 HEADER = struct.Struct("<Bqq")
 """Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
 
 _READABLE = (SCHEMA, PREVIOUS_SCHEMA)
 _ACTIVE = 0x92
-"""First byte of the msgpack of an active user, an array of two. That of a dormant user is an array of eight."""
+"""First byte of an active user's msgpack, an array of two elements. A dormant user is an array of eight elements."""
 _NO_IDS = SeenIds()
 
 

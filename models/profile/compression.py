@@ -13,7 +13,7 @@ from importlib import resources
 import zstandard
 
 DICTIONARY = 1
-"""Number of the dictionary that compresses. Every dictionary in the package can decompress."""
+"""Number of the dictionary used to compress. All dictionaries in the package are used to decompress."""
 
 LEVEL = 3
 """Level of compression. Level 6 takes three times as long and saves 3% more."""

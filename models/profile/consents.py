@@ -24,7 +24,7 @@ def withdraw(known: Consent | None, at: int, source: str = "") -> Consent:
 
 
 def grant(known: Consent | None, at: int, source: str = "") -> Consent:
-    """Return the state after a grant; the grant changes the answer only if it is newer than all that led to it.
+    """Return the state after a grant; it changes the answer only if it is newer than the statements that led to it.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def grant(known: Consent | None, at: int, source: str = "") -> Consent:
 
 
 def merge(one: Consent | None, other: Consent | None) -> Consent | None:
-    """Return the state of two identities that turn out to be one person.
+    """Return the joint state of two identities that turn out to be one person.
 
     Each state stands for the statement that decided it. So a "no" of one identity is replaced only by a later grant of
     the other one.

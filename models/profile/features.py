@@ -62,7 +62,7 @@ def row(facts: Facts, now: int) -> list[float]:
     facts
         The user's facts.
     now
-        Milliseconds since the epoch. It should not be before the newest event, because recencies count from it.
+        Milliseconds since the epoch. It should not be before the newest event, because the features count back from it.
 
     Examples
     --------

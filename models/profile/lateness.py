@@ -1,8 +1,9 @@
-"""Events of one user that come out of order, put into their order in time.
+"""Put events of one user that arrive out of order into their order in time.
 
-Most facts do not depend on the order: counts, sums, decayed counts, first and last times. Three do: sessions with the
-gaps between them, the cart, and the newest value of each trait. For these, :class:`~models.profile.state.Window` keeps
-the recent history from which they can be computed again, as if all events had come in order.
+Most facts do not depend on the order: counts, sums, decayed counts, first and last times. Three facts depend on it:
+sessions with the gaps between them, the cart, and the newest value of each trait. For these,
+:class:`~models.profile.state.Window` keeps the recent history. From it, they can be computed again as if all events had
+come in order.
 
 An event is put in order if it is not older than ``late_before``, the partition's clock minus ``events.order_within``.
 It is also put in order, however old it is, if it is newer than all other events of its kind. Any other event is late:
@@ -58,7 +59,7 @@ def settle(facts: Facts, late_before: int, refused_before: int) -> None:
 
 
 def visit(facts: Facts, at: int, late_before: int) -> None:
-    """Count a visit in the sessions and the first and last times; a late visit opens or prolongs no session."""
+    """Update sessions and first and last times by a visit; a late visit does not begin or prolong a session."""
     if not facts.first_seen or at < facts.first_seen:
         facts.first_seen = at
     newest = facts.last_seen
@@ -113,7 +114,7 @@ def is_newest_of(facts: Facts, trait: str, at: int, refused_before: int) -> bool
 
 
 def bound_traits(facts: Facts) -> None:
-    """Remove the oldest times of traits if the names are too long in total.
+    """Remove the oldest times in ``window.traits`` if the names of these traits are too long in total.
 
     The times of ``NEEDED`` are always kept. Those of other traits that messages need are removed last. They are not
     always kept, because a trait that states consent can be spelled in any number of ways.
@@ -179,7 +180,10 @@ def _visit_before(facts: Facts, at: int, late_before: int) -> None:
 
 
 def _close_sessions(facts: Facts, window: Window, late_before: int) -> None:
-    """Count the gaps that are final: those before a session whose next session began before ``late_before``."""
+    """Close sessions, oldest first, and count the gaps before them.
+
+    A session is closed if the next one began before ``late_before``, or if too many sessions are kept.
+    """
     visits = window.visits
     while visits and (len(visits) > 2 * MAX_SESSIONS or (visits[2] if len(visits) > 2 else visits[0]) <= late_before):
         if len(visits) == 2:

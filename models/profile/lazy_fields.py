@@ -1,6 +1,6 @@
 """Fields of a struct that stay encoded until they are first read.
 
-A daily assessment needs neither a user's traits nor the messages they were sent, and most events need few of the
+A daily assessment needs neither a user's traits nor the messages sent to the user, and most events need few of the
 fields. A field that is annotated ``Lazily[...]`` is decoded as :class:`msgspec.Raw`, which costs nothing. The first
 read decodes the value and stores it in the field. A field that was never read is encoded as it came. For readers of the
 struct, and for mypy, the field has the type in the brackets.
@@ -32,7 +32,9 @@ class _Deferred:
 
 
 def defer(struct: type[S]) -> type[S]:
-    """Make the :data:`Lazily` fields of a struct class decode themselves; call it once all their types are defined.
+    """Let the :data:`Lazily` fields of a struct class decode themselves when they are first read.
+
+    Call it after all types of the fields are defined.
 
     Two such structs are equal if all of their fields are equal, encoded or not. So the class needs ``eq=False``.
 

@@ -48,7 +48,7 @@ class Example(msgspec.Struct, frozen=True, gc=False):
     at
         Time at which it is taken, milliseconds.
     row, schema
-        The features at that time, and the fingerprint of their names, because code with other features may release it.
+        The features at that time, and the fingerprint of their names. Code with other features may release the example.
     risk, version
         The probability computed at that time and the version that computed it; ``None`` and 0 before any version.
     """

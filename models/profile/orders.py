@@ -6,7 +6,7 @@ Purchases and refunds of one order may come twice, in parts, late, and out of or
 - ``lines`` add up;
 - a ``whole`` statement replaces lines, and further whole statements are repeats;
 - a ``replacement`` replaces both, whatever its time; the newest one counts;
-- a statement with a secret key replaces statements with a public key, which anyone can use;
+- a statement with a server key replaces statements with a browser key, which anyone can use;
 - refunds count up to the order's amount.
 
 Each event changes the sums by the difference between the order's amounts after and before it. So the events of an order
@@ -29,7 +29,7 @@ LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
 """Flags of ``KnownOrder.known``.
 
 - ``LINES``, ``WHOLE``, ``UPDATED``: the order was stated by lines, as a whole, or by an update.
-- ``TRUSTED``: it was stated with a secret key.
+- ``TRUSTED``: it was stated with a server key.
 - ``REFUNDED``: it is refunded entirely.
 """
 EXCESS = "refund_exceeds_order"
@@ -47,7 +47,7 @@ _NO_CURRENCIES = ("", UNREADABLE_CURRENCY)
 
 
 class News(NamedTuple):
-    """The parts of a purchase that are new, in addition to its facts.
+    """The parts of a purchase that are new, compared with what is known of its order.
 
     Attributes
     ----------
@@ -56,10 +56,10 @@ class News(NamedTuple):
     triggers
         Whether rules may react to it.
     learned_items
-        Items whose interaction the recommender has learned before; ``None`` if it has learned all of them.
+        Items whose interaction the recommender has already learned; ``None`` if it has learned all of them.
     confirms
-        Whether it states, with a secret key, an order that was stated before with a public key. Marketing rules have
-        reacted to the earlier statement.
+        Whether it states, with a server key, an order that was stated before with a browser key. Marketing rules have
+        already reacted to the earlier statement.
     """
 
     is_visit: bool = True
@@ -147,7 +147,7 @@ def refund(facts: Facts, event: Event, orders_before: int) -> None:
 
 
 def excess_of(facts: Facts, event: Event, orders_before: int) -> tuple[int, KnownOrder] | None:
-    """Return the part of a refund that its order does not cover, with the order; ``None`` if it covers all.
+    """Return the part of a refund that its order does not cover, with the order; ``None`` if there is no such part.
 
     Call it before the refund is folded.
     """
@@ -224,7 +224,7 @@ def _counted_by_schema_3(facts: Facts, order: str) -> bool:
 
 
 def _confirms(before: KnownOrder, event: Event) -> bool:
-    """Return whether an event is the first statement with a secret key about an order from public keys."""
+    """Return whether an event is the first with a server key about an order that only browser keys have stated."""
     return event.trust == "server" and before.known & _STATED > 0 and not before.known & TRUSTED
 
 
@@ -242,7 +242,7 @@ def _can_be_one(known: str, said: str) -> bool:
 
 
 def _settled(known: str, said: str) -> str:
-    """Return the currency of an order: the known one, or the stated one if the other is unknown."""
+    """Return the currency of an order: the known one, or the stated one if none is known."""
     return said if known in _NO_CURRENCIES and said else known
 
 
@@ -304,7 +304,7 @@ def _remember(facts: Facts, order: str, known: KnownOrder, orders_before: int) -
 
 
 def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
-    """Subtract from the facts the amounts that an order added before, and add those that it adds now."""
+    """Replace, in the facts, the amounts that an order has added before by those that it adds now."""
     was = None if before is None or not before.known & _STATED else before
     if after.known & _STATED:
         if was is None:

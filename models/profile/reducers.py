@@ -1,7 +1,7 @@
 """Reducers: each folds one event into the facts about its user.
 
-They are pure. The result does not depend on how a log is cut into batches. Within the limits that
-:mod:`models.profile.lateness` describes, it does not depend on the order of the events either.
+A result follows from the facts and the event alone, and does not depend on how a log is cut into batches. Within the
+limits that :mod:`models.profile.lateness` describes, it does not depend on the order of the events either.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CATEGORY_HALF_LIFE = 30 * DAY
 
 
 class Cutoffs(NamedTuple):
-    """Times before which an event is too old for something, milliseconds.
+    """Limits of age, each as a time in milliseconds.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Cutoffs(NamedTuple):
 
 
 NO_CUTOFFS = Cutoffs()
-"""Cut-offs under which no event is too old."""
+"""Cut-offs for which no event is too old."""
 
 
 def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
@@ -78,7 +78,7 @@ def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, cutoffs
     zone
         The time zone in which hours of the day are counted; UTC by default.
     cutoffs
-        Times before which an event is too old to be put in order; by default no event is.
+        Times before which an event is late or refused, or an order is no longer remembered; by default there are none.
     """
     kind, events = event.type, facts.events
     events[kind] = events.get(kind, 0) + 1
@@ -181,7 +181,7 @@ def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     known = facts.traits
     for name, value in (event.traits or {}).items():
         if event.trust == "public" and name in _ADDRESSES and name in known:
-            continue  # a visitor with a public key must not redirect another person's messages
+            continue  # a visitor with a browser key must not redirect another person's messages
         if not lateness.is_newest_of(facts, name, event.at, cutoffs.refused_before):
             continue
         if value is None:

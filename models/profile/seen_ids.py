@@ -1,15 +1,15 @@
-"""The message ids that a user's state has seen: a repeated event is known by its id as long as it could be folded.
+"""The message ids that a user's state has seen; with them, a repeated event is recognized and ignored.
 
 Two rules make this exact:
 
-- A repeat is known by its id if it comes within the horizon (``events.horizon``) after the first one, by the
-  partition's clock. Its own time does not matter.
-- After the horizon, an event is refused as ``too_late`` if its time is before the clock minus the horizon. An id is
-  forgotten only once every event that could still carry it, with its own time, would be refused. So an id is kept until
-  both its arrival and its time are before that line.
+- A repeat is recognized by its id if it arrives within the horizon (``events.horizon``) after the first one, by the
+  partition's clock. The time that the event states does not matter.
+- An event is refused as ``too_late`` if its time is before the clock minus the horizon. An id is forgotten only when a
+  repeat of its event, with the same time, would be refused. So an id is kept until both its arrival and the time of its
+  event are older than the horizon.
 
-An id is stored as 8 bytes of BLAKE2b. If n ids are remembered, a new id is taken for one of them with a probability of
-n / 2^64. With the maximum number of ids, that is below one in 2 x 10^15.
+An id is stored as 8 bytes of BLAKE2b. If n ids are remembered, a new id is mistaken for one of them with a probability
+of n / 2^64. With the maximum number of ids, that is below one in 2 x 10^15.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
     Returns
     -------
     int
-        Number of other ids that had to be forgotten early. From then on ``floor`` refuses the events that could carry
-        them. There are two exceptions: an event whose time was ahead of the clock, and one that carries another time
-        when it comes again.
+        Number of other ids that had to be forgotten early. From then on, repeats of their events are refused because
+        they are older than ``floor``. There are two exceptions: an event whose time was ahead of the clock, and a
+        repeat that states another time than its first one.
     """
     marks, time = ids.marks, max(now, at)
     forgotten = 0
@@ -114,7 +114,7 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
 
 
 def forget(ids: SeenIds, floor: int) -> None:
-    """Remove the ids that only events from before ``floor`` can carry, because such events are refused.
+    """Remove the ids whose events are all from before ``floor``, because repeats of such events are refused.
 
     Examples
     --------

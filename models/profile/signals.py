@@ -24,7 +24,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         - ``event``: ``name`` is the name of a custom event or the type of another one, with its ``properties``.
     user, at
         The user, and the time of the cause in milliseconds: the time of the event, or the due time of the timer. A
-        rule's ``expires_after`` counts from there.
+        rule's ``expires_after`` counts from this time.
     cause
         Id of the event, or ``timer:`` and the timer's name.
     version
@@ -36,10 +36,10 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     properties
         Properties of the event, for rules with ``where`` and for templates.
     public
-        Whether the cause came with a public key. Then it triggers no transactional message.
+        Whether the cause came with a browser key. Then it triggers no transactional message.
     confirms
-        Whether the cause repeats, with a secret key, a statement that was made before with a public key. Then it
-        triggers nothing else.
+        Whether the cause repeats, with a server key, a statement that was made before with a browser key. Then it
+        triggers no marketing message, because the earlier statement has already done so.
     """
 
     kind: SignalKind

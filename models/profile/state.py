@@ -24,8 +24,8 @@ DORMANT_AFTER_MS = DAY
 """Inactivity after which a user is dormant, milliseconds.
 
 A user is dormant once a daily assessment has run at least this long after their last activity; dormant users are stored
-compressed. A stored user is re-encoded only when an event or a timer is next folded into them. So two states that were
-written under different values differ in bytes: compare their contents.
+compressed. A stored user is encoded again only when its next event or timer is folded. So two states that were written
+under different values of this constant may differ in their bytes; compare their contents instead.
 """
 
 
@@ -191,7 +191,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     consent
         By channel.
     origin
-        The least live origin of all events, in the order of ``events.ORIGINS``.
+        The least real origin of all events, in the order of ``events.ORIGINS``.
     seen_ids
         Digests of the ``messageId`` of each event, see :mod:`models.profile.seen_ids`.
     window

@@ -109,7 +109,7 @@ def withdraw(facts: Facts, channels: tuple[Channel, ...], at: int, source: str) 
 
 
 def grant(facts: Facts, event: Event) -> None:
-    """Read a grant; one that comes with a public key grants nothing."""
+    """Read a grant; one that comes with a browser key grants nothing."""
     if event.trust == "public":
         return
     for channel in withdrawals.channels_of(event.channel):
@@ -129,8 +129,8 @@ def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSet
         channels.update(withdrawals.channels_of(trait.channel))
         names.append(name)
     if not names:
-        # A repeated statement is remembered too. Otherwise its event would withdraw if it were read again after a
-        # change.
+        # A repeated statement is remembered too. Otherwise its event would withdraw consent if it were read again after
+        # the trait has changed.
         return Statement() if repeated else None
     return Statement(_ordered(channels), f"trait {', '.join(names)}"[:200])
 

@@ -46,7 +46,7 @@ def is_needed(name: str, settings: ConsentSettings = NO_SETTINGS) -> bool:
 
 
 def beyond(known: dict[str, Any], said: dict[str, Any], settings: ConsentSettings = NO_SETTINGS) -> list[str]:
-    """Return the names of the traits of an event for which a user has no room, in the order of the event.
+    """Return the names of an event's traits that do not fit into the user's state, in the order of the event.
 
     A known trait may always get another value that is not larger. Removing a trait makes room.
 
