@@ -106,7 +106,7 @@ async def test_a_fetch_that_is_cancelled_while_it_waits_takes_nothing_out_of_the
             if number % 3 == 0:
                 await write(embedded.connection, "events", [(b"u1", b"%d" % number)], 0)
             if waiting.done():
-                consumer.seek(tp, 0)  # the fetch was quicker, so begin again
+                consumer.seek(tp, 0)  # the fetch has ended before the cancellation, so read again from the start
             waiting.cancel()
             await asyncio.wait([waiting])
         consumer.seek(tp, 0)
@@ -120,7 +120,7 @@ async def test_a_fetch_that_is_cancelled_while_it_waits_takes_nothing_out_of_the
 
 
 def test_a_fetch_takes_records_and_moves_its_position_without_an_await_in_between() -> None:
-    # The transport reads the epoch of a fetch right after it, so nothing may await between the two.
+    # The transport reads the epoch directly after the fetch. An ``await`` before the fetch returns could change it.
     source = inspect.getsource(fetcher.Fetcher.fetched_records)
     taking = source.index("getall(max_records)")
     assert "await" not in source[taking : source.index("if drained or not timeout")]
@@ -175,7 +175,7 @@ async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
 async def test_the_time_that_unread_records_hold_back_other_partitions_can_be_set(embedded: Cluster) -> None:
     embedded.create(events=1)
     async with reading(embedded.connection, "events") as (consumer, _):
-        await consumer.getmany(timeout_ms=10)  # stopped earlier, aiokafka cancels the task that stops it
+        await consumer.getmany(timeout_ms=10)  # without a fetch, ``stop`` also cancels the task that calls it
         assert consumer._fetcher._prefetch_backoff == 0.1
         assert "backoff=self._prefetch_backoff" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
 
@@ -196,7 +196,7 @@ def test_a_control_batch_that_the_cleaner_has_emptied_is_not_an_abort_marker(mon
 
 
 def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> LeanPartitionRecords:
-    """Make a fetch of a consumer with this deserializer."""
+    """Make the fetched records of a consumer with this deserializer."""
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
         batch_size=1 << 20,
@@ -209,7 +209,7 @@ def fetched_of(key_deserializer: Any, *records: tuple[bytes | None, bytes | None
 
 
 def parsed(key_deserializer: Any, *records: tuple[bytes | None, bytes | None]) -> list[Any]:
-    """Return the records that such a consumer gives."""
+    """Return the records that a consumer with this deserializer returns."""
     return list(fetched_of(key_deserializer, *records))
 
 

@@ -20,13 +20,13 @@ UNICODE = "Grüße, Ada! 你好 🎉 עברית"
 async def harness(
     request: pytest.FixtureRequest, tmp_path: Path, unused_tcp_port: int
 ) -> AsyncIterator[ChannelHarness]:
-    """Each adapter in turn."""
+    """The harness of each adapter in turn."""
     async with HARNESSES[request.param](tmp_path, unused_tcp_port) as opened:
         yield opened
 
 
 over_a_network = pytest.mark.parametrize("harness", PROVIDERS, indirect=True)
-"""Selection of the providers, whose answer can be lost. The outbox writes a file or it does not."""
+"""Mark that selects the providers, because their answers can be lost. The result of the outbox is always known."""
 
 
 def test_every_channel_has_a_harness_for_its_provider_and_for_the_outbox() -> None:
@@ -91,7 +91,7 @@ async def test_a_connection_lost_after_the_message_leaves_its_end_unknown(harnes
     result = await harness.deliver(message)
 
     assert (result.status, result.trouble, result.answered) == ("unknown", True, False)
-    assert len(harness.recorded()) == 1  # so another attempt would be a second message
+    assert len(harness.recorded()) == 1  # so another attempt would send a second message
 
 
 @over_a_network

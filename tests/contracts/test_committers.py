@@ -1,4 +1,4 @@
-"""Checks that every committer must pass, each on the broker that it is for."""
+"""Checks that every committer must pass, each on the kind of broker for which it was written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.committer_harnesses import HARNESSES, OUTPUTS, CommitterHarne
 
 
 def kinds(kinds: Mapping[str, CommitterKind]) -> list[object]:
-    """Return the kinds as parameters; those on Apache Kafka are marked."""
+    """Return the kinds as parameters; those on Apache Kafka get the mark ``kafka``."""
     return [
         pytest.param(kind, id=name, marks=[pytest.mark.kafka] if kind.fixture == "kafka" else [])
         for name, kind in kinds.items()

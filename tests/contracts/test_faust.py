@@ -58,7 +58,7 @@ def test_the_installed_version_is_the_one_whose_private_methods_were_read() -> N
 def test_everything_that_we_override_exists_and_is_called_as_expected(ours: type, names: tuple[str, ...]) -> None:
     base = ours.__mro__[1]
     for name in names:
-        theirs = getattr(base, name)  # if Faust no longer has a name, an override of it has no effect
+        theirs = getattr(base, name)  # fails if Faust has removed the name, because our override then has no effect
         if callable(theirs) and not inspect.isclass(theirs):
             mine = inspect.signature(getattr(ours, name)).parameters
             assert list(mine) == list(inspect.signature(theirs).parameters), name

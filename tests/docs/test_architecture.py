@@ -58,7 +58,7 @@ def test_each_package_has_a_paragraph(root: str) -> None:
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_each_package_says_what_it_may_import(root: str) -> None:
-    """The sentence of a package's docstring equals its contract."""
+    """The docstring of each package lists exactly the packages that its contract allows."""
     for package, targets in allowed(root).items():
         document = (ROOT / root / package / "__init__.py").read_text()
         found = re.search(r"It (?:may import|imports) ([^.]*)\.", document)

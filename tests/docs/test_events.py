@@ -81,7 +81,7 @@ def test_the_limits_of_late_and_repeated_events_are_those_of_the_code() -> None:
 
 
 def _rows(by: str) -> dict[str, str]:
-    """Return each name of the table of withdrawals in rows that begin with ``by``, with the last cell of its row."""
+    """Map each name in the rows of the table of withdrawals that begin with ``by`` to the last cell of its row."""
     found = {}
     for names, withdraws in re.findall(rf"^\| {by} \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE):
         found.update(dict.fromkeys(re.findall(r"`([^`]+)`", names), withdraws))

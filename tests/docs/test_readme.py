@@ -43,7 +43,7 @@ def first_event() -> str:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a second terminal, beside ``perennial up`` in a temporary folder and on free ports."""
+    """Environment variables for a second terminal, while ``perennial up`` runs in a temporary folder on free ports."""
     presets.write("shop", tmp_path)
     broker, *ports = free_ports(1 + len(PORTS))
     given = {f"PERENNIAL_{name}": str(port) for name, port in zip(PORTS, ports, strict=True)}
@@ -88,7 +88,7 @@ def test_the_first_event_has_the_results_that_the_readme_describes(house: dict[s
     assert "Ada" in typed.stdout
     assert "49.90" in typed.stdout
 
-    # The message is decided with the event; its delivery follows within moments.
+    # The fold decides about the message when it folds the event. The delivery follows shortly afterwards.
     answer: dict[str, Any] = {}
     for _ in range(60):
         shown = shell(".venv/bin/perennial user ada --json", tmp_path, house)

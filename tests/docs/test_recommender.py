@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "recommender.md").read_text()
 
 
 def block_after(heading: str, first_word: str) -> list[str]:
-    """Return the indented block below a heading that begins with a word, without its indentation."""
+    """Return the lines of the indented block whose first word is given, below a heading, without indentation."""
     lines = PAGE[PAGE.index(f"## {heading}") :].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"    {first_word}"))
     end = next(number for number, line in enumerate(lines) if number > start and not line.startswith("    "))

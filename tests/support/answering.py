@@ -1,4 +1,4 @@
-"""A stand-in for a worker's lookups, which gives the same answer to every request."""
+"""A stand-in for the HTTP server of a worker's lookups. It gives the same answer to every request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from aiohttp import web
 from stream.lookup.identity import HEADER
 
 IDENTITY = "cluster/perennial."
-"""Installation of the tested commands."""
+"""Identity of the installation to which the tested commands belong."""
 
 
 @contextmanager
 def worker(answer: Any, asked: list[str], status: int = 200, *, identity: str = IDENTITY) -> Iterator[int]:
-    """Answer as a worker's lookups in a thread, and yield the port.
+    """Serve a worker's lookups from a thread, and yield the port.
 
-    Meanwhile the commands of this process belong to the installation ``IDENTITY``, and the worker to ``identity``.
+    Until the end of the block, the commands of this process belong to the installation ``IDENTITY``, and the worker
+    belongs to ``identity``.
     """
 
     async def respond(request: web.Request) -> web.Response:

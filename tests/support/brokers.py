@@ -48,7 +48,7 @@ class ApacheKafka:
     folder
         Folder for its data and logs.
     properties
-        Settings that are added to ours, or replace them.
+        Settings of the broker that extend or replace the defaults of this class.
 
     Attributes
     ----------
@@ -66,22 +66,22 @@ class ApacheKafka:
 
     @property
     def address(self) -> str:
-        """``host:port``."""
+        """Address as ``host:port``."""
         return f"{HOST}:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Process id of the running node; Kafka's scripts replace themselves, so the last one becomes Java."""
+        """Process id of the running node. It is that of Java, because Kafka's scripts replace themselves (``exec``)."""
         assert self._process is not None, "the node is not running"
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether its process runs."""
+        """Whether the node's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, within_s: float = 60) -> None:
-        """Format a new folder, start the node, and wait until it answers."""
+        """Format the folder if it is new, start the node, and wait until it answers."""
         properties = self._folder / "server.properties"
         if not properties.exists():
             properties.write_text(self._properties())
@@ -180,7 +180,7 @@ class Cluster:
     kafka: ApacheKafka | None = None
 
     def create(self, **partitions: int) -> None:
-        """Create topics: logical name (with ``_`` for ``.``) to number of partitions."""
+        """Create topics. Each argument is a logical name, with ``_`` for ``.``, and its number of partitions."""
         create_topics(self.connection, {name.replace("_", "."): count for name, count in partitions.items()})
 
 

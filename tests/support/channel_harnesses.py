@@ -1,4 +1,4 @@
-"""Harnesses of the channels' adapters: each runs an adapter against a real recipient that does what a check needs.
+"""Harnesses of the channels' adapters: each connects an adapter to a real recipient that a check can instruct.
 
 A new provider gets a harness here and an entry in :data:`HARNESSES`. Then ``tests/contracts/test_channels.py`` runs all
 checks on it.
@@ -34,7 +34,7 @@ TIMEOUT_S = 1.0
 
 
 class Recorded(NamedTuple):
-    """A message as its recipient has it."""
+    """Address and text of a message that the recipient accepted."""
 
     to: str
     text: str
@@ -59,7 +59,7 @@ class ChannelHarness(ABC):
 
     @abstractmethod
     async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Hand a message over."""
+        """Hand a message to the adapter."""
 
     @abstractmethod
     def recorded(self) -> list[Recorded]:
@@ -74,7 +74,7 @@ class ChannelHarness(ABC):
         """Refuse a message temporarily until the end of the block."""
 
     def dropping(self, message: Message) -> None:
-        """Accept a message, and close the connection instead of answering; only for providers."""
+        """Make the recipient accept a message and close the connection without an answer; only for providers."""
         raise NotImplementedError
 
     @asynccontextmanager
@@ -101,7 +101,7 @@ class OutboxHarness(ChannelHarness):
         self._outbox = Outbox(self._folder)
 
     async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Write a file, unless it is stopped: the gate checks that before it uses the outbox."""
+        """Write a file, unless the last check stops it. In the product, the gate makes this check for the outbox."""
         return last_check() or await self._outbox.deliver(message, unsubscribe=LINK, note="a contract")
 
     def recorded(self) -> list[Recorded]:
@@ -115,7 +115,7 @@ class OutboxHarness(ChannelHarness):
 
     @asynccontextmanager
     async def refusing(self, message: Message) -> AsyncIterator[None]:
-        """Put a file in the place of the folder."""
+        """Put a file in the place of the folder, so that no message can be written."""
         self._folder.touch()
         yield
         self._folder.unlink()
@@ -151,18 +151,18 @@ class SmtpHarness(ChannelHarness):
         del self._server.answers[message.to]
 
     def dropping(self, message: Message) -> None:
-        """Drop the connection after the content."""
+        """Make the server drop the connection after the content of the message."""
         self._server.dropping = frozenset({message.to})
 
     @asynccontextmanager
     async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Answer no content of this recipient."""
+        """Leave the content of messages to this recipient without an answer."""
         self._server.hanging = frozenset({message.to})
         yield
         self._server.hanging = frozenset()
 
     async def reached(self, message: Message) -> None:
-        """Wait until the server knows the recipient."""
+        """Wait until the server has received the recipient's address."""
         await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
 
 
@@ -196,12 +196,12 @@ class TwilioHarness(ChannelHarness):
         self._server.answers.clear()
 
     def dropping(self, message: Message) -> None:
-        """Drop the connection after the request."""
+        """Make the server drop the connection after the request."""
         self._server.dropping = {message.to}
 
     @asynccontextmanager
     async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Answer no request."""
+        """Leave every request without an answer."""
         self._server.hanging = True
         yield
         self._server.hanging = False
@@ -212,7 +212,7 @@ class TwilioHarness(ChannelHarness):
 
 
 Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]
-"""Opens a harness, in an empty folder and with an unused port."""
+"""Function that opens a harness, given an empty folder and an unused port."""
 
 
 @asynccontextmanager
@@ -248,7 +248,7 @@ HARNESSES: Mapping[str, Open] = {
     "email": _smtp,
     "sms": _twilio,
 }
-"""All harnesses. A provider has the name of its channel, an outbox that of its channel after ``outbox of``."""
+"""All harnesses by name: the channel for a provider, and ``outbox of`` with the channel for an outbox."""
 
 
 def _of_mail(content: bytes) -> Recorded:

@@ -1,4 +1,4 @@
-"""Surroundings of every kind of committer, so that one suite of checks runs them all.
+"""Harnesses of all kinds of committers, so that the same checks run on each of them.
 
 A new committer is tested as soon as it is listed in :data:`HARNESSES`.
 """
@@ -17,7 +17,7 @@ from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
 
 OUTPUTS = "copies"
-"""Topic of the outputs, with one partition, like the topic of the state."""
+"""Topic of the outputs. Like the topic of the state, it has one partition."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CommitterHarness:
     make
         Makes a committer of the partition.
     outputs
-        Returns the values of committed outputs, once there are at least this many.
+        Waits until at least this many outputs are committed, and returns their values.
     """
 
     make: Callable[[], Committer]
@@ -47,11 +47,11 @@ class CommitterKind:
     open
         Opens a harness on a broker.
     fixture
-        Fixture of the broker that it needs; ``None`` for none.
+        Name of the fixture with its broker; ``None`` if it needs no broker.
     has_state
         Whether it stores state and memo.
     fences
-        Whether a new owner shuts the previous one out.
+        Whether a new owner stops the commits of the previous owner.
     """
 
     committer: type

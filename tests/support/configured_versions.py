@@ -82,4 +82,4 @@ VERSIONS_OVER_TIME: tuple[tuple[float, Control], ...] = (
     (25.0, configuration_version(2)),
     (26.0, segments_version(2)),
 )
-"""Versions to use in a log of shoppers, each with the day on which it comes."""
+"""Versions for a log of shoppers, each with the day of the log on which it comes into use."""

@@ -11,12 +11,12 @@ from stream.engine.testing import MemoryRecord
 
 
 def record(offset: int, key: bytes = b"u1", value: bytes | None = None, timestamp: int = 0) -> MemoryRecord:
-    """Return a record whose value is its offset, unless another is given."""
+    """Return a record; without a value, the value is the offset."""
     return MemoryRecord(offset, key, b"%d" % offset if value is None else value, timestamp)
 
 
 def records(count: int) -> list[MemoryRecord]:
-    """Return the first records of a log."""
+    """Return this many records, with offsets from 0."""
     return [record(offset) for offset in range(count)]
 
 

@@ -24,7 +24,7 @@ WAKE_UP = Batch("messages.email", 0, ())
 CLOSING = Batch("messages.email", 0, (), closing=True)
 
 LaterBatch = Callable[[], Batch]
-"""Function that makes a batch when its turn comes."""
+"""Function that makes a batch at the moment when the lane reads it."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class FakeDispatcher:
     Attributes
     ----------
     name, lookup_delays_ms
-        Terms of its calls.
+        Terms of its calls; see :class:`~models.delivery.calls.CallTerms`.
     slots
         Number of free slots.
     answers
@@ -70,11 +70,11 @@ class FakeDispatcher:
     made
         Id of the message of each call, in order, and whether the call was a look-up.
     left
-        Calls that a lane left behind.
+        Calls that a lane had begun and not committed when it ended.
     waiting
-        Number of messages that wait, as it was last shown.
+        Number of messages that waited at the last commit.
     status_of
-        Returns the committed status of a message: no call may begin before its attempt is committed.
+        Function that returns the committed status of a message. No call may begin before its attempt is committed.
     """
 
     name: str = "dispatcher 1"
@@ -100,7 +100,7 @@ class FakeDispatcher:
         return [one for one, looks_up in self.made if not looks_up]
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Return whether the call was begun here under that name."""
+        """Return whether this dispatcher has begun the call under that name."""
         return by == self.name and call in self.calls
 
     def assign(
@@ -110,7 +110,7 @@ class FakeDispatcher:
         wake: Callable[[], None],
         ended: Iterable[Call] = (),
     ) -> AssignedCalls:
-        """Give slots as long as there are free ones."""
+        """Give slots to calls while slots are free."""
         calls = take(min(wanted, self.slots))
         self.slots -= len(calls)
         return AssignedCalls(calls, self.waits_until)
@@ -120,7 +120,7 @@ class FakeDispatcher:
         if call not in self.calls:
             one = call.message.id
             expected = "unknown" if call.looks_up else "attempted"
-            assert self.status_of(one) == expected, "the provider was called before that was committed"
+            assert self.status_of(one) == expected, "the provider was called before the status was committed"
             self.made.append((one, call.looks_up))
             self.calls[call] = asyncio.get_running_loop().create_future()
             if self.ends:
@@ -134,7 +134,7 @@ class FakeDispatcher:
         self.waiting = waiting
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
-        """Record the calls that a lane left behind."""
+        """Record the calls that a lane had begun when it ended."""
         self.left.extend(calls)
 
     def end_all(self) -> None:
@@ -151,12 +151,12 @@ class FakeDispatcher:
 
 @dataclass
 class DeliveryLane:
-    """A lane in memory: it commits what the agent yields, then begins its effects. It may die at any commit.
+    """A lane in memory: it commits what the agent yields, then begins the effects. A test can end it at any commit.
 
     Attributes
     ----------
     dispatcher, state, now
-        Everything that a run of the agent gets.
+        Arguments of each run of the agent.
     events, rejected
         Outcomes, and reasons of dead letters.
     counts
@@ -180,7 +180,7 @@ class DeliveryLane:
     async def run(
         self, *batches: Batch | LaterBatch, dies_before_commit: int = 1_000, dies_before_effects: int = 1_000
     ) -> None:
-        """Run the agent over batches, until it has read them all or the lane dies."""
+        """Run the agent over batches, until the agent has read them all or the lane dies."""
         commits = 0
         async for outputs in self.steps(*batches):
             commit = outputs.commit
@@ -232,7 +232,7 @@ class DeliveryLane:
         return [(event.type, event.reason) for event in self.events]
 
     def after(self, milliseconds: int) -> LaterBatch:
-        """Return a wake-up that comes after that time."""
+        """Return a wake-up that first moves the clock forward by this time."""
 
         def wake_up() -> Batch:
             self.now += milliseconds

@@ -29,11 +29,11 @@ class FakeGate:
     taken
         Ids of the messages handed over, in order.
     open
-        While this is not set, calls hang.
+        Calls hang until this is set.
     begun
         Set when a call has begun.
     concurrent, most_concurrent
-        Number of calls now, and at most so far.
+        Number of calls in flight now, and the maximum so far.
     stays
         Whether messages go to the outbox.
     raises
@@ -103,7 +103,7 @@ class FakeProvider:
         return DELIVERED
 
     async def look_up(self, message: Message) -> Result:
-        """Find every message."""
+        """Report every message as found."""
         self.asked.append(message)
         return Result("delivered", "found")
 
@@ -134,11 +134,11 @@ def call(number: int = 0, attempt: int = 1) -> Call:
 
 
 def ignore_wake() -> None:
-    """Ignore that a slot is free."""
+    """Ignore that a slot has become free."""
 
 
 def take(dispatcher: Dispatcher, *calls: Call, ended: tuple[Call, ...] = ()) -> int:
-    """Reserve slots for exactly these calls, as a lane does, and return the number of slots."""
+    """Reserve slots for exactly these calls, as a lane does, and return the number of reserved slots."""
     return len(dispatcher.assign(len(calls), lambda slots: calls[:slots], ignore_wake, ended).calls)
 
 

@@ -48,7 +48,7 @@ class DoorParts:
     public_url
         Address of the door from outside.
     listed
-        The suppression list that unsubscribe links look into.
+        Suppression list in which an unsubscribe link finds the entries of its address.
     memory
         Counter of the bodies in memory.
     read_within_s
@@ -56,7 +56,7 @@ class DoorParts:
     more
         Function that returns further endpoints, given the door's log.
     now
-        Clock of the door, milliseconds. By default it stands still.
+        Clock of the door, milliseconds. By default, its time never changes.
     """
 
     intake: Intake = field(default_factory=lambda: Intake("d1"))

@@ -55,7 +55,7 @@ def batches(records: Sequence[PartitionRecord], sizes: Iterator[int]) -> Iterato
 def fold_log(
     records: Sequence[PartitionRecord], sizes: Iterator[int], restart_every: int = 0, max_timers: int = MAX_TIMERS
 ) -> tuple[Restored, list[Outputs]]:
-    """Fold a whole partition as a lane drives it; with ``restart_every``, a new fold begins every few batches."""
+    """Fold a whole partition as a lane does; after every ``restart_every`` batches, begin a new fold (0: never)."""
     state = Restored()
     fold, given = PartitionFold(state), []
     for number, batch in enumerate(batches(records, sizes)):
@@ -72,7 +72,7 @@ def fold_log(
 def shoppers(
     seed: int, users: int = 20, days: int = 40, extra: Sequence[tuple[float, Control]] = ()
 ) -> list[Event | Control]:
-    """Make a log of random shoppers: a feeder's clock, hourly ticks, events, repeats, and ``extra`` at its days."""
+    """Make a log of random shoppers: a feeder's clock, hourly ticks, events, repeats, and ``extra`` on given days."""
     rng = random.Random(seed)
     moments: list[tuple[int, int, Event | Control]] = []
     order = 0

@@ -20,7 +20,7 @@ async def running_app(
     on_leave: Callable[[str], None] | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[LaneApp]:
-    """Start a worker and stop it again."""
+    """Run a worker until the end of the block."""
     left: list[str] = []
     app = create_app(name, connection, specs, on_leave=on_leave or left.append, observer=observer)
     await app.start()

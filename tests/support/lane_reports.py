@@ -1,4 +1,4 @@
-"""Reports of lanes for tests: an open lane that has read everything, unless a test says otherwise."""
+"""Reports of lanes for tests. By default, the lane is open and has read everything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stream.engine.reports import LaneReport, Phase
 
 
 def lane_report(**changed: Any) -> LaneReport:
-    """Return a report with these fields changed."""
+    """Return the default report with these fields changed."""
     values: dict[str, Any] = {
         "topic": "events",
         "partition": 3,

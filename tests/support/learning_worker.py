@@ -1,6 +1,6 @@
 """Learners that may kill themselves: ``python -m tests.support.learning_worker SERVERS PREFIX TRANSACTIONS S [POINT]``.
 
-Points are the places between two things that become durable.
+A point is a moment between two durable writes. At this point the process kills itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POINTS = ("before a commit", "after a commit", "before a version is broadcast")
 
 
 def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..., Any]:
-    """Kill this process before or after the call with that number."""
+    """Wrap a function so that its call number ``at`` kills this process, before or after its work."""
     calls = itertools.count(1)
 
     async def called(self: Any, *arguments: Any) -> Any:
@@ -38,13 +38,13 @@ def dying(function: Callable[..., Any], at: int, *, before: bool) -> Callable[..
 
 
 def plant(point: str) -> None:
-    """Let this process die at a point, in the middle of its work."""
+    """Make this process kill itself at a point."""
     classes: tuple[Any, ...] = (TransactionalCommitter, OrderedCommitter)
     if point == "before a version is broadcast":
         classes = (Writer,)
     name = "send_everywhere" if classes == (Writer,) else "commit"
     for one in classes:
-        # the first calls may only repeat earlier versions
+        # the third call, because the first two may only repeat earlier versions
         setattr(one, name, dying(getattr(one, name), 3, before=point.startswith("before")))
 
 

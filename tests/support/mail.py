@@ -39,7 +39,7 @@ class FakeMailServer:
     answers
         Answer to every RCPT TO of a recipient.
     next_answers
-        Answers to the next RCPT TO of a recipient, one after the other; then it is accepted.
+        Answers to the next RCPT TO of a recipient, one after the other; ``answers`` applies after them.
     content_answers
         Answers to the next contents, one after the other.
     dropping
@@ -47,7 +47,7 @@ class FakeMailServer:
     hanging
         Recipients whose content is not answered until :meth:`release`.
     away
-        Number of conversations that are still refused with 421.
+        Number of the next MAIL FROM commands that are refused with 421.
     on_recipient
         Called at each RCPT TO.
     received
@@ -82,11 +82,11 @@ class FakeMailServer:
         return Counter(mail.recipient for mail in self.received)
 
     def has(self, count: int) -> bool:
-        """Return whether at least this many e-mails came."""
+        """Return whether the server accepted at least this many e-mails."""
         return len(self.received) >= count
 
     def hold_from(self, count: int) -> None:
-        """Answer no further content once this many e-mails came, until :meth:`release`."""
+        """Leave contents without an answer after this many e-mails, until :meth:`release`."""
         self._held_from = count
         self._answers_from.clear()
 

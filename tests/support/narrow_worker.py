@@ -1,6 +1,6 @@
 """A counting worker that reaches its broker through another port: ``... SERVERS PREFIX TRANSACTIONS SESSION_S PORT``.
 
-A broker tells its clients where to connect, so a forwarder in between has to be put into the client.
+A broker tells its clients to which port they connect. So the worker replaces the port of each connection.
 """
 
 from __future__ import annotations

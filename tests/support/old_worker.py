@@ -1,8 +1,8 @@
 """A fold whose states have the previous schema: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
 
 It folds with today's code, but reads and writes states as the release with the previous schema did. It refuses states
-of today's schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of an earlier release, that checkout's worker runs
-instead, wherever its tests keep it.
+of today's schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of an earlier release, this program runs the worker of
+that checkout instead.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def become_old() -> None:
 
 
 def folding_worker(checkout: Path) -> str:
-    """Return the name of the module of a checkout that runs its fold; releases keep it in different packages."""
+    """Return the name of the module that runs the fold of a checkout; its package differs between releases."""
     (found,) = (checkout / "tests").rglob("folding_worker.py")
     return ".".join(found.relative_to(checkout).with_suffix("").parts)
 

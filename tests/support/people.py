@@ -1,4 +1,4 @@
-"""Users, rules and signals to plan with."""
+"""Users, rules and signals for tests of the planner."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def release(using: Configuration, who: Customer, now: int, version: int) -> tupl
 
 
 def plan(using: Configuration, who: Customer, now: int = NOW, cause: str = "m1", at: int | None = None) -> Decision:
-    """Decide about the first rule of a configuration, of version 3, which the signal of :func:`signal` triggers."""
+    """Plan the first rule of a configuration, in its version 3, for the signal that :func:`signal` makes."""
     triggered = signal(at=now if at is None else at, cause=cause)
     return Planner(using, 3).plan(using.rules[0], triggered, Recipient("u1", who, now))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.support.source_tree import SOURCES, TESTS, Module, modules
 
 PUBLIC = frozenset({"_asdict", "_exit", "_fields", "_make", "_replace"})
-"""Names that the standard library documents in spite of their underscore."""
+"""Names that the standard library documents although they begin with an underscore."""
 
 EXCEPTIONS: dict[str, str] = {
     "models/learning/churn.py": "River can start with weights only through this attribute; see test_river.py.",
@@ -25,10 +25,11 @@ EXCEPTIONS: dict[str, str] = {
     "tests/contracts/test_aiokafka.py": "It checks the private parts of aiokafka on which the source relies.",
     "tests/contracts/test_faust.py": "It checks the private parts of Faust that the source overrides.",
     "tests/contracts/test_river.py": "It checks the private part of river on which the source relies.",
-    "tests/unit/stream/cluster/test_hanging_transactions.py": "Only so can a test leave a transaction open.",
+    "tests/unit/stream/cluster/test_hanging_transactions.py": "A test has no other way to leave a transaction open.",
     "tests/unit/stream/engine/test_committers.py": "No public attribute of aiokafka's producer shows its timeout.",
     "tests/unit/stream/transport/test_consumer.py": "It replaces methods that Faust and aiokafka call by these names.",
-    "tests/unit/stream/worker/test_watchdog.py": "Only so does a broker without access control refuse a member.",
+    "tests/unit/stream/worker/test_watchdog.py": "There is no public way to make a broker without access "
+    "control refuse a member.",
 }
 """Files that may access private members, each with the reason. This is the only list of exceptions."""
 

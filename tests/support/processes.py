@@ -25,7 +25,7 @@ def is_running(pid: int) -> bool:
 
 
 def roles_below(worker: int) -> dict[str, int]:
-    """Return the process id of each role that runs below ``perennial worker``, by name."""
+    """Map the name of each role that runs below ``perennial worker`` to its process id."""
     found = {}
     # a child is listed with the thread that forked it
     for children in Path(f"/proc/{worker}/task").glob("*/children"):

@@ -57,7 +57,7 @@ _WORD = re.compile(r"[\w'-]*[A-Za-z][\w'-]*")
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 _UNITS = {"seconds": ("_S",), "milliseconds": ("_MS",), "bytes": ("_BYTES",)}
 _SETTING = re.compile(r"[a-z_]+: ?[^a-z ]|[a-z_]+: \S+(?:\s+#|$)")
-"""A setting behind a comment sign, which is not prose; the comment after it is."""
+"""A setting that is commented out. It is not prose, but a comment after it is prose."""
 _TIME_UNIT = re.compile(r",\s*(?:in )?(seconds|milliseconds|bytes)\.?$", re.MULTILINE)
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -127,7 +127,7 @@ def in_module(path: str, source: str) -> Iterator[Violation]:
 def in_page(path: str, text: str) -> Iterator[Violation]:
     """Yield the violations in a Markdown page, outside its blocks of code; each cell of a table is a separate text.
 
-    A block is code between fences, or when it is indented by four columns.
+    A block of code is between fences, or is indented by four columns.
 
     Examples
     --------

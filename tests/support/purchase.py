@@ -1,6 +1,6 @@
-"""One purchase from the HTTP door to the mail server, in this process, with a trace of the functions that it enters.
+"""One purchase from the HTTP door to the mail server, in this process, with a trace of the entered functions.
 
-``python -m tests.support.purchase`` plays it on an embedded broker, and prints the modules by package.
+``python -m tests.support.purchase`` runs the purchase on an embedded broker, and prints the entered modules by package.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ THANKS = Template("Thank you, {{ first_name }}", "We have your order.", fallback
 
 
 async def trace_purchase(connection: Connection, folder: Path) -> Trace:
-    """Send a purchase of a known user to a door, and record the functions that it enters until its e-mail is at the
-    mail server.
+    """Send a purchase of a known user to a door. Record the functions that are entered until the mail server has the
+    e-mail.
 
     Parameters
     ----------
     connection
-        A cluster without topics of this prefix; they are created with one partition each.
+        A cluster that has no topics of this prefix. The function creates them with one partition each.
     folder
         Folder of the outbox, which stays empty.
     """
@@ -89,7 +89,7 @@ async def _use_rule(connection: Connection) -> None:
 
 
 def main() -> int:
-    """Play the purchase on an embedded broker, and print the modules that it enters."""
+    """Run the purchase on an embedded broker, and print the entered modules."""
     with tempfile.TemporaryDirectory() as name, EmbeddedBroker(None, Path(name) / "broker") as broker:
         connection = Connection(broker.address, prefix="tour.", transactions=False)
         trace = asyncio.run(trace_purchase(connection, Path(name) / "outbox"))

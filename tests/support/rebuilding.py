@@ -1,6 +1,6 @@
 """A rebuild in a separate process, which may kill itself: ``... SERVERS PREFIX PARTITIONS [POINT]``.
 
-Points are the moments between two durable writes.
+A point is a moment between two durable writes. At this point the process kills itself.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SecondShadowDies(TransactionalCommitter):
 
 
 class DiesAfterFence(TransactionalCommitter):
-    """An owner's committer that dies when the running lane is fenced."""
+    """An owner's committer that dies as soon as it has fenced the running lane."""
 
     async def fence(self) -> None:
         await super().fence()
@@ -61,7 +61,7 @@ class DiesAfterFence(TransactionalCommitter):
 
 
 class DiesInCommit(TransactionalCommitter):
-    """An owner's committer that dies when everything is written, before the transaction is committed."""
+    """An owner's committer that dies after it has written everything and before it commits the transaction."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         producer: Any = AIOKafkaProducer
@@ -70,7 +70,7 @@ class DiesInCommit(TransactionalCommitter):
 
 
 class DiesAfterCommit(TransactionalCommitter):
-    """An owner's committer that dies when the switch is committed."""
+    """An owner's committer that dies as soon as it has committed the switch."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         await super().commit(commit, checkpoint)
@@ -82,7 +82,7 @@ async def die_now(*_: Any) -> None:
 
 
 def plant(point: str) -> None:
-    """Make this process die at a point."""
+    """Make this process kill itself at a point."""
     owners: dict[str, type[TransactionalCommitter]] = {
         "fenced": DiesAfterFence,
         "in the switch": DiesInCommit,

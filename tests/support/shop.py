@@ -41,7 +41,7 @@ class Shoppers:
 
 
 class Owner:
-    """A fold of one partition, without a group; a test says when it takes the partition over and when it commits."""
+    """A fold of one partition, without a consumer group. A test decides when it takes over and when it commits."""
 
     def __init__(self, connection: Connection, partition: int) -> None:
         self._connection = connection

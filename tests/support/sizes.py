@@ -1,6 +1,6 @@
 """Sizes of files, classes, functions and signatures, measured against their limits.
 
-``python -m tests.support.sizes [PATH ...]`` prints whatever is above a limit and is no exception.
+``python -m tests.support.sizes [PATH ...]`` prints everything above a limit that is no exception.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Module(NamedTuple):
     path
         Path below the root of the repository.
     name
-        Dotted name; that of its package for an ``__init__.py``.
+        Dotted name. For an ``__init__.py``, the name of its package.
     tree
         Syntax tree.
     """
@@ -76,7 +76,7 @@ def public_classes(found: Iterable[Module]) -> dict[str, list[str]]:
 def imports(found: Iterable[Module]) -> dict[str, set[str]]:
     """Map each module to the modules among ``found`` that it imports, anywhere in its text.
 
-    An import of a module below a package also runs the package itself, but that is no dependency on its contents.
+    An import of ``p.a`` also runs ``p/__init__.py``. This does not count as an import of ``p``.
 
     Examples
     --------
@@ -118,8 +118,7 @@ def imports_for_types_only(module: Module) -> Iterator[tuple[str, int]]:
 
 
 def misnamed_loggers(module: Module) -> Iterator[str]:
-    """Yield each place that assigns a logger of the module in another form than ``logger =
-    logging.getLogger(__name__)``.
+    """Yield each place that assigns a logger and is not exactly ``logger = logging.getLogger(__name__)``.
 
     Examples
     --------
@@ -136,7 +135,7 @@ def misnamed_loggers(module: Module) -> Iterator[str]:
 def sleeps(module: Module) -> Iterator[str]:
     """Yield each call of ``sleep`` with a constant outside a ``while`` loop.
 
-    In such a loop it polls a condition. ``sleep(0)`` only gives other tasks their turn.
+    In such a loop, the call polls a condition. ``sleep(0)`` does not count, because it only lets other tasks run.
 
     Examples
     --------

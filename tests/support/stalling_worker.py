@@ -1,11 +1,11 @@
-"""A worker whose agent stands still, below its own watchdog.
+"""A worker with a watchdog, and with an agent or with calls that make no progress.
 
 Start it with ``python -m tests.support.stalling_worker SERVERS PREFIX TRANSACTIONS SESSION_S MODE STALL_AFTER_S``.
 MODE is one of these:
 
-- ``awaits``: with the first batch, it waits for an event that never comes.
-- ``blocks``: with the first batch, it blocks the event loop.
-- ``calls``: with each batch, it makes a call that is never answered, and continues.
+- ``awaits``: at the first batch, the agent waits for an event that never comes.
+- ``blocks``: at the first batch, the agent blocks the event loop.
+- ``calls``: at each batch with records, the agent begins a call that is never answered, and continues.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from models.units import HOUR
 def interactions_of_two_tastes(
     *, users: int, seed: int, items: int = 12, each: int = 8, start: int = 0
 ) -> list[Interaction]:
-    """Draw interactions of half of the users with ``a0`` to ``a11``, of the others with ``b0`` to ``b11``; by time."""
+    """Draw interactions, sorted by time. Half of the users choose ``a0`` to ``a11``, the others ``b0`` to ``b11``."""
     rng = np.random.default_rng(seed)
     found = []
     for user in range(users):

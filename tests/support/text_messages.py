@@ -33,20 +33,20 @@ class TwilioAnswer:
 
 @dataclass
 class FakeTwilio:
-    """Twilio, answering as the test says.
+    """A server with Twilio's API that answers as the test says.
 
     Attributes
     ----------
     answers
         Answers to the next messages to a number, one after the other; then messages are accepted.
     list_answer
-        Answer to every look-up; by default, the accepted messages to the number.
+        Answer to every look-up; by default, the last accepted message to the number.
     dropping
         Numbers whose connection is dropped, although the message is accepted.
     hanging
-        Whether no request is answered until the server ends.
+        Whether requests stay without an answer until the server ends.
     forms, queries, logins, paths
-        All that the server was asked, in order.
+        Forms, queries, credentials and paths of the requests, in order.
     accepted
         Text of the last accepted message to each number.
     sent
@@ -89,7 +89,7 @@ class FakeTwilio:
         return _response(TwilioAnswer(201, {"sid": "SM1", "status": "queued"}))
 
     async def get(self, request: web.Request) -> web.Response:
-        """List the accepted messages to a number."""
+        """List the last accepted message to a number."""
         self._record(request)
         self.queries.append(dict(request.query))
         if self.hanging:

@@ -1,4 +1,4 @@
-"""Record which functions of the project a piece of work enters, over all threads of the process."""
+"""Record which functions of the project a piece of work enters, in all threads of the process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Trace:
     functions
         ``path:qualified name``, for example ``models/fold/step.py:step_event``.
     recording
-        Whether calls are noted. Set it around the work of interest, because threads that already run are only seen if
-        the trace was installed before they started.
+        Whether calls are recorded. Install the trace before any thread starts, because it does not see earlier threads.
+        Then set this only during the work of interest.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""No message is sent twice, and none is lost, whenever the process dies."""
+"""No message is sent twice, and none is lost, at whatever moment the process dies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_nothing_is_sent_twice_and_nothing_is_forgotten_whenever_the_proce
 
     await lane.run(batch(*messages), WAKE_UP, WAKE_UP, WAKE_UP, dies_before_commit=dies)
     lane.dispatcher = FakeDispatcher("dispatcher 2", slots=2, status_of=lane.status, made=lane.dispatcher.made)
-    reread = batch(*messages) if dies == 1 else batch(message(9))  # the position commits with the first outputs
+    reread = batch(*messages) if dies == 1 else batch(message(9))  # the first outputs also commit the position
     await lane.run(reread, WAKE_UP, WAKE_UP, WAKE_UP, WAKE_UP, lane.after(HANDOVER_WAIT_MS), WAKE_UP)
 
     assert len(lane.dispatcher.sent) == len(set(lane.dispatcher.sent))

@@ -15,13 +15,13 @@ from tests.support.letters import NOW
 
 
 def answer_to(message: Message, *, status: Status, attempt: int = 1, by: str = "dispatcher 1", **more: Any) -> Answer:
-    """Make the report of the process that had the partition before."""
+    """Make the report of the previous owner of the partition."""
     return Answer(message=message.id, channel="email", attempt=attempt, by=by, status=status, **more)  # type: ignore[arg-type]  # a status that is reported
 
 
 @pytest.fixture
 async def lane() -> DeliveryLane:
-    """A lane whose partition comes from another process, which has a call in flight."""
+    """A lane whose partition comes from another process. That process still has a call in flight."""
     lane = DeliveryLane(FakeDispatcher(ends=False))
     await lane.run(batch(message()))
     lane.dispatcher = FakeDispatcher("dispatcher 2")

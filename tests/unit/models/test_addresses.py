@@ -1,4 +1,4 @@
-"""Addresses: exactly as they were given, or no address."""
+"""A text is read as exactly one address, or it is refused."""
 
 from __future__ import annotations
 

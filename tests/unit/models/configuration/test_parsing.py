@@ -205,7 +205,7 @@ def test_the_names_that_withdraw_consent_travel_in_the_log() -> None:
 
     assert consent.event("bye-bye") == NamedWithdrawal("sms")
     assert consent.event("Enough") == NamedWithdrawal()
-    assert consent.event("Unsubscribed") is None  # The wire handles the built-in names.
+    assert consent.event("Unsubscribed") is None  # ``models/wire`` handles the built-in names.
     assert consent.trait("noMail") == StatingTrait(True)
     assert consent.trait("mood") == StatingTrait("angry", "email")
     assert consent.trait("Subscribed") is None

@@ -44,7 +44,7 @@ def test_a_storm_holds_its_domain_and_all_marketing_if_it_is_a_storm_in_all_atte
     assert made.held_until(DOMAIN, "transactional", NOW) == NOW + HOLD_MS
     assert made.held_until("other.example", "marketing", NOW) == NOW + HOLD_MS
     assert made.held_until("other.example", "transactional", NOW) is None
-    assert made.held_until(ALL, "transactional", NOW) is None  # a channel without domains
+    assert made.held_until(ALL, "transactional", NOW) is None  # the key of a channel whose addresses have no domain
 
 
 def test_a_storm_of_one_domain_does_not_hold_the_others() -> None:

@@ -1,4 +1,4 @@
-"""Tests of the classes of providers' refusals."""
+"""Tests of the class that a provider's refusal gets."""
 
 from __future__ import annotations
 

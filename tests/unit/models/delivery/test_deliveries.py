@@ -1,4 +1,4 @@
-"""A stored delivery says which code can read it."""
+"""A stored delivery contains its schema, so that older code refuses it."""
 
 from __future__ import annotations
 

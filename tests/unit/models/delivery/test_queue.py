@@ -64,11 +64,11 @@ def batch(*contents: Message | Notice) -> Batch:
 
 
 class SimulatedPartition:
-    """A partition whose every commit may be the last one, and a provider that records its calls.
+    """A partition whose lane may restart at each commit, and a provider that records its calls.
 
-    One process knows the calls that it has begun. After a kill there is another process, which does not know them. If
-    the partition only moves to another process, the calls of the previous one continue. It may report their ends,
-    soon or late.
+    A process knows the calls that it has begun. After a kill, another process follows and does not know them. If the
+    partition only moves to another process, the calls of the previous process continue. The previous process may
+    report their ends, soon or late.
     """
 
     def __init__(self, lookup_delays_ms: Sequence[int]) -> None:
@@ -87,7 +87,7 @@ class SimulatedPartition:
         self.lost = 0
         self._restart()
 
-    # --- what happens
+    # --- events
 
     def write(self, kind: str) -> None:
         """Append a record of a kind to the log."""
@@ -106,7 +106,10 @@ class SimulatedPartition:
         self.now += milliseconds
 
     def step(self, most: int, survives: str) -> None:
-        """Read new records, settle ended calls, begin attempts; the commit may fail, or be the last thing done."""
+        """Read new records, settle ended calls, and begin attempts.
+
+        The lane may restart before the commit (``survives`` is "nothing") or directly after it ("commit").
+        """
         step, read = self.queue.step(self.now), self.log[self.state.position :]
         settled = dict(self.ended)
         for key, result in settled.items():
@@ -165,9 +168,9 @@ class SimulatedPartition:
                 self.elsewhere.append((call, by, self.ended.get(key)))
                 if reports_calls and key not in self.ended:
                     self.log.append(InFlight(key, call.number, by))
-                self.lost += 1  # unless it is reported in time
+                self.lost += 1  # unless the end is reported in time
                 if key not in self.ended:
-                    self.arrived[key] += 1  # the worst case, until it is reported: the message arrives
+                    self.arrived[key] += 1  # the worst case, until the end is reported: the message arrives
         self._replace_process()
 
     def report(self, status: Status, *, answered: bool) -> None:
@@ -190,10 +193,10 @@ class SimulatedPartition:
             )
         )
 
-    # --- what must hold
+    # --- invariants
 
     def check(self) -> None:
-        """Check everything that must hold at any time."""
+        """Check all invariants that hold at any time."""
         self.check_that_no_message_arrives_twice()
         self.check_that_only_lost_calls_are_unknown()
         self.check_that_every_message_is_stored()
@@ -212,7 +215,7 @@ class SimulatedPartition:
                 assert record.status in FINAL or record.message is not None
 
     def check_that_everything_ends(self) -> None:
-        """Let all calls end and time pass: then no message is open, and each has an outcome."""
+        """Let all calls end and time pass; check that each message is then final and has an outcome."""
         self.log.append(ChannelPaused(paused=False))
         for _ in range(8):
             for key, call in self.calls.items():

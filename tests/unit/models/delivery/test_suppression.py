@@ -117,7 +117,7 @@ def test_entries_of_a_secret_that_is_missing_are_counted_until_they_are_removed(
 
 
 def test_a_click_on_an_old_link_brings_no_lost_secret_back() -> None:
-    """Links never expire; an entry of a secret that was given up must not hold all messages again."""
+    """Unsubscribe links never expire. A new entry under a secret that was given up must not hold all messages again."""
     stranger = AddressHashes([b"nobody-knows--16"])
     (secret,) = stranger.ids
     made = listed()
@@ -152,7 +152,7 @@ def test_a_reason_that_only_a_newer_release_knows_stops_the_messages_of_its_scop
     [b"", b"a:b", b"0a1b2c3d:zz:bounce", b"0a1b2c3d:" + b"ab" * 31 + b":bounce", b"0a1b2c3d:" + b"ab" * 32 + b":"],
 )
 def test_an_invalid_key_is_refused(key: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - what is wrong stands in the log with its offset
+    with pytest.raises(ValueError):  # noqa: PT011 - the reader of the list logs the offset and the mistake
         parse_key(key)
 
 

@@ -55,7 +55,7 @@ def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> Non
 
 
 def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> None:
-    """START and STOP are taken by processes whose clocks differ. The one that comes last must count."""
+    """The clocks of the processes that receive START and STOP may differ. The message that comes last must count."""
     made = Suppressor("sms", SuppressionList(HASHES))
     made.refused("+4930901820", "stop", NOW - 10, "STOP by SMS")
     made.started("+4930901820", NOW + 60_000, "START by SMS")
@@ -105,7 +105,7 @@ def test_a_message_that_is_accepted_in_between_removes_the_suspicion() -> None:
     again = entries(made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS))
 
     assert {parse_key(one.key).reason for one in removed} == {"bounce_suspected"}
-    assert [one.value for one in removed] == [None, None]  # of both secrets
+    assert [one.value for one in removed] == [None, None]  # the entries of both secrets
     assert [one.reason for one in again] == ["bounce_suspected"]
 
 
@@ -170,7 +170,7 @@ def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
 def test_no_entry_is_written_in_a_bounce_storm_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
     written = [len(made.after_attempt(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
-    assert sum(written) == MIN_ATTEMPTS - 1  # entries from before the guard acted; a command can remove them by time
+    assert sum(written) == MIN_ATTEMPTS - 1  # written before the guard acted; a command removes entries by time
 
     held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
 

@@ -87,12 +87,12 @@ UNCERTAIN_ZONES = st.sampled_from(
         {"country": "australia"},
         {"country": "Brazil", "phone": None},
         {"phone": "+1 212 555 0100"},
-        {"country": "FR", "phone": None},  # one zone in Europe
+        {"country": "FR", "phone": None},  # France has one zone in Europe
         {"country": "KI"},
         {"phone": None},
     ]
 )
-"""Traits from which a zone follows: by the trait, by a country, by a phone number, or by the default."""
+"""Traits whose zone follows from the trait ``timezone``, a country, a phone number, or the default."""
 CLOCKS_CHANGE = ["2024-03-30T12:00", "2024-10-26T12:00", "2025-03-08T12:00", "2025-11-01T12:00", "2025-04-05T12:00"]
 """Days before a change of the clocks, in Europe, America and Australia."""
 
@@ -115,7 +115,7 @@ def test_no_marketing_goes_out_within_the_quiet_hours_of_any_zone_that_the_user_
         now = decision.until
         (decision,) = release(using, who, now, 4)
 
-    assert decision.message is not None, "a deferred message goes at the end of its quiet hours"
+    assert decision.message is not None, "a deferred message is sent when the quiet hours end"
     answer = zone_of(who.facts.traits, using.timezone)
     shared = [
         at

@@ -104,7 +104,7 @@ def test_the_next_change_is_the_first_instant_that_differs(start: int, end: int,
 
 
 def _lengths(quiet: QuietHours) -> tuple[int, int]:
-    """Return the open minutes of a day, and those that stay open if quiet hours are lengthened."""
+    """Return how many minutes of a day are not quiet, with these quiet hours and with lengthened ones."""
     longer = lengthened(quiet)
     return (quiet.start - quiet.end) % 1440, (longer.start - longer.end) % 1440
 

@@ -35,7 +35,7 @@ def click(number: int, day: float, user: str = "u") -> Event:
 
 
 def fold(*contents: Event | Control, days: int) -> tuple[Restored, list[tuple[str, bytes]]]:
-    """Fold contents at their times between hourly ticks, and return the state and the records with their topics."""
+    """Fold contents at their times between hourly ticks; return the state, and each record's topic and value."""
     ticks: list[tuple[int, int, Event | Control]] = [
         (START + hour * HOUR, 0, Tick(at=START + hour * HOUR)) for hour in range(days * 24)
     ]
@@ -50,7 +50,7 @@ def fold_placed(placed: Sequence[tuple[int, int, Event | Control]]) -> tuple[Res
 
 
 def daily(make: type | object, days: int) -> list[tuple[int, int, Event | Control]]:
-    """Return the same content as a new version on each day."""
+    """Return a new version with the same content for each day."""
     assert callable(make)
     return [(START + day * DAY, 1, msgspec.structs.replace(make(1), version=day + 1)) for day in range(days)]
 

@@ -1,4 +1,4 @@
-"""Events without effect and without dead letter, which the memo counts."""
+"""The memo counts events that have no effect and give no dead letter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of online models find the mistakes that they are for."""
+"""Each check of online models finds the mistake for which it was written."""
 
 from __future__ import annotations
 

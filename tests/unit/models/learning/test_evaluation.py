@@ -25,14 +25,14 @@ def _sample(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def _interval(scores: np.ndarray, labels: np.ndarray) -> Interval | None:
-    """Return DeLong's interval of one AUC, through its difference from equal scores, whose AUC is one half."""
+    """Return DeLong's interval of one AUC: its difference from the AUC of equal scores, which is one half."""
     found = auc_difference(scores, np.zeros(len(scores)), labels)
     return None if found is None else Interval(*(0.5 + value for value in found))
 
 
 def test_delongs_interval_covers_the_truth_as_often_as_its_level() -> None:
     generator = np.random.default_rng(1)
-    truth = 0.7602499  # Two normals one standard deviation apart: the normal distribution at 1 / sqrt(2).
+    truth = 0.7602499  # The AUC of two normal distributions one standard deviation apart: Phi(1 / sqrt(2)).
     covered = 0
     for _ in range(300):
         scores, _, labels = _sample(200, generator)

@@ -1,4 +1,4 @@
-"""A zone that is certain is known in every spelling; otherwise the country decides."""
+"""A zone is resolved in every spelling if it is certain; otherwise the country decides."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_fixed_offset_is_a_zone_of_that_offset(minutes: int) -> None:
 
     assert name is not None
     assert zones.zone(name).utcoffset(NOON) == timedelta(minutes=minutes)
-    assert zones.resolve(name) == name, "what is shown can be sent"
+    assert zones.resolve(name) == name, "a name that we show can be sent to us"
 
 
 def test_no_two_zones_have_the_same_normalized_name() -> None:

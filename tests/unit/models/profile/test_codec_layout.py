@@ -30,7 +30,7 @@ A change of a layout needs a new schema. ``codec.unpack`` can read the previous 
 
 
 def _layout(modules: tuple[ModuleType, ...]) -> str:
-    """Return a digest of the fields of all structs, in which the names of classes do not count."""
+    """Return a digest of the fields of all structs. It does not depend on the names of classes."""
     structs: dict[str, type[msgspec.Struct]] = {
         each.__name__: each
         for module in modules
@@ -45,7 +45,7 @@ def _layout(modules: tuple[ModuleType, ...]) -> str:
     def inside(annotation: str) -> str:
         return re.sub(r"\w+", lambda found: expand(structs[found[0]]) if found[0] in structs else found[0], annotation)
 
-    # A list and a tuple of any length are the same bytes.
+    # A list and a tuple of any length have the same encoding.
     text = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list[\1]", "\n".join(sorted(map(expand, structs.values()))))
     return blake2b(text.encode(), digest_size=8).hexdigest()
 

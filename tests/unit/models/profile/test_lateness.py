@@ -36,7 +36,7 @@ class Happening(NamedTuple):
     minutes
         Minutes since the previous action.
     kind
-        The type of its event, or what it does.
+        Type of its event, ``line`` for a further line of an order, or ``forget`` for the removal of a trait.
     item
         Number of the item.
     delay
@@ -57,7 +57,7 @@ happenings = st.lists(
 
 
 def events_of(what: list[Happening]) -> list[tuple[Event, int]]:
-    """Return the events in the order of time, each with its arrival."""
+    """Return the events in the order of time, each with its time of arrival."""
     events, at, order = [], START, START
     for number, (minutes, kind, item, delay) in enumerate(what):
         at += minutes * MINUTE
@@ -91,7 +91,7 @@ def test_events_that_arrive_in_any_order_within_the_bound_give_the_same_facts(wh
     shuffled = facts_after(sorted(events, key=lambda pair: pair[1]), end)
 
     assert_same(shuffled, in_order)
-    assert shuffled.window is None or not shuffled.sessions, "nothing is kept of what is over, once a timer has fired"
+    assert shuffled.window is None or not shuffled.sessions, "a timer empties the window when all sessions are over"
 
 
 @settings(max_examples=100, deadline=None)
@@ -150,7 +150,7 @@ def test_old_events_that_are_the_newest_of_their_kind_are_put_in_order() -> None
 
     assert (facts.sessions, facts.session_at, facts.last_seen) == (1, START - DAY, START - DAY + 9 * MINUTE)
     assert (facts.cart, facts.orders) == ({}, 1)
-    assert facts.window is None, "nothing that is in time can come before them any more"
+    assert facts.window is None, "no event that is in time can precede them"
 
 
 def test_a_removed_trait_is_not_set_again_by_an_older_event() -> None:

@@ -32,7 +32,7 @@ EURO: dict[str, Any] = {"currency": "EUR", "lines": MUG}
     ("again", "content"),
     [
         ({**EURO}, "same"),
-        ({"lines": MUG}, "different"),  # the currency is missing: USD
+        ({"lines": MUG}, "different"),  # without a currency, USD counts
         ({**EURO, "amount": 45 * MICROS}, "different"),
         ({**EURO, "at": START + 50 * DAY}, "same"),  # the thank-you page is opened again weeks later
     ],

@@ -58,7 +58,7 @@ statements = st.lists(
 
 
 def events_of(said: list[OrderStatement]) -> list[tuple[Event, int]]:
-    """Return the events in the order of time, each with its arrival; an order is stated as a whole at most once."""
+    """Return the events by time, each with its time of arrival. At most one event states an order as a whole."""
     events, at, complete = [], START, set[int]()
     for number, one in enumerate(said):
         at += one.minutes * MINUTE

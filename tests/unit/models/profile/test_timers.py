@@ -97,7 +97,7 @@ def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_mo
 
 
 def a_crowd(users: int, timers: int = 2) -> Restored:
-    """Make users whose timers are due in another order than that of the users, some at the same time."""
+    """Make users whose timers are not due in the order of the users; some are due at the same time."""
     state = Restored()
     for number in range(users):
         customer = Customer()

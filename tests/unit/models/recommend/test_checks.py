@@ -35,7 +35,7 @@ _SHARED_RANDOM = random.Random(0)
 
 
 class ChangedRecommender:
-    """A recommender whose requests and answers are changed on the way.
+    """A recommender that changes the requests to another one, and its answers.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ChangedRecommender:
     options
         Options that replace those of the request.
     change
-        Changes the answer.
+        Function that changes the answer; ``None`` for no change.
     """
 
     def __init__(self, trained: TrainedRecommender, options: dict[str, Any], change: Change | None) -> None:

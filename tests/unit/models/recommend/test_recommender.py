@@ -144,7 +144,7 @@ def test_a_request_for_zero_items_is_refused(model: FactorModel) -> None:
 
 
 def test_recommending_from_forty_thousand_items_is_fast() -> None:
-    # Its own process, because BLAS reads its number of threads when it is loaded; here it may use one.
+    # In a separate process with one thread for BLAS, because BLAS reads its number of threads when it is loaded.
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.ranking_latency"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The simulated shop is deterministic and in order, and a message affects only its reader."""
+"""The simulated shop is deterministic, its events are in order, and a message affects only its reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed form agrees with the simulation."""
+"""The computed probability of churn agrees with the simulation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HORIZON = 14 * DAY
 
 @pytest.fixture(scope="module")
 def questions() -> list[tuple[float, bool]]:
-    """True probability and outcome of weekly questions about every shopper."""
+    """Computed probability of no visit within the horizon, and the outcome, for each shopper and week."""
     storefront = Storefront(seed=11, shoppers=800, days=70, start_ms=START)
     visits: dict[str, list[int]] = defaultdict(list)
     for event in storefront.events():
@@ -45,7 +45,7 @@ def test_the_true_probability_is_calibrated_at_every_level(questions: list[tuple
     for low in np.arange(0.0, 1.0, 0.2):
         inside = (probabilities >= low) & (probabilities < low + 0.2)
         expected, found = probabilities[inside].mean(), silent[inside].mean()
-        # Weekly questions about one shopper overlap, so a band is worth about a third of its rows.
+        # The horizons of one shopper's questions overlap, so a band has about a third as many independent rows.
         error = math.sqrt(expected * (1 - expected) / (inside.sum() / 3))
         assert abs(expected - found) < 4 * error
 
