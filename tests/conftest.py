@@ -103,6 +103,6 @@ def embedded(embedded_broker: EmbeddedBroker) -> Cluster:
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """An unused prefix on each of the two brokers, one after the other."""
+    """An unused prefix on a broker; the test runs once on each of the two brokers."""
     found: Cluster = request.getfixturevalue(request.param)
     return found

@@ -78,7 +78,7 @@ def kafka_home() -> Path:
 
 @contextmanager
 def a_broker(kind: Kind) -> Iterator[Broker]:
-    """Start a broker in a separate folder, and end it."""
+    """Run a broker in a separate folder until the end of the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-broker-")))
         if kind == "kafka":

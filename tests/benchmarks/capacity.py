@@ -42,8 +42,8 @@ class Assumptions:
     broker_cores, broker_tib
         Cores and disk of one broker.
     bytes_per_event
-        Disk space of one copy of an event on a broker. It holds 330 bytes of the event, and 270 of the fold's outputs,
-        which are kept for a few weeks only.
+        Mean disk space of one copy of an event on a broker. The event takes 330 bytes. The fold's outputs take 270
+        bytes, but are kept for a few weeks only.
     kept_days
         Number of days for which events are kept; replays and new features read them.
     """
@@ -103,7 +103,7 @@ class Costs:
                 restart_s_per_user=max(0.0, restart["formula"]["seconds_per_million_users"] / 1e6),
             )
         except KeyError as error:
-            raise NotMeasured(f"{folder} holds no {error} of the pipeline, memory at two sizes and restart") from error
+            raise NotMeasured(f"{error} is missing in {folder}; memory and restart need two sizes") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def needs(users: int, costs: Costs, assumed: Assumptions) -> Needs:
         broker_cores=broker_cores,
         folds=folds,
         fold_gib=(costs.fixed_bytes + each * costs.user_bytes) / GIB,
-        # Four for each fold: the partitions of a dead worker can then be shared by four others.
+        # Four for each fold, so that four other workers can share the partitions of a dead one.
         partitions=max(12, 4 * folds),
         brokers=brokers,
         disk_tib=disk,

@@ -1,4 +1,4 @@
-"""Parameters of a measurement beside peers."""
+"""Parameters of a comparison with peers."""
 
 from __future__ import annotations
 

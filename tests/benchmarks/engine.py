@@ -18,7 +18,7 @@ from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.support.brokers import create_topics
 
 READ_AT_MOST = {"faust": 100_000, "quix": 500_000}
-"""Number of records for slow systems, which would take minutes for all of them."""
+"""Number of records that a slow system reads, because all of them would take minutes."""
 MAX_DISTINCT = 200_000
 """Maximum number of different events; a longer log repeats them."""
 
@@ -40,7 +40,7 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
         report.say(f"{broker.name}: feeding {plan.events:,} events")
         records = asyncio.run(feed(connection, topic, partitions, load, times))
         for run in range(runs):
-            # Each run begins with another system, because the first one finds the broker's memory colder.
+            # Each run begins with another system, because the broker's caches are colder for the first one.
             for side in [*sides[run % len(sides) :], *sides[: run % len(sides)]]:
                 if side in absent:
                     continue

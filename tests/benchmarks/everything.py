@@ -74,7 +74,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
         Some steps failed, but the JSON of the others was written. Or ``commit`` was requested on the embedded broker.
     """
     if commit and kind != "kafka":
-        raise Incomplete("the documents show figures of Apache Kafka: --commit goes with it alone")
+        raise Incomplete("the documents show figures of Apache Kafka: --commit needs --broker kafka")
     console = Console(stderr=True, highlight=False)
     folder = folder or (table.FIGURES if commit else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
         output = ("--output", str(place / f"{step.name}.json"))
         if _run(step.name, *shlex.split(step.words.format(kind=kind)), *output):
             failed.append(step.name)
-    console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON lies in {folder}")
+    console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON is in {folder}")
     print(table.summary(table.read(folder)))  # on standard output, for pipes
     if commit and not failed:
         for path in table.write():
@@ -112,5 +112,5 @@ def _run(*words: str) -> int:
         try:
             return process.wait()
         except BaseException:
-            process.terminate()  # it ends its broker and workers
+            process.terminate()  # the benchmark then ends its broker and workers
             raise

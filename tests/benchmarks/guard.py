@@ -54,7 +54,7 @@ TRIES = 2
 COMMITTED_OF = 3
 """Number of folds whose median ratios are committed."""
 BARE_READS_TIMES = 16
-"""How often the bare loop reads the events of a turn, because it reads them once in a fraction of a second."""
+"""How often the bare loop reads the events of a turn; once would take only a fraction of a second."""
 PARTITIONS = 8
 PATIENCE_S = 120.0
 SAMPLE_EVERY_S = 0.2

@@ -112,7 +112,7 @@ async def commit(connection: Connection) -> Rate:
 
 
 async def latency(connection: Connection, rate: int, folder: Path, seconds: int = 15) -> tuple[float, float, float]:
-    """Measure median, 99th percentile and maximum of the last two thirds, milliseconds."""
+    """Measure the latency: median, 99th percentile and maximum of the last two thirds of the records, milliseconds."""
     with running_worker(connection, folder / "worker.log"):
         consumer = AIOKafkaConsumer(
             **connection.client_options(),
@@ -170,7 +170,7 @@ async def measure(address: str, folder: Path, arguments: list[str]) -> None:
         connection = await asyncio.to_thread(fresh)
         await fill(connection, EVENTS)
         say(f"bare aiokafka: {await bare(connection)}")
-        say(f"lanes, agent that only looks: {await read(connection)}")
+        say(f"lanes, agent that only reads: {await read(connection)}")
         say(f"bare aiokafka: {await bare(connection)}")
     if not arguments or "commit" in arguments:
         connection = await asyncio.to_thread(fresh)

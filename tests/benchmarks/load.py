@@ -78,7 +78,7 @@ class BenchLoad:
 
 
 def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Draw numbers below ``size``, the n-th most frequent in proportion to 1 / (n + 20), in shuffled order."""
+    """Draw numbers below ``size``; the n-th most frequent one has the weight 1 / (n + 20), and is a random number."""
     weights = 1.0 / (np.arange(size) + 20.0)
     ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(draws)).astype(np.int64)
     return random.permutation(size)[np.minimum(ranks, size - 1)]

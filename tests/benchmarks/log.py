@@ -27,7 +27,7 @@ CLUSTERS = 5
 def log_of(
     load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Put the first records of a log in use before the load.
+    """Return the load after the records with which a log in use begins.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def log_of(
 
 
 def versions(more_rules: str = "") -> dict[str, bytes]:
-    """Return a first version of rules and models; the models are invented, with moments as in a shop."""
+    """Return a first version of rules and models; the parameters of the models are invented."""
     several = len(FEATURES)
     churn = ChurnWeights(
         features=FEATURES, mean=(0.5,) * several, std=(1.0,) * several, weights=(0.05,) * several, intercept=-2.0
@@ -66,7 +66,7 @@ def versions(more_rules: str = "") -> dict[str, bytes]:
 
 
 def rules(more: str = "") -> bytes:
-    """Return the shop's preset, as ``perennial apply`` writes it to the log."""
+    """Return the rules of the shop's preset and more rules, as ``perennial apply`` writes them to the log."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         presets.write("shop", folder)

@@ -43,7 +43,7 @@ WARM_S = 5.0
 SEND_EVERY_S = 0.005
 """How long the sender waits between two sends, seconds. All events that are due are then sent together.
 
-Kafka's producer waits as long since version 4.0. The measured times include the wait.
+Kafka's own producer has waited for the same time since version 4.0. The measured times include the wait.
 """
 
 
@@ -62,7 +62,7 @@ class Probes:
     read: dict[str, float] = field(default_factory=dict)
 
     def since(self, moments: dict[str, float], from_: float) -> list[float]:
-        """Return the times, in ms, of the messages of all probes due at ``from_`` or later; shortest first."""
+        """Return how long after its moment each message was read, ms, ascending; only probes due since ``from_``."""
         return sorted(
             (self.read[name] - moments[name]) * 1e3
             for name, due in self.due.items()
@@ -76,7 +76,7 @@ class CoreShares:
     Parameters
     ----------
     pids
-        Process ids by names for readers.
+        Process ids by the names in the report.
     """
 
     def __init__(self, pids: Mapping[str, int]) -> None:

@@ -27,7 +27,7 @@ from tests.benchmarks.worker import FoldCost
 from tests.support.brokers import create_topics
 
 READ_AT_MOST = {"faust": 20_000}
-"""Number of records for slow systems, which would take minutes. They read the beginning, where profiles are small."""
+"""Number of records that a slow system reads: the beginning of the log, where profiles are small."""
 PATIENCE_S = 900.0
 
 

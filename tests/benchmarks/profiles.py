@@ -1,8 +1,8 @@
 """Profiles after a month of use, in any number, in a log that can continue.
 
-The simulated storefront plays some thousand shoppers for 30 days. The real fold processes their events with all its
-parts: features, timers, ids of duplicates, open examples, messages. A larger population repeats these users under other
-ids. So its states have the same sizes and variety, and it takes no hours to make a month of a million users.
+The storefront simulates 2,000 shoppers for 30 days. The real fold processes their events with all its parts: features,
+timers, ids of duplicates, open examples, messages. A larger population repeats these users under other ids. So its
+states have the same sizes and variety, and a million users do not need hours of simulation.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Month(NamedTuple):
     Attributes
     ----------
     states
-        Packed states before the first record of a log.
+        Packed states of the users. They have read no record of the log that continues the month.
     memo
         Clock and versions of the partition.
     control

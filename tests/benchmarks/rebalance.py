@@ -51,7 +51,7 @@ ProcessReport = Mapping[str, Mapping[str, Any]]
 
 @dataclass
 class Arrivals:
-    """Arrivals of committed records in each partition: the arrival time, and when the click was sent."""
+    """Arrival time of each committed record, and the time at which its click was sent, by partition."""
 
     arrivals: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -215,7 +215,7 @@ async def kills(connection: Connection, folder: Path, folds: int, rounds: int, r
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                # The supervisor does not count an end after ten seconds as an early end.
+                # Ten seconds without an end reset the supervisor's count of early ends, so its wait stays short.
                 await asyncio.sleep(2 * SETTLED_S)
                 victim, share = min(shares.items())
                 killed = time.time()

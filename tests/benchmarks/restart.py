@@ -1,7 +1,7 @@
 """Seconds from ``kill -9`` of a fold to its next folded event, including the join of its group, under a supervisor.
 
-Probes are due all the time, one after the other in every partition. Only events that were due after the kill count. Two
-times are measured: until the first interaction can be read, and until every partition has given one.
+Probes are sent all the time, to one partition after the other. Only probes that were sent after the kill count. Two
+times are measured: until the first interaction can be read, and until one can be read in every partition.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class _Probes:
         self._all = asyncio.Event()
 
     async def next_in_every_partition(self) -> tuple[float, float]:
-        """Return the times at which the first and the last partition gave an event that was sent after this call."""
+        """Return the times at which the first and the last partition answered a probe that was sent after this call."""
         self._after = self._sent
         self._wanted = dict.fromkeys(range(len(self._users)))
         self._all.clear()

@@ -1,4 +1,4 @@
-"""A small disk that can be filled: a tmpfs mounted below the folder of Kafka's log."""
+"""A small disk that can be filled: a mounted tmpfs that contains the folder of Kafka's log."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _around_commits(points: Points) -> None:
 
 
 class _Watched:
-    """Writer of one ordered commit: outputs by ``send``, then state and position by ``send_to``."""
+    """Writer of ordered commits with points: ``send`` writes outputs, then ``send_to`` writes state and position."""
 
     def __init__(self, writer: Any, points: Points) -> None:
         self._writer = writer
@@ -320,8 +320,8 @@ def break_promise(sabotage: Sabotage) -> None:
 
     ``fencing``: every owner of a partition has its own transactional id, so no owner fences another. A process that
     was away too long does not leave at once either. ``apart``: the position commits before outputs and state, in its
-    own transaction. ``dedup``: no ``messageId`` is recognized. ``suppression``: no address is found in the suppression
-    list.
+    own transaction. ``dedup``: no duplicate is recognized by its ``messageId``. ``suppression``: no address is found in
+    the suppression list.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)

@@ -2,10 +2,10 @@
 
     python -m tests.chaos.hostile --records 1000000 --seed 1
 
-No processes and no broker: the router's agent and the folds of four partitions, with rules, scores and messages on,
-driven as lanes drive them. Each record must have exactly one result: folded, a duplicate, or a dead letter. The dead
-letter has a reason, the record's position and its content. ``fold_failed`` is a bug of the engine and counts as a
-failure. The result is written to ``HOSTILE.md``.
+The program needs no other process and no broker. It drives the router's agent and the folds of four partitions as
+lanes drive them, with rules, scores and messages. Each record must have exactly one result: folded, a duplicate, or a
+dead letter. The dead letter has a reason, the record's position and its content. ``fold_failed`` is a bug of the engine
+and counts as a failure. The result is written to ``HOSTILE.md``.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class HostileRun:
         Raises
         ------
         NotKept
-            A record was lost, doubled, let in, or it stopped the engine.
+            A record was lost, doubled or wrongly accepted, or it stopped the engine.
         """
         began = time.monotonic()
         opening: list[Control] = [Clock("wall"), configuration_version(1), churn_version(1), segments_version(1)]
@@ -193,16 +193,16 @@ class HostileRun:
     def _into_events(self, output: Output, sent: Hostile, *, is_main: bool) -> None:
         event = decode_event(output.value or b"")
         if output.topic != "events" or output.key != event.user.encode() or is_control(output.key) or event.forced:
-            raise NotKept(f"{output} must not stand in the log")
+            raise NotKept(f"{output} must not be in the log")
         if is_main:
             self.books.accepted[sent.kind] += 1
         elif event.granted is not False and not withdrawing(event.traits):
-            raise NotKept(f"{output} is no withdrawal")
+            raise NotKept(f"{output} is not a withdrawal")
         else:
             self.books.withdrawals += 1
 
     def _folded(self, batch: Batch, given: list[Outputs]) -> None:
-        """Check that each event was folded, recognized or refused; a refused one may contain a valid withdrawal."""
+        """Check that each event was folded, a duplicate, or refused; a refused one may contain a valid withdrawal."""
         letters, salvaged, counts = 0, 0, Counter[str]()
         for outputs in given:
             for output in outputs.commit.records:
@@ -264,7 +264,7 @@ def report(books: Books, records: int, seed: int) -> str:
         f"{records:,} in: {books.folded:,} folded because they were valid, {books.repeats:,} ignored as repeats, "
         f"{books.refused.total():,} dead letters with a reason. 0 crashes, 0 lost, 0 twice, 0 `fold_failed`.\n"
         f"{books.withdrawals + books.salvaged:,} withdrawals counted although the rest was refused; "
-        f"{books.details.total():,} dead letters are about details of events that were taken.\n"
+        f"{books.details.total():,} dead letters are about details of events that were accepted.\n"
         f"Meanwhile {books.timers:,} timers fired; {books.users:,} profiles at the end, the largest of "
         f"{books.largest:,} bytes. {books.seconds:,.0f} s."
     )

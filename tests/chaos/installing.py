@@ -57,7 +57,7 @@ def write_templates(folder: Path, rules: Iterable[str]) -> None:
 
 
 def write_settings(folder: Path, servers: str, prefix: str, *, embedded: bool = False) -> tuple[Settings, int, int]:
-    """Write settings and templates of a new installation, and return them with the ports of door and mail server."""
+    """Write settings and templates of a new installation; return settings, and ports of door and mail server."""
     door, smtp = free_ports(2)
     file = folder / "perennial.yaml"
     file.write_text(_FILE.format(door=door, smtp=smtp))

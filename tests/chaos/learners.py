@@ -143,7 +143,7 @@ class QuietLearner:
 
     @property
     def records(self) -> dict[bytes, bytes]:
-        """Committed state of a real learner that has read up to this position."""
+        """Expected committed state of a real learner that has read up to this position."""
         return {KEY: self._learner.state()} if self.position else {}
 
     def learn(self, record: ConsumerRecord) -> None:
@@ -174,7 +174,7 @@ class QuietLearners:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(list(self._places))
-        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide the real one.
+        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide an earlier error.
         await asyncio.sleep(0)
         return self
 

@@ -172,10 +172,11 @@ def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[ProcessN
 
 
 def late_ends(lives: Iterable[Life], notes: Iterable[ProcessNote], broker_away: Sequence[Absence]) -> list[str]:
-    """Describe the lives that ended too late, or not in order, after they were asked to.
+    """Describe the lives that ended too late, or not in order, after they were asked to end.
 
-    While the broker is there, an end takes 10 s at most and the exit code is 0. A process that was stopped meanwhile
-    could not react. One that was killed could not end in order. One that had not finished loading held nothing.
+    While the broker is available, an end takes 10 s at most, and the exit code is 0. Otherwise an end takes 20 s at
+    most. Lives that were stopped or killed meanwhile do not count, because they could not end in order. Lives that had
+    not finished loading do not count either, because they held nothing.
     """
     began = {note.pid for note in notes}
     found = []
@@ -207,7 +208,7 @@ def awakenings(lives: Iterable[Life]) -> Iterator[tuple[Life, int]]:
 
 
 def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[ProcessNote]) -> bool:
-    """Return whether the group was assigned again, in a later generation, after a life was woken up."""
+    """Return whether another process of the role got a later generation's assignment after a life was woken up."""
     peers = [
         note
         for note in notes

@@ -1,4 +1,4 @@
-"""The simulated shop at both doors: the events that were acknowledged there, and the records that are no events."""
+"""Load of the simulated shop, over HTTP and into ``events.in``, and a record of what was acknowledged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANSWER_WITHIN_MS = 60_000
 REPEATED = 0.08
 MALFORMED = 0.004
 MAX_WAITING = 400
-"""Maximum number of bursts that wait for an answer. When it is reached, the shop gets no new visitors."""
+"""Maximum number of bursts that wait for an answer. When it is reached, events that become due are not sent."""
 
 
 def patient(connection: Connection) -> AIOKafkaProducer:
@@ -51,7 +51,7 @@ def patient(connection: Connection) -> AIOKafkaProducer:
 
 
 def _now_and_here(event: Event) -> Event:
-    """Move an event to the present; several shoppers on any partitions share an e-mail address."""
+    """Move an event to the present, and replace its e-mail address by one that several shoppers share."""
     traits = event.traits
     if traits is not None and "email" in traits:
         household = zlib.crc32(event.user.encode()) % HOUSEHOLDS

@@ -82,7 +82,7 @@ class Plan:
     stall_s
         How much longer than its session a stopped process stays stopped, seconds.
     rejoin
-        Whether another process of the same role joins when a stopped one wakes up: a second rebalance at that moment.
+        Whether another process of the same role joins when a stopped one wakes up, so that the group rebalances again.
     load_s
         How long events come in, seconds.
     broker
@@ -167,7 +167,7 @@ class _Draft:
     def turn(self) -> int:
         """Number of this round among those of its kind.
 
-        Choices that must not be left out depend on this number, and not on chance.
+        If a series of rounds must contain every choice, this number decides, and not chance.
         """
         return self.seed // len(KINDS)
 
@@ -209,8 +209,8 @@ def plan(seed: int, only: Kind | None = None, broker: Broker = "kafka") -> Plan:
     kinds = kinds_on(broker)
     draft = _Draft(seed, only or kinds[(seed - 1) % len(kinds)], broker)
     _BY_KIND[draft.kind](draft)
-    # Every round has an additional fault. In a frozen round it is a fault of the door, because users' events must flow
-    # on while a process is frozen.
+    # Every round has an additional fault. In a frozen round it is a fault of the door, because the other processes must
+    # continue to fold events while one is frozen.
     other = "door" if draft.kind == "frozen" else draft.uninvolved()
     draft.deed(draft.rng.choice(("kill", "terminate")), other)
     _learners(draft)
@@ -266,7 +266,7 @@ def _delivery(draft: _Draft) -> None:
 
 
 def _rebalance(draft: _Draft) -> None:
-    # A process that has just joined is asked to leave too, so that each rebalance has a member that does not finish it.
+    # Folds join and leave, and two folds die or stop in the middle of the resulting rebalances.
     draft.deed("join", "fold", between=(2, 3))
     draft.deed("join", "fold", between=(5, 7))
     draft.deed("leave", draft.fold(), between=(7, 10))
@@ -279,7 +279,7 @@ def _rebalance(draft: _Draft) -> None:
 
 
 def _restore(draft: _Draft) -> None:
-    # A life that follows another life of its process gets the same partitions back, and dies while it restores them.
+    # The second life of a process gets the same partitions back, and dies or stops while it restores them.
     victim, other = draft.rng.sample([f"fold-{number}" for number in range(draft.folds)], 2)
     for process, act, between, further in ((victim, "kill", (3, 5), 0), (other, "terminate", (6, 8), 1)):
         draft.deed("kill" if act == "kill" else "terminate", process, between=between)

@@ -87,6 +87,6 @@ def _panel(panel: Panel, top: int) -> list[str]:
 
 
 def _round_up(value: float) -> float:
-    """Return the next larger number of 1, 2, 2.5 or 5 times a power of ten."""
+    """Round up to 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value)

@@ -1,4 +1,4 @@
-"""Reference of a round: the log folded once, by one process and without a fault; real workers must give the same."""
+"""Reference of a round: the log folded once, by one process without a fault; real workers must give the same result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Reference:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(self._places)
-        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide the real one.
+        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide an earlier error.
         await asyncio.sleep(0)
         return self
 
@@ -140,7 +140,7 @@ async def to_end(
     """Yield the records up to the current end.
 
     The end that the embedded broker lists is too low (not ``exact``). There, the end is the high watermark of the
-    second answer from now on, because its fetch began after the first answer.
+    second answer from now on. Only the second fetch certainly began after this call.
     """
     began_ms = time.time_ns() // 1_000_000
     ends = await consumer.end_offsets(places)

@@ -20,21 +20,22 @@ from tests.chaos.playing import EMBEDDED_RATE, LESSONS_RATE, RATE, Played
 
 INTRODUCTION = f"""\
 Written by `python -m tests.chaos`; do not edit. Each round is one installation on a real Apache Kafka. It has 2 or 3
-folds, 1 or 2 delivers, 1 or 2 learns and the HTTP door, with {PARTITIONS} partitions and sessions of {SESSION_S} s.
-Both doors get {RATE} events a second of the simulated shop, some of them twice. At the end, state and outputs are
-compared byte for byte with one undisturbed fold over the same log. A real SMTP server has counted every message id.
-Learners get {LESSONS_RATE} examples a second each, because the fold takes one of a user a week, which no round sees.
-In every round, one learner ends at a named point and one at a random moment. Their parameters and published versions
-are compared byte for byte with undisturbed learners.
+processes of the role `fold`, 1 or 2 of `deliver`, 1 or 2 of `learn`, and the HTTP door. It has {PARTITIONS} partitions
+and sessions of {SESSION_S} s. The simulated shop sends {RATE} events a second, some of them twice, over HTTP and into
+`events.in`. At the end, state and outputs are compared byte for byte with one undisturbed fold over the same log. A
+real SMTP server has counted every message id. The suite writes {LESSONS_RATE} examples a second for each learner,
+because the fold takes only one example of a user per week, and a round lasts for seconds. In every round, one learner
+ends at a named point and one at a random moment. Their parameters and published versions are compared byte for byte
+with undisturbed learners.
 
-An e-mail counts as unknown if that is its last known state. It must have a reason: the process life that made the
+An e-mail counts as unknown if its last outcome is "unknown". It must have a reason: the process life that made the
 attempt ended or was stalled after it, the broker was away, or the connection of this attempt was lost. No life may
 leave more unknown e-mails than it makes calls at a time. Router and fold share a process. While it is frozen, its
 users wait until its session has ended and another process has its partitions. Users of other partitions are served
 meanwhile. The partitions of `events` stay open to readers, even those of the frozen process, because no writer uses a
 transaction there.
 
-In every round, recipients click on unsubscribe links, and the mail server says of some addresses that they are gone
+In every round, recipients click on unsubscribe links, and the mail server reports that some addresses no longer exist
 (550 5.1.1). About ten shoppers share each address. No e-mail may be handed over for an address more than a second
 after Kafka has acknowledged its entry in the suppression list. A process that was stopped in the middle of a call may
 finish the call when it wakes up.
@@ -178,7 +179,7 @@ def read(file: Path) -> list[RoundLine]:
 
 
 def page(lines: Sequence[RoundLine], kafka: str) -> str:
-    """Write the page for readers."""
+    """Format the page of results."""
     rounds = sorted((line for line in lines if not line.sabotage), key=lambda line: line.seed)
     real = [line for line in rounds if line.broker == "kafka"]
     embedded = [line for line in rounds if line.broker == "embedded"]
@@ -193,7 +194,7 @@ def page(lines: Sequence[RoundLine], kafka: str) -> str:
         _deeds(real),
         _unmet(real),
         "## The suite can fail\n",
-        "The same rounds with a promise broken on purpose (`--sabotage`); the suite must find each.\n",
+        "The same rounds with a promise broken on purpose (`--sabotage`); the suite must detect each broken promise.\n",
         _sabotages([line for line in lines if line.sabotage]),
         "## Seeds\n",
         "`python -m tests.chaos --rounds 1 --seed N` plays one again.\n",
@@ -337,7 +338,7 @@ def _by_kind(real: Sequence[RoundLine], broker: Broker) -> str:
 def _deeds(real: Sequence[RoundLine]) -> str:
     total = _total(real)
     return "\n".join(
-        ["| deed | times |", "|---|---:|", *(f"| {deed} | {count} |" for deed, count in sorted(total.items())), ""]
+        ["| action | times |", "|---|---:|", *(f"| {deed} | {count} |" for deed, count in sorted(total.items())), ""]
     )
 
 

@@ -130,7 +130,7 @@ class RunningRound:
             self.hanging[-1].end = now_ms()
         if mood == "hang":
             self.hanging.append(Absence("provider", now_ms()))
-        sink.mood = mood  # type: ignore[assignment]  # plans name moods only
+        sink.mood = mood  # type: ignore[assignment]  # a plan contains only valid moods
 
     async def _stop_broker(self, for_s: float) -> None:
         kafka = self.arena.kafka

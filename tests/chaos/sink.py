@@ -1,4 +1,4 @@
-"""A real SMTP server that counts every message id and changes its mood."""
+"""A real SMTP server that counts every message id, and whose behaviour can be changed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sink:
     mood
         Current behaviour; see :data:`Mood`.
     handed
-        Everything that arrived, whatever was answered.
+        Every recipient or e-mail that arrived, whatever the answer was.
     links
         The newest unsubscribe link by address.
     dead
@@ -90,7 +90,7 @@ class Sink:
         return "250 OK"
 
     def _dies(self, address: str) -> bool:
-        """Decide whether an address dies now; only one that already got an e-mail may."""
+        """Decide whether an address dies now; only one that already got an e-mail may die."""
         now = now_ms()
         if len(self.dead) >= MAX_DEAD or self.taken.total() < DEAD_FROM or now < self._died_at + DEAD_EVERY_MS:
             return False

@@ -7,7 +7,7 @@ and goes many times.
 
 Every ten seconds the soak samples the resident memory of each process and the number of events that wait to be folded.
 It also samples how long probes took from their write to their committed interaction. At the end, memory must be flat
-within 5% after the warm-up, lag must not have grown, and no process may have restarted.
+within 5% after the warm-up, at most two seconds of load may wait, and no process may have restarted.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PROBES = 64
 SAMPLE_EVERY_S = 10.0
 FLAT = 0.05
 MAX_LAG_S = 2.0
-"""Maximum median of the waiting load after the warm-up, seconds of load."""
+"""Maximum median of the number of waiting events at the end, in seconds of load."""
 _MIX: dict[EventType, float] = {
     "page_view": 0.32,
     "product_view": 0.40,
@@ -131,7 +131,7 @@ class Soak:
         await self._folded(progress, 0)
 
     async def _folded(self, progress: GroupProgress, most: int) -> None:
-        while await self.waiting(progress) > most:  # noqa: ASYNC110 - offsets can only be asked for
+        while await self.waiting(progress) > most:  # noqa: ASYNC110 - offsets can only be polled
             await asyncio.sleep(SAMPLE_EVERY_S / 10)
 
     async def waiting(self, progress: GroupProgress) -> int:
@@ -173,13 +173,13 @@ class Soak:
             users = np.minimum((draw_.pareto(1.2, 10_000) * USERS / 40).astype(np.int64), USERS - 1).tolist()
             chosen = draw_.choice(len(kinds), size=10_000, p=list(_MIX.values())).tolist()
             for user, kind in zip(users, chosen, strict=True):
-                # each user of the long tail is equally likely
+                # a draw beyond the last user gets any user, with equal probability
                 who = everyone[user if user < USERS - 1 else numbers.randrange(USERS)]
                 yield _Made(number, who, kinds[kind], numbers.randrange(ITEMS))
                 number += 1
 
     async def listen(self, connection: Connection) -> None:
-        """Measure the latency of probes where an outside consumer sees their result."""
+        """Measure how long each probe takes until an outside consumer can read its result."""
         places = [TopicPartition(connection.topic("interactions"), number) for number in range(PARTITIONS)]
         consumer = AIOKafkaConsumer(
             **connection.client_options(),

@@ -19,7 +19,7 @@ def not_moved_on(crew: Crew, deeds: Counter[str]) -> list[str]:
     found, lives, notes = [], crew.lives, crew.notes
     for life, woken in awakenings(lives):
         if life.role == "learn":
-            continue  # learners read only two topics, so no other one may be there to take part in a rebalance
+            continue  # learners read only two topics, so possibly no other learner takes part in a rebalance
         if has_moved_on(life, woken, lives, notes):
             deeds[f"rebalance beside a {life.role} that woke up"] += 1
         else:
@@ -32,8 +32,8 @@ def held_back(
 ) -> list[str]:
     """Describe everything that stopped without need while a process was frozen; count the other stalls in ``deeds``.
 
-    A frozen delivery process holds up no partition of users. A frozen router is also a frozen fold. Its users wait
-    until the group assigns their partitions to another process, and all other users are served. Each partition of
+    A frozen delivery process must not stop the fold of any partition. A frozen router is also a frozen fold. Its users
+    wait until the group assigns their partitions to another process, and all other users are served. Each partition of
     ``events`` stays open to its readers.
     """
     wall = time.time() - time.monotonic()

@@ -1,6 +1,6 @@
 """Addresses that are suppressed in the middle of a round, and a check that nothing is handed over for them later.
 
-A task follows unsubscribe links and clicks; the mail server says of some addresses that they are gone. A separate
+A task follows unsubscribe links and clicks; the mail server reports that some addresses no longer exist. A separate
 reader records the time of each entry of the list; it sees an entry only after Kafka has acknowledged it. If an address
 is handed to the provider more than a second later, the promise is broken. A process that was stopped between its
 look-up in the list and the call is an exception, because the call cannot be taken back then.

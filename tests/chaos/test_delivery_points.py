@@ -1,4 +1,4 @@
-"""A kill right after an attempt's commit, one in the middle of a call, and one after the call: one e-mail each.
+"""Kills right after an attempt's commit, in the middle of a call, and after a call: each leaves one e-mail unknown.
 
 Only one e-mail is being handed over at a time, so it is certain which e-mail is unknown after a kill.
 """
@@ -87,7 +87,7 @@ def delivering(settings: Settings, folder: Path, faults: str = "") -> Iterator[C
 
 
 def remove_dead_members(connection: Connection) -> None:
-    """Remove dead members from the group, as a supervisor would; otherwise each life waits for a session to end."""
+    """Remove dead members from the group, as a supervisor does; otherwise the next process waits for a session."""
     group = connection.group("deliver")
     with admin(connection) as client:
         members = client.describe_groups([group])[group]["members"]

@@ -343,7 +343,7 @@ def assert_bytes_of_an_undisturbed_fold(found: Aftermath) -> None:
 
 
 async def assert_each_message_is_delivered_once(found: Aftermath) -> None:
-    """Check attempts, outcomes and the outbox; only the process that made no call may repeat an attempt."""
+    """Check attempts, outcomes and the outbox; a process that knows that it made no call may repeat an attempt."""
     records = found.written["messages.email"]
     ids = [decode_message(record.value).id for record in records if not is_notice(record.value)]
     deliveries = [

@@ -1,4 +1,4 @@
-"""Tests of unknown messages: a different crash or lost connection explains each, or the round has a finding."""
+"""Tests of unknown messages: a crash, a stall or an absence of the broker explains each, or the round has a finding."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_process_leaves_at_most_as_many_unknown_messages_as_it_makes_concurren
 
 def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> None:
     def at(status: str, changed: int, by: str = "") -> DeliveryRecord:
-        return DeliveryRecord(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # statuses all
+        return DeliveryRecord(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # all are statuses
 
     changes = [
         at("queued", 1), at("attempted", 2, "a"), at("queued", 3), at("attempted", 4, "b"), at("unknown", 9),

@@ -1,4 +1,4 @@
-"""Open transactions of a partition that does not move: their states in the coordinator and in the partition."""
+"""Open transactions of a partition that makes no progress: their states in the coordinator and in the partition."""
 
 from __future__ import annotations
 

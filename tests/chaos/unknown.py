@@ -1,9 +1,8 @@
-"""Check that a different crash or lost connection explains each message that stayed unknown.
+"""Check that a crash, a stall or an absence of the broker explains each message that stayed unknown.
 
-An attempt carries the name of the dispatcher that made it, and so identifies one life of one process. Three things
-can explain it: the end or a stall of that life, an absence of the broker, or the loss of the connection.
-Each must lie between the attempt and the time at which it became unknown. A life that ends leaves no more unknown
-messages than it makes calls at a time.
+An attempt carries the name of the dispatcher that made it, and so identifies one life of one process. The incident
+must lie between the attempt and the time at which the message became unknown. Messages whose connection was lost are
+not checked here. A life that ends leaves no more unknown messages than it makes calls at a time.
 """
 
 from __future__ import annotations

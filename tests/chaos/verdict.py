@@ -43,7 +43,7 @@ class Verdict:
     messages, sent, unknown, failed
         Number of messages decided on, and of their final outcomes.
     corrected
-        Number of messages that were unknown first: the process that made the attempt reported late, but did report.
+        Number of messages that were unknown at first, because the process that made the attempt reported late.
     lost, twice
         Events that were acknowledged but not folded; effects that came twice.
     repeated
@@ -148,7 +148,7 @@ async def _judge_outputs(
         *(committed(connection, name, topics.topic(name).partitions(partitions)) for name in names)
     )
     for name, records in zip(names, found, strict=True):
-        # notices from delivery to a new owner are not outputs of a fold
+        # notices that delivery writes for the new owner of a partition are not outputs of a fold
         mine = [one for one in records if not (one.key.startswith(PUPIL) or _is_from_delivery(one.value))]
         said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())

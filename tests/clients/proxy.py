@@ -1,4 +1,4 @@
-"""Proxy between a client and the HTTP door that has one fault, and records the requests that passed.
+"""Proxy between a client and the HTTP door. It has one fault, and records the requests that passed.
 
 It simulates production: a load balancer that answers 503, a network that loses answers, and a door that dies before its
 answer is sent.
@@ -34,7 +34,7 @@ class ProxyFault:
     unavailable_from, unavailable_s
         From this request on, and for this long, every answer is 503 with ``Retry-After: 1``; nothing reaches the door.
     lose_every, lose_at_most
-        The answer to every n-th request is lost after the door has given it, up to a maximum number of them.
+        The answer to every n-th request is lost after the door has given it, up to this number of answers.
     """
 
     kill_at: int = 0

@@ -3,7 +3,7 @@
 Every driver gets the file of the story, the address of the door and a write key. It plays the story with the public
 interface of the SDK, and prints one line of JSON with these fields:
 
-- ``called``: visitor, step, and the time of each call: the time that the caller stated, otherwise the caller's clock.
+- ``called``: visitor, step and time of each call. The caller states the time; otherwise it is the driver's clock.
 - ``errors``: errors that the SDK reported to its caller.
 - ``anonymous``, for a browser: the id that the SDK gave each visitor.
 """
@@ -82,7 +82,7 @@ class DriverReport:
     Attributes
     ----------
     called
-        Time of each call, milliseconds, by visitor and step: the time that the caller stated, otherwise its clock.
+        Time of each call, milliseconds, by visitor and step. The caller states it; otherwise it is the driver's clock.
     errors
         Errors that the SDK reported.
     anonymous

@@ -125,7 +125,7 @@ class ClientShop:
                 read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == "events"}
                 if all(read.get(partition, 0) >= end for partition, end in ends.items()):
                     return
-                await asyncio.sleep(0.05)  # poll, because a worker only answers requests
+                await asyncio.sleep(0.05)  # poll, because a worker sends no notification
 
     async def profile(self, user: str) -> dict[str, Any] | None:
         """Return the profile of a user; ``None`` if the user is unknown."""

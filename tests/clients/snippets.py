@@ -48,7 +48,7 @@ class Snippet:
     def steps(self) -> int:
         """Number of the story's first calls that the snippet itself makes when the page loads."""
         calls = re.findall(r"analytics\.(page\(\"Home\"\)|track\(\"Product Viewed\")", self.code)
-        assert [call[:4] for call in calls] in (["page"], ["page", "trac"]), f"a story does not begin so: {calls}"
+        assert [call[:4] for call in calls] in (["page"], ["page", "trac"]), f"a story begins with other calls: {calls}"
         return len(calls)
 
     def page(self, door: str, key: str) -> str:
@@ -73,7 +73,7 @@ def snippets(brand: str) -> list[Snippet]:
     """
     blocks = _BLOCK.findall(README.read_text(encoding="utf-8"))
     found = [Snippet(brand, form, code) for form, code in blocks if _MARKS[brand][form] in code]
-    assert sorted(snippet.form for snippet in found) == ["html", "js"], f"the README shows {brand} otherwise: {found}"
+    assert sorted(snippet.form for snippet in found) == ["html", "js"], f"other forms of {brand} in the README: {found}"
     return found
 
 

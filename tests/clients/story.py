@@ -26,15 +26,15 @@ CUSTOM_AGE_MS = 20 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Part of one person in a story.
+    """One visitor in a story.
 
     Attributes
     ----------
     user
         Id from the sign-up on.
     anonymous
-        Id before the sign-up, and in addition to the user id after it. The SDK of a browser replaces this id by another
-        one.
+        Anonymous id. It stands alone before the sign-up, and beside the user id afterwards. The SDK of a browser
+        replaces it by another one.
     calls
         Calls in order; those before ``identify`` belong to the anonymous visitor.
     """

@@ -41,7 +41,7 @@ async def test_every_event_is_folded_once(sdk: Sdk, shop: ClientShop, tmp_path: 
 async def test_nothing_is_lost_or_doubled_when_the_door_is_killed(sdk: Sdk, shop: ClientShop, tmp_path: Path) -> None:
     run, before = StoryRun(sdk, shop, "killed", tmp_path), shop.collector
 
-    # a server's SDK sends batches, and a browser's SDK one event after the other: the kill is in the middle of both
+    # a server's SDK sends batches, and a browser's SDK single events: both kills are in the middle of a story
     proxy = await run.play_through(ProxyFault(kill_at=100 if sdk.browser else 2))
 
     assert None in proxy.answers, "the kill came too late to be noticed"

@@ -29,7 +29,7 @@ MEBIBYTE = 1 << 20
 
 
 def memory_of(pid: int, measure: str = "VmRSS") -> int:
-    """Return the memory of a process in bytes; with ``VmHWM``, its largest so far."""
+    """Return the memory of a process in bytes; with ``VmHWM``, the maximum so far."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(lines[measure].split()[0]) * 1_024
 
@@ -46,7 +46,7 @@ async def writing(connection: Connection) -> AsyncIterator[Writer]:
 async def committed(
     connection: Connection, topic: str, enough: Callable[[Restored], bool], within_s: float = 120
 ) -> Restored:
-    """Wait until a lane has committed enough, and return it."""
+    """Wait until a lane has committed enough, and return its state."""
     async with asyncio.timeout(within_s):
         while True:
             found = await restore(connection, topic, 0, in_use=connection.transactions)
@@ -83,7 +83,7 @@ async def test_a_worker_waits_for_a_slow_broker_with_bounded_memory_and_then_cat
 
 @pytest.fixture
 def hanging(unused_tcp_port: int) -> Iterator[int]:
-    """The port of a mail server that never answers a content."""
+    """The port of a mail server that receives e-mails, and never answers."""
     with serving(FakeMailServer(), unused_tcp_port) as server:
         server.hold_from(0)
         yield unused_tcp_port

@@ -43,7 +43,7 @@ BAD: dict[bytes, str] = {
     b'{"type":"message_bounced","user":"u1"}': "reserved_type",
     b'{"type":"purchase","user":"u1","amount":-1}': "bad_money",
 }
-"""Reason of the refusal by record; good events are sent between them."""
+"""Bad records, each with the reason of its refusal; good events are sent between them."""
 
 
 async def test_bad_records_become_dead_letters_and_do_not_affect_others(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""A partition that moves to another worker while the provider is slow: nothing is sent twice or unknown."""
+"""A partition moves to another worker while the provider is slow: nothing is sent twice, and no outcome is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real fold on real brokers, whose owner crashes in a commit: the state is exact, and repeats are the same."""
+"""A real fold whose owner crashes in a commit, on real brokers: the state is exact, and repeats have the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALF, EVENTS = 60, 120
 
 
 class PlannedCrash(Exception):
-    """The end of the process at this place."""
+    """A crash that the test causes."""
 
 
 def log() -> list[PartitionRecord]:
@@ -69,7 +69,7 @@ async def crash(*_: object) -> None:
 
 
 async def abort_nothing(*_: object) -> None:
-    """Abort nothing, because a crashed process cannot."""
+    """Abort nothing, because a crashed process cannot abort its transaction."""
 
 
 @pytest.mark.parametrize("point", ["before the commit", "after the outputs", "after the commit"])

@@ -99,7 +99,7 @@ async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: fl
 
 
 async def published(connection: Connection, at_least: int, within_s: float = 60) -> int:
-    """Wait for a version of the churn model, and return the newest one."""
+    """Wait until a version of the churn model has at least this number; return the number of the newest version."""
     async with asyncio.timeout(within_s):
         while True:
             value = (await read_compacted(connection, "versions", 0)).get(b"churn")

@@ -104,7 +104,7 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
 async def feed(connection: Connection, part: range, worker: subprocess.Popen[bytes]) -> None:
     """Write some of the examples in chunks.
 
-    Each chunk waits until the worker has committed the one before, or has died. So several commits contain them.
+    Each chunk waits until the worker has committed the one before, or has died. So each chunk has its own commit.
     """
     for first in part[::CHUNK]:
         for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):

@@ -82,7 +82,7 @@ async def logged(log: Path, *words: str, within_s: float = 60) -> None:
 
 
 async def _await_refusals(shop: UpgradingShop, old_log: Path, new: set[int]) -> None:
-    """Wait until the old worker has refused the state in ``new``; it must not change it, and must fold the others."""
+    """Check that the old worker refuses the partitions in ``new``, changes none of them, and folds the others."""
     everything = set(range(PARTITIONS))
     assert new
     assert everything - new

@@ -91,7 +91,7 @@ def _work(pipe: Connection, seed: int, numbers: range, folder: Path, stuck: int 
         began = time.process_time()
         try:
             outcome, said = play(case, folder), ""
-        except Exception:  # noqa: BLE001 - crashes are what the proof searches
+        except Exception:  # noqa: BLE001 - the proof searches for crashes
             outcome, said = "crashed", traceback.format_exc(limit=-4)
         pipe.send((outcome, number, f"{(time.process_time() - began) * 1000:.1f} {said}"))
     pipe.send(("over", 0, ""))
@@ -233,9 +233,9 @@ def report(result: ProofResult, seed: int, count: int) -> str:
     lines = [
         "# No settings file makes a command hang",
         "",
-        "Random settings files with random templates, each played as `perennial check --offline` would, with a limit",
-        f"of {MAX_CPU_S:g} s of CPU time. Written by `python -m tests.proofs.configurations`; options for one case:",
-        f"`--seed {seed} --case N`.",
+        "Random settings files with random templates. Each case is checked as by `perennial check --offline`, with a",
+        f"limit of {MAX_CPU_S:g} s of CPU time. Written by `python -m tests.proofs.configurations`; the options",
+        f"`--seed {seed} --case N` repeat one case.",
         "",
         "| what | |",
         "|---|---|",

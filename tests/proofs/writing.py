@@ -41,7 +41,7 @@ class RandomInstallation(NamedTuple):
 
 
 def case(random: Random) -> RandomInstallation:
-    """Write the files of one case."""
+    """Generate the files of one case."""
     text = _by_types(random) if random.random() < 0.5 else _changed(random, _preset_text())
     for _ in range(random.choice((0, 0, 0, 0, 0, 1, 3))):
         text = _mutated(random, text, ABSURD)
@@ -251,7 +251,7 @@ USUAL = {
     "host": "127.0.0.1",
     "folder": ".perennial",
 }
-"""Usual values of a setting with that name."""
+"""Usual value of each setting with that name."""
 
 
 def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
@@ -260,7 +260,7 @@ def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
 
 
 def _text(random: Random, kind: inspect.StrType) -> str:
-    """Write a text; it fits the pattern if the pattern is a usual one."""
+    """Write a text that resembles the pattern if it is a known one; some texts do not match it."""
     pattern = kind.pattern or ""
     if "(s|m|h|d|w)" in pattern:
         return random.choice(("90s", "30m", "1h", "14d", "2w", "999999w", "0h", "1 h"))

@@ -1,7 +1,7 @@
 """Stock Faust: an agent that decodes every event; Faust acknowledges.
 
 It uses Faust's defaults with two exceptions: the topics exist already, and there is no web server. The session of its
-group is short enough for the embedded broker, which holds a join for half of it.
+group is short, because the embedded broker delays a join to a group for half a session.
 """
 
 from __future__ import annotations

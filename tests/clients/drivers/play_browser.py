@@ -1,8 +1,8 @@
 """Play a story with an SDK in Chromium: ``python -m tests.clients.drivers.play_browser BRAND STORY ENDPOINT KEY``.
 
 The page has another origin than the door: another host name and another port. Several visitors come at the same time,
-in separate profiles, and to every form of the README's snippet. The pages stay open until the standard input ends,
-because an SDK in a browser delivers in the background without reporting the end.
+in separate browser profiles, and they share all forms of the README's snippet. The pages stay open until the standard
+input ends, because an SDK in a browser delivers in the background without reporting the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from tests.clients.install import CHROMIUM
 from tests.clients.snippets import FILES, Snippet, snippets
 
-# Chromium must not contact the services of its vendor from a test, and root does not need Chromium's sandbox.
+# A test must not contact the services of Chromium's vendor. As root, Chromium starts only without its sandbox.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -1,5 +1,5 @@
 // Plays a story with an SDK for Node.js: `node play_node.cjs segment|rudder STORY ENDPOINT KEY`.
-// NODE_PATH says where the SDKs are installed. Only the endpoint is set, and for rudder how often it tries again.
+// NODE_PATH says where the SDKs are installed. Only the endpoint is configured, and the retries of rudder.
 "use strict";
 
 const fs = require("node:fs");
@@ -16,7 +16,7 @@ const clients = {
   },
   rudder() {
     const Analytics = require("@rudderstack/rudder-sdk-node");
-    // By default it gives up after three tries, 1.4 s after the first one: too soon for a door that starts again.
+    // By default, the SDK gives up after three tries, 1.4 s after the first one: too soon for a door that starts again.
     const client = new Analytics(key, { dataPlaneUrl: endpoint, retryCount: 10, errorHandler: () => undefined });
     return { client, end: () => client.flush() };
   },

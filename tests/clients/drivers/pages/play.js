@@ -1,8 +1,8 @@
 // Plays visitors one after the other on a page that has loaded an SDK. Each page names its adapter `sdk`:
 //   ready()             resolves when the SDK has its settings
-//   anonymousId()       the id that it gave this visitor
-//   forget()            the next visitor is another one
-//   page, screen, track, identify, alias, group   as that SDK takes them, from a call of the story
+//   anonymousId()       returns the id that the SDK gave this visitor
+//   forget()            makes the SDK forget this visitor, because the next one is another person
+//   page, screen, track, identify, alias, group   pass a call of the story to the SDK
 "use strict";
 
 const loadedAt = Date.now(); // just after the snippet

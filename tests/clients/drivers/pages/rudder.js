@@ -1,4 +1,4 @@
-// How @rudderstack/analytics-js takes the calls of a story. It has no `screen`: a page takes its place.
+// Passes the calls of a story to @rudderstack/analytics-js. That SDK has no `screen`, so `page` is called instead.
 "use strict";
 
 const options = (call) => (call.at ? { originalTimestamp: new Date(call.at).toISOString() } : {});

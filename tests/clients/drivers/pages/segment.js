@@ -1,4 +1,4 @@
-// How @segment/analytics-next takes the calls of a story.
+// Passes the calls of a story to @segment/analytics-next.
 "use strict";
 
 const options = (call) => (call.at ? { timestamp: new Date(call.at) } : {});
