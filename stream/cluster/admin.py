@@ -32,12 +32,12 @@ LOG_EVERY_S = 60.0
 REFUSED_S = 0.5
 """How long a broker may refuse connections because it is just starting, seconds.
 
-After that a refusal by every server means that no broker listens there.
+If every server still refuses after that time, no broker listens there.
 """
 
 
 class BrokerUnreachable(BrokerUnavailable):
-    """No broker answers: start one, or correct ``kafka.servers``."""
+    """No broker answers, or the broker refuses this client or its request: correct what the message names."""
 
 
 @contextmanager
@@ -83,16 +83,16 @@ def require_broker(connection: Connection) -> None:
     Raises
     ------
     BrokerUnreachable
-        No broker does; the message gives the reason.
+        No broker answers, or it refuses the credentials; the message gives the reason.
     """
     with admin(connection) as client:
         client.describe_cluster()
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Call ``ask`` until a broker answers, and return its result, because a process may start before its broker.
+    """Call ``ask`` again and again until a broker answers, and return the result of ``ask``.
 
-    The reason for waiting is logged at once, and then once a minute.
+    A process may start before its broker. The reason for waiting is logged at once, and then once a minute.
     """
     logged_at: float | None = None
     while True:
@@ -106,18 +106,18 @@ def patiently(ask: Callable[[], T]) -> T:
             if logged_at is not None:
                 logger.warning("the broker answers")
             return answer
-        time.sleep(RETRY_S)  # a broker that is away gives no notice of its return
+        time.sleep(RETRY_S)  # nothing notifies this process when a broker can be reached again
 
 
 def _explain(reason: str, connection: Connection) -> str:
     if connection.sasl_mechanism is not None and any(word in reason for word in _VAGUE):
-        return f"{reason}; a broker may close the connection so for a wrong username, password or mechanism"
+        return f"{reason}; a broker also closes the connection for a wrong username, password or mechanism"
     return reason
 
 
 @contextmanager
 def _last_failure() -> Iterator[list[str]]:
-    """Collect the reasons of failed attempts, because kafka-python only logs them, and then raises a timeout."""
+    """Collect the reasons of failed attempts from kafka-python's log, because the error that it raises names none."""
     library = logging.getLogger("kafka")
     before = library.level, library.propagate
     collector = _Failures(logging.WARNING)
@@ -145,7 +145,7 @@ class _Failures(logging.Handler):
 
 
 def _await_listener(connection: Connection, timeout_s: float) -> None:
-    """Wait until one of the servers accepts a connection, because kafka-python gives no reason and leaks its socket."""
+    """Wait until a server accepts a connection. If none does, kafka-python gives no reason and leaks its socket."""
     began = time.monotonic()
     while True:
         silent = False

@@ -23,7 +23,7 @@ FETCH_WAIT_MS = 20
 MAX_IDLE_S = 1.0
 """Maximum time that a reading keeps its slot without new records, seconds. Then another reading may use the slot."""
 POLL_MS = 25
-"""How long one poll waits, milliseconds. An empty partition gives no records: only an empty answer shows its end."""
+"""How long one poll waits, milliseconds. It is short, because only a poll without records shows an empty partition."""
 
 
 async def read_compacted(
@@ -53,8 +53,8 @@ async def read_compacted(
         commit is seen whole.
     slots
         Slots that the readings of one process share; a reading that needs more than one fetch waits for a slot. Reading
-        costs CPU. Readings that run at the same time all end late. If they run one after the other, most of them end
-        early.
+        costs CPU time, so readings that run at the same time all end late. If they run one after the other, most of
+        them end early.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def heartbeat_interval_s(self) -> float:
-        """Time between two heartbeats of a member of a group, seconds; a session contains several."""
+        """Time between two heartbeats of a member of a group, seconds: at most a sixth of the session timeout."""
         return min(MAX_HEARTBEAT_S, self.session_timeout_s / 6)
 
     @property
@@ -88,7 +88,7 @@ class Connection:
         return self.prefix + logical
 
     def group(self, name: str) -> str:
-        """Return the id of a consumer group; it also is the application part of the group's transactional ids."""
+        """Return the id of a consumer group; the group's transactional ids begin with this id."""
         return self.prefix + name
 
     def client_options(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ __all__ = ["BrokerSilent", "BrokerUnavailable", "is_kafka_error", "map_kafka_err
 
 
 class BrokerUnavailable(PerennialError, ConnectionError):
-    """Kafka gave no answer, or an error: try again, because a broker does so while it restarts.
+    """Kafka gave no answer, or answered with an error: try again, because this also happens while a broker restarts.
 
     It is also a :class:`ConnectionError`, as other failures of a connection are in Python.
     """
@@ -37,7 +37,7 @@ def is_kafka_error(error: BaseException) -> bool:
 
 
 def name_of(error: BaseException) -> str:
-    """Return the class name of an error for metrics; of a :class:`BrokerUnavailable`, that of the client's error.
+    """Return the class name of an error, for metrics; for a :class:`BrokerUnavailable`, the class name of its cause.
 
     Examples
     --------

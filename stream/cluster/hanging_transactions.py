@@ -1,6 +1,6 @@
 """Hanging transactions (KIP-664): transactions that a broker never ends. A new owner finds them and ends them.
 
-A broker that is killed and returns at once may load its transactions before it knows of every topic. Apache Kafka 4.3
+A broker that is killed and returns at once may load its transactions before it knows every topic. Apache Kafka 4.3
 treats partitions that it does not know as deleted. Then it regards a transaction that was being committed as complete,
 and never writes the end of the transaction into these partitions. For the coordinator the transaction is over, but in
 the partitions it stays open forever. Every reader of committed records stops there. This was seen with one node and new
@@ -54,7 +54,7 @@ def end_hanging_transactions(
         The cluster; its user needs the rights ``READ`` on the topic ``__transaction_state`` and ``CLUSTER_ACTION`` on
         the cluster.
     transactional_id
-        Id of the owner, which must have taken it before.
+        Transactional id of the owner. The owner must already have fenced the previous owner with this id.
     topic, partition
         Physical name and number of the state partition.
 
@@ -73,7 +73,7 @@ def end_hanging_transactions(
     state = TopicPartition(topic, partition)
     with admin(connection) as client:
         if client.describe_transactions([transactional_id])[transactional_id].state.value not in _OVER:
-            return []  # another owner has taken it over meanwhile, and writes
+            return []  # another owner has taken the partition over meanwhile, and writes
         ends: dict[tuple[int, int], bool] = {}
         for one in _open_in(client, [state])[state]:
             commit = decision(_history(client, connection, transactional_id), one.producer_id, one.producer_epoch)

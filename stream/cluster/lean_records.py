@@ -1,8 +1,8 @@
 """Records as aiokafka's C parser makes them, without a second object around each of them.
 
-Around each record of its parser aiokafka builds another one with topic, partition, headers and sizes. That is a third
-of the cost of reading and decoding an event. A consumer that needs no more than :class:`models.batch.Record` gets the
-parser's records.
+aiokafka builds a second object around each record of its parser, with topic, partition, headers and sizes. That is a
+third of the cost of reading and decoding an event. A consumer that needs no more than :class:`models.batch.Record` gets
+the parser's records.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ MAX_CACHED_KEYS = 1 << 17
 
 
 def murmur2(data: bytes) -> int:
-    """Hash bytes with murmur2 and Kafka's seed; the result is the bits of a signed 32-bit hash.
+    """Hash bytes with murmur2 and Kafka's seed; the result has the same bits as Kafka's signed 32-bit hash.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Repetition of a reading for the life of a process: after any failure the next attempt begins."""
+"""Repetition of a reading until its process ends: after any failure the next attempt begins."""
 
 from __future__ import annotations
 

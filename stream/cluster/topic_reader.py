@@ -189,20 +189,20 @@ class TopicReader:
     def watermark(self, place: TopicPartition) -> int | None:
         """Return the offset after the last record of a partition, as given by the newest answer to a fetch.
 
-        ``None`` if no fetch was answered yet. It includes records of open transactions. It is right on the embedded
-        broker as well.
+        ``None`` if no fetch was answered yet. The offset is also after the records of open transactions. It is right on
+        the embedded broker as well.
         """
         found: int | None = self._consumer.highwater(place)
         return found
 
     def answered_at(self, place: TopicPartition) -> int | None:
-        """Return the arrival time of the newest answer to a fetch of a partition; ``None`` before the first answer."""
+        """Return when the newest answer to a fetch of a partition arrived, milliseconds; ``None`` before the first."""
         found: int | None = self._consumer.last_poll_timestamp(place)
         return found
 
     async def lag(self) -> int | None:
         """Return the number of records that are not read yet; ``None`` before the first answer of a partition."""
-        # All watermarks first: before the first answer a position may be unknown, and asking for it would wait.
+        # Read all watermarks first: before the first answer a position may be unknown, and asking for it would wait.
         ends = [(place, end) for place in self.partitions if (end := self.watermark(place)) is not None]
         if len(ends) < len(self.partitions):
             return None
@@ -255,7 +255,7 @@ class TopicReader:
                 )
 
     async def _listed_ends(self) -> dict[TopicPartition, int]:
-        """Return the listed end of each partition, without those that are empty on the embedded broker."""
+        """Return the end that the broker lists for each partition; on the embedded broker, without empty partitions."""
         ends = await self.ends()
         if self._connection.transactions:
             return ends

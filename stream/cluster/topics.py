@@ -39,8 +39,8 @@ PARTITIONS = 12
 EMBEDDED_PARTITIONS = 4
 """Default number of partitions of such topics on the embedded broker."""
 
-# Two settings keep a restore short. Segments are small, because the cleaner skips the newest segment, and the cleaner
-# starts early. Erased data is removed within two days, even if nothing else is written.
+# The first two settings keep a restore short: segments are small, because the cleaner skips the newest one, and the
+# cleaner starts early. With the other two, erased data is removed within two days, even if nothing else is written.
 _COMPACTED = {
     "segment.bytes": str(32 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
@@ -175,12 +175,12 @@ TOPICS: tuple[Topic, ...] = (
         "fold", "people, other systems", _ONCE,
     ),
     Topic(
-        "messages.email", "user id; a pause's begins with NUL",
+        "messages.email", "user id; the key of a pause begins with NUL",
         "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
     Topic(
-        "messages.sms", "user id; a pause's begins with NUL",
+        "messages.sms", "user id; the key of a pause begins with NUL",
         "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
         "fold", "delivery", _ONCE,
     ),
@@ -239,7 +239,7 @@ class TopicsNotReady(PerennialError):
             parts.append(f"missing topics: {shown}; run: perennial topics create")
         if others:
             parts.append(
-                "; ".join(others) + "; set kafka.partitions as the log was made, or take another kafka.prefix "
+                "; ".join(others) + "; set kafka.partitions to the log's own number, or use another kafka.prefix "
                 "(perennial topics check shows all)"
             )
         super().__init__("; ".join(parts))
@@ -253,7 +253,7 @@ class Problem(NamedTuple):
     topic
         Physical name.
     kind
-        A ``config`` difference prevents no start. Each of the other kinds prevents every start.
+        With a ``config`` difference, processes can start. With each of the other kinds, no process starts.
     what
         Description of the difference.
     """
@@ -282,7 +282,7 @@ def create(connection: Connection, partitions: int, replication_factor: int = 1)
     partitions
         Number of partitions of the log.
     replication_factor
-        Number of copies of each partition. From 3 on, a write waits for two of them.
+        Number of copies of each partition. With 3 or more, a write waits for two of them.
 
     Returns
     -------

@@ -55,9 +55,9 @@ class Appended(NamedTuple):
     Attributes
     ----------
     partition
-        Its number.
+        Number of the partition.
     offset
-        -1 if the broker already had the record and did not say where.
+        Offset of the record; -1 if the broker already had the record and did not say where.
     """
 
     partition: int
@@ -79,21 +79,21 @@ async def distribute(
     Parameters
     ----------
     producer
-        Knows how many partitions a topic has.
+        Producer, which is asked how many partitions a topic has.
     connection
         Gives the physical names.
     outputs
         Records to write.
     aligned
-        Logical topics that are partitioned like the writer's own. Their records go to partition ``own``; in other
-        topics the key decides.
+        Logical topics that are partitioned like the topic that the caller reads. Their records go to partition ``own``;
+        in other topics the key decides.
     own
-        The writer's partition.
+        Number of the partition that the caller reads.
 
     Raises
     ------
     OutputTooLarge
-        Before anything is sent.
+        A record is too large. Nothing was sent.
     """
     by_topic: dict[str, list[Pairs]] = {}
     for topic, key, value in outputs:  # a microsecond here is a tenth of the whole cost of an event
@@ -158,9 +158,9 @@ async def _await_all(answers: Answers) -> list[Any]:
 
 
 async def _abandon(answers: Answers) -> None:
-    # A caller is cancelled only once, so do not await each answer: one that never arrives would block it forever.
+    # A caller is cancelled only once, so do not await each answer: an answer that never arrives would block it.
     for answer in answers:
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code asks for it
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code reads the error
     if answers:
         await asyncio.wait(answers, timeout=ABANDON_WITHIN_S)
 
@@ -183,7 +183,7 @@ class Writer:
     """The one idempotent producer of a process, for everything that is written outside of transactions.
 
     After a failed write it is unknown whether the broker has the records. So the producer is replaced, and the caller
-    writes the same again; readers drop repeats.
+    writes the same records again; readers drop repeats.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ class Writer:
             await self._send(await self._started(), {target: pairs})
 
     async def send_everywhere(self, topic: str, pairs: Pairs) -> None:
-        """Write the same to every partition of a logical topic and return when everything is acknowledged."""
+        """Write the same records to every partition of a logical topic and return when all are acknowledged."""
         for key, value in pairs:
             check_size(topic, key, value)
         with self._errors():
@@ -244,7 +244,7 @@ class Writer:
             await self._send(producer, {TopicPartition(physical, number): pairs for number in sorted(partitions)})
 
     async def append(self, records: Sequence[tuple[TopicPartition, bytes, bytes | None]]) -> list[Appended]:
-        """Write (partition, key, value), in their order within each partition, and return where each is stored."""
+        """Write records (partition, key, value) in their order, and return where each of them is stored."""
         for target, key, value in records:
             check_size(target.topic, key, value)
         if not records:
@@ -269,7 +269,7 @@ class Writer:
         try:
             async with asyncio.timeout(within_s):
                 producer = await self._started()
-                # This call is not public, because no public call asks the cluster again.
+                # aiokafka has no public call that asks the cluster again.
                 return bool(await producer.client.force_metadata_update())
         except Exception as error:
             if not is_kafka_error(error):

@@ -18,7 +18,7 @@
 
 Each address of events and of settings is also served with a slash at its end. Pages of other origins may call these
 addresses (``stream/collector/cors.py``). A write key is the user name of HTTP Basic, or a ``writeKey``. The
-latter is in the query, in the body, or in an event of a batch (``stream/collector/write_keys.py``).
+``writeKey`` is in the query, in the body, or in an event of a batch (``stream/collector/write_keys.py``).
 
 Statuses of answers::
 
@@ -35,10 +35,10 @@ Every error is JSON with ``code``, ``message`` and ``error``. ``error`` has the 
 what is allowed. The answer to an event that was accepted without some of its details has ``warnings``.
 
 Every refusal is counted by its reason (``events_rejected``). It also goes to ``events.rejected``: whole, or its length
-and its first 64 KiB. Four kinds are only counted. A request without a known write key is one, because strangers must
-not fill a topic of ours. The others have no body to keep: it arrived too slowly, its encoding is damaged, or the
-request is not HTTP. A client's mistake is never logged. The header ``X-Perennial-Origin: test`` keeps the effects of an
-event away from every provider. A request with a browser key must not send it.
+and its first 64 KiB. Four kinds are only counted. A request without a known write key is one of them, because
+strangers must not fill a topic of ours. The others have no body to keep: the body arrived too slowly, its encoding is
+damaged, or the request is not HTTP. A client's mistake is never logged. The header ``X-Perennial-Origin: test`` keeps
+the effects of an event away from every provider. A request with a browser key must not send this header.
 """
 
 from __future__ import annotations

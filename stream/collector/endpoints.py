@@ -35,7 +35,7 @@ from stream.log.event_log import Appended, EventLog, LogUnavailable
 logger = logging.getLogger(__name__)
 
 ORIGIN_HEADER = "X-Perennial-Origin"
-"""Name of the header that makes the events of a request less live."""
+"""Name of the header with which a request states that its events are not live."""
 
 _KEY_ALLOWED = "a write key as the user name of HTTP Basic, or as writeKey in the query, the body or an event"
 
@@ -140,7 +140,7 @@ class EventEndpoints:
         allowed = f"at most {MAX_BATCH_BYTES:,} bytes a batch" if most == MAX_BATCH_BYTES else EVENT_SIZE_ALLOWED
         error = InvalidEvent("too_large", "", f"{body.length} bytes or more", allowed)
         if self._write_keys.admit(request_keys(request)) is None:
-            raise counted_only(413, error)  # a writeKey inside such a body is not known
+            raise counted_only(413, error)  # the writeKey inside a body that is too large is not read
         await self._write([self._intake.refuse(body.content, error, received_at, body.length)], MAX_KEPT_BYTES)
         raise refusal_of(413, error)
 

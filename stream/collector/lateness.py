@@ -30,7 +30,7 @@ def unknown() -> Configuration | None:
 
 
 def check(event: Event, received_at: int, in_use: InUse) -> None:
-    """Check that an event is not certainly too late.
+    """Refuse an event that is certainly too late.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""User tokens: they contain a statement of the shop's server about the user of a page.
+"""User tokens: in a token, the shop's server states which user a page belongs to.
 
 A token is a JWT, signed with HS256 by the shop's server, with these claims::
 
@@ -82,7 +82,7 @@ class UserTokens:
         Raises
         ------
         InvalidUserToken
-            The token was not issued here, is too old, or lives too long.
+            The token was not signed with a known secret, is too old, or is valid for too long.
         """
         claims = self._claims(token)
         issued, ends, begins = (_seconds(claims, name) for name in ("iat", "exp", "nbf"))

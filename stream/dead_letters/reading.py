@@ -39,7 +39,7 @@ class Letter(NamedTuple):
 
 
 async def letters(connection: Connection) -> AsyncGenerator[Letter]:
-    """Yield every dead letter that is still stored, partition by partition; one that was written twice comes twice."""
+    """Yield every stored dead letter, partition by partition; a letter that was written twice comes twice."""
     async with aclosing(records(connection, TOPIC)) as found:
         async for record in found:
             try:
@@ -87,7 +87,7 @@ async def record_at(connection: Connection, topic: str, partition: int, offset: 
 async def ends(connection: Connection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """Return an offset for each partition; every record that is written from now on has this offset or a higher one.
 
-    It may be too low, which is safe.
+    The offset may be too low, which is safe.
     """
     await asyncio.to_thread(require_broker, connection)
     places = [TopicPartition(connection.topic(topic), partition) for partition in partitions]

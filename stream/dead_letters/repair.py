@@ -1,4 +1,4 @@
-"""Repair of dead letters: the current code reads them as their first reader did, so the ``messageId`` is the same."""
+"""Repair of dead letters: the current code reads them in the same way as before, so the ``messageId`` is the same."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def whole(rejected: Rejected, fetched: bytes | None = None) -> bytes:
 
 
 def mend(rejected: Rejected, fetched: bytes | None = None, *, force: bool = False) -> Event:
-    """Make the event of a dead letter.
+    """Turn a dead letter into an event.
 
     Parameters
     ----------

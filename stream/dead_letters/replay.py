@@ -76,7 +76,7 @@ async def replay(
     force: bool = False,
     on_progress: Callable[[ReplayedLetters], None] | None = None,
 ) -> ReplayedLetters:
-    """Send those of the letters that were not sent before.
+    """Send the letters that were not sent before.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ async def replay(
     Raises
     ------
     BrokerUnavailable, LogUnavailable
-        Begin again: the marks name the records that were sent.
+        Call it again: the marks name the records that were sent.
     """
     async with EventLog(connection, partitions) as log:
         work = _Replay(connection, partitions, log, await _marks(connection), force=force)
@@ -119,7 +119,7 @@ class _Replay:
         self._force = force
 
     async def send(self, letters: Sequence[Letter]) -> None:
-        """Send those of the letters that were not sent before and that can become events."""
+        """Send the letters that were not sent before and that can become events."""
         found = [await self._mended(letter) for letter in letters]
         mended = [one for one in found if one is not None]
         if not mended:

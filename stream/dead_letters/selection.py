@@ -20,7 +20,7 @@ class Selection:
     since
         Earliest time of the rejection, milliseconds.
     source
-        The topic that the record came from, or its beginning: ``events.in``, ``door:``, ``file:``.
+        The topic that the record came from, or the beginning of the topic's name: ``events.in``, ``door:``, ``file:``.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from models.delivery.deliveries import Result
 CallKey: TypeAlias = tuple[str, int, bool]
 """Id of the message, number of the attempt, and whether the call is a look-up."""
 
-INTERRUPTED = Result("unknown", "it was broken off", trouble=True)
+INTERRUPTED = Result("unknown", "it was interrupted", trouble=True)
 """Result of a call that was cancelled because the process ends."""
 
 
@@ -22,12 +22,12 @@ def key_of_call(call: Call) -> CallKey:
 
 
 class Calls:
-    """The calls of one provider, from their begin until their results are committed.
+    """The calls of one provider, from their beginning until their results are committed.
 
     Parameters
     ----------
     perform
-        Makes one call. It returns its failures as results.
+        Makes one call, and returns its failures as results.
     on_end
         Called when a call has ended.
     """

@@ -36,7 +36,7 @@ class DeliverySettings:
     section
         The section. A provider whose secret cannot be read is left out.
     outbox
-        Folder for messages that do not leave.
+        Folder for messages that do not leave this machine.
     public_url
         URL of the HTTP door from outside, to which unsubscribe links lead.
     unsubscribe_keys

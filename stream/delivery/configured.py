@@ -74,8 +74,8 @@ def unsubscribe_signer(settings: Settings) -> Signer:
 def twilio_callback_token(settings: Settings) -> str | None:
     """Return the token that signs Twilio's callbacks.
 
-    ``None`` if no callbacks come: without Twilio, or without ``http.public_url``. If the token cannot be read, no
-    callback is accepted either, which is logged. The HTTP door still accepts events.
+    ``None`` if no callbacks come, because ``delivery.twilio`` or ``http.public_url`` is not set. Also ``None`` if the
+    token cannot be read. Then a warning is logged, and the HTTP door still accepts events.
     """
     twilio = settings.sections.delivery.twilio
     if twilio is None or settings.sections.http.public_url is None:

@@ -55,7 +55,7 @@ class MessageSender(Protocol):
         """Hand one message over, once."""
 
     async def look_up(self, message: Message) -> Result:
-        """Ask the provider about the end of a message; ``unknown`` if the provider does not say."""
+        """Ask the provider about the outcome of a message; ``unknown`` if the provider does not say."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -118,7 +118,7 @@ class Dispatcher:
         return CallTerms(self.name, self._sender.lookup_delays_ms, self._sender.suppressor)
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Return whether a call was begun here under that name; if so, give it back to its partition.
+        """Return whether a call was begun here under the name ``by``; if so, give it back to its partition.
 
         The result of the call then goes to the lane that asks, and not to another process.
         """
@@ -138,7 +138,7 @@ class Dispatcher:
         wanted
             Number of calls that could begin now.
         take
-            Returns at most that many calls. Slots that it does not need are released.
+            Called with the number of slots; returns at most that many calls. Slots without a call are released.
         wake
             Called when there may be more slots, if there were fewer than wanted.
         ended
@@ -275,7 +275,7 @@ class Dispatcher:
             self._wake_lanes()
 
     def _wake_lanes(self) -> None:
-        if self._limit != 0:  # otherwise a lane asks again when the reason or the pause of the breaker ends
+        if self._limit != 0:  # otherwise a lane asks again when the hold or the pause of the breaker ends
             self._slots.wake_lanes()
 
     def _show_waiting(self) -> None:
@@ -283,6 +283,6 @@ class Dispatcher:
 
     def _prune(self) -> None:
         if self._handover.prune():
-            # If no other process has settled one of these calls, it must not seem that the call never began. So this
-            # dispatcher gets a new name.
+            # If no other process has settled one of these calls, it must not look later as if the call never began. So
+            # this dispatcher gets a new name.
             self.name = secrets.token_hex(6)

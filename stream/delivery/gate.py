@@ -122,7 +122,7 @@ class Gate:
         return await self._provider.deliver(complete, unsubscribe=link, last_check=partial(self._stopped, message))
 
     async def look_up(self, message: Message) -> Result:
-        """Ask the provider about the end of a message."""
+        """Ask the provider about the outcome of a message."""
         if self._provider is None:
             return Result("unknown", "there is no provider to ask")
         return await self._provider.look_up(self._completed(message)[0])

@@ -12,14 +12,14 @@ from monitoring import metrics
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 60.0
-"""How long a reason is not logged again, seconds. On a busy machine some reasons begin and end often."""
+"""Time that must pass before a reason is logged again, seconds. On a busy machine some reasons begin and end often."""
 
 
 class Holds:
     """Named reasons to hold the messages of a process, shared by the dispatchers of all its channels.
 
     A reason holds all channels, or one. A dispatcher gives no call slot while there is a reason for its channel. A call
-    that has begun already ends as usual. A reason is logged when it begins and when it ends, at most once a minute.
+    that has already begun ends as usual. A reason is logged when it begins and when it ends, at most once a minute.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Holds:
         self._notify()
 
     def replace(self, prefix: str, found: Mapping[str, tuple[str, Channel | None]]) -> None:
-        """Make ``found`` the only reasons whose names begin with ``prefix``: name to words and channel."""
+        """Replace all reasons whose names begin with ``prefix`` by ``found``, which maps names to words and channel."""
         for name in [name for name in self._reasons if name.startswith(prefix) and name not in found]:
             self.clear(name)
         for name, (words, channel) in found.items():

@@ -42,7 +42,7 @@ class Outbox:
         message, unsubscribe
             The message, and its signed link.
         note
-            Reason why it is here and not with a provider, written into the file.
+            Reason why the message is here and not at a provider; it is written into the file.
         """
         # Disks can be slow, and the event loop also serves the other recipients.
         try:

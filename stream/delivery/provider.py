@@ -54,7 +54,7 @@ class Provider(Protocol):
         """
 
     async def look_up(self, message: Message) -> Result:
-        """Ask about the end of a message, whose bodies are complete as they were handed over.
+        """Ask about the outcome of a message, whose bodies are complete as they were handed over.
 
         ``delivered`` or ``rejected`` if the provider says so; ``failed`` if it does not know the message; otherwise
         ``unknown``.

@@ -37,7 +37,10 @@ RETRY_S = 1.0
 
 
 def hold_until_checked(settings: Settings, holds: Holds) -> None:
-    """Hold all messages until :func:`checking` has read the rules; without a readable secret, hold them permanently."""
+    """Hold all messages until :func:`checking` has read the rules.
+
+    If a secret cannot be read, the messages that need it are held until this process ends.
+    """
     holds.set(UNREAD, "the rules in the log have not been read yet")
     for name, says, channel in unmet_secrets(settings):
         holds.set(name, says, channel)

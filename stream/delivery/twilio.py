@@ -1,7 +1,7 @@
 """SMS over Twilio's HTTP API, or over another service with that API.
 
-Twilio has no idempotency key. The end of a request without an answer comes with its status callback, or is found in its
-list of messages.
+Twilio has no idempotency key. If a request gets no answer, the outcome comes with a status callback, or is found in
+Twilio's list of messages.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Twilio:
             return Result("unknown", f"no answer: {type(error).__name__}: {error}", trouble=True)
 
     async def look_up(self, message: Message) -> Result:
-        """Search an SMS among the newest to its number; ``failed`` means that it is not there."""
+        """Search for an SMS among the newest ones to its number; ``failed`` means that it is not there."""
         asked = {"To": message.to, "PageSize": str(MAX_LISTED)}
         try:
             async with self._open().get(self._url, params=asked) as response:

@@ -96,7 +96,7 @@ class Signer:
         Raises
         ------
         InvalidToken
-            It was not signed here, or was altered.
+            The token was not signed here, or was altered.
         """
         content, mac = _parts(token)
         if not any(hmac.compare_digest(mac, _mac(key, content)) for key in self._keys):

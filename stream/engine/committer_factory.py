@@ -15,7 +15,7 @@ from stream.engine.fetches import Fetcher
 MAX_RESTORES = 2
 """Maximum number of restores that read records at the same time.
 
-While one waits for the broker, the other one reads. So the first users are available long before the last.
+While one waits for the broker, the other one reads. So the first users are available long before the last ones.
 """
 
 

@@ -40,13 +40,13 @@ MAX_ONE_BATCH_BYTES = BATCH_BYTES // 2
 STOP_WITHIN_S = 2.0
 """How long a producer may take to stop, seconds."""
 UNREADABLE_S = 20.0
-"""After this time without any answer, a hanging transaction may hold the state partition back; seconds."""
+"""How long a state partition may give no answer before a hanging transaction is looked for, seconds."""
 TRANSACTION_TIMEOUT_MS = 90_000
 """How long a transaction of a dead owner stays open if no new owner fences it, milliseconds.
 
-It is longer than a broker's answer and the abort after it, because the broker fences the producer whose transaction it
-ends. An owner that only waited for a slow broker would otherwise learn that it owns nothing any more. No process waits
-for this time: the new owner of a partition ends the transaction of a dead owner at once.
+It is longer than the longest wait for a broker's answer and the abort after it. When the broker ends a transaction, it
+fences the producer, so a shorter time would fence an owner that only waits for a slow broker. No process waits for this
+time: the new owner of a partition ends the transaction of a dead owner at once.
 """
 
 
@@ -91,7 +91,7 @@ class Ownership:
     Attributes
     ----------
     transactional_id
-        The same for every owner that the partition ever has.
+        Transactional id, which is the same for every owner that the partition ever has.
     partition
         Number of the lane's partition, and of its state partition.
     state_topic
@@ -147,7 +147,7 @@ class TransactionalCommitter:
     async def restore(self) -> Restored:
         """Read the state partition to its end.
 
-        If a hanging transaction blocks the partition, end that transaction, so that the next run can read it.
+        If a hanging transaction blocks the partition, end that transaction, so that the next run can read the state.
         """
         own, topic = self._own, self._connection.topic(self._own.state_topic)
         try:

@@ -35,7 +35,7 @@ class Clocks:
     Attributes
     ----------
     wall
-        Seconds since the epoch; only asked whether a timer is due.
+        Seconds since the epoch; used only to decide whether a timer is due.
     monotonic
         Seconds of the monotonic clock, for durations.
     """
@@ -46,7 +46,7 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class LaneTimes:
-    """Durations in the life of a lane, seconds.
+    """Durations that lanes use, seconds.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class LaneTimes:
     steady_s
         A run of a lane that lasts at least this long resets its failure count. Longer than any broker timeout.
     tick_again_s
-        Minimum time between two ticks for the same timer. The broker's clock may be slow: by this clock, the timer was
-        not due yet.
+        Minimum time between two ticks for the same timer. A second tick is needed if the timer was not due yet by the
+        broker's clock, because that clock is slow.
     """
 
     idle_commit_s: float = 1.0

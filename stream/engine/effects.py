@@ -55,7 +55,7 @@ class EffectRunner:
         Raises
         ------
         Exception
-            The error of an effect. It is a mistake in the effect, because an effect returns its failures.
+            The error of an effect. It is a mistake in the effect, because an effect returns its failures as results.
         """
         if self._error is not None:
             raise self._error

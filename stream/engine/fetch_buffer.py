@@ -69,7 +69,7 @@ class FetchBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether no more should come; never while nothing waits, however large a record is."""
+        """Whether the buffer should get no more records. An empty one is never full, however large a record is."""
         return self.waiting >= self._max_records or self._bytes >= self._max_bytes or len(self._parts) >= MAX_FETCHES
 
     def reset(self, epoch: int, position: int) -> None:
@@ -85,16 +85,16 @@ class FetchBuffer:
         return not self.waiting and (self._epoch, self._sequence) == (epoch, sequence)
 
     def put(self, fetch: Fetch) -> bool:
-        """Add a fetch; return ``False`` if one before it was lost.
+        """Add a fetch; return ``False`` if an earlier fetch was lost.
 
-        Faust empties its queues at a rebalance. Therefore, epochs and sequence numbers check the way from the consumer
-        to this buffer.
+        Faust empties its queues at a rebalance. Therefore, epochs and sequence numbers show whether a fetch was lost
+        between the consumer and this buffer.
 
         Raises
         ------
         LogEndsBefore
-            The fetch begins before the position. aiokafka goes to the beginning of a log that ends before the sought
-            position, and nowhere else.
+            The fetch begins before the position. aiokafka moves back only if the log ends before the position, and
+            then to the beginning of the log.
         """
         if fetch.epoch != self._epoch:
             return True

@@ -66,22 +66,22 @@ class Fetcher(Protocol):
 
     @property
     def failure(self) -> BaseException | None:
-        """Error for which this process can be no member of its group, and will not try again."""
+        """Error because of which this process cannot be a member of its group, and does not try again."""
 
     def read_to(self, tp: TP) -> ReadTo | None:
-        """Return the offset up to which a partition is read; ``None`` before its first fetch."""
+        """Return the consumer's progress in a partition; ``None`` before its first fetch."""
 
     def wake(self) -> None:
-        """Ask again which partitions are wanted."""
+        """Let the consumer ask again which partitions are wanted."""
 
     async def seek(self, tp: TP, offset: int) -> int:
         """Continue a partition at ``offset``; return the epoch of the fetches that follow."""
 
     async def bounds(self, tp: TP) -> tuple[int, int | None]:
-        """Return the offsets of the first record and after the last one; ``None`` if the broker cannot say."""
+        """Return the offset of the first record, and the offset after the last one; ``None`` if it is not known."""
 
     async def committed_offset(self, tp: TP) -> int | None:
         """Return the group's committed offset of a partition."""
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit the group's offsets; only a member may."""
+        """Commit the group's offsets; only a member of the group can do so."""

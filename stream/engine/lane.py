@@ -1,8 +1,8 @@
 """A lane processes one partition exactly once: it takes the partition over, runs, and begins again after a failure.
 
 The steps of :meth:`Lane._open_and_run` are: wait for the assignment, shut the previous owner out, restore the committed
-state, compare it with the log, run (:mod:`stream.engine.lane_run`). Any failure except fencing ends the run. The next
-run begins with the committed state; nothing is repaired.
+state, compare it with the log, run (:mod:`stream.engine.lane_run`). Any failure ends the run. The next run begins
+with the committed state; nothing is repaired. Only after fencing, the lane ends.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Lane:
 
     @property
     def waiting_on_dependency(self) -> bool:
-        """Whether the lane waits on something that has a timeout: back-off, a broker response or a restore.
+        """Whether the lane waits on something with its own timeout; see :attr:`LaneReport.waiting_on_dependency`.
 
         Calls in flight do not count, because a lane continues meanwhile. A failure of long ago does not count either.
         """
@@ -113,7 +113,7 @@ class Lane:
 
     @property
     def committed_at(self) -> float:
-        """Time of the last commit, or of the first opening since then, on the monotonic clock.
+        """Time of the last commit, or of a later opening after no failure, on the monotonic clock.
 
         A lane that fails again and again makes no progress, however often it is opened.
         """
@@ -211,7 +211,7 @@ class Lane:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                await self._back_off(error)  # aiokafka cancels its tasks, and awaits them
+                await self._back_off(error)  # aiokafka has cancelled a task of its own
             except Exception as error:  # noqa: BLE001 - after any failure the next run begins with what is committed
                 await self._back_off(error)
 

@@ -46,7 +46,7 @@ class Lanes:
     observer
         Receives the events of lanes.
     leave
-        Ends this process, with the reason. Called when another process owns a partition of this process.
+        Called with the reason when this process must end, for example because another process owns its partition.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Lanes:
         self._leave(f"nothing can be read any more: {error!r}")
 
     def check_group(self) -> None:
-        """End the process if it can be no member of its group any more; called now and then."""
+        """End the process if it can no longer be a member of its group; called now and then."""
         failure = self._fetcher.failure
         if failure is not None:
             self.reading_failed(failure)
@@ -148,11 +148,11 @@ class Lanes:
         self._is_paused = True
         for lane in self._lanes.values():
             lane.pause()
-        # What takes longer continues: the fencing of the next owner decides whether it counts.
+        # A commit that takes longer continues. The fencing of the next owner decides whether the commit counts.
         await _wait_for_all([lane.drain() for lane in self._lanes.values()], DRAIN_S)
 
     def assigned(self, tps: Iterable[TP]) -> None:
-        """Drop the lanes that are gone, resume those that stay, open those that are new; return at once."""
+        """Drop the lanes of revoked partitions, resume those that stay, and open new ones; return at once."""
         self._is_paused = False
         now = {TP(*tp) for tp in tps if tp[0] in self._specs}
         for tp in set(self._lanes) - now:
@@ -169,8 +169,8 @@ class Lanes:
     async def close(self) -> None:
         """Close every lane once it is drained, then the shared producer.
 
-        Pending effects get more time than in a reassignment. No partition waits meanwhile, and no process will ever
-        learn a result that this process does not learn now.
+        Pending effects get more time than in a reassignment. No partition waits meanwhile, and a result that does not
+        arrive now is lost.
         """
         self._is_over = True
         await self.drain()
@@ -197,7 +197,7 @@ class Lanes:
 
     def _drop(self, tp: TP) -> None:
         lane = self._lanes.pop(tp)
-        lane.pause()  # from now on it is never ready, and a later lane of this partition may be
+        lane.pause()  # from now on this lane is never ready, but a later lane of the partition may be
         closing = asyncio.create_task(_close(lane, self._closing.get(tp)), name=f"close {tp.topic}-{tp.partition}")
         self._closing[tp] = closing
         closing.add_done_callback(functools.partial(self._forget, tp))

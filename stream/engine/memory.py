@@ -237,7 +237,7 @@ class MemoryFetcher:
         self._changed.set()
 
     def read_to(self, tp: TP) -> ReadTo:  # noqa: ARG002 - it has one partition
-        """Return the offset up to which the log is read."""
+        """Return the progress of the reading."""
         end = self.records[-1].offset + 1 if self.records else self.start
         return ReadTo(self.epoch, self._sequence, self._position, end)
 

@@ -16,7 +16,7 @@ PUBLISH_EVERY_S = 0.1
 
 
 class OffsetPublisher:
-    """Write the positions of lanes as the group's offsets, now and then.
+    """Write the positions of lanes as the group's offsets, from time to time.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class OffsetPublisher:
             self._task = asyncio.create_task(self._publish_again_and_again(), name="publish offsets")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop the publisher."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -44,9 +44,9 @@ class LaneReport:
     high_watermark
         End of the partition, as the last fetch reported it; ``None`` before the first.
     lag
-        Number of records between the two; ``None`` if either is unknown.
+        Number of records from the position to the high watermark; ``None`` if either is unknown.
     seconds_since_commit
-        Seconds since the last commit, or since it was opened if it has not failed since then.
+        Seconds since the last commit, or since a later opening after no failure.
     failures
         Number of consecutive runs that ended without a commit.
     is_full
@@ -93,7 +93,7 @@ class CommitReport(NamedTuple):
     seconds
         How long the commit took, seconds.
     compute_seconds
-        Seconds from handing the agent its last batch to its yield.
+        Seconds between the last batch that the agent received and the outputs that it yielded.
     oldest_stamp
         Broker timestamp of the first of those records, milliseconds; ``None`` if there are none.
     counts

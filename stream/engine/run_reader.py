@@ -41,7 +41,7 @@ class RunReader:
     context
         Everything that all lanes of the process share.
     on_change
-        Called when it may have become ready for records, or is no longer so.
+        Called when the reader may have become ready for records, or is no longer ready.
     start
         Offset of the first record to read.
 

@@ -60,8 +60,8 @@ async def restore(
 ) -> Restored:
     """Read a state partition to its end.
 
-    An owner calls it only after it has fenced the previous owner. Otherwise the previous owner
-    could still write after the end of this reading.
+    An owner calls it only after it has fenced the previous owner. Otherwise the previous owner could still write after
+    the end of this reading.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ async def restore(
     topic
         Logical name of the compacted topic.
     partition
-        Number of the partition; also that of the result, see :attr:`Restored.partition`.
+        Number of the partition; the result contains it as :attr:`Restored.partition`.
     silence_s, in_use, slots
         As for :func:`~stream.cluster.compacted.read_compacted`.
 

@@ -86,7 +86,7 @@ class ManualClocks:
     monotonic_s: float = 0.0
 
     def clocks(self) -> Clocks:
-        """Return them in the form that a lane takes."""
+        """Return both clocks in the form that a lane takes."""
         return Clocks(wall=lambda: self.wall_s, monotonic=lambda: self.monotonic_s)
 
 
@@ -167,7 +167,7 @@ class LaneHarness:
     async def until(self, condition: Callable[[], bool], within_s: float = 5) -> None:
         """Return when the condition is true; raise ``TimeoutError`` after ``within_s`` seconds."""
         async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 - no single event tells all that a test may wait for
+            while not condition():  # noqa: ASYNC110 - no single event covers everything that a test may wait for
                 await asyncio.sleep(0.001)
 
     async def let_run(self, turns: int = 50) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 class Wakeups:
     """Wake-ups of one run of a lane; times are seconds of the wall clock.
 
-    At the beginning, the due timers are unknown before the first commit, so the first tick comes soon.
+    Before the first commit of a run it is unknown when timers are due, so the first tick comes soon.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Wakeups:
         self._requested = False
 
     def wake(self) -> None:
-        """Record that the agent is woken now. It then says when the next timer is due, or is not woken again."""
+        """Record that the agent is woken now. Unless it then reports its next timer, it is not woken again."""
         self._requested, self.next_due = False, None
 
     @property

@@ -29,9 +29,9 @@ __all__ = ["Feeder", "Pace"]
 logger = logging.getLogger(__name__)
 
 MAX_PENDING = 5_000
-"""Maximum number of records before a write."""
+"""Maximum number of records that wait for the next write."""
 MIN_WRITES = 4
-"""Minimum number of writes within a simulated time as long as the lead."""
+"""Minimum number of writes while the simulated time moves on by ``lead_ms``."""
 RETRY_S = 0.5
 """How long a failed write waits before the next attempt, seconds."""
 
@@ -64,7 +64,7 @@ class Pace:
     speed
         Ratio of simulated time to wall time; ``None`` feeds as fast as the workers fold.
     silence_s
-        How long no offset may be folded, or no write acknowledged, seconds.
+        Maximum time without a newly folded offset, or without an acknowledged write, seconds.
     """
 
     tick_ms: int = 600_000
@@ -92,8 +92,8 @@ class Feeder:
     Attributes
     ----------
     now
-        The newest tick in every partition, milliseconds; a single partition may be ahead of it by less than
-        ``tick_ms``.
+        Time that the clocks of all partitions have reached, milliseconds; a single partition may be ahead of it by less
+        than ``tick_ms``.
     resent
         Maximum number of events that may be in the log twice, because their write was not acknowledged.
     """
@@ -125,20 +125,20 @@ class Feeder:
         return f"Feeder(at {self.now}, {self._pending_events} events pending, {self._pace!r})"
 
     async def begin(self) -> None:
-        """Name the log's clock, and wait until a worker has folded its record.
+        """Name the log's clock, and wait until a worker has folded the record that names it.
 
         Raises
         ------
         WrongClock
             The log has live events.
         NobodyFolds
-            No worker has folded it.
+            No worker has folded that record.
         """
         await self._log.ensure_clock("feeder")
         await await_folded(self._progress, dict.fromkeys(range(self._partitions), 1), silence_s=self._pace.silence_s)
 
     async def feed(self, events: Iterable[Event], until: int | None = None, *, flush: bool = True) -> None:
-        """Write events in their order, with the ticks that they pass; then the ticks up to ``until``.
+        """Write events in their order, with the ticks between them, and then the ticks up to ``until``.
 
         Return when everything is acknowledged. Without ``flush``, some records may wait for the next call.
         """

@@ -104,7 +104,7 @@ async def require_unfed(connection: Connection, partitions: int, *, within_s: fl
     """Check that a log contains only its clock and the versions in use.
 
     A second simulation in the same log would find ``now`` at the end of the first. If a replay died and began again,
-    all events would count twice, except those of the last two days. The reason is that ids are not remembered longer.
+    all events would count twice, except those of the last two days, whose ids are still remembered.
 
     Raises
     ------

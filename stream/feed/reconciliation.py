@@ -32,8 +32,8 @@ class Reconciliation(NamedTuple):
     read
         Number of lines that became an event or a dead letter.
     fed, resent
-        Number of events that were written to the log, and how many of them may be in the log twice. A repeated write
-        causes the latter. A refused line with a withdrawal becomes both an event and a dead letter.
+        Number of events that were written to the log, and of those that may be in it twice, because a write was
+        repeated. A refused line with a withdrawal becomes both an event and a dead letter.
     folded
         Number of events that the profiles have counted.
     repeated
@@ -87,7 +87,7 @@ class Reconciliation(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every line is counted in a profile, a repeat, or a dead letter."""
+        """Whether every line is counted: in a profile, as a repeat, or as a dead letter."""
         return self.missing == 0
 
 

@@ -16,7 +16,7 @@ from stream.feed.recording import ReadLine, Recording, kind_of, read_wire_events
 from stream.settings.loading import Settings
 
 PORTION = 1_000
-"""Number of lines that are read together; then their dead letters are written."""
+"""Number of lines that are read before their dead letters are written."""
 MAX_EXAMPLES = 10
 """Maximum number of warnings that are shown one by one."""
 
@@ -100,7 +100,7 @@ async def replay(
             on_progress(fed + rejected, now)
 
     async with feeding(settings, Pace(speed=speed), written) as feeder:
-        # A line's time is checked against the clock of this machine, as a door does with any record.
+        # The time of a line is compared with the clock of this machine, as a door checks the time of any record.
         received_at = now_ms()
         lines = reads(recording, received_at)
         for portion in _portions(lines):

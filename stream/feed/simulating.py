@@ -72,7 +72,7 @@ def validated(event: Event) -> Event:
     if event.type.startswith("message_"):
         return event  # no sender may report outcomes of our messages; webhooks of providers do
     checked = wire.decode(wire.encode(event), Received(Source("simulate", 0, 0), event.at, "simulate"))
-    # No field of the wire names the message that an unsubscription answers. A door knows it from the link.
+    # No field of the wire names the message that an unsubscription answers, so it is copied from the simulated event.
     return checked if event.message is None else _about(checked, event.message)
 
 

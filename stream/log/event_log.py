@@ -136,8 +136,8 @@ class EventLog:
     async def ensure_clock(self, clock: ClockName) -> None:
         """Name the clock of an empty log, or check that the log has this clock.
 
-        The first record of every partition names the clock. A partition whose first record is anything else has the
-        clock of the wall.
+        The first record of every partition names the clock. A partition whose first record is something else has the
+        wall clock.
 
         Raises
         ------

@@ -37,7 +37,7 @@ class Applied(NamedTuple):
     version
         The version under which it is in use.
     changed
-        Whether this is a new version. The same content is sent again under its old version.
+        Whether this is a new version. The content that is already in use keeps its version, and is only sent again.
     """
 
     version: int
@@ -45,11 +45,12 @@ class Applied(NamedTuple):
 
 
 async def publish(connection: Connection, wanted: Configuration) -> Applied:
-    """Put a configuration into use in every partition, from here on; an old configuration also gets a new version.
+    """Put a configuration into use in every partition. One that was in use earlier also gets a new version.
 
-    ``versions`` is written first, then every partition of ``events``. After a failure in between, the same call again
-    completes it, because the same content keeps its version. The fold ignores a version that it already has. When two
-    publishers take one version at the same time, it belongs to the first in ``versions``. The other takes the next one.
+    ``versions`` is written first, then every partition of ``events``. After a failure in between, the same call
+    completes the work, because the newest content keeps its version. The fold ignores a version that it already has.
+    When two publishers take one version at the same time, it belongs to the first in ``versions``. The other takes the
+    next one.
 
     Raises
     ------

@@ -37,9 +37,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     run
         Data and grade of the training.
     previous
-        The previous version. A worker that starts and finds this version damaged uses the previous one. The reason is
-        that the compacted topic has deleted the record of the previous version. The previous version names no further
-        version.
+        The previous version, which names no further version. A worker that starts and finds this version damaged uses
+        the previous one. It is repeated here, because the compacted topic has deleted its own record.
     """
 
     version: int

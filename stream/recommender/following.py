@@ -91,8 +91,8 @@ class ModelWatch:
             ``version`` (0: no model is in use), ``trained_until`` (milliseconds) and ``items``. Each item has ``item``,
             ``score`` and ``why``, and ``title`` and ``price`` (micros) if the catalogue contains them. Without a model,
             ``refused`` is the version that could not be loaded, if there is one. Without items, ``empty`` is the
-            reason: ``nothing_for_sale``, ``all_touched`` or ``all_known_touched``. The second refers to items for sale,
-            the third to items that the model knows.
+            reason: ``nothing_for_sale``, ``all_touched`` or ``all_known_touched``. In the last two cases, the user has
+            recent interactions with all items for sale, or with all items that the model knows.
         """
         recommender, published = self._recommender, self.published
         if recommender is None or published is None:

@@ -1,7 +1,7 @@
 """Leadership of the retrainers of an installation: one of them trains, and the others stand by.
 
 The leader is the member of a consumer group that has the one partition of ``versions``. If Kafka has transactions, a
-new leader also fences the previous one. So a retrainer that stalled and continues beside its successor publishes
+new leader also fences the previous one. So a retrainer that stalled and continues beside the new leader publishes
 nothing.
 """
 

@@ -28,7 +28,7 @@ from stream.recommender.reading import BlockingReader, reading
 logger = logging.getLogger(__name__)
 
 LARGE_WINDOW = 50_000
-"""Number of interactions in a window from which on a training may begin before the last few are read."""
+"""Number of interactions that makes a window large: a training may begin before the last few of them are read."""
 MAX_TIME_MS = 253_402_300_799_999
 """Maximum time of an interaction: the end of the year 9999, milliseconds."""
 MAX_WEIGHT = 1_000.0
@@ -181,7 +181,7 @@ class Retrainer:
             try:
                 interaction = decode_interaction(record.value or b"")
             except msgspec.DecodeError as error:
-                # The fold wrote it, so the fold has another version. That is no reason to stop.
+                # The fold wrote this record, so the fold runs another release. That is no reason to stop.
                 logger.warning("record %s of interactions is skipped: %s", record.offset, error)
                 continue
             if interaction.origin in self._options.origins and _is_plausible(interaction):

@@ -86,7 +86,7 @@ async def write(
     Parameters
     ----------
     connection, partitions
-        The log.
+        The cluster, and the number of partitions of the log.
     outputs
         Records of ``suppressions``.
     wrote

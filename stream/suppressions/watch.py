@@ -33,7 +33,7 @@ HOLD = "suppressions"
 MAX_AGE_S = 0.75
 """Maximum age of a complete list that delivery trusts, seconds.
 
-With an older list delivery holds its messages. So an entry takes effect within a second, also if the broker does not
+With an older list delivery holds its messages. So an entry takes effect within a second, even if the broker does not
 answer.
 """
 POLL_MS = 50
@@ -166,8 +166,8 @@ class SuppressionWatch:
 class AnswerAges:
     """Lower bound of the time at which the broker gave its newest answer.
 
-    aiokafka sends the next request when an answer has arrived. So an answer is as new as the arrival of the previous
-    answer. A process that was stopped cannot mistake an old answer for a new one.
+    aiokafka sends the next request when an answer has arrived. So an answer is not older than the arrival of the
+    previous answer. A process that was stopped cannot mistake an old answer for a new one.
     """
 
     def __init__(self) -> None:

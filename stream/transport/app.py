@@ -136,7 +136,7 @@ def _wire(app: LaneApp, connection: Connection, spec: AgentSpec) -> None:
     """Let a Faust agent move the fetches of an agent's topics into lanes.
 
     Lanes are deliberately fed by Faust agents: the streams of this engine are Faust streams, which Faust can show and
-    supervise. Faust empties the channel in between at a rebalance, so fetches carry epochs and sequence numbers.
+    supervise. At a rebalance, Faust drops fetches on their way to a lane, so fetches carry epochs and sequence numbers.
     """
     lanes = app.lanes
     # acks=False: Faust neither tracks nor commits what these agents read.
@@ -172,22 +172,23 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
         os._exit(exits.SLOW_STOP)
 
     async def _sentinel_task(self) -> None:
-        """Wait for nothing more; Faust's method waits a second after everything has ended."""
+        """Return at once; Faust's method waits a second after everything has ended."""
 
     def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
         """Keep the process's title, because operators search for its command line."""
 
 
 def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
-    """Run a worker in this process until SIGTERM or SIGINT; ends the process.
+    """Run a worker in this process until SIGTERM or SIGINT, then end the process.
 
     The process's garbage collector is tuned for batches: it ignores what exists now, and collects rarely.
 
     Exit codes: 0 after a signal, or one of :mod:`stream.processes.exits`.
     """
     set_up_logging(level)
-    # A batch makes a hundred thousand small objects, and releases them without any reference cycle. To search for
-    # cycles meanwhile costs a tenth of the fold, and more of reading. Objects that exist now exist until the end.
+    # A batch makes a hundred thousand small objects, and releases them without any reference cycle. A search
+    # for cycles would take a tenth of the fold's time, and more of the time of reading. Objects that exist now are left
+    # out of it, because they exist until the process ends.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     loop = asyncio.new_event_loop()

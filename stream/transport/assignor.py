@@ -13,9 +13,9 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 class EvenAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
     """Assignor that shares each topic as evenly as possible, and moves as few partitions as possible.
 
-    The sticky assignor counts partitions of all topics together. A second fold may get all of ``events``, and the first
-    one only the topics of the router. Here, each topic is shared separately. Topics of one partition are shared
-    together.
+    The sticky assignor counts partitions of all topics together. So one worker may get all of ``events``, and another
+    one only the topics of the router. Here, each topic is shared separately. Topics that have only one partition are
+    shared together.
     """
 
     @classmethod

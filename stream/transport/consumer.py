@@ -56,14 +56,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
                 for tp, fetch in await self._thread.in_thread(self._thread.fetch(listener)):
                     await self.callback(_message(tp, fetch, self.app.consumer_generation_id))
         except asyncio.CancelledError:
-            # During a rebalance, Faust takes this for a crash. A process that is asked to stop then would end as if it
-            # had failed.
+            # During a rebalance, Faust treats a cancellation as a crash. A process that is asked to stop then would end
+            # as if it had failed.
             if not self.app.should_stop:
                 raise
         except self.consumer_stopped_errors as error:
             if not self.app.should_stop:
                 listener.reading_failed(error)
-        except Exception as error:  # noqa: BLE001 - after any error, a worker that reads nothing must not stay
+        except Exception as error:  # noqa: BLE001 - after any error, a worker that can read nothing must end
             listener.reading_failed(error)
 
 

@@ -1,6 +1,7 @@
 """The thread of the consumer: it joins the group, fetches the partitions that lanes want, and seeks for them.
 
-Everything here runs in that thread's event loop, except what :class:`ConsumerFetcher` offers to the main loop.
+Everything here runs in that thread's event loop, except :class:`ConsumerFetcher` and the members of
+:class:`BatchThread` that a comment marks.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ FETCH_WAIT_MS = 50
 """How long a broker may hold a fetch that finds nothing, milliseconds.
 
 The broker answers as soon as one of the partitions has a record, so this adds no latency. But a lane that was full, or
-has sought, waits for it. An idle worker costs Apache Kafka 7 % of a core at 50 ms, and 16 % at 25 ms.
+has moved its position, waits until the current fetch ends. An idle worker costs Apache Kafka 7 % of a core at 50 ms,
+and 16 % at 25 ms.
 """
 EMBEDDED_FETCH_WAIT_MS = 20
 """How long the embedded broker may hold a fetch that finds nothing, milliseconds.
 
-It answers late: a record takes a quarter of this time in the median from one topic to the next.
+This broker answers late: from one topic to the next, a record takes a quarter of this time in the median.
 """
 PREFETCH_BACKOFF_S = 0.005
 """How long aiokafka delays fetches of other partitions while records of one are not taken, seconds (default 0.1)."""
 MAX_FETCH_RECORDS = 5_000
 """Maximum number of records in one fetch."""
 CONNECT_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Pauses between attempts to reach a broker. A process that ended instead would only be started again."""
+"""Pauses between attempts to reach a broker, seconds. If the process ended instead, it would only be started again."""
 
 _T = TypeVar("_T")
 
@@ -124,8 +126,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
             rebalance_timeout_ms=10_000,
-            # The main loop asks for records all the time, even if no lane can take any. A process that does not for a
-            # minute hangs, and its partitions are reassigned.
+            # The main loop asks for records all the time, even if no lane can take any. A process that does not ask
+            # for a minute hangs, and its partitions are reassigned.
             max_poll_interval_ms=60_000,
             request_timeout_ms=15_000,
             retry_backoff_ms=100,
@@ -147,9 +149,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     @property
     def failure(self) -> BaseException | None:
-        """Error for which this process can be no member of its group, and will not try again.
+        """Error because of which this process cannot be a member of its group, and does not try again.
 
-        aiokafka raises it only from a fetch. Nothing is fetched before the first assignment, or between two of them.
+        aiokafka raises it only from a fetch. Nothing is fetched before the first assignment, or during a reassignment.
         """
         coordinator = self._coordinator
         if coordinator is None:
@@ -161,7 +163,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     @property
     def has_consumer(self) -> bool:
-        """Whether the consumer exists: a broker may not have answered yet."""
+        """Whether the consumer exists; it is created once a broker answers."""
         return self._consumer is not None
 
     @property
@@ -170,7 +172,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         return None if consumer is None else consumer._coordinator
 
     def wake(self) -> None:
-        """Ask again which partitions are wanted."""
+        """Let the consumer ask again which partitions are wanted."""
         if self._wake is not None and not self.thread_loop.is_closed():
             self.thread_loop.call_soon_threadsafe(self._wake.set)
 
@@ -203,7 +205,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
     ) -> list[tuple[TP, Fetch]]:
         if consumer._closed or consumer._fetcher._closed:
             raise driver.ConsumerStoppedError
-        # Faust calls the consumer's fetcher directly, and would wait forever for one that is dead.
+        # Faust calls the consumer's fetcher directly, and would wait forever for a fetcher that has ended.
         consumer._coordinator.check_errors()
         if consumer._fetcher.error_future.done():
             consumer._fetcher.error_future.result()
@@ -214,8 +216,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1)
             return fetching.result() if fetching is not None and fetching.done() else []
         finally:
-            # A fetch that has not resumed after its own wait takes nothing out of aiokafka's buffer when it is
-            # cancelled.
+            # If a fetch is cancelled before it resumes from its own wait, it has taken nothing out of aiokafka's
+            # buffer.
             waking.cancel()
             if fetching is not None:
                 fetching.cancel()
@@ -252,7 +254,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         return epoch
 
     def _watch_position(self, tp: TP, epoch: int) -> None:
-        # aiokafka only logs at INFO that an offset is out of range, and calls this method to continue elsewhere.
+        # aiokafka only logs at INFO that an offset is out of range, and calls `await_reset` to continue elsewhere.
         state = self._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
         main, listener = self.consumer.loop, self.consumer.transport.listener
 
@@ -263,7 +265,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         state.await_reset = await_reset
 
     async def bounds(self, tp: TP) -> tuple[int, int]:
-        """Return the offsets of the first record, and after the last committed one."""
+        """Return the offset of the first record, and the offset after the last committed one."""
         consumer, partition = self._ensure_consumer(), TopicPartition(*tp)
         starts, ends = await asyncio.gather(consumer.beginning_offsets([partition]), consumer.end_offsets([partition]))
         return starts[partition], ends[partition]
@@ -274,12 +276,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         return offset
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit the group's offsets; only a member may."""
+        """Commit the group's offsets; only a member of the group can do so."""
         await self._ensure_consumer().commit({TopicPartition(*tp): offset for tp, offset in offsets.items()})
 
 
 class GroupListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]  # Faust's types are skipped
-    """Notices, before Faust does, that partitions are revoked because the group continued without this member."""
+    """Listener that notices, before Faust does, that the group has continued without this member."""
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> Any:
         """Called when partitions are revoked, in the consumer's thread."""
@@ -330,20 +332,20 @@ class ConsumerFetcher:
 
     @property
     def failure(self) -> BaseException | None:
-        """Error for which this process can be no member of its group, and will not try again."""
+        """Error because of which this process cannot be a member of its group, and does not try again."""
         return self._thread.failure
 
     def read_to(self, tp: TP) -> ReadTo | None:
-        """Return the offset up to which a partition is read; ``None`` before its first fetch."""
+        """Return the consumer's progress in a partition; ``None`` before its first fetch."""
         return self._thread.read_to.get(tp)
 
     @property
     def has_consumer(self) -> bool:
-        """Whether the consumer exists: a broker may not have answered yet."""
+        """Whether the consumer exists; it is created once a broker answers."""
         return self._thread.has_consumer
 
     def wake(self) -> None:
-        """Ask again which partitions are wanted."""
+        """Let the consumer ask again which partitions are wanted."""
         self._thread.wake()
 
     async def seek(self, tp: TP, offset: int) -> int:
@@ -352,7 +354,7 @@ class ConsumerFetcher:
         return await thread.in_thread(thread.seek_to(tp, offset))
 
     async def bounds(self, tp: TP) -> tuple[int, int | None]:
-        """Return the offsets of the first record and after the last one; ``None`` if the broker cannot say."""
+        """Return the offset of the first record, and the offset after the last one; ``None`` if it is not known."""
         if not self._connection.transactions:
             return 0, None  # the embedded broker reports too low an end, and stores everything while it runs
         thread = self._thread
@@ -364,6 +366,6 @@ class ConsumerFetcher:
         return await thread.in_thread(thread.committed_offset(tp))
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit the group's offsets; only a member may."""
+        """Commit the group's offsets; only a member of the group can do so."""
         thread = self._thread
         await thread.in_thread(thread.commit_offsets(offsets))

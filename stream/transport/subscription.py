@@ -15,8 +15,8 @@ class BatchConductor(Conductor):  # type: ignore[misc]  # Faust's types are skip
     Attributes
     ----------
     complete
-        Set when agents listen to all these topics. A worker that subscribed earlier would read too few topics for 45
-        seconds.
+        Set when agents listen to all topics of the lanes. A worker that subscribed earlier would read too few topics
+        for 45 seconds.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -31,10 +31,10 @@ class BatchConductor(Conductor):  # type: ignore[misc]  # Faust's types are skip
 
 
 class NoTables(TableManager):  # type: ignore[misc]  # Faust's types are skipped
-    """Tables of the app: none. Faust subscribes, and accepts assignments, once its tables are ready."""
+    """Table manager of an app without tables. Faust subscribes, and accepts assignments, once its tables are ready."""
 
     async def on_start(self) -> None:
-        """Start the subscription once agents listen; Faust's method gives them a second."""
+        """Start the subscription once agents listen; Faust's method waits a fixed second."""
         if not await self.wait_for_stopped(self.app.topics.complete):
             await self._update_channels()
             await self.recovery.start()

@@ -1,4 +1,4 @@
-"""Parts of a worker that delivers messages: open channels, and the suppression list that they ask."""
+"""Parts of a worker that delivers messages: open channels, and the suppression list that they use."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stream.worker.topology import deliver_agents
 
 
 def open_delivery(connection: Connection, settings: Settings, holds: Holds) -> RoleParts:
-    """Return the parts of a delivery; no message is sent before the suppression list and the rules are read.
+    """Return the parts of a delivering worker; it sends no message before the suppression list and the rules are read.
 
-    A message whose provider needs a secret that cannot be read is held, too. Otherwise it would be rejected for good.
+    If the secret of a provider cannot be read, its messages are held, too. Otherwise they would be rejected for good.
     """
     hold_until_checked(settings, holds)
     watch = SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)

@@ -82,11 +82,11 @@ def worker_health(lanes: Sequence[LaneHealth], *, assigned: bool, held: Mapping[
     lanes
         Its lanes.
     assigned
-        Whether the group has told this worker which partitions it has. There may be none left for it, and a worker that
-        stands by is ready.
+        Whether the group has assigned this worker its partitions, even if there are none. A worker that stands by is
+        ready.
     held
-        Reasons for which it holds its messages, name to words. While there is one, it is not ready. It is healthy,
-        because a restart would change nothing.
+        Name and words of each reason for which the worker holds its messages. While there is one, the worker is not
+        ready, but healthy, because a restart would change nothing.
     """
     return WorkerHealth(
         ready=assigned and not held and all(lane.open for lane in lanes),

@@ -25,7 +25,7 @@ from stream.worker.watchdog import SAMPLE_EVERY_S, KafkaProbe, Patience, Watchdo
 
 
 def run(role: Role, settings: Settings) -> NoReturn:
-    """Run a worker until SIGTERM or SIGINT; ends the process.
+    """Run a worker until SIGTERM or SIGINT, then end the process.
 
     Raises
     ------
@@ -55,11 +55,11 @@ def run(role: Role, settings: Settings) -> NoReturn:
         if role == "fold":
             state.lookups_port = await stack.enter_async_context(await _open_lookups(connection, settings, app, state))
         if role == "deliver":
-            # imported here because only a delivery checks its settings and providers
+            # imported here because only a delivering worker checks its settings and providers
             from stream.delivery.self_check import checking
 
             await stack.enter_async_context(checking(connection, settings, holds))
-        has_news.set()  # after this report, the supervisor can remove this member from the group if it dies
+        has_news.set()  # reports at once, so that the supervisor can remove this member from the group if it dies
 
     async def watch() -> None:
         with watched(state, connection, settings.stall_after_s, heartbeat) as watchdog:
@@ -84,13 +84,13 @@ def open_role(role: Role, connection: Connection, settings: Settings, holds: Hol
     settings
         Settings of the installation.
     holds
-        Reasons for which a delivery sends no messages.
+        Reasons for which a delivering worker sends no messages.
     """
     if role == "fold":
         return RoleParts(fold_agents())
     if role == "learn":
         return RoleParts(learn_agents())
-    # imported here because only a delivery needs an SMTP client and the suppression list
+    # imported here because only a delivering worker needs an SMTP client and the suppression list
     from stream.worker.delivering import open_delivery
 
     return open_delivery(connection, settings, holds)

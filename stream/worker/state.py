@@ -59,7 +59,7 @@ class WorkerState:
         return standing
 
     def sample(self) -> Sample:
-        """Return everything that the watchdog and the supervisor ask; end the process if its group has refused it."""
+        """Return everything that the watchdog and the supervisor need; end the process if its group has refused it."""
         lanes = self._app.lanes
         lanes.check_group()
         reports = lanes.snapshot()

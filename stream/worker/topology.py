@@ -32,13 +32,13 @@ ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
 """Each role is a separate Faust app, consumer group and process, so no role can delay another."""
 
 LEARN_EVERY_S = 0.5
-"""Time between two commits of a learner, seconds: each commit writes its whole state."""
+"""Time between two batches of a learner, seconds: each commit writes the learner's whole state."""
 
 DELIVER_EVERY_S = 0.05
-"""Time between two batches of a delivery, seconds: each batch costs two commits."""
+"""Time between two batches of messages to deliver, seconds: each batch costs two commits."""
 
 MAX_DELIVERED = 500
-"""Maximum number of messages in a batch of a delivery: bodies are large, and twice as many wait in memory."""
+"""Maximum number of messages in a batch to deliver: bodies are large, and twice as many messages wait in memory."""
 
 _ALIGNED_WITH_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
 """Topics keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
@@ -61,7 +61,7 @@ def fold_agents() -> tuple[AgentSpec, ...]:
 
 def learn_agents() -> tuple[AgentSpec, ...]:
     """Return the agents of the role ``learn``."""
-    # river brings scipy: over a second at start and 100 MB that the other roles do without
+    # river imports scipy, which takes over a second and 100 MB; the other roles do not need it
     from agents.learn_churn import learn_churn
     from agents.learn_segments import learn_segments
 

@@ -4,10 +4,11 @@ A Kafka consumer is known to stop silently, and a bug may hold an agent forever.
 blocks every answer about it. Therefore, a thread takes a sample each second, and counts the samples in which a lane
 does not move. It counts samples and asks no clock, because a process that was frozen for a while has not stood still.
 
-No worker is ended for the faults of others. A lane that waits for a commit, for its state or for a provider has their
-timeouts. Everything else that looks like standing still counts only if a separate connection to Kafka finds records
-that wait. So a broker that is away or full ends no worker. A process without partitions has no lanes that could stand
-still. There, the watchdog asks the group, and ends a process that the group has left out.
+No worker is ended for the faults of others. A lane may wait for a commit, for its state or for a provider, because
+each of these has its own timeout. Everything else that looks like standing still counts only if a separate connection
+to Kafka finds records that wait. So a broker that is away or full ends no worker. A process without partitions has no
+lanes that could stand still. For such a process, the watchdog asks the group, and ends the process if the group has
+left it out.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Sample(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """Limit of standing still.
+    """Limit of the time that a worker may stand still, in samples.
 
     Attributes
     ----------
@@ -191,7 +192,7 @@ class Watchdog:
         self._soon.set()
 
     def hurry(self) -> None:
-        """Take a sample now, because the supervisor should learn something at once."""
+        """Take a sample now, so that the supervisor gets its report at once."""
         self._soon.set()
 
     def _watch(self) -> None:

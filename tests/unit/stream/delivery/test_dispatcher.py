@@ -256,7 +256,7 @@ async def test_calls_in_flight_are_interrupted_when_the_process_ends() -> None:
     await asyncio.wait([end])
 
     assert gate.closed
-    assert end.result() == (call(), Result("unknown", "it was broken off", trouble=True))
+    assert end.result() == (call(), Result("unknown", "it was interrupted", trouble=True))
     assert Counter(gate.taken) == Counter({letter().id: 1})
 
 
