@@ -1,8 +1,8 @@
-"""E-mail addresses and phone numbers: the address exactly as it was given, or no address.
+"""E-mail addresses and phone numbers: an address is accepted as it was given, or refused, but never corrected.
 
-A message to a changed address reaches another person. So a domain is encoded for the DNS by IDNA 2008. It keeps letters
-such as the German sharp s and the Greek final sigma, because ``faß.de`` and ``fass.de`` have two owners. A domain that
-IDNA 2008 refuses, such as one with an emoji, is no address.
+A message to a changed address reaches another person. So a domain is encoded for the DNS by IDNA 2008. This encoding
+keeps letters such as the German sharp s and the Greek final sigma, because ``faß.de`` and ``fass.de`` have two owners.
+An address is refused if IDNA 2008 refuses its domain, for example because of an emoji.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MAX_LOCAL_PART = 64
 MAX_DOMAIN = 253
 """Maximum length of a domain name, characters (RFC 1035)."""
 MAX_AREA_DIGITS = 9
-"""Maximum number of digits before a stroke that can be an area code with its country; more are a whole number."""
+"""Maximum number of digits of a country code and an area code before a slash; more digits are a whole number."""
 
 # The local part: a dot-atom of RFC 5321 in ASCII.
 _local_part = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*",
 ).fullmatch
-# A domain name of letters, digits and inner hyphens. The last label is no number, because that would be an IP address.
+# A domain name of letters, digits and inner hyphens. The last label is no number: it would be an IP address.
 _host_name = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
 ).fullmatch
-# The usual form of an address, in which nothing has to be changed.
+# The usual form of an address, which SMTP accepts unchanged.
 _usual = re.compile(
     r"(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
@@ -68,7 +68,7 @@ def mailbox(written: str) -> str | None:
     -------
     str or None
         The local part as given, and the domain in lower case and encoded by IDNA 2008. ``None`` if the text is not
-        exactly one address that can be written so.
+        exactly one address, or if its domain cannot be encoded.
 
     Examples
     --------
@@ -112,8 +112,8 @@ def e164(written: str, country: str | None) -> str | None:
     Returns
     -------
     str or None
-        ``None`` if this is no possible number, or a national one of an unknown country. ``None`` also if it has an
-        extension, or a second number after a stroke, because such a number cannot receive messages.
+        ``None`` if the text cannot be a number, or is a national number of an unknown country. ``None`` also for an
+        extension, or for a second number after a slash, because such a number cannot receive messages.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def e164(written: str, country: str | None) -> str | None:
 
 
 def is_bad_phone(written: str, country: str | None) -> bool:
-    """Return whether a text is certainly no phone number, by its own country code or in the given country.
+    """Return whether a text is certainly no phone number, by its own country code or, without one, in ``country``.
 
     A national number without a country may be valid, because the country may be known from elsewhere.
 

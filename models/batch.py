@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 Effect = Callable[[], Awaitable[object]]
-"""Work outside Kafka, such as a call of a provider. The call begins it; its result arrives in :attr:`Batch.ended`."""
+"""Work outside Kafka, such as a call of a provider. Calling it begins the work; :attr:`Batch.ended` has the result."""
 
 
 class Record(Protocol):
@@ -50,8 +50,8 @@ class Batch(NamedTuple):
     closing
         Whether the partition may soon have another owner. Then no effect may begin.
     ended
-        Results of the effects that have ended since the last batch, in the order of their ends. Each result is handed
-        only to the run of the agent that began the effect.
+        Results of the effects that have ended since the last batch, in the order in which they ended. Each result is
+        handed only to the run of the agent that began the effect.
     """
 
     topic: str
@@ -67,8 +67,8 @@ class Output(NamedTuple):
     Attributes
     ----------
     topic
-        Logical topic name. The partition follows from the key (murmur2). It is the lane's partition if the topic
-        table says that both topics are partitioned alike.
+        Logical topic name. If the topic table says that this topic is partitioned like the lane's topic, the record
+        goes to the lane's partition. Otherwise the partition follows from the key (murmur2).
     key, value
         Bytes; a value of ``None`` is a tombstone.
     """
@@ -91,8 +91,8 @@ class Commit:
     memo
         Opaque bytes stored beside the position, and handed back in :attr:`Restored.memo`. ``None`` keeps the last memo.
     position
-        Offset of the next record to read. ``None`` is the offset after the last batch. An agent that stops in the
-        middle of a batch gives the offset, and continues with its next yield. After a crash, reading continues there.
+        Offset of the next record to read; ``None`` means the offset after the last batch. An agent that commits a
+        part of a batch gives this offset, and yields the rest next. After a crash, reading continues at the offset.
     """
 
     records: list[Output] = field(default_factory=list)
@@ -159,7 +159,7 @@ class Checkpoint(NamedTuple):
     position
         Offset of the next record to read.
     memo
-        The agent's memo of that position.
+        The agent's memo that belongs to this position.
     """
 
     position: int
@@ -201,7 +201,7 @@ class Restored:
         )
 
     def apply(self, commit: Commit, position: int | None = None) -> None:
-        """Make a commit that is durable visible.
+        """Apply a durable commit, so that the agent sees its changes.
 
         Parameters
         ----------

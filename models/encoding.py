@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-"""Bytes with which UTF-8 text may begin."""
+"""Byte order mark of UTF-8, with which a text may begin."""
 
 TEXT: Final = "utf-8-sig"
 """Name of the codec for files that are opened as text; it reads UTF-8 with or without the mark."""

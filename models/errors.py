@@ -77,9 +77,10 @@ class PerennialError(Exception):
 class EventWarning(NamedTuple):
     """A detail of an accepted event that does not count, or that counts in another way than its sender may expect.
 
-    The reader of a record appends it to ``Reading.warnings``. Each door counts it (``event_warnings``) and shows it to
-    the sender where it can. One that is marked ``rejected`` also becomes a dead letter, beside the accepted event
-    (:func:`models.rejected.reject_details`). So a bad address can be found later, although the identify counts.
+    The reader of a record appends it to ``Reading.warnings``. The process that accepts the event counts the warning
+    (``event_warnings``). The HTTP door also shows it to the sender. A warning that is marked ``rejected`` becomes a
+    dead letter as well (:func:`models.rejected.reject_details`). So a bad address in an accepted ``identify`` can be
+    found later.
 
     Attributes
     ----------
@@ -108,7 +109,7 @@ class InvalidEvent(PerennialError, ValueError):
     Parameters
     ----------
     reason
-        A stable code for machines, such as ``bad_time``; the dead letter topic and the metrics are keyed by it.
+        A stable code for machines, such as ``bad_time``; dead letters and metrics are grouped by it.
     field
         Path of the offending field in the wire form, such as ``properties.price``; empty for the whole record.
     found
@@ -155,7 +156,7 @@ class InvalidConfiguration(PerennialError, ValueError):
 
 
 class StateMismatch(PerennialError):
-    """Stored state was written by a schema that this code does not read.
+    """Stored state was written with a schema that this code does not read.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ MICROS = 1_000_000
 DEFAULT_CURRENCY = "USD"
 """Currency of an amount whose sender states no currency."""
 UNREADABLE_CURRENCY = "XXX"
-"""Currency of an amount whose currency cannot be read, so that it is added to no other. ISO's code for no currency."""
+"""ISO's code for no currency. An amount whose currency cannot be read gets it, and is not added to known currencies."""
 
 
 class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -91,7 +91,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     id
         The ``messageId``. A second event of the user with the same id is ignored.
     user
-        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``. A test event has ``test:`` first.
+        Key of the user: the ``userId``, or ``anonymous:`` and the ``anonymousId``. The key of a test event
+        begins with ``test:``.
     type
         Type of the event.
     at
@@ -99,7 +100,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     origin
         Origin of the event.
     trust
-        ``public``: it came with a key that every visitor can read, so it counts only as behaviour.
+        ``public``: the event came with a key that every visitor can read, so it counts only as behaviour.
     name
         Name of the event on the wire, if it says more than ``type`` (custom events, pages).
     item, category
@@ -115,8 +116,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     order
         Id of the order.
     order_form
-        For a purchase with an order id: ``lines`` are added to the lines before, ``whole`` counts once, and
-        ``replacement`` replaces everything before. For a refund: ``whole`` refunds the remainder of the order.
+        For a purchase with an order id: ``lines`` adds its lines to the order, ``whole`` counts once, and
+        ``replacement`` replaces the order. For a refund: ``whole`` refunds the remainder of the order.
     rating
         A number from 1 to 5.
     text
@@ -137,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     properties
         Everything else that the sender stated, for rules and templates.
     forced
-        Whether the event is folded however late it is, because a person decided so. Senders cannot set it.
+        Whether the event is folded even if it is too late, because a person decided so. Senders cannot set it.
     """
 
     id: str

@@ -45,16 +45,16 @@ class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True, gc=Fals
 
 
 class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False):
-    """The statement that this version is used from here on. Lower and equal versions are ignored.
+    """A record that puts a version into use. It is ignored if this or a higher version is already in use.
 
     Attributes
     ----------
     name
         ``configuration``, ``churn`` or ``segments``.
     version
-        A positive number that grows.
+        A positive number; each new version has a higher one.
     content
-        The version itself, as JSON that the module of ``name`` defines.
+        Content of the version, as JSON; the module of ``name`` defines its form.
     """
 
     name: str

@@ -40,7 +40,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     length
         Length of the whole value, bytes; -1 if there was no value (a tombstone).
     sha256
-        Hash of the whole value, hexadecimal; of a request's body that was too large, hash of the part that was read.
+        Hash of the whole value, hexadecimal. If a request's body was too large, hash of the part that was read.
     key, content
         Base64 of the key's first 1,024 bytes (``None`` without a key), and of the value's first 65,536 bytes.
     accepted
@@ -48,8 +48,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     withdrawal
         Whether a withdrawal of consent in the record counts although the record is refused.
     origin, trust
-        The most live origin that the record can have, and the trust in its key. A replay of the letter increases
-        neither of them.
+        The most live origin that the record can have, and the trust in its sender's key. A replay of the letter makes
+        the event neither more live nor more trusted.
     """
 
     reason: str

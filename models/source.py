@@ -1,4 +1,4 @@
-"""The place from which a record was received: a place in a log, a line of a file, a request to a door.
+"""The place from which a record was received: an offset of a log, a line of a file, a request to the HTTP door.
 
 A record without a ``messageId`` gets its id from its place, never at random and never from its content. So reading the
 same place again gives the same id, and two equal records in two places remain two events.
@@ -17,11 +17,11 @@ class Source(NamedTuple):
     Attributes
     ----------
     topic
-        Logical name of the topic, or ``file:`` and the file's hash, or ``door:`` and the name of the door instance.
+        Logical name of the topic, or ``file:`` and the file's hash, or ``door:`` and the name of an HTTP door.
     partition
         Partition of the topic; 0 for a file and for a door.
     offset
-        Offset of the record; in a file its line, counted from 1; at a door its sequence number.
+        Offset of the record; in a file its line, counted from 1; at an HTTP door its sequence number.
 
     Examples
     --------
@@ -47,16 +47,17 @@ class Source(NamedTuple):
 
 
 class Received(NamedTuple):
-    """The circumstances in which a record was received; its reader knows them before reading it.
+    """The circumstances in which a record was received; they are known before the record is read.
 
     Attributes
     ----------
     source
         Place of the record; gives the id of a record without a ``messageId``.
     at
-        Time of arrival, milliseconds since the epoch. A record without a time gets it; no record may be much later.
+        Time of arrival, milliseconds since the epoch. A record without a time gets this time. A record with
+        a much later time is refused.
     origin
-        The most live origin that the record can have; the record may only state a less live one.
+        The most live origin that the record can have; the record itself may only state a less live one.
     trust
         Trust in the key that the record came with.
     """

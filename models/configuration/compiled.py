@@ -1,4 +1,4 @@
-"""The compiled configuration: it travels in the log as ``use configuration@v``, and the fold reads it.
+"""The compiled configuration, which the fold reads from a control record ``use`` in the log.
 
 Durations are milliseconds here, and times of day are minutes after midnight. The sources of the templates are included,
 so a replay of the log needs no file. :mod:`models.configuration.parsing` makes this form from ``perennial.yaml``.
@@ -41,7 +41,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind
         ``churn_risk``, ``entered_segment``, ``first_purchase``, ``cart_left`` or ``event``.
     threshold
-        For ``churn_risk``: probability that the risk must reach from below, 0 to 1.
+        For ``churn_risk``: probability to which the risk must rise, 0 to 1.
     name
         Name of the segment or of the event.
     delay
@@ -122,7 +122,8 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     Attributes
     ----------
     events
-        Channel that an event withdraws, by the event's name. ``None`` is the channel that the event names, or all.
+        Channel that an event withdraws, by the event's name. ``None`` means the channel that the event itself states,
+        or all channels.
     traits
         Meaning of a trait, by the trait's name.
     ignored
@@ -166,7 +167,7 @@ class ChurnSettings(msgspec.Struct, frozen=True):
     horizon_days
         A user without activity for this many days has churned.
     active_within_days
-        Examples are taken only of users who were active within this number of days before.
+        Examples are taken only of users who were active within this many days before the example.
     example_every_days
         Days between two examples of one user.
     """

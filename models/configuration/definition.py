@@ -39,7 +39,7 @@ class CartLeft(_Section, frozen=True, kw_only=True, rename={"after": "for"}):
 
 
 class When(_Section, frozen=True, kw_only=True):
-    """The trigger of a rule; exactly one of these is given, and ``where`` only with ``event``.
+    """The trigger of a rule: exactly one field is given; ``where`` is an addition to ``event``.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class ChurnDefinition(_Section, frozen=True, kw_only=True):
     horizon
         A user without activity for this long has churned.
     active_within
-        Examples are taken only of users who were active within this time before.
+        Examples are taken only of users who were active within this time before the example.
     example_every
         Time between two examples of one user.
     """
@@ -132,7 +132,7 @@ class ChurnDefinition(_Section, frozen=True, kw_only=True):
 
 
 class EventsDefinition(_Section, frozen=True, kw_only=True):
-    """Limits for late and repeated events, and for the time that orders are remembered.
+    """Limits for late and repeated events, and the time for which orders are remembered.
 
     Attributes
     ----------

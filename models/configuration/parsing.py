@@ -158,7 +158,7 @@ def _events(written: EventsDefinition) -> EventSettings:
     if settings.order_within > settings.horizon:
         raise InvalidConfiguration("events.order_within", written.order_within, f"at most {written.horizon}")
     if not settings.horizon <= settings.remember_orders <= MAX_REMEMBERED_ORDERS_MS:
-        allowed = f"{written.horizon}, as the horizon is, to 366 days (366d)"
+        allowed = f"from the horizon ({written.horizon}) to 366 days (366d)"
         raise InvalidConfiguration("events.remember_orders", written.remember_orders, allowed)
     return settings
 

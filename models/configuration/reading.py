@@ -126,7 +126,7 @@ def _plain(kind: inspect.Type) -> inspect.Type:
 
 
 def _described(kind: inspect.Type | None) -> str:
-    """Describe the values that a type allows, by description, literal values or bounds, or by an empty text."""
+    """Describe the values that a type allows; return an empty text if the type gives no description."""
     match kind:
         case inspect.Metadata():
             return str((kind.extra_json_schema or {}).get("description", "")) or _described(kind.type)
@@ -153,7 +153,7 @@ def _described(kind: inspect.Type | None) -> str:
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     bounds = [("above", kind.gt), ("from", kind.ge), ("below", kind.lt), ("to", kind.le)]
     parts = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
-    if len(parts) == 1:  # A single "from 0" would not name the upper bound.
+    if len(parts) == 1:  # "from 0" alone would look as if the upper bound were missing.
         parts = [parts[0].replace("from", "of at least").replace("to", "of at most")]
     return " ".join(parts) if kind.ge is not None and kind.le is not None else " and ".join(parts)
 

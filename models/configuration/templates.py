@@ -171,7 +171,7 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     html
         Whether values are escaped for HTML.
     strict
-        Whether an undefined value is an error, unless ``| default:`` replaces it. Otherwise it is empty text.
+        Whether an undefined value without ``| default:`` is an error. Otherwise it renders as empty text.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def check(name: str, template: Template) -> None:
     Raises
     ------
     InvalidTemplate
-        Liquid cannot read it, or it uses a name or a filter that does not exist. The error gives the line.
+        Liquid cannot read the template, or the template uses an unknown name or filter. The error gives the line.
     """
     for part in PARTS:
         source: str | None = getattr(template, part)
@@ -223,7 +223,7 @@ def check(name: str, template: Template) -> None:
 
 
 def _problem(source: str, error: LiquidError) -> tuple[str, int]:
-    """Return the problem and its line."""
+    """Return the description of an error, and its line in the source."""
     cause = error.__cause__ if error.token is None and isinstance(error.__cause__, RecursionError) else None
     problem = "nested too deeply" if cause else str(error.message or type(error).__name__).splitlines()[0]
     return problem, _line(source, -1 if error.token is None else error.token.start_index)

@@ -1,4 +1,4 @@
-"""Keyed hashes of addresses, by which the suppression list finds them without revealing them."""
+"""Keyed hashes of addresses: the suppression list finds an address by its hash, and does not contain the address."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class AddressHashes:
     Parameters
     ----------
     secrets
-        The first one makes new entries; all of them find entries. At least 16 bytes each.
+        Secrets, the newest first, at least 16 bytes each. New entries are made with the first one. All of them are used
+        to find entries.
     missing
         Reason why there is no secret. Each request for a hash then raises :class:`SecretMissing`.
 

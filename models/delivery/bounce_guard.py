@@ -1,8 +1,8 @@
 """The guard against bounce storms: large providers have answered 550 5.1.1 for valid addresses for hours.
 
-It counts attempts and hard bounces in a sliding window, by domain and in all. Above the limit no entry is written, and
-messages wait: those to that domain, or all marketing. After the hold a few messages are tried. If they bounce as well,
-the hold begins again.
+It counts attempts and hard bounces in a sliding window, for each domain and in total. Above the limit no entry is
+written, and messages wait: those to that domain, or all marketing. After the hold a few messages are tried. If they
+bounce as well, the hold begins again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ MIN_ATTEMPTS = 100
 MIN_TRIED = 20
 """Minimum number of attempts after a hold that show whether the storm continues."""
 MAX_SHARE = 0.05
-"""Maximum share of hard bounces in the attempts; more are a storm."""
+"""Maximum share of hard bounces in the attempts; a higher share is a storm."""
 HOLD_MS = 30 * MINUTE
 """How long messages wait after a storm was found, milliseconds."""
 REMEMBERED_MS = DAY
-"""Time after its hold when a storm is forgotten, even if no message was sent since; milliseconds."""
+"""How long a storm is remembered after its hold, if too few messages are sent to test its end, milliseconds."""
 MAX_DOMAINS = 20_000
 """Maximum number of domains that are counted at a time; the least recently used one is forgotten first."""
 
 ALL = ""
-"""Name for all attempts, used like a domain."""
+"""Stand-in for a domain that means all attempts."""
 
 _BUCKET_MS = MINUTE
 
@@ -82,7 +82,7 @@ class BounceGuard:
 
     @property
     def domains(self) -> int:
-        """Number of domains that are counted now, with :data:`ALL`."""
+        """Number of domains that are counted now, including :data:`ALL`."""
         return len(self._windows)
 
     def note(self, domain: str, *, hard: bool, now: int) -> None:
@@ -101,14 +101,14 @@ class BounceGuard:
             self._note(place, hard, now)
 
     def may_write(self, domain: str, now: int) -> bool:
-        """Return whether hard bounces of a domain become entries: neither in a storm, nor while its end is tested."""
+        """Return whether a hard bounce becomes an entry. It does not in a storm, or while the storm's end is tested."""
         self._forget(now)
         return domain not in self._until and ALL not in self._until
 
     def held_until(self, domain: str, category: str, now: int) -> int | None:
-        """Return until when a message waits, milliseconds; ``None`` if it may go.
+        """Return the time until which a message waits, milliseconds; ``None`` if it may be sent.
 
-        A storm in all attempts holds only marketing, because a receipt must not wait for the addresses of others.
+        A storm in all attempts holds only marketing, because a receipt must not wait if other domains bounce.
         """
         held = [self._until.get(domain, 0) if domain != ALL else 0]
         if category == "marketing":

@@ -12,7 +12,7 @@ from typing import Literal
 from models.units import DAY
 
 Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
-"""``hard``: no such recipient. ``second``: hard if it is answered again at least :data:`MIN_APART_MS` later.
+"""``hard``: no such recipient. ``second``: hard if the same answer comes at least :data:`MIN_APART_MS` later.
 ``sender``: our fault. ``stop``: the recipient asked the provider to stop. ``soft``: it says nothing about the
 address. Empty: no refusal."""
 
@@ -67,7 +67,7 @@ def of_smtp(code: int, text: str, stage: Stage) -> Bounce:
     """Return the class of an SMTP refusal.
 
     A bare 550, 551 or 553 to RCPT TO usually means that there is no such mailbox. But servers use these codes for
-    policies, too. So without an enhanced code the answer counts only at the second time.
+    policies, too. So without an enhanced code only the second such answer counts.
 
     Parameters
     ----------

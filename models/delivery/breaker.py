@@ -20,7 +20,7 @@ class BreakerPolicy:
     Attributes
     ----------
     failures
-        Number of failures in a row that open it.
+        Number of failures in a row that open the breaker.
     pause
         Time until the first probe, milliseconds; it doubles with every probe that fails.
     longest

@@ -1,4 +1,4 @@
-"""Calls of a provider, as the queue asks for them and the dispatcher makes them."""
+"""Calls of a provider: the queue requests them, and the dispatcher makes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Call(NamedTuple):
     number
         Number of the attempt, from 1.
     looks_up
-        Whether the call only asks about the end of that attempt.
+        Whether the call only asks the provider how that attempt ended.
     """
 
     message: Message
@@ -44,7 +44,7 @@ class EndedCall(NamedTuple):
 
 
 class AssignedCalls(NamedTuple):
-    """Calls that have a slot each.
+    """Calls, each of which has a slot.
 
     Attributes
     ----------
@@ -65,11 +65,11 @@ class CallTerms(NamedTuple):
     Attributes
     ----------
     name
-        Name under which attempts are made. No other process ever has it.
+        Name of this process, stored with its attempts. No other process ever has the same name.
     lookup_delays_ms
         Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
     suppressor
-        Writes what follows from answers to the suppression list; ``None`` if there is no list.
+        Makes entries of the suppression list from answers; ``None`` if there is no list.
     """
 
     name: str

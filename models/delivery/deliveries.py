@@ -1,9 +1,9 @@
 """The stored state of a delivery, and the events that its outcomes become.
 
-A delivery is ``queued`` while it waits for its turn or for its next attempt. It is ``attempted`` before the provider is
-called: that is committed first. Then it has a result, or is ``queued`` again if the provider clearly did not accept it.
-If an attempt ended without an answer, the delivery is ``unknown``. The message may have been sent, so it is not sent
-again.
+A delivery is ``queued`` while it waits for its turn or for its next attempt. It becomes ``attempted``, and this is
+committed before the provider is called. Then it has a result, or is ``queued`` again if the provider clearly did not
+accept the message. If an attempt ended without an answer, the delivery is ``unknown``. The message may have been sent,
+so it is not sent again.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Result(NamedTuple):
 
 
 class MessageSummary(msgspec.Struct, frozen=True, array_like=True):
-    """The part of a message that is kept while its outcome is unknown, so that a late answer still finds its user.
+    """The part of a message that is kept while its outcome is unknown, so that a late answer can still be reported.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     detail
         Detail of the last attempt's result.
     stopped
-        Reason why it is not tried again: consent was withdrawn during a call, or while the outcome was unknown.
+        Reason why there is no further attempt: consent was withdrawn during a call, or while the outcome was unknown.
     schema
         See ``SCHEMA``.
     """
@@ -213,9 +213,9 @@ def summary_of(message: Message) -> MessageSummary:
 
 
 def outcome_of(message_id: str, summary: MessageSummary, result: Result, now: int) -> Event:
-    """Make the event that reports a message's outcome to its user; the same outcome always has the same id.
+    """Make the event of a message's outcome, which the fold reads; the same outcome always has the same id.
 
-    The event of a live message has the time of the wall clock. All others have the time of their message, because the
+    The event of a live message has the time of the wall clock. Any other event has the time of its message, because the
     log of a replay has a separate clock.
     """
     properties: dict[str, object] = {"rule": summary.rule}
@@ -241,7 +241,7 @@ def deadline(message: Message, arrived: int) -> int:
     Parameters
     ----------
     message
-        The end of a live message counts. The end of any other refers to the clock of its log, and it reaches no person.
+        The message. ``expires`` counts only if the message is live; otherwise it does not refer to the wall clock.
     arrived
         When the message arrived at delivery.
     """

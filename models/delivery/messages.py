@@ -17,7 +17,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     Attributes
     ----------
     id
-        32 hex digits. The same user, rule and cause give the same id.
+        32 hex digits. The same user, rule, cause and time of the signal give the same id.
     user, rule, category, channel
         Ids of the user and of the rule that decided, the category of the rule, and the channel.
     to

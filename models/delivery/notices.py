@@ -34,14 +34,14 @@ class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=Tr
 
 
 class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=True):
-    """The true end of a message whose outcome was unknown, which the provider reported by itself.
+    """The true outcome of a message whose outcome was unknown; the provider reported it without a look-up.
 
     Attributes
     ----------
     message, channel
         Id of the message, and its channel.
     status
-        The end that the provider reported.
+        The outcome that the provider reported.
     """
 
     message: str
@@ -129,7 +129,7 @@ class AddressReport(
     address
         E-mail address in its delivery form, or phone number in E.164.
     user
-        The user in whose events it was reported.
+        The user whose event reported it.
     at
         Time when it happened, milliseconds.
     source

@@ -1,4 +1,4 @@
-"""The messages of a partition that have not ended, by what happens to them now."""
+"""The messages of a partition that have not ended, by phase."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class OpenMessages:
         key
             Id of the message.
         phase
-            What happens to it from now on.
+            Its phase from now on.
         user
             Its user.
         size
@@ -85,7 +85,7 @@ class OpenMessages:
         self._phases[key] = phase
 
     def remove(self, key: bytes) -> None:
-        """Remove a message that has ended; does nothing if it is not here."""
+        """Remove a message that has ended; do nothing if it is not in the index."""
         phase = self._phases.pop(key, None)
         if phase is not None:
             del self._users[phase][key]

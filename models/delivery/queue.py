@@ -1,6 +1,6 @@
 """The queue of one partition's deliveries: it decides which deliveries are attempted, looked up, retried and ended.
 
-Every method takes the step that is being made and adds to its outputs; the decisions hold once these are committed.
+Every method takes the current step, and adds to its outputs. The decisions are valid once the outputs are committed.
 Nothing here calls a provider, waits, or reads a clock.
 """
 
@@ -65,7 +65,7 @@ class DeliveryQueue:
         self._schedule = Schedule(paused=memo == _PAUSED)
         self._settlement = Settlement(self._schedule, terms.lookup_delays_ms, terms.suppressor)
         self._found = self._schedule.restore(records)  # attempts without a result, until resume() decides about them
-        self._awaited: dict[bytes, int] = {}  # attempts of other processes, and until when their answer is awaited
+        self._awaited: dict[bytes, int] = {}  # attempts of other processes, and the end of the wait for their answers
 
     def __repr__(self) -> str:
         return f"<DeliveryQueue {self._schedule!r}, awaited={len(self._awaited)}>"
@@ -217,7 +217,7 @@ class DeliveryQueue:
                 self._schedule.paused = notice.paused
                 step.keep(_PAUSED if notice.paused else b"")
             case Resolution():
-                result = Result(notice.status, "told by the provider")
+                result = Result(notice.status, "reported by the provider")
                 self._settlement.resolve(step, notice.message.encode(), notice.channel, result)
             case Answer():
                 self._inherit(step, notice)
@@ -238,7 +238,7 @@ class DeliveryQueue:
             self._settlement.resolve(step, key, answer.channel, result)  # too late, but better than unknown
 
     def _is_awaited(self, step: DeliveryStep, notice: Answer | InFlight) -> bool:
-        """Return whether a notice is about the attempt that is open here, and not about another of the same number."""
+        """Return whether a notice is about the attempt that is open here: the same number, made by the same process."""
         key = notice.message.encode()
         if key not in self._awaited:
             return False

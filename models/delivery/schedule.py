@@ -20,7 +20,7 @@ class Schedule:
     times
         Their timers, and those of the messages that have ended.
     paused
-        Whether the channel is paused: then no call may begin.
+        Whether the channel is paused. During a pause no call may begin.
     """
 
     def __init__(self, *, paused: bool) -> None:
@@ -69,7 +69,7 @@ class Schedule:
         self.times.add_deadline(deadline(record.message, record.arrived), key)
 
     def place(self, key: bytes, record: DeliveryRecord, size: int) -> None:
-        """Enter a delivery in the state of its record: it waits for a time, or has ended."""
+        """Enter a delivery by the status of its record: it waits until its due time, or has ended."""
         if record.message is None:
             self.open.remove(key)
             self.times.add_finished(record.changed, key)

@@ -30,7 +30,7 @@ class Settlement:
     lookup_delays_ms
         Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
     suppressor
-        Writes what follows from answers to the suppression list; ``None`` writes nothing.
+        Makes entries of the suppression list from answers; ``None`` makes none.
     """
 
     def __init__(self, schedule: Schedule, lookup_delays_ms: LookupDelays, suppressor: Suppressor | None) -> None:
@@ -55,10 +55,10 @@ class Settlement:
         self._change(step, key, record, looked_up(record, result, self._delays, step.now))
 
     def resolve(self, step: DeliveryStep, key: bytes, channel: Channel, result: Result) -> None:
-        """Replace an unknown outcome by the true one; does nothing if the outcome is known."""
+        """Replace an unknown outcome by the true one; do nothing if the outcome is known."""
         record = step.read(key)
         if record.status == "unknown":
-            if record.summary is None:  # an old record does not say whose message it was: there is no one to report to
+            if record.summary is None:  # an old record does not name its user, so no event can be made
                 step.count("deliveries", channel, "resolved")
             self._change(step, key, record, resolved(record, result, step.now))
 
@@ -68,12 +68,12 @@ class Settlement:
         self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
 
     def withdraw(self, step: DeliveryStep, user: str, why: str) -> None:
-        """End the waiting marketing messages of a user, and ensure that none of the others is tried again."""
+        """End the waiting marketing messages of a user, and prevent further attempts for those in flight or unknown."""
         for key in self._schedule.open.of_user(user, "waiting"):
             record, message = _read(step, key)
             if message.category == "marketing":
                 self._change(step, key, record, withdrawn(record, why, step.now))
-        # A call in flight cannot be recalled. But the message is not tried again, whichever process learns its end.
+        # A call in flight cannot be recalled. But the message is not tried again, whichever process gets the answer.
         for key in self._schedule.open.of_user(user, "calling", "unknown", "looking_up"):
             record, message = _read(step, key)
             if message.category == "marketing":

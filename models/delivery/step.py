@@ -23,7 +23,7 @@ _NOTHING = DeliveryRecord(status="expired", changed=0)
 
 @dataclass(slots=True)
 class DeliveryStep:
-    """One step of the queue at one time; its decisions hold once its outputs are committed.
+    """One step of the queue at one time; its decisions are valid once its outputs are committed.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class DeliveryStep:
     outputs: Outputs = field(default_factory=Outputs)
 
     def knows(self, key: bytes) -> bool:
-        """Return whether there is a delivery of that key."""
+        """Return whether there is a delivery with that key."""
         return key in self.records or key in self.outputs.commit.state
 
     def read(self, key: bytes) -> DeliveryRecord:
-        """Return a delivery as this step leaves it."""
+        """Return a delivery with the changes of this step."""
         value = self.outputs.commit.state.get(key) or self.records.get(key)
         return decode_delivery(value) if value is not None else _NOTHING
 
@@ -58,7 +58,7 @@ class DeliveryStep:
         self.outputs.commit.state[key] = None
 
     def report(self, key: bytes, summary: MessageSummary, result: Result) -> None:
-        """Report the outcome of a message to its user."""
+        """Write the event of a message's outcome, for the fold of its user."""
         event = outcome_of(key.decode(), summary, result, self.now)
         self.emit(Output("outcomes", summary.user.encode(), encode_event(event)))
 
@@ -78,5 +78,5 @@ class DeliveryStep:
         self.outputs.commit.records.append(output)
 
     def count(self, *key: str) -> None:
-        """Count something, by the name of its metric and its labels."""
+        """Add 1 to a metric; ``key`` is the metric's name and labels."""
         self.outputs.counts[key] = self.outputs.counts.get(key, 0) + 1

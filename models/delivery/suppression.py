@@ -1,4 +1,4 @@
-"""The entries of the suppression list: the addresses that must get no messages, with reasons and ends.
+"""The entries of the suppression list: the addresses that must get no messages, the reasons, and their ends.
 
 The key of an entry holds a keyed hash of channel and address, so the list reveals no address. An address has one entry
 for each reason, so two writers with different reasons never overwrite each other. The end of a reason is a
@@ -19,11 +19,11 @@ Scope = Literal["marketing", "all", "watch"]
 """Messages that an entry stops: marketing, all, or none. An entry of scope ``watch`` only records a time."""
 
 Stopping = Literal["complaint", "unsubscribe", "stop", "bounce", "manual", "import"]
-"""Reasons that stop messages. If several apply to an address, the first of them is named."""
+"""Reasons that stop messages. If several apply to an address, the first one in this list is given."""
 Reason = Literal[Stopping, "bounce_suspected", "confirmed", "start", "delivered"]
 """All reasons.
 
-``bounce_suspected``: a first answer that becomes a bounce at its second time. ``confirmed``: a grant that the owner of
+``bounce_suspected``: an answer that counts as a bounce when it comes again. ``confirmed``: a grant that the owner of
 the address confirmed. ``start``: START by SMS. ``delivered``: the provider reported a delivery.
 """
 
@@ -51,7 +51,7 @@ ENDED_BY: dict[str, Reason] = {
     "bounce": "delivered",
     "bounce_suspected": "delivered",
 }
-"""The reason that ends another one if its time is later. Only a person ends all others."""
+"""The reason that ends another reason if its entry has a later time. All others are ended only by a person."""
 
 ANNOUNCED = "secret"
 """Reason of the entry that only says that a secret is in use; the hash in its key is all zeros."""
@@ -125,7 +125,7 @@ class SuppressionKey(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The address as the list knows it: id of the secret, and hash."""
+        """The address in the form of the list: id of the secret, and hash."""
         return f"{self.secret}:{self.hash}"
 
     def key(self) -> bytes:

@@ -72,7 +72,7 @@ def delivery_address(written: str, channel: Channel | None = None) -> tuple[Chan
 
 
 def read_rows(lines: Iterable[str], now: int) -> Iterator[Row | Mistake]:
-    """Read a file without its blank lines.
+    """Yield an address or a mistake for each line of a file; skip blank lines and the header.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class SuppressionList:
         return {secret: count for secret, count in self._unknown.items() if secret not in self._lost}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of ``suppressions``; without a value it removes the entry.
+        """Apply one record of ``suppressions``; a record without a value removes the entry.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class SuppressionList:
             self._marks[kept] = entry.at << 2 | SCOPES.index(entry.scope)
 
     def marks(self, channel: Channel, address: str) -> dict[str, SuppressionMark]:
-        """Return the marks of an address by reason. If several secrets have an entry, the later one counts."""
+        """Return the marks of an address by reason. If several secrets have an entry, the latest one counts."""
         return self._marks_of(self.hashes.digests(channel, address))
 
     def marks_of_hash(self, address: str) -> dict[str, SuppressionMark]:

@@ -21,7 +21,7 @@ from models.units import SECOND
 MAX_SOURCE = 200
 """Maximum number of characters of a provider's words that an entry keeps."""
 MAX_WAIT_S = 60.0
-"""Maximum wait of a message to a held domain before it tries again, seconds."""
+"""Maximum wait of a message to a held domain before it is tried again, seconds."""
 
 
 _ADDRESS = re.compile(r"\S+@\S+|\+?\d[\d ()/-]{5,}\d")
@@ -43,7 +43,7 @@ def without_addresses(text: str) -> str:
 
 
 class Suppressor:
-    """The use of the suppression list by one channel: it stops messages, and makes entries of answers and reports.
+    """The use of the suppression list by one channel: it stops messages, and makes entries from answers and reports.
 
     An entry that is written here counts here at once. The other processes read it from the topic.
 
@@ -161,9 +161,9 @@ class Suppressor:
             self._guard.note(domain, hard=result.bounce == "hard" and not known, now=now)
 
     def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
-        """Return the entry that ends others, if there are any.
+        """Return the entry that ends others; if the address has none of them, return nothing, to keep the list small.
 
-        Otherwise return none, so that the list does not grow.
+        If the list cannot be trusted, it may lack entries. The ending entry is then returned in any case.
         """
         marks = self._list.marks(self.channel, address)
         ends = any(ENDED_BY.get(one) == reason for one in marks)

@@ -1,4 +1,4 @@
-"""The times of a partition's deliveries: those that can begin now, those that begin later, and those that are over."""
+"""The times of a partition's deliveries: which deliveries can begin now, which later, and which have ended."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.delivery.deliveries import RETENTION_MS
 class Timetable:
     """A queue of deliveries that can begin, and the timers of all others.
 
-    An entry may be out of date, because nothing is removed when a delivery changes. The user of this class checks the
-    delivery itself.
+    An entry may be out of date, because nothing is removed when a delivery changes. The caller checks the delivery
+    itself.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Timetable:
         Parameters
         ----------
         is_waiting
-            Returns whether a message still waits. Deadlines of all others are dropped.
+            Returns whether a message still waits. The deadlines of messages that do not wait are dropped.
         """
         while self._deadlines and not is_waiting(self._deadlines[0][1]):
             heapq.heappop(self._deadlines)
@@ -82,7 +82,7 @@ class Timetable:
         return self._ready.popleft()
 
     def take_due(self, now: int) -> Iterator[bytes]:
-        """Remove and yield the deliveries whose time has come, also those entered meanwhile."""
+        """Remove and yield the deliveries that are due, including those that are entered meanwhile."""
         return _taken(self._due, now)
 
     def take_late(self, now: int) -> Iterator[bytes]:

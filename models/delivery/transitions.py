@@ -15,7 +15,7 @@
     unknown    a look-up or the provider gives its end  delivered, rejected
     unknown    a look-up finds nothing                  unknown, or queued if that is safe
 
-Every function returns a new record; none has a side effect, and none knows of any other message.
+Every function returns a new record. No function has a side effect or depends on another message.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STORED: dict[Status, StoredStatus] = {
     "withdrawn": "withdrawn",
     "suppressed": "withdrawn",
 }
-"""Status that is stored for each end. A worker of the last release cannot read ``suppressed``; the event names it."""
+"""Stored status for each end. A worker of the last release cannot read ``suppressed``; only the event states it."""
 
 
 class Transition(NamedTuple):
@@ -54,7 +54,7 @@ class Transition(NamedTuple):
     record
         The record that is stored from now on.
     outcome
-        The outcome to report to the message's user; ``None`` if there is nothing new to report.
+        The outcome to report as an event of the user; ``None`` if there is nothing new to report.
     resolves
         Whether the outcome replaces ``unknown``, which was reported before.
     """
@@ -146,7 +146,7 @@ def _looked_up_later(record: DeliveryRecord, delays: LookupDelays, now: int) -> 
 
 
 def _closed(record: DeliveryRecord, status: Status, now: int) -> DeliveryRecord:
-    # Nothing of a person is kept except that there was this message. For an unknown one, its user is kept as well.
+    # No data of a person are kept, only that there was this message. For an unknown outcome, its user is kept as well.
     stored = _STORED[status]
     if status != "unknown" or record.summary is None:
         return DeliveryRecord(status=stored, changed=now)

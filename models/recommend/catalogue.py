@@ -49,7 +49,7 @@ def encode_item(item: Item) -> bytes:
 class Catalogue:
     """The items that are for sale.
 
-    Before a catalogue was imported, every item that events name is for sale. Afterwards only items that the catalogue
+    Before a catalogue is imported, every item that events name is for sale. Afterwards only items that the catalogue
     lists and has in stock are. So a withdrawn item does not come back, even after compaction has removed its tombstone.
 
     Attributes

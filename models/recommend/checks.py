@@ -92,9 +92,9 @@ class _Click(NamedTuple):
 
 
 def checkerboard(size: int) -> csr_array:
-    """Make a matrix in which a user likes the items of the same parity, except the item of the same number.
+    """Make a matrix in which user ``i`` likes all items of the same parity as ``i``, except item ``i``.
 
-    That item is the right answer for the user, because everyone else with the same taste likes it.
+    Item ``i`` is the right answer for user ``i``, because everyone else with the same taste likes it.
 
     Parameters
     ----------

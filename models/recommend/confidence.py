@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_DECAY = 2.0**-10
-"""Minimum share of its weight that an interaction keeps, so that users who return after years are not strangers."""
+"""Minimum share of its weight that an interaction keeps, so that users who return after years are still known."""
 
 
 @overload
@@ -38,7 +38,7 @@ def decay(age: float | NDArray[np.int64], half_life: float) -> float | NDArray[n
 def confidence_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the confidence that a user likes an item, from the sum of the decayed weights of their interactions.
 
-    It grows with the logarithm, because the tenth view of a page says less than the first.
+    The confidence grows with the logarithm of the sum, because the tenth view of a page says less than the first.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 """Callback after each sweep, with the number of finished sweeps and of all sweeps."""
 
 BATCH_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 26}
-"""Size of one batch of gathered factors, numbers; it bounds the memory and still allows large matrix products."""
+"""Number of values in one batch of gathered factors, by type of device; it limits the memory of a batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +65,11 @@ def fit_factors(
     confidence
         Confidences, float32 of shape ``(users, items)``, above 0 where observed.
     hyperparameters
-        Shape of the model.
+        Hyperparameters of the model.
     start
-        Item factors to begin with, of shape ``(items, dimensions)``. Rows of zeros are drawn at random.
+        Item factors to begin with, of shape ``(items, dimensions)``. Rows of zeros are replaced by random ones.
     device
-        Device to compute on; ``None`` is that of :func:`device_of_choice`.
+        Device to compute on; ``None`` means the result of :func:`device_of_choice`.
     progress
         Called after each sweep.
 
@@ -119,9 +119,9 @@ class _Rows:
         """Compute the best factors of every row, given those of the other side; rows without entries get zeros.
 
         All rows share the matrix ``unobserved * factors' factors``, which is diagonal in the basis of its eigenvectors.
-        A row with fewer entries than dimensions can then be solved by a matrix of its entries (Woodbury identity)
-        instead of one of its dimensions. On Gowalla most rows have fewer than 30 entries. There, a sweep with 256
-        dimensions takes a tenth of the time.
+        A row with ``n`` entries can then be solved by a matrix of shape ``(n, n)`` instead of ``(d, d)`` (Woodbury
+        identity). This is faster for fewer entries than dimensions. On Gowalla most rows have fewer than 30 entries.
+        There, a sweep with 256 dimensions takes a tenth of the time.
         """
         d = factors.shape[1]
         gram = factors.T @ factors

@@ -1,4 +1,8 @@
-"""Grading of a model on held-out interactions: it ranks items as in serving, and must find the newer ones."""
+"""Grading of a model on held-out interactions.
+
+The cut is the time between the known and the held-out interactions. The model ranks items as in serving, from a user's
+interactions before the cut. It must find the items after the cut.
+"""
 
 from __future__ import annotations
 

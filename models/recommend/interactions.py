@@ -52,7 +52,7 @@ class Interaction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
 
 
 def weight_of(event_type: EventType, rating: float | None = None) -> float:
-    """Return the weight of an event as a sign that its user likes the item; 0 if it is none.
+    """Return the weight of an event as a sign that its user likes the item; 0 if the event is no such sign.
 
     Parameters
     ----------

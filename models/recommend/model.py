@@ -50,7 +50,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     half_life
         Age at which an interaction counts half, milliseconds. With 0 all count the same.
     trend
-        Score that the most popular item of the moment gains; a certain like has a score of about 1.
+        Score that the most popular item of the moment gains; an item that a user certainly likes has about 1.
     trend_half_life
         Half-life of popularity, milliseconds. Popularity decides the trend, and the recommendations for strangers.
     seed

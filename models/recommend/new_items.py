@@ -1,8 +1,8 @@
 """Places for new items, which no model knows yet.
 
 Without such places users would never see a new item, so no model could ever learn it. About one place in ten is for new
-items, after everything that the model recommends. New items also get the places that the model cannot fill. The choice
-depends on the user, the model version and the day, so an answer does not change between two clicks.
+items; these places come after the recommendations of the model. New items also get the places that the model cannot
+fill. The choice depends on the user, the model version and the day, so an answer does not change between two clicks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from models.recommend.recommender import Recommendation
 from models.units import DAY
 
 NEW = "new or rarely touched"
-"""Reason for an item that the model does not know. It may be an old item that no one has touched lately."""
+"""Reason for an item that the model does not know. It may be an old item without recent interactions."""
 SHARE = 10
 """Ratio of all places to the places for items that the model does not know: one place in ten."""
 POOL = 50

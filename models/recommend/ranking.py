@@ -50,7 +50,7 @@ def recall_and_ndcg(hits: Sequence[bool], wanted: int, k: int) -> tuple[float, f
     Returns
     -------
     tuple of float
-        Hits divided by wanted items, and discounted gain divided by that of the best possible ranking; 0 to 1.
+        Hits divided by wanted items, and discounted gain divided by the gain of the best possible ranking; 0 to 1.
 
     Examples
     --------

@@ -25,7 +25,7 @@ OFFERED = "on offer"
 
 
 class RecentInteraction(Protocol):
-    """One of a user's newest interactions, as a profile or a held-out user holds it."""
+    """One of a user's newest interactions, from a profile or from a held-out user."""
 
     @property
     def item(self) -> str:
@@ -60,7 +60,7 @@ class Recommendation(msgspec.Struct, frozen=True):
 
 
 class FoldedUser:
-    """A user's half of a training sweep, computed from the interactions with a trained model's items.
+    """The factors of one user, computed as in a training sweep, with the item factors of a trained model.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class Recommender:
         now
             Present time, milliseconds since the epoch; older interactions count less.
         k
-            Number of items, at least 1. There are fewer if fewer are for sale.
+            Number of items, at least 1. The answer is shorter if fewer are for sale.
         exclude
             Items that must not be shown, such as those already bought.
         exclude_recent
@@ -193,7 +193,7 @@ class Recommender:
         taste = self.model.factors @ user.factors
         scores = taste + self._trend
         best = top_rows(np.where(allowed, scores, -np.inf), k)
-        pushes = user.pushes(best)  # the interaction with the largest one is the reason
+        pushes = user.pushes(best)  # the item with the largest contribution is the reason
         return [
             Recommendation(
                 self.model.items[row],
@@ -214,12 +214,12 @@ class Recommender:
         return POPULAR if self.model.popularity[row] > 0 else OFFERED
 
     def prepared(self, catalogue: Catalogue) -> Recommender:
-        """Return a recommender for another catalogue, with all that depends on the catalogue already computed.
+        """Return a recommender for another catalogue; everything that depends on the catalogue is already computed.
 
         Returns
         -------
         Recommender
-            The same model for that catalogue. This one still answers for its own catalogue as fast as before.
+            The same model for that catalogue. The existing recommender still answers as fast for its own catalogue.
         """
         other = copy(self)
         other._allowed(catalogue)

@@ -191,7 +191,7 @@ def _start(names: list[str], model: FactorModel | None) -> NDArray[np.float32] |
 
 
 def _popularity(history: Columns, model: FactorModel, users: list[HeldOutUser]) -> Scores:
-    """Grade recent and all-time popularity and return the better, because a weak baseline proves little."""
+    """Grade recent and all-time popularity, and return the better grade, because a weak baseline proves little."""
     used = np.unique(history.items)
     recent = grade_popularity(model.items, model.popularity, users)
     always = grade_popularity(model.items, history.popularity(0, 0)[used], users)

@@ -12,7 +12,7 @@ from models.recommend.confidence import confidence_of, decay
 from models.recommend.interactions import Interaction
 
 SLACK = 1.25
-"""Factor by which a window may exceed its limits before it is cut back to them; it makes cutting rare."""
+"""Factor by which a window may exceed its limits before it is cut back, so that cuts are rare."""
 
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("weight", np.float32), ("at", np.int64)])
 
@@ -71,8 +71,8 @@ class InteractionWindow:
     Parameters
     ----------
     rows, users, items
-        Maximum number of interactions, users and items; up to a quarter more between two cuts. Users and items
-        without an interaction for the longest time are removed first.
+        Maximum number of interactions, users and items. Between two cuts, the window may hold a quarter more. Users and
+        items whose newest interaction is the oldest are removed first.
     age
         Maximum age of an interaction, relative to the newest, milliseconds; 0 keeps all.
 
@@ -174,7 +174,7 @@ def _newest(ids: NDArray[np.int32], at: NDArray[np.int64], count: int, most: int
 
 
 def _renumber(names: dict[str, int], ids: NDArray[np.int32]) -> tuple[dict[str, int], NDArray[np.int32]]:
-    """Drop the names that no row has; return the new numbers of the others, and the rows with new numbers."""
+    """Drop the names that no row uses; return the new numbers of the other names, and ``ids`` in new numbers."""
     used, renumbered = np.unique(ids, return_inverse=True)
     by_id = list(names)
     return {by_id[old]: new for new, old in enumerate(used.tolist())}, renumbered.astype(np.int32)

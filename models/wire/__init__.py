@@ -18,7 +18,7 @@ The types of the short form correspond to these calls and event names of Segment
     track Product Removed          cart_remove         as Product Viewed
     track Order Completed          purchase            order_id, products, total (or revenue, value), currency;
                                                        it states the whole order, which counts once
-    track Order Updated            purchase            as Order Completed; it replaces what was said about the order
+    track Order Updated            purchase            as Order Completed; it replaces the order as it was stated before
     track Order Refunded           refund              as Order Completed; with order_id alone, it refunds the
                                                        remainder of the order
     track Product Reviewed         rating              product_id, rating, review_body
@@ -40,14 +40,14 @@ offset. An amount is in units of the currency (2.55), and becomes micros. Fields
 about consent. Outcomes of our messages are refused. Every refusal is an :class:`~models.errors.InvalidEvent` with a
 stable reason and the path of the field.
 
-Consent is granted only by a separate event, which is read strictly. It is withdrawn by anything that can be read as
-a withdrawal (:mod:`models.wire.withdrawals`). This includes a record that is otherwise refused
-(:mod:`models.wire.salvage`). The error then carries the withdrawal. A record with a public key cannot grant consent. It
-cannot state an origin, a bounce or a complaint either. Test events belong to a separate user, ``test:`` and the id.
+Only a separate event grants consent, and it is read strictly. Everything that can be read as a withdrawal withdraws it
+(:mod:`models.wire.withdrawals`), even in a record that is otherwise refused (:mod:`models.wire.salvage`). The error
+then carries the withdrawal. A record with a public key cannot grant consent. It cannot state an origin, a bounce or a
+complaint either. Test events belong to a separate user, ``test:`` and the id.
 
 The short form is strict, because a person writes it and reads the answer. The Segment form is lenient: whole numbers
-are ids, texts of digits are numbers, and one bad detail does not lose an event. ``segment.py`` lists what becomes of
-such a detail. Each gives an :class:`~models.errors.EventWarning`.
+are ids, texts of digits are numbers, and one bad detail does not lose an event. ``segment.py`` lists what happens to
+the event. Each such detail gives an :class:`~models.errors.EventWarning`.
 """
 
 from models.wire.decoding import MAX_RECORD_BYTES, convert, decode, withdrawal_in

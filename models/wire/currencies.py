@@ -20,4 +20,4 @@ _CODES = """
     ZAL ZAR ZMK ZMW ZRN ZRZ ZWD ZWG ZWL ZWR
 """
 CURRENCIES = frozenset(_CODES.split())
-"""All currency codes."""
+"""The known currency codes, in upper case."""

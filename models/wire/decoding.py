@@ -87,7 +87,7 @@ def convert(
     if size is None:
         try:
             size = len(orjson.dumps(raw))
-        except TypeError as error:  # JSON cannot express it: other types or keys, lone surrogates, over 254 levels
+        except TypeError as error:  # JSON cannot express the record: other types, lone surrogates, over 254 levels
             invalid = InvalidEvent("bad_json", "", type(raw).__name__, f"a value that JSON can express ({error})")
             invalid.withdrawal = withdrawal_in(raw, received)
             raise invalid from None
@@ -98,7 +98,7 @@ def convert(
 
 
 def withdrawal_in(raw: Any, received: Received) -> Event | None:
-    """Return the withdrawal of consent in a record that a door refuses before it calls :func:`convert`.
+    """Return the withdrawal of consent in a record that is refused before :func:`convert` is called.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _too_large(size: int, raw: Any, reading: Reading) -> InvalidEvent:
 
 
 def _parsed(value: bytes) -> Any:
-    """Parse a record that is too large; return ``None`` for one that is far too large or is not JSON."""
+    """Parse a record that is too large; return ``None`` if it exceeds ``MAX_SALVAGED_BYTES`` or is not JSON."""
     if len(value) > MAX_SALVAGED_BYTES:
         return None
     try:
@@ -132,7 +132,7 @@ def _parsed(value: bytes) -> Any:
 
 
 def _without_mark(value: bytes) -> Any:
-    """Parse a record that could not be parsed as it is, because it may begin with a byte order mark."""
+    """Parse a record again without a byte order mark, because the first attempt has failed."""
     if is_blank(value):
         raise InvalidEvent("empty", "", "nothing", "JSON of one event")
     try:
@@ -196,7 +196,7 @@ def _has_traits(context: object) -> bool:
 
 
 def _settled(event: Event, reading: Reading) -> Event:
-    """Remove the statements that an event's key does not allow, and give a test event to the separate test user."""
+    """Remove the statements that the sender's key does not allow, and give a test event to the separate test user."""
     if event.trust == "public":
         event = _distrusted(event, reading.warnings)
     if event.origin == "test" and not event.user.startswith(TEST):
@@ -205,7 +205,10 @@ def _settled(event: Event, reading: Reading) -> Event:
 
 
 def _distrusted(event: Event, warnings: list[EventWarning]) -> Event:
-    """Refuse a bounce with a public key, warn of a grant, and remove a complaint; the fold ignores these as well."""
+    """Limit an event with a public key: refuse a bounce, warn of a grant, and remove a complaint.
+
+    The fold ignores such statements as well.
+    """
     if event.type == "custom" and event.name is not None and bounces.is_bounce(event.name):
         raise InvalidEvent("needs_server_key", "event", event.name, _SERVER_KEY)
     if event.granted:

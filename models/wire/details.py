@@ -18,7 +18,7 @@ from models.wire.fields import Json
 T = TypeVar("T")
 
 MAX_EXACT = 2**53
-"""Maximum of whole floats, exclusive: up to here a float has exactly the digits that were written."""
+"""Maximum of whole floats that are read as ids, exclusive. A larger float may have lost some of its digits."""
 
 MAX_WRITTEN = 10**fields.MAX_ID_LENGTH
 """Maximum of whole numbers that are read as ids, exclusive. Longer numbers are too long for an id."""
@@ -32,7 +32,7 @@ def is_absent(value: object) -> bool:
 
 
 def as_text(value: object) -> object:
-    """Return a whole number as text, with the digits of its sender; return any other value unchanged.
+    """Return a whole number as text, with the digits that the sender wrote; return any other value unchanged.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def identifier(value: object, field: str) -> str:
 
 
 def order_id(value: object, field: str) -> str:
-    """Check an order's id, without the blanks around it, because client and server may both send the same order."""
+    """Check an order's id without the blanks around it, so that client and server give the same order one id."""
     return identifier(value.strip() if isinstance(value, str) else value, field)
 
 
@@ -188,7 +188,7 @@ def warning_of(error: InvalidEvent, path: str = "") -> EventWarning:
 
 
 def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bool, path: str = "") -> Json:
-    """Read ``properties`` or ``traits``; leave out, with a warning, values that are no object or nested too deep.
+    """Read ``properties`` or ``traits`` without values that are nested too deep; each of these gives a warning.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def free_object(raw: Json, name: str, warnings: list[EventWarning], *, small: bo
     Returns
     -------
     dict
-        The object itself, so copy it before you change it; empty if it is absent.
+        The object itself, so copy it before you change it; empty if it is absent, or (with a warning) not an object.
 
     Raises
     ------

@@ -24,7 +24,7 @@ MAX_TEXT_LENGTH = 10_000
 MAX_OBJECT_BYTES = 32_768
 """Maximum size of ``properties`` and of ``traits`` as JSON, bytes."""
 MAX_NESTING = 8
-"""Maximum number of nested objects and lists inside ``properties`` and ``traits``."""
+"""Maximum depth of nested objects and lists in ``properties`` and ``traits``, levels."""
 MAX_LINES = 500
 """Maximum number of lines of an order."""
 MAX_QUANTITY = 1_000_000
@@ -36,7 +36,7 @@ MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MA
 MIN_TIME_MS = 946_684_800_000
 """Minimum time of an event: 2000-01-01T00:00:00Z."""
 MAX_AHEAD_MS = DAY
-"""Maximum difference by which a sender's clock may be ahead of ours: one day."""
+"""Maximum time by which a sender's clock may be ahead of ours: one day."""
 
 ITEM_NEEDED = frozenset({"product_view", "cart_add", "cart_remove"})
 """Types of events that have no meaning without an item."""
@@ -100,7 +100,7 @@ def text(value: object, field: str) -> str:
 
 
 def money(value: object, field: str) -> int:
-    """Read an amount in units of the currency as micros.
+    """Read an amount in units of the currency, and return it in micros.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def money(value: object, field: str) -> int:
 
 
 def _exact(written: str) -> int:
-    """Return the micros of a written decimal; -1 if it is not one."""
+    """Return the micros of a written amount; -1 if the text is not an amount."""
     return round(Decimal(written) * MICROS) if _amount(written) else -1
 
 
@@ -202,7 +202,7 @@ def channel(value: object, field: str, *, granted: bool) -> Channel | None:
 
 
 def origin(claimed: object, given: Origin) -> Origin:
-    """Return the less live of two origins: the one that the sender claims, and the one that the door knows."""
+    """Return the less live of two origins: the one that the sender claims, and the one that is given."""
     if claimed is None:
         return given
     for known in ORIGINS:

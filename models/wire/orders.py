@@ -12,7 +12,7 @@ _FORMS = get_args(OrderForm)
 
 
 def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[OrderLine, ...]:
-    """Check the lines of an order; if they are absent, return none.
+    """Check the lines of an order; if they are absent, return an empty tuple.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def lines(value: object, field: str, item_names: tuple[str, ...]) -> tuple[Order
 
 
 def form(raw: fields.Json) -> OrderForm:
-    """Check the form in which a purchase in the short form states its order; by default, lines that add up."""
+    """Check the ``order_form`` of a purchase; if it is absent, return ``lines``."""
     said = raw.get("order_form")
     if said is None:
         return "lines"
@@ -64,7 +64,7 @@ def _line(line: object, path: str, item_names: tuple[str, ...]) -> OrderLine:
 
 
 def total(of: tuple[OrderLine, ...], field: str) -> int:
-    """Return the sum of quantity x price, micros; raise :class:`InvalidEvent` if it is more than an event may have."""
+    """Return the sum of quantity x price, micros; raise :class:`InvalidEvent` if it exceeds ``MAX_MONEY``."""
     micros = sum(line.quantity * line.price for line in of)
     if micros > fields.MAX_MONEY:
         raise InvalidEvent("bad_money", field, f"{fields.units(micros)} in all", fields.MONEY_ALLOWED)

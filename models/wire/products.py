@@ -29,7 +29,7 @@ class Products(NamedTuple):
     lines
         Products that name an item.
     worth
-        Sum over all products, including those without an item, micros; ``None`` if one of them cannot be read.
+        Total price of all products, including those without an item, micros; ``None`` if one price cannot be read.
     unusable
         Products with a detail that cannot be used; they are kept in the properties.
     """
@@ -132,7 +132,7 @@ def _read(product: object, path: str, warnings: list[EventWarning]) -> tuple[Ord
 
 
 def _cost_of_part(price: int, quantity: object) -> int | None:
-    """Return the cost of a quantity such as 1.5 kg, which no line can state although its cost is known."""
+    """Return the cost of a quantity such as 1.5 kg, which a line cannot hold because it is not whole."""
     if isinstance(quantity, float) and 0 < quantity <= fields.MAX_QUANTITY:
         return round(price * Decimal(repr(quantity)))
     return None

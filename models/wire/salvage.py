@@ -22,7 +22,7 @@ MAX_SALVAGED_BYTES = 8 << 20
 SUFFIX = "~withdrawal"
 """Suffix of the id of a withdrawal from a refused record.
 
-The sender may send the corrected record with the same id, so the withdrawal needs another one.
+The sender may send the corrected record with the same id, so the withdrawal needs another id.
 """
 
 _ANY = NamedWithdrawal()
@@ -73,8 +73,8 @@ def salvage(raw: Any, reading: Reading) -> Salvaged | None:
 def in_context(raw: Json) -> dict[str, Any]:
     """Return the statements about consent outside an event's fields.
 
-    They are in ``context.traits`` and in ``traits``. A withdrawal may also be in a field of any other name. The
-    ``traits`` of a ``group`` call describe the group, so they say nothing about the user.
+    They are in ``context.traits`` and in ``traits``. A withdrawal may also be in a field that the spec does
+    not define. The ``traits`` of a ``group`` call describe the group, so they say nothing about the user.
     """
     said = {} if raw.get("type") == "group" else statements.statements(raw.get("traits"))
     context = raw.get("context")

@@ -3,26 +3,26 @@
 Libraries of this form send the values that the shop's code has given them, and this code never sees an answer. So one
 bad detail does not lose an event, unless the event would then state something that is not true::
 
-    detail that cannot be used       what becomes of the event
+    detail that cannot be used       what happens to the event
     user, time, the event's name,    refused: it is not known whose event it is, or when or what happened
     groupId, previousId
     messageId                        kept, with an id made from its place; a repetition cannot be recognised
-    an order's money: no total and   refused, because sums would be wrong. total, revenue and value count in this
-    not all products can be read     order, then the products; a product without an item counts with its money
+    an order's money: no total and   refused, because sums would be wrong. total, revenue, value and the products are
+    not all products can be read     tried in this order; the price of a product without an item counts as well
     the item of Product Viewed,      kept as a custom event with its name
     Added or Removed; the rating
     of Product Reviewed; the text
     of a support message; the order
     id of Order Updated
     currency                         kept; amounts count in XXX, ISO's code for no currency, and not in dollars
-    quantity                         kept with quantity 1; in an order, a negative quantity was returned and gives
-                                     no line
+    quantity                         kept with quantity 1; in an order, a product with a negative quantity was
+                                     returned, and gives no line
     a product without an item        kept without this line
     an order id                      kept without it; the order cannot be recognised in another event
     price, category, review text     kept without it
     a trait                          kept without it; a bad address also becomes a dead letter
-    properties, traits               kept without them if they are not objects, or without the one that is nested
-                                     too deep
+    properties, traits               kept without them if they are not objects, or without the values in them that
+                                     are nested too deep
 
 Each of these gives a warning, and the value that cannot be used stays in ``properties``.
 
@@ -112,9 +112,9 @@ def when(raw: Json, reading: Reading) -> int:
     Some libraries send no ``timestamp``, but an ``originalTimestamp``, from which Segment's servers compute the
     ``timestamp``.
 
-    Only a live event with a ``sentAt`` is corrected. In a replay, the time of arrival says nothing about the clock. An
-    event that Segment exported (it has ``receivedAt``) is already corrected. A ``sentAt`` that is not a time corrects
-    nothing, and is reported as a warning.
+    Only a live event with a ``sentAt`` is corrected. In a replay, the time of arrival says nothing about the sender's
+    clock. An event that Segment exported (it has ``receivedAt``) is already corrected. A ``sentAt`` that is not a time
+    corrects nothing, and is reported as a warning.
     """
     received_at = reading.received.at
     field = "timestamp"
@@ -173,7 +173,7 @@ def _readable(value: object) -> bool:
 
 
 def _untyped(name: str, properties: Json, common: Json, warnings: list[EventWarning], error: InvalidEvent) -> Event:
-    """Keep an event that lacks an essential detail of its type as a custom event with its name."""
+    """Return a custom event of the same name for an event that lacks an essential detail of its type."""
     warnings.append(details.warning_of(error))
     return _custom(name, properties, common)
 

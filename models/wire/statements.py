@@ -10,7 +10,7 @@ from models.wire.fields import quoted, shown
 from models.wire.withdrawals import MAX_NAME, Meaning, meaning, normalized, resembles, stating
 
 MAX_HINTS = 20
-"""Maximum number of traits that the warnings about one event name."""
+"""Maximum number of traits that are named in the warnings about one event."""
 
 _UNCLEAR = "true or false; it counts neither as a withdrawal nor as a grant"
 RESEMBLES = "not a withdrawal, unless the section consent of perennial.yaml names it; docs/events.md lists the names"
@@ -37,10 +37,10 @@ def withdrawing(traits: object) -> dict[str, Any]:
 
 
 def brief(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the statements that an event keeps, so that they cannot make the event large.
+    """Return the statements that an event keeps; their number and size are limited.
 
-    A long or nested value cannot be read, and is left out. Of several spellings of one name one is kept. A withdrawal
-    takes precedence.
+    A long or nested value cannot be read, and is left out. If a name occurs in several spellings, one of them is kept.
+    A withdrawal takes precedence.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def brief(said: Mapping[str, Any]) -> dict[str, Any]:
 def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -> None:
     """Append a warning for each trait that looks like a grant, or like a withdrawal with an unknown name.
 
-    All unclear traits together give one rejected detail.
+    All unclear traits together give one warning, which becomes a dead letter.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def review(traits: Mapping[str, Any], path: str, warnings: list[EventWarning]) -
     if not unclear:
         return
     field, found = f"{path}.{quoted(unclear[0])}", shown(traits[unclear[0]])
-    if len(unclear) > 1:  # a dead letter for each would turn a small record into a flood
+    if len(unclear) > 1:  # only one dead letter, because a small record must not cause thousands
         names = ", ".join(map(quoted, unclear[:MAX_HINTS]))
         field, found = path, f"{len(unclear)} unclear: {names}"
     warnings.append(EventWarning("bad_consent", field, found, _UNCLEAR, rejected=True))

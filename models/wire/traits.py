@@ -17,7 +17,7 @@ SPOKEN = ("email", "phone", "firstName", "lastName", "name", "timezone", "locale
 ADDRESSES = ("email", "phone")
 """Traits to which messages are sent."""
 
-_KEPT = "; the user keeps the known one"
+_KEPT = "; the user keeps the previous one"
 _EMAIL_ALLOWED = f"one address such as ada@example.org, with a domain that IDNA 2008 allows{_KEPT}"
 _PHONE_ALLOWED = f"an existing number, with its country code such as +49 30 901820, or of the user's country{_KEPT}"
 _ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours use the user's country instead"
@@ -26,9 +26,9 @@ _ZONE_ALLOWED = "a zone such as Europe/Berlin or UTC+02:00; quiet hours use the 
 def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenient: bool) -> Json:
     """Check the traits of ``identify``.
 
-    A trait of :data:`SPOKEN` is a string, or ``null`` to forget it. An empty string, as forms send it, counts as
-    absent. A bad address is left out in either form, so that the other traits are not lost. The warning about it also
-    becomes a dead letter.
+    A trait of :data:`SPOKEN` is a string, or ``null``, which deletes it. An empty string, as web forms send it, counts
+    as absent. A bad address is left out in the short form as well, so that the other traits are not lost. The warning
+    about the address also becomes a dead letter.
 
     Statements about consent in the traits are read elsewhere (:mod:`models.wire.withdrawals`).
 
@@ -41,7 +41,7 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     warnings
         List to which a warning is appended for each trait that is left out.
     lenient
-        Whether a whole number is read as text, and a trait of another type is left out. Otherwise it is refused.
+        Whether a whole number is read as text, and a trait of another type is left out. Otherwise both are refused.
     """
     known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
     for name in SPOKEN:

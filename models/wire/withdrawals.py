@@ -143,9 +143,9 @@ def is_no(value: object) -> bool:
 
 
 def meaning(trait: StatingTrait, value: object) -> Meaning:
-    """Return the meaning of a trait's value: leniently read as a withdrawal, or as the hint of a grant.
+    """Return the meaning of a trait's value, which is read leniently. A grant is only a hint.
 
-    ``null`` and the empty text say ``nothing``. A value that can be read in neither way is ``unclear``.
+    ``null`` and the empty text mean ``nothing``. A value that is neither a withdrawal nor a grant is ``unclear``.
 
     Examples
     --------

@@ -51,7 +51,7 @@ def test_a_bad_address_is_a_dead_letter_and_the_other_traits_count(email: object
 
     assert event.traits == {"plan": "pro"}
     assert [(one.field, one.rejected) for one in warnings] == [("traits.email", True)]
-    assert "keeps the known one" in warnings[0].allowed
+    assert "keeps the previous one" in warnings[0].allowed
 
 
 def test_a_bad_address_in_the_short_form_is_a_dead_letter_and_the_other_traits_count() -> None:
