@@ -189,7 +189,7 @@ HEADINGS = ("users", "events/s at the peak", "fold cores", "folds", "GiB each", 
 
 
 def rows(found: Sequence[Needs]) -> list[tuple[str, ...]]:
-    """Format the table for readers."""
+    """Format each result as a row of the table."""
     return [
         (
             f"{one.users:,}",

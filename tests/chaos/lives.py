@@ -166,7 +166,7 @@ def by_dispatcher(lives: Sequence[Life], notes: Iterable[ProcessNote]) -> Mappin
 
 
 def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[ProcessNote]) -> frozenset[str]:
-    """Return the lanes that a life held at a moment."""
+    """Return the lanes that were assigned to a life at a moment."""
     mine = [note for note in notes if not note.dispatcher and note.at <= at and _of(lives, note) is life]
     return frozenset(max(mine, key=lambda note: note.at).lanes) if mine else frozenset()
 
@@ -176,7 +176,7 @@ def late_ends(lives: Iterable[Life], notes: Iterable[ProcessNote], broker_away: 
 
     While the broker is available, an end takes 10 s at most, and the exit code is 0. Otherwise an end takes 20 s at
     most. Lives that were stopped or killed meanwhile do not count, because they could not end in order. Lives that had
-    not finished loading do not count either, because they held nothing.
+    not finished loading do not count either, because they had no partitions.
     """
     began = {note.pid for note in notes}
     found = []

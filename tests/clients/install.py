@@ -1,8 +1,8 @@
 """Install the SDKs and a browser: ``python -m tests.clients.install``.
 
-Everything comes from PyPI, npm and Debian, in pinned versions, and is installed in ``build/clients``. Each Python SDK
-has its own virtual environment, because the SDKs need other versions of our dependencies. There is one
-``node_modules``. An existing installation with the same pins is kept.
+The SDKs come from PyPI and npm, in pinned versions, and are installed in ``build/clients``. Each Python SDK has its own
+virtual environment, because the SDKs need other versions of our dependencies. The npm packages share one
+``node_modules``. An existing installation with the same pins is kept. The browser is Debian's package ``chromium``.
 """
 
 from __future__ import annotations

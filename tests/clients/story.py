@@ -33,7 +33,7 @@ class Visitor:
     user
         Id from the sign-up on.
     anonymous
-        Anonymous id. It stands alone before the sign-up, and beside the user id afterwards. The SDK of a browser
+        Anonymous id. It is the only id before the sign-up, and accompanies the user id afterwards. The SDK of a browser
         replaces it by another one.
     calls
         Calls in order; those before ``identify`` belong to the anonymous visitor.

@@ -52,7 +52,7 @@ async def committed(
             found = await restore(connection, topic, 0, in_use=connection.transactions)
             if enough(found):
                 return found
-            await asyncio.sleep(0.2)  # a state topic gives no notice of a commit
+            await asyncio.sleep(0.2)  # poll: a state topic sends no notification of a commit
 
 
 @pytest.mark.kafka

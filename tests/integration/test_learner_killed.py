@@ -71,7 +71,7 @@ async def keep_dead(worker: int) -> None:
         learner = roles_below(worker).get("learn")
         if learner is not None:
             os.kill(learner, signal.SIGKILL)
-        await asyncio.sleep(0.05)  # the process table gives no notice
+        await asyncio.sleep(0.05)  # poll: the process table sends no notification
 
 
 def examples(count: int, seed: int) -> list[tuple[bytes, bytes]]:
@@ -95,7 +95,7 @@ async def ann(settings: Settings, *, clicks: int, version: int = 1, within_s: fl
                     return
             except UnknownUser:
                 pass  # not folded yet
-            await asyncio.sleep(0.02)  # a process gives no notice
+            await asyncio.sleep(0.02)  # poll: a process sends no notification
 
 
 async def published(connection: Connection, at_least: int, within_s: float = 60) -> int:

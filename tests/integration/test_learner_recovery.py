@@ -119,7 +119,7 @@ async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
         while True:
             if (await asyncio.to_thread(log.read_text)).count(": open at") >= lanes:
                 return
-            await asyncio.sleep(0.1)  # a file gives no notice
+            await asyncio.sleep(0.1)  # poll: a file sends no notification
 
 
 async def learned(
@@ -132,7 +132,7 @@ async def learned(
                 # The topic has one key and few commits, so the reading reaches its end.
                 if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
                     break
-                await asyncio.sleep(0.2)  # a state topic gives no notice
+                await asyncio.sleep(0.2)  # poll: a state topic sends no notification
 
 
 async def uses(connection: Connection, name: str, until: int) -> list[Use]:

@@ -1,4 +1,4 @@
-"""Messages of a replay never reach a provider, whatever the settings allow; those of the same live events do."""
+"""Messages of a replay never reach a provider, whatever the settings allow; messages of live events do."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def outbox_has(installation: Installation, mails: int) -> bool:
     while len(list(installation.settings.outbox.rglob("*.eml"))) < mails:
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)  # a folder gives no notice
+        time.sleep(0.05)  # poll: a folder sends no notification
     return True
 
 
@@ -138,7 +138,7 @@ async def test_messages_of_the_same_events_at_the_live_door_are_sent(
             assert answer.status == 200, await answer.text()
         await all_users_decided(live)
     async with asyncio.timeout(30):
-        while len(server.received) < USERS:  # noqa: ASYNC110 - the server gives no notice
+        while len(server.received) < USERS:  # noqa: ASYNC110 - the server sends no notification
             await asyncio.sleep(0.05)
 
     assert sorted(mail.recipient for mail in server.received) == [f"u{n}@example.org" for n in range(USERS)]

@@ -311,4 +311,4 @@ async def folded(connection: Connection, positions: list[int], within_s: float =
             states = [await restore(connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
             if all(state.position >= wanted for state, wanted in zip(states, positions, strict=True)):
                 return
-            await asyncio.sleep(0.2)  # a state topic gives no notice
+            await asyncio.sleep(0.2)  # poll: a state topic sends no notification

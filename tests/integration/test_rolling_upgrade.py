@@ -63,7 +63,7 @@ class UpgradingShop:
                 positions = await self.positions()
                 if all(positions[partition] >= self.ends[partition] for partition in partitions):
                     return
-                await asyncio.sleep(0.2)  # poll: the end of a state topic has no event
+                await asyncio.sleep(0.2)  # poll: a state topic sends no notification
 
     async def schemas(self) -> list[set[int]]:
         """Return the schema versions of the users in each partition."""
@@ -78,7 +78,7 @@ async def logged(log: Path, *words: str, within_s: float = 60) -> None:
             text = await asyncio.to_thread(log.read_text)
             if all(word in text for word in words):
                 return
-            await asyncio.sleep(0.1)  # poll: a file has no event
+            await asyncio.sleep(0.1)  # poll: a file sends no notification
 
 
 async def _await_refusals(shop: UpgradingShop, old_log: Path, new: set[int]) -> None:

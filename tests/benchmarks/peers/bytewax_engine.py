@@ -24,7 +24,7 @@ class Counted(StatelessSinkPartition[int]):  # type: ignore[misc]  # Bytewax is 
         self.task.count(len(items))
 
 
-class CountingSink(DynamicSink[int]):  # type: ignore[misc]  # the same
+class CountingSink(DynamicSink[int]):  # type: ignore[misc]  # for the same reason
     def __init__(self, task: Task) -> None:
         self.task = task
 
