@@ -78,7 +78,7 @@ def end_hanging_transactions(
         for one in _open_in(client, [state])[state]:
             commit = decision(_history(client, connection, transactional_id), one.producer_id, one.producer_epoch)
             if commit is None:
-                logger.error("%s-%d: held back by a transaction whose decision is unknown: %s", topic, partition, one)
+                logger.error("%s-%d: a transaction hangs, and its decision is unknown: %s", topic, partition, one)
             else:
                 ends[one.producer_id, one.producer_epoch] = commit
         return _end(client, connection, state, ends) if ends else []

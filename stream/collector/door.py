@@ -34,11 +34,12 @@ Statuses of answers::
 Every error is JSON with ``code``, ``message`` and ``error``. ``error`` has the reason, the field, what was found and
 what is allowed. The answer to an event that was accepted without some of its details has ``warnings``.
 
-Every refusal is counted by its reason (``events_rejected``). It also goes to ``events.rejected``: whole, or its length
-and its first 64 KiB. Four kinds are only counted. A request without a known write key is one of them, because
-strangers must not fill a topic of ours. The others have no body to keep: the body arrived too slowly, its encoding is
-damaged, or the request is not HTTP. A client's mistake is never logged. The header ``X-Perennial-Origin: test`` keeps
-the effects of an event away from every provider. A request with a browser key must not send this header.
+Every refusal of events is counted by its reason (``events_rejected``). The refused event or body also goes to
+``events.rejected``: whole, or its length and its first 64 KiB. Four kinds are only counted. A request without a known
+write key is one of them, because strangers must not fill a topic of ours. The others have no body to keep: the body
+arrived too slowly, its encoding is damaged, or the request is not HTTP. A client's mistake is never logged. The header
+``X-Perennial-Origin: test`` keeps the effects of an event away from every provider. A request with a browser key must
+not send this header.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write keys: the permission to send events to the HTTP door, and the trust in these events.
 
 A ``server`` key is secret. A ``browser`` key is in a page, so every visitor can read it. Its events are marked
-``trust: public``. If a request carries several keys, any known key admits it, and the least trusted
-known key decides the trust.
+``trust: public``. If a request carries several keys, any known key admits it, and the least trusted known key decides
+the trust.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Twilio:
                 bounce: Bounce = of_twilio(code) if kind == "rejected" else ""
                 sid = str(one.get("sid", ""))
                 return Result(kind, f"found: {status} {code}".strip(), provider_id=sid, bounce=bounce, code=code)
-        return Result("failed", "not among the newest to that number")
+        return Result("failed", "not among the newest messages to that number")
 
     async def close(self) -> None:
         """Close all connections."""

@@ -2,7 +2,7 @@
 
 The steps of :meth:`Lane._open_and_run` are: wait for the assignment, shut the previous owner out, restore the committed
 state, compare it with the log, run (:mod:`stream.engine.lane_run`). Any failure ends the run. The next run begins
-with the committed state; nothing is repaired. Only after fencing, the lane ends.
+with the committed state; nothing is repaired. A lane that another owner has fenced begins no further run.
 """
 
 from __future__ import annotations

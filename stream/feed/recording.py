@@ -57,8 +57,8 @@ class Recording(NamedTuple):
     path
         Path of the file.
     digest
-        First 16 hexadecimal digits of the SHA-256 of its bytes. An event without an id gets one that
-        consists of the digest and its line number.
+        First 16 hexadecimal digits of the SHA-256 of its bytes. An event without an id gets one that consists of
+        the digest and its line number.
     lines
         Number of records, without blank lines.
     """

@@ -38,7 +38,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
         Data and grade of the training.
     previous
         The previous version, which names no further version. A worker that starts and finds this version damaged uses
-        the previous one. It is repeated here, because the compacted topic has deleted its own record.
+        the previous one. The compacted topic has deleted the record of that version, so it is stored here.
     """
 
     version: int

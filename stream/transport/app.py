@@ -186,9 +186,9 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     Exit codes: 0 after a signal, or one of :mod:`stream.processes.exits`.
     """
     set_up_logging(level)
-    # A batch makes a hundred thousand small objects, and releases them without any reference cycle. A search
-    # for cycles would take a tenth of the fold's time, and more of the time of reading. Objects that exist now are left
-    # out of it, because they exist until the process ends.
+    # A batch makes a hundred thousand small objects, and releases them without any reference cycle. A search for cycles
+    # would take a tenth of the fold's time, and more of the time of reading. Objects that exist now are left out of the
+    # search, because they exist until the process ends.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     loop = asyncio.new_event_loop()
