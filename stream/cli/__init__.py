@@ -47,37 +47,39 @@ class CommandEntry(NamedTuple):
 COMMANDS: dict[str, CommandEntry] = {
     "up": CommandEntry("stream.cli.up", "up", "Run broker, worker, retrainer and HTTP door together.", PROCESSES),
     "broker": CommandEntry("stream.cli.broker", "broker", "Run the embedded broker.", PROCESSES),
-    "worker": CommandEntry("stream.cli.worker", "worker", "Run fold, delivery and learners, supervised.", PROCESSES),
+    "worker": CommandEntry("stream.cli.worker", "worker", "Update users, send messages and learn models.", PROCESSES),
     "retrainer": CommandEntry(
         "stream.cli.retrainer", "retrainer", "Train the recommender on users' interactions.", PROCESSES
     ),
-    "collector": CommandEntry("stream.cli.collector", "collector", "Run the HTTP door.", PROCESSES),
-    "demo": CommandEntry("stream.cli.demo", "demo", "Watch a simulated shop run through everything.", ACTIONS),
+    "collector": CommandEntry("stream.cli.collector", "collector", "Run the HTTP door: it accepts events.", PROCESSES),
+    "demo": CommandEntry("stream.cli.demo", "demo", "Run a simulated shop on this machine, and watch it.", ACTIONS),
     "send": CommandEntry("stream.cli.send", "send", "Send an event, or one per line of standard input.", ACTIONS),
     "user": CommandEntry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
     "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
     "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
-    "pause": CommandEntry("stream.cli.pause", "pause", "Stop a channel; waiting messages keep waiting.", ACTIONS),
+    "pause": CommandEntry("stream.cli.pause", "pause", "Send nothing over a channel until it is resumed.", ACTIONS),
     "resume": CommandEntry("stream.cli.pause", "resume", "Send over a paused channel again.", ACTIONS),
     "suppressions": CommandEntry(
-        "stream.cli.suppressions", "app", "List, add, remove, import addresses that get no messages.", ACTIONS
+        "stream.cli.suppressions", "app", "List, add, remove or import addresses that get no messages.", ACTIONS
     ),
-    "simulate": CommandEntry("stream.cli.simulate", "simulate", "Feed a simulated shop into a log.", ACTIONS),
-    "replay": CommandEntry("stream.cli.replay", "replay", "Feed recorded events into a log.", ACTIONS),
-    "rebuild": CommandEntry("stream.cli.rebuild", "rebuild", "Recompute all profiles' facts from the log.", ACTIONS),
-    "dlq": CommandEntry("stream.cli.dlq", "app", "List, show and replay rejected records.", ACTIONS),
-    "import": CommandEntry("stream.cli.import_", "app", "Import the catalogue.", ACTIONS),
-    "evaluate": CommandEntry("stream.cli.evaluate", "evaluate", "Measure the models on recorded events.", ACTIONS),
+    "simulate": CommandEntry(
+        "stream.cli.simulate", "simulate", "Write events of a simulated shop into an empty log.", ACTIONS
+    ),
+    "replay": CommandEntry("stream.cli.replay", "replay", "Write recorded events into an empty log.", ACTIONS),
+    "rebuild": CommandEntry("stream.cli.rebuild", "rebuild", "Recompute the facts of all users from the log.", ACTIONS),
+    "dlq": CommandEntry("stream.cli.dlq", "app", "List, show or send again records that were refused.", ACTIONS),
+    "import": CommandEntry("stream.cli.import_", "app", "Import the catalogue of items for sale.", ACTIONS),
+    "evaluate": CommandEntry("stream.cli.evaluate", "evaluate", "Measure the models on recorded data.", ACTIONS),
     "init": CommandEntry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
     "check": CommandEntry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
-    "apply": CommandEntry("stream.cli.apply", "apply", "Put the rules and caps of the file into use.", SETTING_UP),
+    "apply": CommandEntry("stream.cli.apply", "apply", "Put the rules and templates of the file into use.", SETTING_UP),
     "token": CommandEntry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
     "config": CommandEntry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
     "topics": CommandEntry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
 }
 """Every command of the package, in the order of the help."""
 
-BENCH = CommandEntry("stream.cli.bench", "app", "Measure on this machine, beside the peers.", ACTIONS)
+BENCH = CommandEntry("stream.cli.bench", "app", "Run the benchmarks on this machine.", ACTIONS)
 """The command that only a checkout has, because the package contains no benchmarks."""
 
 
@@ -150,8 +152,8 @@ def _perennial(
 def shadowed() -> str | None:
     """Return an error if another distribution hides one of our packages; ``None`` if all are ours.
 
-    ``agents`` and ``models`` are common names. A package that is earlier on the path would hide ours, and
-    fail later.
+    ``agents`` and ``models`` are common names. Another package with such a name, earlier on the import path, would hide
+    ours. Then the command would fail later, with an error that does not name the cause.
     """
     import stream
 
@@ -181,7 +183,7 @@ def run(arguments: Sequence[str] | None = None, command: typer.Typer = app, prog
     arguments
         The words after the program's name; by default those of this process.
     command, program
-        What to run, and its name in messages. The benchmarks of a checkout run so, too.
+        Application to run, and its name in messages. The benchmarks of a checkout pass their own.
     """
     hidden = shadowed()
     if hidden is not None:
@@ -212,6 +214,6 @@ def _usage_error(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, which has been printed
         return 0
     where = f" ({ctx.command_path} --help)" if ctx is not None else ""
-    # pydantic's own words before a message add no information
+    # pydantic begins each message with "Value error, ", which adds no information
     print_error(f"{error.format_message().replace('Value error, ', '')}{where}")
     return int(error.exit_code)

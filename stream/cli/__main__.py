@@ -1,4 +1,4 @@
-"""``python -m stream.cli``: how a supervisor starts commands of ours."""
+"""``python -m stream.cli``: the way in which a supervisor starts our commands."""
 
 from stream.cli import main
 

@@ -1,4 +1,4 @@
-"""``perennial apply``: rules, caps, quiet hours and templates of the file act from now on."""
+"""``perennial apply``: put the rules, caps, quiet hours and templates of the settings file into use."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def apply(
     ] = "wall",
     json: Json = False,
 ) -> None:
-    """Put rules, caps, quiet hours, templates and churn's definition of the file into use.
+    """Put the settings file's rules, templates, caps, quiet hours, consent names and churn definition into use.
 
-    They take effect at their place in the log. Earlier decisions stay, and a replay makes the same ones.
+    They take effect for all later events in the log. Earlier decisions do not
+    change, and a replay of the log makes the same decisions.
     """
     settings = opened(config)
     wanted, connection = read_configuration(settings), settings.connection()

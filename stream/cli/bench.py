@@ -1,4 +1,4 @@
-"""``perennial bench``: the benchmarks of a checkout, as a program of the checkout. The wheel holds no benchmarks."""
+"""``perennial bench``: run the benchmarks of a checkout. The wheel contains no benchmarks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def checkout(package: Path = Path(__file__).parents[1]) -> Path | None:
 # Every word after `bench` goes to the checkout's own program, which also answers --help.
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def bench(ctx: typer.Context) -> None:
-    """Measure on this machine, beside the peers."""
+    """Run the benchmarks of Perennial, and of comparable tools, on this machine."""
     root = checkout()
     assert root is not None, "the command is shown only in a checkout"
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))

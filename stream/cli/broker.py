@@ -16,12 +16,12 @@ from stream.settings.loading import load
 
 def broker(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9092,
-    folder: Annotated[Path | None, typer.Option(help="Folder of its log; by default the data folder.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder for its log file; by default the data folder.")] = None,
     config: Config = None,
 ) -> None:
     """Run the embedded broker until Ctrl-C and print its address.
 
-    It keeps everything in memory, so its records are lost when it stops.
+    It keeps everything in memory. Its records are lost when it stops.
     """
     logs = load(config).folder if folder is None else folder
     with stop_requested() as stop, EmbeddedBroker(port or None, logs) as running:

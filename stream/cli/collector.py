@@ -19,10 +19,11 @@ def collector(
         int | None, typer.Option(min=0, max=65535, help="Port to listen on (0: a free one); by default http.port.")
     ] = None,
 ) -> None:
-    """Run the HTTP door until Ctrl-C and print its address.
+    """Run the HTTP door, which accepts events, until Ctrl-C, and print its address.
 
-    It takes events at /v1/track, identify, page, screen, group, alias and batch, in Segment's form or the short one.
-    It answers 200 once Kafka has acknowledged them.
+    Its addresses are /v1/track, /v1/identify, /v1/page, /v1/screen, /v1/group,
+    /v1/alias and /v1/batch. An event has the form of the Segment spec, or
+    Perennial's short form. The answer is 200 once Kafka has acknowledged it.
     """
     set_up_logging()
     run(opened(config, {"http.host": host, "http.port": port}, patient=True), print_line)

@@ -1,4 +1,4 @@
-"""``perennial demo``: watch a simulated shop run through everything."""
+"""``perennial demo``: run a simulated shop through every process, and show the results."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ SHOPPERS, DAYS = 1540, 86
 
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
-    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="Number of people.")] = SHOPPERS,
+    shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="Number of simulated people.")] = SHOPPERS,
     days: Annotated[int, typer.Option(min=60, max=730, help="Number of simulated days.")] = DAYS,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave it running until Ctrl-C.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="After the summary, leave everything running until Ctrl-C.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run broker, workers, retrainer and a simulated shop, and show the results.
 
-    It takes about a minute. Every figure is counted from the topics. All processes are stopped at the end.
+    The demo takes about a minute. Every figure is counted from the topics. All
+    processes are stopped at the end, unless --keep leaves them running.
     """
-    from stream.cli.demo_run import DemoOptions, run_demo  # takes seconds, which --help need not wait for
+    from stream.cli.demo_run import DemoOptions, run_demo  # this import takes seconds, and --help does not need it
 
     again = ["--seed", str(seed)]
     again += [] if shoppers == SHOPPERS else ["--shoppers", str(shoppers)]

@@ -30,7 +30,7 @@ from stream.processes.stop import stop_requested
 from stream.settings.loading import load
 
 PARTS: Final = ("worker", "retrainer")
-"""Processes beside the broker and the simulator."""
+"""Processes that run in addition to the broker and the simulator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class DemoOptions:
     prints_json
         Whether the summary is JSON.
     again
-        Words that call the same demo again.
+        Arguments that run the same demo again.
     """
 
     seed: int
@@ -59,7 +59,7 @@ class DemoOptions:
 
 def run_demo(options: DemoOptions) -> None:
     """Run the demo, print its summary, and stop everything; the exit code is 1 if something was not measured."""
-    # SIGTERM ends it like Ctrl-C, so that everything that was started is stopped.
+    # SIGTERM ends the demo as Ctrl-C does, so that every process that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     console = Console(stderr=options.prints_json)
@@ -97,8 +97,8 @@ def _print(summary: Summary, options: DemoOptions, console: Console) -> None:
         print_json(summary)
     else:
         console.print(closing(summary))
-        stopped = "everything is stopped now; leave it running and look around with:"
-        print_line("go on with:" if options.keeps_running else stopped)
+        stopped = "everything is stopped; to look around next time, leave it running with:"
+        print_line("look around with:" if options.keeps_running else stopped)
         for command in summary.commands:
             print_line(f"  {command}")
     for missing in unmeasured(summary):
@@ -106,7 +106,10 @@ def _print(summary: Summary, options: DemoOptions, console: Console) -> None:
 
 
 def commands(tally: Tally, file: Path, options: DemoOptions) -> list[str]:
-    """Return three commands with ids of this run, or, if it will be stopped, the command that leaves it running."""
+    """Return three commands that show a user of this run.
+
+    If everything is stopped at the end, return the command that leaves it running instead.
+    """
     if not options.keeps_running:
         return [f"{invoked()} {shlex.join(['demo', *options.again, '--keep'])}"]
     addressed = tally.newest[-1].user if tally.newest else min(tally.users).decode()

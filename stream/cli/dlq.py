@@ -1,4 +1,4 @@
-"""``perennial dlq``: dead letters, and sending them again after a fix."""
+"""``perennial dlq``: list and show dead letters, and send them again after their cause was corrected."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ from stream.dead_letters.replay import replay as send_again
 from stream.dead_letters.selection import Selection
 from stream.installation.recognition import opened
 
-app = typer.Typer(help="List, show and replay rejected records.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="List and show records that were refused (dead letters), and send them again.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
-Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as bad_time.")]
+Reason = Annotated[str | None, typer.Option(help="Only dead letters with this reason, such as bad_time.")]
 Since = Annotated[
-    str | None, typer.Option(help="Only those rejected since: 2h, 7d, or a time with its zone (2026-05-01T12:00Z).")
+    str | None,
+    typer.Option(help="Only those refused in the last 2h or 7d, or since a time with its zone (2026-05-01T12:00Z)."),
 ]
-Source = Annotated[str | None, typer.Option(help="Only from sources that begin with this: events.in, door:, file:.")]
+Source = Annotated[
+    str | None, typer.Option(help="Only those whose source begins with this text: events.in, door:, file:.")
+]
 
 
 @app.command("list")
@@ -35,7 +42,7 @@ def list_(
     reason: Reason = None,
     since: Since = None,
     source: Source = None,
-    limit: Annotated[int, typer.Option(min=0, help="Number of the newest ones to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of dead letters to show, the newest first.")] = 20,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -71,7 +78,7 @@ def list_(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="As `dlq list` shows it: topic/partition/offset.")],  # noqa: A002 - the help shows this name
+    id: Annotated[str, typer.Argument(help="Id that `perennial dlq list` shows: topic/partition/offset.")],  # noqa: A002 - the help shows this name
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -94,18 +101,21 @@ def show(
 
 @app.command()
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `dlq list` shows them.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids that `perennial dlq list` shows.")] = None,
     reason: Reason = None,
     since: Since = None,
     source: Source = None,
-    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also those that came too late (too_late).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Send all dead letters again.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also send those that were refused because they came too late (too_late).")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Send dead letters again, after a fix, each with the same messageId and only once.
+    """Send dead letters again, after their cause was corrected. Each keeps its messageId, and is sent only once.
 
-    Those that still cannot become events are listed with the reason, and stay dead letters. Then the exit code is 1.
+    A dead letter that still cannot become an event is listed with the reason,
+    and stays a dead letter. Then the exit code is 1.
     """
     wanted = _selection(tuple(ids or ()), reason, since, source)
     if wanted.is_everything and not everything:
@@ -181,7 +191,7 @@ def _in_full(letter: Letter) -> dict[str, Any]:
 
 
 def _text(value: bytes) -> str:
-    """Return UTF-8 with a terminal's control characters made visible; anything else as escaped bytes."""
+    """Decode UTF-8, and escape the control characters of a terminal. Other bytes are returned with escapes."""
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -27,7 +27,7 @@ from stream.cli.output import Json, print_json, print_line
 evaluate = typer.Typer(help="Measure the models on recorded data.", no_args_is_help=True, add_completion=False)
 
 K = 20
-"""Length of the lists that are graded on a split."""
+"""Number of recommended items for each user that are graded on a split."""
 
 
 @evaluate.callback()
@@ -38,28 +38,37 @@ def _evaluate() -> None:
 @evaluate.command()
 def recommend(
     path: Annotated[
-        Path, typer.Argument(help="Folder with train.txt and test.txt (LightGCN's split), or a file: .jsonl or .inter.")
+        Path,
+        typer.Argument(
+            help="Folder with train.txt and test.txt (LightGCN's split), or a file with times: .jsonl or .inter."
+        ),
     ],
     dimensions: Annotated[int, typer.Option(min=1, max=4096, help="Length of an item's vector.")] = 64,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Number of sweeps over users and items.")] = 10,
     unobserved: Annotated[
         float | None,
-        typer.Option(help="Weight of unobserved pairs (alpha_0); by default scaled to the data."),
+        typer.Option(help="Weight of pairs without an interaction (alpha_0); by default from the size of the data."),
     ] = None,
-    regularization: Annotated[float | None, typer.Option(help="Lambda; by default scaled to the data.")] = None,
+    regularization: Annotated[
+        float | None,
+        typer.Option(help="Strength of the regularization (lambda); by default from the size of the data."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Train the recommender on recorded interactions and grade it on others that were held out.
+    """Train the recommender on a part of recorded interactions, and grade it on the others.
 
-    A folder with a split is graded by Recall@20 and NDCG@20 over all items that the user does not have in train. A file
-    with times is graded as the retrainer does: recall@10 and NDCG@10 on the newest tenth of time, beside popularity.
+    For a folder with a split, the grades are Recall@20 and NDCG@20, over all
+    items that the user does not have in train.txt.
+
+    A file with times is graded as the retrainer does it: recall@10 and NDCG@10 on
+    the newest tenth of the interactions. The popular items are graded, too.
     """
     hyper = Hyperparameters(dimensions=dimensions, epochs=epochs)
     if path.is_dir():
         report = _split(path, hyper, {"unobserved": unobserved, "regularization": regularization})
     elif unobserved is not None or regularization is not None:
         raise typer.BadParameter(
-            "a file with times is graded with the retrainer's values, which are scaled to the data"
+            "--unobserved and --regularization are only for a folder; for a file, the retrainer's values are used"
         )
     else:
         report = _tail(path, hyper)
@@ -136,7 +145,7 @@ def _matrices(folder: Path) -> tuple[csr_array, csr_array]:
         matrix.data[:] = 1.0
         matrices.append(matrix)
     if not min(matrix.nnz for matrix in matrices):
-        raise InvalidInteractions(str(folder), 0, "train and test must hold something")
+        raise InvalidInteractions(str(folder), 0, "train and test must not be empty")
     return matrices[0], matrices[1]
 
 

@@ -23,7 +23,7 @@ from stream.installation.recognition import opened
 from stream.log.event_log import EventLog
 from stream.recommender.reading import reading
 
-app = typer.Typer(help="Import the catalogue.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Import the catalogue of items for sale.", no_args_is_help=True, add_completion=False)
 
 TOPIC = "items"
 PORTION = 1_000
@@ -34,20 +34,22 @@ ACKNOWLEDGED_WITHIN_S = 60.0
 
 @app.callback()
 def _import() -> None:
-    """Import the catalogue."""
+    """Import the catalogue of items for sale."""
 
 
 @app.command()
 def items(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines (.jsonl); may be compressed (.gz).")],
-    replace: Annotated[bool, typer.Option("--replace", help="Withdraw every item that is not in the file.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove every item that is not in the file from the catalogue.")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Import items for sale: id, title, price (in units), categories (separated by | in CSV), stock.
+    """Import items for sale: id, title, price (9.50), categories (separated by | in CSV), stock.
 
-    From the first import on, only items of the catalogue are recommended, and none with stock 0. A file with a mistake
-    changes nothing.
+    After the first import, only items of the catalogue are recommended, and none
+    with stock 0. If the file has a mistake, nothing is imported.
     """
     settings = opened(config)
     found = _read(file)

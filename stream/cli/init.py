@@ -13,7 +13,9 @@ from stream.presets import write
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write to; created if it does not exist.")] = Path(),
-    preset: Annotated[Literal["shop", "saas"], typer.Option(help="Kind of company.")] = "shop",
+    preset: Annotated[
+        Literal["shop", "saas"], typer.Option(help="Kind of company: an online shop, or software as a service.")
+    ] = "shop",
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Coroutines of commands, which Ctrl-C and SIGTERM end in order."""
+"""Running of a command's coroutine, so that Ctrl-C and SIGTERM end it in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 def run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end.
 
-    A signal cancels it, lets it clean up, and ends the command with code 130.
+    SIGINT (Ctrl-C) or SIGTERM cancels the coroutine, so that it can clean up. Then the command ends with code 130.
     """
 
     async def until_signal() -> _T:

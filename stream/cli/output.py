@@ -20,7 +20,7 @@ Config = Annotated[
         "--config", "-c", metavar="FILE", help="Settings file; by default PERENNIAL_CONFIG or perennial.yaml."
     ),
 ]
-"""Option of every command with settings."""
+"""Option of every command that reads settings."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 """Option of every command that prints a report."""
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal; without a terminal, so wide that no line is folded."""
+    """Print a table as wide as the terminal; without a terminal, 240 columns wide."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -71,7 +71,7 @@ def short_time(moment: str | None) -> str:
 
 
 def invoked() -> str:
-    """Return how this program was called, so that a command which is shown can be copied into the same shell."""
+    """Return the words that call this program in the user's shell, so that a suggested command can be copied."""
     called = sys.argv[0]
     if Path(called).name != "perennial":
         return shlex.join([sys.executable, "-m", "stream.cli"])
@@ -95,7 +95,8 @@ def guarded(act: Callable[[], int]) -> int:
     Returns
     -------
     int
-        0; 2 for a mistake of the user's; 69 if Kafka does not answer; 1 for an unexpected error.
+        0; 2 for a mistake of the user; 69 if Kafka does not answer; 1 for an unexpected error, or if the reader of the
+        output has ended.
     """
     from models.errors import PerennialError
     from stream.cluster.errors import BrokerUnavailable
@@ -109,7 +110,8 @@ def guarded(act: Callable[[], int]) -> int:
         print_error(str(error))
         return UNAVAILABLE if isinstance(error, BrokerUnavailable) else MISTAKE
     except BrokenPipeError:
-        # `perennial ... | head` is not an error; nothing more can be written, not even when the interpreter ends
+        # `perennial ... | head` has closed the pipe. The interpreter flushes its output when it ends, so the
+        # output is redirected to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -13,21 +13,22 @@ from stream.cluster.topics import require_topics
 from stream.installation.recognition import opened
 from stream.log.orders import give
 
-Which = Annotated[Channel, typer.Argument(help="email or sms.")]
+Which = Annotated[Channel, typer.Argument(help="Channel: email or sms.")]
 
 
 def pause(channel: Which, config: Config = None) -> None:
-    """Stop a channel until `perennial resume`, also after restarts.
+    """Send nothing over a channel until `perennial resume`, even if processes are restarted meanwhile.
 
-    New messages over the channel are dropped (channel_paused). Messages that wait for delivery keep waiting. Messages
-    that a provider already has cannot be stopped.
+    New messages over the channel are dropped, with the reason channel_paused.
+    Messages that wait for delivery keep waiting. Messages that a provider already
+    has cannot be stopped.
     """
     _order("pause", channel, config)
     print_line(f"{channel} is paused; perennial resume {channel} ends the pause")
 
 
 def resume(channel: Which, config: Config = None) -> None:
-    """Send over a paused channel again; messages that have waited leave, unless they have expired."""
+    """Send over a paused channel again. Waiting messages are sent, unless they have expired."""
     _order("resume", channel, config)
     print_line(f"{channel} is no longer paused")
 

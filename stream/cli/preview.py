@@ -33,13 +33,18 @@ from stream.settings.worker_addresses import worker_urls
 
 def preview(
     template: Annotated[str, typer.Argument(help="Name of a template: a folder beside the settings file.")],
-    user: Annotated[str | None, typer.Option(help="User to render for, from the worker; by default a sample.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Render for this user of the worker; by default for a sample user.")
+    ] = None,
     facts: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='User in JSON instead: {"traits": {...}, "cart": {"sku": 2}, ...}.'),
+        typer.Option(
+            metavar="FILE", help='Render for the user in this JSON file: {"traits": {...}, "cart": {"sku": 2}, ...}.'
+        ),
     ] = None,
     channel: Annotated[
-        Literal["email", "sms"] | None, typer.Option(help="By default the channel that the rule would use.")
+        Literal["email", "sms"] | None,
+        typer.Option(help="Channel of the message; by default the one that the rule would use."),
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to this file.")] = None,
     config: Config = None,
@@ -47,9 +52,12 @@ def preview(
 ) -> None:
     """Show a template as a user would get it, and what the rules would decide for that user now.
 
-    The preview uses the files, whether they are applied or not. The unsubscribe link is a placeholder, because it is
-    signed when a message is delivered. The template is also rendered for a user with all values, with none and with
-    half of them. If that fails, file and line are shown.
+    The preview uses the files as they are, even before `perennial apply`. The
+    unsubscribe link is a placeholder, because the real link is signed when a
+    message is delivered.
+
+    The template is also rendered for users with all values, with none and with
+    half of them. If one of these fails, the file and line are shown.
     """
     settings = load(config)
     templates = read_templates(settings.templates)
@@ -91,7 +99,7 @@ def _customer(settings: Settings, user: str | None, file: Path | None) -> tuple[
 
 
 def _described(file: Path) -> Customer:
-    """Read a user from a file: the sample, with the values of the file."""
+    """Read a user from a file: the sample user, with the values that the file gives."""
 
     class Described(msgspec.Struct, forbid_unknown_fields=True):
         traits: dict[str, Any] = {}
@@ -115,7 +123,7 @@ def _described(file: Path) -> Customer:
 
 
 def _now(customer: Customer) -> int:
-    # events of a replay or a simulation have the time of that log
+    # the events of a replay or a simulation have the time of the log, not of this machine
     own = customer.facts.last_seen
     return own if own and customer.facts.origin != "live" else now_ms()
 

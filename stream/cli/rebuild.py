@@ -42,17 +42,24 @@ def rebuild(
     compare: Annotated[
         bool, typer.Option("--compare", help="Change nothing; only count users whose facts would be different.")
     ] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Discard the work of an interrupted rebuild.")] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Discard the work of an interrupted rebuild, and begin again.")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Recompute the facts of every user from the log with this version's code, and put them into use.
 
-    Use it after an upgrade that changed how facts are computed, when all workers are upgraded. It sends no messages,
-    signals or examples. The ledger (past decisions and messages) stays as it is. When a partition is switched over, its
-    fold pauses, because its supervisor restarts it.
+    Facts follow from the events alone, such as orders, sessions and consent. Use
+    this command after an upgrade that changed how facts are computed, once all
+    workers are upgraded.
 
-    A rebuild that was killed is continued by the same command. It needs Apache Kafka, and a log that was never cut.
+    A rebuild sends no messages, signals or examples. Past decisions and messages
+    (the ledger) stay as they are. When a partition is switched over, its fold
+    pauses, because its supervisor restarts it.
+
+    If a rebuild was killed, the same command continues it. A rebuild needs Apache
+    Kafka, and a log from which no record was ever deleted.
     """
     settings = opened(config)
     connection = settings.connection()

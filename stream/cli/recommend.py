@@ -28,7 +28,7 @@ def recommend(
 ) -> None:
     """Recommend items to a user. The newest clicks count at once; an unknown user gets popular items.
 
-    About one item in ten is new, so the recommender does not know it yet.
+    About one item in ten is a new one, which the recommender has not learned yet.
     """
     path = f"/v1/users/{quote(user, safe='')}/recommendations?k={k}"
     settings = load(config)
@@ -61,8 +61,8 @@ def _nothing(user: str, answer: Mapping[str, Any]) -> str:
     """Explain why nothing is recommended."""
     if answer.get("refused"):
         return (
-            f"version {answer['refused']} of the recommender could not be loaded by the worker, and there is no other; "
-            "its log says why"
+            f"the worker could not load version {answer['refused']} of the recommender, and there is no other version; "
+            "the worker's log says why"
         )
     if not answer["version"]:
         # no numbers, because only the retrainer knows how many interactions there are
@@ -71,7 +71,7 @@ def _nothing(user: str, answer: Mapping[str, Any]) -> str:
             "(it runs within perennial up, or as perennial retrainer)"
         )
     return {
-        "nothing_for_sale": "nothing is for sale: every item of the catalogue is out of stock, or it has no items",
+        "nothing_for_sale": "nothing is for sale: the catalogue is empty, or all its items are out of stock",
         "all_touched": f"{user} has interacted with every item that is for sale",
         "all_known_touched": f"{user} has interacted with every item that the recommender knows",
     }.get(answer.get("empty", ""), "there is nothing to recommend")

@@ -1,4 +1,4 @@
-"""``perennial replay``: recorded events into a log whose clock follows them."""
+"""``perennial replay``: write recorded events into a log whose clock follows them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ from stream.settings.loading import Settings, load
 
 
 def replay(
-    path: Annotated[Path, typer.Argument(help="Online Retail (.csv, .csv.gz) or wire events (.jsonl, .jsonl.gz).")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="The data set Online Retail (.csv, .csv.gz), or events as lines of JSON (.jsonl, .jsonl.gz)."
+        ),
+    ],
     embedded: Annotated[bool, typer.Option("--embedded", help="Start a broker and a worker for the replay.")] = False,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Multiple of real time; by default as fast as the fold allows.")
+        float | None,
+        typer.Option(min=0.001, help="Multiple of real time; by default as fast as the events can be folded."),
     ] = None,
     rejected: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each refused line to this file, as a line of JSON.")
@@ -33,15 +39,18 @@ def replay(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Feed recorded events and their clock into an empty log, never more than a day ahead of the slowest fold.
+    """Write recorded events into an empty log, whose clock then follows the times of the events.
 
-    No message of a replay reaches a real provider. A log that has live events, or that was fed before, is refused.
+    The replay is never more than one day of these times ahead of the slowest
+    fold. None of its messages reaches a real provider. A log is refused if it has
+    live events, or if another replay or simulation was written into it.
 
-    At the end every line is accounted for. It counts in a profile, it repeats an event or an order that counts, or it
-    was refused, with its reason.
+    The report at the end counts every line. A line counts in a profile, repeats
+    an event or an order that counts, or was refused, with the reason.
 
-    Exit codes: 0 if every line counts or is a repeat. 1 if lines are missing. 2 if no line was taken, or the call has a
-    mistake. 3 if some lines were refused and none is missing.
+    Exit codes: 0 if every line counts or is a repeat. 1 if lines are missing.
+    2 if all lines were refused, or the call has a mistake. 3 if some lines were
+    refused, and none is missing.
     """
     recording = survey(path)
     if not recording.lines:
@@ -53,7 +62,7 @@ def replay(
 
 
 def _require_writable(file: Path) -> None:
-    """Refuse a file that cannot be written before the replay, because its report would be lost afterwards."""
+    """Refuse a file that cannot be written. Do it before the replay, because its report would be lost afterwards."""
     try:
         file.open("wb").close()
     except OSError as error:
@@ -74,7 +83,7 @@ def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple
 
 def _embedded(config: Path | None, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
     with temporary_folder("replay") as folder:
-        # This is always a separate installation, which ends with the command, whatever the settings say.
+        # Whatever the settings say, this is a separate installation, which ends with the command.
         flags = {**own_ports(), "folder": folder, "kafka.servers": "127.0.0.1:0", "kafka.embedded": True}
         settings = load(config, flags)
         with running(settings, ("worker",), StartOptions(clock="feeder", keeps_logs=debugging())) as installation:

@@ -15,7 +15,7 @@ from stream.feed.reconciliation import Reconciliation
 SHOWN = 10
 """Number of refused lines that are shown one by one."""
 INCOMPLETE, NOTHING_TAKEN, SOME_REFUSED = 1, 2, 3
-"""Exit codes, beside 0 for a file in which every line counts or is a repeat."""
+"""Exit codes; the exit code is 0 if every line of the file counts or is a repeat."""
 
 
 def report(found: Reconciliation, seconds: float, *, json: bool, rejected: Path | None) -> None:
@@ -24,7 +24,7 @@ def report(found: Reconciliation, seconds: float, *, json: bool, rejected: Path 
     Parameters
     ----------
     found
-        Both sides of the replay.
+        Counts of the lines that were read, and of the events in the folded state.
     seconds
         Duration of the replay.
     json

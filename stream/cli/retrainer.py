@@ -16,13 +16,14 @@ from stream.recommender.artifacts import ArtifactFolder
 from stream.recommender.retrainer import Retrainer, RetrainerOptions
 
 NICENESS = 5
-"""Priority of the retrainer: lower than that of the fold, for which people wait."""
+"""Niceness of the retrainer: it has a lower priority than the fold, because people wait for the fold."""
 
 
 def retrainer(config: Config = None) -> None:
-    """Train the recommender on the interactions of the log at intervals, and publish it.
+    """Train the recommender at intervals on the interactions in the log, and publish each good version.
 
-    It trains with CUDA if there is a device; otherwise on half of the processor's cores.
+    The retrainer uses a GPU if CUDA finds one; otherwise half of the processor's
+    cores.
     """
     settings = opened(config, patient=True)
     connection = settings.connection()
@@ -44,7 +45,7 @@ def retrainer(config: Config = None) -> None:
         if settings.sections.metrics.retrainer is not None:
             exposition = expose(settings.sections.metrics.retrainer, settings.sections.metrics.host)
             stack.callback(exposition.close)
-        from models.recommend import factors  # takes seconds, so it comes after everything that may fail at once
+        from models.recommend import factors  # takes seconds, so it comes after the steps that may fail at once
 
         where = factors.use_share_of_cores(0.5)
         print_line(f"retrainer: trains on {where}, writes to {folder.path}")

@@ -1,4 +1,4 @@
-"""``perennial send``: events of your own, directly into the log or through the HTTP door."""
+"""``perennial send``: send events of your own, directly into the log or through the HTTP door."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stream.installation.recognition import opened
 from stream.log.event_log import EventLog
 
 MAX_CHUNK = 500
-"""Maximum number of events that are acknowledged together. A batch of the HTTP door holds as many."""
+"""Maximum number of events that are acknowledged together. A batch of the HTTP door may have more."""
 
 
 class DoorRefused(PerennialError):
@@ -94,20 +94,26 @@ class Target(Protocol):
 def send(
     event: Annotated[
         str | None,
-        typer.Argument(metavar="[JSON|-]", help="One event, or - for one event per line of standard input."),
+        typer.Argument(metavar="JSON|-", help="One event, or - for one event per line of standard input."),
     ] = None,
     config: Config = None,
     http: Annotated[str | None, typer.Option(metavar="URL", help="Send through the HTTP door at this URL.")] = None,
     write_key: Annotated[
         str | None, typer.Option(envvar="PERENNIAL_WRITE_KEY", help="Write key for the HTTP door, if it requires one.")
     ] = None,
-    test: Annotated[bool, typer.Option("--test", help="Let no message that it causes reach a real provider.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test event: no message that it causes reaches a real provider.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Send an event, wait until Kafka has it, and print its id, partition and offset.
+    """Send an event, wait until Kafka has acknowledged it, and print its id, partition and offset.
 
-    An event is, for example, `{"type": "click", "user": "u1", "item": "sku1"}`. It may also be a call of the Segment
-    spec: `{"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 49.9}}`.
+    Example: {"type": "click", "user": "u1", "item": "sku1"}
+
+    An event may also be a call of the Segment spec:
+
+    {"type": "track", "event": "Order Completed", "userId": "u1",
+    "properties": {"total": 49.9}}
     """
     if event is None:
         if sys.stdin is None or sys.stdin.isatty():
@@ -144,7 +150,7 @@ async def _send(lines: AsyncIterator[list[InputLine]], target: Target, origin: O
         async for chunk in lines:
             events = _valid(chunk, instance, origin, result)
             if not events:
-                continue  # a mistake in the JSON is reported without a broker
+                continue  # no broker is needed to report a mistake in the JSON
             acknowledged = await target.send(events)
             result.sent.extend(acknowledged)
             for one in [] if quiet else acknowledged:
@@ -192,7 +198,7 @@ async def _standard_input() -> AsyncIterator[list[InputLine]]:
             for number, content in enumerate(_lines(sys.stdin.fileno()), 1):
                 if not is_blank(content):
                     put(InputLine(number, content))
-        except (OSError, ValueError) as error:  # it is closed, or there is no standard input
+        except (OSError, ValueError) as error:  # standard input is closed or missing
             put(error)
         put(None)
 
@@ -321,7 +327,7 @@ class ThroughDoor:
 
 
 def _bodies(events: Sequence[Event]) -> list[list[tuple[Event, bytes]]]:
-    """Divide events into bodies that the door takes."""
+    """Divide events into request bodies that the HTTP door accepts."""
     bodies: list[list[tuple[Event, bytes]]] = [[]]
     size = 0
     for event in events:

@@ -1,4 +1,4 @@
-"""``perennial simulate``: events of a simulated shop into a log whose clock follows them."""
+"""``perennial simulate``: write events of a simulated shop into a log whose clock follows them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days.")] = 98,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = START,  # type: ignore[assignment]  # typer reads the text
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Multiple of real time; by default as fast as the fold allows.")
+        float | None,
+        typer.Option(min=0.001, help="Multiple of real time; by default as fast as the events can be folded."),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Write each shopper's true probabilities, which are in no event, to this file.")
@@ -36,13 +37,17 @@ def simulate(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Let a simulated shop run into an empty log, never more than a day ahead of the slowest fold.
+    """Simulate a shop, and write its events into an empty log, whose clock then follows the simulated time.
 
-    Its people browse, buy, complain, give and withdraw consent, leave for good, and react to the messages they get.
-    The same seed gives the same events. Only reactions to messages that depend on a learned score may differ, because a
-    learner publishes at another time.
+    The people of the shop browse, buy, complain, give and withdraw consent, leave
+    for good, and react to messages. The simulation is never more than one
+    simulated day ahead of the slowest fold.
 
-    No message of a simulation reaches a real provider. A log that has live events, or that was fed before, is refused.
+    The same seed gives the same events. Only reactions to messages that depend on
+    a learned score may differ, because a model may be published at another time.
+
+    No message of a simulation reaches a real provider. A log is refused if it has
+    live events, or if another replay or simulation was written into it.
     """
     settings = opened(config)
     require_topics(settings.connection(), settings.partitions)

@@ -21,9 +21,12 @@ from stream.settings.loading import Settings
 logger = logging.getLogger(__name__)
 
 PORTS_APART = 10
-"""Distance between the metrics ports of two folds of one machine."""
+"""Distance between the metrics ports of two processes of the same role, on one machine."""
 SILENT_S = 15.0
-"""How long a process may be silent, in addition to the time of its watchdog, which reports why the process ends."""
+"""How long a process may send no report, in addition to the time limit of its watchdog, seconds.
+
+The watchdog must end the process first, because it logs the reason.
+"""
 
 
 def supervise(settings: Settings, *, deliver: int, learn: int) -> None:
@@ -47,7 +50,7 @@ def supervise(settings: Settings, *, deliver: int, learn: int) -> None:
 def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Program]:
     """Yield the programs of a supervisor, each with its own ports.
 
-    They are ``fold``, ``fold-2``, ``fold-3`` ..., ``deliver`` and ``learn``.
+    Their names are ``fold``, ``fold-2``, ...; ``deliver``, ``deliver-2``, ...; ``learn``, ``learn-2``, ....
     """
     worker, silent_s = settings.sections.worker, settings.stall_after_s + SILENT_S
     for role, count in (("fold", worker.processes), ("deliver", deliver), ("learn", learn)):

@@ -44,7 +44,7 @@ def list_(
     channel: Annotated[Channel | None, typer.Option(help="Only entries of this channel.")] = None,
     address: Annotated[str | None, typer.Option(help="Look up one address.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also entries that have ended, and records that only hold a time.")
+        bool, typer.Option("--all", help="Also show entries that stop no message, such as those that have ended.")
     ] = False,
     config: Config = None,
     json: Json = False,
@@ -74,7 +74,7 @@ def add(
     channel: AddressChannel = None,
     scope: Annotated[
         Literal["marketing", "all"] | None,
-        typer.Option(help="marketing, or all (receipts, too); by default the scope of the reason."),
+        typer.Option(help="Messages to stop: marketing, or all (receipts, too); by default as the reason says."),
     ] = None,
     reason: Annotated[Stopping, typer.Option(help=f"One of {', '.join(STOPPING)}.")] = "manual",
     config: Config = None,
@@ -95,20 +95,25 @@ def remove(
     address: Annotated[str | None, typer.Argument(help="E-mail address, or phone number with its country.")] = None,
     channel: AddressChannel = None,
     reason: OnlyReason = None,
-    domain: Annotated[str | None, typer.Option(help="All bounces of this domain, with --reason bounce.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="All bounces of this domain; needs --reason bounce, --from and --to.")
+    ] = None,
     begin: Annotated[str | None, typer.Option("--from", help="Entries since this time: 2026-05-01T12:00Z.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Entries until this time.")] = None,
     secret: Annotated[
-        str | None, typer.Option(help="Id (8 digits) of a lost secret: all entries that were made with it.")
+        str | None, typer.Option(help="Id (8 digits) of a lost secret: remove all entries that were made with it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove the entries; without --yes they are only shown.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Remove an address from the list, for all reasons or one; or undo the bounces of a domain within some time.
+    """Remove an address from the list, for all reasons or one; or remove the bounces of a domain between two times.
 
-    An address is removed at once. Bounces of a domain, and entries of a lost secret, are shown first and removed with
-    --yes. Remove a complaint or an unsubscription only if the owner of the address has asked for it.
+    An address is removed at once. Bounces of a domain, and entries of a lost
+    secret, are only shown; with --yes they are removed.
+
+    Remove a complaint or an unsubscription only if the owner of the address has
+    asked for it.
     """
     if (address is None) == (domain is None and secret is None):
         raise CannotSuppress(
@@ -144,18 +149,20 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or one address per line.")],
     reason: Annotated[Stopping, typer.Option(help="Reason for addresses without one in the file.")] = "import",
     scope: Annotated[
-        Literal["marketing", "all"] | None, typer.Option(help="marketing or all; by default the scope of the reason.")
+        Literal["marketing", "all"] | None,
+        typer.Option(help="Messages to stop: marketing or all; by default as the reason says."),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Write the lines that can be read, even if others cannot.")
+        bool, typer.Option("--skip-bad", help="Import the lines that can be read, even if others cannot be read.")
     ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Import addresses that unsubscribed, complained or bounced elsewhere.
 
-    Columns: address (or email, phone), channel, reason, at (a day, or a time with its zone). If a line cannot be read,
-    nothing is written. The list does not contain the addresses afterwards.
+    Columns: address (or email, phone), channel, reason, at (a day, or a time with
+    its zone). If a line cannot be read, nothing is imported. The list stores
+    hashes of the addresses, and not the addresses.
     """
     settings, now = opened(config), now_ms()
     rows, mistakes = _read(file, now)

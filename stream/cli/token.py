@@ -16,7 +16,9 @@ from stream.collector.configured import user_tokens
 from stream.collector.user_tokens import MAX_LIFE_S
 from stream.settings.loading import load
 
-app = typer.Typer(help="Make tokens for reading users over HTTP.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Make tokens with which pages and servers read users over HTTP.", no_args_is_help=True, add_completion=False
+)
 
 SERVER_TOKEN_BYTES = 32
 """Length of a server token before its encoding."""
@@ -24,15 +26,16 @@ SERVER_TOKEN_BYTES = 32
 
 @app.command()
 def user(
-    user: Annotated[str, typer.Argument(help="User id, as in events.")],
+    user: Annotated[str, typer.Argument(help="Id of the user, as events have it.")],
     expires: Annotated[str, typer.Option(help="How long it is valid, such as 30m; at most 24h.")] = "1h",
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Print a user token for tests. A page that has it may read this one user.
+    """Print a user token for tests. A page with this token may read only this user.
 
-    In production your own server signs these tokens. A token is a JWT, signed with HS256 and the first secret of
-    http.user_token_secrets. Its claims are sub (the user id), aud ("perennial"), iat, and exp (at most 24 hours later).
+    In production your own server signs these tokens. A token is a JWT, signed
+    with HS256 and the first secret of http.user_token_secrets. Its claims are sub
+    (the user id), aud ("perennial"), iat, and exp (at most 24 hours later).
     """
     try:
         fields.identifier(user, "user")
@@ -49,13 +52,13 @@ def user(
 
 @app.command()
 def server(
-    role: Annotated[str, typer.Option(help="Permissions of its holder: viewer.")] = "viewer",
+    role: Annotated[str, typer.Option(help="What the token allows: viewer (read users).")] = "viewer",
     json: Json = False,
 ) -> None:
     """Print a new server token. Its holder may read any user.
 
-    It is valid once http.server_tokens of perennial.yaml names it, such as [{env: SERVER_TOKEN}], and the collector was
-    started with these settings.
+    To make it valid, name it in http.server_tokens of perennial.yaml, such as
+    [{env: SERVER_TOKEN}], and start the collector again.
     """
     if role != "viewer":
         raise typer.BadParameter(f"found {role!r}; allowed: viewer")

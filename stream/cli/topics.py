@@ -22,7 +22,7 @@ def create(config: Config = None, json: Json = False) -> None:
     else:
         for name in made:
             print_line(f"created {name}")
-        print_line(f"{len(made)} created, {len(topics.PERMANENT) - len(made)} were there")
+        print_line(f"{len(made)} created, {len(topics.PERMANENT) - len(made)} existed before")
 
 
 @app.command("list")
@@ -76,7 +76,10 @@ def list_(config: Config = None, json: Json = False) -> None:
 
 @app.command()
 def check(config: Config = None, json: Json = False) -> None:
-    """Compare the cluster with the table; the exit code is 2 if no process could start on it."""
+    """Compare the topics of the cluster with the table of `perennial topics list`.
+
+    The exit code is 2 if a difference stops the processes from starting.
+    """
     settings = opened(config)
     problems = topics.check(settings.connection(), settings.partitions)
     if json:

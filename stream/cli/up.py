@@ -1,4 +1,4 @@
-"""``perennial up``: everything on one machine until Ctrl-C."""
+"""``perennial up``: run everything on one machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ def up(
 ) -> None:
     """Run broker, worker, retrainer and HTTP door together until Ctrl-C.
 
-    If kafka.servers is set, that Kafka is used instead of the embedded broker. Messages go to the outbox folder unless
-    delivery.mode says otherwise.
+    If kafka.servers is set, that Kafka is used instead of the embedded broker.
+    Messages go to the outbox folder unless delivery.mode says otherwise.
 
-    A default port that is taken is replaced by a free one; a port that was set is never changed. Commands in this
-    folder find the installation by its record, whatever its ports are.
+    If a default port is taken, a free one is used. A port that you have set is
+    never changed. Other commands in this folder find the ports by themselves.
 
-    It does not start while `perennial check` has a failed finding. A finding that --force overrides is not repaired:
-    delivery still holds the messages that it affects.
+    Nothing starts while `perennial check --offline` has a failed finding. --force
+    overrides a finding, but does not repair it: delivery still holds the messages
+    that the finding affects.
     """
     settings = load(config, record=False)
     _require_own_broker(settings)

@@ -26,7 +26,7 @@ def user(
 ) -> None:
     """Show a user: profile, segment, churn risk with reasons, messages sent and not sent, and why.
 
-    The worker that owns the user answers; it must run on this machine.
+    The worker that owns the user answers. It must run on this machine.
     """
     settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
     answer = asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
@@ -39,7 +39,7 @@ def user(
 _INDENT = 14
 """Width of a name and the space after it, columns."""
 _MAX_NOT_SENT = 8
-"""Maximum number of reasons for messages that were not sent."""
+"""Maximum number of reasons that are shown for messages that were not sent."""
 
 
 def _show(answer: dict[str, Any]) -> None:

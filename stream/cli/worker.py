@@ -14,20 +14,21 @@ from stream.installation.recognition import opened
 def worker(
     role: Annotated[
         Literal["fold", "deliver", "learn"] | None,
-        typer.Option(help="Run this role alone, without a supervisor; by default all three."),
+        typer.Option(help="Run only this role, without a supervisor; by default all three roles."),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=0, max=16, help="Number of folds; by default worker.processes, or 1.")
+        int | None, typer.Option(min=0, max=16, help="Number of processes that fold; by default worker.processes.")
     ] = None,
     deliver: Annotated[int, typer.Option(min=0, max=16, help="Number of processes that deliver messages.")] = 1,
     learn: Annotated[int, typer.Option(min=0, max=16, help="Number of processes that learn models.")] = 1,
     config: Config = None,
 ) -> None:
-    """Run the workers until Ctrl-C: fold (router and profiles), deliver (messages), learn (models).
+    """Run the workers until Ctrl-C: fold (events become users' states), deliver (messages), learn (models).
 
-    Each role runs in a separate process. If a process dies or makes no progress, it is started again. All of them end
-    with this process. Several folds share the partitions of the log. GET /ready and /health at metrics.worker report on
-    all processes.
+    Each role runs in a separate process. If a process ends or makes no progress,
+    it is started again. All of them end with this process. Several processes that
+    fold share the partitions of the log. GET /ready and /health at the port
+    metrics.worker report on all processes.
     """
     settings = opened(config, {"worker.processes": processes}, patient=True)
     # The imported modules live as long as the worker. A garbage collection among them would take a tenth of the start.
@@ -37,7 +38,7 @@ def worker(
 
         gc.enable()
         run(role, settings)  # ends the process
-    from stream.cli.supervising import supervise  # a worker, which must restart quickly, does not need it
+    from stream.cli.supervising import supervise  # a single role, which must restart quickly, does not need it
 
     gc.enable()
     supervise(settings, deliver=deliver, learn=learn)

@@ -17,7 +17,7 @@ from stream.demo.summary import Latency
 from stream.log.event_log import EventLog
 
 NEWCOMER = "newcomer-"
-"""Beginning of the ids of these users, who are in no other figure."""
+"""Beginning of the ids of the new users, who count in no other figure."""
 
 _ANSWER_WITHIN_S = 10.0
 """How long to wait for the last messages, seconds."""
@@ -45,7 +45,7 @@ def newcomer(number: int, now: int) -> list[Event]:
 async def measure(
     connection: Connection, partitions: int, now: int, *, rate: float = 50.0, seconds: float = 4.0
 ) -> Latency | None:
-    """Send first purchases open-loop, and measure until their messages are readable.
+    """Send first purchases open-loop, and measure how long it takes until their messages are readable.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from stream.demo.tally import Tally
 
 HORIZON_MS = 14 * DAY
 WARM_UP_DAYS = 42
-"""Days whose examples are not graded: three horizons, because a label takes one, and a model needs labels."""
+"""Number of first days whose examples are not graded: a label takes one horizon, and a model needs many labels."""
 
 _RECENCY = FEATURES.index("days_since_last")
 
@@ -33,7 +33,7 @@ class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
     oracle_auc
         AUC of the simulation's true probability, on the same rows. No model can be better on average.
     ahead, ahead_low, ahead_high
-        AUC minus that of recency, with its paired 95% interval (DeLong).
+        AUC of the probabilities minus that of recency, with its paired 95% interval (DeLong).
     rows, churned
         Number of graded rows, and the share of them that churned.
     warm_up_days
@@ -122,7 +122,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unmeasured(summary: Summary) -> list[str]:
-    """Name the figures that the run should have measured and did not; empty if all were measured."""
+    """Describe the figures that the run should have measured but has not; empty if all were measured."""
     latency = summary.latency_ms
     found = {
         "the churn model was never graded": summary.churn.auc is None,

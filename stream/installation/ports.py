@@ -26,7 +26,7 @@ METRICS = ("fold", "deliver", "learn", "retrainer", "collector", "worker")
 MAX_TRIES = 500
 """Maximum number of ports that are tried instead of a default one."""
 MAX_PORT = 65_535
-"""Maximum number of a port."""
+"""Maximum port number."""
 
 
 class PortTaken(PerennialError):

@@ -1,7 +1,8 @@
-"""Recognition of the broker, because only the broker knows whether it is the embedded one.
+"""Recognition of the broker: a command asks it whether it is the embedded one.
 
-In the folder of an installation its record says so. In other folders only an address may be known. The embedded broker
-needs other clients than Apache Kafka, because it has no transactions, and its log has fewer partitions.
+In the folder of a running installation, the record of the installation says so. In other folders, the settings may name
+only an address. Clients must know the kind, because the embedded broker has no transactions, and its log has fewer
+partitions.
 """
 
 from __future__ import annotations

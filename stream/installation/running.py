@@ -176,7 +176,7 @@ def own_ports() -> dict[str, int]:
 
 
 def await_folding(installation: Installation, within_s: float = 60.0) -> None:
-    """Return when a fold owns all partitions of the log and has restored them, or when it was asked to end.
+    """Return when a fold owns all partitions of the log and has restored them, or when the supervisor was stopped.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _is_folding(worker: WorkerSection, partitions: int) -> bool:
         lanes = json.loads(answer.read())["lanes"]
         owned = sum(1 for lane in lanes if lane["topic"] == "events" and lane["open"])
     except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return False  # it does not listen yet
+        return False  # the fold does not listen yet
     else:
         return answer.status == 200 and owned == partitions
     finally:

@@ -27,7 +27,7 @@ def notes(configuration: Configuration, known: Collection[str] | None) -> Iterat
     Yields
     ------
     str
-        One sentence per rule; none for a name that is in use, or that the model may give later.
+        One sentence for each rule whose segment never exists, or is known not to be in use now.
     """
     waiting = [rule for rule in configuration.rules if rule.when.kind == "entered_segment"]
     if not waiting:

@@ -1,6 +1,6 @@
-"""The one exception with which a handler ends a request, in the HTTP door and in a worker's lookup server.
+"""The exception with which a handler refuses a request, in the HTTP door and in a worker's lookup server.
 
-Each server turns it into an answer in its form.
+Each server turns the exception into an answer in its own form.
 """
 
 from __future__ import annotations

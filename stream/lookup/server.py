@@ -38,7 +38,7 @@ class Recommends(Protocol):
     """The recommender that a worker asks."""
 
     def recommend(self, recent: Sequence[RecentItem], now: int, k: int, user: str = "") -> Mapping[str, Any]:
-        """Return ``{"version": ..., "items": [...]}`` for a user's newest items; they are empty for an unknown user."""
+        """Return ``{"version": ..., "items": [...]}`` for a user's newest items (none for an unknown user)."""
 
 
 @web.middleware
@@ -123,7 +123,7 @@ class LookupServer:
     def _look_up(self, request: web.Request) -> tuple[str, int, Restored, bytes | None]:
         """Return the user, their partition, its state, and the user's stored state, ``None`` for an unknown user."""
         user = request.match_info["user"]
-        if user.startswith("\x00"):  # keys of the lane's own records, which are beside the users
+        if user.startswith("\x00"):  # such keys belong to the lane's own records
             raise _unknown(user)
         partition, state = self._owned(user)
         return user, partition, state, state.records.get(user.encode())
@@ -145,7 +145,7 @@ class LookupServer:
         return user, unpack(packed), memo, self._in_use(partition, state, memo)
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
-        # Decoding templates and weights costs more than all the rest of a lookup.
+        # Remembered, because decoding templates and weights costs more than all the rest of a lookup.
         known = self._versions.get(partition)
         if known is None or known[0] != memo.numbers:
             known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, not even one that is killed with ``kill -9``.
+"""Child processes that never outlive their parent, even if the parent is killed with ``kill -9``.
 
 On Linux the kernel kills the child when its parent ends (``PR_SET_PDEATHSIG``). Elsewhere a small guard process stays
 between the two. It watches a pipe whose other end only the parent holds.
@@ -19,9 +19,9 @@ from typing import IO, TypeVar
 
 from models.errors import PerennialError
 
-# An interpreter that then becomes the program asks for PR_SET_PDEATHSIG between fork and exec. A preexec_fn would save
-# the interpreter's 20 ms. But it may deadlock in a process with threads, and all our processes have threads. The parent
-# may end before the kernel knows of the request. Therefore getppid is checked afterwards.
+# The child begins as a Python interpreter, which asks for PR_SET_PDEATHSIG and then becomes the program (exec). A
+# preexec_fn would save the interpreter's 20 ms. But it may deadlock in a process with threads, and all our processes
+# have threads. The parent may end before the child has asked. Therefore the child checks getppid afterwards.
 _EXEC = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGKILL)) != 0:

@@ -1,4 +1,4 @@
-"""Exit codes of our processes, which supervisors and people can tell apart."""
+"""Exit codes of our processes, with which supervisors and people recognise why a process ended."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def why_ended(code: int) -> str:
 
 
 def leave(reason: str, code: int = NOT_OWNER) -> NoReturn:
-    """End this process at once, without leaving its group: its partitions belong to another process now."""
+    """Log the reason, and end this process at once: without cleaning up, and without leaving its consumer group."""
     logger.error("leaving: %s", reason)
     logging.shutdown()
     os._exit(code)

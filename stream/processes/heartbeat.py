@@ -1,7 +1,7 @@
 """Reports of a child process: a line of JSON every second, through a pipe that its supervisor made.
 
 A frozen process, or one whose interpreter hangs in foreign code, answers no probe, and its own watchdog cannot end it.
-It falls silent, and its supervisor notices. A pipe needs no port, and the kernel closes it.
+Its reports stop, so its supervisor notices and kills it. A pipe needs no port, and the kernel closes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 VARIABLE = "PERENNIAL_BEATS"
 """Environment variable that names the pipe among the open files of a child."""
 STARTING_S = 60.0
-"""How long a process may be silent before its first report, in addition to the usual time; its code is loaded then."""
+"""How long the first report may take in addition to the usual time, seconds: the process loads its code first."""
 
 
 class HeartbeatWriter:
@@ -74,10 +74,10 @@ class HeartbeatReader:
     name
         Name of the program, for the thread.
     silent_s
-        Seconds without a report after which the child counts as silent. Before its first report they are
-        :data:`STARTING_S` more.
+        Seconds without a report after which the child counts as silent. The first report may take
+        :data:`STARTING_S` longer.
     on_silence
-        Called once when that happens, in this reader's thread.
+        Called once when the child counts as silent, in this reader's thread.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class HeartbeatReader:
         return f"{type(self).__name__}({self._thread.name!r}, report={self.report!r})"
 
     def hand_over(self) -> None:
-        """Begin to read; the child has its end."""
+        """Close the child's end in this process, because the child has it now, and begin to read."""
         os.close(self.child_end)
         self._thread.start()
 

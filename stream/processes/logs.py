@@ -43,7 +43,7 @@ class RateLimitFilter(logging.Filter):
             self._seen[place] = (last, held_back + 1)
             return False
         if len(self._seen) > MAX_MESSAGES:
-            self._seen.clear()  # a library formats before it logs: no two messages are equal
+            self._seen.clear()  # some library formats its messages itself, so that no two are equal
         self._seen[place] = (now, 0)
         if held_back:
             record.msg = f"{record.getMessage()} (and {held_back} more like it)"

@@ -30,8 +30,8 @@ class Program:
     stop_within
         Seconds from SIGTERM to SIGKILL.
     silent_s
-        The child reports every second (``stream/processes/heartbeat.py``). It is killed and started again after this
-        many seconds without a report. ``None``: it sends no reports.
+        Seconds without a report after which the program is killed and started again; it reports every second
+        (``stream/processes/heartbeat.py``). ``None`` for a program that sends no reports.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Backoff:
     first
         Seconds after the first early end.
     factor
-        Factor of the wait for each further early end.
+        Factor by which each further early end lengthens the wait.
     longest
         Maximum number of seconds.
     healthy_after

@@ -1,4 +1,4 @@
-"""Requests to stop: SIGTERM and SIGINT as something to wait for."""
+"""Requests to stop: a thread can wait for SIGTERM and SIGINT."""
 
 from __future__ import annotations
 

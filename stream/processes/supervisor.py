@@ -46,11 +46,11 @@ class Supervisor:
     backoff
         Waiting times before restarts; by default those of :class:`Backoff`.
     on_end
-        Called with a program's name and exit code when it ended by itself, in a separate thread. The code is
+        Called in a separate thread when a program ended by itself, with its name and exit code. The code is
         :data:`stream.processes.exits.STALLED` if it was killed because it sent no more reports.
     on_last_report
         Called at the same time with the last report of a program that sends reports, in another thread. Nothing waits
-        for it.
+        for the end of this call.
 
     Attributes
     ----------

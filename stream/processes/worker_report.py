@@ -1,4 +1,4 @@
-"""The report that a worker sends to its supervisor every second, and answers to questions about its health."""
+"""The report that a worker sends to its supervisor every second; a part of it answers ``/health`` and ``/ready``."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     healthy
         Whether all of its lanes make progress.
     assigned
-        Whether the group has told it which partitions it has.
+        Whether its consumer group has assigned partitions to it.
     held
-        Reasons for which it holds its messages, name to words.
+        Reasons for which it holds its messages: a description by name.
     lanes
         Its lanes.
     """

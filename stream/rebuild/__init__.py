@@ -11,7 +11,7 @@ Each partition goes through four steps, also when a rebuild starts again after a
 3. One transaction, under the id of the running lane, writes the shadow's facts beside the ledger in use, at that
    position. The same transaction records in ``profiles.rebuild`` that the partition is done.
 4. A tick in the log makes the fenced owner notice that it is fenced. It ends, starts again, and continues from the
-written state.
+   written state.
 
 If the rebuild is killed before step 3, nothing has changed, and the owner continues as before. If it is killed after
 step 3, everything has changed.

@@ -1,4 +1,4 @@
-"""A whole rebuild: it folds every partition without a change to the state in use, then switches over one by one."""
+"""A whole rebuild: every partition is folded beside the state in use, then one after the other is switched over."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RebuildListener(Protocol):
     """Receiver of the progress of a rebuild."""
 
     def planned(self, records: int) -> None:
-        """Called when the number of records is known from which the state in use was folded."""
+        """Called when the total number of records to fold is known."""
 
     def folded(self, partition: int, position: int, now: int) -> None:
         """Called when a partition is folded up to an offset, where the log's time is ``now``, milliseconds."""
@@ -152,7 +152,7 @@ class Rebuild:
     async def _finish(self, partition: int, compare_only: bool) -> Rebuilt:
         async with self._shadow(partition) as shadow:
             if shadow.switched:
-                await self._wake(partition)  # the earlier run may have died before it did this
+                await self._wake(partition)  # the earlier run may have ended before it wrote this tick
                 done = Rebuilt(partition, shadow.position, _users(shadow), 0, "was switched")
             else:
                 done = await self._compare(shadow, compare_only)

@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 10
 RETRY_S = 1.0
 """How long a failed attempt waits before the next one, seconds.
 
-Meanwhile, an owner that has returned restores its state. So the next attempt sees this owner.
+Meanwhile, an owner that has started again restores its state. So the next attempt fences this owner, too.
 """
 
 

@@ -106,7 +106,7 @@ def lay_under(given: Given, folder: Path) -> str:
         return f"{folder / FILE} is ignored, because its installation has ended ({record})"
     named = _value(given, "kafka.servers")
     if named is not None and _address(named) != _address(record.settings.get("kafka.servers")):
-        return f"{folder / FILE} is ignored, because it is of another broker than kafka.servers ({record})"
+        return f"{folder / FILE} is ignored, because it names another broker than kafka.servers ({record})"
     prefix = _value(given, "kafka.prefix")
     another_log = prefix is not None and prefix != record.settings.get("kafka.prefix")
     for path, value in record.settings.items():

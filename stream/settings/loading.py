@@ -49,7 +49,7 @@ class Settings:
     home
         Folder that relative paths start from: the file's, or the current one if there is no file.
     given
-        Each value that was given, and where.
+        The values that were given, and the place of each.
     flags
         The flags that were given, for a child process.
     note
@@ -136,7 +136,7 @@ class Settings:
         return (self.home / expanded(written)).absolute()
 
     def connection(self) -> Connection:
-        """Return the connection of every Kafka client of ours; this reads the secrets.
+        """Return the options with which all our Kafka clients connect; this reads the secrets.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Settings:
         except InvalidSettings:
             raise
         except ValueError as error:
-            raise InvalidSettings(self.given.origin("kafka"), "kafka", "that", str(error)) from error
+            raise InvalidSettings(self.given.origin("kafka"), "kafka", "this combination", str(error)) from error
 
     def reveal(self, secret: Secret, path: str) -> str:
         """Read a secret.

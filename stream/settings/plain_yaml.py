@@ -1,4 +1,4 @@
-"""YAML as people write settings: plain values, each with its line, read in a time that grows with their length only.
+"""Reader of settings in YAML: plain values, each with its line. The time to read grows only with the text's length.
 
 No text can make reading it slow. Its length, its number of values and its nesting have limits, and each alias counts as
 often as it is used. Nothing is read twice, and tags that build other objects are refused.
@@ -225,7 +225,7 @@ def _value(node: _Node, path: str, lines: dict[str, int]) -> Any:
         case "bool":
             return node.text == "true"
         case "int":
-            # a longer one is not converted, because that takes a time that grows with the square of its digits
+            # a longer number is not converted, because the time for it grows with the square of its digits
             number = int(node.text) if len(node.text) <= 20 else _INTEGERS.stop
             if number not in _INTEGERS:
                 raise Unreadable(node.text, node.line, path, "a whole number of at most 64 bits")

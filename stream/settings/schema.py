@@ -67,7 +67,8 @@ class WriteKeySection(Secret, frozen=True, kw_only=True):
     value
         A browser key itself; it is not a secret, because every page contains it.
     kind
-        ``server``: only the shop's servers know the key. ``browser``: everyone can read it; its events grant nothing.
+        ``server``: only the shop's servers know the key. ``browser``: everyone can read it, so its events
+        cannot grant consent.
     """
 
     value: Annotated[str, Meta(min_length=1)] | None = None
@@ -131,13 +132,13 @@ class KafkaSection(_Section, frozen=True, kw_only=True):
     servers
         ``host:port``, several separated by commas. By default the embedded broker (``perennial broker``) on port 9092.
     embedded
-        Whether this is the embedded broker, which has no transactions. By default it is if no servers are named.
+        Whether the broker is the embedded one, which has no transactions. By default it is, if no servers are named.
     prefix
         Beginning of the name of every topic, group and transactional id.
     partitions
         Number of partitions of the log, which never changes. 12 by default, on the embedded broker 4.
     replication_factor
-        Copies of each partition of the topics that we create. By default as the cluster says; on the embedded broker 1.
+        Copies of each partition of the topics that we create. By default that of the cluster; on the embedded broker 1.
     session_timeout
         How long a worker may be silent before it counts as dead. 10s by default, on the embedded broker 6s.
     tls, sasl
@@ -220,7 +221,7 @@ class MetricsSection(_Section, frozen=True, kw_only=True):
     host
         Host of all of them.
     fold, deliver, learn, retrainer, collector
-        Port of each process. A second fold of the same supervisor has the port ten above, a third one twenty above.
+        Port of each process. A supervisor gives a second process of the same role the port ten above, and so on.
     worker
         Port of ``perennial worker`` itself: ``/metrics``, and ``/health`` and ``/ready`` of all that it runs.
     """
@@ -285,8 +286,8 @@ class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}
     tls
         ``starttls``, ``tls`` from the first byte, or ``none``.
     connections
-        Maximum number of connections at the same time. When a worker is killed, the outcome of as many messages is
-        unknown.
+        Maximum number of connections at the same time. When a worker is killed, the outcome of up to as many
+        messages is unknown.
     timeout
         How long each step of the conversation may take.
     """
@@ -350,7 +351,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         ``outbox``: into a folder; ``allowlist``: to the addresses of the allowlist, all others into the folder;
         ``live``: to everyone. A message that is not of origin ``live`` always goes into the folder.
     outbox
-        This folder. By default ``outbox`` in the data folder.
+        Folder for the messages that go to no provider. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
     smtp, twilio
@@ -362,8 +363,8 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         folder.
     suppression_secrets
         Secrets that hash the addresses of the suppression list: the first one makes new entries, and all find entries.
-        By default one is made in the data folder. Keep old ones. If the secret of an
-        entry is missing, the entry cannot be found, and nothing is sent.
+        By default one is made in the data folder. Keep old secrets: if the secret of an entry is missing, the entry
+        cannot be found, and nothing is sent.
     """
 
     mode: Literal["outbox", "allowlist", "live"] = "outbox"

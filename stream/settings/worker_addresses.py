@@ -11,7 +11,7 @@ _MAX_PORT = 65_535
 
 
 def worker_ports(worker: WorkerSection) -> range:
-    """Return the ports to try, in order; only 0 where the system is to choose."""
+    """Return the ports to try, in order; if the port is 0, return only 0, because the system chooses one."""
     first = worker.port
     return range(first, min(first + MAX_WORKERS, _MAX_PORT + 1)) if first else range(1)
 
@@ -26,6 +26,6 @@ def worker_urls(worker: WorkerSection) -> list[str]:
 def worker_addresses(http: HttpSection, worker: WorkerSection) -> list[str]:
     """Return ``host:port`` of each worker that the HTTP door may ask.
 
-    These are the workers of the settings (``http.workers``), or those of this machine where none are given.
+    These are the workers of the settings (``http.workers``), or those of this machine if none are given.
     """
     return list(http.workers) or [url.removeprefix("http://") for url in worker_urls(worker)]

@@ -68,7 +68,7 @@ def test_json_is_the_answer_of_the_worker(settings: Callable[[int], str], capsys
     [
         ({"known": True, "version": 0}, "no recommender is in use yet; the retrainer trains one"),
         ({"known": False, "version": 0}, "no recommender is in use yet"),
-        ({"known": True, "version": 0, "refused": 4}, "version 4 of the recommender could not be loaded"),
+        ({"known": True, "version": 0, "refused": 4}, "the worker could not load version 4 of the recommender"),
         ({"known": True, "version": 1, "empty": "all_touched"}, "u has interacted with every item that is for sale"),
         (
             {"known": True, "version": 1, "empty": "all_known_touched"},

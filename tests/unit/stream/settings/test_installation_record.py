@@ -82,7 +82,7 @@ def test_the_record_is_ignored_with_a_note_if_it_has_the_address_of_another_brok
         settings = loaded(tmp_path, "kafka: {servers: 'kafka.example:9092'}")
 
     assert (settings.servers, settings.embedded, settings.sections.http.port) == ("kafka.example:9092", False, 8080)
-    assert "because it is of another broker" in settings.note
+    assert "because it names another broker" in settings.note
 
 
 def test_the_partitions_of_the_record_do_not_apply_to_another_prefix(tmp_path: Path) -> None:
