@@ -1,0 +1,133 @@
+"""The fold of this checkout beside that of another checkout, on the same logs: its cost, and its results.
+
+    python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,month,retail] [--batch 2000] [--runs 5]
+    python -m tests.benchmarks.fold_cost OTHER --equal [--logs ...] [--batch 2000]
+
+OTHER is the path of the other checkout. Each run is a process of its own, and the two checkouts run in turn. The ratio
+tells more than the microseconds, because other programs load the machine.
+
+With ``--equal``, each output and each decoded user is compared. The outputs must come in the same order, integers and
+texts must be the same, and floats may differ by 1e-12. The differences are listed, because a decision may differ only
+where a score lies within 1e-12 of a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from tests.benchmarks import fold_run
+from tests.benchmarks.fold_logs import LOGS, write_log
+from tests.support.paths import ROOT
+
+MAX_DIFFERENCE = 1e-12
+"""Maximum difference of two floats, relative to the larger one of them and 1."""
+MAX_LISTED = 20
+"""Maximum number of differences that are printed for a log."""
+
+
+def main(
+    other: Annotated[Path, typer.Argument(help="Path of the other checkout.")],
+    logs: Annotated[str, typer.Option(help="Names of logs, separated by commas.")] = ",".join(LOGS),
+    events: Annotated[int, typer.Option(help="Maximum number of events of a log.")] = 60_000,
+    batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
+    runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
+    equal: Annotated[bool, typer.Option("--equal", help="Compare the results, and not the cost.")] = False,
+) -> None:
+    """Compare the cost or the results of both checkouts."""
+    folder, different = ROOT / "build" / "fold_logs", 0
+    for name in logs.split(","):
+        log = write_log(name, events, folder)
+        if equal:
+            different += _compare(name, log, batch, other, folder)
+        else:
+            _measure(name, log, batch, other, runs)
+    sys.exit(1 if different else 0)
+
+
+def _measure(name: str, log: Path, batch: int, other: Path, runs: int) -> None:
+    old, new = [], []
+    for _ in range(runs):
+        old.append(float(_run(other, log, str(batch))))
+        new.append(float(_run(ROOT, log, str(batch))))
+    before, after = statistics.median(old), statistics.median(new)
+    print(
+        f"{name:8s} batches of {batch:5d}: other {before:6.1f} ({min(old):.1f}-{max(old):.1f}), "
+        f"this {after:6.1f} ({min(new):.1f}-{max(new):.1f}) us of CPU per event, ratio {before / after:.2f}",
+        flush=True,
+    )
+
+
+def _compare(name: str, log: Path, batch: int, other: Path, folder: Path) -> int:
+    dumps = []
+    for side, checkout in (("other", other), ("this", ROOT)):
+        path = folder / f"{name}-{side}.pickle"
+        _run(checkout, log, str(batch), str(path))
+        dumps.append(pickle.loads(path.read_bytes()))
+        path.unlink()
+    found = list(differences(*dumps))
+    print(f"{name:8s} {len(dumps[0]['outputs']):,} outputs, {len(dumps[0]['users']):,} users: {len(found)} differences")
+    for difference in found[:MAX_LISTED]:
+        print(f"    {difference}")
+    return len(found)
+
+
+def _run(checkout: Path, *arguments: str | Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(checkout.resolve()), "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-P", fold_run.__file__, *map(str, arguments)]
+    return subprocess.run(command, check=True, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True).stdout
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Yield each difference of two dumps of :mod:`tests.benchmarks.fold_run`, in words."""
+    if old["counts"] != new["counts"]:
+        apart = old["counts"].items() ^ new["counts"].items()
+        yield f"counts: {sorted(map(str, apart))}"
+    if len(old["outputs"]) != len(new["outputs"]):
+        yield f"number of outputs: {len(old['outputs'])} and {len(new['outputs'])}"
+    for number, (one, another) in enumerate(zip(old["outputs"], new["outputs"], strict=False)):
+        if one == another:
+            continue
+        if one[:2] != another[:2]:
+            yield f"output {number}: {one} and {another}; the outputs after it are not compared"
+            break
+        yield from _apart(f"output {number} of {one[0]}", *(msgspec.json.decode(each[2]) for each in (one, another)))
+    if old["users"].keys() != new["users"].keys():
+        yield f"users: {old['users'].keys() ^ new['users'].keys()}"
+    for key in old["users"].keys() & new["users"].keys():
+        yield from _apart(key.decode(), old["users"][key], new["users"][key])
+
+
+def _apart(path: str, one: Any, another: Any) -> Iterator[str]:
+    if isinstance(one, float) and isinstance(another, int | float):
+        if abs(one - another) > MAX_DIFFERENCE * max(1.0, abs(one), abs(another)):
+            yield f"{path}: {one!r} and {another!r}"
+    elif type(one) is not type(another):
+        yield f"{path}: {one!r} and {another!r}"
+    elif isinstance(one, dict):
+        for name in sorted(one.keys() | another.keys()):
+            if name in one and name in another:
+                yield from _apart(f"{path}.{name}", one[name], another[name])
+            else:
+                yield f"{path}.{name}: {one.get(name)!r} and {another.get(name)!r}"
+    elif isinstance(one, list | tuple):
+        if len(one) != len(another):
+            yield f"{path}: {one!r} and {another!r}"
+        else:
+            for number, (left, right) in enumerate(zip(one, another, strict=True)):
+                yield from _apart(f"{path}[{number}]", left, right)
+    elif one != another:
+        yield f"{path}: {one!r} and {another!r}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,92 @@
+"""Logs that the fold is measured and compared on, written once to files so that every checkout reads the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from models.events import decode_event, encode_event
+from models.log import CONTROL, Tick, encode_control
+from models.storefront.storefront import Storefront
+from models.units import DAY, HOUR
+from stream.feed.online_retail import read_online_retail
+from stream.feed.recording import survey
+from tests.benchmarks.load import START_MS, BenchLoad
+from tests.benchmarks.log import log_of
+from tests.support.paths import ONLINE_RETAIL
+
+VISIT = 8
+"""Number of events of a visit."""
+AT_ONCE = 32
+"""Number of visits that take place at the same time."""
+
+_Pairs = Iterator[tuple[bytes, bytes]]
+
+
+def write_log(name: str, events: int, folder: Path) -> Path:
+    """Write one of :data:`LOGS` with at most this number of events, unless its file exists, and return the file."""
+    path = folder / f"{name}-{events}.msgpack"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        content = msgspec.msgpack.encode(list(log_of(LOGS[name](events))))
+        part = path.with_suffix(".part")
+        part.write_bytes(content)
+        part.rename(path)
+    return path
+
+
+def _single(events: int) -> _Pairs:
+    return iter(BenchLoad(events=events, users=events))
+
+
+def _visits(events: int) -> _Pairs:
+    """Give the same events to visitors: ``AT_ONCE`` of them at a time, each for ``VISIT`` events in turn."""
+    users: list[str] = []
+    number = 0
+    for key, value in BenchLoad(events=events, users=events // 4):
+        if key[:1] == CONTROL:
+            yield key, value
+            continue
+        event = decode_event(value)
+        if number // AT_ONCE % VISIT == 0:  # a new visit begins
+            users[number % AT_ONCE :] = [event.user, *users[number % AT_ONCE + 1 :]]
+        user = users[number % AT_ONCE]
+        number += 1
+        yield user.encode(), encode_event(msgspec.structs.replace(event, user=user))
+
+
+def _month(events: int) -> _Pairs:
+    storefront = Storefront(seed=1, shoppers=300, days=30, start_ms=START_MS)
+    several = 0
+    for until in range(START_MS, START_MS + 30 * DAY + 1, HOUR):
+        for event in storefront.advance(until):
+            several += 1
+            yield event.user.encode(), encode_event(event)
+        yield encode_control(Tick(at=until))
+        if several >= events:
+            return
+
+
+def _retail(events: int) -> _Pairs:
+    now = 0
+    for line in islice(read_online_retail(survey(ONLINE_RETAIL), received_at=START_MS), events):
+        event = line.event
+        if event is None:
+            continue
+        if event.at // HOUR * HOUR > now:
+            now = event.at // HOUR * HOUR
+            yield encode_control(Tick(at=now))
+        yield event.user.encode(), encode_event(event)
+    yield encode_control(Tick(at=now + 40 * DAY))
+
+
+LOGS: dict[str, Callable[[int], _Pairs]] = {
+    "single": _single,
+    "visits": _visits,
+    "month": _month,
+    "retail": _retail,
+}
+"""The logs by name: single events, visits, the simulator's month, and Online Retail."""
