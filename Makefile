@@ -9,6 +9,9 @@ TORCH_INDEX ?=
 # Folder of a Kafka distribution (make test-kafka). A copy beside the project is found without this setting.
 KAFKA_HOME ?= $(abspath $(wildcard ../shared/kafka))
 export KAFKA_HOME
+# Compiled modules are kept, even where the environment says otherwise. Without them, each of the hundreds of processes
+# that the tests start compiles the whole project first.
+export PYTHONDONTWRITEBYTECODE :=
 # Number of processes that share the tests; each starts its own brokers. `make test` has four by default, because the
 # tests of whole processes wait for about half of their time. Where each starts an Apache Kafka, the default is two.
 # A debugger needs JOBS=0, which runs all tests in one process.
