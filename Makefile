@@ -13,7 +13,8 @@ export KAFKA_HOME
 # that the tests start compiles the whole project first.
 export PYTHONDONTWRITEBYTECODE :=
 # Number of processes that share the tests; each starts its own brokers. `make test` has four by default, because the
-# tests of whole processes wait for about half of their time. Where each starts an Apache Kafka, the default is two.
+# tests of whole processes wait for about half of their time. The other targets have two by default, because each
+# process starts an Apache Kafka or a browser.
 # A debugger needs JOBS=0, which runs all tests in one process.
 JOBS ?=
 # More arguments for pytest, such as CHOICE="-k rebuild" or CHOICE=--last-failed

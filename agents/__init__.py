@@ -1,1 +1,1 @@
-"""One file, one agent, one async generator over batches; no Faust, no Kafka, no business rules."""
+"""The agents: each file holds one async generator over batches, without Faust, Kafka or business rules."""

@@ -25,7 +25,7 @@ class CallDispatcher(Protocol):
         """Name, look-ups and suppression list of the calls made here."""
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Give a call back to its partition, if it was begun here under that name; return whether it was."""
+        """Give a call back to its partition if this process began it under the name ``by``; return whether it did."""
 
     def assign(
         self,
@@ -41,7 +41,7 @@ class CallDispatcher(Protocol):
         """
 
     def make(self, call: Call) -> Awaitable[EndedCall]:
-        """Begin a call that has a slot, and return its end; however often it is asked for, it is made once."""
+        """Begin a call that has a slot, and return its end; a repeated request does not begin the call again."""
 
     def commit(self, partition: int, ended: Iterable[Call], waiting: int) -> None:
         """Drop results that are committed, release their slots, and show how many messages of the partition wait."""
@@ -51,7 +51,7 @@ class CallDispatcher(Protocol):
 
 
 def _no_wake() -> None:
-    """Ask for no batch; the default for drivers that send every batch by themselves."""
+    """Ignore a request for a batch; the default for drivers that send batches without being asked."""
 
 
 async def deliver_messages(

@@ -2,7 +2,7 @@
 
 All metrics are declared in :mod:`monitoring.declarations`; :mod:`monitoring.exposition` serves them to Prometheus, and
 :mod:`monitoring.testing` reads them in tests. Every function here raises :class:`UnknownMetric` for a name that is not
-declared, so a misspelt name is found by the first test that reaches it.
+declared, so the first test that uses a misspelt name fails.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ _BY_SAMPLE: Mapping[str, Declared] = {
 class MetricsCapture(Mapping[tuple[str, ...], float]):
     """Increments since the capture began, by ``(short name, label values...)``.
 
-    It contains only what has changed: the increment of a counter, and the number of values that a histogram observed.
-    Asking for another declared metric gives 0. It can be read inside the block, where it is up to date. After the
+    It contains only metrics that have changed: the increment of a counter, and the number of values that a histogram
+    observed. Any other declared metric has the increment 0. Inside the block, the capture is up to date. After the
     block, it no longer changes.
 
     Parameters

@@ -127,7 +127,7 @@ class _Context(RenderContext):
 
 
 class _Template(BoundTemplate):
-    """A parsed template whose render errors all have a token, and so a line."""
+    """A parsed template; all its render errors have a token, and therefore a line number."""
 
     context_class = _Context
     max_rounds = MAX_ROUNDS
@@ -183,7 +183,7 @@ class MessageEnvironment(Environment):
 
 
 def _adapt(node: Node, context: RenderContext) -> None:
-    """Give a node and everything in it our classes."""
+    """Replace Liquid's classes of a node, and of everything in it, by ours."""
     node.__class__ = _OURS.get(type(node), type(node))
     for expression in node.expressions():
         _adapt_expression(expression)

@@ -1,6 +1,6 @@
 """Liquid's filters for values of any type, so that no filter fails because of a user's traits.
 
-- A filter of nil returns nil, which renders as empty text. Only ``default`` replaces it.
+- A filter that is applied to nil returns nil, which renders as empty text. Only ``default`` replaces nil.
 - The texts and lists that filters return are bounded, and so is the work of all filters together.
 """
 
@@ -141,7 +141,7 @@ def _date(context: Work, value: Any, form: Any = None) -> str:
     if at is None:
         return text_of(value)
     if len(text_of(form)) > MAX_DATE_FORM:
-        raise FilterArgumentError(f"date: a form of more than {MAX_DATE_FORM} characters", token=None)
+        raise FilterArgumentError(f"date: a format of more than {MAX_DATE_FORM} characters", token=None)
     return at.strftime(text_of(form) or "%Y-%m-%d")
 
 

@@ -1,6 +1,6 @@
 """Liquid's filters for numbers: amounts stay exact, and a result that cannot be computed is nil.
 
-That is the case if an operand is nil or the result is too large. Only a division by zero is an error.
+A result cannot be computed if an operand is nil or if it would be too large. Only a division by zero is an error.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def bounded(number: Number) -> Number | None:
 
 
 def exact(number: Number) -> int | Decimal:
-    """Return a float as the decimal that is written for it, so that ``49.9`` equals an amount of 49.90."""
+    """Convert a float to the decimal number that its text shows, so that ``49.9`` equals an amount of 49.90."""
     return Decimal(repr(number)) if isinstance(number, float) else number
 
 

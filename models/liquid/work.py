@@ -11,13 +11,13 @@ MAX_TEXT = 500_000
 MAX_ITEMS = 50_000
 """Maximum length of a list that a filter takes or returns."""
 MAX_WORK = 3_000_000
-"""Maximum number of characters and elements that one render processes; it takes about three seconds."""
+"""Maximum number of characters and elements that one render processes; this work takes about three seconds."""
 LOOKUP = 10
 """Work of looking up one variable."""
 
 
 class Work(Protocol):
-    """The render to which a filter belongs.
+    """The render in which a filter runs.
 
     Attributes
     ----------

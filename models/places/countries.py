@@ -71,7 +71,7 @@ def code_of(written: str) -> str | None:
 
 @cache
 def zones_of(country: str) -> tuple[str, ...]:
-    """Return the zones of a country, the most populous one first; of zones with the same time only one is given.
+    """Return the zones of a country, the most populous one first; of zones with the same time, return only one.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Time zones from the pinned ``tzdata`` package, and never from the machine's tables, so that replays agree.
+"""Time zones from the pinned ``tzdata`` package, and never from the machine, so that a replay gives the same result.
 
 The name of a zone is one of tzdata's, or ``UTC+05:30`` for a fixed offset. :func:`resolve` finds the name for what
 clients send, if it is certain.

@@ -191,7 +191,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     consent
         By channel.
     origin
-        The least real origin of all events, in the order of ``events.ORIGINS``.
+        The least live origin of all events, in the order of ``events.ORIGINS``.
     seen_ids
         Digests of the ``messageId`` of each event, see :mod:`models.profile.seen_ids`.
     window

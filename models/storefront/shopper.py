@@ -63,7 +63,7 @@ KINDS = (
 """All types; their shares add up to 1."""
 
 ZONES = (("Europe/Berlin", 1), ("America/New_York", -5), ("Asia/Tokyo", 9), ("UTC", 0))
-"""Names of zones with their winter offset in hours. Shoppers use it all year, so a simulation needs no zone table."""
+"""Names of zones with their winter offset, hours. Shoppers use this offset all year, so no zone table is needed."""
 
 _NAMES = (
     "Ada", "Ben", "Cleo", "Dan", "Ella", "Finn", "Greta", "Hugo", "Ida", "Jon", "Kira", "Liam", "Mia", "Noah", "Olga",
@@ -123,7 +123,7 @@ class Shopper:
     introduced, consented
         Whether the shopper has sent traits, and whether marketing is allowed at present.
     events, orders, visits
-        Numbers so far.
+        Number of events, orders and visits so far.
     cart
         Product and number of pieces by product id.
     awaiting

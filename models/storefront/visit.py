@@ -1,4 +1,4 @@
-"""One visit of one shopper: the events in the shop, and the changes of the shopper by the visit."""
+"""One visit of one shopper: its events, and how it changes the shopper."""
 
 from __future__ import annotations
 

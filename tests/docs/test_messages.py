@@ -31,7 +31,7 @@ def test_every_name_that_a_template_may_use_is_explained() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    assert _first_column("What became of it") == set(get_args(Reason)) - {""}
+    assert _first_column("The outcome of a trigger") == set(get_args(Reason)) - {""}
 
 
 def test_every_reason_has_a_description() -> None:
