@@ -42,7 +42,7 @@ ORIGINS: tuple[Origin, ...] = ("live", "replay", "simulate", "test")
 """All origins, from the most to the least live."""
 
 Trust = Literal["server", "public"]
-"""Trust in the sender of an event: a holder of a secret key, or any visitor of a page with its public key."""
+"""Trust in the sender of an event: a holder of a server key, or any visitor of a page with its browser key."""
 
 OrderForm = Literal["lines", "whole", "replacement"]
 """Form in which a purchase states its order: lines that add up, the whole order, or a replacement of the order."""

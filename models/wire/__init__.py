@@ -42,7 +42,7 @@ stable reason and the path of the field.
 
 Only a separate event grants consent, and it is read strictly. Everything that can be read as a withdrawal withdraws it
 (:mod:`models.wire.withdrawals`), even in a record that is otherwise refused (:mod:`models.wire.salvage`). The error
-then carries the withdrawal. A record with a public key cannot grant consent. It cannot state an origin, a bounce or a
+then carries the withdrawal. A record with a browser key cannot grant consent. It cannot state an origin, a bounce or a
 complaint either. Test events belong to a separate user, ``test:`` and the id.
 
 The short form is strict, because a person writes it and reads the answer. The Segment form is lenient: whole numbers

@@ -205,7 +205,7 @@ def _settled(event: Event, reading: Reading) -> Event:
 
 
 def _distrusted(event: Event, warnings: list[EventWarning]) -> Event:
-    """Limit an event with a public key: refuse a bounce, warn of a grant, and remove a complaint.
+    """Limit an event with a browser key: refuse a bounce, warn of a grant, and remove a complaint.
 
     The fold ignores such statements as well.
     """

@@ -213,7 +213,7 @@ def test_money_in_another_currency_than_its_order_is_refused(known: Event, other
     ]
 
 
-# --- public keys -----------------------------------------------------------------------------------------------------
+# --- browser keys ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -1,4 +1,4 @@
-"""Effects of statements outside the profile, and limits of statements with a public key."""
+"""Effects of statements outside the profile, and limits of statements with a browser key."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestAddressReports:
 
 
 class TestEventsWithPublicKey:
-    """Statements of events that came with the public key of a page, which anyone can read."""
+    """Statements of events that came with the browser key of a page, which anyone can read."""
 
     def test_it_grants_nothing(self) -> None:
         folded = StatementLog(given(START, "email", trust="public"))

@@ -1,4 +1,4 @@
-"""Statements that a record with a public key may make, and test events."""
+"""Statements that a record with a browser key may make, and test events."""
 
 from __future__ import annotations
 
