@@ -18,7 +18,7 @@ from stream.cluster.writer import Writer
 from stream.engine.committers import Committer, OrderedCommitter, Ownership, TransactionalCommitter
 from tests.support.brokers import Cluster
 from tests.support.event_logs import START, PartitionRecord, written
-from tests.support.topic_reading import read_until
+from tests.support.topic_reading import read_all
 
 TOPICS = ("interactions", "signals")
 HALF, EVENTS = 60, 120
@@ -124,5 +124,5 @@ def _then_crash(committer: Committer) -> Any:
 
 
 async def outputs_of(connection: Connection, topic: str) -> list[tuple[str, bytes, bytes | None]]:
-    found = await read_until(connection, topic, lambda _: False, within_s=1.5)
+    found = await read_all(connection, topic)
     return [(topic, record.key, record.value) for record in found]

@@ -35,15 +35,8 @@ async def write(
         await asyncio.gather(*pending)
 
 
-async def read_until(
-    connection: Connection,
-    topic: str,
-    enough: Callable[[list[ConsumerRecord]], bool],
-    within_s: float = 30,
-    isolation: str = "read_committed",
-) -> list[ConsumerRecord]:
-    """Read a topic from its beginning until ``enough`` holds or the time limit has passed; return the records."""
-    found: list[ConsumerRecord] = []
+@asynccontextmanager
+async def _consuming(connection: Connection, topic: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         connection.topic(topic),
         **connection.client_options(),
@@ -55,10 +48,49 @@ async def read_until(
     )
     await consumer.start()
     try:
-        deadline = time.monotonic() + within_s
-        while not enough(found) and time.monotonic() < deadline:
-            for records in (await consumer.getmany(timeout_ms=100)).values():
-                found.extend(records)
+        yield consumer
     finally:
         await consumer.stop()
+
+
+async def read_until(
+    connection: Connection,
+    topic: str,
+    enough: Callable[[list[ConsumerRecord]], bool],
+    within_s: float = 30,
+    isolation: str = "read_committed",
+) -> list[ConsumerRecord]:
+    """Read a topic from its beginning until ``enough`` holds for its records, and return them.
+
+    Raises
+    ------
+    AssertionError
+        The time limit has passed before. Without this error, a condition that can never hold would only make a test
+        slow.
+    """
+    found: list[ConsumerRecord] = []
+    async with _consuming(connection, topic, isolation) as consumer:
+        deadline = time.monotonic() + within_s
+        while not enough(found):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"after {within_s} s, {topic} has {len(found)} records, and these are not enough")
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                found.extend(records)
+    return found
+
+
+async def read_all(connection: Connection, topic: str, isolation: str = "read_committed") -> list[ConsumerRecord]:
+    """Return all records that a topic contains now; no transaction may be open in it.
+
+    Raises
+    ------
+    TimeoutError
+        The end of the topic cannot be read within 30 s, because a transaction is open.
+    """
+    found: list[ConsumerRecord] = []
+    async with _consuming(connection, topic, isolation) as consumer, asyncio.timeout(30):
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                found.extend(records)
     return found

@@ -20,7 +20,7 @@ from stream.dead_letters.reading import Letter, letters, record_at
 from stream.dead_letters.replay import TOPIC, ReplayedLetters, ReplayMark, replay
 from stream.log.event_log import EventLog, LogUnavailable
 from tests.support.brokers import Cluster
-from tests.support.topic_reading import read_until, write
+from tests.support.topic_reading import read_all, write
 
 PARTITIONS = 2
 AT = 1_777_636_800_250
@@ -54,9 +54,9 @@ async def each(chosen: Sequence[Letter]) -> AsyncIterator[Letter]:
         yield letter
 
 
-async def folded(connection: Connection, count: int) -> list[Event]:
-    """Return all events of the log; wait 3 s for more than ``count`` events, so that a duplicate is noticed."""
-    found = await read_until(connection, "events", lambda records: len(records) > count, within_s=3)
+async def folded(connection: Connection) -> list[Event]:
+    """Return all events of the log."""
+    found = await read_all(connection, "events")
     return [decode_event(record.value or b"") for record in found]
 
 
@@ -70,7 +70,7 @@ async def test_each_letter_becomes_one_event_even_if_it_is_replayed_twice(connec
     assert sorted(first.sent) == sorted(f"events.in/0/{n}" for n in range(20))
     assert (second.sent, sorted(second.before)) == ([], sorted(first.sent))
     assert list(first.refused) == list(second.refused) == ["events.in/0/20"]
-    events = await folded(connection, 20)
+    events = await folded(connection)
     assert sorted(event.id for event in events) == sorted(first.sent)
     assert {event.id: event.at for event in events}["events.in/0/7"] == AT + 7
 
@@ -99,7 +99,7 @@ async def test_a_replay_continues_a_killed_one_and_sends_no_letter_twice(
 
     assert sorted(done.sent) == ["events.in/0/0", "events.in/0/1"]
     assert sorted(done.before) == ["events.in/0/2", "events.in/0/3"]
-    assert sorted(event.id for event in await folded(connection, 4)) == [f"events.in/0/{n}" for n in range(4)]
+    assert sorted(event.id for event in await folded(connection)) == [f"events.in/0/{n}" for n in range(4)]
 
 
 async def test_a_letter_stays_replayed_if_a_mark_begun_follows_the_mark_done(connection: Connection) -> None:
@@ -117,7 +117,7 @@ async def test_an_event_that_came_too_late_needs_force(connection: Connection) -
 
     assert "--force" in (await replay_all(connection)).refused["events/0/1"]
     assert (await replay_all(connection, force=True)).sent == ["events/0/1"]
-    (event,) = await folded(connection, 1)
+    (event,) = await folded(connection)
     assert (event.id, event.forced) == ("m1", True)
 
 
@@ -131,7 +131,7 @@ async def test_the_missing_part_of_a_letter_is_read_from_its_topic(connection: C
 
     assert done.sent == ["events.in/0/1"]
     assert "gone from its topic" in done.refused["events.in/0/99"]
-    assert (await folded(connection, 1))[0].properties == {"text": "x" * 900}
+    assert (await folded(connection))[0].properties == {"text": "x" * 900}
 
 
 async def test_a_record_is_found_only_at_its_offset(connection: Connection) -> None:

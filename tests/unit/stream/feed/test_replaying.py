@@ -19,7 +19,7 @@ from stream.cluster.connection import Connection
 from stream.feed.progress import require_unfed
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.log.event_log import EventLog, LogUnavailable
-from tests.support.topic_reading import read_until
+from tests.support.topic_reading import read_all
 
 NOW = 1_767_571_200_000
 
@@ -65,7 +65,7 @@ def test_a_log_with_the_beginning_of_another_replay_is_refused_with_the_remedy(
     assert f"{what}.events was fed before" in ended.stderr
     assert "kafka.prefix" in ended.stderr
     assert "Traceback" not in ended.stderr
-    left = asyncio.run(read_until(connection, "events", lambda found: len(found) >= 4))
+    left = asyncio.run(read_all(connection, "events"))
     assert len(left) == 4  # nothing was added
 
 

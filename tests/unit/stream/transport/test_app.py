@@ -17,7 +17,7 @@ from stream.installation.embedded_broker import EmbeddedBroker
 from stream.processes.exits import NOT_OWNER
 from tests.support.brokers import Cluster, free_ports
 from tests.support.processes import await_true
-from tests.support.topic_reading import read_until, write
+from tests.support.topic_reading import read_all, read_until, write
 from tests.support.workers import COUNTING, running_worker
 
 PARTITIONS = 4
@@ -129,7 +129,7 @@ async def test_a_worker_whose_partition_was_taken_over_ends_with_the_exit_code_n
 
     assert exit_code == NOT_OWNER
     assert "another process owns events-0" in log.read_text()
-    assert await read_until(kafka.connection, "copies", bool, within_s=1) == []
+    assert await read_all(kafka.connection, "copies") == []
 
 
 def test_a_worker_without_a_broker_logs_that_it_waits_and_ends_on_request(tmp_path: Path) -> None:
