@@ -44,8 +44,9 @@ class DeliveryStep:
         return key in self.records or key in self.outputs.commit.state
 
     def read(self, key: bytes) -> DeliveryRecord:
-        """Return a delivery with the changes of this step."""
-        value = self.outputs.commit.state.get(key) or self.records.get(key)
+        """Return a delivery with the changes of this step; ``_NOTHING`` if this step has deleted it."""
+        changed = self.outputs.commit.state
+        value = changed[key] if key in changed else self.records.get(key)
         return decode_delivery(value) if value is not None else _NOTHING
 
     def write(self, key: bytes, record: DeliveryRecord) -> int:
