@@ -91,7 +91,8 @@ class PartitionState:
         elif len(live) > limit:
             for key in touched:  # least recently touched first, so that the busiest users stay
                 live[key] = live.pop(key)
-            # All surplus keys are read in one pass, because each new iteration would first skip the deleted keys.
+            # All surplus keys are collected in one pass. A new iteration for each key would step over all entries that
+            # were deleted before.
             for key in list(islice(live, len(live) - limit)):
                 del live[key]
 
@@ -159,7 +160,7 @@ class PartitionState:
         floor = max(cutoffs.refused_before, customer.facts.seen_ids.floor)
         if event.at >= floor or event.forced or (self.memo.clock == "feeder" and event.type in REPORTED):
             return
-        allowed = f"{floor} or later, which is as far back as repeats can be known; a person may force it"
+        allowed = f"{floor} or later, because a repeat of an older event could not be recognized; a person may force it"
         raise InvalidEvent("too_late", "at", event.at, allowed)
 
     def adjusted(self, event: Event) -> Event:

@@ -120,8 +120,8 @@ class _Rows:
 
         All rows share the matrix ``unobserved * factors' factors``, which is diagonal in the basis of its eigenvectors.
         A row with ``n`` entries can then be solved by a matrix of shape ``(n, n)`` instead of ``(d, d)`` (Woodbury
-        identity). This is faster for fewer entries than dimensions. On Gowalla most rows have fewer than 30 entries.
-        There, a sweep with 256 dimensions takes a tenth of the time.
+        identity). This is faster if a row has fewer entries than there are dimensions. On Gowalla most rows have fewer
+        than 30 entries. There, a sweep with 256 dimensions takes a tenth of the time.
         """
         d = factors.shape[1]
         gram = factors.T @ factors
@@ -166,7 +166,10 @@ def _solve_wide(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.T
 
 
 def _solve_narrow(gathered: torch.Tensor, weights: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
-    """Solve the equation of :func:`_solve_wide` if L < d, through ``1 + B B'`` with ``B = sqrt(W) X diagonal^-1/2``."""
+    """Solve the equation of :func:`_solve_wide` if L < d.
+
+    The solution needs only the matrix ``1 + S S'`` of shape (L, L), with ``S = sqrt(W) X diagonal^-1/2``.
+    """
     root, scale = weights.sqrt()[:, :, None], diagonal.rsqrt()[:, None, :]
     scaled = gathered * root * scale  # (B, L, d); padding is zeros
     inner = scaled @ scaled.transpose(1, 2)  # (B, L, L)

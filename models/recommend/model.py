@@ -50,7 +50,8 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     half_life
         Age at which an interaction counts half, milliseconds. With 0 all count the same.
     trend
-        Score that the most popular item of the moment gains; an item that a user certainly likes has about 1.
+        Score that is added to the most popular item; less popular items get less. For comparison: without it, an item
+        that a user certainly likes has a score of about 1.
     trend_half_life
         Half-life of popularity, milliseconds. Popularity decides the trend, and the recommendations for strangers.
     seed
@@ -81,7 +82,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
           measured 0.01 for Gowalla, at 0.07 %.
         - lambda * alpha_0 * items is about 4. That is the ridge of a user without interactions.
 
-        The present ``unobserved`` is the maximum, which dense matrices get.
+        The result's ``unobserved`` is never higher than that of this object. A dense matrix keeps it unchanged.
 
         Parameters
         ----------

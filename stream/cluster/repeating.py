@@ -1,4 +1,4 @@
-"""Repetition of a reading until its process ends: after any failure the next attempt begins."""
+"""Repeat the reading of a topic: after any failure, wait and try again, until the task is cancelled."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def repeat(
             if is_kafka_error(error):
                 warnings.warn(failing, error)
             else:
-                # If the task ended here, the process would keep its last result forever.
+                # If the task ended here, the process would use what was read last forever.
                 logger.exception("%s, trying again", failing)
             failed(error)
         await asyncio.sleep(retry_s)

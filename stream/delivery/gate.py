@@ -20,7 +20,7 @@ Mode = Literal["outbox", "allowlist", "live"]
 
 
 class Reach:
-    """The recipients that a real provider may reach. A message that is not of origin ``live`` never reaches one.
+    """The recipients that a real provider may send to. It never gets a message whose origin is not ``live``.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ class Gate:
     provider
         The real provider. Without one, a message that may leave is rejected.
     signer
-        Signs unsubscribe links. ``None`` leaves the placeholder, and is allowed only if no message can leave.
+        Signs unsubscribe links. With ``None``, the placeholder stays in the text, which is allowed only if no message
+        can leave this machine.
     suppressor
         Stops messages to addresses on the suppression list, even those for the outbox.
 
@@ -101,7 +102,7 @@ class Gate:
 
     @property
     def lookup_delays_ms(self) -> Sequence[int]:
-        """Waits before each look-up of an unknown message; empty if there is no provider to ask."""
+        """Delays before the look-ups of a message of unknown outcome; empty if there is no provider to ask."""
         return () if self._provider is None else self._provider.lookup_delays_ms
 
     def leaves(self, message: Message) -> bool:

@@ -29,8 +29,8 @@ class ReplayedRecording(NamedTuple):
     lines
         Number of records in the file.
     fed, rejected
-        Number of events that were written to the log, and of lines that became dead letters. A refused line with a
-        withdrawal is both.
+        Number of events that were written to the log, and of lines that became dead letters. A refused line
+        from which a withdrawal could be read is counted in both.
     seconds
         Duration until the last event was folded, seconds.
     received_at
@@ -40,7 +40,7 @@ class ReplayedRecording(NamedTuple):
     resent
         Maximum number of events that may be in the log twice, because a write was repeated.
     warnings
-        Number of details of events that do not count.
+        Number of details that were left out of their events, each with a warning.
     examples
         Descriptions of the first of these details.
     """
@@ -74,7 +74,7 @@ async def replay(
     Parameters
     ----------
     settings
-        Settings of the installation; a worker runs.
+        Settings of the installation. A worker must already fold its log.
     recording
         The file.
     speed

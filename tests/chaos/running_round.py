@@ -27,7 +27,7 @@ BROKER_WITHIN_S = 180
 """How long a broker may take to start on two busy cores, seconds."""
 SETTLED_WITHIN_S = 120
 BROKEN_WITHIN_S = 60
-"""How long to wait for rest when a promise is broken on purpose, seconds. Rest may never come then."""
+"""How long to wait until nothing is pending, if a promise is broken on purpose, seconds; that may never happen."""
 
 
 class RunningRound:
@@ -44,13 +44,13 @@ class RunningRound:
     crew
         The processes.
     patience_s
-        How long to wait for rest at the end, seconds.
+        How long to wait at the end until nothing is pending, seconds.
     broker_away, hanging
         Periods in which the broker was away, and in which the provider did not answer.
     unheard
-        Planned signals that no process was there to receive, in words.
+        Descriptions of the planned signals that were not sent, because their process did not run.
     deeds
-        How often each action from outside was done.
+        How often each action of the plan was carried out, by name; some observed events are counted, too.
     """
 
     def __init__(self, plan: Plan, arena: Arena, address: str, folder: Path, sabotage: Sabotage | None) -> None:
@@ -139,7 +139,7 @@ class RunningRound:
         self.broker_away.append(away)
         os.kill(kafka.pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(for_s)  # the duration is the fault
+            await asyncio.sleep(for_s)  # the fault itself is this pause
         finally:
             os.kill(kafka.pid, signal.SIGCONT)
         away.end = now_ms()
@@ -160,7 +160,7 @@ class RunningRound:
         away = Absence("broker", now_ms())
         self.broker_away.append(away)
         await asyncio.to_thread(disk.fill)
-        await asyncio.sleep(DISK_S)  # the duration is the fault
+        await asyncio.sleep(DISK_S)  # the fault itself is this pause
         disk.free()
         if not kafka.running:  # Kafka ends itself when its only disk fails
             self.deeds["broker ended itself"] += 1

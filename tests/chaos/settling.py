@@ -16,7 +16,7 @@ from tests.chaos.running_round import RunningRound
 logger = logging.getLogger(__name__)
 
 IDLE_MS = 10_000
-"""How long no timer may be due in an installation at rest, milliseconds."""
+"""An installation is at rest only if no timer becomes due within this time, milliseconds."""
 
 
 async def settle(
@@ -46,7 +46,7 @@ async def settle(
         if what != said:
             logger.debug("waiting: %s", what)
             said = what
-        await asyncio.sleep(0.2)  # poll: an idle log sends nothing to await
+        await asyncio.sleep(0.2)  # poll, because an idle log gives no event to await
     return f"not at rest after {round_.patience_s} s: {what}"
 
 

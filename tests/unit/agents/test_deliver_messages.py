@@ -66,7 +66,8 @@ async def test_nothing_is_sent_twice_and_nothing_is_forgotten_whenever_the_proce
 
     await lane.run(batch(*messages), WAKE_UP, WAKE_UP, WAKE_UP, dies_before_commit=dies)
     lane.dispatcher = FakeDispatcher("dispatcher 2", slots=2, status_of=lane.status, made=lane.dispatcher.made)
-    reread = batch(*messages) if dies == 1 else batch(message(9))  # the first outputs also commit the position
+    # The first commit also stores the position. Only a process that dies before it reads the same batch again.
+    reread = batch(*messages) if dies == 1 else batch(message(9))
     await lane.run(reread, WAKE_UP, WAKE_UP, WAKE_UP, WAKE_UP, lane.after(HANDOVER_WAIT_MS), WAKE_UP)
 
     assert len(lane.dispatcher.sent) == len(set(lane.dispatcher.sent))

@@ -168,7 +168,7 @@ class SimulatedPartition:
                 self.elsewhere.append((call, by, self.ended.get(key)))
                 if reports_calls and key not in self.ended:
                     self.log.append(InFlight(key, call.number, by))
-                self.lost += 1  # unless the end is reported in time
+                self.lost += 1  # an upper limit: the end may still be reported in time
                 if key not in self.ended:
                     self.arrived[key] += 1  # the worst case, until the end is reported: the message arrives
         self._replace_process()

@@ -45,7 +45,7 @@ def test_the_true_probability_is_calibrated_at_every_level(questions: list[tuple
     for low in np.arange(0.0, 1.0, 0.2):
         inside = (probabilities >= low) & (probabilities < low + 0.2)
         expected, found = probabilities[inside].mean(), silent[inside].mean()
-        # The horizons of one shopper's questions overlap, so a band has about a third as many independent rows.
+        # The horizons of one shopper's questions overlap. So only about a third of the rows are independent.
         error = math.sqrt(expected * (1 - expected) / (inside.sum() / 3))
         assert abs(expected - found) < 4 * error
 

@@ -73,7 +73,10 @@ async def test_a_log_that_was_fed_before_is_refused(broker: EmbeddedBroker, what
 async def shop_fed(
     broker: EmbeddedBroker, folder: Path, prefix: str, pace_s: float
 ) -> tuple[Simulated, list[list[bytes | None]]]:
-    """Run a small shop with a fold of this pace; return the result and the values in each partition of its log."""
+    """Run a small shop; return the result and the values in each partition of its log.
+
+    The fold waits at least ``pace_s`` seconds between two batches.
+    """
     presets.write("shop", folder, replace=True)
     flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": prefix}
     settings = load(folder / "perennial.yaml", {**flags, "kafka.partitions": PARTITIONS})

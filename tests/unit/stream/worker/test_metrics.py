@@ -98,7 +98,7 @@ def test_a_failure_and_a_restore_are_counted() -> None:
 
 
 class FixedLanes:
-    """Lanes whose state a test has fixed."""
+    """Lanes with the reports and the state that a test gives."""
 
     def __init__(self, *reports: LaneReport, state: Restored | None = None) -> None:
         self.reports = list(reports)
@@ -128,7 +128,7 @@ def showing(lanes: FixedLanes) -> Iterator[None]:
 
 
 async def show_once(lanes: FixedLanes) -> None:
-    """Show the lanes once, because they are shown before the first pause."""
+    """Show the lanes once: ``show_lanes`` shows them before its first pause, so one wait is enough."""
     with showing(lanes):
         await lanes.asked.wait()
         await asyncio.sleep(0)
