@@ -48,7 +48,7 @@ class SuppressionList:
 
     @property
     def unknown(self) -> dict[str, int]:
-        """Number of entries that cannot be found, by the id of their secret.
+        """Number of entries for each secret that this process does not have, by the secret's id.
 
         Such a secret is not among ``hashes``, and was not given up.
         """

@@ -32,7 +32,8 @@ def _lately(many: str, window: str) -> Phrase:
     return phrase
 
 
-# The values are those of a row: days, counts and money are their log1p (models/profile/features.py).
+# The values come from a row of features (models/profile/features.py). Such a row contains log1p(x) for x days, a count
+# or an amount of money.
 PHRASES: Mapping[str, Phrase] = MappingProxyType(
     {
         "days_since_last": lambda v: f"no visit for {_days(v)}",

@@ -31,7 +31,7 @@ class RetrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     reason
         Reason for that decision.
     cut
-        Time between the history and the held-out tail, milliseconds since the epoch.
+        Moment at which the history ends and the held-out tail begins, milliseconds since the epoch.
     rows, users, items
         Number of interactions, users and items in the window.
     grade

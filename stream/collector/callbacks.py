@@ -89,7 +89,7 @@ class TwilioCallbacks:
         self._now = now
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Serve the address that messages give to Twilio."""
+        """Add the route of Twilio's callbacks. Each SMS that we send through Twilio names its address."""
         router.add_post(TWILIO_PATH, self._take)
 
     async def _take(self, request: web.Request) -> web.Response:

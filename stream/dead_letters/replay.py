@@ -1,8 +1,9 @@
-"""Replay of dead letters: each is sent again once, even if a replay is killed.
+"""Replay of dead letters: each one is sent exactly once, even if a replay is killed and repeated.
 
 Before an event is written to ``events``, a mark in ``events.replayed`` says so, with the end of the event's partition
 at that time. Afterwards a second mark says that the event was written. A replay that finds only the first mark looks
-for the event after that end. So it knows whether the event was written, however long repeats are remembered.
+for the event after that end. So it knows whether the event was written,
+even if the fold has already forgotten the event's id.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ async def kills(connection: Connection, folder: Path, folds: int, rounds: int, r
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                # Ten seconds without an end reset the supervisor's count of early ends, so its wait stays short.
+                # The end of a fold that has run for ten seconds is not an early one. So the supervisor soon starts the
+                # fold again.
                 await asyncio.sleep(2 * SETTLED_S)
                 victim, share = min(shares.items())
                 killed = time.time()

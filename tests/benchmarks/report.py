@@ -132,7 +132,7 @@ def busy(seconds: float = 1.0) -> float | None:
 
 def versions() -> dict[str, str]:
     """Return the versions of the code."""
-    # figures do not count as changed code, because a benchmark of the same command may have written them
+    # The figures are left out, because an earlier benchmark of the same run may have written them.
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/benchmarks/figures")
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
     found = {"perennial": version("perennial"), "commit": f"{commit}-dirty" if changed else commit}

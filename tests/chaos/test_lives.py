@@ -1,4 +1,8 @@
-"""Tests of lives and their notes: processes that ended too late, groups that moved on, faults that no process met."""
+"""Tests of the records of processes: when each one ran, how it ended, and what it noted.
+
+The records show ends that came too late, groups that continued without a stalled member, and faults that no process
+reached.
+"""
 
 from __future__ import annotations
 

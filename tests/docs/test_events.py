@@ -72,7 +72,7 @@ def test_the_limits_of_late_and_repeated_events_are_those_of_the_code() -> None:
         f"traits beyond {trait_limits.MAX_TRAITS}. Others are sessions beyond {lateness.MAX_SESSIONS}, and cart ",
         f"changes beyond {lateness.MAX_CHANGES} within",
         f"remember_orders: {written.remember_orders} ",
-        f"of the user's {orders.MAX_ORDERS} newest orders",
+        f"the user's {orders.MAX_ORDERS} newest orders",
         f"`{orders.EXCESS}`",
         f"a user has at most {trait_limits.MAX_TRAITS}, and {trait_limits.MAX_BYTES // 1024} KiB of them",
         f"have {trait_limits.MAX_NEEDED_BYTES // 1024} KiB of their own",

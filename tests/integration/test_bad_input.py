@@ -109,7 +109,7 @@ async def rejected(cluster: Cluster) -> list[Rejected]:
 
 
 async def folded(app: LaneApp, good: int, captured: MetricsCapture) -> list[Customer]:
-    """Return the states of all users after every event."""
+    """Wait until all good events are folded, and return the states of all users."""
     async with asyncio.timeout(20):
         while True:
             users = [state_of(app, f"u{user}".encode()) for user in range(USERS)]

@@ -1,4 +1,7 @@
-"""Learners that may kill themselves: ``python -m tests.support.learning_worker SERVERS PREFIX TRANSACTIONS S [POINT]``.
+"""Learners that may kill themselves.
+
+Start them with ``python -m tests.support.learning_worker SERVERS PREFIX TRANSACTIONS SESSION_TIMEOUT_S [POINT]``.
+TRANSACTIONS is ``yes`` or ``no``.
 
 A point is a moment between two durable writes. At this point the process kills itself.
 """
@@ -44,7 +47,7 @@ def plant(point: str) -> None:
         classes = (Writer,)
     name = "send_everywhere" if classes == (Writer,) else "commit"
     for one in classes:
-        # the third call, because the first two may only repeat earlier versions
+        # the third call: at the start, each of the two learners may only broadcast its earlier version again
         setattr(one, name, dying(getattr(one, name), 3, before=point.startswith("before")))
 
 

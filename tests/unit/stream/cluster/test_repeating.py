@@ -1,4 +1,4 @@
-"""A reading that runs as long as its process begins again after every failure, and logs the reason."""
+"""A reading must continue until its process ends. So it begins again after every failure, and logs the reason."""
 
 from __future__ import annotations
 

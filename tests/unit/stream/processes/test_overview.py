@@ -1,4 +1,4 @@
-"""A supervisor answers for everything that it runs."""
+"""The answers of a supervisor at ``/ready`` and ``/health`` cover all processes that it runs."""
 
 from __future__ import annotations
 
