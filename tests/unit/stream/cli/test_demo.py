@@ -28,7 +28,7 @@ KEYS = {
 
 
 def started(*more: str) -> subprocess.Popen[str]:
-    argv = perennial("demo", "--seed", "9", "--shoppers", "300", "--days", "62", *more)
+    argv = perennial("demo", "--seed", "9", "--shoppers", "200", "--days", "62", *more)
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -55,7 +55,7 @@ def test_every_figure_is_measured_and_nothing_is_left_running() -> None:
         assert summary[name], name
         for inner in within:
             assert summary[name][inner] is not None, f"{name}.{inner}"
-    assert summary["shoppers"] >= 290
+    assert summary["shoppers"] >= 190
     assert summary["simulated_days"] >= 60
     assert summary["latency_ms"]["answered"] == summary["latency_ms"]["sent"]
     assert sum(summary["segments"].values()) <= summary["shoppers"]
