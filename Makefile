@@ -72,7 +72,7 @@ proofs: setup ## check that none of 100,000 random configurations makes a comman
 bench: setup ## measure everything, and the peers too (35 minutes; perennial bench --help lists single benchmarks)
 	@$(BIN)/perennial bench all
 
-guard: setup ## fail if an event costs a fifth more than before, relative to a bare aiokafka loop (under a minute)
+guard: setup ## fail if an event costs a quarter more than before, relative to a bare aiokafka loop (under a minute)
 	@$(BIN)/perennial bench guard
 
 clean: ## remove .venv and caches

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let each process of the run begin with its share of the slow tests, and the first one with the longest test.
 
     Otherwise, one process is left with long tests at the end, while the others are idle. pytest-xdist gives each
-    process one part of the list, without gaps. So the slow tests are dealt out to the beginnings of these parts.
+    process one part of the list, without gaps. So the slow tests are distributed over the beginnings of these parts.
     """
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
     slow.sort(key=lambda item: "longest" not in item.get_closest_marker("slow").kwargs)  # type: ignore[union-attr]

@@ -72,7 +72,7 @@ def kafka_home() -> Path:
     named = os.environ.get("KAFKA_HOME")
     home = Path(named) if named else ROOT.parent / "shared" / "kafka"
     if not (home / "bin" / "kafka-server-start.sh").exists():
-        raise NoKafka(f"{home} holds no Kafka distribution: set KAFKA_HOME, or take --broker embedded")
+        raise NoKafka(f"{home} contains no Kafka distribution: set KAFKA_HOME, or use --broker embedded")
     return home
 
 

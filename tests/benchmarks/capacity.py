@@ -34,7 +34,7 @@ class Assumptions:
     peak
         Events in the busiest second, as a multiple of the mean.
     busy
-        Share of a core that may be used at the peak; the rest is for restarts, rebalances and growth.
+        Share of a core that may be used at the peak. The remaining share is for restarts, rebalances and growth.
     replicas
         Number of copies of each partition.
     worker_gib
@@ -119,11 +119,11 @@ class Needs:
     fold_cores, learner_cores, broker_cores
         Number of cores, each busy to the allowed share at the peak.
     folds
-        Number of processes: one per core, and enough for the memory.
+        Number of processes: at least one per fold core, and more if the users need more memory.
     fold_gib
         Memory of each fold.
     partitions
-        Number of partitions of the log, which cannot change later.
+        Number of partitions of the log. This number cannot change later.
     brokers
         Number of machines, for CPU, disk and replicas.
     disk_tib

@@ -94,7 +94,7 @@ def guard(
     commit: Annotated[bool, typer.Option("--commit", help="Commit this figure as the new reference.")] = False,
     output: Output = None,
 ) -> None:
-    """Fail if an event of the pipeline costs a fifth more than the reference, relative to a bare aiokafka loop."""
+    """Fail if an event of the pipeline costs a quarter more than the reference, relative to a bare aiokafka loop."""
     guard_job.measure(broker.value if broker else guard_job.available(), commit=commit, output=output)
 
 

@@ -1,8 +1,8 @@
 """Speed of one delivering worker, in messages per second: ``python -m tests.benchmarks.deliveries``.
 
 ``kafka`` or ``embedded`` chooses the broker. ``outbox`` chooses a folder, ``smtp`` a local mail server that accepts
-everything at once. The program prints messages, seconds, messages per second, the worker's CPU time per message, and
-the outcomes by kind.
+everything immediately. The program prints messages, seconds, messages per second, the worker's CPU time per message,
+and the outcomes by kind.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _messages(count: int, origin: str) -> list[Message]:
 
 
 async def measure(connection: Connection, where: str, count: int, folder: Path) -> str:
-    """Deliver ``count`` messages, and measure from the first outcome to the last."""
+    """Deliver ``count`` messages, and measure the time from the first outcome to the last."""
     (port,) = free_ports(1)
     controller = Controller(AcceptingSink(), hostname="127.0.0.1", port=port)
     controller.start()

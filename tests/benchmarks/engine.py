@@ -40,7 +40,7 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
         report.say(f"{broker.name}: feeding {plan.events:,} events")
         records = asyncio.run(feed(connection, topic, partitions, load, times))
         for run in range(runs):
-            # Each run begins with another system, because the broker's caches are colder for the first one.
+            # Each run begins with another system, because the first system of a run finds the broker's caches cold.
             for side in [*sides[run % len(sides) :], *sides[: run % len(sides)]]:
                 if side in absent:
                     continue

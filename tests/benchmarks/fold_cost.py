@@ -1,14 +1,14 @@
-"""The fold of this checkout beside that of another checkout, on the same logs: its cost, and its results.
+"""Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
     python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,month,retail] [--batch 2000] [--runs 5]
     python -m tests.benchmarks.fold_cost OTHER --equal [--logs ...] [--batch 2000]
 
-OTHER is the path of the other checkout. Each run is a process of its own, and the two checkouts run in turn. The ratio
-tells more than the microseconds, because other programs load the machine.
+OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
+programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
 
-With ``--equal``, each output and each decoded user is compared. The outputs must come in the same order, integers and
-texts must be the same, and floats may differ by 1e-12. The differences are listed, because a decision may differ only
-where a score lies within 1e-12 of a bound.
+With ``--equal``, each output and each decoded user is compared. The outputs must have the same sequence, integers and
+texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check them: a
+decision may differ only if a score lies within 1e-12 of a bound.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.benchmarks.fold_logs import LOGS, write_log
 from tests.support.paths import ROOT
 
 MAX_DIFFERENCE = 1e-12
-"""Maximum difference of two floats, relative to the larger one of them and 1."""
+"""Maximum difference of two floats, relative to the larger absolute value, or to 1 if both are smaller."""
 MAX_LISTED = 20
 """Maximum number of differences that are printed for a log."""
 
@@ -88,7 +88,7 @@ def _run(checkout: Path, *arguments: str | Path) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """Yield each difference of two dumps of :mod:`tests.benchmarks.fold_run`, in words."""
+    """Yield a description of each difference of two dumps of :mod:`tests.benchmarks.fold_run`."""
     if old["counts"] != new["counts"]:
         apart = old["counts"].items() ^ new["counts"].items()
         yield f"counts: {sorted(map(str, apart))}"

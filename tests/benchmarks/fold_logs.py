@@ -1,4 +1,4 @@
-"""Logs that the fold is measured and compared on, written once to files so that every checkout reads the same bytes."""
+"""Logs for measuring and comparing folds. Each is written to a file once, so every checkout reads the same bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _single(events: int) -> _Pairs:
 
 
 def _visits(events: int) -> _Pairs:
-    """Give the same events to visitors: ``AT_ONCE`` of them at a time, each for ``VISIT`` events in turn."""
+    """Yield the events of :func:`_single` with other users: ``AT_ONCE`` users act in turn, ``VISIT`` times each."""
     users: list[str] = []
     number = 0
     for key, value in BenchLoad(events=events, users=events // 4):

@@ -3,7 +3,7 @@
     PYTHONPATH=CHECKOUT python tests/benchmarks/fold_run.py LOG BATCH [DUMP]
 
 It prints the CPU time in microseconds per event. With DUMP, it writes all outputs and the decoded state to that file.
-The checkout may be older than this file. So it imports only what every checkout has.
+The checkout may be older than this file. So this file imports only what every checkout has.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The fold is frozen while the events of a turn are written. So it always finds al
 the same way. Each turn is between two turns of the bare loop.
 
 Turns differ, because profiles grow and daily timers begin. So each turn is compared with the committed ratio of the
-same turn, and the median counts. The first turn only warms up, and does not count. If the guard fails, a fresh fold is
-measured again, and the better result counts.
+same turn, and the median of these comparisons counts. The first turn only warms up, and does not count. If the guard
+fails, it measures a fresh fold, and the better result counts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TRIES = 2
 COMMITTED_OF = 3
 """Number of folds whose median ratios are committed."""
 BARE_READS_TIMES = 16
-"""How often the bare loop reads the events of a turn; once would take only a fraction of a second."""
+"""How often the bare loop reads the events of a turn, because reading them once is too short to be measured well."""
 PARTITIONS = 8
 PATIENCE_S = 120.0
 SAMPLE_EVERY_S = 0.2
@@ -196,7 +196,7 @@ def _turns(
     create(connection, PARTITIONS)
     topic = connection.topic("events")
     asyncio.run(feed(connection, topic, PARTITIONS, log_of(())))
-    each = len(load) // (1 + TURNS)  # the ticks of the log are evenly spread
+    each = len(load) // (1 + TURNS)  # in each part, the share of ticks is the same
     bares, pipelines = list[float](), list[float]()
     with (
         tempfile.TemporaryDirectory(prefix="bench-guard-") as name,

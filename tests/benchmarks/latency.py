@@ -71,7 +71,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def histogram(values: Sequence[float]) -> dict[str, int]:
-    """Count the values at or below each bound and above the one before."""
+    """Count the values between each bound and the previous bound."""
     counts = dict.fromkeys([*(f"<= {bound} ms" for bound in BOUNDS_MS), "more"], 0)
     for value in values:
         bound = next((f"<= {bound} ms" for bound in BOUNDS_MS if value <= bound), "more")
@@ -80,7 +80,7 @@ def histogram(values: Sequence[float]) -> dict[str, int]:
 
 
 def summary(runs: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return percentiles and maximum of each run, and one histogram of all runs; the values of each run are ordered."""
+    """Return percentiles and maximum of each run, and one histogram of all runs; each run must be sorted."""
     shown = {f"p{percent:g}": Spread.of(percentile(run, percent) for run in runs) for percent in PERCENTILES}
     together = [value for run in runs for value in run]
     return {

@@ -7,8 +7,8 @@ compared with recency alone, on the same rows::
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz
     python -m tests.benchmarks.learning online-retail ../shared/data/online_retail/online_retail.csv.gz --early
 
-``--early`` is for comparison: it labels "returned" at once, and "churned" at the end of the horizon. While a log is
-young, the models then learn a wrong prior.
+``--early`` is for comparison: an example gets the label "returned" immediately, but "churned" only at the end of the
+horizon. So in a young log most labels are "returned", and the models learn a wrong prior.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ CLUSTERS = 5
 def log_of(
     load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Return the load after the records with which a log in use begins.
+    """Return the records with which a log in use begins, and then the load.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def by_form(month: Month) -> dict[str, tuple[float, float]]:
 
 
 def widths(month: Month) -> list[tuple[str, float]]:
-    """Return the mean bytes of each field of a profile as msgpack, widest first, and of Python's overhead."""
+    """Return the mean bytes of each field of a profile as msgpack, and of Python's overhead, largest first."""
     sizes: dict[str, int] = {}
     for packed in month.states:
         customer = unpack(packed)

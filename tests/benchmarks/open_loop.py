@@ -1,7 +1,7 @@
-"""Open-loop load with probes: events that are sent at fixed times, some of which cause a message.
+"""Open-loop load: events that are sent at fixed times. Some of them, the probes, cause a message.
 
 Events are due at fixed moments, whatever the system does meanwhile. The time of a message counts from the moment at
-which its event was *due*. So a stall affects every event that was due in it (no coordinated omission).
+which its event was *due*. So a stall affects every event that was due during the stall (no coordinated omission).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WARM_S = 5.0
 SEND_EVERY_S = 0.005
 """How long the sender waits between two sends, seconds. All events that are due are then sent together.
 
-Kafka's own producer has waited for the same time since version 4.0. The measured times include the wait.
+Since version 4.0, Kafka's own producer waits for the same time by default. The measured times include the wait.
 """
 
 
@@ -62,7 +62,7 @@ class Probes:
     read: dict[str, float] = field(default_factory=dict)
 
     def since(self, moments: dict[str, float], from_: float) -> list[float]:
-        """Return how long after its moment each message was read, ms, ascending; only probes due since ``from_``."""
+        """Return the sorted times from the probes' moments to their messages, ms, for probes due since ``from_``."""
         return sorted(
             (self.read[name] - moments[name]) * 1e3
             for name, due in self.due.items()

@@ -1,7 +1,8 @@
-"""The full pipeline compared with peers: profiles, models, interactions, triggers, durable state; same topic and run.
+"""The full pipeline compared with peers: profiles, models, interactions, triggers, durable state.
 
-Our side is an ordinary ``perennial worker`` without delivery: one process folds, another one learns. The rate comes
-from its metrics, which count committed events. The learners' CPU time is added to our side.
+All systems read the same topic in the same run. Our side is an ordinary ``perennial worker`` without delivery: one
+process folds, another one learns. The rate comes from the worker's metrics, which count committed events. The
+learners' CPU time is added to our side.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Month(NamedTuple):
     Attributes
     ----------
     states
-        Packed states of the users. They have read no record of the log that continues the month.
+        Packed states of the users, whose position is the beginning of the log that continues the month.
     memo
         Clock and versions of the partition.
     control
@@ -106,7 +106,7 @@ def user_of(number: int) -> bytes:
 def populate(connection: Connection, partitions: int, users: int, month: Month) -> dict[int, list[bytes]]:
     """Create the topics, write the profiles of this number of users, and return each partition's users.
 
-    The log itself holds only the name of its clock: it continues where the month ended.
+    The log itself contains only the kind of its clock. The state contains the clock's time, the end of the month.
     """
     create(connection, partitions)
     homes: dict[int, list[bytes]] = defaultdict(list)

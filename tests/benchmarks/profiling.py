@@ -1,7 +1,7 @@
 """CPU profile of the fold: the pure fold alone, in this process, without any broker.
 
 A profiler makes every call slower, so its shares are too high for code with many small functions. Therefore the cost of
-an event is measured without the profiler. Reading, sending and committing are the rest of the pipeline's cost.
+an event is measured without the profiler. The pipeline also reads, sends and commits, which is not measured here.
 """
 
 from __future__ import annotations

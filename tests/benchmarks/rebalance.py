@@ -197,7 +197,7 @@ async def joins_and_leaves(connection: Connection, folder: Path, rounds: int, re
     finally:
         first.stop()
     for what, found in pauses.items():
-        report(f"{what}: partitions that stay are silent for {_summary(found)}")
+        report(f"{what}: partitions that keep their worker are silent for {_summary(found)}")
 
 
 def _silences(
@@ -215,8 +215,8 @@ async def kills(connection: Connection, folder: Path, folds: int, rounds: int, r
         async with load(connection) as seen:
             for _ in range(rounds):
                 shares = await until_shared([worker], folds)
-                # The end of a fold that has run for ten seconds is not an early one. So the supervisor soon starts the
-                # fold again.
+                # The supervisor waits longer and longer after early ends. A run of ten seconds does not end early, so
+                # the supervisor soon starts the fold again.
                 await asyncio.sleep(2 * SETTLED_S)
                 victim, share = min(shares.items())
                 killed = time.time()

@@ -44,7 +44,7 @@ class Spread:
 
     @classmethod
     def of(cls, runs: Iterable[float]) -> Spread:
-        """Sum up at least one measurement.
+        """Return the spread of one or more measurements.
 
         Examples
         --------
@@ -132,7 +132,7 @@ def busy(seconds: float = 1.0) -> float | None:
 
 def versions() -> dict[str, str]:
     """Return the versions of the code."""
-    # The figures are left out, because an earlier benchmark of the same run may have written them.
+    # Changed figures are no change of the code: an earlier benchmark of the same run may have written them.
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/benchmarks/figures")
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
     found = {"perennial": version("perennial"), "commit": f"{commit}-dirty" if changed else commit}
@@ -188,7 +188,7 @@ class BenchReport:
             self.table(*grid)
 
     def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table with the first column to the left and figures to the right."""
+        """Print a table: the first column is aligned to the left, and the figures to the right."""
         table = Table(title=title, title_justify="left")
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")

@@ -92,7 +92,7 @@ async def _kills(
 
 
 class _Probes:
-    """Events of one user in each partition in turn, numbered by their items."""
+    """Numbered events for one user in each partition, sent to one partition after the other."""
 
     def __init__(self, connection: Connection, homes: dict[int, list[bytes]], month: Month) -> None:
         self._connection = connection

@@ -1,7 +1,7 @@
 """Tables of the documents, made from the committed JSON: ``perennial bench table --write``.
 
-No figure is typed by hand. The README shows aims and measurements, ``docs/benchmarks.md`` the tables of each benchmark,
-and ``docs/capacity.md`` the resources that follow from them.
+A program writes every figure. The README shows aims and measurements, ``docs/benchmarks.md`` the tables of each
+benchmark, and ``docs/capacity.md`` the resources that an installation needs according to these measurements.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def put_instead(page: str, table: str) -> str:
 
 
 def documents(folder: Path = FIGURES) -> dict[Path, str]:
-    """Return the new text of each document; figures of the embedded broker are in a separate folder."""
+    """Return the new text of each document, also with the embedded broker's figures, which are in a separate folder."""
     found, embedded = read(folder), read(folder / "embedded")
     costs = capacity.Costs.read(folder)
     needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]

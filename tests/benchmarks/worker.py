@@ -221,8 +221,8 @@ class FoldCost(NamedTuple):
 def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s: float) -> FoldCost:
     """Watch folds, from the moment when each has a partition until everything is folded.
 
-    So the work of a single fold counts from its first record. If it counted from the first commit, the figure would
-    exclude all events of the first transactions.
+    So the work of a single fold counts from its first record. If the watch began with the first commit, the figure
+    would exclude all events of the first transactions.
 
     Parameters
     ----------

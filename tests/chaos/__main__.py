@@ -1,7 +1,7 @@
 """``python -m tests.chaos``: rounds of faults on a real Apache Kafka or on the embedded broker, each from its seed.
 
 A round whose result is already in the results file is not played again, so an interrupted run continues where it
-stopped. It is played again when its seed now gives another plan.
+stopped. But the round is played again if its seed now gives another plan.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def run(
     only: Annotated[str | None, typer.Option(help=f"One kind of round: {', '.join(kinds_on('kafka'))}.")] = None,
     broker: Annotated[str, typer.Option(help=f"Broker of the rounds: {', '.join(BROKERS)}.")] = BROKERS[0],
     sabotage: Annotated[
-        str | None, typer.Option(help=f"Break a promise: {', '.join(SABOTAGES)}; ends when found.")
+        str | None, typer.Option(help=f"Break a promise: {', '.join(SABOTAGES)}; ends when a round detects it.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Page of results; the JSON lines are written next to it.")] = HERE
     / "RESULTS.md",
     keep: Annotated[bool, typer.Option(help="Keep the files of every round.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Play rounds again that already have a result.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Also play rounds that already have a result.")] = False,
 ) -> None:
     """Play rounds. The exit code is 1 if a round has a finding; with --sabotage, if no round has one."""
     on: Broker | None = next((one for one in BROKERS if one == broker), None)

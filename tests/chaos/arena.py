@@ -17,7 +17,7 @@ from tests.chaos.disk import SmallDisk, may_mount, small_disk
 from tests.support.brokers import ApacheKafka
 
 KAFKA = {
-    # Delete the files of a round at once, so that the next rounds do not fill the small disk before a fault does.
+    # Delete the files of a round after one second. Otherwise the next rounds would fill the small disk without a fault.
     "file.delete.delay.ms": "1000",
     "log.index.size.max.bytes": str(1 << 20),
     "log.segment.delete.delay.ms": "1000",

@@ -1,7 +1,7 @@
 """Invalid and malicious records for ``events.in``, with a few valid ones between them.
 
-Each kind makes a key and a value from a random generator alone, so a run can be repeated from its seed. A mutation may
-leave a record valid: then the record must be folded.
+Each kind makes a key and a value from a random generator alone, so a run can be repeated from its seed. A changed
+record may still be valid. Then the record must be folded.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def forged(rng: Random, number: int) -> bytes:
 
 
 def out_of_time(rng: Random, number: int) -> bytes:
-    """Return a valid record that is days away in time, or whose ``sentAt`` comes from a wrong clock."""
+    """Return a valid record whose time is days away, or whose ``sentAt`` comes from a wrong clock."""
     said = json.loads(good(rng, number))
     name = "timestamp" if "userId" in said else "at"
     said[rng.choice((name, name, "sentAt" if "userId" in said else name))] = NOW + rng.randrange(-9, 9) * 86_400_000
@@ -264,7 +264,7 @@ KINDS: dict[str, tuple[int, Maker]] = {
 """Weight and maker of each kind."""
 
 HYPOTHESIS_SHARE = 50
-"""Ratio of all records to those that come from hypothesis."""
+"""Number of records for each one that hypothesis generates."""
 
 
 def attack(records: int, seed_: int) -> Iterator[Hostile]:

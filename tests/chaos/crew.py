@@ -1,4 +1,7 @@
-"""Processes of a round: they start together, restart at once when they end, and wake up after a stall."""
+"""Processes of a round: they start together, restart immediately when they end, and wake up after a stall.
+
+A life is one run of a process, from its start to its end.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ class Member:
     argv
         Arguments after ``python -m``.
     lives
-        Faults of each life that is still to come.
+        Faults of each later life.
     leaving
-        Whether no successor is started.
+        Whether the process is not restarted after its end.
     dismissed
         Whether the round itself ends the process. Then its exit code does not matter.
     life
@@ -65,7 +68,7 @@ class Crew:
     stall_s
         How long a stopped process stays stopped, seconds.
     on_awake
-        Called when a process was woken up, with its name.
+        Called when a stopped process continues, with its name.
 
     Attributes
     ----------
@@ -117,7 +120,7 @@ class Crew:
         member.keeper = asyncio.create_task(self._keep(member), name=f"keeper of {name}")
 
     def signal(self, name: str, number: signal.Signals, *, leaving: bool = False) -> bool:
-        """Send a signal, and return whether a process received it; ``leaving`` means that no successor is started."""
+        """Send a signal, and return whether a process received it; with ``leaving``, the process is not restarted."""
         member = self._members[name]
         member.leaving |= leaving
         if member.child is None or member.life is None:
@@ -205,7 +208,7 @@ class Crew:
                 life.asked = min(life.asked or deed.at, deed.at)
         left = tuple(fault for fault in life.faults if fault not in [deed.fault for deed in mine])
         if left:
-            member.lives.insert(0, left)  # another fault came first: the next life gets the other faults
+            member.lives.insert(0, left)  # another fault ended this life first: the next life gets the others
 
     async def _wake(self) -> None:
         since: dict[str, tuple[float, Absence]] = {}

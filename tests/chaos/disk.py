@@ -52,5 +52,5 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(folder)
     finally:
-        # lazily, because a broker that was killed a moment ago may still hold a file
+        # lazily, because a broker that was killed a moment ago may still have a file open
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -2,7 +2,8 @@
 
 A fault names a point and a count n. When its process reaches the point for the n-th time, it kills itself, stops itself
 (SIGSTOP) or asks itself to end (SIGTERM). The points are put around the real classes, in a process that only the suite
-starts (``tests/chaos/worker.py``); ``stream/`` does not know them. They hit moments that chance would hardly ever hit.
+starts (``tests/chaos/worker.py``); ``stream/`` does not know them. A kill at a random time would hardly ever hit such a
+moment.
 """
 
 from __future__ import annotations
@@ -273,7 +274,7 @@ def _reading(real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Cor
 def _amid_reading(points: Points) -> None:
     """Place ``restore.in`` where the first records of a state are read and others are still to come."""
     if points.awaits("restore.in"):
-        # Profiles of a round fit into one fetch. A process that must die within a restore fetches in small pieces.
+        # One fetch would return all profiles of a round. So a process that must die within a restore fetches less.
         compacted.FETCH_BYTES = _SMALL_FETCH
 
     def making(real: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncGenerator[Any, None]]:
@@ -300,7 +301,7 @@ def _three(
     points: Points, real: Callable[..., Coroutine[Any, Any, Any]], before: Point | None, amid: Point | None,
     after: Point | None,
 ) -> Callable[..., Coroutine[Any, Any, Any]]:  # fmt: skip
-    """Put points before, in and after a coroutine function."""
+    """Put points before, in the middle of and after a coroutine function."""
 
     @functools.wraps(real)
     async def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -316,12 +317,12 @@ def _three(
 
 
 def break_promise(sabotage: Sabotage) -> None:
-    """Break one of the engine's promises, so that the suite can show that it notices.
+    """Break one of the engine's promises, so that a run can show that the suite detects it.
 
-    ``fencing``: every owner of a partition has its own transactional id, so no owner fences another. A process that
-    was away too long does not leave at once either. ``apart``: the position commits before outputs and state, in its
-    own transaction. ``dedup``: no duplicate is recognized by its ``messageId``. ``suppression``: no address is found in
-    the suppression list.
+    ``fencing``: every owner of a partition has its own transactional id, so no owner fences another. A process also
+    continues after its group has given its partitions to others. ``apart``: the position is committed before outputs
+    and state, in a separate transaction. ``dedup``: no duplicate is recognized by its ``messageId``. ``suppression``:
+    no address is found in the suppression list.
     """
     if sabotage == "fencing":
         _wrap(TransactionalCommitter, "__init__", _owning_alone)

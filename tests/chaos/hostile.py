@@ -1,4 +1,4 @@
-"""A million invalid or malicious records, through the real router and fold: none may be lost or stop them.
+"""A million invalid or malicious records for the real router and fold: no record may be lost, or stop router or fold.
 
     python -m tests.chaos.hostile --records 1000000 --seed 1
 
@@ -41,7 +41,7 @@ from tests.support.configured_versions import churn_version, configuration_versi
 PARTITIONS = 4
 BATCH = 500
 STEP_MS = 100
-"""Time between two records on the broker's clock, milliseconds; a million records take over a day, so timers fire too.
+"""Time between two records on the broker's clock, milliseconds. A million records take over 27 hours: timers fire too.
 """
 RESULTS = Path(__file__).with_name("HOSTILE.md")
 
@@ -197,7 +197,7 @@ class HostileRun:
         if is_main:
             self.books.accepted[sent.kind] += 1
         elif event.granted is not False and not withdrawing(event.traits):
-            raise NotKept(f"{output} is not a withdrawal")
+            raise NotKept(f"{output} is not a withdrawal of consent")
         else:
             self.books.withdrawals += 1
 

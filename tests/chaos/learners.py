@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 CLICK_EVERY_S = 0.2
 PUPIL = b"pupil-"
-"""Prefix of users that get their examples from the suite.
+"""Prefix of users whose examples the suite writes.
 
-The suite writes them because the fold takes only one example of a user per week, and a round lasts for seconds.
+The fold would write too few: it takes only one example of a user per week, and a round lasts for seconds.
 """
 
 
@@ -49,7 +49,7 @@ class Lessons:
     connection
         Connection of the installation.
     seed
-        Seed; the same one gives the same examples.
+        Seed; the same seed gives the same examples.
     rate
         Number of examples of each kind per second.
     """
@@ -155,7 +155,7 @@ class QuietLearner:
 
 
 class QuietLearners:
-    """Undisturbed learners, one of each model, over the logs of the real ones; use it with ``async with``.
+    """Undisturbed learners, one of each model, that read the logs of the real ones; use it with ``async with``.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class QuietLearners:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(list(self._places))
-        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide an earlier error.
+        # Let aiokafka's tasks begin. To stop a task that never began raises an error, which would hide an earlier one.
         await asyncio.sleep(0)
         return self
 

@@ -1,7 +1,7 @@
-"""Lives of processes: when each one ran, how it ended, and which notes it wrote into the folder of the round.
+"""Lives of processes: when each process ran, how it ended, and which notes it wrote into the folder of the round.
 
-A worker of the suite notes the names of its dispatchers, which are part of every attempt that it makes. It also notes
-each assignment that its group gave it. So a finding in the log can be traced to exactly one life.
+A worker of the suite notes the names of its dispatchers. Every attempt of a dispatcher contains its name. The worker
+also notes each assignment by its group. So a finding in the log can be traced to exactly one life.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Absence:
     begin, end
         Begin and end; ``end`` is ``None`` while the absence lasts.
     stalled
-        Whether it was stopped rather than ended.
+        Whether the process was stopped. Otherwise it had ended.
     """
 
     name: str
@@ -63,15 +63,15 @@ class Life:
     pid
         Process id.
     begin, end
-        Start and end in milliseconds of the wall clock; ``end`` is ``None`` while it runs.
+        Start and end in milliseconds of the wall clock; ``end`` is ``None`` while the process runs.
     faults
-        Faults that it is planned to act on.
+        Faults that are planned for this life.
     code
         Exit code.
     asked
         Time at which the suite, or a fault of the process, asked it to end.
     stalls
-        Periods in which it was stopped.
+        Periods in which the process was stopped.
     """
 
     name: str
@@ -101,7 +101,7 @@ class ProcessNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     generation
         Generation of the group, at an assignment.
     lanes
-        Partitions that it was assigned, such as ``events-3``; without the installation's prefix.
+        Partitions that were assigned to the process, such as ``events-3``; without the installation's prefix.
     """
 
     pid: int
@@ -137,7 +137,7 @@ def keep_notes(file: Path) -> None:
     def of_assignments(real: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(real)
         def assigned(self: Lanes, tps: Iterable[Any]) -> None:
-            real(self, tps)  # its lanes begin once this function has returned
+            real(self, tps)  # the lanes begin only after this function has returned
             lanes = tuple(sorted(f"{lane.topic}-{lane.partition}" for lane in self.snapshot()))
             note = ProcessNote(pid=os.getpid(), at=now_ms(), generation=self.generation, lanes=lanes)
             append(file, msgspec.json.encode(note))
@@ -172,11 +172,11 @@ def held_by(life: Life, at: int, lives: Sequence[Life], notes: Iterable[ProcessN
 
 
 def late_ends(lives: Iterable[Life], notes: Iterable[ProcessNote], broker_away: Sequence[Absence]) -> list[str]:
-    """Describe the lives that ended too late, or not in order, after they were asked to end.
+    """Describe the lives that ended too late, or not cleanly, after they were asked to end.
 
-    While the broker is available, an end takes 10 s at most, and the exit code is 0. Otherwise an end takes 20 s at
-    most. Lives that were stopped or killed meanwhile do not count, because they could not end in order. Lives that had
-    not finished loading do not count either, because they had no partitions.
+    While the broker is available, a life must end within 10 s and with exit code 0. Otherwise it must end within 20 s.
+    Lives that were stopped or killed meanwhile do not count, because they could not end cleanly. Lives that had not
+    finished loading do not count either, because they had no partitions.
     """
     began = {note.pid for note in notes}
     found = []
@@ -195,12 +195,12 @@ def late_ends(lives: Iterable[Life], notes: Iterable[ProcessNote], broker_away: 
 
 
 def ended_by_limit(lives: Iterable[Life]) -> int:
-    """Count the processes that ended themselves because an orderly end took too long."""
+    """Count the processes that ended themselves because a clean end took too long."""
     return sum(life.code == exits.SLOW_STOP for life in lives)
 
 
 def awakenings(lives: Iterable[Life]) -> Iterator[tuple[Life, int]]:
-    """Yield each life that was woken up, and when."""
+    """Yield each stopped life that was continued, and the time at which it continued."""
     for life in lives:
         for stall in life.stalls:
             if stall.end is not None and (life.end is None or life.end >= stall.end):
@@ -219,14 +219,14 @@ def has_moved_on(life: Life, woken: int, lives: Sequence[Life], notes: Sequence[
 
 
 def unmet(planned: Mapping[str, Sequence[Sequence[Fault]]], met: Iterable[tuple[str, str]]) -> list[str]:
-    """Describe the faults of a plan that no process has met.
+    """Describe the faults of a plan that no process has acted on.
 
     Parameters
     ----------
     planned
         Faults by process, life by life.
     met
-        Process and fault of everything that happened.
+        Each fault that a process has acted on, with the name of the process before it.
     """
     left = [(name, str(fault)) for name, lives in planned.items() for life in lives for fault in life]
     for one in met:

@@ -71,7 +71,7 @@ class ShopLoad:
     door
         Address of the HTTP door.
     seed
-        Seed; the same one gives the same events through the same doors.
+        Seed; the same seed gives the same events through the same doors.
     rate
         Number of events per second.
 
@@ -80,7 +80,7 @@ class ShopLoad:
     acknowledged
         Every event that was acknowledged, by its id.
     malformed
-        Records that were acknowledged at ``events.in`` and are no events.
+        Acknowledged records of ``events.in`` that are not events.
     repeated
         Number of events that were sent a second time, through any door.
     """
@@ -126,7 +126,7 @@ class ShopLoad:
         again = [event for event in events if self._random.random() < REPEATED]
         self.repeated += len(again)
         half = self._random.randrange(len(events) + 1)
-        # A repeated event takes the other door as often as the same one.
+        # The second copies go to both doors in turn. So some of them take the same door as the first copy, some do not.
         by_http, by_kafka = events[:half] + again[::2], events[half:] + again[1::2]
         broken = [b'{"type": "click", "%d' % next(self._numbers) for _ in events if self._random.random() < MALFORMED]
         for begin in (self._post(session, by_http), self._write(producer, by_kafka, broken)):

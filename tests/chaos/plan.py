@@ -1,11 +1,11 @@
 """The plan of a round, drawn from a seed: the deaths and stalls of processes, the faults of the provider, and their
 times.
 
-Only the seed decides, so a round that failed can be played again. The timing of the machine is not repeated: a random
-moment is the same second, but not the same instruction. The named points are exact.
+Only the seed decides the plan, so a round that failed can be played again. But the machine's timing differs each time:
+a fault at a random moment comes in the same second, but not at the same instruction. A named point is always the same.
 
-The faults of learners are drawn separately, so that adding them did not change the faults of folds and deliveries of
-any seed. On the embedded broker no process is stalled, because that broker cannot fence a previous owner.
+The faults of learners come from a second random generator. So they do not change the faults that a seed gives to folds
+and deliveries. On the embedded broker no process is stalled, because that broker cannot fence a previous owner.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Deed(NamedTuple):
     at_s
         Seconds after the first event.
     act
-        Kind of the action. On a process: ``kill``, ``terminate``, ``leave`` (SIGTERM without a successor), and ``join``
+        Kind of the action. On a process: ``kill``, ``terminate``, ``leave`` (SIGTERM without a restart), and ``join``
         (start another one). On the broker: ``broker`` (``kill -9`` and a restart), ``slow`` (stop it for a while),
-        ``disk`` (fill its disk). On the provider: ``mood``.
+        ``disk`` (fill its disk). On the provider: ``mood`` (change its behaviour).
     target
         Name of a process such as ``fold-0``; the role, for ``join``; or a mood.
     for_s
@@ -76,11 +76,11 @@ class Plan:
     folds, delivers, learns
         Number of processes of each role at the start; one HTTP door runs too.
     faults
-        Faults by process: those of each of its lives, from the first one on.
+        Faults by process: one tuple of faults for each of its lives, beginning with the first life.
     deeds
         Actions from outside, ordered by time.
     stall_s
-        How much longer than its session a stopped process stays stopped, seconds.
+        How long a stopped process stays stopped in addition to the length of its session, seconds.
     rejoin
         Whether another process of the same role joins when a stopped one wakes up, so that the group rebalances again.
     load_s
@@ -136,7 +136,7 @@ class _Draft:
         self.load_s = LOAD_S if broker == "kafka" else EMBEDDED_LOAD_S
 
     def fault(self, process: str, action: Action, point: Point, nth: tuple[int, int]) -> None:
-        """Add a fault for the next life of a process. In later lives it comes early, because the round ends soon."""
+        """Add a fault for the next life of a process. In a later life, the fault comes early: the round ends soon."""
         first, last = nth if process not in self.lives else (min(nth[0], _SOON[0]), min(nth[1], _SOON[1]))
         self._add(process, action, point, self.rng.randint(first, last))
 
@@ -165,9 +165,9 @@ class _Draft:
 
     @property
     def turn(self) -> int:
-        """Number of this round among those of its kind.
+        """Number of this round among the rounds of its kind.
 
-        If a series of rounds must contain every choice, this number decides, and not chance.
+        Where a series of rounds must contain every choice, this number selects the choice, and not chance.
         """
         return self.seed // len(KINDS)
 
@@ -177,7 +177,7 @@ class _Draft:
     def uninvolved(self) -> str:
         """Choose a process that has no part in the round yet."""
         folds = self._named("fold", self.folds)
-        # In a rebalance round no delivery process dies, because then no message may stay unknown.
+        # No delivery process dies in a rebalance round, because no message may stay unknown in such a round.
         delivers = [] if self.kind == "rebalance" else self._named("deliver", self.delivers)
         busy = self.lives.keys() | {deed.target for deed in self.deeds}
         return self.rng.choice([*(one for one in [*folds, *delivers] if one not in busy), "door"])
@@ -223,13 +223,13 @@ def kinds_on(broker: Broker) -> tuple[Kind, ...]:
 
 
 def _learners(draft: _Draft) -> None:
-    """Add faults of learners to a round: one at a named point, in turn, and one at a random moment."""
+    """Add faults of learners: one at a named point, which successive rounds choose in turn, one at a random moment."""
     rng, turn = draft.of_learners, draft.seed + draft.seed // len(_LESSON)
     point = _LESSON[turn % len(_LESSON)]
     actions: tuple[Action, ...] = ("kill", "kill", "terminate")
     if draft.kind in ("stall", "frozen"):
         actions = ("stop",)
-    # Each of two learners has one of the two topics, so it commits and broadcasts half as often.
+    # If there are two learners, each reads only one of the two topics, so it commits and broadcasts half as often.
     nth = (1, 2) if point.startswith("tell") else (2, 4) if draft.learns == 2 else (3, 6)
     draft.lesson("learn-0", rng.choice(actions), point, nth)
     act: Act = "kill" if rng.random() < 0.7 else "terminate"
@@ -242,7 +242,7 @@ def _kill(draft: _Draft) -> None:
 
 
 def _commit(draft: _Draft) -> None:
-    pool = (*_COMMIT, *_RELAY)  # in turn, so that none is left out
+    pool = (*_COMMIT, *_RELAY)  # successive rounds take successive points, so that none is left out
     for further in range(3):
         point = pool[(3 * draft.turn + further) % len(pool)]
         process = f"fold-{(draft.seed + further) % draft.folds}"
@@ -253,7 +253,7 @@ def _commit(draft: _Draft) -> None:
 
 
 def _stall(draft: _Draft) -> None:
-    draft.delivers = 2  # so that a stopped process has a successor when it wakes up
+    draft.delivers = 2  # so that another process has the partitions when a stopped process continues
     draft.fault(draft.fold(), "stop", _COMMIT[draft.turn % len(_COMMIT)], (12, 25))
     draft.fault("deliver-0", "stop", _SEND[draft.turn % len(_SEND)], (3, 15))
 

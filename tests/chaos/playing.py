@@ -58,13 +58,13 @@ class Played:
     exits
         Number of processes that ended with each exit code.
     unmet
-        Planned actions that did not happen, in words.
+        Descriptions of the planned actions that did not happen.
     learners_ended
         How often a learner ended or was stopped.
     longest_silence_s
         Longest time without a commit in one partition, while events came in, seconds.
     rest_s
-        Time from the end of the load until everything was at rest and all processes had ended, seconds.
+        Time from the end of the load until nothing was pending and all processes had ended, seconds.
     seconds
         Duration of the round.
     """
@@ -83,12 +83,12 @@ class Played:
 
 
 class _Bystanders(NamedTuple):
-    """Programs of the suite around the installation: those that load it, and those that watch it.
+    """Parts of the suite that put the installation under load or watch it.
 
     Attributes
     ----------
     load, lessons, leavers
-        Writers of events, of examples, and recipients who unsubscribe.
+        Writers of events and of examples, and recipients who unsubscribe.
     sink
         The mail server.
     flow, listing
@@ -153,7 +153,7 @@ async def _play(round_: RunningRound) -> Played:
         reference = await stack.enter_async_context(Reference(connection, partitions))
         learners = await stack.enter_async_context(QuietLearners(connection))
         stuck = await settle(loaded.acknowledged, reference, learners, around.flow, round_)
-        # A learner that takes over from one that ends publishes the newest version again, and the folds must read it.
+        # End the learners first: a learner that takes over publishes the newest version again, and folds must read it.
         await crew.dismiss("learn")
         stuck = stuck or await settle(loaded.acknowledged, reference, learners, around.flow, round_)
         await crew.stop()
@@ -204,7 +204,7 @@ async def _bystanders(round_: RunningRound, stack: AsyncExitStack) -> _Bystander
 
 
 async def _put_under_load(round_: RunningRound, around: _Bystanders, stack: AsyncExitStack) -> _Loaded:
-    """Start the processes, load them while the plan's deeds are done, and end the load."""
+    """Start the processes, put them under load while the plan's deeds are carried out, and end the load."""
     await stack.enter_async_context(round_.crew)
     round_.start_all()
     await _every_partition_is_folded(around.flow)
@@ -230,12 +230,12 @@ def _forget_topics(connection: Connection) -> None:
     try:
         client = KafkaAdminClient(**connection.client_options())
     except KafkaError as error:
-        logger.info("the round's topics stay: %r", error)
+        logger.info("the round's topics cannot be deleted: %r", error)
         return
     try:
         mine = [name for name in client.list_topics() if name.startswith(connection.prefix)]
         client.delete_topics(mine)
     except KafkaError as error:
-        logger.info("the round's topics stay: %r", error)
+        logger.info("the round's topics cannot be deleted: %r", error)
     finally:
         client.close()

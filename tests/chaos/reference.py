@@ -59,7 +59,7 @@ class Reference:
     async def __aenter__(self) -> Self:
         await self._consumer.start()
         self._consumer.assign(self._places)
-        # Let aiokafka's tasks begin: stopping one that never began raises an error, which would hide an earlier error.
+        # Let aiokafka's tasks begin. To stop a task that never began raises an error, which would hide an earlier one.
         await asyncio.sleep(0)
         return self
 
@@ -139,8 +139,8 @@ async def to_end(
 ) -> AsyncIterator[dict[TopicPartition, list[ConsumerRecord]]]:
     """Yield the records up to the current end.
 
-    The end that the embedded broker lists is too low (not ``exact``). There, the end is the high watermark of the
-    second answer from now on. Only the second fetch certainly began after this call.
+    The embedded broker lists an end that is too low. So if not ``exact``, the end is the high watermark of the second
+    answer to a fetch after this call. The first answer may belong to a fetch that began before this call.
     """
     began_ms = time.time_ns() // 1_000_000
     ends = await consumer.end_offsets(places)

@@ -30,22 +30,22 @@ with undisturbed learners.
 
 An e-mail counts as unknown if its last outcome is "unknown". It must have a reason: the process life that made the
 attempt ended or was stalled after it, the broker was away, or the connection of this attempt was lost. No life may
-leave more unknown e-mails than it makes calls at a time. Router and fold share a process. While it is frozen, its
-users wait until its session has ended and another process has its partitions. Users of other partitions are served
-meanwhile. The partitions of `events` stay open to readers, even those of the frozen process, because no writer uses a
-transaction there.
+leave more unknown e-mails than it makes calls at a time. Router and fold share a process. While this process is frozen,
+the users of its partitions wait until its session has ended and another process has these partitions. Users of other
+partitions are served meanwhile. All partitions of `events` stay open to readers, because no writer uses a transaction
+there.
 
 In every round, recipients click on unsubscribe links, and the mail server reports that some addresses no longer exist
 (550 5.1.1). About ten shoppers share each address. No e-mail may be handed over for an address more than a second
-after Kafka has acknowledged its entry in the suppression list. A process that was stopped in the middle of a call may
-finish the call when it wakes up.
+after Kafka has acknowledged the address's entry in the suppression list. A process that was stopped in the middle of a
+call may finish the call when it continues.
 """
 
 EMBEDDED = f"""The same installation on the embedded broker (`--broker embedded`), with {EMBEDDED_PARTITIONS} partitions
 and {EMBEDDED_RATE} events a second. Processes are killed and ended, at random and at named points. Outputs, state and
 position are written one after the other there, so a crash between two writes repeats records, with the same bytes.
-State, learners' parameters and the mail server's counts must still be exact. No process is stalled and the broker does
-not die, because it cannot fence a previous owner and loses everything when it ends.
+State, learners' parameters and the mail server's counts must still be exact. No process is stalled, because this broker
+cannot fence a previous owner. The broker is not killed, because it loses everything when it ends.
 """
 
 
@@ -55,7 +55,7 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Attributes
     ----------
     seed, kind, plan
-        Seed and kind of the round, and its plan in words.
+        Seed and kind of the round, and the text of its plan.
     broker
         Broker of the round.
     sabotage
@@ -73,9 +73,9 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     longest_silence_s
         Longest time without a commit in one partition under load, seconds.
     rest_s
-        Time from the end of the load until everything was at rest, seconds.
+        Time from the end of the load until nothing was pending, seconds.
     findings
-        Broken promises, in words.
+        Descriptions of the broken promises.
     examples, versions, learners_ended
         Number of examples learned and versions published, and how often a learner was absent.
     repeated
@@ -85,7 +85,7 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     suppressed, addresses
         E-mails that the suppression list stopped; addresses that were suppressed in the middle of the round.
     unmet
-        Planned actions that did not happen, in words.
+        Descriptions of the planned actions that did not happen.
     """
 
     seed: int
@@ -289,7 +289,7 @@ def _beginning(deeds: Counter[str], begin: str) -> int:
 
 
 def _unmet(lines: Sequence[RoundLine]) -> str:
-    """List the planned faults that no process met: they prove nothing."""
+    """List the planned faults that no process acted on: they prove nothing."""
     faults = [f"seed {line.seed}, {what}" for line in lines for what in line.unmet]
     return f"Planned, but did not happen: {'; '.join(faults) or 'nothing'}.\n"
 

@@ -27,7 +27,9 @@ BROKER_WITHIN_S = 180
 """How long a broker may take to start on two busy cores, seconds."""
 SETTLED_WITHIN_S = 120
 BROKEN_WITHIN_S = 60
-"""How long to wait until nothing is pending, if a promise is broken on purpose, seconds; that may never happen."""
+"""How long to wait until nothing is pending if a promise is broken on purpose, seconds. Something may then stay pending
+forever.
+"""
 
 
 class RunningRound:
@@ -168,7 +170,7 @@ class RunningRound:
         away.end = now_ms()
 
     def newcomers_wait(self) -> list[str]:
-        """Return the names of the processes that joined and were not assigned anything yet."""
+        """Return the names of the processes that joined but have no assignment yet."""
         given = {note.pid for note in self.crew.notes if note.generation}
         last = {life.name: life for life in self.crew.lives if int(life.name.partition("-")[2] or 0) > 10}
         return [name for name, life in last.items() if life.end is None and life.pid not in given]

@@ -16,7 +16,7 @@ from tests.chaos.running_round import RunningRound
 logger = logging.getLogger(__name__)
 
 IDLE_MS = 10_000
-"""An installation is at rest only if no timer becomes due within this time, milliseconds."""
+"""A round ends only if no timer becomes due within this time, milliseconds."""
 
 
 async def settle(
@@ -31,7 +31,7 @@ async def settle(
     Returns
     -------
     str
-        Empty, or a description of what is still pending when the round's patience has ended.
+        Empty, or a description of what is still pending after ``patience_s`` of the round.
     """
     deadline = time.monotonic() + round_.patience_s
     what, said = "not everything was acknowledged", ""

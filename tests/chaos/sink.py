@@ -54,7 +54,7 @@ class Sink:
     Attributes
     ----------
     taken
-        Number of times that each message was accepted, answered or not.
+        Number of times that each message was accepted, with or without an answer.
     dropped
         Messages that were accepted on a connection that was then lost.
     refused

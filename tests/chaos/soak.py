@@ -2,11 +2,11 @@
 
 The whole ``perennial worker`` (fold, deliver, learn) runs on a real Apache Kafka. An open-loop load goes straight into
 ``events``, as the doors write it. Nothing in the load grows: the users stay the same, and each has a history that fills
-a profile before the soak begins. Two simulated days pass in a minute, so everything that is remembered for days comes
-and goes many times.
+a profile before the soak begins. Two simulated days pass in a minute, so everything that is kept for days is added and
+expires many times.
 
 Every ten seconds the soak samples the resident memory of each process and the number of events that wait to be folded.
-It also samples how long probes took from their write to their committed interaction. At the end, memory must be flat
+It also samples the time from the write of a probe to its committed interaction. At the end, memory must be flat
 within 5% after the warm-up, at most two seconds of load may wait, and no process may have restarted.
 """
 
@@ -56,7 +56,7 @@ PROBES = 64
 SAMPLE_EVERY_S = 10.0
 FLAT = 0.05
 MAX_LAG_S = 2.0
-"""Maximum median of the number of waiting events at the end, in seconds of load."""
+"""Maximum number of events that wait at the end (median), as seconds of load."""
 _MIX: dict[EventType, float] = {
     "page_view": 0.32,
     "product_view": 0.40,
@@ -90,9 +90,9 @@ class SoakSample:
     waiting
         Number of events written but not folded yet.
     rate
-        Events written per second since the sample before.
+        Events written per second since the previous sample.
     p50, p99
-        Latencies of the probes that came back since then, milliseconds.
+        Latencies of the probes that came back since the previous sample, milliseconds.
     """
 
     at: float
@@ -173,7 +173,7 @@ class Soak:
             users = np.minimum((draw_.pareto(1.2, 10_000) * USERS / 40).astype(np.int64), USERS - 1).tolist()
             chosen = draw_.choice(len(kinds), size=10_000, p=list(_MIX.values())).tolist()
             for user, kind in zip(users, chosen, strict=True):
-                # a draw beyond the last user gets any user, with equal probability
+                # a number after the last user is replaced by a random user, all with equal probability
                 who = everyone[user if user < USERS - 1 else numbers.randrange(USERS)]
                 yield _Made(number, who, kinds[kind], numbers.randrange(ITEMS))
                 number += 1

@@ -30,11 +30,11 @@ def not_moved_on(crew: Crew, deeds: Counter[str]) -> list[str]:
 def held_back(
     flow: Flow, lives: Sequence[Life], notes: Sequence[ProcessNote], ended: float, deeds: Counter[str]
 ) -> list[str]:
-    """Describe what a frozen process stopped although it must not; count the other stalls in ``deeds``.
+    """Describe the partitions that a frozen process blocked although it must not; count the other stalls in ``deeds``.
 
-    A frozen delivery process must not stop the fold of any partition. A frozen router is also a frozen fold. Its users
-    wait until the group assigns their partitions to another process, and all other users are served. Each partition of
-    ``events`` stays open to its readers.
+    A frozen delivery process must not block the fold of any partition. A frozen router is also a frozen fold. The users
+    of this fold wait until the group assigns their partitions to another process, and all other users are served. Each
+    partition of ``events`` stays open to its readers.
     """
     wall = time.time() - time.monotonic()
     found = []

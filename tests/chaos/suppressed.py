@@ -1,9 +1,9 @@
-"""Addresses that are suppressed in the middle of a round, and a check that nothing is handed over for them later.
+"""Addresses that are suppressed in the middle of a round, and a check that no later e-mail to them is handed over.
 
 A task follows unsubscribe links and clicks; the mail server reports that some addresses no longer exist. A separate
-reader records the time of each entry of the list; it sees an entry only after Kafka has acknowledged it. If an address
-is handed to the provider more than a second later, the promise is broken. A process that was stopped between its
-look-up in the list and the call is an exception, because the call cannot be taken back then.
+reader records the time of each entry of the list. It sees an entry only after Kafka has acknowledged the entry. If an
+address is handed to the provider more than a second later, the promise is broken. There is one exception: a process
+that was stopped after its look-up in the list and before the call. Its look-up was too early to find the entry.
 """
 
 from __future__ import annotations

@@ -40,14 +40,14 @@ MESSAGES, NTH, WITHIN_S = 12, 3, 60
 
 
 class Shooting(Sink):
-    """A mail server that can kill the process that hands over an e-mail, before it answers.
+    """A mail server that can kill the process that hands over an e-mail, before the server answers.
 
     Attributes
     ----------
     victim
         Id of the process to kill at the next e-mail; ``None`` for no kill.
     order
-        Messages that were accepted, in order.
+        Accepted messages, the earliest first.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ async def test_each_kill_leaves_one_message_unknown_and_nothing_is_sent_twice_or
     }
 
     assert ends == [-signal.SIGKILL] * 3
-    # everything before the kill was committed before it, because only one e-mail was being handed over
+    # only one e-mail is handed over at a time, so the outcomes of all earlier e-mails were committed before the kill
     assert (len(taken_before), set(said_before)) == (NTH - 1, taken_before)
     assert unknown == {never_begun, in_the_call, behind_the_call}
     assert {message for message, kinds in said.items() if kinds == Counter(message_sent=1)} == ids - unknown

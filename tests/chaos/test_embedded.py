@@ -18,8 +18,8 @@ CUT = Plan(
     kind="commit",
     folds=1,
     delivers=1,
-    # outputs are written but the state is not; the provider has answered but no outcome is written; a version is
-    # committed but not broadcast
+    # The fold dies after it has written outputs, before it writes the state. The delivery dies after the provider's
+    # answer, before the outcome is written. The learner dies after it has committed a version, before it broadcasts it.
     faults={
         "fold-0": ((Fault("kill", "commit.sent", 6),),),
         "deliver-0": ((Fault("kill", "provider.after", 5),),),

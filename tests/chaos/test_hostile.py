@@ -1,4 +1,4 @@
-"""A few of the hostile records, for every change: through router and fold alone, then with a broker and a real lane."""
+"""A few of the hostile records: first for router and fold alone, then for a real lane with a broker."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_section_replaces_the_previous_one_with_its_title(tmp_path: Path, monk
     assert [line for line in written.split("\n") if line in ("one", "two", "other")] == ["two", "other"]
 
 
-async def test_no_record_is_lost_with_a_broker_and_the_same_ones_are_refused(cluster: Cluster) -> None:
+async def test_a_real_lane_loses_no_record_and_refuses_the_same_ones_as_the_router_alone(cluster: Cluster) -> None:
     sent = [record for record in attack(RECORDS, 5) if len(record.value or b"") < LARGEST_BYTES]
     expected = await _reasons(sent)
     await asyncio.to_thread(topics.create, cluster.connection, PARTITIONS)

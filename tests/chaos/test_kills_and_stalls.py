@@ -1,7 +1,7 @@
 """A real installation with faults: processes on a real Apache Kafka are killed and stalled while events come in.
 
-At the end, everything that it committed is compared, byte for byte, with one undisturbed fold over the same log. The
-test is seeded: events, faults and pauses are the same each time. Only the machine's timing differs.
+At the end, everything that the installation committed is compared, byte for byte, with one undisturbed fold over the
+same log. The test is seeded: events, faults and pauses are the same each time. Only the machine's timing differs.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class AttackedInstallation:
         os.kill(await self.owner(), signal.SIGKILL)
 
     async def stall_fold(self, seconds: float) -> None:
-        """Stop a fold that owns partitions for longer than its session, while the other one runs; then wake it."""
+        """Stop a fold that owns partitions while the other one runs; wake it when its session has ended."""
         pid = await self.owner()
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -333,7 +333,7 @@ def assert_each_event_counts_once(found: Aftermath) -> None:
     assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in found.sent if e.type in WEIGHTS)
 
 
-def assert_bytes_of_an_undisturbed_fold(found: Aftermath) -> None:
+def assert_same_bytes_as_an_undisturbed_fold(found: Aftermath) -> None:
     for state, undisturbed in zip(found.states, found.reference.states, strict=True):
         assert (state.position, state.memo) == (undisturbed.position, undisturbed.memo)
         assert state.records == undisturbed.records
@@ -362,7 +362,7 @@ async def assert_each_message_is_delivered_once(found: Aftermath) -> None:
     assert set(ids) - unknown <= set(found.outbox) <= set(ids)
 
 
-async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_an_undisturbed_fold(
+async def test_kills_a_stall_and_a_killed_broker_give_the_same_bytes_as_an_undisturbed_fold(
     shop: AttackedInstallation,
 ) -> None:
     found = await attack(shop)
@@ -370,5 +370,5 @@ async def test_kills_a_stall_and_a_broker_that_dies_leave_the_bytes_of_an_undist
     assert exit_reason(-signal.SIGKILL) in shop.ends()
     assert exit_reason(NOT_OWNER) in shop.ends(), "the stalled fold never woke up while its successor ran"
     assert_each_event_counts_once(found)
-    assert_bytes_of_an_undisturbed_fold(found)
+    assert_same_bytes_as_an_undisturbed_fold(found)
     await assert_each_message_is_delivered_once(found)

@@ -1,4 +1,4 @@
-"""Tests of the records of processes: when each one ran, how it ended, and what it noted.
+"""Tests of the records of processes: when each process ran, how it ended, and what it noted.
 
 The records show ends that came too late, groups that continued without a stalled member, and faults that no process
 reached.
@@ -28,7 +28,7 @@ def _asked(code: int, after_ms: int, stalls: tuple[Absence, ...] = ()) -> Life:
 
 
 @pytest.mark.parametrize("life", [_asked(0, 10_500), _asked(76, 9_100), _asked(75, 2_000), _asked(-15, 50)])
-def test_a_process_must_end_in_time_and_in_order_while_the_broker_is_there(life: Life) -> None:
+def test_a_process_must_end_in_time_and_cleanly_while_the_broker_is_available(life: Life) -> None:
     assert len(late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], [])) == 1
 
 
@@ -36,7 +36,7 @@ def test_a_process_must_end_in_time_and_in_order_while_the_broker_is_there(life:
     "life",
     [_asked(0, 9_500), _asked(-9, 15_000), _asked(75, 15_000, (Absence("fold-0", 21_000, 29_000),))],
 )
-def test_a_process_that_ended_in_order_or_was_killed_or_stopped_is_not_late(life: Life) -> None:
+def test_a_process_that_ended_cleanly_or_was_killed_or_stopped_is_not_late(life: Life) -> None:
     assert late_ends([life], [ProcessNote(pid=7, at=100, generation=1)], []) == []
 
 
@@ -44,7 +44,7 @@ def test_a_process_that_had_not_finished_loading_may_end_in_any_way() -> None:
     assert late_ends([_asked(-15, 50)], [], []) == []
 
 
-def test_an_absent_broker_excuses_an_end_by_the_process_s_own_limit_but_no_later_end() -> None:
+def test_a_process_may_end_by_its_own_limit_but_not_later_while_the_broker_is_absent() -> None:
     away = [Absence("broker", 18_000, 25_000)]
 
     assert late_ends([_asked(76, 9_100)], [], away) == []

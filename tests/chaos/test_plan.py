@@ -27,7 +27,7 @@ def test_fifty_rounds_reach_every_named_point() -> None:
     assert named == set(POINTS)
 
 
-def test_fifty_rounds_do_everything_that_can_be_done_from_outside() -> None:
+def test_fifty_rounds_contain_every_action_from_outside() -> None:
     assert {deed.act for one in FIFTY for deed in one.deeds} == {
         "kill", "terminate", "join", "leave", "broker", "slow", "disk", "mood",
     }  # fmt: skip
@@ -58,14 +58,14 @@ def test_no_process_is_stalled_and_no_broker_is_killed_on_the_embedded_broker() 
     assert {deed.act for one in EMBEDDED for deed in one.deeds} == {"kill", "terminate", "mood"}
 
 
-def test_a_fold_is_asked_to_end_while_a_broker_that_died_is_away() -> None:
+def test_a_fold_is_asked_to_end_while_the_broker_is_away() -> None:
     for one in FIFTY:
         if one.kind == "broker":
             away = min(deed.at_s for deed in one.deeds if deed.act in ("broker", "slow"))
             assert any(deed.act == "terminate" and away < deed.at_s < away + 2.1 for deed in one.deeds), one
 
 
-def test_every_stall_round_stops_a_send_and_a_commit_and_the_points_of_a_send_alternate() -> None:
+def test_every_stall_round_stops_a_fold_and_some_stop_a_delivery_during_or_after_its_call() -> None:
     stalls = [one for one in FIFTY if one.kind == "stall"]
     stopped = [{fault.point for life in one.faults["deliver-0"] for fault in life} for one in stalls]
 

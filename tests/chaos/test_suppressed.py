@@ -43,7 +43,7 @@ def test_a_click_stops_marketing_and_a_bounce_stops_everything_to_that_address_o
     assert _found(_handed(5_000, address=EVE), _bounced()) == 0
 
 
-def test_an_entry_that_was_removed_stops_nothing_from_then_on() -> None:
+def test_an_entry_stops_nothing_after_its_removal() -> None:
     removed = DatedEntry(AT + 2_000, HASHES.newest("email", ADA), "bounce", None)
 
     assert _found(_handed(2_500), _bounced(), removed) == 1

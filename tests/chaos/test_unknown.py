@@ -33,7 +33,7 @@ def test_a_life_that_ended_or_was_stalled_after_its_attempt_explains_an_unknown_
     [
         _life(),  # it is still running
         _life(-9, 25_000),  # it died later
-        _life(0, 12_000),  # it ended in order, and reported
+        _life(0, 12_000),  # it ended cleanly, and reported
         _life(stalls=(Absence("deliver-0", 2_000, 9_000),)),  # it was stalled before
     ],
 )
@@ -48,7 +48,7 @@ def test_the_death_of_another_process_does_not_explain_an_unknown_message() -> N
     assert len(unexplained([ATTEMPT], Troubles({"dispatcher-b": other}))) == 1
 
 
-def test_a_process_that_ends_in_order_is_excused_only_while_the_provider_hangs() -> None:
+def test_a_process_that_ends_cleanly_explains_an_unknown_message_only_while_the_provider_hangs() -> None:
     assert _found(_life(0, 12_000), hanging=(Absence("provider", 9_000, 15_000),)) == []
     assert len(_found(_life(0, 12_000), hanging=(Absence("provider", 2_000, 9_000),))) == 1
 
@@ -66,7 +66,7 @@ def test_a_process_leaves_at_most_as_many_unknown_messages_as_it_makes_concurren
     assert unexplained(attempts, troubles) == [f"deliver-0 (process 7) left {PLACES + 1}, with {PLACES} places"]
 
 
-def test_the_attempt_that_counts_is_the_last_one_before_it_became_unknown() -> None:
+def test_the_attempt_that_counts_is_the_last_one_before_the_message_became_unknown() -> None:
     def at(status: str, changed: int, by: str = "") -> DeliveryRecord:
         return DeliveryRecord(status=status, changed=changed, by=by)  # type: ignore[arg-type]  # all are statuses
 

@@ -2,7 +2,7 @@
 
 An attempt carries the name of the dispatcher that made it, and so identifies one life of one process. The incident
 must lie between the attempt and the time at which the message became unknown. Messages whose connection was lost are
-not checked here. A life that ends leaves no more unknown messages than it makes calls at a time.
+not checked here. A life must not leave more unknown messages than the number of calls that it makes at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.chaos.lives import Absence, Life
 
 PLACES = SmtpSection(host="", sender="").connections
 CLOCKS_APART_MS = 200
-"""How far the recorded time of a stop may be off, milliseconds; stops are found by polling."""
+"""Possible error of the recorded time of a stop, milliseconds; stops are found by polling."""
 
 
 class Attempt(NamedTuple):
@@ -51,8 +51,8 @@ class Troubles:
     broker
         Periods in which the broker was away.
     hanging
-        Periods in which the provider did not answer. In these, even a process that ends in order does not learn the
-        outcome of all its calls.
+        Periods in which the provider did not answer. In such a period, even a process that ends cleanly does not learn
+        the outcomes of all its calls.
     """
 
     lives: Mapping[str, Life] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Troubles:
 
 
 def open_attempt(message: str, changes: Sequence[DeliveryRecord]) -> Attempt | None:
-    """Return the attempt after which a message became unknown, from its records in their order."""
+    """Return the attempt after which a message became unknown; ``changes`` begins with the message's oldest record."""
     attempted: DeliveryRecord | None = None
     for delivery in changes:
         if delivery.status == "attempted":
@@ -91,7 +91,7 @@ def unexplained(attempts: Iterable[Attempt], troubles: Troubles, places: int = P
 def _ended(life: Life, attempt: Attempt, hanging: Sequence[Absence]) -> bool:
     if life.end is None or not attempt.at <= life.end + CLOCKS_APART_MS <= attempt.unknown + 2 * CLOCKS_APART_MS:
         return False
-    # A process that ends in order waits for its calls and reports their outcomes, but not without limit.
+    # A process that ends cleanly waits for its calls and reports their outcomes, but only for a limited time.
     return life.code != 0 or any(one.meets(attempt.at, life.end) for one in hanging)
 
 

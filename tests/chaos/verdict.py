@@ -39,7 +39,7 @@ class Verdict:
     Attributes
     ----------
     findings
-        Broken promises, in words; empty if every promise was kept.
+        Descriptions of the broken promises; empty if every promise was kept.
     messages, sent, unknown, failed
         Number of messages decided on, and of their final outcomes.
     corrected
@@ -69,7 +69,7 @@ class Verdict:
     versions: int = 0
 
     def find(self, what: str, cases: Iterable[object]) -> int:
-        """Record a finding if there are cases of it; return the number of cases."""
+        """Record a finding if ``cases`` is not empty; return the number of cases."""
         found = list(cases)
         if found:
             shown = ", ".join(str(case) for case in found[:SHOWN])
@@ -230,7 +230,7 @@ def judge_suppressions(
 async def judge_learners(
     verdict: Verdict, connection: Connection, reference: Reference, learners: QuietLearners
 ) -> None:
-    """Compare parameters and every published version of each learner with those of an undisturbed one."""
+    """Compare each learner's parameters and published versions with those of an undisturbed learner."""
     written = [(r.key.decode(), decode_control(r.value)) for r in await committed(connection, "versions", 1)]
     for name, quiet in learners.models.items():
         ended = await restore(connection, f"learners.{name}", 0)
@@ -276,10 +276,10 @@ def _is_from_delivery(value: bytes | None) -> bool:
 
 
 def outcomes_agree(kinds: Sequence[str], *, ordered: bool) -> bool:
-    """Return whether the outcomes agree: there is one, or a late answer after an unknown one.
+    """Return whether the outcomes agree: there is at most one, or there are two, "unknown" and then a late answer.
 
-    Without transactions (not ``ordered``), an outcome may be written without the state that records it. Then the
-    message becomes unknown afterwards.
+    Without transactions (not ``ordered``), "unknown" may also come second. A process may crash after it has written an
+    outcome and before it writes the state. Then the next process writes "unknown".
     """
     if len(kinds) <= 1:
         return True

@@ -30,11 +30,11 @@ class ProxyFault:
     Attributes
     ----------
     kill_at
-        Number of the request after which the door is killed: it has accepted the request, and its answer is lost.
+        Number of the request after which the door is killed. The door accepts this request, but its answer is lost.
     unavailable_from, unavailable_s
         From this request on, and for this long, every answer is 503 with ``Retry-After: 1``; nothing reaches the door.
     lose_every, lose_at_most
-        The answer to every n-th request is lost after the door has given it, up to this number of answers.
+        Every n-th answer of the door is lost on its way to the client, until this number of answers are lost.
     """
 
     kill_at: int = 0

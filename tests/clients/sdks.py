@@ -3,7 +3,8 @@
 Every driver gets the file of the story, the address of the door and a write key. It plays the story with the public
 interface of the SDK, and prints one line of JSON with these fields:
 
-- ``called``: visitor, step and time of each call. The caller states the time; otherwise it is the driver's clock.
+- ``called``: visitor, step and time of each call. It is the time that the caller gave the SDK, if any; otherwise the
+  time of the driver's clock.
 - ``errors``: errors that the SDK reported to its caller.
 - ``anonymous``, for a browser: the id that the SDK gave each visitor.
 """
@@ -26,7 +27,7 @@ from tests.clients.story import Visitor
 
 DRIVERS = Path(__file__).parent / "drivers"
 PLAY_WITHIN_S = 120.0
-"""How long a story may take, faults included."""
+"""How long a story may take, including its faults, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class DriverReport:
     Attributes
     ----------
     called
-        Time of each call, milliseconds, by visitor and step. The caller states it; otherwise it is the driver's clock.
+        Time of each call, milliseconds, by visitor and step; see ``called`` above.
     errors
         Errors that the SDK reported.
     anonymous
@@ -98,7 +99,7 @@ class DriverReport:
 async def playing(
     sdk: Sdk, visitors: list[Visitor], endpoint: str, key: str, folder: Path
 ) -> AsyncIterator[DriverReport]:
-    """Play a story; the block begins after the last call. The pages of a browser stay open until its end."""
+    """Play a story; the block begins after the last call. A browser's pages stay open until the end of the block."""
     story = folder / "story.json"
     story.write_text(json.dumps([{"user": v.user, "anonymous": v.anonymous, "calls": v.calls} for v in visitors]))
     log = folder / "driver.log"

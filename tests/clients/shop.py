@@ -44,7 +44,7 @@ OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("me
 """Types of events about our messages, which no SDK sends."""
 PARTITIONS = 4
 START_WITHIN_S = 180.0
-"""How long the processes may take to start, seconds; six of them start at once on two cores."""
+"""How long the processes may take to start, seconds; six of them start at the same time on two cores."""
 FOLD_WITHIN_S = 60.0
 """How long the fold may take to read the accepted events, seconds."""
 

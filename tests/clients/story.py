@@ -31,12 +31,12 @@ class Visitor:
     Attributes
     ----------
     user
-        Id from the sign-up on.
+        Id after the sign-up.
     anonymous
         Anonymous id. It is the only id before the sign-up, and accompanies the user id afterwards. The SDK of a browser
         replaces it by another one.
     calls
-        Calls in order; those before ``identify`` belong to the anonymous visitor.
+        Calls, the first one first; those before ``identify`` belong to the anonymous visitor.
     """
 
     user: str
@@ -116,7 +116,7 @@ def as_stranger() -> Known:
 
 
 def traits(user: str, number: int) -> dict[str, Any]:
-    """Return the traits of a visitor that the caller states."""
+    """Return the traits that the caller gives for a visitor."""
     return {
         "email": f"{user}@example.org",
         "firstName": "Zoë",

@@ -22,10 +22,10 @@ SENT = 300
 ARRIVE_WITHIN_S = 60.0
 """How long the SDKs may take to deliver their queues once the fault is over, seconds."""
 CLOCK_MS = 30_000
-"""How far the time of an event may differ from the caller's time, milliseconds.
+"""Allowed difference between the time of an event and the caller's time, milliseconds.
 
-The correction of clocks adds the time since ``sentAt``, which some SDKs do not renew when they retry. The times that
-callers state themselves are 20 and 40 minutes ago.
+The correction of clocks adds the time since ``sentAt``, which some SDKs do not renew when they retry. The test still
+sees whether a time that the caller stated is used, because such a time is 20 or 40 minutes ago.
 """
 
 
@@ -118,8 +118,9 @@ class StoryRun:
     def _verify_message(self, user: dict[str, Any], records: list[Event]) -> None:
         """Expect the message about the first order, or the reason for its absence.
 
-        An order from a page triggers no message, because anyone can send one with the key in the page. SDKs that retry
-        may send batches in another order. If the order was read before the sign-up, no address was known in time.
+        A purchase from a page triggers no message, because anyone can send a purchase with the key in the page. SDKs
+        that retry may send a later batch first. If the purchase was read before the sign-up, no address was known in
+        time.
         """
         read = [event.type for event in records]
         if self._sdk.browser:

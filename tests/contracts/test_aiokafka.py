@@ -165,14 +165,14 @@ async def test_a_producer_can_be_made_to_abandon_records_that_it_has_not_sent(em
         await producer.stop()
 
 
-async def test_an_error_inside_a_fetch_context_is_never_counted_down() -> None:
+async def test_an_error_inside_a_fetch_context_leaves_the_number_of_open_fetches_too_high() -> None:
     state = SubscriptionState()
     with pytest.raises(KafkaError), state.fetch_context():
         raise KafkaError
     assert state._fetch_count == 1
 
 
-async def test_the_time_that_unread_records_hold_back_other_partitions_can_be_set(embedded: Cluster) -> None:
+async def test_the_fetch_delay_that_unread_records_cause_for_other_partitions_can_be_set(embedded: Cluster) -> None:
     embedded.create(events=1)
     async with reading(embedded.connection, "events") as (consumer, _):
         await consumer.getmany(timeout_ms=10)  # without a fetch, ``stop`` also cancels the task that calls it

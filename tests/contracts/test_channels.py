@@ -84,7 +84,7 @@ async def test_a_message_that_the_last_check_stops_is_not_recorded(harness: Chan
 
 
 @over_a_network
-async def test_a_connection_lost_after_the_message_leaves_its_end_unknown(harness: ChannelHarness) -> None:
+async def test_the_outcome_is_unknown_if_the_connection_is_lost_after_the_message(harness: ChannelHarness) -> None:
     message = harness.message()
     harness.dropping(message)
 
@@ -95,7 +95,7 @@ async def test_a_connection_lost_after_the_message_leaves_its_end_unknown(harnes
 
 
 @over_a_network
-async def test_no_answer_in_time_leaves_the_end_unknown(harness: ChannelHarness) -> None:
+async def test_the_outcome_is_unknown_if_no_answer_comes_in_time(harness: ChannelHarness) -> None:
     message = harness.message()
 
     async with harness.hanging(message):

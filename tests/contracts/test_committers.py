@@ -86,7 +86,7 @@ async def test_the_next_owner_continues_at_the_position_of_the_last_commit(harne
 
 
 @every_kind
-async def test_outputs_are_readable_in_order_once_their_commit_has_returned(harness: CommitterHarness) -> None:
+async def test_outputs_are_readable_in_their_sequence_after_their_commit(harness: CommitterHarness) -> None:
     values = [b"%d" % number for number in range(20)]
     async with owning(harness) as (committer, _):
         await committer.commit(Commit([Output(OUTPUTS, b"u1", value) for value in values[:10]]), Checkpoint(1))
@@ -138,7 +138,7 @@ async def test_the_next_owner_restores_state_and_memo_of_the_last_commit(harness
 
 
 @with_state
-async def test_the_position_and_memo_of_the_commit_itself_are_not_read(harness: CommitterHarness) -> None:
+async def test_position_and_memo_come_from_the_checkpoint_and_not_from_the_commit(harness: CommitterHarness) -> None:
     async with owning(harness) as (committer, _):
         await committer.commit(Commit(memo=b"open", position=1), Checkpoint(5, b"filled in"))
     async with owning(harness) as (_, restored):

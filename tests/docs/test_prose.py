@@ -1,4 +1,4 @@
-"""Tests of the mechanical rules of English in CONTRIBUTING.md, and of the whole repository against them."""
+"""Tests of the rules of English that a program can check, and a check that the whole repository follows them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def test_a_log_that_was_created_again_while_the_state_was_kept_is_refused(
     )
 
 
-async def test_records_that_retention_has_deleted_are_reported_and_the_rest_is_counted(
+async def test_records_that_retention_has_deleted_are_reported_and_the_remaining_ones_are_counted(
     kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     await count_all(kafka)

@@ -27,7 +27,7 @@ MESSAGES = 16
 
 @pytest.fixture
 def server(unused_tcp_port: int) -> Iterator[FakeMailServer]:
-    """A mail server that takes each e-mail at once, and answers when it is released."""
+    """A mail server that accepts each e-mail immediately, and answers when ``release`` is called."""
     with serving(FakeMailServer(), unused_tcp_port) as served:
         served.hold_from(0)
         yield served
@@ -44,7 +44,7 @@ def _messages() -> list[Message]:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-async def test_a_call_that_outlasts_a_rebalance_is_answered_to_its_maker_and_reported_by_the_new_owner(
+async def test_calls_that_end_after_a_rebalance_are_made_once_and_reported_once(
     kafka: Cluster, server: FakeMailServer, unused_tcp_port: int, tmp_path: Path
 ) -> None:
     kafka.create(**dict.fromkeys(("messages.email", "deliveries.email", "outcomes", "events.rejected"), PARTITIONS))

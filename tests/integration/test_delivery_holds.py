@@ -1,4 +1,4 @@
-"""A worker whose settings fail ``perennial check`` runs, sends nothing, names the reason, and loses nothing."""
+"""A worker with settings that ``perennial check`` refuses still runs: it names the reason, sends and loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real fold whose owner crashes in a commit, on real brokers: the state is exact, and repeats have the same bytes."""
+"""A real fold whose owner crashes in a commit, on real brokers: exact state, and the same bytes of repeated outputs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_the_state_is_exact_after_a_crash_at_any_point_and_repeated_output
                 patch.setattr(committer, "commit", _then_crash(committer))
             with pytest.raises(PlannedCrash):
                 await fold(committer, state, records)
-        # The next owner starts while the crashed one still holds its connections.
+        # The next owner starts while the connections of the crashed owner are still open.
         async with owning(connection, writer) as (successor, restored):
             if restored.position < len(records):
                 await fold(successor, restored, records)

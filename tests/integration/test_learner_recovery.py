@@ -53,15 +53,15 @@ CHURN = [
 SEGMENTS = [SegmentExample(user=f"u{n}", at=n, schema=SCHEMA, row=row) for n, row in enumerate(rows(EXAMPLES))]
 
 
-async def test_the_state_after_kills_at_every_point_and_at_a_random_moment_is_that_of_an_uninterrupted_run(
+async def test_a_learner_killed_at_every_point_and_at_a_random_moment_has_the_state_of_an_uninterrupted_one(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     connection, log = cluster.connection, tmp_path / "learn.log"
     await asyncio.to_thread(topics.create, connection, 2)
     parts = [range(first, first + PART) for first in range(0, EXAMPLES, PART)]
     deaths = []
-    # A dead member blocks its group for a whole session. So the embedded broker, where every commit is one batch, gets
-    # only one point.
+    # Each kill takes long, because a dead member blocks its group for a whole session. On the embedded broker every
+    # commit is one batch, so one point is enough there.
     points = POINTS if connection.transactions else POINTS[1:2]
     for number, (point, part) in enumerate(zip(points, parts, strict=False), start=1):
         with running_worker(connection, log, "tests.support.learning_worker", point) as worker:
@@ -104,7 +104,8 @@ def uninterrupted(learner: Any, examples: Sequence[Any]) -> tuple[bytes, dict[in
 async def feed(connection: Connection, part: range, worker: subprocess.Popen[bytes]) -> None:
     """Write some of the examples in chunks.
 
-    Each chunk waits until the worker has committed the one before, or has died. So each chunk has its own commit.
+    A chunk is written only after the worker has committed the previous chunk, or has died. So each chunk has its own
+    commit.
     """
     for first in part[::CHUNK]:
         for topic, examples in ((CHURN_TOPIC, CHURN), (SEGMENTS_TOPIC, SEGMENTS)):
@@ -125,18 +126,18 @@ async def opened(log: Path, lanes: int, within_s: float = 90) -> None:
 async def learned(
     connection: Connection, at_least: int, unless: Callable[[], bool] = lambda: False, within_s: float = 90
 ) -> None:
-    """Wait until both learners have committed this many examples, or until ``unless`` holds."""
+    """Wait until both learners have committed this many examples, or until ``unless`` returns true."""
     async with asyncio.timeout(within_s):
         for name in ("churn", "segments"):
             while not unless():
-                # The topic has one key and few commits, so the reading reaches its end.
+                # Commits do not extend the topic faster than it is read here, because it has one key and few commits.
                 if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
                     break
                 await asyncio.sleep(0.2)  # poll: a state topic sends no notification
 
 
 async def uses(connection: Connection, name: str, until: int) -> list[Use]:
-    """Return the versions of a model in the first partition of the log, up to a given one."""
+    """Wait for version ``until`` of a model; return the model's versions in the first partition of the log so far."""
 
     def found(records: list[ConsumerRecord]) -> list[Use]:
         controls = [decode_control(r.value) for r in records if r.partition == 0 and r.key == USE_KEY]

@@ -161,7 +161,7 @@ def _hello(user: str, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_a_click_of_one_user_stops_marketing_to_the_others_of_that_address_within_a_second(
+async def test_a_click_of_one_user_stops_marketing_to_all_users_of_that_address_within_a_second(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     assert partition_of(ONE.encode(), PARTITIONS) != partition_of(OTHER.encode(), PARTITIONS)

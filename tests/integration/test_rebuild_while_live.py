@@ -1,4 +1,4 @@
-"""Right code recomputes facts that wrong code has folded, while a fold runs, on Apache Kafka."""
+"""A rebuild with correct code replaces the facts of a fold with a mistake, while a fold runs, on Apache Kafka."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def installation(kafka: Cluster) -> Connection:
 
 @asynccontextmanager
 async def reference(connection: Connection) -> AsyncIterator[Reference]:
-    """Fold the whole log once with the right code."""
+    """Fold the whole log once with the correct code."""
     async with Reference(connection, PARTITIONS) as quiet:
         await quiet.catch_up()
         yield quiet
@@ -84,7 +84,7 @@ def rebuild(connection: Connection, code: str = CODE) -> Rebuild:
 
 
 @pytest.mark.kafka
-async def test_facts_become_those_of_a_fresh_fold_to_the_byte_and_ledgers_are_unchanged(
+async def test_facts_become_byte_for_byte_those_of_a_fresh_fold_and_ledgers_are_unchanged(
     installation: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fold_wrongly(installation, monkeypatch)
@@ -172,7 +172,7 @@ async def test_an_owner_that_returns_during_the_switch_is_fenced_again(
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("is_wrong", [True, False], ids=["wrong", "right"])
-async def test_a_lane_between_two_slices_of_timers_is_switched_over_and_fires_the_rest(
+async def test_a_lane_between_two_slices_of_timers_is_switched_over_and_fires_the_remaining_timers(
     kafka: Cluster, monkeypatch: pytest.MonkeyPatch, is_wrong: bool
 ) -> None:
     connection = kafka.connection

@@ -45,7 +45,7 @@ async def test_records_that_retention_deletes_under_a_running_lane_are_reported(
 
     edge = Stateful(name="slow", topic="events", agent=slow, state="profiles", max_records=1)
     recorder = FailureRecorder()
-    # A fetch holds at most three of these records, so most of them are not fetched yet when they are deleted.
+    # A fetch returns at most three of these records, so most of them are not fetched yet when they are deleted.
     await write(kafka.connection, "events", [(b"u1", bytes(300_000))] * 40)
     async with running_app(kafka.connection, [edge], observer=recorder):
         await until(lambda: bool(seen), within_s=60)

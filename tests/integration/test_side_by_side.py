@@ -56,7 +56,7 @@ def ready(up: subprocess.Popen[str], folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
-    """Folder of each installation, and the lines that it printed; both are started at once."""
+    """Folder of each installation, and the lines that it printed; both are started at the same time."""
     with ExitStack() as stack:
         found = []
         for name in ("one", "two"):

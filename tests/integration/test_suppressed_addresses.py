@@ -80,7 +80,7 @@ async def test_nothing_is_handed_over_while_the_list_cannot_be_trusted(tmp_path:
     assert (result.status, result.called, provider.taken) == ("failed", False, [])
 
 
-async def test_the_link_of_a_live_message_carries_the_hash_of_its_address_and_of_no_other_message(
+async def test_links_contain_the_hash_of_the_address_if_and_only_if_the_message_is_live(
     tmp_path: Path,
 ) -> None:
     provider = FakeProvider()
@@ -153,7 +153,7 @@ async def test_three_triggers_make_one_attempt_if_the_first_one_bounces_hard(
     assert server.asked == [ADDRESS]
     assert [event.type for event in events(made)] == ["message_failed", "message_suppressed", "message_suppressed"]
     assert [event.reason for event in events(made)][1:] == ["suppressed: bounce (all)"] * 2
-    # the entry commits together with the outcome
+    # the entry is committed together with the outcome
     (together,) = [outputs for outputs in made if entries(outputs)]
     assert [event.type for event in events([together])] == ["message_failed"]
     assert entries(together)[0].source == "answer 550 5.1.1"
@@ -255,14 +255,14 @@ async def test_a_report_about_an_address_stops_later_messages_of_every_user(
 
 
 async def test_a_suppressed_message_says_nothing_about_the_provider(tmp_path: Path, unused_tcp_port: int) -> None:
-    """The one message that probes a failing provider must not look as if the provider had accepted it."""
+    """A suppressed message that should probe a failing provider must not count as accepted by the provider."""
     clock = [NOW]
     dispatcher = open_dispatcher(
         unused_tcp_port, tmp_path, listed("complaint"), lambda: clock[0]
     )  # no server listens there
     await deliver(dispatcher, [encode_message(letter(number)) for number in range(8)])
     assert dispatcher.describe()["breaker"] == "open"
-    clock[0] += 6_000  # now one message may try
+    clock[0] += 6_000  # now one message may probe the provider
 
     made = await deliver(dispatcher, [encode_message(to_ada(9))])
     await dispatcher.close()

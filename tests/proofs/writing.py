@@ -251,7 +251,7 @@ USUAL = {
     "host": "127.0.0.1",
     "folder": ".perennial",
 }
-"""Usual value of each setting with that name."""
+"""Usual value of a setting, by its name."""
 
 
 def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
@@ -260,7 +260,7 @@ def _field(random: Random, field: inspect.Field, depth: int, odd: float) -> str:
 
 
 def _text(random: Random, kind: inspect.StrType) -> str:
-    """Write a text that resembles the pattern if it is a known one; some texts do not match it."""
+    """Write a text for the pattern if the pattern is a known one. Some texts do not match their pattern."""
     pattern = kind.pattern or ""
     if "(s|m|h|d|w)" in pattern:
         return random.choice(("90s", "30m", "1h", "14d", "2w", "999999w", "0h", "1 h"))

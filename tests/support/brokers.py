@@ -71,7 +71,7 @@ class ApacheKafka:
 
     @property
     def pid(self) -> int:
-        """Process id of the running node. It is that of Java, because Kafka's scripts replace themselves (``exec``)."""
+        """Process id of the running node, which is Java's, because Kafka's scripts replace themselves (``exec``)."""
         assert self._process is not None, "the node is not running"
         return self._process.pid
 

@@ -1,4 +1,4 @@
-"""Versions for tests, as ``use`` records: small, made by hand, and valid."""
+"""Small and valid versions of models and settings for tests, as ``use`` records."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from stream.cluster.connection import Connection
 
 
 async def read_controls(connection: Connection, partitions: int = 4) -> list[list[Control]]:
-    """Read each partition of ``events``, which holds nothing but control records."""
+    """Read each partition of ``events``, which must contain only control records."""
     found = []
     for partition in range(partitions):
         place = TopicPartition(connection.topic("events"), partition)

@@ -53,7 +53,7 @@ def batch(*contents: Message | Notice | bytes) -> Batch:
 
 @dataclass
 class FakeDispatcher:
-    """A dispatcher whose calls end at once, or when the test says so.
+    """A dispatcher whose calls end immediately, or when the test ends them.
 
     Attributes
     ----------
@@ -62,15 +62,15 @@ class FakeDispatcher:
     slots
         Number of free slots.
     answers
-        Results of a message's calls, in their order; a message without an entry is delivered.
+        Results of a message's calls, the first call first; a message without an entry is delivered.
     ends
-        Whether calls end at once.
+        Whether calls end immediately.
     waits_until
         Time until which the provider is not called.
     made
-        Id of the message of each call, in order, and whether the call was a look-up.
+        Id of the message of each call, the first call first, and whether the call was a look-up.
     left
-        Calls that a lane had begun and not committed when it ended.
+        Calls that a lane had begun and not committed when the lane ended.
     waiting
         Number of messages that waited at the last commit.
     status_of
@@ -96,7 +96,7 @@ class FakeDispatcher:
 
     @property
     def sent(self) -> list[str]:
-        """The ids of the messages that were handed over, in order."""
+        """The ids of the messages that were handed over, the first one first."""
         return [one for one, looks_up in self.made if not looks_up]
 
     def reclaim(self, call: Call, by: str) -> bool:

@@ -27,7 +27,7 @@ class FakeGate:
     answer
         Result of every call.
     taken
-        Ids of the messages handed over, in order.
+        Ids of the messages handed over, the first one first.
     open
         Calls hang until this is set.
     begun

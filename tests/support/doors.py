@@ -116,12 +116,12 @@ def counted(name: str, **labels: str) -> float:
 
 
 async def events(connection: Connection, count: int) -> list[Event]:
-    """Return the events of the log once there are this many."""
+    """Wait until the log has this many events, and return them."""
     records = await read_until(connection, "events", lambda found: len(found) >= count)
     return [decode_event(record.value or b"") for record in records]
 
 
 async def rejected(connection: Connection, count: int) -> list[Rejected]:
-    """Return the dead letters once there are this many."""
+    """Wait until there are this many dead letters, and return them."""
     records = await read_until(connection, "events.rejected", lambda found: len(found) >= count)
     return [decode_rejected(record.value) for record in records]

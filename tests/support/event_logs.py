@@ -1,4 +1,4 @@
-"""Logs to fold in tests: seeded shoppers over weeks, with the clock, ticks and versions that a real log carries."""
+"""Logs to fold in tests: seeded shoppers over weeks, with the clock, ticks and versions that a real log contains."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def written(
 
 
 def batches(records: Sequence[PartitionRecord], sizes: Iterator[int]) -> Iterator[Batch]:
-    """Cut a partition into batches of the given sizes."""
+    """Divide the records of a partition into batches of the given sizes."""
     begin = 0
     while begin < len(records):
         size = next(sizes)

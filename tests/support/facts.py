@@ -28,7 +28,7 @@ def event(type: Any, at: int = START, **more: Any) -> Event:  # noqa: A002 - thi
 
 
 def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> Facts:
-    """Reduce events to facts, without the rest of the fold."""
+    """Reduce events to facts, without the other work of the fold."""
     facts = Facts()
     for one in events:
         reduce_facts(facts, one, zone, cutoffs)
@@ -48,9 +48,9 @@ def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
 
 
 def assert_same(one: Facts, other: Facts) -> None:
-    """Assert that two facts are equal, except for what depends on the order of events.
+    """Assert that two sets of facts are equal, except where the sequence of the events may change them.
 
-    Floats may differ in the last bits. The recent items of one moment are compared as a set.
+    Floats may differ in the last bits. The recent items of one moment may have any sequence.
     """
     assert _exact(one) == _exact(other)
     assert _floats(one) == pytest.approx(_floats(other), rel=1e-9)

@@ -18,7 +18,7 @@ from stream.worker.topology import fold_agents
 
 
 def wrong(facts: Facts, event: Event, *more: Any) -> None:
-    """Reduce the facts as the right code does, and count an addition to a cart once more."""
+    """Reduce the facts as the correct code does, and then count an addition to a cart a second time."""
     reduce_facts(facts, event, *more)
     if event.type == "cart_add":
         facts.events[event.type] += 1

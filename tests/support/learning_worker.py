@@ -47,7 +47,7 @@ def plant(point: str) -> None:
         classes = (Writer,)
     name = "send_everywhere" if classes == (Writer,) else "commit"
     for one in classes:
-        # the third call: at the start, each of the two learners may only broadcast its earlier version again
+        # the third call, because at the start each of the two learners may broadcast an earlier version again
         setattr(one, name, dying(getattr(one, name), 3, before=point.startswith("before")))
 
 

@@ -32,7 +32,7 @@ class ReceivedMail(NamedTuple):
 
 @dataclass
 class FakeMailServer:
-    """A mail server that answers as the test says.
+    """A mail server with the answers that the test sets.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class FakeMailServer:
     hanging
         Recipients whose content is not answered until :meth:`release`.
     away
-        Number of the next MAIL FROM commands that are refused with 421.
+        Number of further MAIL FROM commands that the server refuses with 421.
     on_recipient
         Called at each RCPT TO.
     received
-        All accepted e-mails, in order.
+        All accepted e-mails, the first one first.
     asked
-        Recipients of all RCPT TO, in order.
+        Recipients of all RCPT TO, the first one first.
     connections
         Number of connections so far.
     """

@@ -35,7 +35,7 @@ def segment_examples(count: int, seed: int = 0) -> list[SegmentExample]:
 
 
 def churn_examples(count: int, seed: int = 0) -> list[ChurnExample]:
-    """Draw examples whose churn follows recency and orders by a logistic law.
+    """Draw examples whose probability of churn is a logistic function of recency and number of orders.
 
     Every third example was taken before the first version.
     """

@@ -1,7 +1,7 @@
 """Mechanical rules of the project's English, for docstrings, comments, messages and pages.
 
 ``python -m tests.support.prose [PATH ...]`` prints every violation, one per line, and exits with 1 if there is any.
-CONTRIBUTING.md lists all ten rules; these are the ones that a program can check.
+CONTRIBUTING.md lists all ten rules; this module checks those that a program can check.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Violation:
     Attributes
     ----------
     path, line
-        Where it is.
+        File, and number of the line.
     rule
         Short name of the rule.
     message

@@ -1,6 +1,6 @@
 """Sizes of files, classes, functions and signatures, measured against their limits.
 
-``python -m tests.support.sizes [PATH ...]`` prints everything above a limit that is no exception.
+``python -m tests.support.sizes [PATH ...]`` prints each size above its limit, except the listed exceptions.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Print everything above a limit that is no exception, and return the exit status."""
+    """Print each size above its limit, except the listed exceptions, and return the exit status."""
     found = [size for size in above([Path(argument) for argument in arguments]) if size.place not in EXCEPTIONS]
     for size in found:
         print(f"{size.place}: {size.kind} of {size.size}, at most {size.limit}")

@@ -33,12 +33,12 @@ def event(kind: Any, at: int = START, **said: Any) -> Event:
 
 
 def given(at: int, channel: Any = None, **said: Any) -> Event:
-    """Make a grant of consent; without a channel, for all."""
+    """Make a grant of consent; without ``channel``, for all channels."""
     return event("consent", at, granted=True, channel=channel, **said)
 
 
 def taken(at: int, channel: Any = None, **said: Any) -> Event:
-    """Make a withdrawal of consent; without a channel, for all."""
+    """Make a withdrawal of consent; without ``channel``, for all channels."""
     return event("consent", at, granted=False, channel=channel, **said)
 
 

@@ -33,7 +33,7 @@ class TwilioAnswer:
 
 @dataclass
 class FakeTwilio:
-    """A server with Twilio's API that answers as the test says.
+    """A server with Twilio's API and with the answers that the test sets.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class FakeTwilio:
     hanging
         Whether requests stay without an answer until the server ends.
     forms, queries, logins, paths
-        Forms, queries, credentials and paths of the requests, in order.
+        Forms, queries, credentials and paths of the requests, the first request first.
     accepted
         Text of the last accepted message to each number.
     sent

@@ -65,8 +65,8 @@ async def read_until(
     Raises
     ------
     AssertionError
-        The time limit has passed before. Without this error, a condition that can never hold would only make a test
-        slow.
+        The time limit has passed, and ``enough`` does not hold. Without this error, a condition that can never hold
+        would only make a test slow.
     """
     found: list[ConsumerRecord] = []
     async with _consuming(connection, topic, isolation) as consumer:

@@ -55,7 +55,7 @@ def track(event: str, **properties: Any) -> dict[str, Any]:
 
 
 def order(**properties: Any) -> dict[str, Any]:
-    """Return a track call of an order with two lines, 25 units in all."""
+    """Return a track call of an order with two lines and a total of 25 units of the currency."""
     lines = [{"product_id": "a", "quantity": 2, "price": 10}, {"product_id": "b", "price": 5}]
     return track("Order Completed", **{"order_id": "o1", "products": lines} | properties)
 

@@ -1,8 +1,8 @@
 """Play a story with an SDK in Chromium: ``python -m tests.clients.drivers.play_browser BRAND STORY ENDPOINT KEY``.
 
 The page has another origin than the door: another host name and another port. Several visitors come at the same time,
-in separate browser profiles, and they share all forms of the README's snippet. The pages stay open until the standard
-input ends, because an SDK in a browser delivers in the background without reporting the end.
+in separate browser profiles. Each form of the README's snippet is used by some of them. The pages stay open until the
+standard input ends, because an SDK in a browser delivers in the background without reporting the end.
 """
 
 from __future__ import annotations

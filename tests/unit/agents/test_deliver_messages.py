@@ -66,7 +66,7 @@ async def test_nothing_is_sent_twice_and_nothing_is_forgotten_whenever_the_proce
 
     await lane.run(batch(*messages), WAKE_UP, WAKE_UP, WAKE_UP, dies_before_commit=dies)
     lane.dispatcher = FakeDispatcher("dispatcher 2", slots=2, status_of=lane.status, made=lane.dispatcher.made)
-    # The first commit also stores the position. Only a process that dies before it reads the same batch again.
+    # The first commit also stores the position. So only after a death before this commit, the same batch is read again.
     reread = batch(*messages) if dies == 1 else batch(message(9))
     await lane.run(reread, WAKE_UP, WAKE_UP, WAKE_UP, WAKE_UP, lane.after(HANDOVER_WAIT_MS), WAKE_UP)
 

@@ -110,7 +110,7 @@ async def test_an_unknown_delivery_is_forgotten_14_days_after_it_was_resolved(la
     assert message().id.encode() not in lane.state.records
 
 
-async def test_a_process_that_holds_the_call_itself_ignores_reports_about_it() -> None:
+async def test_a_process_that_made_the_call_itself_ignores_reports_about_it() -> None:
     lane = DeliveryLane(FakeDispatcher(ends=False))
     await lane.run(batch(message()))
     answer = answer_to(message(), status="failed")

@@ -1,4 +1,4 @@
-"""Attempts with an unknown end are looked up, and are not sent again unless that is safe."""
+"""Messages with an unknown outcome are looked up. They are sent again only if that is safe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.delivering import WAKE_UP, DeliveryLane, FakeDispatcher, batc
 from tests.support.letters import NOW
 
 
-async def test_an_attempt_with_an_unknown_end_is_looked_up_and_found() -> None:
+async def test_an_attempt_with_an_unknown_outcome_is_looked_up_and_found() -> None:
     answers = [Result("unknown", "no answer"), Result("delivered", "found", "SM1")]
     lane = DeliveryLane(FakeDispatcher(lookup_delays_ms=LOOKUP_DELAYS_MS, answers={message().id: answers}))
 
@@ -42,7 +42,7 @@ async def test_a_message_that_is_never_found_stays_unknown_and_is_not_sent_again
     assert b"message" not in lane.state.records[message().id.encode()]
 
 
-async def test_an_error_of_the_provider_is_retried_once_the_provider_surely_does_not_know_the_message() -> None:
+async def test_an_error_of_the_provider_is_retried_when_the_last_lookup_has_not_found_the_message() -> None:
     answers = [Result("unknown", "500", answered=True)] + [Result("failed", "not there")] * 3
     lane = DeliveryLane(FakeDispatcher(lookup_delays_ms=LOOKUP_DELAYS_MS, answers={message().id: answers}))
 
@@ -56,7 +56,7 @@ async def test_an_error_of_the_provider_is_retried_once_the_provider_surely_does
 
 
 @pytest.mark.parametrize("lookup_delays_ms", [(), LOOKUP_DELAYS_MS])
-async def test_the_provider_may_report_the_end_by_itself(lookup_delays_ms: Sequence[int]) -> None:
+async def test_a_report_of_the_provider_resolves_an_unknown_outcome(lookup_delays_ms: Sequence[int]) -> None:
     lane = DeliveryLane(
         FakeDispatcher(lookup_delays_ms=lookup_delays_ms, answers={message().id: [Result("unknown", "no answer")]})
     )

@@ -11,7 +11,7 @@ from tests.support.delivering import RETRY_LATER, WAKE_UP, DeliveryLane, FakeDis
 from tests.support.letters import NOW
 
 
-async def test_waiting_marketing_is_not_sent_once_its_user_has_withdrawn() -> None:
+async def test_waiting_marketing_is_not_sent_after_its_user_has_withdrawn_consent() -> None:
     waiting, other = message(0), message(1, user="u2")
     receipt = message(2, category="transactional")
     lane = DeliveryLane(FakeDispatcher(slots=0))
@@ -58,7 +58,7 @@ async def test_a_call_in_flight_cannot_be_recalled_but_is_not_tried_again() -> N
     assert [lane.status(message(i)) for i in range(2)] == ["withdrawn", "delivered"]
 
 
-async def test_a_call_in_flight_is_not_tried_again_even_if_another_process_learns_its_end() -> None:
+async def test_a_call_in_flight_is_not_tried_again_even_if_another_process_gets_its_outcome() -> None:
     lane = DeliveryLane(FakeDispatcher(ends=False))
 
     await lane.run(batch(message()), batch(Withdrawal("u1", NOW, "unsubscribe link")))

@@ -281,7 +281,7 @@ def test_no_template_takes_long(source: str) -> None:
     assert time.process_time() - began < 20
 
 
-def test_a_number_that_grows_is_nil_and_takes_no_time() -> None:
+def test_a_number_that_becomes_too_large_is_nil_and_takes_no_time() -> None:
     source = "{% assign n = 9 %}{% for i in (1..9999) %}{% assign n = n | times: n %}{% endfor %}[{{ n }}]"
 
     assert render(source, {}) == "[]"

@@ -38,7 +38,7 @@ def test_attempts_count_for_ten_minutes() -> None:
     assert guard(hard=50, attempts=50).storms(NOW) == []
 
 
-def test_a_storm_holds_its_domain_and_all_marketing_if_it_is_a_storm_in_all_attempts() -> None:
+def test_a_storm_holds_its_domain_and_also_all_marketing_if_all_attempts_together_are_a_storm() -> None:
     made = guard(hard=100)
 
     assert made.held_until(DOMAIN, "transactional", NOW) == NOW + HOLD_MS
@@ -58,7 +58,7 @@ def test_a_storm_of_one_domain_does_not_hold_the_others() -> None:
     assert made.held_until("other.example", "marketing", NOW) is None
 
 
-def test_a_few_attempts_decide_after_a_hold_and_no_entry_is_written_before() -> None:
+def test_after_a_hold_no_entry_is_written_until_a_few_attempts_have_shown_no_storm() -> None:
     made = guard(hard=100)
     later = NOW + HOLD_MS
 

@@ -1,4 +1,4 @@
-"""In any order of events, no provider is called twice for an attempt whose end is unknown."""
+"""In any sequence of events, no provider is called twice for an attempt whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_no_message_is_sent_twice_in_any_order_and_only_lost_calls_are_unknown(s
 
 
 @pytest.mark.parametrize("attempts", range(1, 40))
-def test_a_wait_grows_varies_within_its_second_half_and_is_always_the_same(attempts: int) -> None:
+def test_a_wait_grows_with_the_attempts_and_half_of_it_depends_on_the_message(attempts: int) -> None:
     waits = [wait_after(message_id("u", "r", str(n), 0), attempts) for n in range(200)]
     longest = min(SECOND * 2 ** (attempts - 1), MAX_RETRY_WAIT_MS)
 

@@ -76,7 +76,7 @@ def test_the_order_in_which_a_reason_and_its_end_are_read_does_not_matter() -> N
     assert forward.stops("email", ADA, "marketing") is backward.stops("email", ADA, "marketing") is None
 
 
-def test_one_reason_that_ends_leaves_the_others_in_force() -> None:
+def test_the_end_of_one_reason_leaves_the_other_reasons_in_force() -> None:
     made = listed(("unsubscribe", 5), ("complaint", 4), ("confirmed", 9))
 
     assert made.stops("email", ADA, "marketing") == Suppression("complaint", "marketing", 4)

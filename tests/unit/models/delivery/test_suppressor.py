@@ -36,7 +36,7 @@ def report(kind: str, at: int = NOW, source: str = "api") -> AddressReport:
     return AddressReport(kind=kind, address=LETTER.to, user="u1", at=at, source=source)  # type: ignore[arg-type]
 
 
-def test_a_hard_bounce_stops_every_later_message_to_the_address_at_once() -> None:
+def test_a_hard_bounce_immediately_stops_every_later_message_to_the_address() -> None:
     made = suppressor()
     receipt = letter(9, to=LETTER.to, user="u9", category="transactional")
 
@@ -210,7 +210,7 @@ def test_a_report_without_the_secret_is_not_ignored() -> None:
         made.after_report(report("complaint"), NOW)
 
 
-def test_only_live_messages_carry_the_hash_of_their_address_in_their_link() -> None:
+def test_only_links_of_live_messages_contain_the_hash_of_the_address() -> None:
     made = suppressor()
 
     assert made.hash_of(LETTER) == HASHES.newest("email", LETTER.to)

@@ -79,7 +79,7 @@ def test_delivery_is_notified_when_an_unknown_outcome_becomes_known_in_either_or
     assert ledger.sent[0].outcome == "bounced"
 
 
-def test_an_outcome_of_an_unknown_message_has_no_effect() -> None:
+def test_an_outcome_of_a_message_that_is_not_in_the_ledger_has_no_effect() -> None:
     ledger = _ledger(id="f" * 32)
 
     assert outcomes.record_outcome(ledger, _reported("message_sent")) == []

@@ -150,7 +150,7 @@ def test_an_encoded_decision_does_not_contain_the_message() -> None:
     assert (said["outcome"], said["configuration"], said["signal"]["cause"]) == ("sent", 3, "m1")
 
 
-def test_a_working_copy_keeps_the_committed_ledger_as_it_was() -> None:
+def test_changes_to_a_working_copy_do_not_change_the_committed_ledger() -> None:
     committed = customer()
     working = copy.copy(committed)
     working.ledger = copy.copy(committed.ledger)

@@ -104,7 +104,7 @@ CLOCKS_CHANGE = ["2024-03-30T12:00", "2024-10-26T12:00", "2025-03-08T12:00", "20
     quiet=st.builds(QuietHours, start=st.integers(17 * 60, 1439), end=st.integers(0, 9 * 60)),
 )
 @settings(max_examples=300, deadline=None)
-def test_no_marketing_goes_out_within_the_quiet_hours_of_any_zone_that_the_user_may_be_in(
+def test_no_marketing_is_sent_within_the_quiet_hours_of_any_zone_that_the_user_may_be_in(
     traits: dict[str, Any], start: str, gap: int, quiet: QuietHours
 ) -> None:
     using, who = configuration(rule(expires_after=5 * DAY), quiet=quiet), customer(**traits)
@@ -144,7 +144,7 @@ def test_a_message_sent_in_the_evening_expires_when_quiet_hours_begin() -> None:
     assert decision.message.expires == berlin_ms("2024-06-01T21:00")
 
 
-def test_an_unknown_zone_is_replaced_by_that_of_the_phone_and_otherwise_quiet_hours_are_lengthened() -> None:
+def test_an_unknown_zone_is_replaced_by_the_zone_of_the_phone_and_otherwise_quiet_hours_are_lengthened() -> None:
     using = msgspec.structs.replace(configuration(rule(), quiet=NIGHT), timezone="Asia/Tokyo")
     midnight = NOW // DAY * DAY  # the time is 22:13 UTC: 23:13 in Germany, after seven in Tokyo
 
