@@ -11,7 +11,7 @@ from models.delivery.calls import AssignedCalls, Call, CallTerms, EndedCall
 from models.delivery.queue import DeliveryQueue
 
 RETRY_SLOTS_MS = 1_000
-"""Retry interval when no call slot was free, milliseconds. The lane is woken earlier when one is released."""
+"""Retry interval when no call slot was free, milliseconds. The lane is woken earlier when a slot is released."""
 
 
 class CallDispatcher(Protocol):
@@ -22,10 +22,13 @@ class CallDispatcher(Protocol):
 
     @property
     def terms(self) -> CallTerms:
-        """Name, look-ups and suppression list of the calls made here."""
+        """Process name, look-up delays and suppressor for all calls of this dispatcher."""
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Give a call back to its partition if this process began it under the name ``by``; return whether it did."""
+        """Give a call back to its partition, and return true, if this process began the call under the name ``by``.
+
+        Otherwise, return false.
+        """
 
     def assign(
         self,
@@ -34,20 +37,20 @@ class CallDispatcher(Protocol):
         wake: Callable[[], None],
         ended: Iterable[Call] = (),
     ) -> AssignedCalls:
-        """Reserve slots for at most ``wanted`` calls, and let ``take`` choose that many.
+        """Reserve slots for at most ``wanted`` calls, and let ``take`` choose a call for each slot.
 
-        If there are fewer slots than wanted, ``wake`` is called when there may be more. The results of the calls in
-        ``ended`` are committed together with the new attempts, so their slots may be used again.
+        If there are fewer slots than wanted, ``wake`` is called when more slots may be free. The results of the calls
+        in ``ended`` are committed together with the new attempts, so their slots may be used again.
         """
 
     def make(self, call: Call) -> Awaitable[EndedCall]:
-        """Begin a call that has a slot, and return its end; a repeated request does not begin the call again."""
+        """Begin a call that has a slot, and return its future end; a repeated request does not begin the call again."""
 
     def commit(self, partition: int, ended: Iterable[Call], waiting: int) -> None:
         """Drop results that are committed, release their slots, and show how many messages of the partition wait."""
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
-        """Called when the lane of a partition ends, with all its calls whose results are not committed."""
+        """Called when the lane of a partition ends, with all calls of the lane whose results are not committed."""
 
 
 def _no_wake() -> None:
@@ -64,8 +67,8 @@ async def deliver_messages(
 ) -> AsyncIterator[Outputs]:
     """Deliver each message of ``messages.<channel>``.
 
-    The driver commits each yield before it begins the effects in it. So an attempt is durable before the provider is
-    called. A slow call delays no other message; its result arrives with a later batch.
+    The driver commits each yielded :class:`Outputs` before it begins the effects in it. So an attempt is durable before
+    the provider is called. A slow call delays no other message; its result arrives with a later batch.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ async def fold_customers(batches: AsyncIterator[Batch], *, state: Restored) -> A
     Yields
     ------
     Outputs
-        The outputs of one batch: profiles, signals, decisions, messages, interactions and examples. If many timers have
-        come due at once, they are yielded in several parts.
+        The outputs of one batch: profiles, signals, decisions, messages, interactions and examples. If very many timers
+        are due at the same time, the outputs are yielded in several parts.
     """
     fold = PartitionFold(state)
     async for batch in batches:

@@ -14,5 +14,5 @@ from models.profile.features import FEATURES
 def learn_churn(
     batches: AsyncIterator[Batch], *, state: Restored, features: Sequence[str] = FEATURES
 ) -> AsyncIterator[Outputs]:
-    """Learn from each example of ``examples.churn``, in order; see :func:`lessons`."""
+    """Learn from the examples of ``examples.churn``, one after the other; see :func:`lessons`."""
     return lessons(NAME, ChurnLearner(features), decode_churn, batches, state)

@@ -14,5 +14,5 @@ from models.profile.features import FEATURES
 def learn_segments(
     batches: AsyncIterator[Batch], *, state: Restored, features: Sequence[str] = FEATURES
 ) -> AsyncIterator[Outputs]:
-    """Learn from each example of ``examples.segments``, in order; see :func:`lessons`."""
+    """Learn from the examples of ``examples.segments``, one after the other; see :func:`lessons`."""
     return lessons(NAME, SegmentLearner(features), decode_segment, batches, state)

@@ -20,7 +20,7 @@ from models.wire import decode
 
 
 async def route_events(batches: AsyncIterator[Batch], *, origin: Origin = "live") -> AsyncIterator[Outputs]:
-    """Validate external events and write them under their user; pass our outcomes through.
+    """Validate external events and write each one under the id of its user; pass our outcomes through.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _decode_outcome(record: Record) -> Event:
         return decode_event(value)
     except msgspec.DecodeError as error:
         raise InvalidEvent("bad_outcome", "", ascii(value[:60]), f"an event of ours ({error})") from None
-    except UnicodeDecodeError as error:  # msgspec does not convert this one
+    except UnicodeDecodeError as error:  # msgspec does not turn this error into a DecodeError
         raise InvalidEvent("bad_outcome", "", ascii(value[:60]), f"UTF-8 ({error.reason})") from None
 
 

@@ -21,13 +21,13 @@ MAX_LOCAL_PART = 64
 MAX_DOMAIN = 253
 """Maximum length of a domain name, characters (RFC 1035)."""
 MAX_AREA_DIGITS = 9
-"""Maximum number of digits of a country code and an area code before a slash; more digits are a whole number."""
+"""Maximum number of digits of a country code and an area code before a slash; more are a complete phone number."""
 
 # The local part: a dot-atom of RFC 5321 in ASCII.
 _local_part = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*",
 ).fullmatch
-# A domain name of letters, digits and inner hyphens. The last label is no number: it would be an IP address.
+# A domain name of letters, digits and inner hyphens. The last label is not a number, because IP addresses end with one.
 _host_name = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
 ).fullmatch
@@ -62,7 +62,7 @@ def mailbox(written: str) -> str | None:
     Parameters
     ----------
     written
-        The address as a person or a program gave it; blanks around it do not count.
+        The address as a person or a program gave it; blanks around it are ignored.
 
     Returns
     -------
@@ -112,8 +112,9 @@ def e164(written: str, country: str | None) -> str | None:
     Returns
     -------
     str or None
-        ``None`` if the text cannot be a number, or is a national number of an unknown country. ``None`` also for an
-        extension, or for a second number after a slash, because such a number cannot receive messages.
+        ``None`` if the text cannot be a number, or is a national number of an unknown country. ``None`` also for a
+        number with an extension, because it cannot receive messages. ``None`` also for two numbers with a slash between
+        them, because only one of them can be meant.
 
     Examples
     --------

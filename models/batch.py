@@ -91,8 +91,9 @@ class Commit:
     memo
         Opaque bytes stored beside the position, and handed back in :attr:`Restored.memo`. ``None`` keeps the last memo.
     position
-        Offset of the next record to read; ``None`` means the offset after the last batch. An agent that commits a
-        part of a batch gives this offset, and yields the rest next. After a crash, reading continues at the offset.
+        Offset of the next record to read; ``None`` means the offset after the last batch. An agent that commits only a
+        part of a batch sets the offset after this part, and yields the remaining outputs next. After a crash, reading
+        continues at that offset.
     """
 
     records: list[Output] = field(default_factory=list)
@@ -122,7 +123,7 @@ class AfterCommit:
 
 @dataclass(slots=True)
 class Outputs:
-    """Everything that an agent yields at once.
+    """Everything that an agent yields for one commit.
 
     Attributes
     ----------

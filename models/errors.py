@@ -27,7 +27,7 @@ All public errors that the engine raises on purpose, with the package of each:
     - ``BrokerSilent``, stream.cluster: try again later, because there was no answer in time.
 
   - ``TopicsNotReady``, stream.cluster: create the topics, or set the number of partitions.
-  - ``LogUnavailable``, stream.log: write the same again.
+  - ``LogUnavailable``, stream.log: write the same records again.
   - ``WrongClock``, stream.log: use another installation, or send live events.
   - ``Contended``, stream.log: publish again.
   - ``TemplatesFail``, stream.settings: correct the templates.
@@ -55,7 +55,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``BrokerFailed``, stream.rebuild: run the same command again.
   - ``BeginningGone``, stream.rebuild: keep the facts in use.
   - ``TakenOver``, stream.rebuild: let the other rebuild continue.
-  - ``TopicRefused``, stream.rebuild: create or delete the topic by hand.
+  - ``TopicRefused``, stream.rebuild: create or delete the topic yourself, because the cluster does not allow us to.
   - ``NotSwitched``, stream.rebuild: run the same command again.
   - ``FilesInTheWay``, stream.presets: move the files away.
   - ``DemoFailed``, stream.demo: read the log of the process.

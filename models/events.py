@@ -45,10 +45,10 @@ Trust = Literal["server", "public"]
 """Trust in the sender of an event: a holder of a server key, or any visitor of a page with its browser key."""
 
 OrderForm = Literal["lines", "whole", "replacement"]
-"""Form in which a purchase states its order: lines that add up, the whole order, or a replacement of the order."""
+"""Form in which a purchase states its order: some of its lines, the whole order, or a replacement of the order."""
 
 UPDATE = "Order Updated"
-"""Name of a purchase that replaces an order. Rules can wait for it."""
+"""Name of a purchase that replaces an order. A rule can name it as its trigger."""
 
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
@@ -59,7 +59,7 @@ MICROS = 1_000_000
 DEFAULT_CURRENCY = "USD"
 """Currency of an amount whose sender states no currency."""
 UNREADABLE_CURRENCY = "XXX"
-"""ISO's code for no currency. An amount whose currency cannot be read gets it, and is not added to known currencies."""
+"""ISO's code for no currency, for amounts whose currency cannot be read. They are not added to known currencies."""
 
 
 class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -112,7 +112,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     amount
         Micros, at least 0: total of an order, or amount of a refund. For other types, the price of ``item``.
     currency
-        Code of ISO 4217. It is empty for a purchase or a refund with an order id that has the currency of its order.
+        Code of ISO 4217. It is empty if a purchase or a refund states an order id but no currency; then the currency of
+        the order counts.
     order
         Id of the order.
     order_form

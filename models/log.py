@@ -1,7 +1,7 @@
-"""Control records: the records of ``events`` that are not events. They state the clock, ticks, versions and orders.
+"""Control records: the records of ``events`` that are not events. They state the clock, ticks, versions and commands.
 
-Their keys begin with a NUL byte, which no user id may contain. The fold applies them in log order, so time, versions
-and orders are the same in every replay.
+Their keys begin with a NUL byte, which no user id may contain. The fold applies control records and events in the
+sequence of the log. So time, versions and commands are the same in every replay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ORDER_KEY = b"\x00order"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=False):
-    """The name of the log's only clock; the first record of each partition.
+    """The kind of clock that the log has; the first record of each partition.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=Fa
 
 
 class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True, gc=False):
-    """A step of the clock, which moves the time when no event does.
+    """A record that moves the clock when no event does.
 
     Attributes
     ----------
@@ -63,14 +63,14 @@ class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False)
 
 
 class Order(msgspec.Struct, tag_field="control", tag="order", frozen=True, gc=False):
-    """An order to all processes.
+    """A command to all processes.
 
     Attributes
     ----------
     order
-        The order, such as ``pause``.
+        The command, such as ``pause``.
     argument
-        The object of the order, such as the name of a channel.
+        The object of the command, such as the name of a channel.
     """
 
     order: str

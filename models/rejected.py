@@ -89,7 +89,7 @@ class _Original(NamedTuple):
     length: int | None = None
 
     def rejected(self, reason: str, field: str, found: str, allowed: str) -> Rejected:
-        """Return the content of its dead letter."""
+        """Return the content of the dead letter of this record."""
         content, length = self.value or b"", self.length
         if length is None:
             length = -1 if self.value is None else len(content)
@@ -174,7 +174,7 @@ def reject_received(value: bytes, received: Received, error: Exception) -> Outpu
 def reject_details(
     value: bytes | None, source: Source, warnings: Sequence[EventWarning], *, at: int, key: bytes | None = None
 ) -> list[Output]:
-    """Write a dead letter for each detail of an accepted event that its warning marks as ``rejected``.
+    """Write a dead letter for each detail of an accepted event whose warning is marked as ``rejected``.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ DECLARED: tuple[Declared, ...] = (
         "Orders ignored because the user's state has already counted them, by content: same, different, updated since.",
         ("content",),
     ),
-    Declared("events_late", "counter", "Folded events that were too old to be put in order."),
+    Declared("events_late", "counter", "Folded events that came too late to be sorted by time."),
     Declared(
         "ids_forgotten",
         "counter",

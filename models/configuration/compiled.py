@@ -63,7 +63,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Attributes
     ----------
     name, category, when, channels, template
-        As in the file.
+        As in ``perennial.yaml``.
     expires_after, cooldown
         Milliseconds. A cooldown of 0 means no cooldown.
     """
@@ -179,14 +179,14 @@ class ChurnSettings(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, dict=True):
-    """All decisions of people that the fold follows. ``Configuration()`` is valid and has no rules.
+    """All settings of the fold that a person decides. ``Configuration()`` is valid and has no rules.
 
     Attributes
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
     events, consent, churn, rules, caps, quiet_hours
-        As in the file.
+        As in ``perennial.yaml``.
     templates
         Templates of all rules, by name.
     """
@@ -202,13 +202,14 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
-        """Rules by the kind and the name of their trigger, in the order of the file.
+        """Rules by the kind and the name of their trigger, in the sequence of the file.
 
-        The fold looks rules up for every signal of every user. So a look-up costs the same with 5 and with 5,000 rules.
+        The fold looks rules up for every signal of every user. With this index, a look-up costs the same for 5 and for
+        5,000 rules.
         """
         found: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
-            # Each rule has a separate timer for a cart, so the name is that of the rule.
+            # A cart has a separate timer for each rule, so the name of the rule stands for the trigger.
             name = rule.name if rule.when.kind == "cart_left" else rule.when.name
             found.setdefault((rule.when.kind, name), []).append(rule)
         return {waiting: tuple(rules) for waiting, rules in found.items()}

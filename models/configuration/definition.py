@@ -73,7 +73,8 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
     name
         Name of the rule; every rule has a different one.
     category
-        ``marketing`` needs consent and respects caps and quiet hours; ``transactional`` needs none of them.
+        ``marketing`` needs consent and respects caps and quiet hours; ``transactional`` needs no consent, and ignores
+        caps and quiet hours.
     when
         The trigger.
     channels
@@ -137,14 +138,14 @@ class EventsDefinition(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     horizon
-        Events older than this are refused as ``too_late``. Repeats within it are recognized by their ``messageId``.
-        At most 30 days, because the ids are kept in memory.
+        Events older than this are refused as ``too_late``. Repeats within this time are recognized by their
+        ``messageId``. It is at most 30 days, because the ids are kept in memory.
     order_within
-        Events that arrive within this time after they happened are counted in the order of their times. At most the
-        horizon.
+        Events that arrive within this time after they happened are counted in the sequence of their times. It is at
+        most the horizon.
     remember_orders
         Time for which an order is remembered by its id after it was placed or updated, if it is one of the user's 64
-        newest. At least the horizon, at most 366 days.
+        newest. It is at least the horizon, and at most 366 days.
     """
 
     horizon: Duration = "48h"

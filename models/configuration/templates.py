@@ -188,7 +188,8 @@ def render(source: str, context: Mapping[str, Any], *, html: bool = False, stric
     except LiquidError as error:
         raise TemplateError(*_problem(source, error)) from error
     except Exception as error:
-        # A template is a program of the shop, and it runs with any customer's traits. No error in it may lose an event.
+        # A template is a program of the shop, and it runs with any customer's traits. No error of a template may lose
+        # an event.
         raise TemplateError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 

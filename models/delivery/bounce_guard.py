@@ -1,8 +1,8 @@
 """The guard against bounce storms: large providers have answered 550 5.1.1 for valid addresses for hours.
 
 It counts attempts and hard bounces in a sliding window, for each domain and in total. Above the limit no entry is
-written, and messages wait: those to that domain, or all marketing. After the hold a few messages are tried. If they
-bounce as well, the hold begins again.
+written, and messages wait: all messages to that domain or, if the total is above the limit, all marketing. After this
+hold a few messages are tried. If they bounce as well, the hold begins again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_DOMAINS = 20_000
 """Maximum number of domains that are counted at a time; the least recently used one is forgotten first."""
 
 ALL = ""
-"""Stand-in for a domain that means all attempts."""
+"""Value in place of a domain; it means all attempts."""
 
 _BUCKET_MS = MINUTE
 
@@ -108,7 +108,7 @@ class BounceGuard:
     def held_until(self, domain: str, category: str, now: int) -> int | None:
         """Return the time until which a message waits, milliseconds; ``None`` if it may be sent.
 
-        A storm in all attempts holds only marketing, because a receipt must not wait if other domains bounce.
+        A storm in all attempts holds only marketing, because a receipt must not wait for a problem of other domains.
         """
         held = [self._until.get(domain, 0) if domain != ALL else 0]
         if category == "marketing":

@@ -1,7 +1,7 @@
-"""Classes of a provider's refusals: the address is dead, may be dead, the fault is ours, or nothing is known about it.
+"""Classes of a provider's refusals: they say whether the address is the reason, or something else.
 
-Only an answer that names the recipient's address as the reason counts against the address. Otherwise a refusal that
-we caused, such as a blocked sender, would remove every recipient.
+Only an answer that names the recipient's address as the reason counts against the address. Otherwise a refusal that we
+caused, such as that of a blocked sender, would suppress every recipient.
 """
 
 from __future__ import annotations

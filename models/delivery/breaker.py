@@ -33,12 +33,12 @@ class BreakerPolicy:
 
 
 class Breaker:
-    """A breaker. Closed, it allows any number of calls; open, none; half open, one call at a time as a probe.
+    """A breaker: closed, it allows any number of calls; open, none; half open, only one call at a time, as a probe.
 
     Parameters
     ----------
     policy
-        When it opens, and for how long.
+        Says when the breaker opens, and for how long.
 
     Examples
     --------

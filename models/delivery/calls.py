@@ -67,7 +67,7 @@ class CallTerms(NamedTuple):
     name
         Name of this process, stored with its attempts. No other process ever has the same name.
     lookup_delays_ms
-        Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
+        Delays before the look-ups of an unknown delivery; empty if the provider cannot be asked.
     suppressor
         Makes entries of the suppression list from answers; ``None`` if there is no list.
     """

@@ -1,7 +1,7 @@
 """The stored state of a delivery, and the events that its outcomes become.
 
-A delivery is ``queued`` while it waits for its turn or for its next attempt. It becomes ``attempted``, and this is
-committed before the provider is called. Then it has a result, or is ``queued`` again if the provider clearly did not
+A delivery is ``queued`` while it waits for its turn or for its next attempt. It becomes ``attempted``, and this status
+is committed before the provider is called. Then it has a result, or is ``queued`` again if the provider clearly did not
 accept the message. If an attempt ended without an answer, the delivery is ``unknown``. The message may have been sent,
 so it is not sent again.
 """
@@ -23,14 +23,14 @@ RETENTION_MS = 14 * DAY
 """How long the id of a finished message is kept. A message that comes again within this time is not sent again."""
 
 FIRST_RETRY_MS = SECOND
-"""Upper bound of the wait before the second attempt. It doubles with every further attempt."""
+"""Upper bound of the delay before the second attempt. It doubles with every further attempt."""
 MAX_RETRY_WAIT_MS = 300 * SECOND
-"""Maximum of the doubled wait between two attempts."""
+"""Maximum of the doubled delay between two attempts."""
 RETRY_FOR_MS = DAY
 """How long messages that are not live are retried. Their expiry refers to another clock."""
 
 LOOKUP_DELAYS_MS = (10 * SECOND, 60 * SECOND, 600 * SECOND)
-"""Waits before each look-up of an unknown delivery, for a provider that can be asked."""
+"""Delays before the look-ups of an unknown delivery, for a provider that can be asked."""
 
 HANDOVER_WAIT_MS = 5 * SECOND
 """How long a partition's new owner waits for the previous owner to report its calls in flight."""
@@ -53,10 +53,10 @@ class Result(NamedTuple):
     ----------
     status
         ``delivered``: the provider accepted it. ``rejected``: refused permanently, for example because the address does
-        not exist. ``failed``: clearly refused before it was accepted, so it may be tried again. A look-up that ends
-        with ``failed`` means that the provider does not know the message. ``unknown``: it may have been accepted.
-        Delivery itself adds three more. ``expired``: its deadline has passed. ``withdrawn``: consent was withdrawn
-        while it waited. ``suppressed``: its address is on the suppression list.
+        not exist. ``failed``: certainly not accepted, so it may be tried again. A look-up that ends with ``failed``
+        means that the provider does not know the message. ``unknown``: it may have been accepted. Delivery itself adds
+        three statuses. ``expired``: its deadline has passed. ``withdrawn``: consent was withdrawn while it waited.
+        ``suppressed``: its address is on the suppression list.
     detail
         The provider's words, or the place where the message went.
     provider_id
@@ -67,7 +67,7 @@ class Result(NamedTuple):
         Whether the provider fails, and not only this message: no connection, no answer, too many requests.
     answered
         For ``unknown``: whether the provider answered, even if only with an internal error. If such a provider does not
-        know the message at the last look-up, it never will. Another attempt is then safe.
+        know the message at the last look-up, the message was not accepted. Another attempt is then safe.
     bounce
         For a refusal: the class of bounce that it reports for the address.
     code
@@ -119,7 +119,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     looks
         Number of look-ups of an unknown delivery.
     due
-        Earliest time of the next attempt or look-up; 0 if it may begin at once.
+        Earliest time of the next attempt or look-up; 0 if it may begin immediately.
     by
         Name of the process that made the attempt. Only that process knows whether it has called the provider.
     answered
@@ -249,11 +249,11 @@ def deadline(message: Message, arrived: int) -> int:
 
 
 def wait_after(message_id: str, attempts: int, retry_after: float | None = None) -> int:
-    """Return the wait from a failed attempt to the next one, milliseconds.
+    """Return the delay between a failed attempt and the next one, milliseconds.
 
-    The wait doubles with each attempt, and is shortened by up to one half. The message's id and the number of the
+    The delay doubles with each attempt, and is shortened by up to one half. The message's id and the number of the
     attempt decide by how much. So messages that failed in one outage are not all tried again at the same moment, and a
-    restart does not change the wait.
+    restart does not change the delay.
 
     Parameters
     ----------

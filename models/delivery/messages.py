@@ -29,7 +29,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     why
         A sentence for people: the reason for the decision.
     at, expires
-        Time span in which it may be sent, milliseconds, without ``expires`` itself. Quiet hours are taken into account.
+        The message may be sent from ``at`` on, and only before ``expires``, milliseconds. For marketing, ``expires`` is
+        not later than the beginning of quiet hours.
     origin
         The least live origin among the events of the user. Only ``live`` may reach a real provider.
     """

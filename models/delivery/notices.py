@@ -1,7 +1,7 @@
 """Notices: records beside the messages in ``messages.<channel>``, about messages that wait or are in flight.
 
-The order in the partition decides which messages a notice concerns: a withdrawal stops the user's messages before it,
-and no message after it.
+The position of a notice in the partition matters. For example, a withdrawal stops the user's messages before it, and no
+message after it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     message, channel
         Id of the message, and its channel.
     attempt, by
-        Number of the attempt, from 1, and name of the process that made it. Other attempts are not concerned.
+        Number of the attempt, from 1, and name of the process that made it. The answer does not concern other attempts.
     status, detail, provider_id, retry_after, answered, bounce, code
         As in :class:`models.delivery.deliveries.Result`.
     """
@@ -133,7 +133,7 @@ class AddressReport(
     at
         Time when it happened, milliseconds.
     source
-        The source.
+        Origin of the report: the reason, the name or the type of the event.
     """
 
     kind: ReportKind
@@ -150,7 +150,7 @@ class UnknownNotice(msgspec.Struct, tag_field="notice", tag="foreign", frozen=Tr
 Notice = Withdrawal | Resolution | ChannelPaused | Answer | InFlight | AddressReport | UnknownNotice
 
 HOLD_KEY = b"\x00hold"
-"""Key of a :class:`ChannelPaused`, which concerns no particular user. All others have the key of their user."""
+"""Key of a :class:`ChannelPaused`, which concerns no particular user. All other notices have the key of their user."""
 
 _BEGINNING = b'{"notice":'
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 MAX_OPEN = 5_000
-"""Maximum number of a partition's messages that wait or are in flight. At this number no more are read.
+"""Maximum number of a partition's messages that wait or are in flight. At this number, no more messages are read.
 
 A withdrawal that comes after them in the topic waits, too.
 """
@@ -80,7 +80,7 @@ class OpenMessages:
         self._bytes += size
 
     def move(self, key: bytes, phase: Phase) -> None:
-        """Move a message to another phase; its size stays."""
+        """Move a message to another phase; its size does not change."""
         self._users[phase][key] = self._users[self._phases[key]].pop(key)
         self._phases[key] = phase
 

@@ -50,7 +50,7 @@ class DeliveryQueue:
     memo
         Committed memo of the partition.
     terms
-        Name of the attempts made here, waits before look-ups, and writer of the suppression list.
+        Process name for the attempts made here, delays before look-ups, and suppressor.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class DeliveryQueue:
         self._schedule = Schedule(paused=memo == _PAUSED)
         self._settlement = Settlement(self._schedule, terms.lookup_delays_ms, terms.suppressor)
         self._found = self._schedule.restore(records)  # attempts without a result, until resume() decides about them
-        self._awaited: dict[bytes, int] = {}  # attempts of other processes, and the end of the wait for their answers
+        self._awaited: dict[bytes, int] = {}  # attempts of other processes, and until when to await their answers
 
     def __repr__(self) -> str:
         return f"<DeliveryQueue {self._schedule!r}, awaited={len(self._awaited)}>"
@@ -97,7 +97,7 @@ class DeliveryQueue:
         return answer if due is None else min(due, answer)
 
     def step(self, now: int) -> DeliveryStep:
-        """Begin a step at a time, milliseconds of the wall clock."""
+        """Begin a step at the time ``now``, milliseconds of the wall clock."""
         return DeliveryStep(self._records, now)
 
     # --- the beginning
@@ -110,13 +110,14 @@ class DeliveryQueue:
         step
             The current step.
         is_held
-            Returns whether this process holds a call made under that name: it is in flight, or its answer has arrived.
+            Returns whether this process began the call under that process name: the call is in flight, or its answer
+            has arrived.
 
         Returns
         -------
         list
-            The calls that continue. An attempt of this process that it does not hold was never begun, so it is made
-            again. An attempt of another process becomes unknown, unless that process reports its answer in time.
+            The calls that continue. If this process stored an attempt but never began its call, the attempt is made
+            again. An attempt of another process becomes unknown, unless that process reports the answer in time.
         """
         going_on = []
         found, self._found = self._found, []
@@ -134,7 +135,7 @@ class DeliveryQueue:
     # --- input
 
     def admit(self, step: DeliveryStep, batch: Batch) -> None:
-        """Queue the messages of a batch, follow its notices, and reject all other records."""
+        """Queue the messages of a batch, act on its notices, and reject all other records."""
         for record in batch.records:
             try:
                 content = read_content(record, batch.topic)
@@ -159,7 +160,7 @@ class DeliveryQueue:
     # --- output
 
     def sweep(self, step: DeliveryStep) -> None:
-        """Follow the timers: make deliveries ready, end messages and awaited answers, and forget old ids."""
+        """Process due timers: make deliveries ready, end expired messages, await no late answers, forget old ids."""
         schedule = self._schedule
         for key in schedule.times.take_due(step.now):
             if schedule.open.phase(key) in ("waiting", "unknown"):
@@ -170,7 +171,7 @@ class DeliveryQueue:
         for key in [key for key, until in self._awaited.items() if until <= step.now]:
             self._settle(step, key, Result("unknown", "the process ended between attempt and result"))
         for key in schedule.times.take_old(step.now):
-            # A delivery that was resolved after its end has a second, later entry.
+            # A delivery that was resolved after its end has a second, later entry in the timetable.
             if step.read(key).changed + RETENTION_MS <= step.now:
                 step.forget(key)
 

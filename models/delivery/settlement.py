@@ -28,7 +28,7 @@ class Settlement:
     schedule
         The partition's open messages and timers, changed with each delivery.
     lookup_delays_ms
-        Waits before each look-up of an unknown delivery; empty if the provider cannot be asked.
+        Delays before the look-ups of an unknown delivery; empty if the provider cannot be asked.
     suppressor
         Makes entries of the suppression list from answers; ``None`` makes none.
     """

@@ -19,7 +19,7 @@ Scope = Literal["marketing", "all", "watch"]
 """Messages that an entry stops: marketing, all, or none. An entry of scope ``watch`` only records a time."""
 
 Stopping = Literal["complaint", "unsubscribe", "stop", "bounce", "manual", "import"]
-"""Reasons that stop messages. If several apply to an address, the first one in this list is given."""
+"""Reasons that stop messages. If several apply to an address, the first one in this list is reported."""
 Reason = Literal[Stopping, "bounce_suspected", "confirmed", "start", "delivered"]
 """All reasons.
 
@@ -51,7 +51,10 @@ ENDED_BY: dict[str, Reason] = {
     "bounce": "delivered",
     "bounce_suspected": "delivered",
 }
-"""The reason that ends another reason if its entry has a later time. All others are ended only by a person."""
+"""The ending reason, by the reason that it ends.
+
+The entry of the ending reason must have the later time. All reasons that are not listed are ended only by a person.
+"""
 
 ANNOUNCED = "secret"
 """Reason of the entry that only says that a secret is in use; the hash in its key is all zeros."""
@@ -64,7 +67,7 @@ _NO_HASH = "0" * 64
 
 
 class SuppressionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One reason for which one address is on the list.
+    """One reason why one address is on the list.
 
     Attributes
     ----------
@@ -166,7 +169,7 @@ def parse_key(key: bytes) -> SuppressionKey:
 
 
 def announcement(secret: str) -> tuple[bytes, bytes]:
-    """Return key and value of the entry that says that a secret is in use, by its id.
+    """Return key and value of the entry that says that a secret is in use, by the secret's id.
 
     Examples
     --------
@@ -177,10 +180,11 @@ def announcement(secret: str) -> tuple[bytes, bytes]:
 
 
 def given_up(secret: str) -> tuple[bytes, bytes]:
-    """Return key and value of the entry that gives a secret up, by its id. Entries made with it then stop nothing.
+    """Return key and value of the entry that gives a secret up, by the secret's id.
 
-    Unsubscribe links that carry its hashes never expire. Without this entry, a click on such a link would write an
-    entry that cannot be found, and hold all messages again.
+    Entries that were made with this secret then stop nothing. Unsubscribe links with its hashes never expire. A click
+    on such a link writes an entry that no process can use. Without the entry of this function, all messages would then
+    be held again.
 
     Examples
     --------

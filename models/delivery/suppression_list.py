@@ -87,7 +87,7 @@ class SuppressionList:
     def marks_of_hash(self, address: str) -> dict[str, SuppressionMark]:
         """Return the marks of a hashed address, as :meth:`AddressHashes.newest` returns it.
 
-        Entries that another secret made of the same address are not found.
+        Entries of the same address that were made with another secret are not found.
         """
         return self._marks_of([bytes.fromhex(parse_key(f"{address}:bounce".encode()).hash)])
 

@@ -65,8 +65,8 @@ def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppressi
 def time_in_force(marks: Mapping[str, SuppressionMark], reason: str, at: int) -> int:
     """Return the time to write with a reason, so that the reason is in force after the entry is written.
 
-    The clocks of processes differ. So the time is at least that of the known entry of the same reason, and that of the
-    known entry that would end it.
+    The clocks of processes differ. So the returned time is never before the known entry of the same reason, and never
+    before the known entry that ends this reason.
 
     Parameters
     ----------

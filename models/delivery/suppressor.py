@@ -45,7 +45,8 @@ def without_addresses(text: str) -> str:
 class Suppressor:
     """The use of the suppression list by one channel: it stops messages, and makes entries from answers and reports.
 
-    An entry that is written here counts here at once. The other processes read it from the topic.
+    An entry that this process writes takes effect in this process immediately. The other processes read it from the
+    topic.
 
     Parameters
     ----------
@@ -154,23 +155,24 @@ class Suppressor:
     # --- inside
 
     def _count(self, address: str, result: Result, now: int) -> None:
-        """Count an answer for the guard. Several messages to one dead address are not a storm, so they count once."""
+        """Count an answer for the guard. An address counts as a bounce only once, because one address is no storm."""
         if result.status in ("delivered", "rejected"):
             known = "bounce" in in_force(self._list.marks(self.channel, address))
             domain = domain_of(self.channel, address) or ALL
             self._guard.note(domain, hard=result.bounce == "hard" and not known, now=now)
 
     def _ending(self, address: str, reason: Reason, at: int, source: str) -> list[Output]:
-        """Return the entry that ends others; if the address has none of them, return nothing, to keep the list small.
+        """Return the entry that ends other entries. If the address has no such entry, return nothing.
 
-        If the list cannot be trusted, it may lack entries. The ending entry is then returned in any case.
+        This keeps the list small. But if the list cannot be trusted, it may lack entries. Then the ending entry is
+        returned in any case.
         """
         marks = self._list.marks(self.channel, address)
         ends = any(ENDED_BY.get(one) == reason for one in marks)
         return [self._entry(address, reason, at, source)] if ends or self._why_untrusted() else []
 
     def _taken(self, message: Message) -> list[Output]:
-        """Remove a suspicion, because the server has accepted a message to that address."""
+        """Remove the suspicion of a bounce, because the server has accepted a message to that address."""
         if "bounce_suspected" not in self._list.marks(message.channel, message.to):
             return []
         every = self._list.hashes.every(message.channel, message.to)
@@ -188,7 +190,7 @@ class Suppressor:
         marks = self._list.marks(self.channel, address)
         known = marks.get(reason)
         if reason == "stop":
-            at = time_in_force(marks, reason, at)  # the reason is stated now, even if the time of a START is later
+            at = time_in_force(marks, reason, at)  # it must also end a START whose clock was ahead
         bounced = ENDED_BY.get(reason) == "delivered"
         entry = SuppressionEntry(
             scope=SCOPE_OF[reason],

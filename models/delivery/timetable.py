@@ -62,11 +62,11 @@ class Timetable:
         self._finished.extend(sorted(finished))
 
     def add_ready(self, key: bytes) -> None:
-        """Enter a delivery that can begin now, after all others."""
+        """Enter a delivery that can begin now, after all others that can begin."""
         self._ready.append(key)
 
     def add_due(self, at: int, key: bytes) -> None:
-        """Enter a delivery that can begin at a time."""
+        """Enter a delivery that can begin at the time ``at``."""
         heapq.heappush(self._due, (at, key))
 
     def add_deadline(self, at: int, key: bytes) -> None:

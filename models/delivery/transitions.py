@@ -12,7 +12,7 @@
     attempted  its address is on the suppression list   suppressed
     attempted  the provider clearly did not accept it   queued, with a later due time
     attempted  no answer                                unknown
-    unknown    a look-up or the provider gives its end  delivered, rejected
+    unknown    the true outcome is found or reported    delivered, rejected
     unknown    a look-up finds nothing                  unknown, or queued if that is safe
 
 Every function returns a new record. No function has a side effect or depends on another message.
@@ -32,7 +32,7 @@ MAX_DETAIL = 300
 """Maximum number of characters of a provider's words that are stored."""
 
 LookupDelays: TypeAlias = Sequence[int]
-"""Waits before each look-up of an unknown delivery, milliseconds; empty if the provider cannot be asked."""
+"""Delays before the look-ups of an unknown delivery, milliseconds; empty if the provider cannot be asked."""
 
 _STORED: dict[Status, StoredStatus] = {
     "delivered": "delivered",
@@ -43,7 +43,10 @@ _STORED: dict[Status, StoredStatus] = {
     "withdrawn": "withdrawn",
     "suppressed": "withdrawn",
 }
-"""Stored status for each end. A worker of the last release cannot read ``suppressed``; only the event states it."""
+"""Stored status for each outcome.
+
+``suppressed`` is stored as ``withdrawn``, because a worker of the previous release cannot read ``suppressed``.
+"""
 
 
 class Transition(NamedTuple):
@@ -70,7 +73,7 @@ def queued(message: Message, now: int) -> DeliveryRecord:
 
 
 def attempted(record: DeliveryRecord, by: str, now: int) -> DeliveryRecord:
-    """Return the record of a delivery whose next attempt begins, made by the process of that name."""
+    """Return the record of a delivery whose next attempt is begun by the process named ``by``."""
     return msgspec.structs.replace(record, status="attempted", changed=now, attempts=record.attempts + 1, due=0, by=by)
 
 
@@ -146,7 +149,8 @@ def _looked_up_later(record: DeliveryRecord, delays: LookupDelays, now: int) -> 
 
 
 def _closed(record: DeliveryRecord, status: Status, now: int) -> DeliveryRecord:
-    # No data of a person are kept, only that there was this message. For an unknown outcome, its user is kept as well.
+    # No data of a person are kept, only that there was this message. For an unknown outcome, the message's user is kept
+    # as well.
     stored = _STORED[status]
     if status != "unknown" or record.summary is None:
         return DeliveryRecord(status=stored, changed=now)

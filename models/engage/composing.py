@@ -196,7 +196,7 @@ class _Parts:
 _NO_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that are removed on every channel: control characters except line ends and tabs, and lone surrogates."""
 _NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that are removed from a line. Joiners and variation selectors stay, because words and emoji need them."""
+"""Characters that become blanks in a line. Joiners and variation selectors stay, because words and emoji need them."""
 
 
 def _line(text: str) -> str:

@@ -58,7 +58,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     blocked
         The reason by channel, for each channel that cannot be used.
     detail
-        More about the reason, such as the cap. For a sent message: why its fallback was sent.
+        More about the reason, such as the cap. For a sent message: why its fallback was sent instead.
     why
         The trigger and the model that decided, for people.
     signal

@@ -38,8 +38,8 @@ MAX_DETAIL = 300
 def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]:
     """Record the outcome of a user's message, and return the notices to delivery, with their channels.
 
-    Delivery is notified if a message's outcome was unknown and is known now. The two reports may be read in either
-    order.
+    Delivery is notified if a message's outcome was unknown and is known now. It makes no difference which of the two
+    outcomes is read first.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]
 
 
 def _restart_cooldown(ledger: Ledger, stopped: SentMessage) -> None:
-    """Make the rule's cooldown count from its last message that the suppression list has not stopped."""
+    """Begin the rule's cooldown with the rule's last message that the suppression list did not stop."""
     if ledger.fired.get(stopped.rule) != stopped.at:
         return
     before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome != SUPPRESSED]
@@ -90,7 +90,8 @@ def notices_of_withdrawal(
     channels
         The channels for which it withdraws consent.
     granted
-        The channels for which consent was granted until now. Messages that the ledger no longer holds may wait there.
+        The channels for which consent was granted until now. There, messages may wait that the ledger no longer
+        contains.
     """
     # A message without an outcome may wait for its first or next attempt. A message with an unknown outcome may be
     # tried again.

@@ -43,7 +43,7 @@ class Planner:
     configuration, version
         The configuration in use, and its version.
     paused
-        The channels that an order has paused.
+        The channels that a command has paused.
     """
 
     configuration: Configuration
@@ -74,7 +74,7 @@ class Planner:
         if rule.category == "transactional":
             if any(pending.signal == proposal.encoded_signal for pending in waiting):
                 return proposal.drop("duplicate")
-            # No transactional message displaces another, because each is about a different event.
+            # Several transactional messages of a rule may wait, because each is about a different event.
             waiting = waiting[MAX_HELD - 1 :]
         if waiting:
             return proposal.drop("already_waiting")
@@ -190,7 +190,7 @@ def again_from(rule: Rule, ledger: Ledger) -> int:
 def _deleted(pending: Pending) -> Rule:
     """Make a rule for a pending message whose rule was deleted.
 
-    The category of the deleted rule is no longer known. It follows from the reason to wait, because only marketing
+    The category of the deleted rule is not stored. The reason why the message waits shows it, because only marketing
     waits for quiet hours.
     """
     return Rule(

@@ -241,7 +241,7 @@ def _untriggered(rule: Rule, customer: Customer) -> str:
 
 
 def _signal(rule: Rule, recipient: Recipient) -> Signal:
-    """Make a signal that the rule waits for."""
+    """Make a signal that triggers the rule."""
     when, kind, customer = rule.when, _SIGNALS[rule.when.kind], recipient.customer
     return Signal(
         kind=kind,

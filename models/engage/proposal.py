@@ -126,7 +126,7 @@ class Proposal:
     def defer(
         self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
     ) -> Decision:
-        """Decide to wait, and keep the signal until then; if the pending messages were too large, drop this one."""
+        """Defer the message and keep its signal; drop it if all pending messages together would be too large."""
         pending = Pending(
             rule=self.rule.name,
             signal=self.encoded_signal,

@@ -20,7 +20,7 @@ _DAY_MIN = 1_440
 LENGTHENED_MIN = 120
 """Time by which quiet hours begin earlier and end later if the user's zone is not known, minutes."""
 MIN_OPEN_MIN = 60
-"""Minimum time of a day that lengthened quiet hours leave open, minutes; less only if less was open before."""
+"""Minimum time of a day that quiet hours leave open when they are lengthened, minutes."""
 MAX_SEARCH_MS = 2 * DAY
 """Maximum time to search ahead for a time that is quiet in no zone, milliseconds.
 
@@ -92,7 +92,7 @@ def lengthened(quiet: QuietHours) -> QuietHours:
 
 
 def _next_open(quiet: QuietHours, candidates: Sequence[tzinfo], at: int) -> int | None:
-    """Find the first instant, not before ``at``, at which it is quiet in no zone; ``None`` if none is found in time."""
+    """Find the first instant, not before ``at``, that is quiet in no zone; ``None`` if the next two days have none."""
     end = at + MAX_SEARCH_MS
     while at <= end:
         ends = [next_change(quiet, where, at) for where in candidates if is_quiet(quiet, where, at)]
@@ -116,8 +116,8 @@ def is_quiet(quiet: QuietHours, where: tzinfo, at: int) -> bool:
 def next_change(quiet: QuietHours, where: tzinfo, at: int) -> int:
     """Find the first instant after ``at`` at which quiet hours end or, outside of them, begin.
 
-    The wall clock runs evenly between two changes of the offset. So the end is computed with the current offset. If the
-    offset changes before that, the search continues from the instant of the change.
+    The wall clock runs evenly between two changes of the offset. So the returned time is computed with the current
+    offset. If the offset changes before that time, the search continues from the instant at which the offset changes.
 
     Parameters
     ----------

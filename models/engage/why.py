@@ -13,7 +13,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "duplicate": "the same message was sent before, or was already waiting",
         "already_waiting": "another message of this rule was already waiting",
         "cooldown": "the rule had sent a message not long before",
-        "channel_paused": "the channel was paused by an order",
+        "channel_paused": "the channel was paused with `perennial pause`",
         "no_consent": "no consent on record for the channel",
         "no_address": "no usable address",
         "capped": "one more message would have exceeded a cap",

@@ -183,7 +183,7 @@ def _understood(raw: Any, reading: Reading) -> Event:
 
 
 def _with_statements(event: Event, said: Mapping[str, Any], warnings: list[EventWarning]) -> Event:
-    """Add statements about consent from outside the event's fields to its traits, and warn of unclear ones."""
+    """Add statements about consent in other fields of the record to the event's traits, and warn of unclear ones."""
     traits = event.traits or {}
     if traits or said:
         statements.review({**traits, **said}, "traits", warnings)

@@ -69,7 +69,7 @@ def identifier(value: object, field: str) -> str:
 
 
 def order_id(value: object, field: str) -> str:
-    """Check an order's id without the blanks around it, so that client and server give the same order one id."""
+    """Check an order's id without the blanks around it, so that the ids from client and server are equal."""
     return identifier(value.strip() if isinstance(value, str) else value, field)
 
 

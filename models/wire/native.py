@@ -100,7 +100,7 @@ def _named(event: Event) -> Event:
 
 
 def _statements(traits: object, reading: Reading) -> Json | None:
-    """Check the traits of an event that is not an ``identify``: they may only state something about consent."""
+    """Check the traits of an event that is not an ``identify``: only traits about consent are allowed."""
     said = statements.statements(traits)
     if traits is not None and (not said or not isinstance(traits, dict) or len(said) != len(traits)):
         raise InvalidEvent("unknown_field", "traits", fields.shown(traits), "only in identify")
@@ -143,7 +143,7 @@ def _order(raw: Json, reading: Reading) -> Json:
     return {
         "lines": lines,
         "amount": orders.total(lines, field) if amount is None else amount,
-        # An order with an id and without a currency has the currency of its earlier events.
+        # An event with an order id and without a currency has the currency of the order's other events.
         "currency": "" if order is not None and said is None else fields.currency(said, "currency"),
         "order": None if order is None else fields.identifier(order, "order"),
         # A refund with only an order id refunds the remainder of the order.

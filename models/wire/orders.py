@@ -1,4 +1,4 @@
-"""The lines of an order on the wire. Both forms write them alike, except for the names of the item's id."""
+"""The lines of an order in the short form. The products of Segment's form are in :mod:`models.wire.products`."""
 
 from __future__ import annotations
 

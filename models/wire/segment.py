@@ -156,7 +156,7 @@ def _track(raw: Json, common: Json, reading: Reading) -> Event:
 
 def _custom(name: str, properties: Json, common: Json) -> Event:
     # The sender alone knows the meaning of a custom event's properties. So an item and a category are read only if they
-    # can be, and no property is a reason to refuse the event.
+    # are usable, and no property is a reason to refuse the event.
     item, category = properties.get("product_id"), properties.get("category")
     return Event(
         type="custom",
@@ -344,7 +344,7 @@ def _beside(raw: Json, rest: Json, field: str, warnings: list[EventWarning]) -> 
     holder = {field: outside}
     found = take(holder, field, details.identifier, warnings, "")
     kept = outside if is_absent(inside) else inside
-    # Outside the properties, only the size of the whole record was checked.
+    # A value outside the properties was not checked, only the size of the whole record.
     if found is None and fields.is_bounded(kept):
         rest[field] = kept
     return found

@@ -41,7 +41,8 @@ def read_traits(traits: Json, path: str, warnings: list[EventWarning], *, lenien
     warnings
         List to which a warning is appended for each trait that is left out.
     lenient
-        Whether a whole number is read as text, and a trait of another type is left out. Otherwise both are refused.
+        Whether a whole number is read as text, and a trait of another type is left out. Otherwise the record is refused
+        in these two cases.
     """
     known = {SPELLINGS.get(name, name): trait for name, trait in traits.items()}
     for name in SPOKEN:

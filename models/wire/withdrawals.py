@@ -62,7 +62,7 @@ _TRAITS = {normalized(name): trait for name, trait in TRAITS.items()}
 _WORDS = {normalized(word): channel for word, channel in CHANNEL_WORDS.items()}
 _PLAIN = frozenset({normalized("Consent Withdrawn"), normalized("Unsubscribed")})
 _STEMS = ("unsubscri", "optout", "optedout", "optingout", "markedasspam")
-"""Parts of normalized names by which :func:`resembles` recognises them."""
+"""Parts of normalized names from which :func:`resembles` recognises the name of a withdrawal."""
 MAX_NAME = max(map(len, EVENTS)) + 20
 """Maximum length of a name, a channel or an answer that is read, characters."""
 
