@@ -91,7 +91,7 @@ class EventWarning(NamedTuple):
     found
         Its value, shortened.
     allowed
-        The allowed values, in words.
+        Description of the allowed values.
     rejected
         Whether the detail goes to the dead letters.
     """
@@ -115,7 +115,7 @@ class InvalidEvent(PerennialError, ValueError):
     found
         Value found there, shortened.
     allowed
-        The allowed values, in words.
+        Description of the allowed values.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ class InvalidConfiguration(PerennialError, ValueError):
     found
         Value found there.
     allowed
-        The allowed values, in words.
+        Description of the allowed values.
     """
 
     def __init__(self, path: str, found: object, allowed: str) -> None:
@@ -181,7 +181,7 @@ class StateDamaged(PerennialError):
     what
         What was read, such as ``churn learner``.
     why
-        What is wrong with it, in words.
+        Description of the damage.
     """
 
     def __init__(self, what: str, why: str) -> None:

@@ -18,7 +18,7 @@ class Schedule:
     open
         Messages that have not ended, by phase.
     times
-        Their timers, and those of the messages that have ended.
+        Timers of open messages, and of messages that have ended.
     paused
         Whether the channel is paused. During a pause no call may begin.
     """

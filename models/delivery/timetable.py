@@ -51,7 +51,7 @@ class Timetable:
         Parameters
         ----------
         queued
-            Due time (0 if it can begin at once), time of arrival and key of each waiting delivery.
+            Due time (0 if it can begin immediately), time of arrival and key of each waiting delivery.
         finished
             Time of the end and key of each delivery that has ended.
         """

@@ -28,7 +28,7 @@ class ZoneAnswer(NamedTuple):
     source
         The source from which the zones follow.
     rule
-        The effect on quiet hours, in words.
+        Description of the effect on quiet hours, for people.
     """
 
     zones: tuple[str, ...]

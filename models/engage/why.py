@@ -1,4 +1,4 @@
-"""Decisions of the planner, explained in words."""
+"""Explanations of the planner's decisions, for people."""
 
 from __future__ import annotations
 

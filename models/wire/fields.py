@@ -32,7 +32,7 @@ MAX_QUANTITY = 1_000_000
 MAX_MONEY = 10_000_000_000 * MICROS
 """Maximum amount, micros: ten thousand million units, so that the sum of thousands of amounts fits into 64 bits."""
 MONEY_ALLOWED = f"an amount in units of the currency such as 2.55, from 0 to {MAX_MONEY // MICROS:,}"
-"""The allowed amounts, in words."""
+"""Description of the allowed amounts, for errors."""
 MIN_TIME_MS = 946_684_800_000
 """Minimum time of an event: 2000-01-01T00:00:00Z."""
 MAX_AHEAD_MS = DAY
