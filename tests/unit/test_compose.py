@@ -154,7 +154,7 @@ def test_every_port_is_bound_to_loopback_and_only_once(name: str) -> None:
 
 
 def test_the_worker_can_be_scaled() -> None:
-    # Only one container can have a port of the host or a name.
+    # A port of the host and a container's name can belong to one container only.
     assert not published("worker")
     assert "container_name" not in SERVICES["worker"]
 

@@ -17,7 +17,7 @@ PACKAGES = ("models", "agents", "stream", "monitoring")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    # A copy, so that neither an old build folder nor a half-written one decides what is in it.
+    # Build from a copy, so that an old or half-written build folder cannot change the content of the wheel.
     source = tmp_path_factory.mktemp("source")
     for name in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))

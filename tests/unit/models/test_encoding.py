@@ -1,4 +1,4 @@
-"""Every input is decoded in one place, so that each may begin with the byte order mark."""
+"""Every input is decoded in one place, so that every input may begin with the byte order mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of errors in ``models.errors`` contains all of them, each below its base class."""
+"""The list in ``models.errors`` contains all errors of the project, each below its base class."""
 
 from __future__ import annotations
 

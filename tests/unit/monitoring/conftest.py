@@ -8,7 +8,7 @@ import pytest
 def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
-        # It may be missing on a developer's machine, but not in continuous integration.
+        # promtool may be missing on a developer's machine, but not in continuous integration.
         assert not os.environ.get("CI"), "promtool is missing: apt-get install prometheus"
         pytest.skip("promtool is not installed (Debian's package `prometheus` has it)")
     return found

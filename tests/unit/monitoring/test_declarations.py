@@ -60,7 +60,7 @@ SOURCES = "\n".join(
     for path in (ROOT / package).rglob("*.py")
     if path != ROOT / "monitoring/declarations.py"
 )
-# stream/worker/metrics.py makes these names from the figures that a learner's version carries.
+# stream/worker/metrics.py makes these names from the figures in a learner's version.
 QUALITY = {"learner_auc", "learner_log_loss"}
 
 

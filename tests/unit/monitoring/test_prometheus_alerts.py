@@ -29,7 +29,7 @@ def test_promtool_accepts_the_configuration_and_its_rules(promtool: str) -> None
     assert f"{len(RULES)} rules found" in checked.stdout
 
 
-def test_the_alerts_fire_for_the_problems_that_they_are_for(promtool: str) -> None:
+def test_each_alert_fires_for_its_problem(promtool: str) -> None:
     tested = promtool_says(promtool, "test", "rules", "alerts_test.yml")
 
     assert tested.returncode == 0, tested.stdout + tested.stderr

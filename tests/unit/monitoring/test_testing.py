@@ -7,7 +7,7 @@ from monitoring.metrics import UnknownMetric, count, declare, gauge, increment, 
 from monitoring.testing import capture_metrics, value
 
 
-def test_a_capture_holds_the_increments_of_its_block_and_nothing_else() -> None:
+def test_a_capture_contains_only_the_increments_of_its_block() -> None:
     increment("events_accepted", "http")
     with capture_metrics() as captured:
         increment("events_accepted", "http", by=2)

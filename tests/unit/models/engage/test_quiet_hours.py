@@ -110,7 +110,9 @@ def _lengths(quiet: QuietHours) -> tuple[int, int]:
 
 
 @given(st.integers(0, 1439), st.integers(1, 1439))
-def test_lengthened_quiet_hours_take_two_hours_on_each_side_and_always_leave_an_hour(start: int, length: int) -> None:
+def test_lengthened_quiet_hours_add_two_hours_on_each_side_and_leave_an_open_hour_if_there_was_one(
+    start: int, length: int
+) -> None:
     quiet = QuietHours(start, (start + length) % 1440)
 
     was_open, is_open = _lengths(quiet)
@@ -132,7 +134,7 @@ ANSWERS = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(ANSWERS), minutes, minutes, instants | changes)
-def test_the_answer_holds_until_the_time_that_it_gives(
+def test_the_answer_stays_true_until_the_time_that_it_gives(
     answer: ZoneAnswer, start: int, end: int, moment: datetime
 ) -> None:
     if start == end:
@@ -188,7 +190,7 @@ def test_the_most_populous_zone_decides_if_no_hour_is_open_in_all_zones() -> Non
         ("2026-10-24", "2026-10-24T19:00", "2026-10-25T10:00"),
     ],
 )
-def test_lengthened_hours_keep_to_the_wall_clock_over_a_change_of_the_clocks(
+def test_lengthened_hours_follow_the_wall_clock_after_a_change_of_the_clocks(
     day: str, quiet_from: str, quiet_until: str
 ) -> None:
     unknown_zone, night = ZoneAnswer(("Europe/Berlin",), "configuration", ""), QuietHours(21 * 60, 8 * 60)

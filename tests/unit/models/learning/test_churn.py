@@ -12,7 +12,7 @@ from models.profile.features import FEATURES as USER_FEATURES
 from tests.support.populations import FEATURES, churn_examples
 
 
-def test_it_learns_which_users_churn_with_calibrated_probabilities() -> None:
+def test_the_learner_learns_calibrated_probabilities_of_churn() -> None:
     learner = ChurnLearner(FEATURES)
     for example in churn_examples(3_000, seed=1):
         learner.learn_one(example)
@@ -54,7 +54,7 @@ def test_issued_probabilities_are_graded_and_nothing_is_predicted_again() -> Non
     assert learner.scorer().model.weights == contrary.scorer().model.weights
 
 
-def test_no_version_before_both_classes_were_seen() -> None:
+def test_no_version_is_published_before_both_classes_were_seen() -> None:
     learner = ChurnLearner(FEATURES, every=10, first=20)
     users_who_stay = [msgspec.structs.replace(e, churned=False) for e in churn_examples(45, seed=5)]
     assert [learner.learn_one(e) for e in users_who_stay] == [None] * 45

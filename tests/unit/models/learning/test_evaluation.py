@@ -30,7 +30,7 @@ def _interval(scores: np.ndarray, labels: np.ndarray) -> Interval | None:
     return None if found is None else Interval(*(0.5 + value for value in found))
 
 
-def test_delongs_interval_covers_the_truth_as_often_as_its_level() -> None:
+def test_delongs_interval_contains_the_truth_as_often_as_its_level_states() -> None:
     generator = np.random.default_rng(1)
     truth = 0.7602499  # The AUC of two normal distributions one standard deviation apart: Phi(1 / sqrt(2)).
     covered = 0
@@ -42,7 +42,7 @@ def test_delongs_interval_covers_the_truth_as_often_as_its_level() -> None:
     assert 0.91 <= covered / 300 <= 0.98
 
 
-def test_the_paired_interval_covers_a_difference_of_zero_as_often_as_its_level() -> None:
+def test_the_paired_interval_contains_a_difference_of_zero_as_often_as_its_level_states() -> None:
     generator = np.random.default_rng(2)
     covered = 0
     for _ in range(300):

@@ -55,6 +55,6 @@ def test_a_record_that_is_not_a_segment_example_is_rejected_with_its_reason(valu
     assert error.value.reason == "bad_example"
 
 
-def test_other_names_or_another_order_have_another_fingerprint() -> None:
+def test_other_names_or_another_sequence_of_names_give_another_fingerprint() -> None:
     names = [("a", "b"), ("b", "a"), ("a",), ("ab",), ()]
     assert len({fingerprint(each) for each in names}) == len(names)

@@ -26,7 +26,7 @@ def test_a_scaler_made_from_moments_continues_as_if_it_had_seen_the_rows(rows: i
     assert take_moments(again, NAMES) == take_moments(original, NAMES)
 
 
-def test_a_feature_that_varies_is_scaled_like_in_river_except_for_the_floor() -> None:
+def test_a_feature_that_varies_is_scaled_as_in_river_except_for_the_floor() -> None:
     scaler, row = _seen(500), {"recency": 5.0}
     (by_river,) = scaler.transform_one(row).values()
     (ours,) = scale(scaler, row).values()

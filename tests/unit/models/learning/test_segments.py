@@ -33,7 +33,7 @@ def test_users_who_behave_alike_share_a_segment_with_a_name_that_describes_them(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_segment_is_empty_and_no_segment_holds_most_users(seed: int) -> None:
+def test_no_segment_is_empty_and_no_segment_contains_most_users(seed: int) -> None:
     scorer = _learned(2_000, seed, clusters=5).scorer()
     sizes = Counter(scorer.segment(e.row) for e in segment_examples(1_000, seed + 100))
     assert len(sizes) == 5

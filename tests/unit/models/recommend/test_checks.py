@@ -35,12 +35,12 @@ _SHARED_RANDOM = random.Random(0)
 
 
 class ChangedRecommender:
-    """A recommender that changes the requests to another one, and its answers.
+    """A wrapper that changes the requests to a recommender and the recommender's answers.
 
     Parameters
     ----------
     trained
-        The recommender that answers.
+        The recommender inside the wrapper.
     options
         Options that replace those of the request.
     change

@@ -1,4 +1,4 @@
-"""A file of items is imported as a whole, or refused with the lines of all mistakes."""
+"""A file of items is imported completely, or refused with the lines of all mistakes."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_places_that_the_model_cannot_fill_are_for_new_items() -> None:
     assert len(_new(100, "u", found=0)) == 100
 
 
-def test_the_answer_is_that_of_the_model_without_new_items() -> None:
+def test_the_answer_is_not_changed_if_there_are_no_new_items() -> None:
     assert with_new(KNOWN[:10], (), (), 10, "u") == KNOWN[:10]
     assert with_new(KNOWN[:10], ["new0"], {"new0"}, 10, "u") == KNOWN[:10]
 

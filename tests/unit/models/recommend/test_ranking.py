@@ -34,11 +34,11 @@ def test_recall_and_ndcg_are_between_zero_and_one(hits: list[bool], missed: int)
     assert 0.0 <= ndcg <= 1.0 + 1e-12
 
 
-def test_all_wanted_first_is_a_perfect_ranking() -> None:
+def test_a_ranking_that_begins_with_all_wanted_items_is_perfect() -> None:
     assert recall_and_ndcg([True, True, False], 2, 3) == (1.0, 1.0)
 
 
-def test_the_full_ranking_is_graded_as_each_user_alone() -> None:
+def test_the_grade_of_all_users_is_the_mean_of_the_grades_of_each_user() -> None:
     rng = np.random.default_rng(4)
     users = rng.normal(size=(600, 5)).astype(np.float32)
     items = rng.normal(size=(50, 5)).astype(np.float32)

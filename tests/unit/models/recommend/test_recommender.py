@@ -43,7 +43,7 @@ def test_a_user_with_only_unknown_items_is_a_stranger(model: FactorModel) -> Non
     assert items_for(Recommender(model), [RecentItem("gone", 1.0, 0)], k=1) == ["b4"]
 
 
-def test_a_single_click_counts_at_once_and_is_given_as_the_reason(model: FactorModel) -> None:
+def test_a_single_click_counts_immediately_and_is_given_as_the_reason(model: FactorModel) -> None:
     found = Recommender(model).recommend([RecentItem("a3", 1.0, 0)], now=0, k=2)
 
     assert [each.item for each in found] == ["a0", "a1"]
@@ -85,7 +85,7 @@ def test_only_items_for_sale_are_shown(model: FactorModel) -> None:
     assert items_for(recommender, [], catalogue=catalogue) == ["b0", "a3", "a2"]
 
 
-def test_a_change_of_the_catalogue_takes_effect_at_once(model: FactorModel) -> None:
+def test_a_change_of_the_catalogue_takes_effect_immediately(model: FactorModel) -> None:
     catalogue, recommender = Catalogue(), Recommender(model)
     catalogue.put(Item(id="a1", stock=1))
     catalogue.put(Item(id="a2", stock=1))

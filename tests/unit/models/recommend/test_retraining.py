@@ -134,7 +134,7 @@ def test_retraining_without_interactions_is_an_error() -> None:
         retrain(columns_of([]), HYPER, fit_items)
 
 
-def test_wanted_items_are_known_before_the_cut_and_new_to_the_user() -> None:
+def test_wanted_items_are_in_the_training_data_but_new_to_the_user() -> None:
     before = [("u", "old"), ("u", "met"), ("v", "new")]
     after = [("u", "met"), ("u", "new"), ("u", "unknown"), ("stranger", "old"), ("v", "new")]
     rows = [

@@ -1,4 +1,4 @@
-"""The window holds the newest interactions, within its limits."""
+"""The window keeps the newest interactions, within its limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ touches = st.lists(
 
 @given(touches, st.integers(1, 20), st.integers(1, 6), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
-def test_the_limits_always_hold(found: list[Interaction], rows: int, users: int, items: int) -> None:
+def test_the_limits_are_never_exceeded(found: list[Interaction], rows: int, users: int, items: int) -> None:
     window = InteractionWindow(rows, users, items)
     for each in found:
         window.add(each)
@@ -37,7 +37,7 @@ def test_the_limits_always_hold(found: list[Interaction], rows: int, users: int,
 
 @given(touches)
 @settings(max_examples=40, deadline=None)
-def test_a_large_enough_window_holds_every_interaction_with_its_ids(found: list[Interaction]) -> None:
+def test_a_large_enough_window_contains_every_interaction_with_its_ids(found: list[Interaction]) -> None:
     window = InteractionWindow(100, 100, 100)
     for each in found:
         window.add(each)

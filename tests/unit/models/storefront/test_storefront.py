@@ -1,4 +1,4 @@
-"""The simulated shop is deterministic, its events are in order, and a message affects only its reader."""
+"""The simulated shop is deterministic, its events are sorted by time, and a message affects only its reader."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_message_affects_only_its_reader() -> None:
     assert [event for event in events if event.user != reader] == [event for event in others if event.user != reader]
 
 
-def test_a_shopper_who_clicks_visits_right_away() -> None:
+def test_a_shopper_who_clicks_visits_the_shop_immediately() -> None:
     storefront, users = _halfway()
     for user in users:
         storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))

@@ -169,7 +169,9 @@ def one_detail_replaced(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
 
 @patient
 @given(one_detail_replaced())
-def test_no_value_of_a_single_detail_loses_an_event_that_remains_true(replaced: tuple[dict[str, Any], str]) -> None:
+def test_a_bad_detail_refuses_an_event_only_if_the_event_requires_this_detail(
+    replaced: tuple[dict[str, Any], str],
+) -> None:
     raw, place = replaced
     warnings: list[EventWarning] = []
     try:

@@ -1,4 +1,4 @@
-"""The benchmarks are reached from a checkout, and only from there."""
+"""The benchmarks can be started only from a checkout."""
 
 from __future__ import annotations
 

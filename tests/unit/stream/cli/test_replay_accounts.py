@@ -1,4 +1,4 @@
-"""``perennial replay --embedded`` says of each line whether it was counted, repeated a counted one, or was refused."""
+"""``perennial replay --embedded`` reports each line as counted, as a repetition of a counted line, or as refused."""
 
 from __future__ import annotations
 

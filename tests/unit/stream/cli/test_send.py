@@ -138,7 +138,7 @@ def test_an_empty_pipe_is_reported(capsys: pytest.CaptureFixture[str], typed: Ca
 
 
 def in_the_log(broker: EmbeddedBroker) -> list[Event]:
-    """Return the events of the log; a command has ended before, so its events are in the log."""
+    """Return the events of the log. The command that sent them has ended, so all of them are in the log."""
     records = asyncio.run(read_all(broker.connection(PREFIX), "events"))
     return [decode_event(record.value or b"") for record in records if not is_control(record.key)]
 

@@ -1,4 +1,4 @@
-"""``perennial suppressions``: addresses are added by hand and by file, looked up, and removed."""
+"""``perennial suppressions``: addresses are added one by one or from a file, looked up, and removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``perennial up`` ends in order, and gives the reason if it cannot start."""
+"""``perennial up`` ends cleanly, and gives the reason if it cannot start."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def worker(embedded: Cluster, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def await_roles(worker: subprocess.Popen[bytes], log: Path, holds: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """Return the roles below a worker once ``holds`` is true of them; show the worker's log if that takes too long."""
+    """Wait until ``holds`` is true for the roles below a worker, and return them; show the worker's log otherwise."""
     found: dict[str, int] = {}
 
     def look() -> bool:

@@ -1,4 +1,4 @@
-"""A hanging transaction blocks reading of a state partition, until the new owner ends it as its coordinator decided."""
+"""A hanging transaction blocks a state partition until the new owner ends it as its transaction coordinator decided."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def connection(kafka: ApacheKafka, request: pytest.FixtureRequest) -> Connection
 
 
 async def leave_open(connection: Connection, *, commit: bool) -> None:
-    """Leave outputs and state open: end a transaction of which the coordinator knows only one partition."""
+    """End a transaction whose coordinator knows only one of its partitions; outputs and state stay open."""
     producer = AIOKafkaProducer(**connection.client_options(), transactional_id=OWN.transactional_id, acks="all")
     await producer.start()
     try:
         await producer.begin_transaction()
         profiles, copies = (connection.topic(name) for name in TOPICS)
-        # aiokafka's list of partitions that the coordinator knows
+        # aiokafka believes that the coordinator knows these partitions, and does not announce them
         producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
         state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
         known = {TopicPartition(copies, 1): [(b"bob", b"second of bob")]}
@@ -75,7 +75,7 @@ async def owned(connection: Connection) -> TransactionalCommitter:
 
 
 async def take_over(connection: Connection) -> tuple[TransactionalCommitter, Restored, int]:
-    """Take the partition over until its state can be read; return its owner, its state and the number of attempts."""
+    """Repeat to take the partition over until its state can be read; return owner, state and number of attempts."""
     for attempt in range(1, 5):
         owner = await owned(connection)
         try:
@@ -102,7 +102,7 @@ async def test_a_hanging_transaction_is_ended_everywhere_as_decided_and_the_new_
 
     assert attempts > 1, "the transaction did not block the reading"
     assert (restored.position, restored.records) == ((2, {b"ann": b"2"}) if commit else (1, {b"ann": b"1"}))
-    # Hanging outputs are committed or aborted like the state of their transaction, not like the owner's next one.
+    # Hanging outputs are committed or aborted like the state of their own transaction, whatever happens to later ones.
     assert written == Counter([b"first", *([b"second", b"second of bob"] if commit else []), b"third"])
 
 

@@ -62,7 +62,7 @@ async def test_a_batch_is_answered_event_by_event(cluster: Cluster) -> None:
     assert [one.reason for one in await rejected(cluster.connection, 1)] == ["missing_user"]
 
 
-async def test_an_event_that_is_nested_too_deep_does_not_affect_the_rest_of_its_batch(embedded: Cluster) -> None:
+async def test_an_event_that_is_nested_too_deep_affects_no_other_event_of_its_batch(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     deep = b'{"userId":"u2","properties":' + b"[" * 300 + b"]" * 300 + b"}"
     body = b'{"writeKey":"s3cret","batch":[%s,%s]}' % (orjson.dumps(CLICK), deep)
@@ -133,12 +133,12 @@ async def test_a_body_that_is_too_large_is_refused_with_the_limit_kept_in_part_a
 
     (letter,) = await rejected(embedded.connection, 1)
     assert (letter.reason, letter.value) == ("too_large", b"x" * min(size, 65_536))
-    # With chunks, the length of the rest is not known.
+    # In a chunked request, the length of the part that was not read is unknown.
     assert letter.length == size if not chunked else min(size, 65_536) <= letter.length <= size
     assert counted("events_rejected", reason="too_large") == before + 1
 
 
-async def test_an_event_of_more_than_32_kb_is_413_and_the_rest_of_its_batch_is_accepted(embedded: Cluster) -> None:
+async def test_an_event_of_more_than_32_kb_is_413_and_the_others_of_its_batch_are_accepted(embedded: Cluster) -> None:
     embedded.create(events=1, events_rejected=1)
     large = {**PAGE, "context": {"x": "y" * 33_000}}
 
@@ -268,7 +268,7 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_refusal_without_a_body_to_keep_is_counted(embedded: Cluster) -> None:
-    embedded.create(events=1)  # without a topic for dead letters, so that writing one fails
+    embedded.create(events=1)  # without a topic for dead letters, so that writing a dead letter fails
     over = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -336,7 +336,7 @@ async def test_a_write_key_is_required_if_keys_are_set(embedded: Cluster, in_bod
 
 
 async def test_garbage_without_a_key_does_not_become_a_dead_letter(embedded: Cluster) -> None:
-    embedded.create(events=1)  # without a topic for dead letters, so that writing one fails
+    embedded.create(events=1)  # without a topic for dead letters, so that writing a dead letter fails
 
     async with door(embedded.connection, write_keys=["key"], timeout_s=1) as client:
         assert (await client.post("/v1/track", data=b"{")).status == 401

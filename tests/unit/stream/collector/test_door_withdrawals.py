@@ -64,7 +64,7 @@ async def test_every_withdrawal_of_a_refused_batch_counts(embedded: Cluster) -> 
 
 
 async def test_a_withdrawal_without_a_known_key_does_not_count(embedded: Cluster) -> None:
-    embedded.create(events=1)  # without a topic for dead letters, so that writing one fails
+    embedded.create(events=1)  # without a topic for dead letters, so that writing a dead letter fails
 
     async with door(embedded.connection, write_keys=["k"], timeout_s=1) as client:
         assert (await client.post("/v1/page", json=NO)).status == 401

@@ -45,7 +45,7 @@ def test_a_body_of_several_parts_is_read_to_its_end(encoding: str, compress: Any
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", MADE["zstd"])])
 def test_a_body_of_many_thousand_parts_is_refused_before_it_takes_minutes(encoding: str, compress: Any) -> None:
-    """Each part copies the rest of the body, so 4 MB of empty parts would block the event loop for minutes."""
+    """The remaining body is copied after each part, so 4 MB of empty parts would block the event loop for minutes."""
     most = 4 * 1024 * 1024
     body = compress(b"") * (most // len(compress(b"")))
     began = time.process_time()

@@ -112,7 +112,7 @@ def test_the_time_of_sending_of_a_batch_corrects_the_clocks_of_its_events() -> N
 
 
 @pytest.mark.parametrize("items", [None, {}, [PAGE] * (MAX_BATCH_EVENTS + 1)])
-def test_a_body_that_is_not_a_batch_is_refused_as_a_whole(items: Any) -> None:
+def test_a_body_that_is_not_a_batch_is_refused_completely(items: Any) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Intake("d1").batch({"batch": items}, Arrival(b"", NOW))
 

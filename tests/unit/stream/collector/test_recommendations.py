@@ -1,4 +1,4 @@
-"""The door gives the recommendations of the worker that owns the user, to everyone who may read the user."""
+"""The door gives the recommendations of the worker that owns the user, to everyone who may read the user's data."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_the_door_reaches_the_owner_for_any_spelling_of_an_id(user: str) -
         await worker.server.stop()
 
 
-async def test_the_owner_is_asked_first_once_it_is_known_and_a_new_owner_is_found() -> None:
+async def test_the_owner_is_asked_first_after_it_was_found_and_a_new_owner_is_found() -> None:
     first, second = FakeWorker(set()), FakeWorker({0, 1, 2, 3})
     async with serving(first, second) as client:
         for _ in range(5):

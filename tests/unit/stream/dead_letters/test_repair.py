@@ -69,7 +69,7 @@ LONG = json.dumps(
 ).encode()
 
 
-def test_a_letter_that_holds_only_a_part_is_completed_from_its_topic() -> None:
+def test_a_letter_with_only_a_part_of_its_record_is_completed_from_its_topic() -> None:
     assert missing_part(letter(LONG)) == Source("events.in", 0, 7)
     assert whole(letter(LONG), LONG) == LONG
 
@@ -87,7 +87,7 @@ def test_no_record_is_read_again_if_the_letter_is_whole_or_its_source_cannot_be_
         ("door:a", None, "cannot be read again"),
     ],
 )
-def test_a_letter_whose_rest_is_lost_is_refused(topic: str, fetched: bytes | None, message: str) -> None:
+def test_a_letter_whose_missing_part_cannot_be_read_is_refused(topic: str, fetched: bytes | None, message: str) -> None:
     with pytest.raises(StillRefused, match=message):
         whole(letter(LONG, topic), fetched)
 

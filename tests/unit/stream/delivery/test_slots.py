@@ -25,7 +25,7 @@ def test_a_lane_gets_its_share_if_other_lanes_wait() -> None:
     hungry = lanes(3)
     waiting = [slots.take(4, wake) for wake in hungry]
 
-    slots.release(taken)  # all four at once, before any lane is woken
+    slots.release(taken)  # all four in one call, before any lane is woken
     share = slots.take(4, hungry[0])
 
     assert waiting == [0, 0, 0]

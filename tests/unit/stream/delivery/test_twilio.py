@@ -166,7 +166,7 @@ def _listed(**changed: object) -> dict[str, object]:
         ("nonsense", "failed", ""),
     ],
 )
-async def test_a_message_with_an_unknown_end_is_found_in_the_list_or_not(
+async def test_a_message_with_an_unknown_outcome_is_searched_in_the_list(
     server: FakeTwilio, twilio: Twilio, listed: object, status: str, sid: str
 ) -> None:
     server.list_answer = TwilioAnswer(200, {"messages": listed})

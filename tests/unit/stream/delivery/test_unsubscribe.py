@@ -45,7 +45,7 @@ def test_a_text_that_is_not_a_token_is_refused(token: str) -> None:
 
 
 def test_a_token_of_an_earlier_release_is_valid_at_any_age() -> None:
-    """Users keep mails for years, and such a token can only withdraw."""
+    """Users keep e-mails for years. Such a token does no harm, because it can only withdraw consent."""
     content = msgspec.msgpack.encode(("u1", "email", 1_000))
     mac = hmac.new(KEY, b"perennial unsubscribe 1\0" + content, hashlib.sha256).digest()[:16]
     token = ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in (content, mac))
@@ -59,7 +59,7 @@ def test_a_door_of_an_earlier_release_reads_a_new_token() -> None:
     said = msgspec.msgpack.decode(urlsafe_b64decode(content + "=="), type=tuple[str, str, int, str])
 
     assert said[:2] == ("u1", "email")
-    assert said[2] > 4_000_000_000_000  # a door of an earlier release asks whether this time has passed
+    assert said[2] > 4_000_000_000_000  # a door of an earlier release checks whether this time has passed
 
 
 def test_a_token_of_another_secret_is_refused() -> None:
@@ -99,7 +99,7 @@ def test_a_secret_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_byte_order_mark_of_an_editor_is_not_part_of_a_secret(tmp_path: Path) -> None:
-    """Settings may name this file, too, and they ignore the byte order mark."""
+    """Settings may also name this file, and they ignore the byte order mark. So the secret must be the same here."""
     path = tmp_path / "unsubscribe.secret"
     path.write_bytes(b"\xef\xbb\xbf0123456789abcdef\r\n")
 

@@ -69,7 +69,7 @@ def example(user: str, day: int, *, risk: float | None, churned: bool) -> ChurnE
 
 
 def truth(*users: str) -> Truth:
-    """Return the truth about shoppers; each one leaves with a higher probability than the one before."""
+    """Return the truth about shoppers; each shopper leaves with a higher probability than the previous shopper."""
     stories = {
         user: Story(offset=0, visits=[Visited(START, START + 1, rate=0.2, leave=0.1 + 0.1 * number)])
         for number, user in enumerate(users)
@@ -117,7 +117,7 @@ def test_records_of_the_lanes_are_not_users() -> None:
     assert tally.profiles == {}
 
 
-def test_a_deferred_message_counts_once_it_is_decided() -> None:
+def test_a_deferred_message_counts_only_when_it_is_decided() -> None:
     tally = Tally()
 
     for read in (decision("r", "deferred", "quiet_hours"), decision("r", "sent"), decision("r", "dropped", "capped")):

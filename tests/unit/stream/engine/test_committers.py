@@ -66,7 +66,7 @@ async def values(connection: Connection, topic: str, count: int) -> list[bytes]:
     return [record.value for record in found]
 
 
-async def test_an_aligned_output_goes_to_the_partition_of_the_lane_and_any_other_to_that_of_its_key(
+async def test_an_aligned_output_goes_to_the_partition_of_the_lane_and_any_other_output_to_the_partition_of_its_key(
     topics: Connection,
 ) -> None:
     keys = [b"u%d" % number for number in range(40)]
@@ -80,7 +80,7 @@ async def test_an_aligned_output_goes_to_the_partition_of_the_lane_and_any_other
 
     assert {record.partition for record in copies} == {0}
     assert [record.key for record in copies] == keys
-    # murmur2 as Kafka's producers compute it: u1 belongs to 0 of 4
+    # Kafka's producers use murmur2, which gives partition 0 of 4 for the key u1
     assert {record.partition for record in signals if record.key == b"u1"} == {0}
     assert len({record.partition for record in signals}) == 4
 

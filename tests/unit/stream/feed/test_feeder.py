@@ -28,9 +28,9 @@ class SettableProgress:
     Attributes
     ----------
     is_quick
-        Whether everything is folded at once; otherwise nothing more is folded.
+        Whether everything is folded immediately; otherwise nothing more is folded.
     awaited
-        Set when the feeder has asked twice without progress, so it waits.
+        Set when the feeder has asked twice without progress, so the feeder waits.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def event(number: int, at: int) -> Event:
 
 
 async def read(connection: Connection, partition: int) -> list[Event | object]:
-    """Return all records of a partition, in order."""
+    """Return all records of a partition, the first one first."""
     place = TopicPartition(connection.topic("events"), partition)
     consumer = AIOKafkaConsumer(**connection.client_options(), auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()

@@ -24,7 +24,7 @@ def read(tmp_path: Path, *lines: str) -> list[ReadLine]:
     return list(read_online_retail(survey(path), NOW))
 
 
-def test_a_line_is_a_purchase_of_one_line(tmp_path: Path) -> None:
+def test_a_line_of_the_file_is_a_purchase_with_one_order_line(tmp_path: Path) -> None:
     (found,) = read(tmp_path, "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom")
 
     event = found.event

@@ -73,7 +73,7 @@ def test_the_last_lines_with_a_repeated_id_are_the_refused_ones() -> None:
     assert lines_of([of_fold(event("m"), 8), of_fold(event("m"), 9)], again) == [(5, "fold"), (9, "fold")]
 
 
-def test_a_letter_that_holds_only_a_part_has_no_line_and_comes_last() -> None:
+def test_a_letter_with_only_a_part_of_its_record_has_no_line_and_comes_last() -> None:
     letter = msgspec.structs.replace(of_fold(event("m"), 8), content="eyJpZCI6")
 
     assert lines_of([letter, of_file(2)]) == [(2, "file"), (None, "fold")]

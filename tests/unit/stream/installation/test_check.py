@@ -24,7 +24,7 @@ def findings_of(what: str, found: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.result, finding.says) for finding in found if finding.what == what]
 
 
-def test_the_rest_is_still_checked_after_a_bad_rule(tmp_path: Path) -> None:
+def test_everything_else_is_still_checked_after_a_bad_rule(tmp_path: Path) -> None:
     found = checked(tmp_path, "rules: [{name: x, when: {}}]")
 
     assert findings_of("rules", found)[0][0] == "failed"

@@ -1,4 +1,4 @@
-"""A default port that is taken is replaced; a port that was set never is."""
+"""A default port that is taken is replaced; a port that was set is never replaced."""
 
 from __future__ import annotations
 

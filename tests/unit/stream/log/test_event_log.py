@@ -65,7 +65,7 @@ async def test_events_are_stored_in_order_in_their_users_partition_at_the_report
     assert [decode_event(by_place[place] or b"") for place in places] == events
 
 
-async def test_appends_of_several_tasks_at_once_keep_each_tasks_order(embedded: Cluster) -> None:
+async def test_simultaneous_appends_of_several_tasks_keep_the_sequence_of_each_task(embedded: Cluster) -> None:
     embedded.create(events=1)
 
     async with EventLog(embedded.connection, 1) as log:
@@ -125,7 +125,7 @@ async def test_a_log_that_begins_with_an_event_has_the_clock_of_the_wall(embedde
         await log.ensure_clock("wall")
 
 
-async def test_one_of_two_programs_that_name_a_clock_at_once_is_refused(embedded: Cluster) -> None:
+async def test_one_of_two_programs_that_name_a_clock_at_the_same_time_is_refused(embedded: Cluster) -> None:
     embedded.create(events=PARTITIONS)
 
     async with EventLog(embedded.connection, PARTITIONS) as one, EventLog(embedded.connection, PARTITIONS) as other:
@@ -182,4 +182,4 @@ async def test_a_broker_that_dies_and_returns_fails_one_append_and_loses_no_even
     assert [place.offset for place in after] in (
         list(range(30, 60)),
         list(range(60, 90)),
-    )  # the second list, if the failed append arrived late
+    )  # the second list, if Kafka stored the failed append before this one

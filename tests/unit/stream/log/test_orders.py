@@ -1,4 +1,4 @@
-"""An order is written into every partition of the log."""
+"""An order to all processes, such as ``pause``, is written into every partition of the log."""
 
 from __future__ import annotations
 

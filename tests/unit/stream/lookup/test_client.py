@@ -194,7 +194,7 @@ async def test_a_worker_is_healthy_only_while_it_makes_progress(workers: tuple[l
 
 
 async def test_only_workers_of_the_clients_installation_count() -> None:
-    """Two installations run on one machine. Each has a worker that owns the user, and the ports are neighbours."""
+    """Two installations run on one machine, with adjacent ports. Each of them has a worker that owns the user."""
     other, ours = FoldingWorker({0, 1, 2, 3}, "theirs/perennial."), FoldingWorker({0, 1, 2, 3})
     other.fold(Event(id="m1", user="u1", type="click", at=START, item="theirs"))
     addresses = [f"http://127.0.0.1:{await worker.server.start('127.0.0.1', 0)}" for worker in (other, ours)]
@@ -213,7 +213,7 @@ async def test_only_workers_of_the_clients_installation_count() -> None:
         await ours.server.stop()
 
 
-async def test_no_answer_makes_another_web_server_a_worker(
+async def test_another_web_server_is_not_a_worker_whatever_it_answers(
     workers: tuple[list[FoldingWorker], list[str]],
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""No child process outlives its parent, whether the kernel or a guard process makes sure of it."""
+"""No child process outlives its parent. Either the kernel or a guard process ensures this."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_child_ends_with_its_killed_parent(tmp_path: Path, guarded: bool) -> N
     await_gone(int((tmp_path / "pid").read_text()))
 
 
-def test_a_child_survives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
+def test_a_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, threading; from stream.processes.child import Child\n"
         "made = []\n"

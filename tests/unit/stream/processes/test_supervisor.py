@@ -1,4 +1,4 @@
-"""A supervisor starts its programs again, ends them in order, and leaves none running. The tests use real processes."""
+"""A supervisor starts its programs again, and leaves none of them running at its end. The tests use real processes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_delays_grow_to_a_limit() -> None:
     assert [Backoff().delay(ends) for ends in (1, 2, 3, 100)] == [0.1, 0.2, 0.4, 30.0]
 
 
-def test_a_run_that_lasted_resets_the_count() -> None:
+def test_a_run_that_lasted_long_enough_resets_the_count() -> None:
     lasting = Backoff(first=0.01, factor=100.0, longest=60, healthy_after=0.0)
     with Supervisor([shell("fold", "exit 3")], backoff=lasting) as supervisor:
         await_true(lambda: supervisor.statuses()[0].restarts >= 3)
@@ -150,7 +150,7 @@ _SUPERVISOR = """
 
 
 def _nested(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a supervisor of a supervisor of a program; each writes its process id."""
+    """Start a supervisor that runs a second supervisor, which runs a program; each writes its process id."""
     script = textwrap.dedent(_SUPERVISOR)
     leaf = f"echo $PPID > {folder}/inner; echo $$ > {folder}/leaf; exec sleep 600"
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The record of a running installation is used for settings that are not given; one of a dead process is not."""
+"""The record of a running installation gives the settings that are missing. The record of a dead process is ignored."""
 
 from __future__ import annotations
 

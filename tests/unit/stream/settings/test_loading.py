@@ -181,7 +181,7 @@ def test_the_tilde_of_an_unknown_user_is_part_of_the_folders_name(tmp_path: Path
     assert load(file, environment={}).folder == tmp_path / "~there-is-no-such-user" / "data"
 
 
-def test_all_misspelt_variables_are_named_at_once() -> None:
+def test_all_misspelt_variables_are_named_in_one_error() -> None:
     with pytest.raises(InvalidSettings) as caught:
         load(environment={"PERENNIAL_HTPP__PORT": "1", "PERENNIAL_KAFKA__SERVER": "x"})
 

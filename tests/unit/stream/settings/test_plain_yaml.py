@@ -31,7 +31,7 @@ ALIASES = "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'
         ("#" * 3_000_000, 0, "3,000,000 characters"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_refused_at_once_with_its_line(text: str, line: int, problem: str) -> None:
+def test_a_text_that_cannot_be_read_is_refused_immediately_with_its_line(text: str, line: int, problem: str) -> None:
     began = time.process_time()
 
     with pytest.raises(Unreadable) as caught:
@@ -56,7 +56,7 @@ def test_a_text_that_cannot_be_read_is_refused_at_once_with_its_line(text: str, 
         ("x:\n  a: 1\n  'a': 2", "x.a", "a again", "each key once; line 2 has it, too"),
     ],
 )
-def test_a_value_that_settings_cannot_hold_is_named_with_its_place(
+def test_a_value_that_settings_cannot_contain_is_named_with_its_place(
     text: str, path: str, problem: str, allowed: str
 ) -> None:
     with pytest.raises(Unreadable) as caught:
@@ -91,7 +91,7 @@ def test_plain_values_have_the_types_that_people_mean() -> None:
     }
 
 
-def test_a_changed_alias_leaves_its_original_as_it_was() -> None:
+def test_a_changed_alias_does_not_change_its_original() -> None:
     values, lines = read("a: &a\n  b: 1\nc:\n  - *a\n  - 2")
 
     assert values == {"a": {"b": 1}, "c": [{"b": 1}, 2]}

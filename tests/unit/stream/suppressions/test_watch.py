@@ -92,7 +92,7 @@ async def test_an_entry_takes_effect_within_a_fraction_of_a_second(cluster: Clus
             await until(lambda number=number: _stopped(watch, number), within_s=MAX_AGE_S)  # type: ignore[misc]
 
 
-async def test_an_empty_list_is_complete_at_once(cluster: Cluster) -> None:
+async def test_an_empty_list_is_complete_immediately(cluster: Cluster) -> None:
     cluster.create(suppressions=1)
 
     async with _following(cluster.connection) as watch, asyncio.timeout(20):

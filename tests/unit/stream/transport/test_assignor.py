@@ -55,7 +55,7 @@ def _places(assignment: Iterable[tuple[str, Iterable[int]]]) -> set[TopicPartiti
 
 @pytest.mark.parametrize("partitions", [4, 12])
 @pytest.mark.parametrize("history", ["a", "ab", "a ab", "b ab", "a ab abc", "ab b bc", "abc ac"])
-def test_each_topic_is_shared_evenly_and_wholly(history: str, partitions: int) -> None:
+def test_each_topic_is_shared_evenly_and_completely(history: str, partitions: int) -> None:
     topics = dict.fromkeys(FOLD, partitions)
 
     given = shares(topics, history)

@@ -1,4 +1,4 @@
-"""A worker subscribes once its agents listen to all topics of its lanes. The test needs no broker."""
+"""A worker subscribes only after its agents listen to all topics of its lanes. The test needs no broker."""
 
 from __future__ import annotations
 

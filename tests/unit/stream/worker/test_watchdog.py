@@ -266,7 +266,7 @@ async def test_a_real_worker_that_stands_still_ends_with_the_exit_code_stalled(
 ) -> None:
     embedded.create(events=1, copies=1, profiles=1)
     log = tmp_path / "worker.log"
-    # Two writes, because after only one the end that the embedded broker reports is too low.
+    # Two writes, because the end that the embedded broker reports is too low after a single write.
     await write(embedded.connection, "events", [(b"u1", b"1")])
     await write(embedded.connection, "events", [(b"u2", b"2")])
 
