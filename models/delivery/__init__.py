@@ -1,4 +1,4 @@
 """Messages on their way to a provider: queue, deliveries, outcomes, suppression.
 
-It may import ``configuration``.
+This package may import ``configuration``.
 """

@@ -1,4 +1,4 @@
 """Online models: learners train on one example after another, and scorers use the published numbers in the fold.
 
-It imports nothing else of ``models``.
+This package imports no other package of ``models``.
 """

@@ -76,17 +76,17 @@ class ModelCase:
     name
         Name in error messages.
     make
-        Makes an untrained learner for these features. Every call gives an equal one.
+        Makes an untrained learner for these features. Every call returns an equal learner.
     examples
         Draws this many examples from a seed; the same arguments give the same examples.
     decode
         Reads the content of a version.
     features
-        Names of the values of the examples' rows, in order; at least two.
+        Names of the values in an example's row, in the order of the row; at least two names.
     is_probability
         Whether a prediction is a probability, 0 to 1.
     tolerance
-        Maximum difference between a prediction of the learner and one of its published form.
+        Maximum difference between the learner's prediction and its published form's prediction.
     max_state_bytes
         Maximum size of the saved state, bytes.
     max_content_bytes
@@ -139,7 +139,7 @@ def check_saved_and_restored_learner_continues(case: ModelCase) -> None:
 
 
 def check_learner_restored_at_any_moment_is_the_same(case: ModelCase) -> None:
-    """Check that a learner that is killed and restored again and again ends with the same state."""
+    """Check that a learner ends with the same state, although it is killed and restored many times."""
     examples, random = case.examples(900, 3), Random(3)
     learner, at = case.make(case.features), 0
     while at < len(examples):
@@ -220,7 +220,7 @@ def check_predictions_are_finite(case: ModelCase) -> None:
 
 
 def check_other_features_are_refused(case: ModelCase) -> None:
-    """Check that a row that was made with other features gives an error, and changes nothing."""
+    """Check that a row made with other features gives an error, and does not change the learner's state."""
     learner = case.trained(10, 11)
     before, example = learner.state(), case.examples(1, 11)[0]
     for wrong in (
@@ -265,7 +265,7 @@ def check_damaged_state_is_refused(case: ModelCase) -> None:
 
 
 def check_other_schema_is_refused(case: ModelCase) -> None:
-    """Check that content of another schema version is not read."""
+    """Check that content of another schema version is refused."""
     content = msgspec.json.decode(case.trained(250, 15).scorer().encode())
     other = msgspec.json.encode(content | {"schema": 99})
     _expect(StateMismatch, lambda: case.decode(other), case, "content of schema version 99")

@@ -1,4 +1,4 @@
-"""The churn model: it learns online, from late labels, which users will not return within the horizon.
+"""The churn model: it predicts which users will not return within the horizon, and learns online from late labels.
 
 The model has two parts, both from river: a running scaler and a logistic regression. Both are trained on one example at
 a time. Recency has two hinges, because its effect is not linear. AdaGrad gives every input a separate step size, so
@@ -36,7 +36,7 @@ RATE, DECAY, INTERCEPT_RATE = 0.05, 0.02, 0.03
 The intercept's step does not shrink, so the intercept can follow a base rate that drifts.
 """
 PRIOR = {"days_since_last": 1.0}
-"""Weights before the first example, 0 for all other inputs: an untrained model uses recency alone."""
+"""Weights before the first example. All other inputs start at 0, so an untrained model uses recency alone."""
 KNOTS = {"days_since_last": (3.0, 8.0)}
 """Knots of the hinges, in days; the features enter the model as ``log1p`` of days."""
 
@@ -63,7 +63,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
     Parameters
     ----------
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     every
         Number of examples between two versions, at least 1.
     first
@@ -117,7 +117,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
         return float(risks[True])
 
     def scorer(self) -> ChurnScorer:
-        """Return the plain numbers of the present model."""
+        """Return the plain numbers of the model as it is now."""
         moments = take_moments(self._scaler, self._inputs)
         weights = self._model.weights
         return ChurnScorer(
@@ -183,7 +183,7 @@ class ChurnLearner(VersionedLearner[ChurnExample, _State]):
 
 def _make_model(weights: Mapping[str, float]) -> Any:
     model = LogisticRegression(AdaGrad(RATE), l2=DECAY, intercept_lr=INTERCEPT_RATE)
-    # River can start with weights only through an initializer, which does not get the names of the inputs.
-    # tests/contracts/test_river.py checks that this attribute keeps its meaning.
+    # River's own initializers do not get the names of the inputs, so the private attribute is set directly.
+    # tests/contracts/test_river.py checks that the attribute keeps its meaning.
     model._weights = VectorDict(dict(weights))
     return model

@@ -43,7 +43,7 @@ class ChurnWeights(ModelContent, frozen=True, kw_only=True):
     schema
         Version of this form.
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     hinges
         Inputs besides the features.
     mean, std
@@ -76,7 +76,7 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
     Parameters
     ----------
     model
-        The numbers.
+        The published numbers.
 
     Examples
     --------

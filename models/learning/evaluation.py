@@ -60,10 +60,10 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
 
 
 def auc_difference(first: ArrayLike, second: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval | None:
-    """Return the AUC of the first scores minus that of the second, with DeLong's paired interval.
+    """Return the AUC of the first scores minus the AUC of the second, with DeLong's paired interval.
 
-    Rows are taken as independent. If one user gives many rows, the true interval is somewhat wider. :func:`bootstrap`
-    can draw whole users.
+    The interval assumes independent rows. If one user gives many rows, the true interval is somewhat wider. Then use
+    :func:`bootstrap`, which can draw whole users.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def bootstrap(
     Parameters
     ----------
     scores, labels
-        As in :func:`auc`.
+        See :func:`auc`.
     groups
         Group of each row, such as its user. Whole groups are drawn, so the rows of one user stay together. By default
         each row is its own group.
@@ -149,7 +149,7 @@ def bootstrap(
 def brier(risks: ArrayLike, labels: ArrayLike) -> float:
     """Return the Brier score: the mean squared distance of probabilities from the labels.
 
-    0 is perfect; a constant probability of one half has 0.25.
+    0 is perfect; a constant probability of one half gives 0.25.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def brier(risks: ArrayLike, labels: ArrayLike) -> float:
 
 
 def log_loss(risks: ArrayLike, labels: ArrayLike) -> float:
-    """Return the mean negative log-likelihood, nats; probabilities are kept 1e-9 away from 0 and 1.
+    """Return the mean negative log-likelihood in nats; probabilities are kept 1e-9 away from 0 and 1.
 
     Examples
     --------
@@ -174,9 +174,10 @@ def log_loss(risks: ArrayLike, labels: ArrayLike) -> float:
 
 
 def calibration_error(risks: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
-    """Return the mean distance between probabilities and labels, over bins of equal width.
+    """Return the expected calibration error (M. P. Naeini and others, AAAI 2015).
 
-    Each bin is weighted by its number of rows (expected calibration error: M. P. Naeini and others, AAAI 2015).
+    The bins have equal width. Each bin has a distance between its mean probability and its share of positives. The
+    result is the mean of these distances, weighted by the bins' numbers of rows.
 
     Examples
     --------

@@ -114,7 +114,7 @@ def decode_churn(value: bytes | None) -> ChurnExample:
     Raises
     ------
     InvalidEvent
-        ``bad_example``: the record is not an example, or it holds a number that no feature has, such as infinity.
+        ``bad_example``: the record is not an example, or its row has a number beyond :data:`MAX_VALUE`.
     """
     try:
         example = _churn.decode(value or b"")
@@ -145,7 +145,7 @@ def require_features(example: ChurnExample | SegmentExample, features: Sequence[
 
 def _check(row: Sequence[float]) -> None:
     for number, value in enumerate(row):
-        # A single infinite value would stay in the running moments for ever, and "1e999" is valid JSON.
+        # A single huge value, such as 1e300, would spoil the running moments for ever.
         if not -MAX_VALUE <= value <= MAX_VALUE:
             raise _bad(f"row[{number}]", repr(value))
 

@@ -31,7 +31,7 @@ class Scorer(Protocol):
     Attributes
     ----------
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     """
 
     features: tuple[str, ...]
@@ -50,12 +50,12 @@ class Learner(Protocol[_AnyExample]):
     """A model that learns from one example after another and publishes versions of itself.
 
     The content of a version depends only on the examples and their order. It does not depend on how the examples were
-    cut into batches, or on when the learner was saved and restored.
+    divided into batches, or on when the learner was saved and restored.
 
     Attributes
     ----------
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     examples
         Number of examples learned so far.
     """
@@ -92,7 +92,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
     Parameters
     ----------
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     every
         Number of examples between two versions, at least 1.
     first
@@ -187,7 +187,7 @@ class VersionedLearner(ABC, Generic[Example, State]):
 
     @abstractmethod
     def _learn(self, example: Example) -> None:
-        """Learn from an example with the right features; :attr:`examples` counts it already."""
+        """Learn from an example with the right features, which :attr:`examples` already counts."""
 
     @abstractmethod
     def _save(self) -> State:
@@ -218,7 +218,7 @@ class ModelContent(msgspec.Struct, frozen=True, kw_only=True):
     schema
         Version of the content's form.
     features
-        Names of the values of a row, in order.
+        Names of a row's values, in the order of the row.
     """
 
     schema: int = 1
@@ -234,7 +234,7 @@ class JsonScorer(ABC, Generic[Content]):
     Parameters
     ----------
     model
-        The numbers.
+        The published numbers.
     """
 
     SCHEMA: ClassVar[int]
@@ -263,7 +263,7 @@ class JsonScorer(ABC, Generic[Content]):
         StateMismatch
             Another schema version wrote it.
         msgspec.DecodeError
-            The bytes are no content of this kind, or the numbers do not fit each other.
+            The bytes are not content of this kind, or the numbers do not fit each other.
         """
         model: Any = msgspec.json.decode(content, type=cls.CONTENT)
         if model.schema != cls.SCHEMA:

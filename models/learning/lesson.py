@@ -54,7 +54,7 @@ async def lessons(
 
 
 def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None], _T], batch: Batch) -> Outputs:
-    """Learn a batch.
+    """Learn from the examples of a batch.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
     Returns
     -------
     Outputs
-        The learner's state, the newest version completed, and each rejected example with its reason. If the batch
-        completes several versions, the older ones are left out, because the fold would ignore them.
+        The learner's state, the newest version that the batch completed, and each rejected example with its reason. If
+        the batch completes several versions, the older ones are left out, because the fold would ignore them.
     """
     outputs = Outputs()
     completed: Publication | None = None

@@ -42,8 +42,8 @@ def name_centres(
     centres
         Centres in standard deviations from the population's mean, shape ``(clusters, axes)``.
     held
-        Name of each centre in the previous version, or ``None``. It is kept unless another name fits clearly better:
-        by ``HOLD``, over all centres together.
+        Name of each centre in the previous version, or ``None``. Each of these names counts as closer to its centre,
+        by ``HOLD``, so that names change only if others fit clearly better.
 
     Returns
     -------

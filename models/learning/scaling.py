@@ -9,11 +9,11 @@ import msgspec
 from river.preprocessing import StandardScaler
 
 FLOOR = 0.05
-"""Variance that is added to that of each input.
+"""Variance that is added to the variance of each input.
 
-A feature that has hardly varied so far would otherwise get a huge value for the first user who has it. An example is
-recency in a young shop, where no user can have been away for long. For such a shop, the measured AUC is .77 without
-this variance, and .80 with it.
+A feature that has hardly varied so far would otherwise get a huge scaled value for the first user who differs. An
+example is recency in a young shop, where no user can have been away for long. For such a shop, the measured AUC is .77
+without this variance, and .80 with it.
 """
 
 _Name = TypeVar("_Name", str, int)

@@ -1,6 +1,6 @@
 """The stored form of a learner: a mark, a schema version and a checksum, then plain numbers in msgpack.
 
-It is never pickle, because reading a pickle can run any code.
+Pickle is never used, because reading a pickle can run any code.
 """
 
 from __future__ import annotations

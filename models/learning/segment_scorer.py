@@ -20,7 +20,7 @@ class SegmentCentres(ModelContent, frozen=True, kw_only=True):
     schema
         Version of this form.
     features
-        Names of the values of a whole row, in order.
+        Names of a whole row's values, in the order of the row.
     axes
         Positions, in the row, of the features that the clusters use.
     mean, std
@@ -30,7 +30,7 @@ class SegmentCentres(ModelContent, frozen=True, kw_only=True):
     names
         Names of the clusters, all different.
     sizes
-        Share of the examples since the last version that fell into each cluster, 0 to 1.
+        For each cluster, its share of the examples that came after the previous version, 0 to 1.
     examples
         Number of examples learned so far.
     """
@@ -50,7 +50,7 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
     Parameters
     ----------
     model
-        The numbers.
+        The published numbers.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
         return [dist(centre, point) for centre in self._centres]
 
     def predict_one(self, row: Sequence[float]) -> int:
-        """Return the number of the nearest centre; of two that are equally near, the lower number."""
+        """Return the number of the nearest centre; if two centres are equally near, return the lower number."""
         distances = self.distances(row)
         return distances.index(min(distances))
 

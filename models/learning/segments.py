@@ -1,4 +1,4 @@
-"""The segment model: it learns groups of users with similar behaviour online, and names them for people.
+"""The segment model: it learns online which users behave alike, and gives each group a name for people.
 
 The model has two parts, both from river: a running scaler and k-means. River starts from random centres, and some of
 them are never the nearest centre of an example. Here, the first examples are held back, and the centres are placed
@@ -33,7 +33,7 @@ FIRST = 200
 MIN_STEP = 0.005
 """Minimum share of the way to an example that a centre moves, 0 to 1."""
 MAX_EMPTY_VERSIONS = 5
-"""Maximum number of versions in a row for which a centre may have no example; then it is placed again."""
+"""Maximum number of consecutive versions for which a centre may have no example; then the centre is placed again."""
 _STARTS, _PASSES = 8, 3
 
 Point = dict[int, float]
@@ -63,7 +63,7 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
     Parameters
     ----------
     features
-        Names of the values of a row, in order. The clusters use those that are in ``AXES``.
+        Names of a row's values, in the order of the row. The clusters use those that are in ``AXES``.
     clusters
         Number of clusters, at least 1.
     every
@@ -120,7 +120,8 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
         self._axes = tuple(self.features.index(axis) for axis in AXES if axis in self.features)
         if not self._axes:
             raise ValueError(f"none of the features is one of {', '.join(AXES)}")
-        # Integers, because river sums over a set of the names. The order of strings in a set differs by process.
+        # Inputs have integers as names, because river adds floats in the order of a set of the names. For strings, this
+        # order differs by process, and so would the rounding.
         self._inputs = tuple(range(len(self._axes)))
         self._scaler = StandardScaler()
         self._held_back: list[list[float]] = []
@@ -147,7 +148,7 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
         return [_square(point, centre) ** 0.5 for centre in self._model.centers.values()]
 
     def scorer(self) -> SegmentScorer:
-        """Return the plain numbers of the present model, with the names of the newest version."""
+        """Return the plain numbers of the model as it is now, with the names of the newest version."""
         moments = take_moments(self._scaler, self._inputs)
         counted = sum(self._recent)
         return SegmentScorer(
@@ -235,7 +236,7 @@ class SegmentLearner(VersionedLearner[SegmentExample, _State]):
         cluster, square = _move(self._model, self._counts, point)
         self._recent[cluster] += 1
         # Of the points since the last version, keep one, drawn with a probability proportional to its squared distance.
-        # An unused centre is placed there.
+        # An unused centre is placed at this point.
         self._far_weight += square
         if square > 0.0 and Random(self.seed * 1_000_003 + self.examples).random() * self._far_weight < square:
             self._far = [point[i] for i in self._inputs]

@@ -1,4 +1,4 @@
 """The Liquid template language, with limits on time and size.
 
-It may import ``places``.
+This package may import ``places``.
 """

@@ -1,7 +1,7 @@
 """The Liquid environment of messages: no clock, no files, limited work, and no error for a value of the wrong type.
 
 python-liquid has no hook for comparing and writing values. So the nodes and expressions of a parsed template get our
-own classes, which differ only in these two points.
+own classes, which differ from Liquid's only in how they compare and write values.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from models.liquid.work import LOOKUP, MAX_WORK
 MAX_SOURCE = 262_144
 """Maximum length of a template, characters."""
 MAX_TAG = 4_000
-"""Maximum length of one ``{{ ... }}`` or ``{% ... %}``, characters; the time to read it grows with its square."""
+"""Maximum length of a tag, ``{{ ... }}`` or ``{% ... %}``, characters; the time to parse it grows with its square."""
 MAX_ROUNDS = 10_000
 """Maximum number of rounds of all loops of a render together."""
 MAX_CODE = 20_000_000
@@ -51,7 +51,7 @@ _BLANKS = re.compile(r"\s{200}")
 
 
 def require_readable(source: str) -> int:
-    """Refuse a source for which the time of Liquid's lexer would grow with the square of its length.
+    """Refuse a source on which Liquid's lexer would need time that grows with the square of the source's length.
 
     Returns
     -------
@@ -103,7 +103,7 @@ class _Context(RenderContext):
             raise ResourceLimitError("the template does too much work", token=None)
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Look a variable up; this is most of the work of a template without filters."""
+        """Look a variable up; in a template without filters, this is most of the work."""
         self.spend(LOOKUP)
         return super().get(path, token=token, default=default)
 
@@ -183,7 +183,7 @@ class MessageEnvironment(Environment):
 
 
 def _adapt(node: Node, context: RenderContext) -> None:
-    """Replace Liquid's classes of a node, and of everything in it, by ours."""
+    """Give a node, and all nodes and expressions in it, our own classes."""
     node.__class__ = _OURS.get(type(node), type(node))
     for expression in node.expressions():
         _adapt_expression(expression)
@@ -310,7 +310,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _operand(value: Any) -> Any:
-    """Return a side of a comparison; an undefined value is nil, also in a strict render."""
+    """Return the value of one side of a comparison; an undefined value is nil, also in a strict render."""
     return None if is_undefined(value) else given(value)
 
 

@@ -71,12 +71,15 @@ def _safe(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_undefined(value: Any) -> bool:
-    """Return whether a value is undefined; unlike ``isinstance``, this is safe for the values of a strict render."""
+    """Return whether a value is undefined.
+
+    Unlike ``isinstance``, this reads no attribute of the value. In a strict render, reading one raises an error.
+    """
     return issubclass(type(value), Undefined)
 
 
 def given(value: Any) -> Any:
-    """Return a value, or nil if it is undefined; in a strict render, raise for an undefined value."""
+    """Return a value, or nil if it is undefined; in a strict render, raise an error for an undefined value."""
     if is_undefined(value):
         str(value)  # An undefined value of a strict render raises here.
         return None
@@ -84,7 +87,7 @@ def given(value: Any) -> Any:
 
 
 _SOUGHT = frozenset({"remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last"})
-"""Filters that search for a text; without a text they change nothing."""
+"""Filters that search for a text; if that text is nil they change nothing."""
 
 
 def _text_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

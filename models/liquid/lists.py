@@ -1,4 +1,4 @@
-"""Liquid's filters for lists; elements may have any type, and a value that is not a list counts as a list of one."""
+"""Liquid's filters for lists of elements of any type; a value that is not a list counts as a list of one element."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.liquid.work import Work, require_text
 
 
 def _items(value: Any) -> list[Any]:
-    """Return a value as a list; a value that is not a list becomes a list of one."""
+    """Return a value as a list; a value that is not a list becomes a list of one element."""
     if isinstance(value, list | tuple):
         return list(_flat(value, 5))
     return list(value) if isinstance(value, range) else [value]

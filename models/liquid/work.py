@@ -13,7 +13,7 @@ MAX_ITEMS = 50_000
 MAX_WORK = 3_000_000
 """Maximum number of characters and elements that one render processes; this work takes about three seconds."""
 LOOKUP = 10
-"""Work of looking up one variable."""
+"""Work of looking up one variable, in the unit of :data:`MAX_WORK`."""
 
 
 class Work(Protocol):
@@ -38,7 +38,7 @@ class Work(Protocol):
 
 
 def size_of(value: Any) -> int:
-    """Return the work of processing a value."""
+    """Return the work of processing a value, in the unit of :data:`MAX_WORK`."""
     return len(value) + 1 if isinstance(value, str | list | tuple | range) else 1
 
 

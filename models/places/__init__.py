@@ -1,4 +1,4 @@
 """Time zones and countries.
 
-It imports nothing else of ``models``.
+This package imports no other package of ``models``.
 """

@@ -1,4 +1,4 @@
 """Interactions, factor models, and the recommender that serves them.
 
-It imports nothing else of ``models``.
+This package imports no other package of ``models``.
 """

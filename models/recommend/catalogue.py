@@ -10,7 +10,7 @@ import msgspec
 from models.errors import StateMismatch
 
 IMPORTED_KEY = b"\x00imported"
-"""Key of the record that says that a catalogue was imported, even if all its items were withdrawn since."""
+"""Key of the record that says that a catalogue was imported; it stays even if all items are withdrawn later."""
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -19,7 +19,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Attributes
     ----------
     id
-        Item id, as in events.
+        Id of the item; events use the same id.
     title
         Name for people.
     price
@@ -42,15 +42,16 @@ _decoder = msgspec.json.Decoder(Item)
 
 
 def encode_item(item: Item) -> bytes:
-    """Return the JSON of an item, as in the topic ``items``."""
+    """Return the JSON of an item, which is its value in the topic ``items``."""
     return _encoder.encode(item)
 
 
 class Catalogue:
     """The items that are for sale.
 
-    Before a catalogue is imported, every item that events name is for sale. Afterwards only items that the catalogue
-    lists and has in stock are. So a withdrawn item does not come back, even after compaction has removed its tombstone.
+    Before a catalogue is imported, every item that events name is for sale. Afterwards an item is for sale only if the
+    catalogue lists it and it is not out of stock. So a withdrawn item does not come back, even after compaction has
+    removed its tombstone.
 
     Attributes
     ----------

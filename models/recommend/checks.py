@@ -1,8 +1,8 @@
 """Checks with known answers that every recommender must pass, for our recommenders and for yours.
 
-The training data are small matrices whose right answers follow from their construction, as in the tests of the library
-implicit. A recommender is described by a :class:`RecommenderCase`. Each function in :data:`CHECKS` takes a case and
-raises :class:`RecommenderCheckFailed`. With pytest, run all checks on a recommender like this::
+The training data are small matrices whose right answers follow from their construction. (The library ``implicit`` tests
+its models in the same way.) A recommender is described by a :class:`RecommenderCase`. Each function in :data:`CHECKS`
+takes a case and raises :class:`RecommenderCheckFailed`. With pytest, run all checks on a recommender like this::
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_recommender(check):
@@ -70,7 +70,7 @@ class TrainedRecommender(Protocol):
 
 @dataclass(frozen=True)
 class RecommenderCase:
-    """A recommender, as the checks see it.
+    """A recommender, with all values that the checks need.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ def blocks(count: int, size: int) -> csr_array:
 
 
 def check_held_out_items_of_a_checkerboard_are_found(case: RecommenderCase) -> None:
-    """Check that the best new item of every user is the only one of the user's parity that is left."""
+    """Check that the best new item of every user is the user's right answer, see :func:`checkerboard`."""
     size = 50
     likes = checkerboard(size)
     recommender = case.train(likes)
@@ -164,7 +164,7 @@ def check_one_click_counts_at_once(case: RecommenderCase) -> None:
 
 
 def check_answers_are_repeatable(case: RecommenderCase) -> None:
-    """Check that the same recommender and one that is trained again give exactly the same answers."""
+    """Check that a recommender repeats its answers exactly, also after it is trained again on the same data."""
     likes = _uneven()
     first, second = case.train(likes), case.train(likes)
     for user in range(likes.shape[0]):
@@ -206,7 +206,7 @@ def check_unwanted_items_are_left_out(case: RecommenderCase) -> None:
 
 
 def check_strangers_get_popular_items(case: RecommenderCase) -> None:
-    """Check that users without known items get items by popularity, which is the reason as well."""
+    """Check that users without known items get the most popular items, with popularity as the reason."""
     likes = _uneven()
     recommender = case.train(likes)
     popularity = likes.sum(axis=0)
@@ -220,7 +220,7 @@ def check_strangers_get_popular_items(case: RecommenderCase) -> None:
 
 
 def check_catalogue_limits_the_items(case: RecommenderCase) -> None:
-    """Check that only items for sale appear, and that a change of the catalogue takes effect at once."""
+    """Check that only items for sale appear, and that a change of the catalogue takes effect immediately."""
     likes = _uneven()
     recommender = case.train(likes)
     catalogue = Catalogue()
@@ -236,7 +236,7 @@ def check_catalogue_limits_the_items(case: RecommenderCase) -> None:
 
 
 def check_reasons_are_true(case: RecommenderCase) -> None:
-    """Check that a reason is a recent item, popularity, or that the item is on offer."""
+    """Check that each reason is allowed: a recent item, popularity, or ``OFFERED``."""
     likes = _uneven()
     recommender = case.train(likes)
     for user in range(likes.shape[0]):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_DECAY = 2.0**-10
-"""Minimum share of its weight that an interaction keeps, so that users who return after years are still known."""
+"""Minimum share of its weight that an interaction keeps, so that it still counts for a user who returns after years."""
 
 
 @overload
@@ -16,7 +16,7 @@ def decay(age: float, half_life: float) -> float: ...
 @overload
 def decay(age: NDArray[np.int64], half_life: float) -> NDArray[np.float64]: ...
 def decay(age: float | NDArray[np.int64], half_life: float) -> float | NDArray[np.float64]:
-    """Return the share of a weight that is left after ``age``; age and half-life are milliseconds.
+    """Return the share of a weight that is left after ``age``; age and half-life are in milliseconds.
 
     A half-life of 0 keeps everything. The result is between ``MIN_DECAY`` and 1.
 
@@ -54,7 +54,9 @@ def confidence_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def ridge_of(mass: float, others: int, unobserved: float, regularization: float, exponent: float) -> float:
-    """Return the regularization of one user's (or item's) factors, which grows with the confidences of their items.
+    """Return the regularization of one user's factors; it grows with the sum of the user's confidences.
+
+    For the factors of an item, exchange the words user and item.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def ridge_of(mass: float, others: int, unobserved: float, regularization: float,
     others
         Number of all items.
     unobserved, regularization, exponent
-        As in :class:`models.recommend.model.Hyperparameters`.
+        See :class:`models.recommend.model.Hyperparameters`.
 
     Examples
     --------

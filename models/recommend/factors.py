@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from models.recommend.model import Hyperparameters
 
 Progress = Callable[[int, int], None]
-"""Callback after each sweep, with the number of finished sweeps and of all sweeps."""
+"""Callback after each sweep, with the number of finished sweeps and the number of all sweeps."""
 
 BATCH_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of values in one batch of gathered factors, by type of device; it limits the memory of a batch."""
@@ -54,7 +54,7 @@ def fit_factors(
 ) -> Factors:
     """Train from scratch, or continue from known item factors.
 
-    With c the confidence, u a user's factors and v an item's, the loss has three terms:
+    Let c be the confidence, u a user's factors and v an item's factors. The loss has three terms:
 
     - the sum of ``c (1 - u'v)^2`` over all observed pairs;
     - ``unobserved`` times the sum of ``(u'v)^2`` over all pairs;
@@ -67,7 +67,7 @@ def fit_factors(
     hyperparameters
         Hyperparameters of the model.
     start
-        Item factors to begin with, of shape ``(items, dimensions)``. Rows of zeros are replaced by random ones.
+        Item factors to begin with, of shape ``(items, dimensions)``. Rows of zeros are replaced by random values.
     device
         Device to compute on; ``None`` means the result of :func:`device_of_choice`.
     progress
@@ -104,7 +104,7 @@ def fit_factors(
 
 
 class _Rows:
-    """One side of the matrix, whose rows are solved in batches of similar length."""
+    """One side of the matrix, users or items; it solves rows of similar length together, in batches."""
 
     def __init__(self, matrix: csr_array, device: torch.device) -> None:
         self.count, self.others = matrix.shape
@@ -116,12 +116,12 @@ class _Rows:
         self.order = torch.argsort(self.lengths, descending=True, stable=True)
 
     def solve(self, factors: torch.Tensor, hyper: Hyperparameters) -> torch.Tensor:
-        """Compute the best factors of every row, given those of the other side; rows without entries get zeros.
+        """Compute the best factors of every row, given the factors of the other side; rows without entries get zeros.
 
         All rows share the matrix ``unobserved * factors' factors``, which is diagonal in the basis of its eigenvectors.
-        A row with ``n`` entries can then be solved by a matrix of shape ``(n, n)`` instead of ``(d, d)`` (Woodbury
-        identity). This is faster if a row has fewer entries than there are dimensions. On Gowalla most rows have fewer
-        than 30 entries. There, a sweep with 256 dimensions takes a tenth of the time.
+        A row with ``n`` entries then needs a system of ``n`` equations instead of ``d``, the number of dimensions
+        (Woodbury identity). This is faster if ``n`` is below ``d``. In the data set Gowalla, most rows have fewer than
+        30 entries. There, a sweep with 256 dimensions takes a tenth of the time that it takes without this method.
         """
         d = factors.shape[1]
         gram = factors.T @ factors
@@ -185,7 +185,7 @@ def fit_items(
     start: NDArray[np.float32] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Train and return the item factors; if some are known, use only a third of the sweeps, which is enough."""
+    """Train and return the item factors; if ``start`` gives some, use only a third of the sweeps, which is enough."""
     if start is not None:
         hyperparameters = msgspec.structs.replace(hyperparameters, epochs=max(1, hyperparameters.epochs // 3))
     return fit_factors(confidence, hyperparameters, start=start, progress=progress).items

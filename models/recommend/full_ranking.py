@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 USERS_AT_ONCE = 512
-"""Number of users whose scores are held in memory together."""
+"""Number of users whose scores are in memory at the same time."""
 
 
 def recall_and_ndcg_at(
@@ -37,7 +37,7 @@ def recall_and_ndcg_at(
 
     References
     ----------
-    X. He and others, "LightGCN", SIGIR 2020 (arXiv:2002.02126); results on its published splits are measured this way.
+    X. He and others, "LightGCN", SIGIR 2020 (arXiv:2002.02126); results on that paper's splits are measured this way.
 
     Examples
     --------

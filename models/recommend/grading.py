@@ -1,7 +1,8 @@
 """Grading of a model on held-out interactions.
 
-The cut is the time between the known and the held-out interactions. The model ranks items as in serving, from a user's
-interactions before the cut. It must find the items after the cut.
+The cut is the moment that separates the known interactions from the held-out ones. The model gets a user's interactions
+before the cut and recommends items, as it does when it serves. It should find the items of the interactions after the
+cut.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Scores:
 
     @property
     def grade(self) -> Grade:
-        """Means over the users."""
+        """Mean grades over the users."""
         return Grade(recall_at_10=float(self.recall.mean()), ndcg_at_10=float(self.ndcg.mean()), users=len(self.recall))
 
 
@@ -70,7 +71,7 @@ def held_out_users(history: Columns, tail: Columns, *, most: int, seed: int) -> 
     Parameters
     ----------
     history, tail
-        Interactions before and after the cut, each in the order of time, with the same ids.
+        Interactions before and after the cut, each sorted by time; the two share their ids.
     most
         Maximum number of users; if there are more, a seeded sample is drawn.
     seed
@@ -99,7 +100,7 @@ def held_out_users(history: Columns, tail: Columns, *, most: int, seed: int) -> 
 
 
 def grade_model(model: FactorModel, users: Sequence[HeldOutUser], now: int) -> Scores:
-    """Grade a model as it would serve at ``now``, milliseconds."""
+    """Grade the recommendations that a model would give at ``now``, milliseconds since the epoch."""
     recommender = Recommender(model)
     return _grade(
         [
@@ -111,7 +112,7 @@ def grade_model(model: FactorModel, users: Sequence[HeldOutUser], now: int) -> S
 
 
 def grade_popularity(items: Sequence[str], popularity: NDArray[np.float32], users: Sequence[HeldOutUser]) -> Scores:
-    """Grade the recommendation of popular items to every user, on the same candidates."""
+    """Grade the recommendation of the most popular items to every user, on the same candidates as a model."""
     rows = {item: row for row, item in enumerate(items)}
     ranked = []
     for user in users:

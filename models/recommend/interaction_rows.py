@@ -1,4 +1,4 @@
-"""Reading of files of recorded interactions, in three formats that the public data sets use."""
+"""Reading of files of recorded interactions, in three formats: JSON Lines, RecBole's and LightGCN's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InvalidInteractions(PerennialError, ValueError):
     source
         Name of the file.
     line
-        Line of the mistake, from 1; 0 is the whole file.
+        Line of the mistake, from 1; 0 means the whole file.
     what
         Description of the mistake.
     """
@@ -82,7 +82,7 @@ def read_adjacency(source: str, lines: Iterable[str]) -> Iterator[tuple[int, lis
     Raises
     ------
     InvalidInteractions
-        A line has another form.
+        A line does not have this form.
 
     Examples
     --------

@@ -117,7 +117,7 @@ _decoder = msgspec.json.Decoder(Interaction)
 
 
 def encode_interaction(interaction: Interaction) -> bytes:
-    """Return the JSON of an interaction, as in the topic ``interactions``.
+    """Return the JSON of an interaction, which is its value in the topic ``interactions``.
 
     Examples
     --------

@@ -19,7 +19,7 @@ MAX_MISTAKES = 10
 MAX_ID = 512
 """Maximum length of an item's id, characters."""
 MAX_PRICE = 2**53 // MICROS
-"""Maximum price of an item, units of the currency; in micros it is still exact as a double."""
+"""Maximum price of an item, units of the currency; the largest one that is exact as a double in micros."""
 _SEPARATOR = "|"
 
 
@@ -31,7 +31,7 @@ class InvalidItems(PerennialError, ValueError):
     source
         Name of the file.
     mistakes
-        Line and description of each mistake, in the order of lines; at least one. Line 0 is the whole file.
+        Line and description of each mistake, in the order of lines; at least one. Line 0 means the whole file.
     """
 
     def __init__(self, source: str, mistakes: list[tuple[int, str]]) -> None:

@@ -78,11 +78,11 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
 
         Good values that were published for matrices of very different size have two things in common:
 
-        - alpha_0 is about 20 times the density. MovieLens 20M has 0.1 at 0.5 %, Million Songs 0.02 at 0.14 %. We
-          measured 0.01 for Gowalla, at 0.07 %.
+        - alpha_0 is about 20 times the density. MovieLens 20M has alpha_0 0.1 and density 0.5 %; Million Songs has 0.02
+          and 0.14 %. For Gowalla, with density 0.07 %, we measured that 0.01 is good.
         - lambda * alpha_0 * items is about 4. That is the ridge of a user without interactions.
 
-        The result's ``unobserved`` is never higher than that of this object. A dense matrix keeps it unchanged.
+        The result's ``unobserved`` is at most the ``unobserved`` of this object. For a dense matrix the two are equal.
 
         Parameters
         ----------

@@ -16,13 +16,16 @@ from models.units import DAY
 NEW = "new or rarely touched"
 """Reason for an item that the model does not know. It may be an old item without recent interactions."""
 SHARE = 10
-"""Ratio of all places to the places for items that the model does not know: one place in ten."""
+"""Number of places of which one, on average, is for an item that the model does not know."""
 POOL = 50
 """Number of newest unknown items from which the choice is made."""
 
 
 def seed_of(user: str, version: int, now: int) -> str:
-    """Return the seed of the choice for a user; it changes once a day. ``now`` is milliseconds since the epoch."""
+    """Return the seed that decides which new items a user gets; it changes once a day.
+
+    ``now`` is in milliseconds since the epoch.
+    """
     return f"{user}\0{version}\0{now // DAY}"
 
 

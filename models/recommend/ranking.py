@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     """Return the rows of the ``k`` highest scores, best first.
 
-    Equal scores are in the order of rows. Rows whose score is minus infinity are left out.
+    Rows with equal scores are in the order of their row numbers. Rows whose score is minus infinity are left out.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def top_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     [1, 3, 4, 0]
     """
     if k < len(scores):
-        # Sort all rows that tie with the k-th, so that the result does not depend on how the partition cuts ties.
+        # Sort all rows that tie with the k-th row, because the partition may select any of them.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         candidates = np.flatnonzero(scores >= threshold)
     else:

@@ -1,6 +1,6 @@
 """Recommendations for a user, from a trained model and the user's newest interactions.
 
-It needs only numpy, and trains nothing.
+This module needs only numpy, and trains nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RecentInteraction(Protocol):
 
     @property
     def weight(self) -> float:
-        """Weight, as :func:`models.recommend.interactions.weight_of` gives it; at least 0."""
+        """Weight, see :func:`models.recommend.interactions.weight_of`; at least 0."""
 
     @property
     def at(self) -> int:
@@ -69,7 +69,7 @@ class FoldedUser:
     rows
         Rows of the user's items, each once, shape ``(n,)``.
     confidence
-        Confidence in each, above 0, shape ``(n,)``.
+        Confidence in each item, above 0, shape ``(n,)``.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class FoldedUser:
     def pushes(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the contribution of each of the user's items to the taste for other items.
 
-        A user's taste for an item is a sum over the user's items: confidence * item' normal^-1 own item.
+        A user's taste for an item is a sum over the user's items: ``confidence * item' normal^-1 own_item``.
 
         Parameters
         ----------
@@ -116,15 +116,16 @@ class FoldedUser:
 class Recommender:
     """Recommendations of a :class:`FactorModel`.
 
-    A user's vector is computed for each answer from the newest interactions, with the item factors held fixed. That is
-    exactly the user's half of a training sweep. So a click counts at once, and nothing about users is stored.
+    For each answer, a user's vector is computed from the newest interactions, while the item factors do not change.
+    This is exactly the user's half of a training sweep. So a click counts immediately, and nothing about users is
+    stored.
 
     Parameters
     ----------
     model
         The trained model.
     version
-        Its published version.
+        Published version of the model.
 
     Examples
     --------
@@ -171,7 +172,7 @@ class Recommender:
         recent
             The user's newest interactions, in any order. Items that the model does not know are ignored.
         now
-            Present time, milliseconds since the epoch; older interactions count less.
+            Present time, milliseconds since the epoch; the older an interaction is, the less it counts.
         k
             Number of items, at least 1. The answer is shorter if fewer are for sale.
         exclude
@@ -219,7 +220,7 @@ class Recommender:
         Returns
         -------
         Recommender
-            The same model for that catalogue. The existing recommender still answers as fast for its own catalogue.
+            The same model for that catalogue. This recommender stays as fast as before for its own catalogue.
         """
         other = copy(self)
         other._allowed(catalogue)

@@ -42,10 +42,10 @@ class RetrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     tail
-        Share of the newest interactions that is held out for grading, 0 to 1.
+        Share of the interactions that is held out for grading, 0 to 1. The newest ones are held out.
     tolerance
-        Share of the published model's NDCG by which a new model may be worse, 0 to 1. A new model is only refused if
-        it is worse by more than that, and by more than a standard error of the difference.
+        Share of the published model's NDCG by which a new model may be worse, 0 to 1. A new model is refused if it
+        is worse by more than this share, and by more than a standard error of the difference.
     max_graded
         Maximum number of users that are graded.
     min_graded
@@ -69,8 +69,8 @@ def retrain(
 ) -> tuple[FactorModel | None, RetrainingReport]:
     """Train on the history, grade on the held-out tail, and train again on everything if the model is good enough.
 
-    The published model has learned everything until its ``trained_until``, so the tail begins after that. Otherwise it
-    would be graded on its own training data, and no new model could ever be better.
+    The published model has learned everything until its ``trained_until``, so the tail begins after that moment.
+    Otherwise the published model would be graded on its own training data, and no new model could ever be better.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def retrain(
 def _without_grade(
     training: _Training, columns: Columns, published: FactorModel | None, report: RetrainingReport, users: int
 ) -> tuple[FactorModel | None, RetrainingReport]:
-    """Publish a first model ungraded, but keep one that is in use."""
+    """Publish a first model without a grade; if a model is in use, keep it."""
     if published is not None:
         return None, replace(report, reason=f"only {users} users to grade with")
     reason = f"the first one; {users} users are too few to grade"
@@ -137,7 +137,7 @@ class _Training:
     Attributes
     ----------
     hyperparameters, fit, progress
-        As in :func:`retrain`.
+        See :func:`retrain`.
     """
 
     hyperparameters: Hyperparameters

@@ -35,9 +35,10 @@ class RetrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     rows, users, items
         Number of interactions, users and items in the window.
     grade
-        Grade of a model trained before the cut; ``None`` if too few users interacted with new items.
+        Grade of a model trained on the interactions before the cut; ``None`` if too few users interacted with new
+        items.
     popularity
-        Grade of recent or all-time popularity, the better of both, on the same candidates.
+        Grade of recent popularity or of all-time popularity, whichever is better, on the same candidates.
     published
         Grade of the model in use, on the same candidates.
     """

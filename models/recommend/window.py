@@ -12,7 +12,7 @@ from models.recommend.confidence import confidence_of, decay
 from models.recommend.interactions import Interaction
 
 SLACK = 1.25
-"""Factor by which a window may exceed its limits before it is cut back, so that cuts are rare."""
+"""Factor by which a window may exceed its limits before it removes rows, so that removals are rare."""
 
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("weight", np.float32), ("at", np.int64)])
 
@@ -71,8 +71,8 @@ class InteractionWindow:
     Parameters
     ----------
     rows, users, items
-        Maximum number of interactions, users and items. Between two cuts, the window may hold a quarter more. Users and
-        items whose newest interaction is the oldest are removed first.
+        Maximum number of interactions, users and items. Between two removals, the window may have a quarter more. The
+        users and items that had no interaction for the longest time are removed first.
     age
         Maximum age of an interaction, relative to the newest, milliseconds; 0 keeps all.
 

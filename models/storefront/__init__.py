@@ -1,4 +1,4 @@
 """A simulated shop with known truth: seeded shoppers whose tastes, visits and departures follow stated laws.
 
-It imports nothing else of ``models``.
+This package imports no other package of ``models``.
 """

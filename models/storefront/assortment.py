@@ -31,7 +31,7 @@ class Product:
     Attributes
     ----------
     id
-        Id, as in events.
+        Id of the product; events use the same id.
     title
         Name for people.
     category
@@ -108,7 +108,7 @@ class Assortment:
         -------
         ndarray
             int64 of shape ``(shoppers, products)``. Each row rises to its total. To choose a product, draw a number
-            below the total and take the first entry above it.
+            below the total and take the first entry above that number.
         """
         # The product is written as a sum, because the last bits of a BLAS product may differ from machine to machine.
         affinity = (tastes[:, None, :] * self._factors[None, :, :]).sum(axis=2) * self._strength

@@ -77,7 +77,7 @@ class Season:
         return self.at(to_ms) - self.at(from_ms)
 
     def when(self, from_ms: int, intensity: float) -> int | None:
-        """Return the time at which an intensity has passed since another time; ``None`` after the covered time."""
+        """Return the time at which ``intensity`` has passed since ``from_ms``; ``None`` after the covered time."""
         target = self.at(from_ms) + intensity
         if target >= self._cumulative[-1]:
             return None

@@ -44,7 +44,7 @@ class ReceivedMessage(NamedTuple):
     at
         Time of the decision to send it, milliseconds of simulated time.
     marketing
-        Whether it has a link to unsubscribe.
+        Whether the message has a link to unsubscribe.
     """
 
     id: str
@@ -127,7 +127,8 @@ class Storefront:
     def react(self, message: ReceivedMessage) -> None:
         """Deliver a message to a shopper, who may open it, click, come back, or unsubscribe after ``now``.
 
-        The random numbers depend only on the message. So a message that is not clicked changes no visit.
+        The random numbers depend only on the seed and the message, and the shopper's own generator is not used. So a
+        message that is not clicked changes no visit.
         """
         index = self._number.get(message.user)
         if index is None:

@@ -22,7 +22,7 @@ from models.units import DAY
 
 
 class Visited(msgspec.Struct, array_like=True, frozen=True):
-    """A visit, and the parameters from its end to the next one.
+    """A visit, and the parameters that apply from its end to the next visit.
 
     Attributes
     ----------

@@ -132,7 +132,7 @@ class Visit:
     def _opinion(self, shopper: Shopper, happen: Any) -> bool:
         """Give feedback on the last purchase.
 
-        Return whether the purchase disappointed; then at least one event shows this.
+        Return whether the purchase disappointed; if it did, at least one event shows it.
         """
         awaiting = shopper.awaiting
         if awaiting is None:

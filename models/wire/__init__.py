@@ -1,6 +1,6 @@
 """The wire: the two forms in which events arrive, and how both are read into one :class:`~models.events.Event`.
 
-It may import ``places``.
+This package may import ``places``.
 
 A record with ``user`` is in the short form. A record with ``userId`` or ``anonymousId`` follows the Segment spec::
 

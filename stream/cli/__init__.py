@@ -1,6 +1,6 @@
 """The command line: one table of commands, each loaded only when it is called.
 
-It may import every other package of ``stream``.
+This package may import every other package of ``stream``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class CommandEntry(NamedTuple):
     Attributes
     ----------
     module, attribute
-        Module of its function, or of its ``typer.Typer`` with several commands, and the name there.
+        Module that defines the command, and the command's name in that module. It is a function, or a ``typer.Typer``
+        with several commands.
     help
-        One line.
+        Description in one line.
     panel
         Heading under which ``perennial --help`` lists it.
     """
@@ -84,7 +85,7 @@ BENCH = CommandEntry("stream.cli.bench", "app", "Run the benchmarks on this mach
 
 
 def commands() -> dict[str, CommandEntry]:
-    """Return every command there is: those of the package and, in a checkout, ``bench``."""
+    """Return the commands of the package and, in a checkout, ``bench``."""
     return COMMANDS if checkout() is None else {**COMMANDS, "bench": BENCH}
 
 
@@ -110,7 +111,7 @@ class _LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """Load a command, and raise ``KeyError`` if there is none of that name."""
+    """Load a command, and raise ``KeyError`` if no command has that name."""
     entry = commands()[name]
     found = getattr(importlib.import_module(entry.module), entry.attribute)
     command: Any
@@ -181,7 +182,7 @@ def run(arguments: Sequence[str] | None = None, command: typer.Typer = app, prog
     Parameters
     ----------
     arguments
-        The words after the program's name; by default those of this process.
+        The words after the program's name; by default this process's arguments.
     command, program
         Application to run, and its name in messages. The benchmarks of a checkout pass their own.
     """

@@ -17,7 +17,7 @@ def checkout(package: Path = Path(__file__).parents[1]) -> Path | None:
     Parameters
     ----------
     package
-        Folder of the package ``stream``; by default the one of this module.
+        Folder of the package ``stream``; by default the package of this module.
     """
     root = package.resolve().parent
     return root if (root / "tests" / "benchmarks" / "__main__.py").is_file() else None

@@ -48,7 +48,7 @@ def _indented(value: Any) -> str:
 
 
 def settings_of(settings: Any) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each setting; for a secret, only its place."""
+    """Yield path and value of each setting; for a secret, yield only the place that it is read from."""
     effective = _effective(settings)
     for path, value in _leaves("", msgspec.to_builtins(settings.sections)):
         yield path, effective.get(path) if value is None else value

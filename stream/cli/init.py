@@ -1,4 +1,4 @@
-"""``perennial init``: a commented settings file with its templates, as a beginning."""
+"""``perennial init``: a commented settings file with its templates, for a new installation."""
 
 from __future__ import annotations
 

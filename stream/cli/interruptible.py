@@ -1,4 +1,4 @@
-"""Running of a command's coroutine, so that Ctrl-C and SIGTERM end it in order."""
+"""Running of a command's coroutine, so that it can clean up after Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 

@@ -55,12 +55,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """Print one line to standard output at once, because another process may wait for it."""
+    """Print one line to standard output and flush it, because another process may wait for it."""
     print(text, flush=True)
 
 
 def short_time(moment: str | None) -> str:
-    """Format a time in RFC 3339 (UTC) for people; ``-`` for none.
+    """Format a time in RFC 3339 (UTC) for people; ``-`` for ``None``.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def short_time(moment: str | None) -> str:
 
 
 def invoked() -> str:
-    """Return the words that call this program in the user's shell, so that a suggested command can be copied."""
+    """Return the command that started this program in the user's shell, so that a suggested command can be copied."""
     called = sys.argv[0]
     if Path(called).name != "perennial":
         return shlex.join([sys.executable, "-m", "stream.cli"])

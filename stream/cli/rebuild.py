@@ -1,4 +1,4 @@
-"""``perennial rebuild``: facts recomputed from the log by this version, while the system runs."""
+"""``perennial rebuild``: recompute the facts from the log with this version's code, while the system runs."""
 
 from __future__ import annotations
 

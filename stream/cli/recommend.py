@@ -26,7 +26,7 @@ def recommend(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Recommend items to a user. The newest clicks count at once; an unknown user gets popular items.
+    """Recommend items to a user. The newest clicks count immediately; an unknown user gets popular items.
 
     About one item in ten is a new one, which the recommender has not learned yet.
     """

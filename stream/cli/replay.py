@@ -62,7 +62,7 @@ def replay(
 
 
 def _require_writable(file: Path) -> None:
-    """Refuse a file that cannot be written. Do it before the replay, because its report would be lost afterwards."""
+    """Refuse a file that cannot be written; a replay calls this first, because its report would be lost otherwise."""
     try:
         file.open("wb").close()
     except OSError as error:
@@ -75,7 +75,7 @@ def _into(settings: Settings, recording: Recording, speed: float | None) -> tupl
 
 
 def _fed(settings: Settings, recording: Recording, speed: float | None) -> tuple[Reconciliation, float]:
-    """Feed a log that a worker folds, and reconcile both sides."""
+    """Feed a log that a worker folds, and compare the lines read with the events folded."""
     with progress_bar("replay", recording.lines) as moved:
         done = run(feed(settings, recording, speed=speed, on_progress=moved))
     return run(reconcile(settings.connection(), settings.partitions, recording, done)), done.seconds

@@ -45,7 +45,7 @@ def retrainer(config: Config = None) -> None:
         if settings.sections.metrics.retrainer is not None:
             exposition = expose(settings.sections.metrics.retrainer, settings.sections.metrics.host)
             stack.callback(exposition.close)
-        from models.recommend import factors  # takes seconds, so it comes after the steps that may fail at once
+        from models.recommend import factors  # takes seconds, so it comes after the steps that may fail quickly
 
         where = factors.use_share_of_cores(0.5)
         print_line(f"retrainer: trains on {where}, writes to {folder.path}")

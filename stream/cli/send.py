@@ -29,11 +29,11 @@ from stream.installation.recognition import opened
 from stream.log.event_log import EventLog
 
 MAX_CHUNK = 500
-"""Maximum number of events that are acknowledged together. A batch of the HTTP door may have more."""
+"""Maximum number of events that are sent and acknowledged together. A batch of the HTTP door may have more."""
 
 
 class DoorRefused(PerennialError):
-    """Events that the HTTP door did not take: see its answer."""
+    """Error for events that the HTTP door refused; the message has the door's answer."""
 
 
 class InputLine(NamedTuple):
@@ -186,7 +186,10 @@ async def _typed(event: str) -> AsyncIterator[list[InputLine]]:
 
 
 async def _standard_input() -> AsyncIterator[list[InputLine]]:
-    """Yield the lines that wait, up to ``MAX_CHUNK``, so that ``tail -f ... | perennial send -`` sends each at once."""
+    """Yield the lines that have arrived, at most ``MAX_CHUNK``.
+
+    So ``tail -f ... | perennial send -`` sends each line immediately.
+    """
     waiting: asyncio.Queue[InputLine | Exception | None] = asyncio.Queue(MAX_CHUNK)
     loop = asyncio.get_running_loop()
 
@@ -230,7 +233,7 @@ def _lines(descriptor: int) -> Iterator[bytes]:
 
 
 class IntoLog:
-    """Destination ``events``, opened with the first event.
+    """The log as a destination; the connection is opened for the first event.
 
     Parameters
     ----------
@@ -269,7 +272,7 @@ class IntoLog:
 
 
 class ThroughDoor:
-    """Destination ``POST /v1/batch`` of an HTTP door.
+    """An HTTP door as a destination: it gets the events by ``POST /v1/batch``.
 
     Parameters
     ----------

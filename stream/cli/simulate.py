@@ -39,9 +39,9 @@ def simulate(
 ) -> None:
     """Simulate a shop, and write its events into an empty log, whose clock then follows the simulated time.
 
-    The people of the shop browse, buy, complain, give and withdraw consent, leave
-    for good, and react to messages. The simulation is never more than one
-    simulated day ahead of the slowest fold.
+    The people of the shop browse, buy, complain, give and withdraw consent, react
+    to messages, and at some time stop coming. The simulation is never more than
+    one simulated day ahead of the slowest fold.
 
     The same seed gives the same events. Only reactions to messages that depend on
     a learned score may differ, because a model may be published at another time.

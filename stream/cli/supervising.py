@@ -66,6 +66,6 @@ def programs_of(settings: Settings, *, deliver: int, learn: int) -> Iterator[Pro
 
 
 def _remove_from_group(connection: Connection, report: WorkerReport) -> None:
-    """Remove a crashed worker from its group, so that its partitions need not wait for the end of its session."""
+    """Remove a crashed worker from its group, so that other workers get its partitions before its session ends."""
     if report.member:
         remove_dead_member(connection, report.group, report.member)

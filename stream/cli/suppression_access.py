@@ -1,4 +1,4 @@
-"""The suppression list as its commands use it: its entries, the hashes of addresses, new entries, and writing."""
+"""Reading and writing of the suppression list for its commands: entries, hashes of addresses, and new entries."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class NewEntry(NamedTuple):
     source
         Command that writes it.
     scope
-        Messages that it stops; ``None`` for the default of its reason.
+        Messages that the entry stops; ``None`` for the default of the reason.
     """
 
     channel: Channel
@@ -171,7 +171,7 @@ def parsed_address(address: str, channel: Channel | None) -> tuple[Channel, str]
     Raises
     ------
     CannotSuppress
-        It is neither an e-mail address nor a phone number.
+        The address is neither an e-mail address nor a phone number.
     """
     found = delivery_address(address, channel)
     if found is None:

@@ -109,7 +109,7 @@ def remove(
 ) -> None:
     """Remove an address from the list, for all reasons or one; or remove the bounces of a domain between two times.
 
-    An address is removed at once. Bounces of a domain, and entries of a lost
+    An address is removed immediately. Bounces of a domain, and entries of a lost
     secret, are only shown; with --yes they are removed.
 
     Remove a complaint or an unsubscription only if the owner of the address has
@@ -213,7 +213,7 @@ def _read(file: Path, now: int) -> tuple[list[Row], list[Mistake]]:
 
 
 def _report_mistakes(file: Path, mistakes: Sequence[Mistake], *, skip_bad: bool) -> None:
-    """Print the mistakes of a file, and refuse them unless they are to be skipped."""
+    """Print the mistakes of a file, and refuse the file unless ``skip_bad`` is set."""
     for line, mistake in mistakes[:SHOWN]:
         print_error(f"{file}: line {line}: {mistake}")
     if len(mistakes) > SHOWN:

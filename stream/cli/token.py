@@ -21,12 +21,12 @@ app = typer.Typer(
 )
 
 SERVER_TOKEN_BYTES = 32
-"""Length of a server token before its encoding."""
+"""Length of a server token before it is encoded, bytes."""
 
 
 @app.command()
 def user(
-    user: Annotated[str, typer.Argument(help="Id of the user, as events have it.")],
+    user: Annotated[str, typer.Argument(help="Id of the user, the same as in events.")],
     expires: Annotated[str, typer.Option(help="How long it is valid, such as 30m; at most 24h.")] = "1h",
     config: Config = None,
     json: Json = False,

@@ -81,7 +81,7 @@ BROKER = ("--broker-port", "kafka.servers")
 
 
 def settings_for_commands(settings: Settings) -> dict[str, str | int | bool | None]:
-    """Return the settings of a running installation that other commands need, path to value."""
+    """Return the settings of a running installation that other commands need: values by path."""
     ports: dict[str, int | None] = {f"metrics.{name}": getattr(settings.sections.metrics, name) for name in METRICS}
     return {
         "kafka.servers": settings.servers,

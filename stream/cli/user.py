@@ -85,7 +85,7 @@ def _print_named(console: Console, name: str, value: str) -> None:
 
 
 def _alike(withheld: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-    """Group messages that were withheld for the same reason: the newest of each, and their number."""
+    """Group withheld messages by reason; return the newest message of each group, and the number of its messages."""
     found: dict[tuple[str, str, str], tuple[dict[str, Any], int]] = {}
     for one in reversed(withheld):
         same = one["rule"], one["channel"], one["reason"]

@@ -31,7 +31,7 @@ def worker(
     metrics.worker report on all processes.
     """
     settings = opened(config, {"worker.processes": processes}, patient=True)
-    # The imported modules live as long as the worker. A garbage collection among them would take a tenth of the start.
+    # Imported modules are never freed, so garbage collections would only slow the start down, by about a tenth.
     gc.disable()
     if role is not None:
         from stream.worker.process import run  # takes a second, and a supervisor does not need it

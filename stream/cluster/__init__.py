@@ -1,4 +1,4 @@
 """Clients of Kafka: connections, topics, one writer and one reader.
 
-It may import no other package of ``stream``.
+This package imports no other package of ``stream``.
 """

@@ -92,7 +92,7 @@ def require_broker(connection: Connection) -> None:
 def patiently(ask: Callable[[], T]) -> T:
     """Call ``ask`` again and again until a broker answers, and return the result of ``ask``.
 
-    A process may start before its broker. The reason for waiting is logged at once, and then once a minute.
+    A process may start before its broker. The reason for waiting is logged immediately, and then once a minute.
     """
     logged_at: float | None = None
     while True:
@@ -117,7 +117,7 @@ def _explain(reason: str, connection: Connection) -> str:
 
 @contextmanager
 def _last_failure() -> Iterator[list[str]]:
-    """Collect the reasons of failed attempts from kafka-python's log, because the error that it raises names none."""
+    """Collect the reasons of failed attempts from kafka-python's log, because its errors do not name the reasons."""
     library = logging.getLogger("kafka")
     before = library.level, library.propagate
     collector = _Failures(logging.WARNING)
@@ -139,13 +139,17 @@ class _Failures(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         found = _FAILURE.search(record.getMessage())
-        # After a refusal, a broker closes connections for a moment. The refusal itself says more, so it is kept.
+        # After a broker has refused a client, it closes connections for a moment. The reason of the refusal says more
+        # than a closed connection, so the earlier reason is kept.
         if found and (not self.reasons or not any(word in found[1] for word in _VAGUE)):
             self.reasons.append(found[1])
 
 
 def _await_listener(connection: Connection, timeout_s: float) -> None:
-    """Wait until a server accepts a connection. If none does, kafka-python gives no reason and leaks its socket."""
+    """Wait until a server accepts a connection.
+
+    This comes before kafka-python, which gives no reason and leaks its socket if no server accepts one.
+    """
     began = time.monotonic()
     while True:
         silent = False

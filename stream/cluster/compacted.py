@@ -23,7 +23,7 @@ FETCH_WAIT_MS = 20
 MAX_IDLE_S = 1.0
 """Maximum time that a reading keeps its slot without new records, seconds. Then another reading may use the slot."""
 POLL_MS = 25
-"""How long one poll waits, milliseconds. It is short, because only a poll without records shows an empty partition."""
+"""How long one poll waits, milliseconds. It is short, because reading an empty partition takes one whole poll."""
 
 
 async def read_compacted(
@@ -46,11 +46,11 @@ async def read_compacted(
     partition
         Number of the partition.
     silence_s
-        How long the broker may give no answer before the reading fails, seconds.
+        How long to wait for an answer of the broker before the reading fails, seconds.
     in_use
-        Whether another process commits to the partition meanwhile. If it does, the reading ends at the last commit that
-        existed when the reading began, and waits for no later one. Use this only with transactions, so that every
-        commit is seen whole.
+        Whether another process commits to the partition meanwhile. If so, the reading ends at the last commit that
+        existed when the reading began, and does not wait for later commits. Use this only on a cluster with
+        transactions, because without them the reading may end in the middle of a commit.
     slots
         Slots that the readings of one process share; a reading that needs more than one fetch waits for a slot. Reading
         costs CPU time, so readings that run at the same time all end late. If they run one after the other, most of
@@ -102,9 +102,10 @@ async def _records(
     options = ReadOptions(wait_ms=FETCH_WAIT_MS, fetch_bytes=FETCH_BYTES)
     with map_kafka_errors(f"{tp.topic}[{partition}] at {connection.servers} cannot be read"), _Slot(slots) as slot:
         async with TopicReader(connection, [tp], options) as reader:
-            # There are two answers about the end, and the higher one is right. The embedded broker's ListOffsets is too
-            # low. The high watermark of a fetch is too low for a moment after the election of a new leader. A partition
-            # in use always has an open transaction after the listed end, so a reading never reaches its watermark.
+            # The broker gives the end of a partition in two ways, and the higher end is right. The embedded broker's
+            # ListOffsets is too low. The high watermark of a fetch is too low for a moment after the election of a new
+            # leader. In a partition in use, the reading ends at the listed end. It cannot reach the watermark, because
+            # some transaction is always open before it.
             listed = (await reader.ends())[tp]
             position = -1
             while True:
@@ -149,7 +150,7 @@ class _Slot:
         self._used_at = time.monotonic()
 
     def release_if_idle(self) -> None:
-        """Release the slot if the last records came long ago."""
+        """Release the slot if no records have come for ``MAX_IDLE_S``."""
         if self._used_at is not None and time.monotonic() - self._used_at > MAX_IDLE_S:
             self.release()
 

@@ -15,8 +15,8 @@ __all__ = ["Connection", "SaslMechanism", "SecurityProtocol", "transactional_id"
 MAX_HEARTBEAT_S = 0.5
 """Maximum time between two heartbeats of a member of a group, seconds.
 
-With its next heartbeat a member learns that partitions are assigned again. All members wait until the last one has
-learned it.
+A member learns from the answer to its next heartbeat that partitions are to be assigned again. The assignment waits
+until the last member knows it.
 """
 
 
@@ -35,7 +35,7 @@ class Connection:
     session_timeout_s
         How long a member of a group may send no heartbeat before the group removes it, seconds.
     security_protocol, sasl_mechanism, username, password
-        As Kafka names them; ``username`` and ``password`` are used by every mechanism.
+        Kafka's settings of the same names; every mechanism uses ``username`` and ``password``.
     ca_file
         Certificate authorities in PEM; ``None`` uses those of the system.
     certificate_file, key_file

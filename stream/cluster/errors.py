@@ -1,6 +1,6 @@
 """Kafka's errors, mapped at one boundary to errors of ours.
 
-Each client library has its own error classes, and a lost connection or a timeout may also arrive as Python's own.
+Each client library has its own error classes. A lost connection or a timeout may also be one of Python's own errors.
 :func:`map_kafka_errors` turns all of them into :class:`BrokerUnavailable`. So code outside ``cluster`` catches one
 class and imports no client library for it.
 """

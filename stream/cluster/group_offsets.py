@@ -53,7 +53,7 @@ class GroupOffsets:
 
     async def start(self) -> None:
         """Connect to Kafka; ``async with`` does it as well."""
-        # Partitions are assigned by hand, so this consumer never joins the group. It fetches and commits nothing.
+        # Partitions are assigned explicitly, so this consumer never joins the group. It fetches and commits nothing.
         consumer = AIOKafkaConsumer(**self._connection.client_options(), group_id=self._group, enable_auto_commit=False)
         with map_kafka_errors(f"the offsets of the group {self._group} cannot be read"):
             try:

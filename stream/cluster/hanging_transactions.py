@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 COORDINATOR_TOPIC = "__transaction_state"
 SILENCE_S = 30.0
-"""How long the broker may give no answer while the coordinator's log is read, seconds."""
+"""How long to wait for an answer of the broker while the coordinator's log is read, seconds."""
 _OVER = ("Empty", "CompleteCommit", "CompleteAbort")
 _VALUE = struct.Struct(">hqhib")
 """Beginning of a value in the coordinator's log: schema, producer id, epoch, timeout, status."""
@@ -46,7 +46,7 @@ _COMMITTED, _ABORTED = (2, 4), (3, 5)
 def end_hanging_transactions(
     connection: Connection, transactional_id: str, topic: str, partition: int
 ) -> list[tuple[str, int]]:
-    """End the transactions that hang in a state partition which was just taken over.
+    """End the hanging transactions of a state partition that this process has just taken over.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # a
     """Records of one fetch of one partition: lean for consumers of :func:`make_consumer`, aiokafka's for others."""
 
     def __iter__(self) -> Iterator[Any]:
-        # Return aiokafka's generator at once, because its `__next__` only passes each record on.
+        # Return aiokafka's generator itself, because aiokafka's own `__next__` only passes each of its records on.
         return self._records_iterator or iter(())
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
@@ -37,7 +37,7 @@ class LeanPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # a
     def _contains_abort_marker(self, batch: object) -> bool:
         """Return False for a control batch without a record, as Kafka's consumer does.
 
-        Kafka's cleaner leaves such a batch of a transaction in a compacted topic; aiokafka raises an error for it.
+        Kafka's cleaner may leave such a batch in a compacted topic. aiokafka itself would raise an error for it.
         """
         try:
             return bool(super()._contains_abort_marker(batch))

@@ -1,4 +1,7 @@
-"""Removal of a dead member from its consumer group, so that its partitions need not wait for the end of its session."""
+"""Removal of a dead member from its consumer group, so that other members get its partitions earlier.
+
+Otherwise the group would wait for the end of the member's session.
+"""
 
 from __future__ import annotations
 

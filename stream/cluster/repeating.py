@@ -53,14 +53,14 @@ async def repeat(
             if is_kafka_error(error):
                 warnings.warn(failing, error)
             else:
-                # If the task ended here, the process would use what was read last forever.
+                # If the task ended here, the process would use the values that it has read so far forever.
                 logger.exception("%s, trying again", failing)
             failed(error)
         await asyncio.sleep(retry_s)
 
 
 class _Warnings:
-    """Warnings of a failure that continues: the first at once, then one a minute."""
+    """Warnings of a failure that continues: the first one immediately, then one a minute."""
 
     def __init__(self) -> None:
         self._kind = ""

@@ -20,7 +20,7 @@ from stream.cluster.errors import BrokerSilent, map_kafka_errors
 __all__ = ["ReadOptions", "TopicReader", "blocking", "partitions_of"]
 
 SILENCE_S = 60.0
-"""How long the broker may give no answer before a reading to the end fails, seconds."""
+"""How long :meth:`TopicReader.read_to_end` waits for an answer of the broker before it fails, seconds."""
 POLL_MS = 200
 """How long one poll waits for records, milliseconds."""
 
@@ -34,7 +34,7 @@ class ReadOptions:
     Attributes
     ----------
     begin
-        Whether it begins at the first record of each partition, or after the last one.
+        Whether it begins at the first record of each partition; otherwise it begins after the last record.
     committed
         Whether it skips records of open and aborted transactions (``read_committed``).
     wait_ms
@@ -42,7 +42,7 @@ class ReadOptions:
     fetch_bytes
         Maximum number of bytes that one fetch returns from one partition.
     request_timeout_ms, retry_backoff_ms
-        As aiokafka names them.
+        aiokafka's options of the same names.
     """
 
     begin: Literal["beginning", "end"] = "beginning"
@@ -82,7 +82,7 @@ class TopicReader:
     Raises
     ------
     BrokerUnavailable
-        From every method that asks Kafka.
+        Kafka does not answer; every method that asks Kafka can raise it.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class TopicReader:
         try:
             with self._errors():
                 await consumer.start()
-                await asyncio.sleep(0)  # lets aiokafka's tasks begin, because stopping one before that raises
+                await asyncio.sleep(0)  # lets aiokafka's tasks begin, because stopping one before that raises an error
                 consumer.assign(list(self.partitions))
         except BaseException:
             await consumer.stop()
@@ -149,7 +149,7 @@ class TopicReader:
         Parameters
         ----------
         partitions
-            Return records of these only; by default, of all.
+            Return only records of these partitions; by default, of all partitions.
         timeout_ms
             How long it may wait, milliseconds.
         max_records
@@ -179,8 +179,8 @@ class TopicReader:
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the offset after the last record of each partition, as the broker lists it.
 
-        If the reader skips open transactions, this is the first offset of an open transaction, if there is one. The
-        embedded broker lists too low an end, except for an empty partition.
+        If the reader skips open transactions and one is open, this is the first offset of the first open transaction.
+        The end that the embedded broker lists is too low, except for an empty partition.
         """
         with self._errors():
             found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(self.partitions))
@@ -196,7 +196,7 @@ class TopicReader:
         return found
 
     def answered_at(self, place: TopicPartition) -> int | None:
-        """Return when the newest answer to a fetch of a partition arrived, milliseconds; ``None`` before the first."""
+        """Return the time of the newest answer to a fetch of a partition, milliseconds; ``None`` if there is none."""
         found: int | None = self._consumer.last_poll_timestamp(place)
         return found
 
@@ -219,7 +219,7 @@ class TopicReader:
         Parameters
         ----------
         silence_s
-            How long the broker may give no answer, seconds.
+            How long to wait for an answer of the broker, seconds.
         max_records
             Maximum number of records in one poll.
         end

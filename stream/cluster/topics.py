@@ -1,7 +1,7 @@
 """The one table of topics, and the functions that create and check the topics on a cluster.
 
 Every topic is created, with explicit partitions, before anything else starts. A log keeps its number of partitions
-forever, because it decides the partition of each user, and so the state of each lane.
+forever, because this number decides the partition of each user, and so the state of each lane.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 PARTITIONS = 12
-"""Default number of partitions of topics that have as many as the log."""
+"""Default number of partitions of the log, and of each topic that has as many partitions as the log."""
 EMBEDDED_PARTITIONS = 4
 """Default number of partitions of such topics on the embedded broker."""
 
@@ -71,8 +71,8 @@ class Topic:
     guarantee
         Guarantee for a reader on Apache Kafka with ``read_committed``.
     alike
-        Another topic that is partitioned in the same way. A lane that reads partition p of it writes partition p of
-        this one.
+        Another topic that is partitioned in the same way. A lane that reads partition p of the other topic writes to
+        partition p of this topic.
     config
         Further settings of the topic.
     on_demand
@@ -120,7 +120,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "events", "user id; control records begin with NUL", "models.events.Event as JSON; models.log.Control", "log",
         "delete", None, "router, HTTP door, replay, simulator, learners", "fold",
-        "at least once, dropped twice by messageId; one user's events in one partition, in order",
+        "at least once, repeats are dropped by messageId; one user's events are in one partition, in order",
         config={"message.timestamp.type": "LogAppendTime"},
     ),
     Topic(
@@ -340,7 +340,7 @@ def require_topics(connection: Connection, partitions: int) -> None:
     Raises
     ------
     TopicsNotReady
-        With the command to run.
+        Topics are missing or differ; the message names the command to run.
     BrokerUnreachable
         No broker answers.
     """
@@ -352,12 +352,12 @@ def require_topics(connection: Connection, partitions: int) -> None:
 def await_topics(connection: Connection, partitions: int) -> None:
     """Wait for a broker that answers, then require the topics, because a process may start before its broker.
 
-    The reason for waiting is logged at once, and then once a minute.
+    The reason for waiting is logged immediately, and then once a minute.
 
     Raises
     ------
     TopicsNotReady
-        With the command to run.
+        Topics are missing or differ; the message names the command to run.
     """
     patiently(lambda: require_topics(connection, partitions))
 

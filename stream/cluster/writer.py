@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES = 1_000_000
 """Size of one produce batch; Kafka's default limit (``message.max.bytes``) is 1,048,588."""
 MAX_RECORD_BYTES = BATCH_BYTES - 1_000
-"""Maximum size of one record's key and value together; the rest is for headers of the record and of its batch."""
+"""Maximum size of one record's key and value together; the headers of the record and its batch need the other bytes."""
 
 ANSWER_WITHIN_S = 60.0
 """How long a write waits for its acknowledgement, seconds.
@@ -42,7 +42,7 @@ REQUEST_TIMEOUT_S = 10.0
 MAX_QUEUED = 16
 """Maximum number of records that are appended through aiokafka's queue.
 
-For a few records that queue is better, because it joins the records of several requests for one partition.
+For a few records that queue is better, because it joins the records that several callers write to one partition.
 """
 
 Pairs = list[tuple[bytes, bytes | None]]
@@ -158,7 +158,7 @@ async def _await_all(answers: Answers) -> list[Any]:
 
 
 async def _abandon(answers: Answers) -> None:
-    # A caller is cancelled only once, so do not await each answer: an answer that never arrives would block it.
+    # Wait only for a limited time, because an answer may never arrive, and a caller is cancelled only once.
     for answer in answers:
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code reads the error
     if answers:
@@ -195,14 +195,14 @@ class Writer:
     Attributes
     ----------
     answer_within_s
-        As the parameter.
+        See the parameter.
 
     Raises
     ------
     BrokerUnavailable
-        From every method that writes: not all records were acknowledged in time.
+        Not all records were acknowledged in time; every method that writes can raise it.
     OutputTooLarge
-        From every method that writes, before anything is written.
+        A record is too large, and nothing was written; every method that writes can raise it.
     """
 
     def __init__(self, connection: Connection, *, answer_within_s: float = ANSWER_WITHIN_S) -> None:
@@ -220,7 +220,7 @@ class Writer:
         return self._producer is not None
 
     async def send(self, outputs: Iterable[Output], aligned: frozenset[str] = frozenset(), own: int = 0) -> None:
-        """Write outputs and return when all are acknowledged; :func:`distribute` says which partitions they go to."""
+        """Write outputs and return when all are acknowledged; :func:`distribute` chooses their partitions."""
         with self._errors():
             producer = await self._started()
             await self._send(producer, await distribute(producer, self._connection, outputs, aligned, own))

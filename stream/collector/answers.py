@@ -43,7 +43,7 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def refused(refusal: HttpRefusal) -> web.Response:
-    """Return the answer to a request that was refused as a whole."""
+    """Return the answer to a request that was refused."""
     content = {"success": False, "code": refusal.code, "message": refusal.message, "error": dict(refusal.details)}
     return json_answer(content, refusal.status, refusal.headers)
 

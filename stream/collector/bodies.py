@@ -69,7 +69,7 @@ class Body(NamedTuple):
     content
         The decompressed content; only its beginning, if the body is too large.
     length
-        Length of the whole body, bytes, as far as it is known.
+        Length of the whole body, bytes; if it is not known, the length of the part that was read.
     """
 
     content: bytes
@@ -120,7 +120,7 @@ class BodyReader:
         encoding = request.headers.get("Content-Encoding", "")
         length = max(len(raw), request.content_length or 0)
         if len(raw) > most and encoding.strip().lower() not in ("", "identity"):
-            return Body(b"", length)  # the body is too large even while it is compressed
+            return Body(b"", length)  # the compressed body alone is too large
         try:
             content = decompressed(raw, encoding, most)
         except DamagedBody as damage:

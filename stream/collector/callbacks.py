@@ -47,7 +47,7 @@ _KINDS: dict[str, EventType] = {
 }
 
 STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
-"""Texts of an incoming SMS that stop all messages to its number, in lower case."""
+"""Texts of an incoming SMS that stop all messages to its sender's number, in lower case."""
 START_WORDS = frozenset({"start", "unstop"})
 """Texts of an incoming SMS that end a STOP, in lower case.
 
@@ -67,7 +67,7 @@ class TwilioCallbacks:
     token
         The account's auth token, which signs the callbacks.
     public_url
-        Address of this door from outside, because the signature includes the address.
+        Public address of this door; Twilio's signature includes it.
     now
         Clock, milliseconds.
     suppressor
@@ -89,11 +89,11 @@ class TwilioCallbacks:
         self._now = now
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add the route of Twilio's callbacks. Each SMS that we send through Twilio names its address."""
+        """Add the route of Twilio's callbacks. Each SMS that we send through Twilio names this address."""
         router.add_post(TWILIO_PATH, self._take)
 
     async def _take(self, request: web.Request) -> web.Response:
-        """Write the events of a callback, and answer once Kafka has them. A repeated report is the same event."""
+        """Write the events of a callback, and answer once Kafka has them. A repeated report gives the same event."""
         form = await _form(request)
         expected = twilio_signature(self._token, self._public_url + request.raw_path, form)
         if not hmac.compare_digest(request.headers.get(SIGNATURE, "").encode(), expected.encode()):

@@ -31,7 +31,7 @@ class ConfigurationWatch:
     connection
         The cluster.
     retry_s
-        Wait before the topic is read again after a failure, seconds.
+        How long to wait before the topic is read again after a failure, seconds.
 
     Attributes
     ----------

@@ -2,8 +2,8 @@
 
 The headers of cross-origin requests are on every answer, errors included, at the addresses in :data:`OPEN_ADDRESSES`.
 They are also on the answer to an unknown address below ``/v1/``. Without them, a browser reports a network error to its
-SDK, and the SDK repeats the request. All other addresses, such as callbacks, unsubscribe pages and health, do without
-them.
+SDK, and the SDK repeats the request. All other addresses, such as callbacks, unsubscribe pages and health, do not have
+these headers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DEFAULT_PORT = re.compile(r"(?<=^http)(://.*):80$|(?<=^https)(://.*):443$")
 
 
 class Cors:
-    """The rules for cross-origin requests: it answers preflights, and adds headers to all other answers.
+    """The handler of cross-origin requests: it answers preflights, and adds headers to all other answers.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Cors:
             response.headers.update(self._headers(request.headers.get("Origin")))
 
     def headers_of_unread(self) -> Mapping[str, str]:
-        """Return the headers of an answer to a request that could not be read, and whose origin is unknown."""
+        """Return the headers of an answer to a request that could not be read, so that its origin is unknown."""
         return self._headers(None) if self._any else {}
 
     def _headers(self, origin: str | None) -> Mapping[str, str]:

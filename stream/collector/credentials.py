@@ -18,7 +18,7 @@ class BodyKeys(NamedTuple):
     own
         The body's key; ``None`` if it has none.
     items
-        The key of each element of its batch, in their order; ``None`` for an element without a key.
+        Key of each element of the body's batch, in the order of the batch; ``None`` for an element without a key.
     """
 
     own: object = None

@@ -23,13 +23,13 @@ addresses (``stream/collector/cors.py``). A write key is the user name of HTTP B
 Statuses of answers::
 
     200  accepted
-    400  it cannot become an event
+    400  the request cannot become an event
     401  no known write key, where keys are set
     404  no such address
     405  no such method at this address
     408  the body arrived too slowly
-    413  too large; the answer gives the limit
-    503  Kafka is away; Retry-After says when to repeat the request
+    413  the body is too large; the answer gives the limit
+    503  Kafka does not answer; Retry-After says when to repeat the request
 
 Every error is JSON with ``code``, ``message`` and ``error``. ``error`` has the reason, the field, what was found and
 what is allowed. The answer to an event that was accepted without some of its details has ``warnings``.

@@ -14,9 +14,9 @@ else:
 
 ALLOWED = "Content-Encoding gzip, deflate or zstd, or a body that is not compressed"
 MAX_MEMBERS = 128
-"""Maximum number of gzip members or zstd frames in a body; each copies the rest of the body, which takes time."""
+"""Maximum number of gzip members or zstd frames in a body; for each, the remaining body is copied, which takes time."""
 MAX_ZSTD_WINDOW_LOG = 23
-"""Maximum size of a zstd window as a power of two: 8 MiB, the limit of RFC 9659 for HTTP. A larger one is refused."""
+"""Maximum size of a zstd window, as an exponent of 2: 8 MiB, RFC 9659's limit for HTTP. A larger one is refused."""
 
 
 class DamagedBody(ValueError):

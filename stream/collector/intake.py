@@ -1,4 +1,4 @@
-"""From the body of a request to events and refusals: everything that the door decides before it writes to Kafka."""
+"""The way from a request's body to events and refusals: all that the door decides before it writes to Kafka."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_BATCH_EVENTS = 2_500
 """Maximum number of events in a batch."""
 MAX_LEVELS = 254
-"""Maximum number of nested objects and lists that orjson can write. It can read deeper ones."""
+"""Maximum number of nested objects and lists that orjson can write. It can read deeper nesting."""
 MAX_EXCERPTED_BYTES = 4_096
 """Maximum number of bytes of a body that are searched for an excerpt, because searching a long body takes time."""
 MAX_TIME_LENGTH = 64
 """Maximum length of a time, characters."""
 ORIGIN_ALLOWED = "an origin only with a server key, because every visitor can read a browser key"
-"""The reason why an event with a browser key must not state its origin, in words."""
+"""Text that says why an event with a browser key must not state its origin."""
 
 _ORDERS = frozenset({"purchase", "refund"})
 
-# It also matches in broken JSON, in a name that is spelled with escapes, and in the body of a form.
+# This pattern also matches in broken JSON, in a name that is spelled with escapes, and in the body of a form.
 _name = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "writeKey")
 _write_key = re.compile(
     rf"""({_name}["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,&}}\]]*)""".encode(), re.DOTALL | re.IGNORECASE
@@ -59,7 +59,7 @@ class Acceptance(NamedTuple):
     warnings
         Warnings about details that do not count.
     details
-        Dead letters for those details that are kept.
+        Dead letters that keep some of these details.
     """
 
     event: Event
@@ -102,7 +102,7 @@ class Arrival(NamedTuple):
     admission
         The trust in the events.
     item_keys
-        Write keys of the events of a batch, in their order; empty if no event has a key.
+        Write keys of the events of a batch, in the order of the batch; empty if no event has a key.
     """
 
     body: bytes
@@ -195,7 +195,7 @@ class Intake:
         raw
             The parsed body.
         call
-            The call that the address stands for, as for :meth:`one`; ``None`` for a batch.
+            The call that the address stands for, see :meth:`one`; ``None`` for a batch.
         arrival
             The request.
         error
@@ -234,7 +234,7 @@ class Intake:
         return self._judge(item, received, _Body(arrival.body))
 
     def batch(self, raw: dict[str, Any], arrival: Arrival) -> list[Verdict]:
-        """Judge each event of a batch by itself.
+        """Judge each event of a batch separately.
 
         Raises
         ------
@@ -266,7 +266,7 @@ class Intake:
     def _judge(self, item: Any, received: Received, body: _Body) -> Verdict:
         try:
             content = orjson.dumps(item)
-        except orjson.JSONEncodeError:  # orjson parsed it, so nothing else can be wrong with it
+        except orjson.JSONEncodeError:  # orjson has parsed the item, so only its depth can be wrong
             error = InvalidEvent("too_deep", "", "deeper nesting", f"at most {MAX_LEVELS} levels")
             error.withdrawal = withdrawal_in(item, received)
             return _refusal(body.kept_for(received.source), received, error)

@@ -51,7 +51,7 @@ def check(event: Event, received_at: int, in_use: InUse) -> None:
     configuration = in_use()
     if configuration is None or event.at >= received_at - configuration.events.horizon - MARGIN_MS:
         return
-    # For a user without facts, every statement in the event is a new one.
+    # The facts are those of a new user, so that every statement in the event counts as new.
     if statement_of(Facts(), event, configuration.consent) is not None:
         return
     oldest = received_at - configuration.events.horizon

@@ -66,7 +66,7 @@ class UnsubscribeLinks:
         return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        """Withdraw consent for the user and the address, and confirm when Kafka has both; a repeat does no harm."""
+        """Withdraw consent for the user and the address, and confirm when Kafka stores both; a repeat does no harm."""
         now = self._now()
         try:
             said = self._signer.verify(request.query.get(PARAMETER, ""))

@@ -26,7 +26,7 @@ Headers = Callable[[], Mapping[str, str]]
 
 
 class DoorRunner(web.AppRunner):
-    """The server process of a door's application.
+    """The server of a door's application.
 
     It does not decompress bodies. The door does this itself, so that a damaged body is answered like every other
     refusal.

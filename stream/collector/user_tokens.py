@@ -2,7 +2,7 @@
 
 A token is a JWT, signed with HS256 by the shop's server, with these claims::
 
-    sub  the user's id, as in events
+    sub  the user's id, the same as in events
     aud  perennial; a token for another service is not valid here
     iat  time at which the token was issued, seconds
     exp  time at which the token expires, seconds: at most 24 hours ahead

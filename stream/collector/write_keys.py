@@ -50,9 +50,9 @@ class WriteKeys:
         Parameters
         ----------
         said
-            Keys of the request as a whole; a value that is neither text nor bytes is not a key.
+            Keys of the request itself; a value that is neither text nor bytes is not a key.
         items
-            Keys of the events in the request. They admit it only if the request as a whole has no known key.
+            Keys of the events in the request. They count only if the request itself has no known key.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class Admission(NamedTuple):
     trust: Trust
 
     def of(self, key: object) -> Trust:
-        """Return the trust in one event. The event's key can only lower it."""
+        """Return the trust in one event. The event's key can only lower the trust."""
         if key is None or self.trust == "public":
             return self.trust
         return self.keys.trust_of((key,)) or self.trust

@@ -1,4 +1,4 @@
 """Dead letters: reading ``events.rejected``, repairing its records, and replaying each of them once.
 
-It may import ``log`` and ``cluster``.
+This package may import ``log`` and ``cluster``.
 """

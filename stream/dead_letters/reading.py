@@ -20,7 +20,7 @@ from stream.cluster.topics import existing
 __all__ = ["Letter", "ends", "letters", "record_at", "records", "records_from"]
 
 SILENCE_S = 15.0
-"""How long the broker may give no answer, seconds."""
+"""How long to wait for an answer of the broker, seconds."""
 
 
 class Letter(NamedTuple):
@@ -39,7 +39,7 @@ class Letter(NamedTuple):
 
 
 async def letters(connection: Connection) -> AsyncGenerator[Letter]:
-    """Yield every stored dead letter, partition by partition; a letter that was written twice comes twice."""
+    """Yield every stored dead letter, partition by partition; a letter that was written twice is yielded twice."""
     async with aclosing(records(connection, TOPIC)) as found:
         async for record in found:
             try:
@@ -70,7 +70,7 @@ async def records(connection: Connection, topic: str) -> AsyncGenerator[Record]:
 
 
 async def records_from(connection: Connection, topic: str, partition: int, offset: int) -> AsyncGenerator[Record]:
-    """Read one partition from ``offset``, or from its first record after that, to its end; see :func:`records`."""
+    """Read one partition from its first record at or after ``offset`` to its end; see :func:`records`."""
     await asyncio.to_thread(require_broker, connection)  # aiokafka does not say why no broker answers
     async with aclosing(_to_end(connection, topic, partition, offset)) as found:
         async for record in found:
@@ -87,7 +87,7 @@ async def record_at(connection: Connection, topic: str, partition: int, offset: 
 async def ends(connection: Connection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """Return an offset for each partition; every record that is written from now on has this offset or a higher one.
 
-    The offset may be too low, which is safe.
+    The offset may be too low. This is safe, because a reader that begins there only reads more records.
     """
     await asyncio.to_thread(require_broker, connection)
     places = [TopicPartition(connection.topic(topic), partition) for partition in partitions]

@@ -1,4 +1,7 @@
-"""Repair of dead letters: the current code reads them in the same way as before, so the ``messageId`` is the same."""
+"""Repair of dead letters: the current code reads each of them again, with the place at which it first arrived.
+
+So an event without its own ``messageId`` gets the same one as the first time.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from models.wire import decode
 __all__ = ["Mended", "StillRefused", "mend", "missing_part", "whole"]
 
 OURS = (EVENTS, "outcomes")
-"""Topics whose records are events of ours, not a sender's JSON."""
+"""Topics whose records were written by our code as events. The records of other topics are a sender's JSON."""
 READABLE = ("events.in", *OURS)
 """Topics that a record can be read from again."""
 FORCED = "too_late"
@@ -72,7 +75,7 @@ def whole(rejected: Rejected, fetched: bytes | None = None) -> bytes:
     Raises
     ------
     StillRefused
-        The letter holds only a part of the value, and the rest is lost.
+        The letter has only a part of the value, and the other part is lost.
     """
     kept = rejected.value
     if rejected.length <= len(kept):
@@ -97,9 +100,9 @@ def mend(rejected: Rejected, fetched: bytes | None = None, *, force: bool = Fals
     Parameters
     ----------
     rejected, fetched
-        As for :func:`whole`.
+        See :func:`whole`.
     force
-        Accept events that came too late as well.
+        Whether to accept events that came too late, too.
 
     Raises
     ------

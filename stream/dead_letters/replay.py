@@ -1,9 +1,9 @@
 """Replay of dead letters: each one is sent exactly once, even if a replay is killed and repeated.
 
-Before an event is written to ``events``, a mark in ``events.replayed`` says so, with the end of the event's partition
-at that time. Afterwards a second mark says that the event was written. A replay that finds only the first mark looks
-for the event after that end. So it knows whether the event was written,
-even if the fold has already forgotten the event's id.
+Before an event is written to ``events``, a first mark is written to ``events.replayed``. It contains the offset at
+which the event's partition ends at that time. After the event, a second mark is written. A replay that finds only the
+first mark searches for the event from that offset on. So the replay knows whether the event was written, even if the
+fold has already forgotten the event's id.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class ReplayMark(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     state
-        ``begun``: about to be written; ``done``: acknowledged by Kafka.
+        ``begun``: the event is about to be written; ``done``: Kafka has acknowledged the event.
     message_id
         Id of the event.
     partition, end
-        Partition of ``events`` that the event goes to, and its end before the event was written.
+        Partition of ``events`` that the event goes to, and the partition's end before the event was written.
     """
 
     state: Literal["begun", "done"]
@@ -95,7 +95,7 @@ async def replay(
     Raises
     ------
     BrokerUnavailable, LogUnavailable
-        Call it again: the marks name the records that were sent.
+        Replay again; the marks say which letters were sent.
     """
     async with EventLog(connection, partitions) as log:
         work = _Replay(connection, partitions, log, await _marks(connection), force=force)

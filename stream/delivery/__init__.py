@@ -1,4 +1,4 @@
 """Delivery of messages to providers, one file per channel.
 
-It may import ``log``, ``settings`` and ``cluster``.
+This package may import ``log``, ``settings`` and ``cluster``.
 """

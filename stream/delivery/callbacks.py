@@ -18,8 +18,8 @@ SIGNATURE = "X-Twilio-Signature"
 def twilio_address(public_url: str, message: Message) -> str:
     """Return the address to which Twilio reports the states of a message.
 
-    It names the user and the message, because Twilio's id is not known before Twilio has answered. No one else can
-    call it with other names, because Twilio signs the whole address.
+    The address names the user and the message, because Twilio's id is not known before Twilio has answered. No one
+    can call an address with other names, because Twilio signs the whole address.
     """
     query = urlencode({"user": message.user, "message": message.id})
     return f"{public_url.rstrip('/')}{TWILIO_PATH}?{query}"

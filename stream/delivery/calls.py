@@ -47,7 +47,7 @@ class Calls:
         return f"<Calls {len(self.running())} running of {len(self._tasks)}>"
 
     def begin(self, call: Call) -> None:
-        """Begin a call; does nothing if it has begun already."""
+        """Begin a call; do nothing if it has begun already."""
         key = key_of_call(call)
         if key not in self._tasks:
             task = self._tasks[key] = asyncio.create_task(self._result_of(call), name=f"deliver {call.message.id}")

@@ -34,11 +34,11 @@ class DeliverySettings:
     Attributes
     ----------
     section
-        The section. A provider whose secret cannot be read is left out.
+        The section of the settings. A provider whose secret cannot be read is left out.
     outbox
         Folder for messages that do not leave this machine.
     public_url
-        URL of the HTTP door from outside, to which unsubscribe links lead.
+        Public URL of the HTTP door, to which unsubscribe links lead.
     unsubscribe_keys
         Secrets of unsubscribe links: the first one signs, and all verify.
     smtp_password, twilio_token
@@ -95,7 +95,7 @@ def open_channel(
     suppressor
         The suppression list of this channel; ``None`` stops nothing.
     policy
-        When the circuit breaker opens; by default, as in the settings.
+        Conditions under which the circuit breaker opens; by default, those of the settings.
 
     Raises
     ------

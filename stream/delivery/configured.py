@@ -24,7 +24,7 @@ SUPPRESSION_SECRET_FILE = "suppression.secret"  # noqa: S105 - a file's name
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """Return the settings of delivery with secrets revealed.
 
-    A provider whose secret cannot be read is left out; without the secret of unsubscribe links, all of them are.
+    A provider whose secret cannot be read is left out. Without the secret of unsubscribe links, all are left out.
     ``unmet_secrets`` names these secrets, and delivery holds its messages meanwhile.
     """
     section, missing = settings.sections.delivery, {requirement.name for requirement in unmet_secrets(settings)}

@@ -1,8 +1,8 @@
 """The dispatcher makes the calls of one provider, for all partitions of a channel in this process.
 
 It limits the calls that run concurrently, makes none while the provider fails or the channel is held, and loses no
-result. A call is a task of the dispatcher, and not of the lane that began it. When the lane has to begin again, for
-example because a broker was away, the answer that arrives meanwhile still counts.
+result. A call is a task of the dispatcher, and not of the lane that began it. If the lane starts again, for example
+because a broker did not answer, a provider's answer that arrives meanwhile still counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_CALL_S = 600.0
 """Maximum duration of a call, seconds.
 
-Clients of providers have shorter limits. A client without one would otherwise hold its slot forever.
+Clients of providers have shorter limits. Without this limit, a call of a client that has none could hold its slot
+forever.
 """
 MAX_CANCELLING_S = 1.0
 """Maximum time that cancelled calls may take to end, seconds."""
@@ -42,7 +43,7 @@ class MessageSender(Protocol):
 
     @property
     def lookup_delays_ms(self) -> Sequence[int]:
-        """Waits before each look-up of an unknown delivery; empty if the provider cannot be asked."""
+        """Delays before the look-ups of an unknown delivery; empty if the provider cannot be asked."""
 
     @property
     def suppressor(self) -> Suppressor | None:
@@ -75,7 +76,7 @@ class Dispatcher:
     max_concurrency
         Maximum number of concurrent calls.
     policy
-        When the circuit breaker opens.
+        Conditions under which the circuit breaker opens.
     holds
         Reasons to begin no call, shared with the other channels of this process.
 
@@ -173,7 +174,7 @@ class Dispatcher:
             self._show_waiting()
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
-        """Keep calls that have begun, in case the partition comes back, and release the slots of all others.
+        """Keep calls that have begun, because the partition may come back, and release the slots of all others.
 
         Called when the lane of the partition ends, with all its calls whose results are not committed.
         """
@@ -210,7 +211,7 @@ class Dispatcher:
         -------
         dict
             ``breaker``, ``waits_until`` (milliseconds), messages ``waiting``, ``calls``, and ``held``: names of the
-            reasons for which no message is sent, with their words.
+            reasons for which no message is sent, with their texts.
         """
         return {
             "held": self._holds.reasons(self._channel),
@@ -283,6 +284,6 @@ class Dispatcher:
 
     def _prune(self) -> None:
         if self._handover.prune():
-            # If no other process has settled one of these calls, it must not look later as if the call never began. So
-            # this dispatcher gets a new name.
+            # A dropped call may still be unsettled. A lane must not conclude that the call never began, so this
+            # dispatcher gets a new name.
             self.name = secrets.token_hex(6)

@@ -20,7 +20,7 @@ Mode = Literal["outbox", "allowlist", "live"]
 
 
 class Reach:
-    """The recipients that a real provider may send to. It never gets a message whose origin is not ``live``.
+    """The recipients that a real provider may send to. A message whose origin is not ``live`` never reaches it.
 
     Parameters
     ----------

@@ -60,11 +60,11 @@ class Handover:
         return frozenset(self._reports)
 
     def leave(self, partition: int, calls: Iterable[Call], by: str) -> None:
-        """Keep calls that a lane leaves behind, begun or not; ``by`` is the name of their attempts."""
+        """Keep the calls of a lane that ends, whether they have begun or not; ``by`` is the name of their attempts."""
         self._left.update((key_of_call(call), _LeftCall(partition, call, by)) for call in calls)
 
     def take_back(self, key: CallKey) -> None:
-        """Give a call to the lane that asks for it: this process has its partition again."""
+        """Give a call to the lane that asks for it, because this process has the call's partition again."""
         self._left.pop(key, None)
 
     def report(self, partition: int, write: WriteToPartition) -> None:
@@ -78,7 +78,7 @@ class Handover:
     def prune(self) -> bool:
         """Drop all results if there are too many, and return whether that was done.
 
-        They belong to partitions that moved to other processes, which have settled them by now.
+        The results belong to calls of partitions that moved to other processes, which have settled the calls by now.
         """
         if len(self._left) < MAX_LEFT:
             return False

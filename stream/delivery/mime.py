@@ -18,14 +18,17 @@ MAX_LINE = 998
 At the usual 78, the library would turn the header of a long link into encoded words, which no mailbox understands.
 """
 _MAX_WORD_BYTES = 45
-"""Maximum number of bytes in an encoded word: RFC 2047 allows it 75 characters, 60 of base64 and the frame."""
+"""Maximum number of bytes of text in an encoded word.
+
+RFC 2047 allows 75 characters. The frame leaves space for 60 characters of base64, which are 45 bytes.
+"""
 
 
 class _Policy(EmailPolicy):
-    """The library's policy, except for subjects, because it drops blanks and misreads some text as encoded words."""
+    """The library's policy, except for subjects: there the library drops blanks and misreads text as encoded words."""
 
     def header_store_parse(self, name: str, value: str) -> tuple[str, Any]:
-        stored = super().header_store_parse(name, value)  # raises for line ends
+        stored = super().header_store_parse(name, value)  # raises an error for line ends
         return (name, value) if name == "Subject" else stored
 
     def fold(self, name: str, value: Any) -> str:
@@ -77,7 +80,7 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
     mail["To"] = Address(addr_spec=message.to)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
-    # The receiver can still recognize two copies of one message, because they have one id.
+    # If a message is sent twice, the receiver can recognize the copies, because they have the same id.
     mail["Message-ID"] = f"<{message.id}@{address.rpartition('@')[2]}>"
     if reply_to:
         mail["Reply-To"] = reply_to

@@ -44,7 +44,7 @@ class Outbox:
         note
             Reason why the message is here and not at a provider; it is written into the file.
         """
-        # Disks can be slow, and the event loop also serves the other recipients.
+        # The file is written in a thread, because a disk can be slow and the event loop serves other recipients, too.
         try:
             path = await asyncio.to_thread(self._write, message, unsubscribe, note)
         except (ValueError, IndexError, MessageError) as error:

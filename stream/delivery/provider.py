@@ -30,7 +30,7 @@ class Provider(Protocol):
 
     @property
     def lookup_delays_ms(self) -> Sequence[int]:
-        """Waits before each look-up of an unknown message; empty if the provider cannot be asked."""
+        """Delays before the look-ups of an unknown message; empty if the provider cannot be asked."""
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one message over, once, without a retry.
@@ -54,7 +54,7 @@ class Provider(Protocol):
         """
 
     async def look_up(self, message: Message) -> Result:
-        """Ask about the outcome of a message, whose bodies are complete as they were handed over.
+        """Ask about the outcome of a message, which has the same bodies as when it was handed over.
 
         ``delivered`` or ``rejected`` if the provider says so; ``failed`` if it does not know the message; otherwise
         ``unknown``.

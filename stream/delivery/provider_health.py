@@ -25,7 +25,7 @@ class ProviderHealth:
     now
         Returns the time of the wall clock, milliseconds.
     policy
-        When the circuit breaker opens.
+        Conditions under which the circuit breaker opens.
     """
 
     def __init__(self, channel: Channel, now: Callable[[], int], policy: BreakerPolicy | None) -> None:
@@ -44,7 +44,7 @@ class ProviderHealth:
 
     @property
     def waits_until(self) -> int | None:
-        """The time until which the provider is not called, milliseconds of the wall clock; ``None`` without one."""
+        """The time until which the provider is not called, milliseconds of the wall clock; ``None`` if it is called."""
         return self._breaker.until if self.state == "open" else None
 
     @property

@@ -41,7 +41,7 @@ class Smtp:
     tls
         Certificate authorities to trust, instead of those of the system.
     timeout_s
-        Maximum time of each step of the conversation, seconds; by default, as in the section.
+        Maximum time of each step of the conversation, seconds; by default, the section's.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Smtp:
 
     @property
     def max_concurrency(self) -> int:
-        """Number of connections: each has one conversation."""
+        """Number of connections, because each has one conversation at a time."""
         return self._section.connections
 
     @property
@@ -111,7 +111,7 @@ class Smtp:
                 self._idle.append(client)
 
     async def _alive(self) -> aiosmtplib.SMTP | None:
-        """Return an idle connection that still answers; ``None`` without one. RSET also clears an earlier message."""
+        """Return an idle connection that still answers RSET, which also clears earlier messages; otherwise ``None``."""
         while self._idle:
             client = self._idle.pop()
             try:
@@ -177,8 +177,8 @@ async def _converse(client: aiosmtplib.SMTP, envelope: _Envelope, last_check: La
 
 
 def _refused(error: SMTPResponseException, stage: Stage) -> Result:
-    # 5xx: the server will never accept it. 4xx, or a line without meaning: it may accept it later. 421: the server
-    # closes the connection, for any recipient.
+    # 5xx: the server will never accept the message. 4xx, or a line without meaning: the server may accept it later.
+    # 421: the server closes the connection, for any recipient.
     refused = 500 <= error.code < 600
     return Result(
         "rejected" if refused else "failed",

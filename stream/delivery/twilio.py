@@ -71,7 +71,7 @@ class Twilio:
 
     @property
     def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Waits before each look-up. Twilio's list shows a message soon after it was accepted."""
+        """Delays before the look-ups. Twilio's list shows a message soon after it was accepted."""
         return LOOKUP_DELAYS_MS
 
     async def deliver(

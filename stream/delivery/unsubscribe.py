@@ -66,7 +66,7 @@ class Signer:
     keys
         Secrets of at least 16 bytes; the first one signs, and all verify.
     base_url
-        URL of the HTTP door from outside, such as ``https://events.example.com``.
+        Public URL of the HTTP door, such as ``https://events.example.com``.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Signer:
         self._base = base_url.rstrip("/")
 
     def link(self, user: str, channel: Channel, address: str = "") -> str:
-        """Return the link that withdraws this user's consent. It is ASCII without ``&``, so it is the same in HTML."""
+        """Return the link that withdraws this user's consent. It is ASCII without ``&``, so HTML need not escape it."""
         return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, address)}"
 
     def token(self, user: str, channel: Channel, address: str = "") -> str:
@@ -110,7 +110,8 @@ class Signer:
 def secret_of(path: Path) -> bytes:
     """Read the secret in a file. If there is no file, make one that only its owner can read.
 
-    Several processes may ask for the same new file at once. All of them get the secret that the first one wrote.
+    Several processes may ask for the same new file at the same time. All of them get the secret that the first one
+    wrote.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

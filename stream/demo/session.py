@@ -25,7 +25,7 @@ from stream.installation.running import Installation
 from stream.processes.child import Child, exit_reason
 
 REFRESH_S = 0.25
-"""How often the screen is drawn, seconds."""
+"""How long the screen stays unchanged before it is drawn again, seconds."""
 RETRAINED_WITHIN_S = 15.0
 """How long to wait for a recommender that was trained on the last simulated days, seconds."""
 

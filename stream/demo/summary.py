@@ -14,7 +14,10 @@ from stream.demo.tally import Tally
 
 HORIZON_MS = 14 * DAY
 WARM_UP_DAYS = 42
-"""Number of first days whose examples are not graded: a label takes one horizon, and a model needs many labels."""
+"""Number of days at the beginning whose examples are not graded.
+
+A label is known only after one horizon, and a model must learn from many labels before its predictions are useful.
+"""
 
 _RECENCY = FEATURES.index("days_since_last")
 
@@ -27,17 +30,17 @@ class ChurnFigures(msgspec.Struct, frozen=True, kw_only=True):
     auc
         AUC of the probabilities that were given when the examples were taken.
     auc_low, auc_high
-        Its 95% interval, from a bootstrap that draws shoppers.
+        Bounds of the 95% interval of ``auc``, from a bootstrap that draws shoppers.
     recency_auc
         AUC of the days since the last visit, on the same rows.
     oracle_auc
         AUC of the simulation's true probability, on the same rows. No model can be better on average.
     ahead, ahead_low, ahead_high
-        AUC of the probabilities minus that of recency, with its paired 95% interval (DeLong).
+        AUC of the probabilities minus the AUC of recency, and the bounds of the paired 95% interval (DeLong).
     rows, churned
         Number of graded rows, and the share of them that churned.
     warm_up_days
-        Number of first days whose examples are not graded.
+        Number of days at the beginning whose examples are not graded.
     ungraded
         Share of the examples after these days that are not graded.
     before_first_version
@@ -69,7 +72,7 @@ class RecommendFigures(msgspec.Struct, frozen=True, kw_only=True):
     users
         Number of graded users.
     cut
-        Time between the data that was learned and the data that was graded, milliseconds.
+        Moment that separates the data that was learned from the data that was graded, milliseconds.
     version
         Version of the model.
     """

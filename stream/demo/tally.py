@@ -43,7 +43,7 @@ class Tally:
     examples
         Churn examples whose label is known.
     triggers
-        Decisions by rule; deferred ones are counted once.
+        Decisions by rule; a decision that is deferred counts only once.
     withheld
         Messages that were not sent, by reason.
     messages

@@ -1,4 +1,4 @@
 """Lanes: exactly-once processing of a partition.
 
-It may import ``cluster``.
+This package may import ``cluster``.
 """

@@ -23,7 +23,7 @@ MAX_BATCH_RECORDS = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
-    """An agent without state: its outputs are acknowledged, then the group's offset moves.
+    """An agent without state: its outputs are acknowledged, then the group's offset is committed.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Relay:
     agent
         Makes the agent.
     aligned
-        Logical topics that are partitioned like the one read: outputs for them go to the lane's partition.
+        Logical topics that are partitioned like the topic read. Outputs for them go to the lane's partition.
     pace_s
         Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
     max_records
@@ -80,9 +80,9 @@ class Stateful:
     agent
         Makes the agent.
     state
-        Logical name of the compacted topic of its state. Partition p of it belongs to partition p of the topic.
+        Logical name of the compacted topic of its state. Its partition p belongs to partition p of the topic read.
     aligned
-        Logical topics that are partitioned like the one read: outputs for them go to the lane's partition.
+        Logical topics that are partitioned like the topic read. Outputs for them go to the lane's partition.
     pace_s
         Minimum time between two batches, seconds. Records that arrive meanwhile are read together.
     max_records
@@ -124,4 +124,4 @@ class Stateful:
 
 
 AgentSpec = Relay | Stateful
-"""Either kind of agent, as :func:`stream.transport.app.create_app` wires it."""
+"""Either kind of agent; :func:`stream.transport.app.create_app` accepts both."""

@@ -15,12 +15,13 @@ from stream.engine.fetches import Fetcher
 MAX_RESTORES = 2
 """Maximum number of restores that read records at the same time.
 
-While one waits for the broker, the other one reads. So the first users are available long before the last ones.
+While one waits for the broker, the other one reads. The other restores come later, so that the first partitions are
+ready long before the last ones.
 """
 
 
 class CommitterFactory:
-    """Make the committers of all lanes of a process.
+    """Maker of the committers of all lanes of a process.
 
     Parameters
     ----------

@@ -40,13 +40,13 @@ MAX_ONE_BATCH_BYTES = BATCH_BYTES // 2
 STOP_WITHIN_S = 2.0
 """How long a producer may take to stop, seconds."""
 UNREADABLE_S = 20.0
-"""How long a state partition may give no answer before a hanging transaction is looked for, seconds."""
+"""How long to wait for an answer of a state partition before a hanging transaction is searched for, seconds."""
 TRANSACTION_TIMEOUT_MS = 90_000
 """How long a transaction of a dead owner stays open if no new owner fences it, milliseconds.
 
 It is longer than the longest wait for a broker's answer and the abort after it. When the broker ends a transaction, it
 fences the producer, so a shorter time would fence an owner that only waits for a slow broker. No process waits for this
-time: the new owner of a partition ends the transaction of a dead owner at once.
+time: the new owner of a partition ends the transaction of a dead owner immediately.
 """
 
 
@@ -60,7 +60,7 @@ class Committer(Protocol):
         """Read the last commit of the previous owner, after :meth:`fence`."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
-        """Make a commit durable; return when all of it is.
+        """Make a commit durable; return when all of it is durable.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class Committer(Protocol):
             Outputs and changed state.
         checkpoint
             Position and memo to store with it. The position and memo inside ``commit`` are not read, because an agent
-            may leave them open.
+            may omit them.
 
         Raises
         ------
@@ -182,8 +182,8 @@ class TransactionalCommitter:
         await stop_producer(self._producer, STOP_WITHIN_S)
 
     async def _abort(self) -> None:
-        # An open transaction holds readers back, so even a cancelled task ends it. If that takes long, the fencing of
-        # the next owner ends it.
+        # An open transaction holds readers back, so even a cancelled task aborts it. If the abort takes too long, the
+        # fencing of the next owner ends the transaction.
         aborting = asyncio.ensure_future(self._producer.abort_transaction())
         done, _ = await asyncio.wait([aborting], timeout=ABORT_WITHIN_S)
         if not done:
@@ -240,7 +240,7 @@ class OrderedCommitter:
         await self._writer.send_to(own.state_topic, own.partition, [position])
 
     async def stop(self) -> None:
-        """Release nothing, because it holds no resources."""
+        """Release nothing, because this committer holds no resources."""
 
 
 class RelayCommitter:
@@ -293,7 +293,7 @@ class RelayCommitter:
         await self._commit_offset(checkpoint.position)
 
     async def stop(self) -> None:
-        """Release nothing, because it holds no resources."""
+        """Release nothing, because this committer holds no resources."""
 
 
 def _state_place(connection: Connection, own: Ownership) -> TopicPartition:

@@ -25,7 +25,7 @@ class Observer(Protocol):
         """Called when a commit is durable."""
 
     def failed(self, topic: str, error: BaseException) -> None:
-        """Called when a run of a lane has ended with an error, or when records are lost to it."""
+        """Called when a run of a lane has ended with an error, or when records were deleted before it read them."""
 
 
 @dataclass(frozen=True, slots=True)

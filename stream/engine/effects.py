@@ -1,4 +1,4 @@
-"""Effects of a lane, such as calls of a provider: they run beside it, and their results go to its agent."""
+"""Effects of a lane, such as calls of a provider: they run while the lane works, and its agent gets their results."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class EffectRunner:
         return bool(self._ended) or self._error is not None
 
     def begin(self, effects: Iterable[Effect]) -> None:
-        """Begin effects; return at once."""
+        """Begin effects; return immediately."""
         for effect in effects:
             task = asyncio.ensure_future(_result_of(effect()))  # the call itself begins the effect
             self._running.add(task)
             task.add_done_callback(self._end)
 
     def hand_over(self) -> tuple[object, ...]:
-        """Return the results that the agent does not have, in the order of their ends.
+        """Return the results that the agent does not have yet, in the order in which the effects ended.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class LogEndsBefore(PerennialError):
 
 
 class PositionOutOfRange(PerennialError):
-    """The log has no record at the position to read next, so the lane must compare its beginning and its end again.
+    """The log has no record at the position to read next, so the lane must compare the position with the log again.
 
     aiokafka would continue at the beginning, and skip records silently.
 

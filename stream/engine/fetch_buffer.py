@@ -1,4 +1,4 @@
-"""The buffer of fetched records in front of a lane: bounded in records and bytes, and strict about order."""
+"""The buffer of a lane's fetched records: it is bounded in records and bytes, and notices lost fetches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Part(NamedTuple):
 
 
 class FetchBuffer:
-    """Records of one partition, in order and without a gap since the last :meth:`reset`.
+    """Records of one partition, in offset order and without a gap since the last :meth:`reset`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class FetchBuffer:
 
     @property
     def epoch(self) -> int:
-        """The epoch whose fetches count."""
+        """Number of the seek whose fetches are accepted."""
         return self._epoch
 
     @property

@@ -20,11 +20,11 @@ class ReadTo:
     epoch, sequence
         Epoch of the last seek, and the number of fetches since then.
     position
-        Offset of the next fetch. Between it and the last record there may be transaction markers and gaps.
+        Offset of the next fetch. Between the last record and this offset there may be transaction markers and gaps.
     high_watermark
         End of the partition, as the last fetch reported it.
     fetched_ms
-        When the broker answered that fetch, by this machine's clock, milliseconds since the epoch.
+        Time at which the broker answered that fetch, by this machine's clock, milliseconds since the epoch.
     """
 
     epoch: int
@@ -43,7 +43,7 @@ class Fetch:
     records
         Records in offset order, at least one.
     epoch
-        Number of the seek of this partition after which it was read. Records from before the last seek do not count.
+        Number of the seek after which the records were read. Records from before the last seek do not count.
     sequence
         0, 1, 2 ... since that seek, so that the receiver notices a gap.
     """
@@ -66,7 +66,7 @@ class Fetcher(Protocol):
 
     @property
     def failure(self) -> BaseException | None:
-        """Error because of which this process cannot be a member of its group, and does not try again."""
+        """Error that keeps this process out of its group for good; ``None`` while there is none."""
 
     def read_to(self, tp: TP) -> ReadTo | None:
         """Return the consumer's progress in a partition; ``None`` before its first fetch."""

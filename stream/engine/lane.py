@@ -85,7 +85,7 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether its agent needs no records for now, because it must process its present ones first."""
+        """Whether the lane's agent takes no records for now, because it must first process those that it has."""
         return self._run is not None and self._run.is_full
 
     @property
@@ -113,7 +113,7 @@ class Lane:
 
     @property
     def committed_at(self) -> float:
-        """Time of the last commit, or of a later opening after no failure, on the monotonic clock.
+        """Time of the last commit, or of the last opening if it came later and after no failure, monotonic clock.
 
         A lane that fails again and again makes no progress, however often it is opened.
         """
@@ -149,14 +149,14 @@ class Lane:
             is_full=self.is_full,
             buffered=0 if run is None else run.reader.buffered,
             waiting_on_dependency=self.waiting_on_dependency,
-            # While records wait, answers to fetches are no progress. While none waits, nothing else can happen.
+            # While records wait, answers to fetches are no progress. While none waits, no other progress is possible.
             pulse=(self.committed_at, run and run.pulse, read.fetched_ms if lag == 0 and read is not None else None),
         )
 
     # --- commands
 
     def start(self) -> None:
-        """Begin; return at once."""
+        """Begin; return immediately."""
         self._task = asyncio.create_task(self._supervise(), name=f"lane {self._assignment.name}")
 
     def put(self, fetch: Fetch) -> None:
@@ -201,8 +201,8 @@ class Lane:
             except _PausedWhileFencing:
                 logger.info("%s: partitions are being reassigned; the takeover waits for that", self._assignment.name)
             except ProducerFenced:
-                # During a rebalance, the partition may simply have a new owner. Then the coming assignment drops this
-                # lane, and the process can stay.
+                # During a rebalance, the partition may just have got a new owner in this way. Then the next assignment
+                # closes this lane, and the process need not end.
                 await self._control.allowed.wait()
                 self._phase = Phase.ENDED
                 self._context.on_fenced(self._assignment.tp)
@@ -292,7 +292,7 @@ async def _compare_with_log(assignment: Assignment, context: LaneContext, positi
     async with asyncio.timeout(ANSWER_WITHIN_S):
         start, end = await context.fetcher.bounds(tp)
     if not position:
-        return start  # nothing was ever committed, so the lane begins with the stored records
+        return start  # nothing was ever committed, so the lane begins with the first stored record
     if end is not None and position > end:
         raise LogEndsBefore(tp.topic, tp.partition, position, end)
     if position < start:

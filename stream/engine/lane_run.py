@@ -66,14 +66,14 @@ class LaneRun:
     restored
         Committed state; kept current here.
     start
-        Offset of the first record to read. It is after the restored position if records between were deleted.
+        Offset of the first record to read. It is after the restored position if records between the two were deleted.
 
     Attributes
     ----------
     phase
         ``SEEKING``, ``READING`` or ``WRITING``.
     opened_at
-        When the run began, on the monotonic clock.
+        Time at which the run began, on the monotonic clock.
     committed_at
         Time of the last commit; ``None`` before the first one.
     is_full
@@ -128,7 +128,7 @@ class LaneRun:
 
     @property
     def pulse(self) -> object:
-        """A value that changes whenever the run moves."""
+        """A value that changes whenever the run makes progress."""
         return self._handed_at, self.reader.read_to, self.position
 
     def has_committed(self, read: ReadTo) -> bool:
@@ -220,7 +220,7 @@ class LaneRun:
         if tick_at is not None and self._context.clocks.wall() >= tick_at:
             await self._write_tick()
         elif is_behind:
-            # The agent asked for the next batch and yielded nothing, so nothing of the last batches is to be kept.
+            # The agent has asked for the next batch without an output, so only the position has to be committed.
             await self._commit(Outputs(next_due=self._wakeups.next_due, full=self.is_full))
 
     async def _write_tick(self) -> None:
@@ -231,8 +231,8 @@ class LaneRun:
     async def _commit(self, outputs: Outputs) -> None:
         """Commit outputs.
 
-        1. Wait until commits are allowed. Results of effects are committed even if they are not, because no other
-           process knows them.
+        1. Wait until commits are allowed. Results of effects are committed in any case, because no other process
+           knows them.
         2. If there is nothing to commit, only begin the effects.
         3. Write the commit and its checkpoint durably, and begin the effects.
         4. Make the commit visible in the restored state, and schedule the next wake-up.

@@ -107,7 +107,7 @@ class Lanes:
         return TP(self._connection.topic(topic), partition) in self._lanes
 
     def restored(self, topic: str, partition: int) -> Restored | None:
-        """Return the committed state of a lane, to be read only; ``None`` if it has none yet, or is not here."""
+        """Return the committed state of a lane, to be read only; ``None`` if this process does not have it."""
         lane = self._lanes.get(TP(self._connection.topic(topic), partition))
         return None if lane is None else lane.restored
 
@@ -138,7 +138,7 @@ class Lanes:
         self._leave(f"nothing can be read any more: {error!r}")
 
     def check_group(self) -> None:
-        """End the process if it can no longer be a member of its group; called now and then."""
+        """End the process if it can no longer be a member of its group; called regularly."""
         failure = self._fetcher.failure
         if failure is not None:
             self.reading_failed(failure)
@@ -152,7 +152,7 @@ class Lanes:
         await _wait_for_all([lane.drain() for lane in self._lanes.values()], DRAIN_S)
 
     def assigned(self, tps: Iterable[TP]) -> None:
-        """Drop the lanes of revoked partitions, resume those that stay, and open new ones; return at once."""
+        """Drop the lanes of revoked partitions, resume those that stay, and open new ones; return immediately."""
         self._is_paused = False
         now = {TP(*tp) for tp in tps if tp[0] in self._specs}
         for tp in set(self._lanes) - now:
@@ -169,8 +169,8 @@ class Lanes:
     async def close(self) -> None:
         """Close every lane once it is drained, then the shared producer.
 
-        Pending effects get more time than in a reassignment. No partition waits meanwhile, and a result that does not
-        arrive now is lost.
+        Pending effects get more time than in a reassignment, because a result that does not arrive now is lost, and no
+        reassignment waits for them.
         """
         self._is_over = True
         await self.drain()

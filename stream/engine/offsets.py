@@ -46,7 +46,7 @@ class OffsetPublisher:
         return self._task is not None
 
     def start(self) -> None:
-        """Begin, if it does not run; return at once."""
+        """Begin, if it does not run; return immediately."""
         if self._task is None:
             self._task = asyncio.create_task(self._publish_again_and_again(), name="publish offsets")
 

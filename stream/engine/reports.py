@@ -1,4 +1,4 @@
-"""Reports of lanes: frozen values, so that no other module holds a lane."""
+"""Reports of lanes: frozen values, so that no other module needs a reference to a lane."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LaneReport:
     lag
         Number of records from the position to the high watermark; ``None`` if either is unknown.
     seconds_since_commit
-        Seconds since the last commit, or since a later opening after no failure.
+        Seconds since the last commit, or since the last opening if it came later and after no failure.
     failures
         Number of consecutive runs that ended without a commit.
     is_full
@@ -57,8 +57,8 @@ class LaneReport:
         Whether it waits on something with its own timeout: back-off, a broker response, a restore, or a provider that
         must take messages first.
     pulse
-        A value that changes whenever the lane moves, and whenever the broker has answered a fetch of its partition
-        while there is nothing to read.
+        A value that changes whenever the lane makes progress. While there is nothing to read, each answer of the broker
+        to a fetch of its partition is progress.
     """
 
     topic: str

@@ -60,8 +60,8 @@ async def restore(
 ) -> Restored:
     """Read a state partition to its end.
 
-    An owner calls it only after it has fenced the previous owner. Otherwise the previous owner could still write after
-    the end of this reading.
+    An owner calls this only after it has fenced the previous owner. Otherwise the previous owner could still write
+    after the end of this reading.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ async def restore(
     partition
         Number of the partition; the result contains it as :attr:`Restored.partition`.
     silence_s, in_use, slots
-        As for :func:`~stream.cluster.compacted.read_compacted`.
+        See :func:`~stream.cluster.compacted.read_compacted`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tests of agents without Kafka: a list of records in, everything that became durable out, and a script of crashes.
+"""Tests of agents without Kafka: from records and a script of crashes to everything that became durable.
 
 :func:`process` is enough for most tests. It gives records to an agent through a real lane, whose broker is a
 :class:`MemoryPartition`. A crash ends the run of the lane, as the death of a process would. The next run begins with
@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 QUICK = LaneTimes(idle_commit_s=0.02, min_backoff_s=0.001, max_backoff_s=0.01, tick_again_s=0.02)
-"""Durations for tests: a lane starts again, and commits while idle, almost at once."""
+"""Durations for tests: a lane starts again, and commits while idle, almost immediately."""
 
 
 @dataclass
@@ -171,7 +171,7 @@ class LaneHarness:
                 await asyncio.sleep(0.001)
 
     async def let_run(self, turns: int = 50) -> None:
-        """Give all tasks enough turns that each of them waits for something that the test controls."""
+        """Let all tasks run until each of them waits for something that the test controls."""
         for _ in range(turns):
             await asyncio.sleep(0)
 
@@ -193,11 +193,11 @@ async def process(
     records
         Records of one partition, in offset order.
     partition
-        What is committed before; nothing by default.
+        Partition with earlier commits; by default, an empty one.
     crashes
         Planned crashes. The lane begins a new run after each.
     within_s
-        How long all of it may take, seconds.
+        Maximum time for all records and runs, seconds.
 
     Raises
     ------

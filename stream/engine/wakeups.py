@@ -22,7 +22,7 @@ class Wakeups:
     Attributes
     ----------
     next_due
-        When the agent's earliest timer is due, milliseconds; ``None`` without one.
+        Time at which the agent's earliest timer is due, milliseconds; ``None`` if there is no timer.
     """
 
     def __init__(self, clock: Callable[[], float], *, wakes_agent: bool, tick_again_s: float) -> None:
@@ -50,7 +50,7 @@ class Wakeups:
         self._requested = False
 
     def wake(self) -> None:
-        """Record that the agent is woken now. Unless it then reports its next timer, it is not woken again."""
+        """Record that the agent is woken now. It is not woken again before it reports its next timer."""
         self._requested, self.next_due = False, None
 
     @property
@@ -62,7 +62,7 @@ class Wakeups:
 
     @property
     def due_at(self) -> float | None:
-        """Time of the next wake-up of the agent; ``None`` without one."""
+        """Time of the next wake-up of the agent; ``None`` if there is none."""
         return self.next_due / 1_000 if self._wakes_agent and self.next_due is not None else None
 
     @property

@@ -1,4 +1,4 @@
 """Feeders: programs that write a replay or a simulation into a log, with the clock of the feeder.
 
-It may import ``engine``, ``log``, ``settings`` and ``cluster``.
+This package may import ``engine``, ``log``, ``settings`` and ``cluster``.
 """

@@ -33,7 +33,7 @@ MAX_PENDING = 5_000
 MIN_WRITES = 4
 """Minimum number of writes while the simulated time moves on by ``lead_ms``."""
 RETRY_S = 0.5
-"""How long a failed write waits before the next attempt, seconds."""
+"""How long to wait after a failed write before the next attempt, seconds."""
 
 
 class WrittenUntil(NamedTuple):
@@ -229,7 +229,7 @@ class Feeder:
     async def _retried(self, write: Callable[[], Awaitable[list[Appended]]]) -> list[Appended]:
         """Repeat a write until it is acknowledged.
 
-        Repeats are harmless: ticks may repeat, and a repeated event is dropped by its id.
+        Repeats are harmless: ticks may repeat, and the fold drops a repeated event because it knows the id.
         """
         give_up_at = time.monotonic() + self._pace.silence_s
         while True:

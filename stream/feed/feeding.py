@@ -24,7 +24,7 @@ async def feeding(
     settings
         Settings of the installation.
     pace, on_write
-        As for :class:`Feeder`.
+        See :class:`Feeder`.
 
     Raises
     ------

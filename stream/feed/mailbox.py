@@ -28,7 +28,7 @@ __all__ = ["Mailbox"]
 logger = logging.getLogger(__name__)
 
 RETRY_S = 0.5
-"""How long a failed reading waits before the next attempt, seconds."""
+"""How long to wait after a failed reading before the next one, seconds."""
 
 
 class Mailbox:
@@ -41,7 +41,7 @@ class Mailbox:
     partitions
         Number of partitions of each channel's topic.
     silence_s
-        How long Kafka may give no answer, seconds.
+        How long to wait for an answer of Kafka, seconds.
     """
 
     def __init__(self, connection: Connection, partitions: int, *, silence_s: float = 120.0) -> None:

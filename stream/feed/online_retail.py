@@ -41,7 +41,7 @@ def read_online_retail(recording: Recording, received_at: int) -> Iterator[ReadL
     recording
         The file.
     received_at
-        Time at which the replay began, milliseconds. No line may be later than a day after it.
+        Time at which the replay began, milliseconds. No line may be later than a day after this time.
 
     Raises
     ------

@@ -22,7 +22,7 @@ FOLD_GROUP = "fold"
 POLL_S = 0.02
 """How long to wait before the group's offsets are read again, seconds."""
 MAX_RECORDS = 100
-"""Maximum number of records of one poll. It is small, because the first record usually decides."""
+"""Maximum number of records of one poll. It is small, because the first record usually shows if the log was fed."""
 
 
 class NobodyFolds(PerennialError):
@@ -103,8 +103,8 @@ async def await_folded(progress: FoldProgress, wanted: dict[int, int], *, silenc
 async def require_unfed(connection: Connection, partitions: int, *, within_s: float = 30.0) -> None:
     """Check that a log contains only its clock and the versions in use.
 
-    A second simulation in the same log would find ``now`` at the end of the first. If a replay died and began again,
-    all events would count twice, except those of the last two days, whose ids are still remembered.
+    For a second simulation, the log's clock would already be at the end of the first one. If a replay died and began
+    again, all events would count twice, except those of the last two days, whose ids are still remembered.
 
     Raises
     ------

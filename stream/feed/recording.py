@@ -39,7 +39,7 @@ class ReadLine(NamedTuple):
     warnings
         Details of the event that do not count.
     details
-        Dead letters of those details that get one.
+        Dead letters that keep some of these details.
     """
 
     number: int
@@ -152,9 +152,10 @@ def _wire_events(recording: Recording, received_at: int) -> Iterator[ReadLine]:
 
 
 def _dated(reads: Iterator[ReadLine], received_at: int) -> Iterator[ReadLine]:
-    """Replace the time of withdrawals whose own time could not be read: use that of the next event, or of the last one.
+    """Replace the time of withdrawals whose own time could not be read, by the time of the next event.
 
-    The time of arrival is of no use, because it would move the log's clock. Then all later lines would come too late.
+    If no event follows, the time of the last event is used. The time of arrival would move the log's clock, and all
+    later lines would come too late.
     """
     waiting: list[ReadLine] = []
     newest = received_at

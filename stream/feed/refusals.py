@@ -28,7 +28,7 @@ class RefusedLine(msgspec.Struct, frozen=True, kw_only=True):
     by
         ``file``: the line is not an event. ``fold``: it is an event that could not be folded.
     reason, field, found, allowed
-        As in the dead letter.
+        Fields of the dead letter.
     id
         ``messageId`` of an event that the fold has refused.
     """
@@ -93,7 +93,7 @@ def left_out(letters: Iterable[Rejected], recording: Recording) -> list[str]:
     Parameters
     ----------
     letters, recording
-        As for :func:`refusals`.
+        See :func:`refusals`.
 
     Returns
     -------

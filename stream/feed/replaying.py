@@ -85,7 +85,7 @@ async def replay(
     Raises
     ------
     WrongClock, AlreadyFed, NobodyFolds
-        As for :func:`feeding`.
+        See :func:`feeding`.
     CannotReplay
         The file cannot be replayed.
     """

@@ -6,7 +6,7 @@ a certain simulated time.
 
 Two things depend on the wall clock and are not reproduced. The first is when a learner publishes a version of a model.
 Messages of rules that depend on a churn risk or a segment differ from run to run, and so do the reactions to them. The
-second is the position of the outcomes of deliveries in the log.
+second is the place in the log at which the outcomes of deliveries are written.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STEP_MS = 6 * HOUR
 POST_MS = 18 * HOUR
 """How long a message takes to reach a mailbox, simulated milliseconds.
 
-It does not depend on the speed of the fold, so that each reading finds the same messages. With a shorter time the shop
-would have to wait for the fold more often.
+This time does not depend on the speed of the fold, so that the shoppers find the same messages in each run. If it were
+shorter, the shop would have to wait for the fold more often.
 """
 
 
@@ -88,12 +88,14 @@ async def simulate(
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Simulated:
-    """Write the shop's events into the log, and return when all are folded; the module says what is reproducible.
+    """Write the shop's events into the log, and return when all are folded.
+
+    The module's docstring says which results are reproducible.
 
     Parameters
     ----------
     settings
-        Settings of the installation; a worker runs.
+        Settings of the installation. A worker must already fold its log.
     storefront
         The shop, at its beginning.
     tick_ms
@@ -106,7 +108,7 @@ async def simulate(
     Raises
     ------
     WrongClock, AlreadyFed, NobodyFolds
-        As for :func:`feeding`.
+        See :func:`feeding`.
     """
     began = time.monotonic()
     fed = messages = reactions = 0

@@ -24,7 +24,7 @@ def apply(settings: Settings, clock: ClockName = "wall") -> Applied:
     Raises
     ------
     WrongClock
-        ``feeder`` was asked for, and the log is a live one.
+        ``feeder`` was asked for, but the log has live events.
     TemplatesFail
         A template cannot be rendered for every kind of user.
     InvalidSettings

@@ -204,7 +204,7 @@ def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Findi
     NotFailed
         ``force`` names a finding that has not failed.
     Refused
-        With all failed findings that were not overridden.
+        Some findings failed and were not overridden; the message has all of them.
     """
     failed = [finding for finding in findings(settings, offline=True) if finding.result == "failed"]
     names = sorted({finding.name for finding in failed})

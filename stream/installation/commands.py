@@ -8,6 +8,6 @@ import sys
 def perennial(*arguments: str) -> tuple[str, ...]:
     """Return the argument list of a ``perennial`` command for this interpreter.
 
-    ``-P`` keeps the current folder off the child's import path.
+    With ``-P``, the child does not import modules from the current folder.
     """
     return (sys.executable, "-P", "-m", "stream.cli", *arguments)

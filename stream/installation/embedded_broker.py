@@ -60,7 +60,7 @@ class EmbeddedBroker:
     folder
         Folder of its log ``broker.log``; the log of the previous run is kept as ``broker.log.1``.
     ready_within
-        Seconds until it must answer.
+        How long it may take to answer, seconds.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class EmbeddedBroker:
     Raises
     ------
     BrokerNotStarted
-        From :meth:`start`: its program is missing, the port is taken, or it ended or did not answer.
+        The program is missing, the port is taken, or the broker ended or did not answer; :meth:`start` can raise it.
     """
 
     def __init__(self, port: int | None, folder: Path, *, ready_within: float = 15.0) -> None:
@@ -104,7 +104,7 @@ class EmbeddedBroker:
         return Connection(self.address, prefix=prefix, transactions=False, session_timeout_s=6)
 
     def poll(self) -> int | None:
-        """Return the exit code once it has ended by itself; ``None`` while it runs, and before its start."""
+        """Return the exit code if the broker has ended by itself; ``None`` while it runs, and before its start."""
         return None if self._child is None else self._child.poll()
 
     def start(self) -> Self:

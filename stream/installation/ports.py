@@ -73,7 +73,8 @@ class ClaimedPorts(NamedTuple):
 class Claims:
     """Ports that this process has claimed, so that two installations which start together take different ones.
 
-    A claim is a lock on the port's byte of a file that all processes of this user share. It ends with the process.
+    All processes of this user share one file. A claim is a lock on the byte at the port's number in this file. It ends
+    with the process.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def _wanted(settings: Settings, broker_port: int | None) -> Iterator[WantedPort]
 
 
 def _broker(settings: Settings, port: int | None) -> WantedPort:
-    """Return the port of the embedded broker: that of ``--broker-port``, or of ``kafka.servers``."""
+    """Return the port of the embedded broker, which ``--broker-port`` or ``kafka.servers`` names."""
     servers = settings.sections.kafka.servers
     origin = settings.given.source("kafka.servers")
     if servers is None:

@@ -1,8 +1,8 @@
-"""Recognition of the broker: a command asks it whether it is the embedded one.
+"""Recognition of the broker: a command asks the broker whether it is the embedded one.
 
-In the folder of a running installation, the record of the installation says so. In other folders, the settings may name
-only an address. Clients must know the kind, because the embedded broker has no transactions, and its log has fewer
-partitions.
+In the folder of a running installation, the record of the installation says which kind it is. In other folders, the
+settings may name only an address. Clients must know the kind, because the embedded broker has no transactions, and its
+log has fewer partitions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def opened(config: Path | None, flags: dict[str, Any] | None = None, *, patient:
     Parameters
     ----------
     config, flags
-        As :func:`stream.settings.loading.load` takes them.
+        See :func:`stream.settings.loading.load`.
     patient
         Whether to wait for a broker that does not answer. Otherwise the settings stay as they are written, and the
         next client that uses them reports the error.

@@ -54,7 +54,7 @@ class StartOptions:
     keeps_logs
         Whether that folder still exists after the end.
     applies
-        Whether to put the file's rules into use. Otherwise the rules in the log stay.
+        Whether to put the file's rules into use. Otherwise the rules in the log stay in use.
     """
 
     clock: ClockName = "wall"
@@ -81,7 +81,7 @@ class Installation:
     keeps_logs
         Whether that folder still exists after the end.
     begins
-        Size of each log before this run, bytes; what follows was written in this run.
+        Size of each log before this run, bytes; everything after it was written in this run.
     """
 
     settings: Settings
@@ -99,7 +99,7 @@ class Installation:
 
 
 def logged_error(log: Path, begin: int = 0) -> str:
-    """Return the last error in the log of one of our processes, or the last line without one; ``begin`` is in bytes."""
+    """Return the last error after byte ``begin`` of a process's log; without an error, return the last line."""
     try:
         return last_error(log.read_bytes()[begin:].decode("utf-8", "replace"))
     except OSError:
@@ -113,7 +113,10 @@ def running(
     options: StartOptions = StartOptions(),
     on_broker_ready: Callable[[Settings], None] | None = None,
 ) -> Iterator[Installation]:
-    """Start the broker (if it is the embedded one), topics, configuration and parts, and stop all at the end.
+    """Start an installation, and stop everything at the end.
+
+    The steps are: start the embedded broker if the settings name no Kafka, create the topics, put the configuration
+    into use, start the parts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The event log, and the versions and orders that are published in it.
+"""The event log, and the versions and commands that are published in it.
 
-It may import ``cluster``.
+This package may import ``cluster``.
 """

@@ -117,7 +117,7 @@ class EventLog:
         Raises
         ------
         OutputTooLarge
-            Before anything is written.
+            A record is too large, and nothing was written.
         """
         return await self._write([(self._target(output), output.key, output.value) for output in outputs])
 

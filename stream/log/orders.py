@@ -1,4 +1,4 @@
-"""Orders to all processes, such as to pause a channel: records in every partition of the log."""
+"""Commands to all processes, such as to pause a channel: records in every partition of the log."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from stream.log.event_log import EventLog, WrongClock
 
 
 async def give(connection: Connection, partitions: int, order: str, argument: str) -> None:
-    """Write an order into every partition of ``events``; giving it again has no further effect.
+    """Write a command into every partition of ``events``; writing the same command again has no further effect.
 
     Parameters
     ----------
     connection, partitions
         The cluster, and the number of partitions of the log.
     order, argument
-        As for :class:`~models.log.Order`.
+        See :class:`~models.log.Order`.
 
     Raises
     ------
     LogUnavailable
-        The order may have reached some partitions: give it again.
+        The command may have reached some partitions: write it again.
     """
     async with EventLog(connection, partitions) as log:
-        with contextlib.suppress(WrongClock):  # a log with the clock of a feeder accepts orders as well
+        with contextlib.suppress(WrongClock):  # a log with the clock of a feeder accepts commands, too
             await log.ensure_clock("wall")
         await log.broadcast(*encode_control(Order(order, argument)))

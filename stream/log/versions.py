@@ -22,7 +22,7 @@ from stream.cluster.writer import Writer
 NAME = "configuration"
 """Key of the configuration in ``versions``."""
 MAX_ATTEMPTS = 20
-"""Maximum number of versions that are tried when other publishers take each one first."""
+"""Maximum number of versions that are tried if other publishers take each of them first."""
 
 
 class Contended(PerennialError):
@@ -35,7 +35,7 @@ class Applied(NamedTuple):
     Attributes
     ----------
     version
-        The version under which it is in use.
+        Version of the configuration that is now in use.
     changed
         Whether this is a new version. The content that is already in use keeps its version, and is only sent again.
     """
@@ -45,17 +45,18 @@ class Applied(NamedTuple):
 
 
 async def publish(connection: Connection, wanted: Configuration) -> Applied:
-    """Put a configuration into use in every partition. One that was in use earlier also gets a new version.
+    """Put a configuration into use in every partition.
 
-    ``versions`` is written first, then every partition of ``events``. After a failure in between, the same call
-    completes the work, because the newest content keeps its version. The fold ignores a version that it already has.
-    When two publishers take one version at the same time, it belongs to the first in ``versions``. The other takes the
-    next one.
+    A configuration that was replaced earlier, and is published again, gets a new version. ``versions`` is written
+    first, then every partition of ``events``. After a failure in between, the same call completes the work, because the
+    newest content keeps its version. The fold ignores a version that it already has. If two publishers take the same
+    version at the same time, it belongs to the one whose record is first in ``versions``. The other publisher takes the
+    next version.
 
     Raises
     ------
     BrokerUnavailable
-        The broker did not acknowledge the records: call it again.
+        The broker did not acknowledge the records: publish again.
     Contended
         Another publisher was first at every attempt.
     """
@@ -86,13 +87,13 @@ async def _take_version(connection: Connection, writer: Writer, content: bytes) 
 
 
 async def read_uses(connection: Connection, name: str = NAME) -> list[Use]:
-    """Read all versions of the configuration, or of a model, that ``versions`` still holds, in its order."""
+    """Read all versions of a name, such as the configuration, that the topic ``versions`` has, in the topic's order."""
     controls = [decode_control(value) for value in await read_key(connection, TOPIC, 0, name.encode())]
     return [control for control in controls if isinstance(control, Use)]
 
 
 def newest_use(uses: Sequence[Use]) -> Use | None:
-    """Return the version in use: the first record of the highest number."""
+    """Return the version in use: the first record with the highest number."""
     return max(uses, key=lambda use: use.version, default=None)
 
 

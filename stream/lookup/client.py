@@ -66,7 +66,7 @@ async def ask(addresses: Sequence[str], path: str, own: Identity | None = None) 
 async def find(
     session: aiohttp.ClientSession, addresses: Sequence[str], path: str, own: Identity | None
 ) -> tuple[str, bytes]:
-    """Ask for ``path`` over an open session; return the address that answered and the body, or raise as :func:`ask`."""
+    """Ask for ``path`` over an open session; return the address that answered and the body; raise as :func:`ask`."""
     said: list[str] = []
     others: list[str] = []
     nameless: list[str] = []
@@ -123,7 +123,7 @@ def _no_answer(addresses: Sequence[str], others: Sequence[str], nameless: Sequen
 
 
 async def ask_json(addresses: Sequence[str], path: str, own: Identity | None = None) -> dict[str, Any]:
-    """Ask for ``path`` and read the answer as JSON; raise as :func:`ask`."""
+    """Ask for ``path`` and read the answer as JSON. Errors are those of :func:`ask`."""
     answer: dict[str, Any] = orjson.loads(await ask(addresses, path, own))
     return answer
 

@@ -47,4 +47,4 @@ async def await_identity(connection: Connection) -> str:
             return await asyncio.to_thread(read_identity, connection)
         except BrokerUnreachable as error:
             logger.warning("lookups wait for the broker: %s", error)
-            await asyncio.sleep(RETRY_S)  # no event tells that the broker is back
+            await asyncio.sleep(RETRY_S)  # nothing notifies this process when the broker answers again

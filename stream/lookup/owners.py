@@ -1,4 +1,4 @@
-"""Client of the workers for a long-lived process: it remembers the owner of each partition, and asks it first."""
+"""Client of the workers for a long-lived process: it remembers each partition's owner, and asks that worker first."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Owners:
 
 
 async def _resolved(host: str, port: int) -> list[str]:
-    """Return all addresses of a host; if it has none, return its name, for the message."""
+    """Return all addresses of a host; if it has none, return its name, for the error message."""
     try:
         return [str(ipaddress.ip_address(host))]
     except ValueError:

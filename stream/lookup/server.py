@@ -121,7 +121,7 @@ class LookupServer:
     # --- users -----------------------------------------------------------------------------------------------------
 
     def _look_up(self, request: web.Request) -> tuple[str, int, Restored, bytes | None]:
-        """Return the user, their partition, its state, and the user's stored state, ``None`` for an unknown user."""
+        """Return the user, their partition, its state, and the user's stored state (``None`` for an unknown user)."""
         user = request.match_info["user"]
         if user.startswith("\x00"):  # such keys belong to the lane's own records
             raise _unknown(user)
@@ -145,7 +145,7 @@ class LookupServer:
         return user, unpack(packed), memo, self._in_use(partition, state, memo)
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
-        # Remembered, because decoding templates and weights costs more than all the rest of a lookup.
+        # Remembered, because decoding templates and weights costs more than everything else in a lookup.
         known = self._versions.get(partition)
         if known is None or known[0] != memo.numbers:
             known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)

@@ -1,4 +1,4 @@
-"""Lookups of users beside a fold.
+"""Lookups of users, which the process of a fold serves.
 
 This module is separate, because a fold needs neither numpy nor a web server to start.
 """
@@ -27,7 +27,7 @@ class FoldQueries(NamedTuple):
     Attributes
     ----------
     restored
-        Returns the committed state of a partition of ``events``; ``None`` if it is not here, or not restored yet.
+        Returns the committed state of a partition of ``events``; ``None`` if this process does not have it.
     owns
         Returns whether the process has a partition of ``events``.
     standing

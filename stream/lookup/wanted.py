@@ -7,7 +7,7 @@ MAX_RECOMMENDATIONS = 100
 DEFAULT = "10"
 """Value of ``k`` in a request without it."""
 ALLOWED = f"1 to {MAX_RECOMMENDATIONS}"
-"""The allowed values of ``k``, in words."""
+"""The allowed values of ``k``, for error messages."""
 
 
 def recommendations_wanted(asked: str) -> int | None:

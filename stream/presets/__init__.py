@@ -1,6 +1,6 @@
 """Presets of ``perennial init``: a settings file and templates for each kind of company.
 
-It imports nothing else of ``stream``.
+This package imports no other package of ``stream``.
 """
 
 from __future__ import annotations

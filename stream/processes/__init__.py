@@ -1,4 +1,4 @@
 """Child processes, their supervision and their logs.
 
-It imports nothing else of ``stream``.
+This package imports no other package of ``stream``.
 """

@@ -1,7 +1,7 @@
 """Child processes that never outlive their parent, even if the parent is killed with ``kill -9``.
 
-On Linux the kernel kills the child when its parent ends (``PR_SET_PDEATHSIG``). Elsewhere a small guard process stays
-between the two. It watches a pipe whose other end only the parent holds.
+On Linux the kernel kills the child when its parent ends (``PR_SET_PDEATHSIG``). Elsewhere a small guard process runs
+between parent and child. It watches a pipe whose other end only the parent has.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _from_lasting_thread(act: Callable[[], _T]) -> _T:
 class Child:
     """A started program in a separate process group; it ends when its parent ends.
 
-    Because of the group, Ctrl-C in a terminal reaches only the parent, which then stops its children in order.
+    Because of the group, Ctrl-C in a terminal reaches only the parent, which then stops its children.
 
     Parameters
     ----------

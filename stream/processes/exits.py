@@ -46,7 +46,7 @@ def why_ended(code: int) -> str:
 
 
 def leave(reason: str, code: int = NOT_OWNER) -> NoReturn:
-    """Log the reason, and end this process at once: without cleaning up, and without leaving its consumer group."""
+    """Log the reason, and end this process immediately: without cleaning up, and without leaving its consumer group."""
     logger.error("leaving: %s", reason)
     logging.shutdown()
     os._exit(code)

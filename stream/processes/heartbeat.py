@@ -1,7 +1,8 @@
 """Reports of a child process: a line of JSON every second, through a pipe that its supervisor made.
 
 A frozen process, or one whose interpreter hangs in foreign code, answers no probe, and its own watchdog cannot end it.
-Its reports stop, so its supervisor notices and kills it. A pipe needs no port, and the kernel closes it.
+Its reports stop, so its supervisor notices and kills it. A pipe needs no port, and the kernel closes it when the
+process ends.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class HeartbeatWriter:
 
 
 class HeartbeatReader:
-    """A supervisor's end of the pipe: the newest report, and whether the child fell silent.
+    """A supervisor's end of the pipe: it has the newest report, and notices when the reports stop.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ class HeartbeatReader:
         patience_s = self._silent_s + STARTING_S
         try:
             while True:
-                # poll and not select: a supervisor may have more than a thousand files open
+                # poll and not select, because select fails for a process with more than about a thousand open files
                 poll = select.poll()
                 poll.register(self._read_end, select.POLLIN)
                 if not poll.poll(patience_s * 1_000):

@@ -26,7 +26,7 @@ REFUSED_WITHIN_S = 60.0
 If it ends later with the exit code of a mistake, it is started again. The time is long, because a busy machine is slow.
 """
 CRASH_LOOP = 5
-"""Number of early ends in a row; this one and all further ones are logged as errors."""
+"""Number of consecutive early ends; this one and all further ones are logged as errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Keeper:
         self._thread.start()
 
     def end(self) -> None:
-        """Ask the program to end, and return at once."""
+        """Ask the program to end, and return immediately."""
         with self._lock:  # no child is being started meanwhile
             child = self._child
         self._deadline = time.monotonic() + self._program.stop_within

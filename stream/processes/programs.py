@@ -49,9 +49,9 @@ class Backoff:
     Attributes
     ----------
     first
-        Seconds after the first early end.
+        Seconds to wait after the first early end.
     factor
-        Factor by which each further early end lengthens the wait.
+        Factor by which each further early end lengthens the delay.
     longest
         Maximum number of seconds.
     healthy_after
@@ -69,7 +69,7 @@ class Backoff:
     healthy_after: float = 10.0
 
     def delay(self, early_ends: int) -> float:
-        """Return the seconds to wait after this number of early ends in a row (at least one)."""
+        """Return the seconds to wait after this number of consecutive early ends (at least one)."""
         return float(min(self.longest, self.first * self.factor ** min(early_ends - 1, 64)))
 
 

@@ -38,7 +38,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requested(request: StopRequest | None = None) -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGINT into a request that the caller waits for, instead of an exception somewhere.
+    """Turn SIGTERM and SIGINT into a request that the caller waits for, instead of an exception anywhere.
 
     This works only in the main thread, because Python delivers signals there.
     """

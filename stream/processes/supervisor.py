@@ -1,4 +1,4 @@
-"""A supervisor: it keeps child processes running, restarts them with back-off, and ends them in order.
+"""A supervisor: it keeps child processes running, restarts them with back-off, and stops them at the end.
 
 One thread per child waits for its end, so nothing polls. A child ends with this process
 (``stream/processes/child.py``). If the child is a supervisor, its own children end with it.
@@ -57,7 +57,7 @@ class Supervisor:
     over
         Set when the supervisor was stopped, or when a program refused to start.
     refused
-        Name of the program that ended at once with the exit code of a mistake (2), if any.
+        Name of the program that ended soon after its start with the exit code of a mistake (2), if any.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Supervisor:
         return f"<{type(self).__name__} of {self._keepers}>"
 
     def start(self) -> Self:
-        """Start everything, and return at once; raise ``ProgramMissing`` if a program does not exist."""
+        """Start everything, and return immediately; raise ``ProgramMissing`` if a program does not exist."""
         try:
             for keeper in self._keepers:
                 keeper.begin()

@@ -71,7 +71,7 @@ class WorkerReport(WorkerHealth, frozen=True, kw_only=True):
     group, member
         Id of its consumer group, and the name that the group gave it; empty while it is no member.
     metrics, lookups
-        Ports of its metrics and its lookups; ``None`` without one.
+        Ports of its metrics and its lookups; ``None`` if it has no such port.
     providers
         State of each channel, in a worker that delivers.
     """

@@ -1,4 +1,4 @@
-"""A whole rebuild: every partition is folded beside the state in use, then one after the other is switched over."""
+"""A whole rebuild: every partition is folded again, then the partitions are switched over one after the other."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Rebuilt(NamedTuple):
     Attributes
     ----------
     partition
-        Its number.
+        Number of the partition.
     position
         Offset up to which its facts were recomputed, when they were compared with those in use.
     users
         Number of users in its state.
     changed
-        Number of those whose facts were different.
+        Number of users whose facts were different.
     outcome
         ``switched``: the recomputed facts are in use. ``equal``: no facts were different, so nothing was changed.
         ``was switched``: an earlier run of the command has switched it. ``compared``: only a comparison was wanted.

@@ -14,7 +14,7 @@ from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 MAX_RECORDS = 5_000
 """Maximum number of records of one poll."""
 SILENCE_S = 60.0
-"""How long the broker may give no answer, seconds."""
+"""How long to wait for an answer of the broker, seconds."""
 OPTIONS = ReadOptions(fetch_bytes=4 << 20)
 
 

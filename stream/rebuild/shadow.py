@@ -28,7 +28,7 @@ APPLICATION = "rebuild"
 COMMIT_EVERY_S = 5.0
 """How long a shadow folds between two commits, seconds."""
 MAX_UNCOMMITTED_USERS = 50_000
-"""Maximum number of changed users between two commits; at this number a commit does not wait for its time."""
+"""Maximum number of changed users between two commits; at this number a shadow commits without waiting longer."""
 
 
 class _TickRecord(NamedTuple):
@@ -41,7 +41,7 @@ class _TickRecord(NamedTuple):
 
 
 class TakenOver(PerennialError):
-    """Another rebuild has begun: it continues where this one was."""
+    """Another rebuild has begun: it continues where this one stopped."""
 
 
 class ShadowMemo(msgspec.Struct, array_like=True, frozen=True):
@@ -92,7 +92,7 @@ class Shadow:
     Attributes
     ----------
     partition
-        As the parameter.
+        See the parameter.
     switched
         Whether its facts are in use.
     """
@@ -132,12 +132,12 @@ class Shadow:
         return self._state.memo
 
     async def open(self, *, anew: bool = False) -> None:
-        """Fence an earlier rebuild, and continue where it was.
+        """Fence an earlier rebuild, and continue where it stopped.
 
         Parameters
         ----------
         anew
-            Discard the work of the earlier rebuild. It is discarded in any case if other code has done it.
+            Whether to discard the work of the earlier rebuild. Work of other code is always discarded.
         """
         await self._committer.fence()
         self._state = await self._committer.restore()

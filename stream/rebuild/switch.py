@@ -26,7 +26,7 @@ MAX_LAG = 5_000
 MAX_ATTEMPTS = 10
 """Maximum number of attempts to switch a partition over, and to read its state."""
 RETRY_S = 1.0
-"""How long a failed attempt waits before the next one, seconds.
+"""How long to wait after a failed attempt before the next one, seconds.
 
 Meanwhile, an owner that has started again restores its state. So the next attempt fences this owner, too.
 """
@@ -39,8 +39,8 @@ class NotSwitched(PerennialError):
 class FactMerger:
     """Merge of a shadow's facts with the ledgers in use.
 
-    The last merge happens while the partition stands still, so it must be fast. Therefore each result is remembered,
-    and a user who has not changed since is not merged again.
+    During the last merge no process folds the partition, so this merge must be fast. Therefore each result is
+    remembered, and a user who has not changed since then is not merged again.
     """
 
     def __init__(self) -> None:
@@ -88,8 +88,9 @@ async def snapshot(connection: Connection, partition: int, least: int = 0) -> Re
     partition
         Number of the partition of ``profiles``.
     least
-        Position of an earlier reading. While a partition is read, the topic's cleaner may remove a value that is stored
-        again after the end of this reading. Then the position is too low, and the partition is read again.
+        Position of an earlier reading. While a partition is read, the topic's cleaner may remove a value because a
+        newer one is stored after the end of this reading. Then the position is too low, and the partition is read
+        again.
     """
     for _ in range(MAX_ATTEMPTS):
         found = await restore(connection, "profiles", partition, in_use=True)

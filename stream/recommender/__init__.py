@@ -1,4 +1,4 @@
 """Training of the recommender, and reading of its newest model.
 
-It may import ``processes`` and ``cluster``.
+This package may import ``processes`` and ``cluster``.
 """

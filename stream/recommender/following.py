@@ -154,7 +154,7 @@ class ModelWatch:
                 metrics.increment("model_watch_failures", name_of(error))
                 if time.monotonic() - began > MAX_RETRY_S:
                     wait = RETRY_S
-                # A broker that is away needs no traceback.
+                # A broker that does not answer needs no traceback.
                 expected = isinstance(error, BrokerUnavailable)
                 logger.warning(
                     "recommender: following %s and %s failed, trying again in %g s: %r",
@@ -176,7 +176,7 @@ class ModelWatch:
     async def _apply_items(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        # In a thread, and on a copy, because this loop also folds, and a catalogue may be large.
+        # In a thread, and on a copy, because a catalogue may be large, and this event loop also serves the fold.
         catalogue, recommender = await asyncio.to_thread(self._with_items, records)
         if catalogue.revision == self.catalogue.revision:
             return

@@ -37,7 +37,7 @@ LEAVE_WITHIN_S = 5.0
 PUBLISH_WITHIN_S = 30.0
 """How long a publication waits for the group's decision and for the acknowledgement, seconds each."""
 STUCK_S = 1_800
-"""How long a training may go without a call of ``standing``, seconds; then another retrainer gets the leadership."""
+"""How long after a call of ``standing`` a training counts as stuck, seconds; then another retrainer becomes leader."""
 TRANSACTION_TIMEOUT_MS = 15_000
 """How long a retrainer that stopped while it published can delay readers of ``versions``, milliseconds."""
 
@@ -45,7 +45,7 @@ Standing = Literal["joining", "standby", "training"]
 
 
 class LeadershipLost(Exception):
-    """Another retrainer leads now: do not use what this one was about to publish."""
+    """Another retrainer leads now: do not use the version that this one was about to publish."""
 
 
 class Leadership:
@@ -101,7 +101,7 @@ class Leadership:
         Raises
         ------
         BrokerUnavailable
-            Call it again.
+            The leadership was not taken: call this again.
         """
         self._close_producer()
         options: dict[str, Any] = {}

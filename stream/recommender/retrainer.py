@@ -86,7 +86,7 @@ class Retrainer:
     fit
         Function that trains item factors, such as ``models.recommend.factors.fit_items``.
     report
-        Called with a sentence for each thing that happens.
+        Called with a sentence about each event that an operator may want to see.
     """
 
     def __init__(

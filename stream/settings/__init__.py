@@ -1,4 +1,4 @@
 """Settings from ``perennial.yaml`` and the environment.
 
-It may import ``cluster``.
+This package may import ``cluster``.
 """

@@ -40,7 +40,7 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     pid, started
         Id of the process, and the time of its start.
     settings
-        Settings that the commands in its folder need, path to value.
+        Settings that the commands in its folder need: values by path.
     overridden
         Names of failed findings that ``--force`` overrode.
     """
@@ -132,7 +132,7 @@ def owned(folder: Path) -> Iterator[InstallationOwner]:
     Raises
     ------
     RunsAlready
-        Another one runs in it.
+        Another installation runs in this folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -3,7 +3,7 @@
 A flag wins over the environment, and the environment over the file. For a setting that none of them gives, the record
 of the installation that runs in the data folder is used (``stream/settings/installation_record.py``).
 
-The sections that travel in the log (rules, caps, ...) are only carried here; ``stream/settings/rules.py`` reads them.
+The sections that travel in the log (rules, caps, ...) are kept here unread; ``stream/settings/rules.py`` reads them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Settings:
     file
         The settings file, if there is one.
     home
-        Folder that relative paths start from: the file's, or the current one if there is no file.
+        Folder that relative paths start from: the file's folder, or the current one if there is no file.
     given
         The values that were given, and the place of each.
     flags
@@ -93,7 +93,7 @@ class Settings:
 
     @property
     def public_url(self) -> str:
-        """URL of the HTTP door from outside, without a slash at the end."""
+        """Public URL of the HTTP door, without a slash at the end."""
         http = self.sections.http
         return (http.public_url or f"http://{http.host}:{http.port}").rstrip("/")
 
@@ -194,7 +194,7 @@ class Settings:
         assert secret.file is not None
         file = self.path(secret.file)
         try:
-            # reading a device or a pipe would never end
+            # reading a device or a pipe might never end
             if file.exists() and not file.is_file():
                 raise OSError("it is not a regular file")
             with file.open(encoding=TEXT) as opened:
@@ -248,7 +248,7 @@ def load(
     Raises
     ------
     InvalidSettings
-        With the place, what was found and what is allowed.
+        A setting cannot be used. The message has its place, what was found and what is allowed.
     """
     variables = os.environ if environment is None else environment
     file = file or _default_file(variables)

@@ -75,7 +75,7 @@ class _Node:
     text
         Text of a scalar.
     items
-        Values of a list, or keys and values of a mapping in turn.
+        Values of a list, or alternately the keys and values of a mapping.
     size, depth
         Number of values, itself included, and levels of nesting; 0 until it is complete.
     """
@@ -99,7 +99,7 @@ def read(text: str) -> tuple[Any, dict[str, int]]:
     Raises
     ------
     Unreadable
-        With the line of the problem.
+        The text cannot be read; the error has the line of the problem.
 
     Examples
     --------
@@ -225,7 +225,7 @@ def _value(node: _Node, path: str, lines: dict[str, int]) -> Any:
         case "bool":
             return node.text == "true"
         case "int":
-            # a longer number is not converted, because the time for it grows with the square of its digits
+            # a longer number is not converted, because that takes time that grows with the square of its length
             number = int(node.text) if len(node.text) <= 20 else _INTEGERS.stop
             if number not in _INTEGERS:
                 raise Unreadable(node.text, node.line, path, "a whole number of at most 64 bits")

@@ -40,7 +40,7 @@ def read_configuration(settings: Settings) -> Configuration:
     Raises
     ------
     InvalidSettings
-        With the file and line, what was found, and what is allowed.
+        A setting cannot be used. The message has the file and line, what was found, and what is allowed.
     """
     templates = read_templates(settings.templates)
     try:
@@ -104,7 +104,7 @@ def require_rendering(settings: Settings, configuration: Configuration) -> None:
     Raises
     ------
     TemplatesFail
-        With every template that fails, its file and line, and for which users.
+        A template fails. The message has every template that fails, its file and line, and for which users.
     """
     failures = failing_templates(configuration, read_templates(settings.templates))
     if failures:

@@ -138,7 +138,7 @@ class KafkaSection(_Section, frozen=True, kw_only=True):
     partitions
         Number of partitions of the log, which never changes. 12 by default, on the embedded broker 4.
     replication_factor
-        Copies of each partition of the topics that we create. By default that of the cluster; on the embedded broker 1.
+        Copies of each partition of the topics that we create. By default the cluster's own; on the embedded broker 1.
     session_timeout
         How long a worker may be silent before it counts as dead. 10s by default, on the embedded broker 6s.
     tls, sasl
@@ -165,7 +165,7 @@ class HttpSection(_Section, frozen=True, kw_only=True):
     host, port
         Address to listen on.
     public_url
-        Its URL from outside, with which unsubscribe links begin. By default made of host and port.
+        Public URL of the door, with which unsubscribe links begin. By default made of host and port.
     write_keys
         Write keys. Every event must come with one of them. By default none is required.
     trust_browser_orders
@@ -249,7 +249,7 @@ class RetrainerSection(_Section, frozen=True, kw_only=True):
     fresh
         Minimum number of new interactions before it trains again.
     interactions, users, items
-        Maximum number of each in memory; the newest stay.
+        Maximum number of each in memory; the newest are kept.
     origins
         Origins of the events that it learns from.
     dimensions
@@ -286,8 +286,8 @@ class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}
     tls
         ``starttls``, ``tls`` from the first byte, or ``none``.
     connections
-        Maximum number of connections at the same time. When a worker is killed, the outcome of up to as many
-        messages is unknown.
+        Maximum number of connections at the same time. When a worker is killed, the outcome of at most
+        this number of messages is unknown.
     timeout
         How long each step of the conversation may take.
     """
@@ -330,11 +330,11 @@ class BreakerSection(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     failures
-        Number of failures in a row that begin a pause. The refusal of one recipient is not a failure.
+        Number of consecutive failures that begin a pause. The refusal of one recipient is not a failure.
     pause
-        How long it is until one message tries again; doubled each time that this message fails.
+        Length of the first pause. After a pause one message is tried; if it fails, the next pause is twice as long.
     longest
-        Maximum of this pause.
+        Maximum length of a pause.
     """
 
     failures: Annotated[int, Meta(ge=1, le=1000, description="a whole number, 1 to 1000")] = 5

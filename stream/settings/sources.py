@@ -39,7 +39,7 @@ class InvalidSettings(InvalidConfiguration):
     origin
         Where it was given: ``perennial.yaml:12``, ``PERENNIAL_KAFKA__SERVERS``, ``a flag``.
     path, found, allowed
-        As in :class:`InvalidConfiguration`.
+        See :class:`InvalidConfiguration`.
     """
 
     def __init__(self, origin: str, path: str, found: object, allowed: str) -> None:
@@ -66,7 +66,7 @@ class Given:
     Attributes
     ----------
     values
-        Nested mappings, as the file has them.
+        Nested mappings, in the form of the file.
     origins
         Where each value was given, by its path; also for values inside others.
     """
@@ -175,7 +175,7 @@ def read_file(path: Path) -> Given:
 
 
 def add_environment(given: Given, environment: Mapping[str, str], forms: Iterable[type]) -> None:
-    """Apply the environment's settings over those of the file.
+    """Replace settings of the file by those of the environment.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
 
 
 def _meant(name: str, known: Collection[str]) -> str | None:
-    """Return the variable that a name in another case, or with a misspelt prefix, means; ``None`` if there is none.
+    """Return the variable that was meant by a name in another case or with a misspelt prefix; ``None`` without one.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def _meant(name: str, known: Collection[str]) -> str | None:
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:
-    """Return whether Kubernetes set a variable: its port is an address, while a misspelt setting is a number."""
+    """Return whether Kubernetes set a variable: its ports are addresses, and the ports of our settings are numbers."""
     if _KUBERNETES_PORT.match(name):
         return bool(_KUBERNETES_ADDRESS.match(value))
     return bool(_KUBERNETES.match(name))

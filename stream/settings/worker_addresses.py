@@ -11,7 +11,7 @@ _MAX_PORT = 65_535
 
 
 def worker_ports(worker: WorkerSection) -> range:
-    """Return the ports to try, in order; if the port is 0, return only 0, because the system chooses one."""
+    """Return the ports to try, the lowest first; if the port is 0, return only 0, because the system chooses one."""
     first = worker.port
     return range(first, min(first + MAX_WORKERS, _MAX_PORT + 1)) if first else range(1)
 

@@ -1,4 +1,4 @@
 """The suppression list in Kafka: delivery follows it, the HTTP door and the commands read and write it.
 
-It may import ``delivery``, ``log`` and ``cluster``.
+This package may import ``delivery``, ``log`` and ``cluster``.
 """

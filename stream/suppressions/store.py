@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PORTION = 1_000
 """Number of entries that are written at a time."""
 SILENCE_S = 20.0
-"""How long the broker may give no answer, seconds."""
+"""How long to wait for an answer of the broker, seconds."""
 
 
 class Listed(NamedTuple):
@@ -34,7 +34,7 @@ class Listed(NamedTuple):
     place, entry
         Contents of key and value.
     ended
-        Whether a later entry has ended it, or it stops no message by itself.
+        Whether the entry stops no message: a later entry has ended it, or it never stops one.
     """
 
     place: SuppressionKey

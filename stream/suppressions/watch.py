@@ -39,7 +39,7 @@ answer.
 POLL_MS = 50
 """How long one poll waits for new entries, milliseconds."""
 RETRY_S = 0.2
-"""How long a failed reading waits before it begins again, seconds."""
+"""How long to wait after a failed reading before the next one, seconds."""
 MAX_RECORDS = 2_000
 """Maximum number of records applied at a time, because the same event loop serves calls to providers."""
 OPTIONS = ReadOptions(committed=False, wait_ms=50, fetch_bytes=4 << 20, request_timeout_ms=10_000, retry_backoff_ms=50)
@@ -167,7 +167,7 @@ class AnswerAges:
     """Lower bound of the time at which the broker gave its newest answer.
 
     aiokafka sends the next request when an answer has arrived. So an answer is not older than the arrival of the
-    previous answer. A process that was stopped cannot mistake an old answer for a new one.
+    previous answer. So a process that was frozen for a while cannot mistake an old answer for a new one.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class AnswerAges:
         stamp
             Stamp of the newest answer.
         polled
-            When the poll began; a new answer has arrived since then.
+            Time at which the poll began; a new answer arrived after it.
         """
         if stamp != self._stamp:
             self._stamp = stamp

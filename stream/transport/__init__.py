@@ -1,4 +1,4 @@
 """The Faust application that feeds the lanes.
 
-It may import ``engine``, ``processes`` and ``cluster``.
+This package may import ``engine``, ``processes`` and ``cluster``.
 """

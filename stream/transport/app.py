@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 STOP_WITHIN_S: Final = 9.0
 """How long a worker may take to stop, seconds."""
 COLLECT_AFTER: Final = (400_000, 20, 50)
-"""Thresholds of the garbage collector's three generations: it collects the youngest about once in a full batch."""
+"""Thresholds of the garbage collector's three generations; the youngest is collected about once in a full batch."""
 
 
 class Unobserved:
@@ -172,7 +172,7 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
         os._exit(exits.SLOW_STOP)
 
     async def _sentinel_task(self) -> None:
-        """Return at once; Faust's method waits a second after everything has ended."""
+        """Return immediately; Faust's method waits a second after everything has ended."""
 
     def _setproctitle(self, info: str, *, ident: str = "perennial") -> None:
         """Keep the process's title, because operators search for its command line."""

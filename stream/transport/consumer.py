@@ -35,7 +35,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
         await self.transport.listener.drain()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
-        """Commit nothing, because Faust would commit past events that are not processed."""
+        """Commit nothing, because Faust would commit offsets after events that are not processed."""
         return False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -56,8 +56,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's types are
                 for tp, fetch in await self._thread.in_thread(self._thread.fetch(listener)):
                     await self.callback(_message(tp, fetch, self.app.consumer_generation_id))
         except asyncio.CancelledError:
-            # During a rebalance, Faust treats a cancellation as a crash. A process that is asked to stop then would end
-            # as if it had failed.
+            # During a rebalance, Faust treats a cancellation as a crash. A process that is asked to stop at that time
+            # would end as if it had failed.
             if not self.app.should_stop:
                 raise
         except self.consumer_stopped_errors as error:

@@ -126,8 +126,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
             rebalance_timeout_ms=10_000,
-            # The main loop asks for records all the time, even if no lane can take any. A process that does not ask
-            # for a minute hangs, and its partitions are reassigned.
+            # The main loop asks for records all the time, even if no lane can take any. So a process that has not asked
+            # for a minute hangs, and its partitions must be reassigned.
             max_poll_interval_ms=60_000,
             request_timeout_ms=15_000,
             retry_backoff_ms=100,
@@ -149,7 +149,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
 
     @property
     def failure(self) -> BaseException | None:
-        """Error because of which this process cannot be a member of its group, and does not try again.
+        """Error that keeps this process out of its group for good; ``None`` while there is none.
 
         aiokafka raises it only from a fetch. Nothing is fetched before the first assignment, or during a reassignment.
         """
@@ -186,7 +186,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
         """Wait for records of wanted partitions."""
         consumer, wake = self._ensure_consumer(), self._wake
         assert wake is not None
-        # aiokafka's context forgets to count down when an error passes through it.
+        # If an error passes through aiokafka's context manager, the manager does not decrement its counter.
         errors: list[BaseException] = []
         fetches: list[tuple[TP, Fetch]] = []
         with consumer._subscription.fetch_context():
@@ -332,7 +332,7 @@ class ConsumerFetcher:
 
     @property
     def failure(self) -> BaseException | None:
-        """Error because of which this process cannot be a member of its group, and does not try again."""
+        """Error that keeps this process out of its group for good; ``None`` while there is none."""
         return self._thread.failure
 
     def read_to(self, tp: TP) -> ReadTo | None:

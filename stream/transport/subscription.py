@@ -1,4 +1,4 @@
-"""Subscription of a worker: it joins its group once its agents listen, and not after a fixed second as in Faust."""
+"""Subscription of a worker: it joins its group once its agents listen. Faust itself always waits a second instead."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NoTables(TableManager):  # type: ignore[misc]  # Faust's types are skipped
     """Table manager of an app without tables. Faust subscribes, and accepts assignments, once its tables are ready."""
 
     async def on_start(self) -> None:
-        """Start the subscription once agents listen; Faust's method waits a fixed second."""
+        """Start the subscription once agents listen; Faust's method always waits a second."""
         if not await self.wait_for_stopped(self.app.topics.complete):
             await self._update_channels()
             await self.recovery.start()

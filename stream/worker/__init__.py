@@ -1,5 +1,5 @@
 """The worker process.
 
-It may import ``transport``, ``delivery``, ``suppressions``, ``lookup``, ``engine``, ``settings``,
+This package may import ``transport``, ``delivery``, ``suppressions``, ``lookup``, ``engine``, ``settings``,
 ``processes`` and ``cluster``.
 """

@@ -85,8 +85,8 @@ def worker_health(lanes: Sequence[LaneHealth], *, assigned: bool, held: Mapping[
         Whether the group has assigned this worker its partitions, even if there are none. A worker that stands by is
         ready.
     held
-        Name and words of each reason for which the worker holds its messages. While there is one, the worker is not
-        ready, but healthy, because a restart would change nothing.
+        Name and text of each reason for which the worker holds its messages. While there is a reason, the worker is not
+        ready, but it is healthy, because a restart would change nothing.
     """
     return WorkerHealth(
         ready=assigned and not held and all(lane.open for lane in lanes),

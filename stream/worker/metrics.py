@@ -95,7 +95,7 @@ def _show_lane(lane: LaneReport, committed_at: float) -> None:
     labels = lane.topic, str(lane.partition)
     if lane.lag is not None:
         metrics.gauge("lane_lag_records", float(lane.lag), *labels)
-    # A lane that has read everything is as good as one that has just committed, because alerts watch this age.
+    # Alerts watch the age of this time. A lane that has read everything must look like one that has just committed.
     metrics.gauge("last_commit_timestamp_seconds", committed_at, *labels)
 
 

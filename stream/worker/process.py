@@ -59,7 +59,7 @@ def run(role: Role, settings: Settings) -> NoReturn:
             from stream.delivery.self_check import checking
 
             await stack.enter_async_context(checking(connection, settings, holds))
-        has_news.set()  # reports at once, so that the supervisor can remove this member from the group if it dies
+        has_news.set()  # reports immediately, so that the supervisor can remove this member from the group if it dies
 
     async def watch() -> None:
         with watched(state, connection, settings.stall_after_s, heartbeat) as watchdog:
@@ -111,7 +111,7 @@ def watched(
     stall_after_s
         How long records may wait while nothing is done, seconds.
     heartbeat
-        Pipe to the supervisor; ``None`` without one.
+        Pipe to the supervisor; ``None`` if there is no supervisor.
     """
     watchdog = Watchdog(
         asyncio.get_running_loop(),
@@ -130,7 +130,7 @@ def watched(
 async def _open_lookups(
     connection: Connection, settings: Settings, app: LaneApp, state: WorkerState
 ) -> AbstractAsyncContextManager[int]:
-    # A fifth of all imports is for lookups, so a thread imports them while the first users are folded.
+    # Lookups need a fifth of the time of all imports, so a thread imports them while the first users are folded.
     open_lookups = await asyncio.to_thread(_import_lookups)
     identity = await await_identity(connection)
     return open_lookups(app, state, settings, identity)

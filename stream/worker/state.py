@@ -28,12 +28,12 @@ class WorkerState:
     dispatchers
         Callers of providers, by channel.
     metrics_port
-        Port of its metrics; ``None`` without one.
+        Port of its metrics; ``None`` if there is none.
 
     Attributes
     ----------
     lookups_port
-        Port of its lookups; ``None`` without one, or before they are served.
+        Port of its lookups; ``None`` if there is none, or before they are served.
     waiting
         How long records have waited for its lanes.
     """

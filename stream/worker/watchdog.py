@@ -6,9 +6,9 @@ does not move. It counts samples and asks no clock, because a process that was f
 
 No worker is ended for the faults of others. A lane may wait for a commit, for its state or for a provider, because
 each of these has its own timeout. Everything else that looks like standing still counts only if a separate connection
-to Kafka finds records that wait. So a broker that is away or full ends no worker. A process without partitions has no
-lanes that could stand still. For such a process, the watchdog asks the group, and ends the process if the group has
-left it out.
+to Kafka finds records that wait. So no worker is ended because a broker does not answer or is full. A process without
+partitions has no lanes that could stand still. For such a process, the watchdog asks the group, and ends the process if
+the group has left it out.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Watchdog:
     patience
         How long the worker may stand still.
     heartbeat
-        Pipe to the supervisor; ``None`` without one.
+        Pipe to the supervisor; ``None`` if there is no supervisor.
     on_stall
         Called with the reason to end this process; ``None`` ends it with :data:`stream.processes.exits.STALLED`.
     """
@@ -183,16 +183,16 @@ class Watchdog:
         return f"<Watchdog patience={self._patience.samples} running={self._thread.is_alive()}>"
 
     def start(self) -> None:
-        """Begin; return at once."""
+        """Begin; return immediately."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; return at once, even if a probe is in progress."""
+        """End; return immediately, even if a probe is in progress."""
         self._over.set()
         self._soon.set()
 
     def hurry(self) -> None:
-        """Take a sample now, so that the supervisor gets its report at once."""
+        """Take a sample now, so that the supervisor gets its report immediately."""
         self._soon.set()
 
     def _watch(self) -> None:
