@@ -1,7 +1,7 @@
-"""Control records: the records of ``events`` that are not events. They state the clock, ticks, versions and commands.
+"""Control records: the records of ``events`` that are not events: clock, ticks, versions and instructions.
 
 Their keys begin with a NUL byte, which no user id may contain. The fold applies control records and events in the
-sequence of the log. So time, versions and commands are the same in every replay.
+sequence of the log. So time, versions and instructions are the same in every replay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTROL = b"\x00"
 CLOCK_KEY = b"\x00clock"
 TICK_KEY = b"\x00tick"
 USE_KEY = b"\x00use"
-ORDER_KEY = b"\x00order"
+INSTRUCTION_KEY = b"\x00order"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=False):
@@ -62,25 +62,25 @@ class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False)
     content: msgspec.Raw
 
 
-class Order(msgspec.Struct, tag_field="control", tag="order", frozen=True, gc=False):
-    """A command to all processes.
+class Instruction(msgspec.Struct, tag_field="control", tag="order", frozen=True, gc=False):
+    """An instruction to all processes.
 
     Attributes
     ----------
-    order
-        The command, such as ``pause``.
+    name
+        The instruction: ``pause`` or ``resume``. A process passes over any other one.
     argument
-        The object of the command, such as the name of a channel.
+        What the instruction is about, such as the name of a channel.
     """
 
-    order: str
+    name: str = msgspec.field(name="order")
     argument: str = ""
 
 
-Control = Clock | Tick | Use | Order
+Control = Clock | Tick | Use | Instruction
 _decoder = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder()
-_KEYS: dict[type, bytes] = {Clock: CLOCK_KEY, Tick: TICK_KEY, Use: USE_KEY, Order: ORDER_KEY}
+_KEYS: dict[type, bytes] = {Clock: CLOCK_KEY, Tick: TICK_KEY, Use: USE_KEY, Instruction: INSTRUCTION_KEY}
 
 
 def is_control(key: bytes | None) -> bool:

@@ -24,7 +24,7 @@ from models.fold.event_fold import EventFold
 from models.fold.partition_state import PartitionState
 from models.fold.slice import Slice, Unfoldable
 from models.fold.versions import Versions
-from models.log import Clock, Order, Tick, Use, decode_control, is_control
+from models.log import Clock, Instruction, Tick, Use, decode_control, is_control
 from models.profile import lateness, seen_ids
 from models.profile.ledger import Timer
 from models.profile.state import Customer
@@ -239,7 +239,7 @@ class _Attempt:
             self._fire()
         if isinstance(control, Use):
             self._use(control)
-        elif isinstance(control, Order):
+        elif isinstance(control, Instruction):
             self._follow(control)
 
     def _use(self, control: Use) -> None:
@@ -252,18 +252,18 @@ class _Attempt:
         if is_used:
             self._slice.store_version(control.name, content)
 
-    def _follow(self, order: Order) -> None:
-        """Pause or resume the channel that an order names.
+    def _follow(self, instruction: Instruction) -> None:
+        """Pause or resume the channel that an instruction names.
 
         Messages that were decided before a pause wait in the channel's queue.
         """
         paused = self._state.versions.paused
-        if order.order == "pause":
-            paused.add(order.argument)
-        elif order.order == "resume":
-            paused.discard(order.argument)
+        if instruction.name == "pause":
+            paused.add(instruction.argument)
+        elif instruction.name == "resume":
+            paused.discard(instruction.argument)
         else:
             return
-        if order.argument in CHANNELS:
-            hold = encode_notice(ChannelPaused(paused=order.order == "pause"))
-            self._slice.add(Output(f"messages.{order.argument}", HOLD_KEY, hold))
+        if instruction.argument in CHANNELS:
+            hold = encode_notice(ChannelPaused(paused=instruction.name == "pause"))
+            self._slice.add(Output(f"messages.{instruction.argument}", HOLD_KEY, hold))

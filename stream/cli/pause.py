@@ -11,7 +11,7 @@ from models.events import Channel
 from stream.cli.output import Config, print_line
 from stream.cluster.topics import require_topics
 from stream.installation.recognition import opened
-from stream.log.orders import give
+from stream.log.instructions import give
 
 Which = Annotated[Channel, typer.Argument(help="Channel: email or sms.")]
 
@@ -23,18 +23,18 @@ def pause(channel: Which, config: Config = None) -> None:
     Messages that wait for delivery keep waiting. Messages that a provider already
     has cannot be stopped.
     """
-    _order("pause", channel, config)
+    _instruct("pause", channel, config)
     print_line(f"{channel} is paused; perennial resume {channel} ends the pause")
 
 
 def resume(channel: Which, config: Config = None) -> None:
     """Send over a paused channel again. Waiting messages are sent, unless they have expired."""
-    _order("resume", channel, config)
+    _instruct("resume", channel, config)
     print_line(f"{channel} is no longer paused")
 
 
-def _order(order: str, channel: Channel, config: Config) -> None:
+def _instruct(name: str, channel: Channel, config: Config) -> None:
     settings = opened(config)
     connection = settings.connection()
     require_topics(connection, settings.partitions)
-    asyncio.run(give(connection, settings.partitions, order, channel))
+    asyncio.run(give(connection, settings.partitions, name, channel))

@@ -1,4 +1,4 @@
-"""The event log, and the versions and commands that are published in it.
+"""The event log, and the versions and instructions that are published in it.
 
 This package may import ``cluster``.
 """

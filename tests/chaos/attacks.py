@@ -16,7 +16,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from models.log import Clock, Order, Tick, Use, encode_control
+from models.log import Clock, Instruction, Tick, Use, encode_control
 from models.wire.native import TYPES
 
 NOW = 1_790_000_000_000
@@ -215,7 +215,7 @@ def forged(rng: Random, number: int) -> bytes:
     controls = (
         Clock("feeder"),
         Tick(at=NOW * 2),
-        Order("pause", "email"),
+        Instruction("pause", "email"),
         Use("configuration", 10**9, msgspec.Raw(b"{}")),
     )
     if rng.random() < 0.5:

@@ -104,9 +104,9 @@ def imports_for_types_only(module: Module) -> Iterator[tuple[str, int]]:
 
     Examples
     --------
-    >>> source = "if TYPE_CHECKING:\\n    from stream.log.orders import Order"
+    >>> source = "if TYPE_CHECKING:\\n    from stream.log.instructions import Instruction"
     >>> list(imports_for_types_only(module_of(Path("a.py"), source)))
-    [('stream.log.orders', 2)]
+    [('stream.log.instructions', 2)]
     """
     for node in ast.walk(module.tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING":
@@ -166,7 +166,7 @@ def package_of(name: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> package_of("stream.log.orders")
+    >>> package_of("stream.log.instructions")
     ('stream', 'log')
     """
     return tuple(name.split(".")[:2])

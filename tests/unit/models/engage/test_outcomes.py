@@ -23,7 +23,7 @@ from models.delivery.notices import (
 )
 from models.engage import caps, outcomes
 from models.events import Channel, Event, EventType
-from models.log import Clock, Order, Use
+from models.log import Clock, Instruction, Use
 from models.profile.ledger import Ledger, SentMessage
 from models.wire.withdrawals import channels_of
 from tests.support.event_logs import START, fold_log, written
@@ -130,7 +130,7 @@ def test_a_decoded_notice_equals_the_encoded_one_and_other_records_are_not_notic
 class TestThroughTheFold:
     """Notices in ``messages.email``, through the whole fold."""
 
-    def _log(self, *more: Event | Order) -> list[bytes]:
+    def _log(self, *more: Event | Instruction) -> list[bytes]:
         content = encode(
             parse(
                 {"rules": [{"name": "welcome", "when": {"event": "Trial Started"}}]},
@@ -158,7 +158,7 @@ class TestThroughTheFold:
         assert decode_notice(notice) == Withdrawal("u1", START, "unsubscribe link")
 
     def test_a_pause_follows_in_the_same_topic(self) -> None:
-        _, paused, resumed = self._log(Order("pause", "email"), Order("resume", "email"))
+        _, paused, resumed = self._log(Instruction("pause", "email"), Instruction("resume", "email"))
 
         assert [decode_notice(value) for value in (paused, resumed)] == [
             ChannelPaused(paused=True),
@@ -166,7 +166,7 @@ class TestThroughTheFold:
         ]
 
     def test_a_pause_of_an_unknown_name_gives_no_notice(self) -> None:
-        assert len(self._log(Order("pause", "carrier pigeons"), Order("dance", "email"))) == 1
+        assert len(self._log(Instruction("pause", "carrier pigeons"), Instruction("dance", "email"))) == 1
 
     def test_no_user_can_have_the_key_of_a_paused_channel(self) -> None:
         assert HOLD_KEY.startswith(b"\x00")

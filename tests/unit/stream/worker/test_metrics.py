@@ -16,7 +16,7 @@ import pytest
 
 from models.batch import Restored
 from models.fold.memo import Memo, encode_memo
-from models.log import Order, Use, encode_control
+from models.log import Instruction, Use, encode_control
 from monitoring import testing
 from stream.engine.lanes import Lanes
 from stream.engine.reports import CommitReport, LaneReport
@@ -79,7 +79,7 @@ def test_a_version_is_shown_with_the_quality_of_its_scores() -> None:
 def test_a_version_without_grades_and_an_order_have_no_quality() -> None:
     ungraded = Use(name="young_model", version=1, content=msgspec.Raw(b'{"centres":[[1.0]],"quality":{"auc":null}}'))
 
-    broadcasts = [encode_control(ungraded), encode_control(Order("pause", "email"))]
+    broadcasts = [encode_control(ungraded), encode_control(Instruction("pause", "email"))]
     MetricsObserver().committed(commit_report(broadcasts=broadcasts))
 
     assert value("learner_version", model="young_model") == 1

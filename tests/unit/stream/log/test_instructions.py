@@ -1,9 +1,9 @@
-"""An order to all processes, such as ``pause``, is written into every partition of the log."""
+"""An instruction to all processes, such as ``pause``, is written into every partition of the log."""
 
 from __future__ import annotations
 
-from models.log import Clock, Order, decode_control
-from stream.log.orders import give
+from models.log import Clock, Instruction, decode_control
+from stream.log.instructions import give
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
 
@@ -16,4 +16,4 @@ async def test_an_order_is_in_every_partition_after_the_clock(embedded: Cluster)
 
     said = {(record.partition, record.offset): decode_control(record.value or b"") for record in records}
     assert {said[partition, 0] for partition in range(3)} == {Clock("wall")}
-    assert {said[partition, 1] for partition in range(3)} == {Order("pause", "email")}
+    assert {said[partition, 1] for partition in range(3)} == {Instruction("pause", "email")}
