@@ -53,7 +53,8 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         Score that is added to the most popular item; less popular items get less. For comparison: without it, an item
         that a user certainly likes has a score of about 1.
     trend_half_life
-        Half-life of popularity, milliseconds. Popularity decides the trend, and the recommendations for strangers.
+        Half-life of popularity, milliseconds. Popularity decides the trend, and what users without interactions are
+        recommended.
     seed
         Seed of the initial factors.
 
