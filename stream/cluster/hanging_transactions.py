@@ -40,7 +40,7 @@ _OVER = ("Empty", "CompleteCommit", "CompleteAbort")
 _VALUE = struct.Struct(">hqhib")
 """Beginning of a value in the coordinator's log: schema, producer id, epoch, timeout, status."""
 _KEY = struct.Struct(">hh")
-_COMMITTED, _ABORTED = (2, 4), (3, 5)
+_ONGOING, _COMMITTED, _ABORTED = 1, (2, 4), (3, 5)
 
 
 def end_hanging_transactions(
@@ -104,15 +104,25 @@ def decision(history: Iterable[tuple[int, int, int]], producer_id: int, epoch: i
 
     >>> decision([begun, (7, 1, 3), (7, 1, 5), (7, 2, 0)], 7, 0)
     False
+
+    Every newer transaction (``transaction.version`` 2) ends under the next epoch, at which the following one begins:
+
+    >>> decision([begun, (7, 1, 2), (7, 1, 4), (7, 1, 1), (7, 2, 3), (7, 2, 5)], 7, 0)
+    True
     """
     commit: bool | None = None
+    has_begun = False
     for found_id, found_epoch, status in history:
         if found_id != producer_id:
             continue
         if found_epoch == epoch:
+            has_begun = status == _ONGOING
             commit = True if status in _COMMITTED else False if status in _ABORTED else None
-        elif found_epoch == epoch + 1 and commit is None and status in _ABORTED:
-            commit = False
+        elif found_epoch == epoch + 1 and commit is None:
+            if status in _ABORTED:
+                commit = False
+            elif status in _COMMITTED and has_begun:
+                commit = True
     return commit
 
 

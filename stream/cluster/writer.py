@@ -1,4 +1,4 @@
-"""The one idempotent writer of a process, and the batched writing that transactions use as well.
+"""The one idempotent writer of a process, and the distribution of outputs that transactions use as well.
 
 It fills aiokafka's batches directly, because aiokafka's ``send`` costs ten times as much for each record.
 """
@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, ProducerClosed, ProducerFenced
+from aiokafka.errors import ProducerClosed
 
 from models.batch import Output
 from models.errors import OutputTooLarge
@@ -71,8 +71,15 @@ def check_size(topic: str, key: bytes, value: bytes | None) -> None:
         raise OutputTooLarge(topic, size, MAX_RECORD_BYTES)
 
 
+class KnowsPartitions(Protocol):
+    """A producer that knows how many partitions a topic has."""
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        """Return the numbers of a topic's partitions."""
+
+
 async def distribute(
-    producer: AIOKafkaProducer, connection: Connection, outputs: Iterable[Output], aligned: frozenset[str], own: int
+    producer: KnowsPartitions, connection: Connection, outputs: Iterable[Output], aligned: frozenset[str], own: int
 ) -> dict[TopicPartition, Pairs]:
     """Sort outputs by the partition that they belong to; within a partition they keep their order.
 
@@ -117,15 +124,8 @@ async def send(
 ) -> None:
     """Write, and return when the broker has acknowledged every record.
 
-    Do not commit before this returns, because aiokafka commits a transaction even if the broker has rejected one of its
-    batches. The first rejection is raised after all answers have arrived. If the producer accepts only some of the
-    records, wait one more second for the answers to these, then abandon them.
-
-    Raises
-    ------
-    ProducerFenced
-        Another producer has taken the transactional id. aiokafka reports that only in the answers to earlier batches.
-        For the next batch, it says only that no transaction is open.
+    The first rejection is raised after all answers have arrived. If the producer accepts only some of the records, wait
+    one more second for the answers to these, then abandon them.
     """
     answers: Answers = []
     try:
@@ -133,19 +133,10 @@ async def send(
             for batch in _packed(producer, pairs):
                 answer = await producer.send_batch(batch, target.topic, partition=target.partition)
                 answers.append(answer)  # one by one, so that answers from before a failure are awaited too
-    except IllegalOperation as error:
-        await _abandon(answers)
-        raise _fencing(answers) or error from error
     except BaseException:
         await _abandon(answers)
         raise
     await _await_all(answers)
-
-
-def _fencing(answers: Answers) -> BaseException | None:
-    """Return the answer that says that another producer has taken over, if there is one."""
-    errors = [answer.exception() for answer in answers if answer.done() and not answer.cancelled()]
-    return next((error for error in errors if isinstance(error, ProducerFenced)), None)
 
 
 async def _await_all(answers: Answers) -> list[Any]:

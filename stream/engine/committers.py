@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from models.batch import Checkpoint, Commit, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable
 from stream.cluster.hanging_transactions import end_hanging_transactions
-from stream.cluster.writer import (
-    ANSWER_WITHIN_S,
-    BATCH_BYTES,
-    Pairs,
-    Writer,
-    check_size,
-    distribute,
-    send,
-    stop_producer,
-)
+from stream.cluster.transactional_writer import TransactionalWriter
+from stream.cluster.writer import ANSWER_WITHIN_S, BATCH_BYTES, Pairs, Writer, check_size, distribute
 from stream.engine.state import POSITION_KEY, encode_position, restore
 
 logger = logging.getLogger(__name__)
@@ -38,7 +30,7 @@ ABORT_WITHIN_S = 1.0
 MAX_ONE_BATCH_BYTES = BATCH_BYTES // 2
 """Maximum size of records that fit into one produce batch, whatever their own overhead is."""
 STOP_WITHIN_S = 2.0
-"""How long a producer may take to stop, seconds."""
+"""How long a writer may take to close its connections, seconds."""
 UNREADABLE_S = 20.0
 """How long to wait for an answer of a state partition before a hanging transaction is searched for, seconds."""
 TRANSACTION_TIMEOUT_MS = 90_000
@@ -123,26 +115,15 @@ class TransactionalCommitter:
     def __init__(self, connection: Connection, own: Ownership) -> None:
         self._connection = connection
         self._own = own
-        self._producer = AIOKafkaProducer(
-            **connection.client_options(),
-            transactional_id=own.transactional_id,
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=10_000,
-            # While Kafka writes the markers of one transaction, it answers the first produce request of the next one
-            # with NotEnoughReplicas. aiokafka's default of 100 ms would make p99 250 ms.
-            retry_backoff_ms=5,
-        )
+        self._writer = TransactionalWriter(connection, own.transactional_id, timeout_ms=TRANSACTION_TIMEOUT_MS)
 
     def __repr__(self) -> str:
         return f"<TransactionalCommitter {self._own.transactional_id}>"
 
     async def fence(self) -> None:
-        """Start the producer, which fences the previous owner and ends its open transaction."""
+        """Start the writer, which fences the previous owner and ends its open transaction."""
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            await self._producer.start()
+            await self._writer.start()
 
     async def restore(self) -> Restored:
         """Read the state partition to its end.
@@ -166,31 +147,34 @@ class TransactionalCommitter:
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
         """Write everything in one transaction; see :class:`Committer`."""
         own = self._own
-        places = await distribute(self._producer, self._connection, commit.records, own.aligned, own.partition)
+        places = await distribute(self._writer, self._connection, commit.records, own.aligned, own.partition)
         places[_state_place(self._connection, own)] = _state_pairs(own.state_topic, commit, checkpoint)
-        await self._producer.begin_transaction()
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                await send(self._producer, places)
-                await self._producer.commit_transaction()
+                await self._writer.send(places)
+                await self._writer.commit()
         except BaseException:
             await self._abort()
             raise
 
     async def stop(self) -> None:
-        """Stop the producer; the next owner, or the broker's timeout, ends an open transaction."""
-        await stop_producer(self._producer, STOP_WITHIN_S)
+        """Stop the writer; the next owner, or the broker's timeout, ends an open transaction."""
+        await self._try("stopped", self._writer.stop(), STOP_WITHIN_S)
 
     async def _abort(self) -> None:
         # An open transaction holds readers back, so even a cancelled task aborts it. If the abort takes too long, the
         # fencing of the next owner ends the transaction.
-        aborting = asyncio.ensure_future(self._producer.abort_transaction())
-        done, _ = await asyncio.wait([aborting], timeout=ABORT_WITHIN_S)
+        await self._try("aborted", self._writer.abort(), ABORT_WITHIN_S)
+
+    async def _try(self, what: str, doing: Coroutine[None, None, None], within_s: float) -> None:
+        """Await something whose failure changes nothing."""
+        task = asyncio.ensure_future(doing)
+        done, _ = await asyncio.wait([task], timeout=within_s)
         if not done:
-            aborting.cancel()
-            await asyncio.wait([aborting])
-        if not aborting.cancelled() and (error := aborting.exception()) is not None:
-            logger.info("%s: not aborted: %r", self._own.transactional_id, error)
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("%s: not %s: %r", self._own.transactional_id, what, error)
 
 
 class OrderedCommitter:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from models.batch import Batch, Checkpoint, Commit, Outputs, Restored
 from models.events import Event, OrderLine
 from models.fold.partition import PartitionFold
 from stream.cluster.connection import Connection
+from stream.cluster.transactional_writer import TransactionalWriter
 from stream.cluster.writer import Writer
 from stream.engine.committers import Committer, OrderedCommitter, Ownership, TransactionalCommitter
 from tests.support.brokers import Cluster
@@ -85,8 +85,8 @@ async def test_the_state_is_exact_after_a_crash_at_any_point_and_repeated_output
             if point == "before the commit":
                 patch.setattr(committer, "commit", crash)
             elif point == "after the outputs" and isinstance(committer, TransactionalCommitter):
-                patch.setattr(AIOKafkaProducer, "commit_transaction", crash)
-                patch.setattr(AIOKafkaProducer, "abort_transaction", abort_nothing)
+                patch.setattr(TransactionalWriter, "commit", crash)
+                patch.setattr(TransactionalWriter, "abort", abort_nothing)
             elif point == "after the outputs":
                 patch.setattr(writer, "send_to", crash)
             else:

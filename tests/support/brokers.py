@@ -160,6 +160,8 @@ class ApacheKafka:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
+            # How often the broker looks for transactions whose owners have taken too long.
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
         } | self._further
         return "".join(f"{name}={value}\n" for name, value in lines.items())
 

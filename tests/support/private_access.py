@@ -25,8 +25,6 @@ EXCEPTIONS: dict[str, str] = {
     "tests/contracts/test_aiokafka.py": "It checks the private parts of aiokafka on which the source relies.",
     "tests/contracts/test_faust.py": "It checks the private parts of Faust that the source overrides.",
     "tests/contracts/test_river.py": "It checks the private part of river on which the source relies.",
-    "tests/unit/stream/cluster/test_hanging_transactions.py": "A test has no other way to leave a transaction open.",
-    "tests/unit/stream/engine/test_committers.py": "No public attribute of aiokafka's producer shows its timeout.",
     "tests/unit/stream/transport/test_consumer.py": "It replaces methods that Faust and aiokafka call by these names.",
     "tests/unit/stream/worker/test_watchdog.py": "There is no public way to make a broker without access "
     "control refuse a member.",

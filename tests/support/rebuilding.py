@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from models.batch import Checkpoint, Commit
 from stream.cluster.connection import Connection
+from stream.cluster.transactional_writer import TransactionalWriter
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.log.event_log import EventLog
 from stream.rebuild import shadow, shadow_topic, switch
@@ -64,8 +63,8 @@ class DiesInCommit(TransactionalCommitter):
     """An owner's committer that dies after it has written everything and before it commits the transaction."""
 
     async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
-        producer: Any = AIOKafkaProducer
-        producer.commit_transaction = die_now
+        writer: Any = TransactionalWriter
+        writer.commit = die_now
         await super().commit(commit, checkpoint)
 
 

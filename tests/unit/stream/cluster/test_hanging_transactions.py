@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
 
 from models.batch import Checkpoint, Commit, Output, Restored
 from stream.cluster.connection import Connection
 from stream.cluster.hanging_transactions import end_hanging_transactions
-from stream.cluster.writer import send, stop_producer
+from stream.cluster.transaction_coordinator import TransactionCoordinator
+from stream.cluster.transaction_protocol import ProduceInTransaction
+from stream.cluster.transactional_writer import packed
 from stream.engine import committers as transaction
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
@@ -49,22 +53,42 @@ def connection(kafka: ApacheKafka, request: pytest.FixtureRequest) -> Connection
     return found
 
 
-async def leave_open(connection: Connection, *, commit: bool) -> None:
+async def leave_open(connection: Connection, *, commit: bool, newer: bool = True) -> None:
     """End a transaction whose coordinator knows only one of its partitions; outputs and state stay open."""
-    producer = AIOKafkaProducer(**connection.client_options(), transactional_id=OWN.transactional_id, acks="all")
-    await producer.start()
+    profiles, copies = (connection.topic(name) for name in TOPICS)
+    client = AIOKafkaClient(**connection.client_options())
+    await client.bootstrap()
     try:
-        await producer.begin_transaction()
-        profiles, copies = (connection.topic(name) for name in TOPICS)
-        # aiokafka believes that the coordinator knows these partitions, and does not announce them
-        producer._txn_manager._txn_partitions.update({TopicPartition(profiles, 0), TopicPartition(copies, 0)})
-        state = [(b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m"))]
-        known = {TopicPartition(copies, 1): [(b"bob", b"second of bob")]}
-        hanging = {TopicPartition(copies, 0): [(b"ann", b"second")], TopicPartition(profiles, 0): state}
-        await send(producer, {**known, **hanging})
-        await (producer.commit_transaction() if commit else producer.abort_transaction())
+        coordinator = TransactionCoordinator(client, OWN.transactional_id)
+        producer = await coordinator.take_over(60_000)
+        coordinator.adds_by_produce = newer
+
+        def batch_of(*pairs: tuple[bytes, bytes]) -> bytes:
+            (batch,), _ = packed(pairs, producer, 0)
+            return batch
+
+        state = batch_of((b"ann", b"2"), (POSITION_KEY, encode_position(2, b"m")))
+        known = [(copies, [(1, batch_of((b"bob", b"second of bob")))])]
+        hanging = [(copies, [(0, batch_of((b"ann", b"second")))]), (profiles, [(0, state)])]
+        if newer:
+            await store(client, ProduceInTransaction(OWN.transactional_id, 10_000, known))
+        else:
+            await coordinator.add(producer, [TopicPartition(copies, 1)])
+            await store(client, ProduceRequest(OWN.transactional_id, -1, 10_000, known))
+        # A request of the older transactions adds no partition.
+        await store(client, ProduceRequest(OWN.transactional_id, -1, 10_000, hanging))
+        await coordinator.end(producer, commit=commit)
     finally:
-        await stop_producer(producer, 1)
+        await client.close()
+
+
+async def store(client: AIOKafkaClient, request: object) -> None:
+    """Send a produce request to the only node until it has stored all batches, because a new topic is not ready."""
+    async with asyncio.timeout(30):
+        codes = None
+        while codes != {0}:
+            answer = await client.send(client.get_random_node(), request)
+            codes = {code for _, partitions, *_ in answer.topics for _, code, *_ in partitions}
 
 
 async def owned(connection: Connection) -> TransactionalCommitter:
@@ -85,15 +109,16 @@ async def take_over(connection: Connection) -> tuple[TransactionalCommitter, Res
     raise AssertionError("the state cannot be read")
 
 
+@pytest.mark.parametrize("newer", [True, False], ids=["newer", "older"])
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
 async def test_a_hanging_transaction_is_ended_everywhere_as_decided_and_the_new_owner_continues(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch, commit: bool
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, commit: bool, newer: bool
 ) -> None:
     monkeypatch.setattr(transaction, "UNREADABLE_S", 3.0)
     first = await owned(connection)
     await first.commit(Commit([Output("copies", b"ann", b"first")], {b"ann": b"1"}), Checkpoint(1, b"m"))
     await first.stop()
-    await leave_open(connection, commit=commit)
+    await leave_open(connection, commit=commit, newer=newer)
 
     owner, restored, attempts = await take_over(connection)
     await owner.commit(Commit([Output("copies", b"ann", b"third")], {b"ann": b"3"}), Checkpoint(3, b"m"))

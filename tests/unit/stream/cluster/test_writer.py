@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaTimeoutError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from models.batch import Output
 from stream.cluster import writer as module
@@ -129,18 +129,6 @@ async def test_the_first_rejection_is_raised_after_all_answers_have_arrived() ->
 async def test_a_refused_batch_raises_its_error_after_the_earlier_answers_have_arrived() -> None:
     silent = UnansweredProducer(room=1, answers=[MessageSizeTooLargeError()], refuses=KafkaTimeoutError())
     with pytest.raises(KafkaTimeoutError):
-        await asyncio.wait_for(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}), 5)
-
-
-async def test_a_fenced_producer_is_named_although_it_refuses_the_next_batch_for_another_reason() -> None:
-    silent = UnansweredProducer(room=1, answers=[ProducerFenced()], refuses=IllegalOperation())
-    with pytest.raises(ProducerFenced):
-        await asyncio.wait_for(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}), 5)
-
-
-async def test_a_batch_outside_of_a_transaction_is_an_illegal_operation_if_no_producer_has_taken_over() -> None:
-    silent = UnansweredProducer(room=1, answers=[MessageSizeTooLargeError()], refuses=IllegalOperation())
-    with pytest.raises(IllegalOperation):
         await asyncio.wait_for(send(producer(silent), {FIRST: PAIRS, SECOND: PAIRS}), 5)
 
 

@@ -12,6 +12,7 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 
 from models.batch import Checkpoint, Commit, Output, Restored
+from stream.cluster.admin import admin
 from stream.cluster.compacted import read_compacted
 from stream.cluster.connection import Connection
 from stream.cluster.writer import ANSWER_WITHIN_S, MAX_RECORD_BYTES, Writer
@@ -102,16 +103,20 @@ async def test_the_largest_output_that_is_allowed_is_accepted(topics: Connection
     assert [len(value) for value in await values(topics, "copies", 1)] == [MAX_RECORD_BYTES - 1]
 
 
-async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the_broker() -> None:
-    committer = TransactionalCommitter(Connection("127.0.0.1:9"), Ownership("id", 0, "profiles"))
-    await committer.stop()
-
-    assert TRANSACTION_TIMEOUT_MS / 1_000 >= ANSWER_WITHIN_S + ABORT_WITHIN_S + 10
-    assert committer._producer._txn_manager.transaction_timeout_ms == TRANSACTION_TIMEOUT_MS
-
-
 @pytest.mark.kafka
 class TestOnApacheKafka:
+    async def test_the_broker_waits_longer_for_an_owner_than_the_owner_waits_for_the_broker(
+        self, kafka: Cluster
+    ) -> None:
+        own = owned(kafka.connection)
+        async with committing(kafka.connection) as committer:
+            await committer.fence()
+        with admin(kafka.connection) as client:
+            (described,) = client.describe_transactions([own.transactional_id]).values()
+
+        assert described.transaction_timeout_ms == TRANSACTION_TIMEOUT_MS
+        assert TRANSACTION_TIMEOUT_MS / 1_000 >= ANSWER_WITHIN_S + ABORT_WITHIN_S + 10
+
     async def test_a_refused_output_makes_the_whole_commit_invisible(self, kafka: Cluster) -> None:
         connection = kafka.connection
         create_topics(
