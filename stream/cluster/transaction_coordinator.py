@@ -152,7 +152,7 @@ class TransactionCoordinator:
         return Producer(answer.producer_id, answer.producer_epoch)
 
     async def _ask(self, request: Any, code_of: Callable[[Any], int]) -> Any:
-        waits = pauses()
+        delays = pauses()
         while True:
             try:
                 if self._node is None:
@@ -169,7 +169,7 @@ class TransactionCoordinator:
                     self._node = None
                 elif code not in _BUSY:
                     raise error_of(code)
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(next(delays))
 
 
 def _refusal(answer: Any) -> int:

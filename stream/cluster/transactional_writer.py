@@ -106,13 +106,13 @@ class TransactionalWriter:
         found: set[int] | None = cluster.partitions_for_topic(topic)
         if found is None:
             await self._client.add_topic(topic)
-        waits, until = pauses(), time.monotonic() + METADATA_WITHIN_S
+        delays, until = pauses(), time.monotonic() + METADATA_WITHIN_S
         while found is None and (found := cluster.partitions_for_topic(topic)) is None:
             if topic in cluster.unauthorized_topics:
                 raise TopicAuthorizationFailedError(topic)
             if time.monotonic() > until:
                 raise UnknownTopicOrPartitionError(topic)
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(next(delays))
             await self._client.force_metadata_update()
         return found
 
@@ -126,10 +126,10 @@ class TransactionalWriter:
         if not self._coordinator.adds_by_produce and (new := batches.keys() - self._added):
             await self._coordinator.add(self._producer, new)
             self._added |= new
-        waits = pauses()
+        delays = pauses()
         while waiting:
             if not await self._send_first(waiting):
-                await asyncio.sleep(next(waits))
+                await asyncio.sleep(next(delays))
 
     async def commit(self) -> None:
         """Commit the transaction. If this fails, it is unknown whether the transaction is committed."""
