@@ -1,4 +1,4 @@
-"""The fold: one partition of users, from events to state and outputs.
+"""The fold turns the events of one partition of users into their state and outputs.
 
 It may import ``engage``, ``delivery``, ``profile``, ``configuration``, ``wire``, ``learning``, ``recommend`` and
 ``places``.

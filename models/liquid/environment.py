@@ -108,7 +108,10 @@ class _Context(RenderContext):
         return super().get(path, token=token, default=default)
 
     def assign(self, key: str, val: Any) -> None:
-        """Assign a value to a name of the template; unlike the base class, without measuring all other names again."""
+        """Assign a value to a name of the template, and add its size to the total.
+
+        The base class would measure all values again at each assignment.
+        """
         self._held += sys.getsizeof(val, 1) - sys.getsizeof(self.locals.get(key), 1)
         if self._held > (self.env.local_namespace_limit or sys.maxsize):
             raise LocalNamespaceLimitError("the values that the template assigns are too large", token=None)

@@ -32,14 +32,14 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     items
         Ids of the items concerned.
     reasons
-        The features that contributed most to a score, for people, strongest first.
+        Texts for people about the features that raise the churn risk most, strongest first.
     properties
         Properties of the event, for rules with ``where`` and for templates.
     public
         Whether the cause came with a browser key. Then it triggers no transactional message.
     confirms
-        Whether the cause repeats, with a server key, a statement that was made before with a browser key. Then it
-        triggers no marketing message, because the earlier statement has already done so.
+        Whether the cause repeats, with a server key, an order that was stated before with a browser key. Marketing
+        rules have already reacted to the earlier event, so this signal triggers no marketing message.
     """
 
     kind: SignalKind

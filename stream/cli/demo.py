@@ -9,7 +9,11 @@ import typer
 from stream.cli.output import Json
 
 SHOPPERS, DAYS = 1540, 86
-"""Default size of the shop: more than six horizons of churn, and more than 100,000 events with any seed."""
+"""Default number of shoppers and of days.
+
+The days are more than six times the horizon of a churn label (14 days). The shop has more than 100,000 events with any
+seed.
+"""
 
 
 def demo(

@@ -16,7 +16,7 @@ from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 logger = logging.getLogger(__name__)
 
 ADDRESS = "/v1/users/{user:[^/]+}/recommendations"
-"""Address in the router's notation. The router's pattern for ``{user}`` would refuse braces in an id."""
+"""Path in the notation of aiohttp. The default pattern of aiohttp for ``{user}`` refuses an id with braces."""
 
 
 class Recommendations:

@@ -21,9 +21,10 @@ from stream.processes.worker_report import WorkerReport
 logger = logging.getLogger(__name__)
 
 REFUSED_WITHIN_S = 60.0
-"""How long after its first start a program can still refuse to start, seconds.
+"""Time after the first start in which the exit code of a mistake means that a program refuses to start, seconds.
 
-If it ends later with the exit code of a mistake, it is started again. The time is long, because a busy machine is slow.
+Such a program is not started again. If it ends later with that exit code, it is started again. The time is long,
+because a busy machine is slow.
 """
 CRASH_LOOP = 5
 """Number of consecutive early ends; this one and all further ones are logged as errors."""

@@ -42,8 +42,8 @@ class Assumptions:
     broker_cores, broker_tib
         Cores and disk of one broker.
     bytes_per_event
-        Mean disk space of one copy of an event on a broker. The event takes 330 bytes. The fold's outputs take 270
-        bytes, but are kept for a few weeks only.
+        Mean disk space for each event and copy, over a year. The event itself takes 330 bytes. The fold's outputs take
+        270 bytes more, but only for a few weeks.
     kept_days
         Number of days for which events are kept; replays and new features read them.
     """
@@ -103,7 +103,8 @@ class Costs:
                 restart_s_per_user=max(0.0, restart["formula"]["seconds_per_million_users"] / 1e6),
             )
         except KeyError as error:
-            raise NotMeasured(f"{error} is missing in {folder}; memory and restart need two sizes") from error
+            needed = "run the benchmarks memory and restart with at least two numbers of users"
+            raise NotMeasured(f"{error} is missing in {folder}; {needed}") from error
 
 
 @dataclass(frozen=True, slots=True)

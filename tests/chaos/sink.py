@@ -28,7 +28,7 @@ _MESSAGE_ID = re.compile(rb"^Message-ID: <([^@>]+)@", re.MULTILINE | re.IGNORECA
 
 
 class Handed(NamedTuple):
-    """A recipient or an e-mail that reached the provider.
+    """An e-mail that the server received, or a recipient that it refused before the e-mail's content came.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Sink:
     mood
         Current behaviour; see :data:`Mood`.
     handed
-        Every recipient or e-mail that arrived, whatever the answer was.
+        Every e-mail that the server received, and every recipient that it refused.
     links
         The newest unsubscribe link by address.
     dead

@@ -122,7 +122,7 @@ async def _judge_state(
         if not is_control(key)
     }
     wrong = [user for user in expected | counted if expected.get(user) != counted.get(user)]
-    verdict.find("users whose events are not counted once each", wrong)
+    verdict.find("users with events that are missing, repeated or unexpected", wrong)
     for user in wrong:
         had, got = expected.get(user, Counter()), counted.get(user, Counter())
         verdict.lost += (had - got).total()
@@ -132,10 +132,12 @@ async def _judge_state(
         if state.position != quiet.position:
             verdict.findings.append(f"{place} stands at {state.position}, its log ends at {quiet.position}")
         if state.memo != quiet.memo:
-            verdict.findings.append(f"{place}: another clock or other versions than a quiet fold's")
+            verdict.findings.append(
+                f"{place}: its clock, counters or versions differ from those of an undisturbed fold"
+            )
         keys = state.records.keys() | quiet.records.keys()
         verdict.find(
-            f"{place}: users whose state differs from a quiet fold's",
+            f"{place}: users whose state differs from that of an undisturbed fold",
             sorted(key for key in keys if state.records.get(key) != quiet.records.get(key)),
         )
 
@@ -156,8 +158,8 @@ async def _judge_outputs(
         if not connection.transactions:
             repeats = [record for record in too_many if record in wanted]
             verdict.repeated += sum(too_many.pop(record) for record in repeats)
-        verdict.twice += verdict.find(f"records of {name} too many", too_many.elements())
-        verdict.lost += verdict.find(f"records of {name} too few", (wanted - said).elements())
+        verdict.twice += verdict.find(f"unexpected or repeated records of {name}", too_many.elements())
+        verdict.lost += verdict.find(f"missing records of {name}", (wanted - said).elements())
     dead = [
         decode_rejected(record.value).value for record in await committed(connection, "events.rejected", partitions)
     ]
@@ -206,7 +208,7 @@ async def _judge_messages(
     attempts = {message: open_attempt(message, changes.get(message, ())) for message in sorted(unknown - sink.dropped)}
     verdict.find("messages unknown without an attempt", (m for m, attempt in attempts.items() if attempt is None))
     verdict.find(
-        "messages unknown without a crash or a lost connection of their own",
+        "unknown messages that no crash, stall or lost connection explains",
         unexplained([attempt for attempt in attempts.values() if attempt is not None], troubles),
     )
 
@@ -250,7 +252,8 @@ async def judge_learners(
             sorted({number for each in told for number in each if each[number] != quiet.versions.get(number)}),
         )
         verdict.find(
-            f"places without the newest version of {name}", [n for n in map(_newest, told) if n != quiet.newest]
+            f"newest versions of {name} that differ from those of an undisturbed learner",
+            [n for n in map(_newest, told) if n != quiet.newest],
         )
         twice = [number for number, n in Counter(use.version for use in uses).items() if n > 1]
         if connection.transactions:

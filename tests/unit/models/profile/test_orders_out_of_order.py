@@ -1,4 +1,4 @@
-"""Statements about orders, in any order of arrival."""
+"""Purchases and refunds give the same facts in whichever sequence they arrive, within the bound."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ statements = st.lists(
 
 
 def events_of(said: list[OrderStatement]) -> list[tuple[Event, int]]:
-    """Return the events by time, each with its time of arrival. At most one event states an order as a whole."""
+    """Return the events by time, each with its time of arrival. Each order has at most one ``whole``."""
     events, at, complete = [], START, set[int]()
     for number, one in enumerate(said):
         at += one.minutes * MINUTE
