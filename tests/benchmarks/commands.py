@@ -22,7 +22,7 @@ from tests.benchmarks import profiling as profiling_job
 from tests.benchmarks import restart as restart_job
 from tests.benchmarks import scaling as scaling_job
 from tests.benchmarks import table as tables
-from tests.benchmarks.comparison import Comparison
+from tests.benchmarks.comparison import SIDES, Comparison
 from tests.benchmarks.latency import LatencyPlan
 
 app = typer.Typer(help="Measure on this machine, and compare with peers.", no_args_is_help=True, add_completion=False)
@@ -48,7 +48,7 @@ Partitions = Annotated[int, typer.Option(min=1, help="Number of partitions of th
 Sides = Annotated[str, typer.Option(help="Systems to measure, separated by commas.")]
 Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
 _FIGURES = capacity_job.FIGURES
-_SIDES = "perennial,aiokafka,bytewax,quix,faust"
+_SIDES = ",".join(SIDES)
 
 
 @app.callback()

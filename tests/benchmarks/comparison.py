@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+SIDES = ("perennial", "aiokafka", "bytewax", "pathway", "quix", "faust")
+"""Names of all systems, in the order of the tables."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,15 @@ class Comparison:
     sides: tuple[str, ...]
     partitions: int
     seed: int
+
+
+def skipped(absent: Mapping[str, str], columns: int) -> list[tuple[str, ...]]:
+    """Return the rows of the systems without a figure; each names the first line of the reason.
+
+    Examples
+    --------
+    >>> skipped({"quix": "no figure for the job 'engine', exit code 1\\nTraceback ..."}, columns=3)
+    [('quix', "skipped: no figure for the job 'engine', exit code 1", '')]
+    """
+    reasons = {side: reason.partition("\n")[0].replace("|", "/") for side, reason in absent.items()}
+    return [(side, f"skipped: {reason}", *[""] * (columns - 2)) for side, reason in reasons.items()]

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.broker import Kind, a_broker
-from tests.benchmarks.comparison import Comparison
+from tests.benchmarks.comparison import Comparison, skipped
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
-from tests.benchmarks.peers.environments import python_of, version_of
+from tests.benchmarks.peers.environments import missing_of, version_of
 from tests.benchmarks.peers.running import Figure, LogSource, NoAnswer, run_program
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.support.brokers import create_topics
 
-READ_AT_MOST = {"faust": 100_000, "quix": 500_000}
+READ_AT_MOST = {"faust": 100_000, "quix": 500_000, "pathway": 1_000_000}
 """Number of records that a slow system reads, because all of them would take minutes."""
 MAX_DISTINCT = 200_000
 """Maximum number of different events; a longer log repeats them."""
@@ -27,12 +27,10 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
     """Run every system ``runs`` times, one after the other, and report."""
     sides, runs, partitions, seed = plan.sides, plan.runs, plan.partitions, plan.seed
     report = BenchReport("engine", output, events=plan.events, partitions=partitions, seed=seed)
-    for side in sides:
-        report.say(f"{side}: {python_of(side)}")
+    absent = missing_of(sides, report.say)
     times = max(1, plan.events // MAX_DISTINCT)
     load = list(log_of(BenchLoad(events=plan.events // times, seed=seed)))
     figures: dict[str, list[Figure]] = {side: [] for side in sides}
-    absent: dict[str, str] = {}
     with a_broker(kind) as broker:
         connection = broker.connection()
         topic = connection.topic("events")
@@ -51,7 +49,7 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
                     )
                 except NoAnswer as error:
                     absent[side] = str(error)
-                    report.say(str(error))
+                    report.say(f"{side}: {error}")
                     continue
                 figures[side].append(figure)
                 report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.2f} us CPU per event")
@@ -79,18 +77,19 @@ def _report(report: BenchReport, broker: str, figures: dict[str, list[Figure]], 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
     """Return the tables of the measurement."""
     times = content["perennial_is_times"]
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{side} {content['peer_versions'].get(side, '')}".strip(),
+            Spread.read(rate).show(),
+            Spread.read(content["cpu_us"][side]).show(".2f"),
+            Spread.read(times[side]).show(".2f", " x") if side in times else "",
+        )
+        for side, rate in content["events_per_second"].items()
+    ]
     return [
         Grid(
             f"Read, decode, acknowledge; one process each; {content['broker']}",
             ("", "events/s", "CPU per event, us", "Perennial is faster"),
-            [
-                (
-                    f"{side} {content['peer_versions'].get(side, '')}".strip(),
-                    Spread.read(rate).show(),
-                    Spread.read(content["cpu_us"][side]).show(".2f"),
-                    Spread.read(times[side]).show(".2f", " x") if side in times else "",
-                )
-                for side, rate in content["events_per_second"].items()
-            ],
+            rows + skipped(content["absent"], columns=4),
         )
     ]

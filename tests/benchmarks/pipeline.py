@@ -17,11 +17,11 @@ from stream.cluster.connection import Connection
 from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
-from tests.benchmarks.comparison import Comparison
+from tests.benchmarks.comparison import Comparison, skipped
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.log import log_of
-from tests.benchmarks.peers.environments import python_of, version_of
+from tests.benchmarks.peers.environments import missing_of, version_of
 from tests.benchmarks.peers.running import Figure, LogSource, NoAnswer, run_program, topics_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.benchmarks.worker import FoldCost
@@ -36,12 +36,10 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
     """Run every system ``runs`` times, one after the other on the same topic, and report."""
     sides, runs, partitions = plan.sides, plan.runs, plan.partitions
     report = BenchReport("pipeline", output, events=plan.events, partitions=partitions, seed=plan.seed)
-    for side in sides:
-        report.say(f"{side}: {python_of(side)}")
+    absent = missing_of(sides, report.say)
     load = list(log_of(BenchLoad(events=plan.events, seed=plan.seed)))
     ours: list[FoldCost] = []
     theirs: dict[str, list[Figure]] = {side: [] for side in sides if side != "perennial"}
-    absent: dict[str, str] = {}
     with a_broker(kind) as broker:
         for run in range(runs):
             connection = broker.connection()
@@ -61,7 +59,7 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
                     )
                 except NoAnswer as error:
                     absent[side] = str(error)
-                    report.say(str(error))
+                    report.say(f"{side}: {error}")
                     continue
                 theirs[side].append(figure)
                 report.say(f"{side}: {figure.rate:,.0f} events/s, {figure.cpu_us:.1f} us CPU per event")
@@ -114,7 +112,7 @@ def _report(
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
     """Return the tables of the measurement."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     ours = {name: Spread.read(spread) for name, spread in content.get("perennial", {}).items()}
     if ours:
         rows.append(("perennial: fold", ours["events_per_second"].show(), ours["cpu_us"].show(".1f"), "", ""))
@@ -126,5 +124,6 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
             for name in ("perennial_is_times_faster", "perennial_is_times_cheaper")
         )
         rows.append((f"{side} {peer.get('version', '')}".strip(), rate.show(), cost.show(".1f"), faster, cheaper))
+    rows += skipped(content["absent"], columns=5)
     headings = ("", "events/s", "CPU per event, us", "Perennial is faster", "needs less CPU, learners included")
     return [Grid(f"The pipeline, one worker; {content['broker']}", headings, rows)]

@@ -139,7 +139,7 @@ def write(folder: Path = FIGURES) -> list[Path]:
 def _engine(content: Content) -> Iterator[SummaryRow]:
     rate = Spread.read(content["events_per_second"]["perennial"]).show()
     yield SummaryRow("read, decode, acknowledge, one process: events/s", rate, "", "engine")
-    aims = {"bytewax": "2.0 x", "aiokafka": "1.0 x", "faust": "30 x", "quix": ""}
+    aims = {"bytewax": "2.0 x", "aiokafka": "1.0 x", "faust": "30 x", "quix": "", "pathway": ""}
     yield from _beside(content["perennial_is_times"], content["peer_versions"], aims, "engine")
 
 
@@ -153,7 +153,7 @@ def _pipeline(content: Content) -> Iterator[SummaryRow]:
         "",
         "pipeline",
     )
-    aims = {"quix": "10 x", "faust": "15 x", "bytewax": "", "aiokafka": ""}
+    aims = {"quix": "10 x", "faust": "15 x", "bytewax": "", "aiokafka": "", "pathway": "2 x"}
     times = {side: peer["perennial_is_times_faster"] for side, peer in content["peers"].items()}
     versions = {side: peer.get("version", "") for side, peer in content["peers"].items()}
     yield from _beside({side: one for side, one in times.items() if one}, versions, aims, "pipeline")
@@ -212,7 +212,13 @@ ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "restart": _restart,
     "scaling": _scaling,
 }
-_NAMES = {"aiokafka": "a bare loop of aiokafka", "bytewax": "Bytewax", "faust": "stock Faust", "quix": "Quix Streams"}
+NAMES = {
+    "aiokafka": "a bare loop of aiokafka",
+    "bytewax": "Bytewax",
+    "faust": "stock Faust",
+    "pathway": "Pathway",
+    "quix": "Quix Streams",
+}
 _GRIDS: dict[str, Callable[[Content], list[Grid]]] = {
     "engine": engine.tables,
     "pipeline": pipeline.tables,
@@ -227,7 +233,7 @@ def _beside(
 ) -> Iterator[SummaryRow]:
     for side, aim in aims.items():
         if side in times:
-            system = f"{_NAMES[side]} {versions[side]}".strip()
+            system = f"{NAMES[side]} {versions[side]}".strip()
             yield SummaryRow(f"compared with {system}, same run", Spread.read(times[side]).show(".2f", " x"), aim, name)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +14,15 @@ import pytest
 from models.events import Event, OrderLine, decode_event
 from models.log import Tick, decode_control, is_control
 from models.units import HOUR
-from tests.benchmarks import capacity, everything, guard, latency, open_loop, table
+from tests.benchmarks import capacity, engine, everything, guard, latency, open_loop, pipeline, table
+from tests.benchmarks.comparison import SIDES
 from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.peers import environments
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.environments import REQUIREMENTS, version_of
 from tests.benchmarks.peers.job import Job, pack, unpack
 from tests.benchmarks.report import Spread, plain
+from tests.support.paths import ROOT
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
@@ -228,8 +233,67 @@ def test_capacity_names_the_benchmark_that_must_be_run_first(tmp_path: Path) -> 
         capacity.Costs.read(tmp_path)
 
 
-def test_every_peer_pins_exact_versions() -> None:
-    for peer in ("aiokafka", "bytewax", "faust", "quix"):
-        lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
-        assert all(line.count("==") == 1 for line in lines)
-        assert version_of(peer)
+@pytest.mark.parametrize("peer", [side for side in SIDES if side != "perennial"])
+def test_every_peer_has_both_programs_exact_pins_and_a_name_in_the_readme(peer: str) -> None:
+    lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
+    programs = [REQUIREMENTS.parent / f"{peer}_{job}.py" for job in ("engine", "pipeline")]
+
+    assert all(line.count("==") == 1 for line in lines)
+    assert version_of(peer)
+    assert all(program.exists() for program in programs)
+    assert table.NAMES[peer]
+
+
+def test_the_work_of_the_peers_imports_only_packages_that_every_environment_has() -> None:
+    program = (
+        "import sys; from importlib.metadata import packages_distributions;"
+        "import tests.benchmarks.peers.answer, tests.benchmarks.peers.job, tests.benchmarks.peers.wire;"
+        "owners = packages_distributions();"
+        "print(*{owner for name in sys.modules if name in owners for owner in owners[name]})"
+    )
+    imported = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = {name.lower() for name in imported.stdout.split()} - {"perennial", "setuptools"}
+
+    for peer in (side for side in SIDES if side != "perennial"):
+        files = [REQUIREMENTS / environments.JOB, REQUIREMENTS / f"{peer}.txt"]
+        pinned = {line.partition("==")[0].lower() for file in files for line in file.read_text().splitlines()}
+        assert wanted <= pinned, f"{peer} lacks {wanted - pinned}"
+
+
+def test_a_peer_that_pip_cannot_install_is_missing_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path / "environments")
+    (tmp_path / environments.JOB).touch()
+    (tmp_path / "nowhere.txt").write_text(f"{tmp_path}/nowhere-1.0-py3-none-any.whl\n")
+    said: list[str] = []
+
+    missing = environments.missing_of(["perennial", "nowhere"], said.append)
+
+    assert list(missing) == ["nowhere"]
+    assert missing["nowhere"].startswith("cannot be installed here: ERROR: ")
+    assert [line.partition(":")[0] for line in said] == ["perennial", "nowhere"]
+
+
+def test_the_tables_name_the_reason_why_a_system_has_no_figure() -> None:
+    reason = "cannot be installed here: ERROR: No matching distribution found for pathway==0.33.0\nfurther lines"
+    rate = plain(Spread.of([100.0]))
+    in_engine = {
+        "broker": "a broker",
+        "peer_versions": {"quix": "3.28.1", "pathway": "0.33.0"},
+        "events_per_second": {"perennial": rate, "quix": rate},
+        "cpu_us": {"perennial": rate, "quix": rate},
+        "perennial_is_times": {"quix": plain(Spread.of([1.0]))},
+        "absent": {"pathway": reason},
+    }
+    side = {"version": "3.28.1", "events_per_second": rate, "cpu_us": rate}
+    ratios = {"perennial_is_times_faster": None, "perennial_is_times_cheaper": None}
+    in_pipeline = {"broker": "a broker", "peers": {"quix": {**side, **ratios}}, "absent": {"pathway": reason}}
+
+    shown = [*engine.tables(in_engine), *pipeline.tables(in_pipeline)]
+
+    expected = "skipped: cannot be installed here: ERROR: No matching distribution found for pathway==0.33.0"
+    assert [tuple(grid.rows[-1][:2]) for grid in shown] == [("pathway", expected)] * 2
+    assert [grid.rows[-2][0] for grid in shown] == ["quix 3.28.1"] * 2
+    assert all(len(row) == len(grid.headings) for grid in shown for row in grid.rows)

@@ -6,29 +6,61 @@ import hashlib
 import subprocess
 import sys
 import venv
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.support.paths import ROOT
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
+JOB = "job.txt"
+"""Requirements of the work that all peers do (``job.py``, ``wire.py``)."""
 ENVIRONMENTS = ROOT / "build" / "peers"
+LINES_KEPT = 15
+"""Number of last lines of a log that explain why a peer has no figure."""
+
+
+class NotInstallable(RuntimeError):
+    """The pinned packages of a peer cannot be installed on this machine; the message holds the last lines of pip."""
+
+
+def missing_of(peers: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
+    """Prepare the environment of every peer; return the reason for each peer that cannot be installed here."""
+    missing: dict[str, str] = {}
+    for peer in peers:
+        try:
+            say(f"{peer}: {python_of(peer)}")
+        except NotInstallable as error:
+            missing[peer] = str(error)
+            say(f"{peer}: {error}")
+    return missing
 
 
 def python_of(peer: str) -> str:
     """Return the interpreter of a peer's environment; create the environment if it is missing or has other versions.
 
     ``perennial`` itself runs in the current environment.
+
+    Raises
+    ------
+    NotInstallable
+        pip cannot install the pinned packages.
     """
     if peer == "perennial":
         return sys.executable
-    wanted = REQUIREMENTS / f"{peer}.txt"
+    wanted = [REQUIREMENTS / f"{peer}.txt", REQUIREMENTS / JOB]
     folder = ENVIRONMENTS / peer
-    stamp, mark = folder / ".installed", hashlib.sha256(wanted.read_bytes()).hexdigest()
+    stamp, mark = folder / ".installed", hashlib.sha256(b"".join(file.read_bytes() for file in wanted)).hexdigest()
     python = folder / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != mark:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", str(wanted)], check=True)
+        done = subprocess.run(
+            [*pip, *(f"--requirement={file}" for file in wanted)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            lines = done.stderr.splitlines()
+            first = next((line for line in lines if line.startswith("ERROR")), f"pip ended with {done.returncode}")
+            raise NotInstallable("\n".join((f"cannot be installed here: {first}", *lines[-LINES_KEPT:])))
         stamp.write_text(mark)
     return str(python)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.peers.environments import python_of
+from tests.benchmarks.peers.environments import LINES_KEPT, python_of
 from tests.support.paths import ROOT
 
 ANSWER_WITHIN_S = 900.0
@@ -103,8 +103,8 @@ def run_program(peer: str, job: str, source: LogSource, run: int, expected: int)
             deadline = time.monotonic() + ANSWER_WITHIN_S
             while not answer.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                    raise NoAnswer(f"{peer} gave no figure for the job {job!r} (exit code {process.poll()}):\n{tail}")
+                    tail = log.read_text(errors="replace").splitlines()[-LINES_KEPT:]
+                    raise NoAnswer("\n".join((f"no figure for the job {job!r}, exit code {process.poll()}", *tail)))
                 time.sleep(0.05)
         finally:
             process.terminate()
