@@ -42,8 +42,8 @@ class BenchStep(NamedTuple):
 
 
 STEPS = (
-    BenchStep("engine", 4.5, "--broker {kind} --events 3000000 --runs 3"),
-    BenchStep("pipeline", 6.0, "--broker {kind} --events 150000 --runs 3"),
+    BenchStep("engine", 5.1, "--broker {kind} --events 3000000 --runs 3"),
+    BenchStep("pipeline", 6.9, "--broker {kind} --events 150000 --runs 3"),
     BenchStep("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
     BenchStep("memory", 1.5, "--broker {kind} --users 100000,1000000"),
     BenchStep("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),

@@ -16,7 +16,7 @@ MAX_BACKLOG = 50_000
 """Maximum number of rows in work; the documentation advises a few tens of thousands for a topic with a backlog."""
 COMMIT_MS = 100
 """How long rows are gathered into one step. The first step is read before the stopwatch starts, so it must be short."""
-ROWS = 1_024
+MAX_ROWS = 1_024
 """Maximum number of rows of one call; Pathway evaluates expressions in batches of this size."""
 
 
@@ -38,7 +38,7 @@ def source(task: Task, name: str) -> pw.Table:
 
 
 def main(task: Task) -> None:
-    @pw.udf(max_batch_size=ROWS)  # type: ignore[untyped-decorator]  # Pathway is installed in another environment
+    @pw.udf(max_batch_size=MAX_ROWS)  # type: ignore[untyped-decorator]  # Pathway is installed in another environment
     def decode(keys: list[bytes | None], values: list[bytes | None]) -> list[bool]:
         task.begin()
         decoded = [read_event(key, value) is not None for key, value in zip(keys, values, strict=True)]
