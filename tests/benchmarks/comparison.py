@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 SIDES = ("perennial", "aiokafka", "bytewax", "pathway", "quix", "faust")
 """Names of all systems, in the order of the tables."""
+MAX_REASON = 120
+"""Maximum number of characters of a reason in a table."""
 
 
 @dataclass(frozen=True)
@@ -42,5 +45,8 @@ def skipped(absent: Mapping[str, str], columns: int) -> list[tuple[str, ...]]:
     >>> skipped({"quix": "no figure for the job 'engine', exit code 1\\nTraceback ..."}, columns=3)
     [('quix', "skipped: no figure for the job 'engine', exit code 1", '')]
     """
-    reasons = {side: reason.partition("\n")[0].replace("|", "/") for side, reason in absent.items()}
-    return [(side, f"skipped: {reason}", *[""] * (columns - 2)) for side, reason in reasons.items()]
+    first_lines = {side: reason.partition("\n")[0].replace("|", "/") for side, reason in absent.items()}
+    return [
+        (side, f"skipped: {textwrap.shorten(line, MAX_REASON, placeholder=' ...')}", *[""] * (columns - 2))
+        for side, line in first_lines.items()
+    ]

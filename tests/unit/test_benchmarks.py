@@ -15,7 +15,7 @@ from models.events import Event, OrderLine, decode_event
 from models.log import Tick, decode_control, is_control
 from models.units import HOUR
 from tests.benchmarks import capacity, engine, everything, guard, latency, open_loop, pipeline, table
-from tests.benchmarks.comparison import SIDES
+from tests.benchmarks.comparison import MAX_REASON, SIDES, skipped
 from tests.benchmarks.load import BenchLoad
 from tests.benchmarks.peers import environments
 from tests.benchmarks.peers.answer import Task
@@ -272,12 +272,31 @@ def test_a_peer_that_pip_cannot_install_is_missing_with_the_reason(
     missing = environments.missing_of(["perennial", "nowhere"], said.append)
 
     assert list(missing) == ["nowhere"]
-    assert missing["nowhere"].startswith("cannot be installed here: ERROR: ")
+    assert missing["nowhere"].startswith("cannot be installed here: ")
     assert [line.partition(":")[0] for line in said] == ["perennial", "nowhere"]
 
 
+def test_the_last_error_of_pip_is_the_reason() -> None:
+    log = ["ERROR: ignored versions: 1, 2", "ERROR: No matching distribution found for a==3", "", "a notice"]
+
+    first, *rest = environments.reason_of(log).splitlines()
+
+    assert first == "cannot be installed here: No matching distribution found for a==3"
+    assert rest == log
+    assert environments.reason_of(["killed"]).splitlines() == ["cannot be installed here: pip failed", "killed"]
+
+
+def test_a_long_reason_is_shortened_in_a_table_and_cannot_break_it() -> None:
+    [(side, shown, *rest)] = skipped({"quix": "a | b " + "word " * 200}, columns=4)
+
+    assert side == "quix"
+    assert shown.startswith("skipped: a / b word")
+    assert len(shown) <= len("skipped: ") + MAX_REASON
+    assert rest == ["", ""]
+
+
 def test_the_tables_name_the_reason_why_a_system_has_no_figure() -> None:
-    reason = "cannot be installed here: ERROR: No matching distribution found for pathway==0.33.0\nfurther lines"
+    reason = "cannot be installed here: No matching distribution found for pathway==0.33.0\nfurther lines"
     rate = plain(Spread.of([100.0]))
     in_engine = {
         "broker": "a broker",
@@ -293,7 +312,7 @@ def test_the_tables_name_the_reason_why_a_system_has_no_figure() -> None:
 
     shown = [*engine.tables(in_engine), *pipeline.tables(in_pipeline)]
 
-    expected = "skipped: cannot be installed here: ERROR: No matching distribution found for pathway==0.33.0"
+    expected = "skipped: cannot be installed here: No matching distribution found for pathway==0.33.0"
     assert [tuple(grid.rows[-1][:2]) for grid in shown] == [("pathway", expected)] * 2
     assert [grid.rows[-2][0] for grid in shown] == ["quix 3.28.1"] * 2
     assert all(len(row) == len(grid.headings) for grid in shown for row in grid.rows)

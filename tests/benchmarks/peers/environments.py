@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -58,11 +58,24 @@ def python_of(peer: str) -> str:
             [*pip, *(f"--requirement={file}" for file in wanted)], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            lines = done.stderr.splitlines()
-            first = next((line for line in lines if line.startswith("ERROR")), f"pip ended with {done.returncode}")
-            raise NotInstallable("\n".join((f"cannot be installed here: {first}", *lines[-LINES_KEPT:])))
+            raise NotInstallable(reason_of(done.stderr.splitlines()))
         stamp.write_text(mark)
     return str(python)
+
+
+def reason_of(log: Sequence[str]) -> str:
+    """Return pip's last error, followed by the last lines of its log.
+
+    Examples
+    --------
+    >>> print(reason_of(["ERROR: ignored versions: 1, 2", "ERROR: No matching distribution found for a==3", ""]))
+    cannot be installed here: No matching distribution found for a==3
+    ERROR: ignored versions: 1, 2
+    ERROR: No matching distribution found for a==3
+    <BLANKLINE>
+    """
+    errors = [line.removeprefix("ERROR: ") for line in log if line.startswith("ERROR: ")]
+    return "\n".join((f"cannot be installed here: {errors[-1] if errors else 'pip failed'}", *log[-LINES_KEPT:]))
 
 
 def version_of(peer: str) -> str:
