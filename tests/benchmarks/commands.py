@@ -24,6 +24,8 @@ from tests.benchmarks import scaling as scaling_job
 from tests.benchmarks import table as tables
 from tests.benchmarks.comparison import SIDES, Comparison
 from tests.benchmarks.latency import LatencyPlan
+from tests.benchmarks.load_choice import Workload
+from tests.benchmarks.scaling import ScalingPlan
 
 app = typer.Typer(help="Measure on this machine, and compare with peers.", no_args_is_help=True, add_completion=False)
 
@@ -44,6 +46,7 @@ Broker = Annotated[
 Runs = Annotated[int, typer.Option(min=1, help="Number of runs of each system; medians are reported.")]
 Output = Annotated[Path | None, typer.Option(help="File for the JSON; by default in build/benchmarks.")]
 Seed = Annotated[int, typer.Option(help="Seed of the load.")]
+Load = Annotated[Workload, typer.Option("--load", help="Visits with 20, 10 or 40 for each purchase, or single events.")]
 Partitions = Annotated[int, typer.Option(min=1, help="Number of partitions of the log.")]
 Sides = Annotated[str, typer.Option(help="Systems to measure, separated by commas.")]
 Sizes = Annotated[str, typer.Option(help="Numbers of users, separated by commas.")]
@@ -65,11 +68,13 @@ def engine(
     broker: Broker = On.KAFKA,
     sides: Sides = _SIDES,
     partitions: Partitions = 8,
+    load: Load = Workload.VISITS,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
     """Measure one process that reads, decodes and acknowledges, in events per second, and compare with peers."""
-    engine_job.measure(broker.value, Comparison(events, runs, tuple(sides.split(",")), partitions, seed), output)
+    plan = Comparison(events, runs, tuple(sides.split(",")), partitions, seed, load)
+    engine_job.measure(broker.value, plan, output)
 
 
 @app.command()
@@ -79,11 +84,13 @@ def pipeline(
     broker: Broker = On.KAFKA,
     sides: Sides = _SIDES,
     partitions: Partitions = 8,
+    load: Load = Workload.VISITS,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
     """Measure one worker with profiles, models and triggers, durably, in events per second; compare with peers."""
-    pipeline_job.measure(broker.value, Comparison(events, runs, tuple(sides.split(",")), partitions, seed), output)
+    plan = Comparison(events, runs, tuple(sides.split(",")), partitions, seed, load)
+    pipeline_job.measure(broker.value, plan, output)
 
 
 @app.command()
@@ -91,11 +98,12 @@ def guard(
     broker: Annotated[
         On | None, typer.Option(help="Apache Kafka if one is found, otherwise the embedded broker, by default.")
     ] = None,
+    load: Load = Workload.VISITS,
     commit: Annotated[bool, typer.Option("--commit", help="Commit this figure as the new reference.")] = False,
     output: Output = None,
 ) -> None:
     """Fail if an event of the pipeline costs a quarter more than the reference, relative to a bare aiokafka loop."""
-    guard_job.measure(broker.value if broker else guard_job.available(), commit=commit, output=output)
+    guard_job.measure(broker.value if broker else guard_job.available(), load, commit=commit, output=output)
 
 
 @app.command()
@@ -106,12 +114,13 @@ def latency(
     hanging: Annotated[bool, typer.Option(help="Also measure 5,000 events/s while a provider hangs.")] = True,
     broker: Broker = On.KAFKA,
     partitions: Partitions = 8,
+    load: Load = Workload.VISITS,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
     """Measure the time from an event to its readable message under an open-loop load, as a histogram."""
     numbers = tuple(int(rate) for rate in rates.split(","))
-    plan = LatencyPlan(numbers, seconds, runs, partitions, seed, with_hanging_provider=hanging)
+    plan = LatencyPlan(numbers, seconds, runs, partitions, seed, with_hanging_provider=hanging, load=load)
     latency_job.measure(broker.value, plan, output)
 
 
@@ -148,22 +157,24 @@ def scaling(
     events: Annotated[int, typer.Option(min=50_000, help="Number of events folded at each point.")] = 150_000,
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
+    load: Load = Workload.VISITS,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
     """Measure the cost of an event with more workers, and with ten times the users, items, partitions and rules."""
-    scaling_job.measure(broker.value, curves=curves.split(","), events=events, runs=runs, seed=seed, output=output)
+    scaling_job.measure(broker.value, ScalingPlan(curves.split(","), events, runs, seed, load), output)
 
 
 @app.command()
 def profile(
     events: Annotated[int, typer.Option(min=10_000, help="Number of events that are folded.")] = 60_000,
     runs: Runs = 3,
+    load: Load = Workload.VISITS,
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
     """Measure the CPU time of the fold, without a broker."""
-    profiling_job.measure(events=events, runs=runs, seed=seed, output=output)
+    profiling_job.measure(load, events=events, runs=runs, seed=seed, output=output)
 
 
 @app.command()
@@ -188,13 +199,15 @@ def capacity(
 def every(
     only: Annotated[str, typer.Option(help="Run only these, separated by commas; the guard always runs.")] = "",
     broker: Broker = On.KAFKA,
+    load: Load = Workload.VISITS,
     commit: Annotated[
         bool, typer.Option("--commit", help="Keep the JSON as committed figures, and write the documents' tables.")
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder for the JSON; by default build/benchmarks.")] = None,
 ) -> None:
     """Run all benchmarks one after the other, in about 35 minutes, and print the README's table."""
-    everything.measure(broker.value, only=only.split(",") if only else (), folder=folder, commit=commit)
+    chosen = everything.Choice(broker.value, load, only.split(",") if only else ())
+    everything.measure(chosen, folder=folder, commit=commit)
 
 
 @app.command()

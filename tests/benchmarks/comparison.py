@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.benchmarks.load_choice import Workload
+
 SIDES = ("perennial", "aiokafka", "bytewax", "pathway", "quix", "faust")
 """Names of all systems, in the order of the tables."""
 MAX_REASON = 120
@@ -28,6 +30,8 @@ class Comparison:
         Number of partitions of the topic.
     seed
         Seed of the load.
+    load
+        Name of the load.
     """
 
     events: int
@@ -35,6 +39,7 @@ class Comparison:
     sides: tuple[str, ...]
     partitions: int
     seed: int
+    load: Workload = Workload.VISITS
 
 
 def skipped(absent: Mapping[str, str], columns: int) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.benchmarks.broker import Kind, a_broker
 from tests.benchmarks.comparison import Comparison, skipped
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import missing_of, version_of
 from tests.benchmarks.peers.running import Figure, LogSource, NoAnswer, run_program
@@ -26,10 +26,10 @@ MAX_DISTINCT = 200_000
 def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
     """Run every system ``runs`` times, one after the other, and report."""
     sides, runs, partitions, seed = plan.sides, plan.runs, plan.partitions, plan.seed
-    report = BenchReport("engine", output, events=plan.events, partitions=partitions, seed=seed)
+    report = BenchReport("engine", output, load=plan.load, events=plan.events, partitions=partitions, seed=seed)
     absent = missing_of(sides, report.say)
     times = max(1, plan.events // MAX_DISTINCT)
-    load = list(log_of(BenchLoad(events=plan.events // times, seed=seed)))
+    load = list(log_of(load_of(plan.load, plan.events // times, seed=seed)))
     figures: dict[str, list[Figure]] = {side: [] for side in sides}
     with a_broker(kind) as broker:
         connection = broker.connection()
@@ -88,7 +88,7 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
     ]
     return [
         Grid(
-            f"Read, decode, acknowledge; one process each; {content['broker']}",
+            f"Read, decode, acknowledge; one process each; {title_of(content)}; {content['broker']}",
             ("", "events/s", "CPU per event, us", "Perennial is faster"),
             rows + skipped(content["absent"], columns=4),
         )

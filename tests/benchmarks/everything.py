@@ -15,12 +15,31 @@ from rich.console import Console
 from models.errors import PerennialError
 from tests.benchmarks import guard, table
 from tests.benchmarks.broker import Kind
+from tests.benchmarks.load_choice import Workload
 from tests.benchmarks.report import RESULTS, busy
 from tests.support.paths import ROOT
 
 
 class Incomplete(PerennialError):
     """Some benchmarks failed; their output is above."""
+
+
+class Choice(NamedTuple):
+    """Choice of broker, load and steps.
+
+    Attributes
+    ----------
+    kind
+        Kind of broker.
+    load
+        Name of the load.
+    only
+        Names of steps; if empty, all steps run.
+    """
+
+    kind: Kind
+    load: Workload = Workload.VISITS
+    only: Sequence[str] = ()
 
 
 class BenchStep(NamedTuple):
@@ -33,7 +52,7 @@ class BenchStep(NamedTuple):
     minutes
         Approximate duration on two idle cores, minutes.
     words
-        Options; ``{kind}`` is replaced by the broker.
+        Options; ``{kind}`` is replaced by the broker, and ``{load}`` by the load.
     """
 
     name: str
@@ -42,27 +61,25 @@ class BenchStep(NamedTuple):
 
 
 STEPS = (
-    BenchStep("engine", 5.1, "--broker {kind} --events 3000000 --runs 3"),
-    BenchStep("pipeline", 6.9, "--broker {kind} --events 150000 --runs 3"),
-    BenchStep("latency", 8.5, "--broker {kind} --seconds 10 --runs 3"),
+    BenchStep("engine", 5.1, "--broker {kind} --load {load} --events 3000000 --runs 3"),
+    BenchStep("pipeline", 7.8, "--broker {kind} --load {load} --events 150000 --runs 3"),
+    BenchStep("latency", 8.5, "--broker {kind} --load {load} --seconds 10 --runs 3"),
     BenchStep("memory", 1.5, "--broker {kind} --users 100000,1000000"),
     BenchStep("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
-    BenchStep("scaling", 5.0, "--broker {kind} --events 60000 --runs 2"),
-    BenchStep("profile", 0.6, ""),
+    BenchStep("scaling", 3.9, "--broker {kind} --load {load} --events 60000 --runs 2"),
+    BenchStep("profile", 0.9, "--load {load}"),
 )
 GUARD_MINUTES = 0.7
 CALM = 0.1
 
 
-def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: bool) -> None:
+def measure(chosen: Choice, *, folder: Path | None, commit: bool) -> None:
     """Run the steps, and show the resulting table.
 
     Parameters
     ----------
-    kind
-        Kind of broker.
-    only
-        Names of steps; if empty, all steps run.
+    chosen
+        Broker, load and steps.
     folder
         Folder for the JSON.
     commit
@@ -71,17 +88,21 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
     Raises
     ------
     Incomplete
-        Some steps failed, but the JSON of the others was written. Or ``commit`` was requested on the embedded broker.
+        Some steps failed, but the JSON of the others was written. Or ``commit`` was requested on the embedded broker,
+        or for a load that is in no document.
     """
+    kind, load, only = chosen
     if commit and kind != "kafka":
         raise Incomplete("the documents show figures of Apache Kafka: --commit needs --broker kafka")
+    if commit and load not in table.FOLDERS:
+        raise Incomplete(f"the documents show no figures of {load}: --commit needs --load {' or '.join(table.FOLDERS)}")
     console = Console(stderr=True, highlight=False)
-    folder = folder or (table.FIGURES if commit else RESULTS)
+    folder = folder or (table.FOLDERS[load] if commit else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
     guards: list[Kind] = ["kafka", "embedded"] if commit else [kind]
     steps = [step for step in STEPS if not only or step.name in only]
     words, folds = (" --commit", guard.COMMITTED_OF) if commit else ("", 1)
-    steps += [BenchStep("guard", GUARD_MINUTES * folds, f"--broker {one}{words}") for one in guards]
+    steps += [BenchStep("guard", GUARD_MINUTES * folds, f"--broker {one} --load {load}{words}") for one in guards]
     if (others := busy()) and others > CALM:
         console.print(f"[bold]others use {others:.0%} of the cores[/bold]: the figures will be worse, and will say so")
     failed, began = [], time.monotonic()
@@ -95,7 +116,7 @@ def measure(kind: Kind, *, only: Sequence[str], folder: Path | None, commit: boo
         ahead -= step.minutes
         place = RESULTS if step.name == "guard" else folder  # the guard writes its committed ratio itself
         output = ("--output", str(place / f"{step.name}.json"))
-        if _run(step.name, *shlex.split(step.words.format(kind=kind)), *output):
+        if _run(step.name, *shlex.split(step.words.format(kind=kind, load=load)), *output):
             failed.append(step.name)
     console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON is in {folder}")
     print(table.summary(table.read(folder)))  # on standard output, for pipes

@@ -8,20 +8,16 @@ from pathlib import Path
 
 import msgspec
 
-from models.events import decode_event, encode_event
-from models.log import CONTROL, Tick, encode_control
+from models.events import encode_event
+from models.log import Tick, encode_control
 from models.storefront.storefront import Storefront
 from models.units import DAY, HOUR
 from stream.feed.online_retail import read_online_retail
 from stream.feed.recording import survey
-from tests.benchmarks.load import START_MS, BenchLoad
+from tests.benchmarks.load import START_MS
+from tests.benchmarks.load_choice import Workload, load_of
 from tests.benchmarks.log import log_of
 from tests.support.paths import ONLINE_RETAIL
-
-VISIT = 8
-"""Number of events of a visit."""
-AT_ONCE = 32
-"""Number of visits that take place at the same time."""
 
 _Pairs = Iterator[tuple[bytes, bytes]]
 
@@ -39,23 +35,11 @@ def write_log(name: str, events: int, folder: Path) -> Path:
 
 
 def _single(events: int) -> _Pairs:
-    return iter(BenchLoad(events=events, users=events))
+    return iter(load_of(Workload.SINGLE, events, users=events))
 
 
 def _visits(events: int) -> _Pairs:
-    """Yield the events of :func:`_single` with other users: ``AT_ONCE`` users act in turn, ``VISIT`` times each."""
-    users: list[str] = []
-    number = 0
-    for key, value in BenchLoad(events=events, users=events // 4):
-        if key[:1] == CONTROL:
-            yield key, value
-            continue
-        event = decode_event(value)
-        if number // AT_ONCE % VISIT == 0:  # a new visit begins
-            users[number % AT_ONCE :] = [event.user, *users[number % AT_ONCE + 1 :]]
-        user = users[number % AT_ONCE]
-        number += 1
-        yield user.encode(), encode_event(msgspec.structs.replace(event, user=user))
+    return iter(load_of(Workload.VISITS, events))
 
 
 def _month(events: int) -> _Pairs:
@@ -89,4 +73,4 @@ LOGS: dict[str, Callable[[int], _Pairs]] = {
     "month": _month,
     "retail": _retail,
 }
-"""The logs by name: single events, visits, the simulator's month, and Online Retail."""
+"""The logs by name: single events, the visits of a shop, the simulator's month, and Online Retail."""

@@ -35,7 +35,7 @@ from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, NoKafka, a_broker, kafka_home
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import Workload, load_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.wire import read_event
 from tests.benchmarks.report import BenchReport
@@ -50,6 +50,8 @@ STALE = 1.25
 EVENTS = 10_000
 """Number of events of each turn."""
 TURNS = 5
+USERS = 20_000
+"""Number of users."""
 TRIES = 2
 COMMITTED_OF = 3
 """Number of folds whose median ratios are committed."""
@@ -99,21 +101,34 @@ def turns_of(bares: list[float], pipelines: list[float]) -> list[GuardTurn]:
     return [GuardTurn(bare, pipeline) for bare, pipeline in zip(between, pipelines, strict=True)]
 
 
-def share_of(kind: Kind, turns: list[GuardTurn], committed: Path = COMMITTED) -> float:
+def share_of(load: Workload, kind: Kind, turns: list[GuardTurn], committed: Path = COMMITTED) -> float:
     """Return the remaining share of the committed ratios: the median over the turns.
 
     Raises
     ------
     NothingCommitted
-        No ratios were committed for that broker.
+        No ratios were committed for that load and broker.
     """
-    figures = json.loads(committed.read_text())
+    ratios = committed_ratios(load, kind, committed)
+    return statistics.median(turn.ratio / ratio for turn, ratio in zip(turns, ratios, strict=True))
+
+
+def committed_ratios(load: Workload, kind: Kind, committed: Path = COMMITTED) -> list[float]:
+    """Return the committed ratio of each turn.
+
+    Raises
+    ------
+    NothingCommitted
+        No ratios were committed for that load and broker.
+    """
+    figures = json.loads(committed.read_text()).get(load, {})
     if kind not in figures:
         raise NothingCommitted(
-            f"{committed.name} has no ratios for {kind}: perennial bench guard --broker {kind} --commit"
+            f"{committed.name} has no ratios for {load} on {kind}: "
+            f"perennial bench guard --load {load} --broker {kind} --commit"
         )
     ratios: list[float] = figures[kind]["ratios"]
-    return statistics.median(turn.ratio / ratio for turn, ratio in zip(turns, ratios, strict=True))
+    return ratios
 
 
 def check(kind: Kind, share: float) -> None:
@@ -142,10 +157,12 @@ def available() -> Kind:
     return "kafka" if java else "embedded"
 
 
-def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
+def measure(kind: Kind, workload: Workload, *, commit: bool, output: Path | None) -> None:
     """Measure the ratio, and compare it with the committed one, or commit it."""
-    report = BenchReport("guard", output, events=EVENTS, turns=TURNS)
-    load = list(BenchLoad(events=EVENTS * (1 + TURNS), users=20_000))
+    if not commit:
+        committed_ratios(workload, kind)  # raises an error before the measurement, and not after it
+    report = BenchReport("guard", output, load=workload, events=EVENTS, turns=TURNS)
+    load = list(load_of(workload, EVENTS * (1 + TURNS), USERS))
     gc.freeze()  # existing objects are not scanned while the bare loop is timed
     with a_broker(kind) as broker:
         bare_log = broker.connection()
@@ -155,13 +172,13 @@ def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
         )
         if commit:
             folds = [_turns(report, broker, bare_log, records, load) for _ in range(COMMITTED_OF)]
-            _commit(kind, folds)
+            _commit(workload, kind, folds)
         else:
             folds = [_turns(report, broker, bare_log, records, load)]
-            while share_of(kind, folds[-1]) < WORST and len(folds) < TRIES:
-                report.say(f"{share_of(kind, folds[-1]):.0%} of the committed ratio: measuring again")
+            while share_of(workload, kind, folds[-1]) < WORST and len(folds) < TRIES:
+                report.say(f"{share_of(workload, kind, folds[-1]):.0%} of the committed ratio: measuring again")
                 folds.append(_turns(report, broker, bare_log, records, load))
-    share = max(share_of(kind, turns) for turns in folds)
+    share = max(share_of(workload, kind, turns) for turns in folds)
     report.table(
         f"CPU time per event, us; {broker.name}",
         ("turn", "bare aiokafka loop", "pipeline", "ratio"),
@@ -175,13 +192,14 @@ def measure(kind: Kind, *, commit: bool, output: Path | None) -> None:
     report.write()
     report.say(f"{share:.0%} of the committed ratio; at least {WORST:.0%} are required")
     if share > STALE:
-        report.say(f"the pipeline has become cheaper: commit that with perennial bench guard --broker {kind} --commit")
+        again = f"perennial bench guard --load {workload} --broker {kind} --commit"
+        report.say(f"the pipeline has become cheaper: commit that with {again}")
     check(kind, share)
 
 
-def _commit(kind: Kind, folds: list[list[GuardTurn]]) -> None:
+def _commit(workload: Workload, kind: Kind, folds: list[list[GuardTurn]]) -> None:
     figures = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
-    figures[kind] = {
+    figures.setdefault(workload, {})[kind] = {
         "ratios": [float(f"{statistics.median(turn.ratio for turn in same):.4g}") for same in zip(*folds, strict=True)],
         "folds": [[[round(turn.bare_us, 2), round(turn.pipeline_us, 1)] for turn in turns] for turns in folds],
     }

@@ -21,6 +21,7 @@ from tests.benchmarks import open_loop, worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.guard import await_open
+from tests.benchmarks.load_choice import Workload, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.open_loop import CoreShares, OpenLoop, Probes, Sender
 from tests.benchmarks.report import BenchReport, Grid, Spread
@@ -49,6 +50,8 @@ class LatencyPlan:
         Seed of the load.
     with_hanging_provider
         Whether to measure also 5,000 events/s with a hanging provider.
+    load
+        Name of the load of the events that are not probes.
     """
 
     rates: tuple[int, ...]
@@ -57,6 +60,7 @@ class LatencyPlan:
     partitions: int
     seed: int
     with_hanging_provider: bool = True
+    load: Workload = Workload.VISITS
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -93,7 +97,9 @@ def summary(runs: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 def measure(kind: Kind, plan: LatencyPlan, output: Path | None) -> None:
     """Measure every rate, and 5,000 events/s with a hanging provider, and report."""
-    report = BenchReport("latency", output, seconds=plan.seconds, partitions=plan.partitions, seed=plan.seed)
+    report = BenchReport(
+        "latency", output, load=plan.load, seconds=plan.seconds, partitions=plan.partitions, seed=plan.seed
+    )
     loads = {f"{rate:,} events/s": (rate, False) for rate in plan.rates}
     if plan.with_hanging_provider:
         loads[f"{HANGING_RATE:,} events/s, a provider hangs"] = (HANGING_RATE, True)
@@ -101,7 +107,7 @@ def measure(kind: Kind, plan: LatencyPlan, output: Path | None) -> None:
     with a_broker(kind) as broker:
         for run in range(plan.runs):
             for name, (rate, hangs) in loads.items():
-                load = OpenLoop(rate, plan.seconds, plan.partitions, plan.seed)
+                load = OpenLoop(rate, plan.seconds, plan.partitions, plan.seed, plan.load)
                 with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
                     one = asyncio.run(_run(broker, load, Path(folder), hangs=hangs))
                 if not one.due:
@@ -162,7 +168,7 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
     return [
         Grid(
             f"Time from an event's due time to its readable message, ms; {content['seconds']:.0f} s per run; "
-            f"{content['broker']}",
+            f"{title_of(content)}; {content['broker']}",
             ("load", "probes", "missing", *percentiles, "max", "since accepted: p50", "p99"),
             rows,
         ),

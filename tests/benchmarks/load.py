@@ -1,8 +1,9 @@
-"""Load of the benchmarks: seeded events of many users, with a few very active users.
+"""Load of single events: seeded events of many users, with a few very active users. Nearly each has another user.
 
-There are 200,000 users and 20,000 items, and their activity follows a Zipf law as in a shop. An event in the topic
-``events`` has 300 bytes on average. The log covers some days of a shop, with a tick every thousand events. Some users
-leave an address and a consent. From the second day on, each active user is assessed once a day, as in production.
+It is the second load of the benchmarks; the first one comes in visits (:mod:`tests.benchmarks.load_visits`). There are
+200,000 users and 20,000 items, and their activity follows Zipf's law. An event in the topic ``events`` has 300 bytes on
+average. The log covers some days of a shop, with a tick every thousand events. Some users leave an address and a
+consent. From the second day on, each active user is assessed once a day, as in production.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _MIX: dict[EventType, float] = {
 
 @dataclass(frozen=True, slots=True)
 class BenchLoad:
-    """Parameters of the generated load.
+    """Parameters of the load of single events.
 
     Attributes
     ----------
@@ -77,15 +78,25 @@ class BenchLoad:
             yield event.user.encode(), encode_event(event)
 
 
+def heavy_tail_weights(size: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return the weight of the n-th most frequent of ``size`` things: 1 / (n + 20)."""
+    return np.array(1.0 / (np.arange(size) + 20.0))
+
+
+def words_of(item: int) -> str:
+    """Return the category of an item."""
+    return f"{_WORDS[item % 10]}-{_WORDS[item // 10 % 10]}"
+
+
 def _heavy_tail(random: np.random.Generator, size: int, draws: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Draw numbers below ``size``; the n-th most frequent one has the weight 1 / (n + 20), and is a random number."""
-    weights = 1.0 / (np.arange(size) + 20.0)
+    weights = heavy_tail_weights(size)
     ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(draws)).astype(np.int64)
     return random.permutation(size)[np.minimum(ranks, size - 1)]
 
 
 def _event(number: int, head: dict[str, Any], item: str, rank: int, kind: EventType) -> Event:
-    category = f"{_WORDS[rank % 10]}-{_WORDS[rank // 10 % 10]}"
+    category = words_of(rank)
     price = (5 + rank % 195) * MICROS
     if kind == "identify":
         return Event(**head, type=kind, traits={"email": f"{head['user']}@shop.example"})

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.delivery.messages import decode_message, message_id
 from models.delivery.notices import is_notice
-from models.events import Event, encode_event
+from models.events import Event, decode_event, encode_event
 from models.log import is_control
+from models.units import DAY
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from tests.benchmarks.broker import cpu_seconds
-from tests.benchmarks.load import START_MS, BenchLoad
+from tests.benchmarks.load_choice import Workload, load_of
 from tests.support.brokers import free_ports
 
 PROBERS = 2_000
@@ -121,12 +122,30 @@ class OpenLoop:
         Number of partitions of the log.
     seed
         Seed of the events that are not probes.
+    workload
+        Name of the load of the events that are not probes. Visits are those of a shop with this rate. So as many
+        visitors are in the shop at the same time as there would be.
     """
 
     rate: int
     seconds: float
     partitions: int
     seed: int
+    workload: Workload = Workload.VISITS
+
+
+MAX_DISTINCT = 100_000
+"""Maximum number of different events that are no probes; a longer run repeats them under other ids."""
+
+
+def others(load: OpenLoop) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield key and value of each event that is no probe, and the bytes that hold its time in the value."""
+    several = min(int(load.rate * (WARM_S + load.seconds)), MAX_DISTINCT)
+    for key, value in load_of(
+        load.workload, several, seed=load.seed, days=several / load.rate * 1_000 / DAY, origin="live"
+    ):
+        if not is_control(key):
+            yield key, value, b'"at":%d' % decode_event(value).at
 
 
 class Sender:
@@ -148,14 +167,9 @@ class Sender:
         self._load, self._topic, self._probes, self._shares = load, topic, probes, shares
         self._one_in = 1 if load.rate < ALL_PROBES_BELOW else PROBE_ONE_IN
         self._total = int(load.rate * (WARM_S + load.seconds))
-        self._others = [
-            (key, partition_of(key, load.partitions), value)
-            for key, value in BenchLoad(events=min(self._total, 100_000), seed=load.seed, days=0.0, origin="live")
-            if not is_control(key)
-        ]
+        self._others = [(key, partition_of(key, load.partitions), value, at) for key, value, at in others(load)]
         self._users = [f"prober-{number}" for number in range(PROBERS)]
         self._homes = [partition_of(user.encode(), load.partitions) for user in self._users]
-        self._old_at = b'"at":%d' % START_MS
 
     async def run(self, connection: Connection) -> float:
         """Send every event at its time, and return the time from which probes count."""
@@ -188,9 +202,9 @@ class Sender:
                     names[home].append(name)
                     ready[home].append(record)
                 else:
-                    key, home, value = self._others[number % len(self._others)]
+                    key, home, value, old_at = self._others[number % len(self._others)]
                     numbered = value.replace(b'"id":"bench-', b'"id":"bench-%d-' % number, 1)
-                    ready[home].append((key, numbered.replace(self._old_at, b'"at":%d' % at, 1)))
+                    ready[home].append((key, numbered.replace(old_at, b'"at":%d' % at, 1)))
             sent = until
             for home, records in ready.items():
                 await self._hand_over(producer, home, records, names[home])

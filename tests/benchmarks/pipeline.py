@@ -19,7 +19,7 @@ from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.comparison import Comparison, skipped
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import VARIED, Workload, load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.peers.environments import missing_of, version_of
 from tests.benchmarks.peers.running import Figure, LogSource, NoAnswer, run_program, topics_of
@@ -35,9 +35,9 @@ PATIENCE_S = 900.0
 def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
     """Run every system ``runs`` times, one after the other on the same topic, and report."""
     sides, runs, partitions = plan.sides, plan.runs, plan.partitions
-    report = BenchReport("pipeline", output, events=plan.events, partitions=partitions, seed=plan.seed)
+    report = BenchReport("pipeline", output, load=plan.load, events=plan.events, partitions=partitions, seed=plan.seed)
     absent = missing_of(sides, report.say)
-    load = list(log_of(BenchLoad(events=plan.events, seed=plan.seed)))
+    load = list(log_of(load_of(plan.load, plan.events, seed=plan.seed)))
     ours: list[FoldCost] = []
     theirs: dict[str, list[Figure]] = {side: [] for side in sides if side != "perennial"}
     with a_broker(kind) as broker:
@@ -66,7 +66,36 @@ def measure(kind: Kind, plan: Comparison, output: Path | None) -> None:
             if "perennial" in sides:
                 ours.append(_fold(broker, connection, partitions, plan.events))
                 report.say(f"perennial: {ours[-1].rate:,.0f} events/s, {ours[-1].cpu_us:.1f} us CPU per event")
+        varied = _varied(report, broker, plan) if "perennial" in sides and plan.load is Workload.VISITS else {}
+    report.put(by_load={load: _costs(several) for load, several in varied.items()})
     _report(report, broker, ours, theirs, absent)
+
+
+def _varied(report: BenchReport, broker: Broker, plan: Comparison) -> dict[Workload, list[FoldCost]]:
+    """Measure our side on the loads with half and twice the assumed number of visits for each purchase."""
+    found: dict[Workload, list[FoldCost]] = {load: [] for load in VARIED}
+    for load in VARIED:
+        records = list(log_of(load_of(load, plan.events, seed=plan.seed)))
+        for run in range(plan.runs):
+            connection = broker.connection()
+            create(connection, plan.partitions)
+            report.say(f"{broker.name}: feeding {title_of({'load': load})}, run {run + 1} of {plan.runs}")
+            asyncio.run(feed(connection, connection.topic("events"), plan.partitions, records))
+            found[load].append(_fold(broker, connection, plan.partitions, plan.events))
+            report.say(
+                f"perennial: {found[load][-1].rate:,.0f} events/s, {found[load][-1].cpu_us:.1f} us CPU per event"
+            )
+    return found
+
+
+def _costs(several: list[FoldCost]) -> dict[str, Spread]:
+    return {
+        "events_per_second": Spread.of(one.rate for one in several),
+        "cpu_us": Spread.of(one.cpu_us for one in several),
+        "learners_cpu_us": Spread.of(one.beside_us for one in several),
+        "broker_cpu_us": Spread.of(one.broker_us for one in several),
+        "timers_per_event": Spread.of(one.timers for one in several),
+    }
 
 
 def _fold(broker: Broker, connection: Connection, partitions: int, events: int) -> FoldCost:
@@ -81,15 +110,7 @@ def _report(
     report: BenchReport, broker: Broker, ours: list[FoldCost], theirs: dict[str, list[Figure]], absent: dict[str, str]
 ) -> None:
     if ours:
-        report.put(
-            perennial={
-                "events_per_second": Spread.of(one.rate for one in ours),
-                "cpu_us": Spread.of(one.cpu_us for one in ours),
-                "learners_cpu_us": Spread.of(one.beside_us for one in ours),
-                "broker_cpu_us": Spread.of(one.broker_us for one in ours),
-                "timers_per_event": Spread.of(one.timers for one in ours),
-            }
-        )
+        report.put(perennial=_costs(ours))
     peers = {}
     for side, taken in theirs.items():
         if not taken:
@@ -124,6 +145,9 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
             for name in ("perennial_is_times_faster", "perennial_is_times_cheaper")
         )
         rows.append((f"{side} {peer.get('version', '')}".strip(), rate.show(), cost.show(".1f"), faster, cheaper))
+    for load, took in content.get("by_load", {}).items():
+        rate, cost = Spread.read(took["events_per_second"]), Spread.read(took["cpu_us"])
+        rows.append((f"perennial: fold; {title_of({'load': load})}", rate.show(), cost.show(".1f"), "", ""))
     rows += skipped(content["absent"], columns=5)
     headings = ("", "events/s", "CPU per event, us", "Perennial is faster", "needs less CPU, learners included")
-    return [Grid(f"The pipeline, one worker; {content['broker']}", headings, rows)]
+    return [Grid(f"The pipeline, one worker; {title_of(content)}; {content['broker']}", headings, rows)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from models.batch import Batch, Restored
 from models.fold.partition import PartitionFold
-from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import Records, Workload, load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.profiles import ProfileRecord
 from tests.benchmarks.report import BenchReport, Grid, Spread
@@ -26,20 +26,26 @@ BATCH = 2_000
 TOLD = 14
 
 
-def measure(*, events: int, runs: int, seed: int, output: Path | None) -> None:
-    """Fold a log several times, once under the profiler, and report."""
-    report = BenchReport("profile", output, events=events, seed=seed, broker="none")
-    log = log_of(BenchLoad(events=events, users=events, seed=seed))
-    records = [ProfileRecord(offset, 0, key, value) for offset, (key, value) in enumerate(log)]
-    costs, timers = [], 0.0
+def measure(workload: Workload, *, events: int, runs: int, seed: int, output: Path | None) -> None:
+    """Fold a log of each load several times, one log once under the profiler, and report."""
+    report = BenchReport("profile", output, load=workload, events=events, seed=seed, broker="none")
+    logs = {one: _records(_load(one, events, seed)) for one in Workload}
+    costs: dict[Workload, list[float]] = {one: [] for one in logs}
+    timers: dict[Workload, float] = {}
     for run in range(runs):
-        cost, timers = _fold(records, events)
-        costs.append(cost)
-        report.say(f"run {run + 1} of {runs}: {cost:.1f} us CPU per event")
+        for one, records in logs.items():
+            cost, timers[one] = _fold(records, events)
+            costs[one].append(cost)
+            report.say(f"run {run + 1} of {runs}, {one}: {cost:.1f} us CPU per event")
     profiler = cProfile.Profile()
     with profiler:
-        _fold(records, events)
-    report.put(cpu_us=Spread.of(costs), timers_per_event=timers, shares=_shares(pstats.Stats(profiler)))
+        _fold(logs[workload], events)
+    report.put(
+        cpu_us=Spread.of(costs[workload]),
+        timers_per_event=timers[workload],
+        shares=_shares(pstats.Stats(profiler)),
+        by_load={one: {"cpu_us": Spread.of(costs[one]), "timers_per_event": timers[one]} for one in logs},
+    )
     report.show(tables(report.content))
     report.write()
 
@@ -51,7 +57,29 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
     rest = sum(share for _, share in shares[TOLD:])
     rows = [(name, f"{share:.1%}", f"{share * cost.median:.1f}") for name, share in shares[:TOLD]]
     rows += [("everything else", f"{rest:.1%}", f"{rest * cost.median:.1f}"), ("together", "", cost.show(".1f"))]
-    return [Grid("The fold alone, without a broker: shares of its CPU time", ("", "share", "us per event"), rows)]
+    shown = Grid(
+        f"The fold alone, without a broker: shares of its CPU time; {title_of(content)}",
+        ("", "share", "us per event"),
+        rows,
+    )
+    if "by_load" not in content:
+        return [shown]
+    loads = [
+        (title_of({"load": one}), Spread.read(took["cpu_us"]).show(".1f"), f"{took['timers_per_event']:.2f}")
+        for one, took in content["by_load"].items()
+    ]
+    return [Grid("The fold alone, without a broker: CPU time by load", _LOAD_HEADINGS, loads), shown]
+
+
+_LOAD_HEADINGS = ("load", "CPU per event, us", "timers per event")
+
+
+def _load(workload: Workload, events: int, seed: int) -> Records:
+    return load_of(workload, events, events if workload is Workload.SINGLE else None, seed=seed)
+
+
+def _records(load: Records) -> list[ProfileRecord]:
+    return [ProfileRecord(offset, 0, key, value) for offset, (key, value) in enumerate(log_of(load))]
 
 
 def _fold(records: Sequence[ProfileRecord], events: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from stream.cluster.topics import create
 from tests.benchmarks import worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
-from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import Workload, load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
 from tests.benchmarks.worker import FoldCost
@@ -60,19 +60,45 @@ CURVES: dict[str, Sequence[ScalingPoint]] = {
 }
 
 
-def measure(kind: Kind, *, curves: Sequence[str], events: int, runs: int, seed: int, output: Path | None) -> None:
+@dataclass(frozen=True)
+class ScalingPlan:
+    """Parameters of the measurement.
+
+    Attributes
+    ----------
+    curves
+        Names of the curves.
+    events
+        Number of events that are folded at each point.
+    runs
+        Number of runs of each point.
+    seed
+        Seed of the load.
+    load
+        Name of the load.
+    """
+
+    curves: Sequence[str]
+    events: int
+    runs: int
+    seed: int
+    load: Workload = Workload.VISITS
+
+
+def measure(kind: Kind, plan: ScalingPlan, output: Path | None) -> None:
     """Fold the same number of events at each point of the curves, and report.
 
     A point that belongs to several curves is measured once. Every run measures all points, so that temporary load on
     the machine does not affect only one of them.
     """
-    report = BenchReport("scaling", output, events=events, seed=seed)
+    report = BenchReport("scaling", output, load=plan.load, events=plan.events, seed=plan.seed)
+    curves, runs = plan.curves, plan.runs
     cases = list(dict.fromkeys(case for curve in curves for case in CURVES[curve]))
     taken: dict[ScalingPoint, list[FoldCost]] = {case: [] for case in cases}
     with a_broker(kind) as broker:
         for run in range(runs):
             for number, case in enumerate(cases):
-                taken[case].append(_fold(broker, case, events, seed))
+                taken[case].append(_fold(broker, case, plan))
                 rate, cost = taken[case][-1][:2]
                 report.say(
                     f"run {run + 1} of {runs}, point {number + 1} of {len(cases)}: "
@@ -118,17 +144,17 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
         "timers per event",
         "CPU of the broker, us",
     )
-    return [Grid(f"CPU time per event as the load grows; {content['broker']}", headings, rows)]
+    return [Grid(f"CPU time per event as the load grows; {title_of(content)}; {content['broker']}", headings, rows)]
 
 
-def _fold(broker: Broker, case: ScalingPoint, events: int, seed: int) -> FoldCost:
+def _fold(broker: Broker, case: ScalingPoint, plan: ScalingPlan) -> FoldCost:
     connection = broker.connection()
     create(connection, case.partitions)
-    load = BenchLoad(events=events, users=case.users, items=case.items, seed=seed)
+    load = load_of(plan.load, plan.events, case.users, items=case.items, seed=plan.seed)
     log = log_of(load, more_rules=case.more_rules)
     asyncio.run(feed(connection, connection.topic("events"), case.partitions, log))
     with (
         tempfile.TemporaryDirectory(prefix="bench-scaling-") as name,
         worker.running(["fold"] * case.workers, connection, case.partitions, Path(name)) as workers,
     ):
-        return worker.watch(workers, events, broker.pid, PATIENCE_S)
+        return worker.watch(workers, plan.events, broker.pid, PATIENCE_S)

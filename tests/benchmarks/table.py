@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 from models.errors import PerennialError
 from tests.benchmarks import capacity, engine, latency, pipeline, profiling, scaling
+from tests.benchmarks.load_choice import Workload, title_of
 from tests.benchmarks.report import Grid, Spread
 from tests.support.paths import ROOT
 
 FIGURES = capacity.FIGURES
+FOLDERS = {Workload.VISITS: FIGURES, Workload.SINGLE: FIGURES / "single"}
+"""Folder of the committed figures of each load. The README and ``docs/capacity.md`` show those of the visits."""
 BEGIN = "<!-- perennial bench table --write -->"
 END = "<!-- until here -->"
 README, DETAILS, CAPACITY = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "capacity.md"
@@ -116,14 +119,15 @@ def put_instead(page: str, table: str) -> str:
 
 
 def documents(folder: Path = FIGURES) -> dict[Path, str]:
-    """Return the new text of each document, also with the embedded broker's figures, which are in a separate folder."""
-    found, embedded = read(folder), read(folder / "embedded")
+    """Return the new text of each document; single events and the embedded broker have separate folders of figures."""
+    found = read(folder)
+    parts = [details(found), *(details(read(folder / name)) for name in ("single", "embedded"))]
     costs = capacity.Costs.read(folder)
     needs = [capacity.needs(users, costs, capacity.Assumptions()) for users in CAPACITY_USERS]
     page = put_instead(CAPACITY.read_text(), capacity.costs_markdown(costs))
     return {
         README: put(README.read_text(), summary(found)),
-        DETAILS: put(DETAILS.read_text(), "\n\n".join(filter(None, (details(found), details(embedded))))),
+        DETAILS: put(DETAILS.read_text(), "\n\n".join(filter(None, parts))),
         CAPACITY: put_instead(page, capacity.markdown(needs)),
     }
 
@@ -204,6 +208,9 @@ def _scaling(content: Content) -> Iterator[SummaryRow]:
         yield SummaryRow(f"CPU time per event with {counts} {curve}", costs, "flat", "scaling")
 
 
+_WITHOUT_LOAD = ("memory", "restart")
+"""Benchmarks that measure profiles after a simulated month, and no load."""
+
 ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "engine": _engine,
     "pipeline": _pipeline,
@@ -247,10 +254,11 @@ def _taken(found: Mapping[str, Content]) -> str:
     machines = {_machine(content) for content in found.values()}
     taken = "".join(
         f"\n- {name}: {content['at'][:10]}, commit {content['versions']['commit']}, {_busy(content['machine'])}"
+        f"{'' if name in _WITHOUT_LOAD else ', ' + title_of(content)}"
         for name, content in found.items()
     )
     first = f"Medians, with minimum and maximum of several runs. {'; '.join(sorted(machines))}."
-    second = "For each command: date, commit, and the share of the cores that other programs used before the run:"
+    second = "For each command: date, commit, share of the cores that other programs used before the run, and load:"
     return f"{textwrap.fill(first, width=120, break_on_hyphens=False)}\n\n{second}\n{taken}"
 
 

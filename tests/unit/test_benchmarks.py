@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from models.events import Event, OrderLine, decode_event
-from models.log import Tick, decode_control, is_control
+from models.events import Event, OrderLine
+from models.log import is_control
 from models.units import HOUR
 from tests.benchmarks import capacity, engine, everything, guard, latency, open_loop, pipeline, table
 from tests.benchmarks.comparison import MAX_REASON, SIDES, skipped
 from tests.benchmarks.load import BenchLoad
+from tests.benchmarks.load_choice import Workload
 from tests.benchmarks.peers import environments
 from tests.benchmarks.peers.answer import Task
 from tests.benchmarks.peers.environments import REQUIREMENTS, version_of
@@ -25,36 +26,10 @@ from tests.benchmarks.report import Spread, plain
 from tests.support.paths import ROOT
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
-    assert list(BenchLoad(events=500)) == list(BenchLoad(events=500))
-    assert list(BenchLoad(events=500)) != list(BenchLoad(events=500, seed=2))
-
-
-def test_events_have_about_300_bytes_and_unique_ids() -> None:
-    load = [(key, value) for key, value in BenchLoad(events=20_000) if not is_control(key)]
-    events = [decode_event(value) for _, value in load]
-
-    assert 270 < sum(len(value) for _, value in load) / len(load) < 330
-    assert len({event.id for event in events}) == len(events) == 20_000
-    assert all(event.user.encode() == key for event, (key, _) in zip(events, load, strict=True))
-
-
 def test_one_percent_of_the_users_causes_a_large_part_of_the_events() -> None:
     done = Counter(key for key, _ in BenchLoad(events=50_000, users=50_000) if not is_control(key))
 
     assert sum(count for _, count in done.most_common(500)) > 0.3 * 50_000
-
-
-def test_time_passes_with_ticks_that_are_never_ahead_of_the_next_event() -> None:
-    now = 0
-    for key, value in BenchLoad(events=5_000):
-        if is_control(key):
-            tick = decode_control(value)
-            assert isinstance(tick, Tick)
-            assert tick.at >= now
-            now = tick.at
-        else:
-            assert decode_event(value).at >= now
 
 
 def test_a_turn_of_the_guard_is_compared_with_the_bare_loops_before_and_after_it() -> None:
@@ -66,10 +41,12 @@ def test_a_turn_of_the_guard_is_compared_with_the_bare_loops_before_and_after_it
 
 def test_the_guard_fails_when_most_turns_have_lost_a_fifth_of_their_committed_ratio(tmp_path: Path) -> None:
     committed = tmp_path / "guard.json"
-    committed.write_text('{"kafka": {"ratios": [0.1, 0.05, 0.04]}, "embedded": {"ratios": [0.01, 0.01, 0.01]}}')
+    committed.write_text(
+        '{"visits": {"kafka": {"ratios": [0.1, 0.05, 0.04]}}, "single": {"kafka": {"ratios": [0.01, 0.01, 0.01]}}}'
+    )
 
     def share(*costs: float) -> float:
-        return guard.share_of("kafka", [guard.GuardTurn(1.0, cost) for cost in costs], committed)
+        return guard.share_of(Workload.VISITS, "kafka", [guard.GuardTurn(1.0, cost) for cost in costs], committed)
 
     assert share(10, 20, 25) == pytest.approx(1.0)
     assert share(10, 20, 250) == pytest.approx(1.0)  # one turn in which the machine was busy elsewhere changes nothing
@@ -79,8 +56,17 @@ def test_the_guard_fails_when_most_turns_have_lost_a_fifth_of_their_committed_ra
         guard.check("kafka", share(13, 26, 25))
 
 
-def test_a_ratio_is_committed_for_every_turn_on_either_broker() -> None:
-    figures = json.loads(guard.COMMITTED.read_text())
+def test_the_guard_says_which_ratio_is_not_committed(tmp_path: Path) -> None:
+    committed = tmp_path / "guard.json"
+    committed.write_text('{"single": {"kafka": {"ratios": [0.1]}}}')
+
+    with pytest.raises(guard.NothingCommitted, match="guard --load visits --broker kafka --commit"):
+        guard.share_of(Workload.VISITS, "kafka", [guard.GuardTurn(1.0, 10.0)], committed)
+
+
+@pytest.mark.parametrize("load", ["visits", "single"])
+def test_a_ratio_is_committed_for_every_turn_on_either_broker(load: str) -> None:
+    figures = json.loads(guard.COMMITTED.read_text())[load]
 
     assert {kind: len(figures[kind]["ratios"]) for kind in ("kafka", "embedded")} == {
         "kafka": guard.TURNS,
@@ -120,7 +106,7 @@ def test_the_summary_shows_figure_and_aim_and_how_busy_the_machine_was() -> None
 
     assert "| 200,000 (9 to 300,000) | |" in shown
     assert "| compared with Bytewax 0.21.1, same run | 1.38 x (1.25 to 1.50) | 2.0 x |" in shown
-    assert "- engine: 2026-11-22, commit abc, 37%" in shown
+    assert "- engine: 2026-11-22, commit abc, 37%, single events" in shown
 
 
 def test_a_table_replaces_the_one_with_the_same_headings() -> None:
@@ -136,6 +122,13 @@ def test_a_table_replaces_the_one_with_the_same_headings() -> None:
 def test_every_benchmark_of_the_table_is_run_by_make_bench() -> None:
     assert set(table.ROWS) <= {step.name for step in everything.STEPS}
     assert sum(step.minutes for step in everything.STEPS) + everything.GUARD_MINUTES * 2 * guard.COMMITTED_OF <= 35
+
+
+def test_only_loads_that_are_in_the_documents_can_be_committed() -> None:
+    with pytest.raises(everything.Incomplete, match="no figures of visits-10"):
+        everything.measure(everything.Choice("kafka", Workload.VISITS_10), folder=None, commit=True)
+
+    assert table.FOLDERS.keys() == {Workload.VISITS, Workload.SINGLE}
 
 
 def test_each_run_has_percentiles_and_all_runs_together_have_a_histogram() -> None:
