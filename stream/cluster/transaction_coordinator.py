@@ -28,7 +28,12 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest
 
-from stream.cluster.transaction_protocol import EndTransaction, Features, transaction_version
+from stream.cluster.transaction_protocol import (
+    DescribeTransaction,
+    EndTransaction,
+    Features,
+    transaction_version,
+)
 
 __all__ = ["UNANSWERED", "Producer", "TransactionAbortable", "TransactionCoordinator", "error_of", "pauses"]
 
@@ -36,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 UNANSWERED = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError)
 """Errors after which it is unknown whether the broker has processed the request."""
-FIRST_PAUSE_S = 0.002
+FIRST_PAUSE_S = 0.001
 """How long to wait before a request is repeated for the first time, seconds.
 
 After a commit, the broker writes the end of the transaction into its partitions. Until this is done, it refuses the
@@ -70,7 +75,7 @@ def pauses() -> Iterator[float]:
     --------
     >>> found = pauses()
     >>> [next(found) for _ in range(8)]
-    [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1, 0.1]
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1]
     """
     pause_s = FIRST_PAUSE_S
     while True:
@@ -151,6 +156,10 @@ class TransactionCoordinator:
             raise ProducerFenced from error
         return Producer(answer.producer_id, answer.producer_epoch)
 
+    async def await_end(self) -> None:
+        """Wait until the end of the previous transaction is written into all its partitions."""
+        await self._ask(DescribeTransaction(self._id), _still_ending)
+
     async def _ask(self, request: Any, code_of: Callable[[Any], int]) -> Any:
         delays = pauses()
         while True:
@@ -170,6 +179,12 @@ class TransactionCoordinator:
                 elif code not in _BUSY:
                     raise error_of(code)
             await asyncio.sleep(next(delays))
+
+
+def _still_ending(answer: Any) -> int:
+    """Return the error code of an answer about one transactional id, or that its transaction has not ended yet."""
+    ((code, _, state, *_),) = answer.states
+    return int(code or (ConcurrentTransactions.errno if state.startswith("Prepare") else 0))
 
 
 def _refusal(answer: Any) -> int:

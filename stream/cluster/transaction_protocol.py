@@ -25,7 +25,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-__all__ = ["EndTransaction", "Features", "ProduceInTransaction", "transaction_version"]
+__all__ = ["DescribeTransaction", "EndTransaction", "Features", "ProduceInTransaction", "transaction_version"]
 
 _TEXT = CompactString("utf-8")
 _TAGS = ("tags", TaggedFields)
@@ -161,6 +161,60 @@ class EndTransaction(Request[EndTxnRequestV5]):  # type: ignore[misc]
     def build(self, request_struct_class: type[EndTxnRequestV5]) -> EndTxnRequestV5:
         """Return the request in this version."""
         return request_struct_class(*self._fields)
+
+
+class DescribeTransactionsResponseV0(Response):  # type: ignore[misc]
+    """State of each transactional id."""
+
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "states",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", _TEXT),
+                ("state", _TEXT),
+                ("timeout_ms", Int32),
+                ("start_time_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                ("topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class DescribeTransactionsRequestV0(RequestStruct):  # type: ignore[misc]
+    """Question for the state of transactional ids."""
+
+    API_KEY = 65
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = DescribeTransactionsResponseV0
+    SCHEMA = Schema(("transactional_ids", CompactArray(_TEXT)), _TAGS)
+
+
+class DescribeTransaction(Request[DescribeTransactionsRequestV0]):  # type: ignore[misc]
+    """Request for the state of one transactional id.
+
+    Parameters
+    ----------
+    transactional_id
+        The transactional id.
+    """
+
+    API_KEY = 65
+
+    def __init__(self, transactional_id: str) -> None:
+        self._id = transactional_id
+
+    def build(self, request_struct_class: type[DescribeTransactionsRequestV0]) -> DescribeTransactionsRequestV0:
+        """Return the request in this version."""
+        return request_struct_class([self._id], {})
 
 
 class ApiVersionsResponseV3(Response):  # type: ignore[misc]

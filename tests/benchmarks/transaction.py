@@ -17,14 +17,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+import pytest
 import typer
 from aiokafka.conn import AIOKafkaConnection
 
 from models.batch import Checkpoint, Commit, Output
+from stream.cluster import transaction_coordinator
 from stream.cluster.connection import Connection
 from stream.engine.committers import Committer, Ownership, TransactionalCommitter
 from tests.benchmarks.aiokafka_transactions import AiokafkaCommitter
-from tests.benchmarks.broker import a_broker
+from tests.benchmarks.broker import Broker, a_broker
 from tests.support.brokers import create_topics
 
 TOPICS = ("interactions", "signals", "decisions")
@@ -37,8 +39,10 @@ WARM_UP = 20
 
 SIDES: Mapping[str, Callable[[Connection, Ownership], Committer]] = {
     "aiokafka": AiokafkaCommitter,
+    "older": TransactionalCommitter,
     "perennial": TransactionalCommitter,
 }
+"""Writers. ``older`` is ours with Kafka's older transactions, as on a cluster before Kafka 4.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Cost:
     ----------
     cpu_us
         CPU time of this process, microseconds.
+    broker_us
+        CPU time of the broker, microseconds.
     wall_ms
         Median of the time from the call of ``commit`` to its return, milliseconds.
     slow_ms
@@ -58,9 +64,19 @@ class Cost:
     """
 
     cpu_us: float
+    broker_us: float
     wall_ms: float
     slow_ms: float
     requests: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlan:
+    """Plan of one run: number of outputs, number of transactions, and the pause between two of them."""
+
+    outputs: int
+    transactions: int
+    gap_ms: float
 
 
 @contextmanager
@@ -86,35 +102,45 @@ def commit_of(outputs: int) -> Commit:
     return Commit(records, dict.fromkeys(keys, STATE))
 
 
+@contextmanager
+def _transactions_of(side: str) -> Iterator[None]:
+    """Let the cluster seem to have older transactions only, if the side needs that."""
+    with pytest.MonkeyPatch.context() as patch:
+        if side == "older":
+            patch.setattr(transaction_coordinator, "transaction_version", lambda _: 1)
+        yield
+
+
 async def measure(
-    connection: Connection, side: str, outputs: int, transactions: int, gap_ms: float, profiler: cProfile.Profile | None
+    broker: Broker, connection: Connection, side: str, plan: TransactionPlan, profiler: cProfile.Profile | None
 ) -> Cost:
     """Commit transactions with one committer, and return their mean cost."""
     own = Ownership(f"{connection.group(side)}-0", 0, "profiles", frozenset(TOPICS))
     committer = SIDES[side](connection, own)
-    commit, walls, cpu = commit_of(outputs), [], 0.0
+    commit, walls, cpu, theirs = commit_of(plan.outputs), [], 0.0, 0.0
     try:
         await committer.fence()
         with _counted() as requests:
-            for number in range(WARM_UP + transactions):
+            for number in range(WARM_UP + plan.transactions):
                 if number == WARM_UP:
-                    requests[0], cpu = 0, time.process_time()
-                await asyncio.sleep(gap_ms / 1000)
+                    requests[0], cpu, theirs = 0, time.process_time(), broker.cpu_s()
+                await asyncio.sleep(plan.gap_ms / 1000)
                 began = time.perf_counter()
                 with ExitStack() as stack:
                     if profiler is not None and number >= WARM_UP:
                         stack.enter_context(profiler)
                     await committer.commit(commit, Checkpoint(number, MEMO))
                 walls.append(time.perf_counter() - began)
-            cpu = time.process_time() - cpu
+            cpu, theirs = time.process_time() - cpu, broker.cpu_s() - theirs
     finally:
         await committer.stop()
     walls = sorted(walls[WARM_UP:])
     return Cost(
-        cpu / transactions * 1e6,
+        cpu / plan.transactions * 1e6,
+        theirs / plan.transactions * 1e6,
         statistics.median(walls) * 1e3,
         walls[int(len(walls) * 0.99)] * 1e3,
-        requests[0] / transactions,
+        requests[0] / plan.transactions,
     )
 
 
@@ -135,17 +161,19 @@ def main(
             for _ in range(1 if profile else runs):
                 for side, costs in found.items():
                     profiler = cProfile.Profile() if profile else None
-                    costs.append(asyncio.run(measure(connection, side, count, transactions, gap_ms, profiler)))
+                    plan = TransactionPlan(count, transactions, gap_ms)
+                    with _transactions_of(side):
+                        costs.append(asyncio.run(measure(broker, connection, side, plan, profiler)))
                     if profiler is not None:
                         print(f"{side}, {count} outputs, {transactions} transactions")
                         pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
             for side, costs in () if profile else found.items():
-                cpu, wall, slow, requests = (
+                cpu, theirs, wall, slow, requests = (
                     statistics.median(getattr(cost, name) for cost in costs) for name in Cost.__slots__
                 )
                 print(
-                    f"{side:9s} {count:4d} outputs: {cpu:6.0f} us of CPU, {wall:5.1f} ms (p99 {slow:5.1f}), "
-                    f"{requests:4.1f} requests per transaction",
+                    f"{side:9s} {count:4d} outputs: {cpu:6.0f} us of CPU (broker {theirs:5.0f}), "
+                    f"{wall:5.1f} ms (p99 {slow:5.1f}), {requests:4.1f} requests per transaction",
                     flush=True,
                 )
 

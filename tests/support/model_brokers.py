@@ -21,12 +21,12 @@ from aiokafka.errors import (
 from aiokafka.record.memory_records import MemoryRecords
 
 FENCED = 90
-VERSIONS = {0: (0, 13), 18: (0, 4), 22: (0, 6), 24: (0, 5), 26: (0, 5)}
+VERSIONS = {0: (0, 13), 18: (0, 4), 22: (0, 6), 24: (0, 5), 26: (0, 5), 65: (0, 0)}
 LOST = "lost"
 """Step of a script: the request does not arrive."""
 ANSWER_LOST = "answer lost"
 """Step of a script: the request is processed, and its answer does not arrive."""
-KINDS = {0: "produce", 18: "features", 22: "take over", 24: "add", 26: "end"}
+KINDS = {0: "produce", 18: "features", 22: "take over", 24: "add", 26: "end", 65: "describe"}
 
 
 class ModelBrokers:
@@ -52,6 +52,8 @@ class ModelBrokers:
         Produce requests: for each the partitions with the producer's epoch and the first sequence number.
     epoch
         Newest epoch of the producer.
+    ending
+        How many questions for the state are answered with a transaction that has not ended yet.
     ended
         ``True`` for each committed transaction, and ``False`` for each aborted one.
     """
@@ -66,6 +68,7 @@ class ModelBrokers:
         self.requests: list[tuple[str, int]] = []
         self.sent: list[dict[TopicPartition, tuple[int, int]]] = []
         self.epoch = 0
+        self.ending = 0
         self.ended: list[bool] = []
         self.looked_up = 0
         self.refreshed = 0
@@ -138,6 +141,11 @@ class ModelBrokers:
         assert prepared.API_VERSION == 3
         feature = b"\x02\x14transaction.version" + bytes([0, self._version, 0, 0, 0])
         return SimpleNamespace(error_code=code, tags={2: feature})
+
+    def _describe(self, prepared: Any, code: int) -> Any:
+        assert prepared.transactional_ids == ["id"]
+        self.ending -= 1
+        return SimpleNamespace(states=[(code, "id", "CompleteCommit" if self.ending < 0 else "PrepareCommit", 0)])
 
     def _add(self, prepared: Any, code: int) -> Any:
         code = code or (0 if prepared.producer_epoch == self.epoch else FENCED)

@@ -6,12 +6,19 @@ from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
+from kafka.protocol.admin import DescribeTransactionsRequest, DescribeTransactionsResponse
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.protocol.producer import EndTxnRequest, EndTxnResponse, ProduceRequest, ProduceResponse
 
-from stream.cluster.transaction_protocol import EndTransaction, Features, ProduceInTransaction, transaction_version
+from stream.cluster.transaction_protocol import (
+    DescribeTransaction,
+    EndTransaction,
+    Features,
+    ProduceInTransaction,
+    transaction_version,
+)
 
-VERSIONS = {0: (0, 13), 18: (0, 4), 26: (0, 5)}
+VERSIONS = {0: (0, 13), 18: (0, 4), 26: (0, 5), 65: (0, 0)}
 
 
 def test_a_produce_request_names_each_partition_with_its_batch() -> None:
@@ -78,6 +85,31 @@ def test_the_end_of_a_transaction_gives_the_producer_of_the_next_one(commit: boo
 
     assert request.encode() == bytes(theirs.encode(version=5))
     assert (found.error_code, found.producer_id, found.producer_epoch) == (0, 7, 4)
+
+
+def test_the_coordinator_gives_the_state_of_a_transaction() -> None:
+    request = DescribeTransaction("id").prepare(VERSIONS)
+    state = DescribeTransactionsResponse.TransactionState
+    answer = DescribeTransactionsResponse(
+        version=0,
+        throttle_time_ms=0,
+        transaction_states=[
+            state(
+                error_code=0,
+                transactional_id="id",
+                transaction_state="PrepareCommit",
+                transaction_timeout_ms=1,
+                transaction_start_time_ms=2,
+                producer_id=7,
+                producer_epoch=3,
+                topics=[state.TopicData(topic="profiles", partitions=[0, 1])],
+            )
+        ],
+    )
+    found = request.RESPONSE_TYPE.decode(BytesIO(bytes(answer.encode(version=0))))
+
+    assert request.encode() == bytes(DescribeTransactionsRequest(transactional_ids=["id"]).encode(version=0))
+    assert found.states == [(0, "id", "PrepareCommit", 1, 2, 7, 3, [("profiles", [0, 1], {})], {})]
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

@@ -70,6 +70,24 @@ async def test_a_newer_transaction_takes_two_requests_and_an_older_one_three() -
     assert kinds == {OLDER: ["add", "produce", "end"], NEWER: ["produce", "end"]}
 
 
+@pytest.mark.parametrize(("version", "pause_s", "asked"), [(OLDER, 0.0, 0), (NEWER, 0.0, 3), (NEWER, 1.0, 0)])
+async def test_a_newer_transaction_that_follows_at_once_first_asks_whether_the_previous_one_has_ended(
+    monkeypatch: pytest.MonkeyPatch, version: int, pause_s: float, asked: int
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(transactional_writer, "monotonic", lambda: clock[0])
+    brokers = ModelBrokers(version)
+    writer = written_by(brokers)
+    await writer.start()
+    await transact(writer, b"1")
+    brokers.ending, clock[0] = 2, pause_s
+    await transact(writer, b"2")
+    kinds = [kind for kind, _ in brokers.requests]
+
+    assert kinds.count("describe") == asked
+    assert brokers.stored[FIRST] == [b"1", b"2"]
+
+
 @versions
 async def test_sequence_numbers_continue_within_an_epoch_and_begin_with_0_in_the_next(version: int) -> None:
     brokers = ModelBrokers(version)
@@ -274,6 +292,7 @@ async def test_the_writer_closes_its_connections_and_a_debugger_shows_its_produc
 FAULTS: dict[str, Iterable[int | str]] = {
     "produce": [0, LOST, ANSWER_LOST, NotLeaderForPartitionError.errno, ConcurrentTransactions.errno, 45],
     "add": [0, LOST, ANSWER_LOST, ConcurrentTransactions.errno, 16],
+    "describe": [0, LOST, 16],
     "end": [0, LOST, ANSWER_LOST, ConcurrentTransactions.errno, 15, 16],
 }
 
