@@ -20,7 +20,7 @@ MAX_ROWS = 1_024
 """Maximum number of rows of one call; Pathway evaluates expressions in batches of this size."""
 
 
-def source(task: Task, name: str) -> pw.Table:
+def source(task: Task, name: str, max_backlog: int) -> pw.Table:
     return pw.io.kafka.read(
         {
             "bootstrap.servers": task.servers,
@@ -32,7 +32,7 @@ def source(task: Task, name: str) -> pw.Table:
         format="raw",
         autogenerate_key=True,
         autocommit_duration_ms=COMMIT_MS,
-        max_backlog_size=MAX_BACKLOG,
+        max_backlog_size=max_backlog,
         name="events",
     )
 
@@ -45,7 +45,7 @@ def main(task: Task) -> None:
         task.count(len(decoded))
         return decoded
 
-    records = source(task, "engine")
+    records = source(task, "engine", MAX_BACKLOG)
     pw.io.null.write(records.select(is_event=decode(pw.this.key, pw.this.data)))
     pw.run(monitoring_level=pw.MonitoringLevel.NONE)
 

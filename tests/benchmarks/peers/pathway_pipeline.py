@@ -18,6 +18,8 @@ from tests.benchmarks.peers.job import Job, pack, unpack
 from tests.benchmarks.peers.pathway_engine import source
 from tests.benchmarks.peers.wire import read_event
 
+MAX_BACKLOG = 10_000
+"""Maximum number of rows in work. The outputs of the last step are written after the last row is counted."""
 SNAPSHOT_MS = 10_000
 Outputs = tuple[tuple[int, bytes], ...]
 """Outputs of one user in one step, with their order."""
@@ -46,7 +48,7 @@ def main(task: Task) -> None:
         if is_addition:
             task.count(row["handled"] - task.handled)
 
-    records = source(task, "pipeline")
+    records = source(task, "pipeline", MAX_BACKLOG)
     folded = records.groupby(pw.this.key).reduce(pw.this.key, state=fold(pw.this.key, pw.this.data))
     state = pw.declare_type(State, pw.this.state)
     users = folded.select(pw.this.key, handled=state[1], interactions=state[2], triggers=state[3])
