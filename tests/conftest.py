@@ -29,19 +29,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Otherwise, one process is left with long tests at the end, while the others are idle. pytest-xdist gives each
     process one part of the list, without gaps. So the slow tests are distributed over the beginnings of these parts.
+
+    The slow tests of a module that is marked ``together`` stay in one process. Otherwise, each process would start the
+    installations of the module again.
     """
-    slow = [item for item in items if item.get_closest_marker("slow") is not None]
-    slow.sort(key=lambda item: "longest" not in item.get_closest_marker("slow").kwargs)  # type: ignore[union-attr]
-    quick = [item for item in items if item.get_closest_marker("slow") is None]
+    groups: dict[str, list[pytest.Item]] = {}
+    quick = []
+    for item in items:
+        marker = item.get_closest_marker("slow")
+        if marker is None:
+            quick.append(item)
+        else:
+            name = item.nodeid.partition("::")[0] if "together" in marker.kwargs else item.nodeid
+            groups.setdefault(name, []).append(item)
+    slow = sorted(groups.values(), key=lambda group: (not _is_longest(group[0]), -len(group)))
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ordered: list[pytest.Item] = []
     for number in range(processes):
         size = (len(items) - len(ordered)) // (processes - number)
-        share = slow[number::processes]
+        share = [item for group in slow[number::processes] for item in group]
         count = max(size - len(share), 0)
         ordered += [*share, *quick[:count]]
         del quick[:count]
     items[:] = [*ordered, *quick]
+
+
+def _is_longest(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("slow")
+    return marker is not None and "longest" in marker.kwargs
 
 
 @pytest.hookimpl(wrapper=True)

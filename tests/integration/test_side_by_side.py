@@ -18,7 +18,7 @@ import pytest
 from stream.installation.commands import perennial
 from tests.support.processes import await_true
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(together=True)
 FILE = "version: 1\nretrainer: {every: 10m}\n"
 OWN = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
 

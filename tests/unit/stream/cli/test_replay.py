@@ -29,7 +29,7 @@ from tests.support.processes import await_true
 
 ORDERS, LINES = 2_000, 10
 CUSTOMERS = 300
-REAL_LINES = 60_000
+REAL_LINES = 40_000
 """Number of lines of the real file that are replayed here."""
 WORK = 1_500
 """Number of records that a fold reads before something is killed."""
@@ -210,7 +210,7 @@ def test_real_lines_end_in_the_totals_of_the_file(tmp_path: Path) -> None:
         "customers": customers,
         "revenue": float(revenue),
     }
-    assert customers > 1_000
+    assert customers > 900
 
 
 def test_a_missing_file_is_reported_in_one_line_with_exit_code_two(tmp_path: Path) -> None:

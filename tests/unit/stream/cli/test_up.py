@@ -40,20 +40,6 @@ def up(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[
 
 
 @pytest.mark.slow
-def test_up_prints_stopped_after_ctrl_c(tmp_path: Path) -> None:
-    with up(tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("ready"):
-                process.send_signal(signal.SIGINT)
-                break
-        out, err = process.communicate(timeout=90)
-
-    assert process.returncode == 0, err
-    assert out.splitlines()[-1] == "stopped"
-
-
-@pytest.mark.slow
 def test_up_shows_why_a_process_refused_to_start(tmp_path: Path) -> None:
     with up(tmp_path, HTTP__HOST="192.0.2.1") as process:  # not an address of this machine
         out, err = process.communicate(timeout=120)
@@ -79,16 +65,17 @@ def test_up_names_every_failed_finding_and_starts_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_up_logs_each_overridden_finding_and_starts(tmp_path: Path) -> None:
+def test_up_logs_each_overridden_finding_starts_and_prints_stopped_after_ctrl_c(tmp_path: Path) -> None:
     forced = ("--force", "delivery.public_url", "--force", "delivery.provider.sms")
     with up(tmp_path, *forced, **LIVE) as process:
         assert process.stdout is not None
         assert any(line.startswith("ready") for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=90)
 
     says = "--force delivery.public_url: started although http.public_url is not set"
     assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "stopped"
     assert says in err
     assert says in (tmp_path / ".perennial" / "logs" / "up.log").read_text()
 
