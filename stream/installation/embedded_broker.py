@@ -1,17 +1,20 @@
 """The embedded broker: Tansu, a Kafka-compatible broker, as a child process that keeps everything in memory.
 
 It is for the demo, development and tests. It has no disk, no transactions and no compaction, and loses its records when
-it stops.
+it stops. Clients reach it through a second child process, :mod:`stream.installation.fetch_relay`, which lets them wait
+for records.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.resources
 import os
 import re
 import secrets
 import socket
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +32,8 @@ from stream.processes.child import Child, exit_reason
 HOST = "127.0.0.1"
 NAME_PREFIX = "perennial-"
 """Beginning of the cluster name of every embedded broker."""
+MAX_BACKLOG = 128
+"""Maximum number of clients that wait to be accepted."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -79,6 +84,7 @@ class EmbeddedBroker:
         self._wanted = port
         self._ready_within = ready_within
         self._child: Child | None = None
+        self._relay: Child | None = None
         self.port = port or 0
         self.log = folder / "broker.log"
 
@@ -93,8 +99,14 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int:
         """Process id of the running broker."""
+        return self.pids[0]
+
+    @property
+    def pids(self) -> tuple[int, int]:
+        """Process ids of the running broker, and of the relay in front of it."""
         assert self._child is not None, "the broker is not running"
-        return self._child.pid
+        assert self._relay is not None, "a broker that runs has a relay"
+        return self._child.pid, self._relay.pid
 
     def connection(self, prefix: str = "perennial.") -> Connection:
         """Return the connection of its clients: without transactions, and with short sessions.
@@ -105,50 +117,58 @@ class EmbeddedBroker:
 
     def poll(self) -> int | None:
         """Return the exit code if the broker has ended by itself; ``None`` while it runs, and before its start."""
-        return None if self._child is None else self._child.poll()
+        codes = [child.poll() for child in (self._child, self._relay) if child is not None]
+        return next((code for code in codes if code is not None), None)
 
     def start(self) -> Self:
         """Start the broker, and return when it has answered a request for the cluster's metadata."""
         assert self._child is None, "the broker is running already"
         binary = _binary()
-        if self._wanted is not None and is_taken(HOST, self._wanted):
-            raise BrokerNotStarted(
-                f"port {self._wanted} is taken: stop the program that listens there, or choose another port"
-            )
-        attempts = 1 if self._wanted is not None else 5  # another program may take a free port before Tansu does
-        for attempt in range(1, attempts + 1):
-            self.port = self._wanted or free_port(HOST)
-            try:
-                self._start(binary)
-            except _PortLost as lost:
-                if attempt == attempts:
-                    raise BrokerNotStarted(str(lost)) from lost
-            else:
-                break
+        with self._listen() as listener:
+            self.port = listener.getsockname()[1]
+            attempts = 5  # another program may take a free port before Tansu does
+            for attempt in range(1, attempts + 1):
+                try:
+                    self._start(binary, listener)
+                except _PortLost as lost:
+                    if attempt == attempts:
+                        raise BrokerNotStarted(str(lost)) from lost
+                else:
+                    break
         return self
 
-    def _start(self, binary: str) -> None:
+    def _listen(self) -> socket.socket:
+        try:
+            if self._wanted is None or not is_taken(HOST, self._wanted):
+                return socket.create_server((HOST, self._wanted or 0), backlog=MAX_BACKLOG)
+        except OSError as error:  # another program has taken the port since
+            if error.errno != errno.EADDRINUSE:
+                raise
+        raise BrokerNotStarted(
+            f"port {self._wanted} is taken: stop the program that listens there, or choose another port"
+        )
+
+    def _start(self, binary: str, listener: socket.socket) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_name("broker.log.1"))
         # A unique name proves that this broker answers, and not another one on that port.
         cluster = f"{NAME_PREFIX}{secrets.token_hex(8)}"
-        url = f"tcp://{self.address}"
-        argv = [binary, "broker", "--cluster-id", cluster, "--listener-url", url]
-        argv += ["--advertised-listener-url", url, "--storage-engine", "memory://perennial/"]
-        with self.log.open("wb") as output:
-            child = Child(argv, output=output, env={"NO_COLOR": "1"})
-        try:
-            self._await_ready(child, cluster)
-        except BaseException:
-            child.kill()
-            raise
-        self._child = child
+        own_port = free_port(HOST)
+        argv = [binary, "broker", "--cluster-id", cluster, "--listener-url", f"tcp://{HOST}:{own_port}"]
+        argv += ["--advertised-listener-url", f"tcp://{self.address}", "--storage-engine", "memory://perennial/"]
+        relay = [sys.executable, "-P", "-m", "stream.installation.fetch_relay", str(listener.fileno()), str(own_port)]
+        with self.log.open("wb") as output, contextlib.ExitStack() as failing:
+            self._child = Child(argv, output=output, env={"NO_COLOR": "1"})
+            failing.callback(self.kill)
+            self._relay = Child(relay, output=output, pass_fds=[listener.fileno()])
+            self._await_ready(cluster, own_port)
+            failing.pop_all()
 
-    def _await_ready(self, child: Child, cluster: str) -> None:
+    def _await_ready(self, cluster: str, own_port: int) -> None:
         deadline = time.monotonic() + self._ready_within
-        while not self._answers(cluster):
-            code = child.poll()
+        while not self._answers(cluster, own_port):
+            code = self.poll()
             if code is not None:
                 tail = self._tail()
                 error = _PortLost if "AddrInUse" in tail else BrokerNotStarted
@@ -163,9 +183,9 @@ class EmbeddedBroker:
                 )
             time.sleep(0.01)
 
-    def _answers(self, cluster: str) -> bool:
+    def _answers(self, cluster: str, own_port: int) -> bool:
         try:
-            socket.create_connection((HOST, self.port), timeout=1.0).close()
+            socket.create_connection((HOST, own_port), timeout=1.0).close()
         except OSError:
             return False  # the client below is not tried, because kafka-python would log every refused attempt
         options = {"bootstrap_servers": self.address, "bootstrap_timeout_ms": 2_000, "request_timeout_ms": 2_000}
@@ -185,15 +205,19 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """Stop the broker, if it runs."""
-        child, self._child = self._child, None
-        if child is not None:
+        for child in self._take_children():
             child.stop(within=5.0)
 
     def kill(self) -> None:
         """Kill the broker, as a crash would."""
-        child, self._child = self._child, None
-        if child is not None:
+        for child in self._take_children():
             child.kill()
+
+    def _take_children(self) -> list[Child]:
+        """Return the processes that run, the relay first, and forget them."""
+        children = [child for child in (self._relay, self._child) if child is not None]
+        self._relay = self._child = None
+        return children
 
     def __enter__(self) -> Self:
         return self.start()

@@ -40,12 +40,15 @@ class Broker:
         Whether the broker supports transactions.
     pid
         Process id.
+    relay
+        Process id of the relay in front of the embedded broker; ``None`` without one.
     """
 
     name: str
     address: str
     transactions: bool
     pid: int
+    relay: int | None = None
 
     def connection(self) -> Connection:
         """Make a connection with an unused prefix."""
@@ -57,8 +60,8 @@ class Broker:
         )
 
     def cpu_s(self) -> float:
-        """Return the CPU time that the broker has used so far, seconds."""
-        return cpu_seconds(self.pid)
+        """Return the CPU time that the broker and its relay have used so far, seconds."""
+        return cpu_seconds(self.pid) + (0.0 if self.relay is None else cpu_seconds(self.relay))
 
 
 def kafka_home() -> Path:
@@ -91,7 +94,7 @@ def a_broker(kind: Kind) -> Iterator[Broker]:
         else:
             embedded = stack.enter_context(EmbeddedBroker(None, folder))
             name = "embedded broker (Tansu: in memory, no transactions)"
-            yield Broker(name, embedded.address, False, embedded.pid)
+            yield Broker(name, embedded.address, False, *embedded.pids)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -210,6 +210,8 @@ async def _run(broker: Broker, load: OpenLoop, folder: Path, *, hangs: bool) -> 
         await asyncio.to_thread(await_open, workers[0], partitions)
         reading = asyncio.create_task(open_loop.read(connection, partitions, probes))
         processes = {"broker": broker.pid, **{each.role: each.process.pid for each in workers}}
+        if broker.relay is not None:
+            processes["relay"] = broker.relay
         shares = CoreShares({**processes, "sender and reader": os.getpid()})
         from_ = await Sender(load, topic, probes, shares).run(connection)
         with contextlib.suppress(TimeoutError):

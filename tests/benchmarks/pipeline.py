@@ -103,7 +103,7 @@ def _fold(broker: Broker, connection: Connection, partitions: int, events: int) 
         tempfile.TemporaryDirectory(prefix="bench-worker-") as name,
         worker.running(("fold", "learn"), connection, partitions, Path(name)) as workers,
     ):
-        return worker.watch(workers, events, broker.pid, PATIENCE_S)
+        return worker.watch(workers, events, broker.cpu_s, PATIENCE_S)
 
 
 def _report(

@@ -157,4 +157,4 @@ def _fold(broker: Broker, case: ScalingPoint, plan: ScalingPlan) -> FoldCost:
         tempfile.TemporaryDirectory(prefix="bench-scaling-") as name,
         worker.running(["fold"] * case.workers, connection, case.partitions, Path(name)) as workers,
     ):
-        return worker.watch(workers, plan.events, broker.pid, PATIENCE_S)
+        return worker.watch(workers, plan.events, broker.cpu_s, PATIENCE_S)

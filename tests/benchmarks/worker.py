@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +218,9 @@ class FoldCost(NamedTuple):
     timers: float
 
 
-def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s: float) -> FoldCost:
+def watch(
+    workers: Sequence[WorkerProcess], events: int, broker_cpu_s: Callable[[], float], patience_s: float
+) -> FoldCost:
     """Watch folds, from the moment when each has a partition until everything is folded.
 
     So the work of a single fold counts from its first record. If the watch began with the first commit, the figure
@@ -230,8 +232,8 @@ def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s
         Folds, and the processes that run besides them.
     events
         Number of events in the log.
-    broker
-        Process id of the broker.
+    broker_cpu_s
+        Returns the CPU time that the broker has used so far, seconds.
     patience_s
         How long folding may take, seconds.
     """
@@ -249,7 +251,7 @@ def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s
     while not all(fold.opened for fold in folds):
         wait("taking partitions over", SAMPLE_EVERY_S / 10)
     at, folded, timers, cpu = (sum(part) for part in zip(*(fold.sample() for fold in folds), strict=True))
-    began, before = at / len(folds), (sum(worker.cpu_s for worker in beside), cpu_seconds(broker))
+    began, before = at / len(folds), (sum(worker.cpu_s for worker in beside), broker_cpu_s())
     while True:
         samples = [fold.sample() for fold in folds]
         seen = sum(sample.folded for sample in samples)
@@ -264,6 +266,6 @@ def watch(workers: Sequence[WorkerProcess], events: int, broker: int, patience_s
         done / (max(sample.at for sample in samples) - began),
         (sum(sample.cpu for sample in samples) - cpu) * micro,
         (sum(worker.cpu_s for worker in beside) - before[0]) * micro,
-        (cpu_seconds(broker) - before[1]) * micro,
+        (broker_cpu_s() - before[1]) * micro,
         (sum(sample.timers for sample in samples) - timers) / done,
     )

@@ -28,10 +28,11 @@ def test_a_started_broker_answers_requests_on_a_free_port(tmp_path: Path) -> Non
 
 def test_a_stopped_broker_is_gone_and_frees_its_port(tmp_path: Path) -> None:
     broker = EmbeddedBroker(None, tmp_path).start()
-    pid = broker.pid
+    pids = broker.pids
     broker.stop()
 
-    await_gone(pid)
+    for pid in pids:
+        await_gone(pid)
     with socket.create_server(("127.0.0.1", broker.port)):
         pass
 
@@ -82,34 +83,49 @@ def test_a_program_that_never_answers_is_killed(tmp_path: Path, monkeypatch: pyt
     await_gone(int((tmp_path / "pid").read_text()))
 
 
-def test_another_broker_on_the_port_is_not_mistaken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_another_program_takes_at_the_last_moment_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with EmbeddedBroker(None, tmp_path / "other") as other:
         monkeypatch.setattr("stream.installation.embedded_broker.is_taken", lambda host, port: False)
 
-        with pytest.raises(BrokerNotStarted, match=r"AddrInUse"):
+        with pytest.raises(BrokerNotStarted, match=f"port {other.port} is taken"):
             EmbeddedBroker(other.port, tmp_path / "ours").start()
+
+
+def test_another_program_on_the_port_behind_the_relay_is_not_mistaken_for_the_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedBroker(None, tmp_path / "other") as other:
+        monkeypatch.setattr("stream.installation.embedded_broker.free_port", lambda host: other.port)
+
+        with pytest.raises(BrokerNotStarted, match=r"AddrInUse"):
+            EmbeddedBroker(None, tmp_path / "ours").start()
 
 
 def test_the_broker_ends_with_its_killed_parent(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from stream.installation.embedded_broker import EmbeddedBroker\n"
         "broker = EmbeddedBroker(None, Path(sys.argv[1])).start()\n"
-        "(Path(sys.argv[1]) / 'pid').write_text(str(broker.pid))\n"
+        "(Path(sys.argv[1]) / 'pid').write_text(' '.join(map(str, broker.pids)))\n"
         "print('ready', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"ready\n"
-        pid = int((tmp_path / "pid").read_text())
-        os.kill(pid, 0)
+        pids = [int(pid) for pid in (tmp_path / "pid").read_text().split()]
+        for pid in pids:
+            os.kill(pid, 0)
         parent.send_signal(signal.SIGKILL)
 
-    await_gone(pid)
+    for pid in pids:
+        await_gone(pid)
 
 
-def test_a_broker_that_died_by_itself_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["broker", "relay"])
+def test_a_broker_that_died_by_itself_is_noticed(tmp_path: Path, which: int) -> None:
     broker = EmbeddedBroker(None, tmp_path).start()
-    os.kill(broker.pid, signal.SIGKILL)
+    os.kill(broker.pids[which], signal.SIGKILL)
 
     await_true(lambda: broker.poll() == -signal.SIGKILL)
     broker.stop()
