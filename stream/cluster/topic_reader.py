@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 from aiokafka import TopicPartition
 
 from models.batch import Record
-from stream.cluster import lean_records
+from stream.cluster import lean_records, patient_fetches
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerSilent, map_kafka_errors
 
@@ -23,6 +24,8 @@ SILENCE_S = 60.0
 """How long :meth:`TopicReader.read_to_end` waits for an answer of the broker before it fails, seconds."""
 POLL_MS = 200
 """How long one poll waits for records, milliseconds."""
+IDLE_POLL_MS = 1_000
+"""How long one poll waits for records after everything was read, milliseconds."""
 
 T = TypeVar("T")
 
@@ -39,6 +42,8 @@ class ReadOptions:
         Whether it skips records of open and aborted transactions (``read_committed``).
     wait_ms
         How long the broker may keep a fetch that finds no records, milliseconds.
+    idle_wait_ms
+        The same after everything was read.
     fetch_bytes
         Maximum number of bytes that one fetch returns from one partition.
     request_timeout_ms, retry_backoff_ms
@@ -48,6 +53,7 @@ class ReadOptions:
     begin: Literal["beginning", "end"] = "beginning"
     committed: bool = True
     wait_ms: int = 50
+    idle_wait_ms: int = patient_fetches.IDLE_WAIT_MS
     fetch_bytes: int = 1 << 20
     request_timeout_ms: int = 40_000
     retry_backoff_ms: int = 100
@@ -92,6 +98,7 @@ class TopicReader:
         self._connection = connection
         self._options = options or ReadOptions()
         self._started: Any = None
+        self._fetched = asyncio.Event()
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{place.topic}[{place.partition}]" for place in self.partitions[:4])
@@ -124,6 +131,9 @@ class TopicReader:
             with self._errors():
                 await consumer.start()
                 await asyncio.sleep(0)  # lets aiokafka's tasks begin, because stopping one before that raises an error
+                patient_fetches.wait_longer_when_idle(
+                    consumer, wait_ms=options.wait_ms, idle_wait_ms=options.idle_wait_ms, on_turn=self._fetched.set
+                )
                 consumer.assign(list(self.partitions))
         except BaseException:
             await consumer.stop()
@@ -142,7 +152,7 @@ class TopicReader:
                 yield place, records
 
     async def poll(
-        self, *partitions: TopicPartition, timeout_ms: int = POLL_MS, max_records: int | None = None
+        self, *partitions: TopicPartition, timeout_ms: int | None = None, max_records: int | None = None
     ) -> dict[TopicPartition, Sequence[Record]]:
         """Return the records that have arrived; wait at most ``timeout_ms`` if there are none.
 
@@ -151,15 +161,24 @@ class TopicReader:
         partitions
             Return only records of these partitions; by default, of all partitions.
         timeout_ms
-            How long it may wait, milliseconds.
+            How long it may wait, milliseconds; by default, longer once everything was read.
         max_records
             Maximum number of records.
         """
+        if timeout_ms is None:
+            timeout_ms = IDLE_POLL_MS if patient_fetches.has_read_everything(self._consumer) else POLL_MS
         with self._errors():
             found: dict[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
                 *partitions, timeout_ms=timeout_ms, max_records=max_records
             )
             return found
+
+    async def await_answer(self, within_s: float) -> None:
+        """Wait at most ``within_s`` seconds until a fetch was answered since the last call, even without records."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._fetched.wait()
+        self._fetched.clear()
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         """Continue in a partition at an offset."""

@@ -149,7 +149,12 @@ async def _owners(settings: Settings) -> AsyncIterator[Owners]:
 @asynccontextmanager
 async def _following(settings: Settings) -> AsyncIterator[SuppressionWatch]:
     """Follow the suppression list, so that the time of an entry never decreases when the door writes it again."""
-    watch = SuppressionWatch(settings.connection(), SuppressionList(suppression_hashes(settings)))
+    watch = SuppressionWatch(
+        settings.connection(),
+        SuppressionList(suppression_hashes(settings)),
+        is_judged=twilio_callback_token(settings)
+        is not None,  # reports of other providers do not come through the door
+    )
     async with _running(watch.follow(), "suppressions"):
         yield watch
 

@@ -17,7 +17,7 @@ from stream.engine.committer_factory import CommitterFactory
 from stream.engine.context import Assignment, LaneContext, Observer
 from stream.engine.fetches import Fetch, Fetcher
 from stream.engine.lane import Lane
-from stream.engine.offsets import OffsetPublisher
+from stream.engine.offsets import NoticingObserver, OffsetPublisher
 from stream.engine.reports import LaneReport
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,9 @@ class Lanes:
         self._leave = leave
         self._writer = Writer(connection)
         self._committers = CommitterFactory(connection, application, self._writer, fetcher)
-        self._context = LaneContext(fetcher, self._writer, observer, self._set_ready, self._leave_fenced)
         self._publisher = OffsetPublisher(fetcher, self._positions)
+        noticing = NoticingObserver(observer, self._publisher.notice)
+        self._context = LaneContext(fetcher, self._writer, noticing, self._set_ready, self._leave_fenced)
         self._lanes: dict[TP, Lane] = {}
         self._closing: dict[TP, asyncio.Task[None]] = {}
         self._wanted: frozenset[TP] = frozenset()

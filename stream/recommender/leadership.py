@@ -30,6 +30,11 @@ TOPIC = "versions"
 APPLICATION = "retrainer"
 POLL_MS = 200
 """How long one poll of the group's member lasts, milliseconds."""
+BETWEEN_POLLS_S = 0.8
+"""How long a member waits between two polls after the group has decided, seconds.
+
+A poll costs much CPU time, because kafka-python wakes several times in it. Heartbeats continue between polls.
+"""
 RETRY_S = 2.0
 """How long the member waits before it joins the group again, seconds."""
 LEAVE_WITHIN_S = 5.0
@@ -167,6 +172,8 @@ class Leadership:
                 joined = self._listener.decided.is_set()
                 consumer.poll(timeout_ms=POLL_MS if joined else int(self._connection.session_timeout_s * 1000))
                 consumer.pause(*consumer.assignment() - consumer.paused())  # this consumer reads no records
+                if self._listener.decided.is_set():
+                    self._leaving.wait(BETWEEN_POLLS_S)
 
     def _consumer(self) -> Any:
         return KafkaConsumer(

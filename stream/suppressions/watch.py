@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -20,6 +21,7 @@ from models.delivery.suppression_list import SuppressionList
 from monitoring import metrics
 from stream.cluster.connection import Connection
 from stream.cluster.errors import name_of
+from stream.cluster.patient_fetches import IDLE_WAIT_MS
 from stream.cluster.repeating import repeat
 from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.delivery.holds import Holds
@@ -36,13 +38,20 @@ MAX_AGE_S = 0.75
 With an older list delivery holds its messages. So an entry takes effect within a second, even if the broker does not
 answer.
 """
-POLL_MS = 50
-"""How long one poll waits for new entries, milliseconds."""
+LOOK_AGAIN_S = 0.25
+"""How long the reader waits for an answer of the broker before it checks the list's age, seconds."""
 RETRY_S = 0.2
 """How long to wait after a failed reading before the next one, seconds."""
 MAX_RECORDS = 2_000
 """Maximum number of records applied at a time, because the same event loop serves calls to providers."""
-OPTIONS = ReadOptions(committed=False, wait_ms=50, fetch_bytes=4 << 20, request_timeout_ms=10_000, retry_backoff_ms=50)
+OPTIONS = ReadOptions(
+    committed=False,
+    wait_ms=50,
+    idle_wait_ms=200,  # a list that was read to its end is at most twice as old, as :class:`AnswerAges` counts
+    fetch_bytes=4 << 20,
+    request_timeout_ms=10_000,
+    retry_backoff_ms=50,
+)
 
 NOT_READ = "the suppression list is not read to its end yet"
 TOO_OLD = f"the suppression list could not be read for more than {MAX_AGE_S:g} s"
@@ -61,6 +70,8 @@ class SuppressionWatch:
         Receiver of the reason why nothing may be sent now; ``None`` in a process that sends nothing.
     clock
         Seconds of a clock that never moves back.
+    is_judged
+        Whether this process asks for :meth:`behind`. If not, the broker answers only when there are entries, or rarely.
 
     Attributes
     ----------
@@ -74,7 +85,11 @@ class SuppressionWatch:
         listed: SuppressionList,
         holds: Holds | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        is_judged: bool = True,
     ) -> None:
+        self._options = OPTIONS if is_judged else replace(OPTIONS, idle_wait_ms=IDLE_WAIT_MS)
+        self._look_again_s = LOOK_AGAIN_S if is_judged else IDLE_WAIT_MS / 1_000
         self.listed = listed
         self._connection = connection
         self._holds = holds
@@ -123,15 +138,17 @@ class SuppressionWatch:
 
     async def _consume(self) -> None:
         place = self._place
-        async with TopicReader(self._connection, [place], OPTIONS) as reader:
+        async with TopicReader(self._connection, [place], self._options) as reader:
             reader.seek(place, self._position)
             # The embedded broker lists too low an end, but the high watermark of its answers is right.
             listed = (await reader.ends())[place]
             self._ages = AnswerAges()
             while True:
                 polled = self._clock()
-                batches = await reader.poll(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
-                self._take(batches.get(place, ()))
+                await reader.await_answer(self._look_again_s)
+                while records := (await reader.poll(timeout_ms=0, max_records=MAX_RECORDS)).get(place, ()):
+                    self._take(records)
+                    await asyncio.sleep(0)
                 self._position = await reader.position(place)
                 as_of = self._ages.poll(reader.answered_at(place), polled)
                 if as_of is not None and self._position >= max(reader.watermark(place) or 0, listed):

@@ -19,7 +19,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.cluster import lean_records
+from stream.cluster import lean_records, patient_fetches
 from stream.cluster.connection import Connection
 from stream.engine.fetches import Fetch, ReadTo
 from stream.transport.assignor import EvenAssignor
@@ -27,16 +27,15 @@ from stream.transport.assignor import EvenAssignor
 logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 50
-"""How long a broker may hold a fetch that finds nothing, milliseconds.
+"""How long a broker may keep a fetch that finds nothing while lanes are busy, milliseconds.
 
 The broker answers as soon as one of the partitions has a record, so this adds no latency. But a lane that was full, or
-has moved its position, waits until the current fetch ends. An idle worker costs Apache Kafka 7 % of a core at 50 ms,
-and 16 % at 25 ms.
+has moved its position, waits until the current fetch ends.
 """
-EMBEDDED_FETCH_WAIT_MS = 20
-"""How long the embedded broker may hold a fetch that finds nothing, milliseconds.
+IDLE_FETCH_WAIT_MS = 500
+"""The same while all lanes have read everything, milliseconds.
 
-This broker answers late: from one topic to the next, a record takes a quarter of this time in the median.
+After a rebalance, the first fetch may wait for the end of the previous one. So this wait is not longer.
 """
 PREFETCH_BACKOFF_S = 0.005
 """How long aiokafka delays fetches of other partitions while records of one are not taken, seconds (default 0.1)."""
@@ -109,7 +108,15 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
                 await self.sleep(pause_s)
             else:
                 self._consumer._fetcher._prefetch_backoff = PREFETCH_BACKOFF_S
+                patient_fetches.wait_longer_when_idle(
+                    self._consumer, wait_ms=FETCH_WAIT_MS, idle_wait_ms=IDLE_FETCH_WAIT_MS, is_idle=self._all_are_wanted
+                )
                 return
+
+    def _all_are_wanted(self) -> bool:
+        """Return whether lanes can take records of all assigned partitions, so that no lane is about to seek."""
+        listener: FetchListener = self.consumer.transport.listener
+        return all(TP(*tp) in listener.wanted() for tp in self._ensure_consumer().assignment())
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         connection: Connection = transport.connection
@@ -122,7 +129,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS if connection.transactions else EMBEDDED_FETCH_WAIT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             session_timeout_ms=int(connection.session_timeout_s * 1_000),
             heartbeat_interval_ms=int(connection.heartbeat_interval_s * 1_000),
             rebalance_timeout_ms=10_000,

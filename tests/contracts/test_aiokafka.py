@@ -12,15 +12,18 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, UnknownError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from stream.cluster.connection import Connection
 from stream.cluster.lean_records import LeanPartitionRecords, keep, make_consumer
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from tests.support.brokers import Cluster, create_topics
 from tests.support.topic_reading import read_until, write
 
@@ -262,3 +265,35 @@ async def test_every_consumer_that_we_make_gives_lean_records(embedded: Cluster)
     (record,) = found[tp]
     assert (record.offset, record.key, record.value) == (0, b"u1", b"one")
     assert not isinstance(record, ConsumerRecord)
+
+
+async def test_a_reader_that_has_read_everything_waits_longer_and_asks_rarely(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    send = AIOKafkaClient.send
+
+    async def send_and_note(self: AIOKafkaClient, node: int, request: Any, **options: Any) -> Any:
+        if isinstance(request, FetchRequest):
+            waits.append(request._max_wait_ms)
+        return await send(self, node, request, **options)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", send_and_note)
+    cluster.create(events=2)
+    for partition in (0, 1):
+        await write(cluster.connection, "events", [(b"u1", b"1")], partition)
+    options = ReadOptions(wait_ms=20, idle_wait_ms=600)
+    found: list[bytes | None] = []
+    async with TopicReader(cluster.connection, partitions_of(cluster.connection, "events", 2), options) as reader:
+        async with asyncio.timeout(20):
+            while len(found) < 2 or waits.count(600) < 2:
+                found += [record.value for records in (await reader.poll()).values() for record in records]
+        asked = len(waits)
+        await write(cluster.connection, "events", [(b"u1", b"2")], 1)
+        async with asyncio.timeout(20):
+            while len(found) < 3:
+                found += [record.value for records in (await reader.poll()).values() for record in records]
+
+    assert found == [b"1", b"1", b"2"]
+    assert waits[asked - 1] == 600
+    assert asked < 20  # a wait of 20 ms would need 30 fetches for the same time

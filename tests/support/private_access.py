@@ -18,6 +18,8 @@ EXCEPTIONS: dict[str, str] = {
     "models/learning/churn.py": "River can start with weights only through this attribute; see test_river.py.",
     "stream/cluster/hanging_transactions.py": "kafka-python can end a hanging transaction only by aborting it; "
     "test_hanging_transactions.py ends some on a real broker.",
+    "stream/cluster/patient_fetches.py": "aiokafka has no public way to change the wait of its fetches; see "
+    "test_aiokafka.py.",
     "stream/cluster/writer.py": "No public call makes aiokafka abandon its records; see test_aiokafka.py.",
     "stream/transport/consumer.py": "The one place for Faust's consumer; see test_faust.py.",
     "stream/transport/consumer_thread.py": "The one place for Faust's thread and aiokafka's fetcher; see test_faust.py "
