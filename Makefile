@@ -69,7 +69,7 @@ format: setup ## let ruff format and fix
 proofs: setup ## check that none of 100,000 random configurations makes a command hang (results in tests/proofs/)
 	@$(BIN)/python -m tests.proofs.configurations --count 100000
 
-bench: setup ## measure everything, and the peers too (35 minutes; perennial bench --help lists single benchmarks)
+bench: setup ## measure everything, and the peers too (37 minutes; perennial bench --help lists single benchmarks)
 	@$(BIN)/perennial bench all
 
 guard: setup ## fail if an event costs a quarter more than before, relative to a bare aiokafka loop (under a minute)

@@ -15,6 +15,7 @@ from tests.benchmarks import capacity as capacity_job
 from tests.benchmarks import engine as engine_job
 from tests.benchmarks import everything
 from tests.benchmarks import guard as guard_job
+from tests.benchmarks import idle as idle_job
 from tests.benchmarks import latency as latency_job
 from tests.benchmarks import memory as memory_job
 from tests.benchmarks import pipeline as pipeline_job
@@ -125,6 +126,21 @@ def latency(
 
 
 @app.command()
+def idle(
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of each measurement.")] = 15,
+    runs: Runs = 3,
+    broker: Broker = On.EMBEDDED,
+    against: Annotated[
+        Path | None, typer.Option(help="Another checkout, which is measured in turn with this one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    output: Output = None,
+) -> None:
+    """Measure the CPU time of `perennial up` while no event comes, in per cent of a core, by process."""
+    idle_job.measure(broker.value, idle_job.IdlePlan(seconds, runs, against), as_json=as_json, output=output)
+
+
+@app.command()
 def memory(
     users: Sizes = "100000,1000000",
     broker: Broker = On.KAFKA,
@@ -205,7 +221,7 @@ def every(
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder for the JSON; by default build/benchmarks.")] = None,
 ) -> None:
-    """Run all benchmarks one after the other, in about 35 minutes, and print the README's table."""
+    """Run all benchmarks one after the other, in about 37 minutes, and print the README's table."""
     chosen = everything.Choice(broker.value, load, only.split(",") if only else ())
     everything.measure(chosen, folder=folder, commit=commit)
 

@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each in a separate process. Together they take 35 minutes on two idle cores."""
+"""All benchmarks one after the other, each in a separate process. Together they take 37 minutes on two idle cores."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ STEPS = (
     BenchStep("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
     BenchStep("scaling", 3.9, "--broker {kind} --load {load} --events 60000 --runs 2"),
     BenchStep("profile", 0.9, "--load {load}"),
+    BenchStep("idle", 1.9, "--broker embedded --seconds 15 --runs 3"),
 )
 GUARD_MINUTES = 0.7
 CALM = 0.1

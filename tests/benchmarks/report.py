@@ -196,6 +196,10 @@ class BenchReport:
             table.add_row(*row)
         self.console.print(table)
 
+    def print_json(self) -> None:
+        """Print the content as JSON on standard output."""
+        print(json.dumps(self.content, indent=2))
+
     def write(self) -> None:
         """Write the file, and print its path."""
         self.content["seconds_taken"] = round(time.monotonic() - self._began, 1)

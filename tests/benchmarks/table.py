@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.errors import PerennialError
-from tests.benchmarks import capacity, engine, latency, pipeline, profiling, scaling
+from tests.benchmarks import capacity, engine, idle, latency, pipeline, profiling, scaling
 from tests.benchmarks.load_choice import Workload, title_of
 from tests.benchmarks.report import Grid, Spread
 from tests.support.paths import ROOT
@@ -171,6 +171,13 @@ def _latency(content: Content) -> Iterator[SummaryRow]:
         yield SummaryRow(what, _each(due, "p50", "p99"), aims.get(load, ""), "latency")
 
 
+def _idle(content: Content) -> Iterator[SummaryRow]:
+    total = content["perennial"]["total"]
+    what = "`perennial up` while no event comes: per cent of a core; wake-ups a second"
+    shown = "; ".join((Spread.read(total["percent"]).show(".1f"), Spread.read(total["wakeups"]).show()))
+    yield SummaryRow(what, shown, "5", "idle")
+
+
 def _memory(content: Content) -> Iterator[SummaryRow]:
     sizes = {one["users"]: one["folded"] for one in content["sizes"]}
     how, held = "measured", sizes.get(MILLION)
@@ -218,6 +225,7 @@ ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "memory": _memory,
     "restart": _restart,
     "scaling": _scaling,
+    "idle": _idle,
 }
 NAMES = {
     "aiokafka": "a bare loop of aiokafka",
@@ -232,6 +240,7 @@ _GRIDS: dict[str, Callable[[Content], list[Grid]]] = {
     "latency": latency.tables,
     "scaling": scaling.tables,
     "profile": profiling.tables,
+    "idle": idle.tables,
 }
 
 
