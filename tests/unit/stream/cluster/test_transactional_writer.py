@@ -165,6 +165,25 @@ async def test_a_partition_without_a_leader_waits_for_one_and_the_others_do_not(
     assert [set(sent) for sent in brokers.sent] == [{FIRST}, {SECOND}]
 
 
+async def test_a_producer_whose_epochs_are_used_up_continues_with_another_id() -> None:
+    class Exhausted(ModelBrokers):
+        def _end(self, prepared: Any, code: int) -> Any:
+            answer = super()._end(prepared, code)
+            self.epoch = answer.producer_epoch = 0
+            answer.producer_id = 8
+            return answer
+
+    brokers = Exhausted()
+    writer = written_by(brokers)
+    await writer.start()
+    await transact(writer, b"1", b"2")
+
+    assert repr(writer) == "<TransactionalWriter id Producer(id=8, epoch=0)>"
+    await transact(writer, b"3")
+    assert [sent[FIRST] for sent in brokers.sent] == [(1, 0), (0, 0)]
+    assert brokers.stored[FIRST] == [b"1", b"2", b"3"]
+
+
 async def test_each_leader_gets_one_request_with_all_its_partitions() -> None:
     third = TopicPartition("t.signals", 0)
     brokers = ModelBrokers(leaders={SECOND: 2})
