@@ -5,16 +5,17 @@ from __future__ import annotations
 from models.addresses import country_of, e164, mailbox
 from models.configuration.compiled import Category
 from models.events import Channel
-from models.profile.state import Facts
+from models.profile.snapshot import Seen
 
 
-def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
+def allowed(facts: Seen, category: Category, channel: Channel) -> bool:
     """Return whether consent permits a message.
 
     Marketing needs a recorded consent. Transactional messages need none.
 
     Examples
     --------
+    >>> from models.profile.state import Facts
     >>> allowed(Facts(), "marketing", "email"), allowed(Facts(), "transactional", "email")
     (False, True)
     """
@@ -24,7 +25,7 @@ def allowed(facts: Facts, category: Category, channel: Channel) -> bool:
     return record is not None and record.granted
 
 
-def address(facts: Facts, channel: Channel) -> str | None:
+def address(facts: Seen, channel: Channel) -> str | None:
     """Return the user's address on a channel, from the traits; ``None`` if they contain no usable one.
 
     Returns
@@ -35,6 +36,7 @@ def address(facts: Facts, channel: Channel) -> str | None:
 
     Examples
     --------
+    >>> from models.profile.state import Facts
     >>> address(Facts(traits={"phone": "030 901820", "country": "DE"}), "sms")
     '+4930901820'
     """

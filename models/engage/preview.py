@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import NamedTuple
 
 import msgspec
@@ -13,11 +14,12 @@ from models.counting import counted
 from models.engage import planner
 from models.engage.composing import Content, certain, compose, compose_fallback, context
 from models.engage.decisions import Decision
-from models.engage.recipient import Recipient
+from models.engage.recipient import Recipient, Standing
 from models.engage.user_zone import zone_of
 from models.events import MICROS, Channel
-from models.profile.codec import pack, unpack
+from models.profile.ledger import Ledger
 from models.profile.signals import Signal, SignalKind
+from models.profile.snapshot import Seen
 from models.profile.state import CartLine, Consent, Customer, Facts
 
 SAMPLE_USER = "sample"
@@ -98,7 +100,7 @@ def preview(
     untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
     decision: Decision | None = None
     if used is not None:
-        copied = recipient._replace(customer=unpack(pack(customer)))  # a decision changes the ledger
+        copied = recipient._replace(customer=_Copy(customer.facts, copy(customer.ledger)))  # a decision changes it
         decision = planner.Planner(configuration).plan(rule, signal, copied)
     chosen = channel or (rule.channels[0] if decision is None else decision.channel)
     content, missing = compose(template, chosen, rule.category, values, name=name), ""
@@ -107,6 +109,13 @@ def preview(
     except TemplateError as error:
         missing = str(error)
     return Preview(rule, chosen, content, missing, decision, untriggered, again_from)
+
+
+class _Copy(NamedTuple):
+    """A user with a ledger of their own, which replaces no field of the user's state."""
+
+    facts: Seen
+    ledger: Ledger
 
 
 class PreviewFailure(NamedTuple):
@@ -223,7 +232,7 @@ def sample() -> Customer:
     return customer
 
 
-def _untriggered(rule: Rule, customer: Customer) -> str:
+def _untriggered(rule: Rule, customer: Standing) -> str:
     """Return the reason why this user cannot trigger the rule now; an empty text if the user can."""
     when, facts, ledger = rule.when, customer.facts, customer.ledger
     match when.kind:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from models.profile.state import Customer
+from models.profile.ledger import Ledger
+from models.profile.snapshot import Seen
+
+
+class Standing(Protocol):
+    """The facts that a decision about a user sees, and the ledger that it changes; a ``Customer`` has both."""
+
+    @property
+    def facts(self) -> Seen:
+        """The facts that decisions see."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger; a decision changes it."""
 
 
 class Recipient(NamedTuple):
@@ -21,5 +34,5 @@ class Recipient(NamedTuple):
     """
 
     user: str
-    customer: Customer
+    customer: Standing
     now: int

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from models.batch import Output, Outputs
+from models.batch import Output
 from models.delivery.messages import encode_message
 from models.delivery.notices import encode_notice
 from models.engage.decisions import encode_decision
 from models.errors import OutputTooLarge
 from models.fold.effects import StepEffects
 from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
-from models.recommend.interactions import encode_interaction
+from models.profile.signals import Signal
+from models.recommend.interactions import Interaction, encode_interaction
 
 MAX_RECORD_BYTES = 900_000
 """Maximum size of a record's key and value together, bytes; Kafka's default limit of a batch is 1 MiB."""
 
-_encoder = msgspec.json.Encoder()
+_new = tuple.__new__
+"""Makes an ``Output`` three times as fast as a call of the class."""
+_encode_signal = msgspec.json.Encoder().encode
 
 
-def encode_effects(key: bytes, effects: StepEffects, outputs: Outputs) -> None:
-    """Append the records of one step to the outputs, and count them.
+def encode_interactions(key: bytes, interactions: Iterable[Interaction]) -> list[Output]:
+    """Return the records of a user's interactions.
+
+    Raises
+    ------
+    OutputTooLarge
+        A record is too large.
+    """
+    return _checked(key, [_new(Output, ("interactions", key, encode_interaction(one))) for one in interactions])
+
+
+def encode_signals(key: bytes, signals: Iterable[Signal]) -> list[Output]:
+    """Return the records of signals about a user, as :func:`encode_effects` does."""
+    return _checked(key, [_new(Output, ("signals", key, _encode_signal(signal))) for signal in signals])
+
+
+def encode_effects(key: bytes, effects: StepEffects) -> list[Output]:
+    """Return the records of one step.
 
     Parameters
     ----------
@@ -28,17 +49,13 @@ def encode_effects(key: bytes, effects: StepEffects, outputs: Outputs) -> None:
         Key of the user.
     effects
         The effects of the step.
-    outputs
-        The outputs to append to. If an error is raised, they are unchanged.
 
     Raises
     ------
     OutputTooLarge
         A record is too large.
     """
-    records = [Output("interactions", key, encode_interaction(one)) for one in effects.interactions]
-    if effects.signals:
-        records += [Output("signals", key, _encoder.encode(signal)) for signal in effects.signals]
+    records = [Output("signals", key, _encode_signal(signal)) for signal in effects.signals]
     # Notices come before the messages decided now, because a withdrawal stops all messages before it.
     for channel, notice in effects.notices:
         records.append(Output(f"messages.{channel}", key, encode_notice(notice)))
@@ -46,24 +63,17 @@ def encode_effects(key: bytes, effects: StepEffects, outputs: Outputs) -> None:
         records.append(Output("decisions", key, encode_decision(decision)))
         if decision.message is not None:
             records.append(Output(f"messages.{decision.message.channel}", key, encode_message(decision.message)))
-    if effects.churn_examples:
-        records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
-    if effects.segment_examples:
-        records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
-    room = MAX_RECORD_BYTES - len(key)
-    for topic, _, value in records:
-        if value is not None and len(value) > room:
-            raise OutputTooLarge(topic, len(key) + len(value), MAX_RECORD_BYTES)
-    outputs.commit.records.extend(records)
-    _count(effects, outputs.counts)
+    records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
+    records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
+    return _checked(key, records)
 
 
-def _count(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:
-    def add(*name: str, by: float = 1.0) -> None:
-        counts[name] = counts.get(name, 0.0) + by
+def count_effects(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:
+    """Count the effects of one step."""
 
-    if effects.interactions:
-        add("interactions", by=float(len(effects.interactions)))
+    def add(*name: str) -> None:
+        counts[name] = counts.get(name, 0.0) + 1.0
+
     for signal in effects.signals:
         add("signals", signal.kind)
     for decision in effects.decisions:
@@ -78,3 +88,11 @@ def _count(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:
             add("examples_ungraded", "churn")
     for _ in effects.segment_examples:
         add("examples_emitted", "segments")
+
+
+def _checked(key: bytes, records: list[Output]) -> list[Output]:
+    room = MAX_RECORD_BYTES - len(key)
+    for topic, _, value in records:
+        if value is not None and len(value) > room:
+            raise OutputTooLarge(topic, len(key) + len(value), MAX_RECORD_BYTES)
+    return records

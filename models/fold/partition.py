@@ -1,7 +1,8 @@
 """The fold over one partition: its users, its clock, its timers, and the versions in use.
 
-However a log is cut into batches, its state and its outputs are the same bytes. Records are applied one by one, in the
-order of the log. Each record first moves the clock, then fires the timers that are due, and then changes its user.
+However a log is cut into batches, its state and its outputs are the same bytes. Records have the order of the log. Each
+record first moves the clock, then fires the timers that are due, and then changes its user. The work is done in pieces
+of the log, and in three passes over each piece (:mod:`models.fold.piece`).
 
 A record may make very many timers due. Then the timers fire in several slices, and each slice is committed before the
 next one begins. Until the last slice, the clock has moved, but the record is not folded. A process that continues from
@@ -19,24 +20,27 @@ from models.batch import Batch, Output, Outputs, Record, Restored
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.errors import InvalidConfiguration, StateMismatch
 from models.events import CHANNELS
-from models.fold import step
-from models.fold.event_fold import EventFold
+from models.fold.decisions_pass import DecisionsPass
+from models.fold.facts_pass import FactsPass, Limits
+from models.fold.failures import FoldBroken, StepFailed
+from models.fold.known_failures import KnownFailures
+from models.fold.memo import content_key, encode_memo
 from models.fold.partition_state import PartitionState
-from models.fold.slice import Slice, Unfoldable
+from models.fold.piece import Piece
+from models.fold.piece_outputs import PieceOutputs
+from models.fold.scores import PieceScores
 from models.fold.versions import Versions
-from models.log import Clock, Instruction, Tick, Use, decode_control, is_control
-from models.profile import lateness, seen_ids
-from models.profile.ledger import Timer
-from models.profile.state import Customer
+from models.log import Instruction, Use
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice; keeps one commit below about 170 ms of work."""
 
-MAX_LIVE_USERS = 4_096
-"""Maximum number of decoded users cached between the slices of a batch, which often touch the same users.
+MAX_STEPS = 1_000
+"""Maximum number of records and timers of a piece; a piece's users and rows should stay in the processor's cache."""
 
-They are dropped after the batch to free memory, because decoding them again is cheap.
-"""
+
+MAX_ERRORS = 2
+"""Maximum number of errors of one step: that of an event, and that of the statement in it."""
 
 
 class PartitionFold:
@@ -46,6 +50,8 @@ class PartitionFold:
     ----------
     state
         The committed state. It is only read. The caller applies the state of the outputs to it before the next batch.
+    max_steps
+        Maximum number of records and timers of a piece; it changes no result.
 
     Raises
     ------
@@ -53,8 +59,9 @@ class PartitionFold:
         The state was written under another schema.
     """
 
-    def __init__(self, state: Restored) -> None:
+    def __init__(self, state: Restored, max_steps: int = MAX_STEPS) -> None:
         self._state = PartitionState(state)
+        self._max_steps = max_steps
 
     def __repr__(self) -> str:
         """Show the state."""
@@ -90,8 +97,8 @@ class PartitionFold:
         Each slice except the last gives the offset of the next record to read. The caller applies its state before it
         asks for the next slice.
 
-        An event or timer that cannot be folded becomes a dead letter, and its changes are undone. For that, the slice
-        is folded again, with a copy of the user's state taken before each step.
+        An event or timer that cannot be folded becomes a dead letter, and it changes nothing. For that, its piece is
+        folded again up to there, and the next piece begins behind it.
 
         Raises
         ------
@@ -100,26 +107,16 @@ class PartitionFold:
         """
         begin = 0
         while begin < len(batch.records):
-            attempt = _Attempt(self._state, batch, max_timers, careful=False)
-            try:
-                begin = attempt.run(begin)
-            except Unfoldable:
-                attempt.abandon()
-                attempt = _Attempt(self._state, batch, max_timers, careful=True)
-                begin = attempt.run(begin)
-            is_whole = begin == len(batch.records)
-            outputs = attempt.finish(0 if is_whole else MAX_LIVE_USERS)
-            if not is_whole:
+            one = _Slice(self._state, batch, max_timers, self._max_steps)
+            begin = one.run(begin)
+            outputs = one.finish()
+            if begin < len(batch.records):
                 outputs.commit.position = batch.records[begin].offset
             yield outputs
 
 
-class _SliceFull(Exception):
-    """The signal that timers are due, but that no more may fire before a commit."""
-
-
-class _Attempt:
-    """One attempt to fold a slice of a batch.
+class _Slice:
+    """One slice of a batch: the pieces that are committed together.
 
     Parameters
     ----------
@@ -129,130 +126,116 @@ class _Attempt:
         The batch.
     max_timers
         Maximum number of timers fired.
-    careful
-        See :class:`Slice`.
+    max_steps
+        Maximum number of steps of a piece.
     """
 
-    def __init__(self, state: PartitionState, batch: Batch, max_timers: int, *, careful: bool) -> None:
+    def __init__(self, state: PartitionState, batch: Batch, max_timers: int, max_steps: int) -> None:
         self._state = state
-        self._records = batch.records
-        self._slice = Slice(state, batch, careful=careful)
-        self._events = EventFold(state, self._slice)
+        self._batch = batch
         self._timers_left = max_timers
-        self._popped: list[tuple[int, bytes]] = []
+        self._max_steps = max_steps
+        self._outputs = Outputs()
+        self._contents: dict[bytes, bytes] = {}
 
     def run(self, begin: int) -> int:
         """Fold the records from index ``begin`` on, and return the index of the first record that is not folded."""
-        records, into, memo, due = self._records, self._slice, self._state.memo, self._state.due
-        fold_event = self._events.fold
-        index = begin
-        try:
-            for index in range(begin, len(records)):
-                record = into.record = records[index]
-                if is_control(record.key):
-                    self._fold_control(record)
-                    continue
-                if not memo.clock:
-                    memo.clock = "wall"
-                if memo.clock == "wall" and record.timestamp > memo.now:
-                    memo.now = record.timestamp
-                if due.may_be_due(memo.now):
-                    self._fire()
-                fold_event(record)
-        except _SliceFull:
-            return index
-        return len(records)
-
-    def finish(self, max_live: int) -> Outputs:
-        """Return the slice's outputs, and keep at most this many decoded users cached."""
-        return self._slice.finish(max_live)
-
-    def abandon(self) -> None:
-        """Restore the committed state, and put the timers that this attempt has removed back into the queue."""
-        for entry in self._popped:
-            self._state.due.add(*entry)
-        self._state.reload()
-
-    # --- timers ----------------------------------------------------------------------------------------------------
-
-    def _advance(self, now: int) -> None:
-        """Move the clock forward to ``now``, and fire the timers that are due then."""
-        if now > self._state.memo.now:
-            self._state.memo.now = now
-        self._fire()
-
-    def _fire(self) -> None:
-        """Fire the timers that are due, in the order (due, user, name)."""
-        state, queue = self._state, self._state.due
-        now = state.memo.now
-        while queue.may_be_due(now) and (entry := queue.first()) is not None and entry[0] <= now:
-            self._popped.append(queue.pop())
-            due, key = entry
-            customer = state.customer(key)
-            if customer.next_due != due:  # the timer was moved or cancelled since
+        found: StepFailed | None = None
+        errors: tuple[Exception, ...] = ()
+        while begin < len(self._batch.records):
+            try:
+                end, is_full = self._fold_piece(begin, found, errors)
+            except StepFailed as failed:
+                if len(errors) > MAX_ERRORS or (found is not None and failed.number >= found.number):
+                    raise FoldBroken("a piece of the log gives another result when it is folded again") from failed
+                if failed.number:
+                    found = failed  # first the piece before the failure, then a piece that begins with it
+                else:
+                    found, errors = None, (*errors, failed.error)
                 continue
-            if not self._timers_left:
-                queue.add(*self._popped.pop())
-                raise _SliceFull
-            self._timers_left -= 1
-            timer = customer.ledger.timers.pop(0)
-            self._slice.touched[key] = None
-            state.schedule(key, self._fire_one(key, customer, timer))
+            begin, found, errors = end, None, () if found is None else (found.error,)
+            if is_full:
+                break
+        return begin
 
-    def _fire_one(self, key: bytes, customer: Customer, timer: Timer) -> Customer:
-        """Fire one timer, and return its user; after a failure, the user is a new object."""
-        into, cutoffs = self._slice, self._state.cutoffs()
-        before = into.begin(key.decode(), customer)
+    def finish(self) -> Outputs:
+        """Return the slice's outputs."""
+        outputs, state = self._outputs, self._state
+        outputs.next_due = state.next_due()
+        outputs.commit.state = state.take_changes()
+        outputs.commit.state.update(self._contents)
+        state.memo.numbers = state.versions.numbers
+        state.memo.paused = sorted(state.versions.paused)
+        outputs.commit.memo = encode_memo(state.memo)
+        return outputs
+
+    def _fold_piece(self, begin: int, found: StepFailed | None, errors: tuple[Exception, ...]) -> tuple[int, bool]:
+        """Fold one piece in three passes.
+
+        Parameters
+        ----------
+        begin
+            Index of its first record.
+        found
+            A failure before which the piece has to end.
+        errors
+            The errors of its first step.
+
+        Returns
+        -------
+        tuple of int and bool
+            The index of the first record that is not folded, and whether no more timers may fire in the slice.
+        """
+        state, batch = self._state, self._batch
+        before = state.begin_piece()
+        outputs = PieceOutputs(batch, state.memo)
+        piece = Piece(state.versions, outputs, state.memo.now, None if found is None else found.entry)
+        limits = Limits(self._max_steps if found is None else found.number, self._timers_left)
+        facts = FactsPass(state, piece, limits, KnownFailures(errors, state.memo))
         try:
-            lateness.settle(customer.facts, cutoffs.late_before, cutoffs.refused_before)
-            seen_ids.forget(customer.facts.seen_ids, cutoffs.refused_before)
-            step.step_timer(into.step, timer)
-            into.emit(key)
-        except Exception as error:  # noqa: BLE001 - whatever it raises, this timer alone is the cause
-            customer = into.undo(key, before, error)
-            into.reject_timer(key, timer.name, error)
-        else:
-            self._state.memo.failing = 0
-            into.count("timers_fired", timer.name.partition(":")[0])
-        return customer
+            end = facts.run(batch.records, begin)
+            if piece.rows or piece.agenda:
+                DecisionsPass(piece, PieceScores(piece.block, piece.versions)).run()
+        except StepFailed:
+            for entry in facts.popped:
+                state.due.add(*entry)
+            state.abandon_piece(before)
+            raise
+        if piece.has_success:
+            state.memo.failing = 0
+        state.store_users()
+        self._take(outputs)
+        self._timers_left = facts.timers_left
+        if facts.control is not None:
+            self._follow(facts.control, outputs.record)
+        return end, facts.is_full
 
-    # --- control records -------------------------------------------------------------------------------------------
+    def _take(self, outputs: PieceOutputs) -> None:
+        self._outputs.commit.records.extend(outputs.merged())
+        counts = self._outputs.counts
+        for name, count in outputs.totals.items():
+            counts[name] = counts.get(name, 0.0) + count
 
-    def _fold_control(self, record: Record) -> None:
-        try:
-            control = decode_control(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._slice.reject_undecodable(error, "a control record")
+    # --- versions and instructions ----------------------------------------------------------------------------------
+
+    def _follow(self, control: Use | Instruction, record: Record) -> None:
+        """Follow a control record that has ended a piece."""
+        if isinstance(control, Instruction):
+            self._obey(control)
             return
-        memo = self._state.memo
-        if isinstance(control, Clock):
-            if not memo.clock:
-                memo.clock = control.clock
-            return
-        if not memo.clock:
-            memo.clock = "wall"
-        if memo.clock == "wall":
-            self._advance(record.timestamp)
-        elif isinstance(control, Tick):
-            self._advance(control.at)
-        else:
-            self._fire()
-        if isinstance(control, Use):
-            self._use(control)
-        elif isinstance(control, Instruction):
-            self._follow(control)
-
-    def _use(self, control: Use) -> None:
         content = bytes(control.content)
         try:
             is_used = self._state.use(control.name, control.version, content)
         except (InvalidConfiguration, StateMismatch, msgspec.DecodeError) as error:
-            self._slice.reject(error)
+            outputs = PieceOutputs(self._batch, self._state.memo)
+            outputs.record = record
+            outputs.reject(error)
+            self._take(outputs)
             return
         if is_used:
-            self._slice.store_version(control.name, content)
+            self._contents[content_key(control.name)] = content
 
-    def _follow(self, instruction: Instruction) -> None:
+    def _obey(self, instruction: Instruction) -> None:
         """Pause or resume the channel that an instruction names.
 
         Messages that were decided before a pause wait in the channel's queue.
@@ -266,4 +249,4 @@ class _Attempt:
             return
         if instruction.argument in CHANNELS:
             hold = encode_notice(ChannelPaused(paused=instruction.name == "pause"))
-            self._slice.add(Output(f"messages.{instruction.argument}", HOLD_KEY, hold))
+            self._outputs.commit.records.append(Output(f"messages.{instruction.argument}", HOLD_KEY, hold))

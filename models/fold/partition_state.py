@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-
 import msgspec
 
 from models.batch import Restored
 from models.errors import InvalidEvent
 from models.events import REPORTED, Event
-from models.fold.due_times import DueTimes
-from models.fold.memo import read_memo, versions_in_use
+from models.fold.due_times import DueTimes, Entry
+from models.fold.live_user import LiveUser, live_user
+from models.fold.memo import Memo, read_memo, versions_in_use
 from models.log import CONTROL
 from models.profile import codec
 from models.profile.ledger import NEVER
@@ -29,8 +27,6 @@ class PartitionState:
 
     Attributes
     ----------
-    live
-        Decoded users by key. They may be ahead of the committed state.
     due
         Users by their next timer.
     memo
@@ -46,9 +42,13 @@ class PartitionState:
 
     def __init__(self, committed: Restored) -> None:
         self._committed = committed
-        self.live: dict[bytes, Customer] = {}
+        self._changed: dict[bytes, bytes] = {}
+        self._live: dict[bytes, LiveUser] = {}
         self.due = DueTimes(self._due_times_of)
-        self.reload()
+        self.memo = read_memo(committed)
+        self.versions = versions_in_use(committed, self.memo)
+        self._cutoffs: Cutoffs | None = None
+        self._cutoffs_at = 0
         for key, packed in committed.records.items():
             if key[:1] == CONTROL:
                 continue
@@ -61,48 +61,64 @@ class PartitionState:
         memo = self.memo
         return (
             f"PartitionState({memo.clock or 'no'} clock, now={memo.now}, {len(self._committed.records)} records, "
-            f"{len(self.live)} live users, {len(self.due)} timers)"
+            f"{len(self._live)} live users, {len(self.due)} timers)"
         )
 
-    def reload(self) -> None:
-        """Forget every uncommitted change of users, clock and versions; the queue of timers stays."""
-        self.live.clear()
-        self.memo = read_memo(self._committed)
-        self.versions = versions_in_use(self._committed, self.memo)
-        self._cutoffs: Cutoffs | None = None
-        self._cutoffs_at = 0
+    def begin_piece(self) -> Memo:
+        """Begin a piece, and return what :meth:`abandon_piece` needs."""
+        return msgspec.structs.replace(self.memo, passed_over=dict(self.memo.passed_over))
+
+    def abandon_piece(self, memo: Memo) -> None:
+        """Forget everything that the piece in progress has changed, except for the queue of timers."""
+        self._live.clear()
+        self.memo = memo
+        self._cutoffs = None
 
     # --- users -----------------------------------------------------------------------------------------------------
 
-    def customer(self, key: bytes) -> Customer:
-        """Return the working copy of a user's state; for a new user, it is empty."""
-        customer = self.live.get(key)
-        if customer is None:
-            packed = self._committed.records.get(key)
-            customer = Customer() if packed is None else codec.unpack(packed)
-            self.live[key] = customer
-        return customer
+    def user(self, key: bytes) -> LiveUser:
+        """Return a user of the piece in progress; a new user has an empty state."""
+        user = self._live.get(key)
+        if user is None:
+            packed = self._stored(key)
+            user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack(packed))
+            if user.next_timer < user.pending != NEVER:  # the queue has only the earlier one
+                self.due.add(user.pending, key)
+        return user
 
-    def release_users(self, touched: Iterable[bytes], limit: int) -> None:
-        """Keep at most ``limit`` decoded users cached: those that were touched last."""
-        live = self.live
-        if not limit:
-            live.clear()
-        elif len(live) > limit:
-            for key in touched:  # least recently touched first, so that the busiest users stay
-                live[key] = live.pop(key)
-            # All surplus keys are collected in one pass. A new iteration for each key would step over all entries that
-            # were deleted before.
-            for key in list(islice(live, len(live) - limit)):
-                del live[key]
+    def store_users(self) -> None:
+        """Encode the users that the piece has changed, and forget the decoded ones."""
+        for key, user in self._live.items():
+            if user.has_changed:
+                self._changed[key] = codec.pack(user.settle())
+                if user.pending != NEVER and (user.is_pending_due or user.pending != user.stored_pending):
+                    self.due.add(user.pending, key)
+        self._live.clear()
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """Return the encoded users that have changed since the last call."""
+        changed: dict[bytes, bytes | None] = {**self._changed}
+        self._changed.clear()
+        return changed
+
+    def _stored(self, key: bytes) -> bytes | None:
+        return self._changed.get(key) or self._committed.records.get(key)
 
     # --- timers ----------------------------------------------------------------------------------------------------
 
-    def schedule(self, key: bytes, customer: Customer) -> None:
-        """Add a user's next timer to the queue."""
-        due = customer.next_due
+    def schedule(self, user: LiveUser) -> None:
+        """Add the next timer of a user that follows from facts to the queue."""
+        due = user.next_timer
         if due != NEVER:
-            self.due.add(due, key)
+            self.due.add(due, user.key)
+
+    def is_next(self, entry: Entry) -> bool:
+        """Return whether an entry of the queue is the next timer of its user, or the timer of a deferred message."""
+        due, key = entry
+        user = self._live.get(key)
+        if user is None:
+            return self._next_due_of(key) == due
+        return due == user.next_timer or (due == user.pending and not user.is_pending_due)
 
     def next_due(self) -> int | None:
         """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
@@ -114,16 +130,13 @@ class PartitionState:
         return None
 
     def _next_due_of(self, key: bytes) -> int:
-        live = self.live.get(key)
-        if live is not None:
-            return live.next_due
-        packed = self._committed.records.get(key)
+        packed = self._stored(key)
         return NEVER if packed is None else codec.header(packed)[1]
 
     def _due_times_of(self, key: bytes) -> list[int]:
-        live, packed = self.live.get(key), self._committed.records.get(key)
-        times = [] if packed is None else [codec.header(packed)[1]]
-        return times if live is None else [*times, live.next_due]
+        user = self._live.get(key)
+        times = [self._next_due_of(key)]
+        return times if user is None else [*times, user.next_timer, user.pending]
 
     # --- clock and versions ----------------------------------------------------------------------------------------
 

@@ -1,22 +1,26 @@
-"""Steps of the fold: each applies one event or one timer to a user's state, and collects the effects.
+"""Steps of the first pass: each applies one event or one timer to a user's facts.
 
-Every decision about a user is made here, in one fixed order: versions, facts, scores, rules, planner, timers. So a
-decision takes into account the event that caused it. A message counts towards the caps as soon as it is decided.
+What needs the ledger or the scores is left for the third pass, as tasks of the step. Together, the passes keep one
+fixed order for each step: versions, facts, scores, rules, planner, timers. So a decision takes into account the event
+that caused it. A message counts towards the caps as soon as it is decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from models.engage import outcomes, rules
+from models.delivery.notices import Notice
+from models.engage import outcomes
 from models.engage.reports import reports_of
-from models.events import MICROS, REPORTED, Event
+from models.events import MICROS, REPORTED, Channel, Event
 from models.fold import assessment
-from models.fold.effects import Step
+from models.fold.effects import StepEffects
+from models.fold.live_user import LiveUser
+from models.fold.outputs import encode_interactions
+from models.fold.piece import Piece, Step
+from models.fold.scores import PieceScores
 from models.profile import orders, timers
-from models.profile.ledger import Timer
+from models.profile.ledger import Ledger, Timer
 from models.profile.orders import News
 from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
@@ -24,128 +28,144 @@ from models.profile.statements import SIMPLE, Statement, statement_of, withdraw
 from models.recommend.interactions import Interaction, interactions_of
 from models.wire.withdrawals import channels_of
 
-CART, PENDING = "cart", "pending"
-"""Names of timers: a rule's waiting time after a change of the cart has passed, and a deferred message may be sent."""
+CART = "cart"
+"""Kind of the timers that fire when a rule's waiting time after a change of the cart has passed."""
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 """Types of events that change the cart."""
 _ASSESSED = VISITS | {"refund"}
 """Types of events after which the models score the user."""
+UNSEEN = REPORTED | {"page_view", "product_view", "click", "rating", "support_message"}
+"""Types of events that change no fact that decisions see, unless they carry traits or a less live origin."""
 
 
-def step_event(step: Step, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
-    """Fold one event into the step's user, in place.
+def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
+    """Fold one event into its user's facts, in place.
 
     Parameters
     ----------
-    step
-        The step; the event may be older than its ``now``.
+    piece
+        The piece of the log; the event may be older than its ``now``.
+    user
+        The user.
     event
-        An event of the step's user that was not folded before.
+        An event of the user that was not folded before.
     cutoffs
         Times before which an event is late or refused, or an order is no longer remembered.
     """
-    customer, versions, effects = step.customer, step.versions, step.effects
-    kind, at = event.type, min(event.at, step.now)
-    first_order = customer.facts.orders == 0
-    news = orders.ALL_NEW if kind != "purchase" else orders.news_of(customer.facts, event, cutoffs.orders_before)
-    assessed = kind in _ASSESSED
-    if assessed:
-        assessment.align(customer, versions)
-    if customer.ledger.examples and news.is_visit:
-        assessment.mark_returned(customer, event, versions)
+    facts, ledger, versions, kind = user.facts, user.ledger, piece.versions, event.type
+    first_order = facts.orders == 0
+    news = orders.ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
+    step, assessed = Step(user, piece.number, piece.now, event, None, user.row), kind in _ASSESSED
+    if assessed and not user.is_aligned:
+        assessment.align(piece, user)
+    if ledger.examples.waiting and news.is_visit:
+        assessment.mark_returned(user, event, versions)
+    if kind not in UNSEEN or event.traits or event.origin != facts.origin:
+        user.keep_view(step.number)
     if kind not in SIMPLE or event.traits:
-        statement = statement_of(customer.facts, event, versions.configuration.consent)
+        statement = statement_of(facts, event, versions.configuration.consent)
         if statement is not None:
-            step_statement(step, event, statement)
-    reduce_facts(customer.facts, event, versions.zone, cutoffs)
+            _state(step, event, statement)
+    reduce_facts(facts, user.numbers, event, versions.zone, cutoffs)
     if kind in REPORTED:
-        effects.notices.extend(outcomes.record_outcome(customer.ledger, event))
+        step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
     elif event.confirmed and event.granted and event.trust == "server":
-        channels = channels_of(event.channel)
-        effects.notices.extend(reports_of(customer.facts, event, "confirmed_grant", channels))
-    effects.interactions.extend(
-        interactions_of(event) if news is orders.ALL_NEW else _interactions(event, news.learned_items)
-    )
-    begin = len(effects.signals)
+        _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
+    interactions = interactions_of(event) if news is orders.ALL_NEW else _interactions(event, news.learned_items)
+    if interactions:
+        piece.outputs.add_interactions(encode_interactions(user.key, interactions))
     if assessed:
-        assessment.assess(step, event.id, at)
+        piece.score(step)
     if kind in VISITS and news.is_visit:
-        assessment.schedule(step)
+        if not user.is_scheduled:
+            assessment.schedule(user, step.now)
         if kind in _CARTS:
-            _watch_cart(step)
+            _watch_cart(piece, user)
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
-        is_first = (first_order or news.confirms) and customer.facts.orders == 1
-        effects.signals.extend(_signals_of(step, event, news, is_first=is_first))
-    if len(effects.signals) > begin:
-        if event.trust == "public":
-            effects.signals[begin:] = [msgspec.structs.replace(one, public=True) for one in effects.signals[begin:]]
-        _react(step, begin)
+        is_first = (first_order or news.confirms) and facts.orders == 1
+        for signal in _signals_of(piece, step, event, news, is_first=is_first):
+            _tell(step, signal)
+    if step.agenda is not None:
+        piece.finish(step)
 
 
-def step_statement(step: Step, event: Event, statement: Statement) -> None:
+def step_statement(piece: Piece, user: LiveUser, event: Event, statement: Statement) -> None:
     """Fold a statement, and nothing else of its event: consent is withdrawn, and delivery is notified.
 
     Parameters
     ----------
-    step
-        The step.
+    piece, user
+        The piece of the log, and the user.
     event
         The event of the statement. It may have been refused because of its other content.
     statement
         The statement of ``event``, read before the event was folded.
     """
-    facts, notices, channels = step.customer.facts, step.effects.notices, statement.channels
-    granted = withdraw(facts, channels, event.at, statement.source)
-    notices.extend(outcomes.notices_of_withdrawal(step.customer.ledger, event, channels, granted))
-    if statement.complaint:
-        notices.extend(reports_of(facts, event, "complaint", channels))
-    if statement.bounce:
-        notices.extend(reports_of(facts, event, "hard_bounce", ("email",)))
+    step = piece.begin(user, event)
+    user.keep_view(step.number)
+    _state(step, event, statement)
+    piece.finish(step)
 
 
-def step_timer(step: Step, timer: Timer) -> None:
-    """Fire one timer of the step's user, in place; the caller has already removed the timer from the ledger."""
-    customer, versions, effects = step.customer, step.versions, step.effects
+def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
+    """Fire one timer that follows from facts; the caller has already removed the timer from the ledger."""
     kind, _, argument = timer.name.partition(":")
-    begin = len(effects.signals)
+    step = piece.begin(user, None, timer)
     if kind == assessment.ASSESS:
-        assessment.align(customer, versions)
-        assessment.assess_daily(step)
+        if not user.is_aligned:
+            assessment.align(piece, user)
+        assessment.assess_daily(piece, step)
     elif kind == assessment.LABEL:
-        assessment.release_labels(step)
-    elif kind == CART and customer.facts.cart:
-        items = tuple(customer.facts.cart)
+        assessment.release_labels(piece, step)
+    elif kind == CART and user.facts.cart:
+        items = tuple(user.facts.cart)
         cause = f"timer:{timer.name}:{timer.due}"
-        effects.signals.append(
-            Signal(kind="cart_left", user=step.user, at=timer.due, cause=cause, name=argument, items=items)
-        )
-    elif kind == PENDING:
-        effects.decisions.extend(versions.planner().release(step.recipient))
-        _schedule_pending(step)
-    if len(effects.signals) > begin:
-        _react(step, begin)
+        _tell(step, Signal(kind="cart_left", user=user.name, at=timer.due, cause=cause, name=argument, items=items))
+    piece.finish(step)
 
 
-def _signals_of(step: Step, event: Event, news: News, *, is_first: bool) -> Iterator[Signal]:
+def _state(step: Step, event: Event, statement: Statement) -> None:
+    facts, channels = step.user.facts, statement.channels
+    granted = withdraw(facts, channels, event.at, statement.source)
+
+    def withdraw_messages(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
+        effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted))
+
+    step.later(withdraw_messages)
+    if statement.complaint:
+        _notify(step, reports_of(facts, event, "complaint", channels))
+    if statement.bounce:
+        _notify(step, reports_of(facts, event, "hard_bounce", ("email",)))
+
+
+def _notify(step: Step, notices: Sequence[tuple[Channel, Notice]]) -> None:
+    if notices:
+        step.later(lambda effects, *_: effects.notices.extend(notices))
+
+
+def _tell(step: Step, signal: Signal) -> None:
+    step.later(lambda effects, *_: effects.signals.append(signal))
+
+
+def _signals_of(piece: Piece, step: Step, event: Event, news: News, *, is_first: bool) -> Iterator[Signal]:
     """Yield the signals of an event itself: the user's first purchase, and its name if a rule waits for the name."""
-    at = min(event.at, step.now)
     if event.type == "purchase" and news.triggers and is_first:
         yield Signal(
             kind="first_purchase",
             user=event.user,
-            at=at,
+            at=step.at,
             cause=event.id,
             value=event.amount / MICROS,
             items=tuple(line.item for line in event.lines),
             confirms=news.confirms,
         )
     name = event.name if event.type == "custom" or not news.triggers else event.type
-    if name in step.versions.event_names:
+    if name in piece.versions.event_names:
         yield Signal(
             kind="event",
             user=event.user,
-            at=at,
+            at=step.at,
             cause=event.id,
             name=name,
             properties=event.properties,
@@ -161,33 +181,11 @@ def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interac
     return tuple(one for one in found if one.item not in learned) if learned else found
 
 
-def _watch_cart(step: Step) -> None:
+def _watch_cart(piece: Piece, user: LiveUser) -> None:
     """Set the timers of the rules that wait for a cart to be left, or cancel them because the cart is empty."""
-    customer = step.customer
-    if not customer.facts.cart:
-        timers.cancel_all(customer, CART)
+    user.has_new_timers = True
+    if not user.facts.cart:
+        timers.cancel_all(user.customer, CART)
         return
-    for rule, delay in step.versions.cart_timers:
-        timers.set_timer(customer, f"{CART}:{rule}", customer.facts.cart_at + delay)
-
-
-def _react(step: Step, begin: int) -> None:
-    """Let the planner decide about each rule that a signal of this step triggers, from index ``begin`` on."""
-    configuration, decisions = step.versions.configuration, step.effects.decisions
-    decided = len(decisions)
-    for signal in step.effects.signals[begin:]:
-        for rule in rules.matching(configuration, signal):
-            if signal.confirms and rule.category == "marketing":
-                continue
-            decisions.append(step.versions.planner().plan(rule, signal, step.recipient))
-    if len(decisions) > decided:
-        _schedule_pending(step)
-
-
-def _schedule_pending(step: Step) -> None:
-    """Set one timer for all pending messages, at the earliest end of a wait; cancel it if none is pending."""
-    pending = step.customer.ledger.pending
-    if pending:
-        timers.set_timer(step.customer, PENDING, max(step.now + 1, min(one.until for one in pending)))
-    else:
-        timers.cancel(step.customer, PENDING)
+    for rule, delay in piece.versions.cart_timers:
+        timers.set_timer(user.customer, f"{CART}:{rule}", user.facts.cart_at + delay)

@@ -1,13 +1,15 @@
-"""The published form of the churn model: plain numbers that score one row at a time."""
+"""The published form of the churn model: plain numbers that score one row, or many rows by column."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, fsum
-from operator import mul
+from functools import reduce
+from operator import add, mul
 
 import msgspec
+import numpy as np
 
+from models.exact_math import Floats, exp, exp_of
 from models.learning.learner import JsonScorer, ModelContent
 from models.learning.phrases import describe
 
@@ -93,22 +95,38 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
     LABEL = "churn scorer"
     CONTENT = ChurnWeights
 
-    __slots__ = ("_coefficients", "_constant", "_hinges", "_scales")
+    __slots__ = ("_by_feature", "_coefficients", "_constant", "_hinges", "_scales")
 
     def __init__(self, model: ChurnWeights) -> None:
         super().__init__(model)
         self._hinges = tuple((hinge.feature, hinge.knot) for hinge in model.hinges)
         self._scales = tuple(1.0 / std if std > 0.0 else 0.0 for std in model.std)
         self._coefficients = tuple(map(mul, model.weights, self._scales))
-        self._constant = model.intercept - fsum(map(mul, self._coefficients, model.mean))
+        self._by_feature = np.array(self._coefficients[: len(self.features)])[:, None]
+        self._constant = model.intercept - reduce(add, map(mul, self._coefficients, model.mean), 0.0)
 
     def predict_one(self, row: Sequence[float]) -> float:
         """Return the probability of churn, 0 to 1, of one row in the order of ``features``."""
-        logit = fsum(map(mul, self._coefficients, bend(row, self._hinges))) + self._constant
-        if logit >= 0.0:
-            return 1.0 / (1.0 + exp(-logit))
-        odds = exp(logit)
-        return odds / (1.0 + odds)
+        logit = reduce(add, map(mul, self._coefficients, bend(row, self._hinges)), self._constant)
+        odds = exp(-abs(logit))
+        return (1.0 if logit >= 0.0 else odds) / (1.0 + odds)
+
+    def predict(self, columns: Floats) -> Floats:
+        """Return the probabilities of churn of many rows, which are those of :meth:`predict_one`.
+
+        Parameters
+        ----------
+        columns
+            A line for each of ``features``, shape ``(features, rows)``.
+        """
+        logit = np.full(columns.shape[1], self._constant)
+        for product in self._by_feature * columns:
+            logit += product
+        bent = self._coefficients[len(columns) :]
+        for coefficient, (feature, knot) in zip(bent, self._hinges, strict=True):
+            logit += coefficient * np.maximum(columns[feature] - knot, 0.0)
+        odds = exp_of(-np.abs(logit))
+        return np.where(logit >= 0.0, 1.0, odds) / (1.0 + odds)
 
     def contributions(self, row: Sequence[float]) -> list[float]:
         """Return the contribution of each feature to the log-odds, compared with the population's mean of that feature.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import dist
+from functools import reduce
+from math import sqrt
+from operator import add, mul, sub
 
 import msgspec
+import numpy as np
 
+from models.exact_math import Floats
 from models.learning.learner import JsonScorer, ModelContent
 
 SCHEMA = 1
@@ -52,6 +56,13 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
     model
         The published numbers.
 
+    Attributes
+    ----------
+    names
+        Names of the clusters.
+    numbers
+        Number of each cluster by its name.
+
     Examples
     --------
     >>> scorer = SegmentScorer(
@@ -72,28 +83,53 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
     LABEL = "segment scorer"
     CONTENT = SegmentCentres
 
-    __slots__ = ("_axes", "_centres", "names")
+    __slots__ = ("_axes", "_by_axis", "_centres", "names", "numbers")
 
     def __init__(self, model: SegmentCentres) -> None:
         super().__init__(model)
         self.names = model.names
+        self.numbers = {name: number for number, name in enumerate(model.names)}
         scales = (1.0 / s if s > 0.0 else 0.0 for s in model.std)
         self._axes = tuple(zip(model.axes, model.mean, scales, strict=True))
         self._centres = model.centres
+        self._by_axis = np.array(model.centres).T[:, :, None]
 
     def distances(self, row: Sequence[float]) -> list[float]:
         """Return the distance from one row to each centre, in scaled space."""
-        point = [(row[axis] - mean) * scale for axis, mean, scale in self._axes]
-        return [dist(centre, point) for centre in self._centres]
+        return [sqrt(square) for square in self._squares(row)]
 
     def predict_one(self, row: Sequence[float]) -> int:
         """Return the number of the nearest centre; if two centres are equally near, return the lower number."""
-        distances = self.distances(row)
-        return distances.index(min(distances))
+        squares = self._squares(row)
+        return squares.index(min(squares))
+
+    def predict(self, columns: Floats) -> list[int]:
+        """Return the numbers of the nearest centres of many rows, which are those of :meth:`predict_one`.
+
+        Parameters
+        ----------
+        columns
+            A line for each value of a row, shape ``(features, rows)``.
+        """
+        squares = np.zeros((len(self._centres), columns.shape[1]))
+        for (axis, mean, scale), centres in zip(self._axes, self._by_axis, strict=True):
+            apart = (columns[axis] - mean) * scale - centres
+            squares += apart * apart
+        nearest: list[int] = squares.argmin(axis=0).tolist()
+        return nearest
 
     def segment(self, row: Sequence[float]) -> str:
         """Return the name of the segment of one row in the order of ``features``."""
         return self.names[self.predict_one(row)]
+
+    def _squares(self, row: Sequence[float]) -> list[float]:
+        """Return the square of the distance to each centre: a sum over the axes in their order."""
+        point = [(row[axis] - mean) * scale for axis, mean, scale in self._axes]
+        squares = []
+        for centre in self._centres:
+            apart = list(map(sub, point, centre))
+            squares.append(reduce(add, map(mul, apart, apart), 0.0))
+        return squares
 
     @staticmethod
     def _require_consistent(model: SegmentCentres) -> None:

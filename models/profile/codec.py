@@ -17,20 +17,15 @@ from itertools import accumulate, pairwise
 import msgspec
 
 from models.errors import StateMismatch
-from models.profile import compression
+from models.profile import compression, schema_4
 from models.profile.ledger import Ledger, Timer
 from models.profile.seen_ids import SeenIds
 from models.profile.state import Customer, Facts
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the layout of a stored user."""
-PREVIOUS_SCHEMA = 3
-"""Version of the older layout that can still be read.
-
-Its header is the same. Its structs lack the newest fields, which get their defaults when they are read:
-``Facts.known_orders``, ``Facts.stated``, ``Window.forgotten``, ``Consent.newest_grant``, ``SentMessage.because``,
-``SentMessage.detail``, ``Withheld.detail``, and three of ``Pending``.
-"""
+PREVIOUS_SCHEMA = 4
+"""Version of the older layout that can still be read, see :mod:`models.profile.schema_4`."""
 HEADER = struct.Struct("<Bqq")
 """Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
 
@@ -103,8 +98,8 @@ def unpack(data: bytes) -> Customer:
         raise StateMismatch("profile", schema, SCHEMA)
     packed = memoryview(data)[HEADER.size :]
     if packed[0] != _ACTIVE:
-        return _from_dormant(_decode_dormant(packed), seen, due)
-    body = _decode_active(packed)
+        return _from_dormant(_decode_dormant(packed), schema, seen, due)
+    body = _decode_active(packed if schema == SCHEMA else schema_4.upgraded(packed))
     return Customer(body.facts, body.ledger, seen)
 
 
@@ -158,9 +153,9 @@ def _to_dormant(customer: Customer) -> _DormantUser:
     )
 
 
-def _from_dormant(stored: _DormantUser, seen: int, due: int) -> Customer:
+def _from_dormant(stored: _DormantUser, schema: int, seen: int, due: int) -> Customer:
     packed = compression.decompress(stored.compressed, stored.dictionary)
-    body = _decode_active(packed)
+    body = _decode_active(packed if schema == SCHEMA else schema_4.upgraded(packed))
     body.facts.seen_ids, ledger = stored.seen_ids, body.ledger
     ledger.assessed_at, ledger.risk = stored.assessed_at, stored.risk
     ledger.risk_at = stored.assessed_at - stored.risk_age

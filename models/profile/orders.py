@@ -23,6 +23,7 @@ import msgspec
 from models.errors import InvalidEvent
 from models.events import DEFAULT_CURRENCY, MICROS, UNREADABLE_CURRENCY, Event
 from models.profile.decay import bump
+from models.profile.numbers import ORDERS, PURCHASES, REFUNDS, SPEND, SPENT, Numbers
 from models.profile.state import Facts, KnownOrder
 
 LINES, WHOLE, UPDATED, TRUSTED, REFUNDED = 1, 2, 4, 8, 16
@@ -118,31 +119,34 @@ def news_of(facts: Facts, event: Event, orders_before: int) -> News:
     return News(is_visit=is_visit, triggers=False, learned_items=None)
 
 
-def purchase(facts: Facts, event: Event, orders_before: int) -> None:
+def purchase(facts: Facts, numbers: Numbers, event: Event, orders_before: int) -> None:
     """Count a purchase into the user's orders and money, in place."""
     if event.order is None:
-        _count(facts, None, KnownOrder(event.at, event.amount, event.currency, known=LINES))
+        _count(facts, numbers, None, KnownOrder(event.at, event.amount, event.currency, known=LINES))
         return
     before = _known(facts, event.order, orders_before)
     if before is _UNKNOWN and _counted_by_schema_3(facts, event.order):
         if event.order_form == "lines":
-            _add(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
-            bump(facts.spend, event.at, event.amount / MICROS)
+            facts.spent = _sum(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
+            numbers[SPENT] = sum(facts.spent.values())
+            bump(numbers, SPEND, event.at, event.amount / MICROS)
         return
     after = _after(before, event)
-    _count(facts, before, after)
+    _count(facts, numbers, before, after)
     _remember(facts, event.order, after, orders_before)
 
 
-def refund(facts: Facts, event: Event, orders_before: int) -> None:
+def refund(facts: Facts, numbers: Numbers, event: Event, orders_before: int) -> None:
     """Count a refund, up to the remainder of its order, in place."""
     facts.refunds += 1
+    numbers[REFUNDS] = facts.refunds
     before = _UNKNOWN if event.order is None else _known(facts, event.order, orders_before)
     after = _claimed(before, event)
     if event.order is None or after is before:
-        _add(facts.refunded, event.currency or DEFAULT_CURRENCY, event.amount if not before.known & _STATED else 0)
+        amount = event.amount if not before.known & _STATED else 0
+        facts.refunded = _sum(facts.refunded, event.currency or DEFAULT_CURRENCY, amount)
         return
-    _count(facts, before, after)
+    _count(facts, numbers, before, after)
     _remember(facts, event.order, after, orders_before)
 
 
@@ -303,35 +307,40 @@ def _remember(facts: Facts, order: str, known: KnownOrder, orders_before: int) -
 # --- the amounts that count -------------------------------------------------------------------------------------------
 
 
-def _count(facts: Facts, before: KnownOrder | None, after: KnownOrder) -> None:
+def _count(facts: Facts, numbers: Numbers, before: KnownOrder | None, after: KnownOrder) -> None:
     """Replace, in the facts, the amounts that an order has added before by those that it adds now."""
     was = None if before is None or not before.known & _STATED else before
     if after.known & _STATED:
         if was is None:
             facts.orders += 1
-            bump(facts.purchases, after.at)
-            bump(facts.spend, after.at, after.amount / MICROS)
+            numbers[ORDERS] = facts.orders
+            bump(numbers, PURCHASES, after.at)
+            bump(numbers, SPEND, after.at, after.amount / MICROS)
         elif was.at != after.at:  # an earlier part of the order arrived later
-            bump(facts.purchases, after.at)
-            bump(facts.purchases, was.at, -1.0)
-            bump(facts.spend, after.at, after.amount / MICROS)
-            bump(facts.spend, was.at, -was.amount / MICROS)
+            bump(numbers, PURCHASES, after.at)
+            bump(numbers, PURCHASES, was.at, -1.0)
+            bump(numbers, SPEND, after.at, after.amount / MICROS)
+            bump(numbers, SPEND, was.at, -was.amount / MICROS)
         elif was.amount != after.amount:
-            bump(facts.spend, after.at, (after.amount - was.amount) / MICROS)
+            bump(numbers, SPEND, after.at, (after.amount - was.amount) / MICROS)
         if was is not None:
-            _add(facts.spent, currency_of(was), -was.amount)
-        _add(facts.spent, currency_of(after), after.amount)
+            facts.spent = _sum(facts.spent, currency_of(was), -was.amount)
+        facts.spent = _sum(facts.spent, currency_of(after), after.amount)
+        numbers[SPENT] = sum(facts.spent.values())
     if before is not None and before.claimed <= after.claimed:  # otherwise refunds in another currency stay
-        _add(facts.refunded, currency_of(before), -refunded(before))
-    _add(facts.refunded, currency_of(after), refunded(after))
+        facts.refunded = _sum(facts.refunded, currency_of(before), -refunded(before))
+    facts.refunded = _sum(facts.refunded, currency_of(after), refunded(after))
 
 
-def _add(sums: dict[str, int], currency: str, amount: int) -> None:
-    """Add an amount to the sum of a currency; a sum of 0 is removed, so that a reversed amount leaves no trace."""
+def _sum(sums: dict[str, int], currency: str, amount: int) -> dict[str, int]:
+    """Return the sums with an amount added to one currency.
+
+    A sum of 0 is removed, so that a reversed amount leaves no trace. The given sums are not changed, because a decision
+    may still see them.
+    """
     if not amount:
-        return
+        return sums
     total = sums.get(currency, 0) + amount
     if total:
-        sums[currency] = total
-    else:
-        del sums[currency]
+        return {**sums, currency: total}
+    return {other: known for other, known in sums.items() if other != currency}

@@ -1,7 +1,8 @@
-"""Reducers: each folds one event into the facts about its user.
+"""Reducers: each folds one event into the facts about its user, and into the numbers from which features follow.
 
-A result follows from the facts and the event alone, and does not depend on how a log is cut into batches. Within the
-limits that :mod:`models.profile.lateness` describes, it does not depend on the order of the events either.
+A result follows from the facts and the event alone: no reducer reads the ledger or a decision. The result does not
+depend on how a log is cut into batches. Within the limits that :mod:`models.profile.lateness` describes, it does not
+depend on the order of the events either.
 """
 
 from __future__ import annotations
@@ -10,23 +11,42 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from models.configuration.compiled import ACTIVITY
+from models.configuration import compiled
 from models.events import ORIGINS, Event
 from models.profile import lateness, orders, statements
-from models.profile.decay import bump
+from models.profile.decay import bump, month_share
+from models.profile.numbers import (
+    ACTIVITY,
+    CART_LINES,
+    CARTS,
+    CATEGORIES,
+    EVENING,
+    EVENING_HOUR,
+    FIRST_SEEN,
+    GAP,
+    HOURS,
+    LAST_SEEN,
+    OPENED,
+    RATING_SUM,
+    RATINGS,
+    SESSIONS,
+    SUPPORT,
+    VIEWS,
+    Numbers,
+)
 from models.profile.state import CartChange, Facts
-from models.recommend.interactions import MAX_RECENT_ITEMS, weight_of
-from models.units import DAY, HOUR
+from models.recommend.interactions import MAX_RECENT_ITEMS, WEIGHTS, weight_of
+from models.units import HOUR
 from models.wire import withdrawals
 
 MAX_CATEGORIES = 12
 """Maximum number of categories kept per user; the weakest is removed first."""
 
-VISITS = frozenset(ACTIVITY)
+VISITS = frozenset(compiled.ACTIVITY)
 """Types of events that a person causes on a site: they count as activity, and open and prolong sessions."""
 
+_WEIGHTS = dict(WEIGHTS)
 _ADDRESSES = frozenset({"email", "phone"})
-_CATEGORY_HALF_LIFE = 30 * DAY
 
 
 class Cutoffs(NamedTuple):
@@ -66,13 +86,15 @@ def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
         orders.check(facts, event, cutoffs.orders_before)
 
 
-def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
-    """Fold one event into the facts, in place.
+def reduce_facts(
+    facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS
+) -> None:
+    """Fold one event into the facts and the numbers, in place.
 
     Parameters
     ----------
-    facts
-        A working copy of the user's facts.
+    facts, numbers
+        A working copy of the user's facts, and the user's numbers.
     event
         The event.
     zone
@@ -87,98 +109,107 @@ def reduce_facts(facts: Facts, event: Event, zone: tzinfo | None = None, cutoffs
     if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
     if kind in VISITS and (kind != "purchase" or orders.news_of(facts, event, cutoffs.orders_before).is_visit):
-        _visit(facts, event, zone, cutoffs)
+        _visit(facts, numbers, event, zone, cutoffs)
         if kind == "purchase":
-            _buy(facts, event, cutoffs)
+            _buy(facts, numbers, event, cutoffs)
     if (reducer := REDUCERS.get(kind)) is not None:
-        reducer(facts, event)
+        reducer(facts, numbers, event)
     elif (ordered := ORDERED_REDUCERS.get(kind)) is not None:
-        ordered(facts, event, cutoffs)
+        ordered(facts, numbers, event, cutoffs)
     if event.traits is not None:
         _traits(facts, event, cutoffs)
 
 
-def _visit(facts: Facts, event: Event, zone: tzinfo | None, cutoffs: Cutoffs) -> None:
+def _visit(facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None, cutoffs: Cutoffs) -> None:
     at = event.at
     lateness.visit(facts, at, cutoffs.late_before)
-    bump(facts.activity, at)
-    if not facts.hours:
-        facts.hours = [0] * 24
+    numbers[LAST_SEEN], numbers[FIRST_SEEN] = facts.last_seen, facts.first_seen
+    numbers[SESSIONS], numbers[GAP] = facts.sessions, facts.gap
+    bump(numbers, ACTIVITY, at)
+    hours = facts.hours
+    if not hours:
+        hours = facts.hours = [0] * 24
     hour = at // HOUR % 24 if zone is None else datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).hour
-    facts.hours[hour] += 1
+    hours[hour] += 1
+    numbers[HOURS] = facts.visits = facts.visits + 1
+    if hour >= EVENING_HOUR:
+        numbers[EVENING] = facts.evening_visits = facts.evening_visits + 1
     if event.item is not None:
-        weight = weight_of(event.type, event.rating)
+        weight = _WEIGHTS.get(event.type, 0.0) if event.rating is None else weight_of(event.type, event.rating)
         if weight > 0:
-            _add_recent(facts, event.item, weight, at)
+            facts.recent.add(event.item, weight, at, MAX_RECENT_ITEMS)
             if event.category is not None:
-                _interest(facts, event.category, weight, at)
+                _interest(facts, numbers, event.category, weight, at)
 
 
-def _add_recent(facts: Facts, item: str, weight: float, at: int) -> None:
-    facts.recent.add(item, weight, at, MAX_RECENT_ITEMS)
-
-
-def _interest(facts: Facts, category: str, weight: float, at: int) -> None:
+def _interest(facts: Facts, numbers: Numbers, category: str, weight: float, at: int) -> None:
     # All categories decay together, so that a newer interest weighs more. Only the ratios between them matter.
-    elapsed = at - facts.categories_at
+    categories, elapsed = facts.categories, at - facts.categories_at
     if facts.categories_at:
-        factor = 2.0 ** (-abs(elapsed) / _CATEGORY_HALF_LIFE)
         if elapsed > 0:
-            for name in facts.categories:
-                facts.categories[name] *= factor
+            share = month_share(elapsed)
+            for name in categories:
+                categories[name] *= share
         elif elapsed < 0:
-            weight *= factor
+            weight *= month_share(-elapsed)
     facts.categories_at = max(facts.categories_at, at)
-    facts.categories[category] = facts.categories.get(category, 0.0) + weight
-    if len(facts.categories) > MAX_CATEGORIES:
-        weakest = min(facts.categories, key=lambda name: (facts.categories[name], name))
-        del facts.categories[weakest]
+    categories[category] = categories.get(category, 0.0) + weight
+    if len(categories) > MAX_CATEGORIES:
+        del categories[min(categories, key=lambda name: (categories[name], name))]
+    numbers[CATEGORIES] = len(categories)
 
 
-def _view(facts: Facts, event: Event) -> None:
-    bump(facts.views, event.at)
+def _view(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG001 - views are only counted
+    bump(numbers, VIEWS, event.at)
 
 
-def _cart_add(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
-    bump(facts.carts, event.at)
+def _cart_add(facts: Facts, numbers: Numbers, event: Event, cutoffs: Cutoffs) -> None:
+    bump(numbers, CARTS, event.at)
     if event.item is not None:
-        change = CartChange(event.at, event.item, event.quantity, event.amount)
-        lateness.change_cart(facts, change, cutoffs.late_before)
+        _change_cart(facts, numbers, CartChange(event.at, event.item, event.quantity, event.amount), cutoffs)
 
 
-def _cart_remove(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
+def _cart_remove(facts: Facts, numbers: Numbers, event: Event, cutoffs: Cutoffs) -> None:
     if event.item is not None and event.quantity:
-        lateness.change_cart(facts, CartChange(event.at, event.item, -event.quantity), cutoffs.late_before)
+        _change_cart(facts, numbers, CartChange(event.at, event.item, -event.quantity), cutoffs)
 
 
-def _purchase(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
-    orders.purchase(facts, event, cutoffs.orders_before)
+def _change_cart(facts: Facts, numbers: Numbers, change: CartChange, cutoffs: Cutoffs) -> None:
+    lateness.change_cart(facts, change, cutoffs.late_before)
+    numbers[CART_LINES] = len(facts.cart)
 
 
-def _buy(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
-    lateness.change_cart(facts, CartChange(event.at), cutoffs.late_before)
+def _purchase(facts: Facts, numbers: Numbers, event: Event, cutoffs: Cutoffs) -> None:
+    orders.purchase(facts, numbers, event, cutoffs.orders_before)
+
+
+def _buy(facts: Facts, numbers: Numbers, event: Event, cutoffs: Cutoffs) -> None:
+    _change_cart(facts, numbers, CartChange(event.at), cutoffs)
+    weight = weight_of(event.type, event.rating)
     for line in event.lines:
-        _add_recent(facts, line.item, weight_of(event.type, event.rating), event.at)
+        facts.recent.add(line.item, weight, event.at, MAX_RECENT_ITEMS)
         if line.category is not None:
-            _interest(facts, line.category, weight_of(event.type, event.rating), event.at)
+            _interest(facts, numbers, line.category, weight, event.at)
 
 
-def _refund(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
-    orders.refund(facts, event, cutoffs.orders_before)
+def _refund(facts: Facts, numbers: Numbers, event: Event, cutoffs: Cutoffs) -> None:
+    orders.refund(facts, numbers, event, cutoffs.orders_before)
 
 
-def _rating(facts: Facts, event: Event) -> None:
+def _rating(facts: Facts, numbers: Numbers, event: Event) -> None:
     if event.rating is not None:
         facts.ratings += 1
         facts.rating_sum += event.rating
+        numbers[RATINGS], numbers[RATING_SUM] = facts.ratings, facts.rating_sum
 
 
-def _support(facts: Facts, event: Event) -> None:  # noqa: ARG001 - the event is only counted
+def _support(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG001 - messages are only counted
     facts.support += 1
+    numbers[SUPPORT] = facts.support
 
 
 def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
-    known = facts.traits
+    known = facts.traits = dict(facts.traits)  # a decision may still see the old ones
     for name, value in (event.traits or {}).items():
         if event.trust == "public" and name in _ADDRESSES and name in known:
             continue  # a visitor with a browser key must not redirect another person's messages
@@ -191,18 +222,20 @@ def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     lateness.bound_traits(facts)
 
 
-def _consent(facts: Facts, event: Event) -> None:
+def _consent(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG001 - no feature is about consent
     if event.granted:
         statements.grant(facts, event)
     elif event.granted is False:
         statements.withdraw(facts, withdrawals.channels_of(event.channel), event.at, event.reason or "")
 
 
-def _message(facts: Facts, event: Event) -> None:
+def _message(facts: Facts, numbers: Numbers, event: Event) -> None:
     facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
+    if event.type == "message_opened":
+        numbers[OPENED] = facts.messages[event.type]
 
 
-REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
+REDUCERS: dict[str, Callable[[Facts, Numbers, Event], None]] = {
     "product_view": _view,
     "rating": _rating,
     "support_message": _support,
@@ -217,7 +250,7 @@ REDUCERS: dict[str, Callable[[Facts, Event], None]] = {
     "message_suppressed": _message,
 }
 """Reducers whose result does not depend on the order of the events in time, by event type."""
-ORDERED_REDUCERS: dict[str, Callable[[Facts, Event, Cutoffs], None]] = {
+ORDERED_REDUCERS: dict[str, Callable[[Facts, Numbers, Event, Cutoffs], None]] = {
     "cart_add": _cart_add,
     "cart_remove": _cart_remove,
     "purchase": _purchase,

@@ -76,7 +76,7 @@ def knows(ids: SeenIds, digest: bytes) -> bool:
     return False
 
 
-def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
+def remember(ids: SeenIds, digest: bytes, now: int, at: int, floor: int = 0) -> int:
     """Remember the id of an event that has been folded.
 
     Parameters
@@ -89,6 +89,8 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
         The partition's clock, milliseconds.
     at
         Time of the event, milliseconds; it may be ahead of the clock.
+    floor
+        Time before which events are refused, milliseconds; older ids are forgotten first, see :func:`forget`.
 
     Returns
     -------
@@ -98,6 +100,8 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int) -> int:
         repeat that states another time than its first one.
     """
     marks, time = ids.marks, max(now, at)
+    if marks and marks[1] < floor:
+        forget(ids, floor)
     forgotten = 0
     if len(ids.digests) >= MAX_IDS * WIDTH_BYTES:
         forgotten, until = marks[0], marks[1]

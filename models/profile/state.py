@@ -29,21 +29,6 @@ under different values of this constant may differ in their bytes; compare their
 """
 
 
-class Decay(msgspec.Struct, array_like=True, gc=False):
-    """Exponentially decayed counts of one thing at several half-lives (``decay.HALF_LIVES``).
-
-    Attributes
-    ----------
-    at
-        The time to which the counts have decayed, milliseconds.
-    values
-        One count per half-life; empty before anything is counted.
-    """
-
-    at: int = 0
-    values: tuple[float, ...] = ()
-
-
 class CartLine(msgspec.Struct, array_like=True, gc=False):
     """A line of a cart: the number of pieces, and the price of one in micros."""
 
@@ -172,8 +157,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         Id of the newest order, in states of schema 3, which remembered one only; not written since.
     spent, refunded
         Micros by currency.
-    activity, views, carts, purchases, spend
-        Decayed counts. Spend is in units of the currency that was paid in, and currencies are added up.
+    decayed
+        The decayed counts, see :mod:`models.profile.numbers`.
     categories
         Decayed interest by category, at most 12.
     hours
@@ -200,13 +185,15 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         The newest orders by id, see :mod:`models.profile.orders`.
     stated
         Digests of the newest withdrawals, complaints and bounces that counted, see :mod:`models.profile.statements`.
+    visits, evening_visits
+        The sum of ``hours``, and its part from 18:00 on.
     """
 
     identified: bool = False
     traits: Lazily[dict[str, Any]] = {}
     first_seen: int = 0
     last_seen: int = 0
-    events: Lazily[dict[str, int]] = {}
+    events: dict[str, int] = {}
     sessions: int = 0
     session_at: int = 0
     gap: float = 0.0
@@ -215,14 +202,10 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     last_order: str | None = None
     spent: dict[str, int] = {}
     refunded: dict[str, int] = {}
-    activity: Decay = msgspec.field(default_factory=Decay)
-    views: Decay = msgspec.field(default_factory=Decay)
-    carts: Decay = msgspec.field(default_factory=Decay)
-    purchases: Decay = msgspec.field(default_factory=Decay)
-    spend: Decay = msgspec.field(default_factory=Decay)
+    decayed: bytes = b""
     categories: dict[str, float] = {}
     categories_at: int = 0
-    hours: list[int] = []
+    hours: Lazily[list[int]] = []
     cart: dict[str, CartLine] = {}
     cart_at: int = 0
     recent: Lazily[RecentItems] = msgspec.field(default_factory=RecentItems)
@@ -236,6 +219,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     window: Window | None = None
     known_orders: Lazily[dict[str, KnownOrder]] = {}
     stated: bytes = b""
+    visits: int = 0
+    evening_visits: int = 0
 
 
 defer(Facts)

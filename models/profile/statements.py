@@ -99,12 +99,13 @@ def remember(facts: Facts, digest: bytes) -> None:
 
 def withdraw(facts: Facts, channels: tuple[Channel, ...], at: int, source: str) -> tuple[Channel, ...]:
     """Withdraw consent; return the channels for which it was granted until now."""
-    lost = []
+    lost, consent = [], dict(facts.consent)  # a decision may still see the old one
     for channel in channels:
-        known = facts.consent.get(channel)
+        known = consent.get(channel)
         if known is not None and known.granted:
             lost.append(channel)
-        facts.consent[channel] = consents.withdraw(known, at, source)
+        consent[channel] = consents.withdraw(known, at, source)
+    facts.consent = consent
     return tuple(lost)
 
 
@@ -112,8 +113,10 @@ def grant(facts: Facts, event: Event) -> None:
     """Read a grant; one that comes with a browser key grants nothing."""
     if event.trust == "public":
         return
+    consent = dict(facts.consent)
     for channel in withdrawals.channels_of(event.channel):
-        facts.consent[channel] = consents.grant(facts.consent.get(channel), event.at, event.reason or "")
+        consent[channel] = consents.grant(consent.get(channel), event.at, event.reason or "")
+    facts.consent = consent
 
 
 def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSettings) -> Statement | None:

@@ -85,6 +85,8 @@ def interactions_of(event: Event) -> tuple[Interaction, ...]:
     >>> interactions_of(Event(id="m2", user="u1", type="page_view", at=1))
     ()
     """
+    if event.item is None and not event.lines:
+        return ()
     weight = weight_of(event.type, event.rating)
     if weight <= 0.0:
         return ()
@@ -94,9 +96,7 @@ def interactions_of(event: Event) -> tuple[Interaction, ...]:
             for line in event.lines
             if line.quantity > 0
         )
-    if event.item is None:
-        return ()
-    return (_interaction(event, weight, event.item, event.category, event.amount),)
+    return () if event.item is None else (_interaction(event, weight, event.item, event.category, event.amount),)
 
 
 def _interaction(event: Event, weight: float, item: str, category: str | None, price: int) -> Interaction:

@@ -1,6 +1,6 @@
 """Lookups of users, which the process of a fold serves.
 
-This module is separate, because a fold needs neither numpy nor a web server to start.
+This module is separate, because a fold does not need a web server to start.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from models.events import Event
 from models.fold.partition import MAX_TIMERS, PartitionFold
 from models.log import Clock, Tick, encode_control
 from models.profile.codec import pack
+from models.profile.numbers import new_numbers, put_back
 from models.profile.reducers import reduce_facts
 from models.profile.state import Customer
 from models.profile.timers import set_timer
@@ -40,7 +41,9 @@ def crowd(users: int) -> Restored:
     for number in range(users):
         customer = Customer(seen=number)
         user = f"user-{number}"
-        reduce_facts(customer.facts, Event(id=user, user=user, type="product_view", at=START, item="sku1"))
+        facts, numbers = customer.facts, new_numbers()
+        reduce_facts(facts, numbers, Event(id=user, user=user, type="product_view", at=START, item="sku1"))
+        put_back(numbers, facts)
         set_timer(customer, "assess", START + 2 * HOUR + number * 7_919 % DAY)
         state.records[user.encode()] = pack(customer)
     return state

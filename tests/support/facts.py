@@ -11,7 +11,18 @@ import pytest
 from models.events import Event
 from models.log import Clock, Control, Tick
 from models.profile.codec import unpack
-from models.profile.decay import levels
+from models.profile.decay import shares
+from models.profile.numbers import (
+    ACTIVITY,
+    CARTS,
+    PURCHASES,
+    SPEND,
+    VIEWS,
+    WIDTH,
+    new_numbers,
+    numbers_of,
+    put_back,
+)
 from models.profile.reducers import NO_CUTOFFS, Cutoffs, reduce_facts
 from models.profile.state import Facts
 from models.units import DAY
@@ -19,7 +30,7 @@ from tests.support.event_logs import START, fold_log, written
 
 END = START + 30 * DAY
 """Time at which decayed counts are compared; it is after all events."""
-DECAYED = ("activity", "views", "carts", "purchases", "spend")
+DECAYED = {"activity": ACTIVITY, "views": VIEWS, "carts": CARTS, "purchases": PURCHASES, "spend": SPEND}
 
 
 def event(type: Any, at: int = START, **more: Any) -> Event:  # noqa: A002 - this is the name of the field
@@ -28,10 +39,12 @@ def event(type: Any, at: int = START, **more: Any) -> Event:  # noqa: A002 - thi
 
 
 def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> Facts:
-    """Reduce events to facts, without the other work of the fold."""
-    facts = Facts()
+    """Reduce events to facts, without the rest of the fold."""
+    facts, numbers = Facts(), new_numbers()
     for one in events:
-        reduce_facts(facts, one, zone, cutoffs)
+        reduce_facts(facts, numbers, one, zone, cutoffs)
+    put_back(numbers, facts)
+    assert numbers == numbers_of(facts)
     return facts
 
 
@@ -58,7 +71,7 @@ def assert_same(one: Facts, other: Facts) -> None:
 
 def _exact(facts: Facts) -> dict[str, Any]:
     values = {name: getattr(facts, name) for name in facts.__struct_fields__}
-    for name in ("seen_ids", "window", "gap", "categories", *DECAYED):
+    for name in ("seen_ids", "window", "gap", "categories", "decayed"):
         del values[name]
     values["recent"] = sorted((recent.at, recent.item, recent.weight) for recent in facts.recent)
     return values
@@ -66,7 +79,10 @@ def _exact(facts: Facts) -> dict[str, Any]:
 
 def _floats(facts: Facts) -> dict[str, float]:
     values = {f"category {name}": value for name, value in facts.categories.items()}
-    for name in DECAYED:
-        decay = getattr(facts, name)
-        values |= {f"{name} {number}": value for number, value in enumerate(levels(decay, END))}
+    numbers = numbers_of(facts)
+    for name, place in DECAYED.items():
+        left = shares(END - int(numbers[place]))
+        counts = numbers[place + 1 : place + WIDTH]
+        found = (count * share for count, share in zip(counts, left, strict=True))
+        values |= {f"{name} {number}": value for number, value in enumerate(found)}
     return values | {"gap": facts.gap}

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.events import Event
 from models.fold import step
+from models.profile.numbers import Numbers
 from models.profile.reducers import reduce_facts
 from models.profile.state import Facts
 from stream.cluster.connection import Connection
@@ -17,9 +18,9 @@ from stream.transport.app import create_app, run_worker
 from stream.worker.topology import fold_agents
 
 
-def wrong(facts: Facts, event: Event, *more: Any) -> None:
+def wrong(facts: Facts, numbers: Numbers, event: Event, *more: Any) -> None:
     """Reduce the facts as the correct code does, and then count an addition to a cart a second time."""
-    reduce_facts(facts, event, *more)
+    reduce_facts(facts, numbers, event, *more)
     if event.type == "cart_add":
         facts.events[event.type] += 1
 

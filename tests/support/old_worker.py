@@ -14,24 +14,21 @@ from pathlib import Path
 import msgspec
 
 from models.errors import StateMismatch
-from models.profile import codec
+from models.profile import codec, schema_4
 from models.profile.codec import HEADER, PREVIOUS_SCHEMA, header, unpack
-from models.profile.state import Consent, Customer, Facts
+from models.profile.state import Customer
 from stream.cluster.connection import Connection
 from stream.transport.app import create_app, run_worker
 from stream.worker.topology import fold_agents
 
 FROM = "PERENNIAL_UPGRADE_FROM"
-_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
-_CONSENT, _FACTS = Facts.__struct_fields__.index("consent"), Facts.__struct_fields__.index("known_orders")
-_CONSENTS = Consent.__struct_fields__.index("newest_grant")
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def old_pack(customer: Customer) -> bytes:
-    """Encode a customer in schema 3."""
-    facts, ledger = _decode(_encode(customer.facts))[:_FACTS], _decode(_encode(customer.ledger))
-    facts[_CONSENT] = {channel: consent[:_CONSENTS] for channel, consent in facts[_CONSENT].items()}
-    return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + _encode([facts, ledger])
+    """Encode a customer in schema 4."""
+    body = schema_4.downgraded(_encode([customer.facts, customer.ledger]))
+    return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + body
 
 
 def old_unpack(data: bytes) -> Customer:

@@ -25,6 +25,7 @@ from models.learning.churn_scorer import bend
 from models.learning.naming import AXES
 from models.learning.segments import CLUSTERS, MIN_STEP
 from models.profile import features
+from models.profile.numbers import numbers_of, put_back
 from models.profile.reducers import VISITS, reduce_facts
 from models.profile.state import Facts
 from models.recommend.interactions import encode_interaction, interactions_of
@@ -82,7 +83,9 @@ class Job:
         facts = profile.facts
         silence = event.at - facts.last_seen
         first_order = facts.orders == 0
-        reduce_facts(facts, event)
+        numbers = numbers_of(facts)
+        reduce_facts(facts, numbers, event)
+        put_back(numbers, facts)
         interactions = [encode_interaction(one) for one in interactions_of(event)]
         triggers: list[dict[str, Any]] = []
         if event.type in VISITS:

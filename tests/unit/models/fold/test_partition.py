@@ -8,13 +8,15 @@ import pytest
 
 from models.batch import Batch, Outputs, Restored
 from models.events import Event
-from models.fold.effects import Step
+from models.fold.failures import MAX_FAILURES, FoldBroken
+from models.fold.live_user import LiveUser
 from models.fold.partition import PartitionFold
-from models.fold.slice import MAX_FAILURES, FoldBroken
+from models.fold.piece import Piece
 from models.log import Clock, Control, Tick, Use
 from models.profile.codec import unpack
 from models.profile.features import FEATURES
 from models.profile.ledger import Timer
+from models.profile.numbers import SUPPORT, Numbers
 from models.profile.state import Facts
 from models.rejected import decode_rejected
 from models.units import DAY
@@ -38,7 +40,7 @@ def test_a_log_cut_into_any_batches_gives_the_same_bytes(seed: int) -> None:
     assert {"interactions", "signals", "decisions", "messages.email", "examples.churn", "examples.segments"} <= topics
 
     rng = random.Random(seed)
-    cuts = [forever(7), forever(500), forever(5_000), iter(lambda: rng.randrange(1, 300), None)]
+    cuts = [forever(2), forever(37), forever(500), forever(2_000), iter(lambda: rng.randrange(1, 300), None)]
     for sizes in cuts:
         other, others = fold_log(log, sizes)
 
@@ -126,7 +128,7 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_partial_change_is_un
 ) -> None:
     from models.profile import reducers
 
-    def broken(facts: object, event: Event) -> None:
+    def broken(facts: Facts, numbers: Numbers, event: Event) -> None:
         if event.text == "break":
             raise ZeroDivisionError("boom")
 
@@ -148,7 +150,7 @@ def test_an_event_that_breaks_a_reducer_is_rejected_and_its_partial_change_is_un
 def test_a_hundred_failures_in_a_row_stop_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.profile import reducers
 
-    def broken(facts: object, event: Event) -> None:
+    def broken(facts: Facts, numbers: Numbers, event: Event) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
@@ -211,18 +213,20 @@ def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.fold import step
     from models.profile import reducers
 
-    def broken(facts: Facts, event: Event) -> None:
+    def broken(facts: Facts, numbers: Numbers, event: Event) -> None:
         facts.support += 1
+        numbers[SUPPORT] += 1
         if event.text == "break":
             raise ZeroDivisionError("boom")
 
     fire = step.step_timer
 
-    def unlucky(current: Step, timer: Timer) -> None:
-        current.customer.facts.support += 1
+    def unlucky(piece: Piece, user: LiveUser, timer: Timer) -> None:
+        user.facts.support += 1
+        user.numbers[SUPPORT] += 1
         if timer.name.startswith("cart") and timer.due % 3 == 0:
             raise ZeroDivisionError("late")
-        fire(current, timer)
+        fire(piece, user, timer)
 
     monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)
     monkeypatch.setattr(step, "step_timer", unlucky)
@@ -247,7 +251,7 @@ def test_a_log_with_failures_cut_into_any_batches_gives_the_same_bytes(seed: int
 def test_a_hundred_failures_that_are_not_in_a_row_are_bad_data(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.profile import reducers
 
-    def broken(facts: Facts, event: Event) -> None:
+    def broken(facts: Facts, numbers: Numbers, event: Event) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setitem(reducers.REDUCERS, "support_message", broken)

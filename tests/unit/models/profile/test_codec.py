@@ -14,8 +14,8 @@ from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.ledger import Ledger
 from models.profile.state import Customer, Facts
 
-STORED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("schema_4.json").read_text())
-"""Users in the stored form and as plain msgpack, which commit 4e2b394 wrote under schema 4."""
+STORED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("schema_5.json").read_text())
+"""Users in the stored form and as plain msgpack, which the first commit with schema 5 wrote."""
 FULL = ["active with every field", "dormant with every field"]
 
 

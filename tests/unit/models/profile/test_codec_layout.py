@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 4): "ff7b2155489e392c",
+    ("profile", 5): "369f545c0f1d967d",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "265a3b30358a9bea",
 }

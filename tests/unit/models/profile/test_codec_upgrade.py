@@ -5,7 +5,6 @@ import json
 import struct
 from base64 import b64decode
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,26 +15,25 @@ from models.events import Event
 from models.fold.memo import Memo, encode_memo, read_memo
 from models.fold.partition import PartitionFold
 from models.log import Tick
+from models.profile import schema_4
 from models.profile.codec import PREVIOUS_SCHEMA, SCHEMA, header, pack, unpack
+from models.profile.numbers import ACTIVITY, CARTS, EVENING_HOUR, PURCHASES, SPEND, VIEWS, WIDTH, numbers_of
 from models.profile.state import Customer
 from models.units import DAY
+from tests.support.configured_versions import VERSIONS_OVER_TIME
 from tests.support.event_logs import batches, shoppers, written
 
-BEFORE = json.loads(Path(__file__).with_name("schema_3.json").read_text())
-"""Written by the code that wrote schema 3: seven shoppers after 24 days, with rules, scores and versions. All of
-them are dormant; every second one is still stored uncompressed."""
+BEFORE = json.loads(Path(__file__).with_name("partition_4.json").read_text())
+"""Written by the code that wrote schema 4: seven shoppers after 17 days, with rules, scores and versions. One of them
+is still stored uncompressed."""
 USERS = [user for user in BEFORE["records"] if user[0] != "\x00"]
+PLAIN: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("schema_4.json").read_text())
+"""Users in the stored form and as plain msgpack, which commit 4e2b394 wrote under schema 4."""
 HEADER = struct.Struct("<Bqq")
 UNCOMPRESSED = 0x92
 """First byte of an uncompressed state: an array of two, facts and ledger."""
-_FACTS = """identified traits first_seen last_seen events sessions session_at gap orders refunds last_order spent
-refunded activity views carts purchases spend categories categories_at hours cart cart_at recent ratings rating_sum
-support messages consent origin seen_ids window"""
-_LEDGER = (
-    """timers segment segment_version risk risk_version risk_at assessed_at examples sent withheld pending fired"""
-)
-FACTS, LEDGER = _FACTS.split(), _LEDGER.split()
-"""Names of the fields of schema 3, in its order."""
+DECAYED = slice(13, 18)
+"""Places of the decayed counts among the facts of schema 4."""
 
 
 def stored_state() -> Restored:
@@ -43,34 +41,34 @@ def stored_state() -> Restored:
     return Restored(position=BEFORE["position"], memo=b64decode(BEFORE["memo"]), records=records)
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_a_state_of_the_previous_schema_keeps_every_value_and_gets_defaults_for_new_fields(user: str) -> None:
-    packed = b64decode(BEFORE["records"][user])
+@pytest.mark.parametrize("user", PLAIN)
+def test_a_state_of_the_previous_schema_keeps_every_value(user: str) -> None:
+    packed = b64decode(PLAIN[user]["stored"])
     schema, seen, due = HEADER.unpack_from(packed)
+    facts, ledger = msgspec.msgpack.decode(b64decode(PLAIN[user]["plain"]))
 
     customer = unpack(packed)
 
     assert schema == PREVIOUS_SCHEMA
     assert header(packed) == (seen, due) == (customer.seen, customer.next_due)
-    if packed[HEADER.size] == UNCOMPRESSED:
-        facts, ledger = msgspec.msgpack.decode(packed[HEADER.size :])
-        before: dict[str, Any] = dict(zip(FACTS + LEDGER, facts + ledger, strict=True))
-        for consents in before["consent"].values():
-            consents.append(0)
-        for sent in before["sent"]:
-            sent.append("")
-        for messages in (before["sent"], before["withheld"]):
-            for message in messages:
-                message.append("")
-        for pending in before["pending"]:
-            pending.extend(["quiet_hours", 0, ""])
-        for name, value in before.items():
-            now = getattr(customer.facts if name in FACTS else customer.ledger, name)
-            assert msgspec.msgpack.decode(msgspec.msgpack.encode(now)) == value, name
-    assert customer.facts.known_orders == {}
+    numbers = numbers_of(customer.facts)
+    for place, (at, values) in zip((ACTIVITY, VIEWS, CARTS, PURCHASES, SPEND), facts[DECAYED], strict=True):
+        assert list(numbers[place : place + WIDTH]) == [at, *(values or [0.0] * (WIDTH - 1))]
+    now = msgspec.msgpack.decode(msgspec.msgpack.encode([customer.facts, customer.ledger]))
+    *first, visits, evening_visits = now[0]
+    assert first[: DECAYED.start] + first[DECAYED.start + 1 :] == facts[: DECAYED.start] + facts[DECAYED.stop :]
+    assert (visits, evening_visits) == (sum(customer.facts.hours), sum(customer.facts.hours[EVENING_HOUR:]))
+    assert now[1] == ledger
     again = pack(customer)
     assert unpack(again) == customer
     assert pack(unpack(again)) == again
+
+
+@pytest.mark.parametrize("user", PLAIN)
+def test_the_previous_layout_can_be_written_again(user: str) -> None:
+    plain = b64decode(PLAIN[user]["plain"])
+
+    assert schema_4.downgraded(schema_4.upgraded(plain)) == plain
 
 
 def test_both_stored_forms_of_the_previous_schema_are_covered() -> None:
@@ -81,7 +79,8 @@ def test_both_stored_forms_of_the_previous_schema_are_covered() -> None:
 
 def events() -> list[Event]:
     """Return the events that the previous code has folded."""
-    return [content for content in shoppers(5, users=7, days=24) if isinstance(content, Event)]
+    log = shoppers(5, users=7, days=24, extra=VERSIONS_OVER_TIME)[: BEFORE["position"]]
+    return [content for content in log if isinstance(content, Event)]
 
 
 def test_a_fold_continues_where_the_previous_code_stopped_and_knows_every_repeat() -> None:

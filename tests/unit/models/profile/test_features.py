@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.profile.decay import HALF_LIVES, bump, levels
+from models.profile import features
+from models.profile.decay import HALF_LIVES, bump, shares
 from models.profile.features import FEATURES, row
-from models.profile.state import Decay, Facts
+from models.profile.numbers import ACTIVITY, COUNT, NOW, WIDTH, Numbers, new_numbers
+from models.profile.state import Facts
 from models.units import DAY
 from tests.support.event_logs import START
 from tests.support.facts import event, facts_of
@@ -32,23 +34,29 @@ def test_recency_frequency_and_money_have_the_documented_values() -> None:
     assert features["gap_ratio"] == pytest.approx(log1p(7))  # a week of inactivity of a user who came daily
 
 
+def levels(numbers: Numbers, now: int) -> list[float]:
+    """Return the decayed counts of activity at ``now``."""
+    left = shares(now - int(numbers[ACTIVITY]))
+    return [count * share for count, share in zip(numbers[ACTIVITY + 1 : ACTIVITY + WIDTH], left, strict=True)]
+
+
 @pytest.mark.parametrize("index", range(len(HALF_LIVES)))
 def test_a_count_halves_in_its_half_life(index: int) -> None:
-    decay = Decay()
-    bump(decay, START, 8.0)
+    numbers = new_numbers()
+    bump(numbers, ACTIVITY, START, 8.0)
 
-    assert levels(decay, START + int(HALF_LIVES[index] * DAY))[index] == pytest.approx(4.0)
+    assert levels(numbers, START + HALF_LIVES[index] * DAY)[index] == pytest.approx(4.0, rel=1e-15)
 
 
 @given(st.lists(st.integers(0, 60 * 24), min_size=1, max_size=20), st.randoms())
 def test_decayed_counts_do_not_depend_on_the_order_of_events(hours: list[int], shuffle: object) -> None:
-    in_order, shuffled = Decay(), Decay()
+    in_order, shuffled = new_numbers(), new_numbers()
     mixed = list(hours)
     shuffle.shuffle(mixed)  # type: ignore[attr-defined]
     for hour in sorted(hours):
-        bump(in_order, START + hour * 3_600_000)
+        bump(in_order, ACTIVITY, START + hour * 3_600_000)
     for hour in mixed:
-        bump(shuffled, START + hour * 3_600_000)
+        bump(shuffled, ACTIVITY, START + hour * 3_600_000)
 
     now = START + 70 * DAY
     assert levels(shuffled, now) == pytest.approx(levels(in_order, now))
@@ -68,3 +76,33 @@ def test_the_evening_share_is_of_all_hours_seen() -> None:
 
 def test_a_user_without_events_has_a_row_of_zeros() -> None:
     assert row(Facts(), START) == [0.0] * len(FEATURES)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Numbers:
+    """Make the numbers of some rows, in all sizes that occur, with zeros, and with clocks after the time of the row."""
+    block = new_numbers()[:0]
+    for _ in range(draw(st.integers(1, 40))):
+        numbers = new_numbers()
+        now = numbers[NOW] = START + draw(st.integers(0, 400 * DAY))
+        for place in range(1, COUNT):
+            is_time = place < 3 or (place >= ACTIVITY and (place - ACTIVITY) % WIDTH == 0)
+            moment = st.integers(int(now) - 500 * DAY, int(now) + DAY)
+            is_empty = place > ACTIVITY and not is_time and not numbers[place - (place - ACTIVITY) % WIDTH]
+            values = moment if is_time else st.just(0.0) if is_empty else st.floats(0.0, 1e12)
+            numbers[place] = draw(st.just(0.0) | values)
+        block += numbers
+    return block
+
+
+@given(blocks())
+def test_a_row_has_the_same_bits_alone_and_beside_others(block: Numbers) -> None:
+    alone = [features.single_rows(block[begin : begin + COUNT])[0] for begin in range(0, len(block), COUNT)]
+
+    assert features.columns(block).T.tolist() == alone == features.single_rows(block)
+    for begin, row_alone in zip(range(0, len(block), COUNT), alone, strict=True):
+        assert features.columns(block[begin : begin + COUNT])[:, 0].tolist() == row_alone
+
+
+def test_a_feature_is_declared_once() -> None:
+    assert len(set(FEATURES)) == len(FEATURES) == len(row(Facts(), START))

@@ -15,6 +15,7 @@ from models.delivery.messages import decode_message
 from models.errors import InvalidConfiguration
 from models.events import MICROS, Event, OrderLine
 from models.log import Control, Use
+from models.profile.numbers import ACTIVITY, PURCHASES, SPEND, WIDTH, numbers_of
 from models.profile.orders import EXCESS, MAX_ORDERS, beyond
 from models.profile.reducers import Cutoffs
 from models.profile.state import Facts
@@ -127,8 +128,8 @@ def test_a_whole_order_replaces_lines_and_an_update_replaces_both(events: tuple[
     facts, _ = fold(*events)
 
     assert money(facts) == (1, {"USD": expected}, {})
-    assert facts.spend.values[0] == pytest.approx(expected, rel=1e-6)
-    assert facts.purchases.values[0] == pytest.approx(1, rel=1e-6)
+    assert numbers_of(facts)[SPEND + 1] == pytest.approx(expected, rel=1e-6)
+    assert numbers_of(facts)[PURCHASES + 1] == pytest.approx(1, rel=1e-6)
 
 
 def test_an_update_may_change_the_currency() -> None:
@@ -245,7 +246,8 @@ def test_the_servers_order_after_the_browsers_order_sends_the_receipt_and_nothin
     assert sent == ["thanks", "receipt"], (
         "the browser's order triggers marketing, the server's order triggers the receipt"
     )
-    assert (facts.orders, facts.spent, facts.activity.values) == (1, {"EUR": 30 * MICROS}, (1.0, 1.0, 1.0))
+    assert (facts.orders, facts.spent) == (1, {"EUR": 30 * MICROS})
+    assert list(numbers_of(facts)[ACTIVITY + 1 : ACTIVITY + WIDTH]) == [1.0, 1.0, 1.0]
     assert counted(outputs, "interactions") == 1
 
 

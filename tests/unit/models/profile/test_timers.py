@@ -8,9 +8,10 @@ from models.batch import Batch, Outputs, Restored
 from models.errors import StateMismatch
 from models.events import Event, encode_event
 from models.fold import step
-from models.fold.effects import Step
+from models.fold.live_user import LiveUser
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
+from models.fold.piece import Piece
 from models.log import Clock, Tick
 from models.profile import codec
 from models.profile.codec import header, pack, unpack
@@ -66,9 +67,9 @@ def fired(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
     seen: list[tuple[int, str, str]] = []
     original = step.step_timer
 
-    def recording(current: Step, timer: Timer) -> None:
-        seen.append((timer.due, current.user, timer.name))
-        original(current, timer)
+    def recording(piece: Piece, user: LiveUser, timer: Timer) -> None:
+        seen.append((timer.due, user.name, timer.name))
+        original(piece, user, timer)
 
     monkeypatch.setattr(step, "step_timer", recording)
     return seen

@@ -14,6 +14,7 @@ from models.configuration.compiled import ConsentSettings
 from models.events import Event
 from models.profile import trait_limits
 from models.profile.codec import unpack
+from models.profile.numbers import new_numbers
 from models.profile.reducers import reduce_facts
 from models.profile.state import Facts
 from models.profile.trait_limits import MAX_BYTES, MAX_NEEDED_BYTES, MAX_TRAITS, NEEDED, beyond, is_needed
@@ -97,11 +98,11 @@ def test_a_users_traits_always_stay_within_their_limits(sent: list[dict[str, Any
 
 
 def test_many_traits_with_long_names_do_not_displace_the_time_of_an_address() -> None:
-    facts = Facts()
-    reduce_facts(facts, identify(5, email="new@example.org"))
+    facts, numbers = Facts(), new_numbers()
+    reduce_facts(facts, numbers, identify(5, email="new@example.org"))
     for number in range(6, 12):
-        reduce_facts(facts, identify(number, **{f"{number}-{n}-{'x' * 150}": None for n in range(40)}))
-    reduce_facts(facts, identify(1, email="old@example.org"))
+        reduce_facts(facts, numbers, identify(number, **{f"{number}-{n}-{'x' * 150}": None for n in range(40)}))
+    reduce_facts(facts, numbers, identify(1, email="old@example.org"))
 
     assert facts.traits["email"] == "new@example.org"
 

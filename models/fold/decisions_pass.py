@@ -1,0 +1,307 @@
+"""The third pass over a piece of the log: what follows from the scores, and what the planner decides.
+
+Only steps that have something to decide are worked through, in the order of the log. A deferred message is released at
+the step before which its timer is due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from typing import NamedTuple
+
+import msgspec
+
+from models.batch import Output
+from models.engage import rules
+from models.engage.recipient import Recipient
+from models.fold.assessment import crosses, has_old_risk, has_old_segment
+from models.fold.due_times import Entry
+from models.fold.effects import StepEffects
+from models.fold.failures import StepFailed
+from models.fold.live_user import PENDING, LiveUser
+from models.fold.outputs import count_effects, encode_effects, encode_signals
+from models.fold.piece import Moment, Piece, Step
+from models.fold.scores import PieceScores
+from models.profile.ledger import NEVER, Ledger
+from models.profile.open_examples import pack_row
+from models.profile.signals import Signal
+from models.profile.snapshot import Seen
+
+
+class _View(NamedTuple):
+    """A user as a decision sees the user."""
+
+    facts: Seen
+    ledger: Ledger
+
+
+class _Release(NamedTuple):
+    """A timer ``PENDING`` that a decision of the piece has set, and that is due within the piece.
+
+    Attributes
+    ----------
+    number
+        Number of the step before which it fires.
+    entry
+        Its due time and the key of its user.
+    now
+        The partition's clock at that place, milliseconds.
+    """
+
+    number: int
+    entry: Entry
+    now: int
+
+
+class DecisionsPass:
+    """The decisions of one piece.
+
+    Parameters
+    ----------
+    piece
+        What the first pass has left.
+    scores
+        The scores of its rows.
+    """
+
+    def __init__(self, piece: Piece, scores: PieceScores) -> None:
+        self._piece = piece
+        self._scores = scores
+        self._versions = piece.versions
+        self._outputs = piece.outputs
+        self._waiting: list[_Release] = []
+        self._users: dict[bytes, LiveUser] = {}
+        segments = piece.versions.segments
+        self._names: tuple[str, ...] = () if segments is None else segments.names
+        self._numbers: dict[str, int] = {} if segments is None else segments.numbers
+
+    def run(self) -> None:
+        """Make all decisions, and bring the ledgers to the end of the piece.
+
+        Raises
+        ------
+        StepFailed
+            A step has failed; all steps before it have succeeded.
+        """
+        self._align()
+        self._complete_examples()
+        steps = self._find_moves()
+        if self._piece.agenda:
+            steps = sorted({id(step): step for step in (*steps, *self._piece.agenda)}.values(), key=_number)
+        for step in steps:
+            self._release_before(step.number)
+            try:
+                if step.timer is not None and step.timer.name == PENDING:
+                    self._outputs.add_decided(step.number, self._release(step.user, step.timer.due, step))
+                else:
+                    self._decide(step)
+            except Exception as error:
+                raise StepFailed(step.number, error) from error
+        self._release_before(self._piece.number + 1)
+        for row, scored in enumerate(self._piece.rows):
+            if scored is not None and scored.user.row == row:
+                self._apply(scored.user, row)
+
+    # --- scores ----------------------------------------------------------------------------------------------------
+
+    def _align(self) -> None:
+        """Give the ledgers the results of the versions in use, as of the last assessment before the piece."""
+        versions, scores = self._versions, self._scores
+        for user, row, at in self._piece.alignments:
+            ledger = user.ledger
+            if scores.segments is not None and has_old_segment(user, versions):
+                ledger.segment, ledger.segment_version = self._names[scores.segments[row]], versions.segments_number
+            if scores.risks is not None and has_old_risk(user, versions):
+                ledger.risk, ledger.risk_version, ledger.risk_at = scores.risks[row], versions.churn_number, at
+
+    def _complete_examples(self) -> None:
+        for example, step in self._piece.taken:
+            ledger = step.user.ledger
+            example.packed = pack_row(self._scores.row(step.row))
+            example.risk, example.version = ledger.risk, ledger.risk_version
+            if self._scores.risks is not None and step.user.facts.identified:
+                example.risk, example.version = self._scores.risks[step.row], self._versions.churn_number
+
+    def _find_moves(self) -> list[Step]:
+        """Return the steps whose scores say something new: another segment, or a risk that has crossed a threshold."""
+        segments, risks, thresholds = self._scores.segments, self._scores.risks, self._versions.risk_thresholds
+        numbers, found = self._numbers, []
+        for row, step in enumerate(self._piece.rows):
+            if step is None:
+                continue
+            user, before = step.user, step.before
+            if segments is not None:
+                known = numbers.get(user.ledger.segment or "") if before < 0 else segments[before]
+                step.has_moved = segments[row] != known
+            if risks is not None and thresholds and user.facts.identified:
+                previous = (user.ledger.risk or 0.0) if before < 0 else risks[before]
+                step.has_moved |= crosses(thresholds, previous, risks[row])
+            if step.has_moved:
+                found.append(step)
+        return found
+
+    def _apply(self, user: LiveUser, row: int) -> None:
+        """Record in the ledger what the models say at a row; nothing for the row -1."""
+        step = self._piece.rows[row] if row >= 0 else None
+        if step is None:
+            return
+        ledger, scores, versions = user.ledger, self._scores, self._versions
+        if scores.segments is not None:
+            ledger.segment, ledger.segment_version = self._names[scores.segments[row]], versions.segments_number
+        if scores.risks is not None and user.facts.identified:
+            ledger.risk, ledger.risk_version, ledger.risk_at = scores.risks[row], versions.churn_number, step.now
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def _decide(self, step: Step) -> None:
+        user, effects = step.user, StepEffects()
+        ledger = user.ledger
+        if step.has_moved:
+            effects.signals = self._signals(step)
+            if step.agenda is None and not self._is_awaited(effects.signals):
+                self._write_signals(step, effects.signals)
+                return
+        self._apply(user, step.row)
+        for task in step.agenda or ():
+            task(effects, ledger, self._scores)
+        if effects.signals:
+            if step.event is not None and step.event.trust == "public":
+                effects.signals = [msgspec.structs.replace(one, public=True) for one in effects.signals]
+            self._react(step, effects)
+        self._emit(user, effects, step.number)
+
+    def _signals(self, step: Step) -> list[Signal]:
+        """Return the signals that follow from the scores of a step."""
+        user, scores, versions, before = step.user, self._scores, self._versions, step.before
+        name, at, cause, signals = user.name, step.at, step.cause, list[Signal]()
+        if scores.segments is not None:
+            number, entered = versions.segments_number, self._names[scores.segments[step.row]]
+            left = user.ledger.segment if before < 0 else self._names[scores.segments[before]]
+            if left is not None and left != entered:
+                signals.append(Signal(kind="segment_left", user=name, at=at, cause=cause, name=left, version=number))
+            if left != entered:
+                entry = Signal(kind="segment_entered", user=name, at=at, cause=cause, name=entered, version=number)
+                signals.append(entry)
+        if scores.risks is None or versions.churn is None or not user.facts.identified:
+            return signals
+        risk, previous = scores.risks[step.row], (user.ledger.risk or 0.0) if before < 0 else scores.risks[before]
+        if crosses(versions.risk_thresholds, previous, risk):
+            signals.append(
+                Signal(
+                    kind="churn_risk",
+                    user=name,
+                    at=at,
+                    cause=cause,
+                    value=risk,
+                    previous=previous,
+                    version=versions.churn_number,
+                    reasons=versions.churn.reasons(scores.row(step.row)),
+                )
+            )
+        return signals
+
+    def _is_awaited(self, signals: list[Signal]) -> bool:
+        configuration = self._versions.configuration
+        for signal in signals:  # a generator would take longer than the loop  # noqa: SIM110
+            if rules.matching(configuration, signal):
+                return True
+        return False
+
+    def _write_signals(self, step: Step, signals: list[Signal]) -> None:
+        """Write the signals of a step that nothing else follows from."""
+        if step.event is not None and step.event.trust == "public":
+            signals = [msgspec.structs.replace(one, public=True) for one in signals]
+        self._outputs.add_decided(step.number, encode_signals(step.user.key, signals))
+        for signal in signals:
+            self._outputs.count("signals", signal.kind)
+
+    def _react(self, step: Step, effects: StepEffects) -> None:
+        """Let the planner decide about each rule that a signal of this step triggers."""
+        user, configuration = step.user, self._versions.configuration
+        recipient: Recipient | None = None
+        for signal in effects.signals:
+            for rule in rules.matching(configuration, signal):
+                if signal.confirms and rule.category == "marketing":
+                    continue
+                recipient = recipient or self._recipient(step)
+                effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
+        if effects.decisions:
+            self._schedule_pending(user, step.now)
+
+    def _recipient(self, step: Step) -> Recipient:
+        user = step.user
+        return Recipient(user.name, _View(user.view_at(step.number), user.ledger), step.now)
+
+    def _emit(self, user: LiveUser, effects: StepEffects, number: int) -> None:
+        self._outputs.add_decided(number, encode_effects(user.key, effects))
+        count_effects(effects, self._outputs.counts)
+
+    # --- deferred messages -----------------------------------------------------------------------------------------
+
+    def _schedule_pending(self, user: LiveUser, now: int) -> None:
+        """Set one timer for all pending messages, at the earliest end of a wait; none if no message is pending."""
+        pending = user.ledger.pending
+        user.pending = max(now + 1, min(one.until for one in pending)) if pending else NEVER
+        if user.pending != NEVER:
+            self._plan_release(user)
+
+    def _plan_release(self, user: LiveUser) -> None:
+        """Find the step before which the user's timer is due, if it is due within the piece."""
+        piece, entry = self._piece, (user.pending, user.key)
+        place = bisect_left(piece.moments, user.pending, key=_now)
+        if place == len(piece.moments):
+            return
+        moment = piece.moments[place]
+        number = moment.number
+        for fired, other in piece.fired[bisect_left(piece.fired, number, key=_fired) :]:
+            if fired != number or entry < other:
+                break
+            number += 1
+        if number == piece.number and piece.ends_before is not None and entry >= piece.ends_before:
+            return
+        self._users[user.key] = user
+        heapq.heappush(self._waiting, _Release(number, entry, moment.now))
+
+    def _release_before(self, number: int) -> None:
+        """Release the deferred messages whose timers are due before the step of this number."""
+        while self._waiting and self._waiting[0].number <= number:
+            release = heapq.heappop(self._waiting)
+            user, rows = self._users[release.entry[1]], self._piece.rows
+            row = user.row
+            while row >= 0 and (step := rows[row]) is not None and step.number >= release.number:
+                row = step.before
+            try:
+                records = self._release(
+                    user, release.entry[0], Step(user, release.number - 1, release.now, None, row=row)
+                )
+            except Exception as error:
+                raise StepFailed(release.number, error, release.entry) from error
+            self._outputs.add_released(release.number, records)
+
+    def _release(self, user: LiveUser, due: int, step: Step) -> list[Output]:
+        """Let the planner decide again about deferred messages, unless their timer was moved; return the records."""
+        if user.pending != due:
+            return []
+        user.pending, user.has_changed = NEVER, True
+        self._apply(user, step.row)
+        effects = StepEffects()
+        effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
+        self._schedule_pending(user, step.now)
+        records = encode_effects(user.key, effects)
+        count_effects(effects, self._outputs.counts)
+        self._outputs.count("timers_fired", PENDING)
+        self._piece.has_success = True
+        return records
+
+
+def _number(step: Step) -> int:
+    return step.number
+
+
+def _now(moment: Moment) -> int:
+    return moment.now
+
+
+def _fired(fired: tuple[int, Entry]) -> int:
+    return fired[0]

@@ -1,0 +1,194 @@
+"""The first pass over a piece of the log: the clock, the facts of each event, and the timers that follow from facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from models.batch import Record
+from models.fold import step
+from models.fold.due_times import Entry
+from models.fold.event_fold import EventFold
+from models.fold.failures import StepFailed
+from models.fold.known_failures import KnownFailures
+from models.fold.live_user import PENDING, LiveUser
+from models.fold.partition_state import PartitionState
+from models.fold.piece import Moment, Piece, Step
+from models.log import CONTROL, Clock, Control, Instruction, Tick, Use, decode_control
+from models.profile import lateness, seen_ids
+from models.profile.ledger import NEVER, Timer
+
+
+class Limits(NamedTuple):
+    """Limits of a piece.
+
+    Attributes
+    ----------
+    steps
+        Maximum number of steps.
+    timers
+        Maximum number of timers.
+    """
+
+    steps: int
+    timers: int
+
+
+class _PieceFull(Exception):
+    """The signal that a timer is due that is not a part of the piece."""
+
+
+class FactsPass:
+    """The first pass over one piece.
+
+    Parameters
+    ----------
+    state
+        The partition's state, changed in place.
+    piece
+        The piece; it gets everything that the other passes need.
+    limits
+        Limits of the piece.
+    failures
+        The errors of the piece's first step, if it is known to fail.
+
+    Attributes
+    ----------
+    control
+        A control record that has ended the piece, because it changes the versions in use or gives an instruction.
+    timers_left
+        Number of timers that may still fire before a commit.
+    is_full
+        Whether more timers are due than may fire before a commit.
+    popped
+        Entries that were taken from the queue of timers.
+    """
+
+    def __init__(self, state: PartitionState, piece: Piece, limits: Limits, failures: KnownFailures) -> None:
+        self.control: Use | Instruction | None = None
+        self.timers_left = limits.timers
+        self.is_full = False
+        self.popped: list[Entry] = []
+        self._state = state
+        self._piece = piece
+        self._outputs = piece.outputs
+        self._max_steps = limits.steps
+        self._failures = failures
+        self._events = EventFold(state, piece, failures)
+
+    def run(self, records: Sequence[Record], begin: int) -> int:
+        """Fold the records from index ``begin`` on, and return the index of the first record that is not folded.
+
+        Raises
+        ------
+        StepFailed
+            A step has failed; all steps before it have succeeded in this pass.
+        """
+        piece, outputs, memo, due = self._piece, self._outputs, self._state.memo, self._state.due
+        fold_event, max_steps = self._events.fold, self._max_steps
+        index = begin
+        try:
+            for index in range(begin, len(records)):
+                record = outputs.record = records[index]
+                key = record.key
+                if key is not None and key[:1] == CONTROL:
+                    if piece.number >= max_steps:
+                        return index
+                    self._fold_control(record)
+                    piece.number += 1
+                    if self.control is not None:
+                        return index + 1
+                    continue
+                if not memo.clock:
+                    memo.clock = "wall"
+                if memo.clock == "wall" and record.timestamp > memo.now:
+                    self._move(record.timestamp)
+                if due.may_be_due(memo.now):
+                    self._fire()
+                if piece.number >= max_steps:
+                    return index
+                outputs.number = piece.number
+                fold_event(record)
+                piece.number += 1
+        except _PieceFull:
+            return index
+        return len(records)
+
+    # --- timers ----------------------------------------------------------------------------------------------------
+
+    def _move(self, now: int) -> None:
+        """Move the clock forward."""
+        self._state.memo.now = self._piece.now = now
+        self._piece.moments.append(Moment(now, self._piece.number))
+
+    def _fire(self) -> None:
+        """Fire the timers that are due, in the order (due, user, name)."""
+        state, queue, piece = self._state, self._state.due, self._piece
+        now = state.memo.now
+        while queue.may_be_due(now) and (entry := queue.first()) is not None and entry[0] <= now:
+            if not state.is_next(entry):  # the timer was moved or cancelled since
+                self.popped.append(queue.pop())
+                continue
+            self.is_full = not self.timers_left
+            if self.is_full or piece.number >= self._max_steps:
+                piece.ends_before = entry if piece.ends_before is None else min(entry, piece.ends_before)
+                raise _PieceFull
+            self.popped.append(queue.pop())
+            self.timers_left -= 1
+            self._outputs.number = piece.number
+            piece.fired.append((piece.number, entry))
+            self._fire_one(state.user(entry[1]), entry[0])
+            piece.number += 1
+
+    def _fire_one(self, user: LiveUser, due: int) -> None:
+        """Fire one timer. Whether a deferred message is still to be released, is decided in the third pass."""
+        piece = self._piece
+        user.has_changed = True
+        if user.next_timer != due:
+            user.is_pending_due = True
+            if (error := self._failures.next_error()) is not None:
+                user.pending = NEVER
+                self._outputs.reject_timer(user.key, PENDING, error)
+            else:
+                piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, PENDING), user.row))
+            self._state.schedule(user)
+            return
+        timer = user.ledger.timers.pop(0)
+        if (error := self._failures.next_error()) is not None:
+            self._outputs.reject_timer(user.key, timer.name, error)
+        else:
+            try:
+                cutoffs = self._state.cutoffs()
+                lateness.settle(user.facts, cutoffs.late_before, cutoffs.refused_before)
+                seen_ids.forget(user.facts.seen_ids, cutoffs.refused_before)
+                step.step_timer(piece, user, timer)
+            except Exception as failure:
+                raise StepFailed(piece.number, failure) from failure
+            piece.has_success = True
+            self._outputs.count("timers_fired", timer.name.partition(":")[0])
+        self._state.schedule(user)
+
+    # --- control records -------------------------------------------------------------------------------------------
+
+    def _fold_control(self, record: Record) -> None:
+        try:
+            control: Control = decode_control(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._outputs.number = self._piece.number
+            self._outputs.reject_undecodable(error, "a control record")
+            return
+        memo = self._state.memo
+        if isinstance(control, Clock):
+            if not memo.clock:
+                memo.clock = control.clock
+            return
+        if not memo.clock:
+            memo.clock = "wall"
+        now = record.timestamp if memo.clock == "wall" else control.at if isinstance(control, Tick) else 0
+        if now > memo.now:
+            self._move(now)
+        self._fire()
+        if not isinstance(control, Tick):
+            self.control = control

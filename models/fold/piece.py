@@ -1,0 +1,210 @@
+"""A piece of the log, which is folded in three passes: facts, scores, decisions.
+
+1. The first pass folds the facts, step by step, and those timers that follow from facts alone. A step that the models
+   score leaves its row of numbers. A step that may have other effects leaves an agenda.
+2. The second pass computes the features and scores of all rows at once.
+3. The third pass works through the steps that have something to decide, in the order of the log.
+
+Four rules make the result independent of the place at which a log is cut into pieces:
+
+- Facts do not depend on decisions, and scores depend on facts alone.
+- A piece has one set of versions: a version or an instruction ends it.
+- Decisions see frozen facts: their values are replaced, and never changed in place.
+- Each feature is a formula over columns. A row has the same bits alone and beside others.
+
+Conditions of segments and journeys fit in here. The first pass will record the truths of their event clauses with the
+step. The third pass will read these truths when it walks the users of journeys.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from models.events import Event
+from models.fold.due_times import Entry
+from models.fold.effects import StepEffects
+from models.fold.live_user import LiveUser
+from models.fold.piece_outputs import PieceOutputs
+from models.fold.scores import PieceScores
+from models.fold.versions import Versions
+from models.profile.ledger import Ledger, Timer
+from models.profile.numbers import NOW, Numbers
+from models.profile.open_examples import OpenExample
+
+Task = Callable[[StepEffects, Ledger, PieceScores], None]
+"""A part of a step that waits for the third pass, because it needs the ledger or the scores."""
+
+
+class Step(msgspec.Struct, eq=False, gc=False):
+    """The work for one event or one timer of one user.
+
+    Attributes
+    ----------
+    user
+        The user.
+    number
+        Number of the step in the piece: steps have the order of the log.
+    now
+        The partition's clock at the step, milliseconds.
+    event
+        The event; ``None`` for a timer.
+    timer
+        The timer; ``None`` for an event.
+    row
+        The user's newest row at the step; -1 if the user has none in this piece.
+    before
+        The user's row before that one; -1 if it is the user's first one.
+    is_scored
+        Whether ``row`` is the row of this step.
+    has_moved
+        Whether the scores of ``row`` say something new.
+    agenda
+        Tasks for the third pass, in their order.
+    """
+
+    user: LiveUser
+    number: int
+    now: int
+    event: Event | None
+    timer: Timer | None = None
+    row: int = -1
+    before: int = -1
+    is_scored: bool = False
+    has_moved: bool = False
+    agenda: list[Task] | None = None
+
+    @property
+    def at(self) -> int:
+        """Time of the cause: of the event, but not after the clock."""
+        return self.now if self.event is None else min(self.event.at, self.now)
+
+    @property
+    def cause(self) -> str:
+        """The id of the event, or ``timer:`` and the kind of the timer."""
+        if self.event is not None:
+            return self.event.id
+        return "" if self.timer is None else f"timer:{self.timer.name}"
+
+    def later(self, task: Task) -> None:
+        """Leave a task for the third pass."""
+        if self.agenda is None:
+            self.agenda = []
+        self.agenda.append(task)
+
+
+class Alignment(NamedTuple):
+    """A row of a user as of the last assessment, before the steps of the piece.
+
+    Attributes
+    ----------
+    user, row
+        The user and the row.
+    at
+        Time of that assessment, milliseconds.
+    """
+
+    user: LiveUser
+    row: int
+    at: int
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """A change of the clock within a piece.
+
+    Attributes
+    ----------
+    now
+        The time from then on, milliseconds.
+    number
+        Number of the first step at that time.
+    """
+
+    now: int
+    number: int
+
+
+class Piece:
+    """The results of the first pass that the other two need.
+
+    Parameters
+    ----------
+    versions
+        The versions in use in the whole piece.
+    outputs
+        The outputs of the piece.
+    now
+        The partition's clock at the beginning, milliseconds.
+    ends_before
+        A timer that is due at the end of the piece but not a part of it; ``None`` if there is none.
+
+    Attributes
+    ----------
+    number
+        Number of the step in progress.
+    block, rows
+        The numbers of all rows, and the step of each row; ``None`` for a row of an alignment.
+    alignments
+        Rows of users whose ledger has results of older versions.
+    agenda
+        Steps with something to decide that is known before the scores.
+    taken
+        Churn examples that were taken in the piece. Each is completed by the scores of its row.
+    moments
+        Changes of the clock.
+    fired
+        Number of the step and entry of each timer that was due.
+    has_success
+        Whether a step was folded.
+    """
+
+    def __init__(self, versions: Versions, outputs: PieceOutputs, now: int, ends_before: Entry | None = None) -> None:
+        self.versions = versions
+        self.outputs = outputs
+        self.now = now
+        self.number = 0
+        self.block: Numbers = array("d")
+        self.rows: list[Step | None] = []
+        self.alignments: list[Alignment] = []
+        self.agenda: list[Step] = []
+        self.taken: list[tuple[OpenExample, Step]] = []
+        self.moments: list[Moment] = []
+        self.fired: list[tuple[int, Entry]] = []
+        self.ends_before = ends_before
+        self.has_success = False
+
+    def __repr__(self) -> str:
+        """Show the amounts collected."""
+        return f"Piece({self.number} steps, {len(self.rows)} rows, {len(self.agenda)} agendas)"
+
+    def begin(self, user: LiveUser, event: Event | None, timer: Timer | None = None) -> Step:
+        """Begin a step of a user."""
+        return Step(user, self.number, self.now, event, timer, user.row)
+
+    def score(self, step: Step) -> None:
+        """Let the second pass score the step's user, as the user is now."""
+        user, row = step.user, len(self.rows)
+        numbers = user.numbers
+        numbers[NOW] = user.ledger.assessed_at = step.now
+        self.block += numbers
+        self.rows.append(step)
+        step.before, step.row, step.is_scored = user.row, row, True
+        user.row = row
+        user.has_steps = True
+
+    def align(self, user: LiveUser) -> None:
+        """Let the second pass score a user as of the last assessment, because the results are those of old versions."""
+        numbers, at = user.numbers, user.ledger.assessed_at
+        numbers[NOW] = at
+        self.alignments.append(Alignment(user, len(self.rows), at))
+        self.block += numbers
+        self.rows.append(None)
+
+    def finish(self, step: Step) -> None:
+        """Finish a step: keep it if it has an agenda."""
+        if step.agenda is not None:
+            self.agenda.append(step)
+            step.user.has_steps = True

@@ -1,0 +1,46 @@
+"""The layout of a user in schema 4, in which each decayed count was a struct of its own.
+
+Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last two fields,
+which follow from ``hours``. All other fields are the same.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from models.profile.numbers import EVENING_HOUR
+
+_PLACE = 13
+"""Place of the decayed counts among the facts."""
+_STRUCTS = 5
+_HOURS = 16
+"""Place of the counts by hour among the facts of schema 5."""
+_ADDED = 2
+"""Number of fields at the end of the facts that schema 4 has not."""
+_WIDTH = 4
+_DOUBLES = struct.Struct(f"<{_STRUCTS * _WIDTH}d")
+_ZERO = b"\0"
+
+
+def upgraded(packed: bytes | memoryview) -> bytes:
+    """Return facts and ledger of schema 4 in the layout of schema 5."""
+    facts, ledger = msgspec.msgpack.decode(packed)
+    numbers: list[float] = []
+    for at, values in facts[_PLACE : _PLACE + _STRUCTS]:
+        numbers += [at, *values] if values else [0.0] * _WIDTH
+    facts[_PLACE : _PLACE + _STRUCTS] = [_DOUBLES.pack(*numbers).rstrip(_ZERO)]
+    hours = facts[_HOURS]
+    facts += [sum(hours), sum(hours[EVENING_HOUR:])]
+    return msgspec.msgpack.encode([facts, ledger])
+
+
+def downgraded(packed: bytes | memoryview) -> bytes:
+    """Return facts and ledger of schema 5 in the layout of schema 4."""
+    facts, ledger = msgspec.msgpack.decode(packed)
+    numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
+    rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
+    facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]
+    del facts[-_ADDED:]
+    return msgspec.msgpack.encode([facts, ledger])
