@@ -162,4 +162,5 @@ def _from_dormant(stored: _DormantUser, schema: int, seen: int, due: int) -> Cus
     ledger.timers = [
         Timer(at, name) for at, name in zip(accumulate(stored.waits, initial=due), stored.timers, strict=False)
     ]
-    return Customer(body.facts, ledger, seen, (packed, stored.compressed))
+    is_current = schema == SCHEMA and stored.dictionary == compression.DICTIONARY
+    return Customer(body.facts, ledger, seen, (packed, stored.compressed) if is_current else None)

@@ -12,7 +12,7 @@ from importlib import resources
 
 import zstandard
 
-DICTIONARY = 1
+DICTIONARY = 2
 """Number of the dictionary used to compress. All dictionaries in the package are used to decompress."""
 
 LEVEL = 3

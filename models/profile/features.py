@@ -231,16 +231,18 @@ def _single_row(numbers: Numbers) -> list[float]:
     source = _Row(numbers)
     now = source[NOW]
     for clock in _CLOCKS:
-        if source[clock]:
-            short, middle, long = shares(max(int(now - source[clock]), 0))
+        at = source[clock]
+        if at:
+            short, middle, long = shares(int(now - at) if now > at else 0)
             source[clock + 1] *= short
             source[clock + 2] *= middle
             source[clock + 3] *= long
     values = list(_copy(source))
     for number, formula in _COMPUTED:
         values[number] = formula(source)
+    known = _WHOLE.get
     for number in _LOGS:
         value = values[number]
-        known = _WHOLE.get(value)
-        values[number] = log1p(value) if known is None else known
+        whole = known(value)
+        values[number] = log1p(value) if whole is None else whole
     return values

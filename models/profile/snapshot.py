@@ -8,7 +8,6 @@ copies references alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, Protocol
 
 from models.events import Origin
@@ -59,7 +58,7 @@ class Snapshot:
     __slots__ = ("_facts",)
 
     def __init__(self, facts: Facts) -> None:
-        self._facts: Facts = copy(facts)
+        self._facts: Facts = facts.__copy__()  # type: ignore[attr-defined]  # which msgspec gives to each struct
 
     def __repr__(self) -> str:
         """Show the values."""
