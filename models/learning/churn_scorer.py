@@ -95,14 +95,16 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
     LABEL = "churn scorer"
     CONTENT = ChurnWeights
 
-    __slots__ = ("_by_feature", "_coefficients", "_constant", "_hinges", "_scales")
+    __slots__ = ("_bent", "_by_input", "_coefficients", "_constant", "_hinges", "_knots", "_scales")
 
     def __init__(self, model: ChurnWeights) -> None:
         super().__init__(model)
         self._hinges = tuple((hinge.feature, hinge.knot) for hinge in model.hinges)
         self._scales = tuple(1.0 / std if std > 0.0 else 0.0 for std in model.std)
         self._coefficients = tuple(map(mul, model.weights, self._scales))
-        self._by_feature = np.array(self._coefficients[: len(self.features)])[:, None]
+        self._by_input = np.array(self._coefficients)[:, None]
+        self._bent = np.array([feature for feature, _ in self._hinges], dtype=np.intp)
+        self._knots = np.array([knot for _, knot in self._hinges])[:, None]
         self._constant = model.intercept - reduce(add, map(mul, self._coefficients, model.mean), 0.0)
 
     def predict_one(self, row: Sequence[float]) -> float:
@@ -119,12 +121,10 @@ class ChurnScorer(JsonScorer[ChurnWeights]):
         columns
             A line for each of ``features``, shape ``(features, rows)``.
         """
-        logit = np.full(columns.shape[1], self._constant)
-        for product in self._by_feature * columns:
-            logit += product
-        bent = self._coefficients[len(columns) :]
-        for coefficient, (feature, knot) in zip(bent, self._hinges, strict=True):
-            logit += coefficient * np.maximum(columns[feature] - knot, 0.0)
+        bent = np.maximum(columns[self._bent] - self._knots, 0.0)
+        products = np.concatenate((columns, bent)) * self._by_input
+        products[0] += self._constant
+        logit = np.add.accumulate(products, axis=0)[-1]  # unlike a sum, it has one order
         odds = exp_of(-np.abs(logit))
         return np.where(logit >= 0.0, 1.0, odds) / (1.0 + odds)
 

@@ -83,7 +83,7 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
     LABEL = "segment scorer"
     CONTENT = SegmentCentres
 
-    __slots__ = ("_axes", "_by_axis", "_centres", "names", "numbers")
+    __slots__ = ("_axes", "_by_axis", "_centres", "_means", "_places", "_scales", "names", "numbers")
 
     def __init__(self, model: SegmentCentres) -> None:
         super().__init__(model)
@@ -93,6 +93,9 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
         self._axes = tuple(zip(model.axes, model.mean, scales, strict=True))
         self._centres = model.centres
         self._by_axis = np.array(model.centres).T[:, :, None]
+        self._places = np.array(model.axes, dtype=np.intp)
+        self._means = np.array(model.mean)[:, None]
+        self._scales = np.array([scale for _, _, scale in self._axes])[:, None]
 
     def distances(self, row: Sequence[float]) -> list[float]:
         """Return the distance from one row to each centre, in scaled space."""
@@ -111,10 +114,10 @@ class SegmentScorer(JsonScorer[SegmentCentres]):
         columns
             A line for each value of a row, shape ``(features, rows)``.
         """
-        squares = np.zeros((len(self._centres), columns.shape[1]))
-        for (axis, mean, scale), centres in zip(self._axes, self._by_axis, strict=True):
-            apart = (columns[axis] - mean) * scale - centres
-            squares += apart * apart
+        if not self._axes:
+            return [0] * columns.shape[1]
+        apart = ((columns[self._places] - self._means) * self._scales)[:, None, :] - self._by_axis
+        squares = np.add.accumulate(apart * apart, axis=0)[-1]  # unlike a sum, it has one order
         nearest: list[int] = squares.argmin(axis=0).tolist()
         return nearest
 

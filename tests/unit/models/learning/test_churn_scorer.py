@@ -4,6 +4,7 @@ import random
 import timeit
 from math import exp
 
+import numpy as np
 import pytest
 
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights, Hinge
@@ -69,3 +70,16 @@ def test_a_score_takes_microseconds() -> None:
     fastest = min(timeit.repeat(lambda: scorer.predict_one(row), number=1_000, repeat=20)) / 1_000
     # Measured: 1.5 microseconds. The limit leaves room for slow and busy machines.
     assert fastest < 25e-6
+
+
+def test_many_rows_by_column_have_the_bits_of_single_rows() -> None:
+    chance = random.Random(3)
+    inputs = len(FEATURES) + 2
+    mean, std, weights = (tuple(chance.uniform(0.1, 2) for _ in range(inputs)) for _ in range(3))
+    hinges = (Hinge(0, 1.0), Hinge(3, 2.5))
+    scorer = ChurnScorer(
+        ChurnWeights(features=FEATURES, hinges=hinges, mean=mean, std=std, weights=weights, intercept=-9.0)
+    )
+    rows = [[chance.uniform(0, 6) for _ in FEATURES] for _ in range(300)]
+
+    assert scorer.predict(np.array(rows).T).tolist() == [scorer.predict_one(row) for row in rows]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 
 import msgspec
+import numpy as np
 import pytest
 
 from models.learning.segment_scorer import SegmentCentres, SegmentScorer
@@ -51,3 +52,16 @@ def test_numbers_that_do_not_fit_each_other_are_not_read(damage: dict[str, objec
     content = msgspec.json.decode(SegmentScorer(CENTRES).encode())
     with pytest.raises(msgspec.ValidationError):
         SegmentScorer.decode(msgspec.json.encode(content | damage))
+
+
+def test_many_rows_by_column_have_the_segments_of_single_rows() -> None:
+    chance = random.Random(4)
+    axes = tuple(range(5))
+    centres = tuple(tuple(chance.uniform(-1, 1) for _ in axes) for _ in range(6))
+    names = tuple("abcdef")
+    many = SegmentCentres(
+        features=tuple("vwxyz"), axes=axes, mean=(0.5,) * 5, std=(2.0, 1.0, 0.0, 1.5, 1.0), centres=centres, names=names
+    )
+    rows = [[chance.uniform(-2, 2) for _ in axes] for _ in range(300)]
+
+    assert SegmentScorer(many).predict(np.array(rows).T) == [SegmentScorer(many).predict_one(row) for row in rows]
