@@ -43,7 +43,8 @@ class ReadOptions:
     wait_ms
         How long the broker may keep a fetch that finds no records, milliseconds.
     idle_wait_ms
-        The same after everything was read.
+        The same after everything was read; ``None`` for ``wait_ms``. A longer wait suits a reader that follows a topic
+        and polls all the time. A reader that is asked for the end of a topic would answer late.
     fetch_bytes
         Maximum number of bytes that one fetch returns from one partition.
     request_timeout_ms, retry_backoff_ms
@@ -53,7 +54,7 @@ class ReadOptions:
     begin: Literal["beginning", "end"] = "beginning"
     committed: bool = True
     wait_ms: int = 50
-    idle_wait_ms: int = patient_fetches.IDLE_WAIT_MS
+    idle_wait_ms: int | None = None
     fetch_bytes: int = 1 << 20
     request_timeout_ms: int = 40_000
     retry_backoff_ms: int = 100
@@ -131,9 +132,10 @@ class TopicReader:
             with self._errors():
                 await consumer.start()
                 await asyncio.sleep(0)  # lets aiokafka's tasks begin, because stopping one before that raises an error
-                patient_fetches.wait_longer_when_idle(
-                    consumer, wait_ms=options.wait_ms, idle_wait_ms=options.idle_wait_ms, on_turn=self._fetched.set
-                )
+                if options.idle_wait_ms is not None:
+                    patient_fetches.wait_longer_when_idle(
+                        consumer, wait_ms=options.wait_ms, idle_wait_ms=options.idle_wait_ms, on_turn=self._fetched.set
+                    )
                 consumer.assign(list(self.partitions))
         except BaseException:
             await consumer.stop()
@@ -166,7 +168,8 @@ class TopicReader:
             Maximum number of records.
         """
         if timeout_ms is None:
-            timeout_ms = IDLE_POLL_MS if patient_fetches.has_read_everything(self._consumer) else POLL_MS
+            is_patient = self._options.idle_wait_ms is not None and patient_fetches.has_read_everything(self._consumer)
+            timeout_ms = IDLE_POLL_MS if is_patient else POLL_MS
         with self._errors():
             found: dict[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
                 *partitions, timeout_ms=timeout_ms, max_records=max_records

@@ -13,8 +13,9 @@ from models.configuration.compiled import Configuration, decode
 from models.learning.publication import TOPIC
 from models.log import Use, decode_control
 from stream.cluster.connection import Connection
+from stream.cluster.patient_fetches import IDLE_WAIT_MS
 from stream.cluster.repeating import repeat
-from stream.cluster.topic_reader import TopicReader, partitions_of
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.log.versions import NAME
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class ConfigurationWatch:
 
     async def _consume(self) -> None:
         place = self._place
-        async with TopicReader(self._connection, [place]) as reader:
+        async with TopicReader(self._connection, [place], ReadOptions(idle_wait_ms=IDLE_WAIT_MS)) as reader:
             reader.seek(place, self._position)
             while True:
                 self._take((await reader.poll()).get(place, ()))

@@ -18,7 +18,8 @@ from models.recommend.recommender import OFFERED, POPULAR, RecentInteraction, Re
 from monitoring import metrics
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable, name_of
-from stream.cluster.topic_reader import TopicReader, partitions_of
+from stream.cluster.patient_fetches import IDLE_WAIT_MS
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.recommender.artifacts import NAME, ArtifactFolder, Published, decode_published
 
 logger = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class ModelWatch:
 
     async def _consume(self) -> None:
         (versions,), (items,) = (partitions_of(self._connection, name, 1) for name in (VERSIONS, ITEMS))
-        async with TopicReader(self._connection, [versions, items]) as reader:
+        async with TopicReader(self._connection, [versions, items], ReadOptions(idle_wait_ms=IDLE_WAIT_MS)) as reader:
             while True:
                 batches = await reader.poll(timeout_ms=int(RETRY_S * 1000))
                 await self._apply_items(batches.get(items, ()))

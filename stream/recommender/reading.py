@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from models.batch import Record
 from stream.cluster.connection import Connection
+from stream.cluster.patient_fetches import IDLE_WAIT_MS
 from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 
 MAX_RECORDS = 5_000
@@ -20,7 +21,7 @@ SLACK = 3
 
 The end of a transaction takes an offset too, and users are not distributed quite evenly.
 """
-OPTIONS = ReadOptions(wait_ms=200)
+OPTIONS = ReadOptions(wait_ms=200, idle_wait_ms=IDLE_WAIT_MS)
 
 
 class BlockingReader:
