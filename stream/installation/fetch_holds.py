@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -23,6 +23,7 @@ from stream.installation.kafka_frames import (
     read_fetch,
     read_head,
     read_produce,
+    read_produced,
 )
 
 __all__ = ["Board", "ClientSession"]
@@ -46,27 +47,54 @@ _INT32 = struct.Struct(">i")
 
 
 class Board:
-    """Record of the writes to each partition, of the ends of partitions, and of the sessions that wait for a write."""
+    """Register of the ends of partitions that answers of the broker show, and of the sessions that wait for records."""
 
     def __init__(self) -> None:
         self._ends: dict[Place, int] = {}
-        self._writes = Counter[Place]()
         self._waiting: dict[Place, set[ClientSession]] = {}
 
     def __repr__(self) -> str:
-        return f"<Board {self._writes.total()} writes, {len(self._waiting)} partitions awaited>"
+        return f"<Board {len(self._ends)} ends, {len(self._waiting)} partitions awaited>"
 
-    def writes(self, places: Iterable[Place]) -> int:
-        """Return the number of writes to some partitions so far."""
-        return sum([self._writes[place] for place in places])
+    def end(self, place: Place) -> int | None:
+        """Return an offset to which a partition has records; ``None`` if nothing is known about it."""
+        return self._ends.get(place)
 
     def expects(self, offsets: Mapping[Place, int]) -> bool:
         """Return whether a partition may have records from its offset on: its end is unknown, or after the offset."""
         return any(self._ends.get(place, offset + 1) > offset for place, offset in offsets.items())
 
-    def learn(self, ends: Mapping[Place, int]) -> None:
-        """Record the ends of partitions. An end is known until the next write to its partition."""
-        self._ends |= ends
+    def learn(self, ends: Mapping[Place, int], before: Mapping[Place, int | None]) -> None:
+        """Record the ends of partitions from an answer.
+
+        Parameters
+        ----------
+        ends
+            Ends in the answer.
+        before
+            Ends that were known when the broker was asked. If more has been written since, the answer is too old.
+        """
+        for place, end in ends.items():
+            known = self._ends.get(place)
+            self._ends[place] = end if known is None or known == before.get(place) else max(known, end)
+
+    def written(self, firsts: Mapping[Place, int | None]) -> None:
+        """Record a write, and let the sessions look that have not read it yet.
+
+        Parameters
+        ----------
+        firsts
+            Offset of the first written record of each partition; ``None`` if it is unknown.
+        """
+        sessions: set[ClientSession] = set()
+        for place, first in firsts.items():
+            if first is None:
+                self._ends.pop(place, None)
+            else:
+                self._ends[place] = max(self._ends.get(place, 0), first + 1)
+            sessions |= self._waiting.get(place, set())
+        for session in sessions:
+            session.look()
 
     def wait(self, session: ClientSession, places: Iterable[Place]) -> None:
         """Let a session look for records after each write to one of these partitions."""
@@ -81,16 +109,6 @@ class Board:
             if not waiting:
                 self._waiting.pop(place, None)
 
-    def written(self, places: Iterable[Place]) -> None:
-        """Record a write, and let the sessions look that wait for it."""
-        sessions: set[ClientSession] = set()
-        for place in places:
-            self._writes[place] += 1
-            self._ends.pop(place, None)
-            sessions |= self._waiting.get(place, set())
-        for session in sessions:
-            session.look()
-
 
 class _Held:
     """A fetch that is being answered.
@@ -100,9 +118,9 @@ class _Held:
     until
         When it is answered at the latest, by the loop's clock.
     ask_ms
-        How long the broker may look at least, milliseconds.
-    writes
-        Number of writes to its partitions when the broker was asked last.
+        How long the broker looks at most when it is asked next, milliseconds.
+    known
+        Ends of its partitions that were known when the broker was asked last.
     answer
         The newest answer of the broker; ``None`` while the broker is being asked.
     """
@@ -113,19 +131,17 @@ class _Held:
         self.began = began
         self.until = began + fetch.wait_ms / 1_000
         self.ask_ms = ASK_MS
-        self.writes = 0
+        self.known: dict[Place, int | None] = {}
         self.answer: bytes | None = None
         self._fetch = fetch
         self._frame = frame
 
-    def request(self, ask_ms: int) -> bytes:
-        """Return the request for the broker, which answers within this time."""
+    @property
+    def request(self) -> bytes:
+        """The request for the broker, which answers within :attr:`ask_ms`."""
         at = self._fetch.wait_at
-        return self._frame[:at] + _INT32.pack(min(self._fetch.wait_ms, ask_ms)) + self._frame[at + _INT32.size :]
-
-    def misses(self, ends: Mapping[Place, int]) -> bool:
-        """Return whether a partition has records that are wanted, by its end."""
-        return any(end > self.offsets.get(place, end) for place, end in ends.items())
+        wait_ms = min(self._fetch.wait_ms, self.ask_ms)
+        return self._frame[:at] + _INT32.pack(wait_ms) + self._frame[at + _INT32.size :]
 
 
 class ClientSession:
@@ -145,7 +161,7 @@ class ClientSession:
         self._to_client = to_client
         self._loop = asyncio.get_running_loop()
         self._waiting = deque[bytes]()
-        self._produces: dict[int, frozenset[Place]] = {}
+        self._produces: dict[int, int] = {}
         self._held: _Held | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -171,15 +187,16 @@ class ClientSession:
         if held is not None and held.head.correlation == correlation:
             self._judge(held, frame)
             return
-        places = self._produces.pop(correlation, None)
+        version = self._produces.pop(correlation, None)
         self._to_client(frame)
-        if places is not None:
-            self._board.written(places)
+        if version is not None:
+            self._board.written(read_produced(frame, version))
 
     def look(self) -> None:
-        """Ask the broker again for the held fetch, because records have come."""
-        if self._held is not None and self._held.answer is not None:
-            self._ask(self._held)
+        """Ask the broker again for the held fetch, if it has not found records that have come."""
+        held = self._held
+        if held is not None and held.answer is not None and self._board.expects(held.offsets):
+            self._ask(held, EXPECTING_MS)
 
     def close(self) -> None:
         """Forget all requests, because the client or the broker has gone."""
@@ -192,7 +209,7 @@ class ClientSession:
             fetch = read_fetch(frame, head.version)
             if fetch is not None:
                 self._held = _Held(head, fetch, frame, self._loop.time())
-                self._ask(self._held)
+                self._ask(self._held, EXPECTING_MS if self._board.expects(fetch.offsets) else ASK_MS)
                 return
         elif head.api == PRODUCE:
             self._note_write(frame, head)
@@ -203,16 +220,15 @@ class ClientSession:
         if produce is None:
             return
         if produce.is_answered:
-            self._produces[head.correlation] = produce.places
+            self._produces[head.correlation] = head.version
         else:
             for pause_s in UNANSWERED_S:
-                self._loop.call_later(pause_s, self._board.written, produce.places)
+                self._loop.call_later(pause_s, self._board.written, dict.fromkeys(produce.places))
 
-    def _ask(self, held: _Held) -> None:
-        held.answer = None
-        held.writes = self._board.writes(held.offsets)
-        expecting_ms = EXPECTING_MS if self._board.expects(held.offsets) else 0
-        self._to_broker(held.request(max(held.ask_ms, expecting_ms)))
+    def _ask(self, held: _Held, ask_ms: int) -> None:
+        held.answer, held.ask_ms = None, ask_ms
+        held.known = {place: self._board.end(place) for place in held.offsets}
+        self._to_broker(held.request)
 
     def _judge(self, held: _Held, frame: bytes) -> None:
         """Pass on an answer that brings records, or that comes when time is up; otherwise hold it, or ask again."""
@@ -220,18 +236,14 @@ class ClientSession:
             self._finish(frame)
             return
         found, ends = read_answer(frame, held.head.version)
-        are_current = self._board.writes(held.offsets) == held.writes
-        if are_current:
-            self._board.learn(ends)
+        self._board.learn(ends, held.known)
         if found == "error":
             held.until = min(held.until, held.began + MAX_ERROR_WAIT_S)
         if found == "records" or self._loop.time() >= held.until:
             self._finish(frame)
-        elif not are_current:
-            self._ask(held)  # records came while the broker was looking
-        elif held.misses(ends) and held.ask_ms < MAX_ASK_MS:
-            held.ask_ms = min(max(2 * held.ask_ms, EXPECTING_MS), MAX_ASK_MS)
-            self._ask(held)  # the broker has not finished looking
+        elif found == "nothing" and held.ask_ms < MAX_ASK_MS and self._board.expects(held.offsets):
+            # Records came while the broker was looking, or it has not finished looking.
+            self._ask(held, min(max(2 * held.ask_ms, EXPECTING_MS), MAX_ASK_MS))
         else:
             held.answer = frame
             self._hold(held)

@@ -19,6 +19,7 @@ __all__ = [
     "read_fetch",
     "read_head",
     "read_produce",
+    "read_produced",
 ]
 
 Found: TypeAlias = Literal["nothing", "records", "error"]
@@ -189,6 +190,26 @@ def read_produce(frame: bytes, version: int) -> ProduceRequest | None:
     return ProduceRequest(answered, frozenset(places))
 
 
+def read_produced(frame: bytes, version: int) -> dict[Place, int]:
+    """Return the offset of the first written record of each partition, from the answer to a produce request."""
+    cursor = _Cursor(frame, 4, flexible=version >= FLEXIBLE_PRODUCE)  # after the correlation
+    cursor.tags()
+    found = {}
+    for _ in range(cursor.length()):
+        topic = cursor.text()
+        for _ in range(cursor.length()):
+            place = Place(topic, cursor.number(_INT32))
+            error, offset = cursor.number(_INT16), cursor.number(_INT64)
+            if not error:
+                found[place] = offset
+            cursor.skip(8 * (version >= 2) + 8 * (version >= 5))  # time, beginning of the log
+            if version >= 8:
+                _skip_errors(cursor)
+            cursor.tags()
+        cursor.tags()
+    return found
+
+
 def read_fetch(frame: bytes, version: int) -> FetchRequest | None:
     """Return the content of a fetch request; ``None`` for a version that is not known here."""
     if not 4 <= version <= MAX_FETCH_VERSION:
@@ -249,6 +270,15 @@ def _skip_rest(cursor: _Cursor, version: int) -> bool:
     cursor.skip(size)
     cursor.tags()
     return size > 0
+
+
+def _skip_errors(cursor: _Cursor) -> None:
+    """Skip the errors of single records, and the words about them."""
+    for _ in range(cursor.length()):
+        cursor.skip(4)
+        cursor.text()
+        cursor.tags()
+    cursor.text()
 
 
 def _after_head(frame: bytes, *, flexible: bool) -> _Cursor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kafka.protocol.consumer.fetch import FetchRequest, FetchResponse
-from kafka.protocol.producer.produce import ProduceRequest
+from kafka.protocol.producer.produce import ProduceRequest, ProduceResponse
 
-from stream.installation.kafka_frames import FLEXIBLE_FETCH, Place
+from stream.installation.kafka_frames import FLEXIBLE_FETCH, FLEXIBLE_PRODUCE, Place
 
 PLACES = frozenset({Place(b"events", 0), Place(b"events", 7), Place(b"messages.email", 2)})
 """Partitions of all requests here."""
@@ -54,9 +55,15 @@ def fetch_frame(version: int, wait_ms: int = 1_234, client: str | None = "a clie
 
 
 def answer_frame(
-    version: int, *, records: bytes | None = None, error: int = 0, aborted: int = 0, end: int = 9, correlation: int = 77
+    version: int,
+    *,
+    places: Iterable[Place] = (Place(b"events", 0), Place(b"events", 1)),
+    records: bytes | None = None,
+    error: int = 0,
+    end: int = 9,
+    correlation: int = 77,
 ) -> bytes:
-    """Return the answer to a fetch of two partitions; records or the error are in the second one."""
+    """Return the answer to a fetch; records or the error are in the partitions with a number above zero."""
     topic = FetchResponse.FetchableTopicResponse
     partition = topic.PartitionData
     response = FetchResponse(
@@ -65,23 +72,21 @@ def answer_frame(
         session_id=0,
         responses=[
             topic(
-                topic="events",
+                topic=place.topic.decode(),
                 partitions=[
                     partition(
-                        partition_index=number,
-                        error_code=error if number else 0,
+                        partition_index=place.partition,
+                        error_code=error if place.partition else 0,
                         high_watermark=end,
                         last_stable_offset=end,
                         log_start_offset=0,
-                        aborted_transactions=[
-                            partition.AbortedTransaction(producer_id=each, first_offset=3) for each in range(aborted)
-                        ],
+                        aborted_transactions=[partition.AbortedTransaction(producer_id=1, first_offset=3)],
                         preferred_read_replica=-1,
-                        records=records if number else None,
+                        records=records if place.partition else None,
                     )
-                    for number in (0, 1)
                 ],
             )
+            for place in places
         ],
     )
     head = correlation.to_bytes(4) + (b"\0" if version >= FLEXIBLE_FETCH else b"")
@@ -101,3 +106,33 @@ def produce_frame(version: int, acks: int, correlation: int = 77) -> bytes:
         ],
     )
     return frame_of(request, version, correlation=correlation)
+
+
+def produced_frame(version: int, first: int, error: int = 0, correlation: int = 77) -> bytes:
+    """Return the answer to a request that has written to :data:`PLACES`; partition 7 has the error."""
+    topic = ProduceResponse.TopicProduceResponse
+    partition = topic.PartitionProduceResponse
+    response = ProduceResponse(
+        responses=[
+            topic(
+                name=place.topic.decode(),
+                partition_responses=[
+                    partition(
+                        index=place.partition,
+                        error_code=error if place.partition == 7 else 0,
+                        base_offset=first,
+                        log_append_time_ms=-1,
+                        log_start_offset=0,
+                        record_errors=[
+                            partition.BatchIndexAndErrorMessage(batch_index=3, batch_index_error_message="damaged")
+                        ],
+                        error_message="some words",
+                    )
+                ],
+            )
+            for place in sorted(PLACES)
+        ],
+        throttle_time_ms=0,
+    )
+    head = correlation.to_bytes(4) + (b"\0" if version >= FLEXIBLE_PRODUCE else b"")
+    return head + bytes(response.encode(version=version))

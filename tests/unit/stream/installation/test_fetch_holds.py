@@ -17,11 +17,15 @@ from stream.installation.fetch_holds import (
     ClientSession,
 )
 from stream.installation.kafka_frames import Place
-from tests.support.wire_frames import PLACES, answer_frame, fetch_frame, frame_of, produce_frame
+from tests.support.wire_frames import PLACES, answer_frame, fetch_frame, frame_of, produce_frame, produced_frame
 
 FETCH, PRODUCE = 11, 8
 LONG_MS = 60_000
-OTHER = Place(b"events", 1)
+EVENTS_7, OTHER = Place(b"events", 7), Place(b"events", 1)
+OFFSETS = {place: 200 + place.partition for place in PLACES}
+"""Offsets from which all fetches here read."""
+NOTHING = answer_frame(FETCH, places=PLACES, end=200)
+"""Answer without records; all partitions end before the offsets of the fetches."""
 
 
 class Ends:
@@ -40,7 +44,7 @@ class Ends:
     def fetch(self, wait_ms: int = LONG_MS) -> None:
         """Send a fetch, to which the broker answers that there is nothing."""
         self.session.request(fetch_frame(FETCH, wait_ms=wait_ms))
-        self.session.answer(answer_frame(FETCH))
+        self.session.answer(NOTHING)
 
 
 @pytest.fixture
@@ -59,29 +63,29 @@ async def test_the_broker_looks_longer_where_records_are_expected_and_gets_the_s
     ends.fetch()
     assert ends.asked == [fetch_frame(FETCH, wait_ms=EXPECTING_MS)]  # nothing is known yet
 
-    board.learn({place: 200 + place.partition for place in PLACES})
+    board.learn(OFFSETS, {})
     reader = Ends(board)
     reader.fetch()
     assert reader.asked == [fetch_frame(FETCH, wait_ms=ASK_MS)]
 
-    board.written([Place(b"events", 7)])
+    board.written({EVENTS_7: 207})
     assert reader.asked[1:] == [fetch_frame(FETCH, wait_ms=EXPECTING_MS)]
 
 
 async def test_a_client_that_does_not_want_to_wait_gets_the_first_answer(ends: Ends) -> None:
     ends.fetch(wait_ms=0)
 
-    assert (ends.asked, ends.answered) == ([fetch_frame(FETCH, wait_ms=0)], [answer_frame(FETCH)])
+    assert (ends.asked, ends.answered) == ([fetch_frame(FETCH, wait_ms=0)], [NOTHING])
 
 
 async def test_the_broker_looks_again_for_longer_if_it_has_missed_records_that_exist(board: Board) -> None:
     reader = Ends(board)
-    missed = answer_frame(FETCH, end=900)
+    missed = answer_frame(FETCH, places=PLACES, end=900)
     reader.session.request(fetch_frame(FETCH, wait_ms=LONG_MS))
     for _ in range(10):
         reader.session.answer(missed)
 
-    waits = [EXPECTING_MS, 20, 40, 80, 160, 320, 640, MAX_ASK_MS]
+    waits = [EXPECTING_MS, 40, 80, 160, 320, 640, MAX_ASK_MS]
     assert reader.asked == [fetch_frame(FETCH, wait_ms=wait) for wait in waits]
     assert reader.answered == []  # the broker contradicts itself, so the fetch is held
 
@@ -92,7 +96,7 @@ async def test_a_fetch_without_records_is_answered_when_its_time_is_up_and_not_e
     assert ends.answered == []
 
     await asyncio.wait_for(ends.came.wait(), 5)
-    assert (ends.answered, len(ends.asked)) == ([answer_frame(FETCH)], 1)
+    assert (ends.answered, len(ends.asked)) == ([NOTHING], 1)
     assert time.monotonic() - began > 0.045
 
 
@@ -118,7 +122,7 @@ async def test_an_acknowledged_write_to_an_awaited_partition_makes_the_relay_ask
     writer.session.request(produce_frame(PRODUCE, acks=-1))
     assert len(reader.asked) == 1  # the records are not readable yet
 
-    acknowledged = (77).to_bytes(4) + b"acknowledged"
+    acknowledged = produced_frame(PRODUCE, first=300)
     writer.session.answer(acknowledged)
     assert (writer.answered, len(reader.asked), reader.answered) == ([acknowledged], 2, [])
 
@@ -129,27 +133,43 @@ async def test_an_acknowledged_write_to_an_awaited_partition_makes_the_relay_ask
 
 async def test_a_write_to_another_partition_wakes_no_reader(board: Board, ends: Ends) -> None:
     ends.fetch()
-    board.written([OTHER])
+    board.written({OTHER: 300})
+
+    assert (len(ends.asked), ends.answered) == (1, [])
+
+
+async def test_a_write_that_the_reader_has_read_already_makes_the_relay_ask_no_more(board: Board, ends: Ends) -> None:
+    ends.fetch()
+    board.written({EVENTS_7: 206})
 
     assert (len(ends.asked), ends.answered) == (1, [])
 
 
 async def test_a_write_while_the_broker_looks_makes_the_relay_ask_again(board: Board, ends: Ends) -> None:
     ends.session.request(fetch_frame(FETCH, wait_ms=LONG_MS))
-    board.written([Place(b"events", 7)])
-    ends.session.answer(answer_frame(FETCH))
+    board.written({EVENTS_7: 207})
+    ends.session.answer(answer_frame(FETCH, places=PLACES, end=200))
 
     assert (len(ends.asked), ends.answered) == (2, [])
 
 
 async def test_many_writes_ask_the_broker_only_once_at_a_time(board: Board, ends: Ends) -> None:
     ends.fetch()
-    for _ in range(100):
-        board.written(PLACES)
+    for first in range(300, 400):
+        board.written(dict.fromkeys(PLACES, first))
+
     assert len(ends.asked) == 2
 
-    ends.session.answer(answer_frame(FETCH))
-    assert len(ends.asked) == 3
+
+async def test_an_answer_that_is_older_than_a_write_hides_no_records(board: Board) -> None:
+    known = {EVENTS_7: 207}
+    board.learn(known, {})
+    board.written({EVENTS_7: 207})
+    board.learn({EVENTS_7: 207}, before=known)
+    assert board.end(EVENTS_7) == 208
+
+    board.learn({EVENTS_7: 0}, before={EVENTS_7: 208})  # the topic was deleted and created again
+    assert board.end(EVENTS_7) == 0
 
 
 async def test_readers_look_for_the_records_of_a_producer_that_wants_no_answer(board: Board) -> None:
@@ -179,7 +199,7 @@ async def test_requests_behind_a_held_fetch_wait_and_keep_their_order(board: Boa
         ends.session.request(frame)
     assert len(ends.asked) == 1
 
-    board.written([Place(b"events", 0)])
+    board.written({EVENTS_7: 300})
     ends.session.answer(answer_frame(FETCH, records=b"x"))
     assert ends.asked[2:] == behind
 
@@ -196,10 +216,10 @@ async def test_a_client_that_sends_much_behind_a_held_fetch_has_to_wait(ends: En
 async def test_a_client_that_has_gone_waits_for_nothing(board: Board, ends: Ends) -> None:
     ends.fetch()
     ends.session.close()
-    board.written(PLACES)
+    board.written(dict.fromkeys(PLACES, 300))
 
     assert len(ends.asked) == 1
-    assert repr(board) == "<Board 3 writes, 0 partitions awaited>"
+    assert repr(board) == "<Board 3 ends, 0 partitions awaited>"
 
 
 async def test_requests_and_answers_of_other_kinds_are_passed_on_unchanged(ends: Ends) -> None:

@@ -13,7 +13,7 @@ import pytest
 from stream.installation.fetch_holds import MAX_WAITING
 from stream.installation.fetch_relay import serve
 from stream.installation.kafka_frames import read_head
-from tests.support.wire_frames import answer_frame, fetch_frame, frame_of, produce_frame
+from tests.support.wire_frames import PLACES, answer_frame, fetch_frame, frame_of, produce_frame, produced_frame
 
 FETCH, PRODUCE = 11, 8
 HOST = "127.0.0.1"
@@ -26,6 +26,10 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 def framed(frame: bytes) -> bytes:
     return struct.pack(">i", len(frame)) + frame
+
+
+def fetched(correlation: int, records: bytes | None = None) -> bytes:
+    return answer_frame(FETCH, places=PLACES, records=records, end=200, correlation=correlation)
 
 
 class WritableBroker:
@@ -45,9 +49,11 @@ class WritableBroker:
                 self.asked[head.api] = self.asked.get(head.api, 0) + 1
                 if head.api == 1:
                     records = b"x" * 100 if self.has_records else None
-                    writer.write(framed(answer_frame(FETCH, records=records, correlation=head.correlation)))
+                    writer.write(framed(fetched(head.correlation, records)))
+                elif head.api == 0:
+                    self.has_records = True
+                    writer.write(framed(produced_frame(PRODUCE, first=300, correlation=head.correlation)))
                 else:
-                    self.has_records |= head.api == 0
                     writer.write(framed(head.correlation.to_bytes(4) + b"x" * 1_000_000))
         except asyncio.IncompleteReadError:
             writer.close()
@@ -86,14 +92,14 @@ async def test_a_waiting_client_costs_the_broker_one_request_and_gets_records_wh
 ) -> None:
     async with connected(port) as (reader, writer), connected(port) as (other_reader, other_writer):
         writer.write(framed(fetch_frame(FETCH, wait_ms=200, correlation=1)))
-        assert await read_frame(reader) == answer_frame(FETCH, correlation=1)
+        assert await read_frame(reader) == fetched(1)
         assert broker.asked == {1: 1}
 
         writer.write(framed(fetch_frame(FETCH, wait_ms=15_000, correlation=2)))
         other_writer.write(framed(produce_frame(PRODUCE, acks=-1, correlation=9)))
-        assert len(await read_frame(other_reader)) == 1_000_004
+        assert await read_frame(other_reader) == produced_frame(PRODUCE, first=300, correlation=9)
         async with asyncio.timeout(5):
-            assert await read_frame(reader) == answer_frame(FETCH, records=b"x" * 100, correlation=2)
+            assert await read_frame(reader) == fetched(2, b"x" * 100)
         assert broker.asked[1] in (2, 3)  # two, if the write came before the fetch
 
 

@@ -16,8 +16,9 @@ from stream.installation.kafka_frames import (
     read_fetch,
     read_head,
     read_produce,
+    read_produced,
 )
-from tests.support.wire_frames import PLACES, answer_frame, fetch_frame, produce_frame
+from tests.support.wire_frames import PLACES, answer_frame, fetch_frame, produce_frame, produced_frame
 
 FETCH_VERSIONS = range(4, MAX_FETCH_VERSION + 1)
 
@@ -45,8 +46,8 @@ def test_an_answer_without_records_differs_from_one_with_records_or_an_error(ver
         return read_answer(answer_frame(version, **content), version)
 
     ends = {Place(b"events", 0): 9, Place(b"events", 1): 9}
-    assert read() == read(aborted=2) == read(records=b"", aborted=2) == FetchAnswer("nothing", ends)
-    assert read(records=b"x" * 300, aborted=2, end=30) == FetchAnswer("records", dict.fromkeys(ends, 30))
+    assert read() == read(records=b"") == FetchAnswer("nothing", ends)
+    assert read(records=b"x" * 300, end=30) == FetchAnswer("records", dict.fromkeys(ends, 30))
     assert read(error=3) == FetchAnswer("error", {})
 
 
@@ -61,3 +62,10 @@ def test_a_produce_request_is_read_with_its_partitions(version: int, acks: int) 
 
 def test_a_produce_request_that_names_topics_by_id_is_left_alone() -> None:
     assert read_produce(b"", MAX_PRODUCE_VERSION + 1) is None
+
+
+@pytest.mark.parametrize("version", range(3, MAX_PRODUCE_VERSION + 1))
+def test_the_answer_to_a_produce_request_is_read_with_the_first_offset_of_each_partition(version: int) -> None:
+    assert read_produced(produced_frame(version, first=40), version) == dict.fromkeys(PLACES, 40)
+    refused = read_produced(produced_frame(version, first=40, error=3), version)
+    assert refused == dict.fromkeys(PLACES - {Place(b"events", 7)}, 40)
