@@ -19,8 +19,9 @@ from models.learning.publication import TOPIC
 from models.log import Use, decode_control
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable
+from stream.cluster.patient_fetches import IDLE_WAIT_MS
 from stream.cluster.repeating import repeat
-from stream.cluster.topic_reader import TopicReader, partitions_of
+from stream.cluster.topic_reader import ReadOptions, TopicReader, partitions_of
 from stream.delivery.holds import Holds
 from stream.delivery.requirements import unmet, unmet_secrets
 from stream.log.versions import NAME, newest_use, read_uses
@@ -96,7 +97,7 @@ async def published_rules(connection: Connection) -> AsyncGenerator[bytes | None
     newest = newest_use(await read_uses(connection))
     yield None if newest is None else bytes(newest.content)
     (place,) = partitions_of(connection, TOPIC, 1)
-    async with TopicReader(connection, [place]) as reader:
+    async with TopicReader(connection, [place], ReadOptions(idle_wait_ms=IDLE_WAIT_MS)) as reader:
         async for _, records in reader:
             found = newest_use([*([newest] if newest else []), *_uses(records)])
             if found is not None and found is not newest:
