@@ -25,9 +25,9 @@ class CallDispatcher(Protocol):
         """Process name, look-up delays and suppressor for all calls of this dispatcher."""
 
     def reclaim(self, call: Call, by: str) -> bool:
-        """Give a call back to its partition, and return true, if this process began the call under the name ``by``.
+        """Return whether this process began the call under the name ``by``.
 
-        Otherwise, return false.
+        If so, the result of the call goes to the partition that asks.
         """
 
     def assign(

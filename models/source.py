@@ -57,7 +57,7 @@ class Received(NamedTuple):
         Time of arrival, milliseconds since the epoch. A record without a time gets this time. A record with
         a much later time is refused.
     origin
-        The most live origin that the record can have; the record itself may only state a less live one.
+        The origin that follows from the place of arrival. The record can replace it only by a less live one.
     trust
         Trust in the key that the record came with.
     """

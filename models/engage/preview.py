@@ -112,7 +112,7 @@ def preview(
 
 
 class _Copy(NamedTuple):
-    """A user with a ledger of their own, which replaces no field of the user's state."""
+    """A user with a copy of the ledger. A decision of the preview changes this copy, and not the user's state."""
 
     facts: Seen
     ledger: Ledger

@@ -61,7 +61,8 @@ def recommend(
     items that the user does not have in train.txt.
 
     A file with times is graded as the retrainer does it: recall@10 and NDCG@10 on
-    the newest tenth of the interactions. The popular items are graded, too.
+    the newest tenth of the interactions. For comparison, a
+    recommendation of only the most popular items is graded, too.
     """
     hyper = Hyperparameters(dimensions=dimensions, epochs=epochs)
     if path.is_dir():

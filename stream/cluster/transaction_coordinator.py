@@ -182,7 +182,10 @@ class TransactionCoordinator:
 
 
 def _still_ending(answer: Any) -> int:
-    """Return the error code of an answer about one transactional id, or that its transaction has not ended yet."""
+    """Return the error code of an answer about one transactional id.
+
+    While its transaction is still ending, return the code of ``ConcurrentTransactions``.
+    """
     ((code, _, state, *_),) = answer.states
     return int(code or (ConcurrentTransactions.errno if state.startswith("Prepare") else 0))
 
@@ -190,7 +193,8 @@ def _still_ending(answer: Any) -> int:
 def _refusal(answer: Any) -> int:
     """Return the error code of an answer for several partitions, 0 if it has none.
 
-    The broker adds all partitions or none. So one of them may have the reason, and all others that they were not tried.
+    The broker adds all partitions or none. So one may have the code of the reason, and all others have
+    ``OperationNotAttempted``.
     """
     codes = {code for _, partitions in answer.errors for _, code in partitions} - {0}
     return min(codes - {OperationNotAttempted.errno} or codes, default=0)

@@ -16,7 +16,8 @@ from stream.log.event_log import Appended
 def outputs(verdicts: Sequence[Verdict]) -> list[Output]:
     """Return the records to write: one for each verdict, in their order, and then the additional records.
 
-    Additional records are the dead letters of an accepted event's details, and the withdrawals in a refused event.
+    For an accepted event, the additional records are dead letters of its details that do not count. For a refused
+    event, they are the withdrawals in it.
     """
     written = [verdict.output if isinstance(verdict, Refusal) else _into_events(verdict.event) for verdict in verdicts]
     for verdict in verdicts:

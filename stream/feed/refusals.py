@@ -24,7 +24,8 @@ class RefusedLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     line
-        Number of the line in the file, from 1; ``None`` if the dead letter is too short to find it.
+        Number of the line in the file, from 1; ``None`` if the line cannot be found. An example is a dead letter that
+        contains only a part of the event.
     by
         ``file``: the line is not an event. ``fold``: it is an event that could not be folded.
     reason, field, found, allowed
@@ -58,7 +59,7 @@ def refusals(letters: Iterable[Rejected], recording: Recording, again: Iterable[
     recording
         The file.
     again
-        The lines of the file; they are read only if the fold has refused an event with its own id.
+        The lines of the file; they are read only if the fold has refused an event whose id is in the file.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def _line_in(event_id: str, of_file: str) -> int | None:
 
 
 def _placed(unplaced: dict[tuple[str, str], list[RefusedLine]], again: Iterable[ReadLine]) -> Iterator[RefusedLine]:
-    """Assign lines to refused events by their ids; if an id is in several lines, the last ones came too late."""
+    """Assign lines to refused events by their ids. If an id is in several lines, the last of them were refused."""
     if not unplaced:
         return
     lines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)

@@ -37,7 +37,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     run
         Data and grade of the training.
     previous
-        The previous version, which names no further version. A worker that starts and finds this version damaged uses
+        The previous version; its own ``previous`` is ``None``. A worker that starts and finds this version damaged uses
         the previous one. The compacted topic has deleted the record of that version, so it is stored here.
     """
 

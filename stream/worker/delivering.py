@@ -23,7 +23,8 @@ from stream.worker.topology import deliver_agents
 def open_delivery(connection: Connection, settings: Settings, holds: Holds) -> RoleParts:
     """Return the parts of a delivering worker; it sends no message before the suppression list and the rules are read.
 
-    If the secret of a provider cannot be read, its messages are held. Otherwise they would be rejected permanently.
+    If the secret of a provider cannot be read, its messages are held. If they were not held, they would be rejected
+    permanently.
     """
     hold_until_checked(settings, holds)
     watch = SuppressionWatch(connection, SuppressionList(suppression_hashes(settings)), holds)

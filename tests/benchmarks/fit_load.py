@@ -40,7 +40,7 @@ BUSY_RATE = 5_000
 MIN_DIGINETICA = 2
 """Minimum number of views of a visit in the file of Diginetica."""
 MIN_DAYS = 0.5
-"""Minimum number of days between purchases on different days, after rounding."""
+"""Minimum time between two purchases that counts as one day when it is rounded, days."""
 
 Cdf = Callable[[Numbers], Numbers]
 
@@ -55,7 +55,7 @@ class Quality(NamedTuple):
     values
         Values of the data, which are whole numbers.
     cdf
-        Share of values that are at most so large, by the law.
+        Function that returns, for each number, the share of values up to this number under the law.
     least
         Minimum value that the data can have.
     """
@@ -83,12 +83,12 @@ class Quality(NamedTuple):
 
 
 def _quantile(values: Numbers, shares: Numbers, share: float) -> float:
-    """Return the smallest value that at least this share of the values does not exceed."""
+    """Return the smallest value whose cumulative share is at least ``share``."""
     return float(values[min(int(np.searchsorted(shares, share - 1e-12)), len(values) - 1)])
 
 
 def fit_length(lengths: Numbers, least: int) -> LengthLaw:
-    """Fit the law of lengths by maximum likelihood, if only lengths of at least ``least`` are in the data."""
+    """Fit the law of lengths by maximum likelihood, to data that contain only lengths of at least ``least``."""
     values, counts = np.unique(lengths, return_counts=True)
 
     def surprise(given: Numbers) -> float:
@@ -116,7 +116,8 @@ def fit_returns(shops: list[Purchases]) -> ReturnLaw:
     """Fit the law of returns by maximum likelihood to all purchases after the first; each shop counts the same.
 
     At a constant rate, the likelihood of a customer's times depends only on their number and on how long the customer
-    was observed. With rates by a gamma law, it is the negative binomial one.
+    was observed. If the customers' rates follow a gamma law, this likelihood is that of a negative
+    binomial law.
     """
 
     def surprise(given: Numbers) -> float:
@@ -133,7 +134,10 @@ def fit_returns(shops: list[Purchases]) -> ReturnLaw:
 
 
 def _surprise(counts: np.ndarray[Any, Any], shares: Numbers) -> float:
-    """Return the mean negative logarithm of the likelihood of values with these numbers."""
+    """Return the mean negative logarithm of the likelihood of values.
+
+    ``counts`` says how often each value occurs, and ``shares`` gives its probability.
+    """
     return -float((counts * np.log(np.maximum(shares, 1e-300))).sum() / counts.sum())
 
 

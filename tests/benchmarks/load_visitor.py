@@ -34,7 +34,7 @@ PAUSE_LIKE: dict[Kind, str] = {
     "consent": "page",
     "rating": "page",
 }
-"""Kind of trivago's events whose pause comes before an event; for carts, purchases and later kinds, an assumption."""
+"""Kind of trivago's events whose law of pauses is used, by kind of event. From ``cart`` on, this is an assumption."""
 _BOTH = ("trivago", "diginetica")
 
 
@@ -76,7 +76,7 @@ class ShopVisitor:
     to_rate: int = -1
 
     def copy_for(self, user: int) -> ShopVisitor:
-        """Return the same state of another user's visit."""
+        """Return a copy of this state, for a visit of another user."""
         return replace(self, user=user, cart=self.cart.copy(), first=self.first.copy())
 
 
@@ -102,7 +102,8 @@ class ShopVisitors:
         self._following = {kind: _thresholds(row) for kind, row in laws.following.items()}
         self._pauses = {kind: laws.pauses[like] for kind, like in PAUSE_LIKE.items()}
         self._random, self._next_item = random, next_item
-        # Only visits that are long enough can have a cart or a purchase. So their probability is higher.
+        # Only visits that are long enough can have a cart or a purchase. In these, the
+        # probability of a cart or a purchase is higher than in all visits.
         long = [self._share_of_at_least(least) for least in (MIN_BUYING, MIN_CARTING)]
         self._buying = 1.0 / visits_per_purchase / long[0]
         self._carting = (CARTS_PER_PURCHASE - 1.0) / visits_per_purchase / long[1]

@@ -170,7 +170,8 @@ def test_a_list_that_cannot_be_trusted_holds_every_message() -> None:
 def test_no_entry_is_written_in_a_bounce_storm_and_messages_to_the_domain_wait() -> None:
     made = suppressor()
     written = [len(made.after_attempt(letter(number), HARD, NOW)) for number in range(MIN_ATTEMPTS)]
-    assert sum(written) == MIN_ATTEMPTS - 1  # written before the guard acted; a command removes entries by time
+    # These entries were written before the guard acted. An operator can remove them by time.
+    assert sum(written) == MIN_ATTEMPTS - 1
 
     held = made.stops(letter(MIN_ATTEMPTS + 1, category="transactional"), NOW)
 
