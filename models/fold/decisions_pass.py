@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from models.fold.effects import StepEffects
 from models.fold.failures import StepFailed
 from models.fold.live_user import PENDING, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
-from models.fold.piece import Moment, Piece, Step
+from models.fold.piece import Alignment, Moment, Piece, Step
 from models.fold.scores import PieceScores
 from models.profile.ledger import NEVER, Ledger
 from models.profile.open_examples import pack_row
@@ -54,6 +55,28 @@ class _Release(NamedTuple):
     now: int
 
 
+class _Aligned(NamedTuple):
+    """The results that the versions in use give for a user as of the last assessment before the piece.
+
+    Attributes
+    ----------
+    user
+        The user.
+    number
+        Number of the step from which on decisions see these results.
+    segment, segment_version, risk, risk_version, risk_at
+        See :class:`~models.profile.ledger.Ledger`.
+    """
+
+    user: LiveUser
+    number: int
+    segment: str | None
+    segment_version: int
+    risk: float | None
+    risk_version: int
+    risk_at: int
+
+
 class DecisionsPass:
     """The decisions of one piece.
 
@@ -72,6 +95,7 @@ class DecisionsPass:
         self._outputs = piece.outputs
         self._waiting: list[_Release] = []
         self._users: dict[bytes, LiveUser] = {}
+        self._aligned: deque[_Aligned] = deque()
         segments = piece.versions.segments
         self._names: tuple[str, ...] = () if segments is None else segments.names
         self._numbers: dict[str, int] = {} if segments is None else segments.numbers
@@ -84,13 +108,14 @@ class DecisionsPass:
         StepFailed
             A step has failed; all steps before it have succeeded.
         """
-        self._align()
+        self._aligned.extend(map(self._results_of, self._piece.alignments))
         self._complete_examples()
         steps = self._find_moves()
         if self._piece.agenda:
             steps = sorted({id(step): step for step in (*steps, *self._piece.agenda)}.values(), key=_number)
         for step in steps:
             self._release_before(step.number)
+            self._align_before(step.number + 1)
             try:
                 if step.timer is not None and step.timer.name == PENDING:
                     self._outputs.add_decided(step.number, self._release(step.user, step.timer.due, step))
@@ -99,21 +124,31 @@ class DecisionsPass:
             except Exception as error:
                 raise StepFailed(step.number, error) from error
         self._release_before(self._piece.number + 1)
+        self._align_before(self._piece.number + 1)
         for row, scored in enumerate(self._piece.rows):
             if scored is not None and scored.user.row == row:
                 self._apply(scored.user, row)
 
     # --- scores ----------------------------------------------------------------------------------------------------
 
-    def _align(self) -> None:
-        """Give the ledgers the results of the versions in use, as of the last assessment before the piece."""
-        versions, scores = self._versions, self._scores
-        for user, row, at in self._piece.alignments:
-            ledger = user.ledger
-            if scores.segments is not None and has_old_segment(user, versions):
-                ledger.segment, ledger.segment_version = self._names[scores.segments[row]], versions.segments_number
-            if scores.risks is not None and has_old_risk(user, versions):
-                ledger.risk, ledger.risk_version, ledger.risk_at = scores.risks[row], versions.churn_number, at
+    def _results_of(self, alignment: Alignment) -> _Aligned:
+        versions, scores, (user, row, at, number) = self._versions, self._scores, alignment
+        ledger = user.ledger
+        segment, segment_version = ledger.segment, ledger.segment_version
+        if scores.segments is not None and has_old_segment(user, versions):
+            segment, segment_version = self._names[scores.segments[row]], versions.segments_number
+        risk, risk_version, risk_at = ledger.risk, ledger.risk_version, ledger.risk_at
+        if scores.risks is not None and has_old_risk(user, versions):
+            risk, risk_version, risk_at = scores.risks[row], versions.churn_number, at
+        return _Aligned(user, number, segment, segment_version, risk, risk_version, risk_at)
+
+    def _align_before(self, number: int) -> None:
+        """Give the ledgers the results of the versions in use, for all users that are aligned before this step."""
+        while self._aligned and self._aligned[0].number < number:
+            one = self._aligned.popleft()
+            ledger = one.user.ledger
+            ledger.segment, ledger.segment_version = one.segment, one.segment_version
+            ledger.risk, ledger.risk_version, ledger.risk_at = one.risk, one.risk_version, one.risk_at
 
     def _complete_examples(self) -> None:
         for example, step in self._piece.taken:
@@ -126,16 +161,17 @@ class DecisionsPass:
     def _find_moves(self) -> list[Step]:
         """Return the steps whose scores say something new: another segment, or a risk that has crossed a threshold."""
         segments, risks, thresholds = self._scores.segments, self._scores.risks, self._versions.risk_thresholds
-        numbers, found = self._numbers, []
+        numbers, found, aligned = self._numbers, [], {one.user.key: one for one in self._aligned}
         for row, step in enumerate(self._piece.rows):
             if step is None:
                 continue
             user, before = step.user, step.before
+            first: Ledger | _Aligned = aligned.get(user.key, user.ledger)
             if segments is not None:
-                known = numbers.get(user.ledger.segment or "") if before < 0 else segments[before]
+                known = numbers.get(first.segment or "") if before < 0 else segments[before]
                 step.has_moved = segments[row] != known
             if risks is not None and thresholds and user.facts.identified:
-                previous = (user.ledger.risk or 0.0) if before < 0 else risks[before]
+                previous = (first.risk or 0.0) if before < 0 else risks[before]
                 step.has_moved |= crosses(thresholds, previous, risks[row])
             if step.has_moved:
                 found.append(step)
@@ -267,6 +303,7 @@ class DecisionsPass:
         """Release the deferred messages whose timers are due before the step of this number."""
         while self._waiting and self._waiting[0].number <= number:
             release = heapq.heappop(self._waiting)
+            self._align_before(release.number)
             user, rows = self._users[release.entry[1]], self._piece.rows
             row = user.row
             while row >= 0 and (step := rows[row]) is not None and step.number >= release.number:

@@ -7,7 +7,7 @@ the exact time. So the timers of an hour are a list of keys. Only those of the n
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from models.units import HOUR
@@ -50,10 +50,9 @@ class DueTimes:
             heapq.heappush(self._near, (due, key))
             return
         hour = due // HOUR
-        keys = self._later[hour]
-        if not keys:
+        if hour not in self._later:
             heapq.heappush(self._hours, hour)
-        keys.append(key)
+        self._later[hour].append(key)
 
     def __len__(self) -> int:
         return len(self._near) + sum(map(len, self._later.values()))
@@ -83,6 +82,22 @@ class DueTimes:
             raise IndexError("the queue of timers is empty")
         return heapq.heappop(self._near)
 
+    def discard(self, entries: Iterable[Entry]) -> None:
+        """Remove entries that were added and are not valid any more; one that has left the queue is passed over."""
+        unwanted = Counter(entries)
+        if not unwanted:
+            return
+        hours = {due // HOUR for due, _ in unwanted if due >= self._until}
+        near = [entry for entry in self._near if not _take(unwanted, entry)]
+        if len(near) < len(self._near):
+            heapq.heapify(near)
+            self._near = near
+        keys_by_hour = Counter[tuple[int, bytes]]()
+        for (due, key), count in unwanted.items():
+            keys_by_hour[due // HOUR, key] += count
+        for hour in hours & self._later.keys():
+            self._later[hour] = [key for key in self._later[hour] if not _take(keys_by_hour, (hour, key))]
+
     def _open(self) -> None:
         hour = heapq.heappop(self._hours)
         self._until = (hour + 1) * HOUR
@@ -91,3 +106,11 @@ class DueTimes:
                 if due // HOUR == hour:
                     self._near.append((due, key))
         heapq.heapify(self._near)
+
+
+def _take(counted: Counter[Entry], entry: Entry) -> bool:
+    """Return whether a multiset has an entry, and take it out once."""
+    if counted[entry] > 0:
+        counted[entry] -= 1
+        return True
+    return False

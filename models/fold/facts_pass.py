@@ -94,8 +94,6 @@ class FactsPass:
                 record = outputs.record = records[index]
                 key = record.key
                 if key is not None and key[:1] == CONTROL:
-                    if piece.number >= max_steps:
-                        return index
                     self._fold_control(record)
                     piece.number += 1
                     if self.control is not None:
@@ -136,6 +134,7 @@ class FactsPass:
                 piece.ends_before = entry if piece.ends_before is None else min(entry, piece.ends_before)
                 raise _PieceFull
             self.popped.append(queue.pop())
+            state.user(entry[1]).queued = NEVER
             self.timers_left -= 1
             self._outputs.number = piece.number
             piece.fired.append((piece.number, entry))
@@ -176,11 +175,13 @@ class FactsPass:
         try:
             control: Control = decode_control(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._require_room()
             self._outputs.number = self._piece.number
             self._outputs.reject_undecodable(error, "a control record")
             return
         memo = self._state.memo
         if isinstance(control, Clock):
+            self._require_room()
             if not memo.clock:
                 memo.clock = control.clock
             return
@@ -190,5 +191,11 @@ class FactsPass:
         if now > memo.now:
             self._move(now)
         self._fire()
+        self._require_room()
         if not isinstance(control, Tick):
             self.control = control
+
+    def _require_room(self) -> None:
+        """End the piece before the control record if it is full. The clock has moved before, as for an event."""
+        if self._piece.number >= self._max_steps:
+            raise _PieceFull

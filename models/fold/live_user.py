@@ -32,9 +32,10 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         The state, changed in place, and its two halves. It has no timer ``PENDING`` until :meth:`settle`.
     numbers
         The numbers from which the features follow.
-    pending, stored_pending
-        Due time of the timer ``PENDING``, now and before the piece; ``NEVER`` without one. The first pass only reads
-        it.
+    pending
+        Due time of the timer ``PENDING``; ``NEVER`` without one. The first pass only reads it.
+    queued
+        Due time of the user's newest entry in the queue of timers; ``NEVER`` if that entry has fired.
     is_pending_due
         Whether the first pass has found ``pending`` due.
     row
@@ -60,7 +61,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     ledger: Ledger
     numbers: Any
     pending: int
-    stored_pending: int
+    queued: int
     is_pending_due: bool = False
     row: int = -1
     is_aligned: bool = False
@@ -110,4 +111,6 @@ def live_user(key: bytes, customer: Customer) -> LiveUser:
             pending = timer.due
             del ledger.timers[place]
             break
-    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), pending, pending)
+    timers = ledger.timers
+    queued = min(timers[0].due if timers else NEVER, pending)
+    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), pending, queued)

@@ -38,6 +38,11 @@ MAX_TIMERS = 2_000
 MAX_STEPS = 1_000
 """Maximum number of records and timers of a piece; a piece's users and rows should stay in the processor's cache."""
 
+STEPS_AFTER_FAILURE = 16
+"""Maximum number of records and timers of a piece after a failure; each piece that succeeds doubles it.
+
+A failure repeats the work of its piece. In small pieces, many failures cost little more than the work itself.
+"""
 
 MAX_ERRORS = 2
 """Maximum number of errors of one step: that of an event, and that of the statement in it."""
@@ -134,7 +139,7 @@ class _Slice:
         self._state = state
         self._batch = batch
         self._timers_left = max_timers
-        self._max_steps = max_steps
+        self._max_steps = self._steps = max_steps
         self._outputs = Outputs()
         self._contents: dict[bytes, bytes] = {}
 
@@ -146,14 +151,21 @@ class _Slice:
             try:
                 end, is_full = self._fold_piece(begin, found, errors)
             except StepFailed as failed:
-                if len(errors) > MAX_ERRORS or (found is not None and failed.number >= found.number):
+                # A message that is released before the step ``found`` has the number of that step.
+                limit = sys.maxsize if found is None else found.number + (failed.entry is not None)
+                if len(errors) > MAX_ERRORS or failed.number >= limit:
                     raise FoldBroken("a piece of the log gives another result when it is folded again") from failed
+                if found is None and not errors and self._max_steps > STEPS_AFTER_FAILURE:
+                    self._steps = STEPS_AFTER_FAILURE  # so that little work is repeated for this failure and the next
+                    if failed.number > STEPS_AFTER_FAILURE:
+                        continue
                 if failed.number:
                     found = failed  # first the piece before the failure, then a piece that begins with it
                 else:
                     found, errors = None, (*errors, failed.error)
                 continue
             begin, found, errors = end, None, () if found is None else (found.error,)
+            self._steps = min(2 * self._steps, self._max_steps)
             if is_full:
                 break
         return begin
@@ -190,7 +202,7 @@ class _Slice:
         before = state.begin_piece()
         outputs = PieceOutputs(batch, state.memo)
         piece = Piece(state.versions, outputs, state.memo.now, None if found is None else found.entry)
-        limits = Limits(self._max_steps if found is None else found.number, self._timers_left)
+        limits = Limits(self._steps if found is None else found.number, self._timers_left)
         facts = FactsPass(state, piece, limits, KnownFailures(errors, state.memo))
         try:
             end = facts.run(batch.records, begin)

@@ -44,6 +44,7 @@ class PartitionState:
         self._committed = committed
         self._changed: dict[bytes, bytes] = {}
         self._live: dict[bytes, LiveUser] = {}
+        self._added: list[Entry] = []
         self.due = DueTimes(self._due_times_of)
         self.memo = read_memo(committed)
         self.versions = versions_in_use(committed, self.memo)
@@ -69,8 +70,10 @@ class PartitionState:
         return msgspec.structs.replace(self.memo, passed_over=dict(self.memo.passed_over))
 
     def abandon_piece(self, memo: Memo) -> None:
-        """Forget everything that the piece in progress has changed, except for the queue of timers."""
+        """Forget all changes of the piece in progress; the caller puts the timers back that it has removed."""
         self._live.clear()
+        self.due.discard(self._added)
+        self._added.clear()
         self.memo = memo
         self._cutoffs = None
 
@@ -82,8 +85,6 @@ class PartitionState:
         if user is None:
             packed = self._stored(key)
             user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack(packed))
-            if user.next_timer < user.pending != NEVER:  # the queue has only the earlier one
-                self.due.add(user.pending, key)
         return user
 
     def store_users(self) -> None:
@@ -91,9 +92,9 @@ class PartitionState:
         for key, user in self._live.items():
             if user.has_changed:
                 self._changed[key] = codec.pack(user.settle())
-                if user.pending != NEVER and (user.is_pending_due or user.pending != user.stored_pending):
-                    self.due.add(user.pending, key)
+                self._enqueue(user, min(user.next_timer, user.pending))
         self._live.clear()
+        self._added.clear()
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
@@ -107,10 +108,14 @@ class PartitionState:
     # --- timers ----------------------------------------------------------------------------------------------------
 
     def schedule(self, user: LiveUser) -> None:
-        """Add the next timer of a user that follows from facts to the queue."""
-        due = user.next_timer
-        if due != NEVER:
+        """Add the next timer of a user to the queue, unless the queue has it already."""
+        self._enqueue(user, min(user.next_timer, NEVER if user.is_pending_due else user.pending))
+
+    def _enqueue(self, user: LiveUser, due: int) -> None:
+        if due not in (NEVER, user.queued):
             self.due.add(due, user.key)
+            self._added.append((due, user.key))
+            user.queued = due
 
     def is_next(self, entry: Entry) -> bool:
         """Return whether an entry of the queue is the next timer of its user, or the timer of a deferred message."""

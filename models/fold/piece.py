@@ -105,11 +105,14 @@ class Alignment(NamedTuple):
         The user and the row.
     at
         Time of that assessment, milliseconds.
+    number
+        Number of the step at which the user is aligned. Decisions before that step see the older results.
     """
 
     user: LiveUser
     row: int
     at: int
+    number: int
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -199,7 +202,7 @@ class Piece:
         """Let the second pass score a user as of the last assessment, because the results are those of old versions."""
         numbers, at = user.numbers, user.ledger.assessed_at
         numbers[NOW] = at
-        self.alignments.append(Alignment(user, len(self.rows), at))
+        self.alignments.append(Alignment(user, len(self.rows), at, self.number))
         self.block += numbers
         self.rows.append(None)
 
