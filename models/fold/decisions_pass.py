@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Output
+from models.configuration.compiled import Configuration
 from models.engage import rules
 from models.engage.recipient import Recipient
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
@@ -195,7 +196,7 @@ class DecisionsPass:
         ledger = user.ledger
         if step.has_moved:
             effects.signals = self._signals(step)
-            if step.agenda is None and not self._is_awaited(effects.signals):
+            if step.agenda is None and not _are_awaited(effects.signals, self._versions.configuration):
                 self._write_signals(step, effects.signals)
                 return
         self._apply(user, step.row)
@@ -236,13 +237,6 @@ class DecisionsPass:
                 )
             )
         return signals
-
-    def _is_awaited(self, signals: list[Signal]) -> bool:
-        configuration = self._versions.configuration
-        for signal in signals:  # a generator would take longer than the loop  # noqa: SIM110
-            if rules.matching(configuration, signal):
-                return True
-        return False
 
     def _write_signals(self, step: Step, signals: list[Signal]) -> None:
         """Write the signals of a step that nothing else follows from."""
@@ -330,6 +324,14 @@ class DecisionsPass:
         self._outputs.count("timers_fired", PENDING)
         self._piece.has_success = True
         return records
+
+
+def _are_awaited(signals: list[Signal], configuration: Configuration) -> bool:
+    """Return whether a rule waits for one of the signals."""
+    for signal in signals:  # a generator would take longer than the loop  # noqa: SIM110
+        if rules.matching(configuration, signal):
+            return True
+    return False
 
 
 def _number(step: Step) -> int:

@@ -38,7 +38,7 @@ MAX_TIMERS = 2_000
 MAX_STEPS = 1_000
 """Maximum number of records and timers of a piece; a piece's users and rows should stay in the processor's cache."""
 
-STEPS_AFTER_FAILURE = 16
+MAX_STEPS_AFTER_FAILURE = 16
 """Maximum number of records and timers of a piece after a failure; each piece that succeeds doubles it.
 
 A failure repeats the work of its piece. In small pieces, many failures cost little more than the work itself.
@@ -155,9 +155,11 @@ class _Slice:
                 limit = sys.maxsize if found is None else found.number + (failed.entry is not None)
                 if len(errors) > MAX_ERRORS or failed.number >= limit:
                     raise FoldBroken("a piece of the log gives another result when it is folded again") from failed
-                if found is None and not errors and self._max_steps > STEPS_AFTER_FAILURE:
-                    self._steps = STEPS_AFTER_FAILURE  # so that little work is repeated for this failure and the next
-                    if failed.number > STEPS_AFTER_FAILURE:
+                if found is None and not errors and self._max_steps > MAX_STEPS_AFTER_FAILURE:
+                    self._steps = (
+                        MAX_STEPS_AFTER_FAILURE  # so that little work is repeated for this failure and the next
+                    )
+                    if failed.number > MAX_STEPS_AFTER_FAILURE:
                         continue
                 if failed.number:
                     found = failed  # first the piece before the failure, then a piece that begins with it

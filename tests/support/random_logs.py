@@ -1,0 +1,200 @@
+"""Random logs in which much happens close together: waiting messages, equal times, new versions, bad records.
+
+They are made to show a fold that depends on the place at which a log is cut. So templates name everything that a
+decision sees, rules react to events of many kinds, and times are multiples of a coarse step.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
+from models.configuration.templates import Template
+from models.events import Event, EventType, OrderLine
+from models.log import Clock, Control, Instruction, Tick, Use
+from models.units import DAY, HOUR, MINUTE
+from tests.support.configured_versions import churn_version, segments_version
+from tests.support.event_logs import START, PartitionRecord, written
+
+__all__ = ["random_log"]
+
+_SEEN = (
+    "{{ segment }} {{ risk }} {{ traits }} {{ cart.count }} {{ cart.items }} {{ orders }} {{ spent }} "
+    "{{ unsubscribe_url }}"
+)
+_TEMPLATES = {
+    "seen": Template(subject="Hello {{ user }}", text=_SEEN, fallback="Subject: Hello\n\nThank you."),
+    "broken": Template(
+        subject="Hello",
+        text="{{ cart.count | divided_by: orders }}",
+        fallback="Subject: Hello\n\n{{ signal.value | divided_by: 0 }}",
+    ),
+}
+_TRIGGERS: dict[str, tuple[dict[str, Any], str]] = {
+    "identified": ({"event": "identify"}, "transactional"),
+    "clicked": ({"event": "click"}, "marketing"),
+    "custom": ({"event": "Foo"}, "transactional"),
+    "refunded": ({"event": "refund"}, "transactional"),
+    "left_1h": ({"cart_left": {"for": "1h"}}, "marketing"),
+    "left_2h": ({"cart_left": {"for": "2h"}}, "transactional"),
+    "left_8h": ({"cart_left": {"for": "8h"}}, "transactional"),
+    "risk": ({"churn_risk": {"crosses": 0.3}}, "transactional"),
+    "high_risk": ({"churn_risk": {"crosses": 0.6}}, "marketing"),
+    "busy": ({"entered_segment": "busy"}, "marketing"),
+    "quiet": ({"entered_segment": "quiet"}, "transactional"),
+    "first": ({"first_purchase": True}, "transactional"),
+}
+_BROKEN = frozenset({"custom", "left_2h"})
+_KINDS: tuple[EventType, ...] = (
+    *("page_view", "product_view", "click", "cart_add", "cart_add", "cart_remove", "purchase", "refund", "rating"),
+    *("support_message", "identify", "consent", "custom", "message_opened", "message_delivered"),
+)
+_TRAITS: tuple[dict[str, Any], ...] = (
+    {"plan": "a"},
+    {"plan": "b"},
+    {"plan": None},
+    {"email": "new@example.org"},
+    {"unsubscribed": True},
+    {"unsubscribed": False},
+    {"marketing_opt_out": True, "plan": "z" * 50},
+)
+
+
+def random_log(seed: int, *, with_versions: bool) -> list[PartitionRecord]:
+    """Make the log of a seed.
+
+    Parameters
+    ----------
+    seed
+        The seed.
+    with_versions
+        Whether new versions and instructions come between the events.
+    """
+    return _RandomLog(random.Random(seed), with_versions=with_versions).records()
+
+
+class _RandomLog:
+    """A log while it is made: its contents, each with its timestamp."""
+
+    def __init__(self, chance: random.Random, *, with_versions: bool) -> None:
+        self._chance = chance
+        self._with_versions = with_versions
+        self._has_wall_clock = chance.random() < 0.5
+        self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
+        self._grain = chance.choice((1, 1_000, MINUTE, 30 * MINUTE, HOUR))
+        self._version = 1
+        self._now = START
+        self._contents: list[tuple[int, Event | Control | tuple[bytes, bytes]]] = []
+
+    def records(self) -> list[PartitionRecord]:
+        self._begin()
+        for number in range(self._chance.randrange(30, 260)):
+            self._step(number)
+        for _ in range(self._chance.choice((2, 19))):
+            self._now += DAY // 2
+            self._add(Tick(at=self._now))
+        records = written([content for _, content in self._contents])
+        return [record._replace(timestamp=at) for record, (at, _) in zip(records, self._contents, strict=True)]
+
+    def _add(self, content: Event | Control | tuple[bytes, bytes]) -> None:
+        self._contents.append((self._now, content))
+
+    def _begin(self) -> None:
+        chance = self._chance
+        if not self._has_wall_clock:
+            self._add(Clock("feeder"))
+        self._add(_configuration(1, frozenset()))
+        for model in (segments_version, churn_version):
+            if chance.random() < 0.8:
+                self._add(model(1))
+        for user in self._users:
+            traits = {"email": f"{user[:2]}@example.org", "timezone": "UTC", "phone": "+4915112345678"}
+            if chance.random() < 0.8:
+                self._add(Event(id=f"{user}i", user=user, type="identify", at=START, traits=traits))
+            if chance.random() < 0.8:
+                self._add(Event(id=f"{user}c", user=user, type="consent", at=START, granted=True))
+
+    def _step(self, number: int) -> None:
+        chance, grain = self._chance, self._grain
+        pause = chance.choice((0, 0, 0, grain, 3 * grain, chance.randrange(1, 3 * HOUR), HOUR))
+        if chance.random() < 0.03:
+            pause = chance.randrange(3 * DAY)
+        self._now += pause // grain * grain
+        if chance.random() < 0.06:
+            self._add(Tick(at=self._now))
+        else:
+            self._add(self._event(number))
+        if self._with_versions and chance.random() < 0.06:
+            self._version += 1
+            self._add(self._control())
+        if chance.random() < 0.02:
+            self._add((b"\x00bad", b"junk") if chance.random() < 0.5 else (self._users[0].encode(), b"{junk"))
+
+    def _event(self, number: int) -> Event:
+        chance = self._chance
+        kind = chance.choice(_KINDS)
+        return Event(
+            id=f"m{number}" if chance.random() < 0.95 else f"m{chance.randrange(number + 1)}",
+            user=chance.choice(self._users),
+            type=kind,
+            at=self._now if chance.random() < 0.8 else self._now - chance.choice((1, self._grain, HOUR, DAY)),
+            trust="public" if chance.random() < 0.15 else "server",
+            **self._details(kind, number),
+        )
+
+    def _details(self, kind: EventType, number: int) -> dict[str, Any]:
+        chance = self._chance
+        if kind in ("product_view", "click", "cart_add", "cart_remove", "rating"):
+            details = {"item": f"s{chance.randrange(4)}", "category": f"c{chance.randrange(14)}"}
+            return {**details, "amount": 500_000, **({"rating": 4.0} if kind == "rating" else {})}
+        if kind == "purchase":
+            order = f"o{chance.randrange(8)}" if chance.random() < 0.8 else None
+            form = "lines" if order is None else chance.choice(("lines", "whole", "whole", "replacement"))
+            lines = (OrderLine("s1", 1, 10**6, "c1"),)
+            return {"order": order, "amount": chance.randrange(1, 99) * 10**6, "lines": lines, "order_form": form}
+        if kind == "refund":
+            amount = chance.randrange(1, 50) * 10**6
+            return {
+                "order": f"o{chance.randrange(8)}",
+                "amount": amount,
+                "order_form": chance.choice(("lines", "whole")),
+            }
+        if kind == "identify":
+            return {"traits": chance.choice(_TRAITS)}
+        if kind == "consent":
+            return {"granted": chance.random() < 0.7, "channel": chance.choice((None, "email", "sms"))}
+        if kind == "custom":
+            return {"name": chance.choice(("Foo", "Bar", "Unsubscribed")), "properties": {"x": number}}
+        return {"message": f"{number:032x}"} if kind.startswith("message_") else {}
+
+    def _control(self) -> Control:
+        chance = self._chance
+        made = chance.random()
+        if made < 0.35:
+            return segments_version(self._version)
+        if made < 0.7:
+            return churn_version(self._version)
+        if made < 0.85:
+            return _configuration(self._version, frozenset(chance.sample(list(_TRIGGERS), 3)))
+        return Instruction(name=chance.choice(("pause", "resume")), argument="email")
+
+
+def _configuration(version: int, without: frozenset[str]) -> Use:
+    rules = [
+        {
+            "name": name,
+            "category": category,
+            "when": when,
+            "template": "broken" if name in _BROKEN else "seen",
+            "channels": ["email", "sms"] if name == "clicked" else ["email"],
+        }
+        for name, (when, category) in _TRIGGERS.items()
+        if name not in without
+    ]
+    limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
+    content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
+    return Use(name="configuration", version=version, content=msgspec.Raw(content))
