@@ -164,7 +164,7 @@ async def _play(round_: RunningRound) -> Played:
             verdict = await judge(connection, partitions, reference, around.load, around.sink, round_.troubles)
             await judge_learners(verdict, connection, reference, learners)
             hashes = suppression_hashes(round_.settings)
-            judge_suppressions(verdict, around.listing, around.leavers, hashes, crew.lives)
+            await judge_suppressions(verdict, around.listing, around.leavers, hashes, crew.lives)
         except TimeoutError as error:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
     verdict.findings += late_ends(crew.lives, crew.notes, round_.broker_away)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import Answer, InFlight, decode_notice
+from models.delivery.suppression import TOPIC, parse_key
 from models.log import Use, decode_control, is_control
 from models.profile.codec import unpack
 from models.rejected import decode_rejected
@@ -213,10 +214,10 @@ async def _judge_messages(
     )
 
 
-def judge_suppressions(
+async def judge_suppressions(
     verdict: Verdict, listing: Listing, leavers: Leavers, hashes: AddressHashes, lives: Iterable[Life]
 ) -> None:
-    """Search for e-mails to addresses that were suppressed more than a second before."""
+    """Search for e-mails to addresses that were suppressed more than a second before, and for missing entries."""
     sink = leavers.sink
     verdict.addresses = len({*leavers.clicked, *sink.dead})
     delivering = [life for life in lives if life.role == "deliver"]
@@ -224,9 +225,11 @@ def judge_suppressions(
         "e-mails handed over for suppressed addresses",
         handed_late(sink.handed, listing.seen, leavers.clicked, hashes, delivering),
     )
-    listed = {one.address for one in listing.seen}
-    gone = [*leavers.clicked, *sink.dead]
-    verdict.find("addresses that are not on the list", (a for a in gone if hashes.newest("email", a) not in listed))
+    # The list itself is read, because a reader that follows it may be behind when the broker is slow.
+    listed = {parse_key(entry.key).address for entry in await committed(listing.connection, TOPIC, 1)}
+    for gone, how in ((leavers.clicked, "that have unsubscribed"), (sink.dead, "that were refused permanently")):
+        missing = (address for address in gone if hashes.newest("email", address) not in listed)
+        verdict.find(f"addresses {how} and are not on the list", missing)
 
 
 async def judge_learners(
