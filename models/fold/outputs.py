@@ -20,7 +20,7 @@ MAX_RECORD_BYTES = 900_000
 """Maximum size of a record's key and value together, bytes; Kafka's default limit of a batch is 1 MiB."""
 
 _new = tuple.__new__
-"""Makes an ``Output`` three times as fast as a call of the class."""
+"""Constructor of an ``Output`` from a tuple, which costs less than a call of the class."""
 _encode_signal = msgspec.json.Encoder().encode
 
 

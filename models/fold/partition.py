@@ -33,7 +33,7 @@ from models.fold.versions import Versions
 from models.log import Instruction, Use
 
 MAX_TIMERS = 2_000
-"""Maximum number of timers fired per slice; keeps one commit below about 170 ms of work."""
+"""Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
 
 MAX_STEPS = 1_000
 """Maximum number of records and timers of a piece; a piece's users and rows should stay in the processor's cache."""

@@ -72,8 +72,8 @@ class ChurnWeights(ModelContent, frozen=True, kw_only=True):
 class ChurnScorer(JsonScorer[ChurnWeights]):
     """A scorer of the probability that a user will not come back within the horizon.
 
-    A row is scored alone, by an exactly rounded sum (``math.fsum``). The result therefore depends neither on other
-    rows, nor on the machine's vector units.
+    The terms of a row are added up in one fixed order, and the exponential is our own (:mod:`models.exact_math`). So
+    the result depends neither on other rows nor on the processor.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ _SHORT_0, _SHORT_1, _SHORT_2, _SHORT_3 = _SHORT
 _MIDDLE_0, _MIDDLE_1, _MIDDLE_2, _MIDDLE_3 = _MIDDLE
 _LONG_0, _LONG_1, _LONG_2, _LONG_3 = _LONG
 _BY_DIGIT = np.array([_SHORT, _MIDDLE, _LONG]).transpose(1, 0, 2).copy()
-"""The same tables as an array of shape (digits, half-lives, values of a digit)."""
+"""Tables of the shares that are left, as one array of shape (digits, half-lives, values of a digit)."""
 
 
 def shares(elapsed: int) -> tuple[float, float, float]:

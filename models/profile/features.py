@@ -53,7 +53,7 @@ from models.profile.state import Facts
 from models.units import DAY
 
 MAX_SINGLE_ROWS = 10
-"""Maximum number of rows that are computed one after the other, because columns cost as much as ten rows."""
+"""Maximum number of rows that are computed one after the other, because numpy has a fixed cost for each column."""
 
 _MICROS = 1_000_000
 _DAY, _WEEK, _MONTH = 1, 2, 3
@@ -232,7 +232,7 @@ def _single_row(numbers: Numbers) -> list[float]:
     now = source[NOW]
     for clock in _CLOCKS:
         at = source[clock]
-        if at:
+        if source[clock + _DAY] or source[clock + _WEEK] or source[clock + _MONTH]:
             short, middle, long = shares(int(now - at) if now > at else 0)
             source[clock + 1] *= short
             source[clock + 2] *= middle

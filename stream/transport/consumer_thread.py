@@ -33,7 +33,7 @@ The broker answers as soon as one of the partitions has a record, so this adds n
 has moved its position, waits until the current fetch ends.
 """
 IDLE_FETCH_WAIT_MS = 500
-"""The same while all lanes have read everything, milliseconds.
+"""How long a broker may keep a fetch that finds nothing while all lanes have read everything, milliseconds.
 
 After a rebalance, the first fetch may wait for the end of the previous one. So this wait is not longer.
 """

@@ -1,4 +1,4 @@
-"""What a visitor of the shop does next: an event has a kind, and follows from what the visitor has done before.
+"""A visitor of the shop, whose next event follows from what the visitor has done before.
 
 A visitor looks at pages and items as the visitors of trivago do, or at items only, as Diginetica records them. Some
 visitors put viewed items into the cart, and some of these buy at the end of the visit. No data set here records carts

@@ -88,8 +88,7 @@ def blocks(draw: st.DrawFn) -> Numbers:
         for place in range(1, COUNT):
             is_time = place < 3 or (place >= ACTIVITY and (place - ACTIVITY) % WIDTH == 0)
             moment = st.integers(int(now) - 500 * DAY, int(now) + DAY)
-            is_empty = place > ACTIVITY and not is_time and not numbers[place - (place - ACTIVITY) % WIDTH]
-            values = moment if is_time else st.just(0.0) if is_empty else st.floats(0.0, 1e12)
+            values = moment if is_time else st.floats(0.0, 1e12)
             numbers[place] = draw(st.just(0.0) | values)
         block += numbers
     return block
