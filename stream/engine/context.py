@@ -59,6 +59,10 @@ class LaneTimes:
     tick_again_s
         Minimum time between two ticks for the same timer. A second tick is needed if the timer was not due yet by the
         broker's clock, because that clock is slow.
+    max_rest_s
+        Maximum rest of a lane after a commit. A lane rests for as long as its last commit took. On an idle machine a
+        commit takes a few milliseconds, and so does the rest. On a busy machine commits take longer, because those of
+        all lanes compete for the processor. There the rest makes transactions fewer and larger.
     """
 
     idle_commit_s: float = 1.0
@@ -66,6 +70,7 @@ class LaneTimes:
     max_backoff_s: float = 10.0
     steady_s: float = 90.0
     tick_again_s: float = 1.0
+    max_rest_s: float = 0.025
 
     def backoff_s(self, failures: int) -> float:
         """Return the pause after this many consecutive failures.

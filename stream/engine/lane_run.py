@@ -254,6 +254,7 @@ class LaneRun:
         self.restored.apply(outputs.commit, checkpoint.position)
         self._wakeups.schedule(outputs.next_due)
         self.committed_at = self._monotonic()
+        self.reader.rest(self.committed_at - began)
         self._report(outputs, self.committed_at - began, compute_seconds)
         if outputs.after.broadcasts:
             with self._writing():

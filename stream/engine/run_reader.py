@@ -15,6 +15,9 @@ from stream.engine.fetches import Fetch, ReadTo
 
 logger = logging.getLogger(__name__)
 
+NO_REST_ABOVE = 500
+"""Number of waiting records above which a lane does not rest: a large transaction costs little for each record."""
+
 
 class Uncommitted(NamedTuple):
     """Records that were read since the last commit of whole batches.
@@ -64,9 +67,10 @@ class RunReader:
         self._spec = assignment.spec
         self._fetcher = context.fetcher
         self._monotonic = context.clocks.monotonic
+        self._max_rest_s = context.times.max_rest_s
         self._on_change = on_change
         self._buffer = FetchBuffer(assignment.tp, max_records=2 * assignment.spec.max_records)
-        self._next_batch_at = 0.0
+        self._next_batch_at = self._rests_until = 0.0
         self._is_seeking = False
         self._out_of_range_epoch: int | None = None
         self._error: LogEndsBefore | None = None
@@ -87,7 +91,10 @@ class RunReader:
     @property
     def early_s(self) -> float:
         """Seconds until the next batch may be taken. A full buffer does not wait, whatever the pace is."""
-        return 0.0 if self._buffer.full else self._next_batch_at - self._monotonic()
+        if self._buffer.full:
+            return 0.0
+        lags = self._buffer.waiting > NO_REST_ABOVE
+        return (self._next_batch_at if lags else max(self._next_batch_at, self._rests_until)) - self._monotonic()
 
     def has_taken(self, read: ReadTo) -> bool:
         """Return whether all fetched records are in batches: none waits here, and none is on its way."""
@@ -154,6 +161,13 @@ class RunReader:
         count, stamp = self.uncommitted
         self.uncommitted = Uncommitted(count + len(records), records[0].timestamp if stamp is None else stamp)
         return records
+
+    def rest(self, seconds: float) -> None:
+        """Take no batch for as long as the last commit took, ``seconds``, and at most for ``LaneTimes.max_rest_s``.
+
+        The lane does not rest while more than :data:`NO_REST_ABOVE` records wait.
+        """
+        self._rests_until = self._monotonic() + min(seconds, self._max_rest_s)
 
     def complete(self, position: int) -> Uncommitted:
         """Record a commit at a position; return the records that it completes.

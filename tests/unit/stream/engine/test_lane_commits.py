@@ -9,7 +9,8 @@ import pytest
 
 from models.batch import AfterCommit, Batch, Commit, Outputs, Restored
 from stream.engine.agent_spec import Agent, Wake
-from stream.engine.testing import LaneHarness, MemoryPartition
+from stream.engine.run_reader import NO_REST_ABOVE
+from stream.engine.testing import QUICK, LaneHarness, MemoryPartition
 from tests.support.counting import COUNTING, record, records, with_agent
 
 
@@ -215,3 +216,44 @@ async def test_a_lane_with_a_pace_takes_all_records_that_arrived_since_the_last_
         await harness.until(lambda: harness.partition.position == 7)
 
     assert (too_early, len(harness.partition.commits)) == ((0, 2) if pace_s else (5, 7))
+
+
+async def test_a_lane_rests_for_as_long_as_its_commit_took_and_then_takes_all_that_arrived() -> None:
+    async with LaneHarness(COUNTING, [record(0)], times=replace(QUICK, max_rest_s=10.0)) as harness:
+        await _commit_slowly(harness, seconds=4.0)
+        for offset in (1, 2, 3):
+            harness.fetcher.append(record(offset))
+            await harness.let_run()
+        during_rest = len(harness.partition.commits)
+        harness.manual.monotonic_s += 4.0
+        harness.fetcher.append(record(4))
+        await harness.until(lambda: harness.partition.position == 5)
+
+    assert (during_rest, len(harness.partition.commits)) == (1, 2)
+
+
+async def test_a_lane_rests_no_longer_than_the_maximum() -> None:
+    async with LaneHarness(COUNTING, [record(0)], times=replace(QUICK, max_rest_s=1.0)) as harness:
+        await _commit_slowly(harness, seconds=4.0)
+        harness.manual.monotonic_s += 1.0
+        harness.fetcher.append(record(1))
+        await harness.until(lambda: harness.partition.position == 2)
+
+
+async def test_a_lane_with_many_waiting_records_does_not_rest() -> None:
+    spec = replace(COUNTING, max_records=NO_REST_ABOVE)
+    async with LaneHarness(spec, [record(0)], times=replace(QUICK, max_rest_s=10.0)) as harness:
+        await _commit_slowly(harness, seconds=4.0)
+        for one in records(NO_REST_ABOVE + 2)[1:]:
+            harness.fetcher.append(one)
+        await harness.until(lambda: harness.partition.position > 1)
+
+
+async def _commit_slowly(harness: LaneHarness, seconds: float) -> None:
+    """Commit the first batch of a lane, and let the commit take this time."""
+    harness.partition.commit_gate.clear()
+    await harness.partition.commit_begun.wait()
+    harness.manual.monotonic_s += seconds
+    harness.partition.commit_gate.set()
+    await harness.until(lambda: harness.partition.position == 1)
+    await harness.let_run()
