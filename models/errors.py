@@ -14,6 +14,7 @@ All public errors that the engine raises on purpose, with the package of each:
       - ``NotYaml``, stream.settings: the same for text that is not YAML.
 
   - ``StateMismatch``, models.errors: stop, because this code cannot read that state.
+  - ``UnknownLevel``, models.levels: stop, because only another release can read that log.
   - ``StateDamaged``, models.errors: stop, because the stored bytes differ from the written ones.
   - ``OutputTooLarge``, models.errors: reject the record that caused it.
   - ``SecretMissing``, models.delivery: hold messages until the secret is set.
@@ -41,6 +42,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``PortTaken``, stream.installation: stop the other program, or choose another port.
   - ``BrokerNotStarted``, stream.installation: follow the message.
   - ``NotReady``, stream.installation: read the log of the process.
+  - ``CannotFinish``, stream.installation: do what the message says, such as to replace an old worker.
   - ``Refused``, stream.installation: correct what the check has found.
   - ``NotFailed``, stream.installation: override only findings that have failed.
   - ``LookupFailed``, stream.lookup: follow the message.

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from models.levels import FIRST, NEWEST
+
 EVENTS = "events"
 """Logical name of the topic that is the event log."""
 CONTROL = b"\x00"
@@ -20,16 +22,19 @@ USE_KEY = b"\x00use"
 INSTRUCTION_KEY = b"\x00order"
 
 
-class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, gc=False):
+class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, omit_defaults=True, gc=False):
     """The kind of clock that the log has; the first record of each partition.
 
     Attributes
     ----------
     clock
         ``wall``: the time is the newest timestamp of the broker. ``feeder``: the time is the newest tick.
+    level
+        Format level with which the log begins (:mod:`models.levels`).
     """
 
     clock: Literal["wall", "feeder"]
+    level: int = FIRST
 
 
 class Tick(msgspec.Struct, tag_field="control", tag="tick", frozen=True, gc=False):
@@ -50,7 +55,7 @@ class Use(msgspec.Struct, tag_field="control", tag="use", frozen=True, gc=False)
     Attributes
     ----------
     name
-        ``configuration``, ``churn`` or ``segments``.
+        ``configuration``, ``churn``, ``segments`` or ``level``.
     version
         A positive number; each new version has a higher one.
     content
@@ -75,6 +80,11 @@ class Instruction(msgspec.Struct, tag_field="control", tag="order", frozen=True,
 
     name: str = msgspec.field(name="order")
     argument: str = ""
+
+
+def opening(clock: Literal["wall", "feeder"]) -> Clock:
+    """Return the first record of each partition of a new log, which begins at the newest format level."""
+    return Clock(clock, NEWEST)
 
 
 Control = Clock | Tick | Use | Instruction

@@ -57,7 +57,8 @@ class FactsPass:
     Attributes
     ----------
     control
-        A control record that has ended the piece, because it changes the versions in use or gives an instruction.
+        A control record that has ended the piece, because it changes the versions in use, names the clock or gives an
+        instruction.
     timers_left
         Number of timers that may still fire before a commit.
     is_full
@@ -67,7 +68,7 @@ class FactsPass:
     """
 
     def __init__(self, state: PartitionState, piece: Piece, limits: Limits, failures: KnownFailures) -> None:
-        self.control: Use | Instruction | None = None
+        self.control: Clock | Use | Instruction | None = None
         self.timers_left = limits.timers
         self.is_full = False
         self.popped: list[Entry] = []
@@ -184,6 +185,7 @@ class FactsPass:
             self._require_room()
             if not memo.clock:
                 memo.clock = control.clock
+                self.control = control
             return
         if not memo.clock:
             memo.clock = "wall"

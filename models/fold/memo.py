@@ -7,9 +7,15 @@ import msgspec
 from models.batch import Restored
 from models.errors import StateMismatch
 from models.fold.versions import Versions
+from models.levels import FIRST, LEVEL, SCHEMA_OF_LEVEL, require_known
 
 SCHEMA = 2
-"""Version of the memo's layout, which is its first byte."""
+"""Version of the memo's layout at format level 1, which is its first byte.
+
+Each level adds 1 to it. The layout stays the same, but code that does not know the level stops at the first byte.
+"""
+_MAX_SCHEMA = 0x7F
+"""Maximum first byte of a memo with a version; memos without a version began with a larger one."""
 
 
 class Memo(msgspec.Struct, array_like=True):
@@ -56,18 +62,34 @@ def read_memo(state: Restored) -> Memo:
     ------
     StateMismatch
         The memo was written under another schema.
+    UnknownLevel
+        The memo was written at a format level that this code does not know.
     """
     if not state.memo:
         return Memo()
     schema = state.memo[0]
-    if schema == SCHEMA:
-        return _decoder.decode(memoryview(state.memo)[1:])
-    raise StateMismatch("clock of a partition", schema, SCHEMA)
+    if not SCHEMA <= schema <= _MAX_SCHEMA:
+        raise StateMismatch("clock of a partition", schema, SCHEMA)
+    place = f"state of partition {state.partition} at offset {state.position}"
+    require_known(place, schema - SCHEMA + FIRST)
+    memo = _decoder.decode(memoryview(state.memo)[1:])
+    require_known(place, level_of(memo))  # code without levels keeps the first byte, but it remembers the number
+    return memo
+
+
+def level_of(memo: Memo) -> int:
+    """Return the format level in use at the place of a memo."""
+    return memo.numbers.get(LEVEL, FIRST)
 
 
 def encode_memo(memo: Memo) -> bytes:
     """Encode a memo for ``Commit.memo``."""
-    return bytes((SCHEMA,)) + _encoder.encode(memo)
+    return bytes((SCHEMA + level_of(memo) - FIRST,)) + _encoder.encode(memo)
+
+
+def schema_in_use(state: Restored) -> int:
+    """Return the schema in which the users of a committed state are stored from its position on."""
+    return SCHEMA_OF_LEVEL[level_of(read_memo(state))]
 
 
 def content_key(name: str) -> bytes:
@@ -79,7 +101,7 @@ def versions_in_use(state: Restored, memo: Memo) -> Versions:
     """Read the versions in use of a committed state."""
     versions = Versions(paused=set(memo.paused))
     for name, number in memo.numbers.items():
-        versions.use(name, number, state.records[content_key(name)])
+        versions.use(name, number, b"" if name == LEVEL else state.records[content_key(name)])
     return versions
 
 

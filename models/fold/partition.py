@@ -30,7 +30,8 @@ from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.scores import PieceScores
 from models.fold.versions import Versions
-from models.log import Instruction, Use
+from models.levels import LEVEL, require_known
+from models.log import Clock, Instruction, Use
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
@@ -109,6 +110,8 @@ class PartitionFold:
         ------
         FoldBroken
             A hundred events or timers in a row have failed.
+        UnknownLevel
+            The log is raised to a format level that this code does not know. Start again with the committed state.
         """
         begin = 0
         while begin < len(batch.records):
@@ -232,11 +235,24 @@ class _Slice:
 
     # --- versions and instructions ----------------------------------------------------------------------------------
 
-    def _follow(self, control: Use | Instruction, record: Record) -> None:
+    def _follow(self, control: Clock | Use | Instruction, record: Record) -> None:
         """Follow a control record that has ended a piece."""
         if isinstance(control, Instruction):
             self._obey(control)
-            return
+        elif isinstance(control, Clock):
+            self._raise_level(control.level, record)
+        elif control.name == LEVEL:
+            self._raise_level(control.version, record)
+        else:
+            self._use(control, record)
+
+    def _raise_level(self, level: int, record: Record) -> None:
+        """Write in a format level from here on, unless the same or a higher one is in use."""
+        if level > self._state.versions.level:
+            require_known(f"{self._batch.topic}-{self._batch.partition} at offset {record.offset}", level)
+            self._state.use(LEVEL, level, b"")
+
+    def _use(self, control: Use, record: Record) -> None:
         content = bytes(control.content)
         try:
             is_used = self._state.use(control.name, control.version, content)

@@ -91,7 +91,7 @@ class PartitionState:
         """Encode the users that the piece has changed, and forget the decoded ones."""
         for key, user in self._live.items():
             if user.has_changed:
-                self._changed[key] = codec.pack(user.settle())
+                self._changed[key] = codec.pack(user.settle(), self.versions.schema)
                 self._enqueue(user, min(user.next_timer, user.pending))
         self._live.clear()
         self._added.clear()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from models.batch import Restored
 from models.fold.memo import encode_memo, read_memo
-from models.profile.codec import pack, unpack
+from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.ledger import Ledger
 from models.profile.state import Customer
 
 
-def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
+def carry_over(rebuilt: bytes | None, current: bytes | None, schema: int = SCHEMA) -> bytes:
     """Replace the facts in use by recomputed ones.
 
     Parameters
@@ -18,6 +18,8 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
         The user after a fold of the whole log; ``None`` if that fold does not know the user.
     current
         The user in use at the same position; ``None`` if the code in use has stored nothing.
+    schema
+        Schema of the result.
 
     Returns
     -------
@@ -39,9 +41,9 @@ def carry_over(rebuilt: bytes | None, current: bytes | None) -> bytes:
     """
     fresh = Customer() if rebuilt is None else unpack(rebuilt)
     if current is None:
-        return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen))
+        return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen), schema)
     known = unpack(current)
-    return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen))
+    return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen), schema)
 
 
 def carry_memo(rebuilt: bytes, current: bytes) -> bytes:

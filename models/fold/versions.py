@@ -10,6 +10,7 @@ from models.engage import rules
 from models.engage.planner import Planner
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.segment_scorer import SegmentScorer
+from models.levels import FIRST, LEVEL, SCHEMA_OF_LEVEL
 from models.places import zones
 from models.profile.features import FEATURES
 
@@ -25,6 +26,8 @@ class Versions:
     ----------
     numbers
         Version by name, for each name that was ever used. Only :meth:`use` changes it.
+    schema
+        Schema in which users are stored at the format level in use.
     configuration_number, churn_number, segments_number
         Copies of the three numbers that nearly every step reads.
     configuration
@@ -40,6 +43,7 @@ class Versions:
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
+    schema: int = SCHEMA_OF_LEVEL[FIRST]
     configuration_number: int = 0
     churn_number: int = 0
     segments_number: int = 0
@@ -60,18 +64,23 @@ class Versions:
         """Return the version of ``name`` in use; 0 for none."""
         return self.numbers.get(name, 0)
 
+    @property
+    def level(self) -> int:
+        """The format level in use."""
+        return self.numbers.get(LEVEL, FIRST)
+
     def use(self, name: str, version: int, content: bytes) -> bool:
         """Use a version from now on, unless the same or a newer one is in use.
 
         Parameters
         ----------
         name
-            ``configuration``, ``churn`` or ``segments``. The version of any other name is remembered and has no effect.
-            So an older worker can read a log with names that only a newer one knows.
+            ``configuration``, ``churn``, ``segments`` or ``level``. The version of any other name is remembered and has
+            no effect. So an older worker can read a log with names that only a newer one knows.
         version
             A positive number that increases with each version.
         content
-            JSON, as the module of ``name`` writes it.
+            JSON, as the module of ``name`` writes it. A level has none.
 
         Returns
         -------
@@ -82,10 +91,14 @@ class Versions:
         ------
         InvalidConfiguration, StateMismatch, msgspec.DecodeError
             The content cannot be used. Then nothing has changed.
+        KeyError
+            This code does not know the level; callers check it before.
         """
         if version <= self.number(name):
             return False
-        if name == CONFIGURATION:
+        if name == LEVEL:
+            self.schema = SCHEMA_OF_LEVEL[version]
+        elif name == CONFIGURATION:
             configuration = decode(content)
             self.zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             self.configuration, self.configuration_number = configuration, version

@@ -25,7 +25,7 @@ from models.profile.state import Customer, Facts
 SCHEMA = 5
 """Version of the layout of a stored user."""
 PREVIOUS_SCHEMA = 4
-"""Version of the older layout that can still be read, see :mod:`models.profile.schema_4`."""
+"""Version of the older layout that can still be read and written, see :mod:`models.profile.schema_4`."""
 HEADER = struct.Struct("<Bqq")
 """Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
 
@@ -77,12 +77,13 @@ _decode_active = msgspec.msgpack.Decoder(_ActiveUser).decode
 _decode_dormant = msgspec.msgpack.Decoder(_DormantUser).decode
 
 
-def pack(customer: Customer) -> bytes:
-    """Encode a user."""
-    head = HEADER.pack(SCHEMA, customer.seen, customer.next_due)
+def pack(customer: Customer, schema: int = SCHEMA) -> bytes:
+    """Encode a user in a schema: ``SCHEMA`` or ``PREVIOUS_SCHEMA``."""
+    head = HEADER.pack(schema, customer.seen, customer.next_due)
     if customer.is_dormant:
-        return head + _encode(_to_dormant(customer))
-    return head + _encode(_ActiveUser(customer.facts, customer.ledger))
+        return head + _encode(_to_dormant(customer, schema))
+    body = _encode(_ActiveUser(customer.facts, customer.ledger))
+    return head + (body if schema == SCHEMA else schema_4.downgraded(body))
 
 
 def unpack(data: bytes) -> Customer:
@@ -140,8 +141,12 @@ def dormant_body(customer: Customer) -> bytes:
     return _encode(_ActiveUser(facts, unchanged))
 
 
-def _to_dormant(customer: Customer) -> _DormantUser:
+def _to_dormant(customer: Customer, schema: int) -> _DormantUser:
     ledger, body, known = customer.ledger, dormant_body(customer), customer.compressed
+    if schema == SCHEMA:
+        dictionary = compression.DICTIONARY
+    else:
+        body, known, dictionary = schema_4.downgraded(body), None, schema_4.DICTIONARY
     return _DormantUser(
         assessed_at=ledger.assessed_at,
         risk=ledger.risk,
@@ -149,7 +154,8 @@ def _to_dormant(customer: Customer) -> _DormantUser:
         timers=[timer.name for timer in ledger.timers],
         waits=[after.due - before.due for before, after in pairwise(ledger.timers)],
         seen_ids=customer.facts.seen_ids,
-        compressed=known[1] if known is not None and known[0] == body else compression.compress(body),
+        compressed=known[1] if known is not None and known[0] == body else compression.compress(body, dictionary),
+        dictionary=dictionary,
     )
 
 

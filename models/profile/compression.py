@@ -13,7 +13,7 @@ from importlib import resources
 import zstandard
 
 DICTIONARY = 2
-"""Number of the dictionary used to compress. All dictionaries in the package are used to decompress."""
+"""Number of the dictionary used to compress in the newest schema. All of the package are used to decompress."""
 
 LEVEL = 3
 """Level of compression. Level 6 takes three times as long and saves 3% more."""
@@ -28,13 +28,19 @@ def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
 
 
 class _Tools(threading.local):
-    """The compressor and decompressors of one thread, because two threads must not use one at the same time."""
+    """The compressors and decompressors of one thread, because two threads must not use one at the same time."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(
-            level=LEVEL, dict_data=_dictionary(DICTIONARY), write_dict_id=False, write_checksum=False
-        )
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
         self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
+
+    def compressor(self, number: int) -> zstandard.ZstdCompressor:
+        found = self.compressors.get(number)
+        if found is None:
+            found = self.compressors[number] = zstandard.ZstdCompressor(
+                level=LEVEL, dict_data=_dictionary(number), write_dict_id=False, write_checksum=False
+            )
+        return found
 
     def decompressor(self, number: int) -> zstandard.ZstdDecompressor:
         found = self.decompressors.get(number)
@@ -46,9 +52,9 @@ class _Tools(threading.local):
 _tools = _Tools()
 
 
-def compress(body: bytes) -> bytes:
-    """Compress an encoded state with :data:`DICTIONARY`; the same input always gives the same bytes."""
-    return _tools.compressor.compress(body)
+def compress(body: bytes, dictionary: int = DICTIONARY) -> bytes:
+    """Compress an encoded state with the dictionary of this number; the same input always gives the same bytes."""
+    return _tools.compressor(dictionary).compress(body)
 
 
 def decompress(compressed: bytes, dictionary: int) -> bytes:

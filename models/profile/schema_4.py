@@ -12,6 +12,8 @@ import msgspec
 
 from models.profile.numbers import EVENING_HOUR
 
+DICTIONARY = 1
+"""Number of the newest dictionary that the code with this schema has, see :mod:`models.profile.compression`."""
 _PLACE = 13
 """Place of the decayed counts among the facts."""
 _STRUCTS = 5

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.batch import Restored
+from models.levels import UnknownLevel
 from stream.cluster.writer import ANSWER_WITHIN_S
 from stream.engine.committers import Committer
 from stream.engine.context import Assignment, LaneContext
@@ -24,8 +25,8 @@ from stream.engine.reports import LaneReport, Phase
 
 logger = logging.getLogger(__name__)
 
-_EXPECTED = (KafkaError, OSError, TimeoutError, asyncio.CancelledError, LogEndsBefore, PositionOutOfRange)
-"""Errors of brokers and logs: a stack trace would say nothing about them."""
+_EXPECTED = (KafkaError, OSError, TimeoutError, asyncio.CancelledError, LogEndsBefore, PositionOutOfRange, UnknownLevel)
+"""Errors of brokers, logs and releases: a stack trace would say nothing about them."""
 
 
 class _PausedWhileFencing(Exception):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from models.configuration.compiled import Configuration
+from models.configuration.levels import require_expressible
+from models.levels import require_known
+from stream.cluster.connection import Connection
 from stream.log.event_log import ClockName, EventLog, WrongClock
+from stream.log.levels import level_in_use
 from stream.log.versions import Applied, publish
 from stream.settings.loading import Settings
 from stream.settings.rules import read_configuration, require_rendering
@@ -29,6 +33,10 @@ def apply(settings: Settings, clock: ClockName = "wall") -> Applied:
         A template cannot be rendered for every kind of user.
     InvalidSettings
         The configuration has a mistake.
+    InvalidConfiguration
+        The format level of the log cannot express the configuration.
+    UnknownLevel
+        The log has a format level that this code does not know.
     """
     wanted = read_configuration(settings)
     require_rendering(settings, wanted)
@@ -43,4 +51,20 @@ async def _apply(settings: Settings, wanted: Configuration, clock: ClockName) ->
         except WrongClock as error:
             if (clock, error.found) != ("wall", "feeder"):
                 raise
+    return await publish_in_use(connection, settings.partitions, wanted)
+
+
+async def publish_in_use(connection: Connection, partitions: int, wanted: Configuration) -> Applied:
+    """Publish a configuration in the format level of the log.
+
+    Raises
+    ------
+    InvalidConfiguration
+        Only a higher level can express it.
+    UnknownLevel
+        The log has a level that this code does not know.
+    """
+    level = await level_in_use(connection, partitions)
+    require_known("the log", level)
+    require_expressible(wanted, level)
     return await publish(connection, wanted)

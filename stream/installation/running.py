@@ -17,11 +17,11 @@ from models.errors import PerennialError
 from stream.cluster import topics
 from stream.cluster.admin import patiently
 from stream.cluster.connection import Connection
+from stream.installation.applying import publish_in_use
 from stream.installation.commands import perennial
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.installation.ports import METRICS
 from stream.log.event_log import ClockName, EventLog
-from stream.log.versions import publish
 from stream.processes.error_lines import last_error
 from stream.processes.programs import Program
 from stream.processes.supervisor import Supervisor
@@ -164,7 +164,7 @@ async def _open_log(connection: Connection, settings: Settings, options: StartOp
     async with EventLog(connection, settings.partitions) as log:
         await log.ensure_clock(options.clock)
     if options.applies:
-        await publish(connection, read_configuration(settings))
+        await publish_in_use(connection, settings.partitions, read_configuration(settings))
 
 
 def own_ports() -> dict[str, int]:

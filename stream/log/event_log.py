@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from models.batch import Output
 from models.errors import PerennialError
 from models.events import Event, encode_event
-from models.log import CLOCK_KEY, EVENTS, Clock, decode_control, encode_control
+from models.log import CLOCK_KEY, EVENTS, Clock, decode_control, encode_control, opening
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable
@@ -151,7 +151,7 @@ class EventLog:
         empty = [partition for partition, name in found.items() if name is None]
         if not empty:
             return
-        key, value = encode_control(Clock(clock=clock))
+        key, value = encode_control(opening(clock))
         await self._write([(partition, key, value) for partition in empty])
         # Another program may have named the other clock first. The first record counts.
         self._compare(await self._clocks(), clock)

@@ -162,7 +162,7 @@ class Rebuild:
     async def _compare(self, shadow: Shadow, compare_only: bool) -> Rebuilt:
         merger = FactMerger()
         current = await catch_up(shadow, self._connection)
-        changed, outcome = len(merger.merge(shadow.comparable(current), current.records)), "compared"
+        changed, outcome = len(merger.merge(shadow.comparable(current), current)), "compared"
         if not compare_only and not changed:
             outcome = "equal"
         elif not compare_only:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
+from models.fold.memo import schema_in_use
 from models.fold.rebuilt import carry_memo, carry_over
 from models.log import EVENTS, is_control
 from models.profile.codec import pack, unpack
@@ -45,36 +46,43 @@ class FactMerger:
 
     def __init__(self) -> None:
         self._merged: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
+        self._schema = 0
 
     def __repr__(self) -> str:
         return f"FactMerger({len(self._merged)} users)"
 
-    def merge(self, shadow: Mapping[bytes, bytes], current: Mapping[bytes, bytes]) -> dict[bytes, bytes | None]:
+    def merge(self, shadow: Mapping[bytes, bytes], current: Restored) -> dict[bytes, bytes | None]:
         """Return the new encoded state of each user whose facts differ.
 
         Parameters
         ----------
-        shadow, current
-            Encoded users, recomputed and in use, at the same position.
+        shadow
+            Encoded users, recomputed.
+        current
+            The state in use, at the same position.
         """
+        schema = schema_in_use(current)
+        if schema != self._schema:
+            self._merged.clear()
+            self._schema = schema
         changed: dict[bytes, bytes | None] = {}
-        for key in shadow.keys() | current.keys():
+        for key in shadow.keys() | current.records.keys():
             if is_control(key):
                 continue
-            rebuilt, known = shadow.get(key), current.get(key)
+            rebuilt, known = shadow.get(key), current.records.get(key)
             merged = self._merged.get(key)
             if merged is None or merged[:2] != (rebuilt, known):
-                merged = self._merged[key] = rebuilt, known, _new_state(rebuilt, known)
+                merged = self._merged[key] = rebuilt, known, _new_state(rebuilt, known, schema)
             if merged[2] is not None:
                 changed[key] = merged[2]
         return changed
 
 
-def _new_state(rebuilt: bytes | None, known: bytes | None) -> bytes | None:
+def _new_state(rebuilt: bytes | None, known: bytes | None, schema: int) -> bytes | None:
     """Return the user's new encoded state, or ``None`` if the stored facts already match."""
-    carried = carry_over(rebuilt, known)
+    carried = carry_over(rebuilt, known, schema)
     # Earlier code may have encoded the same user in another form: another schema, or not yet as dormant.
-    is_same = known is not None and (carried == known or carried == pack(unpack(known)))
+    is_same = known is not None and (carried == known or carried == pack(unpack(known), schema))
     return None if is_same else carried
 
 
@@ -156,7 +164,7 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
                         f"partition {partition} of profiles went back to {current.position}, and the rebuild is at "
                         f"{shadow.position}; run the same command with `--anew` to begin at the start of the log"
                     )
-                changed = merger.merge(shadow.comparable(current), current.records)
+                changed = merger.merge(shadow.comparable(current), current)
                 memo = carry_memo(shadow.memo, current.memo)
                 await owner.commit(Commit([shadow.done()], changed), Checkpoint(current.position, memo))
                 shadow.switched = True

@@ -18,6 +18,7 @@ import faust
 from faust.types import TP
 
 from stream.cluster.connection import Connection
+from stream.cluster.group_members import CLIENT_ID
 from stream.engine.agent_spec import AgentSpec
 from stream.engine.context import Observer
 from stream.engine.lanes import Lanes
@@ -104,6 +105,7 @@ def create_app(
     app = LaneApp(
         application,
         broker=f"kafka://{connection.servers.replace(',', ';kafka://').replace(' ', '')}",
+        broker_client_id=CLIENT_ID,
         broker_session_timeout=connection.session_timeout_s,
         broker_heartbeat_interval=connection.heartbeat_interval_s,
         broker_request_timeout=max(15.0, connection.session_timeout_s + 5),

@@ -36,7 +36,7 @@ from models.learning.publication import Publication
 from models.learning.segment_scorer import SegmentScorer
 from models.learning.segments import NAME as SEGMENTS
 from models.learning.segments import SegmentLearner
-from models.log import Clock, Tick, encode_control
+from models.log import Tick, encode_control, opening
 from models.profile.features import FEATURES
 from models.storefront.storefront import Storefront
 from models.units import DAY
@@ -79,7 +79,7 @@ class Loop:
         self._fold = PartitionFold(self._state)
         self._offset = 0
         self._pending: list[tuple[int, str, Publication]] = []
-        self._write([encode_control(Clock(clock="feeder"))])
+        self._write([encode_control(opening("feeder"))])
 
     def feed(self, events: Iterable[Event]) -> None:
         """Feed all events and ticks in order."""

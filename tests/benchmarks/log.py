@@ -15,7 +15,7 @@ from models.learning.churn_scorer import ChurnWeights
 from models.learning.naming import AXES
 from models.learning.publication import Publication
 from models.learning.segment_scorer import SegmentCentres
-from models.log import Clock, encode_control
+from models.log import encode_control, opening
 from models.profile.features import FEATURES
 from stream import presets
 from stream.settings import loading as settings
@@ -38,7 +38,7 @@ def log_of(
     more_rules
         Rules in addition to the shop's preset, as written in ``perennial.yaml``.
     """
-    first = [encode_control(Clock(clock))]
+    first = [encode_control(opening(clock))]
     first += [Publication(1, content).broadcast(name) for name, content in versions(more_rules).items()]
     return chain(first, load)
 

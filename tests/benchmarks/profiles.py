@@ -15,7 +15,7 @@ from typing import NamedTuple
 from models.batch import Batch, Restored
 from models.events import encode_event
 from models.fold.partition import PartitionFold
-from models.log import CONTROL, Clock, Tick, encode_control
+from models.log import CONTROL, Tick, encode_control, opening
 from models.profile.codec import pack, unpack
 from models.storefront.storefront import Storefront
 from models.units import DAY, HOUR
@@ -118,7 +118,7 @@ def populate(connection: Connection, partitions: int, users: int, month: Month) 
 
 
 async def _write(connection: Connection, partitions: int, homes: dict[int, list[bytes]], month: Month) -> None:
-    await feed(connection, connection.topic("events"), partitions, [encode_control(Clock("feeder"))])
+    await feed(connection, connection.topic("events"), partitions, [encode_control(opening("feeder"))])
     writer = Writer(connection)
     try:
         for partition in range(partitions):

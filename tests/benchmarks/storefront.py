@@ -19,7 +19,7 @@ from models.events import Event, encode_event
 from models.fold.partition import PartitionFold
 from models.learning.churn import ChurnLearner
 from models.learning.examples import CHURN_TOPIC, ChurnExample, decode_churn
-from models.log import Clock, Tick, encode_control
+from models.log import Tick, encode_control, opening
 from models.profile.features import FEATURES
 from models.recommend.factors import fit_items
 from models.recommend.interactions import decode_interaction
@@ -52,7 +52,7 @@ class _ShopLoop:
         self.learner = ChurnLearner(FEATURES)
         self.examples: list[ChurnExample] = []
         self.window = InteractionWindow(rows=2_000_000, users=200_000, items=100_000)
-        self._pending = [encode_control(Clock(clock="feeder"))]
+        self._pending = [encode_control(opening("feeder"))]
         self._offset = 0
 
     def take(self, events: list[Event]) -> None:

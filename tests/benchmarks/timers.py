@@ -15,7 +15,7 @@ from typing import NamedTuple
 from models.batch import Batch, Restored
 from models.events import Event
 from models.fold.partition import MAX_TIMERS, PartitionFold
-from models.log import Clock, Tick, encode_control
+from models.log import Clock, Tick, encode_control, opening
 from models.profile.codec import pack
 from models.profile.numbers import new_numbers, put_back
 from models.profile.reducers import reduce_facts
@@ -64,7 +64,7 @@ def main() -> None:
     began = time.perf_counter()
     fold = PartitionFold(state)
     print(f"restore from the headers: {time.perf_counter() - began:.2f} s")
-    for outputs in fold.slices(_batch(0, Clock("feeder"), Tick(at=START))):
+    for outputs in fold.slices(_batch(0, opening("feeder"), Tick(at=START))):
         state.apply(outputs.commit)
 
     took = []

@@ -16,7 +16,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from models.log import Clock, Instruction, Tick, Use, encode_control
+from models.log import Instruction, Tick, Use, encode_control, opening
 from models.wire.native import TYPES
 
 NOW = 1_790_000_000_000
@@ -213,7 +213,7 @@ def large(rng: Random, number: int) -> bytes:
 def forged(rng: Random, number: int) -> bytes:
     """Write what only the engine may write: control records, reports, and users named like the lane's keys."""
     controls = (
-        Clock("feeder"),
+        opening("feeder"),
         Tick(at=NOW * 2),
         Instruction("pause", "email"),
         Use("configuration", 10**9, msgspec.Raw(b"{}")),

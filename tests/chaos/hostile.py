@@ -28,7 +28,7 @@ from models.batch import Batch, Output, Outputs, Restored
 from models.errors import InvalidEvent
 from models.events import decode_event, encode_event
 from models.fold.outputs import MAX_RECORD_BYTES
-from models.log import Clock, Control, encode_control, is_control
+from models.log import Control, encode_control, is_control, opening
 from models.profile.codec import unpack
 from models.rejected import MAX_KEPT_BYTES, TOPIC, decode_rejected
 from models.source import Received, Source
@@ -134,9 +134,9 @@ class HostileRun:
             A record was lost, doubled or wrongly accepted, or it stopped the engine.
         """
         began = time.monotonic()
-        opening: list[Control] = [Clock("wall"), configuration_version(1), churn_version(1), segments_version(1)]
+        first: list[Control] = [opening("wall"), configuration_version(1), churn_version(1), segments_version(1)]
         for partition in self._partitions:
-            await partition.take(map(encode_control, opening), NOW)
+            await partition.take(map(encode_control, first), NOW)
         inbox: asyncio.Queue[Batch] = asyncio.Queue()
         router = route_events(_each(inbox))
         for portion in _portions(iter(records)):

@@ -17,7 +17,7 @@ from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import ORIGINS, Event, Origin
-from models.log import Clock, Use
+from models.log import Use, opening
 from models.source import Received, Source
 from models.wire import decode
 from stream.delivery.channels import open_channel
@@ -47,7 +47,7 @@ def _messages(events: list[Event]) -> list[bytes]:
     rules = {"rules": [{"name": "welcome", "when": {"event": "Trial Started", "where": {"plan": "pro"}}}]}
     content = encode(parse(rules, {"welcome": Template("Welcome {{ first_name }}", "Hello.")}))
     use = Use(name="configuration", version=1, content=msgspec.Raw(content))
-    log = written([Clock("wall"), use, *events])
+    log = written([opening("wall"), use, *events])
     _, given = fold_log(log, repeat(100))
     records = [record for outputs in given for record in outputs.commit.records if record.topic == "messages.email"]
     return [record.value for record in records if record.value is not None]

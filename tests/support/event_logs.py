@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from models.batch import Batch, Outputs, Restored
 from models.events import Event, OrderLine, encode_event
 from models.fold.partition import MAX_TIMERS, PartitionFold
-from models.log import Clock, Control, Tick, encode_control
+from models.log import Control, Tick, encode_control, opening
 from models.units import DAY
 
 START = 1_767_225_600_000
@@ -101,7 +101,7 @@ def shoppers(
             add(at, _happening(rng, name, number, at))
             if rng.random() < 0.05:
                 add(at + 1, _happening(random.Random(0), name, number, at))
-    return [Clock("feeder"), *(content for _, _, content in sorted(moments, key=lambda m: m[:2]))]
+    return [opening("feeder"), *(content for _, _, content in sorted(moments, key=lambda m: m[:2]))]
 
 
 def _happening(rng: random.Random, user: str, number: int, at: int) -> Event:

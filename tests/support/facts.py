@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.events import Event
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile.codec import unpack
 from models.profile.decay import shares
 from models.profile.numbers import (
@@ -53,7 +53,7 @@ def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
 
     The times of arrival are the timestamps of the records, on the wall clock.
     """
-    contents: list[Event | Control] = [Clock("wall"), *(one for one, _ in arrivals), Tick(at=0), Tick(at=0)]
+    contents: list[Event | Control] = [opening("wall"), *(one for one, _ in arrivals), Tick(at=0), Tick(at=0)]
     timestamps = [START, *(read for _, read in arrivals), end, end]
     log = [record._replace(timestamp=at) for record, at in zip(written(contents), timestamps, strict=True)]
     state, _ = fold_log(log, itertools.repeat(7))

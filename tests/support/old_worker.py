@@ -25,8 +25,8 @@ FROM = "PERENNIAL_UPGRADE_FROM"
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def old_pack(customer: Customer) -> bytes:
-    """Encode a customer in schema 4."""
+def old_pack(customer: Customer, schema: int = PREVIOUS_SCHEMA) -> bytes:
+    """Encode a customer in schema 4, and without compression."""
     body = schema_4.downgraded(_encode([customer.facts, customer.ledger]))
     return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + body
 

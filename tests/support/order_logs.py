@@ -7,7 +7,7 @@ from typing import Any
 
 from models.batch import Outputs
 from models.events import MICROS, Event
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile.codec import unpack
 from models.profile.state import Facts
 from models.rejected import decode_rejected
@@ -32,7 +32,7 @@ def refund(amount: int | None = None, at: int = START, **more: Any) -> Event:
 
 def fold(*events: Event, versions: tuple[Control, ...] = (), size: int = 3) -> tuple[Facts, list[Outputs]]:
     """Fold events on a feeder's clock, each at its own time, and return the user's facts and the outputs."""
-    log: list[Event | Control] = [Clock("feeder"), *versions]
+    log: list[Event | Control] = [opening("feeder"), *versions]
     for event in events:
         log += [Tick(at=event.at), event]
     state, outputs = fold_log(written(log), itertools.repeat(size))

@@ -17,7 +17,7 @@ from models.batch import Restored
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
-from models.log import Clock, Use, encode_control
+from models.log import Use, encode_control, opening
 from models.units import now_ms
 from stream.cluster import topics
 from stream.cluster.connection import Connection
@@ -84,7 +84,7 @@ def _has_folded_user(restored: Restored | None) -> bool:
 async def _use_rule(connection: Connection) -> None:
     content = msgspec.Raw(encode(parse(RULE, {"first_order": THANKS})))
     async with EventLog(connection, 1) as log:
-        for control in (Clock("wall"), Use(name="configuration", version=1, content=content)):
+        for control in (opening("wall"), Use(name="configuration", version=1, content=content)):
             await log.broadcast(*encode_control(control))
 
 

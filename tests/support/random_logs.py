@@ -15,7 +15,7 @@ from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import Event, EventType, OrderLine
-from models.log import Clock, Control, Instruction, Tick, Use
+from models.log import Control, Instruction, Tick, Use, opening
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import churn_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
@@ -106,7 +106,7 @@ class _RandomLog:
     def _begin(self) -> None:
         chance = self._chance
         if not self._has_wall_clock:
-            self._add(Clock("feeder"))
+            self._add(opening("feeder"))
         self._add(_configuration(1, frozenset()))
         for model in (segments_version, churn_version):
             if chance.random() < 0.8:

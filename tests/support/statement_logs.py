@@ -13,7 +13,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.notices import Notice, decode_notice
 from models.events import Event
-from models.log import Clock, Control, Tick, Use
+from models.log import Control, Tick, Use, opening
 from models.profile.codec import unpack
 from models.profile.state import Facts
 from models.rejected import Rejected, decode_rejected
@@ -66,7 +66,7 @@ class StatementLog:
         }
         content = encode(parse({"rules": rules, "consent": consent or {}}, made))
         use = Use(name="configuration", version=1, content=msgspec.Raw(content))
-        whole: Iterable[Event | Control] = [Clock(clock), Tick(at=start), use, *log]
+        whole: Iterable[Event | Control] = [opening(clock), Tick(at=start), use, *log]
         self.state, self.outputs = fold_log(written(whole), repeat(3))
 
     @property

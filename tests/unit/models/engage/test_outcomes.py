@@ -23,7 +23,7 @@ from models.delivery.notices import (
 )
 from models.engage import caps, outcomes
 from models.events import Channel, Event, EventType
-from models.log import Clock, Instruction, Use
+from models.log import Instruction, Use, opening
 from models.profile.ledger import Ledger, SentMessage
 from models.wire.withdrawals import channels_of
 from tests.support.event_logs import START, fold_log, written
@@ -143,7 +143,7 @@ class TestThroughTheFold:
             Event(id="m2", user="u1", type="consent", at=START, channel="email", granted=True),
             Event(id="m3", user="u1", type="custom", name="Trial Started", at=START),
         ]
-        _, given = fold_log(written([Clock("wall"), use, *before, *more]), repeat(100))
+        _, given = fold_log(written([opening("wall"), use, *before, *more]), repeat(100))
         return [
             record.value or b""
             for outputs in given

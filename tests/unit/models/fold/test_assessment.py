@@ -16,7 +16,7 @@ from models.errors import InvalidConfiguration
 from models.events import Event
 from models.fold.assessment import crosses
 from models.learning.examples import ChurnExample, SegmentExample, decode_churn, decode_segment
-from models.log import Clock, Control, Tick, Use
+from models.log import Control, Tick, Use, opening
 from models.profile.codec import unpack
 from models.profile.signals import Signal
 from models.profile.state import Customer
@@ -45,7 +45,7 @@ def fold(*contents: Event | Control, days: int) -> tuple[Restored, list[tuple[st
 
 def fold_placed(placed: Sequence[tuple[int, int, Event | Control]]) -> tuple[Restored, list[tuple[str, bytes]]]:
     ordered = [content for _, _, content in sorted(placed, key=lambda entry: entry[:2])]
-    state, outputs = fold_log(written([Clock("feeder"), *ordered]), itertools.repeat(500))
+    state, outputs = fold_log(written([opening("feeder"), *ordered]), itertools.repeat(500))
     return state, [(r.topic, r.value) for output in outputs for r in output.commit.records if r.value is not None]
 
 
@@ -169,7 +169,7 @@ def stale(event: Event, rule: dict[str, object], *, now: int) -> list[tuple[str,
     )
     use = Use(name="configuration", version=1, content=msgspec.Raw(encode(parsed)))
     known = Event(id="i", user="u", type="identify", at=event.at, traits={"email": "u@example.org"})
-    log: list[Event | Control] = [Clock("feeder"), use, Tick(at=now), known, event, Tick(at=now + 1)]
+    log: list[Event | Control] = [opening("feeder"), use, Tick(at=now), known, event, Tick(at=now + 1)]
     _, outputs = fold_log(written(log), itertools.repeat(100))
     decided = [msgspec.json.decode(r.value or b"") for o in outputs for r in o.commit.records if r.topic == "decisions"]
     return [(d["outcome"], d.get("reason", "")) for d in decided]

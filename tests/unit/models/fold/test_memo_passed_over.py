@@ -6,9 +6,10 @@ from itertools import repeat
 
 import pytest
 
+from models.batch import Restored
 from models.events import Event
 from models.fold.memo import Memo, encode_memo, read_memo
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile.codec import unpack
 from models.units import DAY
 from tests.support.event_logs import START, fold_log, written
@@ -25,7 +26,7 @@ def order(event_id: str, amount: int = 5_000_000) -> Event:
 
 LATE = START + 9 * DAY
 LOG: list[Event | Control] = [
-    Clock("feeder"),
+    opening("feeder"),
     Tick(START),
     event("m1"),
     event("m1"),
@@ -61,7 +62,4 @@ def test_the_memo_of_the_previous_release_is_read_with_empty_counters() -> None:
     before = encode_memo(Memo(now=7, clock="wall", floor=3))
     old = before[:1] + bytes([before[1] - 1]) + before[2:-1]  # an array without its last field, an empty mapping
 
-    class OldState:
-        memo = old
-
-    assert read_memo(OldState()) == Memo(now=7, clock="wall", floor=3)  # type: ignore[arg-type]
+    assert read_memo(Restored(memo=old)) == Memo(now=7, clock="wall", floor=3)

@@ -12,7 +12,7 @@ from models.fold.failures import MAX_FAILURES, FoldBroken
 from models.fold.live_user import LiveUser
 from models.fold.partition import PartitionFold
 from models.fold.piece import Piece
-from models.log import Clock, Control, Tick, Use
+from models.log import Control, Tick, Use, opening
 from models.profile.codec import unpack
 from models.profile.features import FEATURES
 from models.profile.ledger import Timer
@@ -61,8 +61,8 @@ def test_a_fold_that_is_restored_every_few_batches_gives_the_same_bytes() -> Non
 
 def test_folding_a_log_twice_changes_only_the_clock_and_the_number_of_duplicates() -> None:
     events = [e for e in shoppers(4, users=5, days=1) if isinstance(e, Event)]
-    once, _ = fold_log(written([Clock("feeder"), *events]), forever(50))
-    twice, outputs = fold_log(written([Clock("feeder"), *events, *events]), forever(50))
+    once, _ = fold_log(written([opening("feeder"), *events]), forever(50))
+    twice, outputs = fold_log(written([opening("feeder"), *events, *events]), forever(50))
 
     facts = {key: unpack(value).facts for key, value in once.records.items()}
     assert {key: unpack(value).facts for key, value in twice.records.items()} == facts
@@ -92,7 +92,7 @@ def test_a_wall_clock_is_the_newest_stamp_and_a_feeders_clock_the_newest_tick() 
     wall = PartitionFold(Restored())
     wall.fold(Batch("events", 0, written([event, Tick(at=START + 9 * DAY)], stamp=START + 5)))
     feeder = PartitionFold(Restored())
-    feeder.fold(Batch("events", 0, written([Clock("feeder"), event, Tick(at=START + 9 * DAY)], stamp=5)))
+    feeder.fold(Batch("events", 0, written([opening("feeder"), event, Tick(at=START + 9 * DAY)], stamp=5)))
 
     assert (wall.clock, wall.now) == ("wall", START + 6)
     assert (feeder.clock, feeder.now) == ("feeder", START + 9 * DAY)
@@ -303,7 +303,7 @@ def test_the_queue_of_timers_has_an_entry_per_user_and_not_per_event() -> None:
 def test_no_event_is_live_in_a_log_with_a_feeders_clock() -> None:
     event = Event(id="m", user="u", type="click", at=START, item="s", origin="live")
 
-    fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), event]), forever(9))
-    live, _ = fold_log(written([Clock("wall"), event]), forever(9))
+    fed, _ = fold_log(written([opening("feeder"), Tick(at=START), event]), forever(9))
+    live, _ = fold_log(written([opening("wall"), event]), forever(9))
 
     assert [unpack(state.records[b"u"]).facts.origin for state in (fed, live)] == ["replay", "live"]

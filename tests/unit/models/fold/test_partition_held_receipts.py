@@ -15,7 +15,7 @@ from models.delivery.messages import decode_message
 from models.events import Event
 from models.fold.versions import Versions
 from models.fold.view import describe
-from models.log import Clock, Control, Tick, Use
+from models.log import Control, Tick, Use, opening
 from models.profile.codec import unpack
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import START, fold_log, written
@@ -54,7 +54,7 @@ def counted(outputs: list[Outputs], *name: str) -> float:
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_held_receipts_go_out_within_five_minutes_of_a_configuration_that_renders_them(size: int) -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(3)]
+    log: list[Event | Control] = [opening("feeder"), use(1, BROKEN), Tick(at=START), *refunds(3)]
     log += [Tick(at=START + minute * MINUTE) for minute in range(1, 20)]
     log += [use(2, MENDED), *(Tick(at=START + minute * MINUTE) for minute in range(20, 25))]
 
@@ -67,7 +67,7 @@ def test_held_receipts_go_out_within_five_minutes_of_a_configuration_that_render
 
 
 def test_the_same_log_in_other_batches_and_after_restarts_gives_the_same_bytes() -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(5)]
+    log: list[Event | Control] = [opening("feeder"), use(1, BROKEN), Tick(at=START), *refunds(5)]
     log += [Tick(at=START + 7 * MINUTE), use(2, MENDED), Tick(at=START + 13 * MINUTE), Tick(at=START + 2 * HOUR)]
 
     def run(size: int, restart_every: int) -> tuple[Any, ...]:
@@ -78,7 +78,7 @@ def test_the_same_log_in_other_batches_and_after_restarts_gives_the_same_bytes()
 
 
 def test_a_receipt_that_no_configuration_renders_is_dropped_when_it_expires_with_file_and_line() -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
+    log: list[Event | Control] = [opening("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
     log += [Tick(at=START + HOUR + MINUTE)]
 
     state, outputs = fold_log(written(log), itertools.repeat(9))
@@ -92,7 +92,7 @@ def test_a_receipt_that_no_configuration_renders_is_dropped_when_it_expires_with
 
 
 def test_a_waiting_receipt_is_shown_with_file_and_line() -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
+    log: list[Event | Control] = [opening("feeder"), use(1, BROKEN), Tick(at=START), *refunds(1)]
 
     state, _ = fold_log(written(log), itertools.repeat(9))
     shown = describe("u", unpack(state.records[b"u"]), START, Versions())
@@ -103,7 +103,7 @@ def test_a_waiting_receipt_is_shown_with_file_and_line() -> None:
 
 
 def test_a_fallback_is_counted_by_rule_and_shown_with_the_error() -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, FALLBACK), Tick(at=START), *refunds(2)]
+    log: list[Event | Control] = [opening("feeder"), use(1, FALLBACK), Tick(at=START), *refunds(2)]
 
     state, outputs = fold_log(written(log), itertools.repeat(9))
     shown = describe("u", unpack(state.records[b"u"]), START, Versions())
@@ -115,7 +115,7 @@ def test_a_fallback_is_counted_by_rule_and_shown_with_the_error() -> None:
 
 
 def test_the_providers_reason_is_shown_with_a_refused_message() -> None:
-    log: list[Event | Control] = [Clock("feeder"), use(1, MENDED), Tick(at=START), *refunds(1)]
+    log: list[Event | Control] = [opening("feeder"), use(1, MENDED), Tick(at=START), *refunds(1)]
     sent, _ = fold_log(written(log), itertools.repeat(9))
     (message,) = unpack(sent.records[b"u"]).ledger.sent
     refused = "rejected: 550 5.1.1 no such user"

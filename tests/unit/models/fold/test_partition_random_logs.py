@@ -12,7 +12,7 @@ from models.batch import Batch, Restored
 from models.engage.planner import Planner
 from models.fold import step
 from models.fold.partition import PartitionFold
-from models.log import Clock, Tick
+from models.log import Tick, opening
 from models.profile import reducers
 from models.units import HOUR
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
@@ -144,6 +144,6 @@ def test_the_work_for_a_failure_does_not_grow_with_the_size_of_a_batch(monkeypat
 
 
 def test_a_log_may_end_with_its_clock() -> None:
-    log = written([Clock("feeder"), Tick(at=START), Tick(at=START + HOUR)])
+    log = written([opening("feeder"), Tick(at=START), Tick(at=START + HOUR)])
 
     assert in_batches(log, 3) == in_batches(log, 1)

@@ -18,7 +18,7 @@ from models.engage.recipient import Recipient
 from models.events import Event, EventType, OrderLine
 from models.fold.partition import PartitionFold
 from models.fold.step import UNSEEN
-from models.log import Clock, Control, Instruction, Tick
+from models.log import Control, Instruction, Tick, opening
 from models.profile.codec import unpack
 from models.profile.numbers import new_numbers
 from models.profile.reducers import reduce_facts
@@ -122,7 +122,7 @@ def test_a_version_holds_from_its_place_in_the_log_on(size: int) -> None:
     click = Event(id="m1", user="u", type="click", at=START, item="i")
     again = msgspec.structs.replace(click, id="m2", at=START + 1)
     log: list[Event | Control] = [
-        Clock("feeder"),
+        opening("feeder"),
         Tick(at=START),
         segments_version(1),
         click,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidConfiguration
 from models.events import Event, OrderLine, encode_event
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile.codec import unpack
 from models.profile.lateness import MAX_CHANGES, MAX_NAMES, MAX_SESSIONS, SESSION_GAP_MS
 from models.profile.orders import MAX_ORDERS
@@ -114,7 +114,7 @@ def test_a_log_out_of_order_cut_into_any_batches_gives_the_same_bytes(seed: int)
         for number, content in enumerate(shoppers(seed, users=6, days=6))
         if isinstance(content, Event | Tick)
     ]
-    log = written([Clock("feeder"), *(content for _, _, content in sorted(moments, key=lambda m: m[:2]))])
+    log = written([opening("feeder"), *(content for _, _, content in sorted(moments, key=lambda m: m[:2]))])
 
     state, outputs = fold_log(log, itertools.repeat(1))
     other, _ = fold_log(log, iter(lambda: rng.randrange(1, 90), None), restart_every=3)
@@ -214,7 +214,7 @@ def test_a_trait_whose_time_was_forgotten_is_not_replaced_by_an_older_value() ->
 def test_an_event_cannot_have_happened_after_it_was_read() -> None:
     ahead = event("click", START + 20 * HOUR, item="mug")
     live, _ = fold_log([PartitionRecord(0, START, b"u", encode_event(ahead))], itertools.repeat(9))
-    fed, _ = fold_log(written([Clock("feeder"), Tick(at=START), ahead]), itertools.repeat(9))
+    fed, _ = fold_log(written([opening("feeder"), Tick(at=START), ahead]), itertools.repeat(9))
 
     assert unpack(live.records[b"u"]).facts.last_seen == START
     assert unpack(fed.records[b"u"]).facts.last_seen == START + 20 * HOUR, "a feeder's clock goes in steps"
@@ -224,7 +224,7 @@ def test_the_bound_is_a_setting() -> None:
     jumbled = [event("page_view", START + 5 * HOUR), event("page_view", START + HOUR), event("page_view", START)]
     sessions = {}
     for bound in ("1h", "6h"):
-        log: list[Event | Control] = [Clock("feeder"), settings_version(1, order_within=bound)]
+        log: list[Event | Control] = [opening("feeder"), settings_version(1, order_within=bound)]
         state, outputs = fold_log(written([*log, Tick(at=START + 5 * HOUR), *jumbled]), itertools.repeat(9))
         late = sum(output.counts.get(("events_late",), 0) for output in outputs)
         sessions[bound] = unpack(state.records[b"u"]).facts.sessions, late

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.events import MICROS, Event, OrderLine
-from models.log import Clock, Tick
+from models.log import Tick, opening
 from models.profile.features import row
 from models.profile.reducers import Cutoffs
 from models.units import DAY, HOUR, MINUTE
@@ -114,7 +114,7 @@ def test_events_of_orders_cut_into_any_batches_give_the_same_bytes(
     said: list[OrderStatement], sizes: list[int]
 ) -> None:
     events = [event for event, _ in sorted(events_of(said), key=lambda pair: pair[1])]
-    log = written([Clock("feeder"), configuration_version(1), Tick(at=START + DAY), *events])
+    log = written([opening("feeder"), configuration_version(1), Tick(at=START + DAY), *events])
 
     state, _ = fold_log(log, itertools.repeat(1))
     other, _ = fold_log(log, itertools.cycle(sizes), restart_every=2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.batch import Outputs
 from models.events import Event
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile.codec import unpack
 from models.profile.seen_ids import BUCKET, MAX_IDS, SeenIds, digest_of, forget, knows, remember
 from models.rejected import decode_rejected
@@ -122,7 +122,7 @@ def test_an_event_older_than_the_horizon_is_refused_and_creates_no_user() -> Non
     old = Event(id="m", user="u", type="click", at=START - 48 * HOUR - 1, item="s")
     just = Event(id="n", user="v", type="click", at=START - 48 * HOUR, item="s")
 
-    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), old, just]), itertools.repeat(9))
+    state, outputs = fold_log(written([opening("feeder"), Tick(at=START), old, just]), itertools.repeat(9))
 
     (rejected,) = [decode_rejected(r.value) for o in outputs for r in o.commit.records if r.topic == "events.rejected"]
     assert (rejected.reason, rejected.field, rejected.offset) == ("too_late", "at", 2)
@@ -132,7 +132,7 @@ def test_an_event_older_than_the_horizon_is_refused_and_creates_no_user() -> Non
 def test_a_person_can_force_a_late_event_once() -> None:
     forced = Event(id="m", user="u", type="click", at=START - 9 * DAY, item="s", forced=True)
 
-    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), forced, forced]), itertools.repeat(9))
+    state, outputs = fold_log(written([opening("feeder"), Tick(at=START), forced, forced]), itertools.repeat(9))
 
     assert unpack(state.records[b"u"]).facts.events == {"click": 1}
     assert counted(outputs, "events_duplicate") == 1
@@ -141,8 +141,8 @@ def test_a_person_can_force_a_late_event_once() -> None:
 def test_reports_of_delivery_are_never_too_late_in_a_log_with_a_feeders_clock() -> None:
     sent = Event(id="m:message_sent", user="u", type="message_sent", at=START - 9 * DAY, message="m")
 
-    state, _ = fold_log(written([Clock("feeder"), Tick(at=START), sent]), itertools.repeat(9))
-    live, outputs = fold_log(written([Clock("wall"), sent], stamp=START), itertools.repeat(9))
+    state, _ = fold_log(written([opening("feeder"), Tick(at=START), sent]), itertools.repeat(9))
+    live, outputs = fold_log(written([opening("wall"), sent], stamp=START), itertools.repeat(9))
 
     assert unpack(state.records[b"u"]).facts.messages == {"message_sent": 1}
     assert not live.records
@@ -153,7 +153,7 @@ def test_a_rejected_event_can_come_again_with_the_same_id() -> None:
     full = [Event(id=f"f{n}", user="u", type="purchase", at=START, amount=1, currency=f"{n:03d}") for n in range(17)]
     again = Event(id="f16", user="u", type="purchase", at=START, amount=1, currency="000")
 
-    state, outputs = fold_log(written([Clock("feeder"), Tick(at=START), *full, again]), itertools.repeat(99))
+    state, outputs = fold_log(written([opening("feeder"), Tick(at=START), *full, again]), itertools.repeat(99))
 
     assert counted(outputs, "events_rejected", "state_full") == 1
     assert unpack(state.records[b"u"]).facts.spent["000"] == 2
@@ -163,7 +163,7 @@ def test_a_longer_horizon_accepts_no_event_whose_id_was_forgotten_under_a_shorte
     event = Event(id="m", user="u", type="click", at=START, item="s")
     other = Event(id="n", user="u", type="click", at=START + 3 * HOUR, item="s")
     log: list[Event | Control] = [
-        Clock("feeder"),
+        opening("feeder"),
         settings_version(1, horizon="2h"),
         Tick(at=START),
         event,
@@ -182,7 +182,7 @@ def test_a_longer_horizon_accepts_no_event_whose_id_was_forgotten_under_a_shorte
 def test_the_id_of_an_event_ahead_of_the_clock_is_kept_until_the_event_would_be_too_late() -> None:
     ahead = Event(id="m", user="u", type="click", at=START + 20 * HOUR, item="s")
     for days, kept in ((0, True), (2, True), (2.9, False)):
-        log: list[Event | Control] = [Clock("feeder"), Tick(at=START), ahead, Tick(at=START + int(days * DAY)), ahead]
+        log: list[Event | Control] = [opening("feeder"), Tick(at=START), ahead, Tick(at=START + int(days * DAY)), ahead]
         state, outputs = fold_log(written(log), itertools.repeat(1))
 
         assert unpack(state.records[b"u"]).facts.events == {"click": 1}

@@ -87,7 +87,7 @@ def test_the_encoded_bytes_do_not_depend_on_the_bytes_that_were_decoded(profiles
 
 def test_an_unchanged_dormant_user_is_not_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     customer = unpack(pack(silent(5)))
-    monkeypatch.setattr(compression, "compress", lambda body: b"")
+    monkeypatch.setattr(compression, "compress", lambda *_: b"")
 
     customer.ledger.assessed_at += DAY
     customer.ledger.timers.pop(0)

@@ -12,7 +12,7 @@ from models.delivery.notices import Withdrawal
 from models.events import Event
 from models.fold.versions import Versions
 from models.fold.view import describe
-from models.log import Clock, Control, Tick
+from models.log import Control, Tick, opening
 from models.profile import statements
 from models.profile.codec import unpack
 from models.profile.trait_limits import MAX_BYTES, MAX_NEEDED_BYTES
@@ -212,7 +212,7 @@ def test_the_view_says_if_a_new_grant_is_needed() -> None:
 
 def test_statements_cut_into_any_batches_give_the_same_bytes() -> None:
     log: list[Event | Control] = [
-        Clock("feeder"),
+        opening("feeder"),
         Tick(at=START),
         given(START),
         taken(START - 9 * DAY, complaint=True),

@@ -12,7 +12,7 @@ from models.fold.live_user import LiveUser
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.fold.piece import Piece
-from models.log import Clock, Tick
+from models.log import Tick, opening
 from models.profile import codec
 from models.profile.codec import header, pack, unpack
 from models.profile.ledger import NEVER, Timer
@@ -87,7 +87,7 @@ def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_mo
     fold = PartitionFold(state)
     click = Event(id="e", user="u9", type="click", at=START, item="i")
 
-    fold.fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START + 9), click, Tick(at=START + 30)])))
+    fold.fold(Batch("events", 0, written([opening("feeder"), Tick(at=START + 9), click, Tick(at=START + 30)])))
 
     at = [(due - START, user, name) for due, user, name in fired]
     assert at == [
@@ -112,7 +112,7 @@ def log_with_jump(users: int) -> list[PartitionRecord]:
     """Make a log of two events, and between them a record that moves the clock past all timers."""
     before = Event(id="e1", user="u0", type="click", at=START, item="i")
     after = Event(id="e2", user="u1", type="click", at=START, item="i")
-    return written([Clock("feeder"), Tick(at=START - 1), before, Tick(at=START + users), after, Tick(at=START + DAY)])
+    return written([opening("feeder"), Tick(at=START - 1), before, Tick(at=START + users), after, Tick(at=START + DAY)])
 
 
 @pytest.mark.parametrize("max_timers", [1, 7, 50, 10_000])
@@ -213,12 +213,12 @@ def test_an_event_decodes_only_its_user_even_if_many_timers_are_set(monkeypatch:
         set_timer(customer, "note", START + DAY + number * MINUTE)
         state.records[b"u%d" % number] = pack(customer)
     state.apply(
-        (fold := PartitionFold(state)).fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START)]))).commit
+        (fold := PartitionFold(state)).fold(Batch("events", 0, written([opening("feeder"), Tick(at=START)]))).commit
     )
     click = Event(id="e", user="u7", type="click", at=START, item="i")
     monkeypatch.setattr(codec, "header", recording)
 
-    outputs = fold.fold(Batch("events", 0, written([Clock("feeder"), Tick(at=START), click, Tick(at=START + 1)])[1:]))
+    outputs = fold.fold(Batch("events", 0, written([opening("feeder"), Tick(at=START), click, Tick(at=START + 1)])[1:]))
 
     assert len(decoded) < 100
     assert outputs.next_due is not None

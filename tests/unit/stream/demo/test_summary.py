@@ -11,7 +11,7 @@ from models.delivery.messages import Message, encode_message
 from models.engage.decisions import Decision, encode_decision
 from models.events import Event, encode_event
 from models.learning.examples import ChurnExample, encode_example
-from models.log import Clock, Tick, encode_control
+from models.log import Tick, encode_control, opening
 from models.profile.codec import pack
 from models.profile.features import FEATURES
 from models.profile.ledger import Ledger
@@ -81,7 +81,7 @@ def test_control_records_set_the_clock_and_are_not_events() -> None:
     tally = Tally()
 
     for read in (
-        ReadRecord(*encode_control(Clock(clock="feeder"))),
+        ReadRecord(*encode_control(opening("feeder"))),
         ReadRecord(*encode_control(Tick(at=START + DAY))),
     ):
         tally.add("events", read)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.events import Event, decode_event
-from models.log import Clock, Tick, decode_control, is_control
+from models.log import Tick, decode_control, is_control, opening
 from models.units import DAY, HOUR, MINUTE
 from stream.cluster import topics
 from stream.cluster.connection import Connection
@@ -97,7 +97,7 @@ async def test_an_event_follows_a_tick_with_the_time_of_the_event(connection: Co
 
     for partition in range(PARTITIONS):
         clock, *rest = await read(connection, partition)
-        assert clock == Clock(clock="feeder")
+        assert clock == opening("feeder")
         now = 0
         for found in rest:
             if isinstance(found, Tick):

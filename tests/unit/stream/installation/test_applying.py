@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.log import Clock, Use
+from models.log import Clock, Use, opening
 from stream.cluster import topics
 from stream.installation.applying import apply
 from stream.log.event_log import ClockName, EventLog, WrongClock
@@ -35,7 +35,7 @@ def test_the_first_record_of_an_empty_log_names_the_clock(tmp_path: Path, embedd
 
     for partition in asyncio.run(read_controls(settings.connection())):
         assert [type(control) for control in partition] == [Clock, Use]
-        assert partition[0] == Clock(clock=clock)
+        assert partition[0] == opening(clock)
 
 
 def test_a_log_with_the_wall_clock_is_not_changed_to_the_feeders_clock(tmp_path: Path, embedded: Cluster) -> None:
@@ -59,7 +59,7 @@ def test_a_log_keeps_the_clock_that_it_has(tmp_path: Path, embedded: Cluster, cl
 
     for partition in asyncio.run(read_controls(settings.connection())):
         assert [type(control) for control in partition] == [Clock, Use]
-        assert partition[0] == Clock(clock=clock)
+        assert partition[0] == opening(clock)
 
 
 def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:

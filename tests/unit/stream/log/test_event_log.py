@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from models.batch import Output
 from models.errors import OutputTooLarge
 from models.events import Event, decode_event
-from models.log import Clock, Tick, decode_control, encode_control, is_control
+from models.log import Tick, decode_control, encode_control, is_control, opening
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.log.event_log import Appended, EventLog, LogUnavailable, WrongClock
@@ -102,7 +102,7 @@ async def test_the_clock_is_the_first_record_of_each_partition_and_is_written_on
 
     found = await read_all(cluster.connection, dict.fromkeys(range(PARTITIONS), 2))
     for records in found.values():
-        assert [decode_control(value or b"") for _, _, value in records] == [Clock(clock="feeder"), Tick(at=NOW)]
+        assert [decode_control(value or b"") for _, _, value in records] == [opening("feeder"), Tick(at=NOW)]
         assert all(is_control(key) for _, key, _ in records)
 
 

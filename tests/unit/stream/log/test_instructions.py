@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.log import Clock, Instruction, decode_control
+from models.log import Instruction, decode_control, opening
 from stream.log.instructions import give
 from tests.support.brokers import Cluster
 from tests.support.topic_reading import read_until
@@ -15,5 +15,5 @@ async def test_an_order_is_in_every_partition_after_the_clock(embedded: Cluster)
     records = await read_until(embedded.connection, "events", lambda found: len(found) >= 6)
 
     said = {(record.partition, record.offset): decode_control(record.value or b"") for record in records}
-    assert {said[partition, 0] for partition in range(3)} == {Clock("wall")}
+    assert {said[partition, 0] for partition in range(3)} == {opening("wall")}
     assert {said[partition, 1] for partition in range(3)} == {Instruction("pause", "email")}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from models.batch import Restored
+from models.fold.memo import Memo, encode_memo
+from models.levels import LEVEL, NEWEST
 from models.profile import state
 from models.profile.codec import pack
 from models.profile.ledger import Ledger, Timer
@@ -12,6 +15,10 @@ from models.units import HOUR
 from stream.rebuild.switch import FactMerger
 
 START = 1_700_000_000_000
+
+
+def in_use(users: dict[bytes, bytes]) -> Restored:
+    return Restored(memo=encode_memo(Memo(numbers={LEVEL: NEWEST})), records=users)
 
 
 def silent_for_hours() -> Customer:
@@ -29,13 +36,13 @@ def test_a_user_with_the_same_content_in_another_form_is_not_changed(monkeypatch
     monkeypatch.undo()
 
     assert rebuilt != known
-    assert FactMerger().merge({b"ada": rebuilt}, {b"ada": known}) == {}
+    assert FactMerger().merge({b"ada": rebuilt}, in_use({b"ada": known})) == {}
 
 
 def test_a_user_with_other_facts_gets_the_recomputed_ones_and_a_user_without_events_gets_none() -> None:
     right, wrong = silent_for_hours(), silent_for_hours()
     wrong.facts.support = 2
 
-    changed = FactMerger().merge({b"ada": pack(right)}, {b"ada": pack(wrong), b"ben": pack(wrong)})
+    changed = FactMerger().merge({b"ada": pack(right)}, in_use({b"ada": pack(wrong), b"ben": pack(wrong)}))
 
     assert changed == {b"ada": pack(right), b"ben": pack(Customer(ledger=wrong.ledger, seen=7))}
