@@ -10,7 +10,7 @@ from models.levels import NEWEST, OLDEST
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.installation import upgrading
 from stream.installation.recognition import opened
-from stream.installation.upgrading import CannotFinish, Standing
+from stream.installation.upgrading import CannotFinish, UpgradeStanding
 from stream.processes.exits import MISTAKE
 
 app = typer.Typer(
@@ -36,7 +36,8 @@ def status(config: Config = None, json: Json = False) -> None:
 
     HTTP doors and retrainers are not listed: replace them as well.
     """
-    found = upgrading.standing(opened(config))
+    settings = opened(config)
+    found = upgrading.standing(settings.connection(), settings.partitions)
     if json:
         print_json(_as_json(found))
         return
@@ -65,7 +66,8 @@ def finish(
     A second call writes the same records again, which changes nothing.
     """
     settings = opened(config)
-    found = upgrading.standing(settings)
+    connection = settings.connection()
+    found = upgrading.standing(connection, settings.partitions)
     if not yes:
         obstacle = found.obstacle()
         if obstacle is not None:
@@ -76,7 +78,7 @@ def finish(
             print_line(f"the log would be raised from format level {found.level} to {NEWEST}")
         print_error(f"{NO_WAY_BACK} --yes does it; nothing was changed")
         raise typer.Exit(MISTAKE)
-    done = upgrading.finish(settings)
+    done = upgrading.finish(connection, settings.partitions)
     if json:
         print_json({**_as_json(done), "finished": True})
     else:
@@ -87,18 +89,16 @@ def _code(level: int) -> str:
     return f"level {level}" + ("" if level == NEWEST else ", old" if level < NEWEST else ", newer than this command")
 
 
-def _next_step(found: Standing) -> str:
+def _next_step(found: UpgradeStanding) -> str:
     if found.is_finished:
         return "nothing is left to do"
     obstacle = found.obstacle()
     if obstacle is not None:
         return f"not ready: {obstacle}"
-    return (
-        "all workers are ready; until `perennial upgrade finish` they can be replaced back, and afterwards they cannot"
-    )
+    return "all workers are ready; they can be replaced back until `perennial upgrade finish`, and not afterwards"
 
 
-def _as_json(found: Standing) -> dict[str, Any]:
+def _as_json(found: UpgradeStanding) -> dict[str, Any]:
     workers = None
     if found.workers is not None:
         workers = [

@@ -7,18 +7,26 @@ code without levels has another client id.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.levels import FIRST, NEWEST
 from stream.cluster.admin import admin
 from stream.cluster.connection import Connection
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
 
 __all__ = ["CLIENT_ID", "GroupMember", "level_of", "members_of"]
 
 CLIENT_ID = f"perennial-level-{NEWEST}"
 """Client id of this code's workers in their consumer groups."""
 _STATED = re.compile(r"perennial-level-(\d{1,9})")
+
+
+COORDINATOR_WITHIN_S = 10.0
+"""How long a cluster may take to appoint a group's coordinator, seconds. The first question makes it create a topic."""
 
 
 class GroupMember(NamedTuple):
@@ -71,10 +79,25 @@ def members_of(connection: Connection, groups: Iterable[str]) -> list[GroupMembe
     """
     names = {connection.group(group): group for group in groups}
     with admin(connection) as client:
-        described = client.describe_groups(list(names))
+        described = _describe(client, list(names))
     found = [
         GroupMember(group, str(one["client_host"]).lstrip("/"), one["member_id"], level_of(one["client_id"]))
         for name, group in names.items()
         for one in described[name]["members"]
     ]
     return sorted(found)
+
+
+def _describe(client: KafkaAdminClient, names: list[str]) -> dict[str, Any]:
+    from kafka.errors import CoordinatorNotAvailableError
+
+    deadline = time.monotonic() + COORDINATOR_WITHIN_S
+    while True:
+        try:
+            described: dict[str, Any] = client.describe_groups(names)
+        except CoordinatorNotAvailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)  # nothing notifies this process when there is a coordinator
+        else:
+            return described

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from models.counting import counted
 from models.errors import PerennialError
 from models.levels import NEWEST, OLDEST
+from stream.cluster.connection import Connection
 from stream.cluster.group_members import GroupMember, members_of
 from stream.cluster.topics import require_topics
 from stream.log.levels import level_in_use, raise_level
-from stream.settings.loading import Settings
 
 ROLES = ("fold", "deliver", "learn")
 """Roles of the workers; each role has a consumer group of this name."""
@@ -22,7 +22,7 @@ class CannotFinish(PerennialError):
     """The level of the log cannot be raised yet: do what the message says. Nothing was changed."""
 
 
-class Standing(NamedTuple):
+class UpgradeStanding(NamedTuple):
     """Progress of an upgrade.
 
     Attributes
@@ -62,11 +62,11 @@ class Standing(NamedTuple):
                 f"level {NEWEST}: {hosts}; replace them first"
             )
         if not any(worker.group == "fold" for worker in self.workers):
-            return "no worker that folds is connected, so nobody reports which code runs; start the workers first"
+            return "no worker that folds is connected, so it is not known which code runs; start the workers first"
         return None
 
 
-def standing(settings: Settings) -> Standing:
+def standing(connection: Connection, partitions: int) -> UpgradeStanding:
     """Read the level of the log, and the workers.
 
     Raises
@@ -76,25 +76,24 @@ def standing(settings: Settings) -> Standing:
     TopicsNotReady
         Topics are missing.
     """
-    connection = settings.connection()
-    require_topics(connection, settings.partitions)
-    level = asyncio.run(level_in_use(connection, settings.partitions))
-    return Standing(level, members_of(connection, ROLES) if connection.transactions else None)
+    require_topics(connection, partitions)
+    level = asyncio.run(level_in_use(connection, partitions))
+    return UpgradeStanding(level, members_of(connection, ROLES) if connection.transactions else None)
 
 
-def finish(settings: Settings) -> Standing:
+def finish(connection: Connection, partitions: int) -> UpgradeStanding:
     """Raise the level of the log to the newest one; a second call writes the same records again, without an effect.
 
     Raises
     ------
     CannotFinish
-        Not all workers run the new code, or nobody can tell.
+        Not all workers run the new code, or it is not known which code they run.
     BrokerUnavailable
         Kafka did not acknowledge the records: call again.
     """
-    found = standing(settings)
+    found = standing(connection, partitions)
     obstacle = found.obstacle()
     if obstacle is not None:
         raise CannotFinish(obstacle)
-    asyncio.run(raise_level(settings.connection(), NEWEST))
+    asyncio.run(raise_level(connection, NEWEST))
     return found._replace(level=NEWEST)

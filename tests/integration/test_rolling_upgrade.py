@@ -1,24 +1,28 @@
-"""Workers of this release and of an earlier one run together on Apache Kafka, and neither misreads any state.
+"""Workers of this release and of an earlier one fold one log in turn on Apache Kafka, until the upgrade is finished.
 
-By default, the earlier release is one with the previous schema; see :mod:`tests.support.old_worker`. A real release
-may have the schema of today. Then its worker can take over what a new worker has written.
+By default, the earlier release is today's code that knows one format level less; see :mod:`tests.support.old_worker`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.batch import Restored
 from models.errors import StateMismatch
 from models.events import Event
-from models.log import is_control
-from models.profile.codec import PREVIOUS_SCHEMA, SCHEMA, pack, unpack
+from models.fold.memo import level_of, read_memo
+from models.levels import FIRST, LEVEL, NEWEST, SCHEMA_OF_LEVEL, UnknownLevel
+from models.log import Clock, Use, encode_control, is_control
+from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.state import Customer
 from models.recommend.interactions import WEIGHTS, decode_interaction
+from stream import cli
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.engine.state import restore
@@ -28,11 +32,12 @@ from stream.worker.topology import fold_agents
 from tests.chaos.reference import committed
 from tests.support.brokers import Cluster
 from tests.support.counting import record
-from tests.support.old_worker import FROM, folding_worker, old_pack
+from tests.support.old_worker import FROM, folding_worker
 from tests.support.shop import Shoppers
 from tests.support.workers import running_worker
 
 PARTITIONS = 4
+EVERYTHING = set(range(PARTITIONS))
 OLD, NEW = "tests.support.old_worker", "tests.support.folding_worker"
 
 
@@ -52,100 +57,152 @@ class UpgradingShop:
             self.ends[written.partition] = max(self.ends[written.partition], written.offset + 1)
         self.sent += events
 
-    async def positions(self) -> list[int]:
-        found = [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
-        return [state.position for state in found]
+    async def states(self) -> list[Restored]:
+        return [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
 
     async def folded(self, partitions: set[int], within_s: float = 60) -> None:
         """Wait until these partitions are folded up to the last event sent."""
         async with asyncio.timeout(within_s):
             while True:
-                positions = await self.positions()
-                if all(positions[partition] >= self.ends[partition] for partition in partitions):
+                states = await self.states()
+                if all(states[partition].position >= self.ends[partition] for partition in partitions):
                     return
                 await asyncio.sleep(0.2)  # poll: a state topic sends no notification
 
-    async def schemas(self) -> list[set[int]]:
-        """Return the schema versions of the users in each partition."""
-        found = [await restore(self.connection, "profiles", number, in_use=True) for number in range(PARTITIONS)]
-        return [{packed[0] for key, packed in state.records.items() if not is_control(key)} for state in found]
+    async def send_and_fold(self) -> None:
+        await self.send()
+        await self.folded(EVERYTHING)
+
+    async def has_level(self, level: int, within_s: float = 60) -> None:
+        """Wait until each partition has this level."""
+        async with asyncio.timeout(within_s):
+            while True:
+                if {level_of(read_memo(state)) for state in await self.states()} == {level}:
+                    return
+                await asyncio.sleep(0.2)  # poll: a state topic sends no notification
+
+    async def schemas(self) -> set[int]:
+        """Return the schema versions of all users."""
+        return {packed[0] for state in await self.states() for packed in users(state).values()}
 
 
-async def logged(log: Path, *words: str, within_s: float = 60) -> None:
-    """Wait until a log contains all of these words."""
+def users(state: Restored) -> dict[bytes, bytes]:
+    return {key: packed for key, packed in state.records.items() if not is_control(key)}
+
+
+async def logged(log: Path, *words: str, within_s: float = 60) -> str:
+    """Wait until a log contains all of these words, and return the log."""
     async with asyncio.timeout(within_s):
         while True:
             text = await asyncio.to_thread(log.read_text)
             if all(word in text for word in words):
-                return
+                return text
             await asyncio.sleep(0.1)  # poll: a file sends no notification
 
 
-async def _await_refusals(shop: UpgradingShop, old_log: Path, new: set[int]) -> None:
-    """Check that the old worker refuses the partitions in ``new``, changes none of them, and folds the others."""
-    everything = set(range(PARTITIONS))
-    assert new
-    assert everything - new
-    before = await shop.positions()
-    await logged(old_log, *(f"events-{partition}: starts again" for partition in new))
-    await shop.send()
-    await shop.folded(everything - new)
-    after = await shop.positions()
-    assert [after[partition] for partition in new] == [before[partition] for partition in new]
+class Upgrade:
+    """The command ``perennial upgrade`` of this release."""
+
+    def __init__(self, connection: Connection, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._file, self._capsys = folder / "perennial.yaml", capsys
+        kafka = {"servers": connection.servers, "prefix": connection.prefix, "partitions": PARTITIONS}
+        self._file.write_text(json.dumps({"version": 1, "kafka": kafka}))
+
+    async def call(self, *words: str) -> tuple[int, str, str]:
+        self._capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv(FROM, raising=False)  # the command would refuse it, because it looks like a setting
+            code = await asyncio.to_thread(cli.run, ["upgrade", *words, "--config", str(self._file)])
+        return code, *self._capsys.readouterr()
+
+    async def status(self) -> Any:
+        code, shown, error = await self.call("status", "--json")
+        assert (code, error) == (0, "")
+        return json.loads(shown)
 
 
-@pytest.mark.kafka
-@pytest.mark.slow
-async def test_old_and_new_workers_lose_nothing_together_and_state_of_the_new_schema_waits_for_a_new_worker(
-    kafka: Cluster, tmp_path: Path
-) -> None:
-    connection, everything = kafka.connection, set(range(PARTITIONS))
-    await asyncio.to_thread(topics.create, connection, PARTITIONS)
-    old_log, again_log = tmp_path / "old.log", tmp_path / "again.log"
-    async with EventLog(connection, PARTITIONS) as log:
-        await log.ensure_clock("wall")
-        shop = UpgradingShop(connection, log)
-        with running_worker(connection, old_log, OLD) as old:
-            await shop.send()
-            await shop.folded(everything)
-            (old_schema,) = {schema for schemas in await shop.schemas() for schema in schemas}
-            assert old_schema == PREVIOUS_SCHEMA or (old_schema == SCHEMA and FROM in os.environ)
+async def _finish(upgrade: Upgrade) -> None:
+    """Finish the upgrade; without ``--yes`` the command only says that there is no way back."""
+    code, shown, warning = await upgrade.call("finish")
+    assert (code, shown) == (2, f"the log would be raised from format level {FIRST} to {NEWEST}\n")
+    assert "cannot be undone" in warning
+    assert (await upgrade.status())["level"] == FIRST
+    code, shown, _ = await upgrade.call("finish", "--yes")
+    assert (code, shown) == (0, f"the log has format level {NEWEST} (before: {FIRST}) from its next records on\n")
 
-            # A new worker joins. It reads the state of its partitions, and writes it in its own schema.
-            with running_worker(connection, tmp_path / "new.log", NEW):
-                await logged(tmp_path / "new.log", ": open at")
-                await shop.send()
-                await shop.folded(everything)
-                schemas = await shop.schemas()
-                new = {partition for partition in everything if schemas[partition] != {old_schema}}
-            # The new worker has left, and the old one gets all partitions.
-            if old_schema == SCHEMA:
-                await shop.send()
-                await shop.folded(everything)
-            else:
-                await _await_refusals(shop, old_log, new)
 
-            with running_worker(connection, again_log, NEW):
-                await logged(again_log, ": open at")
-                old.terminate()
-                await asyncio.to_thread(old.wait)
-                await shop.send()
-                await shop.folded(everything)
+async def _assert_old_worker_does_no_damage(shop: UpgradingShop, log: Path) -> None:
+    """Start an old worker in a log that has the newest level: it changes nothing, and says why."""
+    before = await shop.states()
+    with running_worker(shop.connection, log, OLD):
+        text = await logged(log, *(f"events-{partition}: starts again" for partition in EVERYTHING))
+        await shop.send()
+        after = await shop.states()
+    assert "UnknownLevel" in text or "StateMismatch" in text
+    assert [state.position for state in after] == [state.position for state in before]
+    assert [(state.memo, state.records) for state in after] == [(state.memo, state.records) for state in before]
 
-    states = [await restore(connection, "profiles", partition) for partition in range(PARTITIONS)]
+
+async def _assert_nothing_lost_or_twice(shop: UpgradingShop) -> None:
+    states = await shop.states()
     counted = {
-        key.decode(): Counter(unpack(packed).facts.events)
-        for state in states
-        for key, packed in state.records.items()
-        if not is_control(key)
+        key.decode(): Counter(unpack(packed).facts.events) for state in states for key, packed in users(state).items()
     }
     expected: dict[str, Counter[str]] = {}
     for event in shop.sent:
         expected.setdefault(event.user, Counter())[event.type] += 1
     assert counted == expected
-    found = [decode_interaction(record.value) for record in await committed(connection, "interactions", PARTITIONS)]
+    records = await committed(shop.connection, "interactions", PARTITIONS)
+    found = [decode_interaction(record.value) for record in records]
     met = Counter((one.user, one.type, one.item) for one in found)
     assert met == Counter((e.user, e.type, e.item or e.lines[0].item) for e in shop.sent if e.type in WEIGHTS)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_old_and_new_workers_take_turns_without_a_gap_until_the_upgrade_is_finished(
+    kafka: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection, upgrade = kafka.connection, Upgrade(kafka.connection, tmp_path, capsys)
+    await asyncio.to_thread(topics.create, connection, PARTITIONS)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.broadcast(*encode_control(Clock("wall")))  # as the release before created it
+        shop = UpgradingShop(connection, log)
+        with running_worker(connection, tmp_path / "old.log", OLD) as old:
+            await shop.send_and_fold()
+
+            # New workers join and leave again, and each time the old one continues with what they have written.
+            for turn in range(2):
+                new_log = tmp_path / f"new_{turn}.log"
+                with running_worker(connection, new_log, NEW):
+                    await logged(new_log, ": open at")
+                    await shop.send_and_fold()
+                    status = await upgrade.status()
+                    assert sorted(one["old"] for one in status["workers"]) == [False, True]
+                    code, _, error = await upgrade.call("finish", "--yes")
+                    assert (code, "1 worker of 2 still run" in error) == (2, True)
+                await shop.send_and_fold()
+                assert await shop.schemas() == {SCHEMA_OF_LEVEL[FIRST]}
+
+            with running_worker(connection, tmp_path / "again.log", NEW) as new:
+                await logged(tmp_path / "again.log", ": open at")
+                old.terminate()
+                await asyncio.to_thread(old.wait)
+                await shop.send_and_fold()
+                assert await shop.schemas() == {SCHEMA_OF_LEVEL[FIRST]}
+                await _finish(upgrade)
+                await shop.has_level(NEWEST)
+                await shop.send_and_fold()
+                assert SCHEMA_OF_LEVEL[NEWEST] in await shop.schemas()
+                new.terminate()
+                await asyncio.to_thread(new.wait)
+
+        await _assert_old_worker_does_no_damage(shop, tmp_path / "refused.log")
+        with running_worker(connection, tmp_path / "last.log", NEW):
+            await shop.send_and_fold()
+            status = await upgrade.status()
+            assert (status["level"], status["can_go_back"]) == (NEWEST, False)
+    await _assert_nothing_lost_or_twice(shop)
 
 
 def test_the_fold_of_a_checkout_is_found_in_any_package_of_its_tests(tmp_path: Path) -> None:
@@ -157,11 +214,18 @@ def test_the_fold_of_a_checkout_is_found_in_any_package_of_its_tests(tmp_path: P
     assert folding_worker(Path(__file__).parents[2]) == NEW
 
 
-def test_the_old_worker_of_this_test_writes_the_previous_schema() -> None:
-    packed = old_pack(Customer(seen=7))
+async def test_a_lane_that_meets_a_higher_level_reports_it_and_does_not_commit() -> None:
+    (fold,) = (spec for spec in fold_agents() if spec.name == "fold_customers")
+    key, value = encode_control(Use(LEVEL, NEWEST + 1, b"null"))  # type: ignore[arg-type]
+    before = MemoryPartition(position=0)
+    log = [record(0), record(1)._replace(key=key, value=value), record(2)]
+    async with LaneHarness(fold, log, before) as harness:
+        await harness.until(lambda: bool(harness.observer.errors))
 
-    assert packed[0] == PREVIOUS_SCHEMA
-    assert unpack(packed) == Customer(seen=7)
+    (error, *_) = harness.observer.errors
+    assert isinstance(error, UnknownLevel)
+    assert f"at offset 1: found format level {NEWEST + 1}; allowed: 1 to {NEWEST}" in str(error)
+    assert (harness.partition.position, harness.partition.commits, harness.partition.state) == (0, [], {})
 
 
 async def test_a_lane_that_finds_state_of_a_later_schema_reports_it_and_neither_commits_nor_opens() -> None:

@@ -1,8 +1,7 @@
-"""A fold whose states have the previous schema: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
+"""A fold of the release before: ``python -m tests.support.old_worker SERVERS PREFIX yes S``.
 
-It folds with today's code, but reads and writes states as the release with the previous schema did. It refuses states
-of today's schema. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of an earlier release, this program runs the worker of
-that checkout instead.
+It is today's code that knows one format level less. If ``PERENNIAL_UPGRADE_FROM`` names a checkout of an earlier
+release, this program runs the worker of that checkout instead.
 """
 
 from __future__ import annotations
@@ -11,46 +10,19 @@ import os
 import sys
 from pathlib import Path
 
-import msgspec
-
-from models.errors import StateMismatch
-from models.profile import codec, schema_4
-from models.profile.codec import HEADER, PREVIOUS_SCHEMA, header, unpack
-from models.profile.state import Customer
+from models import levels
 from stream.cluster.connection import Connection
-from stream.transport.app import create_app, run_worker
+from stream.transport import app
 from stream.worker.topology import fold_agents
 
 FROM = "PERENNIAL_UPGRADE_FROM"
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def old_pack(customer: Customer, schema: int = PREVIOUS_SCHEMA) -> bytes:
-    """Encode a customer in schema 4, and without compression."""
-    body = schema_4.downgraded(_encode([customer.facts, customer.ledger]))
-    return HEADER.pack(PREVIOUS_SCHEMA, customer.seen, customer.next_due) + body
-
-
-def old_unpack(data: bytes) -> Customer:
-    _check(data)
-    return unpack(data)
-
-
-def old_header(data: bytes) -> tuple[int, int]:
-    _check(data)
-    return header(data)
-
-
-def _check(data: bytes) -> None:
-    if data[0] != PREVIOUS_SCHEMA:
-        raise StateMismatch("profile", data[0], PREVIOUS_SCHEMA)
 
 
 def become_old() -> None:
-    """Make the fold of this process read and write as the previous release did."""
-    for name, function in {"pack": old_pack, "unpack": old_unpack, "header": old_header}.items():
-        assert hasattr(codec, name)
-        setattr(codec, name, function)
+    """Make this process refuse the newest level, and report that it does not know it."""
+    for module, name, value in ((levels, "NEWEST", levels.OLDEST), (app, "CLIENT_ID", "perennial-level-1")):
+        assert hasattr(module, name)
+        setattr(module, name, value)
 
 
 def folding_worker(checkout: Path) -> str:
@@ -66,9 +38,8 @@ def main() -> None:
         os.execve(sys.executable, worker, {**os.environ, "PYTHONPATH": checkout})
     servers, prefix, _, session_s = sys.argv[1:]
     become_old()
-    run_worker(
-        create_app("fold", Connection(servers, prefix=prefix, session_timeout_s=float(session_s)), fold_agents())
-    )
+    connection = Connection(servers, prefix=prefix, session_timeout_s=float(session_s))
+    app.run_worker(app.create_app("fold", connection, fold_agents()))
 
 
 if __name__ == "__main__":

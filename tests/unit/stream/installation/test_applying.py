@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from models.log import Clock, Use, opening
+from models.configuration.levels import Addition, require_expressible
+from models.errors import InvalidConfiguration
+from models.levels import FIRST, NEWEST, UnknownLevel
+from models.log import Clock, Use, encode_control, opening
 from stream.cluster import topics
+from stream.installation import applying
 from stream.installation.applying import apply
 from stream.log.event_log import ClockName, EventLog, WrongClock
 from stream.log.versions import Applied
@@ -64,3 +69,33 @@ def test_a_log_keeps_the_clock_that_it_has(tmp_path: Path, embedded: Cluster, cl
 
 def test_a_file_is_put_into_use_in_one_call(tmp_path: Path, embedded: Cluster) -> None:
     assert apply(installed(tmp_path, embedded)) == Applied(version=1, changed=True)
+
+
+def raise_levels(settings: Settings, level: int) -> None:
+    async def write() -> None:
+        async with EventLog(settings.connection(), settings.partitions) as log:
+            await log.broadcast(*encode_control(Clock("wall", level)))
+
+    asyncio.run(write())
+
+
+def test_a_configuration_that_only_a_higher_level_can_express_is_refused(
+    tmp_path: Path, embedded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = installed(tmp_path, embedded)
+    raise_levels(settings, FIRST)
+    rules = Addition(NEWEST, frozenset(), lambda found: iter([("rules", found.rules[0].name)]))
+    monkeypatch.setattr(applying, "require_expressible", partial(require_expressible, additions=[rules]))
+
+    with pytest.raises(InvalidConfiguration, match=r"rules: found 'win_back'.*perennial upgrade finish"):
+        apply(settings)
+
+    assert all(len(partition) == 1 for partition in asyncio.run(read_controls(settings.connection())))
+
+
+def test_a_log_of_a_later_release_gets_no_configuration_from_this_one(tmp_path: Path, embedded: Cluster) -> None:
+    settings = installed(tmp_path, embedded)
+    raise_levels(settings, NEWEST + 1)
+
+    with pytest.raises(UnknownLevel, match=f"the log: found format level {NEWEST + 1}"):
+        apply(settings)
