@@ -37,7 +37,8 @@ async def level_in_use(connection: Connection, partitions: int) -> int:
 async def raise_level(connection: Connection, level: int) -> None:
     """Put a level into use in every partition, and publish it.
 
-    The topic ``versions`` is written last, so a level that is found there is in use in every partition. A second call has no further effect.
+    The topic ``versions`` is written last, so a level that is found there is in use in every partition. A second
+    call has no further effect.
 
     Raises
     ------

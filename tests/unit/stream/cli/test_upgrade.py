@@ -46,7 +46,10 @@ def test_the_status_lists_every_worker_and_marks_old_code(found: list[UpgradeSta
 @pytest.mark.parametrize(
     ("standing", "last"),
     [
-        (UpgradeStanding(FIRST, [NEW]), "they can be replaced back until `perennial upgrade finish`, and not afterwards"),
+        (
+            UpgradeStanding(FIRST, [NEW]),
+            "they can be replaced back until `perennial upgrade finish`, and not afterwards",
+        ),
         (UpgradeStanding(NEWEST, [NEW]), "nothing is left to do"),
     ],
 )
