@@ -83,6 +83,10 @@ def finish(
         print_json({**_as_json(done), "finished": True})
     else:
         print_line(f"the log has format level {done.level} (before: {found.level}) from its next records on")
+    if done.old_workers:
+        hosts = ", ".join(f"{one.group} on {one.host}" for one in done.old_workers)
+        print_error(f"old workers have been started meanwhile; stop them now: {hosts}")
+        raise typer.Exit(MISTAKE)
 
 
 def _code(level: int) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from models.configuration.compiled import Configuration, ConsentSettings
 from models.errors import PerennialError
+from models.levels import NEWEST, UnknownLevel, require_known
 from models.wire import withdrawals
 from stream.cluster import topics
 from stream.cluster.admin import BrokerUnreachable, admin
@@ -19,6 +20,7 @@ from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
 from stream.installation.embedded_broker import NAME_PREFIX
 from stream.installation.findings import Finding
 from stream.installation.segment_names import names_in_use, notes
+from stream.log.levels import level_in_use
 from stream.settings.loading import Settings
 from stream.settings.rules import read_configuration, require_rendering
 
@@ -163,9 +165,22 @@ def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
         yield Finding(
             "topics", "ok", f"all {len(topics.PERMANENT)} exist, and the log has {settings.partitions} partitions"
         )
+        yield from _level(asyncio.run(level_in_use(connection, settings.partitions)))
     for problem in problems:
         if problem.kind == "config":
             yield Finding("topics", "note", f"{problem.topic} {problem.what}")
+
+
+def _level(level: int) -> Iterator[Finding]:
+    """Check whether an upgrade is not finished, or whether this code is too old for the log."""
+    try:
+        require_known("the log", level)
+    except UnknownLevel as error:
+        yield Finding("upgrade", "failed", str(error))
+    else:
+        if level < NEWEST:
+            says = f"the log has format level {level}, and this release knows {NEWEST}: see perennial upgrade status"
+            yield Finding("upgrade", "note", says)
 
 
 def _kind(settings: Settings, connection: Connection, name: str) -> Finding:

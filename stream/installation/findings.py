@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
     @property
     def what(self) -> str:
-        """The subject: ``settings``, ``rules``, ``secrets``, ``delivery``, ``broker``, ``topics``.
+        """The subject, such as ``settings``, ``rules``, ``secrets``, ``delivery``, ``broker``, ``topics``, ``upgrade``.
 
         Examples
         --------

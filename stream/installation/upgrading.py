@@ -82,7 +82,9 @@ def standing(connection: Connection, partitions: int) -> UpgradeStanding:
 
 
 def finish(connection: Connection, partitions: int) -> UpgradeStanding:
-    """Raise the level of the log to the newest one; a second call writes the same records again, without an effect.
+    """Raise the level of the log to the newest one, and look for old workers once more.
+
+    A second call writes the same records again, without an effect.
 
     Raises
     ------
@@ -96,4 +98,5 @@ def finish(connection: Connection, partitions: int) -> UpgradeStanding:
     if obstacle is not None:
         raise CannotFinish(obstacle)
     asyncio.run(raise_level(connection, NEWEST))
-    return found._replace(level=NEWEST)
+    # An old worker that has joined meanwhile may have passed the record of the level without noticing it.
+    return standing(connection, partitions)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from models.events import encode_event
+from models.levels import NEWEST
 from models.log import Tick, encode_control
 from models.storefront.storefront import Storefront
 from models.units import DAY, HOUR
@@ -23,8 +24,11 @@ _Pairs = Iterator[tuple[bytes, bytes]]
 
 
 def write_log(name: str, events: int, folder: Path) -> Path:
-    """Write one of :data:`LOGS` with at most this number of events, unless its file exists, and return the file."""
-    path = folder / f"{name}-{events}.msgpack"
+    """Write one of :data:`LOGS` with at most this number of events, unless its file exists, and return the file.
+
+    The file is named after the level of its log, because a log of a lower level costs more to fold.
+    """
+    path = folder / f"{name}-{events}-level-{NEWEST}.msgpack"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         content = msgspec.msgpack.encode(list(log_of(LOGS[name](events))))

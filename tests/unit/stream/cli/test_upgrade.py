@@ -105,25 +105,31 @@ def test_without_yes_it_says_that_there_is_no_way_back_and_changes_nothing(
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_with_yes_it_raises_the_level(
-    found: list[UpgradeStanding], capsys: Captured, monkeypatch: pytest.MonkeyPatch, as_json: bool
+@pytest.mark.parametrize(("after", "code"), [([NEW], 0), ([NEW, OLD], 2)])
+def test_with_yes_it_raises_the_level_and_names_old_workers_that_were_started_meanwhile(
+    found: list[UpgradeStanding],
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    as_json: bool,
+    after: list[GroupMember],
+    code: int,
 ) -> None:
     found.append(UpgradeStanding(FIRST, [NEW]))
-    raised: list[int] = []
 
     async def raise_level(_: object, level: int) -> None:
-        raised.append(level)
+        found.append(UpgradeStanding(level, after))
 
     monkeypatch.setattr(upgrading, "raise_level", raise_level)
 
-    assert cli.run(["upgrade", "finish", "--yes", *(["--json"] if as_json else [])]) == 0
+    assert cli.run(["upgrade", "finish", "--yes", *(["--json"] if as_json else [])]) == code
 
-    assert raised == [NEWEST]
-    shown = capsys.readouterr().out
+    assert found[-1].level == NEWEST
+    shown = capsys.readouterr()
+    assert ("stop them now: fold on 10.0.0.1" in shown.err) == bool(code)
     if as_json:
-        assert (json.loads(shown)["level"], json.loads(shown)["finished"]) == (NEWEST, True)
+        assert (json.loads(shown.out)["level"], json.loads(shown.out)["finished"]) == (NEWEST, True)
     else:
-        assert shown == f"the log has format level {NEWEST} (before: {FIRST}) from its next records on\n"
+        assert shown.out == f"the log has format level {NEWEST} (before: {FIRST}) from its next records on\n"
 
 
 def test_on_the_embedded_broker_the_command_says_why_there_is_nothing_to_finish(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.levels import FIRST, NEWEST, UnknownLevel
+from models.log import Clock, encode_control
 from stream.cluster import topics
 from stream.installation.check import NotFailed, Refused, findings, require_ready
 from stream.installation.embedded_broker import EmbeddedBroker
 from stream.installation.findings import Finding
+from stream.log.event_log import EventLog
 from stream.settings.loading import load
 
 
@@ -65,6 +69,30 @@ def test_a_broker_with_all_topics_is_found(tmp_path: Path, broker: EmbeddedBroke
 
     assert findings_of("broker", found) == [("ok", f"the embedded broker at {broker.address}")]
     assert findings_of("topics", found) == [("ok", f"all {len(topics.PERMANENT)} exist, and the log has 4 partitions")]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (NEWEST, []),
+        (FIRST, [("note", "the log has format level 1, and this release knows 2: see perennial upgrade status")]),
+        (NEWEST + 1, [("failed", str(UnknownLevel("the log", NEWEST + 1)))]),
+    ],
+)
+def test_an_upgrade_that_is_not_finished_is_a_note_and_a_log_of_a_later_release_fails(
+    tmp_path: Path, broker: EmbeddedBroker, level: int, expected: list[tuple[str, str]]
+) -> None:
+    flags = {"kafka.servers": broker.address, "kafka.embedded": True, "kafka.prefix": f"level{level}."}
+    connection = load(None, flags, {}).connection()
+    topics.create(connection, topics.EMBEDDED_PARTITIONS)
+
+    async def begin() -> None:
+        async with EventLog(connection, topics.EMBEDDED_PARTITIONS) as log:
+            await log.broadcast(*encode_control(Clock("wall", level)))
+
+    asyncio.run(begin())
+
+    assert findings_of("upgrade", checked(tmp_path, "", flags, offline=False)) == expected
 
 
 def test_missing_topics_fail_with_the_command_to_run(tmp_path: Path, broker: EmbeddedBroker) -> None:

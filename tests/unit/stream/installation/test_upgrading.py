@@ -57,7 +57,8 @@ def test_the_level_is_raised_in_every_partition_or_in_none(
     embedded: Cluster, monkeypatch: pytest.MonkeyPatch, workers: list[GroupMember], written: int
 ) -> None:
     topics.create(embedded.connection, 2)
-    monkeypatch.setattr(upgrading, "standing", lambda *_: UpgradeStanding(FIRST, workers))
+    found = iter([UpgradeStanding(FIRST, workers), UpgradeStanding(NEWEST, workers)])
+    monkeypatch.setattr(upgrading, "standing", lambda *_: next(found))
 
     with nullcontext() if written else pytest.raises(CannotFinish, match=r"fold on 10\.0\.0\.1"):
         assert finish(embedded.connection, 2) == UpgradeStanding(NEWEST, workers)
