@@ -14,7 +14,8 @@ from models.errors import OutputTooLarge
 from models.fold.effects import StepEffects
 from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
 from models.profile.signals import Signal
-from models.recommend.interactions import Interaction, encode_interaction
+from models.recommend import interactions
+from models.recommend.interactions import Interaction
 
 MAX_RECORD_BYTES = 900_000
 """Maximum size of a record's key and value together, bytes; Kafka's default limit of a batch is 1 MiB."""
@@ -24,15 +25,19 @@ _new = tuple.__new__
 _encode_signal = msgspec.json.Encoder().encode
 
 
-def encode_interactions(key: bytes, interactions: Iterable[Interaction]) -> list[Output]:
-    """Return the records of a user's interactions.
+def encode_interaction(key: bytes, interaction: Interaction) -> Output:
+    """Return the record of a user's interaction.
 
     Raises
     ------
     OutputTooLarge
-        A record is too large.
+        The record is too large.
     """
-    return _checked(key, [_new(Output, ("interactions", key, encode_interaction(one))) for one in interactions])
+    value = interactions.encode_interaction(interaction)
+    if len(key) + len(value) > MAX_RECORD_BYTES:
+        raise OutputTooLarge("interactions", len(key) + len(value), MAX_RECORD_BYTES)
+    output: Output = _new(Output, ("interactions", key, value))
+    return output
 
 
 def encode_signals(key: bytes, signals: Iterable[Signal]) -> list[Output]:

@@ -78,12 +78,11 @@ class PieceOutputs:
 
     # --- records ---------------------------------------------------------------------------------------------------
 
-    def add_interactions(self, outputs: list[Output]) -> None:
-        """Add interactions to the step in progress, and count them."""
-        place = self.number * _PLACES + _FIRST
-        self._records += outputs
-        self._places += [place] * len(outputs)
-        self._interactions += len(outputs)
+    def add_interaction(self, output: Output) -> None:
+        """Add an interaction to the step in progress, and count it."""
+        self._records.append(output)
+        self._places.append(self.number * _PLACES + _FIRST)
+        self._interactions += 1
 
     def add_decided(self, number: int, outputs: list[Output]) -> None:
         """Add records of the third pass to the step of this number; the steps must come in order."""

@@ -16,7 +16,7 @@ from models.events import MICROS, REPORTED, Channel, Event
 from models.fold import assessment
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
-from models.fold.outputs import encode_interactions
+from models.fold.outputs import encode_interaction
 from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
 from models.profile import orders, timers
@@ -25,7 +25,7 @@ from models.profile.orders import News
 from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
 from models.profile.statements import SIMPLE, Statement, statement_of, withdraw
-from models.recommend.interactions import Interaction, interactions_of
+from models.recommend.interactions import Interaction, interaction_of, interactions_of
 from models.wire.withdrawals import channels_of
 
 CART = "cart"
@@ -72,9 +72,11 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
     elif event.confirmed and event.granted and event.trust == "server":
         _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
-    interactions = interactions_of(event) if news is orders.ALL_NEW else _interactions(event, news.learned_items)
-    if interactions:
-        piece.outputs.add_interactions(encode_interactions(user.key, interactions))
+    if event.lines or kind == "purchase":
+        for interaction in _bought(event, news.learned_items):
+            piece.outputs.add_interaction(encode_interaction(user.key, interaction))
+    elif (shown := interaction_of(event)) is not None:
+        piece.outputs.add_interaction(encode_interaction(user.key, shown))
     if assessed:
         piece.score(step)
     if kind in VISITS and news.is_visit:
@@ -173,8 +175,8 @@ def _signals_of(piece: Piece, step: Step, event: Event, news: News, *, is_first:
         )
 
 
-def _interactions(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
-    """Return the interactions of an event, without those that the recommender has already learned."""
+def _bought(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:
+    """Return the interactions of a purchase, without those that the recommender has already learned."""
     if learned is None:
         return ()
     found = interactions_of(event)

@@ -12,6 +12,7 @@ from models.engage.why import REASONS
 from models.events import MICROS
 from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.profile import consents, features, orders
+from models.profile.decay import month_share
 from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.state import Consent, Customer, Facts
 
@@ -163,7 +164,7 @@ def _profile(facts: Facts) -> dict[str, Any]:
             for order, one in sorted(facts.known_orders.items(), key=lambda pair: (-pair[1].at, pair[0]))
         ],
         "categories": {
-            name: round(value, 2)
+            name: round(value * month_share(max(facts.last_seen - facts.categories_at, 0)), 2)
             for name, value in sorted(facts.categories.items(), key=lambda pair: (-pair[1], pair[0]))
         },
         "cart": {item: line.quantity for item, line in facts.cart.items()},

@@ -36,11 +36,14 @@ from models.profile.numbers import (
 )
 from models.profile.state import CartChange, Facts
 from models.recommend.interactions import MAX_RECENT_ITEMS, WEIGHTS, weight_of
-from models.units import HOUR
+from models.units import DAY, HOUR
 from models.wire import withdrawals
 
 MAX_CATEGORIES = 12
 """Maximum number of categories kept per user; the weakest is removed first."""
+
+CATEGORY_PERIOD = 30 * DAY
+"""Time after which the weights of categories are decayed, milliseconds; until then, newer weights grow instead."""
 
 VISITS = frozenset(compiled.ACTIVITY)
 """Types of events that a person causes on a site: they count as activity, and open and prolong sessions."""
@@ -143,20 +146,33 @@ def _visit(facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None, cu
 
 
 def _interest(facts: Facts, numbers: Numbers, category: str, weight: float, at: int) -> None:
-    # All categories decay together, so that a newer interest weighs more. Only the ratios between them matter.
+    """Add an interest in a category. Only the ratios between categories matter.
+
+    All weights are as of ``categories_at``, the beginning of the newest :data:`CATEGORY_PERIOD`. The weight of a new
+    interest grows with the time since then, so newer ones weigh more. Thus an event changes one weight and not all.
+    """
     categories, elapsed = facts.categories, at - facts.categories_at
-    if facts.categories_at:
-        if elapsed > 0:
-            share = month_share(elapsed)
-            for name in categories:
-                categories[name] *= share
-        elif elapsed < 0:
-            weight *= month_share(-elapsed)
-    facts.categories_at = max(facts.categories_at, at)
+    if elapsed < 0:
+        weight *= month_share(-elapsed)
+    else:
+        if elapsed >= CATEGORY_PERIOD:
+            elapsed = _begin_category_period(facts, at)
+        weight /= month_share(elapsed)
     categories[category] = categories.get(category, 0.0) + weight
     if len(categories) > MAX_CATEGORIES:
         del categories[min(categories, key=lambda name: (categories[name], name))]
     numbers[CATEGORIES] = len(categories)
+
+
+def _begin_category_period(facts: Facts, at: int) -> int:
+    """Begin the period in which ``at`` is, and return the time since its beginning, milliseconds."""
+    elapsed = at % CATEGORY_PERIOD
+    share = month_share(at - elapsed - facts.categories_at)
+    categories = facts.categories
+    for name in categories:
+        categories[name] *= share
+    facts.categories_at = at - elapsed
+    return elapsed
 
 
 def _view(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG001 - views are only counted

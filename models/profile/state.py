@@ -159,8 +159,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         Micros by currency.
     decayed
         The decayed counts, see :mod:`models.profile.numbers`.
-    categories
-        Decayed interest by category, at most 12.
+    categories, categories_at
+        Interest by category, at most 12, and the time as of which it is decayed, milliseconds.
     hours
         Events by hour of the day (configured zone), 24 counts.
     cart, cart_at

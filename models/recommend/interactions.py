@@ -13,6 +13,7 @@ WEIGHTS: Mapping[EventType, float] = MappingProxyType(
     {"product_view": 1.0, "click": 1.0, "cart_add": 3.0, "purchase": 5.0},
 )
 """Weight of an event as a sign that its user likes the item. Ratings count by their stars; other types do not count."""
+_WEIGHTS = dict(WEIGHTS)
 
 NEUTRAL_STARS = 2.0
 """Number of stars up to which a rating is no sign that its user likes the item."""
@@ -85,30 +86,44 @@ def interactions_of(event: Event) -> tuple[Interaction, ...]:
     >>> interactions_of(Event(id="m2", user="u1", type="page_view", at=1))
     ()
     """
-    if event.item is None and not event.lines:
-        return ()
+    if not event.lines:
+        one = interaction_of(event)
+        return () if one is None else (one,)
     weight = weight_of(event.type, event.rating)
     if weight <= 0.0:
         return ()
-    if event.lines:
-        return tuple(
-            _interaction(event, weight, line.item, line.category, line.price)
-            for line in event.lines
-            if line.quantity > 0
+    return tuple(
+        Interaction(
+            user=event.user,
+            item=line.item,
+            weight=weight,
+            at=event.at,
+            type=event.type,
+            origin=event.origin,
+            category=line.category,
+            price=line.price or None,
         )
-    return () if event.item is None else (_interaction(event, weight, event.item, event.category, event.amount),)
+        for line in event.lines
+        if line.quantity > 0
+    )
 
 
-def _interaction(event: Event, weight: float, item: str, category: str | None, price: int) -> Interaction:
+def interaction_of(event: Event) -> Interaction | None:
+    """Return the interaction of an event without lines; ``None`` if it has none."""
+    if event.item is None:
+        return None
+    weight = _WEIGHTS.get(event.type, 0.0) if event.rating is None else weight_of(event.type, event.rating)
+    if weight <= 0.0:
+        return None
     return Interaction(
         user=event.user,
-        item=item,
+        item=event.item,
         weight=weight,
         at=event.at,
         type=event.type,
         origin=event.origin,
-        category=category,
-        price=price or None,
+        category=event.category,
+        price=event.amount or None,
     )
 
 

@@ -75,6 +75,10 @@ def plain(customer: Any) -> dict[str, Any]:
             if name == "decayed":
                 continue
             found[name] = msgspec.to_builtins(getattr(part, name))
+    if found["categories"]:  # only their ratios matter
+        together = sum(found["categories"].values())
+        found["categories"] = {name: weight / together for name, weight in found["categories"].items()}
+    del found["categories_at"]
     hours = found["hours"]
     return found | {"visits": sum(hours), "evening_visits": sum(hours[18:])}
 
