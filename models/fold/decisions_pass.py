@@ -7,7 +7,6 @@ the step before which its timer is due.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple
 
@@ -20,10 +19,11 @@ from models.engage.recipient import Recipient
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
 from models.fold.due_times import Entry
 from models.fold.effects import StepEffects
-from models.fold.failures import StepFailed
+from models.fold.failures import Cause, StepFailed
+from models.fold.known_failures import KnownFailures
 from models.fold.live_user import PENDING, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
-from models.fold.piece import Alignment, Moment, Piece, Step
+from models.fold.piece import Alignment, Piece, Step
 from models.fold.scores import PieceScores
 from models.profile.ledger import NEVER, Ledger
 from models.profile.open_examples import pack_row
@@ -87,9 +87,12 @@ class DecisionsPass:
         What the first pass has left.
     scores
         The scores of its rows.
+    failures
+        The failures of the piece's last step, if it is known to fail.
     """
 
-    def __init__(self, piece: Piece, scores: PieceScores) -> None:
+    def __init__(self, piece: Piece, scores: PieceScores, failures: KnownFailures) -> None:
+        self._failures = failures
         self._piece = piece
         self._scores = scores
         self._versions = piece.versions
@@ -119,11 +122,12 @@ class DecisionsPass:
             self._align_before(step.number + 1)
             try:
                 if step.timer is not None and step.timer.name == PENDING:
-                    self._outputs.add_decided(step.number, self._release(step.user, step.timer.due, step))
+                    if step.user.pending == step.timer.due:  # otherwise the timer was moved since
+                        self._outputs.add_decided(step.number, self._release(step, self._piece.cause_of(step)))
                 else:
                     self._decide(step)
             except Exception as error:
-                raise StepFailed(step.number, error) from error
+                raise StepFailed(step.number, error, self._piece.cause_of(step)) from error
         self._release_before(self._piece.number + 1)
         self._align_before(self._piece.number + 1)
         for row, scored in enumerate(self._piece.rows):
@@ -278,43 +282,41 @@ class DecisionsPass:
 
     def _plan_release(self, user: LiveUser) -> None:
         """Find the step before which the user's timer is due, if it is due within the piece."""
-        piece, entry = self._piece, (user.pending, user.key)
-        place = bisect_left(piece.moments, user.pending, key=_now)
-        if place == len(piece.moments):
-            return
-        moment = piece.moments[place]
-        number = moment.number
-        for fired, other in piece.fired[bisect_left(piece.fired, number, key=_fired) :]:
-            if fired != number or entry < other:
-                break
-            number += 1
-        if number == piece.number and piece.ends_before is not None and entry >= piece.ends_before:
-            return
-        self._users[user.key] = user
-        heapq.heappush(self._waiting, _Release(number, entry, moment.now))
+        entry = user.pending, user.key
+        place = self._piece.timers.place_of(entry, self._piece.number)
+        if place is not None:
+            self._users[user.key] = user
+            heapq.heappush(self._waiting, _Release(place.number, entry, place.now))
 
     def _release_before(self, number: int) -> None:
         """Release the deferred messages whose timers are due before the step of this number."""
         while self._waiting and self._waiting[0].number <= number:
             release = heapq.heappop(self._waiting)
             self._align_before(release.number)
-            user, rows = self._users[release.entry[1]], self._piece.rows
-            row = user.row
-            while row >= 0 and (step := rows[row]) is not None and step.number >= release.number:
-                row = step.before
+            user = self._users[release.entry[1]]
+            if user.pending != release.entry[0]:  # the timer was moved since
+                continue
+            cause = Cause(self._piece.timers.offset_at(release.number), PENDING, *release.entry)
             try:
-                records = self._release(
-                    user, release.entry[0], Step(user, release.number - 1, release.now, None, row=row)
-                )
+                step = Step(user, release.number - 1, release.now, None, row=self._row(release))
+                records = self._release(step, cause)
             except Exception as error:
-                raise StepFailed(release.number, error, release.entry) from error
+                raise StepFailed(release.number, error, cause, is_release=True) from error
             self._outputs.add_released(release.number, records)
 
-    def _release(self, user: LiveUser, due: int, step: Step) -> list[Output]:
-        """Let the planner decide again about deferred messages, unless their timer was moved; return the records."""
-        if user.pending != due:
-            return []
+    def _row(self, release: _Release) -> int:
+        """Return the user's newest row before a release; -1 if there is none."""
+        rows, row = self._piece.rows, self._users[release.entry[1]].row
+        while row >= 0 and (step := rows[row]) is not None and step.number >= release.number:
+            row = step.before
+        return row
+
+    def _release(self, step: Step, cause: Cause) -> list[Output]:
+        """Let the planner decide again about deferred messages, unless this is known to fail; return the records."""
+        user = step.user
         user.pending, user.has_changed = NEVER, True
+        if (error := self._failures.meet(cause)) is not None:
+            return self._outputs.rejected_release(cause, error, step.now)
         self._apply(user, step.row)
         effects = StepEffects()
         effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
@@ -336,11 +338,3 @@ def _are_awaited(signals: list[Signal], configuration: Configuration) -> bool:
 
 def _number(step: Step) -> int:
     return step.number
-
-
-def _now(moment: Moment) -> int:
-    return moment.now
-
-
-def _fired(fired: tuple[int, Entry]) -> int:
-    return fired[0]

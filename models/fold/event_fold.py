@@ -10,7 +10,7 @@ from models.batch import Record
 from models.errors import EventWarning, InvalidEvent
 from models.events import MICROS, Event, decode_event
 from models.fold import step
-from models.fold.failures import StepFailed
+from models.fold.failures import EVENT, RECORD, STATEMENT, Cause, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import LiveUser
 from models.fold.partition_state import PartitionState
@@ -39,7 +39,7 @@ class EventFold:
     piece
         The piece; it gets the outputs, and everything that the other passes need.
     failures
-        The errors of the piece's first step, if it is known to fail.
+        The failures of the piece's last step, if it is known to fail.
     """
 
     def __init__(self, state: PartitionState, piece: Piece, failures: KnownFailures) -> None:
@@ -64,10 +64,18 @@ class EventFold:
         if record.offset <= user.customer.seen:
             # An ordered commit was interrupted, so the stored user is ahead of the stored position.
             return
-        if event.type in statements.SIMPLE and not event.traits:
-            self._fold_simple(record, user, event)
-            return
-        arrival = _Arrival(record, user, event)
+        try:
+            if event.type in statements.SIMPLE and not event.traits:
+                self._fold_simple(record, user, event)
+            else:
+                self._fold_any(_Arrival(record, user, event))
+        except StepFailed:
+            raise
+        except Exception as error:
+            raise StepFailed(self._piece.number, error, Cause(record.offset, RECORD)) from error
+
+    def _fold_any(self, arrival: _Arrival) -> None:
+        _, user, event = arrival
         statement = statement_of(user.facts, event, self._versions.configuration.consent)
         if statement is not None:
             self._fold_stating(arrival, statement)
@@ -81,7 +89,7 @@ class EventFold:
         except InvalidEvent as error:
             self._outputs.reject(error)
             return
-        self._fold(arrival, digest)
+        self._fold(arrival, self._without_room(arrival), digest)
 
     def _fold_simple(self, record: Record, user: LiveUser, event: Event) -> None:
         digest, cutoffs, ids = seen_ids.digest_of(event.id), self._state.cutoffs(), user.facts.seen_ids
@@ -135,71 +143,77 @@ class EventFold:
                 error.withdrawal = event if statement.is_new else None
                 self._outputs.reject(error)
             return
+        no_room = self._without_room(arrival)
+        rest = statements.rest_of(facts, event, statement, no_room, self._versions.configuration.consent)
         # A withdrawal is remembered by the digest of its statement, and not by its id. A corrected record may have the
         # same id as an earlier record, of which only the withdrawal could be read.
-        folded = self._fold(arrival, *((stated,) if is_whole else (digest, stated)))
-        if folded is event:
-            if statement.is_new:
-                statements.remember(facts, stated)
-        elif folded is not None:  # the traits that make the statement may be among those without room
-            self._salvage(arrival, statement, stated, "no_room")
-        elif not is_stated:  # the event repeats an order, or it failed and changed nothing of its user
-            self._salvage(arrival, statement, stated, "not_folded")
+        digests = [one for one, is_kept in ((digest, not is_whole), (stated, rest is None)) if is_kept]
+        if not self._fold(arrival, no_room, *digests):
+            if not is_stated:  # the event repeats an order, or it failed and changed nothing of its user
+                self._salvage(arrival, statement, stated, "not_folded")
+        elif rest is not None:
+            self._salvage(arrival, rest, stated, "no_room")
+        elif statement.is_new:
+            statements.remember(facts, stated)
 
     def _salvage(self, arrival: _Arrival, statement: Statement, stated: bytes, why: str) -> None:
-        """Fold the statement of an event that is not folded, and nothing else of the event."""
+        """Fold the statement of an event, or a part of it, that is not folded with the event."""
         if not statement.is_new:
             return
-        if (error := self._failures.next_error()) is not None:
+        cause = Cause(arrival.record.offset, STATEMENT)
+        if (error := self._failures.meet(cause)) is not None:
             self._outputs.reject(error)
             return
         user, event = arrival.user, self._state.adjusted(arrival.event)
         try:
             step.step_statement(self._piece, user, event, statement)
         except Exception as failure:
-            raise StepFailed(self._piece.number, failure) from failure
+            raise StepFailed(self._piece.number, failure, cause) from failure
         self._finish(arrival)
         statements.remember(user.facts, stated)
         self._outputs.count("withdrawals_salvaged", why)
 
-    def _fold(self, arrival: _Arrival, *digests: bytes) -> Event | None:
-        """Fold an event without the traits for which there is no room, and return the event.
+    def _without_room(self, arrival: _Arrival) -> list[str]:
+        """Return the names of the event's traits for which there is no room."""
+        traits, consent = arrival.event.traits, self._versions.configuration.consent
+        return trait_limits.beyond(arrival.user.facts.traits, traits, consent) if traits else []
 
-        Return ``None`` if the event was not folded, because folding failed or because the event repeats an order.
+    def _fold(self, arrival: _Arrival, no_room: list[str], *digests: bytes) -> bool:
+        """Fold an event without the traits for which there is no room, and return whether it was folded.
+
+        It is not folded if folding failed, or if the event repeats an order.
         """
-        _, user, event = arrival
-        cutoffs, excess, no_room = self._state.cutoffs(), None, []
-        if event.traits:
-            no_room = trait_limits.beyond(user.facts.traits, event.traits, self._versions.configuration.consent)
-            event = trait_limits.without(event, no_room)
+        user, event = arrival.user, statements.without(arrival.event, no_room)
+        cutoffs, excess = self._state.cutoffs(), None
         if event.type == "purchase":
             if repeat := orders.repeat_of(user.facts, event, cutoffs.orders_before):
                 self._outputs.count("orders_repeated", repeat)
                 self._outputs.pass_over(event, "order")
                 self._finish(arrival, *digests)
-                return None
+                return False
         elif event.type == "refund":
             excess = orders.excess_of(user.facts, event, cutoffs.orders_before)
         if not self._step(user, event, cutoffs):
-            return None
+            return False
         self._finish(arrival, *digests)
         if excess is not None:
             self._outputs.reject_detail(_excess_warning(*excess))
         if no_room:
             self._outputs.reject_detail(trait_limits.warning(no_room))
-        return event
+        return True
 
     def _step(self, user: LiveUser, event: Event, cutoffs: Cutoffs) -> bool:
         """Fold an event, and return whether it was folded; otherwise it is a dead letter and the user is unchanged."""
-        if self._failures.are_left and (error := self._failures.next_error()) is not None:
-            self._outputs.reject(error)
+        piece, outputs = self._piece, self._outputs
+        if self._failures.errors and (error := self._failures.meet(Cause(outputs.record.offset, EVENT))) is not None:
+            outputs.reject(error)
             return False
-        piece, outputs, adjusted = self._piece, self._outputs, self._state.adjusted(event)
+        adjusted = self._state.adjusted(event)
         is_late = adjusted.at < cutoffs.late_before and adjusted.at < user.facts.last_seen
         try:
             step.step_event(piece, user, adjusted, cutoffs)
         except Exception as failure:
-            raise StepFailed(piece.number, failure) from failure
+            raise StepFailed(piece.number, failure, Cause(outputs.record.offset, EVENT)) from failure
         if is_late:
             outputs.count("events_late")
         piece.has_success = True

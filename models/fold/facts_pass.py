@@ -11,11 +11,11 @@ from models.batch import Record
 from models.fold import step
 from models.fold.due_times import Entry
 from models.fold.event_fold import EventFold
-from models.fold.failures import StepFailed
+from models.fold.failures import RECORD, Cause, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import PENDING, LiveUser
 from models.fold.partition_state import PartitionState
-from models.fold.piece import Moment, Piece, Step
+from models.fold.piece import Piece, Step
 from models.log import CONTROL, Clock, Control, Instruction, Tick, Use, decode_control
 from models.profile import lateness, seen_ids
 from models.profile.ledger import NEVER, Timer
@@ -52,7 +52,7 @@ class FactsPass:
     limits
         Limits of the piece.
     failures
-        The errors of the piece's first step, if it is known to fail.
+        The failures of the piece's last step, if it is known to fail.
 
     Attributes
     ----------
@@ -89,6 +89,8 @@ class FactsPass:
         """
         piece, outputs, memo, due = self._piece, self._outputs, self._state.memo, self._state.due
         fold_event, max_steps = self._events.fold, self._max_steps
+        if self._failures.errors:
+            fold_event = self._fold_known
         index = begin
         try:
             for index in range(begin, len(records)):
@@ -115,12 +117,20 @@ class FactsPass:
             return index
         return len(records)
 
+    def _fold_known(self, record: Record) -> None:
+        """Fold the event of a record, unless the record is known to fail as a whole."""
+        error = self._failures.meet(Cause(record.offset, RECORD))
+        if error is None:
+            self._events.fold(record)
+        else:
+            self._outputs.reject(error)
+
     # --- timers ----------------------------------------------------------------------------------------------------
 
     def _move(self, now: int) -> None:
         """Move the clock forward."""
         self._state.memo.now = self._piece.now = now
-        self._piece.moments.append(Moment(now, self._piece.number))
+        self._piece.timers.move(now, self._piece.number)
 
     def _fire(self) -> None:
         """Fire the timers that are due, in the order (due, user, name)."""
@@ -132,32 +142,30 @@ class FactsPass:
                 continue
             self.is_full = not self.timers_left
             if self.is_full or piece.number >= self._max_steps:
-                piece.ends_before = entry if piece.ends_before is None else min(entry, piece.ends_before)
+                piece.timers.end_before(entry)
                 raise _PieceFull
             self.popped.append(queue.pop())
-            state.user(entry[1]).queued = NEVER
+            user = state.user(entry[1])
+            user.queued = NEVER
             self.timers_left -= 1
             self._outputs.number = piece.number
-            piece.fired.append((piece.number, entry))
-            self._fire_one(state.user(entry[1]), entry[0])
+            self._fire_one(user, entry)
             piece.number += 1
 
-    def _fire_one(self, user: LiveUser, due: int) -> None:
+    def _fire_one(self, user: LiveUser, entry: Entry) -> None:
         """Fire one timer. Whether a deferred message is still to be released, is decided in the third pass."""
-        piece = self._piece
+        piece, due = self._piece, entry[0]
         user.has_changed = True
-        if user.next_timer != due:
+        name = PENDING if user.next_timer != due else user.ledger.timers[0].name
+        piece.timers.fire(piece.number, entry, name)
+        if name == PENDING:
             user.is_pending_due = True
-            if (error := self._failures.next_error()) is not None:
-                user.pending = NEVER
-                self._outputs.reject_timer(user.key, PENDING, error)
-            else:
-                piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, PENDING), user.row))
+            piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, PENDING), user.row))
             self._state.schedule(user)
             return
-        timer = user.ledger.timers.pop(0)
-        if (error := self._failures.next_error()) is not None:
-            self._outputs.reject_timer(user.key, timer.name, error)
+        timer, cause = user.ledger.timers.pop(0), (self._outputs.record.offset, name, *entry)
+        if self._failures.errors and (error := self._failures.meet(Cause(*cause))) is not None:
+            self._outputs.reject_timer(user.key, name, error)
         else:
             try:
                 cutoffs = self._state.cutoffs()
@@ -165,9 +173,9 @@ class FactsPass:
                 seen_ids.forget(user.facts.seen_ids, cutoffs.refused_before)
                 step.step_timer(piece, user, timer)
             except Exception as failure:
-                raise StepFailed(piece.number, failure) from failure
+                raise StepFailed(piece.number, failure, Cause(*cause)) from failure
             piece.has_success = True
-            self._outputs.count("timers_fired", timer.name.partition(":")[0])
+            self._outputs.count("timers_fired", name.partition(":")[0])
         self._state.schedule(user)
 
     # --- control records -------------------------------------------------------------------------------------------

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from models.errors import PerennialError
-from models.fold.due_times import Entry
 
 MAX_FAILURES = 100
 """Maximum number of failures in a row. At this number the fold stops, because a bad deployment is the cause."""
 
+RECORD, EVENT, STATEMENT = "record", "event", "statement"
+"""Parts of a record: all of it, its event, and the statement in its event."""
+
 
 class FoldBroken(PerennialError):
     """A hundred failures in a row. The lane has to stop; no data has been lost."""
+
+
+class ModelsFailed(PerennialError):
+    """The models in use give no score for a user."""
+
+
+class Cause(NamedTuple):
+    """The identity of a step or of a part of it, wherever the log is cut.
+
+    Attributes
+    ----------
+    offset
+        Offset of the record; for a timer, of the record before which it fires.
+    part
+        ``RECORD``, ``EVENT`` or ``STATEMENT``; for a timer, its name.
+    due, key
+        For a timer: its due time and the key of its user.
+    """
+
+    offset: int
+    part: str
+    due: int = 0
+    key: bytes = b""
 
 
 class StepFailed(Exception):
@@ -22,12 +49,22 @@ class StepFailed(Exception):
         Number of the step within its piece.
     error
         The error that the step has raised.
-    entry
-        For a message that is released before the step of this number: the entry of its timer.
+    cause
+        What identifies the step.
+    is_release
+        Whether a deferred message was being released before the step of this number.
     """
 
-    def __init__(self, number: int, error: Exception, entry: Entry | None = None) -> None:
-        super().__init__(number, error)
+    def __init__(self, number: int, error: Exception, cause: Cause, *, is_release: bool = False) -> None:
+        super().__init__(number, error, cause)
         self.number = number
         self.error = error
-        self.entry = entry
+        self.cause = cause
+        self.is_release = is_release
+
+    @property
+    def place(self) -> tuple[int, int, int, bytes]:
+        """The place within the piece; places have the order of the log."""
+        if self.is_release:
+            return self.number, 0, self.cause.due, self.cause.key
+        return self.number, 1, 0, b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -17,6 +19,9 @@ PENDING = "pending"
 
 Only decisions set it. So the first pass keeps it apart from the timers that follow from facts.
 """
+
+
+_number = itemgetter(0)
 
 
 class LiveUser(msgspec.Struct, eq=False, gc=False):
@@ -90,10 +95,9 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
 
     def view_at(self, number: int) -> Snapshot:
         """Return the facts that decisions see after the step of this number."""
-        for changed, before in self.views or ():
-            if changed > number:
-                return before
-        return Snapshot(self.facts)
+        views = self.views or ()
+        place = bisect_right(views, number, key=_number)
+        return views[place][1] if place < len(views) else Snapshot(self.facts)
 
     def settle(self) -> Customer:
         """Return the state in the form in which it is stored."""

@@ -14,22 +14,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-import msgspec
-
 from models.batch import Batch, Output, Outputs, Record, Restored
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
-from models.errors import InvalidConfiguration, StateMismatch
 from models.events import CHANNELS
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import FactsPass, Limits
-from models.fold.failures import FoldBroken, StepFailed
-from models.fold.known_failures import KnownFailures
+from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
+from models.fold.known_failures import BEFORE_ALL, KnownFailures
 from models.fold.memo import content_key, encode_memo
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
+from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
-from models.fold.versions import Versions
+from models.fold.versions import CHURN, SEGMENTS, Versions
 from models.levels import LEVEL, require_known
 from models.log import Clock, Instruction, Use
 
@@ -44,9 +42,6 @@ MAX_STEPS_AFTER_FAILURE = 16
 
 A failure repeats the work of its piece. In small pieces, many failures cost little more than the work itself.
 """
-
-MAX_ERRORS = 2
-"""Maximum number of errors of one step: that of an event, and that of the statement in it."""
 
 
 class PartitionFold:
@@ -104,7 +99,7 @@ class PartitionFold:
         asks for the next slice.
 
         An event or timer that cannot be folded becomes a dead letter, and it changes nothing. For that, its piece is
-        folded again up to there, and the next piece begins behind it.
+        folded again up to there and without it, and the next piece begins behind it.
 
         Raises
         ------
@@ -121,6 +116,10 @@ class PartitionFold:
             if begin < len(batch.records):
                 outputs.commit.position = batch.records[begin].offset
             yield outputs
+
+
+class _CauseUnknown(Exception):
+    """The signal that one of the steps of a piece has failed, and it is not known which one."""
 
 
 class _Slice:
@@ -143,33 +142,22 @@ class _Slice:
         self._batch = batch
         self._timers_left = max_timers
         self._max_steps = self._steps = max_steps
+        self._failures = KnownFailures()
         self._outputs = Outputs()
         self._contents: dict[bytes, bytes] = {}
 
     def run(self, begin: int) -> int:
         """Fold the records from index ``begin`` on, and return the index of the first record that is not folded."""
-        found: StepFailed | None = None
-        errors: tuple[Exception, ...] = ()
         while begin < len(self._batch.records):
             try:
-                end, is_full = self._fold_piece(begin, found, errors)
+                begin, is_full = self._fold_piece(begin)
             except StepFailed as failed:
-                # A message that is released before the step ``found`` has the number of that step.
-                limit = sys.maxsize if found is None else found.number + (failed.entry is not None)
-                if len(errors) > MAX_ERRORS or failed.number >= limit:
-                    raise FoldBroken("a piece of the log gives another result when it is folded again") from failed
-                if found is None and not errors and self._max_steps > MAX_STEPS_AFTER_FAILURE:
-                    self._steps = (
-                        MAX_STEPS_AFTER_FAILURE  # so that little work is repeated for this failure and the next
-                    )
-                    if failed.number > MAX_STEPS_AFTER_FAILURE:
-                        continue
-                if failed.number:
-                    found = failed  # first the piece before the failure, then a piece that begins with it
-                else:
-                    found, errors = None, (*errors, failed.error)
+                self._shorten(failed)
                 continue
-            begin, found, errors = end, None, () if found is None else (found.error,)
+            except _CauseUnknown:
+                self._failures.forget()
+                self._steps = 1  # the only step of a piece is the cause
+                continue
             self._steps = min(2 * self._steps, self._max_steps)
             if is_full:
                 break
@@ -186,46 +174,66 @@ class _Slice:
         outputs.commit.memo = encode_memo(state.memo)
         return outputs
 
-    def _fold_piece(self, begin: int, found: StepFailed | None, errors: tuple[Exception, ...]) -> tuple[int, bool]:
+    def _shorten(self, failed: StepFailed) -> None:
+        """Let the next attempt end with the step that has failed, and reject that step."""
+        if self._steps > MAX_STEPS_AFTER_FAILURE and not self._failures.errors:
+            self._steps = MAX_STEPS_AFTER_FAILURE  # so that little work is repeated for this failure and the next
+            if failed.number >= MAX_STEPS_AFTER_FAILURE:
+                return
+        self._failures.add(failed)
+
+    def _fold_piece(self, begin: int) -> tuple[int, bool]:
         """Fold one piece in three passes.
 
         Parameters
         ----------
         begin
             Index of its first record.
-        found
-            A failure before which the piece has to end.
-        errors
-            The errors of its first step.
 
         Returns
         -------
         tuple of int and bool
             The index of the first record that is not folded, and whether no more timers may fire in the slice.
         """
-        state, batch = self._state, self._batch
+        state, batch, failures = self._state, self._batch, self._failures
         before = state.begin_piece()
+        failures.begin()
         outputs = PieceOutputs(batch, state.memo)
-        piece = Piece(state.versions, outputs, state.memo.now, None if found is None else found.entry)
-        limits = Limits(self._steps if found is None else found.number, self._timers_left)
-        facts = FactsPass(state, piece, limits, KnownFailures(errors, state.memo))
+        timers = PieceTimers(batch.records, begin, BEFORE_ALL if self._steps == 1 else failures.ends_before)
+        piece = Piece(state.versions, outputs, state.memo.now, timers)
+        facts = FactsPass(state, piece, Limits(min(self._steps, failures.max_steps), self._timers_left), failures)
+        end = -1
         try:
             end = facts.run(batch.records, begin)
             if piece.rows or piece.agenda:
-                DecisionsPass(piece, PieceScores(piece.block, piece.versions)).run()
-        except StepFailed:
+                DecisionsPass(piece, _scores_of(piece), failures).run()
+            state.store_users()
+        except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)
             state.abandon_piece(before)
-            raise
-        if piece.has_success:
-            state.memo.failing = 0
-        state.store_users()
+            if isinstance(error, StepFailed) or end < 0 or not piece.number:
+                raise
+            if self._steps > 1:
+                raise _CauseUnknown from error
+            raise StepFailed(0, error, piece.first_cause()) from error
+        self._count_failures(has_success=piece.has_success)
         self._take(outputs)
         self._timers_left = facts.timers_left
         if facts.control is not None:
             self._follow(facts.control, outputs.record)
         return end, facts.is_full
+
+    def _count_failures(self, *, has_success: bool) -> None:
+        """Count the failures in a row, after a piece that ends with them."""
+        memo, newest = self._state.memo, next(reversed(self._failures.errors.values()), None)
+        number = self._failures.finish()
+        memo.failing = number if has_success else memo.failing + number
+        if newest is not None and memo.failing >= MAX_FAILURES:
+            said = f"{type(newest).__name__}: {newest}"
+            raise FoldBroken(
+                f"{MAX_FAILURES} events and timers in a row could not be folded; the newest error: {said}"
+            ) from newest
 
     def _take(self, outputs: PieceOutputs) -> None:
         self._outputs.commit.records.extend(outputs.merged())
@@ -256,7 +264,7 @@ class _Slice:
         content = bytes(control.content)
         try:
             is_used = self._state.use(control.name, control.version, content)
-        except (InvalidConfiguration, StateMismatch, msgspec.DecodeError) as error:
+        except Exception as error:  # noqa: BLE001 - a version that stops the fold could never be replaced
             outputs = PieceOutputs(self._batch, self._state.memo)
             outputs.record = record
             outputs.reject(error)
@@ -280,3 +288,19 @@ class _Slice:
         if instruction.argument in CHANNELS:
             hold = encode_notice(ChannelPaused(paused=instruction.name == "pause"))
             self._outputs.commit.records.append(Output(f"messages.{instruction.argument}", HOLD_KEY, hold))
+
+
+def _scores_of(piece: Piece) -> PieceScores:
+    """Return the scores of a piece.
+
+    Raises
+    ------
+    ModelsFailed
+        A model fails for one of the rows.
+    """
+    try:
+        return PieceScores(piece.block, piece.versions)
+    except Exception as error:
+        numbers = piece.versions.numbers
+        models = " and ".join(f"{name}@{numbers[name]}" for name in (CHURN, SEGMENTS) if name in numbers)
+        raise ModelsFailed(f"{models or 'the features'}: {type(error).__name__}: {error}") from error

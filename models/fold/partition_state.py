@@ -88,11 +88,16 @@ class PartitionState:
         return user
 
     def store_users(self) -> None:
-        """Encode the users that the piece has changed, and forget the decoded ones."""
+        """Encode the users that the piece has changed, and forget the decoded ones.
+
+        If one cannot be encoded, none is stored, and the caller abandons the piece.
+        """
+        changed: dict[bytes, bytes] = {}
         for key, user in self._live.items():
             if user.has_changed:
-                self._changed[key] = codec.pack(user.settle(), self.versions.schema)
+                changed[key] = codec.pack(user.settle(), self.versions.schema)
                 self._enqueue(user, min(user.next_timer, user.pending))
+        self._changed.update(changed)
         self._live.clear()
         self._added.clear()
 

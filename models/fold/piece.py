@@ -25,10 +25,11 @@ from typing import NamedTuple
 import msgspec
 
 from models.events import Event
-from models.fold.due_times import Entry
 from models.fold.effects import StepEffects
+from models.fold.failures import EVENT, STATEMENT, Cause
 from models.fold.live_user import LiveUser
 from models.fold.piece_outputs import PieceOutputs
+from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
 from models.fold.versions import Versions
 from models.profile.ledger import Ledger, Timer
@@ -115,21 +116,6 @@ class Alignment(NamedTuple):
     number: int
 
 
-class Moment(msgspec.Struct, frozen=True, gc=False):
-    """A change of the clock within a piece.
-
-    Attributes
-    ----------
-    now
-        The time from then on, milliseconds.
-    number
-        Number of the first step at that time.
-    """
-
-    now: int
-    number: int
-
-
 class Piece:
     """The results of the first pass that the other two need.
 
@@ -141,8 +127,8 @@ class Piece:
         The outputs of the piece.
     now
         The partition's clock at the beginning, milliseconds.
-    ends_before
-        A timer that is due at the end of the piece but not a part of it; ``None`` if there is none.
+    timers
+        The order of its records and timers.
 
     Attributes
     ----------
@@ -156,17 +142,16 @@ class Piece:
         Steps with something to decide that is known before the scores.
     taken
         Churn examples that were taken in the piece. Each is completed by the scores of its row.
-    moments
-        Changes of the clock.
-    fired
-        Number of the step and entry of each timer that was due.
+    statements
+        Steps that are the statement of an event that is not folded, or not as a whole.
     has_success
         Whether a step was folded.
     """
 
-    def __init__(self, versions: Versions, outputs: PieceOutputs, now: int, ends_before: Entry | None = None) -> None:
+    def __init__(self, versions: Versions, outputs: PieceOutputs, now: int, timers: PieceTimers) -> None:
         self.versions = versions
         self.outputs = outputs
+        self.timers = timers
         self.now = now
         self.number = 0
         self.block: Numbers = array("d")
@@ -174,9 +159,7 @@ class Piece:
         self.alignments: list[Alignment] = []
         self.agenda: list[Step] = []
         self.taken: list[tuple[OpenExample, Step]] = []
-        self.moments: list[Moment] = []
-        self.fired: list[tuple[int, Entry]] = []
-        self.ends_before = ends_before
+        self.statements: list[Step] = []
         self.has_success = False
 
     def __repr__(self) -> str:
@@ -211,3 +194,15 @@ class Piece:
         if step.agenda is not None:
             self.agenda.append(step)
             step.user.has_steps = True
+
+    def cause_of(self, step: Step) -> Cause:
+        """Return what identifies a step."""
+        offset, timer = self.timers.offset_at(step.number), step.timer
+        if timer is not None:
+            return Cause(offset, timer.name, timer.due, step.user.key)
+        return Cause(offset, STATEMENT if any(step is one for one in self.statements) else EVENT)
+
+    def first_cause(self) -> Cause:
+        """Return what identifies the first step."""
+        offset, timer = self.timers.offset_at(0), self.timers.timer_at(0)
+        return Cause(offset, EVENT) if timer is None else Cause(offset, timer.name, *timer.entry)

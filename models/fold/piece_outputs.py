@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from models.batch import Batch, Output, Record
 from models.errors import EventWarning, InvalidEvent
 from models.events import REPORTED, Event
+from models.fold.failures import Cause
 from models.fold.memo import Memo
 from models.rejected import reason_of, reject, reject_details, reject_value
 from models.source import Source
@@ -108,12 +109,17 @@ class PieceOutputs:
 
     def reject(self, error: Exception) -> None:
         """Write a dead letter for the record in progress."""
-        self._reject(reject(self.record, self._source(), error), error)
+        self._reject(reject(self.record, self._source(self.record.offset), error), error)
 
     def reject_timer(self, key: bytes, name: str, error: Exception) -> None:
         """Write a dead letter for a timer."""
         at = self._memo.now
-        self._reject(reject_value(name.encode(), self._source(), error, at=at, key=key), error)
+        self._reject(reject_value(name.encode(), self._source(self.record.offset), error, at=at, key=key), error)
+
+    def rejected_release(self, cause: Cause, error: Exception, now: int) -> list[Output]:
+        """Count and return a dead letter for a timer at which deferred messages were to be released."""
+        self.count("events_rejected", reason_of(error))
+        return [reject_value(cause.part.encode(), self._source(cause.offset), error, at=now, key=cause.key)]
 
     def reject_undecodable(self, error: Exception, allowed: str) -> None:
         """Write a dead letter for a record that is not allowed at its place."""
@@ -122,7 +128,8 @@ class PieceOutputs:
     def reject_detail(self, detail: EventWarning) -> None:
         """Write a dead letter for a detail without which its event was folded."""
         record = self.record
-        for letter in reject_details(record.value, self._source(), [detail], at=record.timestamp, key=record.key):
+        source = self._source(record.offset)
+        for letter in reject_details(record.value, source, [detail], at=record.timestamp, key=record.key):
             self._add_letter(letter)
         self.count("event_warnings", detail.reason)
 
@@ -134,5 +141,5 @@ class PieceOutputs:
         self._records.append(letter)
         self._places.append(self.number * _PLACES + _LETTERS)
 
-    def _source(self) -> Source:
-        return Source(self._batch.topic, self._batch.partition, self.record.offset)
+    def _source(self, offset: int) -> Source:
+        return Source(self._batch.topic, self._batch.partition, offset)

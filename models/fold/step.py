@@ -105,6 +105,7 @@ def step_statement(piece: Piece, user: LiveUser, event: Event, statement: Statem
         The statement of ``event``, read before the event was folded.
     """
     step = piece.begin(user, event)
+    piece.statements.append(step)
     user.keep_view(step.number)
     _state(step, event, statement)
     piece.finish(step)

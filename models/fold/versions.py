@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from typing import TypeVar
 
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
@@ -16,6 +17,8 @@ from models.profile.features import FEATURES
 
 CONFIGURATION, CHURN, SEGMENTS = "configuration", "churn", "segments"
 """Names that ``use`` records may carry."""
+
+_Scorer = TypeVar("_Scorer", ChurnScorer, SegmentScorer)
 
 
 @dataclass(slots=True)
@@ -89,10 +92,9 @@ class Versions:
 
         Raises
         ------
-        InvalidConfiguration, StateMismatch, msgspec.DecodeError
-            The content cannot be used. Then nothing has changed.
-        KeyError
-            This code does not know the level; callers check it before.
+        Exception
+            The content cannot be used: it cannot be read, or its model gives no score. Then nothing has changed. An
+            unknown level is a ``KeyError``; callers check it before.
         """
         if version <= self.number(name):
             return False
@@ -100,16 +102,24 @@ class Versions:
             self.schema = SCHEMA_OF_LEVEL[version]
         elif name == CONFIGURATION:
             configuration = decode(content)
-            self.zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
-            self.configuration, self.configuration_number = configuration, version
-            self.cart_timers = rules.cart_timers(configuration)
-            self.risk_thresholds = rules.churn_thresholds(configuration)
-            self.event_names = rules.event_names(configuration)
+            zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
+            carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
+            names = rules.event_names(configuration)
+            self.configuration, self.configuration_number, self.zone = configuration, version, zone
+            self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
         elif name == CHURN:
             churn = ChurnScorer.decode(content)
-            self.churn, self.churn_number = churn if churn.fits(FEATURES) else None, version
+            self.churn, self.churn_number = _tried(churn), version
         elif name == SEGMENTS:
             segments = SegmentScorer.decode(content)
-            self.segments, self.segments_number = segments if segments.fits(FEATURES) else None, version
+            self.segments, self.segments_number = _tried(segments), version
         self.numbers[name] = version
         return True
+
+
+def _tried(scorer: _Scorer) -> _Scorer | None:
+    """Return a scorer that gives a score, and ``None`` for one that was learned from other features."""
+    if not scorer.fits(FEATURES):
+        return None
+    scorer.predict_one([0.0] * len(FEATURES))
+    return scorer

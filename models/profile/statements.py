@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+import msgspec
+
 from models.configuration.compiled import ConsentSettings
 from models.events import CHANNELS, REPORTED, Channel, Event
 from models.profile import consents, seen_ids
@@ -79,6 +81,38 @@ def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NO_SETT
     if own is None or beside is None:
         return own or beside
     return own._replace(channels=_ordered({*own.channels, *beside.channels}), source=own.source or beside.source)
+
+
+def rest_of(
+    facts: Facts, event: Event, statement: Statement, left_out: list[str], settings: ConsentSettings = NO_SETTINGS
+) -> Statement | None:
+    """Return what the event does not state without some of its traits; ``None`` if it states everything.
+
+    Parameters
+    ----------
+    facts
+        The facts about the event's user, before the event.
+    event, statement
+        The event, and its whole statement.
+    left_out
+        Names of the traits for which there is no room.
+    settings
+        Changes to the built-in tables.
+    """
+    if not left_out or not statement.channels:
+        return None
+    known = statement_of(facts, without(event, left_out), settings) or Statement()
+    channels = tuple(one for one in statement.channels if one not in known.channels)
+    return Statement(channels, statement.source) if channels else None
+
+
+def without(event: Event, names: list[str]) -> Event:
+    """Return an event without some of its traits."""
+    if not names or event.traits is None:
+        return event
+    left_out = frozenset(names)
+    kept = {name: value for name, value in event.traits.items() if name not in left_out}
+    return msgspec.structs.replace(event, traits=kept)
 
 
 def digest_of(event: Event) -> bytes:

@@ -12,7 +12,6 @@ import msgspec
 
 from models.configuration.compiled import ConsentSettings
 from models.errors import EventWarning
-from models.events import Event
 from models.profile.statements import NO_SETTINGS
 
 MAX_TRAITS = 100
@@ -87,15 +86,6 @@ def beyond(known: dict[str, Any], said: dict[str, Any], settings: ConsentSetting
         if value is not None:
             kept[name] = value
     return left_out
-
-
-def without(event: Event, names: list[str]) -> Event:
-    """Return an event without some of its traits."""
-    if not names or event.traits is None:
-        return event
-    left_out = frozenset(names)
-    kept = {name: value for name, value in event.traits.items() if name not in left_out}
-    return msgspec.structs.replace(event, traits=kept)
 
 
 def warning(names: list[str]) -> EventWarning:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from models.batch import Outputs
-from models.delivery.notices import Withdrawal
+from models.batch import Batch, Outputs
+from models.delivery.notices import AddressReport, Withdrawal
+from models.engage import outcomes
 from models.events import Event
+from models.fold.partition import PartitionFold
 from models.fold.versions import Versions
 from models.fold.view import describe
 from models.log import Control, Tick, opening
@@ -138,6 +140,54 @@ def test_a_withdrawal_whose_trait_has_no_room_counts() -> None:
     assert folded.granted == {"email": False, "sms": False}
     assert folded.facts.traits.keys() == {"address", "email"}
     assert folded.counted("withdrawals_salvaged", "no_room") == 1
+
+
+def full_of(at: int, email: str = "ada@example.org") -> Event:
+    """Make an event after which there is no room for another trait that messages need, except for addresses."""
+    return traits(at, address={"street": "x" * (MAX_NEEDED_BYTES - 60)}, email=email)
+
+
+def test_only_the_part_of_a_statement_whose_trait_has_no_room_is_salvaged() -> None:
+    bounce = event(
+        "custom", START + 2, name="Email Bounced", properties={"type": "hard"}, traits={"unsubscribed": True}
+    )
+    complaint = taken(START + 3, "email", complaint=True, traits={"sms_opt_out": True})
+
+    log = [full_of(START), given(START + 1), bounce, given(START + 2, "email"), complaint]
+    folded = StatementLog(*log, clock="wall")
+
+    reports = [notice.kind for notice in folded.notices() if isinstance(notice, AddressReport)]
+    assert reports == ["hard_bounce", "complaint"]
+    assert folded.granted == {"email": False, "sms": False}
+    assert folded.counted("withdrawals_salvaged", "no_room") == 2
+
+
+def test_a_trait_without_room_that_states_nothing_leaves_nothing_to_salvage() -> None:
+    folded = StatementLog(given(START + 1), traits(START + 2, unsubscribed=True, plan="x" * MAX_BYTES))
+
+    assert folded.granted == {"email": False, "sms": False}
+    assert [one.field for one in folded.rejected] == ["traits.plan"]
+    assert folded.counted("withdrawals_salvaged", "no_room") == 0
+
+
+def test_a_salvaged_statement_that_fails_counts_when_its_dead_letter_is_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full, both = full_of(START), traits(START + 2, unsubscribed=True, plan="pro")
+    log: list[Event | Control] = [full, given(START + 1), both]
+
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError("no notice")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outcomes, "notices_of_withdrawal", failing)
+        folded = StatementLog(*log)
+        assert folded.granted == {"email": True, "sms": True}
+    outputs = PartitionFold(folded.state).fold(Batch("events", 0, [written([both])[0]._replace(offset=99)]))
+    folded.state.apply(outputs.commit)
+
+    assert folded.granted == {"email": False, "sms": False}
+    assert folded.facts.events["identify"] == 2
 
 
 @pytest.mark.parametrize(
