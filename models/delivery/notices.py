@@ -72,6 +72,9 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
         Number of the attempt, from 1, and name of the process that made it. The answer does not concern other attempts.
     status, detail, provider_id, retry_after, answered, bounce, code
         As in :class:`models.delivery.deliveries.Result`.
+    to
+        For a bounce of a live message: the address. The new owner no longer knows it if it has already given the
+        message up as unknown.
     """
 
     message: str
@@ -85,6 +88,7 @@ class Answer(msgspec.Struct, tag_field="notice", tag="answer", frozen=True, omit
     answered: bool = False
     bounce: Bounce = ""
     code: str = ""
+    to: str = ""
 
     def result(self) -> Result:
         """Return the answer as the result of the attempt."""

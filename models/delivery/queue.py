@@ -236,7 +236,7 @@ class DeliveryQueue:
         if self._is_awaited(step, answer):
             self._settle(step, key, result)
         elif answer.status in ("delivered", "rejected") and step.read(key).attempts == answer.attempt:
-            self._settlement.resolve(step, key, answer.channel, result)  # too late, but better than unknown
+            self._settlement.resolve(step, key, answer.channel, result, to=answer.to)  # late, but better than unknown
 
     def _is_awaited(self, step: DeliveryStep, notice: Answer | InFlight) -> bool:
         """Return whether a notice is about the attempt that is open here: the same number, made by the same process."""

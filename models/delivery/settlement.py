@@ -54,10 +54,22 @@ class Settlement:
             self._judge(step, message, result)
         self._change(step, key, record, looked_up(record, result, self._delays, step.now))
 
-    def resolve(self, step: DeliveryStep, key: bytes, channel: Channel, result: Result) -> None:
-        """Replace an unknown outcome by the true one; do nothing if the outcome is known."""
+    def resolve(self, step: DeliveryStep, key: bytes, channel: Channel, result: Result, to: str = "") -> None:
+        """Replace an unknown outcome by the true one; do nothing if the outcome is known.
+
+        Parameters
+        ----------
+        step, key, channel, result
+            The step, the delivery, its channel, and the true outcome.
+        to
+            The address that has bounced; empty if none has, or if another process makes the entry of it.
+        """
         record = step.read(key)
         if record.status == "unknown":
+            if to and self._suppressor is not None:
+                step.count("bounces", channel, result.bounce)
+                entries = self._suppressor.refused(to, result.bounce, step.now, f"answer {result.code}")
+                step.suppress(entries, channel)
             if record.summary is None:  # an old record does not name its user, so no event can be made
                 step.count("deliveries", channel, "resolved")
             self._change(step, key, record, resolved(record, result, step.now))

@@ -184,7 +184,8 @@ class Suppressor:
         suspected = in_force(self._list.marks(self.channel, address)).get("bounce_suspected")
         if hard or (suspected is not None and at - suspected.at >= MIN_APART_MS):
             return [self._entry(address, "bounce", at, source)]
-        return [] if suspected is not None else [self._entry(address, "bounce_suspected", at, source)]
+        # A known suspicion is written again, with its time: the transaction with its first entry may have failed.
+        return [self._entry(address, "bounce_suspected", at if suspected is None else suspected.at, source)]
 
     def _entry(self, address: str, reason: Reason, at: int, source: str) -> Output:
         marks = self._list.marks(self.channel, address)

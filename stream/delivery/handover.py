@@ -111,6 +111,7 @@ class Handover:
             answered=result.answered,
             bounce=result.bounce,
             code=result.code,
+            to=call.message.to if result.bounce and call.message.origin == "live" else "",
         )
         await self._write(call, answer, write)
 

@@ -12,6 +12,8 @@ from models.delivery.calls import AssignedCalls, Call, CallTerms, EndedCall
 from models.delivery.deliveries import Result, decode_delivery
 from models.delivery.messages import Message, encode_message
 from models.delivery.notices import Notice, encode_notice
+from models.delivery.suppression import TOPIC, parse_key
+from models.delivery.suppressor import Suppressor
 from models.events import Event, decode_event
 from models.rejected import decode_rejected
 from models.units import MINUTE
@@ -75,6 +77,8 @@ class FakeDispatcher:
         Number of messages that waited at the last commit.
     status_of
         Function that returns the committed status of a message. No call may begin before its attempt is committed.
+    suppressor
+        Maker of entries of the suppression list; ``None`` makes none.
     """
 
     name: str = "dispatcher 1"
@@ -87,12 +91,13 @@ class FakeDispatcher:
     left: list[Call] = field(default_factory=list)
     waiting: int = 0
     status_of: Callable[[str], str] = lambda _: "attempted"
+    suppressor: Suppressor | None = None
     calls: dict[Call, asyncio.Future[EndedCall]] = field(default_factory=dict)
 
     @property
     def terms(self) -> CallTerms:
-        """Terms without a suppression list."""
-        return CallTerms(self.name, self.lookup_delays_ms)
+        """Terms of all calls."""
+        return CallTerms(self.name, self.lookup_delays_ms, self.suppressor)
 
     @property
     def sent(self) -> list[str]:
@@ -157,8 +162,8 @@ class DeliveryLane:
     ----------
     dispatcher, state, now
         Arguments of each run of the agent.
-    events, rejected
-        Outcomes, and reasons of dead letters.
+    events, rejected, suppressed
+        Outcomes, reasons of dead letters, and reasons of entries of the suppression list.
     counts
         Sums of all counted metrics.
     last
@@ -169,6 +174,7 @@ class DeliveryLane:
     state: Restored = field(default_factory=Restored)
     events: list[Event] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    suppressed: list[str] = field(default_factory=list)
     counts: dict[tuple[str, ...], float] = field(default_factory=dict)
     now: int = NOW
     last: Outputs = field(default_factory=Outputs)
@@ -217,6 +223,8 @@ class DeliveryLane:
             assert output.value is not None
             if output.topic == "outcomes":
                 self.events.append(decode_event(output.value))
+            elif output.topic == TOPIC:
+                self.suppressed.append(parse_key(output.key).reason)
             else:
                 self.rejected.append(decode_rejected(output.value).reason)
         for key, count in outputs.counts.items():

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import HANDOVER_ANSWER_MS, HANDOVER_WAIT_MS, RETENTION_MS, Status
 from models.delivery.messages import Message
 from models.delivery.notices import Answer, InFlight, Withdrawal
+from models.delivery.suppression_list import SuppressionList
+from models.delivery.suppressor import Suppressor
 from models.units import SECOND
 from tests.support.delivering import WAKE_UP, DeliveryLane, FakeDispatcher, batch, message
 from tests.support.letters import NOW
@@ -79,6 +82,18 @@ async def test_a_report_that_comes_too_late_still_resolves_an_unknown_delivery_w
     assert lane.dispatcher.sent == []
     assert [event.type for event in lane.events] == ["message_unknown", *reported]
     assert {event.user for event in lane.events} == {message().user}
+
+
+async def test_a_bounce_that_is_reported_too_late_still_suppresses_its_address(lane: DeliveryLane) -> None:
+    listed = SuppressionList(AddressHashes([b"a-secret-of-16-b"]))
+    lane.dispatcher.suppressor = Suppressor("email", listed)
+    answer = answer_to(message(), status="rejected", bounce="hard", code="550 5.1.1", to=message().to)
+
+    await lane.run(lane.after(HANDOVER_WAIT_MS), batch(answer), batch(answer))
+
+    assert [event.type for event in lane.events] == ["message_unknown", "message_failed"]
+    assert lane.suppressed == ["bounce"]
+    assert listed.stops("email", message().to, "transactional") is not None
 
 
 async def test_the_new_owner_waits_for_a_call_that_is_reported_to_be_in_flight(lane: DeliveryLane) -> None:

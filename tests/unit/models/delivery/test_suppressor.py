@@ -88,11 +88,12 @@ def test_a_disabled_mailbox_is_a_bounce_at_the_second_answer_a_day_later() -> No
     made = suppressor()
 
     (first,) = entries(made.after_attempt(LETTER, SECOND, NOW))
-    soon = made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS - 1)
+    (soon,) = entries(made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS - 1))
     stops_before = made.stops(LETTER, NOW)
     (later,) = entries(made.after_attempt(LETTER, SECOND, NOW + MIN_APART_MS))
 
-    assert (first.scope, first.reason, soon, stops_before) == ("watch", "bounce_suspected", [], None)
+    assert (first.scope, first.reason, stops_before) == ("watch", "bounce_suspected", None)
+    assert soon == first  # it is written again, because the transaction with the first entry may have failed
     assert (later.scope, later.reason) == ("all", "bounce")
     assert made.stops(LETTER, NOW + MIN_APART_MS) is not None
 

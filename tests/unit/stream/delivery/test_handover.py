@@ -67,6 +67,21 @@ async def test_the_new_owner_gets_the_results_of_calls_in_flight(
     assert written[1:] == [(letter(1).user.encode(), answer)]
 
 
+async def test_the_report_of_a_bounce_names_the_address(written: WrittenNotices, write: WriteToPartition) -> None:
+    gate = FakeGate(answer=Result("rejected", "550 5.1.1 unknown", bounce="hard", code="550 5.1.1"))
+    dispatcher = open_dispatcher(gate)
+    gate.open.clear()
+    await begin_and_leave(dispatcher, gate, call(0), partition=0)
+
+    dispatcher.on_revoked(0, write)
+    gate.open.set()
+    await dispatcher.reported()
+
+    _, answer = written[-1]
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.bounce, answer.to) == ("rejected", "hard", letter(0).to)
+
+
 async def test_the_new_owner_is_notified_about_attempts_that_were_never_begun(
     written: WrittenNotices, write: WriteToPartition
 ) -> None:
