@@ -54,7 +54,7 @@ def inject_failures(monkeypatch: pytest.MonkeyPatch, seed: int, per_mille: int) 
 
     wrap(step, "reduce_facts", lambda facts, numbers, event, *_: (event.id,), at_end=True)
     wrap(step, "withdraw", lambda facts, channels, at, source: (tuple(channels), at, source), at_end=True)
-    wrap(step, "encode_interactions", lambda key, found: (key, tuple(found)))
+    wrap(step, "encode_interaction", lambda key, found: (key, found))
     wrap(step, "step_timer", lambda piece, user, timer: (user.name, timer.name, timer.due), at_end=True)
     wrap(assessment, "mark_returned", lambda user, event, versions: (event.id,))
     wrap(event_fold, "statement_of", lambda facts, event, consent: (event.id,))

@@ -16,11 +16,12 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import Event, EventType, OrderLine
 from models.log import Control, Instruction, Tick, Use, opening
+from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import churn_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
 
-__all__ = ["random_log"]
+__all__ = ["crowded_log", "random_log"]
 
 _SEEN = (
     "{{ segment }} {{ risk }} {{ traits }} {{ cart.count }} {{ cart.items }} {{ orders }} {{ spent }} "
@@ -75,6 +76,35 @@ def random_log(seed: int, *, with_versions: bool) -> list[PartitionRecord]:
         Whether new versions and instructions come between the events.
     """
     return _RandomLog(random.Random(seed), with_versions=with_versions).records()
+
+
+def crowded_log(seed: int) -> list[PartitionRecord]:
+    """Make the log of a seed in which many statements about consent come with traits that have no room.
+
+    The clock is the wall clock, so that complaints and bounces are reported to delivery.
+    """
+    chance, contents = random.Random(seed), list[Event | Control]()
+    users = [f"u{number}" for number in range(3)]
+    for user in users:
+        filler = {"street": "x" * (MAX_NEEDED_BYTES - chance.choice((20, 60, 90, 200)))}
+        traits = {"email": f"{user}@example.org", "phone": "+4915112345678", "address": filler}
+        contents.append(Event(id=f"{user}i", user=user, type="identify", at=START, traits=traits))
+    contents.append(_configuration(1, frozenset()))
+    for number in range(chance.randrange(40, 90)):
+        names = chance.sample(("unsubscribed", "email_opt_out", "sms_opt_out", "plan"), chance.randrange(4))
+        traits = {name: chance.choice((True, False, "yes")) for name in names} or None
+        kind: EventType = chance.choice(("consent", "consent", "custom", "identify", "click", "cart_add", "refund"))
+        details: dict[str, Any] = {
+            "consent": {"granted": chance.random() < 0.5, "channel": chance.choice((None, "email", "sms"))},
+            "custom": {"name": "Email Bounced", "properties": {"type": "hard"}},
+            "refund": {"order": f"o{chance.randrange(3)}", "amount": 10**6},
+        }.get(kind, {"item": "s1"} if kind in ("click", "cart_add") else {})
+        at = START + number if chance.random() < 0.9 else START - 9 * DAY
+        has_complaint = kind == "consent" and chance.random() < 0.5
+        name = f"m{number}" if chance.random() < 0.9 else f"m{chance.randrange(number + 1)}"
+        said = {"traits": traits or ({"plan": "a"} if kind == "identify" else None), "complaint": has_complaint}
+        contents.append(Event(id=name, user=chance.choice(users), type=kind, at=at, **details, **said))
+    return written(contents)
 
 
 class _RandomLog:

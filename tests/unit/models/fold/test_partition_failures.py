@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from models.batch import Batch, Outputs, Restored
+from models.delivery.notices import AddressReport, decode_notice
 from models.engage import outcomes
-from models.events import Event
+from models.events import Event, decode_event
 from models.fold import decisions_pass
 from models.fold.failures import EVENT, STATEMENT, Cause, FoldBroken, StepFailed
 from models.fold.known_failures import KnownFailures
@@ -28,7 +29,7 @@ from models.units import DAY, HOUR
 from tests.support.configured_versions import churn_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
 from tests.support.fold_failures import inject_failures
-from tests.support.random_logs import random_log
+from tests.support.random_logs import crowded_log, random_log
 
 CUTS = (7, 37, 500, 2_000)
 STEPS = (1, 2, 16, 1_000)
@@ -81,6 +82,27 @@ def test_failures_at_every_kind_of_place_give_the_same_bytes_in_any_cut(
     found = assert_equal_in_all_cuts(random_log(300 + seed, with_versions=seed % 2 == 0))
 
     assert letters(found)
+
+
+@pytest.mark.parametrize("per_mille", [0, 60])
+@pytest.mark.parametrize("seed", range(4))
+def test_statements_whose_traits_have_no_room_give_the_same_bytes_in_any_cut(
+    seed: int, per_mille: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inject_failures(monkeypatch, seed, per_mille)
+    log = crowded_log(seed)
+
+    found = assert_equal_in_all_cuts(log)
+
+    assert ("state_full" if per_mille == 0 else "fold_failed") in {one.reason for one in letters(found)}
+    events = [decode_event(record.value or b"") for record in log if record.key in (b"u0", b"u1", b"u2")]
+    complaints = {(one.user, one.at) for one in events if one.complaint and one.granted is False}
+    notices = [decode_notice(value or b"") for topic, _, value in found[2] if topic == "messages.email"]
+    reported = [one for one in notices if isinstance(one, AddressReport) and one.kind == "complaint"]
+    reports = Counter((one.user, one.at) for one in reported)
+    assert per_mille > 0 or reports
+    assert set(reports) <= complaints
+    assert set(reports.values()) <= {1}, "a complaint is reported once"
 
 
 @pytest.mark.parametrize("scorer", [ChurnScorer, SegmentScorer])
