@@ -87,23 +87,26 @@ def crowded_log(seed: int) -> list[PartitionRecord]:
     users = [f"u{number}" for number in range(3)]
     for user in users:
         filler = {"street": "x" * (MAX_NEEDED_BYTES - chance.choice((20, 60, 90, 200)))}
-        traits = {"email": f"{user}@example.org", "phone": "+4915112345678", "address": filler}
+        traits: dict[str, Any] = {"email": f"{user}@example.org", "phone": "+4915112345678", "address": filler}
         contents.append(Event(id=f"{user}i", user=user, type="identify", at=START, traits=traits))
     contents.append(_configuration(1, frozenset()))
     for number in range(chance.randrange(40, 90)):
         names = chance.sample(("unsubscribed", "email_opt_out", "sms_opt_out", "plan"), chance.randrange(4))
-        traits = {name: chance.choice((True, False, "yes")) for name in names} or None
+        stated = {name: chance.choice((True, False, "yes")) for name in names}
         kind: EventType = chance.choice(("consent", "consent", "custom", "identify", "click", "cart_add", "refund"))
-        details: dict[str, Any] = {
+        of_kind: dict[str, dict[str, Any]] = {
             "consent": {"granted": chance.random() < 0.5, "channel": chance.choice((None, "email", "sms"))},
             "custom": {"name": "Email Bounced", "properties": {"type": "hard"}},
             "refund": {"order": f"o{chance.randrange(3)}", "amount": 10**6},
-        }.get(kind, {"item": "s1"} if kind in ("click", "cart_add") else {})
+            "identify": {},
+        }
+        details = of_kind.get(kind, {"item": "s1"})
         at = START + number if chance.random() < 0.9 else START - 9 * DAY
         has_complaint = kind == "consent" and chance.random() < 0.5
         name = f"m{number}" if chance.random() < 0.9 else f"m{chance.randrange(number + 1)}"
-        said = {"traits": traits or ({"plan": "a"} if kind == "identify" else None), "complaint": has_complaint}
-        contents.append(Event(id=name, user=chance.choice(users), type=kind, at=at, **details, **said))
+        said: dict[str, Any] = stated or ({"plan": "a"} if kind == "identify" else {})
+        details |= {"traits": said or None, "complaint": has_complaint}
+        contents.append(Event(id=name, user=chance.choice(users), type=kind, at=at, **details))
     return written(contents)
 
 
