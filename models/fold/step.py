@@ -67,9 +67,9 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         statement = statement_of(facts, event, versions.configuration.consent)
         if statement is not None:
             _state(step, event, statement)
-    reduce_facts(facts, user.numbers, event, versions.zone, cutoffs)
+    reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
     if kind in REPORTED:
-        step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
+        _record_outcome(step, event)
     elif event.confirmed and event.granted and event.trust == "server":
         _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
     if event.lines or kind == "purchase":
@@ -126,6 +126,10 @@ def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
         cause = f"timer:{timer.name}:{timer.due}"
         _tell(step, Signal(kind="cart_left", user=user.name, at=timer.due, cause=cause, name=argument, items=items))
     piece.finish(step)
+
+
+def _record_outcome(step: Step, event: Event) -> None:
+    step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
 
 
 def _state(step: Step, event: Event, statement: Statement) -> None:
@@ -186,9 +190,9 @@ def _bought(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, 
 
 def _watch_cart(piece: Piece, user: LiveUser) -> None:
     """Set the timers of the rules that wait for a cart to be left, or cancel them because the cart is empty."""
-    user.has_new_timers = True
     if not user.facts.cart:
-        timers.cancel_all(user.customer, CART)
+        user.has_new_timers |= timers.cancel_all(user.customer, CART)
         return
+    user.has_new_timers = True
     for rule, delay in piece.versions.cart_timers:
         timers.set_timer(user.customer, f"{CART}:{rule}", user.facts.cart_at + delay)

@@ -232,8 +232,8 @@ def _single_row(numbers: Numbers) -> list[float]:
     now = source[NOW]
     for clock in _CLOCKS:
         at = source[clock]
-        if source[clock + _DAY] or source[clock + _WEEK] or source[clock + _MONTH]:
-            short, middle, long = shares(int(now - at) if now > at else 0)
+        if at < now and (source[clock + _DAY] or source[clock + _WEEK] or source[clock + _MONTH]):
+            short, middle, long = shares(int(now - at))
             source[clock + 1] *= short
             source[clock + 2] *= middle
             source[clock + 3] *= long

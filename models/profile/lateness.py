@@ -58,21 +58,28 @@ def settle(facts: Facts, late_before: int, refused_before: int) -> None:
         facts.window = None
 
 
-def visit(facts: Facts, at: int, late_before: int) -> None:
-    """Update sessions and first and last times by a visit; a late visit does not begin or prolong a session."""
+def visit(facts: Facts, at: int, late_before: int) -> bool:
+    """Update sessions and first and last times by a visit; a late visit does not begin or prolong a session.
+
+    Returns
+    -------
+    bool
+        Whether the first time, the number of sessions or their gap may have changed; usually a visit prolongs a session
+        and changes none of them.
+    """
     if not facts.first_seen or at < facts.first_seen:
         facts.first_seen = at
     newest = facts.last_seen
     if at < newest:
         if at >= late_before and at < facts.session_at:
             _visit_before(facts, at, late_before)
-        return
+        return True
     facts.last_seen = at
     window = facts.window
     if at - newest <= SESSION_GAP_MS and facts.sessions:
         if window is not None and window.visits:
             window.visits[-1] = at
-        return
+        return False
     if facts.sessions:
         window = _window(facts)
         if not window.visits:
@@ -83,6 +90,7 @@ def visit(facts: Facts, at: int, late_before: int) -> None:
     facts.session_at = at
     if window is not None:
         _close_sessions(facts, window, late_before)
+    return True
 
 
 def change_cart(facts: Facts, change: CartChange, late_before: int) -> None:

@@ -220,7 +220,7 @@ def check(facts: Facts, event: Event, orders_before: int) -> None:
 
 def _known(facts: Facts, order: str, orders_before: int) -> KnownOrder:
     known = facts.known_orders.get(order, _UNKNOWN)
-    return known if max(known.at, known.updated) >= orders_before else _UNKNOWN
+    return known if known.at >= orders_before or known.updated >= orders_before else _UNKNOWN
 
 
 def _counted_by_schema_3(facts: Facts, order: str) -> bool:
@@ -323,13 +323,20 @@ def _count(facts: Facts, numbers: Numbers, before: KnownOrder | None, after: Kno
             bump(numbers, SPEND, was.at, -was.amount / MICROS)
         elif was.amount != after.amount:
             bump(numbers, SPEND, after.at, (after.amount - was.amount) / MICROS)
-        if was is not None:
-            facts.spent = _sum(facts.spent, currency_of(was), -was.amount)
-        facts.spent = _sum(facts.spent, currency_of(after), after.amount)
+        _replace_spent(facts, was, after)
         numbers[SPENT] = sum(facts.spent.values())
     if before is not None and before.claimed <= after.claimed:  # otherwise refunds in another currency stay
         facts.refunded = _sum(facts.refunded, currency_of(before), -refunded(before))
     facts.refunded = _sum(facts.refunded, currency_of(after), refunded(after))
+
+
+def _replace_spent(facts: Facts, was: KnownOrder | None, after: KnownOrder) -> None:
+    amount, currency = after.amount, currency_of(after)
+    if was is not None and currency_of(was) == currency:
+        amount -= was.amount
+    elif was is not None:
+        facts.spent = _sum(facts.spent, currency_of(was), -was.amount)
+    facts.spent = _sum(facts.spent, currency, amount)
 
 
 def _sum(sums: dict[str, int], currency: str, amount: int) -> dict[str, int]:

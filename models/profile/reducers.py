@@ -34,8 +34,9 @@ from models.profile.numbers import (
     VIEWS,
     Numbers,
 )
+from models.profile.orders import ALL_NEW, News
 from models.profile.state import CartChange, Facts
-from models.recommend.interactions import MAX_RECENT_ITEMS, WEIGHTS, weight_of
+from models.recommend.interactions import MAX_RECENT_ITEMS, weight_of
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 
@@ -48,7 +49,6 @@ CATEGORY_PERIOD = 30 * DAY
 VISITS = frozenset(compiled.ACTIVITY)
 """Types of events that a person causes on a site: they count as activity, and open and prolong sessions."""
 
-_WEIGHTS = dict(WEIGHTS)
 _ADDRESSES = frozenset({"email", "phone"})
 
 
@@ -90,7 +90,12 @@ def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
 
 
 def reduce_facts(
-    facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS
+    facts: Facts,
+    numbers: Numbers,
+    event: Event,
+    zone: tzinfo | None = None,
+    cutoffs: Cutoffs = NO_CUTOFFS,
+    news: News | None = None,
 ) -> None:
     """Fold one event into the facts and the numbers, in place.
 
@@ -104,6 +109,8 @@ def reduce_facts(
         The time zone in which hours of the day are counted; UTC by default.
     cutoffs
         Times before which an event is late or refused, or an order is no longer remembered; by default there are none.
+    news
+        The parts of a purchase that are new; they are looked for if they are not given.
     """
     kind, events = event.type, facts.events
     events[kind] = events.get(kind, 0) + 1
@@ -111,10 +118,13 @@ def reduce_facts(
         facts.identified = True
     if event.origin != facts.origin and ORIGINS.index(event.origin) > ORIGINS.index(facts.origin):
         facts.origin = event.origin
-    if kind in VISITS and (kind != "purchase" or orders.news_of(facts, event, cutoffs.orders_before).is_visit):
-        _visit(facts, numbers, event, zone, cutoffs)
-        if kind == "purchase":
-            _buy(facts, numbers, event, cutoffs)
+    if kind in VISITS:
+        if news is None:
+            news = ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
+        if news.is_visit:
+            _visit(facts, numbers, event, zone, cutoffs)
+            if kind == "purchase":
+                _buy(facts, numbers, event, cutoffs)
     if (reducer := REDUCERS.get(kind)) is not None:
         reducer(facts, numbers, event)
     elif (ordered := ORDERED_REDUCERS.get(kind)) is not None:
@@ -125,9 +135,9 @@ def reduce_facts(
 
 def _visit(facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None, cutoffs: Cutoffs) -> None:
     at = event.at
-    lateness.visit(facts, at, cutoffs.late_before)
-    numbers[LAST_SEEN], numbers[FIRST_SEEN] = facts.last_seen, facts.first_seen
-    numbers[SESSIONS], numbers[GAP] = facts.sessions, facts.gap
+    if lateness.visit(facts, at, cutoffs.late_before):
+        numbers[FIRST_SEEN], numbers[SESSIONS], numbers[GAP] = facts.first_seen, facts.sessions, facts.gap
+    numbers[LAST_SEEN] = facts.last_seen
     bump(numbers, ACTIVITY, at)
     hours = facts.hours
     if not hours:
@@ -137,12 +147,13 @@ def _visit(facts: Facts, numbers: Numbers, event: Event, zone: tzinfo | None, cu
     numbers[HOURS] = facts.visits = facts.visits + 1
     if hour >= EVENING_HOUR:
         numbers[EVENING] = facts.evening_visits = facts.evening_visits + 1
-    if event.item is not None:
-        weight = _WEIGHTS.get(event.type, 0.0) if event.rating is None else weight_of(event.type, event.rating)
+    item = event.item
+    if item is not None:
+        weight = weight_of(event.type, event.rating)
         if weight > 0:
-            facts.recent.add(event.item, weight, at, MAX_RECENT_ITEMS)
-            if event.category is not None:
-                _interest(facts, numbers, event.category, weight, at)
+            facts.recent.add(item, weight, at, MAX_RECENT_ITEMS)
+            if (category := event.category) is not None:
+                _interest(facts, numbers, category, weight, at)
 
 
 def _interest(facts: Facts, numbers: Numbers, category: str, weight: float, at: int) -> None:
@@ -158,7 +169,10 @@ def _interest(facts: Facts, numbers: Numbers, category: str, weight: float, at: 
         if elapsed >= CATEGORY_PERIOD:
             elapsed = _begin_category_period(facts, at)
         weight /= month_share(elapsed)
-    categories[category] = categories.get(category, 0.0) + weight
+    if category in categories:
+        categories[category] += weight
+        return
+    categories[category] = weight
     if len(categories) > MAX_CATEGORIES:
         del categories[min(categories, key=lambda name: (categories[name], name))]
     numbers[CATEGORIES] = len(categories)

@@ -108,9 +108,11 @@ def remember(ids: SeenIds, digest: bytes, now: int, at: int, floor: int = 0) -> 
         _drop(ids, 1)
         if until <= now:
             ids.floor = max(ids.floor, until + 1)
-    if marks and marks[-2] < BUCKET and time // HOUR <= marks[-1] // HOUR:
+    newest = marks[-1] if marks else -1
+    if marks and marks[-2] < BUCKET and (time <= newest or time // HOUR == newest // HOUR):
         marks[-2] += 1
-        marks[-1] = max(marks[-1], time)
+        if time > newest:
+            marks[-1] = time
     else:
         marks += (1, time)
     ids.digests += digest

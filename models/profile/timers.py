@@ -23,10 +23,14 @@ def cancel(customer: Customer, name: str) -> None:
             return
 
 
-def cancel_all(customer: Customer, kind: str) -> None:
-    """Remove every timer of a kind: those named ``kind:...``."""
-    prefix = kind + ":"
-    customer.ledger.timers = [t for t in customer.ledger.timers if not t.name.startswith(prefix)]
+def cancel_all(customer: Customer, kind: str) -> bool:
+    """Remove every timer of a kind: those named ``kind:...``; return whether there was one."""
+    prefix, timers = kind + ":", customer.ledger.timers
+    kept = [timer for timer in timers if not timer.name.startswith(prefix)]
+    if len(kept) == len(timers):
+        return False
+    customer.ledger.timers = kept
+    return True
 
 
 def is_set(customer: Customer, name: str) -> bool:

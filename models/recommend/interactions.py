@@ -71,7 +71,7 @@ def weight_of(event_type: EventType, rating: float | None = None) -> float:
     """
     if event_type == "rating":
         return max(0.0, (rating or 0.0) - NEUTRAL_STARS)
-    return WEIGHTS.get(event_type, 0.0)
+    return _WEIGHTS.get(event_type, 0.0)
 
 
 def interactions_of(event: Event) -> tuple[Interaction, ...]:
