@@ -14,13 +14,13 @@ To add a feature, add a line to ``_FORMULAS``. Learners notice the changed schem
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.exact_math import Floats, log1p, log1p_of
 from models.profile.decay import shares, shares_of
+from models.profile.flat_formulas import Term, Terms, flat
 from models.profile.numbers import (
     ACTIVITY,
     CART_LINES,
@@ -62,16 +62,6 @@ _STEADY = 7 / 30
 """A steady rate r per day keeps r * h / ln 2 at half-life h, so this is the ratio of a week's count to a month's."""
 
 
-class _Row(list[float]):
-    """The numbers of one row, with the operations of the formulas."""
-
-    @staticmethod
-    def either(condition: Any, one: Any, other: Any) -> Any:
-        return one if condition else other
-
-    greater, smaller = staticmethod(max), staticmethod(min)
-
-
 class _Columns(list[Floats]):
     """The numbers of several rows by column, with the operations of the formulas."""
 
@@ -79,7 +69,7 @@ class _Columns(list[Floats]):
 
 
 _Source = Any
-"""A :class:`_Row` or :class:`_Columns`. A formula does the same with both."""
+"""A :class:`_Columns`, or the :class:`Terms` of one row. A formula does the same with both."""
 
 
 class _Feature(NamedTuple):
@@ -165,9 +155,24 @@ _LOGS = [number for number, feature in enumerate(_FORMULAS) if feature.is_log]
 _COPIED = {number: each.value for number, each in enumerate(_FORMULAS) if isinstance(each.value, int)}
 """Places of the numbers that are features themselves, by the place in the row."""
 _COMPUTED = [(number, each.value) for number, each in enumerate(_FORMULAS) if not isinstance(each.value, int)]
-_copy = itemgetter(*(_COPIED.get(number, NOW) for number in range(len(_FORMULAS))))
 _WHOLE = {float(number): log1p(float(number)) for number in range(256)}
 """The logarithms of small whole numbers, because many features are counts."""
+
+
+def _written(feature: _Feature) -> Callable[[Terms], Term]:
+    """Return a function that writes the value of a feature in a row alone."""
+
+    def write(n: Terms) -> Term:
+        value: Term = n[feature.value] if isinstance(feature.value, int) else feature.value(n)
+        if not feature.is_log:
+            return value
+        return Term(f"(log if (log := known(value := {value.text})) is not None else log1p(value))")
+
+    return write
+
+
+_flat_row = flat([_written(feature) for feature in _FORMULAS], COUNT, {"known": _WHOLE.get, "log1p": log1p})
+"""The features of a row alone, whose counts have decayed."""
 
 
 def row(facts: Facts, now: int) -> list[float]:
@@ -228,21 +233,15 @@ def columns(block: Numbers) -> Floats:
 
 
 def _single_row(numbers: Numbers) -> list[float]:
-    source = _Row(numbers)
-    now = source[NOW]
+    source = numbers.tolist()
+    now = known = source[NOW]
+    short = middle = long = 1.0
     for clock in _CLOCKS:
         at = source[clock]
         if at < now and (source[clock + _DAY] or source[clock + _WEEK] or source[clock + _MONTH]):
-            short, middle, long = shares(int(now - at))
+            if at != known:
+                known, (short, middle, long) = at, shares(int(now - at))
             source[clock + 1] *= short
             source[clock + 2] *= middle
             source[clock + 3] *= long
-    values = list(_copy(source))
-    for number, formula in _COMPUTED:
-        values[number] = formula(source)
-    known = _WHOLE.get
-    for number in _LOGS:
-        value = values[number]
-        whole = known(value)
-        values[number] = log1p(value) if whole is None else whole
-    return values
+    return _flat_row(*source)
