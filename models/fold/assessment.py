@@ -52,8 +52,8 @@ def has_old_risk(user: LiveUser, versions: Versions) -> bool:
 
 def schedule(user: LiveUser, now: int) -> None:
     """Schedule the daily assessment, unless it is already scheduled; the user's id determines the time of day."""
-    if not timers.is_set(user.ledger, ASSESS):
-        timers.set_timer(user.ledger, ASSESS, _next_assessment(user.key, now))
+    if not timers.is_set(user.customer, ASSESS):
+        timers.set_timer(user.customer, ASSESS, _next_assessment(user.key, now))
         user.has_new_timers = True
     user.is_scheduled = True
 
@@ -80,7 +80,7 @@ def assess_daily(piece: Piece, step: Step) -> None:
         step.later(give)
         if user.facts.identified:
             _take_example(piece, step)
-    timers.set_timer(user.ledger, ASSESS, _next_assessment(user.key, now))
+    timers.set_timer(user.customer, ASSESS, _next_assessment(user.key, now))
 
 
 def mark_returned(user: LiveUser, event: Event, versions: Versions) -> None:
@@ -103,7 +103,7 @@ def release_labels(piece: Piece, step: Step) -> None:
     while examples and examples[0].at + horizon <= step.now:
         _release(step, examples.pop(0), horizon)
     if examples:
-        timers.set_timer(user.ledger, LABEL, examples[0].at + horizon)
+        timers.set_timer(user.customer, LABEL, examples[0].at + horizon)
 
 
 def crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool:
@@ -142,8 +142,8 @@ def _take_example(piece: Piece, step: Step) -> None:
     example = OpenExample(step.now, b"", SCHEMA, None, 0)
     user.ledger.examples.waiting.append(example)
     piece.taken.append((example, step))
-    if not timers.is_set(user.ledger, LABEL):
-        timers.set_timer(user.ledger, LABEL, user.ledger.examples[0].at + churn.horizon_days * DAY)
+    if not timers.is_set(user.customer, LABEL):
+        timers.set_timer(user.customer, LABEL, user.ledger.examples[0].at + churn.horizon_days * DAY)
 
 
 def _next_assessment(key: bytes, now: int) -> int:

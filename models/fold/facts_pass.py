@@ -145,7 +145,7 @@ class FactsPass:
                 piece.timers.end_before(entry)
                 raise _PieceFull
             self.popped.append(queue.pop())
-            user = state.user_for_timer(entry[1])
+            user = state.user(entry[1])
             user.queued = NEVER
             self.timers_left -= 1
             self._outputs.number = piece.number

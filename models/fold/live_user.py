@@ -8,10 +8,8 @@ from typing import Any
 
 import msgspec
 
-from models.profile.codec import complete
-from models.profile.core import CoreFacts
 from models.profile.ledger import NEVER, Ledger
-from models.profile.numbers import Numbers, numbers_of
+from models.profile.numbers import numbers_of, put_back
 from models.profile.snapshot import Snapshot
 from models.profile.state import Customer, Facts
 from models.profile.timers import set_timer
@@ -36,10 +34,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     key, name
         Key of the user's records, and the user's id.
     customer, facts, ledger
-        The state, changed in place, and its two halves. It has no timer ``PENDING`` until :meth:`settle`. Facts that
-        the daily assessment does not need may still be encoded; they can be read, and changed after :meth:`complete`.
-    is_complete
-        Whether all facts are decoded.
+        The state, changed in place, and its two halves. It has no timer ``PENDING`` until :meth:`settle`.
     numbers
         The numbers from which the features follow.
     pending
@@ -72,7 +67,6 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     numbers: Any
     pending: int
     queued: int
-    is_complete: bool
     is_pending_due: bool = False
     row: int = -1
     is_aligned: bool = False
@@ -105,31 +99,17 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         place = bisect_right(views, number, key=_number)
         return views[place][1] if place < len(views) else Snapshot(self.facts)
 
-    def complete(self) -> None:
-        """Decode all facts, because an event is about to change them."""
-        self.facts, self.is_complete = complete(self.customer).facts, True
-
     def settle(self) -> Customer:
         """Return the state in the form in which it is stored."""
         if self.pending != NEVER:
-            set_timer(self.ledger, PENDING, self.pending)
+            set_timer(self.customer, PENDING, self.pending)
+        put_back(self.numbers, self.facts)
         return self.customer
 
 
-def live_user(key: bytes, customer: Customer, numbers: Numbers | None = None) -> LiveUser:
-    """Return a user for the passes over a piece; the customer's state is changed in place.
-
-    Parameters
-    ----------
-    key
-        Key of the user's records.
-    customer
-        The state, of which only the core may be decoded.
-    numbers
-        The numbers of the user, if they are known.
-    """
-    facts: object = customer.facts
-    ledger, pending = customer.ledger, NEVER
+def live_user(key: bytes, customer: Customer) -> LiveUser:
+    """Return a user for the passes over a piece; the customer's state is changed in place."""
+    facts, ledger, pending = customer.facts, customer.ledger, NEVER
     for place, timer in enumerate(ledger.timers):
         if timer.name == PENDING:
             pending = timer.due
@@ -137,7 +117,4 @@ def live_user(key: bytes, customer: Customer, numbers: Numbers | None = None) ->
             break
     timers = ledger.timers
     queued = min(timers[0].due if timers else NEVER, pending)
-    is_complete = not isinstance(facts, CoreFacts)
-    if numbers is None:
-        numbers = facts.numbers() if isinstance(facts, CoreFacts) else numbers_of(customer.facts)
-    return LiveUser(key, key.decode(), customer, customer.facts, ledger, numbers, pending, queued, is_complete)
+    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), pending, queued)

@@ -80,22 +80,11 @@ class PartitionState:
     # --- users -----------------------------------------------------------------------------------------------------
 
     def user(self, key: bytes) -> LiveUser:
-        """Return a user of the piece in progress, for an event; a new user has an empty state."""
+        """Return a user of the piece in progress; a new user has an empty state."""
         user = self._live.get(key)
         if user is None:
             packed = self._stored(key)
-            known = (Customer(), None) if packed is None else codec.unpack_all(packed)
-            user = self._live[key] = live_user(key, *known)
-        elif not user.is_complete:
-            user.complete()
-        return user
-
-    def user_for_timer(self, key: bytes) -> LiveUser:
-        """Return a user of the piece in progress; facts that only events need may still be encoded."""
-        user = self._live.get(key)
-        if user is None:
-            packed = self._stored(key)
-            user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack_core(packed))
+            user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack(packed))
         return user
 
     def store_users(self) -> None:
@@ -106,7 +95,7 @@ class PartitionState:
         changed: dict[bytes, bytes] = {}
         for key, user in self._live.items():
             if user.has_changed:
-                changed[key] = codec.pack(user.settle(), self.versions.schema, user.numbers)
+                changed[key] = codec.pack(user.settle(), self.versions.schema)
                 self._enqueue(user, min(user.next_timer, user.pending))
         self._changed.update(changed)
         self._live.clear()

@@ -191,8 +191,8 @@ def _bought(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, 
 def _watch_cart(piece: Piece, user: LiveUser) -> None:
     """Set the timers of the rules that wait for a cart to be left, or cancel them because the cart is empty."""
     if not user.facts.cart:
-        user.has_new_timers |= timers.cancel_all(user.ledger, CART)
+        user.has_new_timers |= timers.cancel_all(user.customer, CART)
         return
     user.has_new_timers = True
     for rule, delay in piece.versions.cart_timers:
-        timers.set_timer(user.ledger, f"{CART}:{rule}", user.facts.cart_at + delay)
+        timers.set_timer(user.customer, f"{CART}:{rule}", user.facts.cart_at + delay)

@@ -1,76 +1,89 @@
-"""Stored form of a user: a fixed header, what a daily assessment needs, and the rest as bytes.
+"""Stored form of a user: a fixed header, then msgpack of the facts and the ledger.
 
-The header answers two questions without decoding anything: which record the user's state has seen last, and when the
-next timer is due. A daily assessment decodes the core of a user and copies the rest, see :mod:`models.profile.core`.
-Only events and decisions decode the rest.
+The header answers two questions without decoding the rest: which record the user's state has seen last, and when the
+next timer is due. The rest has one of two forms. The form follows from the state alone, so the bytes are the same
+however a log is cut into batches:
 
-An active user is an array of two, core and ledger. A dormant user is stored as :mod:`models.profile.dormant` describes.
-The form follows from the state alone, so the bytes are the same however a log is cut into batches.
+- An active user is an array of two: facts and ledger.
+- A dormant user is a :class:`_DormantUser`: the fields that the daily assessment changes, and all others compressed.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import cast
+from copy import copy
+from itertools import accumulate, pairwise
 
 import msgspec
 
 from models.errors import StateMismatch
-from models.profile import dormant, stored_4
-from models.profile.core import CoreFacts, FullCore, core_of, full_facts, numbers_from, put_together
-from models.profile.ledger import Ledger
-from models.profile.numbers import Numbers, numbers_of, put_back
+from models.profile import compression, schema_4
+from models.profile.ledger import Ledger, Timer
+from models.profile.seen_ids import SeenIds
 from models.profile.state import Customer, Facts
 
 SCHEMA = 5
 """Version of the layout of a stored user."""
 PREVIOUS_SCHEMA = 4
-"""Version of the older layout that can still be read and written, see :mod:`models.profile.stored_4`."""
+"""Version of the older layout that can still be read and written, see :mod:`models.profile.schema_4`."""
 HEADER = struct.Struct("<Bqq")
 """Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
 
 _READABLE = (SCHEMA, PREVIOUS_SCHEMA)
 _ACTIVE = 0x92
-"""First byte of an active user's msgpack, an array of two elements. A dormant user is a longer array."""
+"""First byte of an active user's msgpack, an array of two elements. A dormant user is an array of eight elements."""
+_NO_IDS = SeenIds()
 
 
 class _ActiveUser(msgspec.Struct, array_like=True, gc=False):
-    core: CoreFacts
+    facts: Facts
     ledger: Ledger
 
 
-class _FullUser(msgspec.Struct, array_like=True, gc=False):
-    core: FullCore
-    ledger: Ledger
+class _DormantUser(msgspec.Struct, array_like=True, gc=False):
+    """Stored form of a dormant user: the fields that the daily assessment changes, uncompressed, and all others.
+
+    Attributes
+    ----------
+    assessed_at, risk
+        ``Ledger.assessed_at`` and ``Ledger.risk``.
+    risk_age
+        How long before ``assessed_at`` the risk was computed, milliseconds.
+    timers
+        Names of the timers; the due time of the first one is in the header.
+    waits
+        Time from each timer to the next one, milliseconds.
+    seen_ids
+        Digests of seen message ids. They are uncompressed, because hashes do not compress and the daily assessment
+        prunes them.
+    compressed
+        All other fields, see :func:`dormant_body`.
+    dictionary
+        Number of the dictionary with which they were compressed.
+    """
+
+    assessed_at: int
+    risk: float | None
+    risk_age: int
+    timers: list[str]
+    waits: list[int]
+    seen_ids: SeenIds
+    compressed: bytes
+    dictionary: int = compression.DICTIONARY
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_active = msgspec.msgpack.Decoder(_ActiveUser).decode
-_decode_full = msgspec.msgpack.Decoder(_FullUser).decode
+_decode_dormant = msgspec.msgpack.Decoder(_DormantUser).decode
 
 
-def pack(customer: Customer, schema: int = SCHEMA, numbers: Numbers | None = None) -> bytes:
-    """Encode a user.
-
-    Parameters
-    ----------
-    customer
-        The user.
-    schema
-        ``SCHEMA`` or ``PREVIOUS_SCHEMA``.
-    numbers
-        The numbers of a user whose facts do not have the newest ones yet.
-    """
+def pack(customer: Customer, schema: int = SCHEMA) -> bytes:
+    """Encode a user in a schema: ``SCHEMA`` or ``PREVIOUS_SCHEMA``."""
     head = HEADER.pack(schema, customer.seen, customer.next_due)
-    if schema == PREVIOUS_SCHEMA:
-        if numbers is not None and not isinstance(customer.facts, CoreFacts):
-            put_back(numbers, customer.facts)
-        return head + stored_4.encode(complete(customer))
-    facts: object = customer.facts
-    core = facts if type(facts) is CoreFacts else core_of(customer.facts, numbers)
     if customer.is_dormant:
-        return head + dormant.encode(core, customer.ledger)
-    return head + _encode((core, customer.ledger))
+        return head + _encode(_to_dormant(customer, schema))
+    body = _encode(_ActiveUser(customer.facts, customer.ledger))
+    return head + (body if schema == SCHEMA else schema_4.downgraded(body))
 
 
 def unpack(data: bytes) -> Customer:
@@ -81,59 +94,14 @@ def unpack(data: bytes) -> Customer:
     StateMismatch
         Neither this schema version nor the previous one wrote it.
     """
-    return unpack_all(data)[0]
-
-
-def unpack_all(data: bytes) -> tuple[Customer, Numbers]:
-    """Decode a user, and return the numbers of the features, too.
-
-    Raises
-    ------
-    StateMismatch
-        Neither this schema version nor the previous one wrote it.
-    """
-    schema, seen, _ = HEADER.unpack_from(data)
-    packed = memoryview(data)[HEADER.size :]
-    if schema == SCHEMA and packed[0] == _ACTIVE:
-        full = _decode_full(packed)
-        core = full.core
-        numbers = numbers_from(core.block)
-        return Customer(put_together(core, core.others, numbers), full.ledger, seen), numbers
-    customer = complete(unpack_core(data))
-    return customer, numbers_of(customer.facts)
-
-
-def unpack_core(data: bytes) -> Customer:
-    """Decode what a daily assessment needs of a user.
-
-    The facts of the result are :class:`~models.profile.core.CoreFacts`. They and the ledger decode the rest when it is
-    read. :func:`complete` decodes everything, so that it can be changed.
-
-    Raises
-    ------
-    StateMismatch
-        Neither this schema version nor the previous one wrote it.
-    """
     schema, seen, due = HEADER.unpack_from(data)
+    if schema not in _READABLE:
+        raise StateMismatch("profile", schema, SCHEMA)
     packed = memoryview(data)[HEADER.size :]
-    if schema != SCHEMA:
-        if schema != PREVIOUS_SCHEMA:
-            raise StateMismatch("profile", schema, SCHEMA)
-        return stored_4.decode(packed, seen, due)
-    if packed[0] == _ACTIVE:
-        active = _decode_active(packed)
-        return Customer(cast("Facts", active.core), active.ledger, seen)
-    core, ledger = dormant.decode(packed, due)
-    return Customer(cast("Facts", core), ledger, seen)
-
-
-def complete(customer: Customer) -> Customer:
-    """Decode all facts of a user in place, and return the user."""
-    core: object = customer.facts
-    if type(core) is CoreFacts:
-        dormant.let_go(customer.ledger)
-        customer.facts = full_facts(core)
-    return customer
+    if packed[0] != _ACTIVE:
+        return _from_dormant(_decode_dormant(packed), schema, seen, due)
+    body = _decode_active(packed if schema == SCHEMA else schema_4.upgraded(packed))
+    return Customer(body.facts, body.ledger, seen)
 
 
 def header(data: bytes) -> tuple[int, int]:
@@ -154,3 +122,51 @@ def header(data: bytes) -> tuple[int, int]:
     if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
     return seen, due
+
+
+def dormant_body(customer: Customer) -> bytes:
+    """Encode the compressed part of a dormant user: all fields except those that the daily assessment changes."""
+    facts, ledger = copy(customer.facts), customer.ledger
+    facts.seen_ids = _NO_IDS
+    unchanged = Ledger(
+        segment=ledger.segment,
+        segment_version=ledger.segment_version,
+        risk_version=ledger.risk_version,
+        examples=ledger.examples,
+        sent=ledger.sent,
+        withheld=ledger.withheld,
+        pending=ledger.pending,
+        fired=ledger.fired,
+    )
+    return _encode(_ActiveUser(facts, unchanged))
+
+
+def _to_dormant(customer: Customer, schema: int) -> _DormantUser:
+    ledger, body, known = customer.ledger, dormant_body(customer), customer.compressed
+    if schema == SCHEMA:
+        dictionary = compression.DICTIONARY
+    else:
+        body, known, dictionary = schema_4.downgraded(body), None, schema_4.DICTIONARY
+    return _DormantUser(
+        assessed_at=ledger.assessed_at,
+        risk=ledger.risk,
+        risk_age=ledger.assessed_at - ledger.risk_at,
+        timers=[timer.name for timer in ledger.timers],
+        waits=[after.due - before.due for before, after in pairwise(ledger.timers)],
+        seen_ids=customer.facts.seen_ids,
+        compressed=known[1] if known is not None and known[0] == body else compression.compress(body, dictionary),
+        dictionary=dictionary,
+    )
+
+
+def _from_dormant(stored: _DormantUser, schema: int, seen: int, due: int) -> Customer:
+    packed = compression.decompress(stored.compressed, stored.dictionary)
+    body = _decode_active(packed if schema == SCHEMA else schema_4.upgraded(packed))
+    body.facts.seen_ids, ledger = stored.seen_ids, body.ledger
+    ledger.assessed_at, ledger.risk = stored.assessed_at, stored.risk
+    ledger.risk_at = stored.assessed_at - stored.risk_age
+    ledger.timers = [
+        Timer(at, name) for at, name in zip(accumulate(stored.waits, initial=due), stored.timers, strict=False)
+    ]
+    is_current = schema == SCHEMA and stored.dictionary == compression.DICTIONARY
+    return Customer(body.facts, ledger, seen, (packed, stored.compressed) if is_current else None)

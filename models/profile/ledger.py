@@ -131,10 +131,10 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     risk_version: int = 0
     risk_at: int = 0
     assessed_at: int = 0
-    examples: Lazily[OpenExamples] = msgspec.field(default_factory=OpenExamples)
+    examples: OpenExamples = msgspec.field(default_factory=OpenExamples)
     sent: Lazily[list[SentMessage]] = []
     withheld: Lazily[list[Withheld]] = []
-    pending: Lazily[list[Pending]] = []
+    pending: list[Pending] = []
     fired: Lazily[dict[str, int]] = {}
 
 

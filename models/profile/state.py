@@ -235,11 +235,15 @@ class Customer(msgspec.Struct, array_like=True, eq=False, gc=False):
         What happened, and what we decided and sent.
     seen
         Offset of the newest record that was folded into the state.
+    compressed
+        The bytes from which a dormant user was decoded, before and after ``compression.compress``; not a part of the
+        state. If the same bytes are to be compressed again, the codec uses these.
     """
 
     facts: Facts = msgspec.field(default_factory=Facts)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     seen: int = -1
+    compressed: tuple[bytes, bytes] | None = None
 
     @property
     def next_due(self) -> int:

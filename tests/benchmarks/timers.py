@@ -44,7 +44,7 @@ def crowd(users: int) -> Restored:
         facts, numbers = customer.facts, new_numbers()
         reduce_facts(facts, numbers, Event(id=user, user=user, type="product_view", at=START, item="sku1"))
         put_back(numbers, facts)
-        set_timer(customer.ledger, "assess", START + 2 * HOUR + number * 7_919 % DAY)
+        set_timer(customer, "assess", START + 2 * HOUR + number * 7_919 % DAY)
         state.records[user.encode()] = pack(customer)
     return state
 

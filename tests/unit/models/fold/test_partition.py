@@ -222,7 +222,6 @@ def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
     fire = step.step_timer
 
     def unlucky(piece: Piece, user: LiveUser, timer: Timer) -> None:
-        user.complete()
         user.facts.support += 1
         user.numbers[SUPPORT] += 1
         if timer.name.startswith("cart") and timer.due % 3 == 0:

@@ -51,6 +51,7 @@ def test_a_state_of_the_previous_schema_keeps_every_value(user: str) -> None:
     customer = unpack(packed)
 
     assert schema == PREVIOUS_SCHEMA
+    assert customer.compressed is None, "bytes of an older layout or dictionary must not be stored again"
     assert header(packed) == (seen, due) == (customer.seen, customer.next_due)
     numbers = numbers_of(customer.facts)
     for place, (at, values) in zip((ACTIVITY, VIEWS, CARTS, PURCHASES, SPEND), facts[DECAYED], strict=True):

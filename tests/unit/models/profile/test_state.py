@@ -12,12 +12,9 @@ from models.batch import Restored
 from models.learning.examples import MAX_VALUE
 from models.log import CONTROL
 from models.profile import compression
-from models.profile.codec import PREVIOUS_SCHEMA, complete, header, pack, unpack, unpack_core
-from models.profile.core import CoreFacts
+from models.profile.codec import header, pack, unpack
 from models.profile.ledger import Ledger, SentMessage, Timer
-from models.profile.numbers import numbers_of
 from models.profile.open_examples import pack_row, unpack_row
-from models.profile.seen_ids import SeenIds
 from models.profile.state import Customer, Facts
 from models.units import DAY
 from tests.support.configured_versions import VERSIONS_OVER_TIME
@@ -54,6 +51,7 @@ def test_a_user_assessed_after_a_day_of_inactivity_is_dormant_and_is_decoded_unc
 
     assert back == customer
     assert header(packed) == (7, START + 9)
+    assert (back.compressed is not None) == customer.is_dormant == is_dormant
 
 
 def test_a_user_without_timer_and_risk_can_be_dormant() -> None:
@@ -81,76 +79,25 @@ def test_the_encoded_bytes_do_not_depend_on_the_bytes_that_were_decoded(profiles
         for part in (read.facts, read.ledger):
             for name in part.__struct_fields__:
                 getattr(part, name)
+        read.compressed = None
 
         assert pack(known) == pack(read) == packed
         assert known == read
 
 
-def test_an_assessment_of_a_dormant_user_neither_decompresses_nor_compresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored, seen = pack(silent(5)), []
-    for name in ("compress", "decompress"):
-        monkeypatch.setattr(compression, name, lambda *_: seen.append(1))
+def test_an_unchanged_dormant_user_is_not_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = unpack(pack(silent(5)))
+    monkeypatch.setattr(compression, "compress", lambda *_: b"")
 
-    packed = pack(assessed(unpack_core(stored)))
-
-    monkeypatch.undo()
-    assert not seen
-    assert packed == pack(assessed(unpack(stored)))
-
-
-def test_an_assessment_gives_the_same_bytes_whether_all_facts_are_decoded_or_the_core_alone(
-    profiles: list[bytes],
-) -> None:
-    for stored in profiles:
-        whole = unpack(stored)
-        row = numbers_of(whole.facts)
-
-        core = unpack_core(stored)
-
-        assert isinstance(core.facts, CoreFacts)
-        assert core.facts.numbers() == row
-        assert pack(core) == stored
-        for change in (assessed, sent):
-            packed = pack(change(unpack_core(stored)))
-            assert packed == pack(change(unpack(stored)))
-            assert pack(change(complete(unpack_core(stored)))) == packed
-            assert pack(change(unpack_core(stored)), PREVIOUS_SCHEMA) == pack(change(unpack(stored)), PREVIOUS_SCHEMA)
-
-
-def test_a_fact_that_is_not_in_the_core_can_be_read(profiles: list[bytes]) -> None:
-    for stored in profiles:
-        whole, core = unpack(stored), unpack_core(stored)
-        for name in Facts.__struct_fields__:
-            assert getattr(core.facts, name) == getattr(whole.facts, name), name
-        assert core.ledger == whole.ledger
-
-    with pytest.raises(AttributeError, match="nonsense"):
-        core.facts.nonsense  # type: ignore[attr-defined]  # noqa: B018 - reading it is the test
-
-
-def test_a_user_with_every_fact_changed_keeps_no_old_one(profiles: list[bytes]) -> None:
-    for stored in profiles:
-        customer = complete(unpack_core(stored))
-        customer.facts, customer.ledger = Facts(support=3), Ledger()
-
-        assert unpack(pack(customer)) == customer
-
-
-def assessed(customer: Customer) -> Customer:
-    """Change what an assessment changes."""
-    ledger = customer.ledger
-    ledger.assessed_at += 2 * DAY
-    ledger.risk, ledger.risk_at, ledger.risk_version, ledger.segment = 0.25, ledger.assessed_at, 9, "other"
-    ledger.timers = [*ledger.timers[1:], Timer(ledger.assessed_at + 5 * DAY, "assess")]
-    customer.facts.window, customer.facts.seen_ids = None, SeenIds()
+    customer.ledger.assessed_at += DAY
+    customer.ledger.timers.pop(0)
     customer.seen += 1
-    return customer
+    same = pack(customer)
+    customer.ledger.sent = [SentMessage("m", "r", "sms", "marketing", START)]
 
-
-def sent(customer: Customer) -> Customer:
-    """Change what a decision changes."""
-    customer.ledger.sent = [*customer.ledger.sent, SentMessage("m", "r", "sms", "marketing", START)]
-    return customer
+    assert unpack(same) == msgspec.structs.replace(customer, ledger=unpack(same).ledger)
+    assert unpack(same).ledger.timers == customer.ledger.timers
+    assert pack(customer) != same
 
 
 @given(st.lists(st.floats(-MAX_VALUE, MAX_VALUE).filter(lambda value: value == 0 or abs(value) > 1e-30), max_size=40))

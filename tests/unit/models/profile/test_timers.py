@@ -26,21 +26,21 @@ from tests.support.event_logs import START, PartitionRecord, batches, fold_log, 
 def test_timers_stay_sorted_with_one_timer_of_each_name() -> None:
     customer = Customer()
     for name, due in (("b", 5), ("a", 5), ("c", 1), ("b", 3)):
-        set_timer(customer.ledger, name, due)
+        set_timer(customer, name, due)
 
     assert customer.ledger.timers == [Timer(1, "c"), Timer(3, "b"), Timer(5, "a")]
-    cancel(customer.ledger, "c")
-    cancel(customer.ledger, "unknown")
+    cancel(customer, "c")
+    cancel(customer, "unknown")
     assert customer.next_due == 3
-    assert is_set(customer.ledger, "b")
+    assert is_set(customer, "b")
 
 
 def test_all_of_a_kind_are_cancelled_together() -> None:
     customer = Customer()
     for name in ("cart:one", "cart:two", "carton"):
-        set_timer(customer.ledger, name, 1)
+        set_timer(customer, name, 1)
 
-    cancel_all(customer.ledger, "cart")
+    cancel_all(customer, "cart")
 
     assert [timer.name for timer in customer.ledger.timers] == ["carton"]
 
@@ -48,7 +48,7 @@ def test_all_of_a_kind_are_cancelled_together() -> None:
 def test_the_header_is_read_without_decoding_the_rest() -> None:
     customer = Customer(seen=41)
     assert header(pack(customer)) == (41, NEVER)
-    set_timer(customer.ledger, "assess", 99)
+    set_timer(customer, "assess", 99)
 
     assert header(pack(customer)) == (41, 99)
     assert unpack(pack(customer)) == customer
@@ -82,7 +82,7 @@ def test_timers_fire_in_the_order_of_due_user_and_name_before_the_record_that_mo
     for user in ("u2", "u1", "u3"):
         customer = Customer()
         for name, due in (("z", 10), ("a", 10), ("m", 5 if user == "u3" else 20)):
-            set_timer(customer.ledger, name, START + due)
+            set_timer(customer, name, START + due)
         state.records[user.encode()] = pack(customer)
     fold = PartitionFold(state)
     click = Event(id="e", user="u9", type="click", at=START, item="i")
@@ -103,7 +103,7 @@ def a_crowd(users: int, timers: int = 2) -> Restored:
     for number in range(users):
         customer = Customer()
         for name in range(timers):
-            set_timer(customer.ledger, f"note:{name}", START + (number * 7919 + name * 31) % (users // 2))
+            set_timer(customer, f"note:{name}", START + (number * 7919 + name * 31) % (users // 2))
         state.records[b"u%d" % number] = pack(customer)
     return state
 
@@ -210,7 +210,7 @@ def test_an_event_decodes_only_its_user_even_if_many_timers_are_set(monkeypatch:
     state = Restored()
     for number in range(20_000):
         customer = Customer()
-        set_timer(customer.ledger, "note", START + DAY + number * MINUTE)
+        set_timer(customer, "note", START + DAY + number * MINUTE)
         state.records[b"u%d" % number] = pack(customer)
     state.apply(
         (fold := PartitionFold(state)).fold(Batch("events", 0, written([opening("feeder"), Tick(at=START)]))).commit
