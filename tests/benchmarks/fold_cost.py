@@ -1,10 +1,14 @@
 """Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
     python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,month,retail] [--batch 2000] [--runs 5]
-    python -m tests.benchmarks.fold_cost OTHER --equal [--logs ...] [--batch 2000]
+    python -m tests.benchmarks.fold_cost OTHER --equal | --instructions
 
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
 programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
+
+With ``--instructions``, valgrind counts the instructions of the processor, which no other program changes. Code with
+fewer instructions may still take longer if it waits for memory. Each checkout folds the first half of a log, and then
+the whole log. The difference of both is the cost of the second half. Valgrind takes fifty times as long as a run.
 
 With ``--equal``, each output and each decoded user is compared. The outputs must have the same sequence, integers and
 texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check them: a
@@ -15,10 +19,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +38,7 @@ from tests.support.paths import ROOT
 
 MAX_DIFFERENCE = 1e-12
 """Maximum difference of two floats, relative to the larger absolute value, or to 1 if both are smaller."""
+VALGRIND = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 MAX_LISTED = 20
 """Maximum number of differences that are printed for a log."""
 
@@ -42,13 +50,18 @@ def main(
     batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
     runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
     equal: Annotated[bool, typer.Option("--equal", help="Compare the results, and not the cost.")] = False,
+    instructions: Annotated[bool, typer.Option("--instructions", help="Count instructions with valgrind.")] = False,
 ) -> None:
     """Compare the cost or the results of both checkouts."""
     folder, different = ROOT / "build" / "fold_logs", 0
+    if instructions and shutil.which("valgrind") is None:
+        raise typer.BadParameter("valgrind is not installed; on Debian: apt-get install valgrind")
     for name in logs.split(","):
         log = write_log(name, events, folder)
         if equal:
             different += _compare(name, log, batch, other, folder)
+        elif instructions:
+            _count(name, log, batch, other)
         else:
             _measure(name, log, batch, other, runs)
     sys.exit(1 if different else 0)
@@ -67,6 +80,31 @@ def _measure(name: str, log: Path, batch: int, other: Path, runs: int) -> None:
     )
 
 
+def _count(name: str, log: Path, batch: int, other: Path) -> None:
+    before, after = (_instructions(checkout, log, batch) for checkout in (other, ROOT))
+    print(
+        f"{name:8s} batches of {batch:5d}: other {before / 1000:6.1f}, this {after / 1000:6.1f} thousand instructions "
+        f"per record, ratio {before / after:.2f}",
+        flush=True,
+    )
+
+
+def _instructions(checkout: Path, log: Path, batch: int) -> float:
+    """Return the number of instructions per record of the second half of a log."""
+    records = msgspec.msgpack.decode(log.read_bytes(), type=list[tuple[bytes, bytes]])
+    counted, sizes = [], (len(records) // 2, len(records))
+    with tempfile.TemporaryDirectory(prefix="fold-cost-") as folder:
+        for size in sizes:
+            part, report = Path(folder) / f"{size}.msgpack", Path(folder) / "report"
+            part.write_bytes(msgspec.msgpack.encode(records[:size]))
+            _run(checkout, part, str(batch), under=(*VALGRIND, f"--log-file={report}"))
+            found = re.search(r"I\s+refs:\s+([\d,]+)", report.read_text())
+            if found is None:
+                raise RuntimeError(f"valgrind has counted nothing: {report.read_text()[-500:]}")
+            counted.append(int(found[1].replace(",", "")))
+    return (counted[1] - counted[0]) / (sizes[1] - sizes[0])
+
+
 def _compare(name: str, log: Path, batch: int, other: Path, folder: Path) -> int:
     dumps = []
     for side, checkout in (("other", other), ("this", ROOT)):
@@ -81,9 +119,9 @@ def _compare(name: str, log: Path, batch: int, other: Path, folder: Path) -> int
     return len(found)
 
 
-def _run(checkout: Path, *arguments: str | Path) -> str:
+def _run(checkout: Path, *arguments: str | Path, under: Sequence[str] = ()) -> str:
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve()), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-P", fold_run.__file__, *map(str, arguments)]
+    command = [*under, sys.executable, "-P", fold_run.__file__, *map(str, arguments)]
     return subprocess.run(command, check=True, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True).stdout
 
 
