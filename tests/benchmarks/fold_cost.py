@@ -1,16 +1,16 @@
 """Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
     python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,month,retail] [--batch 2000] [--runs 5]
-    python -m tests.benchmarks.fold_cost OTHER --equal | --instructions
+    python -m tests.benchmarks.fold_cost OTHER --compare results|instructions
 
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
 programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
 
-With ``--instructions``, valgrind counts the instructions of the processor, which no other program changes. Code with
+With ``--compare instructions``, valgrind counts the instructions of the processor, which no other program changes. Code with
 fewer instructions may still take longer if it waits for memory. Each checkout folds the first half of a log, and then
 the whole log. The difference of both is the cost of the second half. Valgrind takes fifty times as long as a run.
 
-With ``--equal``, each output and each decoded user is compared. The outputs must have the same sequence, integers and
+With ``--compare results``, each output and each decoded user is compared. The outputs must have the same sequence, integers and
 texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check them: a
 decision may differ only if a score lies within 1e-12 of a bound.
 """
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,24 +44,31 @@ MAX_LISTED = 20
 """Maximum number of differences that are printed for a log."""
 
 
+class Measure(StrEnum):
+    """What is compared."""
+
+    TIME = "time"
+    INSTRUCTIONS = "instructions"
+    RESULTS = "results"
+
+
 def main(
     other: Annotated[Path, typer.Argument(help="Path of the other checkout.")],
     logs: Annotated[str, typer.Option(help="Names of logs, separated by commas.")] = ",".join(LOGS),
     events: Annotated[int, typer.Option(help="Maximum number of events of a log.")] = 60_000,
     batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
     runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
-    equal: Annotated[bool, typer.Option("--equal", help="Compare the results, and not the cost.")] = False,
-    instructions: Annotated[bool, typer.Option("--instructions", help="Count instructions with valgrind.")] = False,
+    compare: Annotated[Measure, typer.Option(help="CPU time, instructions, or results.")] = Measure.TIME,
 ) -> None:
     """Compare the cost or the results of both checkouts."""
     folder, different = ROOT / "build" / "fold_logs", 0
-    if instructions and shutil.which("valgrind") is None:
+    if compare is Measure.INSTRUCTIONS and shutil.which("valgrind") is None:
         raise typer.BadParameter("valgrind is not installed; on Debian: apt-get install valgrind")
     for name in logs.split(","):
         log = write_log(name, events, folder)
-        if equal:
+        if compare is Measure.RESULTS:
             different += _compare(name, log, batch, other, folder)
-        elif instructions:
+        elif compare is Measure.INSTRUCTIONS:
             _count(name, log, batch, other)
         else:
             _measure(name, log, batch, other, runs)
