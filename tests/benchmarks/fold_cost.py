@@ -6,13 +6,13 @@
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
 programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
 
-With ``--compare instructions``, valgrind counts the instructions of the processor, which no other program changes. Code with
-fewer instructions may still take longer if it waits for memory. Each checkout folds the first half of a log, and then
-the whole log. The difference of both is the cost of the second half. Valgrind takes fifty times as long as a run.
+With ``--compare instructions``, valgrind counts the instructions of the processor, which no other program changes.
+Code with fewer instructions may still take longer if it waits for memory. Each checkout folds the first half of a log,
+and then the whole log. The difference of both is the cost of the second half. A run takes fifty times as long.
 
-With ``--compare results``, each output and each decoded user is compared. The outputs must have the same sequence, integers and
-texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check them: a
-decision may differ only if a score lies within 1e-12 of a bound.
+With ``--compare results``, each output and each decoded user is compared. The outputs must have the same sequence,
+integers and texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check
+them: a decision may differ only if a score lies within 1e-12 of a bound.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_LISTED = 20
 
 
 class Measure(StrEnum):
-    """What is compared."""
+    """Quantities that can be compared."""
 
     TIME = "time"
     INSTRUCTIONS = "instructions"
