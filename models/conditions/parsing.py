@@ -1,0 +1,194 @@
+"""Read conditions from the plain values of YAML. Errors give the place, what was found, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from models.conditions import comparing, measuring
+from models.conditions.clauses import (
+    AbsentClause,
+    AllOf,
+    AnyOf,
+    BucketClause,
+    Condition,
+    EventClause,
+    NoneOf,
+    SegmentClause,
+    SegmentRule,
+    SequenceClause,
+    SequenceStep,
+    ValueClause,
+)
+from models.conditions.schema import (
+    FORMS,
+    GROUPS,
+    KEYS,
+    MAX_DEPTH,
+    WrittenAbsent,
+    WrittenBucket,
+    WrittenConsent,
+    WrittenEvent,
+    WrittenFeature,
+    WrittenLifecycle,
+    WrittenMark,
+    WrittenScore,
+    WrittenSegment,
+    WrittenSequence,
+    WrittenTrait,
+)
+from models.configuration.durations import milliseconds
+from models.configuration.reading import read
+from models.errors import InvalidConfiguration
+
+T = TypeVar("T")
+
+
+def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
+    """Read one condition.
+
+    Parameters
+    ----------
+    value
+        Plain values, as YAML gives them.
+    path
+        Path of the value in the file, for errors.
+    depth
+        Number of conditions around this one.
+
+    Raises
+    ------
+    InvalidConfiguration
+        It is not a condition.
+
+    Examples
+    --------
+    >>> parse_condition({"trait": "plan", "in": ["free", "trial"]}, "when").comparison.among
+    ('free', 'trial')
+    >>> parse_condition({"all": [{"segment": 3}]}, "when")
+    Traceback (most recent call last):
+    ...
+    models.errors.InvalidConfiguration: when.all[0].segment: found 3; allowed: a text that is not empty
+    """
+    if depth >= MAX_DEPTH:
+        raise InvalidConfiguration(path, "conditions within conditions", f"at most {MAX_DEPTH} levels")
+    if not isinstance(value, Mapping):
+        raise InvalidConfiguration(path, value, f"a mapping with one of {', '.join(KEYS)}")
+    found = [key for key in KEYS if key in value]
+    if len(found) != 1:
+        raise InvalidConfiguration(path, found or list(value), f"exactly one of {', '.join(KEYS)}")
+    key = found[0]
+    if key in FORMS:
+        return _leaf(_read(_without_times(value), FORMS[key], path), path)
+    if len(value) > 1:
+        other = next(name for name in value if name != key)
+        raise InvalidConfiguration(f"{path}.{other}", other, f"nothing beside {key}")
+    if key == "not":
+        return NoneOf((parse_condition(value["not"], f"{path}.not", depth + 1),))
+    return _group(key, value[key], f"{path}.{key}", depth)
+
+
+def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...]:
+    """Read a list of segments by rule, each with ``name`` and ``when``."""
+    if not isinstance(value, list):
+        raise InvalidConfiguration(path, value, "a list of segments")
+    found: list[SegmentRule] = []
+    for i, one in enumerate(value):
+        where = f"{path}[{i}]"
+        if not isinstance(one, Mapping) or set(one) != {"name", "when"}:
+            raise InvalidConfiguration(where, one, "a mapping with name, when")
+        name = one["name"]
+        if not isinstance(name, str) or not name or len(name) > measuring.MAX_NAME:
+            raise InvalidConfiguration(f"{where}.name", name, f"a text of 1 to {measuring.MAX_NAME} characters")
+        if any(rule.name == name for rule in found):
+            raise InvalidConfiguration(f"{where}.name", name, "a name that no other segment has")
+        found.append(SegmentRule(name, parse_condition(one["when"], f"{where}.when")))
+    return tuple(found)
+
+
+def _group(key: str, value: Any, path: str, depth: int) -> Condition:
+    if not isinstance(value, list) or not value:
+        raise InvalidConfiguration(path, value, "a list of conditions with something in it")
+    each = tuple(parse_condition(inner, f"{path}[{i}]", depth + 1) for i, inner in enumerate(value))
+    assert key in GROUPS
+    return AllOf(each) if key == "all" else AnyOf(each) if key == "any" else NoneOf(each)
+
+
+def _read(value: Mapping[str, Any], form: type[T], path: str) -> T:
+    try:
+        return read(value, form)
+    except InvalidConfiguration as error:
+        within = error.path
+        whole = path if not within else f"{path}{within}" if within[0] == "[" else f"{path}.{within}"
+        raise InvalidConfiguration(whole, error.found, error.allowed) from None
+
+
+def _without_times(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the mapping with ``since`` as a text, because YAML reads some texts as times."""
+    since = value.get("since")
+    if not isinstance(since, datetime):
+        return value
+    # YAML turns a time with a zone into UTC, and it keeps a time without one as it is.
+    text = since.isoformat() if since.tzinfo is None else since.astimezone(UTC).isoformat()
+    return {**value, "since": text}
+
+
+def _leaf(form: Any, path: str) -> Condition:
+    match form:
+        case WrittenEvent():
+            return EventClause(
+                form.event,
+                measuring.measure(form, path),
+                measuring.window(form, path),
+                comparing.where(form.where, f"{path}.where"),
+            )
+        case WrittenAbsent():
+            where = comparing.where(form.where, f"{path}.where")
+            return AbsentClause(form.absent, milliseconds(form.duration), where)
+        case WrittenSequence():
+            return _sequence(form, path)
+        case WrittenSegment():
+            return SegmentClause(form.segment, milliseconds(form.duration) if form.duration else 0)
+        case WrittenBucket():
+            return BucketClause(form.bucket, comparing.share(form.below))
+        case WrittenLifecycle():
+            found = form.lifecycle
+            if isinstance(found, str | list):
+                among = (found,) if isinstance(found, str) else tuple(found)
+                return ValueClause("lifecycle", "", comparing.among(among))
+            return ValueClause("lifecycle", "", comparing.comparison(found, f"{path}.lifecycle"))
+        case WrittenTrait():
+            return comparing.value_clause("trait", form.trait, form, path)
+        case WrittenFeature():
+            return comparing.value_clause("feature", form.feature, form, path)
+        case WrittenMark():
+            return comparing.value_clause("mark", form.mark, form, path)
+        case WrittenScore():
+            name = f"{form.score}@{form.horizon}" if form.horizon else form.score
+            return comparing.value_clause("score", name, form, path)
+        case WrittenConsent():
+            return comparing.value_clause("consent", f"{form.consent.purpose}@{form.consent.channel}", form, path)
+    raise AssertionError(form)
+
+
+def _sequence(form: WrittenSequence, path: str) -> SequenceClause:
+    steps: list[SequenceStep] = []
+    for i, written in enumerate(form.sequence):
+        where = comparing.where(written.where, f"{path}.sequence[{i}].where", can_refer=True)
+        known = [step.name for step in steps if step.name]
+        for name, comparison in where:
+            if comparison.same_as is not None and comparison.same_as.partition(".")[0] not in known:
+                allowed = f"a step before this one ({', '.join(known) or 'none has a name in `as`'})"
+                place = f"{path}.sequence[{i}].where.{name}.same_as"
+                raise InvalidConfiguration(place, comparison.same_as, allowed)
+        if written.name in known:
+            raise InvalidConfiguration(f"{path}.sequence[{i}].as", written.name, "a name that no other step has")
+        if i == 0 and written.at_most_after:
+            place = f"{path}.sequence[0].at_most_after"
+            raise InvalidConfiguration(place, written.at_most_after, "nothing: there is no step before the first one")
+        at_most_after = milliseconds(written.at_most_after) if written.at_most_after else 0
+        steps.append(SequenceStep(written.event, where, written.name or "", at_most_after))
+    without = form.without or []
+    names = (without,) if isinstance(without, str) else tuple(sorted(set(without)))
+    return SequenceClause(tuple(steps), milliseconds(form.within), names)

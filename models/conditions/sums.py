@@ -1,0 +1,225 @@
+"""Evaluate the sum, the average, the largest and the smallest value of a property in a window."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from models.conditions.amounts import MICROS, is_within, micros_of, within_interval, written_micros
+from models.conditions.clauses import EventClause
+from models.conditions.entries import Series
+from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
+from models.conditions.matching import event_test, line_test
+from models.conditions.properties import LINE, MONEY, line_value, value_of
+from models.conditions.truth import Truth
+from models.events import Event
+
+MAX_ENTRIES = 4_096
+"""Maximum number of entries of one clause and user. Above it, the two oldest are merged."""
+MAX_SUM = 9 * 10**18
+"""Maximum absolute value of a sum in one entry, in units of 10^-6."""
+
+
+class AmountEvaluator(WindowEvaluator):
+    """The base of clauses on the values of a property."""
+
+    def __init__(self, key: int, clause: EventClause, covered_from: int) -> None:
+        super().__init__(key, clause, clause.window, covered_from)
+        measure = clause.measure
+        self.events = (clause.event, "refund") if measure.is_net else (clause.event,)
+        self.low, self.high = measure.bounds.low, measure.bounds.high
+        self.is_endless = clause.window.kind in ("ever", "since", "entry")
+        self._event, self._of, self._currency = clause.event, measure.of, measure.currency
+        self._fits, self._line_fits = event_test(clause.where), line_test(clause.where)
+
+    def amount_of(self, event: Event) -> int | None:
+        """Return what an event adds, in units of 10^-6; ``None`` if it does not count."""
+        if self._currency is not None and event.currency != self._currency:
+            return None
+        if self._fits is not None and not self._fits(event):
+            return None
+        of = self._of
+        if of.startswith(LINE):
+            found = self._lines(event, of.removeprefix(LINE), is_money=of in MONEY)
+        else:
+            value = value_of(event, of)
+            found = value if of in MONEY else micros_of(value)
+        if found is None or not -MAX_SUM < found < MAX_SUM:
+            return None
+        return -found if event.type == "refund" and self._event == "purchase" else found
+
+    def _lines(self, event: Event, name: str, *, is_money: bool) -> int | None:
+        total: int | None = None
+        for line in event.lines:
+            if self._line_fits is None or self._line_fits(line):
+                value = line_value(line, name)
+                amount = value if is_money else micros_of(value)
+                if amount is not None:
+                    total = amount + (total or 0)
+        return total
+
+    def forget(self, entry: Series, now: int, person: Person) -> Series | None:
+        """Remove events that have left the window."""
+        entry.forget(self.too_old(now, person))
+        return entry if entry.times else None
+
+    def instants(self, entry: Series | None, at: int, person: Person) -> Iterator[int]:
+        """Yield when events leave the window."""
+        times = [] if entry is None else entry.times
+        yield from self.leaving(times, bisect_right(times, self.after(at, person)), at, person)
+
+
+class SumEvaluator(AmountEvaluator):
+    """The evaluation of ``sum`` and ``average``."""
+
+    def __init__(self, key: int, clause: EventClause, covered_from: int) -> None:
+        super().__init__(key, clause, covered_from)
+        self._is_average = clause.measure.kind == "average"
+        self._bounds = clause.measure.bounds
+
+    def observe(self, entry: Series | None, occurrence: Occurrence, now: int, person: Person) -> Series | None:
+        """Add an event."""
+        amount, until = self.amount_of(occurrence.event), self.too_old(now, person)
+        if amount is None or occurrence.at <= until:
+            return None
+        found = Series() if entry is None else entry
+        if self.is_endless and found.times:
+            _join(found, occurrence, amount)
+            return found
+        found.insert(occurrence.at, occurrence.mark, amount)
+        if self.is_endless:
+            found.counts = [1]
+        found.forget(until)
+        if len(found.times) > MAX_ENTRIES:
+            merge_oldest(found, sum)
+        return found
+
+    def truth(self, entry: Series | None, at: int, person: Person) -> Truth:
+        """Compare the sum or the average; no value has the sum 0, and no average."""
+        begin = self.after(at, person)
+        if not self.is_covered(begin, person):
+            return None
+        total, number = self._total(entry, begin)
+        if not self._is_average:
+            return is_within(total, self.low, self.high)
+        if not number:
+            return False
+        bounds = self._bounds
+        return (
+            (bounds.at_least is None or total >= bounds.at_least * number)
+            and (bounds.more_than is None or total > bounds.more_than * number)
+            and (bounds.at_most is None or total <= bounds.at_most * number)
+            and (bounds.less_than is None or total < bounds.less_than * number)
+        )
+
+    def _total(self, entry: Series | None, begin: int) -> tuple[int, int]:
+        if entry is None:
+            return 0, 0
+        place = bisect_right(entry.times, begin)
+        return sum(entry.values[place:]), entry.count_from(place)
+
+    def read(self, entry: Series | None, at: int, person: Person) -> Reading:
+        """Return the sum or the average."""
+        total, number = self._total(entry, self.after(at, person))
+        if self._is_average:
+            value = f"{total / number / MICROS:.2f}" if number else "no value"
+        else:
+            value = str(written_micros(total))
+        if entry is None or not number:
+            return Reading(value)
+        return Reading(value, entry.times[-1], entry.marks[-1], entry.is_approximate)
+
+
+class ExtremeEvaluator(AmountEvaluator):
+    """The evaluation of ``largest`` and ``smallest``, in a queue of those values that may still become the extreme."""
+
+    def __init__(self, key: int, clause: EventClause, covered_from: int) -> None:
+        super().__init__(key, clause, covered_from)
+        self._sign = 1 if clause.measure.kind == "largest" else -1
+
+    def observe(self, entry: Series | None, occurrence: Occurrence, now: int, person: Person) -> Series | None:
+        """Add an event, unless a later one has a more extreme value."""
+        amount, until, sign = self.amount_of(occurrence.event), self.too_old(now, person), self._sign
+        if amount is None or occurrence.at <= until:
+            return None
+        found = Series() if entry is None else entry
+        times, values = found.times, found.values
+        place = bisect_right(times, occurrence.at)
+        later = place - 1 if place and times[place - 1] == occurrence.at else place
+        if later < len(values) and values[later] * sign >= amount * sign:
+            return None
+        if self.is_endless:
+            if values and values[0] * sign >= amount * sign:
+                return None
+            found.remove(0, len(times))
+        found.insert(occurrence.at, occurrence.mark, amount)
+        place = bisect_right(found.times, occurrence.at) - 1
+        first = place
+        while first and found.values[first - 1] * sign <= amount * sign:
+            first -= 1
+        found.remove(first, place)
+        found.forget(until)
+        if len(found.times) > MAX_ENTRIES:
+            merge_oldest(found, max if sign > 0 else min)
+        return found
+
+    def _extreme(self, entry: Series | None, begin: int) -> int | None:
+        """Return the index of the extreme; ``None`` if the window is empty."""
+        place = 0 if entry is None else bisect_right(entry.times, begin)
+        return None if entry is None or place == len(entry.times) else place
+
+    def truth(self, entry: Series | None, at: int, person: Person) -> Truth:
+        """Compare the extreme; without a value, the comparison is false."""
+        begin = self.after(at, person)
+        place = self._extreme(entry, begin)
+        covered = self.is_covered(begin, person)
+        if place is None:
+            return False if covered else None
+        assert entry is not None
+        value = entry.values[place]
+        if covered:
+            return is_within(value, self.low, self.high)
+        if self._sign > 0:
+            return within_interval(value, None, self.low, self.high)
+        low, high = self.low, self.high
+        return within_interval(-value, None, None if high is None else -high, None if low is None else -low)
+
+    def read(self, entry: Series | None, at: int, person: Person) -> Reading:
+        """Return the extreme."""
+        place = self._extreme(entry, self.after(at, person))
+        if entry is None or place is None:
+            return Reading("no value")
+        value = str(written_micros(entry.values[place]))
+        return Reading(value, entry.times[place], entry.marks[place], entry.is_approximate)
+
+
+def merge_oldest(series: Series, combine: object) -> None:
+    """Merge the two oldest entries into one at the time of the newer one.
+
+    Parameters
+    ----------
+    series
+        A series with at least two entries.
+    combine
+        Function of the list of both values: ``sum``, ``max`` or ``min``.
+    """
+    assert callable(combine)
+    if not series.counts:
+        series.counts = [1] * len(series.times)
+    series.counts[1] += series.counts[0]
+    if series.values:
+        series.values[1] = max(-MAX_SUM, min(combine(series.values[:2]), MAX_SUM))
+    series.remove(0, 1)
+    series.is_approximate = True
+
+
+def _join(series: Series, occurrence: Occurrence, amount: int) -> None:
+    """Add an event to the only entry of a series that never ends; this is exact."""
+    total = series.values[0] + amount
+    if not -MAX_SUM <= total <= MAX_SUM:
+        series.is_approximate = True
+        return
+    series.values[0] = total
+    series.counts[0] += 1
+    if occurrence.at >= series.times[0]:
+        series.times[0], series.marks[0] = occurrence.at, occurrence.mark
