@@ -187,9 +187,8 @@ class LeafEvaluator(ABC):
 
         After ``MAX_INSTANTS`` instants without a change, the last of these instants is returned.
         """
-        present, tried, instant = self.truth(entry, at, person), 0, NEVER
-        for instant in self.instants(entry, at, person):
-            tried += 1
+        present = self.truth(entry, at, person)
+        for tried, instant in enumerate(self.instants(entry, at, person), 1):
             if tried >= MAX_INSTANTS or self.truth(entry, instant, person) is not present:
                 return instant
         return NEVER

@@ -78,12 +78,18 @@ def _of(name: str, comparison: Comparison) -> Predicate:
     """Return the predicate over a property; money is compared in micros."""
     if name not in MONEY:
         return predicate(comparison)
-    bounds = {bound: _micros(getattr(comparison, bound)) for bound in _BOUNDS}
-    among = tuple(_money(value) for value in comparison.among)
-    return predicate(Comparison(among=among, is_set=comparison.is_set, **bounds))
+    in_micros = Comparison(
+        among=tuple(_money(value) for value in comparison.among),
+        at_least=_micros(comparison.at_least),
+        more_than=_micros(comparison.more_than),
+        at_most=_micros(comparison.at_most),
+        less_than=_micros(comparison.less_than),
+        is_set=comparison.is_set,
+    )
+    return predicate(in_micros)
 
 
-def _micros(value: int | float | None) -> int | None:
+def _micros(value: float | None) -> int | None:
     return None if value is None else micros_of(value)
 
 

@@ -54,7 +54,7 @@ def _counted(form: WrittenEvent, kind: MeasureKind, path: str) -> Measure:
         return Measure(kind, Bounds(at_least=exactly, at_most=exactly))
     if kind != "times":
         found = {name: None if value is None else milliseconds(value) for name, value in found.items()}
-    return Measure(kind, _checked(Bounds(**found), f"{path}.{kind}"))
+    return Measure(kind, _checked(Bounds(**found), f"{path}.{kind}", least=0))
 
 
 def _require_currency(form: WrittenEvent, kind: str, of: str, path: str) -> None:
@@ -81,15 +81,15 @@ def _bounds(form: WrittenEvent, kind: MeasureKind, path: str) -> Bounds:
             found[name] = micros_of(value)
             if found[name] is None:
                 raise InvalidConfiguration(f"{path}.{name}", value, "a number of at most 12 digits before the point")
-    return _checked(Bounds(**found), path)
+    return _checked(Bounds(**found), path, least=0 if kind == "distinct" else None)
 
 
-def _checked(bounds: Bounds, path: str) -> Bounds:
+def _checked(bounds: Bounds, path: str, *, least: int | None) -> Bounds:
     low, high = bounds.low, bounds.high
     if low is None and high is None:
         raise InvalidConfiguration(path, "no bound", f"at least one of {', '.join(_BOUNDS)}")
-    if low is not None and high is not None and low > high:
-        raise InvalidConfiguration(path, "bounds that no number meets", "a lower bound that is not above the upper one")
+    if high is not None and ((low is not None and low > high) or (least is not None and high < least)):
+        raise InvalidConfiguration(path, "bounds that no number meets", "bounds that some number meets")
     return bounds
 
 

@@ -109,14 +109,10 @@ class SequenceEvaluator(LeafEvaluator):
     def _agrees(self, i: int, bound: tuple[str | None, ...], values: tuple[str | None, ...]) -> bool:
         return all(values[own] is not None and values[own] == bound[kept] for own, kept in self._same[i])
 
-    def _bound(
-        self, i: int, bound: tuple[str | None, ...], values: tuple[str | None, ...]
-    ) -> tuple[str | None, ...]:
+    def _bound(self, i: int, bound: tuple[str | None, ...], values: tuple[str | None, ...]) -> tuple[str | None, ...]:
         if not any(step == i for step, _ in self._kept):
             return bound
-        return tuple(
-            values[own] if step == i else known for known, (step, own) in zip(bound, self._kept, strict=True)
-        )
+        return tuple(values[own] if step == i else known for known, (step, own) in zip(bound, self._kept, strict=True))
 
     def _complete(self, entry: Track) -> list[Partial]:
         """Return the complete matches of which no other is as good."""

@@ -48,7 +48,7 @@ class HeldEvaluator(ValueEvaluator):
         """Decode the entry of the clause."""
         return Held.decode(content)
 
-    def truth(self, entry: Held | None, at: int, person: Person) -> Truth:  # noqa: ARG002 - the entry decides
+    def truth(self, entry: object, at: int, person: Person) -> Truth:  # noqa: ARG002 - the entry decides
         """Return whether the condition holds."""
         return entry is not None
 

@@ -77,7 +77,9 @@ class DistinctEvaluator(WindowEvaluator):
         """Remove values that have left the window."""
         until = self.too_old(now, person)
         if any(times[0] <= until for times in entry.times):
-            left = [(key, [at for at in times if at > until]) for key, times in zip(entry.keys, entry.times, strict=True)]
+            left = [
+                (key, [at for at in times if at > until]) for key, times in zip(entry.keys, entry.times, strict=True)
+            ]
             entry.keys = [key for key, times in left if times]
             entry.times = [times for _, times in left if times]
         return entry if entry.keys else None

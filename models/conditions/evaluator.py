@@ -1,0 +1,357 @@
+"""Evaluate the conditions of a user, step by step: an event, a timer, or a change of values.
+
+A step touches only the clauses that it can change, and then only the segments in which such a clause has changed.
+
+Before an event, all timers that are due at its time or before have fired. So the truth of a clause before the event is
+its truth at the time of the event, without the event. The truth before a timer is that one millisecond earlier.
+Therefore no truth is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple
+
+from models.conditions.clauses import Subject, ValueClause
+from models.conditions.entries import Held
+from models.conditions.leaf import LeafEvaluator, Occurrence, Person, is_timed
+from models.conditions.periods import NEVER
+from models.conditions.program import Program
+from models.conditions.properties import event_key
+from models.conditions.truth import Truth
+from models.conditions.user_state import UserConditions
+from models.conditions.values import HeldEvaluator
+from models.events import Event
+
+UNKNOWN_VALUE: Any = object()
+"""The value before a change, if it is not known."""
+
+
+class ValueChange(NamedTuple):
+    """A change of a value of the user.
+
+    Attributes
+    ----------
+    subject, name
+        The value.
+    previous
+        The value before, if it is known. Then only those comparisons are made whose result can differ.
+    """
+
+    subject: Subject
+    name: str
+    previous: Any = UNKNOWN_VALUE
+
+
+class Change(NamedTuple):
+    """A change of a clause.
+
+    Attributes
+    ----------
+    key
+        Number of the clause.
+    before, after
+        Its truth before and after the step.
+    """
+
+    key: int
+    before: Truth
+    after: Truth
+
+
+class Move(NamedTuple):
+    """A user's move into a segment or out of it.
+
+    Attributes
+    ----------
+    segment
+        Name of the segment.
+    has_entered
+        Whether the user has entered it; otherwise the user has left it.
+    at
+        Time of the step, milliseconds.
+    clauses
+        Numbers of the clauses that changed in the step and belong to the segment, ascending.
+    """
+
+    segment: str
+    has_entered: bool
+    at: int
+    clauses: tuple[int, ...] = ()
+
+
+class ClauseStep:
+    """The results of the first part of a step: the clauses that changed, and the segments to decide.
+
+    Attributes
+    ----------
+    changes
+        The clauses whose truth has changed.
+    dirty
+        Indexes of the segments that have to be decided.
+    """
+
+    __slots__ = ("changes", "dirty")
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.dirty: set[int] = set()
+
+    def __repr__(self) -> str:
+        """Show the amounts."""
+        return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments)"
+
+    def change(self, program: Program, key: int, before: Truth, after: Truth) -> None:
+        """Note the truth of a clause before and after the step."""
+        if before is not after:
+            self.changes.append(Change(key, before, after))
+            self.dirty.update(program.by_leaf[key])
+
+
+class View:
+    """The truths of one user at one instant, computed when they are needed.
+
+    Parameters
+    ----------
+    program, user, person
+        The conditions, what the user's clauses remember, and what else they read.
+    at
+        The instant, milliseconds.
+    """
+
+    __slots__ = ("_at", "_person", "_program", "_segments", "_user")
+
+    def __init__(self, program: Program, user: UserConditions, person: Person, at: int) -> None:
+        self._program = program
+        self._user = user
+        self._person = person
+        self._at = at
+        self._segments: dict[int, Truth] = {}
+
+    def leaf(self, leaf: LeafEvaluator) -> Truth:
+        """Return the truth of a clause."""
+        return leaf.truth(self._user.entry(leaf), self._at, self._person)
+
+    def decide(self, index: int) -> Truth:
+        """Return the truth of a segment's condition."""
+        truth = self._segments[index] = self._program.segments[index].test(self)
+        return truth
+
+    def segment(self, index: int, duration: int) -> Truth:
+        """Return whether the user is in a segment for a duration; unknown if the user may have to be a member."""
+        since = self._user.memberships.since.get(self._program.segments[index].key)
+        if since is not None:
+            return self._at - since >= duration
+        truth = self._segments[index] if index in self._segments else self.decide(index)
+        return None if truth is None else False
+
+    def learned(self, name: str, duration: int) -> Truth:
+        """Return whether the user is in a learned segment for a duration."""
+        since = self._person.values.learned_since(name)
+        return since is not None and self._at - since >= duration
+
+
+class Evaluator:
+    """The evaluation of a program.
+
+    Parameters
+    ----------
+    program
+        The compiled conditions.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __repr__(self) -> str:
+        """Show the program."""
+        return f"Evaluator({self.program!r})"
+
+    # --- clauses ---------------------------------------------------------------------------------------------------
+
+    def observe(self, user: UserConditions, event: Event, now: int, person: Person) -> ClauseStep | None:
+        """Add an event to the clauses that it can change; return ``None`` if there is nothing to decide.
+
+        Parameters
+        ----------
+        user
+            The user; entries are changed in place.
+        event
+            An accepted event that was not seen before.
+        now
+            The partition's clock, milliseconds; all timers due by then have fired.
+        person
+            What clauses read of the user.
+        """
+        state, step, at = user.state, None, min(event.at, now)
+        if not state.known_since:
+            state.known_since = max(at, 1)
+            step = ClauseStep()
+            step.dirty.update(self.program.fresh)
+        leaves = self.program.by_event.get(event_key(event))
+        if leaves is None:
+            person.known_since = state.known_since
+            return step
+        person.known_since = state.known_since
+        occurrence = Occurrence(event, at)
+        if step is None:
+            step = ClauseStep()
+        for leaf in leaves:
+            entry = user.entry(leaf)
+            before = leaf.truth(entry, now, person)
+            entry = leaf.observe(entry, occurrence, now, person)
+            if entry is not None:
+                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+                step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
+        return step if step.dirty else None
+
+    def expire(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
+        """Fire the user's timer at its due time; return ``None`` if there is nothing to decide."""
+        state, step = user.state, ClauseStep()
+        person.known_since = state.known_since
+        keys = {key for key, at in state.dues.items() if at <= due}
+        keys.update(leaf.key for leaf in self.program.changing_at(state.known_since, due, person))
+        for key in sorted(keys):
+            leaf = self.program.leaves[key]
+            entry = user.entry(leaf)
+            before = leaf.truth(entry, due - 1, person)
+            after = leaf.truth(entry, due, person)
+            has_entry = entry is not None
+            if entry is not None:
+                entry = leaf.forget(entry, due, person)
+            if has_entry or key in state.dues:
+                is_waiting = entry is not None or is_timed(leaf.clause)
+                user.put(key, entry, leaf.next_change(entry, due, person) if is_waiting else NEVER)
+            step.change(self.program, key, before, after)
+        for wait in self.program.waits:
+            since = self._since(user, person, wait.segment, wait.name)
+            if since is not None and since + wait.duration == due:
+                step.dirty.update(wait.dependents)
+        return step if step.dirty else None
+
+    def revalue(
+        self, user: UserConditions, changed: Iterable[ValueChange], now: int, person: Person
+    ) -> ClauseStep | None:
+        """Note that values of the user have changed; return ``None`` if there is nothing to decide."""
+        step, program = ClauseStep(), self.program
+        person.known_since = user.state.known_since
+        for change in changed:
+            name = (change.subject, change.name)
+            for leaf in program.by_value.get(name, ()):
+                self._revalue(user, leaf, now, person)
+                step.dirty.update(program.by_leaf[leaf.key])
+            numbers = program.numbers.get(name)
+            if numbers is None:
+                continue
+            previous, present = change.previous, person.values.value(*name)
+            is_known = _is_number(previous) and _is_number(present)
+            for leaf in numbers.between(previous, present) if is_known else numbers.leaves:
+                self._revalue(user, leaf, now, person)
+                step.dirty.update(program.by_leaf[leaf.key])
+        return step if step.dirty else None
+
+    def relocate(self, user: UserConditions, now: int, person: Person) -> ClauseStep | None:
+        """Note that the user's time zone has changed; return ``None`` if there is nothing to decide."""
+        step = ClauseStep()
+        person.known_since = user.state.known_since
+        for leaf in self.program.zoned:
+            if is_timed(leaf.clause):
+                self._revalue(user, leaf, now, person)
+            elif user.has_entry(leaf.key):
+                entry = user.entry(leaf)
+                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+            step.dirty.update(self.program.by_leaf[leaf.key])
+        return step if step.dirty else None
+
+    def adopt(self, user: UserConditions, now: int, person: Person) -> ClauseStep:
+        """Bring a user to the program, which is new; all segments have to be decided."""
+        step, program = ClauseStep(), self.program
+        person.known_since = user.state.known_since
+        user.drop({key for key in user.numbers() if key not in program.leaves})
+        for leaf in program.leaves.values():
+            if isinstance(leaf.clause, ValueClause):
+                self._revalue(user, leaf, now, person)
+            elif user.has_entry(leaf.key):
+                entry = user.entry(leaf)
+                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+        known = {segment.key for segment in program.segments}
+        since = user.memberships.since
+        for key in [key for key in since if key not in known]:
+            del since[key]
+        step.dirty.update(range(len(program.segments)))
+        return step
+
+    def _revalue(self, user: UserConditions, leaf: LeafEvaluator, now: int, person: Person) -> None:
+        if isinstance(leaf, HeldEvaluator):
+            entry = user.entry(leaf)
+            assert entry is None or isinstance(entry, Held)
+            held = leaf.held(entry, person)
+            if held is not entry:
+                user.put(leaf.key, held, NEVER)
+        elif is_timed(leaf.clause):
+            due = leaf.next_change(None, now, person)
+            if due != user.state.dues.get(leaf.key, NEVER):
+                user.put(leaf.key, None, due)
+
+    # --- segments --------------------------------------------------------------------------------------------------
+
+    def decide(self, user: UserConditions, step: ClauseStep, at: int, person: Person) -> list[Move]:
+        """Decide the segments of a step, each after those that it refers to, and return the user's moves."""
+        return self.decide_by(user, step, at, View(self.program, user, person, at))
+
+    def decide_by(self, user: UserConditions, step: ClauseStep, at: int, view: View) -> list[Move]:
+        """Decide the segments of a step by the truths of a view."""
+        segments, since, moves = self.program.segments, user.memberships.since, []
+        waiting = list(step.dirty)
+        heapify(waiting)
+        queued = set(waiting)
+        while waiting:
+            segment = segments[heappop(waiting)]
+            truth = view.decide(segment.index)
+            is_member = segment.key in since
+            if truth is not None and truth is not is_member:
+                if truth:
+                    since[segment.key] = at
+                else:
+                    del since[segment.key]
+                because = {change.key for change in step.changes} & segment.leaves if step.changes else ()
+                moves.append(Move(segment.name, truth, at, tuple(sorted(because))))
+            for dependent in segment.dependents:
+                if dependent not in queued:
+                    queued.add(dependent)
+                    heappush(waiting, dependent)
+        return moves
+
+    # --- timers ----------------------------------------------------------------------------------------------------
+
+    def next_due(self, user: UserConditions, at: int, person: Person) -> int:
+        """Return the next instant at which anything can change without an event; ``NEVER`` without one.
+
+        Parameters
+        ----------
+        user, person
+            The user, after a step.
+        at
+            Time of that step, milliseconds.
+        """
+        state = user.state
+        if not state.known_since:
+            return NEVER
+        person.known_since = state.known_since
+        found = min(state.dues.values(), default=NEVER)
+        found = min(found, self.program.next_default(state.known_since, at, person))
+        for wait in self.program.waits:
+            since = self._since(user, person, wait.segment, wait.name)
+            if since is not None and since + wait.duration > at:
+                found = min(found, since + wait.duration)
+        return found
+
+    def _since(self, user: UserConditions, person: Person, segment: int, name: str) -> int | None:
+        if segment < 0:
+            return person.values.learned_since(name)
+        return user.memberships.since.get(self.program.segments[segment].key)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,422 @@
+"""All conditions of a configuration, compiled: clauses are shared, and an index says what can change what."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from models.conditions.ages import AbsentEvaluator, AgeEvaluator
+from models.conditions.clauses import (
+    AbsentClause,
+    AllOf,
+    AnyOf,
+    BucketClause,
+    Comparison,
+    Condition,
+    EventClause,
+    NoneOf,
+    SegmentClause,
+    SegmentRule,
+    SequenceClause,
+    Subject,
+    ValueClause,
+)
+from models.conditions.counts import TimesEvaluator
+from models.conditions.leaf import LeafEvaluator, NoValues, Person, WindowEvaluator
+from models.conditions.periods import ALWAYS, NEVER, period
+from models.conditions.sequences import SequenceEvaluator
+from models.conditions.sums import ExtremeEvaluator, SumEvaluator
+from models.conditions.truth import Truth, all_of, any_of, negated
+from models.conditions.values import BucketEvaluator, HeldEvaluator, TimeEvaluator, ValueEvaluator
+from models.conditions.varieties import DistinctEvaluator
+from models.conditions.writing import canonical, digest
+from models.errors import InvalidConfiguration
+
+ValueName = tuple[Subject, str]
+
+
+class TruthView(Protocol):
+    """The truths of clauses and segments for one user at one instant."""
+
+    def leaf(self, leaf: LeafEvaluator) -> Truth:
+        """Return the truth of a clause."""
+
+    def segment(self, index: int, duration: int) -> Truth:
+        """Return whether the user is in a segment of the program, for at least a duration."""
+
+    def learned(self, name: str, duration: int) -> Truth:
+        """Return whether the user is in a segment that a model has learned, for at least a duration."""
+
+
+Test = Callable[[TruthView], Truth]
+
+
+class SegmentProgram:
+    """A segment by rule, compiled.
+
+    Attributes
+    ----------
+    index
+        Place in the program; a segment comes after those that it refers to.
+    key
+        Number of the segment: a hash of its name.
+    name, condition
+        As in the configuration.
+    test
+        The condition as a function.
+    leaves
+        Numbers of the clauses in it.
+    dependents
+        Indexes of the segments that refer to it.
+    """
+
+    __slots__ = ("condition", "dependents", "index", "key", "leaves", "name", "test")
+
+    def __init__(self, index: int, rule: SegmentRule, test: Test, leaves: frozenset[int]) -> None:
+        self.index = index
+        self.key = segment_key(rule.name)
+        self.name = rule.name
+        self.condition = rule.when
+        self.test = test
+        self.leaves = leaves
+        self.dependents: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the segment."""
+        return f"SegmentProgram({self.name!r})"
+
+
+class Wait(NamedTuple):
+    """A condition ``segment: ... for: ...``.
+
+    Attributes
+    ----------
+    segment
+        Index of the segment; -1 for a learned one.
+    name
+        Name of the segment.
+    duration
+        Milliseconds.
+    dependents
+        Indexes of the segments with the condition.
+    """
+
+    segment: int
+    name: str
+    duration: int
+    dependents: tuple[int, ...]
+
+
+class NumberIndex(NamedTuple):
+    """The clauses that compare one number, in the order of their bounds."""
+
+    bounds: list[float]
+    leaves: list[LeafEvaluator]
+
+    def between(self, one: float, other: float) -> Iterable[LeafEvaluator]:
+        """Return the clauses with a bound from the lesser to the greater number, both included."""
+        low, high = min(one, other), max(one, other)
+        return self.leaves[bisect_left(self.bounds, low) : bisect_right(self.bounds, high)]
+
+
+class Program:
+    """The compiled conditions.
+
+    Parameters
+    ----------
+    segments
+        The segments by rule.
+    covered_from
+        Time after which a clause has seen every event, by the number of the clause, milliseconds. A clause that is
+        missing here has seen all events.
+
+    Attributes
+    ----------
+    leaves
+        Clauses by their numbers.
+    segments
+        Segments by rule; each comes after those that it refers to.
+    by_event
+        Clauses by the name of the event that they read.
+    by_leaf
+        Indexes of segments by the number of a clause.
+    by_value, numbers
+        Clauses by the value that they read; those that only compare a number are in ``numbers``.
+    by_learned
+        Indexes of segments by the name of a learned segment.
+    zoned
+        Clauses that depend on the user's time zone.
+    waits
+        Conditions ``segment: ... for: ...``.
+    fresh
+        Indexes of the segments that may be true for a user about whom nothing is known.
+    ages
+        Ages of a user at which clauses without an entry may change, ascending, milliseconds.
+    """
+
+    def __init__(self, segments: Sequence[SegmentRule] = (), covered_from: Mapping[int, int] | None = None) -> None:
+        self.leaves: dict[int, LeafEvaluator] = {}
+        self.segments: list[SegmentProgram] = []
+        self._covered_from = covered_from or {}
+        self._index: dict[str, int] = {}
+        self._learned: dict[str, set[int]] = {}
+        self._waits: dict[tuple[int, str, int], set[int]] = {}
+        for rule in _in_order(segments):
+            self._add(rule)
+        self.by_event = self._by_event()
+        self.by_leaf = self._by_leaf()
+        self.by_learned = {name: tuple(sorted(of)) for name, of in self._learned.items()}
+        self.by_value: dict[ValueName, tuple[LeafEvaluator, ...]] = {}
+        self.numbers: dict[ValueName, NumberIndex] = {}
+        self._index_values()
+        self.zoned = tuple(leaf for leaf in self.leaves.values() if leaf.reads_zone)
+        self.waits = tuple(Wait(*key, tuple(sorted(of))) for key, of in sorted(self._waits.items()))
+        self.ages = sorted({age for leaf in self.leaves.values() for age in leaf.ages})
+        self._ages_of: dict[int, list[LeafEvaluator]] = {}
+        for leaf in self.leaves.values():
+            for age in leaf.ages:
+                self._ages_of.setdefault(age, []).append(leaf)
+        uncovered = [leaf for leaf in self.leaves.values() if ALWAYS < leaf.known_at < NEVER]
+        self._calendars = [leaf for leaf in uncovered if leaf.reads_zone]
+        self._known = sorted((leaf for leaf in uncovered if not leaf.reads_zone), key=_known_at)
+        self._known_at = [leaf.known_at for leaf in self._known]
+        self._last_known = max((leaf.covered_from for leaf in uncovered), default=ALWAYS)
+        unknown = _Unknown(self)
+        self.fresh = tuple(one.index for one in self.segments if one.test(unknown) is not False)
+
+    def __repr__(self) -> str:
+        """Show the amounts."""
+        return f"Program({len(self.segments)} segments, {len(self.leaves)} clauses)"
+
+    # --- what changes by itself ------------------------------------------------------------------------------------
+
+    def next_default(self, known_since: int, at: int, person: Person) -> int:
+        """Return the next instant at which a clause without an entry may change; ``NEVER`` without one."""
+        found, place = NEVER, bisect_right(self.ages, at - known_since)
+        if place < len(self.ages):
+            found = known_since + self.ages[place]
+        if known_since > self._last_known:
+            return found
+        for place in range(bisect_right(self._known_at, at), len(self._known)):
+            if self._known[place].covered_from >= known_since:
+                found = min(found, self._known_at[place])
+                break
+        for leaf in self._calendars:
+            known_at = self._calendar_known_at(leaf, person)
+            if leaf.covered_from >= known_since and known_at > at:
+                found = min(found, known_at)
+        return found
+
+    def changing_at(self, known_since: int, at: int, person: Person) -> Iterable[LeafEvaluator]:
+        """Yield the clauses that may change at an instant even if they have no entry."""
+        yield from self._ages_of.get(at - known_since, ())
+        if known_since <= self._last_known:
+            begin, end = bisect_left(self._known_at, at), bisect_right(self._known_at, at)
+            yield from self._known[begin:end]
+            yield from (leaf for leaf in self._calendars if self._calendar_known_at(leaf, person) == at)
+
+    def _calendar_known_at(self, leaf: LeafEvaluator, person: Person) -> int:
+        assert isinstance(leaf, WindowEvaluator)
+        assert leaf.window.unit is not None
+        return period(leaf.window.unit, leaf.covered_from, person.zone)[1]
+
+    # --- compiling -------------------------------------------------------------------------------------------------
+
+    def _add(self, rule: SegmentRule) -> None:
+        index, leaves = len(self.segments), set[int]()
+        test = self._compile(rule.when, index, leaves)
+        self.segments.append(SegmentProgram(index, rule, test, frozenset(leaves)))
+        self._index[rule.name] = index
+
+    def _compile(self, condition: Condition, index: int, leaves: set[int]) -> Test:
+        match condition:
+            case AllOf(of) | AnyOf(of) | NoneOf(of):
+                return _group(condition, [self._compile(inner, index, leaves) for inner in of])
+            case SegmentClause(name, duration):
+                return self._segment(name, duration, index)
+        leaf = self._leaf(condition)
+        leaves.add(leaf.key)
+        return lambda view: view.leaf(leaf)
+
+    def _segment(self, name: str, duration: int, index: int) -> Test:
+        place = self._index.get(name, -1)
+        if duration:
+            self._waits.setdefault((place, name, duration), set()).add(index)
+        if place < 0:
+            self._learned.setdefault(name, set()).add(index)
+            return lambda view: view.learned(name, duration)
+        other = self.segments[place]
+        other.dependents = tuple(sorted({*other.dependents, index}))
+        return lambda view: view.segment(place, duration)
+
+    def _leaf(self, clause: Condition) -> LeafEvaluator:
+        key = digest(canonical(clause))
+        if key not in self.leaves:
+            self.leaves[key] = evaluator_of(key, clause, self._covered_from.get(key, ALWAYS))
+        return self.leaves[key]
+
+    def _by_event(self) -> dict[str, tuple[LeafEvaluator, ...]]:
+        found: dict[str, list[LeafEvaluator]] = {}
+        for leaf in self.leaves.values():
+            for name in leaf.events:
+                found.setdefault(name, []).append(leaf)
+        return {name: tuple(leaves) for name, leaves in found.items()}
+
+    def _by_leaf(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {}
+        for segment in self.segments:
+            for key in segment.leaves:
+                found.setdefault(key, []).append(segment.index)
+        return {key: tuple(indexes) for key, indexes in found.items()}
+
+    def _index_values(self) -> None:
+        others: dict[ValueName, list[LeafEvaluator]] = {}
+        numbers: dict[ValueName, list[tuple[float, LeafEvaluator]]] = {}
+        for leaf in self.leaves.values():
+            clause = leaf.clause
+            if not isinstance(clause, ValueClause):
+                continue
+            name: ValueName = (clause.subject, clause.name)
+            bounds = _bounds_of(clause)
+            if not bounds:
+                others.setdefault(name, []).append(leaf)
+            numbers.setdefault(name, []).extend((bound, leaf) for bound in bounds)
+        self.by_value = {name: tuple(leaves) for name, leaves in others.items()}
+        for name, pairs in numbers.items():
+            pairs.sort(key=_bound_of)
+            self.numbers[name] = NumberIndex([bound for bound, _ in pairs], [leaf for _, leaf in pairs])
+
+
+class _Unknown:
+    """Truths of a user about whom nothing is known: clauses on values are false; what the user decides is unknown."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._person = Person("", NoValues())
+
+    def leaf(self, leaf: LeafEvaluator) -> Truth:
+        # The first event of a user may be late, so that an absence is already long enough.
+        if isinstance(leaf, BucketEvaluator | AbsentEvaluator) or leaf.covered_from > ALWAYS:
+            return None
+        return leaf.truth(None, 0, self._person)
+
+    def segment(self, index: int, duration: int) -> Truth:  # noqa: ARG002 - it makes no difference here
+        return None if self._program.segments[index].test(self) is not False else False
+
+    def learned(self, name: str, duration: int) -> Truth:  # noqa: ARG002 - it makes no difference here
+        return None
+
+
+def segment_key(name: str) -> int:
+    """Return the number of a segment: 8 bytes of a hash of its name."""
+    return digest(b"segment:" + name.encode())
+
+
+def evaluator_of(key: int, clause: Condition, covered_from: int = ALWAYS) -> LeafEvaluator:
+    """Return the evaluation of a clause."""
+    match clause:
+        case EventClause():
+            return _event_evaluator(key, clause, covered_from)
+        case AbsentClause():
+            return AbsentEvaluator(key, clause, covered_from)
+        case SequenceClause():
+            return SequenceEvaluator(key, clause, covered_from)
+        case BucketClause():
+            return BucketEvaluator(key, clause)
+        case ValueClause():
+            if clause.is_timed:
+                return TimeEvaluator(key, clause)
+            return HeldEvaluator(key, clause) if clause.until_below is not None else ValueEvaluator(key, clause)
+    raise AssertionError(clause)
+
+
+def _event_evaluator(key: int, clause: EventClause, covered_from: int) -> LeafEvaluator:
+    if clause.window.kind == "entry":
+        raise InvalidConfiguration("since", "entry", "another window: only a journey has an entry")
+    match clause.measure.kind:
+        case "times":
+            return TimesEvaluator(key, clause, covered_from)
+        case "sum" | "average":
+            return SumEvaluator(key, clause, covered_from)
+        case "largest" | "smallest":
+            return ExtremeEvaluator(key, clause, covered_from)
+        case "distinct":
+            return DistinctEvaluator(key, clause, covered_from)
+        case "last" | "first":
+            return AgeEvaluator(key, clause, covered_from)
+
+
+def _group(condition: AllOf | AnyOf | NoneOf, tests: list[Test]) -> Test:
+    if isinstance(condition, AllOf):
+        return lambda view: all_of(test(view) for test in tests)
+    if isinstance(condition, AnyOf):
+        return lambda view: any_of(test(view) for test in tests)
+    return lambda view: negated(any_of(test(view) for test in tests))
+
+
+def _bounds_of(clause: ValueClause) -> list[float]:
+    """Return the numbers at which a comparison changes; none if it does not only compare a number."""
+    comparison = clause.comparison
+    if comparison is None:
+        return []
+    bounds = [comparison.at_least, comparison.more_than, comparison.at_most, comparison.less_than]
+    only = Comparison(
+        at_least=comparison.at_least,
+        more_than=comparison.more_than,
+        at_most=comparison.at_most,
+        less_than=comparison.less_than,
+    )
+    if comparison != only:
+        return []
+    return [float(bound) for bound in (*bounds, clause.until_below) if bound is not None]
+
+
+def _in_order(segments: Sequence[SegmentRule]) -> list[SegmentRule]:
+    """Return the segments in an order in which each comes after those that it refers to.
+
+    Raises
+    ------
+    InvalidConfiguration
+        Segments refer to each other in a circle.
+    """
+    rules = {rule.name: rule for rule in segments}
+    done: dict[str, bool] = {}
+    found: list[SegmentRule] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if done.get(name):
+            return
+        if name in done:
+            circle = " -> ".join((*path[path.index(name) :], name))
+            raise InvalidConfiguration(
+                f"segments.{name}", circle, "segments that do not refer to each other in a circle"
+            )
+        done[name] = False
+        for other in sorted(references(rules[name].when)):
+            if other in rules:
+                visit(other, (*path, name))
+        done[name] = True
+        found.append(rules[name])
+
+    for rule in segments:
+        visit(rule.name, ())
+    return found
+
+
+def references(condition: Condition) -> set[str]:
+    """Return the names of the segments in a condition."""
+    match condition:
+        case SegmentClause(name):
+            return {name}
+        case AllOf(of) | AnyOf(of) | NoneOf(of):
+            return set[str]().union(*map(references, of))
+    return set()
+
+
+def _known_at(leaf: LeafEvaluator) -> int:
+    return leaf.known_at
+
+
+def _bound_of(pair: tuple[float, Any]) -> float:
+    return pair[0]

@@ -1,0 +1,466 @@
+"""A naive evaluation of conditions over the whole history of a user, written from the documentation alone.
+
+It keeps every event, evaluates every clause anew at every instant at which anything could change, and shares no code
+with the evaluator of the product, except for the tree of clauses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from models.conditions import clauses as c
+from models.events import Event
+
+ORDER_WITHIN_MS = 3_600_000
+QUARTER_MS = 15 * 60_000
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An event as it counts: at its time, but not after the clock at its arrival."""
+
+    at: int
+    order: int
+    arrived: int
+    event: Event
+
+
+@dataclass
+class NaiveUser:
+    """All that is known of a user.
+
+    Attributes
+    ----------
+    rules
+        Conditions of the segments by name; each comes after those that it refers to.
+    covered
+        Time after which a clause has seen every event, by the clause itself.
+    """
+
+    name: str
+    rules: dict[str, c.Condition]
+    covered: Mapping[c.Condition, int]
+    events: list[Counted] = field(default_factory=list)
+    traits: dict[str, Any] = field(default_factory=dict)
+    scores: list[tuple[str, float | None]] = field(default_factory=list)
+    members: dict[str, int] = field(default_factory=dict)
+    known_since: int | None = None
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.traits.get("timezone", "UTC"))
+
+    def add(self, event: Event, now: int) -> None:
+        at = min(event.at, now)
+        self.events.append(Counted(at, len(self.events), now, event))
+        self.traits |= event.traits or {}
+        if self.known_since is None:
+            self.known_since = at
+
+    # --- membership --------------------------------------------------------------------------------------------------
+
+    def decide(self, now: int) -> list[tuple[int, str, bool]]:
+        moves = []
+        if self.known_since is None:
+            return []
+        for name, rule in self.rules.items():
+            truth = self.truth(rule, now)
+            if truth is True and name not in self.members:
+                self.members[name] = now
+                moves.append((now, name, True))
+            elif truth is False and name in self.members:
+                del self.members[name]
+                moves.append((now, name, False))
+        return moves
+
+    def truth(self, rule: c.Condition, now: int) -> bool | None:
+        match rule:
+            case c.AllOf(of):
+                found = [self.truth(one, now) for one in of]
+                return False if False in found else None if None in found else True
+            case c.AnyOf(of):
+                found = [self.truth(one, now) for one in of]
+                return True if True in found else None if None in found else False
+            case c.NoneOf(of):
+                found = [self.truth(one, now) for one in of]
+                return False if True in found else None if None in found else True
+            case c.SegmentClause(name, duration):
+                if name in self.members:
+                    return now >= self.members[name] + duration
+                return None if self.truth(self.rules[name], now) is None else False
+            case c.BucketClause(salt, below):
+                content = salt.encode() + b"\0" + self.name.encode()
+                share = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+                return share < below
+            case c.ValueClause():
+                return self._value(rule, now)
+            case c.EventClause():
+                return self._over_worlds(rule, now, self._measured)
+            case c.AbsentClause():
+                return self._over_worlds(rule, now, self._absent)
+            case c.SequenceClause():
+                return self._sequence(rule, now)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def _matching(self, name: str, where: c.Where) -> list[Counted]:
+        return [one for one in self.events if key(one.event) == name and all_hold(where, one.event)]
+
+    def _over_worlds(
+        self, rule: c.Condition, now: int, judge: Callable[[Any, int, list[tuple[int, Any]]], bool]
+    ) -> bool | None:
+        """Judge with what was seen, and with each set of events that may not have been seen."""
+        seen = self._seen(rule)
+        since = self.covered.get(rule)
+        if since is None or (self.known_since is not None and self.known_since > since):
+            return judge(rule, now, seen)
+        answers = {judge(rule, now, seen + unseen) for unseen in self._unseen(rule, now, since)}
+        return answers.pop() if len(answers) == 1 else None
+
+    def _seen(self, rule: Any) -> list[tuple[int, Any]]:
+        place = (id(rule), len(self.events))
+        if place not in self.cache:
+            self.cache[place] = self._all_seen(rule)
+        found: list[tuple[int, Any]] = self.cache[place]
+        return found
+
+    def _all_seen(self, rule: Any) -> list[tuple[int, Any]]:
+        if isinstance(rule, c.AbsentClause):
+            return [(one.at, None) for one in self._matching(rule.event, rule.where)]
+        measure = rule.measure
+        found: list[tuple[int, Any]] = []
+        for one in self._matching(rule.event, rule.where):
+            found += [(one.at, value) for value in values(measure, rule.where, one.event)]
+        if measure.is_net:
+            for one in self._matching("refund", rule.where):
+                found += [(one.at, -value) for value in values(measure, rule.where, one.event)]
+        return found
+
+    def _unseen(self, rule: Any, now: int, since: int) -> Iterator[list[tuple[int, Any]]]:
+        """Yield sets of events, not after ``since``, that show every answer that is possible."""
+        yield []
+        times = {since}
+        if isinstance(rule, c.EventClause) and rule.measure.kind in ("last", "first"):
+            bounds = rule.measure.bounds
+            ages = [bounds.at_least, bounds.more_than, bounds.at_most, bounds.less_than]
+            times |= {now - age + more for age in ages if age is not None for more in (-1, 0, 1)}
+            times |= {now - 10**12}
+        for at in times:
+            if at > since:
+                continue
+            if isinstance(rule, c.EventClause) and rule.measure.kind in ("sum", "average"):
+                begin = self._begin(rule.window, now)
+                seen = [value for one, value in self._seen(rule) if begin <= one <= now]
+                factor = len(seen) + 1 if rule.measure.kind == "average" else 1
+                wanted = [
+                    bound * factor - sum(seen)
+                    for bound in (rule.measure.bounds.low, rule.measure.bounds.high)
+                    if bound is not None
+                ]
+                yield from ([(at, value)] for value in wanted)
+            for number in range(1, 12):
+                is_number = isinstance(rule, c.EventClause) and rule.measure.kind in (
+                    "sum",
+                    "average",
+                    "largest",
+                    "smallest",
+                )
+                for value in (-(10**17), 0, 10**17) if is_number else (None,):
+                    distinct = isinstance(rule, c.EventClause) and rule.measure.kind == "distinct"
+                    each = rule.measure.each if distinct else 1
+                    yield [
+                        (at, f"unseen {i}" if distinct else Fraction(value or 0))
+                        for i in range(number)
+                        for _ in range(each)
+                    ]
+
+    def _measured(self, rule: c.EventClause, now: int, events: list[tuple[int, Any]]) -> bool:
+        begin = self._begin(rule.window, now)
+        found = [(at, value) for at, value in events if begin <= at <= now]
+        measure, bounds = rule.measure, rule.measure.bounds
+        result: Any
+        match measure.kind:
+            case "times":
+                result = len(found)
+            case "sum":
+                result = sum(value for _, value in found)
+            case "average":
+                result = Fraction(sum(value for _, value in found), len(found)) if found else None
+            case "largest":
+                result = max((value for _, value in found), default=None)
+            case "smallest":
+                result = min((value for _, value in found), default=None)
+            case "distinct":
+                names = [value for _, value in found]
+                result = len({name for name in names if names.count(name) >= measure.each})
+            case "last":
+                result = now - max(at for at, _ in found) if found else None
+            case "first":
+                result = now - min(at for at, _ in found) if found else None
+        return (
+            result is not None
+            and (bounds.at_least is None or result >= bounds.at_least)
+            and (bounds.more_than is None or result > bounds.more_than)
+            and (bounds.at_most is None or result <= bounds.at_most)
+            and (bounds.less_than is None or result < bounds.less_than)
+        )
+
+    def _begin(self, window: c.Window, now: int) -> int:
+        """Return the first instant of a window."""
+        match window.kind:
+            case "rolling":
+                return now - window.length + 1
+            case "since":
+                return window.since
+            case "ever":
+                return -(10**18)
+        day = day_of(now, self.zone)
+        if window.unit == "week":
+            day -= timedelta(days=day.weekday())
+        if window.unit == "month":
+            day = day.replace(day=1)
+        return first_instant(day, self.zone)
+
+    def _absent(self, rule: c.AbsentClause, now: int, events: list[tuple[int, Any]]) -> bool:
+        assert self.known_since is not None
+        return now - max([self.known_since, *(at for at, _ in events if at <= now)]) >= rule.duration
+
+    # --- sequences ---------------------------------------------------------------------------------------------------
+
+    def _sequence(self, rule: c.SequenceClause, now: int) -> bool | None:
+        place = (id(rule), len(self.events))
+        if place not in self.cache:
+            self.cache[place] = list(self._matches(rule))
+        since = self.covered.get(rule, -(10**18))
+        is_covered = now - 2 * rule.within >= since or (self.known_since or 0) > since
+        for begin, end in self.cache[place]:
+            if end <= now < end + rule.within and (is_covered or begin > since):
+                return True
+        return False if is_covered else None
+
+    def _matches(self, rule: c.SequenceClause) -> Iterator[tuple[int, int]]:
+        """Yield the begin and the end of every match, of any age."""
+        accepted: list[Counted] = []
+        for one in self.events:
+            name = key(one.event)
+            fits = any(step.event == name and all_hold(step.where, one.event) for step in rule.steps)
+            if not fits and name not in rule.without:
+                continue
+            newest = max((other.at for other in accepted), default=0)
+            if one.at >= one.arrived - ORDER_WITHIN_MS or one.at >= newest:
+                accepted.append(one)
+        accepted.sort(key=lambda one: (one.at, one.order))
+        for places in itertools.combinations(range(len(accepted)), len(rule.steps)):
+            if self._is_match(rule, accepted, places):
+                yield accepted[places[0]].at, accepted[places[-1]].at
+
+    def _is_match(self, rule: c.SequenceClause, events: list[Counted], places: tuple[int, ...]) -> bool:
+        found = [events[place] for place in places]
+        if found[-1].at - found[0].at > rule.within:
+            return False
+        if any(key(other.event) in rule.without for other in events[places[0] + 1 :]):
+            return False
+        named = {step.name: one.event for step, one in zip(rule.steps, found, strict=True) if step.name}
+        for i, (step, one) in enumerate(zip(rule.steps, found, strict=True)):
+            if key(one.event) != step.event or not all_hold(step.where, one.event):
+                return False
+            if step.at_most_after and one.at - found[i - 1].at > step.at_most_after:
+                return False
+            for name, comparison in step.where:
+                if comparison.same_as is not None:
+                    other, _, wanted = comparison.same_as.partition(".")
+                    mine, its = found_in(one.event, name), found_in(named[other], wanted)
+                    if mine is None or not same(mine, its):
+                        return False
+        return True
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    def _value(self, rule: c.ValueClause, now: int) -> bool:
+        if rule.subject == "score":
+            history = [value for name, value in self.scores if name == rule.name]
+            if rule.until_below is not None:
+                holds = False
+                for value in history:
+                    holds = value is not None and (
+                        value >= rule.until_below if holds else holds_for(rule.comparison, value)
+                    )
+                return holds
+            return holds_for(rule.comparison, history[-1] if history else None)
+        value = self.traits.get(rule.name)
+        if not rule.is_timed:
+            return holds_for(rule.comparison, value)
+        if rule.anniversary is not None:
+            return self._anniversary(rule.anniversary, value, now)
+        moment = time_of(value, self.zone if rule.is_local else None)
+        if moment is None:
+            return False
+        if rule.comes_within is not None:
+            return moment - rule.comes_within <= now < moment
+        assert rule.passed_since is not None
+        return now >= moment + rule.passed_since
+
+    def _anniversary(self, before: int, value: Any, now: int) -> bool:
+        try:
+            born = date.fromisoformat(value)
+        except (TypeError, ValueError):
+            return False
+        year = day_of(now, self.zone).year
+        for candidate in (year, year + 1):
+            if candidate <= born.year:
+                continue
+            try:
+                day = born.replace(year=candidate)
+            except ValueError:
+                day = date(candidate, 2, 28)
+            begin = first_instant(day, self.zone)
+            if before < 0:
+                if begin <= now < first_instant(day + timedelta(days=1), self.zone):
+                    return True
+            elif begin - before <= now < begin:
+                return True
+        return False
+
+    # --- instants ----------------------------------------------------------------------------------------------------
+
+    def instants(self, begin: int, end: int, durations: set[int]) -> list[int]:
+        """Return every instant after ``begin``, up to ``end``, at which anything may change without an event."""
+        bases = {one.at for one in self.events} | set(self.members.values()) | set(self.covered.values())
+        bases |= {moment for value in self.traits.values() if (moment := time_of(value, self.zone)) is not None}
+        bases |= {self.known_since} if self.known_since is not None else set()
+        bases |= {
+            first_instant(day_of(begin, self.zone) + timedelta(days=i), self.zone)
+            for i in range(-1, (end - begin) // DAY_MS + 3)
+        }
+        found = {
+            base + sign * step + 1 * more for base in bases for step in durations for sign in (1, -1) for more in (0, 1)
+        }
+        return sorted(one for one in found | bases if begin < one <= end)
+
+
+def key(event: Event) -> str:
+    return str(event.name) if event.type == "custom" else event.type
+
+
+def found_in(event: Event, name: str) -> Any:
+    """Return a property: as stated by the sender, otherwise the field of the event."""
+    stated = (event.properties or {}).get(name)
+    if stated is not None:
+        return stated
+    return getattr(event, name) if name in ("category", "item", "order") else None
+
+
+def same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def holds_for(comparison: c.Comparison | None, value: Any) -> bool:
+    assert comparison is not None
+    if value is None:
+        return False
+    if comparison.among and not any(same(value, allowed) for allowed in comparison.among):
+        return False
+    bounds = (comparison.at_least, comparison.more_than, comparison.at_most, comparison.less_than)
+    if any(bound is not None for bound in bounds):
+        if isinstance(value, bool | str | list | dict):
+            return False
+        low, above, high, below = bounds
+        if (low is not None and value < low) or (above is not None and value <= above):
+            return False
+        if (high is not None and value > high) or (below is not None and value >= below):
+            return False
+    if comparison.starts_with is not None and not (isinstance(value, str) and value.startswith(comparison.starts_with)):
+        return False
+    if comparison.contains is not None:
+        if isinstance(value, str):
+            return isinstance(comparison.contains, str) and comparison.contains in value
+        return isinstance(value, list) and any(same(comparison.contains, inner) for inner in value)
+    return True
+
+
+def all_hold(where: c.Where, event: Event) -> bool:
+    lines = {name: comparison for name, comparison in where if name.startswith("line.")}
+    for name, comparison in where:
+        if name in lines or comparison.same_as is not None:
+            continue
+        if name in ("price", "amount"):
+            if event.currency != comparison.currency or not holds_for(comparison, Fraction(event.amount, 10**6)):
+                return False
+        elif not holds_for(comparison, found_in(event, name)):
+            return False
+    return not lines or bool(lines_that_fit(where, event))
+
+
+def lines_that_fit(where: c.Where, event: Event) -> list[Any]:
+    wanted = [(name[5:], comparison) for name, comparison in where if name.startswith("line.")]
+    return [
+        line for line in event.lines if all(holds_for(comparison, getattr(line, name)) for name, comparison in wanted)
+    ]
+
+
+def values(measure: c.Measure, where: c.Where, event: Event) -> list[Any]:
+    """Return the values of an event that are measured, in units of 10^-6 if they are numbers."""
+    if measure.kind in ("times", "last", "first"):
+        return [None]
+    if measure.currency is not None and event.currency != measure.currency:
+        return []
+    if measure.of == "amount":
+        return [event.amount]
+    if measure.of == "line.amount":
+        lines = lines_that_fit(where, event)
+        return [sum(line.price * line.quantity for line in lines)] if lines else []
+    if measure.of == "line.item":
+        return sorted({line.item for line in lines_that_fit(where, event)})
+    value = found_in(event, measure.of)
+    if measure.kind == "distinct":
+        return (
+            []
+            if value is None or isinstance(value, list | dict)
+            else [(isinstance(value, str), isinstance(value, bool), value)]
+        )
+    if value is None or isinstance(value, bool | str | list | dict):
+        return []
+    return [int((Decimal(str(value)) * 10**6).to_integral_value(ROUND_HALF_EVEN))]
+
+
+def day_of(now: int, zone: ZoneInfo) -> date:
+    """Return the local day; where clocks go back over midnight, the new day goes on."""
+    day = datetime.fromtimestamp(now // 1000, zone).date()
+    return day + timedelta(days=1) if now >= first_instant(day + timedelta(days=1), zone) else day
+
+
+@cache
+def first_instant(day: date, zone: ZoneInfo) -> int:
+    """Return the first quarter of an hour whose local day is at least this one."""
+    at = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) - 16 * 3_600_000
+    while datetime.fromtimestamp(at // 1000, zone).date() < day:
+        at += QUARTER_MS
+    return at
+
+
+def time_of(value: Any, zone: ZoneInfo | None) -> int | None:
+    if not isinstance(value, str) or "-" not in value:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if found.tzinfo is not None:
+        return int(found.timestamp() * 1000)
+    if zone is None:
+        return None
+    at = int(found.replace(tzinfo=UTC).timestamp() * 1000) - 16 * 3_600_000
+    while datetime.fromtimestamp(at // 1000, zone).replace(tzinfo=None) < found:
+        at += QUARTER_MS
+    return at
